@@ -1,0 +1,127 @@
+"""What the engine returns: frozen, typed results, in frame pixels and seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, TypeAlias
+
+Box: TypeAlias = tuple[float, float, float, float]
+"""x, y, w, h: left, top, width and height in pixels of the frame; may reach beyond its borders."""
+
+Landmarks: TypeAlias = tuple[
+    tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]
+]
+"""Five (x, y) points in pixels: left eye, right eye (as the viewer sees them), nose, left and right mouth corner."""
+
+Origin: TypeAlias = Literal["detected", "tracked"]
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """A distribution over the model's classes: ``scores`` sum to 1, ``label`` is the largest one's."""
+
+    label: str
+    scores: Mapping[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {"label": self.label, "scores": {name: round(value, 5) for name, value in self.scores.items()}}
+
+
+@dataclass(frozen=True, slots=True)
+class Expression:
+    """The perceived expression of one face in one frame, and the same smoothed along its track.
+
+    ``smoothed`` equals the raw scores where there is no track (still images).
+    """
+
+    label: str
+    scores: Mapping[str, float]
+    smoothed: Scores
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**Scores(self.label, self.scores).to_dict(), "smoothed": self.smoothed.to_dict()}
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One face of one frame.
+
+    ``score`` is the detector's probability at the last detection, ``track_confidence`` the tracker's own in this
+    frame (1 on a detected face), both in [0, 1]. ``landmarks`` are given only where the face was detected in this
+    very frame by a detector that finds them. ``expression`` is ``None`` where the face was not classified, and
+    ``reason`` then says why (``"deadline"``, ``"face_ring_full"``).
+    """
+
+    track: int | None
+    box: Box
+    score: float
+    track_confidence: float
+    origin: Origin
+    landmarks: Landmarks | None
+    expression: Expression | None
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        face: dict[str, Any] = {
+            "track": self.track,
+            "box": [round(value, 2) for value in self.box],
+            "score": round(self.score, 5),
+            "track_confidence": round(self.track_confidence, 4),
+            "origin": self.origin,
+            "landmarks": [[round(x, 2), round(y, 2)] for x, y in self.landmarks] if self.landmarks else None,
+            "expression": self.expression.to_dict() if self.expression else None,
+        }
+        if self.reason is not None:
+            face["reason"] = self.reason
+        return face
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """When a frame passed each stage: seconds of CLOCK_MONOTONIC, comparable between the processes of a machine.
+
+    ``captured``: decoded; ``tracked``: its faces were detected or tracked; ``queued``: the last face was handed to
+    the classifier; ``inferred``: the last face's scores came out; ``emitted``: the result left the engine. A frame
+    without classified faces has ``queued == inferred == tracked``.
+    """
+
+    captured: float
+    tracked: float
+    queued: float
+    inferred: float
+    emitted: float
+
+    STAGES: ClassVar[tuple[str, ...]] = ("track", "queue", "infer", "emit", "total")
+
+    def durations_ms(self) -> dict[str, float]:
+        """Milliseconds spent in each of ``STAGES``; ``total`` is from capture to emission."""
+        stamps = (self.captured, self.tracked, self.queued, self.inferred, self.emitted)
+        steps = [1e3 * (after - before) for before, after in zip(stamps, stamps[1:], strict=False)]
+        return dict(zip(self.STAGES, [*steps, 1e3 * (self.emitted - self.captured)], strict=True))
+
+
+@dataclass(frozen=True, slots=True)
+class FrameResult:
+    """Everything known of one frame of one camera.
+
+    ``frame`` is the capture sequence from 0: a gap is a frame dropped (live sources only). ``timestamp`` is seconds
+    since the epoch for live sources and media seconds for files and the demo.
+    """
+
+    camera: str
+    frame: int
+    timestamp: float
+    latency_ms: float
+    faces: tuple[Face, ...]
+    ledger: Ledger
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of one line of ``--events``."""
+        return {
+            "camera": self.camera,
+            "frame": self.frame,
+            "timestamp": round(self.timestamp, 6),
+            "latency_ms": round(self.latency_ms, 3),
+            "faces": [face.to_dict() for face in self.faces],
+        }

@@ -1,0 +1,41 @@
+"""What a face looks like, coarsely: a small normalised grey thumbnail, compared by correlation."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.results import Box
+from ferengine.vision import cv2
+
+SIDE = 24
+"""Pixels on each side of a thumbnail: coarse enough to bear a pixel of misplacement and a moving mouth."""
+
+_FLAT = 2.0 * SIDE
+"""Norm of a thumbnail whose grey levels deviate by 2 of 255: below it there is nothing to recognise."""
+
+
+def thumbnail(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+    """The part of ``image``, BGR uint8 (H, W, 3), inside ``box`` (x, y, w, h), as float32 (SIDE * SIDE,).
+
+    Grey, mean 0 and norm 1, so that a dot product is the normalised cross-correlation; all zeros where the box
+    is outside the image or covers a flat patch.
+    """
+    height, width = image.shape[:2]
+    x, y, w, h = box
+    left, right = max(0, math.floor(x + 0.5)), min(width, math.floor(x + w + 0.5))
+    top, bottom = max(0, math.floor(y + 0.5)), min(height, math.floor(y + h + 0.5))
+    if right <= left or bottom <= top:
+        return np.zeros(SIDE * SIDE, np.float32)
+    small = cv2.resize(image[top:bottom, left:right], (SIDE, SIDE), interpolation=cv2.INTER_AREA)
+    grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32).ravel()
+    grey -= grey.mean()
+    norm = float(np.linalg.norm(grey))
+    return grey / norm if norm > _FLAT else np.zeros_like(grey)
+
+
+def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
+    """Normalised cross-correlation of two thumbnails, clipped to [0, 1]."""
+    return min(1.0, max(0.0, float(a @ b)))

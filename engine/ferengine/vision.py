@@ -1,0 +1,36 @@
+"""The one place where OpenCV is imported, so that a slim image gets a remedy instead of a loader's riddle."""
+
+from __future__ import annotations
+
+from ferengine.errors import MissingDependencyError
+
+_DEBIAN_PACKAGES = {
+    "libGL.so.1": "libgl1",
+    "libEGL.so.1": "libegl1",
+    "libglib-2.0.so.0": "libglib2.0-0",
+    "libgthread-2.0.so.0": "libglib2.0-0",
+    "libSM.so.6": "libsm6",
+    "libXext.so.6": "libxext6",
+    "libX11.so.6": "libx11-6",
+    "libxcb.so.1": "libxcb1",
+}
+
+
+def explain_import_error(error: ImportError) -> str:
+    """What to install when ``import cv2`` failed with ``error``."""
+    text = str(error)
+    for library, package in _DEBIAN_PACKAGES.items():
+        if library in text:
+            return (
+                f"OpenCV cannot load {library}: install it (Debian and Ubuntu: "
+                f"apt-get install {package} libgl1 libglib2.0-0)"
+            )
+    return f"OpenCV cannot be imported ({text}): reinstall it with pip install 'opencv-contrib-python<5'"
+
+
+try:
+    import cv2
+except ImportError as error:
+    raise MissingDependencyError(explain_import_error(error)) from error
+
+__all__ = ["cv2", "explain_import_error"]

@@ -1,0 +1,42 @@
+# Two commands for newcomers: `make run` and `make test`. Both make .venv and install what they need.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+SOURCES := pyproject.toml CMakeLists.txt $(shell find csrc engine tools -type f -not -path '*/__pycache__/*' -not -name '*.so')
+ifneq ($(wildcard ../shared/data),)
+export FERENGINE_DATA ?= $(abspath ../shared/data)
+endif
+
+.PHONY: run test lint clean
+
+run: $(VENV)/.installed-run
+	$(BIN)/ferengine run $(ARGS)
+
+test: $(VENV)/.installed-test
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/native -name '*.cpp' -o -name '*.hpp')
+
+$(BIN)/pip:
+	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "ferengine needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	$(PYTHON) -m venv $(VENV)
+
+# what is already there is kept: a test environment also runs
+$(VENV)/.installed-run: $(SOURCES) | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check ".[demo]"
+	touch $@
+
+$(VENV)/.installed-test: $(SOURCES) | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check ".[test]"
+	touch $@ $(VENV)/.installed-run
+
+$(VENV)/.installed-dev: $(SOURCES) | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check ".[dev]"
+	touch $@ $(VENV)/.installed-run $(VENV)/.installed-test
+
+clean:
+	rm -rf $(VENV) build dist

@@ -1,0 +1,83 @@
+"""One image at a time, in this process: for stills, notebooks and tests."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.classify.classifier import Classifier
+from ferengine.config import make_config
+from ferengine.detect import create_detector
+from ferengine.errors import UsageError
+from ferengine.results import Expression, Face, Scores
+from ferengine.track.cropper import FaceCropper
+
+
+class Analyzer:
+    """Finds the faces of an image and reads their expressions, with the defaults of ``ferengine run``.
+
+        with Analyzer() as analyzer:
+            faces = analyzer.analyze(image)
+
+    Keywords are the fields of ``ferengine.config.EngineConfig`` that concern detection, cropping and classification.
+    Not thread-safe: one analyzer a thread.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        config = make_config(**settings)
+        self._detector = create_detector(
+            config.detector,
+            min_face=config.min_face,
+            thresholds=config.thresholds,
+            factor=config.pyramid_factor,
+            threads=1,
+        )
+        self._classifier = Classifier(config.model)
+        self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes of the expression model, in the order of its outputs."""
+        return self._classifier.labels
+
+    def analyze(self, image: NDArray[np.uint8]) -> list[Face]:
+        """The faces of ``image``, BGR uint8 (H, W, 3), best first.
+
+        Raises UsageError for another shape or dtype.
+        """
+        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+            given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
+            raise UsageError(f"an image is a BGR uint8 array of shape (H, W, 3), not {given}")
+        frame = image if image.strides[1:] == (3, 1) and image.strides[0] > 0 else np.ascontiguousarray(image)
+        detections = self._detector.detect(frame)
+        squares = self._cropper.squares(detections.boxes, detections.landmarks)
+        scores = self._classifier.scores(self._cropper.crop(frame, squares))
+        faces = []
+        for index, row in enumerate(scores):
+            named = Scores(self.labels[int(row.argmax())], dict(zip(self.labels, map(float, row), strict=True)))
+            x, y, w, h = (float(value) for value in detections.boxes[index])
+            landmarks = None
+            if detections.landmarks is not None:
+                a, b, c, d, e = ((float(px), float(py)) for px, py in detections.landmarks[index])
+                landmarks = (a, b, c, d, e)
+            score = float(detections.scores[index])
+            expression = Expression(named.label, named.scores, named)
+            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression))
+        return faces
+
+    def close(self) -> None:
+        """Nothing is held beyond memory; there for symmetry with Engine."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def analyze(image: NDArray[np.uint8], **settings: Any) -> list[Face]:
+    """``Analyzer(**settings).analyze(image)``; keep an Analyzer for more than one image."""
+    with Analyzer(**settings) as analyzer:
+        return analyzer.analyze(image)

@@ -1,0 +1,67 @@
+"""The command ``ferengine``: one module a subcommand, imported only when it is called."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+from rich.console import Console
+
+from ferengine import __version__
+from ferengine.cli.run import run
+from ferengine.errors import FerengineError
+
+app = typer.Typer(
+    name="ferengine",
+    help="Real-time facial expression from cameras and video files.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"ferengine {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: bool = typer.Option(False, "--version", callback=_show_version, is_eager=True, help="Print the version."),
+) -> None:
+    """Real-time facial expression from cameras and video files."""
+
+
+_TOOLS = {
+    "train": ("Train a network on FER-2013.", "ferengine_tools.train"),
+    "evaluate": ("Measure a model on a split of FER-2013.", "ferengine_tools.evaluate"),
+    "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),
+}
+
+
+def _add_tool(name: str, summary: str, module: str) -> None:
+    @app.command(
+        name,
+        help=summary,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+    )
+    def tool(context: typer.Context) -> None:
+        import_module(module).main(context.args)
+
+
+for _name, (_summary, _module) in _TOOLS.items():
+    _add_tool(_name, _summary, _module)
+
+
+def main() -> None:
+    """Entry point: a FerengineError becomes one line and its exit code, never a traceback."""
+    try:
+        app()
+    except FerengineError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+        sys.exit(error.exit_code)

@@ -1,0 +1,55 @@
+"""Everything that can be set, in one typed place; the command line and the Python API use the same names."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ferengine.errors import UsageError
+
+Threshold = Annotated[float, Field(ge=0, lt=1)]
+
+
+class EngineConfig(BaseModel):
+    """Settings of detection, tracking, classification and the runtime. Lengths in pixels, times in seconds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    detector: Literal["mtcnn", "haar"] = "mtcnn"
+    min_face: float = Field(40.0, ge=12, le=4096, description="smallest face to look for, pixels")
+    thresholds: tuple[Threshold, Threshold, Threshold] = (0.6, 0.7, 0.7)
+    pyramid_factor: float = Field(0.709, gt=0.2, lt=0.96)
+
+    detect_every: int = Field(6, ge=1, le=120, description="one frame in so many is searched, the rest tracked")
+    align: Literal["none", "eyes"] = "none"
+
+    model: str = "dscnn"
+    smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds")
+    max_batch: int = Field(32, ge=1, le=1024)
+    batch_deadline: float = Field(0.01, ge=0, le=1, description="longest wait for a batch to fill, seconds")
+    deadline: float = Field(0.5, gt=0, le=60, description="live: a face this old goes out unclassified, seconds")
+
+    max_frames: int | None = Field(None, ge=1, description="stop each camera after so many frames")
+    queue: int = Field(256, ge=1, le=100_000, description="results that may wait for their consumer")
+    stuck_after: float = Field(20.0, ge=1, description="a worker silent for so long is replaced, seconds")
+    restart_limit: int = Field(5, ge=0, description="deaths of one worker in a minute before it is given up")
+
+    @property
+    def align_eyes(self) -> bool:
+        return self.align == "eyes"
+
+
+def make_config(**values: Any) -> EngineConfig:
+    """An EngineConfig, or one UsageError that names every wrong value."""
+    try:
+        return EngineConfig(**values)
+    except ValidationError as error:
+        raise UsageError("; ".join(_sentence(item) for item in error.errors())) from None
+
+
+def _sentence(item: Any) -> str:
+    name = ".".join(str(part) for part in item["loc"]) or "settings"
+    if item["type"] == "extra_forbidden":
+        return f"unknown setting {name!r}: known are {', '.join(EngineConfig.model_fields)}"
+    return f"{name}: {item['msg'].lower()}, not {item['input']!r}"

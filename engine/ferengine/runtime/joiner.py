@@ -1,0 +1,144 @@
+"""Joins the track workers' records with the classifier's scores, in order per camera."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.classify.smoother import Smoother
+from ferengine.results import Expression, Face, FrameResult, Landmarks, Ledger, Scores
+from ferengine.runtime.wire import FACE_RING_FULL, Record, ScoreBatch
+
+
+@dataclass(slots=True)
+class _FaceScores:
+    scores: NDArray[np.float32]
+    queued_ns: int
+    inferred_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A result that may go out, and where its picture lies."""
+
+    result: FrameResult
+    generation: int
+    slot: int
+
+
+class CameraJoiner:
+    """The records of one camera wait here, in order, until the scores of all their faces are in.
+
+    A record or a score that comes twice (a worker was replaced and read again what was not yet freed) is dropped;
+    scores of another epoch than their record's belong to a dead track worker and are dropped too.
+    """
+
+    def __init__(self, name: str, live: bool, labels: tuple[str, ...], deadline: float, smoothing: float) -> None:
+        self.name = name
+        self.live = live
+        self.labels = labels
+        self.next_track_id = 1
+        self.emitted = 0
+        self.faces = 0
+        self.skipped = 0
+        self.unclassified: dict[str, int] = {}
+        self._deadline = deadline
+        self._smoother = Smoother(smoothing, len(labels))
+        self._records: deque[Record] = deque()
+        self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
+        self._last_sequence = -1
+        self._emitted_sequence = -1
+        self._timestamps: deque[float] = deque(maxlen=2)
+
+    @property
+    def waiting(self) -> int:
+        """Records that have not gone out."""
+        return len(self._records)
+
+    def add_record(self, record: Record) -> None:
+        self.skipped += record.skipped
+        if record.sequence <= self._last_sequence:
+            return
+        self._last_sequence = record.sequence
+        self._records.append(record)
+        if len(record.faces):
+            self.next_track_id = max(self.next_track_id, int(record.faces["id"].max()) + 1)
+
+    def add_scores(self, sequence: int, epoch: int, face: int, scores: _FaceScores) -> None:
+        if sequence > self._emitted_sequence:
+            self._scores.setdefault((sequence, epoch), {}).setdefault(face, scores)
+
+    def next_ready(self, now: float) -> Joined | None:
+        """The next result in order if it is complete, or live and past its deadline at ``now``; else ``None``."""
+        if not self._records:
+            return None
+        record = self._records[0]
+        scores = self._scores.get((record.sequence, record.epoch), {})
+        complete = record.handover == FACE_RING_FULL or len(scores) >= len(record.faces)
+        expired = self.live and now - record.captured_ns / 1e9 > self._deadline
+        if not complete and not expired:
+            return None
+        self._records.popleft()
+        self._emitted_sequence = record.sequence
+        for key in [key for key in self._scores if key[0] <= record.sequence]:
+            del self._scores[key]
+        return Joined(self._result(record, scores, now), record.generation, record.slot)
+
+    def seconds_to_deadline(self, now: float) -> float | None:
+        """How long the oldest waiting live record may still wait; ``None`` when nothing presses."""
+        if not self.live or not self._records:
+            return None
+        return max(0.0, self._records[0].captured_ns / 1e9 + self._deadline - now)
+
+    def _result(self, record: Record, scores: dict[int, _FaceScores], now: float) -> FrameResult:
+        reason = "face_ring_full" if record.handover == FACE_RING_FULL else "deadline"
+        faces = tuple(
+            self._face(row, record.timestamp, scores.get(index), reason) for index, row in enumerate(record.faces)
+        )
+        self.emitted += 1
+        self.faces += len(faces)
+        tracked = record.tracked_ns / 1e9
+        queued = max((item.queued_ns / 1e9 for item in scores.values()), default=tracked)
+        inferred = max((item.inferred_ns / 1e9 for item in scores.values()), default=queued)
+        captured = record.captured_ns / 1e9
+        ledger = Ledger(captured, tracked, queued, inferred, now)
+        return FrameResult(self.name, record.sequence, record.timestamp, 1e3 * (now - captured), faces, ledger)
+
+    def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str) -> Face:
+        track = int(row["id"])
+        expression = None
+        if scored is None:
+            self.unclassified[reason] = self.unclassified.get(reason, 0) + 1
+        else:
+            smoothed = self._smoother.update(track, timestamp, scored.scores)
+            raw = self._named(scored.scores)
+            expression = Expression(raw.label, raw.scores, self._named(smoothed))
+        x, y, w, h = (float(value) for value in row["box"])
+        landmarks: Landmarks | None = None
+        if row["has_landmarks"]:
+            a, b, c, d, e = ((float(px), float(py)) for px, py in row["landmarks"])
+            landmarks = (a, b, c, d, e)
+        return Face(
+            track=track,
+            box=(x, y, w, h),
+            score=float(row["score"]),
+            track_confidence=float(row["confidence"]),
+            origin="detected" if row["detected"] else "tracked",
+            landmarks=landmarks,
+            expression=expression,
+            reason=None if scored is not None else reason,
+        )
+
+    def _named(self, scores: NDArray[np.float32]) -> Scores:
+        return Scores(self.labels[int(scores.argmax())], dict(zip(self.labels, map(float, scores), strict=True)))
+
+
+def split_batch(batch: ScoreBatch) -> Iterator[tuple[int, int, int, int, _FaceScores]]:
+    """(camera, sequence, epoch, face, scores) of each face of ``batch``."""
+    for key, scores in zip(batch.keys, batch.scores, strict=True):
+        scored = _FaceScores(scores, int(key["queued_ns"]), batch.inferred_ns)
+        yield int(key["camera"]), int(key["sequence"]), int(key["epoch"]), int(key["face"]), scored

@@ -1,0 +1,123 @@
+"""The output worker: draws results on their frames, encodes video files and shows windows."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import socket
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import SinkError
+from ferengine.results import FrameResult
+from ferengine.runtime.channel import receive_data
+from ferengine.runtime.rings import CameraRings
+from ferengine.sinks.draw import draw_faces
+from ferengine.sinks.video import VideoWriter
+from ferengine.sinks.window import Window
+from ferengine.vision import cv2
+
+if TYPE_CHECKING:
+    from ferengine.runtime.worker import Worker
+
+READER = 1
+"""The output worker's bit in a frame ring's hold masks."""
+
+
+def encode_result(camera: int, generation: int, slot: int, result: FrameResult) -> bytes:
+    """One result for the output worker: a pickle between two processes of one program, off the hot path."""
+    return pickle.dumps((camera, generation, slot, result), protocol=5)
+
+
+def part_path(path: Path, part: int) -> Path:
+    """``out.mp4``, and ``out.part2.mp4`` for the second life of the worker: nothing written is lost."""
+    return path if part == 1 else path.with_suffix(f".part{part}{path.suffix}")
+
+
+class OutputStage:
+    """Results from the engine, frames from the rings -> video files and windows."""
+
+    def __init__(self, worker: Worker, settings: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
+        cv2.setNumThreads(1)
+        self._worker = worker
+        self._inbox = socket.socket(fileno=os.dup(descriptors["inbox"]))
+        self._rings: defaultdict[int, CameraRings] = defaultdict(CameraRings)
+        self._paths = {int(camera): Path(path) for camera, path in settings["save"].items()}
+        self._part = int(settings["part"])
+        self._rates = {int(camera): float(fps) for camera, fps in settings["fps"].items()}
+        self._writers: dict[int, VideoWriter] = {}
+        self._display = bool(settings["display"])
+        self._windows: dict[int, Window] = {}
+
+    def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
+        if message["op"] == "ring":
+            self._rings[message["camera"]].add(message, descriptors)
+        elif message["op"] == "rate":
+            self._rates[int(message["camera"])] = float(message["fps"])
+
+    def step(self) -> bool:
+        data = receive_data(self._inbox)
+        if data is None:
+            self._poll_windows()
+            return False
+        camera, generation, slot, result = pickle.loads(data)
+        if generation not in self._rings[camera]:
+            self._worker.poll_control()
+        rings = self._rings[camera]
+        ring = rings[generation]
+        if (result.frame, slot) in ring.held(READER):
+            image = ring.frame(slot).copy()
+            self._release_up_to(rings, generation, result.frame)
+            draw_faces(image, result)
+            self._write(camera, image, result)
+            self._show(camera, image, result)
+        return True
+
+    @staticmethod
+    def _release_up_to(rings: CameraRings, generation: int, sequence: int) -> None:
+        for number, ring in rings.items():
+            for held, slot in ring.held(READER):
+                if held <= sequence:
+                    ring.release(slot, READER)
+            if number < generation and ring.closed and not ring.held(READER):
+                rings.forget(number)
+
+    def _write(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
+        if camera not in self._paths:
+            return
+        if camera not in self._writers:
+            height, width = image.shape[:2]
+            path = part_path(self._paths[camera], self._part)
+            rate = self._rates.get(camera) or 25.0
+            self._writers[camera] = VideoWriter(path, width, height, rate, overwrite=True)
+        try:
+            self._writers[camera].write(image, result.timestamp)
+        except SinkError as error:
+            del self._paths[camera]  # said once; the others go on
+            self._worker.control.send({"op": "sink_failed", "error": str(error)})
+
+    def _show(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
+        if not self._display:
+            return
+        if camera not in self._windows:
+            self._windows[camera] = Window(f"ferengine: {result.camera}")
+        self._windows[camera].show(image)
+        self._poll_windows()
+
+    def _poll_windows(self) -> None:
+        if any([window.poll() for window in self._windows.values()]):
+            self._worker.control.send({"op": "quit"})
+
+    def close(self) -> None:
+        while self.step():
+            pass
+        for writer in self._writers.values():
+            try:
+                writer.close()
+            except SinkError as error:
+                self._worker.control.send({"op": "sink_failed", "error": str(error)})

@@ -1,0 +1,112 @@
+"""One worker process: started, watched, reaped, with what it cost."""
+
+from __future__ import annotations
+
+import os
+import site
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from ferengine._native import WorkerPage
+from ferengine.runtime.channel import ControlChannel
+from ferengine.runtime.worker import peak_memory_mb
+
+_MINUTE = 60.0
+
+
+def _environment() -> dict[str, str]:
+    """The caller's, with one thread for the BLAS inside NumPy's and OpenCV's wheels, and this package importable."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    home = str(Path(__file__).resolve().parents[2])
+    if home not in {*site.getsitepackages(), site.getusersitepackages()}:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), home]))
+    return environment
+
+
+class WorkerProcess:
+    """A worker and its successors: the doorbell page stays, process and control socket are new with each life."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.page = WorkerPage.create()
+        self.lives = 0
+        self.ready = False
+        self.finished = False
+        self.peak_mb = 0.0
+        self.cpu_s = 0.0
+        self._deaths: deque[float] = deque()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self.control: ControlChannel | None = None
+        self.pidfd = -1
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None
+
+    def spawn(self) -> None:
+        """Start a process; call from a long-lived thread (the kernel ties the child's life to it)."""
+        self.control, theirs = ControlChannel.pair()
+        command = [sys.executable, "-P", "-m", "ferengine.runtime.worker", str(theirs.fileno()), str(os.getpid())]
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=_environment(), process_group=0
+        )
+        theirs.close()
+        self.pidfd = os.pidfd_open(self._process.pid)
+        self.ready = False
+        self.lives += 1
+        self._started = time.monotonic()
+
+    def send(self, message: dict[str, Any], descriptors: dict[str, int] | None = None) -> None:
+        """A control message, if the worker lives; its doorbell is rung."""
+        if self.control is not None:
+            self.control.send(message, descriptors)
+            self.page.ring()
+
+    def silent_for(self, now: float) -> float:
+        """Seconds since the last sign of life."""
+        return now - max(self._started, self.page.heartbeat)
+
+    def sample_memory(self) -> None:
+        if self._process is not None:
+            self.peak_mb = max(self.peak_mb, peak_memory_mb(self._process.pid))
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def reap(self) -> int:
+        """Collect a process that has ended: its exit status, negative for a signal."""
+        assert self._process is not None
+        try:
+            _, status, usage = os.wait4(self._process.pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            self.cpu_s += usage.ru_utime + usage.ru_stime
+        except ChildProcessError:  # the embedding program reaps all children itself
+            code = 0
+        self._process.returncode = code
+        self._process = None
+        os.close(self.pidfd)
+        self.pidfd = -1
+        return code
+
+    def close(self) -> None:
+        if self.control is not None:
+            self.control.close()
+            self.control = None
+
+    def deaths_in_a_minute(self) -> int:
+        """Count a death now; how many there were in the last minute."""
+        now = time.monotonic()
+        self._deaths.append(now)
+        while now - self._deaths[0] > _MINUTE:
+            self._deaths.popleft()
+        return len(self._deaths)

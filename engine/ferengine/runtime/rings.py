@@ -1,0 +1,42 @@
+"""The frame rings that a worker has been given: one camera's, in the order of their generations."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from ferengine._native import FrameRing
+
+
+class CameraRings:
+    """Generations of one camera's frame ring; a larger frame begins a new one, an empty closed one is let go."""
+
+    def __init__(self) -> None:
+        self._rings: dict[int, FrameRing] = {}
+
+    def add(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
+        """Take the ring of a ``ring`` control message."""
+        self._rings[int(message["generation"])] = FrameRing.attach(os.dup(descriptors["ring"]))
+
+    def __getitem__(self, generation: int) -> FrameRing:
+        return self._rings[generation]
+
+    def __contains__(self, generation: int) -> bool:
+        return generation in self._rings
+
+    def __bool__(self) -> bool:
+        return bool(self._rings)
+
+    def oldest(self) -> tuple[int, FrameRing]:
+        generation = min(self._rings)
+        return generation, self._rings[generation]
+
+    def has_newer(self, generation: int) -> bool:
+        return max(self._rings) > generation
+
+    def forget(self, generation: int) -> None:
+        del self._rings[generation]
+
+    def items(self) -> list[tuple[int, FrameRing]]:
+        return sorted(self._rings.items())

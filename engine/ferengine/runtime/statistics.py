@@ -1,0 +1,82 @@
+"""The figures of a run: what ``--summary`` writes."""
+
+from __future__ import annotations
+
+import os
+import resource
+from array import array
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from ferengine.results import FrameResult, Ledger
+from ferengine.runtime.process import WorkerProcess
+from ferengine.runtime.worker import peak_memory_mb
+
+_KEEP = 1 << 17
+"""Frames whose latencies are kept for the percentiles: the last hour of one 30-frame camera."""
+
+
+class RunStatistics:
+    """Counts and latencies over all cameras; times in seconds of CLOCK_MONOTONIC."""
+
+    def __init__(self) -> None:
+        self.frames = 0
+        self.first_capture: float | None = None
+        self.last_emit = 0.0
+        self.batches = 0
+        self.batched_faces = 0
+        self.batch_capacity = 1
+        self._latencies = {stage: array("f") for stage in Ledger.STAGES}
+
+    def add_result(self, result: FrameResult) -> None:
+        self.frames += 1
+        captured = result.ledger.captured
+        self.first_capture = captured if self.first_capture is None else min(self.first_capture, captured)
+        self.last_emit = result.ledger.emitted
+        for stage, milliseconds in result.ledger.durations_ms().items():
+            kept = self._latencies[stage]
+            if len(kept) < _KEEP:
+                kept.append(milliseconds)
+            else:
+                kept[self.frames % _KEEP] = milliseconds
+
+    def add_batch(self, faces: int, capacity: int) -> None:
+        self.batches += 1
+        self.batched_faces += faces
+        self.batch_capacity = capacity
+
+    @property
+    def fps(self) -> float:
+        """Frames emitted / (last emit - first capture)."""
+        if self.first_capture is None or self.last_emit <= self.first_capture:
+            return 0.0
+        return self.frames / (self.last_emit - self.first_capture)
+
+    def latencies(self) -> dict[str, dict[str, float]]:
+        """p50, p95 and p99 of each stage of the ledger, milliseconds."""
+        table = {}
+        for stage, kept in self._latencies.items():
+            values = np.percentile(np.asarray(kept), (50, 95, 99)) if kept else np.zeros(3)
+            table[stage] = {name: round(float(v), 3) for name, v in zip(("p50", "p95", "p99"), values, strict=True)}
+        return table
+
+    def batch(self) -> dict[str, Any]:
+        mean = self.batched_faces / self.batches if self.batches else 0.0
+        return {"batches": self.batches, "faces": self.batched_faces, "mean": round(mean, 3),
+                "fill": round(mean / self.batch_capacity, 4)}  # fmt: skip
+
+
+def worker_figures(workers: Iterable[WorkerProcess]) -> dict[str, dict[str, Any]]:
+    """Peak memory (MiB, shared pages included) and CPU seconds of each worker over all its lives, and of this process."""
+    figures: dict[str, dict[str, Any]] = {
+        worker.name: {"peak_mb": round(worker.peak_mb, 1), "cpu_s": round(worker.cpu_s, 3), "restarts": worker.lives - 1}
+        for worker in workers
+    }
+    own = resource.getrusage(resource.RUSAGE_SELF)
+    figures["engine"] = {"peak_mb": round(peak_memory_mb(os.getpid()), 1),
+                         "cpu_s": round(own.ru_utime + own.ru_stime, 3), "restarts": 0}  # fmt: skip
+    return figures
+
+

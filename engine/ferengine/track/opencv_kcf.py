@@ -17,16 +17,16 @@ from ferengine.track.appearance import similarity, thumbnail
 from ferengine.track.base import TrackerUpdate
 from ferengine.vision import cv2
 
-_CONTEXT = 1.5
+_CONTEXT = 1.25
 """Sides of the patch that KCF learns, in boxes. KCF looks for it within twice its size, so the patch bounds the
-motion that it can follow: with the face alone (1.0) faces that jump by half their size a frame are lost."""
+motion that it can follow; more background in it holds it where it is."""
 
 _DETECT_THRESHOLD = 0.2
 """The filter response that counts as found. OpenCV's 0.5 gives up on blurred faces that it has in fact found; what
 was found wrongly shows in the confidence."""
 
-_WINDOW = 5.0
-"""Sides of the window, in boxes: KCF's search area (2 * _CONTEXT) and room for one box of motion either way."""
+_WINDOW = 4.0
+"""Sides of the window, in boxes: KCF's search area (2 * _CONTEXT) and room to move."""
 
 _LEAST_PATCH = 8
 """Pixels: KCF learns nothing from a smaller patch, so smaller ones are grown around their centre."""
@@ -112,6 +112,7 @@ class _Window:
             parameters.detect_thresh = _DETECT_THRESHOLD
             self._kcf = cv2.TrackerKCF.create(parameters)
             self._kcf.init(shrunk, (px, py, pw, ph))
+            self._kcf.update(shrunk)  # OpenCV learns in the first update(), which moves nothing, not in init()
             self.face = thumbnail(shrunk, self._face)
 
     def find(self, frame: NDArray[np.uint8]) -> tuple[Box, NDArray[np.float32]] | None:

@@ -1,0 +1,216 @@
+"""ferengine's C++ hot path: face crops and the rings in shared memory."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+FACE_KEY: np.dtype[np.void]
+"""camera u4, epoch u4, sequence u8, face u4, reserved u4, captured_ns, tracked_ns, queued_ns, deadline_ns i8."""
+
+def crop_faces(
+    frame: NDArray[np.uint8],
+    squares: NDArray[np.float32],
+    out: NDArray[np.uint8] | NDArray[np.float32],
+    mean: float = 0.0,
+    std: float = 1.0,
+) -> None:
+    """Cut the n squares of ``frame`` into ``out``, in place, with the GIL released.
+
+    ``frame``: uint8 (H, W, 3) BGR or (H, W) grey, rows may be padded. ``squares``: float32 (n, 4), cx, cy, side in
+    pixels (pixel (i, j) covers [j, j+1) x [i, i+1)) and angle in radians, clockwise on the screen. ``out``:
+    C-contiguous (n, S, S), uint8 (rounded) or float32 ((grey - mean) / std).
+
+    Upright squares of at least S pixels are averaged exactly by area; smaller ones interpolated bilinearly; turned
+    ones are means of bilinear samples. Beyond the frame its border is repeated. Raises TypeError or ValueError.
+    """
+
+def die_with_parent(parent_pid: int) -> None:
+    """Be killed when the thread that started this process ends (PR_SET_PDEATHSIG).
+
+    Raises ProcessLookupError if the parent is gone already.
+    """
+
+class WorkerPage:
+    """A worker's doorbell and heartbeat in shared memory."""
+
+    @staticmethod
+    def create() -> WorkerPage: ...
+    @staticmethod
+    def attach(fd: int) -> WorkerPage:
+        """Map an existing page; takes ownership of ``fd``. Raises ValueError for another kind of descriptor."""
+
+    @property
+    def fd(self) -> int: ...
+    def ring(self) -> None:
+        """Raise the bell and wake whoever waits at it."""
+
+    @property
+    def bell(self) -> int:
+        """How often the bell was rung (modulo 2**32)."""
+
+    def wait(self, seen: int, timeout: float) -> bool:
+        """Wait until the bell differs from ``seen``, at most ``timeout`` seconds; False when it does not."""
+
+    def beat(self) -> None:
+        """Note now as the last sign of life."""
+
+    @property
+    def heartbeat(self) -> float:
+        """The last sign of life, seconds of CLOCK_MONOTONIC; 0 before the first."""
+
+class FrameHeader:
+    """What is known of the frame in a slot; ``timestamp`` in seconds, ``captured_ns`` of CLOCK_MONOTONIC."""
+
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def width(self) -> int: ...
+    @property
+    def height(self) -> int: ...
+    @property
+    def channels(self) -> int: ...
+    @property
+    def timestamp(self) -> float: ...
+    @property
+    def captured_ns(self) -> int: ...
+
+class FrameRing:
+    """Frames of one camera in shared memory: one writer, up to 32 readers. Indices raise IndexError."""
+
+    @staticmethod
+    def create(slots: int, slot_bytes: int) -> FrameRing:
+        """Allocate (memfd) every page at once. Raises MemoryError when there is not enough."""
+
+    @staticmethod
+    def attach(fd: int) -> FrameRing:
+        """Map an existing ring; takes ownership of ``fd``. Raises ValueError for another kind of descriptor."""
+
+    @property
+    def fd(self) -> int: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def slot_bytes(self) -> int: ...
+    @property
+    def address(self) -> int:
+        """Where the mapping begins in this process."""
+
+    @property
+    def bytes(self) -> int:
+        """How long the mapping is."""
+
+    def acquire(self, timeout: float) -> int:
+        """Writer: a slot that nobody holds, waiting at most ``timeout`` seconds; -1 when there is none."""
+
+    def payload(self, slot: int) -> NDArray[np.uint8]:
+        """Writer: the slot's bytes, uint8 (slot_bytes,), writable."""
+
+    def publish(
+        self,
+        slot: int,
+        sequence: int,
+        width: int,
+        height: int,
+        stride: int,
+        channels: int,
+        timestamp: float,
+        captured_ns: int,
+        holds: int,
+    ) -> None:
+        """Writer: hand the slot over to the readers of the mask ``holds``. Raises ValueError if it does not fit."""
+
+    def close_writer(self) -> None:
+        """Writer: no more frames come into this ring."""
+
+    def drop(self) -> None:
+        """Writer: count a frame that found no free slot."""
+
+    def held(self, reader: int) -> list[tuple[int, int]]:
+        """(sequence, slot) of the slots that ``reader`` holds, ascending."""
+
+    def frame(self, slot: int) -> NDArray[np.uint8]:
+        """The picture in place, read-only uint8 (H, W, channels), or (H, W) for one channel."""
+
+    def header(self, slot: int) -> FrameHeader: ...
+    def release(self, slot: int, reader: int) -> None:
+        """Reader: give the slot back."""
+
+    def clear_reader(self, reader: int) -> None:
+        """Give back all that a reader which will not come back held."""
+
+    @property
+    def published(self) -> int:
+        """The sequence after the last published frame's."""
+
+    @property
+    def closed(self) -> bool: ...
+    @property
+    def dropped(self) -> int: ...
+    @property
+    def emitted(self) -> int:
+        """How many results were delivered, written by the engine: the track worker's flow control."""
+
+    @emitted.setter
+    def emitted(self, value: int) -> None: ...
+    @property
+    def readers(self) -> int:
+        """The mask of readers that the writer publishes for, written by the engine."""
+
+    @readers.setter
+    def readers(self, value: int) -> None: ...
+
+class FaceRing:
+    """Face crops with their keys in shared memory: one producer, one consumer."""
+
+    @staticmethod
+    def create(slots: int, side: int) -> FaceRing: ...
+    @staticmethod
+    def attach(fd: int) -> FaceRing:
+        """Map an existing ring; takes ownership of ``fd``. A consumer begins at the oldest face not released."""
+
+    @property
+    def fd(self) -> int: ...
+    @property
+    def slots(self) -> int: ...
+    @property
+    def side(self) -> int: ...
+    @property
+    def free(self) -> int: ...
+    @property
+    def waiting(self) -> int:
+        """Consumer: faces published and not yet gathered."""
+
+    @property
+    def oldest_queued_ns(self) -> int:
+        """Consumer: when the oldest waiting face was queued (CLOCK_MONOTONIC); 0 when none waits."""
+
+    def push(
+        self,
+        frame: NDArray[np.uint8],
+        squares: NDArray[np.float32],
+        camera: int,
+        epoch: int,
+        sequence: int,
+        captured_ns: int,
+        tracked_ns: int,
+        deadline_ns: int,
+    ) -> bool:
+        """Producer: cut all squares of ``frame`` (see ``crop_faces``) into the ring, faces 0 to n - 1.
+
+        False, and nothing written, when they do not fit now. Raises ValueError when they never will.
+        """
+
+    def gather(
+        self,
+        out: NDArray[np.float32] | NDArray[np.uint8],
+        keys: NDArray[np.void],
+        mean: float,
+        std: float,
+        start: int = 0,
+    ) -> int:
+        """Consumer: copy waiting faces into ``out[start:]``, (n, side, side) or (n, 1, side, side), and their keys.
+
+        float32 is normalised, (level - mean) / std; uint8 copied. Returns how many were gathered.
+        """
+
+    def release(self, count: int) -> None:
+        """Consumer: the ``count`` oldest gathered faces may be overwritten. Raises ValueError for more than those."""

@@ -52,7 +52,7 @@ class Analyzer:
             raise UsageError(f"an image is a BGR uint8 array of shape (H, W, 3), not {given}")
         frame = image if image.strides[1:] == (3, 1) and image.strides[0] > 0 else np.ascontiguousarray(image)
         detections = self._detector.detect(frame)
-        squares = self._cropper.squares(detections.boxes, detections.landmarks)
+        squares = self._cropper.squares(detections)
         scores = self._classifier.scores(self._cropper.crop(frame, squares))
         faces = []
         for index, row in enumerate(scores):

@@ -60,7 +60,7 @@ class Engine:
         plan = make_plan(len(specs), config, output=bool(paths) or display)
         cameras = []
         for number, spec in enumerate(specs):
-            joiner = CameraJoiner(spec.name, spec.live, labels, config.deadline, config.smoothing)
+            joiner = CameraJoiner(spec.name, spec.kind == "camera" or spec.pace == "native", labels, config.deadline, config.smoothing)
             cameras.append(CameraState(number, spec, joiner, number % plan.trackers))
         topology = Topology(cameras, config, plan, model.manifest.input.size, paths, display)
         self._queue = config.queue

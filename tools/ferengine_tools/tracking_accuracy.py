@@ -1,18 +1,18 @@
 """How well, and at what cost, a tracker follows the faces of annotated sequences.
 
-A folder of sequences holds ``<sequence>/frames/*.jpg`` and ``<sequence>/groundtruth.txt`` (x,y,w,h a frame, pixels).
-The measures are those of Y. Wu et al., "Online Object Tracking: A Benchmark", CVPR 2013: one pass from the first
-frame's box, its mean IoU, the area under the success curve (the share of frames whose IoU exceeds a threshold, over
-thresholds from 0 to 1) and the precision (the share of frames whose centre is within 20 px); and, for a tracker that
-a detector corrects, the mean IoU over the five frames after each new start from the ground truth.
+A folder of sequences holds ``<sequence>/frames/*.jpg`` and ``<sequence>/groundtruth.txt`` (x,y,w,h a frame,
+in pixels). The measures are those of Y. Wu et al., "Online Object Tracking: A Benchmark", CVPR 2013, over one
+pass from the first frame's box: mean IoU, area under the success curve, precision at 20 px; and, for a
+tracker that a detector corrects, the mean IoU over the frames between new starts from the ground truth.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,39 +27,44 @@ from ferengine.track.opencv_kcf import OpenCvKcf
 from ferengine.vision import cv2
 
 MakeTracker = Callable[[], Tracker]
+Frame = NDArray[np.uint8]
+
+FACE_SIDES = (40, 80, 160, 320)
+"""Pixels: the sizes of face at which an update is timed."""
 
 
 class WholeFrameKcf:
-    """``cv2.TrackerKCF`` as it comes, on the whole frame: the reference that OpenCvKcf is compared with."""
+    """``cv2.TrackerKCF`` as it comes, on the whole frame: the reference for ``OpenCvKcf``."""
 
-    def init(self, frame: NDArray[np.uint8], box: Box) -> None:
-        x, y, w, h = map(round, box)
+    def init(self, frame: Frame, box: Box) -> None:
+        x, y, w, h = (round(value) for value in box)
         self._box: Box = (x, y, w, h)
         self._kcf = cv2.TrackerKCF.create()
         self._kcf.init(frame, (x, y, w, h))
 
-    def update(self, frame: NDArray[np.uint8]) -> TrackerUpdate:
-        found, box = self._kcf.update(frame)
+    def update(self, frame: Frame) -> TrackerUpdate:
+        found, (x, y, w, h) = self._kcf.update(frame)
         if found:
-            self._box = tuple(box)
+            self._box = (x, y, w, h)
         return TrackerUpdate(self._box, float(found))
 
 
 TRACKERS: dict[str, MakeTracker] = {"opencv": OpenCvKcf, "opencv-whole-frame": WholeFrameKcf}
 
 
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """One annotated sequence: ``frames`` BGR uint8 (H, W, 3) each, ``boxes`` float64 (n, 4), x, y, w, h in pixels."""
+@dataclass(frozen=True, slots=True, eq=False)
+class FaceSequence:
+    """One annotated sequence: ``frames`` BGR uint8 (H, W, 3) each, ``boxes`` float64 (n, 4), x, y, w, h."""
 
     name: str
-    frames: list[NDArray[np.uint8]]
+    frames: list[Frame]
     boxes: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """``frames`` counts them; all else in [0, 1]."""
+    """One tracker on one sequence. ``restarted_*`` are over the frames between new starts from the ground
+    truth: mean IoU (a lost face counts with its last box) and share with a confidence above 0."""
 
     sequence: str
     frames: int
@@ -70,61 +75,132 @@ class Accuracy:
     restarted_found: float
 
 
-def read_sequences(folder: Path) -> list[Sequence]:
-    """Every sequence under ``folder``, by name. Raises UsageError when there is none or one is inconsistent."""
+def read_sequences(folder: Path) -> list[FaceSequence]:
+    """The sequences in ``folder``, by name. Raises UsageError when there is none or one is inconsistent."""
     names = sorted(path.parent.name for path in folder.glob("*/groundtruth.txt"))
     if not names:
-        raise UsageError(f"{folder} holds no sequence (<name>/frames/*.jpg beside <name>/groundtruth.txt)")
+        raise UsageError(f"{folder} holds no sequence (<name>/frames/*.jpg and <name>/groundtruth.txt)")
     return [_read_sequence(folder / name) for name in names]
 
 
-def _read_sequence(folder: Path) -> Sequence:
-    boxes = np.loadtxt(folder / "groundtruth.txt", delimiter=",", ndmin=2)
+def _read_sequence(folder: Path) -> FaceSequence:
+    try:
+        boxes = np.loadtxt(folder / "groundtruth.txt", delimiter=",", ndmin=2)
+    except ValueError as error:
+        raise UsageError(f"{folder}/groundtruth.txt: {error}") from error
     paths = sorted((folder / "frames").glob("*.jpg"))
-    if len(paths) != len(boxes) or boxes.shape[1] != 4:
-        raise UsageError(f"{folder}: {len(paths)} frames but ground truth of shape {boxes.shape}")
-    frames = [image for path in paths if (image := cv2.imread(str(path))) is not None]
-    if len(frames) != len(paths):
-        raise UsageError(f"{folder}: {len(paths) - len(frames)} frames cannot be read")
-    return Sequence(folder.name, frames, boxes)
+    if len(paths) < 2 or boxes.shape != (len(paths), 4):
+        raise UsageError(f"{folder}: {len(paths)} frames, but ground truth of the shape {boxes.shape}")
+    frames = []
+    for path in paths:
+        image = cv2.imread(str(path))
+        if image is None:
+            raise UsageError(f"{path} is not a picture")
+        frames.append(np.asarray(image, np.uint8))
+    return FaceSequence(folder.name, frames, boxes)
 
 
-def follow(make_tracker: MakeTracker, frames: Iterable[NDArray[np.uint8]], box: Box) -> list[TrackerUpdate]:
-    """Start from ``box`` in the first frame and answer for each of the others."""
+def follow(make_tracker: MakeTracker, frames: Sequence[Frame], box: Box) -> list[TrackerUpdate]:
+    """Start from ``box`` in the first frame; the answers for all the others."""
     tracker = make_tracker()
-    answers = []
-    for index, frame in enumerate(frames):
-        if index == 0:
-            tracker.init(frame, box)
-        else:
-            answers.append(tracker.update(frame))
-    return answers
+    tracker.init(frames[0], box)
+    return [tracker.update(frame) for frame in frames[1:]]
 
 
-def measure(make_tracker: MakeTracker, sequence: Sequence, *, detect_every: int = 6) -> Accuracy:
-    """One pass from the first box, and one that starts anew from the ground truth at every ``detect_every``-th frame."""
-    start = _box(sequence.boxes[0])
-    once = follow(make_tracker, sequence.frames, start)
-    overlaps = overlap([answer.box for answer in once], sequence.boxes[1:])
-    centres = np.array([answer.box for answer in once])[:, :2] + np.array([answer.box for answer in once])[:, 2:] / 2
-    distances = np.linalg.norm(centres - sequence.boxes[1:, :2] - sequence.boxes[1:, 2:] / 2, axis=1)
+def measure(make_tracker: MakeTracker, sequence: FaceSequence, *, detect_every: int = 6) -> Accuracy:
+    """One pass from the first box, and one begun anew from the truth every ``detect_every`` frames."""
+    once = _boxes(follow(make_tracker, sequence.frames, _box(sequence.boxes[0])))
+    truth = sequence.boxes[1:]
+    overlaps = _overlaps(once, truth)
+    apart = np.linalg.norm(once[:, :2] + once[:, 2:] / 2 - truth[:, :2] - truth[:, 2:] / 2, axis=1)
     restarted, found = [], []
     for first in range(0, len(sequence.frames) - 1, detect_every):
         part = slice(first, first + detect_every)
         answers = follow(make_tracker, sequence.frames[part], _box(sequence.boxes[first]))
-        restarted.extend(overlap([answer.box for answer in answers], sequence.boxes[part][1:]))
-        found.extend(answer.confidence > 0 for answer in answers)
+        restarted.append(_overlaps(_boxes(answers), sequence.boxes[part][1:]))
+        found += [answer.confidence > 0 for answer in answers]
     return Accuracy(
         sequence=sequence.name,
         frames=len(sequence.frames),
         mean_iou=float(overlaps.mean()),
-        success_auc=float(np.mean([(overlaps > t).mean() for t in np.linspace(0, 1, 101)])),
-        precision_20px=float((distances <= 20).mean()),
-        restarted_iou=float(np.mean(restarted)),
+        success_auc=float(np.mean([(overlaps > limit).mean() for limit in np.linspace(0, 1, 101)])),
+        precision_20px=float((apart <= 20).mean()),
+        restarted_iou=float(np.concatenate(restarted).mean()),
         restarted_found=float(np.mean(found)),
     )
-def overlap(boxes: list[Box], truth: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.array([iou_matrix(np.array([a]), np.array([b]))[0, 0] for a, b in zip(boxes, truth, strict=True)])
-def _box(values) -> Box:
-    x, y, w, h = map(float, values)
+
+
+def update_ms(
+    make_tracker: MakeTracker, sequence: FaceSequence, face_side: int, *, updates: int = 20
+) -> float:
+    """Median milliseconds of an update on ``sequence``, enlarged until its first face has ``face_side`` pixels.
+
+    The face is followed through the second to sixth frame, over and over, each time from a new start.
+    """
+    scale = face_side / float(sequence.boxes[0, 2:].max())
+    frames = [np.asarray(cv2.resize(f, None, fx=scale, fy=scale), np.uint8) for f in sequence.frames[:6]]
+    tracker = make_tracker()
+    spent: list[float] = []
+    while len(spent) < updates:
+        tracker.init(frames[0], _box(sequence.boxes[0] * scale))
+        for frame in frames[1:]:
+            start = time.perf_counter()
+            tracker.update(frame)
+            spent.append(time.perf_counter() - start)
+    return 1e3 * float(np.median(spent))
+
+
+def _box(values: NDArray[np.float64]) -> Box:
+    x, y, w, h = values.tolist()
     return x, y, w, h
+
+
+def _boxes(answers: Sequence[TrackerUpdate]) -> NDArray[np.float64]:
+    return np.array([answer.box for answer in answers], np.float64)
+
+
+def _overlaps(boxes: NDArray[np.float64], truth: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.array([iou_matrix(box[None], true[None])[0, 0] for box, true in zip(boxes, truth, strict=True)])
+
+
+def _table(name: str, results: Sequence[Accuracy], cost: dict[int, float]) -> str:
+    lines = [f"{name:<18}  frames  mean IoU  success AUC  P@20px  restarted IoU  found"]
+    for r in results:
+        once = f"{r.mean_iou:>8.3f}  {r.success_auc:>11.3f}  {r.precision_20px:>6.3f}"
+        restarted = f"{r.restarted_iou:>13.3f}  {r.restarted_found:>5.3f}"
+        lines.append(f"{r.sequence:<18}  {r.frames:>6}  {once}  {restarted}")
+    least = min(cost)
+    for side, ms in cost.items():
+        lines.append(f"update, {side} px face: {ms:.2f} ms, {ms / cost[least]:.1f} times that of {least} px")
+    return "\n".join(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """``python -m ferengine_tools.tracking_accuracy FOLDER [--tracker NAME] [--json]``; the exit code."""
+    parser = argparse.ArgumentParser(prog="tracking_accuracy", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("folder", type=Path, help="sequences: <name>/frames/*.jpg and <name>/groundtruth.txt")
+    parser.add_argument("--tracker", choices=TRACKERS, default="opencv")
+    parser.add_argument("--detect-every", type=int, default=6, metavar="N", help="frames between new starts")
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    options = parser.parse_args(arguments)
+    if options.detect_every < 2:
+        parser.error("--detect-every must be at least 2")
+    make_tracker = TRACKERS[options.tracker]
+    cv2.setNumThreads(1)
+    try:
+        sequences = read_sequences(options.folder)
+        results = [measure(make_tracker, each, detect_every=options.detect_every) for each in sequences]
+    except FerengineError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
+    cost = {side: update_ms(make_tracker, sequences[0], side) for side in FACE_SIDES}
+    if options.json:
+        report = {"tracker": options.tracker, "sequences": [asdict(r) for r in results], "update_ms": cost}
+        print(json.dumps(report, indent=2))
+    else:
+        print(_table(options.tracker, results, cost))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

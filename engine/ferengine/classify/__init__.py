@@ -1,0 +1,1 @@
+"""Classification: inference backends, the classifier, batching and smoothing."""

@@ -1,0 +1,1 @@
+"""Models: manifests, the registry and the weights that ship with the package."""

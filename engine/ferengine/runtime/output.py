@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pickle
 import socket
 from collections import defaultdict
 from collections.abc import Mapping
@@ -17,6 +16,7 @@ from ferengine.errors import SinkError
 from ferengine.results import FrameResult
 from ferengine.runtime.channel import receive_data
 from ferengine.runtime.rings import CameraRings
+from ferengine.runtime.wire import OUTPUT_READER, decode_result
 from ferengine.sinks.draw import draw_faces
 from ferengine.sinks.video import VideoWriter
 from ferengine.sinks.window import Window
@@ -24,15 +24,6 @@ from ferengine.vision import cv2
 
 if TYPE_CHECKING:
     from ferengine.runtime.worker import Worker
-
-READER = 1
-"""The output worker's bit in a frame ring's hold masks."""
-
-
-def encode_result(camera: int, generation: int, slot: int, result: FrameResult) -> bytes:
-    """One result for the output worker: a pickle between two processes of one program, off the hot path."""
-    return pickle.dumps((camera, generation, slot, result), protocol=5)
-
 
 def part_path(path: Path, part: int) -> Path:
     """``out.mp4``, and ``out.part2.mp4`` for the second life of the worker: nothing written is lost."""
@@ -65,12 +56,12 @@ class OutputStage:
         if data is None:
             self._poll_windows()
             return False
-        camera, generation, slot, result = pickle.loads(data)
+        camera, generation, slot, result = decode_result(data)
         if generation not in self._rings[camera]:
             self._worker.poll_control()
         rings = self._rings[camera]
         ring = rings[generation]
-        if (result.frame, slot) in ring.held(READER):
+        if (result.frame, slot) in ring.held(OUTPUT_READER):
             image = ring.frame(slot).copy()
             self._release_up_to(rings, generation, result.frame)
             draw_faces(image, result)
@@ -81,10 +72,10 @@ class OutputStage:
     @staticmethod
     def _release_up_to(rings: CameraRings, generation: int, sequence: int) -> None:
         for number, ring in rings.items():
-            for held, slot in ring.held(READER):
+            for held, slot in ring.held(OUTPUT_READER):
                 if held <= sequence:
-                    ring.release(slot, READER)
-            if number < generation and ring.closed and not ring.held(READER):
+                    ring.release(slot, OUTPUT_READER)
+            if number < generation and ring.closed and not ring.held(OUTPUT_READER):
                 rings.forget(number)
 
     def _write(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:

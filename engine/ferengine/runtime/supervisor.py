@@ -17,11 +17,10 @@ from ferengine.runtime.camera import CameraState
 from ferengine.runtime.channel import receive_data, send_data
 from ferengine.runtime.delivery import Subscription
 from ferengine.runtime.joiner import Joined, split_batch
-from ferengine.runtime.output import encode_result
 from ferengine.runtime.process import WorkerProcess
 from ferengine.runtime.statistics import RunStatistics
 from ferengine.runtime.topology import Topology
-from ferengine.runtime.wire import END, SCORES, decode_record, decode_scores, kind_of
+from ferengine.runtime.wire import END, SCORES, decode_record, decode_scores, encode_result, kind_of
 
 _TICK = 0.25
 _MEMORY_EVERY = 1.0

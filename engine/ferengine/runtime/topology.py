@@ -7,11 +7,11 @@ from typing import Any
 
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
-from ferengine.runtime import output, tracking
 from ferengine.runtime.camera import CameraState
 from ferengine.runtime.channel import data_pair
 from ferengine.runtime.planner import Plan
 from ferengine.runtime.process import WorkerProcess
+from ferengine.runtime.wire import OUTPUT_READER, TRACK_READER
 
 
 class Topology:
@@ -36,7 +36,7 @@ class Topology:
         self.trackers = [WorkerProcess(f"track-{index}") for index in range(plan.trackers)]
         self.classifier = WorkerProcess("classify")
         self.outputs = [WorkerProcess("output")] if save or display else []
-        self.readers = 1 << tracking.READER | (1 << output.READER if self.outputs else 0)
+        self.readers = 1 << TRACK_READER | (1 << OUTPUT_READER if self.outputs else 0)
         self.events_in, self.events_out = data_pair()
         self.inbox_in, self.inbox_out = data_pair()
         self._requests_in, self._requests_out = data_pair()

@@ -18,20 +18,18 @@ from ferengine.runtime.rings import CameraRings
 from ferengine.runtime.wire import (
     CLASSIFIED,
     FACE_RING_FULL,
+    TRACK_READER,
     DetectionRequest,
     decode_detections,
     encode_end,
     encode_record,
 )
-from ferengine.track import create_tracker
 from ferengine.track.face_tracker import FaceTracker, Snapshot, TrackedFace
+from ferengine.track.opencv_kcf import OpenCvKcf
 from ferengine.vision import cv2
 
 if TYPE_CHECKING:
     from ferengine.runtime.worker import Worker
-
-READER = 0
-"""The track workers' bit in a frame ring's hold masks."""
 
 UNDELIVERED = 64
 """Files: frames of one camera that may be on their way to its consumers before its tracker waits."""
@@ -106,7 +104,7 @@ class TrackStage:
                 int(item["number"]),
                 bool(item["live"]),
                 int(item["epoch"]),
-                FaceTracker(create_tracker, align=settings["align"], first_id=int(item["first_id"])),
+                FaceTracker(OpenCvKcf, align=settings["align"], first_id=int(item["first_id"])),
                 done=int(item["done"]),
             )
             for item in settings["cameras"]
@@ -164,7 +162,7 @@ class TrackStage:
 
     def _step_file(self, camera: Camera) -> bool:
         generation, ring = camera.rings.oldest()
-        held = [(sequence, slot) for sequence, slot in ring.held(READER) if sequence > camera.last]
+        held = [(sequence, slot) for sequence, slot in ring.held(TRACK_READER) if sequence > camera.last]
         if not held:
             return self._pass_on(camera, generation, ring)
         for sequence, slot in held:  # the next detection frames are searched while this one is tracked
@@ -196,14 +194,14 @@ class TrackStage:
         for asked in [asked for number, asked in camera.asked.items() if number <= camera.last and asked.answer]:
             self._apply_late(camera, asked)
         generation, ring = camera.rings.oldest()
-        held = [(sequence, slot) for sequence, slot in ring.held(READER) if sequence > camera.last]
+        held = [(sequence, slot) for sequence, slot in ring.held(TRACK_READER) if sequence > camera.last]
         current = next((asked for sequence, asked in camera.asked.items() if sequence > camera.last), None)
         if current is not None:
             return self._step_live_detection(camera, ring, current, held)
         if not held:
             return self._pass_on(camera, generation, ring)
         for _, older_slot in held[:-1]:
-            ring.release(older_slot, READER)
+            ring.release(older_slot, TRACK_READER)
             camera.skipped += 1
         sequence, slot = held[-1]
         if not camera.asked and self._detection_due(camera, sequence) and self._ask(camera, generation, slot, sequence):
@@ -243,13 +241,13 @@ class TrackStage:
         timestamp = ring.header(request.slot).timestamp
         camera.tracker.correct(ring.frame(request.slot), asked.answer, timestamp, asked.snapshot)
         del camera.asked[request.sequence]
-        ring.release(request.slot, READER)
+        ring.release(request.slot, TRACK_READER)
 
     # --- both
 
     def _pass_on(self, camera: Camera, generation: int, ring: FrameRing) -> bool:
         """The ring is empty: go to its next generation, or end the camera, once the writer has closed it."""
-        if not ring.closed or camera.asked or any(s > camera.last for s, _ in ring.held(READER)):
+        if not ring.closed or camera.asked or any(s > camera.last for s, _ in ring.held(TRACK_READER)):
             return False
         if not camera.rings.has_newer(generation):
             self._worker.poll_control()  # a newer generation is announced before the old one is closed
@@ -290,7 +288,7 @@ class TrackStage:
         if not send_data(self._events, record):
             return False
         if output.sequence not in camera.asked:
-            ring.release(output.slot, READER)
+            ring.release(output.slot, TRACK_READER)
         camera.skipped, camera.output = 0, None
         camera.done += 1
         return True

@@ -1,4 +1,4 @@
-"""The binary messages between workers and engine: fixed NumPy records, no pickles.
+"""The binary messages between workers and engine: fixed NumPy records on the way of frames and faces.
 
 Times are CLOCK_MONOTONIC nanoseconds, boxes x, y, w, h in pixels. A camera is its number in this run; ``epoch``
 counts the lives of the track worker that sent a message, so that answers meant for a dead one are not mistaken.
@@ -6,15 +6,23 @@ counts the lives of the track worker that sent a message, so that answers meant 
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY
 from ferengine.detect.base import Detections
-from ferengine.track.face_tracker import TrackedFace
+from ferengine.results import FrameResult
+
+if TYPE_CHECKING:
+    from ferengine.track.face_tracker import TrackedFace
+
+TRACK_READER, OUTPUT_READER = 0, 1
+"""The track workers' and the output worker's bits in a frame ring's hold masks."""
 
 RECORD, END, SCORES = 1, 2, 3
 """First byte of each message to the engine: a frame's record, a camera's end, a batch's scores."""
@@ -156,3 +164,13 @@ def decode_scores(message: bytes) -> ScoreBatch:
     keys = np.frombuffer(message, FACE_KEY, count, _SCORES.itemsize)
     scores = np.frombuffer(message, np.float32, count * classes, _SCORES.itemsize + keys.nbytes)
     return ScoreBatch(keys, scores.reshape(count, classes), capacity, inferred_ns)
+
+
+def encode_result(camera: int, generation: int, slot: int, result: FrameResult) -> bytes:
+    """One result for the output worker: a pickle between two processes of one program, off the hot path."""
+    return pickle.dumps((camera, generation, slot, result), protocol=5)
+
+
+def decode_result(message: bytes) -> tuple[int, int, int, FrameResult]:
+    camera, generation, slot, result = pickle.loads(message)
+    return camera, generation, slot, result

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 class SourceInfo:
     """What a source says of itself once opened: ``width`` and ``height`` in pixels, ``fps`` its nominal rate.
 
-    ``live`` sources (cameras) cannot wait: frames that nobody takes are lost. ``frames`` is the number of frames
-    where it is known beforehand.
+    ``live`` sources (cameras) cannot wait: frames that nobody takes are lost. ``frames`` is the number of
+    frames where it is known beforehand.
     """
 
     width: int
@@ -26,15 +26,16 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class CapturedFrame:
-    """One decoded frame: ``image`` BGR uint8 (H, W, 3), valid until the next ``read``; ``timestamp`` seconds since
-    the epoch for live sources, media seconds otherwise."""
+    """One decoded frame: ``image`` BGR uint8 (H, W, 3), valid until the next ``read``; ``timestamp`` seconds
+    since the epoch for live sources, media seconds otherwise."""
 
     image: NDArray[np.uint8]
     timestamp: float
 
 
 class Source(Protocol):
-    """Yields the frames of one camera, file or rendering, in order. Knows nothing of processes; not thread-safe."""
+    """Yields the frames of one camera, file or rendering, in order. Knows nothing of processes; not
+    thread-safe."""
 
     def open(self) -> SourceInfo:
         """Open it. Raises SourceError, which names the device or file and the reason."""

@@ -30,9 +30,10 @@ _BAR_WIDTH = 1.4
 class DemoFace:
     """Where one face of the demo truly is.
 
-    ``person`` counts from 0 and stays with the face. ``box`` (x, y, w, h) is the box that MTCNN gives on the still
-    portrait, moved and scaled; turning leaves it upright, with the same middle and size. ``angle``: degrees
-    clockwise; ``scale``: of the portrait's own pixels; ``occluded``: share of the box behind the occluder.
+    ``person`` counts from 0 and stays with the face. ``box`` (x, y, w, h) is the box that MTCNN gives on the
+    still portrait, moved and scaled; turning leaves it upright, with the same middle and size. ``angle``:
+    degrees clockwise; ``scale``: of the portrait's own pixels; ``occluded``: share of the box behind the
+    occluder.
     """
 
     person: int
@@ -44,11 +45,12 @@ class DemoFace:
 
 
 class DemoSource:
-    """A rendered source of ``frames`` frames (``None``: endless) at ``fps``; see ``Scenario`` for what happens.
+    """A rendered source of ``frames`` frames (``None``: endless) at ``fps``; see ``Scenario`` for what
+    happens.
 
-    ``faces`` (1 to 4) counts in the stroll only. ``occluder``: a bar passes over the first face, covering it wholly
-    in exactly the given frames (``True``: ``OCCLUDED``), which the scenario "occlusion" implies. Frame i is a pure
-    function of the arguments and i. Raises UsageError for arguments out of range.
+    ``faces`` (1 to 4) counts in the stroll only. ``occluder``: a bar passes over the first face, covering it
+    wholly in exactly the given frames (``True``: ``OCCLUDED``), which the scenario "occlusion" implies. Frame
+    i is a pure function of the arguments and i. Raises UsageError for arguments out of range.
     """
 
     def __init__(
@@ -63,7 +65,9 @@ class DemoSource:
         scenario: Scenario | str = Scenario.STROLL,
     ) -> None:
         if scenario not in list(Scenario):
-            raise UsageError(f"the demo has no scenario {str(scenario)!r}: choose one of {', '.join(Scenario)}")
+            raise UsageError(
+                f"the demo has no scenario {str(scenario)!r}: choose one of {', '.join(Scenario)}"
+            )
         if width < 64 or height < 64:
             raise UsageError(f"a demo of {width}x{height} pixels is too small: at least 64x64")
         if not (math.isfinite(fps) and fps > 0) or (frames is not None and frames < 1):
@@ -102,8 +106,8 @@ class DemoSource:
             sprite.paint(self._frame, pose.x, pose.y, pose.height, pose.angle)
         bar = self._bar(index)
         if bar is not None:
-            left, right = (max(0, math.floor(bar[0])), math.ceil(bar[1]))
-            self._frame[:, left : max(right, 0)] = _BAR_COLOR
+            left, right = max(0, math.floor(bar[0])), math.ceil(bar[1])
+            self._frame[:, left:right] = _BAR_COLOR
         return CapturedFrame(self._frame, index / self._info.fps)
 
     def skip(self, frames: int) -> None:
@@ -115,7 +119,8 @@ class DemoSource:
         self._background, self._sprites = None, []
 
     def truth(self, index: int) -> list[DemoFace]:
-        """The faces of frame ``index``, in order of ``person``; needs neither ``open`` nor the extra ``demo``."""
+        """The faces of frame ``index``, in order of ``person``; needs neither ``open`` nor the extra
+        ``demo``."""
         bar = self._bar(index)
         return [_truth(person, actor, pose, bar) for person, (actor, pose) in enumerate(self._poses(index))]
 
@@ -125,7 +130,8 @@ class DemoSource:
     def _bar(self, index: int) -> tuple[float, float] | None:
         """Left and right border of the occluder in frame ``index``, where there is one.
 
-        Its distance from the face's middle is cubic in time: it comes fast, slows down over the face, leaves fast.
+        Its distance from the face's middle is cubic in time: it comes fast, slows down over the face, leaves
+        fast.
         """
         if not self._occluded or not self._actors:
             return None
@@ -139,7 +145,8 @@ class DemoSource:
 
 
 def _truth(person: int, actor: Actor, pose: Pose, bar: tuple[float, float] | None) -> DemoFace:
-    x, y, w, h = box = actor.box(pose)
+    box = actor.box(pose)
+    left, width = box[0], box[2]
     scale = pose.height / actor.portrait.box[3]
     turn = math.radians(pose.angle)
     center_x, center_y = actor.portrait.center
@@ -151,14 +158,19 @@ def _truth(person: int, actor: Actor, pose: Pose, bar: tuple[float, float] | Non
         for px, py in actor.portrait.landmarks
     ]
     landmarks: Landmarks = (points[0], points[1], points[2], points[3], points[4])
-    occluded = 0.0 if bar is None else min(1.0, max(0.0, min(bar[1], x + w) - max(bar[0], x)) / w)
+    occluded = (
+        0.0 if bar is None else min(1.0, max(0.0, min(bar[1], left + width) - max(bar[0], left)) / width)
+    )
     return DemoFace(person, box, landmarks, pose.angle, scale, occluded)
 
 
 def _background(width: int, height: int, seed: int) -> NDArray[np.uint8]:
-    """A diagonal gradient with cloudy light, darker corners and a little grain, BGR uint8 (height, width, 3)."""
+    """A diagonal gradient with cloudy light, darker corners and a little grain, BGR uint8 (height, width,
+    3)."""
     rng = np.random.default_rng(seed)
-    along_x, along_y = np.meshgrid(np.linspace(0, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
+    along_x, along_y = np.meshgrid(
+        np.linspace(0, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32)
+    )
     blend = (0.55 * along_x + 0.45 * along_y)[..., None]
     image = (1 - blend) * np.array([150, 132, 92], np.float32) + blend * np.array([112, 84, 98], np.float32)
     for cells, strength in ((4, 16.0), (9, 7.0)):
@@ -166,4 +178,4 @@ def _background(width: int, height: int, seed: int) -> NDArray[np.uint8]:
         image += strength * cv2.resize(clouds, (width, height), interpolation=cv2.INTER_CUBIC)[..., None]
     image *= 1 - 0.35 * ((along_x - 0.5) ** 2 + (along_y - 0.5) ** 2)[..., None] * 2
     image += rng.normal(0, 2, (height, width, 1)).astype(np.float32)
-    return np.clip(image, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(image, 0, 255), np.uint8)

@@ -31,7 +31,8 @@ class Scenario(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a face is: its middle ``x``, ``y`` and its ``height`` in pixels, ``angle`` in degrees clockwise."""
+    """Where a face is: its middle ``x``, ``y`` and its ``height`` in pixels, ``angle`` in degrees
+    clockwise."""
 
     x: float
     y: float
@@ -43,8 +44,8 @@ class Pose:
 class Actor:
     """One face of a scenario.
 
-    ``pose`` gives its pose at a time in media seconds; ``largest`` is the largest height that it takes, pixels;
-    ``bust``: see ``Sprite``.
+    ``pose`` gives its pose at a time in media seconds; ``largest`` is the largest height that it takes,
+    pixels; ``bust``: see ``Sprite``.
     """
 
     portrait: Portrait
@@ -84,14 +85,20 @@ def cast(scenario: Scenario, width: int, height: int, faces: int, seed: int) -> 
     def pose(seconds: float) -> Pose:
         turn = TURN_DEGREES * (1 - math.cos(2 * math.pi * seconds / TURN_SECONDS)) / 2
         return Pose(
-            width * (0.5 + 0.03 * wander(seconds)), 0.45 * height, size, turn if scenario is Scenario.TURN else 0.0
+            width * (0.5 + 0.03 * wander(seconds)),
+            0.45 * height,
+            size,
+            turn if scenario is Scenario.TURN else 0.0,
         )
 
     return [Actor(PORTRAITS[0], pose, size, _BUST)]
 
 
-def _stroller(person: int, faces: int, width: int, height: int, rng: np.random.Generator, drift: Wave) -> Actor:
-    """One face that stays in its own column; all columns drift together, which leaves the gaps between them."""
+def _stroller(
+    person: int, faces: int, width: int, height: int, rng: np.random.Generator, drift: Wave
+) -> Actor:
+    """One face that stays in its own column; all columns drift together, which leaves the gaps between
+    them."""
     column = width / faces
     size = min(0.24 * height, 0.4 * column)
     sideways, upright = _wave(rng, 5.0, 8.0), _wave(rng, 4.5, 7.0)
@@ -109,8 +116,8 @@ def _stroller(person: int, faces: int, width: int, height: int, rng: np.random.G
 
 
 def _crossing(width: int, height: int) -> list[Actor]:
-    """Two faces that swing across the frame in opposite directions, the lower one's box beginning where the upper
-    one's ends. The upper one is in front and fades early, so that neither covers the other's face."""
+    """Two faces that swing across the frame in opposite directions, the lower one's box beginning where the
+    upper one's ends. The upper one is in front and fades early, so that neither covers the other's face."""
     size = min(0.26 * height, 0.26 * width)
 
     def swing(side: int) -> Callable[[float], Pose]:

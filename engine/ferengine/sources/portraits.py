@@ -1,6 +1,7 @@
 """The two portraits of the demo, cut out around head and shoulders.
 
-The pictures are not ours to ship: they come with scikit-image and matplotlib, and are found without importing either.
+The pictures are not ours to ship: they come with scikit-image and matplotlib, and are found without importing
+either.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from ferengine.vision import cv2
 class Portrait:
     """One picture and where its face lies, all in pixels of that picture.
 
-    ``box`` and ``landmarks`` are what MTCNN finds on the still picture; ``outline`` is a closed polygon around head
-    and shoulders.
+    ``box`` and ``landmarks`` are what MTCNN finds on the still picture; ``outline`` is a closed polygon
+    around head and shoulders.
     """
 
     package: str
@@ -44,7 +45,7 @@ class Portrait:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path and path.is_file() else None
         if image is None:
             raise MissingDependencyError(
-                f"the demo needs {Path(self.file).name} of {self.package.replace('skimage', 'scikit-image')}: "
+                f"the demo needs the picture {Path(self.file).name} of {self.package}: "
                 "pip install 'ferengine[demo]'"
             )
         return np.asarray(image, np.uint8)
@@ -57,12 +58,11 @@ ASTRONAUT = Portrait(
     landmarks=((205.4, 101.5), (246.9, 103.1), (225.1, 129.2), (201.2, 139.6), (245.1, 141.1)),
     outline=(
         (228, 17), (247, 19), (277, 33), (288, 43), (295, 56), (299, 73), (299, 92), (291, 114), (278, 128),
-        (265, 140), (262, 150), (256, 161), (254, 171), (266, 181), (290, 203), (302, 227), (306, 239), (322, 243),
-        (340, 259), (353, 291), (360, 330), (366, 400), (22, 400), (30, 345), (38, 300), (46, 277), (69, 243),
-        (93, 226), (112, 205), (120, 203), (121, 188), (130, 170), (140, 160), (158, 151), (180, 149), (184, 144),
-        (182, 134), (172, 122), (160, 106), (156, 97), (154, 68), (157, 59), (163, 52), (187, 37), (202, 23),
-    ),
-)  # fmt: skip
+        (265, 140), (262, 150), (256, 161), (254, 171), (266, 181), (290, 203), (302, 227), (306, 239), (322,
+        243), (340, 259), (353, 291), (360, 330), (366, 400), (22, 400), (30, 345), (38, 300), (46, 277), (69,
+        243), (93, 226), (112, 205), (120, 203), (121, 188), (130, 170), (140, 160), (158, 151), (180, 149),
+        (184, 144), (182, 134), (172, 122), (160, 106), (156, 97), (154, 68), (157, 59), (163, 52), (187, 37),
+        (202, 23), ), )  # fmt: skip
 
 HOPPER = Portrait(
     package="matplotlib",
@@ -70,15 +70,14 @@ HOPPER = Portrait(
     box=(163.7, 105.8, 183.9, 238.2),
     landmarks=((220.3, 189.9), (308.5, 187.1), (269.2, 238.9), (230.4, 282.6), (306.8, 279.6)),
     outline=(
-        (249, 24), (270, 25), (281, 28), (300, 41), (319, 46), (336, 58), (346, 69), (352, 83), (357, 88), (365, 92),
-        (369, 104), (370, 129), (370, 150), (367, 180), (373, 188), (374, 197), (368, 211), (368, 224), (360, 256),
-        (348, 272), (345, 286), (337, 308), (334, 319), (341, 325), (404, 360), (466, 380), (492, 397), (510, 443),
-        (511, 599), (12, 599), (18, 526), (28, 459), (27, 422), (40, 408), (48, 390), (54, 383), (93, 367), (118, 361),
-        (150, 352), (192, 338), (203, 318), (195, 297), (188, 293), (177, 288), (169, 278), (170, 262), (162, 246),
-        (156, 222), (153, 200), (158, 186), (149, 182), (148, 150), (147, 106), (150, 103), (157, 101), (175, 83),
-        (178, 71), (183, 64), (197, 51), (209, 45), (220, 32), (238, 26),
-    ),
-)  # fmt: skip
+        (249, 24), (270, 25), (281, 28), (300, 41), (319, 46), (336, 58), (346, 69), (352, 83), (357, 88),
+        (365, 92), (369, 104), (370, 129), (370, 150), (367, 180), (373, 188), (374, 197), (368, 211), (368,
+        224), (360, 256), (348, 272), (345, 286), (337, 308), (334, 319), (341, 325), (404, 360), (466, 380),
+        (492, 397), (510, 443), (511, 599), (12, 599), (18, 526), (28, 459), (27, 422), (40, 408), (48, 390),
+        (54, 383), (93, 367), (118, 361), (150, 352), (192, 338), (203, 318), (195, 297), (188, 293), (177,
+        288), (169, 278), (170, 262), (162, 246), (156, 222), (153, 200), (158, 186), (149, 182), (148, 150),
+        (147, 106), (150, 103), (157, 101), (175, 83), (178, 71), (183, 64), (197, 51), (209, 45), (220, 32),
+        (238, 26), ), )  # fmt: skip
 
 PORTRAITS = (ASTRONAUT, HOPPER)
 
@@ -86,8 +85,8 @@ PORTRAITS = (ASTRONAUT, HOPPER)
 class Sprite:
     """A portrait's cut-out at the largest size that it is shown at, ready to be warped onto a frame.
 
-    ``face_height``: that size, pixels. ``bust``: how far below the chin the picture has faded out, in heights of the
-    face.
+    ``face_height``: that size, pixels. ``bust``: how far below the chin the picture has faded out, in heights
+    of the face.
     """
 
     def __init__(self, portrait: Portrait, face_height: float, bust: float) -> None:
@@ -97,19 +96,26 @@ class Sprite:
         cv2.fillPoly(mask, [np.array(portrait.outline, np.int32)], 255)
         face_h = portrait.box[3]
         blurred = cv2.GaussianBlur(mask, (0, 0), 0.012 * face_h)
-        alpha = np.clip(blurred.astype(np.float32) / 127.5 - 1, 0, 1)  # soft, yet inside the outline: no fringe
+        alpha = np.clip(
+            blurred.astype(np.float32) / 127.5 - 1, 0, 1
+        )  # soft, yet inside the outline: no fringe
         alpha *= _bust_fade(portrait, bust, rows, columns)
 
         used_rows, used_columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
         top, bottom = int(used_rows[0]), int(used_rows[-1]) + 1
         left, right = int(used_columns[0]), int(used_columns[-1]) + 1
         alpha = alpha[top:bottom, left:right, None]
-        premultiplied = np.concatenate([image[top:bottom, left:right] * alpha, np.repeat(255 * alpha, 3, 2)], 2)
+        premultiplied = np.concatenate(
+            [image[top:bottom, left:right] * alpha, np.repeat(255 * alpha, 3, 2)], 2
+        )
 
         self._scale = face_height / face_h
         size = (max(1, round((right - left) * self._scale)), max(1, round((bottom - top) * self._scale)))
         method = cv2.INTER_AREA if self._scale < 1 else cv2.INTER_CUBIC
-        planes = [cv2.resize(premultiplied[..., part], size, interpolation=method) for part in (slice(3), slice(3, 6))]
+        planes = [
+            cv2.resize(premultiplied[..., part], size, interpolation=method)
+            for part in (slice(3), slice(3, 6))
+        ]
         color, cover = (np.clip(plane, 0, 255).round().astype(np.uint8) for plane in planes)
         self._color = np.ascontiguousarray(np.concatenate([color, cover[..., :1]], 2))
         self._center = ((portrait.center[0] - left) * size[0] / (right - left),
@@ -119,7 +125,7 @@ class Sprite:
     def paint(self, frame: NDArray[np.uint8], x: float, y: float, face_height: float, angle: float) -> None:
         """Put the face's middle at (x, y) of ``frame``, turned by ``angle`` degrees clockwise, in place."""
         matrix = cv2.getRotationMatrix2D(self._center, -angle, face_height / self._face_height)
-        matrix[:, 2] += x - self._center[0], y - self._center[1]
+        matrix[:, 2] += np.array([x, y]) - self._center
         rows, columns = self._color.shape[:2]
         corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]]) @ matrix.T
         left, top = np.maximum(np.floor(corners.min(0)).astype(int) - 1, 0)
@@ -127,19 +133,23 @@ class Sprite:
         if right <= left or bottom <= top:
             return
         matrix[:, 2] -= left, top
-        patch = cv2.warpAffine(self._color, matrix, (int(right - left), int(bottom - top)), flags=cv2.INTER_LINEAR)
+        patch = cv2.warpAffine(
+            self._color, matrix, (int(right - left), int(bottom - top)), flags=cv2.INTER_LINEAR
+        )
         cover = cv2.cvtColor(cv2.bitwise_not(patch[..., 3]), cv2.COLOR_GRAY2BGR)
         region = frame[top:bottom, left:right]
-        region[:] = cv2.add(cv2.multiply(region, cover, scale=1 / 255), cv2.cvtColor(patch, cv2.COLOR_BGRA2BGR))
+        region[:] = cv2.add(
+            cv2.multiply(region, cover, scale=1 / 255), cv2.cvtColor(patch, cv2.COLOR_BGRA2BGR)
+        )
 
 
 def _bust_fade(portrait: Portrait, bust: float, rows: int, columns: int) -> NDArray[np.float32]:
-    """1 on the head, falling to 0 on an ellipse around the chin, ``bust`` face heights below it (or short of where
-    the picture ends)."""
+    """1 on the head, falling to 0 on an ellipse around the chin, ``bust`` face heights below it (or short of
+    where the picture ends)."""
     x, y, w, h = portrait.box
     reach = min(bust * h, 0.92 * (rows - (y + h)))
     along_y = np.maximum(np.arange(rows, dtype=np.float32) - (y + h), 0) / reach
     along_x = (np.arange(columns, dtype=np.float32) - (x + w / 2)) / (1.8 * w)
     distance = np.hypot(along_y[:, None], along_x[None, :] * (along_y[:, None] > 0))
     fade = np.clip((1 - distance) / 0.35, 0, 1)
-    return (fade * fade * (3 - 2 * fade)).astype(np.float32)
+    return np.asarray(fade * fade * (3 - 2 * fade), np.float32)

@@ -20,8 +20,8 @@ _FLAT = 2.0 * SIDE
 def thumbnail(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
     """The part of ``image``, BGR uint8 (H, W, 3), inside ``box`` (x, y, w, h), as float32 (SIDE * SIDE,).
 
-    Grey, mean 0 and norm 1, so that a dot product is the normalised cross-correlation; all zeros where the box
-    is outside the image or covers a flat patch.
+    Grey, mean 0 and norm 1, so that a dot product is the normalised cross-correlation; all zeros where the
+    box is outside the image or covers a flat patch.
     """
     height, width = image.shape[:2]
     x, y, w, h = box

@@ -28,9 +28,10 @@ _APPEARANCE_WEIGHT = 0.5
 class TrackedFace:
     """One face in the current frame.
 
-    ``box`` x, y, w, h in pixels; ``score`` the last detection's, ``confidence`` the tracker's (1 when detected in
-    this frame), both in [0, 1]; ``landmarks`` float32 (5, 2) in pixels where it was detected in this frame by a
-    detector that finds them; ``square`` where to cut it for the classifier: cx, cy, side in pixels, angle in radians.
+    ``box`` x, y, w, h in pixels; ``score`` the last detection's, ``confidence`` the tracker's (1 when
+    detected in this frame), both in [0, 1]; ``landmarks`` float32 (5, 2) in pixels where it was detected in
+    this frame by a detector that finds them; ``square`` where to cut it for the classifier: cx, cy, side in
+    pixels, angle in radians.
     """
 
     id: int
@@ -49,47 +50,63 @@ class Snapshot:
     boxes: Mapping[int, Box]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sighting:
+    """One usable detection: its ``geometry`` places the crop on the box, ``look`` is the face's thumbnail."""
+
+    box: Box
+    score: float
+    landmarks: NDArray[np.float32] | None
+    geometry: CropGeometry
+    look: NDArray[np.float32]
+
+
 @dataclass(slots=True, eq=False)
 class _Track:
-    """``sure_box`` is the last one with a confidence that is not weak; ``look`` the thumbnail and ``geometry`` the
-    crop at the last detection. ``lost_since`` is set while the face is not seen, ``denied`` once a detection has
-    confirmed that, after which the tracker is not asked any more."""
+    """``seen`` is the last detection, ``sure_box`` the last box with a confidence that is not weak.
+    ``lost_since`` is set while the face is not seen, ``denied`` once a detection has confirmed that: then the
+    tracker is not asked."""
 
     id: int
     tracker: Tracker
+    seen: _Sighting
     box: Box
     sure_box: Box
-    score: float
-    confidence: float
-    origin: Origin
-    landmarks: NDArray[np.float32] | None
-    geometry: CropGeometry
-    look: NDArray[np.float32]
+    confidence: float = 1.0
+    origin: Origin = "detected"
     lost_since: float | None = None
     denied: bool = False
 
+    def face(self) -> TrackedFace:
+        return TrackedFace(
+            id=self.id,
+            box=self.box,
+            score=self.seen.score,
+            confidence=self.confidence,
+            origin=self.origin,
+            landmarks=self.seen.landmarks if self.origin == "detected" else None,
+            square=self.seen.geometry.square(self.box),
+        )
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Sighting:
-    """One usable detection, with all that a track takes over from it."""
-
-    box: Box
-    score: float
-    landmarks: NDArray[np.float32] | None
-    geometry: CropGeometry
-    look: NDArray[np.float32]
+    def renew(self, frame: NDArray[np.uint8], seen: _Sighting) -> None:
+        """Put the track where the detector sees its face."""
+        self.tracker.init(frame, seen.box)
+        self.seen, self.box, self.sure_box = seen, seen.box, seen.box
+        self.confidence, self.origin, self.lost_since, self.denied = 1.0, "detected", None, False
 
 
 class FaceTracker:
     """Tracks the faces of one camera from frame to frame and gives each a lasting id. Not thread-safe.
 
-    Each frame is either followed (``advance``), corrected by a detection (``correct``), or both in this order. A
-    detection made on an earlier frame is handed in late with that frame and the ``snapshot`` taken on it.
+    Each frame is either followed (``advance``), corrected by a detection (``correct``), or both in this
+    order. A detection made on an earlier frame is handed in late with that frame and the ``snapshot`` taken
+    on it.
 
-    A face that its tracker or a detection loses is not in ``faces``, but keeps its id for ``max_lost_s`` seconds of
-    timestamps and takes it back when a detection appears near where it was last surely seen. A face whose tracker
-    reports less than ``weak_confidence`` stays in ``faces`` and makes ``wants_detection`` true. Detections are matched
-    to tracks from an IoU of ``min_iou`` on. Ids count up from ``first_id``. The same calls give the same answers.
+    A face that its tracker or a detection loses is not in ``faces``, but keeps its id for ``max_lost_s``
+    seconds of timestamps and takes it back when a detection appears near where it was last surely seen. A
+    face whose tracker reports less than ``weak_confidence`` stays in ``faces`` and makes ``wants_detection``
+    true. Detections are matched to tracks from an IoU of ``min_iou`` on. Ids count up from ``first_id``. The
+    same calls give the same answers.
     """
 
     def __init__(
@@ -97,7 +114,7 @@ class FaceTracker:
         make_tracker: Callable[[], Tracker],
         *,
         align: bool = False,
-        weak_confidence: float = 0.4,
+        weak_confidence: float = 0.5,
         min_iou: float = 0.3,
         max_lost_s: float = 1.0,
         first_id: int = 1,
@@ -126,26 +143,15 @@ class FaceTracker:
 
     @property
     def wants_detection(self) -> bool:
-        """Whether there has been no detection yet or, since the last one, a track became weak, was lost or came to
-        overlap another heavily. Each loss asks once: an occluded face does not ask again after a detection."""
+        """Whether there has been no detection yet or, since the last one, a track became weak, was lost or
+        came to overlap another heavily. Each loss asks once: an occluded face does not ask again after a
+        detection."""
         return self._wants_detection
 
     @property
     def faces(self) -> list[TrackedFace]:
         """The faces seen in the current frame, in ascending id."""
-        return [
-            TrackedFace(
-                track.id,
-                track.box,
-                track.score,
-                track.confidence,
-                track.origin,
-                track.landmarks,
-                track.geometry.square(track.box),
-            )
-            for track in self._tracks
-            if track.lost_since is None
-        ]
+        return [track.face() for track in self._tracks if track.lost_since is None]
 
     def snapshot(self) -> Snapshot:
         """Where the tracks are now, for a detection on the current frame that arrives later."""
@@ -170,9 +176,9 @@ class FaceTracker:
     ) -> None:
         """Take over the ``detections`` made on ``frame``, BGR uint8 (H, W, 3), of ``timestamp`` seconds.
 
-        ``snapshot`` is the one taken on that frame when others have been followed since; the tracks are put back to
-        it, and the next ``advance`` catches up. Every matched track takes the detection's box, whatever its own.
-        Detections that are not finite or have no area are ignored.
+        ``snapshot`` is the one taken on that frame when others have been followed since; the tracks are put
+        back to it, and the next ``advance`` catches up. Every matched track takes the detection's box,
+        whatever its own. Detections that are not finite or have no area are ignored.
         """
         self._bury(timestamp)
         if snapshot is not None:
@@ -182,13 +188,13 @@ class FaceTracker:
         followed = [track for track in self._tracks if not track.denied]
         pairs, missed, unmatched = assign(self._overlap_affinity(followed, sightings))
         for row, column in pairs:
-            _see(followed[row], frame, sightings[column])
+            followed[row].renew(frame, sightings[column])
 
         missing = [followed[row] for row in missed] + [track for track in self._tracks if track.denied]
         fresh = [sightings[column] for column in unmatched]
         pairs, missed, unmatched = assign(self._return_affinity(missing, fresh))
         for row, column in pairs:
-            _see(missing[row], frame, fresh[column])
+            missing[row].renew(frame, fresh[column])
         for row in missed:
             track = missing[row]
             if snapshot is None or track.id in snapshot.boxes:
@@ -203,7 +209,7 @@ class FaceTracker:
         was_sure, was_lost = self._is_sure(track.confidence), track.lost_since is not None
         update = track.tracker.update(frame)
         track.box, track.confidence = update.box, update.confidence
-        track.origin, track.landmarks = "tracked", None
+        track.origin = "tracked"
         is_sure = self._is_sure(update.confidence)
         if is_sure:
             track.sure_box, track.lost_since = update.box, None
@@ -247,38 +253,21 @@ class FaceTracker:
         )
 
     def _return_affinity(self, tracks: list[_Track], sightings: list[_Sighting]) -> NDArray[np.float64]:
-        """Likeness and IoU of what is near where a track was last surely seen, else 0."""
-        overlap = iou_matrix([track.sure_box for track in tracks], [seen.box for seen in sightings])
-        near = np.array([[_near(track.sure_box, seen.box) for seen in sightings] for track in tracks], bool)
-        allowed = (overlap >= self._min_iou) | near.reshape(overlap.shape)
-        return np.where(allowed, 1.0 + overlap + _likeness(tracks, sightings), 0.0)
+        """Likeness and IoU of what is near a track's last sure or last detected box, else 0."""
+        seen_boxes = [seen.box for seen in sightings]
+        affinity = np.zeros((len(tracks), len(sightings)))
+        for boxes in ([track.sure_box for track in tracks], [track.seen.box for track in tracks]):
+            overlap = iou_matrix(boxes, seen_boxes)
+            near = np.array([[_near(box, seen) for seen in seen_boxes] for box in boxes], bool)
+            allowed = (overlap >= self._min_iou) | near.reshape(overlap.shape)
+            affinity = np.maximum(affinity, np.where(allowed, 1.0 + overlap, 0.0))
+        return np.where(affinity > 0, affinity + _likeness(tracks, sightings), 0.0)
 
     def _born(self, frame: NDArray[np.uint8], seen: _Sighting) -> _Track:
         tracker = self._make_tracker()
         tracker.init(frame, seen.box)
-        identity = self._next_id
         self._next_id += 1
-        return _Track(
-            identity,
-            tracker,
-            box=seen.box,
-            sure_box=seen.box,
-            score=seen.score,
-            confidence=1.0,
-            origin="detected",
-            landmarks=seen.landmarks,
-            geometry=seen.geometry,
-            look=seen.look,
-        )
-
-
-def _see(track: _Track, frame: NDArray[np.uint8], seen: _Sighting) -> None:
-    """Put ``track`` where the detector sees its face."""
-    track.tracker.init(frame, seen.box)
-    track.box = track.sure_box = seen.box
-    track.score, track.confidence, track.origin = seen.score, 1.0, "detected"
-    track.landmarks, track.geometry, track.look = seen.landmarks, seen.geometry, seen.look
-    track.lost_since, track.denied = None, False
+        return _Track(self._next_id - 1, tracker, seen, box=seen.box, sure_box=seen.box)
 
 
 def _near(a: Box, b: Box) -> bool:
@@ -289,5 +278,5 @@ def _near(a: Box, b: Box) -> bool:
 
 
 def _likeness(tracks: list[_Track], sightings: list[_Sighting]) -> NDArray[np.float64]:
-    values = [[similarity(track.look, seen.look) for seen in sightings] for track in tracks]
+    values = [[similarity(track.seen.look, seen.look) for seen in sightings] for track in tracks]
     return np.array(values, np.float64).reshape(len(tracks), len(sightings))

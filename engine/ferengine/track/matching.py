@@ -10,22 +10,26 @@ from ferengine.errors import UsageError
 
 
 def iou_matrix(boxes_a: ArrayLike, boxes_b: ArrayLike) -> NDArray[np.float64]:
-    """Intersection over union of each of ``boxes_a`` (N, 4) with each of ``boxes_b`` (M, 4), x, y, w, h: (N, M).
+    """Intersection over union of each of ``boxes_a`` (N, 4) with each of ``boxes_b`` (M, 4): float64 (N, M).
 
-    A box without area overlaps nothing. Raises UsageError for another shape or values that are not finite.
+    Boxes are x, y, w, h; one without area overlaps nothing. Raises UsageError for another shape or for values
+    that are not finite.
     """
     a, b = _boxes(boxes_a), _boxes(boxes_b)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum((a[:, :2] + a[:, 2:])[:, None], (b[:, :2] + b[:, 2:])[None])
-    shared = np.clip(high - low, 0, None).prod(axis=2)
+    shared: NDArray[np.float64] = np.clip(high - low, 0, None).prod(axis=2)
     union = a[:, 2:].prod(axis=1)[:, None] + b[:, 2:].prod(axis=1)[None] - shared
-    return np.divide(shared, union, out=np.zeros_like(shared), where=union > 0)
+    overlap = np.zeros_like(shared)
+    np.divide(shared, union, out=overlap, where=union > 0)
+    return overlap
 
 
 def assign(affinity: NDArray[np.float64]) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-    """One-to-one pairs (row, column) of ``affinity`` (N, M) with the largest sum; only positive entries may pair.
+    """One-to-one pairs (row, column) of ``affinity`` (N, M) with the largest sum, of positive entries only.
 
-    Returns the pairs in ascending rows, the rows and the columns left over. Solved exactly (Jonker-Volgenant).
+    Returns the pairs in ascending rows, the rows and the columns left over. Solved exactly
+    (Jonker-Volgenant).
     """
     rows, columns = linear_sum_assignment(np.clip(affinity, 0, None), maximize=True)
     pairs = [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if affinity[r, c] > 0]
@@ -42,8 +46,8 @@ def match(
 ) -> tuple[list[tuple[int, int]], list[int], list[int]]:
     """Pairs of ``boxes_a`` (N, 4) and ``boxes_b`` (M, 4), x, y, w, h, with the largest sum of IoU.
 
-    A pair needs an IoU of at least ``min_iou`` and above 0. Returns the pairs (index a, index b) in ascending a, the
-    indices of a and of b that found no partner.
+    A pair needs an IoU of at least ``min_iou`` and above 0. Returns the pairs (index a, index b) in ascending
+    a, the indices of a and of b that found no partner.
     """
     overlap = iou_matrix(boxes_a, boxes_b)
     return assign(np.where(overlap >= min_iou, overlap, 0.0))

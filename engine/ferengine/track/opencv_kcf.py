@@ -1,7 +1,8 @@
 """KCF from OpenCV's contrib modules, run on a window shrunk around the face.
 
-J. F. Henriques et al., "High-Speed Tracking with Kernelized Correlation Filters", PAMI 2015, with the colour-name
-features of M. Danelljan et al., "Adaptive Color Attributes for Real-Time Visual Tracking", CVPR 2014.
+J. F. Henriques et al., "High-Speed Tracking with Kernelized Correlation Filters", PAMI 2015, with the
+colour-name features of M. Danelljan et al., "Adaptive Color Attributes for Real-Time Visual Tracking", CVPR
+2014.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from ferengine.track.base import TrackerUpdate
 from ferengine.vision import cv2
 
 _CONTEXT = 1.25
-"""Sides of the patch that KCF learns, in boxes. KCF looks for it within twice its size, so the patch bounds the
-motion that it can follow; more background in it holds it where it is."""
+"""Sides of the patch that KCF learns, in boxes. KCF looks for it within twice its size, so
+the patch bounds the motion that it can follow; more background in it holds it where it is."""
 
 _DETECT_THRESHOLD = 0.2
-"""The filter response that counts as found. OpenCV's 0.5 gives up on blurred faces that it has in fact found; what
-was found wrongly shows in the confidence."""
+"""The filter response that counts as found. OpenCV's 0.5 gives up on blurred faces
+that it has in fact found; what was found wrongly shows in the confidence."""
 
 _WINDOW = 4.0
 """Sides of the window, in boxes: KCF's search area (2 * _CONTEXT) and room to move."""
@@ -35,13 +36,14 @@ _LEAST_PATCH = 8
 class OpenCvKcf:
     """``cv2.TrackerKCF`` at a cost that does not grow with the face.
 
-    ``init`` takes a square window around the box, clipped to the frame, and shrinks it until the larger side of the
-    face measures ``face_side`` pixels (it never enlarges); KCF runs inside it, so positions come in steps of
-    1/``face_side`` of a face. A face that leaves the middle of its window gets a new one. The box keeps the size it
-    had at ``init``: KCF does not estimate scale.
+    ``init`` takes a square window around the box, clipped to the frame, and shrinks it until the larger side
+    of the face measures ``face_side`` pixels (it never enlarges); KCF runs inside it, so positions come in
+    steps of 1/``face_side`` of a face. A face that leaves the middle of its window gets a new one. The box
+    keeps the size it had at ``init``: KCF does not estimate scale.
 
-    The confidence, which OpenCV does not give, is the normalised cross-correlation of the face at ``init`` and now;
-    0 when KCF finds nothing, when the centre of the box has left the frame and when the frame has changed its size.
+    The confidence, which OpenCV does not give, is the normalised cross-correlation of the face at ``init``
+    and now; 0 when KCF finds nothing, when the centre of the box has left the frame and when the frame has
+    changed its size.
     """
 
     def __init__(self, *, face_side: int = 24) -> None:
@@ -79,7 +81,7 @@ class OpenCvKcf:
 
 
 class _Window:
-    """A fixed part of the frame, shrunk, with KCF in it; ``face`` is the thumbnail of the face it began with."""
+    """A fixed part of the frame, shrunk, with KCF in it; ``face`` is the thumbnail of its first face."""
 
     def __init__(self, frame: NDArray[np.uint8], box: Box, face_side: int) -> None:
         x, y, w, h = box
@@ -112,7 +114,8 @@ class _Window:
             parameters.detect_thresh = _DETECT_THRESHOLD
             self._kcf = cv2.TrackerKCF.create(parameters)
             self._kcf.init(shrunk, (px, py, pw, ph))
-            self._kcf.update(shrunk)  # OpenCV learns in the first update(), which moves nothing, not in init()
+            # OpenCV's init() learns nothing: its first update() does, wherever the face has moved meanwhile.
+            self._kcf.update(shrunk)
             self.face = thumbnail(shrunk, self._face)
 
     def find(self, frame: NDArray[np.uint8]) -> tuple[Box, NDArray[np.float32]] | None:
@@ -135,9 +138,11 @@ class _Window:
         return moved > (_WINDOW / 2 - _CONTEXT) * max(box[2], box[3])
 
     def _shrunk(self, frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        # Linear, though it skips pixels: on real faces KCF follows as well as on area averages at a tenth of the cost.
-        part = np.ascontiguousarray(frame[self._part]) if self._scale == (1, 1) else frame[self._part]
-        return part if self._scale == (1, 1) else cv2.resize(part, self._size, interpolation=cv2.INTER_LINEAR)
+        part = frame[self._part]
+        if self._size == (part.shape[1], part.shape[0]):
+            return np.ascontiguousarray(part)
+        # Linear skips pixels, yet KCF follows real faces on it as well as on area averages, far dearer.
+        return np.asarray(cv2.resize(part, self._size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _clipped(low: float, high: float, size: int) -> tuple[int, int]:

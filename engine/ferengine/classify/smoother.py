@@ -1,0 +1,55 @@
+"""Smoothing of scores along a track."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import UsageError
+
+_FORGET_AFTER = 30.0
+"""Seconds of media time after which an unseen track is dropped: long past any tracker's own patience."""
+
+
+class Smoother:
+    """Exponential smoothing with a time constant, whatever the frame rate: y += (1 - exp(-dt / tau)) (x - y).
+
+    ``time_constant``: tau in seconds, 0 for none. ``classes``: length of the score vectors.
+    """
+
+    def __init__(self, time_constant: float, classes: int) -> None:
+        if not (math.isfinite(time_constant) and time_constant >= 0):
+            raise UsageError(f"the time constant of smoothing is a number of seconds from 0, not {time_constant}")
+        self._tau = time_constant
+        self._classes = classes
+        self._tracks: dict[int, tuple[float, NDArray[np.float32]]] = {}
+        self._swept = -math.inf
+
+    def __len__(self) -> int:
+        return len(self._tracks)
+
+    def update(self, track: int, timestamp: float, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The smoothed scores of ``track`` at ``timestamp`` seconds, float32 (classes,), summing to what scores do.
+
+        A track seen for the first time, or whose time runs backwards, begins anew with ``scores``.
+        """
+        if scores.shape != (self._classes,):
+            raise UsageError(f"scores must have shape ({self._classes},), not {scores.shape}")
+        self._sweep(timestamp)
+        last = self._tracks.get(track)
+        smoothed = scores.astype(np.float32)
+        if last is not None and self._tau > 0 and timestamp >= last[0]:
+            weight = -math.expm1(-(timestamp - last[0]) / self._tau)
+            smoothed = (last[1] + weight * (scores - last[1])).astype(np.float32)
+        self._tracks[track] = (timestamp, smoothed)
+        return smoothed
+
+    def _sweep(self, now: float) -> None:
+        if now - self._swept < _FORGET_AFTER and now >= self._swept:
+            return
+        self._swept = now
+        self._tracks = {
+            track: entry for track, entry in self._tracks.items() if abs(now - entry[0]) < _FORGET_AFTER
+        }

@@ -1,0 +1,69 @@
+"""What is known of a model file: a JSON object beside it."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class InputSpec(_Part):
+    """Grey crops of ``size`` x ``size`` pixels, (level - mean) / std with levels from 0 to 255."""
+
+    size: int = Field(ge=8, le=1024)
+    channels: Literal[1] = 1
+    mean: float
+    std: float = Field(gt=0)
+
+
+class Training(_Part):
+    """How the weights came about; ``command`` gives them again."""
+
+    command: str
+    dataset: str
+    split: str
+    epochs: int
+    seed: int
+    machine: str
+    notes: str = ""
+
+
+class Accuracy(_Part):
+    """Shares of correct labels, single models: ``public`` was chosen on, ``private`` looked at once at the end."""
+
+    public: float | None = Field(None, ge=0, le=1)
+    private: float | None = Field(None, ge=0, le=1)
+    crops: int = 1
+    seeds: int = 1
+    command: str = ""
+
+
+class Manifest(_Part):
+    """A model file, its input, its outputs in order, where it comes from and what it is for."""
+
+    name: str
+    task: Literal["expression", "gender"] = "expression"
+    file: str
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    network: str
+    parameters: int
+    labels: tuple[str, ...] = Field(min_length=2)
+    input: InputSpec
+    temperature: float = Field(1.0, gt=0)
+    training: Training
+    accuracy: Accuracy
+    licence: str
+    intended_use: str
+
+    @model_validator(mode="after")
+    def _labels_are_distinct(self) -> Manifest:
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("labels must be distinct")
+        return self
+
+    def to_json(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")

@@ -1,0 +1,66 @@
+"""Finds models by name or path and refuses files that are not what their manifest says."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ferengine.errors import ModelError
+from ferengine.models.manifest import Manifest
+
+SHIPPED = Path(__file__).parent / "shipped"
+DEFAULT = "dscnn"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A manifest and the ONNX file that it describes, hash checked."""
+
+    manifest: Manifest
+    path: Path
+    onnx: bytes
+
+
+def list_models() -> list[Manifest]:
+    """Manifests of the models that ship with the package, by name."""
+    return [_read_manifest(path) for path in sorted(SHIPPED.glob("*.json"))]
+
+
+def load_model(name: str | Path) -> Model:
+    """The shipped model called ``name``, or that of a path to an ``.onnx`` file with its ``.json`` beside it.
+
+    Raises ModelError for an unknown name, a missing or wrong manifest, and a file whose SHA-256 differs.
+    """
+    if str(name).endswith(".onnx"):
+        path = Path(name)
+        if not path.is_file():
+            raise ModelError(f"{path} does not exist")
+        manifest_path = path.with_suffix(".json")
+        if not manifest_path.is_file():
+            raise ModelError(f"{path} has no manifest: {manifest_path.name} must lie beside it (ferengine export-onnx)")
+    else:
+        manifest_path = SHIPPED / f"{name}.json"
+        known = sorted(path.stem for path in SHIPPED.glob("*.json"))
+        if str(name) not in known:
+            raise ModelError(f"there is no model {str(name)!r}: choose one of {', '.join(known)}, or a .onnx file")
+    manifest = _read_manifest(manifest_path)
+    path = manifest_path.parent / manifest.file
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    if hashlib.sha256(data).hexdigest() != manifest.sha256:
+        raise ModelError(f"{path} is not the file of its manifest (SHA-256 differs): reinstall or export it again")
+    return Model(manifest, path, data)
+
+
+def _read_manifest(path: Path) -> Manifest:
+    try:
+        return Manifest.model_validate_json(path.read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ModelError(f"{path} is not a manifest: {where}: {first['msg']}") from None

@@ -1,0 +1,124 @@
+"""H.264 video files that browsers play."""
+
+from __future__ import annotations
+
+import math
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from av.video.frame import PictureType
+from numpy.typing import NDArray
+
+from ferengine.errors import SinkError
+from ferengine.sinks.output import claim_output, write_failed
+from ferengine.vision import cv2
+
+_SUFFIXES = (".mp4", ".mkv", ".mov")
+_TIME_BASE = Fraction(1, 90_000)
+_KEYFRAME_SECONDS = 1.0
+_BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of cv2's conversion
+_LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
+
+
+class VideoWriter:
+    """Encodes frames into ``path`` (.mp4, .mkv or .mov), ``width`` x ``height`` pixels (an odd last row or
+    column is cut off), nominally at ``fps``; a frame lasts until the next one's time stamp.
+
+    MP4 and MOV are written in fragments that begin with a key frame, at least one a second: what a killed
+    process leaves behind plays up to its last fragment. Raises SinkError, naming the path, for another
+    suffix, a file that exists (without ``overwrite``) or cannot be written.
+    """
+
+    def __init__(
+        self, path: str | Path, width: int, height: int, fps: float, overwrite: bool = False, threads: int = 1
+    ) -> None:
+        self._path = Path(path)
+        if self._path.suffix.lower() not in _SUFFIXES:
+            raise SinkError(f"{self._path} is no video's name: let it end in {', '.join(_SUFFIXES)}")
+        self._size = width - width % 2, height - height % 2
+        if min(self._size) < 2 or not (math.isfinite(fps) and fps > 0):
+            raise SinkError(f"{self._path} cannot be a video of {width}x{height} pixels at {fps} frames/s")
+        os.close(claim_output(self._path, overwrite=overwrite))
+        fragmented = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
+        options = {} if self._path.suffix.lower() == ".mkv" else fragmented
+        # The absolute path begins with a slash, so FFmpeg takes no colon in it for a protocol.
+        self._container = av.open(str(self._path.absolute()), "w", options=options)
+        self._stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        context = self._stream.codec_context
+        context.width, context.height = self._size
+        context.pix_fmt = "yuv420p"
+        context.time_base = _TIME_BASE
+        context.thread_count = threads
+        context.gop_size = 600  # never by count: see _encode
+        context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
+        context.options = {"preset": "veryfast", "tune": "zerolatency", "crf": "23", "forced-idr": "1"}
+        self._start: float | None = None
+        self._pts = -1
+        self._next_keyframe = 0
+        self._closed = False
+
+    def write(self, image: NDArray[np.uint8], timestamp: float) -> None:
+        """Add ``image``, BGR uint8 (H, W, 3), shown from ``timestamp`` on (seconds, of any origin).
+
+        A picture of another size is scaled into the video's and framed in black. Raises SinkError when the
+        file cannot be written.
+        """
+        if self._closed:
+            raise SinkError(f"{self._path} is already closed")
+        planes = cv2.cvtColor(_fit(image, *self._size), cv2.COLOR_BGR2YUV_I420)
+        frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
+        if self._start is None:
+            self._start = timestamp
+        self._pts = max(self._pts + 1, round((timestamp - self._start) / _TIME_BASE))
+        frame.pts, frame.time_base = self._pts, _TIME_BASE
+        if self._pts >= self._next_keyframe:
+            frame.pict_type = PictureType.I
+            self._next_keyframe = self._pts + round(_KEYFRAME_SECONDS / _TIME_BASE)
+        self._encode(frame)
+
+    def close(self) -> None:
+        """Finish the file; may be called twice. Raises SinkError when that fails."""
+        if self._closed:
+            return
+        if self._start is not None:
+            self._encode(None)
+        self._closed = True
+        try:
+            self._container.close()
+        except OSError as error:
+            raise write_failed(self._path, error) from error
+
+    def _encode(self, frame: av.VideoFrame | None) -> None:
+        try:
+            for packet in self._stream.encode(frame):
+                self._container.mux(packet)
+        except OSError as error:
+            self._abandon()
+            raise write_failed(self._path, error) from error
+
+    def _abandon(self) -> None:
+        self._closed = True
+        try:
+            self._container.close()
+        except OSError:
+            pass  # it failed before, and that is being reported
+
+
+def _fit(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """``image`` in a frame of ``width`` x ``height``: as it is, without an odd last row or column, or
+    letterboxed."""
+    rows, columns = image.shape[:2]
+    if rows - rows % 2 == height and columns - columns % 2 == width:
+        return np.ascontiguousarray(image[:height, :width])
+    scale = min(width / columns, height / rows)
+    new_columns, new_rows = max(1, round(columns * scale)), max(1, round(rows * scale))
+    method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    left, top = (width - new_columns) // 2, (height - new_rows) // 2
+    framed = np.zeros((height, width, 3), np.uint8)
+    framed[top : top + new_rows, left : left + new_columns] = cv2.resize(
+        image, (new_columns, new_rows), interpolation=method
+    )
+    return framed

@@ -1,0 +1,146 @@
+"""Cameras, through Video4Linux 2."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import struct
+import time
+from pathlib import Path
+
+import numpy as np
+
+from ferengine.errors import SourceError
+from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.opencv_log import quiet_opencv
+from ferengine.vision import cv2
+
+_FAILURES_ALLOWED = 3
+_TIMEOUT = 5.0
+"""Seconds without a frame after which a camera counts as broken. One read of OpenCV's may itself take 10."""
+_FALLBACK_FPS = 30.0
+
+# linux/videodev2.h
+_VIDIOC_QUERYCAP, _QUERYCAP_BYTES = 0x80685600, 104
+_VIDIOC_REQBUFS = 0xC0145608
+_CAN_CAPTURE = 0x00000001 | 0x00001000  # V4L2_CAP_VIDEO_CAPTURE, ..._MPLANE
+_HAS_DEVICE_CAPS = 0x80000000
+
+
+class CameraSource:
+    """The camera ``/dev/video<index>``; ``width``, ``height`` and ``fps`` are wishes that it may round.
+
+    The driver keeps one frame, so that none is old. Time stamps are ``time.time()`` when the frame was handed
+    over.
+    """
+
+    def __init__(
+        self, index: int, width: int | None = None, height: int | None = None, fps: float | None = None
+    ) -> None:
+        self._index = index
+        self._wishes = {
+            cv2.CAP_PROP_FRAME_WIDTH: width,
+            cv2.CAP_PROP_FRAME_HEIGHT: height,
+            cv2.CAP_PROP_FPS: fps,
+            cv2.CAP_PROP_BUFFERSIZE: 1,
+        }
+        self._capture: cv2.VideoCapture | None = None
+
+    def open(self) -> SourceInfo:
+        """Open the camera. Raises SourceError with the device and the reason: see ``camera_problem``."""
+        with quiet_opencv():
+            capture = cv2.VideoCapture(self._index, cv2.CAP_V4L2)
+        if not capture.isOpened():
+            raise SourceError(camera_problem(self._index))
+        for prop, value in self._wishes.items():
+            if value is not None:
+                capture.set(prop, value)
+        self._capture = capture
+        fps = capture.get(cv2.CAP_PROP_FPS)
+        return SourceInfo(
+            width=int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
+            height=int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
+            fps=fps if 0 < fps <= 1000 else _FALLBACK_FPS,
+            live=True,
+        )
+
+    def read(self) -> CapturedFrame | None:
+        """The next frame; waits for it. Raises SourceError when the camera stops giving any."""
+        if self._capture is None:
+            raise SourceError(f"the camera /dev/video{self._index} was not opened")
+        deadline = time.monotonic() + _TIMEOUT
+        for _ in range(_FAILURES_ALLOWED):
+            if self._capture.grab():
+                timestamp = time.time()
+                ok, image = self._capture.retrieve()
+                if ok:
+                    return CapturedFrame(np.asarray(image, np.uint8), timestamp)
+            if time.monotonic() > deadline:
+                break
+        raise SourceError(camera_problem(self._index, while_reading=True))
+
+    def skip(self, frames: int) -> None:
+        """Nothing: what a camera saw before is gone."""
+
+    def close(self) -> None:
+        """Release the device."""
+        if self._capture is not None:
+            self._capture.release()
+        self._capture = None
+
+
+def camera_problem(index: int, *, while_reading: bool = False, devices: Path = Path("/dev")) -> str:
+    """Why the camera ``index`` cannot be used, and what to do: absent, no permission, busy, or no camera at
+    all."""
+    device = devices / f"video{index}"
+    if not device.exists():
+        if while_reading:
+            return f"the camera {device} was unplugged"
+        others = sorted(devices.glob("video*"), key=lambda path: (len(path.name), path.name))
+        names = ", ".join(str(path) for path in others)
+        return f"there is no camera {device}: " + (
+            f"there are {names}" if others else "no camera is connected"
+        )
+    try:
+        descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK)
+    except OSError as error:
+        return _explain(str(device), error)
+    try:
+        card, can_capture = _query(descriptor)
+        if not can_capture:
+            return f"{device} ({card}) gives no pictures: it is not a capture device; try the next number"
+        # Asking for no buffers changes nothing, but fails where another program owns the stream.
+        fcntl.ioctl(descriptor, _VIDIOC_REQBUFS, bytearray(struct.pack("=5I", 0, 1, 1, 0, 0)))
+    except OSError as error:
+        return _explain(str(device), error)
+    finally:
+        os.close(descriptor)
+    state = "gives no more frames" if while_reading else "opens, but gives no pictures that OpenCV can read"
+    return f"the camera {device} ({card}) {state}: unplug it and plug it in again"
+
+
+def _query(descriptor: int) -> tuple[str, bool]:
+    """The name on the card, and whether the device captures video."""
+    answer = bytearray(_QUERYCAP_BYTES)
+    fcntl.ioctl(descriptor, _VIDIOC_QUERYCAP, answer)
+    card = bytes(answer[16:48]).split(b"\0")[0].decode(errors="replace")
+    whole, of_this_node = struct.unpack_from("=2I", answer, 84)
+    return card, bool((of_this_node if whole & _HAS_DEVICE_CAPS else whole) & _CAN_CAPTURE)
+
+
+def _explain(device: str, error: OSError) -> str:
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return (
+            f"no permission to open the camera {device}: add your user to the group video "
+            "(sudo usermod -aG video $USER), then log in again"
+        )
+    if error.errno == errno.EBUSY:
+        return (
+            f"the camera {device} is busy: close the other program that uses it (fuser -v {device} names it)"
+        )
+    if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EISDIR):
+        return f"{device} is not a camera"
+    if error.errno in (errno.ENODEV, errno.ENXIO):
+        return f"the camera {device} was unplugged"
+    return f"the camera {device} cannot be used: {error.strerror}"

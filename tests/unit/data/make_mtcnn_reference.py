@@ -1,0 +1,113 @@
+"""Writes what other implementations of MTCNN find on two portraits, as the truth of test_mtcnn_reference.py.
+
+    make_mtcnn_reference.py mtcnn REFERENCE.json
+    make_mtcnn_reference.py facenet-pytorch REFERENCE.json
+
+Each call adds one implementation to the file. Run them in throw-away environments (see ``RECIPES``, which the file
+repeats): neither TensorFlow nor facenet-pytorch is a dependency of this project.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+PORTRAITS = {
+    "astronaut": ("skimage", "data/astronaut.png"),
+    "grace_hopper": ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
+}
+SETTINGS = {"min_face": 20, "thresholds": [0.6, 0.7, 0.8], "factor": 0.709}
+"""The ``mtcnn`` package's own defaults."""
+
+RECIPES = {
+    "mtcnn": "pip install tensorflow-cpu mtcnn==1.0.0 scikit-image matplotlib && python make_mtcnn_reference.py mtcnn FILE",
+    "facenet-pytorch": "pip install torch torchvision scikit-image matplotlib && pip install --no-deps facenet-pytorch "
+    "&& python make_mtcnn_reference.py facenet-pytorch FILE",
+}
+PACKAGES = {
+    "mtcnn": ("mtcnn", "tensorflow-cpu", "keras", "numpy", "pillow"),
+    "facenet-pytorch": ("facenet-pytorch", "torch", "torchvision", "numpy", "pillow"),
+}
+
+
+def portrait(package: str, file: str) -> Path:
+    spec = find_spec(package)
+    assert spec is not None
+    assert spec.origin is not None
+    return Path(spec.origin).parent / file
+
+
+def run_mtcnn(image: np.ndarray) -> list[dict[str, Any]]:
+    from mtcnn import MTCNN
+
+    p, r, o = SETTINGS["thresholds"]
+    rows = MTCNN().detect_faces(
+        image,
+        fit_to_image=False,
+        box_format="xywh",
+        output_type="numpy",
+        min_face_size=SETTINGS["min_face"],
+        scale_factor=SETTINGS["factor"],
+        threshold_pnet=p,
+        threshold_rnet=r,
+        threshold_onet=o,
+    )
+    return [
+        {"box": row[1:5], "score": row[5], "landmarks": np.stack([row[6:11], row[11:16]], axis=1)} for row in rows
+    ]
+
+
+def run_facenet(image: np.ndarray) -> list[dict[str, Any]]:
+    from facenet_pytorch import MTCNN
+
+    detector = MTCNN(
+        keep_all=True,
+        min_face_size=SETTINGS["min_face"],
+        thresholds=SETTINGS["thresholds"],
+        factor=SETTINGS["factor"],
+    )
+    boxes, scores, landmarks = detector.detect(Image.fromarray(image), landmarks=True)
+    return [
+        {"box": [*box[:2], *(box[2:] - box[:2])], "score": score, "landmarks": points}
+        for box, score, points in zip(boxes, scores, landmarks, strict=True)
+    ]
+
+
+def plain(face: dict[str, Any]) -> dict[str, Any]:
+    return {key: np.round(np.asarray(value, float), 4).tolist() for key, value in face.items()}
+
+
+def main(implementation: str, target: Path) -> None:
+    run = {"mtcnn": run_mtcnn, "facenet-pytorch": run_facenet}[implementation]
+    portraits = {}
+    for name, place in PORTRAITS.items():
+        path = portrait(*place)
+        image = np.asarray(Image.open(path).convert("RGB"))
+        portraits[name] = {
+            "package": place[0],
+            "file": place[1],
+            "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+            "shape": list(image.shape),
+            "faces": [plain(face) for face in run(image)],
+        }
+    reference = json.loads(target.read_text()) if target.exists() else {}
+    reference[implementation] = {
+        "recipe": RECIPES[implementation],
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES[implementation]},
+        "settings": SETTINGS,
+        "layout": "box: x, y, w, h as regressed, not clipped; landmarks: x, y of Detections' five points",
+        "portraits": portraits,
+    }
+    target.write_text(json.dumps(reference, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], Path(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""Parts of training: augmentation and checkpoints."""

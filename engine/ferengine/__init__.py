@@ -24,7 +24,7 @@ _HOMES = {
     "Scores": "ferengine.results",
 }
 
-__all__ = [*_HOMES, "__version__"]  # noqa: PLE0604 - keys of _HOMES
+__all__ = [*_HOMES, "__version__"]
 
 logging.getLogger(__name__).addHandler(logging.NullHandler())
 

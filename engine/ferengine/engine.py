@@ -60,7 +60,9 @@ class Engine:
         plan = make_plan(len(specs), config, output=bool(paths) or display)
         cameras = []
         for number, spec in enumerate(specs):
-            joiner = CameraJoiner(spec.name, spec.kind == "camera" or spec.pace == "native", labels, config.deadline, config.smoothing)
+            joiner = CameraJoiner(
+                spec.name, spec.kind == "camera" or spec.pace == "native", labels, config.deadline, config.smoothing
+            )
             cameras.append(CameraState(number, spec, joiner, number % plan.trackers))
         topology = Topology(cameras, config, plan, model.manifest.input.size, paths, display)
         self._queue = config.queue
@@ -145,8 +147,7 @@ class Engine:
         statistics = supervisor.statistics
         joiners = [camera.joiner for camera in supervisor.cameras]
         unclassified = {
-            reason: sum(joiner.unclassified.get(reason, 0) for joiner in joiners)
-            for reason in ("deadline", "face_ring_full")
+            reason: sum(joiner.unclassified.get(reason, 0) for joiner in joiners) for reason in ("deadline", "face_ring_full")
         }
         return {
             "fps": round(statistics.fps, 2),

@@ -80,9 +80,7 @@ def test_births_count_up_and_faces_carry_the_detection(tracker: FaceTracker) -> 
     assert second.box == B
 
 
-def test_a_tracked_face_keeps_score_and_crop_but_no_landmarks(
-    tracker: FaceTracker, fakes: list[FakeTracker]
-) -> None:
+def test_a_tracked_face_keeps_score_and_crop_but_no_landmarks(tracker: FaceTracker, fakes: list[FakeTracker]) -> None:
     tracker.correct(FRAME, found([A], landmarks=True), 0.0)
     before = tracker.faces[0]
     fakes[0].answer = TrackerUpdate(moved(A, 5, 3), 0.8)
@@ -166,9 +164,7 @@ def test_an_occlusion_asks_once(tracker: FaceTracker, fakes: list[FakeTracker]) 
     assert ids(tracker) == [1]
 
 
-def test_a_tracker_that_finds_its_face_again_needs_no_detection(
-    tracker: FaceTracker, fakes: list[FakeTracker]
-) -> None:
+def test_a_tracker_that_finds_its_face_again_needs_no_detection(tracker: FaceTracker, fakes: list[FakeTracker]) -> None:
     tracker.correct(FRAME, found([A]), 0.0)
     for confidence, seen in [(0.0, []), (0.3, []), (0.9, [1]), (0.3, [1])]:
         fakes[0].answer = TrackerUpdate(A, confidence)
@@ -193,9 +189,7 @@ def test_a_face_is_looked_for_where_it_was_last_sure(tracker: FaceTracker, fakes
     assert ids(tracker) == [1]
 
 
-def test_two_tracks_on_one_face_ask_and_the_likeness_decides(
-    tracker: FaceTracker, fakes: list[FakeTracker]
-) -> None:
+def test_two_tracks_on_one_face_ask_and_the_likeness_decides(tracker: FaceTracker, fakes: list[FakeTracker]) -> None:
     beside = moved(B, -44)
     tracker.correct(FRAME, found([beside, B]), 0.0)
     fakes[0].answer = TrackerUpdate(B, 0.9)  # track 1 was carried off to the other face
@@ -226,9 +220,7 @@ def test_likeness_decides_who_came_back(tracker: FaceTracker) -> None:
     assert [(face.id, face.box) for face in tracker.faces] == [(2, left)]
 
 
-def test_a_late_detection_is_matched_where_the_faces_were(
-    tracker: FaceTracker, fakes: list[FakeTracker]
-) -> None:
+def test_a_late_detection_is_matched_where_the_faces_were(tracker: FaceTracker, fakes: list[FakeTracker]) -> None:
     tracker.correct(FRAME, found([A]), 0.0)
     tracker.advance(FRAME, 0.1)
     snapshot = tracker.snapshot()
@@ -269,17 +261,13 @@ def test_ids_go_on_after_a_restart() -> None:
     assert tracker.next_id == 42
 
 
-@pytest.mark.parametrize(
-    "option", [{"weak_confidence": 1.5}, {"min_iou": 0.0}, {"max_lost_s": -1.0}, {"max_lost_s": math.nan}]
-)
+@pytest.mark.parametrize("option", [{"weak_confidence": 1.5}, {"min_iou": 0.0}, {"max_lost_s": -1.0}, {"max_lost_s": math.nan}])
 def test_options_out_of_range_are_named(option: dict[str, float]) -> None:
     with pytest.raises(UsageError, match=next(iter(option))):
         FaceTracker(FakeTracker, **option)  # type: ignore[arg-type]
 
 
-box_strategy = st.tuples(
-    st.floats(-20, 150), st.floats(-20, 110), st.floats(5, 60, width=32), st.floats(5, 60, width=32)
-)
+box_strategy = st.tuples(st.floats(-20, 150), st.floats(-20, 110), st.floats(5, 60, width=32), st.floats(5, 60, width=32))
 steps = st.lists(
     st.one_of(st.none(), st.lists(box_strategy, max_size=4)), min_size=1, max_size=12
 )  # None: followed, else corrected
@@ -343,9 +331,7 @@ def paint(frame: np.ndarray, patch: np.ndarray, x: float, y: float, angle: float
     frame[inside] = cv2.warpAffine(patch, turn, size, borderMode=cv2.BORDER_REPLICATE)[inside]
 
 
-def drive(
-    frames: Sequence[np.ndarray], truth: Sequence[Sequence[Box | None]], seed: int = 0
-) -> list[dict[int, Box]]:
+def drive(frames: Sequence[np.ndarray], truth: Sequence[Sequence[Box | None]], seed: int = 0) -> list[dict[int, Box]]:
     """Detect one frame in six and when asked, follow the others; what is seen, by id, for each frame."""
     rng = np.random.default_rng(seed)
     tracker = FaceTracker(OpenCvKcf)

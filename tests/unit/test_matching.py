@@ -32,8 +32,7 @@ def best_sum(affinity: np.ndarray) -> float:
     if rows > columns:
         return best_sum(affinity.T)
     return max(
-        sum(max(0.0, affinity[row, column]) for row, column in enumerate(order))
-        for order in permutations(range(columns), rows)
+        sum(max(0.0, affinity[row, column]) for row, column in enumerate(order)) for order in permutations(range(columns), rows)
     )
 
 

@@ -130,9 +130,7 @@ def measure(make_tracker: MakeTracker, sequence: FaceSequence, *, detect_every: 
     )
 
 
-def update_ms(
-    make_tracker: MakeTracker, sequence: FaceSequence, face_side: int, *, updates: int = 20
-) -> float:
+def update_ms(make_tracker: MakeTracker, sequence: FaceSequence, face_side: int, *, updates: int = 20) -> float:
     """Median milliseconds of an update on ``sequence``, enlarged until its first face has ``face_side`` pixels.
 
     The face is followed through the second to sixth frame, over and over, each time from a new start.

@@ -50,6 +50,4 @@ class Smoother:
         if now - self._swept < _FORGET_AFTER and now >= self._swept:
             return
         self._swept = now
-        self._tracks = {
-            track: entry for track, entry in self._tracks.items() if abs(now - entry[0]) < _FORGET_AFTER
-        }
+        self._tracks = {track: entry for track, entry in self._tracks.items() if abs(now - entry[0]) < _FORGET_AFTER}

@@ -53,9 +53,11 @@ def run(
         float,
         typer.Option(help="Smallest face, pixels. Half costs about twice, and finds far more people who stand back."),
     ] = 40.0,
-    thresholds: Annotated[
-        tuple[float, float, float], typer.Option(help="MTCNN's thresholds of P-, R- and O-Net.")
-    ] = (0.6, 0.7, 0.7),
+    thresholds: Annotated[tuple[float, float, float], typer.Option(help="MTCNN's thresholds of P-, R- and O-Net.")] = (
+        0.6,
+        0.7,
+        0.7,
+    ),
     pyramid_factor: Annotated[float, typer.Option(help="MTCNN's step between scales.")] = 0.709,
     align: Annotated[Literal["none", "eyes"], typer.Option(help="Level the eyes before classifying.")] = "none",
     model: Annotated[str, typer.Option(help="Expression model: a name, or a .onnx file with its manifest.")] = "dscnn",
@@ -129,7 +131,7 @@ def _run(
     specs = [replace(spec, loop=loop, pace=chosen) for spec in map(parse_source, names)]
     engine = Engine(specs, save=save, overwrite=overwrite, display=display, **settings)
     writer = EventWriter(events, overwrite=overwrite) if events is not None else None
-    _stop_on_signals(engine, console)
+    _stop_on_signals(engine)
     failures: list[str] = []
     try:
         with engine:
@@ -176,7 +178,7 @@ def _consume(engine: Any, writer: Any, failures: list[str], console: Console) ->
             return
 
 
-def _stop_on_signals(engine: Any, console: Console) -> None:
+def _stop_on_signals(engine: Any) -> None:
     """SIGINT and SIGTERM end the run cleanly, a second one at once; works as process 1 of a container too."""
     count = 0
 

@@ -52,9 +52,7 @@ class MtcnnDetector:
         self._factor = factor
         self._most = max_candidates
         networks = mtcnn_networks()
-        self._pnet, self._rnet, self._onet = (
-            _session(networks[name], threads) for name in ("pnet", "rnet", "onet")
-        )
+        self._pnet, self._rnet, self._onet = (_session(networks[name], threads) for name in ("pnet", "rnet", "onet"))
 
     def detect(self, frame: NDArray[np.uint8]) -> Detections:
         """Faces in ``frame``, BGR uint8 (H, W, 3); rows may be padded. Raises UsageError for another array."""
@@ -106,9 +104,7 @@ class MtcnnDetector:
         )
 
 
-def pyramid(
-    frame: NDArray[np.uint8], min_face: float, factor: float
-) -> list[tuple[float, NDArray[np.uint8]]]:
+def pyramid(frame: NDArray[np.uint8], min_face: float, factor: float) -> list[tuple[float, NDArray[np.uint8]]]:
     """(scale, picture) of each level: the first shows faces of ``min_face`` pixels 12 pixels wide, each further one is
     ``factor`` times the last, until a side falls below 12 pixels. Each is the area average of the frame itself: made
     from level to level they take a sixth of the time, but 2 points of recall are lost."""

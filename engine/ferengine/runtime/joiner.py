@@ -96,9 +96,7 @@ class CameraJoiner:
 
     def _result(self, record: Record, scores: dict[int, _FaceScores], now: float) -> FrameResult:
         reason = "face_ring_full" if record.handover == FACE_RING_FULL else "deadline"
-        faces = tuple(
-            self._face(row, record.timestamp, scores.get(index), reason) for index, row in enumerate(record.faces)
-        )
+        faces = tuple(self._face(row, record.timestamp, scores.get(index), reason) for index, row in enumerate(record.faces))
         self.emitted += 1
         self.faces += len(faces)
         tracked = record.tracked_ns / 1e9

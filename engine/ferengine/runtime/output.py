@@ -25,6 +25,7 @@ from ferengine.vision import cv2
 if TYPE_CHECKING:
     from ferengine.runtime.worker import Worker
 
+
 def part_path(path: Path, part: int) -> Path:
     """``out.mp4``, and ``out.part2.mp4`` for the second life of the worker: nothing written is lost."""
     return path if part == 1 else path.with_suffix(f".part{part}{path.suffix}")

@@ -78,5 +78,3 @@ def worker_figures(workers: Iterable[WorkerProcess]) -> dict[str, dict[str, Any]
     figures["engine"] = {"peak_mb": round(peak_memory_mb(os.getpid()), 1),
                          "cpu_s": round(own.ru_utime + own.ru_stime, 3), "restarts": 0}  # fmt: skip
     return figures
-
-

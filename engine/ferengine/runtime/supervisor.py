@@ -256,10 +256,10 @@ class Supervisor(threading.Thread):
         if worker in self.topology.captures:
             camera = self.cameras[self.topology.captures.index(worker)]
             camera.error = text
-            self.failures.append(text)
-            log.error("%s", text)
             if all(other.error for other in self.cameras) and not self.statistics.frames:
                 raise getattr(errors, kind, WorkerError)(text)
+            self.failures.append(text)
+            log.error("%s", text)
             if camera.rings:
                 camera.close_writers()
                 self.topology.trackers[camera.tracker].page.ring()

@@ -135,5 +135,3 @@ class Topology:
 
     def _track_pages(self) -> dict[str, int]:
         return {f"track_page{t}": worker.page.fd for t, worker in enumerate(self.trackers)}
-
-

@@ -210,9 +210,7 @@ class TrackStage:
         self._finish(camera, generation, slot, sequence)
         return True
 
-    def _step_live_detection(
-        self, camera: Camera, ring: FrameRing, current: _Asked, held: list[tuple[int, int]]
-    ) -> bool:
+    def _step_live_detection(self, camera: Camera, ring: FrameRing, current: _Asked, held: list[tuple[int, int]]) -> bool:
         """The frame under detection goes out corrected, or as tracked once a newer frame is there."""
         request = current.request
         frame, timestamp = ring.frame(request.slot), ring.header(request.slot).timestamp
@@ -228,11 +226,7 @@ class TrackStage:
         return True
 
     def _detection_due(self, camera: Camera, sequence: int) -> bool:
-        return (
-            camera.last_asked is None
-            or sequence - camera.last_asked >= self._every
-            or camera.tracker.wants_detection
-        )
+        return camera.last_asked is None or sequence - camera.last_asked >= self._every or camera.tracker.wants_detection
 
     def _apply_late(self, camera: Camera, asked: _Asked) -> None:
         request = asked.request

@@ -18,9 +18,10 @@ Rectangle: TypeAlias = tuple[int, int, int, int]
 """left, top, right, bottom in pixels."""
 
 _PALETTE: tuple[Color, ...] = (
-    (76, 76, 235), (96, 174, 108), (199, 110, 158), (50, 190, 245), (224, 138, 60), (200, 200, 70), (190, 190,
-    190), (80, 140, 245), (170, 120, 245), (120, 220, 180), )  # fmt: skip """BGR, by the class's place in the
-    model's list."""
+    (76, 76, 235), (96, 174, 108), (199, 110, 158), (50, 190, 245), (224, 138, 60),
+    (200, 200, 70), (190, 190, 190), (80, 140, 245), (170, 120, 245), (120, 220, 180),
+)  # fmt: skip
+"""BGR, by the class's place in the model's list."""
 _UNKNOWN: Color = (225, 225, 225)
 _INK: Color = (24, 22, 20)
 _PAPER: Color = (245, 245, 245)
@@ -133,9 +134,7 @@ def _draw_tag(image: Image, text: str, box: Rectangle, color: Color, style: _Sty
     return area
 
 
-def _draw_bars(
-    image: Image, scores: Mapping[str, float], label: str, box: Rectangle, tag: Rectangle, style: _Style
-) -> None:
+def _draw_bars(image: Image, scores: Mapping[str, float], label: str, box: Rectangle, tag: Rectangle, style: _Style) -> None:
     """One bar a class on a darkened panel beside the box: to its right, else left, else over its own border.
 
     Many classes are cut to the best ``_MOST_BARS``.
@@ -158,8 +157,8 @@ def _draw_bars(
     for number, name in enumerate(shown):
         middle = area[1] + style.pad + number * style.row + style.row // 2
         best = name == label
-        text_height = style.text_size(name, small)[1]
-        _write(image, _short(name), (area[0] + style.pad, middle + text_height // 2), _PAPER if best else _FAINT, style, small)
+        baseline = middle + style.text_size(name, small)[1] // 2
+        _write(image, _short(name), (area[0] + style.pad, baseline), _PAPER if best else _FAINT, style, small)
         thick = max(2, round(0.22 * style.row))
         _bar(image, bar_left, middle, bar_width, thick, (70, 66, 62))
         color = _PALETTE[names.index(name) % len(_PALETTE)]
@@ -186,8 +185,8 @@ def _draw_corner(image: Image, result: FrameResult, style: _Style) -> None:
     _write(image, text, (area[0] + style.pad, area[3] - style.pad), _PAPER, style)
 
 
-def _write(image: Image, text: str, at: tuple[int, int], color: Color, style: _Style, scale: float = 1.0) ->
-None: cv2.putText(image, text, at, _FONT, scale * style.font, color, style.text_line, cv2.LINE_AA)
+def _write(image: Image, text: str, at: tuple[int, int], color: Color, style: _Style, scale: float = 1.0) -> None:
+    cv2.putText(image, text, at, _FONT, scale * style.font, color, style.text_line, cv2.LINE_AA)
 
 
 def _inside(image: Image, left: int, top: int, width: int, height: int) -> Rectangle:

@@ -26,9 +26,7 @@ class EventWriter:
     once; the writer then ignores everything. ``clock``: monotonic seconds.
     """
 
-    def __init__(
-        self, path: str | Path, overwrite: bool = False, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, path: str | Path, overwrite: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         to_stdout = str(path) == "-"
         self._name = "stdout" if to_stdout else str(path)
         self._delay = 0.0 if to_stdout else _FLUSH_SECONDS
@@ -36,9 +34,7 @@ class EventWriter:
         self._buffer = bytearray()
         self._buffered_since = 0.0
         self._written = 0
-        self._descriptor: int | None = (
-            os.dup(1) if to_stdout else claim_output(Path(path), overwrite=overwrite)
-        )
+        self._descriptor: int | None = os.dup(1) if to_stdout else claim_output(Path(path), overwrite=overwrite)
 
     def write(self, result: FrameResult) -> None:
         """Append one line. Raises SinkError when it is time to flush and that fails."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from fractions import Fraction
@@ -54,7 +55,7 @@ class VideoWriter:
         context.thread_count = threads
         context.gop_size = 600  # never by count: see _encode
         context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
-        context.options = {"preset": "veryfast", "tune": "zerolatency", "crf": "23", "forced-idr": "1"}
+        context.options = {"preset": "superfast", "tune": "zerolatency", "crf": "23", "forced-idr": "1"}
         self._start: float | None = None
         self._pts = -1
         self._next_keyframe = 0
@@ -101,10 +102,8 @@ class VideoWriter:
 
     def _abandon(self) -> None:
         self._closed = True
-        try:
+        with contextlib.suppress(OSError):  # it failed before, and that is being reported
             self._container.close()
-        except OSError:
-            pass  # it failed before, and that is being reported
 
 
 def _fit(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
@@ -118,7 +117,5 @@ def _fit(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     left, top = (width - new_columns) // 2, (height - new_rows) // 2
     framed = np.zeros((height, width, 3), np.uint8)
-    framed[top : top + new_rows, left : left + new_columns] = cv2.resize(
-        image, (new_columns, new_rows), interpolation=method
-    )
+    framed[top : top + new_rows, left : left + new_columns] = cv2.resize(image, (new_columns, new_rows), interpolation=method)
     return framed

@@ -35,9 +35,7 @@ class CameraSource:
     over.
     """
 
-    def __init__(
-        self, index: int, width: int | None = None, height: int | None = None, fps: float | None = None
-    ) -> None:
+    def __init__(self, index: int, width: int | None = None, height: int | None = None, fps: float | None = None) -> None:
         self._index = index
         self._wishes = {
             cv2.CAP_PROP_FRAME_WIDTH: width,
@@ -99,9 +97,7 @@ def camera_problem(index: int, *, while_reading: bool = False, devices: Path = P
             return f"the camera {device} was unplugged"
         others = sorted(devices.glob("video*"), key=lambda path: (len(path.name), path.name))
         names = ", ".join(str(path) for path in others)
-        return f"there is no camera {device}: " + (
-            f"there are {names}" if others else "no camera is connected"
-        )
+        return f"there is no camera {device}: " + (f"there are {names}" if others else "no camera is connected")
     try:
         descriptor = os.open(device, os.O_RDWR | os.O_NONBLOCK)
     except OSError as error:
@@ -136,9 +132,7 @@ def _explain(device: str, error: OSError) -> str:
             "(sudo usermod -aG video $USER), then log in again"
         )
     if error.errno == errno.EBUSY:
-        return (
-            f"the camera {device} is busy: close the other program that uses it (fuser -v {device} names it)"
-        )
+        return f"the camera {device} is busy: close the other program that uses it (fuser -v {device} names it)"
     if error.errno in (errno.ENOTTY, errno.EINVAL, errno.EISDIR):
         return f"{device} is not a camera"
     if error.errno in (errno.ENODEV, errno.ENXIO):

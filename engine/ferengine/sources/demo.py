@@ -65,9 +65,7 @@ class DemoSource:
         scenario: Scenario | str = Scenario.STROLL,
     ) -> None:
         if scenario not in list(Scenario):
-            raise UsageError(
-                f"the demo has no scenario {str(scenario)!r}: choose one of {', '.join(Scenario)}"
-            )
+            raise UsageError(f"the demo has no scenario {str(scenario)!r}: choose one of {', '.join(Scenario)}")
         if width < 64 or height < 64:
             raise UsageError(f"a demo of {width}x{height} pixels is too small: at least 64x64")
         if not (math.isfinite(fps) and fps > 0) or (frames is not None and frames < 1):
@@ -158,9 +156,7 @@ def _truth(person: int, actor: Actor, pose: Pose, bar: tuple[float, float] | Non
         for px, py in actor.portrait.landmarks
     ]
     landmarks: Landmarks = (points[0], points[1], points[2], points[3], points[4])
-    occluded = (
-        0.0 if bar is None else min(1.0, max(0.0, min(bar[1], left + width) - max(bar[0], left)) / width)
-    )
+    occluded = 0.0 if bar is None else min(1.0, max(0.0, min(bar[1], left + width) - max(bar[0], left)) / width)
     return DemoFace(person, box, landmarks, pose.angle, scale, occluded)
 
 
@@ -168,9 +164,7 @@ def _background(width: int, height: int, seed: int) -> NDArray[np.uint8]:
     """A diagonal gradient with cloudy light, darker corners and a little grain, BGR uint8 (height, width,
     3)."""
     rng = np.random.default_rng(seed)
-    along_x, along_y = np.meshgrid(
-        np.linspace(0, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32)
-    )
+    along_x, along_y = np.meshgrid(np.linspace(0, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
     blend = (0.55 * along_x + 0.45 * along_y)[..., None]
     image = (1 - blend) * np.array([150, 132, 92], np.float32) + blend * np.array([112, 84, 98], np.float32)
     for cells, strength in ((4, 16.0), (9, 7.0)):

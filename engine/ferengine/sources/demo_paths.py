@@ -94,9 +94,7 @@ def cast(scenario: Scenario, width: int, height: int, faces: int, seed: int) -> 
     return [Actor(PORTRAITS[0], pose, size, _BUST)]
 
 
-def _stroller(
-    person: int, faces: int, width: int, height: int, rng: np.random.Generator, drift: Wave
-) -> Actor:
+def _stroller(person: int, faces: int, width: int, height: int, rng: np.random.Generator, drift: Wave) -> Actor:
     """One face that stays in its own column; all columns drift together, which leaves the gaps between
     them."""
     column = width / faces

@@ -45,8 +45,7 @@ class Portrait:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path and path.is_file() else None
         if image is None:
             raise MissingDependencyError(
-                f"the demo needs the picture {Path(self.file).name} of {self.package}: "
-                "pip install 'ferengine[demo]'"
+                f"the demo needs the picture {Path(self.file).name} of {self.package}: pip install 'ferengine[demo]'"
             )
         return np.asarray(image, np.uint8)
 
@@ -96,26 +95,19 @@ class Sprite:
         cv2.fillPoly(mask, [np.array(portrait.outline, np.int32)], 255)
         face_h = portrait.box[3]
         blurred = cv2.GaussianBlur(mask, (0, 0), 0.012 * face_h)
-        alpha = np.clip(
-            blurred.astype(np.float32) / 127.5 - 1, 0, 1
-        )  # soft, yet inside the outline: no fringe
+        alpha = np.clip(blurred.astype(np.float32) / 127.5 - 1, 0, 1)  # soft, yet inside the outline: no fringe
         alpha *= _bust_fade(portrait, bust, rows, columns)
 
         used_rows, used_columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
         top, bottom = int(used_rows[0]), int(used_rows[-1]) + 1
         left, right = int(used_columns[0]), int(used_columns[-1]) + 1
         alpha = alpha[top:bottom, left:right, None]
-        premultiplied = np.concatenate(
-            [image[top:bottom, left:right] * alpha, np.repeat(255 * alpha, 3, 2)], 2
-        )
+        premultiplied = np.concatenate([image[top:bottom, left:right] * alpha, np.repeat(255 * alpha, 3, 2)], 2)
 
         self._scale = face_height / face_h
         size = (max(1, round((right - left) * self._scale)), max(1, round((bottom - top) * self._scale)))
         method = cv2.INTER_AREA if self._scale < 1 else cv2.INTER_CUBIC
-        planes = [
-            cv2.resize(premultiplied[..., part], size, interpolation=method)
-            for part in (slice(3), slice(3, 6))
-        ]
+        planes = [cv2.resize(premultiplied[..., part], size, interpolation=method) for part in (slice(3), slice(3, 6))]
         color, cover = (np.clip(plane, 0, 255).round().astype(np.uint8) for plane in planes)
         self._color = np.ascontiguousarray(np.concatenate([color, cover[..., :1]], 2))
         self._center = ((portrait.center[0] - left) * size[0] / (right - left),
@@ -124,7 +116,8 @@ class Sprite:
 
     def paint(self, frame: NDArray[np.uint8], x: float, y: float, face_height: float, angle: float) -> None:
         """Put the face's middle at (x, y) of ``frame``, turned by ``angle`` degrees clockwise, in place."""
-        matrix = cv2.getRotationMatrix2D(self._center, -angle, face_height / self._face_height)
+        zoom = face_height / self._face_height
+        matrix = np.asarray(cv2.getRotationMatrix2D(self._center, -angle, zoom), np.float64)
         matrix[:, 2] += np.array([x, y]) - self._center
         rows, columns = self._color.shape[:2]
         corners = np.array([[0, 0, 1], [columns, 0, 1], [0, rows, 1], [columns, rows, 1]]) @ matrix.T
@@ -133,14 +126,10 @@ class Sprite:
         if right <= left or bottom <= top:
             return
         matrix[:, 2] -= left, top
-        patch = cv2.warpAffine(
-            self._color, matrix, (int(right - left), int(bottom - top)), flags=cv2.INTER_LINEAR
-        )
+        patch = cv2.warpAffine(self._color, matrix, (int(right - left), int(bottom - top)), flags=cv2.INTER_LINEAR)
         cover = cv2.cvtColor(cv2.bitwise_not(patch[..., 3]), cv2.COLOR_GRAY2BGR)
         region = frame[top:bottom, left:right]
-        region[:] = cv2.add(
-            cv2.multiply(region, cover, scale=1 / 255), cv2.cvtColor(patch, cv2.COLOR_BGRA2BGR)
-        )
+        region[:] = cv2.add(cv2.multiply(region, cover, scale=1 / 255), cv2.cvtColor(patch, cv2.COLOR_BGRA2BGR))
 
 
 def _bust_fade(portrait: Portrait, bust: float, rows: int, columns: int) -> NDArray[np.float32]:

@@ -92,13 +92,9 @@ class VideoFileSource:
     def _open_capture(self) -> cv2.VideoCapture:
         # The absolute path begins with a slash, so FFmpeg takes no colon in it for a protocol.
         with quiet_opencv():
-            capture = cv2.VideoCapture(
-                str(self._path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, self._threads]
-            )
+            capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, self._threads])
         if not capture.isOpened():
-            raise SourceError(
-                f"{self._path} is not a video that OpenCV can read, or it is cut off or damaged"
-            )
+            raise SourceError(f"{self._path} is not a video that OpenCV can read, or it is cut off or damaged")
         return capture
 
     def _decode(self) -> CapturedFrame | None:

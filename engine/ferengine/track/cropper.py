@@ -30,9 +30,7 @@ class FaceCropper:
             squares[index] = face_square(tuple(box), landmarks, self.align)
         return squares
 
-    def crop(
-        self, frame: NDArray[np.uint8], squares: NDArray[np.float32] | Sequence[Square]
-    ) -> NDArray[np.uint8]:
+    def crop(self, frame: NDArray[np.uint8], squares: NDArray[np.float32] | Sequence[Square]) -> NDArray[np.uint8]:
         """The n ``squares`` (n, 4) of ``frame``, BGR uint8 (H, W, 3), grey: uint8 (n, size, size).
 
         Area-averaged; beyond the frame its border pixels are repeated.

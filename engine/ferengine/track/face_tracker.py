@@ -224,9 +224,7 @@ class FaceTracker:
     def _bury(self, timestamp: float) -> None:
         """Forget who has been lost too long; a jump of the clock either way counts as time."""
         self._tracks = [
-            track
-            for track in self._tracks
-            if track.lost_since is None or abs(timestamp - track.lost_since) <= self._max_lost_s
+            track for track in self._tracks if track.lost_since is None or abs(timestamp - track.lost_since) <= self._max_lost_s
         ]
 
     def _heavy_overlaps(self) -> set[tuple[int, int]]:
@@ -248,9 +246,7 @@ class FaceTracker:
     def _overlap_affinity(self, tracks: list[_Track], sightings: list[_Sighting]) -> NDArray[np.float64]:
         """IoU from ``min_iou`` on, else 0; where boxes compete, likeness tips the balance."""
         overlap = iou_matrix([track.box for track in tracks], [seen.box for seen in sightings])
-        return np.where(
-            overlap >= self._min_iou, overlap + _APPEARANCE_WEIGHT * _likeness(tracks, sightings), 0.0
-        )
+        return np.where(overlap >= self._min_iou, overlap + _APPEARANCE_WEIGHT * _likeness(tracks, sightings), 0.0)
 
     def _return_affinity(self, tracks: list[_Track], sightings: list[_Sighting]) -> NDArray[np.float64]:
         """Likeness and IoU of what is near a track's last sure or last detected box, else 0."""

@@ -41,9 +41,7 @@ def assign(affinity: NDArray[np.float64]) -> tuple[list[tuple[int, int]], list[i
     )
 
 
-def match(
-    boxes_a: ArrayLike, boxes_b: ArrayLike, min_iou: float
-) -> tuple[list[tuple[int, int]], list[int], list[int]]:
+def match(boxes_a: ArrayLike, boxes_b: ArrayLike, min_iou: float) -> tuple[list[tuple[int, int]], list[int], list[int]]:
     """Pairs of ``boxes_a`` (N, 4) and ``boxes_b`` (M, 4), x, y, w, h, with the largest sum of IoU.
 
     A pair needs an IoU of at least ``min_iou`` and above 0. Returns the pairs (index a, index b) in ascending

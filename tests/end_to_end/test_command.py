@@ -1,0 +1,110 @@
+"""The command as a user calls it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import av
+import pytest
+
+
+def ferengine(*arguments: str | Path, timeout: float = 90) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ferengine", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout, check=False)
+
+
+def test_run_writes_events_video_and_summary(tmp_path: Path) -> None:
+    events, video, summary = tmp_path / "out.jsonl", tmp_path / "out.mp4", tmp_path / "out.json"
+    arguments = ("run", "--source", "demo", "--max-frames", "60", "--no-display",
+                 "--events", events, "--save", video, "--summary", summary)  # fmt: skip
+    done = ferengine(*arguments)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(60))
+    assert set(lines[0]) == {"camera", "frame", "timestamp", "latency_ms", "faces"}
+    assert set(lines[0]["faces"][0]) == {
+        "track", "box", "score", "track_confidence", "origin", "landmarks", "expression",
+    }  # fmt: skip
+    assert set(lines[0]["faces"][0]["expression"]) == {"label", "scores", "smoothed"}
+    with av.open(str(video)) as container:
+        stream = container.streams.video[0]
+        assert stream.codec_context.name == "h264"
+        assert sum(1 for _ in container.decode(video=0)) == 60
+    figures = json.loads(summary.read_text())
+    assert figures["frames"] == 60
+    assert figures["fps"] > 0
+    assert {"dropped", "faces", "latency_ms", "batch", "startup_s", "wall_s", "workers"} <= set(figures)
+    assert figures["workers"]["track-0"]["peak_mb"] > 10
+    again = ferengine(*arguments)
+    assert again.returncode in (1, 2)
+    assert "--overwrite" in again.stderr
+    assert "Traceback" not in again.stderr
+    assert ferengine(*arguments, "--overwrite").returncode == 0
+
+
+def test_events_go_to_stdout_and_nothing_else_does() -> None:
+    done = ferengine("run", "--source", "demo", "--max-frames", "5", "--no-display", "--events", "-")
+    assert done.returncode == 0, done.stderr
+    assert [json.loads(line)["frame"] for line in done.stdout.splitlines()] == list(range(5))
+
+
+def test_an_absent_camera_is_named() -> None:
+    if Path("/dev/video9").exists():
+        pytest.skip("this machine has a camera 9")
+    done = ferengine("run", "--camera", "9", "--no-display")
+    assert done.returncode == 1
+    assert "/dev/video9" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "word"),
+    [
+        (("run", "--source", "missing.mp4", "--no-display"), 1, "missing.mp4"),
+        (("run", "--source", "demo", "--detect-every", "0", "--no-display"), 2, "detect_every"),
+        (("run", "--source", "demo", "--model", "nonsense", "--no-display"), 1, "dscnn"),
+        (("run", "--source", "demo", "--save", "out.avi", "--no-display"), 2, ".mp4"),
+        (("run", "--source", "rtsp://user:secret@host/x", "--no-display"), 2, "streams"),
+        (("run", "--nonsense"), 2, "nonsense"),
+    ],
+)
+def test_mistakes_get_one_clear_error(arguments: tuple[str, ...], code: int, word: str) -> None:
+    done = ferengine(*arguments)
+    assert done.returncode == code, done.stderr
+    assert word in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "secret" not in done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_run_cleanly_within_two_seconds(tmp_path: Path, number: signal.Signals) -> None:
+    events, video = tmp_path / "out.jsonl", tmp_path / "out.mp4"
+    command = [sys.executable, "-m", "ferengine", "run", "--source", "demo", "--loop", "0", "--no-display",
+               "--events", str(events), "--save", str(video)]  # fmt: skip
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline and not (events.exists() and events.stat().st_size > 2000):
+        time.sleep(0.05)
+    process.send_signal(number)
+    begun = time.monotonic()
+    _, log = process.communicate(timeout=20)
+    assert time.monotonic() - begun < 2.5
+    assert process.returncode == 0, log
+    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    with av.open(str(video)) as container:
+        frames = sum(1 for _ in container.decode(video=0))
+    assert 0 < len(lines) - 8 <= frames <= len(lines)
+
+
+def test_works_from_standard_input_without_a_main_guard() -> None:
+    program = "from ferengine import Engine\nprint(len(list(Engine('demo', max_frames=4).results())))\n"
+    done = subprocess.run(
+        [sys.executable, "-"], input=program, capture_output=True, text=True, timeout=60, check=False, env=os.environ
+    )
+    assert done.stdout.strip() == "4", done.stderr

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, ClassVar, Literal, TypeAlias
 
 Box: TypeAlias = tuple[float, float, float, float]
@@ -97,7 +98,7 @@ class Ledger:
     def durations_ms(self) -> dict[str, float]:
         """Milliseconds spent in each of ``STAGES``; ``total`` is from capture to emission."""
         stamps = (self.captured, self.tracked, self.queued, self.inferred, self.emitted)
-        steps = [1e3 * (after - before) for before, after in zip(stamps, stamps[1:], strict=False)]
+        steps = [1e3 * (after - before) for before, after in pairwise(stamps)]
         return dict(zip(self.STAGES, [*steps, 1e3 * (self.emitted - self.captured)], strict=True))
 
 

@@ -189,6 +189,15 @@ def test_a_face_is_looked_for_where_it_was_last_sure(tracker: FaceTracker, fakes
     assert ids(tracker) == [1]
 
 
+def test_sure_boxes_since_the_last_detection_count(tracker: FaceTracker, fakes: list[FakeTracker]) -> None:
+    tracker.correct(FRAME, found([A]), 0.0)
+    for box, confidence in [(moved(A, 70), 0.9), (moved(A, 140), 0.3)]:
+        fakes[0].answer = TrackerUpdate(box, confidence)
+        tracker.advance(FRAME, 0.1)
+    tracker.correct(FRAME, found([moved(A, 75)]), 0.2)
+    assert ids(tracker) == [1]
+
+
 def test_two_tracks_on_one_face_ask_and_the_likeness_decides(tracker: FaceTracker, fakes: list[FakeTracker]) -> None:
     beside = moved(B, -44)
     tracker.correct(FRAME, found([beside, B]), 0.0)
@@ -222,13 +231,14 @@ def test_likeness_decides_who_came_back(tracker: FaceTracker) -> None:
 
 def test_a_late_detection_is_matched_where_the_faces_were(tracker: FaceTracker, fakes: list[FakeTracker]) -> None:
     tracker.correct(FRAME, found([A]), 0.0)
+    fakes[0].answer = TrackerUpdate(moved(A, 60), 0.9)
     tracker.advance(FRAME, 0.1)
     snapshot = tracker.snapshot()
-    fakes[0].answer = TrackerUpdate(moved(A, 60), 0.9)
+    fakes[0].answer = TrackerUpdate(moved(A, 130), 0.9)
     tracker.advance(FRAME, 0.2)
-    tracker.correct(FRAME, found([moved(A, 1), B]), 0.1, snapshot)
-    assert [(face.id, face.box) for face in tracker.faces] == [(1, moved(A, 1)), (2, B)]
-    assert fakes[0].answer.box == moved(A, 1)
+    tracker.correct(FRAME, found([moved(A, 62), (10.0, 70.0, 40.0, 40.0)]), 0.1, snapshot)
+    assert [(face.id, face.box) for face in tracker.faces] == [(1, moved(A, 62)), (2, (10.0, 70.0, 40.0, 40.0))]
+    assert fakes[0].answer.box == moved(A, 62)
 
 
 def test_a_late_detection_does_not_deny_a_younger_track(tracker: FaceTracker) -> None:

@@ -75,3 +75,25 @@ def test_two_faces_that_pass_each_other_keep_their_ids(detector: MtcnnDetector, 
     answers = ids_by_person(seen)
     assert answers[0].keys() == {0, 1}
     assert all(answer == answers[0] for answer in answers)
+
+
+def test_detections_that_arrive_two_frames_late_keep_the_ids(detector: MtcnnDetector) -> None:
+    source = DemoSource(scenario="crossing", frames=160)
+    source.open()
+    tracker = FaceTracker(OpenCvKcf)
+    seen: Seen = []
+    held = None
+    for index in range(160):
+        captured = source.read()
+        assert captured is not None
+        tracker.advance(captured.image, captured.timestamp)
+        if index % 6 == 0:
+            held = captured.image.copy(), captured.timestamp, tracker.snapshot()
+        elif index % 6 == 2 and held is not None:
+            image, timestamp, snapshot = held
+            tracker.correct(image, detector.detect(image), timestamp, snapshot)
+        elif index > 2:
+            seen.append((source.truth(index), tracker.faces))
+    answers = ids_by_person(seen)
+    assert answers[0].keys() == {0, 1}
+    assert all(answer == answers[0] for answer in answers)

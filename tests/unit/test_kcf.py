@@ -91,6 +91,15 @@ def test_a_face_that_walks_out_is_lost() -> None:
     assert confidences[-1] < 0.3
 
 
+def test_a_face_whose_middle_is_outside_is_lost() -> None:
+    tracker = OpenCvKcf()
+    frame = scene(-50, 100, 80)
+    tracker.init(frame, (-50, 100, 80, 80))
+    assert tracker.update(frame).confidence == 0
+    tracker.init(frame, (-30, 100, 80, 80))
+    assert tracker.update(frame).confidence > 0.9
+
+
 @pytest.mark.parametrize(
     "box",
     [

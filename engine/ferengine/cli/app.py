@@ -10,7 +10,7 @@ from rich.console import Console
 
 from ferengine import __version__
 from ferengine.cli.run import run
-from ferengine.errors import FerengineError
+from ferengine.errors import FerengineError, MissingDependencyError
 
 app = typer.Typer(
     name="ferengine",
@@ -51,7 +51,13 @@ def _add_tool(name: str, summary: str, module: str) -> None:
         context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
     )
     def tool(context: typer.Context) -> None:
-        import_module(module).main(context.args)
+        try:
+            tool_module = import_module(module)
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                f"ferengine {name} needs the package {error.name}: pip install 'ferengine[train]'"
+            ) from None
+        tool_module.main(context.args)
 
 
 for _name, (_summary, _module) in _TOOLS.items():

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from ferengine.errors import SinkError, UsageError
+from ferengine.errors import SinkError, SourceError, UsageError
 
 _TICK = 0.25
 """Seconds after which the event file is looked at for flushing even when no result comes."""
@@ -85,11 +85,19 @@ def run(
 
 
 def _default_source(console: Console) -> str:
-    if Path("/dev/video0").exists():
-        console.print("no source named: taking camera 0")
-        return "0"
-    console.print("no source named and no camera found: playing the built-in demo (--source FILE, --camera N)")
-    return "demo"
+    """Camera 0 if it can be opened, else the demo; says which."""
+    from ferengine.sources.camera import CameraSource
+
+    probe = CameraSource(0)
+    try:
+        probe.open()
+    except SourceError as error:
+        console.print(f"no source named, and {error}: playing the built-in demo (see --source and --camera)", highlight=False)
+        return "demo"
+    finally:
+        probe.close()
+    console.print("no source named: taking camera 0")
+    return "0"
 
 
 def _decide_display(asked: bool | None) -> bool:

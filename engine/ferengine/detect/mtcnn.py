@@ -113,7 +113,7 @@ def pyramid(frame: NDArray[np.uint8], min_face: float, factor: float) -> list[tu
     scale = CELL / min_face
     while min(height, width) * scale >= CELL:
         size = (int(width * scale + 1), int(height * scale + 1))
-        levels.append((scale, cv2.resize(frame, size, interpolation=cv2.INTER_AREA)))
+        levels.append((scale, np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)))
         scale *= factor
     return levels
 
@@ -135,8 +135,9 @@ def _crops(frame: NDArray[np.uint8], boxes: Boxes, size: int) -> NDArray[np.floa
             continue
         part = frame[top:bottom, left:right]
         if (left, top, right, bottom) != (x1, y1, x2 + 1, y2 + 1):
-            part = cv2.copyMakeBorder(part, top - y1, y2 + 1 - bottom, left - x1, x2 + 1 - right,
-                                      cv2.BORDER_CONSTANT, value=(127, 127, 127))  # fmt: skip
+            whole = np.full((y2 + 1 - y1, x2 + 1 - x1, 3), 127, np.uint8)
+            whole[top - y1 : bottom - y1, left - x1 : right - x1] = part
+            part = whole
         cv2.resize(part, (size, size), dst=crop, interpolation=cv2.INTER_AREA)
     return _normalise(crops)
 

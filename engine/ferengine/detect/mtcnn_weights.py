@@ -156,7 +156,7 @@ def _build(name: str, weights: list[NDArray[np.float32]]) -> bytes:
         features = graph.top
         graph.conv("offsets", features)
         graph.face_probability(graph.conv(source=features), spatial=True)
-        shapes = {"probabilities": ["n", 1, "h", "w"], "offsets": ["n", 4, "h", "w"]}
+        shapes: dict[str, list[Any]] = {"probabilities": ["n", 1, "h", "w"], "offsets": ["n", 4, "h", "w"]}
         dimensions: list[Any] = ["n", 3, "height", "width"]
     else:
         size = 24 if name == "rnet" else 48

@@ -35,8 +35,8 @@ class Training(_Part):
 class Accuracy(_Part):
     """Shares of correct labels, single models: ``public`` was chosen on, ``private`` looked at once at the end."""
 
-    public: float | None = Field(None, ge=0, le=1)
-    private: float | None = Field(None, ge=0, le=1)
+    public: float | None = Field(default=None, ge=0, le=1)
+    private: float | None = Field(default=None, ge=0, le=1)
     crops: int = 1
     seeds: int = 1
     command: str = ""
@@ -53,7 +53,7 @@ class Manifest(_Part):
     parameters: int
     labels: tuple[str, ...] = Field(min_length=2)
     input: InputSpec
-    temperature: float = Field(1.0, gt=0)
+    temperature: float = Field(default=1.0, gt=0)
     training: Training
     accuracy: Accuracy
     licence: str

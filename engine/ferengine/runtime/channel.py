@@ -76,7 +76,7 @@ class ControlChannel:
 
     def receive(self) -> list[tuple[dict[str, Any], dict[str, int]]]:
         """All waiting messages with the descriptors that came along. Raises EOFError when the peer is gone."""
-        messages = []
+        messages: list[tuple[dict[str, Any], dict[str, int]]] = []
         while True:
             try:
                 data, ancillary, _, _ = self._end.recvmsg(

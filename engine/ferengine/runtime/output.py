@@ -102,7 +102,8 @@ class OutputStage:
         self._poll_windows()
 
     def _poll_windows(self) -> None:
-        if any([window.poll() for window in self._windows.values()]):
+        polled = [window.poll() for window in self._windows.values()]  # all of them: polling also redraws
+        if any(polled):
             self._worker.control.send({"op": "quit"})
 
     def close(self) -> None:

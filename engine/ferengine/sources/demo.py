@@ -144,7 +144,6 @@ class DemoSource:
 
 def _truth(person: int, actor: Actor, pose: Pose, bar: tuple[float, float] | None) -> DemoFace:
     box = actor.box(pose)
-    left, width = box[0], box[2]
     scale = pose.height / actor.portrait.box[3]
     turn = math.radians(pose.angle)
     center_x, center_y = actor.portrait.center
@@ -156,8 +155,14 @@ def _truth(person: int, actor: Actor, pose: Pose, bar: tuple[float, float] | Non
         for px, py in actor.portrait.landmarks
     ]
     landmarks: Landmarks = (points[0], points[1], points[2], points[3], points[4])
-    occluded = 0.0 if bar is None else min(1.0, max(0.0, min(bar[1], left + width) - max(bar[0], left)) / width)
+    occluded = 0.0 if bar is None else _covered(box[0], box[0] + box[2], *bar)
     return DemoFace(person, box, landmarks, pose.angle, scale, occluded)
+
+
+def _covered(left: float, right: float, bar_left: float, bar_right: float) -> float:
+    """The share of [left, right] inside the bar, exactly 1 where all of it is."""
+    inside = max(0.0, min(bar_right, right) - max(bar_left, left))
+    return 1.0 if bar_left <= left and right <= bar_right else inside / (right - left)
 
 
 def _background(width: int, height: int, seed: int) -> NDArray[np.uint8]:

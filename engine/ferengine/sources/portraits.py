@@ -80,6 +80,9 @@ HOPPER = Portrait(
 
 PORTRAITS = (ASTRONAUT, HOPPER)
 
+_BLUR = 0.035
+"""Of the body, standard deviation in face heights."""
+
 
 class Sprite:
     """A portrait's cut-out at the largest size that it is shown at, ready to be warped onto a frame.
@@ -89,29 +92,17 @@ class Sprite:
     """
 
     def __init__(self, portrait: Portrait, face_height: float, bust: float) -> None:
-        image = portrait.load()
-        rows, columns = image.shape[:2]
-        mask = np.zeros((rows, columns), np.uint8)
-        cv2.fillPoly(mask, [np.array(portrait.outline, np.int32)], 255)
-        face_h = portrait.box[3]
-        blurred = cv2.GaussianBlur(mask, (0, 0), 0.012 * face_h)
-        alpha = np.clip(blurred.astype(np.float32) / 127.5 - 1, 0, 1)  # soft, yet inside the outline: no fringe
-        alpha *= _bust_fade(portrait, bust, rows, columns)
-
-        used_rows, used_columns = np.flatnonzero(alpha.any(1)), np.flatnonzero(alpha.any(0))
-        top, bottom = int(used_rows[0]), int(used_rows[-1]) + 1
-        left, right = int(used_columns[0]), int(used_columns[-1]) + 1
-        alpha = alpha[top:bottom, left:right, None]
-        premultiplied = np.concatenate([image[top:bottom, left:right] * alpha, np.repeat(255 * alpha, 3, 2)], 2)
-
-        self._scale = face_height / face_h
-        size = (max(1, round((right - left) * self._scale)), max(1, round((bottom - top) * self._scale)))
-        method = cv2.INTER_AREA if self._scale < 1 else cv2.INTER_CUBIC
-        planes = [cv2.resize(premultiplied[..., part], size, interpolation=method) for part in (slice(3), slice(3, 6))]
-        color, cover = (np.clip(plane, 0, 255).round().astype(np.uint8) for plane in planes)
-        self._color = np.ascontiguousarray(np.concatenate([color, cover[..., :1]], 2))
-        self._center = ((portrait.center[0] - left) * size[0] / (right - left),
-                        (portrait.center[1] - top) * size[1] / (bottom - top))  # fmt: skip
+        picture = _cut_out(portrait, bust)
+        rows, columns = np.flatnonzero(picture[..., 3].any(1)), np.flatnonzero(picture[..., 3].any(0))
+        picture = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        height, width = picture.shape[:2]
+        scale = face_height / portrait.box[3]
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        resized = cv2.resize(picture, size, interpolation=method)
+        self._color = np.clip(resized, 0, 255).round().astype(np.uint8)
+        center_x, center_y = portrait.center
+        self._center = (center_x - columns[0]) * size[0] / width, (center_y - rows[0]) * size[1] / height
         self._face_height = face_height
 
     def paint(self, frame: NDArray[np.uint8], x: float, y: float, face_height: float, angle: float) -> None:
@@ -132,13 +123,34 @@ class Sprite:
         region[:] = cv2.add(cv2.multiply(region, cover, scale=1 / 255), cv2.cvtColor(patch, cv2.COLOR_BGRA2BGR))
 
 
-def _bust_fade(portrait: Portrait, bust: float, rows: int, columns: int) -> NDArray[np.float32]:
-    """1 on the head, falling to 0 on an ellipse around the chin, ``bust`` face heights below it (or short of
-    where the picture ends)."""
+def _cut_out(portrait: Portrait, bust: float) -> NDArray[np.float32]:
+    """The portrait as BGRA, premultiplied, in [0, 255]: sharp face, body out of focus, fading below the chin.
+
+    Sharp folds and badges of the clothes would now and then pass for a small face.
+    """
+    image = portrait.load().astype(np.float32)
+    rows, columns = image.shape[:2]
     x, y, w, h = portrait.box
+    mask = np.zeros((rows, columns, 1), np.uint8)
+    cv2.fillPoly(mask, [np.array(portrait.outline, np.int32)], (255,))
+    inside = mask.astype(np.float32) / 255
+    edge = cv2.GaussianBlur(inside, (0, 0), 0.012 * h)
+    alpha = np.clip(2 * edge - 1, 0, 1)[..., None]  # soft, yet inside the outline: no fringe
+
+    # Weighted by the mask, so that the picture's own background does not bleed into the blurred body.
+    weight = np.maximum(cv2.GaussianBlur(inside, (0, 0), _BLUR * h), 1e-3)[..., None]
+    soft = cv2.GaussianBlur(image * inside, (0, 0), _BLUR * h) / weight
+    below_chin = np.maximum(np.arange(rows, dtype=np.float32) - (y + h), 0)[:, None]
+    image += _smoothstep(below_chin / (0.35 * h))[..., None] * (soft - image)
+
     reach = min(bust * h, 0.92 * (rows - (y + h)))
-    along_y = np.maximum(np.arange(rows, dtype=np.float32) - (y + h), 0) / reach
-    along_x = (np.arange(columns, dtype=np.float32) - (x + w / 2)) / (1.8 * w)
-    distance = np.hypot(along_y[:, None], along_x[None, :] * (along_y[:, None] > 0))
-    fade = np.clip((1 - distance) / 0.35, 0, 1)
-    return np.asarray(fade * fade * (3 - 2 * fade), np.float32)
+    aside = (np.arange(columns, dtype=np.float32) - (x + w / 2)) / (1.8 * w)
+    distance = np.hypot(below_chin / reach, aside * (below_chin > 0))
+    alpha = alpha * _smoothstep((1 - distance) / 0.35)[..., None]
+    return np.concatenate([image * alpha, 255 * alpha], 2)
+
+
+def _smoothstep(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """3t^2 - 2t^3, t being ``values`` clipped to [0, 1]."""
+    t = np.clip(values, 0, 1)
+    return np.asarray(t * t * (3 - 2 * t), np.float32)

@@ -9,11 +9,13 @@ import os
 import random
 import struct
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+
 from ferengine.errors import SourceError, UsageError
 from ferengine.sources import SourceSpec, camera, open_source, parse_source, unique_names
 from ferengine.sources.base import CapturedFrame, SourceInfo
@@ -75,7 +77,7 @@ def test_every_frame_once_in_order(name: str, codec: str, pix_fmt: str, tmp_path
     assert info.fps == pytest.approx(10)
     frames = read_all(source)
     assert [light for light, _ in frames] == pytest.approx([10 * i + 3.5 for i in range(FRAMES)], abs=20)
-    assert all(before[0] < after[0] for before, after in zip(frames, frames[1:], strict=False))
+    assert all(before[0] < after[0] for before, after in pairwise(frames))
     assert [stamp for _, stamp in frames] == pytest.approx([i / 10 for i in range(FRAMES)], abs=1e-3)
     assert source.read() is None
     assert source.broken_frames == 0

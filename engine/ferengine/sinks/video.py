@@ -28,7 +28,7 @@ class VideoWriter:
     """Encodes frames into ``path`` (.mp4, .mkv or .mov), ``width`` x ``height`` pixels (an odd last row or
     column is cut off), nominally at ``fps``; a frame lasts until the next one's time stamp.
 
-    MP4 and MOV are written in fragments that begin with a key frame, at least one a second: what a killed
+    It is written in fragments that begin with a key frame, at least one a second: what a killed
     process leaves behind plays up to its last fragment. Raises SinkError, naming the path, for another
     suffix, a file that exists (without ``overwrite``) or cannot be written.
     """
@@ -43,8 +43,12 @@ class VideoWriter:
         if min(self._size) < 2 or not (math.isfinite(fps) and fps > 0):
             raise SinkError(f"{self._path} cannot be a video of {width}x{height} pixels at {fps} frames/s")
         os.close(claim_output(self._path, overwrite=overwrite))
-        fragmented = {"movflags": "frag_keyframe+empty_moov+default_base_moof"}
-        options = {} if self._path.suffix.lower() == ".mkv" else fragmented
+        # What is muxed goes to the file at once, not when FFmpeg's own buffer is full.
+        options = {"flush_packets": "1"}
+        if self._path.suffix.lower() == ".mkv":
+            options["cluster_time_limit"] = str(round(1000 * _KEYFRAME_SECONDS))
+        else:
+            options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
         # The absolute path begins with a slash, so FFmpeg takes no colon in it for a protocol.
         self._container = av.open(str(self._path.absolute()), "w", options=options)
         self._stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))

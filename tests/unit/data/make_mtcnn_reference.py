@@ -13,6 +13,7 @@ import hashlib
 import importlib.metadata
 import json
 import sys
+import types
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -28,13 +29,14 @@ SETTINGS = {"min_face": 20, "thresholds": [0.6, 0.7, 0.8], "factor": 0.709}
 """The ``mtcnn`` package's own defaults."""
 
 RECIPES = {
-    "mtcnn": "pip install tensorflow-cpu mtcnn==1.0.0 scikit-image matplotlib && python make_mtcnn_reference.py mtcnn FILE",
-    "facenet-pytorch": "pip install torch torchvision scikit-image matplotlib && pip install --no-deps facenet-pytorch "
-    "&& python make_mtcnn_reference.py facenet-pytorch FILE",
+    "mtcnn": "pip install tensorflow-cpu mtcnn==1.0.0 scikit-image matplotlib && "
+    "python make_mtcnn_reference.py mtcnn FILE",
+    "facenet-pytorch": "pip install torch requests tqdm scikit-image matplotlib && "
+    "pip install --no-deps facenet-pytorch==2.6.0 && python make_mtcnn_reference.py facenet-pytorch FILE",
 }
 PACKAGES = {
     "mtcnn": ("mtcnn", "tensorflow-cpu", "keras", "numpy", "pillow"),
-    "facenet-pytorch": ("facenet-pytorch", "torch", "torchvision", "numpy", "pillow"),
+    "facenet-pytorch": ("facenet-pytorch", "torch", "numpy", "pillow"),
 }
 
 
@@ -65,7 +67,31 @@ def run_mtcnn(image: np.ndarray) -> list[dict[str, Any]]:
     ]
 
 
+def stand_in_for_torchvision() -> None:
+    """facenet-pytorch needs torchvision (whose version must fit torch's exactly) for one function: greedy NMS."""
+    import torch
+
+    def batched_nms(boxes: torch.Tensor, scores: torch.Tensor, _: torch.Tensor, threshold: float) -> torch.Tensor:
+        order, kept = scores.argsort(descending=True), []
+        while len(order):
+            best, order = order[0], order[1:]
+            kept.append(best)
+            low = torch.maximum(boxes[best, :2], boxes[order, :2])
+            high = torch.minimum(boxes[best, 2:], boxes[order, 2:])
+            shared = (high - low).clamp(min=0).prod(dim=1)
+            areas = (boxes[:, 2:] - boxes[:, :2]).prod(dim=1)
+            order = order[shared / (areas[best] + areas[order] - shared) <= threshold]
+        return torch.stack(kept) if kept else torch.empty(0, dtype=torch.long)
+
+    names = ("torchvision", "torchvision.transforms", "torchvision.transforms.functional", "torchvision.ops")
+    for name in (*names, "torchvision.ops.boxes"):
+        sys.modules[name] = types.ModuleType(name)
+    sys.modules["torchvision.transforms"].functional = sys.modules["torchvision.transforms.functional"]
+    sys.modules["torchvision.ops.boxes"].batched_nms = batched_nms
+
+
 def run_facenet(image: np.ndarray) -> list[dict[str, Any]]:
+    stand_in_for_torchvision()
     from facenet_pytorch import MTCNN
 
     detector = MTCNN(

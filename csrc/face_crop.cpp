@@ -21,7 +21,8 @@ void grey_row(const FrameView& frame, int y, int x0, int count, float* out) {
         return;
     }
     for (int i = 0; i < count; ++i)
-        out[i] = static_cast<float>((pixel[3 * i] * 1868 + pixel[3 * i + 1] * 9617 + pixel[3 * i + 2] * 4899 + 8192) >> 14);
+        out[i] =
+            static_cast<float>((pixel[3 * i] * 1868 + pixel[3 * i + 1] * 9617 + pixel[3 * i + 2] * 4899 + 8192) >> 14);
 }
 
 // Where [low, high) falls on `length` pixels with repeated borders: weights of the pixels first .. first + count - 1.

@@ -27,7 +27,8 @@ class FaceRing {
 
     static FaceRing create(uint32_t slots, uint32_t side) {
         if (slots == 0 || slots > 65536) throw std::invalid_argument("a face ring has 1 to 65536 slots");
-        if (side == 0 || side > 1024) throw std::invalid_argument("a face ring's crops have a side of 1 to 1024 pixels");
+        if (side == 0 || side > 1024)
+            throw std::invalid_argument("a face ring's crops have a side of 1 to 1024 pixels");
         FaceRing ring(SharedMemory::create(kMagic, sizeof(Layout) + slots * slot_bytes(side)));
         ring.layout()->slots = slots;
         ring.layout()->side = side;
@@ -48,9 +49,7 @@ class FaceRing {
         return slots() - static_cast<uint32_t>(layout()->head.load(std::memory_order_relaxed) -
                                                layout()->tail.load(std::memory_order_acquire));
     }
-    uint32_t waiting() const {
-        return static_cast<uint32_t>(layout()->head.load(std::memory_order_acquire) - cursor_);
-    }
+    uint32_t waiting() const { return static_cast<uint32_t>(layout()->head.load(std::memory_order_acquire) - cursor_); }
     int64_t oldest_queued_ns() const { return waiting() == 0 ? 0 : key_at(cursor_)->queued_ns; }
 
     // Producer: cuts all faces and publishes them at once; false, nothing written, when they do not fit now.

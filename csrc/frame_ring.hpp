@@ -87,12 +87,14 @@ class FrameRing {
 
     // --- readers
 
-    // (sequence, slot) of the slots that hold this reader's bit, in ascending sequence.
+    // (sequence, slot) of the slots that hold this reader's bit, in ascending sequence. Frames that are published while
+    // the slots are looked through are left for the next call: otherwise a later one could be seen without an earlier.
     std::vector<std::pair<uint64_t, uint32_t>> held(uint32_t reader) const {
         std::vector<std::pair<uint64_t, uint32_t>> found;
         const uint32_t bit = bit_of(reader);
+        const uint64_t end = published();
         for (uint32_t index = 0; index < slots(); ++index)
-            if (slot(index).holds.load(std::memory_order_acquire) & bit)
+            if ((slot(index).holds.load(std::memory_order_acquire) & bit) && slot(index).header.sequence < end)
                 found.emplace_back(slot(index).header.sequence, index);
         std::sort(found.begin(), found.end());
         return found;
@@ -150,9 +152,7 @@ class FrameRing {
             throw std::out_of_range("slot " + std::to_string(index) + " of a ring of " + std::to_string(slots()));
     }
     Layout* layout() const { return reinterpret_cast<Layout*>(memory_.base()); }
-    Slot& slot(uint32_t index) const {
-        return reinterpret_cast<Slot*>(memory_.base() + sizeof(Layout))[index];
-    }
+    Slot& slot(uint32_t index) const { return reinterpret_cast<Slot*>(memory_.base() + sizeof(Layout))[index]; }
 
     SharedMemory memory_;
     uint32_t cursor_ = 0;

@@ -30,7 +30,8 @@ FrameView view_of(const py::array& frame) {
         throw py::value_error("frame is larger than 65536 pixels on a side");
     if ((frame.shape(1) > 1 && frame.strides(1) != channels) || (colour && frame.strides(2) != 1) ||
         (frame.shape(0) > 1 && frame.strides(0) < frame.shape(1) * channels))
-        throw py::value_error("frame must have contiguous pixels and rows in ascending order: use np.ascontiguousarray");
+        throw py::value_error(
+            "frame must have contiguous pixels and rows in ascending order: use np.ascontiguousarray");
     return {static_cast<const uint8_t*>(frame.data()), static_cast<int>(frame.shape(0)),
             static_cast<int>(frame.shape(1)), channels, frame.strides(0)};
 }
@@ -77,8 +78,8 @@ void crop_faces(const py::array& frame, const Squares& squares, py::array out, f
 }
 
 template <typename Target>
-py::array view_into(py::object owner, Target* data, std::vector<py::ssize_t> shape,
-                    std::vector<py::ssize_t> strides, bool writable) {
+py::array view_into(py::object owner, Target* data, std::vector<py::ssize_t> shape, std::vector<py::ssize_t> strides,
+                    bool writable) {
     py::array array(py::dtype::of<uint8_t>(), std::move(shape), std::move(strides), data, std::move(owner));
     if (!writable) py::detail::array_proxy(array.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
     return array;
@@ -134,9 +135,9 @@ PYBIND11_MODULE(_native, m) {
         try {
             if (pointer) std::rethrow_exception(pointer);
         } catch (const std::system_error& error) {
-            PyErr_SetString(error.code().value() == ENOMEM || error.code().value() == ENOSPC ? PyExc_MemoryError
-                                                                                             : PyExc_OSError,
-                            error.what());
+            PyErr_SetString(
+                error.code().value() == ENOMEM || error.code().value() == ENOSPC ? PyExc_MemoryError : PyExc_OSError,
+                error.what());
         }
     });
 
@@ -194,8 +195,9 @@ PYBIND11_MODULE(_native, m) {
         .def("drop", &FrameRing::drop)
         .def("held", &FrameRing::held, py::arg("reader"))
         .def("frame", &frame_of, py::arg("slot"))
-        .def("header", [](const FrameRing& ring, uint32_t slot) { return FrameHeader(ring.header(slot)); },
-             py::arg("slot"))
+        .def(
+            "header", [](const FrameRing& ring, uint32_t slot) { return FrameHeader(ring.header(slot)); },
+            py::arg("slot"))
         .def("release", &FrameRing::release, py::arg("slot"), py::arg("reader"))
         .def("clear_reader", &FrameRing::clear_reader, py::arg("reader"))
         .def_property_readonly("published", &FrameRing::published)
@@ -225,7 +227,6 @@ PYBIND11_MODULE(_native, m) {
             },
             py::arg("frame"), py::arg("squares"), py::arg("camera"), py::arg("epoch"), py::arg("sequence"),
             py::arg("captured_ns"), py::arg("tracked_ns"), py::arg("deadline_ns"))
-        .def("gather", &gather, py::arg("out"), py::arg("keys"), py::arg("mean"), py::arg("std"),
-             py::arg("start") = 0)
+        .def("gather", &gather, py::arg("out"), py::arg("keys"), py::arg("mean"), py::arg("std"), py::arg("start") = 0)
         .def("release", &FaceRing::release, py::arg("count"));
 }

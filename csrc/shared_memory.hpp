@@ -53,7 +53,7 @@ class SharedMemory {
 
     // Takes ownership of fd, also when it is refused.
     static SharedMemory attach(uint64_t magic, int fd) {
-        struct stat status {};
+        struct stat status{};
         if (fstat(fd, &status) != 0) throw std::invalid_argument("descriptor " + std::to_string(fd) + " is not open");
         const auto bytes = static_cast<size_t>(status.st_size);
         if (!S_ISREG(status.st_mode) || bytes < sizeof(MappingHeader)) {

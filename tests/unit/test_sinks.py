@@ -20,7 +20,7 @@ import pytest
 
 from ferengine.errors import SinkError
 from ferengine.results import Box, Expression, Face, FrameResult, Ledger, Scores
-from ferengine.sinks.draw import draw_faces
+from ferengine.sinks.draw import _PALETTE, draw_faces
 from ferengine.sinks.events import EventWriter
 from ferengine.sinks.video import VideoWriter
 from ferengine.sinks.window import Window, screen_available
@@ -93,12 +93,24 @@ def test_the_box_lies_where_the_face_is() -> None:
     assert (image[180:240, 230:270] == 90).all()
 
 
+@pytest.mark.parametrize("corner", [(-60, -80), (580, -80), (-60, 440), (580, 440), (270, -80), (270, 440)])
+def test_scores_stay_whole_at_the_borders(corner: tuple[int, int]) -> None:
+    """The bar of one class keeps every pixel that it has in the middle of the frame."""
+
+    def pixels(left: int, top: int) -> int:
+        image = np.full((480, 640, 3), 90, np.uint8)
+        draw_faces(image, result(face((left, top, 100, 120))))
+        return int((image == _PALETTE[0]).all(2).sum())
+
+    assert pixels(*corner) == pixels(270, 180) > 0
+
+
 # Video files
 
 
 def frames(count: int, width: int = 64, height: int = 48) -> Iterator[np.ndarray]:
     for index in range(count):
-        yield np.full((height, width, 3), (20, 10 * index % 250, 200 - 2 * index % 150), np.uint8)
+        yield np.full((height, width, 3), (20, 4 * index, 200 - 2 * index), np.uint8)
 
 
 def decode(path: Path) -> tuple[list[float], list[np.ndarray], str]:

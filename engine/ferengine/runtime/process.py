@@ -36,6 +36,7 @@ class WorkerProcess:
         self.lives = 0
         self.ready = False
         self.finished = False
+        self.was_ready = False
         self.peak_mb = 0.0
         self.cpu_s = 0.0
         self._deaths: deque[float] = deque()

@@ -221,7 +221,7 @@ class Supervisor(threading.Thread):
     def _handle(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
         match message["op"]:
             case "ready":
-                worker.ready = True
+                worker.ready = worker.was_ready = True
             case "opened":
                 camera = self.cameras[message["camera"]]
                 camera.opened, camera.fps = True, message["fps"]
@@ -282,9 +282,10 @@ class Supervisor(threading.Thread):
             return
         deaths = worker.deaths_in_a_minute()
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        if deaths > self._config.restart_limit:
+        limit = self._config.restart_limit if worker.was_ready else min(1, self._config.restart_limit)
+        if deaths > limit:
             self._fail(worker, "WorkerError", f"worker {worker.name} died {deaths} times in a minute (last: {how}); "
-                       "run with --log-level debug and see its messages above")  # fmt: skip
+                       "see its messages above")  # fmt: skip
             return
         log.warning("worker %s died (%s): replacing it", worker.name, how)
         self._respawn_at[worker] = time.monotonic() + 0.05 * 2 ** (deaths - 1)

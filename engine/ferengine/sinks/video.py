@@ -49,15 +49,16 @@ class VideoWriter:
             options["cluster_time_limit"] = str(round(1000 * _KEYFRAME_SECONDS))
         else:
             options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
+        rate = Fraction(min(max(fps, 1.0), 1000.0)).limit_denominator(1001)
         # The absolute path begins with a slash, so FFmpeg takes no colon in it for a protocol.
         self._container = av.open(str(self._path.absolute()), "w", options=options)
-        self._stream = self._container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1001))
+        self._stream = self._container.add_stream("libx264", rate=rate)
         context = self._stream.codec_context
         context.width, context.height = self._size
         context.pix_fmt = "yuv420p"
         context.time_base = _TIME_BASE
         context.thread_count = threads
-        context.gop_size = 600  # never by count: see _encode
+        context.gop_size = 600  # by time instead: see write
         context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
         context.options = {"preset": "superfast", "tune": "zerolatency", "crf": "23", "forced-idr": "1"}
         self._start: float | None = None
@@ -121,5 +122,6 @@ def _fit(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     left, top = (width - new_columns) // 2, (height - new_rows) // 2
     framed = np.zeros((height, width, 3), np.uint8)
-    framed[top : top + new_rows, left : left + new_columns] = cv2.resize(image, (new_columns, new_rows), interpolation=method)
+    scaled = cv2.resize(image, (new_columns, new_rows), interpolation=method)
+    framed[top : top + new_rows, left : left + new_columns] = scaled
     return framed

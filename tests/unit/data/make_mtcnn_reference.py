@@ -29,8 +29,7 @@ SETTINGS = {"min_face": 20, "thresholds": [0.6, 0.7, 0.8], "factor": 0.709}
 """The ``mtcnn`` package's own defaults."""
 
 RECIPES = {
-    "mtcnn": "pip install tensorflow-cpu mtcnn==1.0.0 scikit-image matplotlib && "
-    "python make_mtcnn_reference.py mtcnn FILE",
+    "mtcnn": "pip install tensorflow-cpu mtcnn==1.0.0 scikit-image matplotlib && python make_mtcnn_reference.py mtcnn FILE",
     "facenet-pytorch": "pip install torch requests tqdm scikit-image matplotlib && "
     "pip install --no-deps facenet-pytorch==2.6.0 && python make_mtcnn_reference.py facenet-pytorch FILE",
 }
@@ -62,9 +61,7 @@ def run_mtcnn(image: np.ndarray) -> list[dict[str, Any]]:
         threshold_rnet=r,
         threshold_onet=o,
     )
-    return [
-        {"box": row[1:5], "score": row[5], "landmarks": np.stack([row[6:11], row[11:16]], axis=1)} for row in rows
-    ]
+    return [{"box": row[1:5], "score": row[5], "landmarks": np.stack([row[6:11], row[11:16]], axis=1)} for row in rows]
 
 
 def stand_in_for_torchvision() -> None:

@@ -156,6 +156,7 @@ class Engine:
                 "capture": {
                     "ring_full": sum(camera.ring_full for camera in supervisor.cameras),
                     "broken": sum(camera.broken for camera in supervisor.cameras),
+                    "late": sum(camera.late for camera in supervisor.cameras),
                 },
                 "track": {"skipped": sum(joiner.skipped for joiner in joiners)},
                 "classify": unclassified,

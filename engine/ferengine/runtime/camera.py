@@ -24,6 +24,7 @@ class CameraState:
         self.ended = False
         self.captured = 0
         self.broken = 0
+        self.late = 0
         self.error: str | None = None
 
     @property

@@ -36,8 +36,7 @@ class CaptureStage:
         self._waiting: CapturedFrame | None = None
         self._running = self._ended = False
         self._sequence = int(settings["resume_at"])
-        if not self._live:
-            self._source.skip(self._sequence)
+        self._source.skip(self._sequence)
         worker.control.send({"op": "opened", "camera": self._camera, "width": info.width, "height": info.height,
                              "fps": info.fps, "live": info.live})  # fmt: skip
 
@@ -96,9 +95,10 @@ class CaptureStage:
             return
         self._ended = True
         broken = int(getattr(self._source, "broken_frames", 0))
+        late = int(getattr(self._source, "lost", 0))
         self._source.close()
         self._worker.control.send({"op": "ended", "camera": self._camera, "captured": self._sequence,
-                                   "broken": broken})  # fmt: skip
+                                   "broken": broken, "late": late})  # fmt: skip
         if self._ring is not None:
             self._ring.close_writer()
             self._reader_page.ring()

@@ -233,7 +233,7 @@ class Supervisor(threading.Thread):
                 self._new_ring(self.cameras[message["camera"]], message["bytes"])
             case "ended":
                 camera = self.cameras[message["camera"]]
-                camera.captured, camera.broken = message["captured"], message["broken"]
+                camera.captured, camera.broken, camera.late = message["captured"], message["broken"], message["late"]
                 worker.finished = True
                 worker.send({"op": "finish"})
             case "failed":

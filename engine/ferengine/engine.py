@@ -73,7 +73,7 @@ class Engine:
 
     def start(self) -> None:
         """Start the workers; capture begins once they are ready and somebody takes the results."""
-        if self._supervisor.ident is None:
+        if not self._supervisor.started:
             self._supervisor.start()
 
     def wait_ready(self, timeout: float | None = None) -> bool:
@@ -101,7 +101,7 @@ class Engine:
         """The next result; ``None`` after ``timeout`` seconds. Raises EOFError after the last one, or the run's error."""
         if self._subscription is None:
             self._subscription = Subscription(self._queue, self._supervisor.wake)
-            if self._supervisor.ident is not None and not self._supervisor.is_alive():
+            if self._supervisor.started and not self._supervisor.running:
                 self._subscription.end()
             self._supervisor.subscriptions.append(self._subscription)
             self.start()
@@ -123,7 +123,7 @@ class Engine:
 
     def close(self) -> None:
         """Stop, and wait until no worker is left."""
-        if self._supervisor.ident is None:
+        if not self._supervisor.started:
             self._supervisor.topology.close()
             return
         if self._subscription is not None:

@@ -33,12 +33,12 @@ _OUTPUT_QUEUE = 8
 log = logging.getLogger("ferengine")
 
 
-class Supervisor(threading.Thread):
+class Supervisor:
     """One run, from the start of the workers to their end. All state is touched by this thread alone, except for
     the flags and the wake-up pipe through which the others speak to it."""
 
     def __init__(self, cameras: list[CameraState], topology: Topology, config: EngineConfig, ring_slots: int) -> None:
-        super().__init__(name="ferengine-supervisor", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="ferengine-supervisor", daemon=True)
         self.cameras = cameras
         self.topology = topology
         self.statistics = RunStatistics()
@@ -63,6 +63,20 @@ class Supervisor(threading.Thread):
 
     # --- called by other threads
 
+    @property
+    def started(self) -> bool:
+        return self._thread.ident is not None
+
+    @property
+    def running(self) -> bool:
+        return self._thread.is_alive()
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def join(self) -> None:
+        self._thread.join()
+
     def wake(self) -> None:
         try:
             os.write(self._wake_in, b"x")
@@ -81,7 +95,7 @@ class Supervisor(threading.Thread):
 
     # --- the thread
 
-    def run(self) -> None:
+    def _run(self) -> None:
         begun = time.monotonic()
         try:
             for worker in self.topology.workers:

@@ -13,8 +13,8 @@ Boxes = NDArray[np.float32]
 def non_maximum_suppression(
     boxes: Boxes, scores: NDArray[np.float32], threshold: float, method: Literal["union", "min"] = "union"
 ) -> NDArray[np.int64]:
-    """Indices of the boxes kept, best score first: greedily, each drops those that overlap it by more than
-    ``threshold``, measured as intersection over union or over the smaller area."""
+    """Indices of the boxes kept, best score first: greedily, each drops the later ones that it overlaps by more than
+    ``threshold``, measured as intersection over union, or over the smaller of both areas ("min")."""
     x1, y1, x2, y2 = boxes.T
     areas = (x2 - x1) * (y2 - y1)
     order = np.argsort(-scores, kind="stable")
@@ -25,15 +25,28 @@ def non_maximum_suppression(
         width = np.minimum(x2[best], x2[order]) - np.maximum(x1[best], x1[order])
         height = np.minimum(y2[best], y2[order]) - np.maximum(y1[best], y1[order])
         shared = np.maximum(width, 0) * np.maximum(height, 0)
-        whole = areas[best] + areas[order] - shared if method == "union" else np.minimum(areas[best], areas[order])
-        order = order[shared <= threshold * whole]
+        order = order[shared <= threshold * _whole(method, areas[best], areas[order], shared)]
     return np.array(kept, np.int64)
 
 
+def _whole(
+    method: Literal["union", "min"], area: np.float32, areas: NDArray[np.float32], shared: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    return area + areas - shared if method == "union" else np.minimum(area, areas)
+
+
 def regress(boxes: Boxes, offsets: NDArray[np.float32]) -> Boxes:
-    """Move each corner by its offset in units of the box's width and height (inclusive, as the nets were trained)."""
+    """Move each corner by its offset, in units of the box's width and height in inclusive pixels (x2 - x1 + 1), as
+    the networks were trained."""
     size = boxes[:, 2:] - boxes[:, :2] + 1
     return (boxes + offsets * np.tile(size, 2)).astype(np.float32)
+
+
+def place_landmarks(boxes: Boxes, points: NDArray[np.float32]) -> NDArray[np.float32]:
+    """O-Net's points (n, 10), five x then five y in units of the box -> float32 (n, 5, 2) x, y in pixels."""
+    size = boxes[:, None, 2:] - boxes[:, None, :2] + 1
+    relative = points.reshape(-1, 2, 5).transpose(0, 2, 1)
+    return (boxes[:, None, :2] + relative * size - 1).astype(np.float32)
 
 
 def square(boxes: Boxes) -> Boxes:
@@ -43,15 +56,22 @@ def square(boxes: Boxes) -> Boxes:
     return np.hstack([centre - half, centre + half]).astype(np.float32)
 
 
+def corners_to_xywh(boxes: Boxes) -> Boxes:
+    """x1, y1, x2, y2 -> x, y, w, h."""
+    return np.hstack([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]]).astype(np.float32)
+
+
 def decode_proposals(
     probabilities: NDArray[np.float32], offsets: NDArray[np.float32], threshold: float, scale: float
 ) -> tuple[Boxes, NDArray[np.float32]]:
-    """P-Net's map -> boxes (n, 4) in frame pixels and scores (n,), for a level that is ``scale`` times the frame.
+    """P-Net's map of one pyramid level -> boxes in frame pixels (n, 4) and their scores (n,).
 
-    ``probabilities`` (h, w), ``offsets`` (4, h, w); each cell is a 12-pixel window, the cells 2 pixels apart.
+    ``probabilities`` (rows, columns), ``offsets`` (4, rows, columns) in units of the window; only cells above
+    ``threshold`` count. The cell (i, j) stands for the pixels 2i + 1 to 2i + 12 and 2j + 1 to 2j + 12 of the level,
+    which is ``scale`` times the frame.
     """
     rows, columns = np.nonzero(probabilities > threshold)
-    corner = 2.0 * np.stack([columns, rows], axis=1)
-    windows = np.hstack([corner, corner + 12.0])
-    moved = windows + 12.0 * offsets[:, rows, columns].T
+    first = 2.0 * np.stack([columns, rows], axis=1) + 1
+    windows = np.hstack([first, first + 11])
+    moved = windows + 11 * offsets[:, rows, columns].T
     return (moved / scale).astype(np.float32), probabilities[rows, columns]

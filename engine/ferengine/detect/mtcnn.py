@@ -1,5 +1,9 @@
 """MTCNN: K. Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE
-Signal Processing Letters 23(10), 2016: P-Net over an image pyramid proposes, R-Net refines, O-Net decides."""
+Signal Processing Letters 23(10), 2016: P-Net over an image pyramid proposes, R-Net refines, O-Net decides.
+
+The steps between the networks are those of the ``mtcnn`` package, from which the weights come: other implementations
+of the same networks differ from it by several pixels.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +15,22 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ferengine.detect.base import Detections
-from ferengine.detect.boxes import Boxes, decode_proposals, non_maximum_suppression, regress, square
+from ferengine.detect.boxes import (
+    Boxes,
+    corners_to_xywh,
+    decode_proposals,
+    non_maximum_suppression,
+    place_landmarks,
+    regress,
+    square,
+)
+from ferengine.detect.frames import checked_frame
 from ferengine.detect.mtcnn_weights import mtcnn_networks
+from ferengine.detect.sampling import CELL, crops, normalise, pyramid
 from ferengine.errors import UsageError
-from ferengine.vision import cv2
 
-CELL = 12
-"""P-Net's window, pixels."""
+_LEVEL_OVERLAP, _OVERLAP = 0.5, 0.7
+"""Overlap above which the weaker box is dropped: within a pyramid level, and at every later step."""
 
 _LEVEL_CANDIDATES = 2000
 """Cells of one pyramid level that enter its suppression, best first: noise cannot stall the cascade."""
@@ -26,9 +39,11 @@ _LEVEL_CANDIDATES = 2000
 class MtcnnDetector:
     """Faces with five landmarks, by the three networks of MTCNN in ONNX Runtime.
 
-    ``min_face``: smallest face, pixels (at least 12). ``thresholds``: of P-, R- and O-Net, each in [0, 1).
-    ``factor``: step between pyramid levels, in (0.2, 0.96). ``max_candidates``: boxes that go on from P-Net to R-Net and
-    from R-Net to O-Net, best first. ``threads``: of each inference session. Raises UsageError for other values.
+    ``min_face``: smallest face, pixels, at least 12. ``thresholds``: of P-, R- and O-Net, each in [0, 1).
+    ``factor``: step between pyramid levels, in (0.2, 0.96). ``max_candidates``: boxes that go on from P-Net to R-Net,
+    and from R-Net to O-Net, best first: on photographs of crowds 300 find what no limit finds, 200 lose one face in
+    300. ``threads``: of each inference session.
+    Raises UsageError for other values, MissingDependencyError and ModelError when there are no weights.
     """
 
     def __init__(
@@ -47,99 +62,59 @@ class MtcnnDetector:
             raise UsageError(f"the pyramid factor must lie between 0.2 and 0.96, not {factor}")
         if max_candidates < 1:
             raise UsageError(f"max_candidates must be at least 1, not {max_candidates}")
+        if threads < 1:
+            raise UsageError(f"threads must be at least 1, not {threads}")
         self._min_face = min_face
         self._thresholds = tuple(thresholds)
         self._factor = factor
-        self._most = max_candidates
+        self._max_candidates = max_candidates
         networks = mtcnn_networks()
-        self._pnet, self._rnet, self._onet = (_session(networks[name], threads) for name in ("pnet", "rnet", "onet"))
+        self._pnet = _session(networks["pnet"], threads)
+        self._rnet = _session(networks["rnet"], threads)
+        self._onet = _session(networks["onet"], threads)
 
     def detect(self, frame: NDArray[np.uint8]) -> Detections:
         """Faces in ``frame``, BGR uint8 (H, W, 3); rows may be padded. Raises UsageError for another array."""
-        if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
-            raise UsageError(f"a frame is a BGR uint8 array of shape (H, W, 3), not {frame.dtype} {frame.shape}")
-        boxes = self._propose(frame)
-        boxes = self._refine(frame, boxes)
-        return self._decide(frame, boxes)
+        frame = checked_frame(frame)
+        proposals = self._propose(frame)
+        if not len(proposals):
+            return Detections.none()
+        refined = self._refine(frame, proposals)
+        if not len(refined):
+            return Detections.none()
+        return self._decide(frame, refined)
 
     def _propose(self, frame: NDArray[np.uint8]) -> Boxes:
-        found, scores = [], []
+        boxes, scores = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)]
         for scale, level in pyramid(frame, self._min_face, self._factor):
-            probabilities, offsets = self._pnet.run(["probabilities", "offsets"], {"input": _normalise(level[None])})
-            boxes, level_scores = decode_proposals(probabilities[0, 0], offsets[0], self._thresholds[0], scale)
+            probabilities, offsets = self._pnet.run(["probabilities", "boxes"], {"input": normalise(level[None])})
+            level_boxes, level_scores = decode_proposals(probabilities[0, 0], offsets[0], self._thresholds[0], scale)
             best = np.argsort(-level_scores, kind="stable")[:_LEVEL_CANDIDATES]
-            boxes, level_scores = boxes[best], level_scores[best]
-            keep = non_maximum_suppression(boxes, level_scores, 0.5)
-            found.append(boxes[keep])
+            keep = best[non_maximum_suppression(level_boxes[best], level_scores[best], _LEVEL_OVERLAP)]
+            boxes.append(level_boxes[keep])
             scores.append(level_scores[keep])
-        if not found:
-            return np.empty((0, 4), np.float32)
-        boxes, all_scores = np.concatenate(found), np.concatenate(scores)
-        return square(boxes[non_maximum_suppression(boxes, all_scores, 0.7)[: self._most]])
+        return self._squares(np.concatenate(boxes), np.concatenate(scores))
 
     def _refine(self, frame: NDArray[np.uint8], boxes: Boxes) -> Boxes:
-        if not len(boxes):
-            return boxes
-        probabilities, offsets = self._rnet.run(["probabilities", "offsets"], {"input": _crops(frame, boxes, 24)})
-        sure = probabilities > self._thresholds[1]
-        boxes, scores = regress(boxes[sure], offsets[sure]), probabilities[sure]
-        return square(boxes[non_maximum_suppression(boxes, scores, 0.7)[: self._most]])
+        pictures = normalise(crops(frame, boxes, 24))
+        probabilities, offsets = self._rnet.run(["probabilities", "boxes"], {"input": pictures})
+        face = probabilities > self._thresholds[1]
+        return self._squares(regress(boxes[face], offsets[face]), probabilities[face])
+
+    def _squares(self, boxes: Boxes, scores: NDArray[np.float32]) -> Boxes:
+        """What the next network looks at: the best boxes that overlap little, best first."""
+        keep = non_maximum_suppression(boxes, scores, _OVERLAP)[: self._max_candidates]
+        return square(boxes[keep])
 
     def _decide(self, frame: NDArray[np.uint8], boxes: Boxes) -> Detections:
-        if not len(boxes):
-            return Detections.none()
-        names = ["probabilities", "offsets", "landmarks"]
-        probabilities, offsets, points = self._onet.run(names, {"input": _crops(frame, boxes, 48)})
-        sure = probabilities > self._thresholds[2]
-        windows, scores = boxes[sure], probabilities[sure]
-        size = windows[:, None, 2:] - windows[:, None, :2] + 1
-        landmarks = windows[:, None, :2] + points[sure].reshape(-1, 2, 5).transpose(0, 2, 1) * size - 1
-        boxes = regress(windows, offsets[sure])
-        keep = non_maximum_suppression(boxes, scores, 0.7, "min")
-        corners = boxes[keep]
-        return Detections(
-            np.hstack([corners[:, :2], corners[:, 2:] - corners[:, :2]]),
-            scores[keep],
-            np.ascontiguousarray(landmarks[keep], np.float32),
-        )
-
-
-def pyramid(frame: NDArray[np.uint8], min_face: float, factor: float) -> list[tuple[float, NDArray[np.uint8]]]:
-    """(scale, picture) of each level: the first shows faces of ``min_face`` pixels 12 pixels wide, each further one is
-    ``factor`` times the last, until a side falls below 12 pixels. Each is the area average of the frame itself: made
-    from level to level they take a sixth of the time, but 2 points of recall are lost."""
-    height, width = frame.shape[:2]
-    levels = []
-    scale = CELL / min_face
-    while min(height, width) * scale >= CELL:
-        size = (int(width * scale + 1), int(height * scale + 1))
-        levels.append((scale, np.asarray(cv2.resize(frame, size, interpolation=cv2.INTER_AREA), np.uint8)))
-        scale *= factor
-    return levels
-
-
-def _normalise(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """BGR uint8 (n, H, W, 3) -> RGB float32 (n, 3, H, W), (level - 127.5) / 128."""
-    planar = pictures[..., ::-1].transpose(0, 3, 1, 2)
-    return np.ascontiguousarray((planar.astype(np.float32) - 127.5) * (1 / 128))
-
-
-def _crops(frame: NDArray[np.uint8], boxes: Boxes, size: int) -> NDArray[np.float32]:
-    """The boxes of ``frame``, area-resized to ``size``, beyond the frame filled with what is 0 to the networks."""
-    height, width = frame.shape[:2]
-    crops = np.full((len(boxes), size, size, 3), 127, np.uint8)
-    corners = np.rint(boxes).astype(int)
-    for crop, (x1, y1, x2, y2) in zip(crops, corners, strict=True):
-        left, top, right, bottom = max(x1, 0), max(y1, 0), min(x2 + 1, width), min(y2 + 1, height)
-        if right <= left or bottom <= top:
-            continue
-        part = frame[top:bottom, left:right]
-        if (left, top, right, bottom) != (x1, y1, x2 + 1, y2 + 1):
-            whole = np.full((y2 + 1 - y1, x2 + 1 - x1, 3), 127, np.uint8)
-            whole[top - y1 : bottom - y1, left - x1 : right - x1] = part
-            part = whole
-        cv2.resize(part, (size, size), dst=crop, interpolation=cv2.INTER_AREA)
-    return _normalise(crops)
+        pictures = normalise(crops(frame, boxes, 48))
+        probabilities, offsets, points = self._onet.run(["probabilities", "boxes", "landmarks"], {"input": pictures})
+        face = probabilities > self._thresholds[2]
+        boxes, scores = boxes[face], probabilities[face]
+        landmarks = place_landmarks(boxes, points[face])
+        boxes = regress(boxes, offsets[face])
+        keep = non_maximum_suppression(boxes, scores, _OVERLAP, "min")
+        return Detections(corners_to_xywh(boxes[keep]), scores[keep], landmarks[keep])
 
 
 def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
@@ -147,5 +122,6 @@ def _session(model: bytes, threads: int) -> onnxruntime.InferenceSession:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.log_severity_level = 3
     return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

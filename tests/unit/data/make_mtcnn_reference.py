@@ -1,4 +1,4 @@
-"""Writes what other implementations of MTCNN find on two portraits, as the truth of test_mtcnn_reference.py.
+"""Writes what other implementations of MTCNN find on two portraits, as the truth of test_mtcnn_exactness.py.
 
     make_mtcnn_reference.py mtcnn REFERENCE.json
     make_mtcnn_reference.py facenet-pytorch REFERENCE.json
@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import json
+import math
 import sys
 import types
 from importlib.util import find_spec
@@ -27,6 +28,8 @@ PORTRAITS = {
 }
 SETTINGS = {"min_face": 20, "thresholds": [0.6, 0.7, 0.8], "factor": 0.709}
 """The ``mtcnn`` package's own defaults."""
+
+PROBES = {"pnet": (2, 3, 15, 18), "rnet": (2, 3, 24, 24), "onet": (2, 3, 48, 48)}
 
 RECIPES = {
     "mtcnn": "pip install tensorflow-cpu mtcnn==1.0.0 scikit-image matplotlib && python make_mtcnn_reference.py mtcnn FILE",
@@ -104,6 +107,28 @@ def run_facenet(image: np.ndarray) -> list[dict[str, Any]]:
     ]
 
 
+def probe(network: str) -> np.ndarray:
+    """An input that any machine makes alike, float32 (2, 3, H, W)."""
+    shape = PROBES[network]
+    return np.sin(0.7 * np.arange(math.prod(shape), dtype=np.float64)).astype(np.float32).reshape(shape)
+
+
+def facenet_networks() -> dict[str, Any]:
+    """What facenet-pytorch's networks answer to the probes: the weights are the same, converted on another way."""
+    import torch
+    from facenet_pytorch import MTCNN
+
+    detector = MTCNN()
+    answers: dict[str, Any] = {}
+    for name in PROBES:
+        with torch.no_grad():
+            *regressed, classes = getattr(detector, name)(torch.from_numpy(probe(name)))
+        outputs = dict(zip(("boxes", "landmarks"), regressed, strict=False))
+        outputs["probabilities"] = classes[:, 1:] if classes.ndim == 4 else classes[:, 1]
+        answers[name] = {key: np.round(value.numpy().astype(float), 6).tolist() for key, value in outputs.items()}
+    return answers
+
+
 def plain(face: dict[str, Any]) -> dict[str, Any]:
     return {key: np.round(np.asarray(value, float), 4).tolist() for key, value in face.items()}
 
@@ -121,6 +146,7 @@ def main(implementation: str, target: Path) -> None:
             "shape": list(image.shape),
             "faces": [plain(face) for face in run(image)],
         }
+    networks = facenet_networks() if implementation == "facenet-pytorch" else None
     reference = json.loads(target.read_text()) if target.exists() else {}
     reference[implementation] = {
         "recipe": RECIPES[implementation],
@@ -128,6 +154,7 @@ def main(implementation: str, target: Path) -> None:
         "settings": SETTINGS,
         "layout": "box: x, y, w, h as regressed, not clipped; landmarks: x, y of Detections' five points",
         "portraits": portraits,
+        **({"networks": networks} if networks else {}),
     }
     target.write_text(json.dumps(reference, indent=1) + "\n")
 

@@ -1,0 +1,72 @@
+"""Settings: what is wrong is named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from ferengine.config import EngineConfig, make_config
+from ferengine.errors import UsageError
+
+
+def test_the_defaults_are_valid_and_frozen() -> None:
+    config = make_config()
+    assert config == EngineConfig.model_validate(config.model_dump())
+    with pytest.raises(ValidationError):
+        config.detect_every = 3
+
+
+def test_values_arrive() -> None:
+    config = make_config(detector="haar", thresholds=(0.1, 0.2, 0.3), align="eyes", smoothing=0)
+    assert (config.detector, config.thresholds, config.align_eyes, config.smoothing) == ("haar", (0.1, 0.2, 0.3), True, 0)
+    assert not make_config().align_eyes
+
+
+def test_an_unknown_setting_is_named_and_the_known_listed() -> None:
+    with pytest.raises(UsageError, match=r"unknown setting 'minface': known are .*min_face"):
+        make_config(minface=20)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("detector", "yolo"),
+        ("min_face", 3),
+        ("min_face", float("nan")),
+        ("pyramid_factor", 1.0),
+        ("detect_every", 0),
+        ("detect_every", 2.5),
+        ("align", "nose"),
+        ("model", None),
+        ("smoothing", -1),
+        ("max_batch", 0),
+        ("batch_deadline", -0.1),
+        ("deadline", 0),
+        ("max_frames", 0),
+        ("queue", 0),
+        ("stuck_after", 0.5),
+        ("restart_limit", -1),
+    ],
+)
+def test_a_wrong_value_gives_one_sentence(name: str, value: Any) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_config(**{name: value})
+    text = str(caught.value)
+    assert text.startswith(f"{name}: ")
+    assert text.endswith(f", not {value!r}")
+    assert "\n" not in text
+    assert ";" not in text
+
+
+def test_a_wrong_threshold_is_numbered() -> None:
+    with pytest.raises(UsageError, match=r"thresholds\.1: .*, not 1\.5"):
+        make_config(thresholds=(0.6, 1.5, 0.7))
+
+
+def test_all_wrong_values_are_named_at_once() -> None:
+    with pytest.raises(
+        UsageError, match=r"detect_every: .*; unknown setting 'colour'|unknown setting 'colour'.*; detect_every"
+    ):
+        make_config(detect_every=0, colour="blue")

@@ -50,69 +50,90 @@ std::vector<Square> squares_of(const Squares& squares) {
     return result;
 }
 
+// uint8 (true) or float32 (false); the array can be written as it lies in memory.
+bool is_bytes(const py::array& out) {
+    const bool bytes = py::isinstance<py::array_t<uint8_t>>(out);
+    if (!bytes && !py::isinstance<py::array_t<float>>(out)) throw py::type_error("out must be uint8 or float32");
+    const int needed = py::array::c_style | py::detail::npy_api::NPY_ARRAY_ALIGNED_;
+    if ((out.flags() & needed) != needed) throw py::value_error("out must be C-contiguous and aligned");
+    return bytes;
+}
+
+void check_normalisation(bool bytes, float mean, float deviation) {
+    if (bytes && (mean != 0.0f || deviation != 1.0f))
+        throw py::value_error("uint8 crops are not normalised: leave mean 0 and std 1");
+    if (!std::isfinite(mean) || !std::isfinite(deviation) || deviation <= 0.0f)
+        throw py::value_error("mean must be finite and std above 0");
+}
+
 void crop_faces(const py::array& frame, const Squares& squares, py::array out, float mean, float deviation) {
     const FrameView view = view_of(frame);
     const std::vector<Square> wanted = squares_of(squares);
-    const bool bytes = py::isinstance<py::array_t<uint8_t>>(out);
-    if (!bytes && !py::isinstance<py::array_t<float>>(out)) throw py::type_error("out must be uint8 or float32");
+    const bool bytes = is_bytes(out);
+    check_normalisation(bytes, mean, deviation);
     if (out.ndim() != 3 || out.shape(0) != static_cast<py::ssize_t>(wanted.size()) || out.shape(1) != out.shape(2) ||
-        (out.shape(1) == 0 && !wanted.empty()) || !(out.flags() & py::array::c_style))
-        throw py::value_error("out must be C-contiguous with the shape (n, size, size), one crop a square");
-    if (bytes && (mean != 0.0f || deviation != 1.0f)) throw py::value_error("uint8 crops are not normalised");
-    if (!(deviation > 0.0f)) throw py::value_error("std must be above 0");
-    void* target = out.mutable_data();
+        out.shape(1) == 0 || out.shape(1) > (1 << 16))
+        throw py::value_error("out must have the shape (n, size, size), one crop a square");
+    void* const target = out.mutable_data();
     const int size = static_cast<int>(out.shape(1));
-    py::gil_scoped_release release;
     const size_t pixels = static_cast<size_t>(size) * static_cast<size_t>(size);
-    std::vector<float> grey(pixels);
+    py::gil_scoped_release release;
     CropScratch scratch;
     for (size_t index = 0; index < wanted.size(); ++index) {
-        crop_grey(view, wanted[index], size, grey.data(), scratch);
-        if (bytes)
-            for (size_t i = 0; i < pixels; ++i)
-                static_cast<uint8_t*>(target)[index * pixels + i] = static_cast<uint8_t>(grey[i] + 0.5f);
-        else
-            for (size_t i = 0; i < pixels; ++i)
-                static_cast<float*>(target)[index * pixels + i] = (grey[i] - mean) / deviation;
+        if (bytes) {
+            crop_rounded(view, wanted[index], size, static_cast<uint8_t*>(target) + index * pixels, scratch);
+        } else {
+            float* const crop = static_cast<float*>(target) + index * pixels;
+            crop_grey(view, wanted[index], size, crop, scratch);
+            normalise(crop, pixels, mean, deviation, crop);
+        }
     }
 }
 
-template <typename Target>
-py::array view_into(py::object owner, Target* data, std::vector<py::ssize_t> shape, std::vector<py::ssize_t> strides,
-                    bool writable) {
-    py::array array(py::dtype::of<uint8_t>(), std::move(shape), std::move(strides), data, std::move(owner));
+// A uint8 array over a ring's memory; it keeps the ring, and so the mapping, alive.
+py::array view_into(py::object ring, const uint8_t* data, std::vector<py::ssize_t> shape,
+                    std::vector<py::ssize_t> strides, bool writable) {
+    py::array array(py::dtype::of<uint8_t>(), std::move(shape), std::move(strides), data, std::move(ring));
     if (!writable) py::detail::array_proxy(array.ptr())->flags &= ~py::detail::npy_api::NPY_ARRAY_WRITEABLE_;
     return array;
 }
 
-py::array frame_of(py::object self, uint32_t slot) {
-    auto& ring = self.cast<FrameRing&>();
-    const FrameHeader& h = ring.header(slot);
-    std::vector<py::ssize_t> shape{h.height, h.width}, strides{h.stride, h.channels};
-    if (h.channels > 1) {
-        shape.push_back(h.channels);
-        strides.push_back(1);
-    }
-    return view_into(std::move(self), ring.payload(slot), std::move(shape), std::move(strides), false);
+py::array payload_of(py::object self, uint32_t slot) {
+    const auto& ring = self.cast<const FrameRing&>();
+    const uint8_t* data = ring.payload(slot);
+    return view_into(std::move(self), data, {static_cast<py::ssize_t>(ring.slot_bytes())}, {1}, true);
 }
 
-uint32_t gather(FaceRing& ring, py::array out, py::array keys, float mean, float deviation, py::ssize_t start) {
+py::array frame_of(py::object self, uint32_t slot) {
+    const auto& ring = self.cast<const FrameRing&>();
+    const FrameHeader header = ring.checked_header(slot);
+    std::vector<py::ssize_t> shape{header.height, header.width}, strides{header.stride, header.channels};
+    if (header.channels > 1) {
+        shape.push_back(header.channels);
+        strides.push_back(1);
+    }
+    const uint8_t* data = ring.payload(slot);
+    return view_into(std::move(self), data, std::move(shape), std::move(strides), false);
+}
+
+uint32_t gather(FaceRing& ring, py::array out, py::array_t<FaceKey> keys, float mean, float deviation,
+                py::ssize_t start) {
     const py::ssize_t side = ring.side();
-    const bool bytes = py::isinstance<py::array_t<uint8_t>>(out);
-    if (!bytes && !py::isinstance<py::array_t<float>>(out)) throw py::type_error("out must be uint8 or float32");
-    if (out.ndim() < 3 || out.shape(out.ndim() - 1) != side || out.shape(out.ndim() - 2) != side ||
-        out.size() != out.shape(0) * side * side || !(out.flags() & py::array::c_style))
-        throw py::value_error("out must be C-contiguous with the shape (n, side, side) or (n, 1, side, side)");
-    if (keys.itemsize() != sizeof(FaceKey) || keys.ndim() != 1 || !(keys.flags() & py::array::c_style))
-        throw py::value_error("keys must be a C-contiguous FACE_KEY array of one dimension");
-    if (start < 0 || start > out.shape(0) || keys.shape(0) < out.shape(0))
-        throw py::value_error("start lies beyond out, or keys is shorter than out");
-    const auto most = static_cast<uint32_t>(out.shape(0) - start);
-    auto* key = static_cast<FaceKey*>(keys.mutable_data()) + start;
-    void* target = out.mutable_data();
+    const bool bytes = is_bytes(out);
+    check_normalisation(bytes, mean, deviation);
+    const bool planes = out.ndim() == 4 && out.shape(1) == 1;
+    if ((out.ndim() != 3 && !planes) || out.shape(out.ndim() - 1) != side || out.shape(out.ndim() - 2) != side)
+        throw py::value_error("out must have the shape (n, side, side) or (n, 1, side, side)");
+    if (keys.ndim() != 1 || keys.shape(0) != out.shape(0) || !(keys.flags() & py::array::c_style))
+        throw py::value_error("keys must be contiguous with the shape (n,), as long as out");
+    if (start < 0 || start > out.shape(0)) throw py::value_error("start lies beyond out");
+    const auto most = static_cast<uint32_t>(std::min<py::ssize_t>(out.shape(0) - start, ring.slots()));
+    FaceKey* const key = keys.mutable_data() + start;
+    void* const target = out.mutable_data();
+    const py::ssize_t offset = start * side * side;
     py::gil_scoped_release release;
-    if (bytes) return ring.gather(static_cast<uint8_t*>(target) + start * side * side, key, most, mean, deviation);
-    return ring.gather(static_cast<float*>(target) + start * side * side, key, most, mean, deviation);
+    if (bytes) return ring.gather(static_cast<uint8_t*>(target) + offset, key, most, mean, deviation);
+    return ring.gather(static_cast<float*>(target) + offset, key, most, mean, deviation);
 }
 
 void die_with_parent(int parent) {
@@ -174,15 +195,7 @@ PYBIND11_MODULE(_native, m) {
                                [](const FrameRing& ring) { return reinterpret_cast<uintptr_t>(ring.base()); })
         .def_property_readonly("bytes", &FrameRing::bytes)
         .def("acquire", &FrameRing::acquire, py::arg("timeout"), py::call_guard<py::gil_scoped_release>())
-        .def(
-            "payload",
-            [](py::object self, uint32_t slot) {
-                auto& ring = self.cast<FrameRing&>();
-                uint8_t* data = ring.payload(slot);
-                const auto bytes = static_cast<py::ssize_t>(ring.slot_bytes());
-                return view_into(std::move(self), data, {bytes}, {1}, true);
-            },
-            py::arg("slot"))
+        .def("payload", &payload_of, py::arg("slot"))
         .def(
             "publish",
             [](FrameRing& ring, uint32_t slot, uint64_t sequence, uint32_t width, uint32_t height, uint32_t stride,
@@ -191,6 +204,7 @@ PYBIND11_MODULE(_native, m) {
             },
             py::arg("slot"), py::arg("sequence"), py::arg("width"), py::arg("height"), py::arg("stride"),
             py::arg("channels"), py::arg("timestamp"), py::arg("captured_ns"), py::arg("holds"))
+        .def("recover", &FrameRing::recover, "Engine: count what a dead writer had handed over.")
         .def("close_writer", &FrameRing::close_writer)
         .def("drop", &FrameRing::drop)
         .def("held", &FrameRing::held, py::arg("reader"))
@@ -227,6 +241,7 @@ PYBIND11_MODULE(_native, m) {
             },
             py::arg("frame"), py::arg("squares"), py::arg("camera"), py::arg("epoch"), py::arg("sequence"),
             py::arg("captured_ns"), py::arg("tracked_ns"), py::arg("deadline_ns"))
-        .def("gather", &gather, py::arg("out"), py::arg("keys"), py::arg("mean"), py::arg("std"), py::arg("start") = 0)
+        .def("gather", &gather, py::arg("out"), py::arg("keys").noconvert(), py::arg("mean"), py::arg("std"),
+             py::arg("start") = 0)
         .def("release", &FaceRing::release, py::arg("count"));
 }

@@ -118,6 +118,9 @@ class FrameRing:
     ) -> None:
         """Writer: hand the slot over to the readers of the mask ``holds``. Raises ValueError if it does not fit."""
 
+    def recover(self) -> None:
+        """Engine, once the writer is dead: a frame that it had handed over but not yet counted is counted."""
+
     def close_writer(self) -> None:
         """Writer: no more frames come into this ring."""
 

@@ -45,11 +45,13 @@ class Analyzer:
     def analyze(self, image: NDArray[np.uint8]) -> list[Face]:
         """The faces of ``image``, BGR uint8 (H, W, 3), best first.
 
-        Raises UsageError for another shape or dtype.
+        Raises UsageError for another shape or dtype, and for an empty image.
         """
         if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
             given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
             raise UsageError(f"an image is a BGR uint8 array of shape (H, W, 3), not {given}")
+        if not image.size:
+            raise UsageError(f"the image is empty: its shape is {image.shape}")
         frame = image if image.strides[1:] == (3, 1) and image.strides[0] > 0 else np.ascontiguousarray(image)
         detections = self._detector.detect(frame)
         squares = self._cropper.squares(detections)

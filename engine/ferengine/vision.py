@@ -21,9 +21,8 @@ def explain_import_error(error: ImportError) -> str:
     text = str(error)
     for library, package in _DEBIAN_PACKAGES.items():
         if library in text:
-            return (
-                f"OpenCV cannot load {library}: install it (Debian and Ubuntu: apt-get install {package} libgl1 libglib2.0-0)"
-            )
+            packages = " ".join(dict.fromkeys((package, "libgl1", "libglib2.0-0")))
+            return f"OpenCV cannot load {library}: install it (Debian and Ubuntu: apt-get install {packages})"
     return f"OpenCV cannot be imported ({text}): reinstall it with pip install 'opencv-contrib-python<5'"
 
 

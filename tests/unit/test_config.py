@@ -66,7 +66,5 @@ def test_a_wrong_threshold_is_numbered() -> None:
 
 
 def test_all_wrong_values_are_named_at_once() -> None:
-    with pytest.raises(
-        UsageError, match=r"detect_every: .*; unknown setting 'colour'|unknown setting 'colour'.*; detect_every"
-    ):
+    with pytest.raises(UsageError, match=r"detect_every: .*; unknown setting 'colour'"):
         make_config(detect_every=0, colour="blue")

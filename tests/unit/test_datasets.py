@@ -91,7 +91,7 @@ def test_a_missing_column_is_named(tmp_path: Path, column: str) -> None:
 def test_a_truncated_table_is_refused(tmp_path: Path) -> None:
     path = table(tmp_path / "fer2013.csv")
     path.write_bytes(path.read_bytes()[:-5000])
-    with pytest.raises(UsageError, match="row 5: .*truncated"):
+    with pytest.raises(UsageError, match=r"row 5: .*truncated"):
         load_fer2013(path)
 
 

@@ -12,7 +12,8 @@ import pytest
 from numpy.typing import NDArray
 
 import ferengine
-from ferengine import Analyzer, Face, UsageError, analyze
+from ferengine import Analyzer, Face, analyze
+from ferengine.errors import UsageError
 from ferengine.vision import explain_import_error
 
 HEAVY = {"av", "cv2", "numpy", "onnxruntime", "pydantic", "rich", "scipy", "tensorrt", "torch", "typer"}
@@ -75,7 +76,7 @@ def test_one_face_with_an_expression(analyzer: Analyzer, portrait: NDArray[np.ui
     x, y, w, h = face.box
     assert x < 225 < x + w
     assert y < 120 < y + h
-    assert face.track_id is None
+    assert face.track is None
     assert face.expression is not None
     assert set(face.expression.scores) == set(analyzer.labels)
     assert sum(face.expression.scores.values()) == pytest.approx(1, abs=1e-5)

@@ -12,7 +12,6 @@ import pytest
 
 from ferengine.errors import ModelError
 from ferengine.models.registry import DEFAULT, SHIPPED, list_models, load_model
-from ferengine.results import EXPRESSIONS
 
 
 @pytest.fixture
@@ -38,7 +37,7 @@ def test_a_shipped_model_is_what_its_manifest_says(manifest: Any) -> None:
     assert manifest.input.channels == 1
     assert manifest.accuracy.private is None or manifest.accuracy.private >= 0.62
     if manifest.task == "expression":
-        assert sorted(manifest.labels) == sorted(EXPRESSIONS)
+        assert sorted(manifest.labels) == ["angry", "disgust", "fear", "happy", "neutral", "sad", "surprise"]
     assert load_model(manifest.name).onnx == data
 
 

@@ -2,7 +2,9 @@
 
     python -m ferengine_tools.detection_accuracy FOLDER [--detector haar] [--min-face 20] [--json]
 
-The folder holds ``annotations.jsonl``: an object a line with image, source and faces [{box [x, y, w, h], ignore, mask}].
+The folder holds ``annotations.jsonl``, one photograph a line: {"image": path, "source": name, "faces": [{"box": [x, y,
+w, h], "ignore": bool, "mask": "with_mask" | "without_mask" | ...}]}, ``ignore`` and ``mask`` optional. Photographs of
+the source "negative_scene" show no face.
 """
 
 from __future__ import annotations
@@ -10,10 +12,14 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferengine.detect import Detector, create_detector
 from ferengine.errors import FerengineError, UsageError
@@ -22,86 +28,142 @@ from ferengine.vision import cv2
 
 SMALLEST = 40.0
 """Faces count from this shorter side on, pixels."""
+
 MATCH_IOU = 0.4
+"""A box finds a face when they overlap by at least this much."""
+
+FACELESS = "negative_scene"
+MASKED = "masked"
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """``found`` of ``faces``."""
+
+    found: int
+    faces: int
+
+    @property
+    def share(self) -> float:
+        """0 where there are no faces."""
+        return self.found / self.faces if self.faces else 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class DetectionAccuracy:
-    """``found`` of ``faces`` by group (a source's unmasked faces, or "masked"); boxes in scenes without a face."""
+    """``sources``: unmasked faces by source; ``masked``: the faces with masks of all sources; ``false_boxes`` found in
+    ``faceless_scenes`` photographs."""
 
-    faces: dict[str, int] = field(default_factory=dict)
-    found: dict[str, int] = field(default_factory=dict)
-    empty_scenes: int = 0
-    false_boxes: int = 0
+    sources: Mapping[str, Recall]
+    masked: Recall
+    faceless_scenes: int
+    false_boxes: int
 
     @property
     def recall(self) -> float:
-        """Of unmasked faces, all sources together."""
-        total = sum(count for group, count in self.faces.items() if group != "masked")
-        return sum(count for group, count in self.found.items() if group != "masked") / max(1, total)
+        """Share of the unmasked faces found, all sources together."""
+        counts = self.sources.values()
+        return Recall(sum(each.found for each in counts), sum(each.faces for each in counts)).share
 
     @property
     def false_per_scene(self) -> float:
-        return self.false_boxes / max(1, self.empty_scenes)
+        """False boxes a faceless scene; 0 where there are none."""
+        return self.false_boxes / self.faceless_scenes if self.faceless_scenes else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        groups = {**self.sources, MASKED: self.masked}
+        return {
+            "recall": self.recall,
+            "false_per_scene": self.false_per_scene,
+            "faceless_scenes": self.faceless_scenes,
+            "false_boxes": self.false_boxes,
+            "groups": {name: {"found": each.found, "faces": each.faces} for name, each in groups.items()},
+        }
+
+    def to_text(self) -> str:
+        """What a person reads."""
+        rows = [f"recall {self.recall:.2%}, {self.false_per_scene:.3f} false boxes a faceless scene"]
+        for name, each in {**self.sources, MASKED: self.masked}.items():
+            rows.append(f"  {name:<16} {each.found:5} of {each.faces:5}  {each.share:7.2%}")
+        return "\n".join(rows)
 
 
 def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
-    """Match boxes to faces greedily by score at an IoU of 0.4. Raises UsageError when the folder is not such a one."""
+    """Run ``detector`` on each photograph of ``folder`` and count the faces found, greedily by score, one box a face.
+
+    Small and ignored faces do not count, but a box on one of them is not offered to its neighbour. Raises UsageError
+    when the folder is not such a one.
+    """
+    faces: Counter[str] = Counter()
+    found: Counter[str] = Counter()
+    scenes = false_boxes = 0
+    for source, image, annotated in _photographs(folder):
+        boxes = detector.detect(image).boxes
+        if source == FACELESS:
+            scenes += 1
+            false_boxes += len(boxes)
+            continue
+        hits = match_greedily(boxes, [face["box"] for face in annotated])
+        for index, face in enumerate(annotated):
+            if face.get("ignore") or min(face["box"][2:]) < SMALLEST:
+                continue
+            group = source if face.get("mask", "without_mask") == "without_mask" else MASKED
+            faces[group] += 1
+            found[group] += index in hits
+    recalls = {name: Recall(found[name], faces[name]) for name in sorted(faces)}
+    return DetectionAccuracy(
+        sources={name: recall for name, recall in recalls.items() if name != MASKED},
+        masked=recalls.get(MASKED, Recall(0, 0)),
+        faceless_scenes=scenes,
+        false_boxes=false_boxes,
+    )
+
+
+def match_greedily(boxes: NDArray[np.float32], faces: Sequence[Sequence[float]]) -> set[int]:
+    """Indices of the ``faces`` found: each box (best score first) takes the free face that it overlaps most."""
+    overlap = iou_matrix(boxes, faces)
+    taken: set[int] = set()
+    for row in overlap if len(faces) else ():
+        row[list(taken)] = 0
+        best = int(row.argmax())
+        if row[best] >= MATCH_IOU:
+            taken.add(best)
+    return taken
+
+
+def _photographs(folder: Path) -> Iterator[tuple[str, NDArray[np.uint8], list[dict[str, Any]]]]:
     listing = folder / "annotations.jsonl"
     if not listing.is_file():
         raise UsageError(f"{listing} does not exist: name the folder that holds annotations.jsonl")
-    result = DetectionAccuracy()
-    for line in listing.read_text().splitlines():
-        item = json.loads(line)
-        image = cv2.imread(str(folder / item["image"]), cv2.IMREAD_COLOR)
+    for number, line in enumerate(listing.read_text().splitlines(), 1):
+        try:
+            item = json.loads(line)
+            source, path, faces = item["source"], folder / item["image"], item["faces"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise UsageError(f"{listing}, line {number}, is not an object with image, source and faces: {error!r}") from None
+        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
         if image is None:
-            raise UsageError(f"{folder / item['image']} cannot be read as an image")
-        detections = detector.detect(np.asarray(image, np.uint8))
-        if item["source"] == "negative_scene":
-            result.empty_scenes += 1
-            result.false_boxes += len(detections)
-            continue
-        _count(result, item, detections.boxes)
-    return result
+            raise UsageError(f"{path}, which {listing} names in line {number}, cannot be read as an image")
+        yield source, np.asarray(image, np.uint8), faces
 
 
-def _count(result: DetectionAccuracy, item: dict, boxes: np.ndarray) -> None:  # type: ignore[type-arg]
-    faces = item["faces"]
-    overlap = iou_matrix(boxes, np.array([face["box"] for face in faces], float).reshape(-1, 4))
-    found = set()
-    for row in overlap:  # boxes come best first
-        row = np.where([index in found for index in range(len(faces))], 0.0, row)
-        if len(row) and row.max() >= MATCH_IOU:
-            found.add(int(row.argmax()))
-    for index, face in enumerate(faces):
-        if face["ignore"] or min(face["box"][2:]) < SMALLEST:
-            continue
-        masked = face.get("mask") not in (None, False, "without_mask")
-        group = "masked" if masked else item["source"]
-        result.faces[group] = result.faces.get(group, 0) + 1
-        result.found[group] = result.found.get(group, 0) + (index in found)
-
-
-def main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="detection_accuracy", description=__doc__)
-    parser.add_argument("folder", type=Path)
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: prints the figures, returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ferengine_tools.detection_accuracy", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("folder", type=Path, help="the folder that holds annotations.jsonl")
     parser.add_argument("--detector", choices=("mtcnn", "haar"), default="mtcnn")
-    parser.add_argument("--min-face", type=float, default=40.0)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--min-face", type=float, default=40.0, help="smallest face to look for, pixels (default 40)")
+    parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
     options = parser.parse_args(arguments)
     try:
-        detector = create_detector(options.detector, min_face=options.min_face)
-        result = evaluate(detector, options.folder)
+        accuracy = evaluate(create_detector(options.detector, min_face=options.min_face), options.folder)
     except FerengineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    figures = {**asdict(result), "recall": result.recall, "false_per_scene": result.false_per_scene}
-    if options.json:
-        print(json.dumps(figures, indent=2))
-    else:
-        print(f"recall {100 * result.recall:.2f} %, {result.false_per_scene:.3f} false boxes a faceless scene")
-        for group, count in sorted(result.faces.items()):
-            print(f"  {group}: {result.found[group]} of {count}")
+    print(json.dumps(accuracy.to_dict(), indent=2) if options.json else accuracy.to_text())
     return 0
 
 

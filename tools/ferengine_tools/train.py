@@ -141,7 +141,7 @@ class Trainer:
             nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
             self.optimiser.step()
             self._follow(min(_AVERAGE, (1 + step) / (10 + step)))
-            total += float(loss)
+            total += loss.item()
         self.epoch += 1
         return total / self.steps
 
@@ -172,7 +172,7 @@ def train(config: TrainConfig) -> float:
         trainer.restore()
     elif trainer.checkpoint.exists():
         raise UsageError(f"{trainer.checkpoint} exists already: pass --resume, or choose another --out")
-    accuracy = 0.0
+    accuracy = trainer.accuracy() if trainer.epoch else 0.0  # resumed, perhaps with nothing left to do
     with (config.out / "log.csv").open("a", newline="") as handle, Progress() as progress:
         log = csv.writer(handle)
         if handle.tell() == 0:

@@ -38,5 +38,8 @@ class OrtBackend:
         self._input = inputs[0].name
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        logits: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
+        try:
+            logits: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
+        except Exception as error:  # as above
+            raise ModelError(f"the network does not run on {batch.dtype} {batch.shape}: {error}") from None
         return logits

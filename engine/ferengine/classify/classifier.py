@@ -52,9 +52,12 @@ class Classifier:
         return probabilities
 
     def warm_up(self) -> None:
-        """Run once: the first answer is not late, and a network that does not fit its manifest is found out."""
-        logits = self._backend.run(np.zeros((1, 1, self.input_size, self.input_size), np.float32))
-        if logits.shape != (1, len(self.labels)):
+        """Run once: the first answer is not late, and a network that does not fit its manifest is found out.
+
+        Two faces, so that a network with a fixed batch of one is found out too.
+        """
+        logits = self._backend.run(np.zeros((2, 1, self.input_size, self.input_size), np.float32))
+        if logits.shape != (2, len(self.labels)):
             raise ModelError(
                 f"model {self._manifest.name}: its network gives {logits.shape[-1]} scores, its manifest names "
                 f"{len(self.labels)} labels"

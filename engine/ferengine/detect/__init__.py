@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from ferengine.detect.base import Detections, Detector
+from ferengine.errors import UsageError
 
 __all__ = ["Detections", "Detector", "create_detector"]
 
@@ -18,11 +19,16 @@ def create_detector(
     factor: float = 0.709,
     threads: int = 1,
 ) -> Detector:
-    """The detector called ``name``; thresholds, factor and threads concern MTCNN alone. Raises UsageError."""
+    """The detector called ``name``; ``thresholds``, ``factor`` and ``threads`` concern MTCNN alone.
+
+    Raises UsageError for another name, and what MtcnnDetector and HaarDetector raise.
+    """
     if name == "haar":
         from ferengine.detect.haar import HaarDetector
 
         return HaarDetector(min_face)
-    from ferengine.detect.mtcnn import MtcnnDetector
+    if name == "mtcnn":
+        from ferengine.detect.mtcnn import MtcnnDetector
 
-    return MtcnnDetector(min_face, thresholds, factor, threads=threads)
+        return MtcnnDetector(min_face, thresholds, factor, threads=threads)
+    raise UsageError(f"the detector is mtcnn or haar, not {name}")

@@ -39,10 +39,11 @@ _LEVEL_CANDIDATES = 2000
 class MtcnnDetector:
     """Faces with five landmarks, by the three networks of MTCNN in ONNX Runtime.
 
-    ``min_face``: smallest face, pixels, at least 12. ``thresholds``: of P-, R- and O-Net, each in [0, 1).
-    ``factor``: step between pyramid levels, in (0.2, 0.96). ``max_candidates``: boxes that go on from P-Net to R-Net,
-    and from R-Net to O-Net, best first: on photographs of crowds 300 find what no limit finds, 200 lose one face in
-    300. ``threads``: of each inference session.
+    ``min_face``: width of the smallest face sought, pixels, at least 12 (it sets the pyramid and filters nothing:
+    faces of half that width are sometimes found). ``thresholds``: of P-, R- and O-Net, each in [0, 1).
+    ``factor``: step between pyramid levels, in (0.2, 0.96). ``max_candidates``: boxes that go on from P-Net to
+    R-Net, and from R-Net to O-Net, best first: on photographs of crowds 300 find what no limit finds, 200 lose one
+    face in 300. ``threads``: of each inference session.
     Raises UsageError for other values, MissingDependencyError and ModelError when there are no weights.
     """
 

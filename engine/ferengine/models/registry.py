@@ -34,7 +34,8 @@ def load_model(name: str | Path) -> Model:
 
     Raises ModelError for an unknown name, a missing or wrong manifest, and a file whose SHA-256 differs.
     """
-    if str(name).endswith(".onnx"):
+    beside = str(name).endswith(".onnx")
+    if beside:
         path = Path(name)
         if not path.is_file():
             raise ModelError(f"{path} does not exist")
@@ -47,7 +48,8 @@ def load_model(name: str | Path) -> Model:
         if str(name) not in known:
             raise ModelError(f"there is no model {str(name)!r}: choose one of {', '.join(known)}, or a .onnx file")
     manifest = _read_manifest(manifest_path)
-    path = manifest_path.parent / manifest.file
+    if not beside:
+        path = SHIPPED / manifest.file
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -59,7 +61,9 @@ def load_model(name: str | Path) -> Model:
 
 def _read_manifest(path: Path) -> Manifest:
     try:
-        return Manifest.model_validate_json(path.read_text())
+        return Manifest.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

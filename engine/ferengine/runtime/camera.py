@@ -59,6 +59,11 @@ class CameraState:
         for ring in self.rings.values():
             ring.emitted = self.joiner.emitted
 
+    def recover_rings(self) -> None:
+        """After the death of the capture worker: its successor goes on behind the last frame handed over."""
+        for ring in self.rings.values():
+            ring.recover()
+
     def close_writers(self) -> None:
         for ring in self.rings.values():
             ring.close_writer()

@@ -318,6 +318,8 @@ class Supervisor:
                     worker.kill()
 
     def _replace(self, worker: WorkerProcess) -> None:
+        if worker in self.topology.captures:
+            self.cameras[self.topology.captures.index(worker)].recover_rings()
         if worker in self.topology.trackers:
             self._read_events()  # what the dead one had sent decides the next track id
             index = self.topology.trackers.index(worker)

@@ -81,11 +81,12 @@ def _from_csv(path: Path) -> Fer2013:
             pixels = np.array((row["pixels"] or "").split(), np.int64)
         except ValueError:
             raise UsageError(f"{path}, row {number + 2}: pixels must be numbers") from None
-        if pixels.size != SIDE * SIDE or pixels.min() < 0 or pixels.max() > 255:
+        if pixels.size != SIDE * SIDE:
             raise UsageError(
-                f"{path}, row {number + 2}: {SIDE * SIDE} pixels from 0 to 255 expected, found {pixels.size}: "
-                "is the file truncated?"
+                f"{path}, row {number + 2}: {SIDE * SIDE} pixels expected, found {pixels.size}: is the file truncated?"
             )
+        if pixels.min() < 0 or pixels.max() > 255:
+            raise UsageError(f"{path}, row {number + 2}: pixels must be 0 to 255")
         images[number] = pixels.reshape(SIDE, SIDE)
     labels, usage = _classes(path, rows, "Usage")
     return Fer2013(images, labels, usage, None)
@@ -105,5 +106,14 @@ def _from_tiles(folder: Path) -> Fer2013:
     if not rows or len(images) < len(rows):
         raise UsageError(f"{folder}: labels.csv names {len(rows)} faces, the sheets hold {len(images)}")
     labels, usage = _classes(listing, rows, "usage")
-    votes = np.array([[float(row[name]) for name in _VOTES] for row in rows], np.float32)
-    return Fer2013(np.asarray(images[: len(rows)], np.uint8), labels, usage, votes)
+    return Fer2013(np.asarray(images[: len(rows)], np.uint8), labels, usage, _crowd(listing, rows))
+
+
+def _crowd(path: Path, rows: list[dict[str, str]]) -> NDArray[np.float32]:
+    votes = np.empty((len(rows), len(_VOTES)), np.float32)
+    for number, row in enumerate(rows):
+        try:
+            votes[number] = [float(row[name] or "") for name in _VOTES]
+        except ValueError:
+            raise UsageError(f"{path}, row {number + 2}: the votes must be numbers") from None
+    return votes

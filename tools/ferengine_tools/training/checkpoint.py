@@ -25,6 +25,8 @@ def load_checkpoint(path: Path, network: str | None = None) -> dict[str, Any]:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
     except Exception as error:  # torch raises many kinds for damaged files
         raise ModelError(f"{path} is not a checkpoint of ferengine train: {error}") from None
-    if network is not None and state.get("network") != network:
-        raise ModelError(f"{path} is a checkpoint of {state.get('network')!r}, not of {network!r}")
+    if not isinstance(state, dict) or "network" not in state:
+        raise ModelError(f"{path} is not a checkpoint of ferengine train: it names no network")
+    if network is not None and state["network"] != network:
+        raise ModelError(f"{path} is a checkpoint of {state['network']!r}, not of {network!r}")
     return state

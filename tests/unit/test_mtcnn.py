@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ferengine.detect import create_detector
 from ferengine.detect.base import Detections
+from ferengine.detect.frames import checked_frame
 from ferengine.detect.mtcnn import MtcnnDetector
 from ferengine.errors import UsageError
 from ferengine.sources.portraits import ASTRONAUT
@@ -92,6 +93,14 @@ def test_views_give_the_same_faces(detector: MtcnnDetector, astronaut: NDArray[n
     assert_same(detector.detect(frozen), expected)
 
 
+def test_only_what_opencv_would_copy_each_time_is_copied() -> None:
+    frame = np.zeros((50, 60, 3), np.uint8)
+    padded = frame[:, :40]
+    assert checked_frame(padded) is padded
+    for view in (frame[::-1], frame[:, ::-1], frame[..., ::-1], frame[:, ::2], np.broadcast_to(frame[:1], frame.shape)):
+        assert checked_frame(view).flags.c_contiguous
+
+
 def test_a_frame_is_not_changed(detector: MtcnnDetector, astronaut: NDArray[np.uint8]) -> None:
     before = astronaut.copy()
     detector.detect(astronaut)
@@ -152,6 +161,26 @@ def test_the_best_candidates_are_kept(astronaut: NDArray[np.uint8]) -> None:
     few, many = MtcnnDetector(max_candidates=8).detect(astronaut), MtcnnDetector().detect(astronaut)
     assert len(few) == len(many) == 1
     np.testing.assert_allclose(few.boxes, many.boxes, atol=3)
+
+
+class Nested:
+    """An O-Net that leaves every box where it is, the first the surest."""
+
+    def run(self, names: list[str], feed: dict[str, NDArray[np.float32]]) -> list[NDArray[np.float32]]:
+        count = len(feed["input"])
+        return [
+            np.linspace(0.95, 0.9, count, dtype=np.float32),
+            np.zeros((count, 4), np.float32),
+            np.zeros((count, 10), np.float32),
+        ]
+
+
+def test_a_face_inside_another_is_no_second_face(astronaut: NDArray[np.uint8]) -> None:
+    """Zhang et al. drop boxes by the smaller area after O-Net."""
+    detector = MtcnnDetector()
+    detector._onet = Nested()
+    found = detector._decide(astronaut, np.array([[50, 50, 150, 150], [70, 70, 110, 110]], np.float32))
+    np.testing.assert_array_equal(found.boxes, [[50, 50, 100, 100]])
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ namespace {
 #define FERENGINE_INLINE __attribute__((always_inline)) inline
 
 constexpr int kMostSamples = 8;
+constexpr double kMostQuads = 1 << 26;  // 256 MiB of scratch; their index is an int, which vectorises
 
 // Four floats in one register (SSE, NEON): GCC's and Clang's vector extension.
 using Float4 = float __attribute__((vector_size(16), aligned(4), may_alias));
@@ -155,12 +156,13 @@ void pack_quads(const FrameView& part, CropScratch& scratch) {
     }
 }
 
-// Sums `count` x `count` samples into each destination pixel; `quad_at(x, y)` looks a pixel up.
+// `count` x `count` samples for each of `size` x `size` destination pixels, on a picture of `width` x `height`.
 struct Grid {
     double cx, cy, side, c, s;
     int size, count, width, height;
 };
 
+// The mean of each destination pixel's samples; `quad_at(x, y)` looks a source pixel up.
 template <typename QuadAt>
 FERENGINE_INLINE void sample(const Grid& grid, const QuadAt& quad_at, float* out, CropScratch& scratch) {
     const int columns = grid.size * grid.count;
@@ -215,10 +217,10 @@ FERENGINE_INLINE void sampled_crop(const FrameView& frame, const Square& square,
                     part.width,
                     part.height};
     const double samples = static_cast<double>(size) * size * count * count;
-    if (static_cast<double>(part.width) * part.height <= 4.0 * samples) {
+    if (static_cast<double>(part.width) * part.height <= std::min(4.0 * samples, kMostQuads)) {
         pack_quads(part, scratch);
         const uint32_t* const quads = scratch.quads.data();
-        const ptrdiff_t width = part.width;
+        const int width = part.width;
         sample(grid, [=](int x, int y) { return quads[y * width + x]; }, out, scratch);
         return;
     }
@@ -241,7 +243,7 @@ FERENGINE_INLINE void crop(const FrameView& frame, const Square& square, int siz
         sampled_crop(frame, square, size, out, scratch);
 }
 
-#if defined(__x86_64__)
+#if defined(FERENGINE_AVX2)
 // The same code once more for eight floats a register.
 __attribute__((target("avx2,fma"))) void crop_avx2(const FrameView& frame, const Square& square, int size, float* out,
                                                    CropScratch& scratch) {
@@ -252,7 +254,7 @@ __attribute__((target("avx2,fma"))) void crop_avx2(const FrameView& frame, const
 }  // namespace
 
 void crop_grey(const FrameView& frame, const Square& square, int size, float* out, CropScratch& scratch) {
-#if defined(__x86_64__)
+#if defined(FERENGINE_AVX2)
     static const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (avx2) return crop_avx2(frame, square, size, out, scratch);
 #endif

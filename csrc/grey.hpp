@@ -3,7 +3,9 @@
 
 #include <cstdint>
 
-#if defined(__x86_64__)
+// The sanitizer tests define FERENGINE_PORTABLE to test the code of other machines on this one.
+#if defined(__x86_64__) && !defined(FERENGINE_PORTABLE)
+#define FERENGINE_AVX2
 #include <immintrin.h>
 #endif
 
@@ -17,7 +19,7 @@ void grey_row_portable(const uint8_t* bgr, int count, Level* out) {
     for (int i = 0; i < count; ++i) out[i] = static_cast<Level>(grey_level(bgr + 3 * i));
 }
 
-#if defined(__x86_64__)
+#if defined(FERENGINE_AVX2)
 // Eight pixels a step: two shuffles spread 12 bytes of each half into (B, G) and (R, 1) pairs of 16 bits, which
 // multiply-add against the weights (the 1 carries the rounding).
 __attribute__((target("avx2"))) inline __m256i grey_levels_avx2(const uint8_t* bgr) {
@@ -56,7 +58,7 @@ __attribute__((target("avx2"))) inline void grey_row_avx2(const uint8_t* bgr, in
 // Grey levels of `count` BGR pixels; float or uint8_t.
 template <typename Level>
 void grey_row(const uint8_t* bgr, int count, Level* out) {
-#if defined(__x86_64__)
+#if defined(FERENGINE_AVX2)
     static const bool avx2 = __builtin_cpu_supports("avx2");
     if (avx2) return grey_row_avx2(bgr, count, out);
 #endif

@@ -80,12 +80,19 @@ void frames() {
     for (const WorkerPage& page : pages) require(page.heartbeat() > 0, "readers beat");
 }
 
-// Batches of faces through a ring smaller than they are many; the consumer gathers and frees in other portions.
-void faces() {
+// Batches of faces through a ring smaller than they are many; the consumer gathers and frees in other portions. Without
+// bells the ring alone orders what the two sides write.
+void faces(bool bells) {
     constexpr uint32_t kSlots = 7, kSide = 8;
     constexpr uint64_t kBatches = 4000;
     FaceRing ring = FaceRing::create(kSlots, kSide);
     WorkerPage queued = WorkerPage::create(), freed = WorkerPage::create();
+    const auto wait = [bells](WorkerPage& page, uint32_t seen) {
+        if (bells)
+            wait_at(page, seen);
+        else
+            std::this_thread::yield();
+    };
     const auto faces_of = [](uint64_t batch) { return static_cast<uint32_t>(batch % 5); };
 
     std::thread consumer([&] {
@@ -111,8 +118,8 @@ void faces() {
             const uint32_t released = count == 0 ? unreleased : random() % (unreleased + 1);
             ring.release(released);
             unreleased -= released;
-            freed.ring();
-            if (count == 0) wait_at(queued, seen);
+            if (bells) freed.ring();
+            if (count == 0) wait(queued, seen);
         }
     });
     std::vector<uint8_t> frame(12 * 12);
@@ -123,9 +130,9 @@ void faces() {
         while (true) {
             const uint32_t seen = freed.bell();
             if (ring.push(view, squares.data(), faces_of(batch), {0, 0, batch, 0, 0, 0, 0, 0, 0})) break;
-            wait_at(freed, seen);
+            wait(freed, seen);
         }
-        queued.ring();
+        if (bells) queued.ring();
     }
     consumer.join();
 }
@@ -152,11 +159,76 @@ void pages() {
     other.join();
 }
 
+template <typename Call>
+void require_refused(const Call& call, const char* what) {
+    try {
+        call();
+    } catch (const std::exception&) {
+        return;
+    }
+    require(false, what);
+}
+
+// What must be refused is refused, and random calls stay inside the mapping.
+void misuse() {
+    constexpr uint32_t kSlots = 3, kBytes = 100;
+    FrameRing ring = FrameRing::create(kSlots, kBytes);
+    FaceRing faces = FaceRing::create(kSlots, 4);
+    require_refused([] { FrameRing::attach(-1); }, "no descriptor");
+    require_refused([] { FrameRing::attach(open("/dev/null", O_RDWR)); }, "not a mapping");
+    require_refused([&] { FrameRing::attach(dup(faces.fd())); }, "another kind of mapping");
+    require_refused([] { FrameRing::create(4096, uint64_t{1} << 32); }, "more memory than there is");
+    require(ftruncate(ring.fd(), 64) != 0, "the size is sealed");
+
+    std::mt19937 random(5);
+    const std::vector<uint8_t> frame(9 * 9, 100);
+    const std::vector<Square> squares(8, Square{4, 4, 6, 0});
+    std::vector<float> crops(5 * 4 * 4);
+    std::vector<FaceKey> keys(5);
+    for (int round = 0; round < 20000; ++round) {
+        const uint32_t slot = random() % (kSlots + 1), reader = random() % 34, side = random() % 13;
+        try {
+            switch (random() % 7) {
+                case 0: {
+                    const int free = ring.acquire(0);
+                    if (free >= 0) std::memset(ring.payload(static_cast<uint32_t>(free)), 1, kBytes);
+                    break;
+                }
+                case 1:
+                    ring.publish(slot, {random(), side, side, side * 3, reader % 5, 0.0, 0}, random());
+                    break;
+                case 2: {
+                    const FrameHeader header = ring.checked_header(slot);
+                    require(ring.payload(slot)[header.height * header.stride - 1] <= 1, "the frame is in its slot");
+                    break;
+                }
+                case 3:
+                    ring.clear_reader(reader);
+                    break;
+                case 4:
+                    faces.push({frame.data(), 9, 9, 1, 9}, squares.data(), random() % 9, {});
+                    break;
+                case 5:
+                    faces.gather(crops.data(), keys.data(), random() % 6, 1.0f, 2.0f);
+                    break;
+                case 6:
+                    faces.release(random() % 5);
+                    break;
+            }
+        } catch (const std::invalid_argument&) {
+        } catch (const std::out_of_range&) {
+        }
+        require(faces.waiting() <= kSlots && faces.free() <= kSlots, "cursors stay in order");
+    }
+}
+
 }  // namespace
 
 int main() {
+    misuse();
     frames();
-    faces();
+    faces(true);
+    faces(false);
     pages();
     return EXIT_SUCCESS;
 }

@@ -144,6 +144,49 @@ def test_a_truncated_sheet_is_named(tmp_path: Path) -> None:
         load_fer2013(tmp_path)
 
 
+def folders(folder: Path) -> Path:
+    """The faces of the table as the common image folders."""
+    for number, (image, emotion, usage) in enumerate(zip(PIXELS, EMOTIONS, USAGES, strict=True)):
+        path = folder / ("train" if usage == "Training" else "test") / LABELS[emotion] / f"{usage}_{number}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        assert cv2.imwrite(str(path), image)
+    return folder
+
+
+def test_the_image_folders(tmp_path: Path) -> None:
+    data = load_fer2013(folders(tmp_path))
+    assert data.votes is None
+    found = {
+        (int(label), int(usage), image.tobytes())
+        for label, usage, image in zip(data.labels, data.usage, data.images, strict=True)
+    }
+    usages = [("Training", "PublicTest", "PrivateTest").index(usage) for usage in USAGES]
+    assert found == {(label, usage, image.tobytes()) for label, usage, image in zip(EMOTIONS, usages, PIXELS, strict=True)}
+
+
+def test_other_image_folders_are_refused(tmp_path: Path) -> None:
+    face = next(folders(tmp_path).glob("train/*/*.png"))
+    for wrong, message in (
+        (tmp_path / "train" / "bored" / face.name, "bored.*must be one of angry"),
+        (face.with_name("face.png"), "must begin with one of Training, PublicTest, PrivateTest"),
+    ):
+        wrong.parent.mkdir(exist_ok=True)
+        face.rename(wrong)
+        with pytest.raises(UsageError, match=message):
+            load_fer2013(tmp_path)
+        wrong.rename(face)
+    face.write_bytes(face.read_bytes()[:60])
+    with pytest.raises(UsageError, match=rf"{face.name} is not an image of 48 x 48"):
+        load_fer2013(tmp_path)
+
+
+def test_empty_image_folders_are_refused(tmp_path: Path) -> None:
+    for name in ("train", "test"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(UsageError, match="holds no faces"):
+        load_fer2013(tmp_path)
+
+
 @pytest.mark.data
 def test_the_real_faces(data_dir: Path) -> None:
     data = load_fer2013(data_dir / "fer2013")

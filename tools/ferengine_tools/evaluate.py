@@ -66,7 +66,7 @@ def _microseconds(classifier: Classifier, crops: NDArray[np.uint8], rounds: int 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="ferengine evaluate", description=__doc__)
     parser.add_argument("--model", default="dscnn", help="a shipped model's name, or a .onnx file with its manifest")
-    parser.add_argument("--data", required=True, type=Path, help="fer2013.csv, or a folder with labels.csv and tiles")
+    parser.add_argument("--data", required=True, type=Path, help="fer2013.csv, the image folders, or the tiles")
     parser.add_argument("--split", choices=("training", "public", "private"), default="public")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)

@@ -7,14 +7,19 @@ import hashlib
 import io
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 import torch
 
 from ferengine.classify.backend import OrtBackend
+from ferengine.classify.classifier import Classifier
 from ferengine.errors import ModelError
 from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
+from ferengine_tools.data.fer2013 import Split
+from ferengine_tools.evaluate import evaluate
 from ferengine_tools.networks import create_network
 from ferengine_tools.train import MEAN, STD
 from ferengine_tools.training.checkpoint import load_checkpoint
@@ -26,37 +31,51 @@ INTENDED_USE = (
 _TOLERANCE = 1e-3
 
 
-def export(checkpoint: Path, out: Path, training: Training, accuracy: Accuracy) -> Manifest:
+def export(
+    checkpoint: Path, out: Path, *, data: Path | None = None, splits: Sequence[Split] = ("public",), notes: str = ""
+) -> Manifest:
     """Write ``out`` (opset 17, dynamic batch, batch normalisation folded in) and its manifest beside it.
 
-    The file is kept only if ONNX Runtime gives torch's logits within 1e-3. Raises ModelError otherwise.
+    How it was trained comes from the checkpoint; with ``data`` (FER-2013) the accuracy on ``splits`` is measured through
+    the file itself. Raises ModelError, and leaves what is there, unless ONNX Runtime gives torch's logits within 1e-3.
     """
     state = load_checkpoint(checkpoint)
     network = create_network(state["network"], len(state["labels"]))
     network.load_state_dict(state["average"])
     network.eval()
-    data = to_onnx(network)
-    batch = np.random.default_rng(0).normal(size=(16, 1, 48, 48)).astype(np.float32)
-    with torch.no_grad():
-        expected = network(torch.from_numpy(batch)).numpy()
-    difference = float(np.abs(OrtBackend(data).run(batch) - expected).max())
-    if difference > _TOLERANCE:
-        raise ModelError(f"the exported network differs from torch's by {difference:.2g} in its logits: nothing written")
+    onnx = to_onnx(network)
+    _compare(network, onnx)
     manifest = Manifest(
         name=out.stem,
         file=out.name,
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=hashlib.sha256(onnx).hexdigest(),
         network=state["network"],
         parameters=sum(p.numel() for p in network.parameters()),
         labels=tuple(state["labels"]),
         input=InputSpec(size=48, mean=MEAN, std=STD),
-        training=training,
-        accuracy=accuracy,
+        training=Training(
+            command=state["command"],
+            dataset=state["dataset"],
+            split="Training",
+            epochs=state["epoch"],
+            seed=state["settings"]["seed"],
+            machine=state["machine"],
+            notes=" ".join(filter(None, (_progress(state["epoch"], state["settings"]["epochs"]), notes))),
+        ),
+        accuracy=Accuracy(),
         licence="MIT (the weights; FER-2013, which they were trained on, is for research)",
         intended_use=INTENDED_USE,
     )
-    out.write_bytes(data)
-    out.with_suffix(".json").write_text(json.dumps(manifest.to_json(), indent=2) + "\n")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent) as folder:
+        beside = Path(folder) / out.name
+        beside.write_bytes(onnx)
+        _write(beside, manifest)
+        if data is not None:
+            manifest = manifest.model_copy(update={"accuracy": _measure(beside, data, splits)})
+            _write(beside, manifest)
+        beside.replace(out)
+        beside.with_suffix(".json").replace(out.with_suffix(".json"))
     return manifest
 
 
@@ -72,24 +91,46 @@ def to_onnx(network: torch.nn.Module) -> bytes:
     return buffer.getvalue()
 
 
+def _compare(network: torch.nn.Module, onnx: bytes) -> None:
+    batch = np.random.default_rng(0).normal(size=(16, 1, 48, 48)).astype(np.float32)
+    with torch.no_grad():
+        expected = network(torch.from_numpy(batch)).numpy()
+    difference = float(np.abs(OrtBackend(onnx).run(batch) - expected).max())
+    if not difference <= _TOLERANCE:  # nor NaN
+        raise ModelError(f"the exported network differs from torch's by {difference:.2g} in its logits: nothing written")
+
+
+def _progress(done: int, planned: int) -> str:
+    return "" if done >= planned else f"Stopped after {done} of {planned} epochs of the schedule."
+
+
+def _measure(onnx: Path, data: Path, splits: Sequence[Split]) -> Accuracy:
+    classifier = Classifier(onnx)
+    measured = {split: round(evaluate(classifier, data, split).accuracy, 5) for split in splits}
+    command = f"ferengine evaluate --model {onnx.stem} --data FER2013 --split {splits[-1]}"
+    return Accuracy(public=measured.get("public"), private=measured.get("private"), command=command)
+
+
+def _write(onnx: Path, manifest: Manifest) -> None:
+    onnx.with_suffix(".json").write_text(json.dumps(manifest.to_json(), indent=2) + "\n")
+
+
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="ferengine export-onnx", description=__doc__)
     parser.add_argument("--checkpoint", required=True, type=Path)
     parser.add_argument("--out", required=True, type=Path, help="the .onnx file; its manifest is written beside it")
-    parser.add_argument("--command", required=True, help="the training command, for the manifest")
-    parser.add_argument("--epochs", required=True, type=int)
-    parser.add_argument("--seed", required=True, type=int)
-    parser.add_argument("--machine", default="2 CPU cores")
-    parser.add_argument("--notes", default="")
-    parser.add_argument("--public", type=float, help="measured accuracy on PublicTest, 0 to 1")
-    parser.add_argument("--private", type=float, help="measured accuracy on PrivateTest, 0 to 1")
+    parser.add_argument("--data", type=Path, help="FER-2013: measure the accuracy on PublicTest for the manifest")
+    parser.add_argument("--private", action="store_true", help="and on PrivateTest: once, for the model that is kept")
+    parser.add_argument("--notes", default="", help="for the manifest")
     options = parser.parse_args(arguments)
-    training = Training(command=options.command, dataset="FER-2013 with FER+ votes", split="Training",
-                        epochs=options.epochs, seed=options.seed, machine=options.machine, notes=options.notes)  # fmt: skip
-    accuracy = Accuracy(public=options.public, private=options.private, command="ferengine evaluate --model dscnn "
-                        "--data FER2013 --split private")  # fmt: skip
-    manifest = export(options.checkpoint, options.out, training, accuracy)
+    if options.private and options.data is None:
+        parser.error("--private needs --data")
+    splits: tuple[Split, ...] = ("public", "private") if options.private else ("public",)
+    manifest = export(options.checkpoint, options.out, data=options.data, splits=splits, notes=options.notes)
     print(f"{options.out}: {manifest.parameters} parameters, sha256 {manifest.sha256}")
+    for split, share in (("PublicTest", manifest.accuracy.public), ("PrivateTest", manifest.accuracy.private)):
+        if share is not None:
+            print(f"  {split}: {100 * share:.2f} %")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import argparse
 import copy
 import csv
 import math
+import platform
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from torch.nn import functional
 
 from ferengine.errors import UsageError
 from ferengine_tools.data.fer2013 import LABELS, Fer2013, load_fer2013
-from ferengine_tools.networks import NETWORKS, create_network
+from ferengine_tools.networks import NETWORKS, Init, create_network
 from ferengine_tools.training.augment import augment
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -33,7 +34,8 @@ _DECAY, _CLIP, _AVERAGE = 0.05, 5.0, 0.998
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """``warm_up`` in epochs; ``start`` a checkpoint to begin from; ``threads`` of torch on the CPU."""
+    """``warm_up`` in epochs; ``start`` a checkpoint to begin from; ``device`` auto (a GPU where there is one), cpu or cuda;
+    ``threads`` of torch on the CPU."""
 
     model: str
     data: Path
@@ -43,11 +45,23 @@ class TrainConfig:
     rate: float = 4e-3
     warm_up: float = 1.5
     seed: int = 0
-    init: Any = "kaiming"
+    init: Init = "kaiming"
     start: Path | None = None
     resume: bool = False
-    device: str = "cpu"
+    device: str = "auto"
     threads: int = 2
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the weights."""
+        start = None if self.start is None else str(self.start)
+        return {"epochs": self.epochs, "batch": self.batch, "rate": self.rate, "warm_up": self.warm_up, "seed": self.seed,
+                "init": self.init, "start": start}  # fmt: skip
+
+    def command(self) -> str:
+        """The command line of these settings, without this machine's folders."""
+        options = {name: value for name, value in self.settings().items() if value is not None}
+        written = " ".join(f"--{name.replace('_', '-')} {value}" for name, value in options.items())
+        return f"ferengine train --model {self.model} --data FER2013 --out runs/{self.model} {written}"
 
 
 def targets(data: Fer2013) -> Tensor:
@@ -66,16 +80,23 @@ def normalise(images: Tensor) -> Tensor:
     return (images.float().unsqueeze(1) - MEAN) / STD
 
 
+def choose_device(name: str) -> torch.device:
+    """Raises UsageError for a GPU that torch does not see."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"torch {torch.__version__} finds no CUDA device: choose --device cpu, or install torch for CUDA")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
 class Trainer:
     """One run: network, its averaged copy, optimiser and the random state, all of which a checkpoint holds."""
 
     def __init__(self, config: TrainConfig) -> None:
         torch.set_num_threads(config.threads)
-        torch.set_flush_denormal(True)
         torch.manual_seed(config.seed)
         self.config = config
         data = load_fer2013(config.data)
-        self.device = torch.device(config.device)
+        self.dataset = "FER-2013" if data.votes is None else "FER-2013 with FER+ votes"
+        self.device = choose_device(config.device)
         self.images = torch.from_numpy(data.images).to(self.device)
         self.labels = torch.from_numpy(data.labels).to(self.device)
         self.targets = targets(data).to(self.device)
@@ -103,12 +124,20 @@ class Trainer:
 
     def state(self) -> dict[str, Any]:
         return {"network": self.config.model, "epoch": self.epoch, "labels": list(LABELS),
+                "settings": self.config.settings(), "command": self.config.command(), "dataset": self.dataset,
+                "machine": f"{platform.machine()}, {self.device}, {self.config.threads} threads, torch {torch.__version__}",
                 "model": self.network.state_dict(), "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict(), "generator": self.generator.get_state(),
                 "random": torch.get_rng_state()}  # fmt: skip
 
     def restore(self) -> None:
         state = load_checkpoint(self.checkpoint, self.config.model)
+        for name, value in self.config.settings().items():
+            if state["settings"][name] != value:
+                raise UsageError(
+                    f"{self.checkpoint} was begun with {name} {state['settings'][name]}, not {value}: "
+                    f"resume it with its own settings ({state['command']})"
+                )
         self.network.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
@@ -191,7 +220,7 @@ def train(config: TrainConfig) -> float:
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="ferengine train", description=__doc__)
     parser.add_argument("--model", required=True, choices=sorted(NETWORKS))
-    parser.add_argument("--data", required=True, type=Path, help="fer2013.csv, or a folder with labels.csv and tiles")
+    parser.add_argument("--data", required=True, type=Path, help="fer2013.csv, the image folders, or the tiles")
     parser.add_argument("--out", required=True, type=Path, help="folder of checkpoint and log")
     parser.add_argument("--epochs", type=int, default=45)
     parser.add_argument("--batch", type=int, default=128)
@@ -201,7 +230,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--init", choices=("kaiming", "gaussian"), default="kaiming")
     parser.add_argument("--start", type=Path, help="checkpoint whose weights to begin from")
     parser.add_argument("--resume", action="store_true", help="go on from the checkpoint in --out")
-    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--threads", type=int, default=2)
     config = TrainConfig(**vars(parser.parse_args(arguments)))
     if config.epochs < 1 or config.batch < 1 or config.threads < 1:

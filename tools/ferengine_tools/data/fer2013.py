@@ -21,6 +21,7 @@ _USAGES = {"Training": 0, "PublicTest": 1, "PrivateTest": 2}
 _SPLITS: tuple[Split, ...] = ("training", "public", "private")
 _VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
 _TILES_A_ROW = 64
+_SUFFIXES = (".png", ".jpg")
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ class Fer2013:
 
 
 def load_fer2013(path: Path) -> Fer2013:
-    """The competition's ``fer2013.csv`` (emotion, pixels, Usage), or a folder with ``labels.csv`` and ``tiles-N.webp``.
+    """The competition's ``fer2013.csv`` (emotion, pixels, Usage), a folder with ``labels.csv`` and ``tiles-N.webp``, or the
+    image folders ``train`` and ``test`` of ``<emotion>/<Usage>_<number>.png`` or ``.jpg``.
 
     Raises UsageError, which names file and row, for anything missing, truncated or out of range.
     """
@@ -47,7 +49,11 @@ def load_fer2013(path: Path) -> Fer2013:
         return _from_tiles(path)
     if path.is_file() and path.suffix == ".csv":
         return _from_csv(path)
-    raise UsageError(f"{path} is neither fer2013.csv nor a folder with labels.csv and tiles-*.webp")
+    if (path / "train").is_dir() and (path / "test").is_dir():
+        return _from_folders(path)
+    raise UsageError(
+        f"{path} is neither fer2013.csv, nor a folder with labels.csv and tiles-*.webp, nor one with train and test"
+    )
 
 
 def _rows(path: Path, columns: set[str]) -> list[dict[str, str]]:
@@ -90,6 +96,26 @@ def _from_csv(path: Path) -> Fer2013:
         images[number] = pixels.reshape(SIDE, SIDE)
     labels, usage = _classes(path, rows, "Usage")
     return Fer2013(images, labels, usage, None)
+
+
+def _from_folders(folder: Path) -> Fer2013:
+    files = (path for part in ("train", "test") for path in (folder / part).glob("*/*"))
+    paths = sorted(path for path in files if path.suffix in _SUFFIXES)
+    if not paths:
+        raise UsageError(f"{folder} holds no faces: train/<emotion> and test/<emotion> of .png or .jpg files expected")
+    images = np.empty((len(paths), SIDE, SIDE), np.uint8)
+    labels, usages = np.empty(len(paths), np.int64), np.empty(len(paths), np.int64)
+    for number, path in enumerate(paths):
+        emotion, usage = path.parent.name, path.name.partition("_")[0]
+        if emotion not in LABELS:
+            raise UsageError(f"{path}: the folder must be one of {', '.join(LABELS)}")
+        if usage not in _USAGES:
+            raise UsageError(f"{path}: the name must begin with one of {', '.join(_USAGES)} and _, which tells the split")
+        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        if image is None or image.shape != (SIDE, SIDE):
+            raise UsageError(f"{path} is not an image of {SIDE} x {SIDE} pixels: is it truncated?")
+        images[number], labels[number], usages[number] = image, LABELS.index(emotion), _USAGES[usage]
+    return Fer2013(images, labels, usages, None)
 
 
 def _from_tiles(folder: Path) -> Fer2013:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -257,11 +258,19 @@ class Engine:
 
         return self._supervisor.calls.call(add)
 
+    def end_source(self, name: str) -> None:
+        """Read or take no further frame of a camera; all that it has given still comes out, and then it has ended, as a
+        file does. Does not wait. Raises UsageError for a name that no camera has."""
+        supervisor = self._supervisor
+        camera = supervisor.cameras.named(name)
+        with contextlib.suppress(EngineStoppedError):
+            supervisor.calls.call(lambda: supervisor.roster.close_input(camera))
+
     def remove_source(self, name: str, *, drain: bool = True) -> None:
         """Take a camera out and wait until all that it had is gone: its capture process, memory and tracks.
 
-        Its frames on their way still come out, within a second; with ``drain=False`` they are dropped. For a
-        ``PushSource`` this is the end of its frames. Raises UsageError for a name that no camera has.
+        Its frames on their way still come out, within a second; with ``drain=False`` they are dropped (``end_source``
+        drops none). Raises UsageError for a name that no camera has.
         """
         supervisor = self._supervisor
         camera = supervisor.cameras.named(name)

@@ -61,9 +61,7 @@ class Calls:
                 future.set_exception(error)
 
     def close(self) -> None:
-        """Supervisor: do what waits and refuse the rest."""
+        """Supervisor: nothing more is taken; do what waits."""
         with self._lock:
             self._closed = True
-        while self._waiting:
-            _, future = self._waiting.popleft()
-            future.set_exception(EngineStoppedError("the engine has stopped: start a new one"))
+        self.run()

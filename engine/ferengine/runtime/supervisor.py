@@ -341,4 +341,6 @@ class Supervisor:
             os.close(self._wake_out)
             os.close(self._wake_in)
             self._wake_in = -1
+        for camera in self.cameras:
+            camera.drop_rings()
         self.topology.close()

@@ -121,6 +121,7 @@ class Topology:
         for ends in pairs:
             for end in ends:
                 end.close()
+        self._face_rings.clear()
         for worker in self.workers:
             worker.close()
 

@@ -37,7 +37,8 @@ def _options(
 
 
 _TOOLS = {
-    "train": ("Train a network on FER-2013.", "ferengine_tools.train"),
+    "train": ("Train a network on FER-2013 or UTKFace.", "ferengine_tools.train"),
+    "teach": ("Out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.", "ferengine_tools.teach"),
     "evaluate": ("Measure a model on a split of FER-2013.", "ferengine_tools.evaluate"),
     "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),
 }

@@ -11,8 +11,11 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
 from ferengine.errors import UsageError  # noqa: E402
+from ferengine_tools.data import utkface  # noqa: E402
 from ferengine_tools.data.fer2013 import LABELS, Fer2013, load_fer2013  # noqa: E402
+from ferengine_tools.data.utkface import UtkFace  # noqa: E402
 from ferengine_tools.teach import fold_of, teach  # noqa: E402
+from ferengine_tools.train import train  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.dataset import load_training_set, targets  # noqa: E402
 from ferengine_tools.training.trainer import Trainer  # noqa: E402
@@ -74,3 +77,47 @@ def test_copies_of_test_faces_can_be_left_out(config: TrainConfig, tmp_path: Pat
     whole = load_training_set(replace(config, data=path)).training
     fewer = load_training_set(replace(config, data=path, without_copies=True)).training
     assert sorted(set(whole.tolist()) - set(fewer.tolist())) == [0]
+
+
+@pytest.fixture
+def genders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTKFace as 40 dark and bright pictures: 28 to train on, 12 to validate."""
+    count = 40
+    gender = np.arange(count) % 2
+    images = (
+        np.random.default_rng(2).integers(0, 60, (count, 48, 48), np.uint8) + (gender * 150).astype(np.uint8)[:, None, None]
+    )
+    split = np.where(np.arange(count) < 28, 0, 1)
+    zeros, names = np.zeros(count, np.int64), np.array([f"{n}.webp" for n in range(count)])
+    faces = UtkFace(images, gender, zeros, zeros, split, names, zeros > 0, zeros > 0, ())
+    monkeypatch.setattr(utkface, "load_utkface", lambda path, cache=None: faces)
+
+
+@pytest.mark.usefixtures("genders")
+def test_gender_is_learnt(config: TrainConfig, tmp_path: Path) -> None:
+    trainer = train(replace(config, task="gender", data=tmp_path, out=tmp_path / "run", model="fast", epochs=6, augment="none"))
+    assert trainer.faces.labels == ("male", "female")
+    assert trainer.validation_by_head() == [1.0]
+    assert "--data UTKFACE --out runs/run --task gender" in trainer.config.command()
+
+
+@pytest.mark.usefixtures("genders")
+def test_one_trunk_learns_with_two_heads(config: TrainConfig, tmp_path: Path) -> None:
+    both = replace(config, task="both", gender_data=tmp_path, out=tmp_path / "run", model="fast", epochs=8, augment="none")
+    faces = load_training_set(both)
+    assert faces.labels == (*LABELS, "male", "female")
+    assert faces.heads == (7, 2)
+    expressions = load_training_set(config)
+    assert torch.equal(faces.targets[: len(expressions.images), :7], expressions.targets)
+    assert faces.targets.sum(1).tolist() == pytest.approx([1.0] * len(faces.images))
+    trainer = train(both)
+    expression, gender = trainer.validation_by_head()
+    assert gender == 1.0
+    assert expression > 0.5
+    total = (expression * 14 + gender * 12) / 26
+    assert trainer.validate()[1] == pytest.approx(total)
+
+
+def test_both_tasks_need_both_data(config: TrainConfig) -> None:
+    with pytest.raises(UsageError, match="--task both needs --gender-data"):
+        replace(config, task="both")

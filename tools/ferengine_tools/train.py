@@ -19,6 +19,9 @@ from ferengine_tools.training.record import RunRecord
 from ferengine_tools.training.trainer import Trainer
 
 _HELP = {
+    "task": "both: one trunk with a head for each",
+    "gender_data": "UTKFace, for --task both",
+    "cache": "folder in which UTKFace's cut faces are kept",
     "data": "FER-2013 (fer2013.csv, the image folders, or the tiles); for --task gender UTKFace (folder or zip)",
     "out": "folder of checkpoint, log and curves",
     "optimiser": "adamw, or sgd with Nesterov momentum 0.9",
@@ -96,8 +99,8 @@ def main(arguments: list[str] | None = None) -> None:
     config = TrainConfig(**options)
     if preset == "document":
         config = document_preset(config)
-    accuracy = train(config).validate()[1]
-    print(f"validation accuracy {100 * accuracy:.2f} % (single crop)")
+    accuracies = train(config).validation_by_head()
+    print(f"validation accuracy {' and '.join(f'{100 * accuracy:.2f} %' for accuracy in accuracies)} (single crop)")
 
 
 if __name__ == "__main__":

@@ -22,10 +22,12 @@ MEAN, STD = 129.5, 65.0
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
     """``images`` uint8 (N, 48, 48), ``classes`` int64 (N,), ``targets`` float32 (N, C) with rows that sum to 1, all CPU
-    tensors; ``training`` and ``validation`` rows, int64."""
+    tensors; ``training`` and ``validation`` rows, int64. ``heads``: how many of the C ``labels`` each head of the network
+    has, in order; a face belongs to the head of its class."""
 
     name: str
     labels: tuple[str, ...]
+    heads: tuple[int, ...]
     images: Tensor
     classes: Tensor
     targets: Tensor
@@ -35,7 +37,13 @@ class TrainingSet:
 
 def load_training_set(config: TrainConfig) -> TrainingSet:
     """The faces of ``config.task``. Raises UsageError for data that cannot be read or lack a split."""
-    loaded = _expressions(config) if config.task == "expression" else _genders(config)
+    if config.task == "gender":
+        loaded = _genders(config, config.data)
+    elif config.task == "expression":
+        loaded = _expressions(config)
+    else:
+        assert config.gender_data is not None
+        loaded = _joined(_expressions(config), _genders(config, config.gender_data))
     for split, rows in (("training", loaded.training), ("validation", loaded.validation)):
         if not len(rows):
             raise UsageError(f"{config.data} has no faces of the {split} split")
@@ -51,6 +59,7 @@ def _expressions(config: TrainConfig) -> TrainingSet:
     return TrainingSet(
         "FER-2013" if data.votes is None or not config.votes else "FER-2013 with FER+ votes",
         LABELS,
+        (len(LABELS),),
         torch.from_numpy(data.images),
         torch.from_numpy(data.labels),
         targets(data, config, probabilities),
@@ -95,20 +104,39 @@ def _copied(data: Fer2013, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.array([data.images[row].tobytes() in known for row in rows], bool)
 
 
-def _genders(config: TrainConfig) -> TrainingSet:
+def _genders(config: TrainConfig, path: Path) -> TrainingSet:
     from ferengine_tools.data.utkface import GENDERS, load_utkface
 
-    data = load_utkface(config.data)
+    data = load_utkface(path, config.cache)
     hard = np.eye(len(GENDERS), dtype=np.float32)[data.gender]
     smooth = (1 - config.smoothing) * hard + config.smoothing / len(GENDERS)
     return TrainingSet(
         "UTKFace",
         GENDERS,
+        (len(GENDERS),),
         torch.from_numpy(data.images),
         torch.from_numpy(data.gender.astype(np.int64)),
         torch.from_numpy(smooth.astype(np.float32)),
         torch.from_numpy(data.indices("training")),
         torch.from_numpy(data.indices("validation")),
+    )
+
+
+def _joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
+    """Both, one head each."""
+    faces = len(first.images)
+    targets = torch.zeros(faces + len(second.images), len(first.labels) + len(second.labels))
+    targets[:faces, : len(first.labels)] = first.targets
+    targets[faces:, len(first.labels) :] = second.targets
+    return TrainingSet(
+        f"{first.name} and {second.name}",
+        first.labels + second.labels,
+        first.heads + second.heads,
+        torch.cat([first.images, second.images]),
+        torch.cat([first.classes, second.classes + len(first.labels)]),
+        targets,
+        torch.cat([first.training, second.training + faces]),
+        torch.cat([first.validation, second.validation + faces]),
     )
 
 

@@ -38,7 +38,9 @@ def _options(
 
 _TOOLS = {
     "train": ("Train a network on FER-2013.", "ferengine_tools.train"),
-    "evaluate": ("Measure a model on a split of FER-2013.", "ferengine_tools.evaluate"),
+    "evaluate": ("Measure a model on a split of FER-2013 or any labelled folder.", "ferengine_tools.evaluate"),
+    "compare": ("One table of all models beside the document's figures.", "ferengine_tools.compare"),
+    "explain": ("What the network looked at in each face of a picture.", "ferengine_tools.explain"),
     "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),
 }
 

@@ -95,7 +95,7 @@ def folder_faces(folder: Path, side: int, rename: Callable[[str], str | None]) -
     """The images of ``folder``/<class>/, grey and ``side`` pixels square.
 
     ``rename`` gives a sub-folder's class, or ``None`` where it is left out. The images are faces cut already, as FER-2013's
-    are: they must be square. Raises UsageError, which names it, for a folder without classes, a class without images, and a file
+    are: they must be square. Raises UsageError, which names it, for a folder without classes, a class without images, a file
     that is no square image.
     """
     if not folder.is_dir():

@@ -55,12 +55,16 @@ class Normalisation:
 Layer = Convolution | Product | Normalisation
 
 
-def read_layers(model: bytes) -> list[Layer]:
-    """The layers of an ONNX file. Raises ModelError for a quantised one, and for weights that are not in the file."""
+def read_layers(model: bytes) -> tuple[list[Layer], bool]:
+    """The layers of an ONNX file, and whether it holds any 16-bit numbers.
+
+    Raises ModelError for a quantised one, and for weights that are not in the file.
+    """
     graph = onnx.load_model_from_string(model).graph
     if any(node.op_type in ("DequantizeLinear", "QLinearConv", "ConvInteger") for node in graph.node):
         raise ModelError("the network is quantised: load the fp32 or fp16 file that it was made from")
-    return list(_Reader(graph).layers())
+    half = any(each.data_type == onnx.TensorProto.FLOAT16 for each in graph.initializer)
+    return list(_Reader(graph).layers()), half
 
 
 class _Reader:

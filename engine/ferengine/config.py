@@ -25,6 +25,7 @@ class EngineConfig(BaseModel):
     align: Literal["none", "eyes"] = "none"
 
     model: str = "dscnn"
+    gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
     smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds")
     min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
     max_batch: int = Field(32, ge=1, le=1024)

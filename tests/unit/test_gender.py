@@ -39,7 +39,7 @@ def test_networks_answer_side_by_side(tmp_path: Path) -> None:
 
 def test_networks_that_take_other_crops_are_refused(tmp_path: Path) -> None:
     other = copy_of_dscnn(tmp_path, input={"size": 48, "channels": 1, "mean": 127.5, "std": 65.0})
-    with pytest.raises(ModelError, match="take different crops.*cannot share a batch"):
+    with pytest.raises(ModelError, match=r"take different crops.*cannot share a batch"):
         ParallelClassifier(["dscnn", other])
 
 

@@ -7,6 +7,7 @@ from importlib import import_module
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from ferengine import __version__
 from ferengine.cli.run import run
@@ -44,6 +45,7 @@ _TOOLS = {
     "compare": ("One table of all models beside the document's figures.", "ferengine_tools.compare"),
     "explain": ("What the network looked at in each face of a picture.", "ferengine_tools.explain"),
     "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),
+    "build-trt": ("Build TensorRT engines of the networks.", "ferengine_tools.build_trt"),
 }
 
 
@@ -73,5 +75,5 @@ def main() -> None:
     try:
         app()
     except FerengineError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, markup=True, soft_wrap=True)
         sys.exit(error.exit_code)

@@ -20,7 +20,7 @@ SIDE = 48
 LabelSet = Literal["fer2013", "ferplus8"]
 Split = Literal["training", "public", "private"]
 _USAGES = {"Training": 0, "PublicTest": 1, "PrivateTest": 2}
-_SPLITS: tuple[Split, ...] = ("training", "public", "private")
+SPLITS: tuple[Split, ...] = ("training", "public", "private")
 _VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
 _ABSTENTIONS = ("unknown", "not_face")
 _TILES_A_ROW = 64
@@ -40,7 +40,7 @@ class Fer2013:
 
     def indices(self, split: Split) -> NDArray[np.int64]:
         """Rows of one of the competition's splits."""
-        return np.flatnonzero(self.usage == _SPLITS.index(split))
+        return np.flatnonzero(self.usage == SPLITS.index(split))
 
 
 def load_fer2013(path: Path, labels: LabelSet = "fer2013") -> Fer2013:

@@ -36,7 +36,7 @@ THRESHOLDS = Thresholds(plain=0.95, mirrored=0.96)
 _CUTTING = 1
 """Raise it with every change of cutting or splitting: it invalidates the caches."""
 
-_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_\d+\.\w.*")
+_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_[^_]+\.\w+")  # a few dates are odd, such as "20170116220224657 .jpg"
 _SUFFIXES = (".webp", ".jpg", ".jpeg", ".png")
 _MOST_MISNAMED = 0.01
 _FEWEST_FOUND = 0.5

@@ -37,6 +37,7 @@ def _options(
 
 
 _TOOLS = {
+    "data": ("Report on a data set, or cut faces from your own pictures.", "ferengine_tools.data.command"),
     "train": ("Train a network on FER-2013.", "ferengine_tools.train"),
     "evaluate": ("Measure a model on a split of FER-2013.", "ferengine_tools.evaluate"),
     "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),

@@ -19,21 +19,21 @@ from ferengine_tools.data.protocol import duplicates, training_rows, unseen_rows
 class SplitReport:
     """One split: ``faces``, of which ``classes`` by label; ``blank``: faces without any contrast; ``copies`` and
     ``near_copies`` by split: how many of this split's faces have another one there with the same pixels, or one that shows
-    the same photograph (copies included); ``unseen``: faces with neither in the training split, which has none."""
+    the same photograph (copies included)."""
 
     faces: int
     classes: dict[str, int]
     blank: int
     copies: dict[str, int]
     near_copies: dict[str, int]
-    unseen: int
 
 
 @dataclass(frozen=True)
 class Report:
     """``blank``: rows of the faces without contrast; ``pairs`` of near-duplicates with different pixels, of which ``mirrored``;
     ``photographs`` shown more than once, the most frequent ``most_shown`` times; ``disagreeing``: those with two labels or
-    more; ``training_without_test_copies``: training faces that show no face of the test splits."""
+    more; ``training_without_test_copies``: training faces that show no face of the test splits; ``unseen``: by test split the
+    faces that show none of the training split."""
 
     faces: int
     splits: dict[str, SplitReport]
@@ -44,6 +44,7 @@ class Report:
     most_shown: int
     disagreeing: int
     training_without_test_copies: int
+    unseen: dict[str, int]
 
     def to_dict(self) -> dict[str, Any]:
         """What ``--json`` prints."""
@@ -66,12 +67,13 @@ def make_report(data: Fer2013) -> Report:
         most_shown=int(sizes.max()),
         disagreeing=int((labels_of.sum(axis=1) > 1).sum()),
         training_without_test_copies=len(training_rows(data, without_test_copies=True, found=found)),
+        unseen={split: len(unseen_rows(data, split, found)) for split in SPLITS if split != "training"},
     )
 
 
 def _splits(data: Fer2013, found: Duplicates) -> dict[str, SplitReport]:
     copies, near = _shared(data.usage, found.copy_of), _shared(data.usage, found.cluster)
-    reports = {}
+    reports: dict[str, SplitReport] = {}
     for number, split in enumerate(SPLITS):
         rows = data.indices(split)
         counts = np.bincount(data.labels[rows], minlength=len(data.classes)).tolist()
@@ -81,7 +83,6 @@ def _splits(data: Fer2013, found: Duplicates) -> dict[str, SplitReport]:
             blank=int(found.blank[rows].sum()),
             copies=dict(zip(SPLITS, copies[number].tolist(), strict=True)),
             near_copies=dict(zip(SPLITS, near[number].tolist(), strict=True)),
-            unseen=0 if split == "training" else len(unseen_rows(data, split, found)),
         )
     return reports
 
@@ -116,7 +117,7 @@ def print_report(report: Report, console: Console) -> None:
         f"them with more than one label; {report.pairs} pairs differ in their pixels, {report.mirrored} of these mirrored.",
         highlight=False,
     )
-    unseen = ", ".join(f"{report.splits[name].unseen} of {name}" for name in SPLITS[1:])
+    unseen = ", ".join(f"{count} of {name}" for name, count in report.unseen.items())
     console.print(
         f"Without copies of test faces {report.training_without_test_copies} training faces are left; "
         f"no copy in training have {unseen}.",

@@ -18,8 +18,8 @@ from ferengine_tools.explanation.faces import cut_face, find_faces
 from ferengine_tools.explanation.picture import draw_explanation
 from ferengine_tools.networks import create_network
 from ferengine_tools.networks.from_onnx import load_onnx
-from ferengine_tools.train import MEAN, STD
 from ferengine_tools.training.checkpoint import load_checkpoint
+from ferengine_tools.training.dataset import MEAN, STD
 
 
 @dataclass(frozen=True)

@@ -90,10 +90,10 @@ def _documented(manifest: Manifest) -> float | None:
 
 def _of_document() -> list[Row]:
     """Its accuracies, without saying of which test split, and its one time, of "the proposed model"."""
-    rows = [Row(f"document's {each}", "expression", each, None, None, None, value, None, None, None, {}, "document")
+    rows = [Row(f"{each}, document", "expression", each, None, None, None, value, None, None, None, {}, "document")
             for each, value in document.ACCURACY.items()]  # fmt: skip
     times = {"1": document.MICROSECONDS}
-    return [*rows, Row("document's dscnn", "expression", "dscnn", None, None, None, None, None, None, None, times, "document")]
+    return [*rows, Row("dscnn, document", "expression", "dscnn", None, None, None, None, None, None, None, times, "document")]
 
 
 NOTE = (
@@ -118,10 +118,7 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     for row in rows:
         extra = ", ".join(each for each in (row.task, row.precision) if each not in ("expression", "fp32", None))
         shares = [_or_dash(value and 100 * value, ".2f") for value in (row.public, row.private, row.document)]
-        size = [
-            _or_dash(row.parameters and row.parameters / 1e3, ".0f"),
-            *(_or_dash(value, ".1f") for value in (row.mmac, row.megabytes)),
-        ]
+        size = [_or_dash(row.parameters and row.parameters / 1e3, ".0f"), _or_dash(row.mmac, ".1f")]
         times = [_or_dash(row.microseconds.get(str(batch)), ".0f") for batch in BATCHES]
         lines.append([f"{row.model} ({extra})" if extra else row.model, *shares, *size, *times])
     return header, lines

@@ -138,3 +138,12 @@ def test_one_trunk_learns_with_two_heads(config: TrainConfig, tmp_path: Path) ->
 def test_both_tasks_need_both_data(config: TrainConfig) -> None:
     with pytest.raises(UsageError, match="--task both needs --gender-data"):
         replace(config, task="both")
+
+
+@pytest.mark.data
+def test_contempt_can_be_learnt(config: TrainConfig, data_dir: Path) -> None:
+    faces = load_training_set(replace(config, data=data_dir / "fer2013", labels="ferplus8"))
+    assert faces.labels == (*LABELS, "contempt")
+    assert int((faces.classes[faces.training] == 7).sum()) == 162
+    assert faces.targets.shape == (35887, 8)
+    assert faces.targets[faces.training].sum(1).numpy() == pytest.approx(1, abs=1e-5)

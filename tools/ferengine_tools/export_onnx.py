@@ -16,7 +16,7 @@ import torch
 
 from ferengine.classify.backend import OrtBackend
 from ferengine.classify.classifier import Classifier
-from ferengine.errors import ModelError
+from ferengine.errors import ModelError, UsageError
 from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
 from ferengine.models.self_test import self_test_crops
 from ferengine_tools.data.fer2013 import Split
@@ -49,6 +49,8 @@ def export(
     onnx = to_onnx(network)
     _compare(network, onnx)
     task = state["settings"]["task"]
+    if task == "both":
+        raise UsageError(f"{checkpoint} has two heads; the engine runs expression and gender as nets of their own")
     manifest = Manifest(
         name=out.stem,
         task=task,

@@ -7,25 +7,31 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ferengine.errors import UsageError
+from ferengine_tools.data.fer2013 import LabelSet
 from ferengine_tools.networks import Init
 
 Augment = Literal["full", "mirror", "none"]
-_THIS_MACHINE = ("data", "out", "resume", "device", "threads", "precision")
+_THIS_MACHINE = ("data", "gender_data", "out", "cache", "resume", "device", "threads", "precision")
 """Fields that change where and how fast, not what, is trained."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """``warm_up`` in epochs; ``start`` a checkpoint to begin from; ``votes`` the share of the FER+ votes in the target and
-    ``teacher_weight`` that of the ``teacher`` file's probabilities in the rest; ``mixup`` the alpha of its Beta distribution;
-    ``sam`` the radius rho of sharpness-aware minimisation (0: off); ``average`` of the weights, a step; ``without_copies``
-    leaves out training faces that are also test faces. ``device`` auto (a GPU where there is one), cpu or cuda;
-    ``precision`` of the convolutions; ``threads`` of torch on the CPU."""
+    """``task`` both: one trunk with two heads, on ``data`` (FER-2013) and ``gender_data`` (UTKFace); ``cache`` a folder for
+    UTKFace's cut faces. ``warm_up`` in epochs; ``start`` a checkpoint to begin from; ``votes`` the share of the FER+ votes in
+    the target and ``teacher_weight`` that of the ``teacher`` file's probabilities in the rest; ``mixup`` the alpha of its
+    Beta distribution; ``sam`` the radius rho of sharpness-aware minimisation (0: off); ``average`` what the averaged weights
+    keep at each step; ``labels`` ferplus8 adds contempt; ``without_copies`` leaves out training faces that are also, exactly
+    or nearly, test faces. ``device`` auto (a GPU where there is one), cpu or cuda; ``precision`` of the convolutions;
+    ``threads`` of torch on the CPU."""
 
     model: str
     data: Path
     out: Path
-    task: Literal["expression", "gender"] = "expression"
+    task: Literal["expression", "gender", "both"] = "expression"
+    labels: LabelSet = "fer2013"
+    gender_data: Path | None = None
+    cache: Path | None = None
     epochs: int = 45
     batch: int = 128
     optimiser: Literal["adamw", "sgd"] = "adamw"
@@ -52,6 +58,8 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2 or self.threads < 1:
             raise UsageError("epochs and threads must be at least 1, batch at least 2")
+        if (self.task == "both") != (self.gender_data is not None):
+            raise UsageError("--task both needs --gender-data (UTKFace), and nothing else takes it")
         for name in ("smoothing", "votes", "teacher_weight", "average"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
@@ -69,13 +77,15 @@ class TrainConfig:
     def command(self) -> str:
         """The command line of these settings, without this machine's folders: options that are not the defaults."""
         defaults = TrainConfig(self.model, self.data, self.out).settings()
-        data = "FER2013" if self.task == "expression" else "UTKFACE"
+        data = "UTKFACE" if self.task == "gender" else "FER2013"
         words = [f"ferengine train --model {self.model} --data {data} --out runs/{self.out.name}"]
         for name, value in self.settings().items():
             if name == "model" or (value == defaults[name] and name not in ("epochs", "seed")):
                 continue
             option = f"--{name.replace('_', '-')}"
             words.append(option if value is True else f"{option} {Path(value).name if name in _FILES else value}")
+        if self.task == "both":
+            words.append("--gender-data UTKFACE")
         if self.precision != "fp32":
             words.append(f"--precision {self.precision}")
         return " ".join(words)

@@ -54,6 +54,7 @@ class Trainer:
         self._images, self._classes, self._targets = (
             tensor.to(self.device) for tensor in (self.faces.images, self.faces.classes, self.faces.targets)
         )
+        self._heads = _heads(self.faces).to(self.device)
         self.network = create_network(config.model, len(self.faces.labels), config.init)
         if config.start is not None:
             self.network.load_state_dict(load_checkpoint(config.start, config.model)["average"])
@@ -115,7 +116,7 @@ class Trainer:
             loss, logits = self._step(batch, target)
             self._follow(min(self.config.average, (1 + step) / (10 + step)))
             loss_sum += loss
-            right += (logits.argmax(1) == self._classes[chosen]).float().mean()
+            right += self._right(logits, self._classes[chosen]).float().mean()
         self.epoch += 1
         validation_loss, validation_accuracy = self.validate()
         return EpochFigures(float(loss_sum) / self.steps, float(right) / self.steps, validation_loss, validation_accuracy)
@@ -149,7 +150,7 @@ class Trainer:
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             logits = self.network(batch)
         logits = logits.float()
-        loss = -(target * functional.log_softmax(logits, 1)).sum(1).mean()
+        loss = -(target * self._log_probabilities(logits)).sum(1).mean()
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
         return loss, logits
@@ -173,13 +174,28 @@ class Trainer:
             else:
                 mean.copy_(new)
 
+    def _log_probabilities(self, logits: Tensor) -> Tensor:
+        """Of each head's classes, float32 (n, C)."""
+        return torch.cat([functional.log_softmax(head, 1) for head in logits.split(self.faces.heads, 1)], 1)
+
+    def _right(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """Whether the face's own head names its class, bool (n,)."""
+        return logits.masked_fill(~self._heads[classes].to(logits.device), -math.inf).argmax(1) == classes
+
     def validate(self) -> tuple[float, float]:
         """Loss (against the labels) and accuracy of the averaged network on the validation faces, single crop."""
         rows = self.faces.validation
-        logits = self.logits(rows)
-        classes = self.faces.classes[rows]
-        accuracy = (logits.argmax(1) == classes).float().mean()
-        return float(functional.cross_entropy(logits, classes)), float(accuracy)
+        logits, classes = self.logits(rows), self.faces.classes[rows]
+        loss = functional.nll_loss(self._log_probabilities(logits), classes)
+        return float(loss), float(self._right(logits, classes).float().mean())
+
+    def validation_by_head(self) -> list[float]:
+        """The accuracy of each head on its own validation faces."""
+        rows = self.faces.validation
+        logits, classes = self.logits(rows), self.faces.classes[rows]
+        right, own = self._right(logits, classes), self._heads[classes].cpu()
+        firsts = [sum(self.faces.heads[:head]) for head in range(len(self.faces.heads))]
+        return [float(right[own[:, first]].float().mean()) for first in firsts]
 
     @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
@@ -189,6 +205,12 @@ class Trainer:
             for part in rows.split(256)
         ]
         return torch.cat(parts)
+
+
+def _heads(faces: TrainingSet) -> Tensor:
+    """Which classes share a head with each, bool (C, C)."""
+    head = torch.repeat_interleave(torch.arange(len(faces.heads)), torch.tensor(faces.heads))
+    return head[:, None] == head[None, :]
 
 
 def _optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mtcnn_regions.hpp"
+
 namespace ferengine {
 namespace {
 
@@ -20,27 +22,45 @@ void keep_best(std::vector<Candidate>& candidates) {
 
 }  // namespace
 
-std::vector<Candidate> Cascade::search(const FrameView& frame, const std::vector<LevelSize>& levels) const {
-    std::vector<Candidate> found, level;
-    Pyramid pyramid(frame);
-    for (const LevelSize& size : levels) {
-        level.clear();
-        const int columns = ProposalNetwork::cells(size.width);
-        networks_.propose.run(pyramid.level(size.height, size.width), size.height, size.width,
-                              [&](int y, Verdict verdicts) {
-                                  decode_row(verdicts, columns, y, settings_.thresholds[0], size.scale, level);
-                              });
-        keep_best(level);
-        for (const int index : non_maximum_suppression(level, kLevelOverlap, Overlap::of_union))
-            found.push_back(level[static_cast<size_t>(index)]);
+// P-Net's candidates on one picture of the pyramid, whose upper left corner is (x, y) in the frame.
+void Cascade::propose(const float* picture, const LevelSize& size, int x, int y, std::vector<Candidate>& out) const {
+    const size_t first = out.size();
+    networks_.propose.run(picture, size.height, size.width, [&](int row, Verdict verdicts) {
+        decode_row(verdicts, ProposalNetwork::cells(size.width), row, settings_.thresholds[0], size.scale, out);
+    });
+    const auto dx = static_cast<float>(x), dy = static_cast<float>(y);
+    for (size_t i = first; i < out.size(); ++i) {
+        Corners& box = out[i].box;
+        box = {box.x1 + dx, box.y1 + dy, box.x2 + dx, box.y2 + dy};
     }
-    return found;
 }
 
 std::vector<Candidate> Cascade::proposals(const SearchTask& task) const {
+    constexpr int kWindow = ProposalNetwork::kWindow;
     const FrameView& frame = task.frame;
-    return search(frame, pyramid_levels(frame.height, frame.width, ProposalNetwork::kWindow / settings_.min_face,
-                                        settings_.factor, ProposalNetwork::kWindow));
+    const std::vector<LevelSize> levels =
+        pyramid_levels(frame.height, frame.width, kWindow / settings_.min_face, settings_.factor, kWindow);
+    std::vector<Candidate> found, level;
+    Pyramid pyramid(frame);
+    for (size_t index = 0; index < levels.size(); ++index) {
+        level.clear();
+        if (task.everywhere) {
+            const LevelSize& size = levels[index];
+            propose(pyramid.level(size.height, size.width), size, 0, 0, level);
+        } else {
+            for (const Region& region : regions_near(task.near, frame.height, frame.width, levels, index, kWindow)) {
+                const FrameView part{frame.data + region.y * frame.stride + ptrdiff_t{region.x} * 3, region.height,
+                                     region.width, 3, frame.stride};
+                Pyramid pyramid_of_part(part);
+                propose(pyramid_of_part.level(region.size.height, region.size.width), region.size, region.x, region.y,
+                        level);
+            }
+        }
+        keep_best(level);
+        for (const int kept : non_maximum_suppression(level, kLevelOverlap, Overlap::of_union))
+            found.push_back(level[static_cast<size_t>(kept)]);
+    }
+    return found;
 }
 
 // What the next network looks at: the best boxes that overlap little, best first, made square.

@@ -9,6 +9,7 @@ namespace {
 
 constexpr int kFineness = 4;          // a picture stands in for the frame while it is this many times the level's size
 constexpr uint8_t kPadding = 127;     // beyond the frame: about 0 to the networks
+constexpr double kFractions = 32;     // of a pixel that samples lie on, as in OpenCV's warpAffine
 constexpr double kLeastShare = 1e-3;  // of a pixel; less is rounding
 
 // The source pixels under each of `count` destination pixels, and their shares, which add up to 1.
@@ -31,7 +32,8 @@ void area_spans(int length, int count, std::vector<AreaSpan>& spans, std::vector
 
 // The sample at `position` along an axis of `length` pixels; far outside they are all the same.
 Sample sample_at(double position, int length) {
-    const double inside = std::clamp(position, -2.0, length + 1.0), first = std::floor(inside);
+    const double inside = std::floor(std::clamp(position, -2.0, length + 1.0) * kFractions + 0.5) / kFractions;
+    const double first = std::floor(inside);
     return {static_cast<int>(first), static_cast<float>(inside - first)};
 }
 

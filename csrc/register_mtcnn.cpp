@@ -202,6 +202,28 @@ py::array_t<int> suppress(const Floats& boxes, const Floats& scores, float thres
     return py::array_t<int>(static_cast<py::ssize_t>(kept.size()), kept.data());
 }
 
+py::tuple decode(const Floats& verdicts, float threshold, double scale) {
+    if (verdicts.ndim() != 3 || verdicts.shape(2) != kGroup || verdicts.shape(0) > (1 << 16) ||
+        verdicts.shape(1) > (1 << 16))
+        throw py::value_error("verdicts must have the shape (rows, columns, 16)");
+    if (!(threshold >= 0.0f && threshold < 1.0f)) throw py::value_error("threshold must lie in [0, 1)");
+    if (!(std::isfinite(scale) && scale > 0.0)) throw py::value_error("scale must be finite and above 0");
+    const int rows = static_cast<int>(verdicts.shape(0)), columns = static_cast<int>(verdicts.shape(1));
+    std::vector<Candidate> found;
+    for (int y = 0; y < rows; ++y)
+        decode_row(verdicts.data() + ptrdiff_t{y} * columns * kGroup, columns, y, threshold, scale, found);
+    const auto count = static_cast<py::ssize_t>(found.size());
+    py::array_t<float> boxes({count, py::ssize_t{4}}), scores(count);
+    for (py::ssize_t i = 0; i < count; ++i) {
+        const Candidate& candidate = found[static_cast<size_t>(i)];
+        const Corners& box = candidate.box;
+        const float corners[] = {box.x1, box.y1, box.x2, box.y2};
+        std::copy_n(corners, 4, boxes.mutable_data(i, 0));
+        *scores.mutable_data(i) = candidate.score;
+    }
+    return py::make_tuple(boxes, scores);
+}
+
 }  // namespace
 
 void register_mtcnn(py::module_& m) {
@@ -224,6 +246,7 @@ void register_mtcnn(py::module_& m) {
             py::arg("pictures"));
     m.def("mtcnn_pyramid", &pyramid, py::arg("frame"), py::arg("min_face"), py::arg("factor"));
     m.def("mtcnn_crops", &crops, py::arg("frame"), py::arg("boxes"), py::arg("size"));
+    m.def("mtcnn_decode", &decode, py::arg("verdicts"), py::arg("threshold"), py::arg("scale"));
     m.def("mtcnn_suppress", &suppress, py::arg("boxes"), py::arg("scores"), py::arg("threshold"), py::arg("overlap"));
 }
 

@@ -32,7 +32,6 @@ class Analyzer:
             min_face=config.min_face,
             thresholds=config.thresholds,
             factor=config.pyramid_factor,
-            threads=1,
         )
         self._classifier = Classifier(config.model)
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)

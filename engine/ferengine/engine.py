@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from ferengine.config import make_config
 from ferengine.errors import SinkError, UsageError
 from ferengine.models.registry import load_model
-from ferengine.results import FrameResult
+from ferengine.results import CameraEvent, FrameResult
 from ferengine.runtime.camera import CameraState
 from ferengine.runtime.delivery import Subscription
 from ferengine.runtime.joiner import CameraJoiner
@@ -33,7 +33,8 @@ class Engine:
 
     ``sources``: camera indices, paths, ``"demo"`` or ``SourceSpec``, one or a sequence. ``save``: a video file to
     write with everything drawn (with several sources a folder, one file each). ``display``: a window for each
-    source. Further keywords are the fields of ``ferengine.config.EngineConfig``.
+    source. ``on_event``: called, in the engine's thread, when a camera starts, is lost, is back or has ended. Further
+    keywords are the fields of ``ferengine.config.EngineConfig``.
 
     Files wait for whoever takes the results; live sources drop instead. No signal handler is installed, nothing is
     printed, and the caller needs no ``__main__`` guard. Raises UsageError for settings that make no sense,
@@ -47,26 +48,26 @@ class Engine:
         save: str | Path | None = None,
         overwrite: bool = False,
         display: bool = False,
+        on_event: Callable[[CameraEvent], None] | None = None,
         **settings: Any,
     ) -> None:
         config = make_config(**settings)
         given = [sources] if isinstance(sources, str | int | Path | SourceSpec) else list(sources)
         if not given:
             raise UsageError("no source given: name a camera index, a file or 'demo'")
-        specs = unique_names([s if isinstance(s, SourceSpec) else parse_source(str(s)) for s in given])
+        specs = unique_names([s if isinstance(s, SourceSpec) else parse_source(s) for s in given])
         model = load_model(config.model)
         labels = tuple(model.manifest.labels)
         paths = _save_paths(specs, Path(save), overwrite) if save is not None else {}
         plan = make_plan(len(specs), config, output=bool(paths) or display)
         cameras = []
         for number, spec in enumerate(specs):
-            joiner = CameraJoiner(
-                spec.name, spec.kind == "camera" or spec.pace == "native", labels, config.deadline, config.smoothing
-            )
+            joiner = CameraJoiner(spec.name, spec.live, labels, config.deadline, config.smoothing)
             cameras.append(CameraState(number, spec, joiner, number % plan.trackers))
         topology = Topology(cameras, config, plan, model.manifest.input.size, paths, display)
         self._queue = config.queue
         self._supervisor = Supervisor(cameras, topology, config, plan.ring_slots)
+        self._supervisor.on_camera_event = on_event
         self._subscription: Subscription | None = None
         self.labels = labels
         self.cameras = tuple(spec.name for spec in specs)

@@ -8,11 +8,13 @@ import selectors
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from ferengine import errors
 from ferengine.config import EngineConfig
 from ferengine.errors import FerengineError, WorkerError
+from ferengine.results import CameraEvent
 from ferengine.runtime.camera import CameraState
 from ferengine.runtime.channel import receive_data, send_data
 from ferengine.runtime.delivery import Subscription
@@ -43,6 +45,7 @@ class Supervisor:
         self.topology = topology
         self.statistics = RunStatistics()
         self.subscriptions: list[Subscription] = []
+        self.on_camera_event: Callable[[CameraEvent], None] | None = None
         self.error: FerengineError | None = None
         self.failures: list[str] = []
         self.output_dropped = 0
@@ -108,6 +111,8 @@ class Supervisor:
             self.error = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
         finally:
             self._shut_down()
+            for camera in self.cameras:
+                self._tell(camera.note_end(camera.error or str(self.error or "the run was stopped"), time.time()))
             self.wall_s = time.monotonic() - begun
             for subscription in self.subscriptions:
                 subscription.end()
@@ -139,7 +144,7 @@ class Supervisor:
                     worker.send({"op": "go"})
 
     def _all_ready(self) -> bool:
-        opened = all(camera.opened or camera.error for camera in self.cameras)
+        opened = all(camera.state != "opening" or camera.error for camera in self.cameras)
         return opened and all(worker.ready for worker in self.topology.workers if worker.alive)
 
     def _wait_time(self) -> float:
@@ -200,6 +205,9 @@ class Supervisor:
             if camera.joiner.emitted != emitted:
                 camera.note_emitted()
                 self.topology.trackers[camera.tracker].page.ring()
+            if camera.ended and not camera.joiner.waiting:
+                reason = camera.error or ("the run was stopped" if self._stop_asked else None)
+                self._tell(camera.note_end(reason, time.time()))
 
     def _has_room(self) -> bool:
         if self._stopping:
@@ -220,6 +228,20 @@ class Supervisor:
             self._outbox.append(message)
         self.topology.outputs[0].page.ring()
 
+    def _tell(self, event: CameraEvent | None) -> None:
+        """Pass on what happened to a camera; what a callback raises stays its own."""
+        if event is None:
+            return
+        if event.kind == "lost":
+            log.warning("%s: lost: %s", event.camera, event.reason)
+        elif event.kind == "back":
+            log.warning("%s: back after %.1f s", event.camera, event.seconds)
+        if self.on_camera_event is not None:
+            try:
+                self.on_camera_event(event)
+            except Exception:
+                log.exception("the callback for camera events failed")
+
     # --- workers
 
     def _read_control(self, worker: WorkerProcess) -> None:
@@ -238,16 +260,21 @@ class Supervisor:
                 worker.ready = worker.was_ready = True
             case "opened":
                 camera = self.cameras[message["camera"]]
-                camera.opened, camera.fps = True, message["fps"]
+                camera.opened, camera.fps, camera.joiner.live = True, message["fps"], message["live"]
+                self._tell(camera.note_open(message["time"]))
                 for output in self.topology.outputs:
                     output.send({"op": "rate", "camera": camera.number, "fps": camera.fps})
-                if not camera.rings:
-                    self._new_ring(camera, message["width"] * message["height"] * 3)
+                nbytes = message["width"] * message["height"] * 3
+                if not camera.rings or (camera.spec.blocks and camera.rings[max(camera.rings)].slot_bytes != nbytes):
+                    self._new_ring(worker, camera, nbytes)
+            case "lost":
+                self._tell(self.cameras[message["camera"]].note_lost(message["reason"], message["time"]))
             case "need_ring":
-                self._new_ring(self.cameras[message["camera"]], message["bytes"])
+                self._new_ring(worker, self.cameras[message["camera"]], message["bytes"])
             case "ended":
                 camera = self.cameras[message["camera"]]
                 camera.captured, camera.broken, camera.late = message["captured"], message["broken"], message["late"]
+                camera.ended |= not camera.rings  # never open: no tracker will say so
                 worker.finished = True
                 worker.send({"op": "finish"})
             case "failed":
@@ -260,8 +287,15 @@ class Supervisor:
             case "quit":
                 self._stop_asked = True
 
-    def _new_ring(self, camera: CameraState, nbytes: int) -> None:
-        generation = camera.add_ring(self._ring_slots, nbytes, self.topology.readers)
+    def _new_ring(self, worker: WorkerProcess, camera: CameraState, nbytes: int) -> None:
+        try:
+            generation = camera.add_ring(self._ring_slots, nbytes, self.topology.readers)
+        except MemoryError:
+            worker.send({"op": "finish"})
+            text = (f"{camera.spec.name}: there is no memory for its {self._ring_slots} frames of {nbytes / 1e6:.0f} MB: "
+                    "ask for a smaller picture (--size)")  # fmt: skip
+            self._fail(worker, "SourceError", text)
+            return
         self.topology.announce_ring(camera, generation)
 
     def _fail(self, worker: WorkerProcess, kind: str, text: str) -> None:
@@ -302,6 +336,9 @@ class Supervisor:
                        "see its messages above")  # fmt: skip
             return
         log.warning("worker %s died (%s): replacing it", worker.name, how)
+        if worker in self.topology.captures:
+            camera = self.cameras[self.topology.captures.index(worker)]
+            self._tell(camera.note_lost(f"its worker died ({how})", time.time()))
         self._respawn_at[worker] = time.monotonic() + 0.05 * 2 ** (deaths - 1)
 
     def _watch(self) -> None:

@@ -112,7 +112,9 @@ class TrackStage:
 
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring" and message["camera"] in self._cameras:
-            self._cameras[message["camera"]].rings.add(message, descriptors)
+            camera = self._cameras[message["camera"]]
+            camera.live = bool(message["live"])  # known for sure only now that the source is open
+            camera.rings.add(message, descriptors)
         elif message["op"] == "redetect":  # a detector died, perhaps with one of our requests in hand
             for camera in self._cameras.values():
                 for asked in camera.asked.values():

@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from ferengine import __version__
-from ferengine.cli.process_title import hide_arguments
 from ferengine.cli.run import run
 from ferengine.errors import FerengineError, MissingDependencyError
 
@@ -67,7 +66,6 @@ for _name, (_summary, _module) in _TOOLS.items():
 
 def main() -> None:
     """Entry point: a FerengineError becomes one line and its exit code, never a traceback."""
-    hide_arguments()
     try:
         app()
     except FerengineError as error:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from ferengine._native import FrameRing
-from ferengine.results import CameraEvent
+from ferengine.runtime.camera_life import CameraLife
 from ferengine.runtime.joiner import CameraJoiner
-from ferengine.runtime.wire import OUTPUT_READER, TRACK_READER
 from ferengine.sources import SourceSpec
 
 
@@ -28,33 +27,7 @@ class CameraState:
         self.broken = 0
         self.late = 0
         self.error: str | None = None
-        self.state: Literal["opening", "running", "lost", "ended"] = "opening"
-        self._started = False
-        self._lost_since = 0.0
-        self._earlier_ring_full = self._earlier_published = 0
-
-    def note_open(self, now: float) -> CameraEvent | None:
-        """It is open, at ``now`` seconds since the epoch: "started", or "back". ``None`` where that is known."""
-        if self.state not in ("opening", "lost"):
-            return None
-        was_started, self.state, self._started = self._started, "running", True
-        if was_started:
-            return CameraEvent(self.spec.name, "back", now, seconds=max(0.0, now - self._lost_since))
-        return CameraEvent(self.spec.name, "started", now)
-
-    def note_lost(self, reason: str, now: float) -> CameraEvent | None:
-        """It was lost; ``None`` where that is known, or it has ended."""
-        if self.state not in ("opening", "running"):
-            return None
-        self.state, self._lost_since = "lost", now
-        return CameraEvent(self.spec.name, "lost", now, reason)
-
-    def note_end(self, reason: str | None, now: float) -> CameraEvent | None:
-        """All its results have gone out; ``None`` where that is known."""
-        if self.state == "ended":
-            return None
-        self.state = "ended"
-        return CameraEvent(self.spec.name, "ended", now, reason)
+        self.life = CameraLife(spec.name)
 
     @property
     def live(self) -> bool:
@@ -63,16 +36,15 @@ class CameraState:
     @property
     def published(self) -> int:
         """The sequence that the next captured frame gets."""
-        return max([self._earlier_published, *(ring.published for ring in self.rings.values())])
+        return max((ring.published for ring in self.rings.values()), default=0)
 
     @property
     def ring_full(self) -> int:
         """Frames that capture dropped because no slot was free."""
-        return self._earlier_ring_full + sum(ring.dropped for ring in self.rings.values())
+        return sum(ring.dropped for ring in self.rings.values())
 
     def add_ring(self, slots: int, slot_bytes: int, readers: int) -> int:
-        """Allocate the next generation; returns its number. Raises MemoryError. Earlier ones that are done are let go."""
-        self._free_rings()
+        """Allocate the next generation; returns its number."""
         generation = max(self.rings, default=-1) + 1
         ring = FrameRing.create(slots, slot_bytes)
         ring.readers = readers
@@ -100,12 +72,3 @@ class CameraState:
     def close_writers(self) -> None:
         for ring in self.rings.values():
             ring.close_writer()
-
-    def _free_rings(self) -> None:
-        """Let go the rings that capture has left and in which nobody holds a frame any more."""
-        for generation, ring in list(self.rings.items()):
-            held = ring.held(TRACK_READER) or ring.held(OUTPUT_READER)
-            if generation < max(self.rings) and ring.closed and not held:
-                self._earlier_ring_full += ring.dropped
-                self._earlier_published = max(self._earlier_published, ring.published)
-                del self.rings[generation]

@@ -54,9 +54,7 @@ class DetectStage:
             request = DetectionRequest.decode(data)
             if request.generation not in self._rings[request.camera]:
                 self._worker.poll_control()  # the engine sends rings before anyone can ask for their frames
-            rings = self._rings[request.camera]
-            rings.forget_before(request.generation)  # a tracker leaves a ring when all its answers are in
-            frame = rings[request.generation].frame(request.slot)
+            frame = self._rings[request.camera][request.generation].frame(request.slot)
             self._unsent = request.tracker, encode_detections(request, self._detector.detect(frame))
         tracker, answer = self._unsent
         if not send_data(self._answers[tracker], answer):

@@ -38,9 +38,5 @@ class CameraRings:
     def forget(self, generation: int) -> None:
         del self._rings[generation]
 
-    def forget_before(self, generation: int) -> None:
-        for older in [number for number in self._rings if number < generation]:
-            del self._rings[older]
-
     def items(self) -> list[tuple[int, FrameRing]]:
         return sorted(self._rings.items())

@@ -112,7 +112,7 @@ class Supervisor:
         finally:
             self._shut_down()
             for camera in self.cameras:
-                self._tell(camera.note_end(camera.error or str(self.error or "the run was stopped"), time.time()))
+                self._tell(camera.life.note_end(camera.error or str(self.error or "the run was stopped"), time.time()))
             self.wall_s = time.monotonic() - begun
             for subscription in self.subscriptions:
                 subscription.end()
@@ -144,7 +144,7 @@ class Supervisor:
                     worker.send({"op": "go"})
 
     def _all_ready(self) -> bool:
-        opened = all(camera.state != "opening" or camera.error for camera in self.cameras)
+        opened = all(camera.life.state != "opening" or camera.error for camera in self.cameras)
         return opened and all(worker.ready for worker in self.topology.workers if worker.alive)
 
     def _wait_time(self) -> float:
@@ -207,7 +207,7 @@ class Supervisor:
                 self.topology.trackers[camera.tracker].page.ring()
             if camera.ended and not camera.joiner.waiting:
                 reason = camera.error or ("the run was stopped" if self._stop_asked else None)
-                self._tell(camera.note_end(reason, time.time()))
+                self._tell(camera.life.note_end(reason, time.time()))
 
     def _has_room(self) -> bool:
         if self._stopping:
@@ -261,14 +261,14 @@ class Supervisor:
             case "opened":
                 camera = self.cameras[message["camera"]]
                 camera.opened, camera.fps, camera.joiner.live = True, message["fps"], message["live"]
-                self._tell(camera.note_open(message["time"]))
+                self._tell(camera.life.note_open(message["time"]))
                 for output in self.topology.outputs:
                     output.send({"op": "rate", "camera": camera.number, "fps": camera.fps})
                 nbytes = message["width"] * message["height"] * 3
                 if not camera.rings or (camera.spec.blocks and camera.rings[max(camera.rings)].slot_bytes != nbytes):
                     self._new_ring(worker, camera, nbytes)
             case "lost":
-                self._tell(self.cameras[message["camera"]].note_lost(message["reason"], message["time"]))
+                self._tell(self.cameras[message["camera"]].life.note_lost(message["reason"], message["time"]))
             case "need_ring":
                 self._new_ring(worker, self.cameras[message["camera"]], message["bytes"])
             case "ended":
@@ -338,7 +338,7 @@ class Supervisor:
         log.warning("worker %s died (%s): replacing it", worker.name, how)
         if worker in self.topology.captures:
             camera = self.cameras[self.topology.captures.index(worker)]
-            self._tell(camera.note_lost(f"its worker died ({how})", time.time()))
+            self._tell(camera.life.note_lost(f"its worker died ({how})", time.time()))
         self._respawn_at[worker] = time.monotonic() + 0.05 * 2 ** (deaths - 1)
 
     def _watch(self) -> None:

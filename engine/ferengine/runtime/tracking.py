@@ -193,7 +193,8 @@ class TrackStage:
     # --- live: the newest frame
 
     def _step_live(self, camera: Camera) -> bool:
-        for asked in [asked for number, asked in camera.asked.items() if number <= camera.last and asked.answer]:
+        answered = [a for number, a in camera.asked.items() if number <= camera.last and a.answer is not None]
+        for asked in answered:
             self._apply_late(camera, asked)
         generation, ring = camera.rings.oldest()
         held = [(sequence, slot) for sequence, slot in ring.held(TRACK_READER) if sequence > camera.last]

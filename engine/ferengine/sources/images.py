@@ -106,7 +106,8 @@ def _list_images(path: str) -> list[Path]:
     elif folder.exists():
         files = [folder]
     else:
-        files = [Path(name) for name in glob(path, recursive=True) if Path(name).is_file()]
+        matches = glob(path, recursive=True)  # noqa: PTH207 - the pattern may be absolute, and Path.glob takes none such
+        files = [file for file in map(Path, matches) if file.is_file()]
         if not files:
             raise SourceError(f"there is no file {path}, and none that matches it")
     return sorted(files, key=_natural)

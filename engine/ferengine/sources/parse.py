@@ -22,9 +22,9 @@ _NAMED = re.compile(r"(?P<name>[^=/:]+)=(?P<source>.+)", re.DOTALL)
 def parse_source(source: str | int | Path, **options: Any) -> SourceSpec:
     """The source that a text names, with ``options``: further fields of SourceSpec.
 
-    A camera's number or device (``/dev/video2``, ``/dev/v4l/by-id/...``), a video file, a folder or glob of images or one image, an
-    address (``rtsp://``, ``http://`` ...), ``demo`` or ``demo:crossing``; any of them as ``NAME=SOURCE``. What exists
-    as a path is that path, also with a ``=`` in it, and a Path is never taken apart.
+    A camera's number or device (``/dev/video2``, ``/dev/v4l/by-id/...``), a video file, a folder or glob of images or
+    one image, an address (``rtsp://``, ``http://`` ...), ``demo`` or ``demo:crossing``; any of them as
+    ``NAME=SOURCE``. What exists as a path is that path, also with a ``=`` in it, and a Path is never taken apart.
 
     By default a source is called after its file or folder, ``camera0``, or an address's host.
 

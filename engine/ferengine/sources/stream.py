@@ -76,6 +76,8 @@ class StreamSource:
         self._first = self.read()
         if self._first is None:
             raise SourceError(f"{self._where} ended before its first picture")
+        if self._live:
+            self.broken_frames = 0  # whoever joins between two key frames cannot decode the first pictures
         height, width = self._first.image.shape[:2]
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         fps = fps if 0 < fps <= 1000 else _FALLBACK_FPS
@@ -119,7 +121,7 @@ class StreamSource:
         self._container = None
 
     def _connect(self) -> av.container.InputContainer:
-        options = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000", "fpsprobesize": "0"}
+        options = {"analyzeduration": "1000000", "fpsprobesize": "0"}  # else it looks at 5 s of pictures, to no gain
         if self._url.lower().startswith("rtsp"):
             options |= {"rtsp_transport": self._transport, "allowed_media_types": "video"}
         begun = time.monotonic()

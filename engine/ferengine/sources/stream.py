@@ -6,7 +6,7 @@ timeouts for each stream instead of from the environment; decoding to BGR is as 
 
 from __future__ import annotations
 
-import logging
+import errno
 import socket
 import time
 from collections.abc import Iterator
@@ -15,6 +15,7 @@ from typing import Any
 import av
 import av.error
 import numpy as np
+from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from ferengine.errors import CredentialsError, SourceError
@@ -27,8 +28,6 @@ _FALLBACK_FPS = 25.0
 _NO_PICTURE = 20.0
 """Seconds in which data may come that no picture can be decoded from: key frames are never further apart."""
 _SMALLEST_STEP = 1e-3
-
-logger = logging.getLogger(__name__)
 
 
 class StreamSource:
@@ -51,6 +50,7 @@ class StreamSource:
         self._transport = transport
         self._threads = threads
         self._container: av.container.InputContainer | None = None
+        self._converter = VideoReformatter()
         self._pictures: Iterator[av.VideoFrame] = iter(())
         self._first: CapturedFrame | None = None
         self._live = True
@@ -69,6 +69,8 @@ class StreamSource:
             stream = self._container.streams.video[0]
         except IndexError:
             raise SourceError(f"{self._where} carries no video") from None
+        if stream.codec_context is None:
+            raise SourceError(f"{self._where} sends a codec that FFmpeg cannot decode: set the camera to H.264 or MJPEG")
         stream.codec_context.thread_count = self._threads
         is_rtsp = self._url.lower().startswith("rtsp")
         self._live = is_rtsp or self._container.duration is None
@@ -99,7 +101,8 @@ class StreamSource:
             self._origin = media if self._origin is None else self._origin
             stamp = media - self._origin
         self._timestamp = max(stamp, self._timestamp + _SMALLEST_STEP)
-        image: NDArray[Any] = picture.to_ndarray(format="bgr24")
+        # One converter for all pictures, and in this thread: PyAV's default makes a new one each time, on all cores.
+        image: NDArray[Any] = self._converter.reformat(picture, format="bgr24", threads=1).to_ndarray()
         return CapturedFrame(turn_picture(np.asarray(image, np.uint8), -picture.rotation), self._timestamp)
 
     def skip(self, frames: int) -> None:
@@ -145,19 +148,18 @@ class StreamSource:
         except (av.error.ExitError, av.error.TimeoutError):
             raise SourceError(f"{self._where} sends no picture any more (waited {self._timeout:g} s)") from None
         except av.FFmpegError as error:
+            if self._live and error.errno == errno.EIO:  # so FFmpeg calls the end of an MJPEG stream
+                return
             raise SourceError(f"{self._where} broke off: {error.strerror}") from None
 
     def _decode_packet(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
         try:
-            pictures = [item for item in packet.decode() if isinstance(item, av.VideoFrame)]
+            return [item for item in packet.decode() if isinstance(item, av.VideoFrame)]
         except (av.error.ExitError, av.error.EOFError):
             raise
         except av.FFmpegError:
             self.broken_frames += 1
             return []
-        whole = [picture for picture in pictures if not picture.is_corrupt]
-        self.broken_frames += len(pictures) - len(whole)
-        return whole
 
     def _open_problem(self, error: av.FFmpegError, seconds: float) -> SourceError:
         where = self._where
@@ -175,8 +177,6 @@ class StreamSource:
             return SourceError(f"nothing answers at {where} (connection refused): is it switched on, and the port right?")
         if seconds > _OPEN_TIMEOUT - 0.5 or isinstance(error, av.error.TimeoutError | av.error.ExitError):
             return SourceError(f"{where} does not answer (waited {seconds:.0f} s): check the address and the network")
-        if isinstance(error, av.error.DecoderNotFoundError):
-            return SourceError(f"{where} sends a codec that FFmpeg cannot decode: set the camera to H.264 or MJPEG")
         if isinstance(error, av.error.InvalidDataError):
             return SourceError(f"{where} answers, but not with a video that can be read")
         if isinstance(error, OSError) and (problem := _name_problem(self._url)):

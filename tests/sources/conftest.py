@@ -131,7 +131,7 @@ class _Handler(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         """Nothing is logged."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         server = self.server
         server.requests.append(self.path)
         wanted = base64.b64encode(server.credentials.encode()).decode()

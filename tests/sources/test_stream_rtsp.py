@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from itertools import pairwise
@@ -27,17 +28,15 @@ def test_pictures_until_the_server_stops(rtsp: Any, make_clip: Callable[..., Pat
     assert abs(time.time() - stamps[-1]) < 5
     assert source.broken_frames == 0
     rtsp.stop()
-    assert _reads_to_the_end(source)
+    with contextlib.suppress(SourceError):  # or the connection is reset
+        _read_on(source)
     source.close()
 
 
-def _reads_to_the_end(source: StreamSource) -> bool:
-    try:
-        while source.read() is not None:
-            pass
-    except SourceError:  # a connection may also be reset
+def _read_on(source: StreamSource) -> None:
+    """Read to the end."""
+    while source.read() is not None:
         pass
-    return True
 
 
 def test_a_stall_is_a_loss(rtsp: Any, make_clip: Callable[..., Path]) -> None:
@@ -46,9 +45,8 @@ def test_a_stall_is_a_loss(rtsp: Any, make_clip: Callable[..., Path]) -> None:
     source.open()
     rtsp.pause()
     with pytest.raises(SourceError, match="sends no picture any more") as caught:
-        while source.read() is not None:
-            pass
-    assert "ss" not in str(caught.value).replace("waited", "")
+        _read_on(source)
+    assert not any(secret in str(caught.value) for secret in ("p@ss", "p%40ss"))
 
 
 @pytest.mark.parametrize("credentials", ["", "me:wrong@", "me:wrong%40@"])

@@ -174,6 +174,8 @@ def _run(
     finally:
         if writer is not None:
             try:
+                while happened:  # also where the run ended with an error
+                    writer.write(happened.popleft())
                 writer.close()
             except SinkError as error:
                 failures.append(str(error))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
-from ferengine.cli.process_title import hide_arguments
+import sys
+
+from ferengine.cli.addresses import hide_arguments, refuse_stray_addresses
+from ferengine.errors import UsageError
 
 
 def main() -> None:
     """Hide credentials among the arguments, before the imports that take their time; then run the command."""
     hide_arguments()
+    try:
+        refuse_stray_addresses(sys.argv[1:])
+    except UsageError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(error.exit_code)
     from ferengine.cli.app import main as run_command
 
     run_command()

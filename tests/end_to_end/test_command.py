@@ -75,6 +75,8 @@ def test_an_absent_camera_is_named() -> None:
         (("run", "--source", "demo", "--save", "out.avi", "--no-display"), 2, ".mp4"),
         (("run", "--source", "ftp://user:secret@host/x", "--no-display"), 2, "streams"),
         (("run", "--source", "rtsp://user:secret@host:port/x", "--no-display"), 2, "percent-encoded"),
+        (("run", "rtsp://user:secret@host/x", "--no-display"), 2, "with --source"),
+        (("run", "--max-frames", "rtsp://user:secret@host/x"), 2, "rtsp://host/..."),
         (("run", "--source", "demo", "--rotate", "45", "--no-display"), 2, "rotate"),
         (("run", "--nonsense"), 2, "nonsense"),
     ],

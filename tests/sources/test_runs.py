@@ -71,7 +71,10 @@ def test_a_stream_that_stops_and_comes_back_larger(
     rtsp.start(make_clip(frames=800), "viewer", "p@ss")
     run = start("--source", f"door={rtsp.url('viewer:p%40ss@')}", "--source", "demo", "--loop", "0", "--timeout", "1")
     run.wait_for(lambda: sum(line["camera"] == "door" for line in run.lines()) > 10)
-    title = Path(f"/proc/{run.process.pid}/cmdline").read_text()
+    children = [path.read_text().split() for path in Path(f"/proc/{run.process.pid}/task").glob("*/children")]
+    pids = [run.process.pid, *(pid for found in children for pid in found)]
+    assert len(pids) >= 6
+    title = "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
     rtsp.stop()
     run.wait_for(lambda: run.told("door") == ["started", "lost"])
     last = max(line["frame"] for line in run.lines() if line["camera"] == "door" and "frame" in line)

@@ -1,11 +1,24 @@
-"""Keeps credentials that were given on the command line out of what ``ps`` shows to every user."""
+"""Keeps credentials that were given on the command line out of what ``ps`` shows, and out of messages on wrong usage."""
 
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
+from ferengine.errors import UsageError
 from ferengine.sources.address import hide_credentials
+
+_TAKES_ADDRESS = ("--source", "-s", "--camera", "-c")
+
+
+def refuse_stray_addresses(arguments: Sequence[str]) -> None:
+    """Raise UsageError for an address that no option for sources takes: the parser's own message would repeat it."""
+    for before, argument in pairwise(["", *arguments]):
+        is_value = before in _TAKES_ADDRESS or argument.startswith(tuple(f"{option}=" for option in _TAKES_ADDRESS))
+        if "://" in argument and not is_value:
+            raise UsageError(f"{hide_credentials(argument)} stands where no address is expected: give it with --source")
 
 
 def hide_arguments() -> None:

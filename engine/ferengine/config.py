@@ -25,7 +25,9 @@ class EngineConfig(BaseModel):
     align: Literal["none", "eyes"] = "none"
 
     model: str = "dscnn"
+    gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
     smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds")
+    min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
     max_batch: int = Field(32, ge=1, le=1024)
     batch_deadline: float = Field(0.01, ge=0, le=1, description="longest wait for a batch to fill, seconds")
     deadline: float = Field(0.5, gt=0, le=60, description="live: a face this old goes out unclassified, seconds")

@@ -16,6 +16,7 @@ _HOMES = {
     "Analyzer": "ferengine.analyzer",
     "CallbackSubscription": "ferengine.consumers",
     "CameraHealth": "ferengine.runtime.health",
+    "CameraEvent": "ferengine.results",
     "Classifier": "ferengine.classify.classifier",
     "ConsumerHealth": "ferengine.runtime.health",
     "Engine": "ferengine.engine",
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
     from ferengine.errors import EngineStoppedError as EngineStoppedError
     from ferengine.errors import FerengineError as FerengineError
     from ferengine.errors import UsageError as UsageError
+    from ferengine.results import CameraEvent as CameraEvent
     from ferengine.results import Expression as Expression
     from ferengine.results import Face as Face
     from ferengine.results import FrameResult as FrameResult

@@ -11,7 +11,8 @@ from ferengine.classify.classifier import Classifier
 from ferengine.config import make_config
 from ferengine.detect import create_detector
 from ferengine.images import as_bgr
-from ferengine.results import Face, make_expression
+from ferengine.models.registry import GENDER
+from ferengine.results import Face, make_expression, make_gender
 from ferengine.track.cropper import FaceCropper
 
 
@@ -32,10 +33,10 @@ class Analyzer:
             min_face=config.min_face,
             thresholds=config.thresholds,
             factor=config.pyramid_factor,
-            threads=1,
         )
         self._min_confidence = config.min_confidence
         self._classifier = Classifier(config.model)
+        self._genders = Classifier(GENDER) if config.gender else None
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
 
     @property
@@ -53,7 +54,9 @@ class Analyzer:
         frame = as_bgr(image)
         detections = self._detector.detect(frame)
         squares = self._cropper.squares(detections)
-        scores = self._classifier.scores(self._cropper.crop(frame, squares))
+        crops = self._cropper.crop(frame, squares)
+        scores = self._classifier.scores(crops)
+        genders = None if self._genders is None else self._genders.scores(crops)
         faces = []
         for index, row in enumerate(scores):
             x, y, w, h = (float(value) for value in detections.boxes[index])
@@ -63,7 +66,10 @@ class Analyzer:
                 landmarks = (a, b, c, d, e)
             score = float(detections.scores[index])
             expression = make_expression(self.labels, row, row, self._min_confidence)
-            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression))
+            gender = None
+            if self._genders is not None and genders is not None:
+                gender = make_gender(self._genders.labels, genders[index], genders[index])
+            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, gender=gender))
         return faces
 
     def close(self) -> None:

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from ferengine.config import make_config
 from ferengine.consumers import CallbackSubscription, Results, open_subscription, stream_results
 from ferengine.errors import EngineStoppedError, UsageError
-from ferengine.models.registry import load_model
-from ferengine.results import FrameResult
+from ferengine.models.registry import GENDER, load_model
+from ferengine.results import CameraEvent, FrameResult
 from ferengine.runtime.camera_set import CameraSet
 from ferengine.runtime.delivery import Policy
+from ferengine.runtime.event_listener import EventListener
 from ferengine.runtime.health import Health, take_health
 from ferengine.runtime.planner import make_plan
 from ferengine.runtime.push import Pushed
@@ -46,7 +47,8 @@ class Engine:
     ``sources``: camera indices, paths, ``"demo"``, ``PushSource`` or ``SourceSpec``, one or a sequence. ``save``: a
     video file to write with everything drawn (with several sources a folder, one file each). ``display``: a window for
     each source. ``keep_open``: the engine goes on when it has no source left, or begins with none, until ``stop``;
-    ``add_source`` brings more. Further keywords are the fields of ``ferengine.config.EngineConfig``.
+    ``add_source`` brings more. ``on_event``: called, in a thread of its own, when a camera starts, is lost, is back
+    or has ended. Further keywords are the fields of ``ferengine.config.EngineConfig``.
 
     Every iterator, stream and callback has a queue of its own. Files wait for whoever takes the results (and for
     somebody to do so); live sources drop instead, and one camera's end, failure or slow consumer does not touch the
@@ -65,6 +67,7 @@ class Engine:
         overwrite: bool = False,
         display: bool = False,
         keep_open: bool = False,
+        on_event: Callable[[CameraEvent], object] | None = None,
         **settings: Any,
     ) -> None:
         config = make_config(**settings)
@@ -72,15 +75,17 @@ class Engine:
         if not given and not keep_open:
             raise UsageError("no source given: name a camera index, a file or 'demo', or pass keep_open=True")
         specs = unique_names(map(as_spec, given))
-        model = load_model(config.model)
+        model = load_model(config.model, "expression")
         self.labels = tuple(model.manifest.labels)
+        self.gender_labels = tuple(load_model(GENDER, "gender").manifest.labels) if config.gender else ()
         self._save = None if save is None else Path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)
         plan = make_plan(len(specs), config, output=save is not None or display, growing=keep_open)
-        cameras = CameraSet(self.labels, config, plan.trackers)
+        cameras = CameraSet(self.labels, self.gender_labels, config, plan.trackers)
         topology = Topology(cameras, config, plan, model.manifest.input.size, paths, save is not None, display)
         self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open)
+        self._supervisor.listener = None if on_event is None else EventListener(on_event)
         for spec in specs:
             self._supervisor.roster.add(spec)
         self._taken: Results[FrameResult] | None = None
@@ -351,4 +356,4 @@ def as_spec(source: AnySource) -> SourceSpec:
     """What ``source`` names. Raises UsageError."""
     if isinstance(source, PushSource):
         return source.spec()
-    return source if isinstance(source, SourceSpec) else parse_source(str(source))
+    return source if isinstance(source, SourceSpec) else parse_source(source)

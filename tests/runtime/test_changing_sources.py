@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ferengine import Engine, PushSource, SourceSpec
+from ferengine import CameraEvent, Engine, PushSource, SourceSpec
 from ferengine.errors import UsageError
 
 Pictures = list[NDArray[np.uint8]]
@@ -150,6 +150,36 @@ def test_health_tells_dead_from_stuck_and_idle(pictures: Pictures) -> None:
         assert engine.health().workers["detect-0"].pid != stopped
     assert engine.health().state == "ended"
     assert {worker.state for worker in engine.health().workers.values()} == {"ended"}
+
+
+def test_the_event_callback_may_block_fail_and_change_the_sources(pictures: Pictures) -> None:
+    told: list[tuple[str, str]] = []
+    blocked, go_on = threading.Event(), threading.Event()
+
+    def note(event: CameraEvent) -> None:
+        told.append((event.camera, event.kind))
+        if (event.camera, event.kind) == ("door", "started"):
+            blocked.set()
+            go_on.wait(60)
+            engine.remove_source("door")
+            raise ValueError("its own")
+        if (event.camera, event.kind) == ("door", "ended"):
+            engine.add_source(PushSource("yard", wait=True))
+
+    with Engine(PushSource("door", wait=True), keep_open=True, on_event=note, **SETTINGS) as engine:
+        results = engine.results()
+        assert engine.push("door", pictures[0], timeout=60)
+        assert next(results).camera == "door"
+        assert blocked.wait(60)
+        assert engine.push("door", pictures[1], timeout=60)
+        assert next(results).frame == 1
+        go_on.set()
+        assert _wait_until(lambda: engine.cameras == ("yard",))
+        assert engine.push("yard", pictures[0], timeout=60)
+        assert next(results).camera == "yard"
+        engine.stop()
+        assert list(results) == []
+    assert told == [("door", "started"), ("door", "ended"), ("yard", "started"), ("yard", "ended")]
 
 
 def test_adding_from_several_threads_gives_distinct_names() -> None:

@@ -147,7 +147,7 @@ class Topology:
         config = self._config
         settings = {"kind": "detect", "trackers": len(self.trackers), "detector": config.detector,
                     "min_face": config.min_face, "thresholds": config.thresholds,
-                    "pyramid_factor": config.pyramid_factor, "threads": self._plan.threads}  # fmt: skip
+                    "pyramid_factor": config.pyramid_factor}  # fmt: skip
         answers = {f"answers{t}": pair[0].fileno() for t, pair in enumerate(self._answers)}
         return settings, {"requests": self._requests_out.fileno(), **answers, **self._track_pages()}
 
@@ -156,6 +156,7 @@ class Topology:
         cameras = [self._tracked_camera(camera) for camera in self._cameras if camera.tracker == index]
         settings = {"kind": "track", "index": index, "cameras": cameras, "detectors": len(self.detectors),
                     "detect_every": config.detect_every, "deadline": config.deadline,
+                    "search": config.search, "full_scan": config.full_scan,
                     "align": config.align_eyes}  # fmt: skip
         pages = {f"detect_page{d}": worker.page.fd for d, worker in enumerate(self.detectors)}
         return settings, {

@@ -97,4 +97,4 @@ def test_pictures_for_which_there_is_no_memory_fail_one_source_alone(
         frames = [result.frame for result in engine.results()]
     assert frames == list(range(5))
     [failure] = engine.failures
-    assert "--size" in failure
+    assert "do not fit into memory" in failure

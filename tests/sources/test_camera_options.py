@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -10,7 +11,9 @@ import pytest
 
 from ferengine.errors import SourceError
 from ferengine.sources import camera, open_source, parse_source
+from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.sources.camera import CameraSource, camera_problem
+from ferengine.sources.following import Backoff, FollowedSource, Lost
 from ferengine.vision import cv2
 
 
@@ -86,6 +89,17 @@ def test_a_link_is_followed_each_time_it_is_opened(driver: type[Driver], monkeyp
     for _ in range(3):
         CameraSource(link).open()
     assert driver.opened == [4, 6, link]
+
+
+def test_a_camera_that_is_unplugged_is_opened_again(driver: type[Driver], monkeypatch: pytest.MonkeyPatch) -> None:
+    grabs = iter([True, False, False, False, True, True])
+    monkeypatch.setattr(driver, "grab", lambda _self: next(grabs))
+    stopped = threading.Event()
+    backoff = Backoff(draw=lambda low, high: 0.0)
+    items = iter(FollowedSource(lambda: open_source(parse_source("77")), "lost", stopped, backoff=backoff))
+    kinds = [type(item) for _, item in zip(range(6), items, strict=False)]
+    assert kinds == [SourceInfo, CapturedFrame, Lost, SourceInfo, CapturedFrame, CapturedFrame]
+    assert driver.opened == [77, 77]
 
 
 def test_an_absent_link_is_named(tmp_path: Path) -> None:

@@ -15,9 +15,10 @@ from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.stream import StreamSource
 
 
-def test_pictures_until_the_server_stops(rtsp: Any, make_clip: Callable[..., Path]) -> None:
+@pytest.mark.parametrize("transport", ["tcp", "udp"])
+def test_pictures_until_the_server_stops(rtsp: Any, make_clip: Callable[..., Path], transport: str) -> None:
     rtsp.start(make_clip(frames=400))
-    source = StreamSource(rtsp.url())
+    source = StreamSource(rtsp.url(), timeout=0.5, transport=transport)
     info = source.open()
     assert (info.width, info.height, info.live, info.ends) == (160, 120, True, False)
     assert info.fps == pytest.approx(20)

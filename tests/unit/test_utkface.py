@@ -154,6 +154,21 @@ def test_other_sources_are_refused(tmp_path: Path, folder: Path) -> None:
         load_utkface(folder)
 
 
+def test_the_same_picture_in_two_folders_is_refused(folder: Path) -> None:
+    """Some distributions hold the whole set more than once."""
+    (folder / "again").mkdir()
+    (folder / "again" / f"{NAMES[0]}.png").write_bytes((folder / f"{NAMES[0]}.png").read_bytes())
+    with pytest.raises(UsageError, match=rf"holds a picture twice, as .*{NAMES[0]}\.png: name the one folder"):
+        load_utkface(folder)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("ferengine_tools.data.utkface.FaceCutter", None)  # refused before anything is cut
+    with pytest.raises(UsageError, match=r"cache cannot be written to \(Not a directory\): choose another folder"):
+        load_utkface(folder, tmp_path / "file" / "cache")
+
+
 def test_a_damaged_member_is_named(tmp_path: Path, folder: Path) -> None:
     path = tmp_path / "utkface.zip"
     with zipfile.ZipFile(path, "w") as archive:

@@ -14,6 +14,7 @@ __version__ = "0.1.0"
 _HOMES = {
     "Analyzer": "ferengine.analyzer",
     "analyze": "ferengine.analyzer",
+    "CameraEvent": "ferengine.results",
     "Classifier": "ferengine.classify.classifier",
     "Engine": "ferengine.engine",
     "Expression": "ferengine.results",
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from ferengine.classify.classifier import Classifier as Classifier
     from ferengine.engine import Engine as Engine
     from ferengine.errors import FerengineError as FerengineError
+    from ferengine.results import CameraEvent as CameraEvent
     from ferengine.results import Expression as Expression
     from ferengine.results import Face as Face
     from ferengine.results import FrameResult as FrameResult

@@ -33,7 +33,6 @@ class Analyzer:
             min_face=config.min_face,
             thresholds=config.thresholds,
             factor=config.pyramid_factor,
-            threads=1,
         )
         self._min_confidence = config.min_confidence
         self._classifier = Classifier(config.model)

@@ -15,7 +15,7 @@ from ferengine.config import make_config
 from ferengine.consumers import CallbackSubscription, Results, open_subscription, stream_results
 from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.models.registry import GENDER, load_model
-from ferengine.results import FrameResult
+from ferengine.results import CameraEvent, FrameResult
 from ferengine.runtime.camera_set import CameraSet
 from ferengine.runtime.delivery import Policy
 from ferengine.runtime.health import Health, take_health
@@ -45,7 +45,8 @@ class Engine:
     ``sources``: camera indices, paths, ``"demo"``, ``PushSource`` or ``SourceSpec``, one or a sequence. ``save``: a
     video file to write with everything drawn (with several sources a folder, one file each). ``display``: a window for
     each source. ``keep_open``: the engine goes on when it has no source left, or begins with none, until ``stop``;
-    ``add_source`` brings more. Further keywords are the fields of ``ferengine.config.EngineConfig``.
+    ``add_source`` brings more. ``on_event``: called, in the engine's own thread, when a camera starts, is lost, is back
+    or has ended. Further keywords are the fields of ``ferengine.config.EngineConfig``.
 
     Every iterator, stream and callback has a queue of its own. Files wait for whoever takes the results (and for
     somebody to do so); live sources drop instead, and one camera's end, failure or slow consumer does not touch the
@@ -64,6 +65,7 @@ class Engine:
         overwrite: bool = False,
         display: bool = False,
         keep_open: bool = False,
+        on_event: Callable[[CameraEvent], None] | None = None,
         **settings: Any,
     ) -> None:
         config = make_config(**settings)
@@ -81,6 +83,7 @@ class Engine:
         cameras = CameraSet(self.labels, self.gender_labels, config, plan.trackers)
         topology = Topology(cameras, config, plan, model.manifest.input.size, paths, save is not None, display)
         self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open)
+        self._supervisor.on_camera_event = on_event
         for spec in specs:
             self._supervisor.roster.add(spec)
         self._taken: Results[FrameResult] | None = None
@@ -343,4 +346,4 @@ def as_spec(source: AnySource) -> SourceSpec:
     """What ``source`` names. Raises UsageError."""
     if isinstance(source, PushSource):
         return source.spec()
-    return source if isinstance(source, SourceSpec) else parse_source(str(source))
+    return source if isinstance(source, SourceSpec) else parse_source(source)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.detect.base import Detections
+from ferengine.detect.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
 from ferengine.track.geometry import square_from_landmarks
 from ferengine_tools.data.cutting import SIDE, FaceCutter, decode
@@ -79,6 +80,12 @@ def is_utkface(path: Path) -> bool:
     if not path.is_dir():
         return path.suffix.lower() == ".zip"
     return any(_NAME.fullmatch(file.name) for file in path.rglob("*_*_*_*.*"))
+
+
+def user_cache() -> Path | None:
+    """Where cut faces are kept unless told otherwise: beside the engine's networks in the user's cache."""
+    networks = cache_folder()
+    return None if networks is None else networks.parent
 
 
 def load_utkface(path: Path, cache: Path | None = None) -> UtkFace:

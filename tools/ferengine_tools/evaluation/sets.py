@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.detect.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
 from ferengine_tools.data import fer2013, utkface
 from ferengine_tools.evaluation.faces import LabelledFaces
@@ -40,8 +39,7 @@ def utkface_faces(path: Path, split: utkface.Split) -> LabelledFaces:
     The faces are cut once (some three minutes) and kept in the user's cache. Raises what ``load_utkface`` raises, and
     UsageError where the split is empty.
     """
-    networks = cache_folder()
-    data = utkface.load_utkface(path, None if networks is None else networks.parent)
+    data = utkface.load_utkface(path, utkface.user_cache())
     rows = data.indices(split)
     if not len(rows):
         raise UsageError(f"{path} has no faces of the split {split}")

@@ -39,7 +39,7 @@ def measured(model: Path, manifest: Manifest, data: Path, *, private: bool) -> M
 def _splits(manifest: Manifest, data: Path) -> tuple[Callable[[], LabelledFaces], Callable[[bool], LabelledFaces]]:
     if manifest.task == "gender":
         return lambda: utkface_faces(data, "validation"), lambda without: utkface_faces(data, "test")
-    return lambda: fer2013_faces(data, "public"), lambda without: fer2013_faces(data, "private", without_copies=without)
+    return lambda: fer2013_faces(data, "public"), lambda without: fer2013_faces(data, "private", without_copies="exact" if without else None)
 
 
 def _warm(model: Path, manifest: Manifest, temperature: float) -> Classifier:

@@ -31,10 +31,11 @@ class SourceSpec:
     ``pace``: "fast" (as fast as it can be processed) or "native" (at its own rate, like a camera); means nothing to
     what is live anyway.
 
-    ``size``: width and height in pixels, such as "1280x720", kept as a pair; before turning. Cameras are asked for it and may round; other pictures are
-    scaled down to fit into it. ``fps``: cameras are asked for it, images are counted at it (default 25), other sources
-    are thinned out to it. ``pixel_format``: four characters (MJPG, YUYV) that a camera is asked for; means nothing to
-    other sources. ``rotate``: degrees clockwise, on top of what the file itself says.
+    ``size``: width and height in pixels, such as "1280x720", kept as a pair; before turning. Cameras are asked for it
+    and may round; other pictures are scaled down to fit into it. ``fps``: cameras are asked for it, images are counted
+    at it (default 25), other sources are thinned out to it. ``pixel_format``: four characters (MJPG, YUYV) that a
+    camera is asked for; means nothing to other sources. ``rotate``: degrees clockwise (0, 90, 180, 270), on top of
+    what the file itself says.
 
     ``drop``: "newest" skips to the newest frame and counts the skipped, "none" waits until each is processed; by
     default what is live drops and the rest waits. ``reconnect``: whether a camera or stream is opened again "never",

@@ -8,7 +8,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.detect.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
 from ferengine_tools.data import fer2013, utkface
 from ferengine_tools.data.protocol import unseen_rows
@@ -49,8 +48,7 @@ def utkface_faces(path: Path, split: utkface.Split, cache: Path | None = None) -
     ``cache``: the folder where the faces, once cut, are kept (default: the user's cache). Raises what ``load_utkface`` raises,
     and UsageError where the split is empty.
     """
-    networks = cache_folder()
-    data = utkface.load_utkface(path, cache or (networks and networks.parent))
+    data = utkface.load_utkface(path, cache or utkface.user_cache())
     rows = data.indices(split)
     if not len(rows):
         raise UsageError(f"{path} has no faces of the split {split}")

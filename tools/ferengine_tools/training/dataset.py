@@ -108,9 +108,9 @@ def load_teacher(path: Path, data: Fer2013) -> NDArray[np.float32]:
 
 
 def _genders(config: TrainConfig, path: Path) -> TrainingSet:
-    from ferengine_tools.data.utkface import GENDERS, load_utkface
+    from ferengine_tools.data.utkface import GENDERS, load_utkface, user_cache
 
-    data = load_utkface(path, config.cache)
+    data = load_utkface(path, config.cache or user_cache())
     hard = np.eye(len(GENDERS), dtype=np.float32)[data.gender]
     smooth = (1 - config.smoothing) * hard + config.smoothing / len(GENDERS)
     return TrainingSet(

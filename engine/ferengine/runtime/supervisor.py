@@ -103,7 +103,7 @@ class Supervisor:
         with self._begin:
             if self.started or self._closed:
                 return self._closed
-            self._closed = True
+            self._closed = self._stopping = True
             self.calls.close()
             self.delivery.end()
             self._release()

@@ -113,7 +113,7 @@ def test_the_comparison() -> None:
         "| masked faces found (2)                    |   0.0 % |  50.0 % |",
         "| false boxes in 29 scenes without a face   |       7 |       0 |",
         "| boxes beside the faces of 324 photographs |      11 |       2 |",
-        "| milliseconds of one core a photograph     |    12.3 |     5.0 |",
+        "| processor milliseconds a photograph       |    12.3 |     5.0 |",
     ]
 
 

@@ -175,7 +175,7 @@ def test_options_that_do_not_go_together(bar_models: Any, bars: Path, tmp_path: 
     common = ["--model", model, "--data", str(bars)]
     with pytest.raises(UsageError, match="--groups needs --split folder"):
         main([*common, "--groups", "groups.csv"])
-    with pytest.raises(UsageError, match="--without-copies needs a split of FER-2013"):
+    with pytest.raises(UsageError, match="--without-copies and --labels need a split of FER-2013"):
         main(["--model", model, "--data", str(tmp_path), "--split", "folder", "--without-copies"])
     with pytest.raises(UsageError, match="for a model of expression choose one of train"):
         main([*common, "--split", "test"])

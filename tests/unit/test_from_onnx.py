@@ -21,6 +21,7 @@ from ferengine_tools.export_onnx import to_onnx  # noqa: E402
 from ferengine_tools.networks import create_network, deployed  # noqa: E402
 from ferengine_tools.networks.from_onnx import calibrate, fill, load_onnx  # noqa: E402
 from ferengine_tools.networks.graph_layers import read_layers  # noqa: E402
+from ferengine_tools.precision import to_fp16  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -60,6 +61,12 @@ def test_an_export_loads_back(name: str, tmp_path: Path) -> None:
     assert not loaded.training
     assert difference(loaded, network) < 1e-3
     assert difference(create_network(name, 7).eval(), network) > 0.1  # the check can fail
+
+
+def test_a_file_of_half_precision_loads_back_rounded(tmp_path: Path) -> None:
+    network = shake(create_network("dscnn", 7))
+    loaded = load_onnx(write(tmp_path, to_fp16(to_onnx(network)), network="dscnn", precision="fp16"))
+    assert 1e-6 < difference(loaded, network) < 5e-2
 
 
 def test_the_shipped_models_load_back() -> None:

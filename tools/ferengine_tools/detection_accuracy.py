@@ -159,7 +159,7 @@ def comparison(accuracies: Mapping[str, DetectionAccuracy]) -> str:
         (f"masked faces found ({first.masked.faces})", [f"{100 * each.masked.share:.1f} %" for each in columns]),
         (f"false boxes in {first.faceless_scenes} scenes without a face", [str(each.false_boxes) for each in columns]),
         (f"boxes beside the faces of {first.crowds} photographs", [str(each.stray_boxes) for each in columns]),
-        ("milliseconds of one core a photograph", [f"{each.milliseconds:.1f}" for each in columns]),
+        ("processor milliseconds a photograph", [f"{each.milliseconds:.1f}" for each in columns]),
     ]
     lines = [("", list(accuracies)), *rows]
     wide = max(len(name) for name, _ in lines)

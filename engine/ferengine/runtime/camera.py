@@ -102,6 +102,10 @@ class CameraState:
         self._published = max(self._published, ring.published)
         self._ring_full += ring.dropped
 
+    def drop_rings(self) -> None:
+        for generation in list(self.rings):
+            self.drop_ring(generation)
+
     def emptied_rings(self) -> list[int]:
         """Old generations that the writer has left and no reader holds a frame of."""
         return [

@@ -8,7 +8,6 @@ import os
 import selectors
 import threading
 import time
-from collections.abc import Callable
 from typing import Any
 
 from ferengine import errors
@@ -20,6 +19,7 @@ from ferengine.runtime.camera import CameraState
 from ferengine.runtime.camera_set import CameraSet
 from ferengine.runtime.channel import receive_data
 from ferengine.runtime.delivery import Delivery
+from ferengine.runtime.event_listener import EventListener
 from ferengine.runtime.joiner import split_batch
 from ferengine.runtime.output_feed import OutputFeed
 from ferengine.runtime.process import WorkerProcess
@@ -50,7 +50,7 @@ class Supervisor:
         self.config = config
         self.statistics = RunStatistics()
         self.delivery = Delivery()
-        self.on_camera_event: Callable[[CameraEvent], None] | None = None
+        self.listener: EventListener | None = None
         self.error: FerengineError | None = None
         self.failures: list[str] = []
         self.ready = threading.Event()
@@ -152,6 +152,8 @@ class Supervisor:
             for camera in self.cameras:
                 self._tell(camera.life.note_end(self._end_reason(camera), time.time()))
             self.wall_s = time.monotonic() - begun
+            if self.listener is not None:
+                self.listener.close(DRAIN)  # whoever reads to the end has also had all events
             self.delivery.end()
             self.ready.set()
 
@@ -274,18 +276,15 @@ class Supervisor:
     # --- camera events
 
     def _tell(self, event: CameraEvent | None) -> None:
-        """Pass on what happened to a camera; what a callback raises stays its own."""
+        """Pass on what happened to a camera."""
         if event is None:
             return
         if event.kind == "lost":
             log.warning("%s: lost: %s", event.camera, event.reason)
         elif event.kind == "back":
             log.warning("%s: back after %.1f s", event.camera, event.seconds)
-        if self.on_camera_event is not None:
-            try:
-                self.on_camera_event(event)
-            except Exception:
-                log.exception("the callback for camera events failed")
+        if self.listener is not None:
+            self.listener.tell(event)
 
     def _end_reason(self, camera: CameraState) -> str | None:
         """Why the camera has ended; ``None`` where its source came to its own end."""
@@ -383,4 +382,6 @@ class Supervisor:
             os.close(self._wake_out)
             os.close(self._wake_in)
             self._wake_in = -1
+        for camera in self.cameras:
+            camera.drop_rings()
         self.topology.close()

@@ -122,6 +122,7 @@ class Topology:
         for ends in pairs:
             for end in ends:
                 end.close()
+        self._face_rings.clear()
         for worker in self.workers:
             worker.close()
 

@@ -34,7 +34,13 @@ class Analyzer:
             factor=config.pyramid_factor,
             threads=1,
         )
-        self._classifier = Classifier(config.model)
+        self._classifier = Classifier(
+            config.model,
+            backend=config.backend,
+            precision=config.precision,
+            engines=config.engines,
+            build_engines=config.build_engines,
+        )
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
 
     @property
@@ -70,7 +76,8 @@ class Analyzer:
         return faces
 
     def close(self) -> None:
-        """Nothing is held beyond memory; there for symmetry with Engine."""
+        """Release the device that the classifier runs on."""
+        self._classifier.close()
 
     def __enter__(self) -> Self:
         return self

@@ -166,6 +166,7 @@ class Engine:
             "faces": sum(joiner.faces for joiner in joiners),
             "latency_ms": statistics.latencies(),
             "batch": statistics.batch(),
+            "backend": supervisor.backend,
             "startup_s": round(supervisor.startup_s, 3),
             "wall_s": round(supervisor.wall_s, 3),
             "cameras": {

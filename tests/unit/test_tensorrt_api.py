@@ -25,6 +25,7 @@ VALUES = {
     "NetworkDefinitionCreationFlag": ["STRONGLY_TYPED"],
     "BuilderFlag": ["TF32"],
     "TensorIOMode": ["INPUT", "OUTPUT"],
+    "ExecutionContextAllocationStrategy": ["USER_MANAGED"],
     "ParserError": ["desc", "node_name", "node_operator"],
     "IProgressMonitor": ["phase_start", "step_complete", "phase_finish"],
     "ILogger": ["log"],

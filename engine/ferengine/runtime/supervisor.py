@@ -46,6 +46,7 @@ class Supervisor:
         self.error: FerengineError | None = None
         self.failures: list[str] = []
         self.output_dropped = 0
+        self.backend = ""
         self.ready = threading.Event()
         self.startup_s = 0.0
         self.wall_s = 0.0
@@ -255,6 +256,12 @@ class Supervisor:
             case "sink_failed":
                 self.failures.append(message["error"])
                 log.error("%s", message["error"])
+            case "backend":
+                self.backend = message["name"]
+                if message["failure"] is None:
+                    log.info("%s runs on %s: %s", worker.name, message["name"], message["reason"])
+                else:
+                    log.error("%s runs on %s, not on the GPU: %s", worker.name, message["name"], message["failure"])
             case "usage":
                 worker.peak_mb = max(worker.peak_mb, message["peak_mb"])
             case "quit":

@@ -122,7 +122,8 @@ class Topology:
     def _classify_settings(self) -> tuple[dict[str, Any], dict[str, int]]:
         config = self._config
         settings = {"kind": "classify", "trackers": len(self.trackers), "model": config.model,
-                    "threads": self._plan.threads, "max_batch": config.max_batch,
+                    "threads": self._plan.threads, "max_batch": config.max_batch, "backend": config.backend,
+                    "precision": config.precision, "engines": config.engines, "build_engines": config.build_engines,
                     "batch_deadline": config.batch_deadline}  # fmt: skip
         faces = {f"faces{t}": ring.fd for t, ring in enumerate(self._face_rings)}
         return settings, {"events": self.events_in.fileno(), **faces, **self._track_pages()}

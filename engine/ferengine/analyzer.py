@@ -7,11 +7,13 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classify.choose import BackendSettings
 from ferengine.classify.classifier import Classifier
 from ferengine.config import make_config
 from ferengine.detect import create_detector
 from ferengine.errors import UsageError
-from ferengine.results import Expression, Face, Scores
+from ferengine.models.registry import GENDER
+from ferengine.results import Face, make_expression, make_gender
 from ferengine.track.cropper import FaceCropper
 
 
@@ -34,13 +36,10 @@ class Analyzer:
             factor=config.pyramid_factor,
             threads=1,
         )
-        self._classifier = Classifier(
-            config.model,
-            backend=config.backend,
-            precision=config.precision,
-            engines=config.engines,
-            build_engines=config.build_engines,
-        )
+        self._min_confidence = config.min_confidence
+        backend = BackendSettings(config.backend, config.precision, config.engines, config.build_engines)
+        self._classifier = Classifier(config.model, backend=backend)
+        self._genders = Classifier(GENDER, backend=backend) if config.gender else None
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
 
     @property
@@ -61,23 +60,29 @@ class Analyzer:
         frame = image if image.strides[1:] == (3, 1) and image.strides[0] > 0 else np.ascontiguousarray(image)
         detections = self._detector.detect(frame)
         squares = self._cropper.squares(detections)
-        scores = self._classifier.scores(self._cropper.crop(frame, squares))
+        crops = self._cropper.crop(frame, squares)
+        scores = self._classifier.scores(crops)
+        genders = None if self._genders is None else self._genders.scores(crops)
         faces = []
         for index, row in enumerate(scores):
-            named = Scores(self.labels[int(row.argmax())], dict(zip(self.labels, map(float, row), strict=True)))
             x, y, w, h = (float(value) for value in detections.boxes[index])
             landmarks = None
             if detections.landmarks is not None:
                 a, b, c, d, e = ((float(px), float(py)) for px, py in detections.landmarks[index])
                 landmarks = (a, b, c, d, e)
             score = float(detections.scores[index])
-            expression = Expression(named.label, named.scores, named)
-            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression))
+            expression = make_expression(self.labels, row, row, self._min_confidence)
+            gender = None
+            if self._genders is not None and genders is not None:
+                gender = make_gender(self._genders.labels, genders[index], genders[index])
+            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, gender=gender))
         return faces
 
     def close(self) -> None:
-        """Release the device that the classifier runs on."""
+        """Release the device that the networks run on."""
         self._classifier.close()
+        if self._genders is not None:
+            self._genders.close()
 
     def __enter__(self) -> Self:
         return self

@@ -25,7 +25,9 @@ class EngineConfig(BaseModel):
     align: Literal["none", "eyes"] = "none"
 
     model: str = "dscnn"
+    gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
     smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds")
+    min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
     backend: Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"] = Field(
         "auto", description="what runs the networks; auto: TensorRT where it can, else ONNX Runtime"
     )

@@ -196,14 +196,14 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     messages: list[dict[str, Any]] = []
     worker: Any = SimpleNamespace(control=SimpleNamespace(send=messages.append))
     settings = {
-        "trackers": 1, "model": "dscnn", "threads": 1, "backend": "auto", "precision": "fp16", "engines": None,
-        "build_engines": False, "max_batch": 32, "batch_deadline": 0.0,
+        "trackers": 1, "models": ["dscnn"], "threads": 1, "max_batch": 32, "batch_deadline": 0.0,
+        "backend": {"backend": "auto", "precision": "fp16", "engines": None, "build": False},
     }  # fmt: skip
     descriptors = {"faces0": ring.fd, "track_page0": page.fd, "events": worker_end.fileno()}
     stage = ClassifyStage(worker, settings, descriptors)
     assert [(m["name"], m["failure"]) for m in messages] == [("tensorrt", None)]
     pinned = list(device.pinned.values())
-    assert any(np.shares_memory(stage._backend.input(32), memory) for memory in pinned)
+    assert any(np.shares_memory(stage._networks.input(32), memory) for memory in pinned)
     frame = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
     squares = np.array([[40, 40, 60, 0], [30, 40, 50, 0]], np.float32)
     received: list[int] = []
@@ -219,7 +219,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
             received += [int(key["sequence"]) * 2 + int(key["face"]) for key in np.asarray(batch.keys, FACE_KEY)]
     assert received == list(range(16))
     assert ring.free == 64
-    assert stage._backend.name == ("tensorrt" if lost_after is None else "ort")
+    assert stage._networks.backend_names == ("tensorrt" if lost_after is None else "ort")
     assert len(messages) == (1 if lost_after is None else 2)
     stage.close()
     if lost_after is not None:

@@ -11,18 +11,18 @@ from numpy.typing import NDArray
 from ferengine.classify.backend import InferenceBackend
 from ferengine.classify.choose import BackendName, BackendSettings, create_backend
 from ferengine.errors import ModelError, UsageError
-from ferengine.gpu.engine_file import Precision
+from ferengine.models.manifest import Manifest
 from ferengine.models.registry import DEFAULT, load_model
 
 
 class Classifier:
     """An expression model, by name or as a path to a ``.onnx`` file with its manifest. Not thread-safe.
 
-    ``threads``: of the inference session. ``backend``: ``auto``, ``ort``, ``tensorrt``, ``ort-cuda`` or
-    ``ort-trt-rtx``, see ``ferengine.classify.choose``; ``precision``, ``engines`` and ``build_engines`` are TensorRT's:
-    the precision of its engine, a folder to look for it in besides the cache, and whether to build one that is missing.
-    ``max_batch``: the most faces that go through the network at a time. ``on_failure`` is told why a GPU that was asked
-    for is not used, or no longer.
+    ``threads``: of the inference session. ``backend``: ``auto``, ``ort``, ``tensorrt``, ``ort-cuda`` or ``ort-trt-rtx``
+    (see ``ferengine.classify.choose``), or BackendSettings, which also say what TensorRT may use. ``max_batch``: the most
+    faces that go through the network at a time. ``on_failure`` is told why a GPU that was meant to run it does not, or no
+    longer does (default: logged); the classifier then goes on with ONNX Runtime on the CPU.
+
     Raises ModelError for a model that is unknown, damaged or of another shape, and for a backend that cannot work here.
     """
 
@@ -31,17 +31,14 @@ class Classifier:
         model: str | Path = DEFAULT,
         *,
         threads: int = 1,
-        backend: BackendName = "auto",
-        precision: Precision = "fp16",
-        engines: str | None = None,
-        build_engines: bool = False,
+        backend: BackendName | BackendSettings = "auto",
         max_batch: int = 256,
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
         loaded = load_model(model)
         self._manifest = loaded.manifest
         self._max_batch = max_batch
-        settings = BackendSettings(backend, precision, engines, build_engines)
+        settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
         self.backend: InferenceBackend = create_backend(
             loaded, settings, threads=threads, max_batch=max_batch, on_failure=on_failure
         )
@@ -51,34 +48,45 @@ class Classifier:
         self.std: float = loaded.manifest.input.std
         self.warm_up()
 
+    @property
+    def manifest(self) -> Manifest:
+        """What is known of the model."""
+        return self._manifest
+
     def scores(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Grey crops, uint8 (N, S, S) with S = ``input_size`` -> probabilities, float32 (N, classes), rows sum to 1.
 
         Crop faces as ``ferengine run`` does (see ``ferengine.track.geometry``). Raises UsageError for another array.
         """
+        return self.probabilities(self.logits(crops))
+
+    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Grey crops, uint8 (N, S, S) -> the network's outputs before temperature and softmax, float32 (N, classes).
+
+        Raises UsageError for another array.
+        """
         size = self.input_size
         if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8 or crops.shape[1:] != (size, size):
             given = f"{crops.dtype} {crops.shape}" if isinstance(crops, np.ndarray) else type(crops).__name__
             raise UsageError(f"crops are a uint8 array of shape (N, {size}, {size}), not {given}")
-        return self.scores_normalised(((crops[:, None].astype(np.float32)) - self.mean) / np.float32(self.std))
+        return self._run(((crops[:, None].astype(np.float32)) - self.mean) / np.float32(self.std))
 
     def scores_normalised(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised crops, float32 (N, 1, S, S) -> softmax(logits / temperature), float32 (N, classes)."""
+        return self.probabilities(self._run(batch))
+
+    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         if not len(batch):
             return np.empty((0, len(self.labels)), np.float32)
         size = self._max_batch
-        return self.probabilities(np.concatenate([self.backend.run(batch[i : i + size]) for i in range(0, len(batch), size)]))
+        return np.concatenate([self.backend.run(batch[i : i + size]) for i in range(0, len(batch), size)])
 
     def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """What the backend gave, float32 (N, classes) -> softmax(logits / temperature)."""
+        """The network's outputs, float32 (N, classes) -> softmax(logits / temperature)."""
         logits = logits / np.float32(self._manifest.temperature)
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True))
+        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
         return probabilities
-
-    def close(self) -> None:
-        """Release the device; the classifier cannot be used afterwards."""
-        self.backend.close()
 
     def warm_up(self) -> None:
         """Run once: the first answer is not late, and a network that does not fit its manifest is found out.
@@ -92,3 +100,7 @@ class Classifier:
                 f"model {self._manifest.name}: its network gives {logits.shape[-1]} scores, its manifest names "
                 f"{len(self.labels)} labels"
             )
+
+    def close(self) -> None:
+        """Release the device; the classifier cannot be used afterwards."""
+        self.backend.close()

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY, FaceRing, WorkerPage
 from ferengine.classify.batcher import BatchPolicy
-from ferengine.classify.choose import choose_backend
-from ferengine.classify.classifier import Classifier
+from ferengine.classify.choose import BackendSettings, choose_backend
+from ferengine.classify.parallel import ParallelClassifier
 from ferengine.runtime.channel import send_data
 from ferengine.runtime.wire import ScoreBatch, encode_scores
 
@@ -36,20 +36,17 @@ class ClassifyStage:
         self._scores = socket.socket(fileno=os.dup(descriptors["events"]))
         self._control = worker.control
         self._failure: str | None = None
-        self._classifier = Classifier(
-            settings["model"],
+        backend = BackendSettings(**settings["backend"])
+        self._networks = ParallelClassifier(
+            settings["models"],
             threads=settings["threads"],
-            backend=settings["backend"],
-            precision=settings["precision"],
-            engines=settings["engines"],
-            build_engines=settings["build_engines"],
+            backend=backend,
             max_batch=settings["max_batch"],
             on_failure=self._note_failure,
         )
-        self._backend = self._classifier.backend
-        self._tell_backend(choose_backend(settings["backend"])[1])
+        self._tell_backend(choose_backend(backend.backend)[1])
         self._policy = BatchPolicy(settings["max_batch"], settings["batch_deadline"])
-        self._keys = deque(np.empty(settings["max_batch"], FACE_KEY) for _ in range(self._backend.depth + 1))
+        self._keys = deque(np.empty(settings["max_batch"], FACE_KEY) for _ in range(self._networks.depth + 1))
         self._batches: deque[tuple[NDArray[np.void], list[int]]] = deque()
         self._turn = 0
         self._unsent: tuple[bytes, list[int]] | None = None
@@ -61,8 +58,8 @@ class ClassifyStage:
         if self._unsent is not None:
             self._send()
             return True
-        gathered = self._backend.in_flight < self._backend.depth and self._gather()
-        if self._backend.in_flight and (not gathered or self._backend.is_done()):
+        gathered = self._networks.in_flight < self._networks.depth and self._gather()
+        if self._networks.in_flight and (not gathered or self._networks.is_done()):
             self._collect()
             self._send()
             return True
@@ -85,34 +82,34 @@ class ClassifyStage:
         waiting = sum(ring.waiting for ring in self._rings)
         oldest = min((ring.oldest_queued_ns for ring in self._rings if ring.waiting), default=0)
         age = (time.monotonic_ns() - oldest) / 1e9 if oldest else 0.0
-        if not self._policy.closes(waiting, age, device_idle=not self._backend.in_flight):
+        if not self._policy.closes(waiting, age, device_idle=not self._networks.in_flight):
             return False
-        batch, keys = self._backend.input(self._policy.max_batch), self._keys[0]
+        batch, keys = self._networks.input(self._policy.max_batch), self._keys[0]
         self._keys.rotate()
         taken, count = [0] * len(self._rings), 0
         for step in range(len(self._rings)):  # begin with another ring each time: a full batch starves nobody
             index = (self._turn + step) % len(self._rings)
-            taken[index] = self._rings[index].gather(batch, keys, self._classifier.mean, self._classifier.std, count)
+            taken[index] = self._rings[index].gather(batch, keys, self._networks.mean, self._networks.std, count)
             count += taken[index]
         self._turn += 1
-        self._backend.submit(count)
+        self._networks.submit(count)
         self._batches.append((keys[:count], taken))
         return True
 
     def _collect(self) -> None:
-        scores = self._classifier.probabilities(self._backend.collect())
+        scores = self._networks.collect()
         keys, taken = self._batches.popleft()
         batch = ScoreBatch(keys, scores, self._policy.max_batch, time.monotonic_ns())
         self._unsent = encode_scores(batch), taken
 
     def _note_failure(self, reason: str) -> None:
         self._failure = reason
-        if hasattr(self, "_backend"):  # later than at the start, which tells by itself
+        if hasattr(self, "_networks"):  # later than at the start, which tells by itself
             self._tell_backend(reason)
 
     def _tell_backend(self, reason: str) -> None:
-        message = {"op": "backend", "name": self._classifier.backend.name, "reason": reason, "failure": self._failure}
+        message = {"op": "backend", "name": self._networks.backend_names, "reason": reason, "failure": self._failure}
         self._control.send(message)
 
     def close(self) -> None:
-        self._classifier.close()
+        self._networks.close()

@@ -34,7 +34,6 @@ class Analyzer:
             min_face=config.min_face,
             thresholds=config.thresholds,
             factor=config.pyramid_factor,
-            threads=1,
         )
         self._min_confidence = config.min_confidence
         backend = BackendSettings(config.backend, config.precision, config.engines, config.build_engines)

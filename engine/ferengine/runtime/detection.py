@@ -38,7 +38,6 @@ class DetectStage:
             min_face=settings["min_face"],
             thresholds=tuple(settings["thresholds"]),
             factor=settings["pyramid_factor"],
-            threads=settings["threads"],
         )
         self._unsent: tuple[int, bytes] | None = None
 

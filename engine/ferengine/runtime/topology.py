@@ -146,7 +146,7 @@ class Topology:
         config = self._config
         settings = {"kind": "detect", "trackers": len(self.trackers), "detector": config.detector,
                     "min_face": config.min_face, "thresholds": config.thresholds,
-                    "pyramid_factor": config.pyramid_factor, "threads": self._plan.threads}  # fmt: skip
+                    "pyramid_factor": config.pyramid_factor}  # fmt: skip
         answers = {f"answers{t}": pair[0].fileno() for t, pair in enumerate(self._answers)}
         return settings, {"requests": self._requests_out.fileno(), **answers, **self._track_pages()}
 

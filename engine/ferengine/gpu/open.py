@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ferengine.errors import ModelError
 from ferengine.gpu.cache import Search, engines_folder, find_engine, read_engine
@@ -12,6 +13,9 @@ from ferengine.gpu.engine_file import Precision
 from ferengine.gpu.environment import this_machine
 from ferengine.gpu.runner import EngineRunner
 from ferengine.gpu.tensorrt import TensorRT, load_runtime
+
+if TYPE_CHECKING:
+    from ferengine.detect.mtcnn_graphs import Network
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +37,22 @@ def open_runner(
     plan = read_engine(search)
     assert search.file is not None
     return EngineRunner(trt, open_device(), plan, search.file.path.with_suffix(".kernels"))
+
+
+def open_mtcnn(precision: Precision, folder: Path | None = None, *, build: bool = False) -> dict[Network, EngineRunner]:
+    """MTCNN's three engines, as ``open_runner`` finds them; int8 stands for fp16, for they are not quantised."""
+    from ferengine.detect.mtcnn_weights import mtcnn_networks
+
+    kind: Precision = "fp16" if precision == "int8" else precision
+    runners: dict[Network, EngineRunner] = {}
+    try:
+        for name, onnx in mtcnn_networks().items():
+            runners[name] = open_runner(name, onnx, kind, 1, folder, build=build)
+    except BaseException:
+        for runner in runners.values():
+            runner.close()
+        raise
+    return runners
 
 
 def _build(trt: TensorRT, name: str, onnx: bytes, precision: Precision, max_batch: int) -> Search:

@@ -61,6 +61,15 @@ class EngineRunner:
             shape = (self.max_batch, *self._row)
         return self._lanes[self._next].input(shape)
 
+    def capacity(self, row: tuple[int, ...]) -> int:
+        """How many rows of shape ``row`` may come at once; 0 when none may."""
+        fitting = [
+            high[0]
+            for low, _, high in self._profiles
+            if len(row) == len(low) - 1 and all(a <= s <= b for a, s, b in zip(low[1:], row, high[1:], strict=True))
+        ]
+        return max(fitting, default=0)
+
     def submit(self, shape: Shape) -> None:
         """Run what ``input`` was filled with; at most ``DEPTH`` batches may be on their way. Raises DeviceError."""
         if len(self._queued) >= self.DEPTH:
@@ -82,8 +91,9 @@ class EngineRunner:
         return {name: values[:count] for name, values in lane.wait().items()}
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """float32 (N, ...) -> outputs by name, as new arrays; more rows than ``max_batch`` go in several batches."""
-        parts = [self._run_one(batch[i : i + self.max_batch]) for i in range(0, len(batch), self.max_batch)]
+        """float32 (N, ...) -> outputs by name, as new arrays; more rows than ``capacity`` go in several batches."""
+        most = self.capacity(batch.shape[1:]) or self.max_batch
+        parts = [self._run_one(batch[i : i + most]) for i in range(0, len(batch), most)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def close(self) -> None:

@@ -69,7 +69,7 @@ def test_a_chain_is_one_cluster() -> None:
     """Cut at 0, 3 and 6 pixels the ends are too far apart, but both are near the middle one."""
     scene = scenes(1, seed=3)[0]
     images = np.stack([middle(scene, -3), middle(scenes(1, seed=4)[0]), middle(scene, 3), middle(scene)])
-    found = find_duplicates(images, Thresholds(0.99, 0.99))
+    found = find_duplicates(images, THRESHOLDS)
     assert list(zip(found.pairs.first, found.pairs.second, strict=True)) == [(0, 3), (2, 3)]
     assert found.cluster.tolist() == [0, 1, 0, 0]
 

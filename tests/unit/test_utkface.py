@@ -122,13 +122,19 @@ def test_a_face_that_is_not_found_is_cut_at_the_mean_place(faces: list[NDArray[n
 
 
 def test_names_without_a_label_are_counted(folder: Path, faces: list[NDArray[np.uint8]]) -> None:
-    for name in ("61_1_20170109142408075.png", "5_2_0_1.png", "5_0_5_1.png"):
+    for name in (
+        "61_1_20170109142408075.png",
+        "5_2_0_1.png",
+        "5_0_5_1.png",
+        "24_0_1_20170116220224657 .png",
+        "55_0_0_2jpg.chip.png",
+    ):
         cv2.imwrite(str(folder / name), faces[0])
     data = load_utkface(folder)
-    assert len(data.images) == 3
+    assert len(data.images) == 5  # an odd date is no wrong label
     assert sorted(data.skipped) == ["5_0_5_1.png", "5_2_0_1.png", "61_1_20170109142408075.png"]
     cv2.imwrite(str(folder / "holiday.png"), faces[0])
-    with pytest.raises(UsageError, match=r"4 of 7 names are not age_gender_ethnicity_datetime.*is this UTKFace"):
+    with pytest.raises(UsageError, match=r"4 of 9 names are not age_gender_ethnicity_datetime.*is this UTKFace"):
         load_utkface(folder)
 
 

@@ -49,6 +49,8 @@ def run(
     loop: Annotated[int, typer.Option(help="Play files so many times; 0 for ever.", min=0)] = 1,
     detector: Annotated[Literal["mtcnn", "haar"], typer.Option(help="How faces are found.")] = "mtcnn",
     detect_every: Annotated[int, typer.Option(help="Search one frame in so many, track the others.")] = 6,
+    search: Annotated[Literal["full", "near"], typer.Option(help="Search everywhere, or near known faces only.")] = "full",
+    full_scan: Annotated[float, typer.Option(help="--search near: seconds between full scans, which find newcomers.")] = 1.0,
     min_face: Annotated[
         float,
         typer.Option(help="Smallest face, pixels. Half costs about twice, and finds far more people who stand back."),
@@ -75,7 +77,8 @@ def run(
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(message)s", stream=sys.stderr, force=True)
     console = Console(stderr=True)
     settings = {
-        "detector": detector, "detect_every": detect_every, "min_face": min_face, "thresholds": thresholds,
+        "detector": detector, "detect_every": detect_every, "search": search, "full_scan": full_scan,
+        "min_face": min_face, "thresholds": thresholds,
         "pyramid_factor": pyramid_factor, "align": align, "model": model, "smoothing": smoothing,
         "deadline": deadline, "max_frames": max_frames,
     }  # fmt: skip

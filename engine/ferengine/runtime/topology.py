@@ -155,6 +155,7 @@ class Topology:
         cameras = [self._tracked_camera(camera) for camera in self._cameras if camera.tracker == index]
         settings = {"kind": "track", "index": index, "cameras": cameras, "detectors": len(self.detectors),
                     "detect_every": config.detect_every, "deadline": config.deadline,
+                    "search": config.search, "full_scan": config.full_scan,
                     "align": config.align_eyes}  # fmt: skip
         pages = {f"detect_page{d}": worker.page.fd for d, worker in enumerate(self.detectors)}
         return settings, {

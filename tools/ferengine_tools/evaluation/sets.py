@@ -1,0 +1,56 @@
+"""The public sets as labelled faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.detect.mtcnn_weights import cache_folder
+from ferengine.errors import UsageError
+from ferengine_tools.data import fer2013, utkface
+from ferengine_tools.evaluation.faces import LabelledFaces
+from ferengine_tools.evaluation.groups import age_group
+
+
+def fer2013_faces(path: Path, split: fer2013.Split, *, without_copies: bool = False) -> LabelledFaces:
+    """A split of FER-2013, ``without_copies`` without the images that are, byte for byte, training images as well.
+
+    Raises what ``load_fer2013`` raises, and UsageError where the split is empty.
+    """
+    data = fer2013.load_fer2013(path)
+    rows = data.indices(split)
+    if without_copies:
+        rows = rows[~copies(data.images[rows], data.images[data.indices("training")])]
+    if not len(rows):
+        raise UsageError(f"{path} has no faces of the split {split}")
+    return LabelledFaces(data.images[rows], data.labels[rows], fer2013.LABELS, tuple(f"row {row}" for row in rows))
+
+
+def copies(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of ``images`` (N, S, S) are, byte for byte, among ``others`` (M, S, S): bool (N,)."""
+    known = {image.tobytes() for image in others}
+    return np.array([image.tobytes() in known for image in images], bool)
+
+
+def utkface_faces(path: Path, split: utkface.Split) -> LabelledFaces:
+    """A split of UTKFace, its genders the classes, grouped by age, ethnicity, gender, and the last two together.
+
+    The faces are cut once (some three minutes) and kept in the user's cache. Raises what ``load_utkface`` raises, and
+    UsageError where the split is empty.
+    """
+    networks = cache_folder()
+    data = utkface.load_utkface(path, None if networks is None else networks.parent)
+    rows = data.indices(split)
+    if not len(rows):
+        raise UsageError(f"{path} has no faces of the split {split}")
+    ethnicity = np.array(utkface.ETHNICITIES)[data.ethnicity[rows]]
+    gender = np.array(utkface.GENDERS)[data.gender[rows]]
+    groups = {
+        "age": np.array([age_group(int(age)) for age in data.age[rows]]),
+        "ethnicity": ethnicity,
+        "gender": gender,
+        "ethnicity and gender": np.array([f"{first} {second}" for first, second in zip(ethnicity, gender, strict=True)]),
+    }
+    return LabelledFaces(data.images[rows], data.gender[rows], utkface.GENDERS, tuple(map(str, data.names[rows])), groups)

@@ -18,6 +18,10 @@ from ferengine.classify import choose
 from ferengine.classify.backend import OrtBackend, available_providers
 from ferengine.classify.choose import BackendSettings, choose_backend, create_backend
 from ferengine.classify.tensorrt import FallbackBackend, TensorRtBackend
+from ferengine.detect import create_detector
+from ferengine.detect.base import Detections
+from ferengine.detect.mtcnn import MtcnnDetector
+from ferengine.detect.open_device import FallbackDetector
 from ferengine.errors import DeviceError, MissingDependencyError, ModelError, UsageError
 from ferengine.gpu.environment import Environment, Gpu
 from ferengine.gpu.runner import EngineRunner
@@ -38,7 +42,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(choose, "this_machine", lambda: here)
         monkeypatch.setattr(choose, "installed_runtimes", lambda: runtimes)
         monkeypatch.setattr(choose, "device_layer", lambda: layer)
-        monkeypatch.setattr(choose, "available_providers", lambda: {"ort": True, "ort-cuda": cuda, "ort-trt-rtx": False})
+        monkeypatch.setattr(
+            choose, "_provider_obstacle", lambda name: None if cuda and name == "ort-cuda" else "not in this wheel"
+        )
 
     return pretend
 
@@ -244,3 +250,50 @@ def test_an_error_that_is_not_the_gpus_is_not_swallowed(device: Any, fake_trt: A
     backend._current.run = broken  # type: ignore[method-assign]
     with pytest.raises(DeviceError, match="this one too"):
         backend.run(crops(2))
+
+
+class FailingDetector:
+    """Stands for a GPU's: finds one face a frame, until it is lost."""
+
+    def __init__(self) -> None:
+        self.lost = self.closed = False
+
+    def detect_many(self, frames: Any) -> list[Detections]:
+        if self.lost:
+            raise DeviceError("the GPU was lost")
+        return [detections(1) for _ in frames]
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def detections(count: int) -> Detections:
+    return Detections(np.ones((count, 4), np.float32), np.ones(count, np.float32), np.ones((count, 5, 2), np.float32))
+
+
+def test_detection_goes_on_on_the_cpu() -> None:
+    first, told = FailingDetector(), list[str]()
+    second: Any = SimpleNamespace(detect=lambda frame, near: detections(2 if near is None else 3))
+    detector = FallbackDetector(first, lambda: second, told.append)  # type: ignore[arg-type]
+    frames = [np.zeros((20, 20, 3), np.uint8)] * 3
+    assert [len(found) for found in detector.detect_many(frames)] == [1, 1, 1]
+    assert detector.frames_at_once > 1
+    first.lost = True
+    assert [len(found) for found in detector.detect_many(frames, [None, np.ones((1, 4), np.float32), None])] == [2, 3, 2]
+    assert len(detector.detect(frames[0])) == 2
+    assert told == ["the GPU was lost"]
+    assert first.closed
+    assert detector.frames_at_once == 1
+
+
+def test_without_engines_mtcnn_runs_on_the_cpu_and_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine: Any
+) -> None:
+    machine(WITH_GPU, ["tensorrt-rtx"], "cuda-bindings")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("ferengine.gpu.open.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1"))
+    told: list[str] = []
+    detector = create_detector("mtcnn", backend=BackendSettings(), on_failure=told.append)
+    assert isinstance(detector, MtcnnDetector)
+    assert len(told) == 1
+    assert "ferengine build-trt --model pnet" in told[0]

@@ -6,15 +6,17 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
-from ferengine.classify.backend import InferenceBackend, OrtBackend, available_providers
 from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.gpu.device import device_layer
 from ferengine.gpu.engine_file import Precision
 from ferengine.gpu.environment import this_machine
 from ferengine.gpu.tensorrt import installed_runtimes
 from ferengine.models.registry import Model
+
+if TYPE_CHECKING:
+    from ferengine.classify.backend import InferenceBackend, OrtProvider
 
 BackendName = Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"]
 
@@ -43,11 +45,11 @@ def choose_backend(name: str = "auto") -> tuple[str, str]:
         raise UsageError(f"the backend is one of {', '.join(get_args(BackendName))}, not {name}")
     if name == "ort":
         return "ort", "chosen by the user"
-    here, providers = this_machine(), available_providers()
+    here = this_machine()
     obstacle = {
         "tensorrt": here.problem or _tensorrt_obstacle(),
-        "ort-cuda": here.problem or (None if providers["ort-cuda"] else "the installed onnxruntime has no CUDA provider"),
-        "ort-trt-rtx": here.problem or (None if providers["ort-trt-rtx"] else "the installed onnxruntime has no TensorRT-RTX"),
+        "ort-cuda": here.problem or _provider_obstacle("ort-cuda"),
+        "ort-trt-rtx": here.problem or _provider_obstacle("ort-trt-rtx"),
     }
     if name != "auto":
         if obstacle[name]:
@@ -73,6 +75,12 @@ def _tensorrt_obstacle() -> str | None:
     return None
 
 
+def _provider_obstacle(name: OrtProvider) -> str | None:
+    from ferengine.classify.backend import available_providers  # here: ONNX Runtime takes a while to import
+
+    return None if available_providers()[name] else f"the installed onnxruntime cannot do {name}"
+
+
 def create_backend(
     model: Model,
     settings: BackendSettings,
@@ -88,6 +96,8 @@ def create_backend(
 
     Raises as ``choose_backend`` and ``OrtBackend`` do.
     """
+    from ferengine.classify.backend import OrtBackend
+
     name, reason = choose_backend(settings.backend)
     log.info("backend %s: %s", name, reason)
     if name == "tensorrt":

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 from ferengine._native import mtcnn_crops, mtcnn_pyramid, mtcnn_suppress
 from ferengine.detect.base import Detections
 from ferengine.detect.frames import checked_frame
-from ferengine.detect.mtcnn_graphs import Network
 from ferengine.detect.network_runner import NetworkRunner
 from ferengine.errors import ModelError
+
+if TYPE_CHECKING:
+    from ferengine.detect.mtcnn_graphs import Network
 
 Array = NDArray[np.float32]
 
@@ -57,6 +60,8 @@ class MtcnnDeviceDetector:
 
     def detect_many(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
         """``detect`` for each of ``frames``, of whatever sizes."""
+        if not frames:
+            return []
         frames = [checked_frame(frame) for frame in frames]
         boxes = self._propose(frames)
         boxes = self._refine(frames, boxes)
@@ -94,10 +99,10 @@ class MtcnnDeviceDetector:
                     h, w, _ = levels[index].shape
                     row[:, :h, :w] = levels[index].transpose(2, 0, 1)
                 outputs = self._runners["pnet"].run(batch)
-                for row, index in enumerate(part):
+                for number, index in enumerate(part):
                     rows, columns = cells(levels[index].shape[0]), cells(levels[index].shape[1])
-                    offsets = outputs["boxes"][row, :, :rows, :columns]
-                    verdicts[index] = outputs["probabilities"][row, 0, :rows, :columns], offsets
+                    offsets = outputs["boxes"][number, :, :rows, :columns]
+                    verdicts[index] = outputs["probabilities"][number, 0, :rows, :columns], offsets
         return [verdicts[index] for index in range(len(levels))]
 
     def _refine(self, frames: Sequence[NDArray[np.uint8]], boxes: Sequence[Array]) -> list[Array]:

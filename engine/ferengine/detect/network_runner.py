@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
 from ferengine.errors import ModelError
@@ -31,6 +30,8 @@ class OrtRunner:
     """ONNX Runtime by its CUDA provider, or on the CPU. Raises ModelError when the provider does not start."""
 
     def __init__(self, model: bytes, *, provider: str = "CUDAExecutionProvider", most: int = 64) -> None:
+        import onnxruntime  # here: workers that do not use it need not have it in memory
+
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3

@@ -79,11 +79,13 @@ class FallbackDetector:
         """How many frames ``detect_many`` gains from."""
         return 1 if self._first is None else 16
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
-        """As MtcnnDetector's."""
-        return self.detect_many([frame])[0]
+    def detect(self, frame: NDArray[np.uint8], near: NDArray[np.float32] | None = None) -> Detections:
+        """As MtcnnDetector's; a GPU searches the whole frame, ``near`` or not."""
+        return self.detect_many([frame], [near])[0]
 
-    def detect_many(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
+    def detect_many(
+        self, frames: Sequence[NDArray[np.uint8]], near: Sequence[NDArray[np.float32] | None] | None = None
+    ) -> list[Detections]:
         """``detect`` for each of ``frames``."""
         if self._first is not None:
             try:
@@ -93,7 +95,7 @@ class FallbackDetector:
             except FerengineError as error:
                 self._fall_back(str(error))
         assert self._second is not None
-        return [self._second.detect(frame) for frame in frames]
+        return [self._second.detect(frame, boxes) for frame, boxes in zip(frames, near or [None] * len(frames), strict=True)]
 
     def close(self) -> None:
         """Release the device."""

@@ -300,7 +300,8 @@ class Supervisor:
 
     def _note_backend(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
         """What runs the networks, and why; said loudly when it is not the GPU that was meant to."""
-        self.backend = message["name"]
+        if worker is self.topology.classifier:
+            self.backend = message["name"]
         if message["failure"] is None:
             log.info("%s runs on %s: %s", worker.name, message["name"], message["reason"])
         else:

@@ -19,14 +19,16 @@ _DIGEST = 64  # characters of a SHA-256 in hexadecimal, which lead a file of com
 
 class LoadedEngine:
     """``plan``: a serialised engine that may be trusted. ``kernels``: a file for what tensorrt-rtx compiles on this GPU.
+    ``graphs``: whether it may make CUDA graphs by itself.
 
     One input and any outputs, all float32. Raises ModelError when the runtime refuses the engine, or for other tensors.
     """
 
-    def __init__(self, trt: TensorRT, plan: bytes, kernels: Path | None = None) -> None:
+    def __init__(self, trt: TensorRT, plan: bytes, kernels: Path | None = None, *, graphs: bool = True) -> None:
         trt.messages.clear()
         self._trt = trt
         self._kernels = kernels if trt.portable else None
+        self._graphs = graphs
         try:
             self._runtime = trt.runtime()
         except (RuntimeError, TypeError) as error:  # without a GPU or with an old driver its constructor gives nullptr
@@ -95,7 +97,8 @@ class LoadedEngine:
 
     def _configure_jit(self) -> None:
         config = cast(JitEngine, self._engine).create_runtime_config()
-        config.cuda_graph_strategy = self._trt.api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        if self._graphs:
+            config.cuda_graph_strategy = self._trt.api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
         cache = config.create_runtime_cache()
         stored = _checked(self._kernels)
         if stored:

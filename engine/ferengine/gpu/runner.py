@@ -23,23 +23,23 @@ GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 class EngineRunner:
     """An engine on a device, which it closes. Not thread-safe, but any one thread at a time may use it.
 
-    ``kernels``: where tensorrt-rtx keeps what it compiles. Raises ModelError for an engine that does not load,
-    DeviceError for a device that has too little memory or fails.
+    ``kernels``: where tensorrt-rtx keeps what it compiles. ``graphs``: whether to use CUDA graphs.
+    Raises ModelError for an engine that does not load, DeviceError for a device that has too little memory or fails.
     """
 
     DEPTH = 2
     """Batches that may be on their way at a time: one computes while the next is filled."""
 
-    def __init__(self, trt: TensorRT, device: Device, plan: bytes, kernels: Path | None = None) -> None:
+    def __init__(self, trt: TensorRT, device: Device, plan: bytes, kernels: Path | None = None, *, graphs: bool = True) -> None:
         self._device = device
         self._lanes: list[Lane] = []
         self._queued: deque[tuple[Lane, int]] = deque()
         self._closed = False
         self._engine: LoadedEngine | None = None
         try:
-            self._engine = LoadedEngine(trt, plan, kernels)
+            self._engine = LoadedEngine(trt, plan, kernels, graphs=graphs)
             for _ in range(self.DEPTH):
-                self._lanes.append(Lane(device, self._engine, frozenset(GRAPH_SIZES)))
+                self._lanes.append(Lane(device, self._engine, frozenset(GRAPH_SIZES if graphs else ())))
         except BaseException as error:
             traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
             self.close()

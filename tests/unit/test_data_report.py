@@ -16,6 +16,7 @@ from ferengine_tools.data.command import main
 from ferengine_tools.data.fer2013 import LABELS, Fer2013
 from ferengine_tools.data.protocol import training_rows, unseen_rows
 from ferengine_tools.data.report import make_report
+from ferengine_tools.data.utkface import UtkFace
 
 TRAINING, PUBLIC, PRIVATE = 0, 1, 2
 
@@ -98,6 +99,40 @@ def test_the_command(table: Path, data: Fer2013, capsys: pytest.CaptureFixture[s
     assert "3 photographs are shown more than once (one 3 times), 1 of them with more than one label" in text
     assert "2 training faces are left" in text
     assert "Blank: rows 4." in text
+
+
+@pytest.fixture
+def utkface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Five faces of known labels; cutting is not what is tested here."""
+    known = UtkFace(
+        images=faces(5),
+        gender=np.array([0, 1, 1, 0, 1]),
+        age=np.array([1, 25, 26, 70, 9]),
+        ethnicity=np.array([0, 2, 2, 4, 1]),
+        split=np.array([0, 0, 2, 2, 1]),
+        names=np.array(list("abcde")),
+        detected=np.array([True, True, False, True, True]),
+        moved=np.array([False, True, True, False, False]),
+        skipped=("odd.jpg",),
+    )
+    monkeypatch.setattr("ferengine_tools.data.command.load_utkface", lambda path, cache: known)
+    return tmp_path / "utkface.zip"
+
+
+def test_utkface(utkface: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["report", "--data", str(utkface), "--json"])
+    report = json.loads(capsys.readouterr().out)
+    assert (report["faces"], report["moved"], report["undetected"], report["skipped"]) == (5, 2, 1, ["odd.jpg"])
+    training, validation, test = report["splits"].values()
+    assert (training["faces"], validation["faces"], test["faces"]) == (2, 1, 2)
+    assert training["gender"] == test["gender"] == {"male": 1, "female": 1}
+    assert test["ethnicity"] == {"White": 0, "Black": 0, "Asian": 1, "Indian": 0, "other": 1}
+    assert {name: count for name, count in test["age"].items() if count} == {"20-29": 1, "70+": 1}
+    assert {name: count for name, count in validation["age"].items() if count} == {"3-9": 1}
+    main(["report", "--data", str(utkface)])
+    text = " ".join(capsys.readouterr().out.split())
+    assert "2 faces went to the split of a near-duplicate" in text
+    assert "did not find 1" in text
 
 
 def test_options_of_the_other_set_are_refused(table: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -174,7 +175,7 @@ def test_options_that_do_not_go_together(bar_models: Any, bars: Path, tmp_path: 
     common = ["--model", model, "--data", str(bars)]
     with pytest.raises(UsageError, match="--groups needs --split folder"):
         main([*common, "--groups", "groups.csv"])
-    with pytest.raises(UsageError, match="--without-copies needs a split of FER-2013"):
+    with pytest.raises(UsageError, match="--without-copies and --labels need a split of FER-2013"):
         main(["--model", model, "--data", str(tmp_path), "--split", "folder", "--without-copies"])
     with pytest.raises(UsageError, match="for a model of expression choose one of train"):
         main([*common, "--split", "test"])
@@ -199,6 +200,6 @@ def test_what_a_person_reads(bar_models: Any, bars: Path, tmp_path: Path, capsys
 def test_speed_is_told_a_face(bar_models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = Classifier(bar_models.write(tmp_path))
     clock = iter(np.arange(0, 1e6, 0.004))  # every look at it is 4 ms later
-    monkeypatch.setattr(speed.time, "perf_counter", lambda: float(next(clock)))
+    monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: float(next(clock))))
     assert speed.microseconds(classifier, 8, seconds=0.1) == pytest.approx(500)
     assert speed.speeds(classifier) == {"1": 4000.0, "8": 500.0, "32": 125.0}

@@ -11,11 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine.detect.base import Detections
+from ferengine.detect.mtcnn import MtcnnDetector
 from ferengine.errors import FerengineError, UsageError
 from ferengine.sources.demo import DemoSource
 from ferengine.vision import cv2
 from ferengine_tools.data.command import main
-from ferengine_tools.data.cutting import FaceCutter
+from ferengine_tools.data.cutting import FaceCutter, decode
 from ferengine_tools.data.prepare import find_pictures, prepare
 
 GREY = np.full((60, 80, 3), 90, np.uint8)
@@ -77,6 +78,19 @@ def test_names_that_differ_in_their_endings_alone(tmp_path: Path) -> None:
         picture(folder / name, 1)
     prepare(folder, tmp_path / "faces", Script(), find_pictures(folder))
     assert [row["file"] for row in listing(tmp_path / "faces")] == ["a.bmp.png", "a.png.png", "b.png"]
+
+
+def test_a_picture_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    """EXIF orientation 6: the upper side of what is seen is the left side of what is stored."""
+    stored = np.zeros((40, 60, 3), np.uint8)
+    stored[:, :10] = 255
+    jpeg = cv2.imencode(".jpg", stored)[1].tobytes()
+    tag = b"\x12\x01\x03\x00\x01\x00\x00\x00\x06\x00\x00\x00"
+    exif = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00" + tag + b"\x00\x00\x00\x00"
+    turned = decode(jpeg[:2] + b"\xff\xe1" + (len(exif) + 2).to_bytes(2, "big") + exif + jpeg[2:], "photo.jpg")
+    assert turned.shape == (60, 40, 3)
+    assert turned[:8].min() > 200
+    assert turned[12:].max() < 60
 
 
 def test_folders_that_are_refused(tmp_path: Path) -> None:
@@ -158,12 +172,14 @@ def test_no_face_at_all_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_face_that_fills_its_picture_is_found_with_a_border(frame: NDArray[np.uint8]) -> None:
-    """Cut tightly, the face alone shows less context than MTCNN wants; where it is found the box refers to the picture."""
-    x, y, w, h = (round(value) for value in DemoSource(faces=2).truth(0)[0].box)
-    tight = np.ascontiguousarray(frame[y : y + h, x : x + w])
+    """Cut into brow and chin, MTCNN does not find the face in the picture alone; the box refers to the picture."""
+    x, y, w, h = DemoSource(faces=2).truth(0)[0].box
+    left, top, right, bottom = (round(value) for value in (x + 0.15 * w, y + 0.15 * h, x + 0.85 * w, y + 0.85 * h))
+    tight = np.ascontiguousarray(frame[top:bottom, left:right])
+    assert len(MtcnnDetector(40.0).detect(tight)) == 0
     found = FaceCutter().detect(tight)
     assert len(found) == 1
-    assert found.boxes[0] == pytest.approx([0, 0, w, h], abs=0.25 * h)
+    assert found.boxes[0] == pytest.approx([x - left, y - top, w, h], abs=0.25 * h)
     assert found.landmarks is not None
     assert (found.landmarks[0] > 0).all()
-    assert (found.landmarks[0] < [w, h]).all()
+    assert (found.landmarks[0] < [right - left, bottom - top]).all()

@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from rich.console import Console
@@ -14,7 +15,7 @@ from ferengine.classify.classifier import Classifier
 from ferengine.errors import UsageError
 from ferengine.models.registry import DEFAULT
 from ferengine_tools.data import utkface
-from ferengine_tools.data.fer2013 import Split
+from ferengine_tools.data.fer2013 import LabelSet, Split
 from ferengine_tools.evaluation.confusion_picture import draw_confusion
 from ferengine_tools.evaluation.crops import VIEWS
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
@@ -22,7 +23,7 @@ from ferengine_tools.evaluation.faces import LabelledFaces, folder_faces
 from ferengine_tools.evaluation.group_table import read_groups
 from ferengine_tools.evaluation.mapping import LabelMap, load_map
 from ferengine_tools.evaluation.mistakes import check_empty, find_mistakes, write_mistakes
-from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
+from ferengine_tools.evaluation.sets import Copies, fer2013_faces, utkface_faces
 from ferengine_tools.evaluation.speed import machine, speeds
 from ferengine_tools.evaluation.table import renderables
 from ferengine_tools.evaluation.temperature import check_writable, fit_temperature, write_temperature
@@ -45,19 +46,19 @@ def load_faces(options: argparse.Namespace, task: str, side: int, label_map: Lab
         raise UsageError(f"--split {split}: for a model of {task} choose one of {', '.join((*splits, FOLDER))}")
     if options.groups is not None and split != FOLDER:
         raise UsageError("--groups needs --split folder: the public sets have their own groups, or none")
-    if options.without_copies and (split == FOLDER or task != "expression"):
-        raise UsageError("--without-copies needs a split of FER-2013: nothing else has copies of training images")
+    if (options.without_copies or options.labels != "fer2013") and (split == FOLDER or task != "expression"):
+        raise UsageError("--without-copies and --labels need a split of FER-2013, and a model of expression")
     if split == FOLDER:
         faces = folder_faces(options.data, side, label_map.folder)
         return faces if options.groups is None else faces.with_groups(read_groups(options.groups, faces.names))
     if task == "gender":
-        faces = utkface_faces(options.data, _UTKFACE[split])
+        faces = utkface_faces(options.data, _UTKFACE[split], options.cache)
     else:
-        faces = fer2013_faces(options.data, _FER2013[split], without_copies=options.without_copies)
+        faces = fer2013_faces(options.data, _FER2013[split], labels=options.labels, without_copies=options.without_copies)
     return faces.renamed(label_map.folder)
 
 
-def fit(model: str, data: Path) -> tuple[float, Path]:
+def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | None = None) -> tuple[float, Path]:
     """Fit the temperature of the model file ``model`` on FER-2013's PublicTest (gender: UTKFace's validation split) and write
     it into its manifest: the temperature and the manifest's path.
 
@@ -66,7 +67,7 @@ def fit(model: str, data: Path) -> tuple[float, Path]:
     check_writable(model)
     classifier = Classifier(model)
     gender = classifier.manifest.task == "gender"
-    faces = utkface_faces(data, "validation") if gender else fer2013_faces(data, "public")
+    faces = utkface_faces(data, "validation", cache) if gender else fer2013_faces(data, "public", labels=labels)
     faces = faces.sized(classifier.input_size)
     LabelMap().matrix(classifier.labels, faces.classes)
     order = np.array([classifier.labels.index(name) for name in faces.classes])
@@ -80,7 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_empty(options.errors)
     notes = Console(stderr=True, highlight=False)
     if options.fit_temperature:
-        temperature, manifest = fit(options.model, options.data)
+        temperature, manifest = fit(options.model, options.data, labels=options.labels, cache=options.cache)
         notes.print(f"temperature {temperature:.4f}, written to {manifest}")
     label_map = load_map(options.map) if options.map is not None else LabelMap()
     classifier = Classifier(options.model)
@@ -118,7 +119,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--map", type=Path, metavar="TOML", help="[folders] gives each class's label, [outputs] each label's class; false "
         "leaves either out")  # fmt: skip
     add("--groups", type=Path, metavar="CSV", help="of a folder: the columns file and one or more groupings")
-    add("--without-copies", action="store_true", help="leave out test images that are training images as well")
+    add("--labels", choices=get_args(LabelSet), default="fer2013", help="ferplus8: with contempt, where FER+'s crowd says so")
+    add("--without-copies", nargs="?", const="exact", choices=get_args(Copies), help="leave out test images that are training "
+        "images as well, pixel for pixel, or (near) show the same photograph")  # fmt: skip
+    add("--cache", type=Path, metavar="FOLDER", help="where UTKFace's cut faces are kept (default: the user's cache)")
     add("--crops", type=int, choices=VIEWS, default=1,
         help="also average over a face and its mirror image (2), or ten crops (10), told apart")  # fmt: skip
     add("--fit-temperature", action="store_true",

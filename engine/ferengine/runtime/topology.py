@@ -122,6 +122,7 @@ class Topology:
         for ends in pairs:
             for end in ends:
                 end.close()
+        self._face_rings.clear()
         for worker in self.workers:
             worker.close()
 
@@ -139,7 +140,8 @@ class Topology:
 
     def _capture_settings(self, camera: CameraState) -> tuple[dict[str, Any], dict[str, int]]:
         settings = {"kind": "capture", "camera": camera.number, "source": camera.spec.to_dict(),
-                    "max_frames": self._config.max_frames, "resume_at": camera.published}  # fmt: skip
+                    "max_frames": self._config.max_frames, "resume_at": camera.published,
+                    "was_open": camera.opened}  # fmt: skip
         return settings, {"track_page": self.trackers[camera.tracker].page.fd}
 
     def _detect_settings(self) -> tuple[dict[str, Any], dict[str, int]]:

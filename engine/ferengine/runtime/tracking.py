@@ -111,7 +111,9 @@ class TrackStage:
 
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring" and message["camera"] in self._cameras:
-            self._cameras[message["camera"]].rings.add(message, descriptors)
+            camera = self._cameras[message["camera"]]
+            camera.live = bool(message["live"])  # known for sure only now that the source is open
+            camera.rings.add(message, descriptors)
         elif message["op"] == "camera":
             self._cameras.setdefault(int(message["number"]), self._camera(message))
         elif message["op"] == "forget_ring" and message["camera"] in self._cameras:
@@ -213,7 +215,8 @@ class TrackStage:
     # --- live: the newest frame
 
     def _step_live(self, camera: Camera) -> bool:
-        for asked in [asked for number, asked in camera.asked.items() if number <= camera.last and asked.answer]:
+        answered = [a for number, a in camera.asked.items() if number <= camera.last and a.answer is not None]
+        for asked in answered:
             self._apply_late(camera, asked)
         generation, ring = camera.rings.oldest()
         held = [(sequence, slot) for sequence, slot in ring.held(TRACK_READER) if sequence > camera.last]

@@ -56,7 +56,9 @@ def _prepare(options: argparse.Namespace) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ferengine data", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="ferengine data", description="What is in a data set, and faces cut from one's own pictures."
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser(
         "report",

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.detect.base import Detections
+from ferengine.detect.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
 from ferengine.track.geometry import square_from_landmarks
 from ferengine_tools.data.cutting import SIDE, FaceCutter, decode
@@ -81,19 +82,30 @@ def is_utkface(path: Path) -> bool:
     return any(_NAME.fullmatch(file.name) for file in path.rglob("*_*_*_*.*"))
 
 
+def user_cache() -> Path | None:
+    """Where cut faces are kept unless told otherwise: beside the engine's networks in the user's cache."""
+    networks = cache_folder()
+    return None if networks is None else networks.parent
+
+
 def load_utkface(path: Path, cache: Path | None = None) -> UtkFace:
     """The pictures of a folder (searched to its depth) or of a zip file, cut to 48 x 48 (see UtkFace).
 
     Near-duplicates stay together: all take the split of the first by name. Cutting and comparing 23,704 pictures takes some
     three minutes; ``cache``, a folder, keeps the result under a hash of the source. Raises UsageError for a source without
-    faces, pictures that cannot be read, names that are not labels (beyond 1 %), faces that are not aligned ones.
+    faces or with one twice, pictures that cannot be read, names that are not labels (beyond 1 %), faces that are not aligned.
     """
-    kept = None if cache is None else cache / f"utkface-{_fingerprint(path)}.npz"
-    if kept is not None and kept.is_file():
+    if cache is None:
+        return _cut(path)
+    kept = cache / f"utkface-{_fingerprint(path)}.npz"
+    if kept.is_file():
         return _read(kept)
-    data = _cut(path)
-    if kept is not None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)  # refused now, not after minutes of cutting
+        data = _cut(path)
         _write(kept, data)
+    except OSError as error:
+        raise UsageError(f"{cache} cannot be written to ({error.strerror}): choose another folder for the cut faces") from None
     return data
 
 
@@ -155,6 +167,11 @@ def _names(path: Path) -> list[str]:
     names = [name for name in names if name.lower().endswith(_SUFFIXES) and not PurePosixPath(name).name.startswith(".")]
     if not names:
         raise UsageError(f"{path} holds no pictures ({', '.join(_SUFFIXES)})")
+    places: dict[str, str] = {}
+    for name in names:
+        other = places.setdefault(PurePosixPath(name).name, name)
+        if other != name:
+            raise UsageError(f"{path} holds a picture twice, as {other} and {name}: name the one folder with the aligned faces")
     return names
 
 
@@ -196,7 +213,6 @@ def _fingerprint(path: Path) -> str:
 
 def _write(path: Path, data: UtkFace) -> None:
     """Whole or not at all: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with unfinished.open("wb") as handle:

@@ -3,29 +3,37 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.detect.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
 from ferengine_tools.data import fer2013, utkface
+from ferengine_tools.data.protocol import unseen_rows
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.groups import age_group
 
+Copies = Literal["exact", "near"]
 
-def fer2013_faces(path: Path, split: fer2013.Split, *, without_copies: bool = False) -> LabelledFaces:
-    """A split of FER-2013, ``without_copies`` without the images that are, byte for byte, training images as well.
+
+def fer2013_faces(
+    path: Path, split: fer2013.Split, *, labels: fer2013.LabelSet = "fer2013", without_copies: Copies | None = None
+) -> LabelledFaces:
+    """A split of FER-2013, ``labels`` as of ``load_fer2013``; ``without_copies`` "exact" leaves out the images that are, byte
+    for byte, training images as well, "near" also those that show the same photograph (found in half a minute).
 
     Raises what ``load_fer2013`` raises, and UsageError where the split is empty.
     """
-    data = fer2013.load_fer2013(path)
+    data = fer2013.load_fer2013(path, labels)
     rows = data.indices(split)
-    if without_copies:
+    if without_copies == "exact":
         rows = rows[~copies(data.images[rows], data.images[data.indices("training")])]
+    elif without_copies == "near":
+        rows = unseen_rows(data, split)
     if not len(rows):
         raise UsageError(f"{path} has no faces of the split {split}")
-    return LabelledFaces(data.images[rows], data.labels[rows], fer2013.LABELS, tuple(f"row {row}" for row in rows))
+    return LabelledFaces(data.images[rows], data.labels[rows], data.classes, tuple(f"row {row}" for row in rows))
 
 
 def copies(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
@@ -34,14 +42,13 @@ def copies(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.b
     return np.array([image.tobytes() in known for image in images], bool)
 
 
-def utkface_faces(path: Path, split: utkface.Split) -> LabelledFaces:
+def utkface_faces(path: Path, split: utkface.Split, cache: Path | None = None) -> LabelledFaces:
     """A split of UTKFace, its genders the classes, grouped by age, ethnicity, gender, and the last two together.
 
-    The faces are cut once (some three minutes) and kept in the user's cache. Raises what ``load_utkface`` raises, and
-    UsageError where the split is empty.
+    ``cache``: the folder where the faces, once cut, are kept (default: the user's cache). Raises what ``load_utkface`` raises,
+    and UsageError where the split is empty.
     """
-    networks = cache_folder()
-    data = utkface.load_utkface(path, None if networks is None else networks.parent)
+    data = utkface.load_utkface(path, cache or utkface.user_cache())
     rows = data.indices(split)
     if not len(rows):
         raise UsageError(f"{path} has no faces of the split {split}")

@@ -31,6 +31,14 @@ class EngineConfig(BaseModel):
     gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
     smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds")
     min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
+    backend: Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"] = Field(
+        "auto", description="what runs the networks; auto: TensorRT where it can, else ONNX Runtime"
+    )
+    precision: Literal["fp32", "fp16", "int8"] = Field("fp16", description="TensorRT: of the engine that is used")
+    engines: str | None = Field(
+        None, description="TensorRT: folder of engines to trust besides the user's cache", examples=["engines"]
+    )
+    build_engines: bool = Field(False, description="TensorRT: build an engine that is missing or does not fit")
     max_batch: int = Field(32, ge=1, le=1024)
     batch_deadline: float = Field(0.01, ge=0, le=1, description="longest wait for a batch to fill, seconds")
     deadline: float = Field(0.5, gt=0, le=60, description="live: a face this old goes out unclassified, seconds")

@@ -100,10 +100,7 @@ class Engine:
     def take(self, timeout: float | None = None) -> FrameResult | None:
         """The next result; ``None`` after ``timeout`` seconds. Raises EOFError after the last one, or the run's error."""
         if self._subscription is None:
-            self._subscription = Subscription(self._queue, self._supervisor.wake)
-            if self._supervisor.started and not self._supervisor.running:
-                self._subscription.end()
-            self._supervisor.subscriptions.append(self._subscription)
+            self._subscription = self.attach()
             self.start()
             self._supervisor.consume()
         try:
@@ -113,6 +110,14 @@ class Engine:
             if self._supervisor.error is not None:
                 raise self._supervisor.error from None
             raise
+
+    def attach(self) -> Subscription:
+        """A further queue of results with a policy of its own; capture begins when somebody takes results."""
+        subscription = Subscription(self._queue, self._supervisor.wake)
+        if self._supervisor.started and not self._supervisor.running:
+            subscription.end()
+        self._supervisor.subscriptions.append(subscription)
+        return subscription
 
     def stop(self, *, force: bool = False) -> None:
         """End the run: frames on their way still come out (within a second), files are closed. ``force``: at once.

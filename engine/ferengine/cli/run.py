@@ -2,89 +2,77 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import logging
 import signal
 import sys
-import time
+from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from ferengine.cli.command import call
+from ferengine.cli.config_file import load_settings
+from ferengine.cli.log import log_to
+from ferengine.cli.options import OptionSet, checked, with_options
+from ferengine.cli.outputs import Outputs
+from ferengine.cli.report import print_summary
+from ferengine.cli.settings import PER_SOURCE, RunSettings
+from ferengine.engine import Engine
 from ferengine.errors import SinkError, SourceError, UsageError
+from ferengine.sinks.output import check_output
+from ferengine.sinks.window import screen_available
 
-_TICK = 0.25
-"""Seconds after which the event file is looked at for flushing even when no result comes."""
+_SOURCES = ("camera", "source", *PER_SOURCE, "max_frames")
+_OPTIONS = OptionSet(
+    RunSettings, (*_SOURCES, *(name for name in RunSettings.model_fields if name not in _SOURCES)), frozenset(_SOURCES)
+)
+_CONFIG = inspect.Parameter(
+    "config",
+    inspect.Parameter.KEYWORD_ONLY,
+    default=None,
+    annotation=Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            help="Take settings from this TOML file, which has the same names as these options; options win. "
+            "See ferengine config.",
+            show_default=False,
+        ),
+    ],
+)
 
-log = logging.getLogger("ferengine")
 
-
-def run(
-    camera: Annotated[
-        list[int] | None, typer.Option("--camera", "-c", help="Camera number (/dev/videoN). Repeat for more.")
-    ] = None,
-    source: Annotated[
-        list[str] | None,
-        typer.Option("--source", "-s", help="Video file, or 'demo' ('demo:crossing', ...). Repeat for more."),
-    ] = None,
-    events: Annotated[
-        str | None, typer.Option(help="Write one JSON object a frame to this file; '-' for standard output.")
-    ] = None,
-    save: Annotated[
-        Path | None, typer.Option(help="Write an H.264 video with everything drawn (a folder with several sources).")
-    ] = None,
-    display: Annotated[
-        bool | None, typer.Option("--display/--no-display", help="Show a window; q ends. Default: where a screen is.")
-    ] = None,
-    max_frames: Annotated[int | None, typer.Option(help="Stop each camera after so many frames.")] = None,
-    summary: Annotated[Path | None, typer.Option(help="Write the figures of the run to this JSON file.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace output files that exist.")] = False,
-    pace: Annotated[
-        Literal["fast", "native"] | None,
-        typer.Option(help="Files: as fast as they go, or at their own rate like a camera. Default: native in a window."),
-    ] = None,
-    loop: Annotated[int, typer.Option(help="Play files so many times; 0 for ever.", min=0)] = 1,
-    detector: Annotated[Literal["mtcnn", "haar"], typer.Option(help="How faces are found.")] = "mtcnn",
-    detect_every: Annotated[int, typer.Option(help="Search one frame in so many, track the others.")] = 6,
-    min_face: Annotated[
-        float,
-        typer.Option(help="Smallest face, pixels. Half costs about twice, and finds far more people who stand back."),
-    ] = 40.0,
-    thresholds: Annotated[tuple[float, float, float], typer.Option(help="MTCNN's thresholds of P-, R- and O-Net.")] = (
-        0.6,
-        0.7,
-        0.7,
-    ),
-    pyramid_factor: Annotated[float, typer.Option(help="MTCNN's step between scales.")] = 0.709,
-    align: Annotated[Literal["none", "eyes"], typer.Option(help="Level the eyes before classifying.")] = "none",
-    model: Annotated[str, typer.Option(help="Expression model: a name, or a .onnx file with its manifest.")] = "dscnn",
-    smoothing: Annotated[float, typer.Option(help="Time constant of the smoothed scores, seconds; 0 is off.")] = 0.5,
-    deadline: Annotated[float, typer.Option(help="Live: a face this old goes out unclassified, seconds.")] = 0.5,
-    log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], typer.Option(help="What is logged to standard error.")
-    ] = "info",
-) -> None:
+@with_options(_OPTIONS, _CONFIG)
+def run(config: Path | None, **given: Any) -> None:
     """Read the faces and expressions of cameras and videos.
 
     Without --camera or --source: camera 0 if there is one, else the built-in demo. Ctrl-C ends the run cleanly and
     closes all files; a second Ctrl-C forces it.
     """
-    logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(message)s", stream=sys.stderr, force=True)
+    settings = checked(RunSettings, given)
+    if config is not None:
+        settings = merged(load_settings(config), settings)
     console = Console(stderr=True)
-    settings = {
-        "detector": detector, "detect_every": detect_every, "min_face": min_face, "thresholds": thresholds,
-        "pyramid_factor": pyramid_factor, "align": align, "model": model, "smoothing": smoothing,
-        "deadline": deadline, "max_frames": max_frames,
-    }  # fmt: skip
-    _refuse_existing(summary, overwrite)
-    names = [*(str(number) for number in camera or []), *(source or [])] or [_default_source(console)]
-    sys.exit(_run(names, events, save, _decide_display(display), summary, overwrite, pace, loop, settings, console))
+    log_to(console, settings.log_level)
+    if not settings.camera and not settings.source:
+        settings = settings.model_copy(update=_default_source(console))
+    sys.exit(_run(settings, console))
 
 
-def _default_source(console: Console) -> str:
+def merged(file: RunSettings, options: RunSettings) -> RunSettings:
+    """The settings of a file with the options of the command line over them; sources named there replace the file's."""
+    over = {name: getattr(options, name) for name in options.model_fields_set}
+    if options.camera or options.source:
+        over = {"camera": (), "source": (), **over}
+    return file.model_copy(update=over)
+
+
+def _default_source(console: Console) -> dict[str, Any]:
     """Camera 0 if it can be opened, else the demo; says which."""
     from ferengine.sources.camera import CameraSource
 
@@ -93,107 +81,80 @@ def _default_source(console: Console) -> str:
         probe.open()
     except SourceError as error:
         console.print(f"no source named, and {error}: playing the built-in demo (see --source and --camera)", highlight=False)
-        return "demo"
+        return {"source": ("demo",)}
     finally:
         probe.close()
     console.print("no source named: taking camera 0")
-    return "0"
+    return {"camera": (0,)}
+
+
+def _run(settings: RunSettings, console: Console) -> int:
+    display = _decide_display(settings.display)
+    table = _decide_table(settings, display, console)
+    if settings.summary is not None:
+        check_output(settings.summary, overwrite=settings.overwrite)
+    engine = Engine(
+        settings.specs("native" if display else "fast"),
+        save=settings.save, overwrite=settings.overwrite, display=display, **settings.engine_values(),
+    )  # fmt: skip
+    stopper = _Stopper(engine)
+    outputs = Outputs(engine, settings, console if table else None)
+    try:
+        with engine:
+            with nullcontext() if table else console.status("starting the workers"):
+                engine.wait_ready()
+            outputs.start()
+            for _ in engine.results():
+                pass  # the outputs have queues of their own
+            outputs.finish(lambda: stopper.asked)
+    finally:
+        outputs.close()
+    figures = {**engine.summary(), "sinks": outputs.figures()}
+    failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, figures))
+    print_summary(figures, console)
+    return 1 if failed else 0
 
 
 def _decide_display(asked: bool | None) -> bool:
-    from ferengine.sinks.window import screen_available
-
     if asked and not screen_available():
         raise UsageError("--display: there is no screen (DISPLAY and WAYLAND_DISPLAY are not set); use --save or --events")
     return screen_available() if asked is None else asked
 
 
-def _refuse_existing(path: Path | None, overwrite: bool) -> None:
+def _decide_table(settings: RunSettings, display: bool, console: Console) -> bool:
+    """Never where lines of --events would come between."""
+    mixed = settings.events == "-" and sys.stdout.isatty()
+    if settings.table and (mixed or not console.is_terminal):
+        reason = "--events - writes to the same terminal" if mixed else "standard error is not a terminal"
+        raise UsageError(f"--table: {reason}; leave it out")
+    usual = console.is_terminal and not display and not mixed
+    return usual if settings.table is None else settings.table
+
+
+def _write_summary(path: Path | None, figures: dict[str, Any]) -> bool:
     if path is None:
-        return
-    if path.exists() and not overwrite:
-        raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
-    if not path.parent.is_dir():
-        raise SinkError(f"{path}: the folder {path.parent} does not exist")
-
-
-def _run(
-    names: list[str],
-    events: str | None,
-    save: Path | None,
-    display: bool,
-    summary: Path | None,
-    overwrite: bool,
-    pace: Literal["fast", "native"] | None,
-    loop: int,
-    settings: dict[str, Any],
-    console: Console,
-) -> int:
-    from dataclasses import replace
-
-    from ferengine.engine import Engine
-    from ferengine.sinks.events import EventWriter
-    from ferengine.sources import parse_source
-
-    chosen = pace or ("native" if display else "fast")
-    specs = [replace(spec, loop=loop, pace=chosen) for spec in map(parse_source, names)]
-    engine = Engine(specs, save=save, overwrite=overwrite, display=display, **settings)
-    writer = EventWriter(events, overwrite=overwrite) if events is not None else None
-    _stop_on_signals(engine)
-    failures: list[str] = []
+        return True
     try:
-        with engine:
-            _consume(engine, writer, failures, console)
-    finally:
-        if writer is not None:
-            try:
-                writer.close()
-            except SinkError as error:
-                failures.append(str(error))
-    figures = engine.summary()
-    if summary is not None:
-        summary.write_text(json.dumps(figures, indent=2) + "\n")
-    from ferengine.cli.report import print_summary
-
-    print_summary(figures, console)
-    for failure in failures:
-        console.print(f"[bold red]error:[/] {failure}", highlight=False)
-    return 1 if failures or engine.failures else 0
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+    except OSError as error:
+        logging.getLogger("ferengine").error("%s", SinkError(f"{path} cannot be written: {error.strerror}"))
+        return False
+    return True
 
 
-def _consume(engine: Any, writer: Any, failures: list[str], console: Console) -> None:
-    """Take all results; an event file that fails is said once, and the run goes on without it."""
-    with console.status("starting the workers"):
-        first = None
-        while first is None:
-            try:
-                first = engine.take(_TICK)
-            except EOFError:
-                return
-    result = first
-    while True:
-        if writer is not None:
-            try:
-                if result is not None:
-                    writer.write(result)
-                writer.flush_if_due(time.monotonic())
-            except SinkError as error:
-                failures.append(str(error))
-                writer = None
-        try:
-            result = engine.take(_TICK)
-        except EOFError:
-            return
-
-
-def _stop_on_signals(engine: Any) -> None:
+class _Stopper:
     """SIGINT and SIGTERM end the run cleanly, a second one at once; works as process 1 of a container too."""
-    count = 0
 
-    def handler(number: int, frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        engine.stop(force=count > 1)
+    def __init__(self, engine: Engine) -> None:
+        self.asked = 0
+        self._engine = engine
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handler)
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.asked += 1
+        self._engine.stop(force=self.asked > 1)
+
+
+def main(arguments: list[str]) -> None:
+    call(run, "run", arguments)

@@ -1,0 +1,76 @@
+"""The outputs of ``ferengine run`` that take results in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rich.console import Console
+
+from ferengine.cli.settings import RunSettings
+from ferengine.engine import Engine
+from ferengine.sinks.events import EventWriter
+from ferengine.sinks.feeder import Sink, SinkFeeder
+from ferengine.sinks.rows import RowWriter
+from ferengine.sinks.table import LiveTable
+
+_GRACE = 1.0
+"""Seconds that outputs get to write what waits after the run was stopped."""
+
+
+class Outputs:
+    """Events, rows and the live table (where ``table`` is a console), each with a queue and a thread of its own.
+
+    Raises SinkError when a file cannot be created; those created before are closed.
+    """
+
+    def __init__(self, engine: Engine, settings: RunSettings, table: Console | None) -> None:
+        self._sinks: list[Sink] = []
+        self._feeders: list[SinkFeeder] = []
+        try:
+            if settings.events is not None:
+                self._add(engine, "events", EventWriter(settings.events, settings.overwrite))
+            if settings.csv is not None:
+                self._add(engine, "csv", RowWriter(settings.csv, engine.labels, settings.overwrite))
+            if table is not None:
+                self._add(engine, "table", LiveTable(engine.cameras, table))
+        except BaseException:
+            self.close()
+            engine.close()
+            raise
+
+    def _add(self, engine: Engine, name: str, sink: Sink) -> None:
+        self._sinks.append(sink)
+        self._feeders.append(SinkFeeder(name, sink, engine.attach()))
+
+    def start(self) -> None:
+        for feeder in self._feeders:
+            feeder.start()
+
+    def finish(self, stopped: Callable[[], object]) -> None:
+        """Wait until all is written; once ``stopped`` only for a moment, as a reader may take nothing any more."""
+        give_up: float | None = None
+        while busy := [feeder for feeder in self._feeders if feeder.busy]:
+            busy[0].join(0.1)
+            if stopped():
+                give_up = give_up or time.monotonic() + _GRACE
+            if give_up is not None and time.monotonic() > give_up:
+                for feeder in busy:
+                    feeder.abandon()
+                return
+
+    def close(self) -> None:
+        """Close what no thread has: outputs of a run that did not begin."""
+        for sink, feeder in zip(self._sinks, self._feeders, strict=False):
+            if not feeder.started:
+                sink.close()
+
+    @property
+    def errors(self) -> list[str]:
+        """What went wrong; it was logged already."""
+        return [feeder.error for feeder in self._feeders if feeder.error is not None]
+
+    def figures(self) -> dict[str, dict[str, Any]]:
+        """Of each output: results written and dropped, and its error."""
+        return {feeder.name: feeder.figures() for feeder in self._feeders}

@@ -1,0 +1,120 @@
+"""What ``ferengine run`` can be told, on the command line or in a file: one model for both."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
+
+from ferengine.config import EngineConfig
+from ferengine.sources import SourceSpec, parse_source
+
+_PLACES = ("url", "camera", "file", "demo")
+_CONFIG = ConfigDict(
+    extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
+)
+
+
+def _about(name: str) -> str:
+    """What SourceSpec's docstring says of its field ``name``."""
+    text = " ".join((SourceSpec.__doc__ or "").split())
+    found = re.search(rf"``{name}``: (.+?)(?=[.;] ``|[.;] [A-Z]|\.?$)", text)
+    assert found, f"SourceSpec's docstring does not say what {name} is"
+    return found.group(1)
+
+
+def _per_source_fields() -> dict[str, Any]:
+    hints = get_type_hints(SourceSpec)
+    names = [field.name for field in fields(SourceSpec) if field.name not in ("kind", "value", "name")]
+    return {name: (hints[name] | None, Field(None, description=_about(name))) for name in names}
+
+
+PER_SOURCE: tuple[str, ...] = tuple(_per_source_fields())
+"""Fields of SourceSpec that say how a source is read: options of ``ferengine run`` for all its sources, and keys of a
+``[[source]]`` table for one."""
+
+if TYPE_CHECKING:
+    _PerSource = BaseModel
+else:
+    _PerSource = create_model("_PerSource", **_per_source_fields())
+
+
+class SourceTable(_PerSource):
+    """One source: exactly one of url, camera, file and demo, and how it is read."""
+
+    model_config = _CONFIG
+
+    name: str | None = Field(None, min_length=1, description="what results call this source")
+    url: str | None = Field(None, min_length=1, description="the address of a stream")
+    camera: Annotated[int, Field(ge=0)] | str | None = Field(None, description="a camera's number or device")
+    file: str | None = Field(None, min_length=1, description="a video file")
+    demo: str | None = Field(None, min_length=1, description="a scenario of the built-in demo: stroll, crossing, ...")
+
+    @model_validator(mode="after")
+    def _one_place(self) -> SourceTable:
+        if sum(getattr(self, name) is not None for name in _PLACES) != 1:
+            raise ValueError(f"a source needs exactly one of {', '.join(_PLACES)}")
+        return self
+
+    @property
+    def text(self) -> str:
+        """What ``--source`` would be given."""
+        if self.demo is not None:
+            return f"demo:{self.demo}"
+        if self.file is not None:
+            return self.file if self.file.startswith("/") else f"./{self.file}"  # never a camera's number or a demo
+        return str(self.url if self.camera is None else self.camera)
+
+
+def _kind(value: Any) -> str:
+    return "table" if isinstance(value, dict | SourceTable) else "text"
+
+
+_Source = Annotated[Annotated[str, Tag("text")] | Annotated[SourceTable, Tag("table")], Discriminator(_kind)]
+
+
+class RunSettings(EngineConfig, _PerSource):
+    """All settings of a run: sources, outputs and those of the engine. Lengths in pixels, times in seconds."""
+
+    model_config = _CONFIG
+
+    camera: tuple[Annotated[int, Field(ge=0)], ...] = Field((), description="camera number (/dev/videoN); several for more")
+    source: tuple[_Source, ...] = Field((), description="video file, or 'demo' ('demo:crossing', ...); several for more")
+    events: str | None = Field(None, description="write one JSON object a frame to this file; '-' for standard output")
+    csv: Path | None = Field(None, description="write one row a face to this CSV file")
+    save: Path | None = Field(
+        None, description="write an H.264 video with everything drawn (a folder with several sources)"
+    )
+    display: bool | None = Field(None, description="show a window, q ends; if not said, where a screen is")
+    table: bool | None = Field(
+        None, description="show a live table of the cameras; if not said, on a terminal where no window is shown"
+    )
+    summary: Path | None = Field(None, description="write the figures of the run to this JSON file")
+    overwrite: bool = Field(False, description="replace output files that exist")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged to standard error")
+
+    def engine_values(self) -> dict[str, Any]:
+        """The fields of EngineConfig."""
+        return {name: getattr(self, name) for name in EngineConfig.model_fields}
+
+    def specs(self, pace: Literal["fast", "native"]) -> list[SourceSpec]:
+        """The sources in the order given, cameras first; ``pace`` where none was chosen.
+
+        Raises UsageError for a source that cannot be.
+        """
+        common = {"pace": pace, **self._reading(self)}
+        specs = [replace(parse_source(str(number)), **common) for number in self.camera]
+        for item in self.source:
+            if isinstance(item, str):
+                specs.append(replace(parse_source(item), **common))
+                continue
+            named = {"name": item.name} if item.name else {}
+            specs.append(replace(parse_source(item.text), **{**common, **self._reading(item), **named}))
+        return specs
+
+    @staticmethod
+    def _reading(given: BaseModel) -> dict[str, Any]:
+        return {name: value for name in PER_SOURCE if (value := getattr(given, name)) is not None}

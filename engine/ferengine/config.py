@@ -41,7 +41,7 @@ class EngineConfig(BaseModel):
     batch_deadline: float = Field(0.01, ge=0, le=1, description="longest wait for a batch to fill, seconds")
     deadline: float = Field(0.5, gt=0, le=60, description="live: a face this old goes out unclassified, seconds")
 
-    max_frames: int | None = Field(None, ge=1, description="stop each camera after so many frames")
+    max_frames: int | None = Field(None, ge=1, description="stop each camera after so many frames", examples=[1000])
     queue: int = Field(256, ge=1, le=100_000, description="results that may wait for each consumer")
     stuck_after: float = Field(20.0, ge=1, description="a worker silent for so long is replaced, seconds")
     restart_limit: int = Field(5, ge=0, description="deaths of one worker in a minute before it is given up")

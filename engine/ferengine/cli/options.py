@@ -13,46 +13,60 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from ferengine.cli.config_file import sentence
+from ferengine.cli.settings import PER_SOURCE, RunSettings
+from ferengine.config import EngineConfig
 from ferengine.errors import UsageError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 _SHORT = {"camera": "-c", "source": "-s"}
 _PANELS: Mapping[str, tuple[str, ...]] = {
+    "Sources": ("camera", "source", *PER_SOURCE, "max_frames"),
     "Outputs": ("events", "csv", "save", "display", "table", "summary", "overwrite", "log_level"),
     "Detection and tracking": ("detector", "min_face", "thresholds", "pyramid_factor", "detect_every", "tracker", "align"),
+    "Classification": (),
     "Runtime": ("max_batch", "batch_deadline", "deadline", "queue", "stuck_after", "restart_limit"),
 }
-"""Where the help shows an option; the others stand under "Sources" (those of a source) and "Classification"."""
+"""Where the help shows an option; "Classification" has all that stand nowhere else."""
 
 
 @dataclass(frozen=True, slots=True)
 class OptionSet:
-    """The fields ``names`` of ``model`` as options; ``sources``: which of them belong to the sources."""
+    """The fields of ``model`` as options, but for those in ``without``."""
 
     model: type[BaseModel]
-    names: tuple[str, ...]
-    sources: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+
+    def panels(self) -> dict[str, list[str]]:
+        """The names of the fields, in the order of the help, by panel."""
+        names = [name for name in self.model.model_fields if name not in self.without]
+        placed = {name: panel for panel, inside in _PANELS.items() for name in inside}
+        panels = {panel: [name for name in inside if name in names] for panel, inside in _PANELS.items()}
+        panels["Classification"] = [name for name in names if name not in placed]
+        return {panel: inside for panel, inside in panels.items() if inside}
 
     def parameters(self) -> list[inspect.Parameter]:
         """One keyword parameter an option, as typer reads them; all default to None, "not given"."""
         return [
-            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=self._annotation(name))
-            for name in self.names
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=self._annotation(name, panel))
+            for panel, names in self.panels().items()
+            for name in names
         ]
 
-    def _annotation(self, name: str) -> Any:
+    def _annotation(self, name: str, panel: str) -> Any:
         field = self.model.model_fields[name]
         flag = f"--{name.replace('_', '-')}"
         plain = plain_type(field.annotation)
         flags = [f"{flag}/--no-{flag[2:]}" if plain is bool else flag, *filter(None, [_SHORT.get(name)])]
-        option = typer.Option(*flags, help=help_text(field), rich_help_panel=self._panel(name), show_default=False)
+        option = typer.Option(*flags, help=help_text(field), rich_help_panel=panel, show_default=False)
         return Annotated[plain | None, option]
 
-    def _panel(self, name: str) -> str:
-        if name in self.sources:
-            return "Sources"
-        return next((panel for panel, names in _PANELS.items() if name in names), "Classification")
+
+RUN = OptionSet(RunSettings)
+"""The options of ``ferengine run``."""
+
+STILL = OptionSet(EngineConfig, frozenset({"detect_every", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]}))
+"""The options that mean something for a still picture."""
 
 
 def with_options(options: OptionSet, *more: inspect.Parameter) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -60,9 +74,11 @@ def with_options(options: OptionSet, *more: inspect.Parameter) -> Callable[[Call
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         def called(**values: Any) -> None:
-            command(**{name: value for name, value in values.items() if value is not None or name not in options.names})
+            command(**{name: value for name, value in values.items() if value is not None or name not in optional})
 
-        parameters = [*more, *options.parameters()]
+        made = options.parameters()
+        parameters = [*more, *made]
+        optional = {parameter.name for parameter in made}
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
@@ -76,7 +92,12 @@ def checked(model: type[_Model], values: Mapping[str, Any]) -> _Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UsageError("; ".join(f"--{sentence(item)}" for item in error.errors(include_url=False))) from None
+        raise UsageError("; ".join(f"--{_dashed(sentence(item))}" for item in error.errors(include_url=False))) from None
+
+
+def _dashed(text: str) -> str:
+    name, colon, rest = text.partition(":")
+    return f"{name.replace('_', '-')}{colon}{rest}"
 
 
 def plain_type(annotation: Any) -> Any:
@@ -97,9 +118,9 @@ def plain_type(annotation: Any) -> Any:
 def help_text(field: FieldInfo) -> str:
     """The description, with the range and the default of the setting."""
     text = (field.description or "").strip()
-    text = f"{text[0].upper()}{text[1:]}."
+    text = f"{text[0].upper()}{text[1:]}".rstrip(".") + "."
     notes = [note for note in (limits(field.metadata), _default(field)) if note]
-    return f"{text} {'; '.join(notes)}." if notes else text
+    return " ".join([text, *(f"{note}." for note in notes)])
 
 
 def limits(metadata: Iterable[Any]) -> str:
@@ -117,4 +138,5 @@ def _default(field: FieldInfo) -> str:
     value = field.default
     if value is None or value == () or value is False:
         return ""
-    return "Default: " + (" ".join(map(str, value)) if isinstance(value, tuple) else f"{value}")
+    shown = [f"{part:g}" if isinstance(part, float) else str(part) for part in (value if isinstance(value, tuple) else [value])]
+    return f"Default: {' '.join(shown)}"

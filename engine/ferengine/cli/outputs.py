@@ -36,7 +36,7 @@ class Outputs:
             if table is not None:
                 self._add(engine, "table", LiveTable(engine.cameras, table))
         except BaseException:
-            self.close()
+            self._close_unstarted()
             engine.close()
             raise
 
@@ -49,7 +49,9 @@ class Outputs:
             feeder.start()
 
     def finish(self, stopped: Callable[[], object]) -> None:
-        """Wait until all is written; once ``stopped`` only for a moment, as a reader may take nothing any more."""
+        """Wait until all is written and close it; once ``stopped``, which is asked again and again, only for a moment:
+        a reader may take nothing any more."""
+        self._close_unstarted()
         give_up: float | None = None
         while busy := [feeder for feeder in self._feeders if feeder.busy]:
             busy[0].join(0.1)
@@ -60,7 +62,7 @@ class Outputs:
                     feeder.abandon()
                 return
 
-    def close(self) -> None:
+    def _close_unstarted(self) -> None:
         """Close what no thread has: outputs of a run that did not begin."""
         for sink, feeder in zip(self._sinks, self._feeders, strict=False):
             if not feeder.started:

@@ -18,19 +18,15 @@ from rich.console import Console
 from ferengine.cli.command import call
 from ferengine.cli.config_file import load_settings
 from ferengine.cli.log import log_to
-from ferengine.cli.options import OptionSet, checked, with_options
+from ferengine.cli.options import RUN, checked, with_options
 from ferengine.cli.outputs import Outputs
 from ferengine.cli.report import print_summary
-from ferengine.cli.settings import PER_SOURCE, RunSettings
+from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.sinks.output import check_output
 from ferengine.sinks.window import screen_available
 
-_SOURCES = ("camera", "source", *PER_SOURCE, "max_frames")
-_OPTIONS = OptionSet(
-    RunSettings, (*_SOURCES, *(name for name in RunSettings.model_fields if name not in _SOURCES)), frozenset(_SOURCES)
-)
 _CONFIG = inspect.Parameter(
     "config",
     inspect.Parameter.KEYWORD_ONLY,
@@ -47,7 +43,7 @@ _CONFIG = inspect.Parameter(
 )
 
 
-@with_options(_OPTIONS, _CONFIG)
+@with_options(RUN, _CONFIG)
 def run(config: Path | None, **given: Any) -> None:
     """Read the faces and expressions of cameras and videos.
 
@@ -106,9 +102,8 @@ def _run(settings: RunSettings, console: Console) -> int:
             outputs.start()
             for _ in engine.results():
                 pass  # the outputs have queues of their own
-            outputs.finish(lambda: stopper.asked)
     finally:
-        outputs.close()
+        outputs.finish(lambda: stopper.asked)
     figures = {**engine.summary(), "sinks": outputs.figures()}
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, figures))
     print_summary(figures, console)

@@ -13,9 +13,7 @@ from ferengine.config import EngineConfig
 from ferengine.sources import SourceSpec, parse_source
 
 _PLACES = ("url", "camera", "file", "demo")
-_CONFIG = ConfigDict(
-    extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-")
-)
+_CONFIG = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-"))
 
 
 def _about(name: str) -> str:
@@ -29,7 +27,8 @@ def _about(name: str) -> str:
 def _per_source_fields() -> dict[str, Any]:
     hints = get_type_hints(SourceSpec)
     names = [field.name for field in fields(SourceSpec) if field.name not in ("kind", "value", "name")]
-    return {name: (hints[name] | None, Field(None, description=_about(name))) for name in names}
+    defaults = {field.name: field.default for field in fields(SourceSpec)}
+    return {name: (hints[name] | None, Field(None, description=_about(name), examples=[defaults[name]])) for name in names}
 
 
 PER_SOURCE: tuple[str, ...] = tuple(_per_source_fields())
@@ -47,11 +46,11 @@ class SourceTable(_PerSource):
 
     model_config = _CONFIG
 
-    name: str | None = Field(None, min_length=1, description="what results call this source")
-    url: str | None = Field(None, min_length=1, description="the address of a stream")
-    camera: Annotated[int, Field(ge=0)] | str | None = Field(None, description="a camera's number or device")
-    file: str | None = Field(None, min_length=1, description="a video file")
-    demo: str | None = Field(None, min_length=1, description="a scenario of the built-in demo: stroll, crossing, ...")
+    name: str | None = Field(None, min_length=1, description="what results call this source", examples=["door"])
+    url: str | None = Field(None, min_length=1, description="the address of a stream", examples=["rtsp://camera.local/stream"])
+    camera: Annotated[int, Field(ge=0)] | str | None = Field(None, description="a camera's number or device", examples=[0])
+    file: str | None = Field(None, min_length=1, description="a video file", examples=["talk.mp4"])
+    demo: str | None = Field(None, min_length=1, description="a scenario of the built-in demo", examples=["stroll"])
 
     @model_validator(mode="after")
     def _one_place(self) -> SourceTable:
@@ -81,18 +80,32 @@ class RunSettings(EngineConfig, _PerSource):
 
     model_config = _CONFIG
 
-    camera: tuple[Annotated[int, Field(ge=0)], ...] = Field((), description="camera number (/dev/videoN); several for more")
-    source: tuple[_Source, ...] = Field((), description="video file, or 'demo' ('demo:crossing', ...); several for more")
-    events: str | None = Field(None, description="write one JSON object a frame to this file; '-' for standard output")
-    csv: Path | None = Field(None, description="write one row a face to this CSV file")
+    camera: tuple[Annotated[int, Field(ge=0)], ...] = Field(
+        (), description="camera number (/dev/videoN); several for more", examples=[[0]]
+    )
+    source: tuple[_Source, ...] = Field(
+        (),
+        description="video file, or 'demo' ('demo:crossing', ...); several for more",
+        examples=[["talk.mp4", "demo:crossing"]],
+    )
+    events: str | None = Field(
+        None,
+        description="write one JSON object a frame to this file; '-' for standard output",
+        examples=["faces.jsonl"],
+    )
+    csv: Path | None = Field(None, description="write one row a face to this CSV file", examples=["faces.csv"])
     save: Path | None = Field(
-        None, description="write an H.264 video with everything drawn (a folder with several sources)"
+        None,
+        description="write an H.264 video with everything drawn (a folder with several sources)",
+        examples=["faces.mp4"],
     )
-    display: bool | None = Field(None, description="show a window, q ends; if not said, where a screen is")
+    display: bool | None = Field(None, description="show a window, q ends; if not said, where a screen is", examples=[False])
     table: bool | None = Field(
-        None, description="show a live table of the cameras; if not said, on a terminal where no window is shown"
+        None,
+        description="show a live table of the cameras; if not said, on a terminal where no window is shown",
+        examples=[False],
     )
-    summary: Path | None = Field(None, description="write the figures of the run to this JSON file")
+    summary: Path | None = Field(None, description="write the figures of the run to this JSON file", examples=["run.json"])
     overwrite: bool = Field(False, description="replace output files that exist")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="what is logged to standard error")
 

@@ -82,12 +82,12 @@ class OutputStage:
     def _write(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
         if camera not in self._paths:
             return
-        if camera not in self._writers:
-            height, width = image.shape[:2]
-            path = part_path(self._paths[camera], self._part)
-            rate = self._rates.get(camera) or 25.0
-            self._writers[camera] = VideoWriter(path, width, height, rate, overwrite=True)
         try:
+            if camera not in self._writers:
+                height, width = image.shape[:2]
+                path = part_path(self._paths[camera], self._part)
+                rate = self._rates.get(camera) or 25.0
+                self._writers[camera] = VideoWriter(path, width, height, rate, overwrite=True)
             self._writers[camera].write(image, result.timestamp)
         except SinkError as error:
             del self._paths[camera]  # said once; the others go on

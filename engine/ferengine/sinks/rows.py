@@ -43,10 +43,10 @@ class RowWriter(LineWriter):
     def _row(self, result: FrameResult, face: Face) -> list[object]:
         values = face.to_dict()
         expression = values["expression"]
-        names: list[object] = ["", ""]
+        names: list[str] = ["", ""]
         scores: list[object] = [""] * 2 * len(self._labels)
         if expression is not None:
-            names = [expression["label"], expression["smoothed"]["label"]]
+            names = [str(expression["label"]), str(expression["smoothed"]["label"])]
             scores = [part["scores"][label] for part in (expression, expression["smoothed"]) for label in self._labels]
         seen = [result.camera, result.frame, round(result.timestamp, 6), round(result.latency_ms, 3)]
         return [*seen, face.track, *values["box"], values["score"], values["track_confidence"], face.origin,

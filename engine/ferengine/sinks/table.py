@@ -59,9 +59,7 @@ class LiveTable:
     Redrawn by each ``flush_if_due``; ``close`` removes it. ``clock``: monotonic seconds.
     """
 
-    def __init__(
-        self, cameras: Sequence[str], console: Console, clock: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, cameras: Sequence[str], console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._rows = {name: _Row() for name in cameras}
         self._clock = clock
         self._live = Live(console=console, auto_refresh=False, transient=True)

@@ -58,6 +58,9 @@ class Manifest(_Part):
     accuracy: Accuracy
     licence: str
     intended_use: str
+    self_test: tuple[tuple[float, ...], ...] | None = Field(
+        default=None, description="logits of ferengine.models.self_test.self_test_crops, before the temperature"
+    )
 
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> Manifest:

@@ -42,7 +42,7 @@ def load_settings(path: Path) -> RunSettings:
         raise UsageError(f"{path}:{key_line(text, twice)}: {twice[-1]} is given twice, with a dash and an underscore")
     try:
         # JSON's rules, strictly: a list is a tuple and a string a path, but no string is a number.
-        return RunSettings.model_validate_json(json.dumps(table, default=str), strict=True)
+        return RunSettings.model_validate_json(json.dumps(table, default=_no_text), strict=True)
     except ValidationError as error:
         said: dict[_Path, str] = {}
         for item in error.errors(include_url=False):
@@ -58,10 +58,20 @@ def sentence(item: Any) -> str:
     name = ".".join(where) or "settings"
     if item["type"] == "extra_forbidden":
         return f"unknown setting {name!r}{_suggestion(where[-1], SourceTable if len(place) > 1 else RunSettings)}"
-    message = re.sub(r"^(Value error|Input), ?", "", item["msg"])
-    if isinstance(item["input"], dict | list):
-        return f"{name}: {message[0].lower()}{message[1:]}"
-    return f"{name}: {message[0].lower()}{message[1:]}, not {item['input']!r}"
+    message = item["msg"].removeprefix("Value error, ")
+    if message.startswith(f"{where[-1].replace('-', '_')}: "):
+        return f"{name}{message[len(where[-1]) :]}"
+    told = f"{name}: {message[0].lower()}{message[1:]}"
+    return (
+        told
+        if item["type"] in ("value_error", "missing") or isinstance(item["input"], dict | list)
+        else f"{told}, not {item['input']!r}"
+    )
+
+
+def _no_text(value: Any) -> dict[str, str]:
+    """A date or time of TOML as what no setting is, so that it is not taken for a text."""
+    return {"date or time": str(value)}
 
 
 def key_line(text: str, where: Iterable[str | int]) -> int:

@@ -7,7 +7,17 @@ from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, create_model, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
 from ferengine.config import EngineConfig
 from ferengine.sources import SourceSpec, parse_source
@@ -35,10 +45,21 @@ PER_SOURCE: tuple[str, ...] = tuple(_per_source_fields())
 """Fields of SourceSpec that say how a source is read: options of ``ferengine run`` for all its sources, and keys of a
 ``[[source]]`` table for one."""
 
+
+def _checked_by_the_source(value: Any, about: ValidationInfo) -> Any:
+    if value is not None:
+        SourceSpec("camera", "0", "camera0", **{str(about.field_name): value})  # raises UsageError, a ValueError
+    return value
+
+
 if TYPE_CHECKING:
     _PerSource = BaseModel
 else:
-    _PerSource = create_model("_PerSource", **_per_source_fields())
+    _PerSource = create_model(
+        "_PerSource",
+        __validators__={"check": field_validator(*PER_SOURCE, mode="after")(_checked_by_the_source)},
+        **_per_source_fields(),
+    )
 
 
 class SourceTable(_PerSource):

@@ -42,15 +42,14 @@ class RowWriter(LineWriter):
 
     def _row(self, result: FrameResult, face: Face) -> list[object]:
         values = face.to_dict()
-        expression = values["expression"]
-        names: list[str] = ["", ""]
-        scores: list[object] = [""] * 2 * len(self._labels)
-        if expression is not None:
-            names = [str(expression["label"]), str(expression["smoothed"]["label"])]
-            scores = [part["scores"][label] for part in (expression, expression["smoothed"]) for label in self._labels]
         seen = [result.camera, result.frame, round(result.timestamp, 6), round(result.latency_ms, 3)]
-        return [*seen, face.track, *values["box"], values["score"], values["track_confidence"], face.origin,
-                *names, face.reason, *scores]  # fmt: skip
+        read = ["", "", face.reason, *[""] * 2 * len(self._labels)]
+        expression = values["expression"]
+        if expression is not None:
+            smoothed = expression["smoothed"]
+            scores = [part["scores"][label] for part in (expression, smoothed) for label in self._labels]
+            read = [expression["label"], smoothed["label"], face.reason, *scores]
+        return [*seen, face.track, *values["box"], values["score"], values["track_confidence"], face.origin, *read]
 
 
 def _joined(values: Sequence[object]) -> str:

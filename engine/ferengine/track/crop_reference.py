@@ -22,7 +22,8 @@ def covered(edges: NDArray[np.float64], length: int) -> NDArray[np.float64]:
     low = np.where(pixels == 0, -np.inf, 0.0)
     high = np.where(pixels == length - 1, np.inf, 1.0)
     reach = np.clip(edges[:, None] - pixels, low, high)  # antiderivative of "coordinate t falls on pixel p"
-    return np.diff(reach, axis=0) / np.diff(edges)[:, None]
+    shares: NDArray[np.float64] = np.diff(reach, axis=0) / np.diff(edges)[:, None]
+    return shares
 
 
 def _bilinear(grey: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -34,25 +35,28 @@ def _bilinear(grey: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.f
     x, y = x - x0, y - y0
     upper = grey[y0, x0] * (1 - x) + grey[y0, x1] * x
     lower = grey[y1, x0] * (1 - x) + grey[y1, x1] * x
-    return upper * (1 - y) + lower * y
+    levels: NDArray[np.float64] = upper * (1 - y) + lower * y
+    return levels
 
 
 def reference_crop(frame: NDArray[np.uint8], square: NDArray[np.float32], size: int) -> NDArray[np.float64]:
-    cx, cy, side, angle = (float(value) for value in square)
     """The grey level of each of ``size`` x ``size`` pixels of ``square`` (cx, cy, side, angle; see ``geometry``) in
     ``frame``, grey or BGR uint8: float64 (size, size), before rounding.
 
     Area-averaged where the square is upright and no smaller than the crop, else the mean of bilinear samples, at most
     ``MOST_SAMPLES`` x ``MOST_SAMPLES`` a pixel; beyond the frame its border pixels are repeated.
     """
+    cx, cy, side, angle = (float(value) for value in square)
     grey = grey_levels(frame)
     step = side / size
     if angle == 0 and side >= size:
-        steps = np.arange(size + 1) * step - side / 2
-        return covered(cy + steps, grey.shape[0]) @ grey @ covered(cx + steps, grey.shape[1]).T
+        steps = np.arange(size + 1, dtype=np.float64) * step - side / 2
+        crop: NDArray[np.float64] = covered(cy + steps, grey.shape[0]) @ grey @ covered(cx + steps, grey.shape[1]).T
+        return crop
     samples = int(np.clip(np.ceil(step), 1, MOST_SAMPLES))
     along = (np.arange(size * samples) + 0.5) / samples * step - side / 2
     u, v = along[None, :], along[:, None]
     x = cx + u * np.cos(angle) - v * np.sin(angle)
     y = cy + u * np.sin(angle) + v * np.cos(angle)
-    return _bilinear(grey, x, y).reshape(size, samples, size, samples).mean(axis=(1, 3))
+    means: NDArray[np.float64] = _bilinear(grey, x, y).reshape(size, samples, size, samples).mean(axis=(1, 3))
+    return means

@@ -29,7 +29,8 @@ def drawn_face() -> NDArray[np.uint8]:
     def oval(x: float, y: float, a: float, b: float, soft: float) -> NDArray[np.float64]:
         """How much of each pixel is inside the ellipse about (x, y) with half axes a and b."""
         distance = np.sqrt(((u - x) / a) ** 2 + ((v - y) / b) ** 2)
-        return np.clip((1 - distance) / soft + 0.5, 0, 1)
+        share: NDArray[np.float64] = np.clip((1 - distance) / soft + 0.5, 0, 1)
+        return share
 
     def paint(color: tuple[int, int, int], area: NDArray[np.float64], strength: float = 1.0) -> None:
         image[:] += strength * area[..., None] * (np.array(color) - image)
@@ -47,4 +48,5 @@ def drawn_face() -> NDArray[np.uint8]:
     paint(_SHADE, oval(0, 0.27, 0.2, 0.05, 0.8), 0.4)
     paint(_LIPS, oval(0, 0.53, 0.36, 0.09, 0.4))
     paint(_MOUTH, oval(0, 0.52, 0.33, 0.02, 0.8))
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    levels: NDArray[np.uint8] = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return levels

@@ -80,7 +80,7 @@ def check_crop() -> Finding:
     off = float(np.abs(crops - references).max())
     if off > _CROP_TOLERANCE:
         return Finding("fail", f"the C++ crop is up to {off:.1f} grey levels off its reference",
-                       "build ferengine again on this machine: pip install --force-reinstall --no-binary ferengine ferengine")  # fmt: skip
+                       "build ferengine again on this machine: pip install --force-reinstall --no-cache-dir .")  # fmt: skip
     return Finding("ok", f"the C++ crop is within {off:.2f} grey levels of its reference")
 
 

@@ -11,7 +11,7 @@ from ferengine.classify.classifier import Classifier
 from ferengine.config import make_config
 from ferengine.detect import create_detector
 from ferengine.errors import UsageError
-from ferengine.results import Expression, Face, Scores
+from ferengine.results import Face, make_expression
 from ferengine.track.cropper import FaceCropper
 
 
@@ -34,6 +34,7 @@ class Analyzer:
             factor=config.pyramid_factor,
             threads=1,
         )
+        self._min_confidence = config.min_confidence
         self._classifier = Classifier(config.model)
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
 
@@ -58,14 +59,13 @@ class Analyzer:
         scores = self._classifier.scores(self._cropper.crop(frame, squares))
         faces = []
         for index, row in enumerate(scores):
-            named = Scores(self.labels[int(row.argmax())], dict(zip(self.labels, map(float, row), strict=True)))
             x, y, w, h = (float(value) for value in detections.boxes[index])
             landmarks = None
             if detections.landmarks is not None:
                 a, b, c, d, e = ((float(px), float(py)) for px, py in detections.landmarks[index])
                 landmarks = (a, b, c, d, e)
             score = float(detections.scores[index])
-            expression = Expression(named.label, named.scores, named)
+            expression = make_expression(self.labels, row, row, self._min_confidence)
             faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression))
         return faces
 

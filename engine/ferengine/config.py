@@ -37,6 +37,7 @@ class EngineConfig(BaseModel):
 
     model: str = Field("dscnn", description="expression model: a name, or a .onnx file with its manifest beside it")
     smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds; 0 is off")
+    min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
     max_batch: int = Field(32, ge=1, le=1024, description="faces in one batch of the classifier, at most")
     batch_deadline: float = Field(0.01, ge=0, le=1, description="longest wait for a batch to fill, seconds")
     deadline: float = Field(0.5, gt=0, le=60, description="live: a face this old goes out unclassified, seconds")

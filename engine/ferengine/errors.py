@@ -36,3 +36,7 @@ class SinkError(FerengineError):
 
 class WorkerError(FerengineError):
     """A worker process failed for good: it could not start, or died more often than the restart limit allows."""
+
+
+class EngineStoppedError(FerengineError):
+    """The engine has stopped: it takes neither sources nor consumers any more."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, ClassVar, Literal, TypeAlias
@@ -17,10 +17,13 @@ Landmarks: TypeAlias = tuple[
 
 Origin: TypeAlias = Literal["detected", "tracked"]
 
+UNCERTAIN = "uncertain"
+"""The label where no smoothed score reaches the setting ``min_confidence``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """A distribution over the model's classes: ``scores`` sum to 1, ``label`` is the largest one's."""
+    """A distribution over the model's classes: ``scores`` sum to 1, ``label`` is the largest one's, or ``UNCERTAIN``."""
 
     label: str
     scores: Mapping[str, float]
@@ -33,7 +36,8 @@ class Scores:
 class Expression:
     """The perceived expression of one face in one frame, and the same smoothed along its track.
 
-    ``smoothed`` equals the raw scores where there is no track (still images).
+    ``smoothed`` equals the raw scores where there is no track (still images). With a ``min_confidence`` above 0 both
+    labels are ``UNCERTAIN`` where no smoothed score reaches it; the scores are given all the same.
     """
 
     label: str
@@ -42,6 +46,22 @@ class Expression:
 
     def to_dict(self) -> dict[str, Any]:
         return {**Scores(self.label, self.scores).to_dict(), "smoothed": self.smoothed.to_dict()}
+
+
+def make_expression(
+    labels: Sequence[str], scores: Iterable[float], smoothed: Iterable[float], min_confidence: float = 0.0
+) -> Expression:
+    """Name one face's raw and smoothed scores, each one a class and summing to 1 (softmax of logits over the model's
+    temperature). Below ``min_confidence`` (of the largest smoothed score) the answer is ``UNCERTAIN``."""
+    raw, lasting = _named(labels, scores), _named(labels, smoothed)
+    if lasting.scores[lasting.label] < min_confidence:
+        return Expression(UNCERTAIN, raw.scores, Scores(UNCERTAIN, lasting.scores))
+    return Expression(raw.label, raw.scores, lasting)
+
+
+def _named(labels: Sequence[str], scores: Iterable[float]) -> Scores:
+    by_name = dict(zip(labels, map(float, scores), strict=True))
+    return Scores(max(by_name, key=by_name.__getitem__), by_name)
 
 
 @dataclass(frozen=True, slots=True)

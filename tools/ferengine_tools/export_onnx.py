@@ -16,18 +16,21 @@ import torch
 
 from ferengine.classify.backend import OrtBackend
 from ferengine.classify.classifier import Classifier
-from ferengine.errors import ModelError
+from ferengine.errors import ModelError, UsageError
 from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
+from ferengine.models.self_test import self_test_crops
 from ferengine_tools.data.fer2013 import Split
 from ferengine_tools.evaluate import evaluate
-from ferengine_tools.networks import create_network
-from ferengine_tools.train import MEAN, STD
+from ferengine_tools.networks import create_network, deployed
 from ferengine_tools.training.checkpoint import load_checkpoint
+from ferengine_tools.training.dataset import MEAN, STD, normalise
 
-INTENDED_USE = (
-    "Perceived facial expression in video, for research and interaction. It reads what a face shows, not what a person "
-    "feels, and must not be used to infer emotions at work or in education (EU AI Act, article 5)."
-)
+INTENDED_USE = {
+    "expression": "Perceived facial expression in video, for research and interaction. It reads what a face shows, not what a "
+    "person feels, and must not be used to infer emotions at work or in education (EU AI Act, article 5).",
+    "gender": "Perceived gender presentation, for research on groups. It reads how a face looks to others, not who a person "
+    "is, knows two classes only, and must not decide anything about a person.",
+}
 _TOLERANCE = 1e-3
 
 
@@ -42,15 +45,20 @@ def export(
     state = load_checkpoint(checkpoint)
     network = create_network(state["network"], len(state["labels"]))
     network.load_state_dict(state["average"])
-    network.eval()
+    network = deployed(network.eval())
     onnx = to_onnx(network)
     _compare(network, onnx)
+    task = state["settings"]["task"]
+    if task == "both":
+        raise UsageError(f"{checkpoint} has two heads; the engine runs expression and gender as nets of their own")
     manifest = Manifest(
         name=out.stem,
+        task=task,
         file=out.name,
         sha256=hashlib.sha256(onnx).hexdigest(),
         network=state["network"],
         parameters=sum(p.numel() for p in network.parameters()),
+        mmac=round(multiply_adds(network) / 1e6, 2),
         labels=tuple(state["labels"]),
         input=InputSpec(size=48, mean=MEAN, std=STD),
         training=Training(
@@ -63,8 +71,9 @@ def export(
             notes=" ".join(filter(None, (_progress(state["epoch"], state["settings"]["epochs"]), notes))),
         ),
         accuracy=Accuracy(),
-        licence="MIT (the weights; FER-2013, which they were trained on, is for research)",
-        intended_use=INTENDED_USE,
+        licence=f"MIT (the weights; {state['dataset'].split()[0]}, which they were trained on, is for research)",
+        intended_use=INTENDED_USE[task],
+        self_test=self_test_logits(onnx),
     )
     out.parent.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=out.parent) as folder:
@@ -89,6 +98,30 @@ def to_onnx(network: torch.nn.Module) -> bytes:
             output_names=["logits"], dynamic_axes={"input": {0: "n"}, "logits": {0: "n"}}, dynamo=False,
         )  # fmt: skip
     return buffer.getvalue()
+
+
+@torch.no_grad()
+def multiply_adds(network: torch.nn.Module) -> int:
+    """Of the convolutions and linear layers, for one face."""
+    counts: list[int] = []
+
+    def count(module: torch.nn.Module, _: object, output: torch.Tensor) -> None:
+        weight = module.weight
+        assert isinstance(weight, torch.Tensor)
+        counts.append(output[0].numel() * weight[0].numel())
+
+    layers = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d | torch.nn.Linear)]
+    handles = [layer.register_forward_hook(count) for layer in layers]
+    network(torch.zeros(1, 1, 48, 48))
+    for handle in handles:
+        handle.remove()
+    return sum(counts)
+
+
+def self_test_logits(onnx: bytes) -> tuple[tuple[float, ...], ...]:
+    """What the network says of the built-in synthetic faces, through ONNX Runtime."""
+    crops = normalise(torch.from_numpy(self_test_crops(48))).numpy()
+    return tuple(tuple(round(float(value), 5) for value in row) for row in OrtBackend(onnx).run(crops))
 
 
 def _compare(network: torch.nn.Module, onnx: bytes) -> None:

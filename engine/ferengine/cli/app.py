@@ -46,7 +46,9 @@ COMMANDS = {
 """Each is a module with ``main(arguments)``, imported only when it is called."""
 
 TOOLS = {
-    "train": ("Train a network on FER-2013.", "ferengine_tools.train"),
+    "train": ("Train a network on FER-2013 or UTKFace.", "ferengine_tools.train"),
+    "teach": ("Out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.", "ferengine_tools.teach"),
+    "train-all": ("Train, export and measure every model of the published table.", "ferengine_tools.train_all"),
     "evaluate": ("Measure a model on a split of FER-2013.", "ferengine_tools.evaluate"),
     "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),
 }

@@ -42,7 +42,7 @@ class Outputs:
 
     def _add(self, engine: Engine, name: str, sink: Sink) -> None:
         self._sinks.append(sink)
-        self._feeders.append(SinkFeeder(name, sink, engine.attach()))
+        self._feeders.append(SinkFeeder(name, sink, engine.results()))
 
     def start(self) -> None:
         for feeder in self._feeders:

@@ -43,6 +43,10 @@ _CONFIG = inspect.Parameter(
 )
 
 
+_TICK = 0.25
+"""Seconds after which a signal is handled at the latest."""
+
+
 @with_options(RUN, _CONFIG)
 def run(config: Path | None, **given: Any) -> None:
     """Read the faces and expressions of cameras and videos.
@@ -95,15 +99,15 @@ def _run(settings: RunSettings, console: Console) -> int:
     )  # fmt: skip
     stopper = _Stopper(engine)
     outputs = Outputs(engine, settings, console if table else None)
-    try:
-        with engine:
+    with engine:
+        try:
             with nullcontext() if table else console.status("starting the workers"):
                 engine.wait_ready()
             outputs.start()
-            for _ in engine.results():
-                pass  # the outputs have queues of their own
-    finally:
-        outputs.finish(lambda: stopper.asked)
+            while not engine.wait(_TICK):
+                pass
+        finally:
+            outputs.finish(lambda: stopper.asked)
     figures = {**engine.summary(), "sinks": outputs.figures()}
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, figures))
     print_summary(figures, console)

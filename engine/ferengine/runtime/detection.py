@@ -45,6 +45,10 @@ class DetectStage:
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring":
             self._rings[message["camera"]].add(message, descriptors)
+        elif message["op"] == "forget_ring":
+            self._rings[message["camera"]].forget(message["generation"])
+        elif message["op"] == "forget_camera":
+            self._rings.pop(message["camera"], None)
 
     def step(self) -> bool:
         if self._unsent is None:
@@ -54,6 +58,8 @@ class DetectStage:
             request = DetectionRequest.decode(data)
             if request.generation not in self._rings[request.camera]:
                 self._worker.poll_control()  # the engine sends rings before anyone can ask for their frames
+            if request.generation not in self._rings[request.camera]:
+                return True  # the camera was removed, or whoever asked has died
             frame = self._rings[request.camera][request.generation].frame(request.slot)
             self._unsent = request.tracker, encode_detections(request, self._detector.detect(frame))
         tracker, answer = self._unsent

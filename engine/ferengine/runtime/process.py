@@ -36,6 +36,7 @@ class WorkerProcess:
         self.lives = 0
         self.ready = False
         self.finished = False
+        self.failed = False
         self.was_ready = False
         self.peak_mb = 0.0
         self.cpu_s = 0.0
@@ -71,6 +72,10 @@ class WorkerProcess:
         if self.control is not None:
             self.control.send(message, descriptors)
             self.page.ring()
+
+    @property
+    def restarts(self) -> int:
+        return max(0, self.lives - 1)
 
     def silent_for(self, now: float) -> float:
         """Seconds since the last sign of life."""

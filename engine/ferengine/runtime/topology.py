@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
 from ferengine.runtime.camera import CameraState
+from ferengine.runtime.camera_set import CameraSet
 from ferengine.runtime.channel import data_pair
+from ferengine.runtime.lending import Lender
 from ferengine.runtime.planner import Plan
 from ferengine.runtime.process import WorkerProcess
 from ferengine.runtime.wire import OUTPUT_READER, TRACK_READER
@@ -19,11 +22,12 @@ class Topology:
 
     def __init__(
         self,
-        cameras: list[CameraState],
+        cameras: CameraSet,
         config: EngineConfig,
         plan: Plan,
         face_side: int,
         save: dict[int, Path],
+        saving: bool,
         display: bool,
     ) -> None:
         self._cameras = cameras
@@ -31,12 +35,12 @@ class Topology:
         self._plan = plan
         self._save = save
         self._display = display
-        self.captures = [WorkerProcess(f"capture-{camera.joiner.name}") for camera in cameras]
+        self._leaving: list[WorkerProcess] = []
         self.detectors = [WorkerProcess(f"detect-{index}") for index in range(plan.detectors)]
         self.trackers = [WorkerProcess(f"track-{index}") for index in range(plan.trackers)]
         self.classifier = WorkerProcess("classify")
-        self.outputs = [WorkerProcess("output")] if save or display else []
-        self.readers = 1 << TRACK_READER | (1 << OUTPUT_READER if self.outputs else 0)
+        self.outputs = [WorkerProcess("output")] if saving or display else []
+        self._readers = 1 << TRACK_READER | (1 << OUTPUT_READER if self.outputs else 0)
         self.events_in, self.events_out = data_pair()
         self.inbox_in, self.inbox_out = data_pair()
         self._requests_in, self._requests_out = data_pair()
@@ -44,8 +48,26 @@ class Topology:
         self._face_rings = [FaceRing.create(plan.face_slots, face_side) for _ in self.trackers]
 
     @property
+    def captures(self) -> list[WorkerProcess]:
+        """One for each camera that has one, and those of removed cameras that have not ended yet."""
+        self._leaving = [worker for worker in self._leaving if worker.alive]
+        return [*(camera.capture for camera in self._cameras if camera.capture is not None), *self._leaving]
+
+    @property
     def workers(self) -> list[WorkerProcess]:
         return [*self.captures, *self.detectors, *self.trackers, self.classifier, *self.outputs]
+
+    def camera_of(self, worker: WorkerProcess) -> CameraState | None:
+        """The camera that ``worker`` captures, ``None`` for another kind of worker and for a removed camera."""
+        return next((camera for camera in self._cameras if camera.capture is worker), None)
+
+    def ring_readers(self, lent: Iterable[Lender]) -> int:
+        """The hold mask of new frames."""
+        return self._readers | sum(1 << lender.reader for lender in lent)
+
+    def ring_slots(self, lent: Iterable[Lender]) -> int:
+        """Slots of a new frame ring: the plan's, and what each consumer of pictures may keep."""
+        return self._plan.ring_slots + sum(lender.slots for lender in lent)
 
     def start(self, worker: WorkerProcess) -> None:
         """Spawn ``worker`` and tell it everything it needs, also what its predecessor knew."""
@@ -54,17 +76,44 @@ class Topology:
         worker.send({"op": "start", "stages": [settings]}, {"page": worker.page.fd, **descriptors})
         for camera in self._cameras:
             if worker in self.captures:
-                if self.captures[camera.number] is worker and camera.rings:
+                if camera.capture is worker and camera.rings:
                     worker.send(*camera.ring_message(max(camera.rings)))
                 continue
             for generation in camera.rings:
                 worker.send(*camera.ring_message(generation))
 
+    def announce_camera(self, camera: CameraState) -> None:
+        """Tell its tracker of a camera that was added, before it gets the camera's rings."""
+        self.trackers[camera.tracker].send({"op": "camera", **self._tracked_camera(camera)})
+
     def announce_ring(self, camera: CameraState, generation: int) -> None:
         """Give a new ring to its readers first, then to its writer."""
-        readers = [*self.detectors, self.trackers[camera.tracker], *self.outputs]
-        for worker in [*readers, self.captures[camera.number]]:
+        for worker in [*self._trackers_of(camera), *self.outputs]:
             worker.send(*camera.ring_message(generation))
+        if camera.capture is not None:
+            camera.capture.send(*camera.ring_message(generation))
+
+    def forget_ring(self, camera: CameraState, generation: int) -> None:
+        """It is empty and no frame will come: nobody keeps it mapped. (The output worker, which lags behind, sees that
+        for itself.)"""
+        for worker in self._trackers_of(camera):
+            worker.send({"op": "forget_ring", "camera": camera.number, "generation": generation})
+
+    def forget_camera(self, camera: CameraState) -> None:
+        """It is gone, with all its rings."""
+        for worker in self._trackers_of(camera):
+            worker.send({"op": "forget_camera", "camera": camera.number})
+        if camera.capture is not None:
+            self._leaving.append(camera.capture)
+
+    def save_to(self, camera: CameraState, path: Path) -> None:
+        """Have the video of a camera that was added written to ``path``."""
+        self._save[camera.number] = path
+        for output in self.outputs:
+            output.send({"op": "save", "camera": camera.number, "path": str(path)})
+
+    def _trackers_of(self, camera: CameraState) -> list[WorkerProcess]:
+        return [*self.detectors, self.trackers[camera.tracker]]
 
     def close(self) -> None:
         pairs = [(self.events_in, self.events_out), (self.inbox_in, self.inbox_out),
@@ -76,8 +125,9 @@ class Topology:
             worker.close()
 
     def _settings(self, worker: WorkerProcess) -> tuple[dict[str, Any], dict[str, int]]:
-        if worker in self.captures:
-            return self._capture_settings(self._cameras[self.captures.index(worker)])
+        camera = self.camera_of(worker)
+        if camera is not None:
+            return self._capture_settings(camera)
         if worker in self.detectors:
             return self._detect_settings()
         if worker in self.trackers:
@@ -101,11 +151,7 @@ class Topology:
 
     def _track_settings(self, index: int) -> tuple[dict[str, Any], dict[str, int]]:
         config = self._config
-        cameras = [
-            {"number": camera.number, "live": camera.live, "epoch": camera.epoch,
-             "first_id": camera.joiner.next_track_id, "done": camera.joiner.emitted + camera.joiner.waiting}
-            for camera in self._cameras if camera.tracker == index
-        ]  # fmt: skip
+        cameras = [self._tracked_camera(camera) for camera in self._cameras if camera.tracker == index]
         settings = {"kind": "track", "index": index, "cameras": cameras, "detectors": len(self.detectors),
                     "detect_every": config.detect_every, "deadline": config.deadline,
                     "align": config.align_eyes}  # fmt: skip
@@ -118,6 +164,12 @@ class Topology:
             "classify_page": self.classifier.page.fd,
             **pages,
         }
+
+    @staticmethod
+    def _tracked_camera(camera: CameraState) -> dict[str, Any]:
+        return {"number": camera.number, "live": camera.live, "epoch": camera.epoch,
+                "first_id": camera.joiner.next_track_id,
+                "done": camera.joiner.emitted + camera.joiner.waiting}  # fmt: skip
 
     def _classify_settings(self) -> tuple[dict[str, Any], dict[str, int]]:
         config = self._config

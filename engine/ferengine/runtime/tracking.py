@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferengine._native import FaceRing, FrameRing, WorkerPage
 from ferengine.detect.base import Detections
@@ -76,6 +77,7 @@ class Camera:
     done: int = 0
     advanced: int = -1
     ended: bool = False
+    shape: tuple[int, ...] | None = None
 
 
 class TrackStage:
@@ -99,29 +101,34 @@ class TrackStage:
         self._classify_page = WorkerPage.attach(os.dup(descriptors["classify_page"]))
         count = int(settings["detectors"])
         self._detect_pages = [WorkerPage.attach(os.dup(descriptors[f"detect_page{d}"])) for d in range(count)]
-        self._cameras = {
-            int(item["number"]): Camera(
-                int(item["number"]),
-                bool(item["live"]),
-                int(item["epoch"]),
-                FaceTracker(OpenCvKcf, align=settings["align"], first_id=int(item["first_id"])),
-                done=int(item["done"]),
-            )
-            for item in settings["cameras"]
-        }
+        self._align = bool(settings["align"])
+        self._cameras = {int(item["number"]): self._camera(item) for item in settings["cameras"]}
 
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring" and message["camera"] in self._cameras:
             self._cameras[message["camera"]].rings.add(message, descriptors)
+        elif message["op"] == "camera":
+            self._cameras.setdefault(int(message["number"]), self._camera(message))
+        elif message["op"] == "forget_ring" and message["camera"] in self._cameras:
+            self._cameras[message["camera"]].rings.forget(message["generation"])
+        elif message["op"] == "forget_camera":
+            self._cameras.pop(message["camera"], None)
         elif message["op"] == "redetect":  # a detector died, perhaps with one of our requests in hand
             for camera in self._cameras.values():
                 for asked in camera.asked.values():
                     if asked.answer is None:
                         self._send_request(asked.request)
 
+    def _camera(self, item: Mapping[str, Any]) -> Camera:
+        tracker = self._face_tracker(int(item["first_id"]))
+        return Camera(int(item["number"]), bool(item["live"]), int(item["epoch"]), tracker, done=int(item["done"]))
+
+    def _face_tracker(self, first_id: int) -> FaceTracker:
+        return FaceTracker(OpenCvKcf, align=self._align, first_id=first_id)
+
     def step(self) -> bool:
         busy = self._take_answers()
-        for camera in self._cameras.values():
+        for camera in list(self._cameras.values()):  # one may be removed meanwhile
             if camera.output is not None:
                 busy |= self._hand_over(camera)
             elif camera.rings and not camera.ended:
@@ -152,9 +159,9 @@ class TrackStage:
         taken = False
         while (data := receive_data(self._answers)) is not None:
             request, detections = decode_detections(data)
-            camera = self._cameras[request.camera]
-            asked = camera.asked.get(request.sequence)
-            if asked is not None and request.epoch == camera.epoch:
+            camera = self._cameras.get(request.camera)
+            asked = camera.asked.get(request.sequence) if camera is not None else None
+            if camera is not None and asked is not None and request.epoch == camera.epoch:
                 asked.answer, taken = detections, True
         return taken
 
@@ -172,6 +179,7 @@ class TrackStage:
             return False
         sequence, slot = held[0]
         frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
+        self._note_size(camera, frame)
         if sequence not in camera.asked and sequence % self._every and camera.advanced != sequence:
             camera.tracker.advance(frame, timestamp)
             camera.advanced = sequence
@@ -206,7 +214,9 @@ class TrackStage:
         sequence, slot = held[-1]
         if not camera.asked and self._detection_due(camera, sequence) and self._ask(camera, generation, slot, sequence):
             return True
-        camera.tracker.advance(ring.frame(slot), ring.header(slot).timestamp)
+        frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
+        self._note_size(camera, frame)
+        camera.tracker.advance(frame, timestamp)
         self._finish(camera, generation, slot, sequence)
         return True
 
@@ -214,6 +224,7 @@ class TrackStage:
         """The frame under detection goes out corrected, or as tracked once a newer frame is there."""
         request = current.request
         frame, timestamp = ring.frame(request.slot), ring.header(request.slot).timestamp
+        self._note_size(camera, frame)
         if current.answer is not None:
             camera.tracker.correct(frame, current.answer, timestamp)
             del camera.asked[request.sequence]
@@ -232,12 +243,19 @@ class TrackStage:
         request = asked.request
         ring = camera.rings[request.generation]
         assert asked.answer is not None
-        timestamp = ring.header(request.slot).timestamp
-        camera.tracker.correct(ring.frame(request.slot), asked.answer, timestamp, asked.snapshot)
+        frame, timestamp = ring.frame(request.slot), ring.header(request.slot).timestamp
+        if frame.shape == camera.shape:
+            camera.tracker.correct(frame, asked.answer, timestamp, asked.snapshot)
         del camera.asked[request.sequence]
         ring.release(request.slot, TRACK_READER)
 
     # --- both
+
+    def _note_size(self, camera: Camera, frame: NDArray[np.uint8]) -> None:
+        """Places in frames of another size mean nothing: when it changes all tracks end, and ids go on."""
+        if camera.shape not in (None, frame.shape):
+            camera.tracker = self._face_tracker(camera.tracker.next_id)
+        camera.shape = frame.shape
 
     def _pass_on(self, camera: Camera, generation: int, ring: FrameRing) -> bool:
         """The ring is empty: go to its next generation, or end the camera, once the writer has closed it."""

@@ -21,8 +21,9 @@ from ferengine.results import FrameResult
 if TYPE_CHECKING:
     from ferengine.track.face_tracker import TrackedFace
 
-TRACK_READER, OUTPUT_READER = 0, 1
-"""The track workers' and the output worker's bits in a frame ring's hold masks."""
+TRACK_READER, OUTPUT_READER, FIRST_LENT_READER = 0, 1, 2
+"""Bits in a frame ring's hold masks: the track worker's, the output worker's, and the first of those that stand for
+consumers in the engine's own process that have pictures lent to them."""
 
 RECORD, END, SCORES = 1, 2, 3
 """First byte of each message to the engine: a frame's record, a camera's end, a batch's scores."""
@@ -166,11 +167,12 @@ def decode_scores(message: bytes) -> ScoreBatch:
     return ScoreBatch(keys, scores.reshape(count, classes), capacity, inferred_ns)
 
 
-def encode_result(camera: int, generation: int, slot: int, result: FrameResult) -> bytes:
-    """One result for the output worker: a pickle between two processes of one program, off the hot path."""
+def encode_result(camera: int, generation: int, slot: int, result: FrameResult | None) -> bytes:
+    """One result for the output worker, ``None`` after the camera's last: a pickle between two processes of one
+    program, off the hot path."""
     return pickle.dumps((camera, generation, slot, result), protocol=5)
 
 
-def decode_result(message: bytes) -> tuple[int, int, int, FrameResult]:
+def decode_result(message: bytes) -> tuple[int, int, int, FrameResult | None]:
     camera, generation, slot, result = pickle.loads(message)
     return camera, generation, slot, result

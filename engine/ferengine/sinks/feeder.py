@@ -35,14 +35,15 @@ class Sink(Protocol):
 class ResultQueue(Protocol):
     """A bounded queue of results with its policy: files wait for room, live sources drop the oldest (``dropped``)."""
 
-    dropped: int
+    @property
+    def dropped(self) -> int: ...
 
     def take(self, timeout: float | None = None) -> FrameResult | None:
         """The next result; ``None`` after ``timeout`` seconds. Raises EOFError after the last one."""
         ...
 
-    def discard(self) -> None:
-        """Nothing more is taken: nobody need wait for this queue."""
+    def close(self) -> None:
+        """Nothing more is taken: nobody need wait for this queue. May be called twice."""
         ...
 
 
@@ -114,4 +115,4 @@ class SinkFeeder:
         if self.error is None:
             self.error = text
             log.error("%s", text)
-        self._queue.discard()
+        self._queue.close()

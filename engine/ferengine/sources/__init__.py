@@ -27,7 +27,7 @@ class SourceSpec:
     can be processed) or "native" (at its own rate, like a camera). Both mean nothing to a camera.
     """
 
-    kind: Literal["camera", "file", "demo"]
+    kind: Literal["camera", "file", "demo", "push"]
     value: str
     name: str
     loop: int = 1
@@ -38,6 +38,11 @@ class SourceSpec:
             raise UsageError(f"a source is played 0 (for ever) or more times, not {self.loop}")
         if self.pace not in ("fast", "native"):
             raise UsageError(f"there is no pace {self.pace!r}: choose fast or native")
+
+    @property
+    def live(self) -> bool:
+        """Whether it cannot wait: frames that nobody takes are lost."""
+        return self.kind == "camera" or self.pace == "native"
 
     def to_dict(self) -> dict[str, Any]:
         """A JSON object."""

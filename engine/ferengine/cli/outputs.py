@@ -15,8 +15,9 @@ from ferengine.sinks.feeder import Sink, SinkFeeder
 from ferengine.sinks.rows import RowWriter
 from ferengine.sinks.table import LiveTable
 
-_GRACE = 1.0
-"""Seconds that outputs get to write what waits after the run was stopped."""
+_GRACE = 1.8
+"""Seconds from the wish to stop in which outputs may write what waits; a little more where that took longer."""
+_LEAST_GRACE = 0.2
 
 
 class Outputs:
@@ -48,16 +49,18 @@ class Outputs:
         for feeder in self._feeders:
             feeder.start()
 
-    def finish(self, stopped: Callable[[], object]) -> None:
-        """Wait until all is written and close it; once ``stopped``, which is asked again and again, only for a moment:
-        a reader may take nothing any more."""
+    def finish(self, stopped_at: Callable[[], float | None]) -> None:
+        """Wait until all is written and close it.
+
+        ``stopped_at``, asked again and again: when the run was stopped, seconds of time.monotonic(). From then on
+        it is waited for a moment only, because a reader may take nothing any more.
+        """
         self._close_unstarted()
-        give_up: float | None = None
+        least = time.monotonic() + _LEAST_GRACE
         while busy := [feeder for feeder in self._feeders if feeder.busy]:
             busy[0].join(0.1)
-            if stopped():
-                give_up = give_up or time.monotonic() + _GRACE
-            if give_up is not None and time.monotonic() > give_up:
+            stopped = stopped_at()
+            if stopped is not None and time.monotonic() > max(stopped + _GRACE, least):
                 for feeder in busy:
                     feeder.abandon()
                 return

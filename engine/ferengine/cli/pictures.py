@@ -87,9 +87,10 @@ class CopyFolder:
         """Write ``image`` under the name of ``original`` (as PNG where that is no picture's), numbered where another
         of this run has it. Raises SinkError."""
         path = self._folder / self._name(original)
-        if path.exists() and (not self._overwrite or path.samefile(original)):
-            what = "is the picture itself" if path.samefile(original) else "exists already"
-            raise SinkError(f"{path} {what}: choose another folder" + " or pass --overwrite" * (what == "exists already"))
+        if path.resolve() == original.resolve():
+            raise SinkError(f"{path} is the picture itself: choose another folder")
+        if path.exists() and not self._overwrite:
+            raise SinkError(f"{path} exists already: choose another folder or pass --overwrite")
         encoded, data = cv2.imencode(path.suffix, image)
         if not encoded:
             raise SinkError(f"{path} cannot be encoded")

@@ -7,6 +7,7 @@ import json
 import logging
 import signal
 import sys
+import time
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
@@ -107,7 +108,7 @@ def _run(settings: RunSettings, console: Console) -> int:
             while not engine.wait(_TICK):
                 pass
         finally:
-            outputs.finish(lambda: stopper.asked)
+            outputs.finish(lambda: stopper.asked_at)
     figures = {**engine.summary(), "sinks": outputs.figures()}
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, figures))
     print_summary(figures, console)
@@ -145,14 +146,14 @@ class _Stopper:
     """SIGINT and SIGTERM end the run cleanly, a second one at once; works as process 1 of a container too."""
 
     def __init__(self, engine: Engine) -> None:
-        self.asked = 0
+        self.asked_at: float | None = None
         self._engine = engine
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self.asked += 1
-        self._engine.stop(force=self.asked > 1)
+        self._engine.stop(force=self.asked_at is not None)
+        self.asked_at = self.asked_at or time.monotonic()
 
 
 def main(arguments: list[str]) -> None:

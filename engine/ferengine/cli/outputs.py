@@ -19,6 +19,9 @@ _GRACE = 1.8
 """Seconds from the wish to stop in which outputs may write what waits; a little more where that took longer."""
 _LEAST_GRACE = 0.2
 
+_OF_FACES = ("deadline", "face_ring_full")
+"""Reasons of ``Engine.health`` that count faces, not frames."""
+
 
 class Outputs:
     """Events, rows and the live table (where ``table`` is a console), each with a queue and a thread of its own.
@@ -35,7 +38,7 @@ class Outputs:
             if settings.csv is not None:
                 self._add(engine, "csv", RowWriter(settings.csv, engine.labels, settings.overwrite))
             if table is not None:
-                self._add(engine, "table", LiveTable(engine.cameras, table))
+                self._add(engine, "table", LiveTable(table, lambda: _states(engine)))
         except BaseException:
             self._close_unstarted()
             engine.close()
@@ -79,3 +82,12 @@ class Outputs:
     def figures(self) -> dict[str, dict[str, Any]]:
         """Of each output: results written and dropped, and its error."""
         return {feeder.name: feeder.figures() for feeder in self._feeders}
+
+
+def _states(engine: Engine) -> dict[str, tuple[str, int]]:
+    """State of each camera, and how many of its frames were dropped."""
+    cameras = engine.health().cameras
+    return {
+        name: (camera.state, sum(count for reason, count in camera.dropped.items() if reason not in _OF_FACES))
+        for name, camera in cameras.items()
+    }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Mapping
 
 from rich.console import Console
 from rich.live import Live
@@ -24,11 +24,8 @@ class _Row:
         self.recent: deque[tuple[float, float]] = deque()
         self.last: FrameResult | None = None
         self.frames = 0
-        self.first_frame = 0
 
     def add(self, result: FrameResult, now: float) -> None:
-        if self.last is None:
-            self.first_frame = result.frame
         self.last = result
         self.frames += 1
         self.recent.append((now, result.latency_ms))
@@ -37,13 +34,12 @@ class _Row:
 
     def cells(self, now: float) -> list[str]:
         if self.last is None:
-            return ["-"] * 5
+            return ["-"] * 4
         recent = [(when, latency) for when, latency in self.recent if now - when <= _WINDOW]
         span = recent[-1][0] - recent[0][0] if recent else 0.0
         rate = (len(recent) - 1) / span if span > 0 else 0.0
         latency = f"{statistics.median(item[1] for item in recent):.0f}" if recent else "-"
-        dropped = self.last.frame - self.first_frame + 1 - self.frames
-        return [f"{rate:.1f}", str(self.frames), self._faces(self.last), latency, str(dropped)]
+        return [f"{rate:.1f}", str(self.frames), self._faces(self.last), latency]
 
     @staticmethod
     def _faces(result: FrameResult) -> str:
@@ -53,20 +49,27 @@ class _Row:
 
 
 class LiveTable:
-    """A row for each of ``cameras`` on ``console``: frames/s, frames, faces and their labels, median latency, and the
-    frames missing before the last one (dropped on the way or by this table's own queue).
+    """A row for each camera on ``console``: its state, frames/s, frames, faces and their labels, median latency, and
+    the frames that were dropped on their way.
 
-    Redrawn by each ``flush_if_due``; ``close`` removes it. ``clock``: monotonic seconds.
+    ``look`` gives state and drops of each camera by name, as they are now. Redrawn by each ``flush_if_due``; ``close``
+    removes it. ``clock``: monotonic seconds.
     """
 
-    def __init__(self, cameras: Sequence[str], console: Console, clock: Callable[[], float] = time.monotonic) -> None:
-        self._rows = {name: _Row() for name in cameras}
+    def __init__(
+        self,
+        console: Console,
+        look: Callable[[], Mapping[str, tuple[str, int]]],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._rows: defaultdict[str, _Row] = defaultdict(_Row)
+        self._look = look
         self._clock = clock
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def write(self, result: FrameResult) -> None:
         """Note ``result``."""
-        self._rows.setdefault(result.camera, _Row()).add(result, self._clock())
+        self._rows[result.camera].add(result, self._clock())
 
     def flush_if_due(self) -> None:
         """Draw the table as things are now."""
@@ -80,10 +83,10 @@ class LiveTable:
 
     def render(self) -> Table:
         """The table as things are now."""
-        table = Table("camera", "frames/s", "frames", "faces", "latency ms", "dropped")
-        for column in (1, 2, 4, 5):
+        table = Table("camera", "state", "frames/s", "frames", "faces", "latency ms", "dropped")
+        for column in (2, 3, 5, 6):
             table.columns[column].justify = "right"
         now = self._clock()
-        for name, row in self._rows.items():
-            table.add_row(name, *row.cells(now))
+        for name, (state, dropped) in self._look().items():
+            table.add_row(name, state, *self._rows[name].cells(now), str(dropped))
         return table

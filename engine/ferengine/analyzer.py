@@ -11,7 +11,8 @@ from ferengine.classify.classifier import Classifier
 from ferengine.config import make_config
 from ferengine.detect import create_detector
 from ferengine.errors import UsageError
-from ferengine.results import Face, make_expression
+from ferengine.models.registry import GENDER
+from ferengine.results import Face, make_expression, make_gender
 from ferengine.track.cropper import FaceCropper
 
 
@@ -36,6 +37,7 @@ class Analyzer:
         )
         self._min_confidence = config.min_confidence
         self._classifier = Classifier(config.model)
+        self._genders = Classifier(GENDER) if config.gender else None
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
 
     @property
@@ -56,7 +58,9 @@ class Analyzer:
         frame = image if image.strides[1:] == (3, 1) and image.strides[0] > 0 else np.ascontiguousarray(image)
         detections = self._detector.detect(frame)
         squares = self._cropper.squares(detections)
-        scores = self._classifier.scores(self._cropper.crop(frame, squares))
+        crops = self._cropper.crop(frame, squares)
+        scores = self._classifier.scores(crops)
+        genders = None if self._genders is None else self._genders.scores(crops)
         faces = []
         for index, row in enumerate(scores):
             x, y, w, h = (float(value) for value in detections.boxes[index])
@@ -66,7 +70,10 @@ class Analyzer:
                 landmarks = (a, b, c, d, e)
             score = float(detections.scores[index])
             expression = make_expression(self.labels, row, row, self._min_confidence)
-            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression))
+            gender = None
+            if self._genders is not None and genders is not None:
+                gender = make_gender(self._genders.labels, genders[index], genders[index])
+            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, gender=gender))
         return faces
 
     def close(self) -> None:

@@ -36,6 +36,7 @@ class EngineConfig(BaseModel):
     align: Literal["none", "eyes"] = Field("none", description="eyes: level the eyes before classifying")
 
     model: str = Field("dscnn", description="expression model: a name, or a .onnx file with its manifest beside it")
+    gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
     smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds; 0 is off")
     min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
     max_batch: int = Field(32, ge=1, le=1024, description="faces in one batch of the classifier, at most")

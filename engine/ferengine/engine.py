@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from ferengine.config import make_config
 from ferengine.consumers import CallbackSubscription, Results, open_subscription, stream_results
 from ferengine.errors import EngineStoppedError, UsageError
-from ferengine.models.registry import load_model
+from ferengine.models.registry import GENDER, load_model
 from ferengine.results import FrameResult
 from ferengine.runtime.camera_set import CameraSet
 from ferengine.runtime.delivery import Policy
@@ -71,13 +71,14 @@ class Engine:
         if not given and not keep_open:
             raise UsageError("no source given: name a camera index, a file or 'demo', or pass keep_open=True")
         specs = unique_names(map(as_spec, given))
-        model = load_model(config.model)
+        model = load_model(config.model, "expression")
         self.labels = tuple(model.manifest.labels)
+        self.gender_labels = tuple(load_model(GENDER, "gender").manifest.labels) if config.gender else ()
         self._save = None if save is None else Path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)
         plan = make_plan(len(specs), config, output=save is not None or display, growing=keep_open)
-        cameras = CameraSet(self.labels, config, plan.trackers)
+        cameras = CameraSet(self.labels, self.gender_labels, config, plan.trackers)
         topology = Topology(cameras, config, plan, model.manifest.input.size, paths, save is not None, display)
         self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open)
         for spec in specs:

@@ -48,6 +48,17 @@ class Expression:
         return {**Scores(self.label, self.scores).to_dict(), "smoothed": self.smoothed.to_dict()}
 
 
+@dataclass(frozen=True, slots=True)
+class Gender(Expression):
+    """The perceived gender presentation of one face, in the same form; ``smoothed`` over seconds, for it does not change."""
+
+
+def make_gender(labels: Sequence[str], scores: Iterable[float], smoothed: Iterable[float]) -> Gender:
+    """As ``make_expression``, and never uncertain."""
+    raw = make_expression(labels, scores, smoothed)
+    return Gender(raw.label, raw.scores, raw.smoothed)
+
+
 def make_expression(
     labels: Sequence[str], scores: Iterable[float], smoothed: Iterable[float], min_confidence: float = 0.0
 ) -> Expression:
@@ -71,7 +82,7 @@ class Face:
     ``score`` is the detector's probability at the last detection, ``track_confidence`` the tracker's own in this
     frame (1 on a detected face), both in [0, 1]. ``landmarks`` are given only where the face was detected in this
     very frame by a detector that finds them. ``expression`` is ``None`` where the face was not classified, and
-    ``reason`` then says why (``"deadline"``, ``"face_ring_full"``).
+    ``reason`` then says why (``"deadline"``, ``"face_ring_full"``). ``gender`` is given with the setting ``gender`` only.
     """
 
     track: int | None
@@ -82,6 +93,7 @@ class Face:
     landmarks: Landmarks | None
     expression: Expression | None
     reason: str | None = None
+    gender: Gender | None = None
 
     def to_dict(self) -> dict[str, Any]:
         face: dict[str, Any] = {
@@ -93,6 +105,8 @@ class Face:
             "landmarks": [[round(x, 2), round(y, 2)] for x, y in self.landmarks] if self.landmarks else None,
             "expression": self.expression.to_dict() if self.expression else None,
         }
+        if self.gender is not None:
+            face["gender"] = self.gender.to_dict()
         if self.reason is not None:
             face["reason"] = self.reason
         return face

@@ -42,8 +42,8 @@ def test_the_export_equals_torch_and_loads(config: TrainConfig, whole: Path, tmp
     assert manifest.accuracy.private is None
     result = evaluate(classifier, config.data, "private")
     assert result.faces == 14
-    assert np.sum(result.confusion) == 14
-    assert np.trace(result.confusion) == round(14 * result.accuracy)
+    assert np.sum(result.metrics.confusion) == 14
+    assert np.trace(result.metrics.confusion) == round(14 * result.accuracy)
 
 
 def test_the_manifest_tells_how_the_weights_came_about(config: TrainConfig, whole: Path, tmp_path: Path) -> None:

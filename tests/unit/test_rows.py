@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ferengine.errors import SinkError
-from ferengine.results import Box, Expression, Face, FrameResult, Ledger, Scores
+from ferengine.results import Box, Expression, Face, FrameResult, Gender, Ledger, Scores
 from ferengine.sinks.rows import RowWriter
 
 LABELS = ("happy", "sad, or so")
@@ -56,6 +57,19 @@ def test_rows_say_what_events_say(tmp_path: Path) -> None:
     assert {label: float(row[f"smoothed_{label}"]) for label in LABELS} == told["expression"]["smoothed"]["scores"]
     assert (row["label"], row["smoothed_label"]) == (told["expression"]["label"], told["expression"]["smoothed"]["label"])
     assert (row["camera"], int(row["frame"]), row["reason"]) == (event["camera"], event["frame"], "")
+
+
+def test_gender_has_columns_where_it_is_read(tmp_path: Path) -> None:
+    writer = RowWriter(tmp_path / "out.csv", LABELS, gender_labels=("a", "b"))
+    gender = Gender("b", {"a": 0.1, "b": 0.9}, Scores("a", {"a": 0.6, "b": 0.4}))
+    writer.write(result(replace(face(), gender=gender), face(2, classified=False)))
+    writer.close()
+    with (tmp_path / "out.csv").open(newline="") as file:
+        read, unread = csv.DictReader(file)
+    assert (read["gender"], read["smoothed_gender"]) == ("b", "a")
+    names = ("score_gender_a", "score_gender_b", "smoothed_gender_a", "smoothed_gender_b")
+    assert [read[name] for name in names] == ["0.1", "0.9", "0.6", "0.4"]
+    assert {unread[name] for name in ("gender", "smoothed_gender", *names)} == {""}
 
 
 def test_the_header_is_there_without_a_face(tmp_path: Path) -> None:

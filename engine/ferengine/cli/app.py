@@ -49,8 +49,11 @@ TOOLS = {
     "train": ("Train a network on FER-2013 or UTKFace.", "ferengine_tools.train"),
     "teach": ("Out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.", "ferengine_tools.teach"),
     "train-all": ("Train, export and measure every model of the published table.", "ferengine_tools.train_all"),
-    "evaluate": ("Measure a model on a split of FER-2013.", "ferengine_tools.evaluate"),
+    "evaluate": ("Measure a model on FER-2013, UTKFace or any labelled folder.", "ferengine_tools.evaluate"),
+    "compare": ("One table of all models beside the document's figures.", "ferengine_tools.compare"),
+    "explain": ("What the network looked at in each face of a picture.", "ferengine_tools.explain"),
     "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),
+    "build-trt": ("Build TensorRT engines of the networks.", "ferengine_tools.build_trt"),
 }
 """The same, but they may need the packages of the extra ``train``."""
 

@@ -84,6 +84,8 @@ def _report(path: Path, picture: NDArray[np.uint8], faces: list[Face], as_json: 
         said = "not classified"
         if face.expression is not None:
             said = f"{face.expression.label} {100 * max(face.expression.scores.values()):.0f} %"
+        if face.gender is not None:
+            said += f", {face.gender.label} {100 * max(face.gender.scores.values()):.0f} %"
         print(f"  {said}, {w:.0f}x{h:.0f} at ({x:.0f}, {y:.0f}), detected {100 * face.score:.0f} %", flush=True)
 
 

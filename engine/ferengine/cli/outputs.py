@@ -36,7 +36,11 @@ class Outputs:
             if settings.events is not None:
                 self._add(engine, "events", EventWriter(settings.events, settings.overwrite))
             if settings.csv is not None:
-                self._add(engine, "csv", RowWriter(settings.csv, engine.labels, settings.overwrite))
+                self._add(
+                    engine,
+                    "csv",
+                    RowWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels),
+                )
             if table is not None:
                 self._add(engine, "table", LiveTable(table, lambda: _states(engine)))
         except BaseException:

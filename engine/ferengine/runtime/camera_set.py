@@ -16,8 +16,8 @@ class CameraSet:
     """Cameras by number and by name. Numbers are never used twice, so that messages still on their way from a removed
     camera are not mistaken for another's; ``removed`` keeps what the removed ones had counted."""
 
-    def __init__(self, labels: tuple[str, ...], config: EngineConfig, trackers: int) -> None:
-        self._labels = labels
+    def __init__(self, labels: tuple[str, ...], gender_labels: tuple[str, ...], config: EngineConfig, trackers: int) -> None:
+        self._labels, self._gender_labels = labels, gender_labels
         self._config = config
         self._trackers = trackers
         self._by_number: dict[int, CameraState] = {}
@@ -46,7 +46,15 @@ class CameraSet:
         """A camera for ``spec``, under a name that no other has, with the track worker that has fewest."""
         *_, spec = unique_names([*(camera.spec for camera in self), spec])
         config = self._config
-        joiner = CameraJoiner(spec.name, spec.live, self._labels, config.deadline, config.smoothing, config.min_confidence)
+        joiner = CameraJoiner(
+            spec.name,
+            spec.live,
+            self._labels,
+            config.deadline,
+            config.smoothing,
+            config.min_confidence,
+            gender_labels=self._gender_labels,
+        )
         load = Counter(camera.tracker for camera in self if not camera.ended)
         tracker = min(range(self._trackers), key=lambda index: (load[index], index))
         camera = CameraState(self._next, spec, joiner, tracker)

@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classify.smoother import Smoother
-from ferengine.results import Face, FrameResult, Landmarks, Ledger, make_expression
+from ferengine.results import Face, FrameResult, Landmarks, Ledger, make_expression, make_gender
 from ferengine.runtime.wire import FACE_RING_FULL, Record, ScoreBatch
+
+_GENDER_SMOOTHING = 10.0
+"""Time constant in seconds: along a track it does not change."""
 
 
 @dataclass(slots=True)
 class _FaceScores:
+    """``scores``: of all networks, side by side."""
+
     scores: NDArray[np.float32]
     queued_ns: int
     inferred_ns: int
@@ -45,6 +50,7 @@ class CameraJoiner:
         deadline: float,
         smoothing: float,
         min_confidence: float = 0.0,
+        gender_labels: tuple[str, ...] = (),
     ) -> None:
         self.name = name
         self.live = live
@@ -56,7 +62,9 @@ class CameraJoiner:
         self.unclassified: Counter[str] = Counter()
         self._deadline = deadline
         self._min_confidence = min_confidence
+        self._gender_labels = gender_labels
         self._smoother = Smoother(smoothing, len(labels))
+        self._gender_smoother = Smoother(_GENDER_SMOOTHING, len(gender_labels))
         self._records: deque[Record] = deque()
         self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
         self.last_sequence = -1
@@ -117,12 +125,16 @@ class CameraJoiner:
 
     def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str) -> Face:
         track = int(row["id"])
-        expression = None
+        expression = gender = None
         if scored is None:
             self.unclassified[reason] += 1
         else:
-            smoothed = self._smoother.update(track, timestamp, scored.scores)
-            expression = make_expression(self.labels, scored.scores, smoothed, self._min_confidence)
+            scores, genders = np.split(scored.scores, [len(self.labels)])
+            smoothed = self._smoother.update(track, timestamp, scores)
+            expression = make_expression(self.labels, scores, smoothed, self._min_confidence)
+            if self._gender_labels:
+                smoothed = self._gender_smoother.update(track, timestamp, genders)
+                gender = make_gender(self._gender_labels, genders, smoothed)
         x, y, w, h = (float(value) for value in row["box"])
         landmarks: Landmarks | None = None
         if row["has_landmarks"]:
@@ -137,6 +149,7 @@ class CameraJoiner:
             landmarks=landmarks,
             expression=expression,
             reason=None if scored is not None else reason,
+            gender=gender,
         )
 
 

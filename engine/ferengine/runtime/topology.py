@@ -8,6 +8,7 @@ from typing import Any
 
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
+from ferengine.models.registry import GENDER
 from ferengine.runtime.camera import CameraState
 from ferengine.runtime.camera_set import CameraSet
 from ferengine.runtime.channel import data_pair
@@ -173,7 +174,8 @@ class Topology:
 
     def _classify_settings(self) -> tuple[dict[str, Any], dict[str, int]]:
         config = self._config
-        settings = {"kind": "classify", "trackers": len(self.trackers), "model": config.model,
+        models = [config.model, GENDER] if config.gender else [config.model]
+        settings = {"kind": "classify", "trackers": len(self.trackers), "models": models,
                     "threads": self._plan.threads, "max_batch": config.max_batch,
                     "batch_deadline": config.batch_deadline}  # fmt: skip
         faces = {f"faces{t}": ring.fd for t, ring in enumerate(self._face_rings)}

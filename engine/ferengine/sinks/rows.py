@@ -62,7 +62,7 @@ def _score_names(prefix: str, labels: Sequence[str]) -> list[str]:
     return [f"{kind}_{prefix}{label}" for kind in ("score", "smoothed") for label in labels]
 
 
-def _read(told: dict[str, Any] | None, labels: Sequence[str]) -> tuple[list[object], list[object]]:
+def _read(told: dict[str, Any] | None, labels: Sequence[str]) -> tuple[Sequence[object], Sequence[object]]:
     """Raw and smoothed label, and the scores of both; empty cells where nothing was read."""
     if told is None:
         return [""] * 2, [""] * 2 * len(labels)

@@ -109,7 +109,8 @@ def _run(settings: RunSettings, console: Console) -> int:
                 pass
         finally:
             outputs.finish(lambda: stopper.asked_at)
-    figures = {**engine.summary(), "sinks": outputs.figures()}
+    figures = engine.summary()
+    figures["sinks"] = {**figures.pop("outputs"), **outputs.figures()}
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, figures))
     print_summary(figures, console)
     return 1 if failed else 0

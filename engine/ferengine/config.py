@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ferengine.errors import UsageError
 
@@ -32,6 +32,9 @@ class EngineConfig(BaseModel):
     )
     pyramid_factor: float = Field(0.709, gt=0.2, lt=0.96, description="MTCNN's step between scales")
 
+    search: Literal["full", "near"] = Field("full", description="where detection looks: everywhere, or near tracks")
+    full_scan: float = Field(1.0, ge=0, le=60, description="with search near: seconds from one full scan to the next")
+
     detect_every: int = Field(6, ge=1, le=120, description="one frame in so many is searched, the rest tracked")
     align: Literal["none", "eyes"] = Field("none", description="eyes: level the eyes before classifying")
 
@@ -47,6 +50,13 @@ class EngineConfig(BaseModel):
     queue: int = Field(256, ge=1, le=100_000, description="results that may wait for each consumer")
     stuck_after: float = Field(20.0, ge=1, description="a worker silent for so long is replaced, seconds")
     restart_limit: int = Field(5, ge=0, description="deaths of one worker in a minute before it is given up")
+
+    @field_validator("search")
+    @classmethod
+    def _only_mtcnn_searches_near(cls, search: str, info: ValidationInfo) -> str:
+        if search == "near" and info.data.get("detector") == "haar":
+            raise ValueError("only the detector mtcnn can search near tracks: leave search at full for haar")
+        return search
 
     @property
     def align_eyes(self) -> bool:

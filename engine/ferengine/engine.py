@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
@@ -15,9 +16,10 @@ from ferengine.config import make_config
 from ferengine.consumers import CallbackSubscription, Results, open_subscription, stream_results
 from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.models.registry import GENDER, load_model
-from ferengine.results import FrameResult
+from ferengine.results import CameraEvent, FrameResult
 from ferengine.runtime.camera_set import CameraSet
 from ferengine.runtime.delivery import Policy
+from ferengine.runtime.event_listener import EventListener
 from ferengine.runtime.health import Health, take_health
 from ferengine.runtime.planner import make_plan
 from ferengine.runtime.push import Pushed
@@ -45,7 +47,8 @@ class Engine:
     ``sources``: camera indices, paths, ``"demo"``, ``PushSource`` or ``SourceSpec``, one or a sequence. ``save``: a
     video file to write with everything drawn (with several sources a folder, one file each). ``display``: a window for
     each source. ``keep_open``: the engine goes on when it has no source left, or begins with none, until ``stop``;
-    ``add_source`` brings more. Further keywords are the fields of ``ferengine.config.EngineConfig``.
+    ``add_source`` brings more. ``on_event``: called, in a thread of its own, when a camera starts, is lost, is back
+    or has ended. Further keywords are the fields of ``ferengine.config.EngineConfig``.
 
     Every iterator, stream and callback has a queue of its own. Files wait for whoever takes the results (and for
     somebody to do so); live sources drop instead, and one camera's end, failure or slow consumer does not touch the
@@ -64,6 +67,7 @@ class Engine:
         overwrite: bool = False,
         display: bool = False,
         keep_open: bool = False,
+        on_event: Callable[[CameraEvent], object] | None = None,
         **settings: Any,
     ) -> None:
         config = make_config(**settings)
@@ -81,6 +85,7 @@ class Engine:
         cameras = CameraSet(self.labels, self.gender_labels, config, plan.trackers)
         topology = Topology(cameras, config, plan, model.manifest.input.size, paths, save is not None, display)
         self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open)
+        self._supervisor.listener = None if on_event is None else EventListener(on_event)
         for spec in specs:
             self._supervisor.roster.add(spec)
         self._taken: Results[FrameResult] | None = None
@@ -258,11 +263,19 @@ class Engine:
 
         return self._supervisor.calls.call(add)
 
+    def end_source(self, name: str) -> None:
+        """Read or take no further frame of a camera; all that it has given still comes out, and then it has ended, as a
+        file does. Does not wait. Raises UsageError for a name that no camera has."""
+        supervisor = self._supervisor
+        camera = supervisor.cameras.named(name)
+        with contextlib.suppress(EngineStoppedError):
+            supervisor.calls.call(lambda: supervisor.roster.close_input(camera))
+
     def remove_source(self, name: str, *, drain: bool = True) -> None:
         """Take a camera out and wait until all that it had is gone: its capture process, memory and tracks.
 
-        Its frames on their way still come out, within a second; with ``drain=False`` they are dropped. For a
-        ``PushSource`` this is the end of its frames. Raises UsageError for a name that no camera has.
+        Its frames on their way still come out, within a second; with ``drain=False`` they are dropped (``end_source``
+        drops none). Raises UsageError for a name that no camera has.
         """
         supervisor = self._supervisor
         camera = supervisor.cameras.named(name)
@@ -343,4 +356,4 @@ def as_spec(source: AnySource) -> SourceSpec:
     """What ``source`` names. Raises UsageError."""
     if isinstance(source, PushSource):
         return source.spec()
-    return source if isinstance(source, SourceSpec) else parse_source(str(source))
+    return source if isinstance(source, SourceSpec) else parse_source(source)

@@ -26,6 +26,10 @@ class SourceError(FerengineError):
     """A camera, file or stream cannot be opened or read."""
 
 
+class CredentialsError(SourceError):
+    """A stream refuses the user name and password, or wants some; trying again would only lock the account."""
+
+
 class ModelError(FerengineError):
     """A model, its manifest or its weights are missing, damaged or of the wrong shape."""
 

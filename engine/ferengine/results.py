@@ -137,6 +137,30 @@ class Ledger:
 
 
 @dataclass(frozen=True, slots=True)
+class CameraEvent:
+    """A change in the life of one camera (any source): ``"started"``, ``"lost"``, ``"back"`` or ``"ended"``.
+
+    ``timestamp``: seconds since the epoch, for files too. ``reason``: why it was lost or has ended, ``None`` for a
+    file's own end; it never holds credentials. ``seconds``: how long a camera that is back had been lost.
+    """
+
+    camera: str
+    kind: Literal["started", "lost", "back", "ended"]
+    timestamp: float
+    reason: str | None = None
+    seconds: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON object of one line of ``--events``."""
+        event: dict[str, Any] = {"camera": self.camera, "event": self.kind, "timestamp": round(self.timestamp, 6)}
+        if self.reason is not None:
+            event["reason"] = self.reason
+        if self.seconds is not None:
+            event["seconds"] = round(self.seconds, 3)
+        return event
+
+
+@dataclass(frozen=True, slots=True)
 class FrameResult:
     """Everything known of one frame of one camera.
 

@@ -40,8 +40,8 @@ def test_what_the_example_leaves_out_can_be_put_in(tmp_path: Path) -> None:
     settings = load_settings(path)
     assert settings.model_fields_set == set(RunSettings.model_fields)
     assert settings.source == ("talk.mp4", "demo:crossing")
-    for place in ("url", "camera", "file", "demo"):
-        rest = "|".join({"url", "camera", "file", "demo"} - {place})
+    for place in ("url", "camera", "file", "images", "demo"):
+        rest = "|".join({"url", "camera", "file", "images", "demo"} - {place})
         path.write_text("[[source]]" + re.sub(r"(?m)^#(?!\s)", "", re.sub(rf"(?m)^#({rest}) = .*$", "", table)))
         [source] = load_settings(path).source
         assert isinstance(source, SourceTable)

@@ -11,7 +11,7 @@ import pytest
 
 from ferengine.errors import SinkError
 from ferengine.results import FrameResult, Ledger
-from ferengine.runtime.delivery import Subscription
+from ferengine.runtime.delivery import Item, Subscription
 from ferengine.sinks.feeder import SinkFeeder
 
 
@@ -38,8 +38,32 @@ class Recorder:
         self.closes += 1
 
 
-def queue(capacity: int = 4) -> Subscription:
-    return Subscription(capacity, lambda: None)
+class Queue:
+    """A queue of the engine for results of a live source, as ``Engine.results`` hands it out."""
+
+    def __init__(self, capacity: int) -> None:
+        self.subscription = Subscription("test", capacity, lambda: None)
+
+    @property
+    def dropped(self) -> int:
+        return self.subscription.dropped
+
+    def offer(self, result: FrameResult) -> None:
+        self.subscription.offer(Item(result, live=True))
+
+    def take(self, timeout: float | None = None) -> FrameResult | None:
+        item = self.subscription.take(timeout)
+        return None if item is None else item.result
+
+    def end(self) -> None:
+        self.subscription.end()
+
+    def close(self) -> None:
+        self.subscription.discard()
+
+
+def queue(capacity: int = 4) -> Queue:
+    return Queue(capacity)
 
 
 def test_everything_is_written_and_the_sink_closed() -> None:
@@ -67,6 +91,17 @@ def test_a_sink_may_flush_when_nothing_comes() -> None:
     feeder.join(10)
 
 
+def test_what_goes_between_comes_before_the_next_result_and_at_the_end() -> None:
+    told: list[str] = []
+    sink, results = Recorder(lambda item: told.append(f"frame {item.frame}")), queue()
+    results.offer(result(0))
+    results.end()
+    feeder = SinkFeeder("test", sink, results, lambda: told.append("between"))
+    feeder.start()
+    feeder.join(10)
+    assert told == ["between", "frame 0", "between"]
+
+
 def test_a_failing_sink_is_said_once_and_holds_nobody_back(caplog: pytest.LogCaptureFixture) -> None:
     def full(_: FrameResult) -> None:
         raise SinkError("out.csv cannot be written: No space left on device")
@@ -78,7 +113,7 @@ def test_a_failing_sink_is_said_once_and_holds_nobody_back(caplog: pytest.LogCap
         feeder.start()
         feeder.join(10)
         results.offer(result(1))
-    assert results.has_room
+    assert not results.subscription.holds_back("camera0")
     assert not feeder.busy
     assert sink.closes == 1
     assert feeder.error == "out.csv cannot be written: No space left on device"

@@ -17,23 +17,40 @@ from ferengine_tools.data.utkface import UtkFace  # noqa: E402
 from ferengine_tools.teach import fold_of, teach  # noqa: E402
 from ferengine_tools.train import train  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
-from ferengine_tools.training.dataset import load_training_set, targets  # noqa: E402
+from ferengine_tools.training.dataset import labels_by_votes, load_training_set, targets  # noqa: E402
 from ferengine_tools.training.trainer import Trainer  # noqa: E402
 
 
-def test_targets_mix_label_and_votes(config: TrainConfig) -> None:
-    images, usage = np.zeros((2, 48, 48), np.uint8), np.zeros(2, np.int64)
-    votes = np.zeros((2, 7), np.float32)
-    votes[0, 4] = 10  # of the second nobody voted: its label stands
-    mixed = targets(Fer2013(images, np.array([0, 3]), usage, votes), config)
+def test_targets_mix_label_and_what_the_votes_say_of_it(config: TrainConfig) -> None:
+    """Of two faces that all call sad (4) one is labelled angry (0), one sad: such votes mean half of each."""
+    labels = np.array([0, 4, 3, 6])
+    votes = np.zeros((4, 7), np.float32)
+    votes[:2, 4], votes[3, 6] = 10, 3  # of the third nobody voted: its label stands
+    usage = np.array([0, 0, 0, 2])  # the last is a test face and counts for nothing
+    data = Fer2013(np.zeros((4, 48, 48), np.uint8), labels, usage, votes)
+    crowd = labels_by_votes(data)
+    assert crowd[:3].tolist() == [[0.5, 0, 0, 0, 0.5, 0, 0]] * 2 + [[0, 0, 0, 1, 0, 0, 0]]
+    mixed = targets(data, config)
     smooth = 0.1 / 7
     rest = 0.7 * smooth
-    assert mixed[0].tolist() == pytest.approx([0.63 + rest, rest, rest, rest, 0.3 + rest, rest, rest])
-    assert mixed[1, 3].item() == pytest.approx(0.7 * (0.9 + smooth) + 0.3)
-    alone = targets(Fer2013(images, np.array([0, 3]), usage, None), config)
+    assert mixed[0].tolist() == pytest.approx([0.63 + 0.15 + rest, rest, rest, rest, 0.15 + rest, rest, rest])
+    assert mixed[2, 3].item() == pytest.approx(0.7 * (0.9 + smooth) + 0.3)
+    alone = targets(replace_votes(data), config)
     assert alone[0, 0].item() == pytest.approx(0.9 + smooth)
-    for rows in (mixed, alone):
-        assert rows.sum(1).tolist() == pytest.approx([1, 1])
+    for rows in (mixed[:3], alone):
+        assert rows.sum(1).tolist() == pytest.approx([1.0] * len(rows))
+
+
+def replace_votes(data: Fer2013) -> Fer2013:
+    return Fer2013(data.images, data.labels, data.usage, None)
+
+
+@pytest.mark.data
+def test_the_real_votes_mean_the_labels_on_average(data_dir: Path) -> None:
+    data = load_fer2013(data_dir / "fer2013")
+    rows = data.indices("training")
+    shares = np.bincount(data.labels[rows], minlength=7) / len(rows)
+    assert labels_by_votes(data)[rows].mean(0).tolist() == pytest.approx(shares.tolist(), abs=1e-3)
 
 
 def test_targets_follow_the_teacher_where_it_knows(config: TrainConfig) -> None:
@@ -70,13 +87,14 @@ def test_the_folds_teach_each_other(config: TrainConfig, tmp_path: Path) -> None
 
 
 def test_copies_of_test_faces_can_be_left_out(config: TrainConfig, tmp_path: Path) -> None:
-    lines = config.data.read_text().splitlines()
-    copied = lines[1].replace("Training", "PrivateTest")
+    pictures = np.random.default_rng(3).integers(0, 256, (6, 48 * 48))
+    usages = ["Training", "Training", "Training", "PublicTest", "PrivateTest", "PrivateTest"]
+    pictures[5] = np.clip(pictures[1] + 3, 0, 255)  # a little lighter
+    rows = [f"0,{' '.join(map(str, row))},{usage}" for row, usage in zip(pictures, usages, strict=True)]
     path = tmp_path / "fer2013.csv"
-    path.write_text("\n".join([*lines, copied]))
-    whole = load_training_set(replace(config, data=path)).training
-    fewer = load_training_set(replace(config, data=path, without_copies=True)).training
-    assert sorted(set(whole.tolist()) - set(fewer.tolist())) == [0]
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    assert load_training_set(replace(config, data=path)).training.tolist() == [0, 1, 2]
+    assert load_training_set(replace(config, data=path, without_copies=True)).training.tolist() == [0, 2]
 
 
 @pytest.fixture
@@ -121,3 +139,12 @@ def test_one_trunk_learns_with_two_heads(config: TrainConfig, tmp_path: Path) ->
 def test_both_tasks_need_both_data(config: TrainConfig) -> None:
     with pytest.raises(UsageError, match="--task both needs --gender-data"):
         replace(config, task="both")
+
+
+@pytest.mark.data
+def test_contempt_can_be_learnt(config: TrainConfig, data_dir: Path) -> None:
+    faces = load_training_set(replace(config, data=data_dir / "fer2013", labels="ferplus8"))
+    assert faces.labels == (*LABELS, "contempt")
+    assert int((faces.classes[faces.training] == 7).sum()) == 162
+    assert faces.targets.shape == (35887, 8)
+    assert faces.targets[faces.training].sum(1).numpy() == pytest.approx(1, abs=1e-5)

@@ -63,9 +63,11 @@ def test_labels_and_splits(folder: Path) -> None:
 
 
 def test_split_of_known_names() -> None:
-    """CRC-32 modulo 10 worked out with another tool: 0, 1, and 2 to 9."""
-    found = {zlib.crc32(f"{n}_0_0_1.jpg".encode()) % 10: split_of(f"{n}_0_0_1.jpg") for n in range(200)}
-    assert found == {0: 2, 1: 1, **dict.fromkeys(range(2, 10), 0)}
+    """By the CRC-32 that gzip writes: of these names it is 0 modulo 10 for 2 and 13, 1 for 5."""
+    splits = [split_of(f"{n}_0_0_1.jpg") for n in range(15)]
+    assert [n for n, split in enumerate(splits) if split == 2] == [2, 13]
+    assert [n for n, split in enumerate(splits) if split == 1] == [5]
+    assert set(splits) == {0, 1, 2}
 
 
 def test_near_duplicates_share_the_split_of_the_first_by_name(tmp_path: Path, faces: list[NDArray[np.uint8]]) -> None:
@@ -122,13 +124,19 @@ def test_a_face_that_is_not_found_is_cut_at_the_mean_place(faces: list[NDArray[n
 
 
 def test_names_without_a_label_are_counted(folder: Path, faces: list[NDArray[np.uint8]]) -> None:
-    for name in ("61_1_20170109142408075.png", "5_2_0_1.png", "5_0_5_1.png"):
+    for name in (
+        "61_1_20170109142408075.png",
+        "5_2_0_1.png",
+        "5_0_5_1.png",
+        "24_0_1_20170116220224657 .png",
+        "55_0_0_2jpg.chip.png",
+    ):
         cv2.imwrite(str(folder / name), faces[0])
     data = load_utkface(folder)
-    assert len(data.images) == 3
+    assert len(data.images) == 5  # an odd date is no wrong label
     assert sorted(data.skipped) == ["5_0_5_1.png", "5_2_0_1.png", "61_1_20170109142408075.png"]
     cv2.imwrite(str(folder / "holiday.png"), faces[0])
-    with pytest.raises(UsageError, match=r"4 of 7 names are not age_gender_ethnicity_datetime.*is this UTKFace"):
+    with pytest.raises(UsageError, match=r"4 of 9 names are not age_gender_ethnicity_datetime.*is this UTKFace"):
         load_utkface(folder)
 
 
@@ -146,6 +154,21 @@ def test_other_sources_are_refused(tmp_path: Path, folder: Path) -> None:
     face.write_bytes(face.read_bytes()[:40])
     with pytest.raises(UsageError, match=rf"{face.name} cannot be read as an image"):
         load_utkface(folder)
+
+
+def test_the_same_picture_in_two_folders_is_refused(folder: Path) -> None:
+    """Some distributions hold the whole set more than once."""
+    (folder / "again").mkdir()
+    (folder / "again" / f"{NAMES[0]}.png").write_bytes((folder / f"{NAMES[0]}.png").read_bytes())
+    with pytest.raises(UsageError, match=rf"holds a picture twice, as .*{NAMES[0]}\.png: name the one folder"):
+        load_utkface(folder)
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setattr("ferengine_tools.data.utkface.FaceCutter", None)  # refused before anything is cut
+    with pytest.raises(UsageError, match=r"cache cannot be written to \(Not a directory\): choose another folder"):
+        load_utkface(folder, tmp_path / "file" / "cache")
 
 
 def test_a_damaged_member_is_named(tmp_path: Path, folder: Path) -> None:
@@ -173,6 +196,11 @@ def test_the_cache(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as patch:
         patch.setattr("ferengine_tools.data.utkface.FaceCutter", None)  # nothing is cut again
         assert same(load_utkface(folder, cache), data)
+    with monkeypatch.context() as patch:
+        patch.setattr("ferengine_tools.data.utkface._CUTTING", 0)  # what another version cut is not taken
+        load_utkface(folder, cache)
+    [other] = set(cache.iterdir()) - {kept}
+    other.unlink()
     kept.write_bytes(kept.read_bytes()[:500])
     with pytest.raises(UsageError, match=rf"{kept.name} is damaged.*delete it"):
         load_utkface(folder, cache)

@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from rich.console import Console
@@ -13,19 +14,24 @@ from rich.console import Console
 from ferengine.classify.classifier import Classifier
 from ferengine.errors import UsageError
 from ferengine.models.registry import DEFAULT
-from ferengine_tools.data.fer2013 import Split
+from ferengine_tools.data import utkface
+from ferengine_tools.data.fer2013 import LabelSet, Split
 from ferengine_tools.evaluation.confusion_picture import draw_confusion
 from ferengine_tools.evaluation.crops import VIEWS
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
-from ferengine_tools.evaluation.faces import LabelledFaces, fer2013_faces, folder_faces
+from ferengine_tools.evaluation.faces import LabelledFaces, folder_faces
 from ferengine_tools.evaluation.group_table import read_groups
 from ferengine_tools.evaluation.mapping import LabelMap, load_map
 from ferengine_tools.evaluation.mistakes import check_empty, find_mistakes, write_mistakes
+from ferengine_tools.evaluation.sets import Copies, fer2013_faces, utkface_faces
 from ferengine_tools.evaluation.speed import machine, speeds
 from ferengine_tools.evaluation.table import renderables
 from ferengine_tools.evaluation.temperature import check_writable, fit_temperature, write_temperature
 
 _FER2013: dict[str, Split] = {"train": "training", "training": "training", "public": "public", "private": "private"}
+_UTKFACE: dict[str, utkface.Split] = {"train": "training", "training": "training", "validation": "validation", "test": "test"}
+
+FOLDER = "folder"
 
 
 def evaluate(classifier: Classifier, data: Path, split: Split) -> Evaluation:
@@ -33,29 +39,36 @@ def evaluate(classifier: Classifier, data: Path, split: Split) -> Evaluation:
     return evaluate_faces(classifier, fer2013_faces(data, split), split)[0]
 
 
-def load_faces(options: argparse.Namespace, side: int, label_map: LabelMap) -> LabelledFaces:
+def load_faces(options: argparse.Namespace, task: str, side: int, label_map: LabelMap) -> LabelledFaces:
     """The faces that the options name. Raises UsageError for options that do not go together, and what the loaders raise."""
-    if options.split in _FER2013:
-        if options.groups is not None:
-            raise UsageError("--groups needs --split folder: FER-2013's faces have no names")
-        faces = fer2013_faces(options.data, _FER2013[options.split], without_copies=options.without_copies)
-        return faces.renamed(label_map.folder)
-    if options.without_copies:
-        raise UsageError("--without-copies needs a split of FER-2013: a folder has no training images")
-    faces = folder_faces(options.data, side, label_map.folder)
-    if options.groups is None:
-        return faces
-    return faces.with_groups(read_groups(options.groups, faces.names))
+    split, splits = options.split, _UTKFACE if task == "gender" else _FER2013
+    if split not in (*splits, FOLDER):
+        raise UsageError(f"--split {split}: for a model of {task} choose one of {', '.join((*splits, FOLDER))}")
+    if options.groups is not None and split != FOLDER:
+        raise UsageError("--groups needs --split folder: the public sets have their own groups, or none")
+    if (options.without_copies or options.labels != "fer2013") and (split == FOLDER or task != "expression"):
+        raise UsageError("--without-copies and --labels need a split of FER-2013, and a model of expression")
+    if split == FOLDER:
+        faces = folder_faces(options.data, side, label_map.folder)
+        return faces if options.groups is None else faces.with_groups(read_groups(options.groups, faces.names))
+    if task == "gender":
+        faces = utkface_faces(options.data, _UTKFACE[split], options.cache)
+    else:
+        faces = fer2013_faces(options.data, _FER2013[split], labels=options.labels, without_copies=options.without_copies)
+    return faces.renamed(label_map.folder)
 
 
-def fit(model: str, data: Path) -> tuple[float, Path]:
-    """Fit the temperature of the model file ``model`` on PublicTest of FER-2013 and write it into its manifest.
+def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | None = None) -> tuple[float, Path]:
+    """Fit the temperature of the model file ``model`` on FER-2013's PublicTest (gender: UTKFace's validation split) and write
+    it into its manifest: the temperature and the manifest's path.
 
-    The temperature and the manifest's path. Raises what ``write_temperature`` and ``fer2013_faces`` raise.
+    Raises UsageError for the name of an installed model, and what ``write_temperature`` and the loaders raise.
     """
     check_writable(model)
     classifier = Classifier(model)
-    faces = fer2013_faces(data, "public").sized(classifier.input_size)
+    gender = classifier.manifest.task == "gender"
+    faces = utkface_faces(data, "validation", cache) if gender else fer2013_faces(data, "public", labels=labels)
+    faces = faces.sized(classifier.input_size)
     LabelMap().matrix(classifier.labels, faces.classes)
     order = np.array([classifier.labels.index(name) for name in faces.classes])
     temperature = fit_temperature(classifier.logits(faces.images), order[faces.labels])
@@ -68,11 +81,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_empty(options.errors)
     notes = Console(stderr=True, highlight=False)
     if options.fit_temperature:
-        temperature, manifest = fit(options.model, options.data)
-        notes.print(f"temperature {temperature:.4f}, fitted on PublicTest, written to {manifest}")
+        temperature, manifest = fit(options.model, options.data, labels=options.labels, cache=options.cache)
+        notes.print(f"temperature {temperature:.4f}, written to {manifest}")
     label_map = load_map(options.map) if options.map is not None else LabelMap()
     classifier = Classifier(options.model)
-    faces = load_faces(options, classifier.input_size, label_map)
+    task = classifier.manifest.task
+    if options.split is None:
+        options.split = "test" if task == "gender" else "public"
+    faces = load_faces(options, task, classifier.input_size, label_map)
     result, predictions = evaluate_faces(classifier, faces, options.split, label_map=label_map, views=options.crops)
     microseconds, computer = speeds(classifier), machine()
     title = f"{result.model} on {result.split}"
@@ -95,17 +111,22 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ferengine evaluate", description=(__doc__ or "").partition(": ")[2])
     add = parser.add_argument
     add("--model", default=DEFAULT, help=f"a shipped model's name, or a .onnx file with its manifest (default {DEFAULT})")
-    add("--data", required=True, type=Path, help="FER-2013 (fer2013.csv, its image folders or tiles), or a folder of classes")
-    add("--split", choices=(*_FER2013, "folder"), default="public",
-        help="of FER-2013; folder: any folder with a sub-folder of cut, square faces for each class")  # fmt: skip
+    add("--data", required=True, type=Path, help="FER-2013 (fer2013.csv, its image folders or tiles); for a model of gender "
+        "UTKFace (folder or zip); or any folder")  # fmt: skip
+    add("--split", choices=dict.fromkeys((*_FER2013, *_UTKFACE, FOLDER)), metavar="SPLIT",
+        help="FER-2013: train, public (the default), private; UTKFace: train, validation, test (the default); folder: any "
+        "folder with a sub-folder of cut, square faces for each class")  # fmt: skip
     add("--map", type=Path, metavar="TOML", help="[folders] gives each class's label, [outputs] each label's class; false "
         "leaves either out")  # fmt: skip
     add("--groups", type=Path, metavar="CSV", help="of a folder: the columns file and one or more groupings")
-    add("--without-copies", action="store_true", help="leave out test images that are training images as well")
+    add("--labels", choices=get_args(LabelSet), default="fer2013", help="ferplus8: with contempt, where FER+'s crowd says so")
+    add("--without-copies", nargs="?", const="exact", choices=get_args(Copies), help="leave out test images that are training "
+        "images as well, pixel for pixel, or (near) show the same photograph")  # fmt: skip
+    add("--cache", type=Path, metavar="FOLDER", help="where UTKFace's cut faces are kept (default: the user's cache)")
     add("--crops", type=int, choices=VIEWS, default=1,
         help="also average over a face and its mirror image (2), or ten crops (10), told apart")  # fmt: skip
     add("--fit-temperature", action="store_true",
-        help="fit the temperature on PublicTest first; it goes into the manifest of the file --model")  # fmt: skip
+        help="first fit it on PublicTest (UTKFace: validation) and write it into the manifest of the file --model")  # fmt: skip
     add("--confusion", type=Path, metavar="PNG", help="draw the confusion matrix, beside the document's Table I")
     add("--errors", type=Path, metavar="FOLDER", help="write the most confident mistakes of each class, as files and a sheet")
     add("--json", action="store_true", help="print a JSON object instead of tables")

@@ -42,6 +42,8 @@ def from_model(model: str) -> _Subject:
 def from_checkpoint(path: Path, network: str | None) -> _Subject:
     """A checkpoint of ``ferengine train``; of another ``network`` it is refused with a ModelError."""
     state = load_checkpoint(path, network)
+    if state["settings"]["task"] == "both":
+        raise UsageError(f"{path} has two heads: train expression or gender alone to have it explained")
     module = create_network(state["network"], len(state["labels"]))
     module.load_state_dict(state["average"])
     return _Subject(module, tuple(state["labels"]), 48, MEAN, STD, 1.0)

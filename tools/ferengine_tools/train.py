@@ -20,6 +20,7 @@ from ferengine_tools.training.trainer import Trainer
 
 _HELP = {
     "task": "both: one trunk with a head for each",
+    "labels": "ferplus8: FER-2013's labels, and contempt where FER+'s crowd says so",
     "gender_data": "UTKFace, for --task both",
     "cache": "folder in which UTKFace's cut faces are kept",
     "data": "FER-2013 (fer2013.csv, the image folders, or the tiles); for --task gender UTKFace (folder or zip)",
@@ -36,7 +37,7 @@ _HELP = {
     "average": "what the averaged weights keep at each step",
     "teacher": "probabilities written by ferengine teach",
     "teacher_weight": "share of the teacher in the target",
-    "without_copies": "leave out training faces that are also test faces",
+    "without_copies": "leave out training faces that are also, exactly or nearly, test faces",
     "init": "gaussian: the document's N(0, 0.04)",
     "start": "checkpoint whose averaged weights to begin from",
     "resume": "go on from the checkpoint in --out",

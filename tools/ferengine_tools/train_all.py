@@ -77,7 +77,7 @@ def _run(run: Run, seed: int, base: TrainConfig, gender_data: Path | None, teach
         config = replace(config, epochs=run.epochs, teacher=teacher if run.taught else None)
     console.print(f"{run.name}, seed {seed}: {config.epochs} epochs")
     accuracy = train(config).validation_by_head()[0]
-    export(out / "checkpoint.safetensors", out / f"{run.name}.onnx")
+    export(out / "checkpoint.safetensors", out / f"{run.name}.onnx", data=config.data, private=True)
     console.print(f"{run.name}, seed {seed}: validation {100 * accuracy:.2f} % (single crop), {out / run.name}.onnx")
 
 

@@ -46,6 +46,7 @@ COMMANDS = {
 """Each is a module with ``main(arguments)``, imported only when it is called."""
 
 TOOLS = {
+    "data": ("Report on a data set, or cut faces from your own pictures.", "ferengine_tools.data.command"),
     "train": ("Train a network on FER-2013 or UTKFace.", "ferengine_tools.train"),
     "teach": ("Out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.", "ferengine_tools.teach"),
     "train-all": ("Train, export and measure every model of the published table.", "ferengine_tools.train_all"),

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -23,7 +23,17 @@ _SHORT = {"camera": "-c", "source": "-s"}
 _PANELS: Mapping[str, tuple[str, ...]] = {
     "Sources": ("camera", "source", *PER_SOURCE, "max_frames"),
     "Outputs": ("events", "csv", "save", "display", "table", "summary", "overwrite", "log_level"),
-    "Detection and tracking": ("detector", "min_face", "thresholds", "pyramid_factor", "detect_every", "tracker", "align"),
+    "Detection and tracking": (
+        "detector",
+        "min_face",
+        "thresholds",
+        "pyramid_factor",
+        "detect_every",
+        "search",
+        "full_scan",
+        "tracker",
+        "align",
+    ),
     "Classification": (),
     "Runtime": ("max_batch", "batch_deadline", "deadline", "queue", "stuck_after", "restart_limit"),
 }
@@ -65,7 +75,9 @@ class OptionSet:
 RUN = OptionSet(RunSettings)
 """The options of ``ferengine run``."""
 
-STILL = OptionSet(EngineConfig, frozenset({"detect_every", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]}))
+STILL = OptionSet(
+    EngineConfig, frozenset({"detect_every", "search", "full_scan", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]})
+)
 """The options that mean something for a still picture."""
 
 
@@ -108,6 +120,8 @@ def plain_type(annotation: Any) -> Any:
     if origin in (Union, UnionType):
         [first, *_] = [plain_type(part) for part in parts if part is not NoneType]
         return first
+    if origin is Literal and not isinstance(parts[0], str):
+        return type(parts[0])  # typer's choices are texts
     if origin is tuple and parts[-1] is Ellipsis:
         return list[plain_type(parts[0])]  # type: ignore[misc]
     if origin is tuple:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ from rich.console import Console
 
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
+from ferengine.results import CameraEvent
 from ferengine.sinks.events import EventWriter
 from ferengine.sinks.feeder import Sink, SinkFeeder
 from ferengine.sinks.rows import RowWriter
@@ -26,15 +28,17 @@ _OF_FACES = ("deadline", "face_ring_full")
 class Outputs:
     """Events, rows and the live table (where ``table`` is a console), each with a queue and a thread of its own.
 
-    Raises SinkError when a file cannot be created; those created before are closed.
+    ``happened``: camera events, which go between the results of ``--events``. Raises SinkError when a file cannot be
+    created; those created before are closed.
     """
 
-    def __init__(self, engine: Engine, settings: RunSettings, table: Console | None) -> None:
+    def __init__(self, engine: Engine, settings: RunSettings, happened: deque[CameraEvent], table: Console | None) -> None:
         self._sinks: list[Sink] = []
         self._feeders: list[SinkFeeder] = []
         try:
             if settings.events is not None:
-                self._add(engine, "events", EventWriter(settings.events, settings.overwrite))
+                writer = EventWriter(settings.events, settings.overwrite)
+                self._add(engine, "events", writer, lambda: _write_all(happened, writer))
             if settings.csv is not None:
                 self._add(
                     engine,
@@ -48,9 +52,9 @@ class Outputs:
             engine.close()
             raise
 
-    def _add(self, engine: Engine, name: str, sink: Sink) -> None:
+    def _add(self, engine: Engine, name: str, sink: Sink, between: Callable[[], None] = lambda: None) -> None:
         self._sinks.append(sink)
-        self._feeders.append(SinkFeeder(name, sink, engine.results()))
+        self._feeders.append(SinkFeeder(name, sink, engine.results(), between))
 
     def start(self) -> None:
         for feeder in self._feeders:
@@ -86,6 +90,11 @@ class Outputs:
     def figures(self) -> dict[str, dict[str, Any]]:
         """Of each output: results written and dropped, and its error."""
         return {feeder.name: feeder.figures() for feeder in self._feeders}
+
+
+def _write_all(happened: deque[CameraEvent], writer: EventWriter) -> None:
+    while happened:
+        writer.write(happened.popleft())
 
 
 def _states(engine: Engine) -> dict[str, tuple[str, int]]:

@@ -8,6 +8,7 @@ import logging
 import signal
 import sys
 import time
+from collections import deque
 from contextlib import nullcontext
 from pathlib import Path
 from types import FrameType
@@ -25,6 +26,7 @@ from ferengine.cli.report import print_summary
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.errors import SinkError, SourceError, UsageError
+from ferengine.results import CameraEvent
 from ferengine.sinks.output import check_output
 from ferengine.sinks.window import screen_available
 
@@ -44,6 +46,8 @@ _CONFIG = inspect.Parameter(
 )
 
 
+_EVENTS = 10_000
+"""Camera events that may wait to be written; nobody takes them without --events."""
 _TICK = 0.25
 """Seconds after which a signal is handled at the latest."""
 
@@ -94,12 +98,13 @@ def _run(settings: RunSettings, console: Console) -> int:
     table = _decide_table(settings, display, console)
     if settings.summary is not None:
         check_output(settings.summary, overwrite=settings.overwrite)
+    happened: deque[CameraEvent] = deque(maxlen=_EVENTS)
     engine = Engine(
-        settings.specs("native" if display else "fast"),
+        settings.specs("native" if display else "fast"), on_event=happened.append,
         save=settings.save, overwrite=settings.overwrite, display=display, **settings.engine_values(),
     )  # fmt: skip
     stopper = _Stopper(engine)
-    outputs = Outputs(engine, settings, console if table else None)
+    outputs = Outputs(engine, settings, happened, console if table else None)
     with engine:
         try:
             with nullcontext() if table else console.status("starting the workers"):

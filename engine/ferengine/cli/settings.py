@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     ConfigDict,
     Discriminator,
@@ -20,10 +21,15 @@ from pydantic import (
 )
 
 from ferengine.config import EngineConfig
+from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, parse_source
 
-_PLACES = ("url", "camera", "file", "demo")
+_PLACES = ("url", "camera", "file", "images", "demo")
 _CONFIG = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-"))
+
+
+_EXAMPLES = {"size": "1280x720", "fps": 15.0, "pixel_format": "MJPG", "drop": "newest"}
+"""Of fields whose default is "not said"."""
 
 
 def _about(name: str) -> str:
@@ -38,7 +44,14 @@ def _per_source_fields() -> dict[str, Any]:
     hints = get_type_hints(SourceSpec)
     names = [field.name for field in fields(SourceSpec) if field.name not in ("kind", "value", "name")]
     defaults = {field.name: field.default for field in fields(SourceSpec)}
-    return {name: (hints[name] | None, Field(None, description=_about(name), examples=[defaults[name]])) for name in names}
+    made = {}
+    for name in names:
+        kind = hints[name]
+        if any(get_origin(part) is tuple for part in (kind, *get_args(kind))):
+            kind = str | kind  # also a text that SourceSpec takes apart: 1280x720
+        example = _EXAMPLES.get(name, defaults[name])
+        made[name] = (kind | None, Field(None, description=_about(name), examples=[example]))
+    return made
 
 
 PER_SOURCE: tuple[str, ...] = tuple(_per_source_fields())
@@ -62,6 +75,16 @@ else:
     )
 
 
+def _camera(value: str | int) -> str | int:
+    spec = parse_source(str(value)) if str(value) else None
+    if spec is None or spec.kind != "camera":
+        raise ValueError(f"a camera is a number or a device (/dev/video2, /dev/v4l/by-id/...), not {value!r}")
+    return int(spec.value) if spec.value.isdigit() else spec.value
+
+
+_Camera = Annotated[str | int, AfterValidator(_camera)]
+
+
 class SourceTable(_PerSource):
     """One source: exactly one of url, camera, file and demo, and how it is read."""
 
@@ -69,8 +92,9 @@ class SourceTable(_PerSource):
 
     name: str | None = Field(None, min_length=1, description="what results call this source", examples=["door"])
     url: str | None = Field(None, min_length=1, description="the address of a stream", examples=["rtsp://camera.local/stream"])
-    camera: Annotated[int, Field(ge=0)] | str | None = Field(None, description="a camera's number or device", examples=[0])
+    camera: _Camera | None = Field(None, description="a camera's number or device", examples=[0])
     file: str | None = Field(None, min_length=1, description="a video file", examples=["talk.mp4"])
+    images: str | None = Field(None, min_length=1, description="a folder or a pattern of images", examples=["shots/*.jpg"])
     demo: str | None = Field(None, min_length=1, description="a scenario of the built-in demo", examples=["stroll"])
 
     @model_validator(mode="after")
@@ -84,8 +108,9 @@ class SourceTable(_PerSource):
         """What ``--source`` would be given."""
         if self.demo is not None:
             return f"demo:{self.demo}"
-        if self.file is not None:
-            return self.file if self.file.startswith("/") else f"./{self.file}"  # never a camera's number or a demo
+        path = self.file if self.images is None else self.images
+        if path is not None:
+            return path if path.startswith("/") else f"./{path}"  # never a camera's number, a demo or NAME=SOURCE
         return str(self.url if self.camera is None else self.camera)
 
 
@@ -101,12 +126,13 @@ class RunSettings(EngineConfig, _PerSource):
 
     model_config = _CONFIG
 
-    camera: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        (), description="camera number (/dev/videoN); several for more", examples=[[0]]
+    camera: tuple[_Camera, ...] = Field(
+        (), description="camera number (/dev/videoN) or /dev/v4l/by-id/...; several for more", examples=[[0]]
     )
     source: tuple[_Source, ...] = Field(
         (),
-        description="video file, or 'demo' ('demo:crossing', ...); several for more",
+        description="video file, rtsp:// or http:// address, folder or glob of images, or 'demo' ('demo:crossing', ...); "
+        "NAME=SOURCE gives it a name; several for more",
         examples=[["talk.mp4", "demo:crossing"]],
     )
     events: str | None = Field(
@@ -140,14 +166,22 @@ class RunSettings(EngineConfig, _PerSource):
         Raises UsageError for a source that cannot be.
         """
         common = {"pace": pace, **self._reading(self)}
-        specs = [replace(parse_source(str(number)), **common) for number in self.camera]
+        pixel_format = common.pop("pixel_format", None)
+        given: list[tuple[str, dict[str, Any]]] = [(str(camera), {}) for camera in self.camera]
         for item in self.source:
             if isinstance(item, str):
-                specs.append(replace(parse_source(item), **common))
-                continue
-            named = {"name": item.name} if item.name else {}
-            specs.append(replace(parse_source(item.text), **{**common, **self._reading(item), **named}))
-        return specs
+                given.append((item, {}))
+            else:
+                given.append((item.text, {**self._reading(item), **({"name": item.name} if item.name else {})}))
+        specs = [parse_source(text, **{**common, **own}) for text, own in given]
+        if pixel_format is None:
+            return specs
+        if all(spec.kind != "camera" for spec in specs):
+            raise UsageError("--pixel-format: only cameras have one, and no source is a camera")
+        return [
+            replace(spec, pixel_format=pixel_format) if spec.kind == "camera" and not spec.pixel_format else spec
+            for spec in specs
+        ]
 
     @staticmethod
     def _reading(given: BaseModel) -> dict[str, Any]:

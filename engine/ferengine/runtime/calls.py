@@ -42,8 +42,11 @@ class Calls:
         return future.result()
 
     def post(self, work: Callable[[], object]) -> None:
-        """Have ``work`` done some time, unless the end comes first. Takes no lock: also for finalisers."""
-        if not self._closed:
+        """Have ``work`` done some time; after the end, when nobody else is at it, at once. Takes no lock: also for
+        finalisers."""
+        if self._closed:
+            work()
+        else:
             self._waiting.append((work, Future()))
             self._wake()
 
@@ -58,9 +61,7 @@ class Calls:
                 future.set_exception(error)
 
     def close(self) -> None:
-        """Supervisor: do what waits and refuse the rest."""
+        """Supervisor: nothing more is taken; do what waits."""
         with self._lock:
             self._closed = True
-        while self._waiting:
-            _, future = self._waiting.popleft()
-            future.set_exception(EngineStoppedError("the engine has stopped: start a new one"))
+        self.run()

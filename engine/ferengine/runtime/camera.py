@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from ferengine._native import FrameRing
+from ferengine.runtime.camera_life import CameraLife
 from ferengine.runtime.joiner import CameraJoiner
 from ferengine.runtime.process import WorkerProcess
 from ferengine.sources import SourceSpec
@@ -36,13 +37,13 @@ class CameraState:
         self.generations = 0
         self.opened = self.capture is None
         self.ended = False
-        self.lost = False
         self.leave_until: float | None = None
         self.broken = 0
         self.late = 0
         self.not_ready = 0
         self.last_captured_ns = 0
         self.error: str | None = None
+        self.life = CameraLife(spec.name)
         self._published = 0
         self._ring_full = 0
 
@@ -67,9 +68,9 @@ class CameraState:
             return "ended"
         if self.leave_until is not None:
             return "leaving"
-        if not self.opened:
-            return "opening"
-        return "lost" if self.lost else "running"
+        if self.life.state == "lost":
+            return "lost"
+        return "running" if self.opened else "opening"
 
     @property
     def published(self) -> int:
@@ -101,6 +102,10 @@ class CameraState:
         self._published = max(self._published, ring.published)
         self._ring_full += ring.dropped
 
+    def drop_rings(self) -> None:
+        for generation in list(self.rings):
+            self.drop_ring(generation)
+
     def emptied_rings(self) -> list[int]:
         """Old generations that the writer has left and no reader holds a frame of."""
         return [
@@ -111,7 +116,7 @@ class CameraState:
 
     def ring_message(self, generation: int) -> tuple[dict[str, Any], dict[str, int]]:
         """The control message that gives a worker this generation."""
-        message = {"op": "ring", "camera": self.number, "generation": generation}
+        message = {"op": "ring", "camera": self.number, "generation": generation, "live": self.live}
         return message, {"ring": self.rings[generation].fd}
 
     def note_emitted(self) -> None:
@@ -119,9 +124,12 @@ class CameraState:
             ring.emitted = self.joiner.emitted
 
     def recover_rings(self) -> None:
-        """After the death of the capture worker: its successor goes on behind the last frame handed over."""
-        for ring in self.rings.values():
+        """After the death of the capture worker: its successor goes on behind the last frame handed over, in the
+        newest ring."""
+        for generation, ring in self.rings.items():
             ring.recover()
+            if generation < max(self.rings):
+                ring.close_writer()
 
     def close_writers(self) -> None:
         """No further frame comes. A camera that never had one has ended."""

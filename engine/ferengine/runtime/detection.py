@@ -8,6 +8,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ferengine._native import WorkerPage
 from ferengine.detect import create_detector
 from ferengine.runtime.channel import receive_data, send_data
@@ -38,7 +41,6 @@ class DetectStage:
             min_face=settings["min_face"],
             thresholds=tuple(settings["thresholds"]),
             factor=settings["pyramid_factor"],
-            threads=settings["threads"],
         )
         self._unsent: tuple[int, bytes] | None = None
 
@@ -61,7 +63,7 @@ class DetectStage:
             if request.generation not in self._rings[request.camera]:
                 return True  # the camera was removed, or whoever asked has died
             frame = self._rings[request.camera][request.generation].frame(request.slot)
-            self._unsent = request.tracker, encode_detections(request, self._detector.detect(frame))
+            self._unsent = request.tracker, encode_detections(request, self._detector.detect(frame, _boxes(request)))
         tracker, answer = self._unsent
         if not send_data(self._answers[tracker], answer):
             return False
@@ -71,3 +73,7 @@ class DetectStage:
 
     def close(self) -> None:
         """Nothing to finish."""
+
+
+def _boxes(request: DetectionRequest) -> NDArray[np.float32] | None:
+    return None if request.near is None else np.array(request.near, np.float32).reshape(-1, 4)

@@ -112,7 +112,7 @@ def _worker(worker: WorkerProcess, now: float, stuck_after: float) -> WorkerHeal
         return WorkerHealth(worker.name, state, None, worker.restarts, None)
     silent = worker.silent_for(now)
     alive: Literal["stuck", "running", "starting"]
-    alive = "stuck" if silent > stuck_after else "running" if worker.ready else "starting"
+    alive = "stuck" if worker.stuck(now, stuck_after) else "running" if worker.ready else "starting"
     return WorkerHealth(worker.name, alive, pid, worker.restarts, round(silent, 3))
 
 

@@ -81,6 +81,11 @@ class WorkerProcess:
         """Seconds since the last sign of life."""
         return now - max(self._started, self.page.heartbeat)
 
+    def stuck(self, now: float, after: float) -> bool:
+        """Whether it has been silent for longer than ``after`` seconds; one that is still starting, and may be loading
+        a large model, gets a minute."""
+        return self.alive and self.silent_for(now) > (after if self.ready else max(after, _MINUTE))
+
     def sample_memory(self) -> None:
         if self._process is not None:
             self.peak_mb = max(self.peak_mb, peak_memory_mb(self._process.pid))

@@ -51,7 +51,7 @@ class PushInput:
         self._lock = threading.Lock()
         self._sequence = 0
         self._closing = False
-        self._ring: FrameRing | None = None
+        self._generation = -1
 
     def push(self, frame: NDArray[np.uint8], timestamp: float | None, timeout: float) -> Pushed:
         """Copy ``frame`` into the ring. Live: at once or not at all; otherwise within ``timeout`` seconds. Raises
@@ -127,13 +127,13 @@ class PushInput:
                 return None
         if camera.done or not camera.rings:
             return None
-        newest = camera.newest_ring
-        if newest is not self._ring:
-            if self._ring is not None:
-                self._ring.close_writer()
-                self._wake_reader()
-            self._ring = newest
-        return newest
+        newest = max(camera.rings)
+        old = camera.rings.get(self._generation)
+        if newest != self._generation and old is not None:
+            old.close_writer()
+            self._wake_reader()
+        self._generation = newest
+        return camera.rings.get(newest)
 
     def _wake_reader(self) -> None:
         self._supervisor.topology.trackers[self._camera.tracker].page.ring()

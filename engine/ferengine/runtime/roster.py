@@ -61,8 +61,7 @@ class Roster:
         self._topology.forget_camera(camera)
         if camera.capture is not None:
             self._supervisor.workforce.dismiss(camera.capture)
-        for generation in list(camera.rings):
-            camera.drop_ring(generation)
+        camera.drop_rings()
         self._cameras.remove(camera)
         camera.left.set()
 

@@ -13,11 +13,13 @@ from typing import Any
 from ferengine import errors
 from ferengine.config import EngineConfig
 from ferengine.errors import EngineStoppedError, FerengineError, WorkerError
+from ferengine.results import CameraEvent
 from ferengine.runtime.calls import Calls
 from ferengine.runtime.camera import CameraState
 from ferengine.runtime.camera_set import CameraSet
 from ferengine.runtime.channel import receive_data
 from ferengine.runtime.delivery import Delivery
+from ferengine.runtime.event_listener import EventListener
 from ferengine.runtime.joiner import split_batch
 from ferengine.runtime.output_feed import OutputFeed
 from ferengine.runtime.process import WorkerProcess
@@ -48,6 +50,7 @@ class Supervisor:
         self.config = config
         self.statistics = RunStatistics()
         self.delivery = Delivery()
+        self.listener: EventListener | None = None
         self.error: FerengineError | None = None
         self.failures: list[str] = []
         self.ready = threading.Event()
@@ -146,7 +149,11 @@ class Supervisor:
             self.error = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
         finally:
             self._shut_down()
+            for camera in self.cameras:
+                self._tell(camera.life.note_end(self._end_reason(camera), time.time()))
             self.wall_s = time.monotonic() - begun
+            if self.listener is not None:
+                self.listener.close(DRAIN)  # whoever reads to the end has also had all events
             self.delivery.end()
             self.ready.set()
 
@@ -178,7 +185,7 @@ class Supervisor:
                     worker.send({"op": "go"})
 
     def _all_ready(self) -> bool:
-        opened = all(camera.opened or camera.error for camera in self.cameras)
+        opened = all(camera.state != "opening" for camera in self.cameras)
         return opened and all(worker.ready for worker in self.topology.workers if worker.alive)
 
     def _wait_time(self) -> float:
@@ -238,6 +245,8 @@ class Supervisor:
         joined = camera.joiner.next_ready(time.monotonic())
         if joined is None:
             return False
+        if camera.input is not None:  # nobody opens a pushed camera: it starts with its first result
+            self._tell(camera.life.note_open(time.time()))
         self.statistics.add_result(joined.result)
         self.delivery.offer(
             joined.result,
@@ -255,11 +264,37 @@ class Supervisor:
     def _tidy(self) -> None:
         now = time.monotonic()
         for camera in self.cameras:
-            if camera.leave_until is not None and (camera.done or now > camera.leave_until):
+            leaves = camera.leave_until is not None and (camera.done or now > camera.leave_until)
+            if camera.done or leaves:
+                self._tell(camera.life.note_end(self._end_reason(camera), time.time()))
+            if leaves:
                 self.roster.forget(camera)
         if now >= self._next_tidying:
             self._next_tidying = now + _TICK
             self.roster.tidy()
+
+    # --- camera events
+
+    def _tell(self, event: CameraEvent | None) -> None:
+        """Pass on what happened to a camera."""
+        if event is None:
+            return
+        if event.kind == "lost":
+            log.warning("%s: lost: %s", event.camera, event.reason)
+        elif event.kind == "back":
+            log.warning("%s: back after %.1f s", event.camera, event.seconds)
+        if self.listener is not None:
+            self.listener.tell(event)
+
+    def _end_reason(self, camera: CameraState) -> str | None:
+        """Why the camera has ended; ``None`` where its source came to its own end."""
+        if camera.error is not None:
+            return camera.error
+        if camera.leave_until is not None:
+            return "it was removed"
+        if self._stop_asked:
+            return "the run was stopped"
+        return None if camera.done else str(self.error or "the run was stopped")
 
     # --- workers
 
@@ -276,15 +311,20 @@ class Supervisor:
             case "ready":
                 worker.ready = worker.was_ready = True
             case "opened" if camera is not None:
-                camera.opened, camera.fps = True, message["fps"]
+                camera.opened, camera.fps, camera.joiner.live = True, message["fps"], message["live"]
+                self._tell(camera.life.note_open(message["time"]))
                 for output in self.topology.outputs:
                     output.send({"op": "rate", "camera": camera.number, "fps": camera.fps})
-                if not camera.rings:
-                    self.roster.begin_ring(camera, message["width"] * message["height"] * 3)
+                nbytes = message["width"] * message["height"] * 3
+                if not camera.rings or (camera.spec.blocks and camera.newest_ring.slot_bytes != nbytes):
+                    self.roster.begin_ring(camera, nbytes)
+            case "lost" if camera is not None:
+                self._tell(camera.life.note_lost(message["reason"], message["time"]))
             case "need_ring" if camera is not None:
                 self.roster.begin_ring(camera, message["bytes"])
             case "ended" if camera is not None:
                 camera.broken, camera.late = message["broken"], message["late"]
+                camera.ended = camera.ended or not camera.rings  # never open: no tracker will say so
                 self.workforce.dismiss(worker)
             case "failed":
                 self._fail(worker, message["kind"], message["error"])
@@ -312,6 +352,7 @@ class Supervisor:
         camera = self.topology.camera_of(worker)
         if camera is not None:
             camera.recover_rings()
+            self._tell(camera.life.note_lost("its worker died and is being replaced", time.time()))
         if worker in self.topology.trackers:
             self._read_events()  # what the dead one had sent decides the next track id
             index = self.topology.trackers.index(worker)
@@ -344,4 +385,6 @@ class Supervisor:
             os.close(self._wake_out)
             os.close(self._wake_in)
             self._wake_in = -1
+        for camera in self.cameras:
+            camera.drop_rings()
         self.topology.close()

@@ -127,6 +127,7 @@ class Topology:
         for ends in pairs:
             for end in ends:
                 end.close()
+        self._face_rings.clear()
         for worker in self.workers:
             worker.close()
 
@@ -144,14 +145,15 @@ class Topology:
 
     def _capture_settings(self, camera: CameraState) -> tuple[dict[str, Any], dict[str, int]]:
         settings = {"kind": "capture", "camera": camera.number, "source": camera.spec.to_dict(),
-                    "max_frames": self._config.max_frames, "resume_at": camera.published}  # fmt: skip
+                    "max_frames": self._config.max_frames, "resume_at": camera.published,
+                    "was_open": camera.opened}  # fmt: skip
         return settings, {"track_page": self.trackers[camera.tracker].page.fd}
 
     def _detect_settings(self) -> tuple[dict[str, Any], dict[str, int]]:
         config = self._config
         settings = {"kind": "detect", "trackers": len(self.trackers), "detector": config.detector,
                     "min_face": config.min_face, "thresholds": config.thresholds,
-                    "pyramid_factor": config.pyramid_factor, "threads": self._plan.threads}  # fmt: skip
+                    "pyramid_factor": config.pyramid_factor}  # fmt: skip
         answers = {f"answers{t}": pair[0].fileno() for t, pair in enumerate(self._answers)}
         return settings, {"requests": self._requests_out.fileno(), **answers, **self._track_pages()}
 
@@ -160,6 +162,7 @@ class Topology:
         cameras = [self._tracked_camera(camera) for camera in self._cameras if camera.tracker == index]
         settings = {"kind": "track", "index": index, "cameras": cameras, "detectors": len(self.detectors),
                     "detect_every": config.detect_every, "deadline": config.deadline,
+                    "search": config.search, "full_scan": config.full_scan,
                     "align": config.align_eyes}  # fmt: skip
         pages = {f"detect_page{d}": worker.page.fd for d, worker in enumerate(self.detectors)}
         return settings, {

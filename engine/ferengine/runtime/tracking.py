@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from ferengine._native import FaceRing, FrameRing, WorkerPage
 from ferengine.detect.base import Detections
+from ferengine.results import Box
 from ferengine.runtime.channel import receive_data, send_data
 from ferengine.runtime.rings import CameraRings
+from ferengine.runtime.search import SearchPolicy
 from ferengine.runtime.wire import (
     CLASSIFIED,
     FACE_RING_FULL,
@@ -68,6 +70,7 @@ class Camera:
     live: bool
     epoch: int
     tracker: FaceTracker
+    search: SearchPolicy
     rings: CameraRings = field(default_factory=CameraRings)
     asked: dict[int, _Asked] = field(default_factory=dict)
     output: _Output | None = None
@@ -93,6 +96,8 @@ class TrackStage:
         self._worker = worker
         self._index = int(settings["index"])
         self._every = int(settings["detect_every"])
+        self._near = settings["search"] == "near"
+        self._full_scan = float(settings["full_scan"])
         self._deadline_ns = round(settings["deadline"] * 1e9)
         self._requests = socket.socket(fileno=os.dup(descriptors["requests"]))
         self._answers = socket.socket(fileno=os.dup(descriptors["answers"]))
@@ -106,7 +111,9 @@ class TrackStage:
 
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring" and message["camera"] in self._cameras:
-            self._cameras[message["camera"]].rings.add(message, descriptors)
+            camera = self._cameras[message["camera"]]
+            camera.live = bool(message["live"])  # known for sure only now that the source is open
+            camera.rings.add(message, descriptors)
         elif message["op"] == "camera":
             self._cameras.setdefault(int(message["number"]), self._camera(message))
         elif message["op"] == "forget_ring" and message["camera"] in self._cameras:
@@ -121,7 +128,12 @@ class TrackStage:
 
     def _camera(self, item: Mapping[str, Any]) -> Camera:
         tracker = self._face_tracker(int(item["first_id"]))
-        return Camera(int(item["number"]), bool(item["live"]), int(item["epoch"]), tracker, done=int(item["done"]))
+        return Camera(
+            int(item["number"]), bool(item["live"]), int(item["epoch"]), tracker, self._search_policy(), done=int(item["done"])
+        )
+
+    def _search_policy(self) -> SearchPolicy:
+        return SearchPolicy(self._near, self._full_scan)
 
     def _face_tracker(self, first_id: int) -> FaceTracker:
         return FaceTracker(OpenCvKcf, align=self._align, first_id=first_id)
@@ -140,8 +152,8 @@ class TrackStage:
 
     # --- detections
 
-    def _ask(self, camera: Camera, generation: int, slot: int, sequence: int) -> bool:
-        request = DetectionRequest(camera.number, camera.epoch, generation, slot, sequence, self._index)
+    def _ask(self, camera: Camera, generation: int, slot: int, sequence: int, near: tuple[Box, ...] | None = None) -> bool:
+        request = DetectionRequest(camera.number, camera.epoch, generation, slot, sequence, self._index, near)
         if not self._send_request(request):
             return False
         camera.asked[sequence] = _Asked(request)
@@ -173,7 +185,8 @@ class TrackStage:
         if not held:
             return self._pass_on(camera, generation, ring)
         for sequence, slot in held:  # the next detection frames are searched while this one is tracked
-            if sequence % self._every == 0 and sequence not in camera.asked:
+            scheduled = sequence % self._every == 0 and sequence not in camera.asked
+            if scheduled and camera.search.is_full(sequence, ring.header(slot).timestamp):
                 self._ask(camera, generation, slot, sequence)
         if camera.done - ring.emitted >= UNDELIVERED:
             return False
@@ -191,7 +204,10 @@ class TrackStage:
                 return False
             camera.tracker.correct(frame, asked.answer, timestamp)
             del camera.asked[sequence]
-        elif sequence % self._every == 0 or camera.tracker.wants_detection:
+        elif sequence % self._every == 0:
+            near = None if camera.search.is_full(sequence, timestamp) else camera.search.boxes(camera.tracker)
+            return self._ask(camera, generation, slot, sequence, near)  # near the tracks; or the queue was full
+        elif camera.tracker.wants_detection:
             return self._ask(camera, generation, slot, sequence)  # the queue was full: once more
         self._finish(camera, generation, slot, sequence)
         return True
@@ -199,7 +215,8 @@ class TrackStage:
     # --- live: the newest frame
 
     def _step_live(self, camera: Camera) -> bool:
-        for asked in [asked for number, asked in camera.asked.items() if number <= camera.last and asked.answer]:
+        answered = [a for number, a in camera.asked.items() if number <= camera.last and a.answer is not None]
+        for asked in answered:
             self._apply_late(camera, asked)
         generation, ring = camera.rings.oldest()
         held = [(sequence, slot) for sequence, slot in ring.held(TRACK_READER) if sequence > camera.last]
@@ -212,9 +229,11 @@ class TrackStage:
             ring.release(older_slot, TRACK_READER)
             camera.skipped += 1
         sequence, slot = held[-1]
-        if not camera.asked and self._detection_due(camera, sequence) and self._ask(camera, generation, slot, sequence):
-            return True
         frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
+        if not camera.asked and self._detection_due(camera, sequence):
+            full = camera.search.is_full(sequence, timestamp) or camera.tracker.wants_detection
+            if self._ask(camera, generation, slot, sequence, None if full else camera.search.boxes(camera.tracker)):
+                return True
         self._note_size(camera, frame)
         camera.tracker.advance(frame, timestamp)
         self._finish(camera, generation, slot, sequence)
@@ -273,6 +292,7 @@ class TrackStage:
         faces = sorted(camera.tracker.faces, key=lambda face: face.id)[:_MOST_FACES]
         camera.output = _Output(generation, slot, sequence, faces, time.monotonic_ns())
         camera.last = sequence
+        camera.search.forget(sequence)
         self._hand_over(camera)
 
     def _hand_over(self, camera: Camera) -> bool:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY
 from ferengine.detect.base import Detections
-from ferengine.results import FrameResult
+from ferengine.results import Box, FrameResult
 
 if TYPE_CHECKING:
     from ferengine.track.face_tracker import TrackedFace
@@ -44,7 +44,8 @@ _SCORES = np.dtype([("kind", "u4"), ("count", "u4"), ("classes", "u4"), ("capaci
 
 @dataclass(frozen=True, slots=True)
 class DetectionRequest:
-    """Track worker ``tracker`` asks for the faces of the frame in ``slot`` of that camera's ring ``generation``."""
+    """Track worker ``tracker`` asks for the faces of the frame in ``slot`` of that camera's ring ``generation``: all of
+    them, or those ``near`` some boxes."""
 
     camera: int
     epoch: int
@@ -52,15 +53,21 @@ class DetectionRequest:
     slot: int
     sequence: int
     tracker: int
+    near: tuple[Box, ...] | None = None
 
     def encode(self) -> bytes:
-        row = (self.camera, self.epoch, self.generation, self.slot, self.sequence, self.tracker, 0)
-        return np.array([row], _REQUEST).tobytes()
+        count = 0 if self.near is None else len(self.near) + (1 << 31)
+        row = (self.camera, self.epoch, self.generation, self.slot, self.sequence, self.tracker, count)
+        return np.array([row], _REQUEST).tobytes() + np.array(self.near or (), np.float32).tobytes()
 
     @staticmethod
     def decode(message: bytes) -> DetectionRequest:
         row = np.frombuffer(message, _REQUEST, 1)[0].item()
-        return DetectionRequest(*row[:6])
+        count = row[6]
+        boxes = np.frombuffer(message, np.float32, 4 * (count & 0x7FFFFFFF), _REQUEST.itemsize).reshape(-1, 4)
+        near: tuple[Box, ...] | None = tuple((x, y, w, h) for x, y, w, h in boxes.tolist()) if count >> 31 else None
+        camera, epoch, generation, slot, sequence, tracker, _ = row
+        return DetectionRequest(camera, epoch, generation, slot, sequence, tracker, near)
 
 
 def encode_detections(request: DetectionRequest, detections: Detections) -> bytes:

@@ -72,8 +72,8 @@ class Workforce:
             self._next_memory = now + _MEMORY_EVERY
             for worker in self._topology.workers:
                 worker.sample_memory()
-                if worker.alive and worker.silent_for(now) > self._config.stuck_after:
-                    log.warning("worker %s has been stuck for %.0f s: killing it", worker.name, self._config.stuck_after)
+                if worker.stuck(now, self._config.stuck_after):
+                    log.warning("worker %s has been stuck for %.0f s: killing it", worker.name, worker.silent_for(now))
                     worker.kill()
 
     def dismiss(self, worker: WorkerProcess) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from ferengine.errors import SinkError
@@ -50,15 +51,17 @@ class ResultQueue(Protocol):
 class SinkFeeder:
     """Takes results from ``queue`` into ``sink`` until the queue ends or the sink fails.
 
-    A failure is logged once, kept in ``error``, and frees the queue, so that files do not wait for it.
+    ``between`` is called in the sink's thread before each result and at the end: it may write something else to it. A
+    failure is logged once, kept in ``error``, and frees the queue, so that files do not wait for it.
     """
 
-    def __init__(self, name: str, sink: Sink, queue: ResultQueue) -> None:
+    def __init__(self, name: str, sink: Sink, queue: ResultQueue, between: Callable[[], None] = lambda: None) -> None:
         self.name = name
         self.error: str | None = None
         self.written = 0
         self._sink = sink
         self._queue = queue
+        self._between = between
         self._thread = threading.Thread(target=self._run, name=f"ferengine-sink-{name}", daemon=True)
 
     def start(self) -> None:
@@ -102,12 +105,14 @@ class SinkFeeder:
                     result = self._queue.take(_TICK)
                 except EOFError:
                     break
+                self._between()
                 if result is not None:
                     self._sink.write(result)
                     self.written += 1
                 if result is None or time.monotonic() >= due:
                     self._sink.flush_if_due()
                     due = time.monotonic() + _TICK
+            self._between()
         finally:
             self._sink.close()
 

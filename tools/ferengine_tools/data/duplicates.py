@@ -21,9 +21,9 @@ Images = NDArray[np.uint8]
 FLAT = 4.0
 """Grey levels of standard deviation below which a picture is blank: nothing can be compared or learnt."""
 
-_THUMBNAIL, _CANDIDATE = 12, 0.85
-"""Side of a thumbnail and the correlation from which on a pair is looked at more closely. On FER-2013: 0.80 finds 3 % more
-duplicates in three times the time, 0.88 5 % fewer."""
+_THUMBNAIL, _ALLOWANCE = 12, 0.06
+"""Side of a thumbnail, and how much less than the faces themselves the thumbnails of duplicates may correlate. On FER-2013:
+0.12 finds 5 % more pairs, most of them in clusters found anyway, in four times the time."""
 
 _SHIFT = 5
 """Pixels that the middle of one face is moved about on the other."""
@@ -103,7 +103,7 @@ def _search(
     firsts, seconds, values = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     for begin in range(0, len(images), _BLOCK):
         likeness = thumbnails[begin : begin + _BLOCK] @ other_thumbnails[begin:].T
-        a, b = np.nonzero(likeness >= _CANDIDATE)
+        a, b = np.nonzero(likeness >= threshold - _ALLOWANCE)
         a, b = a[a < b] + begin, b[a < b] + begin
         exact = np.array([_correlation(images[i], others[j]) for i, j in zip(a, b, strict=True)], np.float32)
         keep = exact >= threshold

@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.detect.base import Detections
+from ferengine.detect.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
 from ferengine.track.geometry import square_from_landmarks
-from ferengine.vision import cv2
 from ferengine_tools.data.cutting import SIDE, FaceCutter, decode
 from ferengine_tools.data.duplicates import Thresholds, find_duplicates
 
@@ -36,16 +36,13 @@ THRESHOLDS = Thresholds(plain=0.95, mirrored=0.96)
 _CUTTING = 1
 """Raise it with every change of cutting or splitting: it invalidates the caches."""
 
-_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_\d+\.\w.*")
+_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_[^_]+\.\w+")  # a few dates are odd, such as "20170116220224657 .jpg"
 _SUFFIXES = (".webp", ".jpg", ".jpeg", ".png")
 _MOST_MISNAMED = 0.01
 _FEWEST_FOUND = 0.5
 
 _MEAN_LANDMARKS = np.array([[0.297, 0.288], [0.685, 0.288], [0.488, 0.516], [0.315, 0.687], [0.664, 0.687]])
 """MTCNN's five points in units of the picture, mean of the 23,592 pictures in which it finds a face at once."""
-
-_PADDING = 0.25
-"""Grey border, in units of the picture, with which a face that fills its picture is looked for again."""
 
 
 @dataclass(frozen=True)
@@ -78,19 +75,37 @@ def split_of(name: str) -> int:
     return {0: 2, 1: 1}.get(zlib.crc32(name.encode()) % 10, 0)
 
 
+def is_utkface(path: Path) -> bool:
+    """Whether ``path`` looks like a source of ``load_utkface``: a zip file, or a folder with such names."""
+    if not path.is_dir():
+        return path.suffix.lower() == ".zip"
+    return any(_NAME.fullmatch(file.name) for file in path.rglob("*_*_*_*.*"))
+
+
+def user_cache() -> Path | None:
+    """Where cut faces are kept unless told otherwise: beside the engine's networks in the user's cache."""
+    networks = cache_folder()
+    return None if networks is None else networks.parent
+
+
 def load_utkface(path: Path, cache: Path | None = None) -> UtkFace:
     """The pictures of a folder (searched to its depth) or of a zip file, cut to 48 x 48 (see UtkFace).
 
     Near-duplicates stay together: all take the split of the first by name. Cutting and comparing 23,704 pictures takes some
     three minutes; ``cache``, a folder, keeps the result under a hash of the source. Raises UsageError for a source without
-    faces, pictures that cannot be read, names that are not labels (beyond 1 %), faces that are not aligned ones.
+    faces or with one twice, pictures that cannot be read, names that are not labels (beyond 1 %), faces that are not aligned.
     """
-    kept = None if cache is None else cache / f"utkface-{_fingerprint(path)}.npz"
-    if kept is not None and kept.is_file():
+    if cache is None:
+        return _cut(path)
+    kept = cache / f"utkface-{_fingerprint(path)}.npz"
+    if kept.is_file():
         return _read(kept)
-    data = _cut(path)
-    if kept is not None:
+    try:
+        cache.mkdir(parents=True, exist_ok=True)  # refused now, not after minutes of cutting
+        data = _cut(path)
         _write(kept, data)
+    except OSError as error:
+        raise UsageError(f"{cache} cannot be written to ({error.strerror}): choose another folder for the cut faces") from None
     return data
 
 
@@ -127,24 +142,13 @@ def _cut(path: Path) -> UtkFace:
 
 def cut_aligned(cutter: FaceCutter, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
     """The face in the middle of an aligned ``picture``, BGR uint8 (H, W, 3), as grey uint8 (48, 48), and whether it was found
-    there; a face that MTCNN does not find, in the picture or with a border around it, is cut at the mean place.
+    there; a face that MTCNN does not find is cut at the mean place.
     """
     height, width = picture.shape[:2]
     faces = cutter.detect(picture)
     if len(faces):
         return cutter.cut(picture, faces, _middle(faces, width, height)), True
-    border = round(_PADDING * max(height, width))
-    padded = cv2.copyMakeBorder(picture, border, border, border, border, cv2.BORDER_CONSTANT, value=(127, 127, 127))
-    faces = _shifted(cutter.detect(np.asarray(padded, np.uint8)), -border)
-    if len(faces):  # cut from the picture itself: the border is not to be seen
-        return cutter.cut(picture, faces, _middle(faces, width, height)), True
-    square = square_from_landmarks(_MEAN_LANDMARKS * [width, height], align=False)
-    return cutter.cut_square(picture, square), False
-
-
-def _shifted(faces: Detections, by: int) -> Detections:
-    landmarks = None if faces.landmarks is None else faces.landmarks + np.float32(by)
-    return Detections(faces.boxes + np.array([by, by, 0, 0], np.float32), faces.scores, landmarks)
+    return cutter.cut_square(picture, square_from_landmarks(_MEAN_LANDMARKS * [width, height], align=False)), False
 
 
 def _middle(faces: Detections, width: int, height: int) -> int:
@@ -163,6 +167,11 @@ def _names(path: Path) -> list[str]:
     names = [name for name in names if name.lower().endswith(_SUFFIXES) and not PurePosixPath(name).name.startswith(".")]
     if not names:
         raise UsageError(f"{path} holds no pictures ({', '.join(_SUFFIXES)})")
+    places: dict[str, str] = {}
+    for name in names:
+        other = places.setdefault(PurePosixPath(name).name, name)
+        if other != name:
+            raise UsageError(f"{path} holds a picture twice, as {other} and {name}: name the one folder with the aligned faces")
     return names
 
 
@@ -204,7 +213,6 @@ def _fingerprint(path: Path) -> str:
 
 def _write(path: Path, data: UtkFace) -> None:
     """Whole or not at all: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with unfinished.open("wb") as handle:

@@ -14,6 +14,7 @@ from ferengine_tools.evaluation.confusion_picture import in_document_order, shar
 from ferengine_tools.evaluation.crops import Views, probabilities
 from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
 from ferengine_tools.evaluation.faces import LabelledFaces
+from ferengine_tools.evaluation.groups import GroupAccuracy, by_group
 from ferengine_tools.evaluation.mapping import LabelMap, merge
 from ferengine_tools.evaluation.metrics import Metrics, measure, softmax
 
@@ -30,7 +31,7 @@ class Calibration:
 @dataclass(frozen=True)
 class Evaluation:
     """``metrics``: single crop, temperature 1; ``calibrated``: with the manifest's temperature; ``averaged``: over ``views``
-    views of each face, with the manifest's temperature, where they were asked for; ``groups``: by grouping."""
+    views of each face, with the manifest's temperature, where they were asked for; ``groups``: accuracies, single crop."""
 
     model: str
     split: str
@@ -40,7 +41,7 @@ class Evaluation:
     calibrated: Calibration
     views: Views = 1
     averaged: Metrics | None = None
-    groups: Mapping[str, Any] = field(default_factory=dict)
+    groups: Mapping[str, list[GroupAccuracy]] = field(default_factory=dict)
 
     @property
     def accuracy(self) -> float:
@@ -58,7 +59,7 @@ class Evaluation:
             **asdict(self.metrics),
             "calibrated": asdict(self.calibrated),
             "averaged": None if self.averaged is None else {"crops": self.views, **asdict(self.averaged)},
-            "groups": dict(self.groups),
+            "groups": {grouping: [asdict(each) for each in rows] for grouping, rows in self.groups.items()},
         }
         ours = in_document_order(shares(self.metrics.confusion), self.classes)
         if ours is not None:
@@ -99,6 +100,7 @@ def evaluate_faces(
     averaged = None
     if views > 1:
         averaged = measure(merge(probabilities(classifier, faces.images, views, temperature), matrix), faces.labels, classes)
+    predictions = Predictions(faces, classes, scaled)
     evaluation = Evaluation(
         model=classifier.manifest.name,
         split=split,
@@ -108,5 +110,6 @@ def evaluate_faces(
         calibrated=Calibration(temperature, calibrated.nll, calibrated.ece),
         views=views,
         averaged=averaged,
+        groups={grouping: by_group(predictions.right, names) for grouping, names in faces.groups.items()},
     )
-    return evaluation, Predictions(faces, classes, scaled)
+    return evaluation, predictions

@@ -1,4 +1,4 @@
-"""Labelled faces to measure a model on: a split of FER-2013, or any folder with a sub-folder a class."""
+"""Labelled faces to measure a model on, and those of any folder with a sub-folder a class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
-from ferengine_tools.data.fer2013 import LABELS, Fer2013, Split, load_fer2013
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".tif", ".tiff")
 
@@ -70,27 +69,6 @@ def resize(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return resized
 
 
-def fer2013_faces(path: Path, split: Split, *, without_copies: bool = False) -> LabelledFaces:
-    """A split of FER-2013, ``without_copies`` without the images that are, byte for byte, training images as well.
-
-    Raises what ``load_fer2013`` raises, and UsageError where the split is empty.
-    """
-    data = load_fer2013(path)
-    rows = data.indices(split)
-    if without_copies:
-        rows = rows[~copies_of_training(data)[rows]]
-    if not len(rows):
-        raise UsageError(f"{path} has no faces of the split {split}")
-    return LabelledFaces(data.images[rows], data.labels[rows], LABELS, tuple(f"row {row}" for row in rows))
-
-
-def copies_of_training(data: Fer2013) -> NDArray[np.bool_]:
-    """Which images, bool (N,), are the same, byte for byte, as one of the training split; training images are none."""
-    training = data.usage == 0
-    known = {image.tobytes() for image in data.images[training]}
-    return np.array([not own and image.tobytes() in known for own, image in zip(training, data.images, strict=True)], bool)
-
-
 def folder_faces(folder: Path, side: int, rename: Callable[[str], str | None]) -> LabelledFaces:
     """The images of ``folder``/<class>/, grey and ``side`` pixels square.
 
@@ -124,6 +102,6 @@ def _read(path: Path, side: int) -> NDArray[np.uint8]:
         raise UsageError(f"{path} cannot be read as an image: is it truncated?")
     height, width = image.shape
     if height != width:
-        raise UsageError(f"{path} is {width} x {height} pixels: faces must be cut square, as FER-2013's are, before")
+        raise UsageError(f"{path} is {width} x {height} pixels: faces must be cut square first (ferengine data prepare)")
     resized: NDArray[np.uint8] = resize(np.asarray(image, np.uint8)[None], side)[0]
     return resized

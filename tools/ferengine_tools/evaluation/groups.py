@@ -6,6 +6,7 @@ import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -14,6 +15,8 @@ from scipy.stats import binomtest
 from ferengine.errors import UsageError
 
 _AGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
+AGE_GROUPS = (*(f"{first}-{after - 1}" for first, after in pairwise(_AGES)), f"{_AGES[-1]}+")
+"""Those of K. Karkkainen and J. Joo, "FairFace", WACV 2021, years."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +50,10 @@ def by_group(correct: ArrayLike, groups: ArrayLike, confidence: float = 0.95) ->
 
 
 def age_group(age: int) -> str:
-    """ "0-2", "3-9", "10-19" ... "60-69", "70+": the age groups of K. Karkkainen and J. Joo, "FairFace", WACV 2021.
-
-    Raises UsageError for a negative ``age``, years.
-    """
+    """Which of AGE_GROUPS an ``age`` in years belongs to. Raises UsageError for a negative one."""
     if age < 0:
         raise UsageError(f"an age is 0 or more years, not {age}")
-    index = bisect_right(_AGES, age) - 1
-    return f"{_AGES[-1]}+" if index == len(_AGES) - 1 else f"{_AGES[index]}-{_AGES[index + 1] - 1}"
+    return AGE_GROUPS[bisect_right(_AGES, age) - 1]
 
 
 def group_table(grouping: str, rows: Sequence[GroupAccuracy]) -> str:

@@ -12,6 +12,7 @@ from rich.table import Table
 from ferengine_tools.evaluation.confusion_picture import in_document_order, shares
 from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
 from ferengine_tools.evaluation.evaluation import Evaluation
+from ferengine_tools.evaluation.groups import group_table
 from ferengine_tools.evaluation.metrics import Metrics
 
 
@@ -25,6 +26,8 @@ def renderables(result: Evaluation) -> Iterator[RenderableType]:
         name = "with its mirror" if result.views == 2 else f"mean of {result.views} crops"
         yield f"  {name:<17}{_figures(result.averaged)}"
     yield confusion_table(result)
+    for grouping, rows in result.groups.items():
+        yield group_table(grouping, rows) + "\n"
 
 
 def confusion_table(result: Evaluation) -> Table:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,11 +11,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
-from torch.overrides import TorchFunctionMode
 
 from ferengine.errors import ModelError
-
-_RELUS = (functional.relu, functional.relu_, torch.relu, torch.relu_, Tensor.relu, Tensor.relu_)
+from ferengine_tools.explanation.tracing import Lattice, Trace
 
 
 @dataclass(frozen=True)
@@ -35,22 +32,22 @@ def explain(network: nn.Module, batch: NDArray[np.float32], target: int | None =
     """``batch``: normalised crops, float32 (N, 1, S, S); ``target``: the class to explain, else the one that the network chose
     for each face. ``network`` is put into ``eval`` mode.
 
-    Grad-CAM on the last map of more than one pixel that a ReLU gives: R. Selvaraju et al., ICCV 2017, section 3. Guided
+    Grad-CAM on the last map of more than one pixel that a ReLU gives, laid where its cells look at: R. Selvaraju et al.,
+    "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017, section 3. Guided
     back-propagation: J. Springenberg et al., "Striving for Simplicity", ICLR 2015 workshop, section 3.4. Raises ModelError
     for a network without such a map.
     """
     network.eval()
     inputs = torch.from_numpy(batch)
-    with _Relus(functional.relu) as seen:
+    with Trace(functional.relu) as seen:
         logits = network(inputs.requires_grad_())
     if seen.map is None:
         raise ModelError("the network has no map of a ReLU, so Grad-CAM has nothing to show")
     targets = logits.argmax(1) if target is None else torch.full((len(batch),), target)
     (slope,) = torch.autograd.grad(_chosen(logits, targets), seen.map)
-    cam = functional.relu((slope.mean((2, 3), keepdim=True) * seen.map).sum(1, keepdim=True)).detach()
-    cam = functional.interpolate(cam, size=batch.shape[2:], mode="bilinear", align_corners=False)[:, 0]
+    cam = _laid(functional.relu((slope.mean((2, 3), keepdim=True) * seen.map).sum(1)).detach(), seen.lattice, batch.shape[3])
     cam = cam / cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo().tiny)
-    with _Relus(_GuidedRelu.apply):
+    with Trace(_GuidedRelu.apply):
         again = network(inputs)
     (guided,) = torch.autograd.grad(_chosen(again, targets), inputs)
     return Attribution(logits.detach().numpy(), targets.numpy(), cam.numpy(), guided[:, 0].numpy())
@@ -75,20 +72,9 @@ class _GuidedRelu(torch.autograd.Function):
         return gradients[0].clamp(min=0) * (y > 0)
 
 
-class _Relus(TorchFunctionMode):
-    """Computes each ReLU, however it is called, by ``relu``; ``map`` is the last result (N, C, H, W) larger than a pixel."""
-
-    def __init__(self, relu: Callable[[Tensor], Tensor]) -> None:
-        super().__init__()
-        self._relu = relu
-        self.map: Tensor | None = None
-
-    def __torch_function__(
-        self, func: Any, types: Sequence[type], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if func not in _RELUS:
-            return func(*args, **(kwargs or {}))
-        result = self._relu(args[0])
-        if result.ndim == 4 and result.shape[2] * result.shape[3] > 1:
-            self.map = result
-        return result
+def _laid(cam: Tensor, lattice: Lattice, side: int) -> Tensor:
+    """Maps (N, h, w) onto the pixels of the input, (N, side, side): bilinear between the centres of cells, constant beyond."""
+    place = (torch.arange(side) - lattice.start) / lattice.step  # of each pixel, in cells
+    rows, columns = (2 * place / max(1, cells - 1) - 1 for cells in cam.shape[1:])
+    grid = torch.stack(torch.meshgrid(columns, rows, indexing="xy"), -1).expand(len(cam), side, side, 2)
+    return functional.grid_sample(cam[:, None], grid, padding_mode="border", align_corners=True)[:, 0]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ferengine.errors import UsageError
+from ferengine_tools.data.fer2013 import LabelSet
 from ferengine_tools.networks import Init
 
 Augment = Literal["full", "mirror", "none"]
@@ -20,13 +21,15 @@ class TrainConfig:
     UTKFace's cut faces. ``warm_up`` in epochs; ``start`` a checkpoint to begin from; ``votes`` the share of the FER+ votes in
     the target and ``teacher_weight`` that of the ``teacher`` file's probabilities in the rest; ``mixup`` the alpha of its
     Beta distribution; ``sam`` the radius rho of sharpness-aware minimisation (0: off); ``average`` what the averaged weights
-    keep at each step; ``without_copies`` leaves out training faces that are also test faces. ``device`` auto (a GPU where
-    there is one), cpu or cuda; ``precision`` of the convolutions; ``threads`` of torch on the CPU."""
+    keep at each step; ``labels`` ferplus8 adds contempt; ``without_copies`` leaves out training faces that are also, exactly
+    or nearly, test faces. ``device`` auto (a GPU where there is one), cpu or cuda; ``precision`` of the convolutions;
+    ``threads`` of torch on the CPU."""
 
     model: str
     data: Path
     out: Path
     task: Literal["expression", "gender", "both"] = "expression"
+    labels: LabelSet = "fer2013"
     gender_data: Path | None = None
     cache: Path | None = None
     epochs: int = 45

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ferengine.errors import UsageError
-from ferengine_tools.data.fer2013 import LABELS, Fer2013, load_fer2013
+from ferengine_tools.data.fer2013 import Fer2013, load_fer2013
+from ferengine_tools.data.protocol import training_rows
 from ferengine_tools.training.config import TrainConfig
 
 MEAN, STD = 129.5, 65.0
@@ -51,19 +52,16 @@ def load_training_set(config: TrainConfig) -> TrainingSet:
 
 
 def _expressions(config: TrainConfig) -> TrainingSet:
-    data = load_fer2013(config.data)
-    rows = data.indices("training")
-    if config.without_copies:
-        rows = rows[~_copied(data, rows)]
+    data = load_fer2013(config.data, config.labels)
     probabilities = None if config.teacher is None else load_teacher(config.teacher, data)
     return TrainingSet(
         "FER-2013" if data.votes is None or not config.votes else "FER-2013 with FER+ votes",
-        LABELS,
-        (len(LABELS),),
+        data.classes,
+        (len(data.classes),),
         torch.from_numpy(data.images),
         torch.from_numpy(data.labels),
         targets(data, config, probabilities),
-        torch.from_numpy(rows),
+        torch.from_numpy(training_rows(data, config.without_copies)),
         torch.from_numpy(data.indices("public")),
     )
 
@@ -71,8 +69,8 @@ def _expressions(config: TrainConfig) -> TrainingSet:
 def targets(data: Fer2013, config: TrainConfig, teacher: NDArray[np.float32] | None = None) -> Tensor:
     """Soft targets, float32 (N, classes): the smoothed label, mixed with what the FER+ votes say of it, mixed with the
     teacher's probabilities where there are any."""
-    hard = np.eye(len(LABELS), dtype=np.float32)[data.labels]
-    mixed = (1 - config.smoothing) * hard + config.smoothing / len(LABELS)
+    hard = np.eye(len(data.classes), dtype=np.float32)[data.labels]
+    mixed = (1 - config.smoothing) * hard + config.smoothing / len(data.classes)
     if data.votes is not None and config.votes:
         mixed = (1 - config.votes) * mixed + config.votes * labels_by_votes(data)
     if teacher is not None:
@@ -86,7 +84,7 @@ def labels_by_votes(data: Fer2013) -> NDArray[np.float32]:
     faces. The votes themselves would mislead: a third of them says neutral, and 4 % fear, where the labels say 17 and 14 %,
     so a network that learns their mixture answers neutral too often. A face that nobody voted on keeps its label."""
     assert data.votes is not None
-    hard = np.eye(len(LABELS))[data.labels]
+    hard = np.eye(len(data.classes))[data.labels]
     total = data.votes.sum(axis=1, keepdims=True)
     shares = data.votes / np.maximum(total, 1)
     known = data.indices("training")
@@ -103,23 +101,16 @@ def load_teacher(path: Path, data: Fer2013) -> NDArray[np.float32]:
     except (OSError, ValueError, KeyError) as error:
         raise UsageError(f"{path} is not a teacher file of ferengine teach: {error}") from None
     probabilities = arrays["probabilities"].astype(np.float32)
-    if probabilities.shape != (len(data.images), len(LABELS)) or tuple(arrays["labels"]) != LABELS:
+    if probabilities.shape != (len(data.images), len(data.classes)) or tuple(arrays["labels"]) != data.classes:
         raise UsageError(f"{path} was made for other faces or labels: make it again with ferengine teach")
     result: NDArray[np.float32] = probabilities
     return result
 
 
-def _copied(data: Fer2013, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of ``rows`` show, pixel for pixel, a face of a test split."""
-    tests = np.concatenate([data.indices("public"), data.indices("private")])
-    known = {data.images[row].tobytes() for row in tests}
-    return np.array([data.images[row].tobytes() in known for row in rows], bool)
-
-
 def _genders(config: TrainConfig, path: Path) -> TrainingSet:
-    from ferengine_tools.data.utkface import GENDERS, load_utkface
+    from ferengine_tools.data.utkface import GENDERS, load_utkface, user_cache
 
-    data = load_utkface(path, config.cache)
+    data = load_utkface(path, config.cache or user_cache())
     hard = np.eye(len(GENDERS), dtype=np.float32)[data.gender]
     smooth = (1 - config.smoothing) * hard + config.smoothing / len(GENDERS)
     return TrainingSet(

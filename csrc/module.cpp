@@ -10,7 +10,9 @@
 
 #include "face_crop.hpp"
 #include "face_ring.hpp"
+#include "frame_argument.hpp"
 #include "frame_ring.hpp"
+#include "register.hpp"
 #include "worker_page.hpp"
 
 namespace py = pybind11;
@@ -18,23 +20,6 @@ using namespace ferengine;
 using Squares = py::array_t<float, py::array::c_style>;
 
 namespace {
-
-FrameView view_of(const py::array& frame) {
-    if (!py::isinstance<py::array_t<uint8_t>>(frame)) throw py::type_error("frame must be uint8");
-    const bool colour = frame.ndim() == 3 && frame.shape(2) == 3;
-    if (frame.ndim() != 2 && !colour)
-        throw py::value_error("frame must have the shape (height, width, 3) or (height, width)");
-    const int channels = colour ? 3 : 1;
-    if (frame.shape(0) == 0 || frame.shape(1) == 0) throw py::value_error("frame is empty");
-    if (frame.shape(0) > (1 << 16) || frame.shape(1) > (1 << 16))
-        throw py::value_error("frame is larger than 65536 pixels on a side");
-    if ((frame.shape(1) > 1 && frame.strides(1) != channels) || (colour && frame.strides(2) != 1) ||
-        (frame.shape(0) > 1 && frame.strides(0) < frame.shape(1) * channels))
-        throw py::value_error(
-            "frame must have contiguous pixels and rows in ascending order: use np.ascontiguousarray");
-    return {static_cast<const uint8_t*>(frame.data()), static_cast<int>(frame.shape(0)),
-            static_cast<int>(frame.shape(1)), channels, frame.strides(0)};
-}
 
 std::vector<Square> squares_of(const Squares& squares) {
     if (squares.ndim() != 2 || squares.shape(1) != 4)
@@ -244,4 +229,6 @@ PYBIND11_MODULE(_native, m) {
         .def("gather", &gather, py::arg("out"), py::arg("keys").noconvert(), py::arg("mean"), py::arg("std"),
              py::arg("start") = 0)
         .def("release", &FaceRing::release, py::arg("count"));
+
+    register_kcf(m);
 }

@@ -22,6 +22,7 @@ class EngineConfig(BaseModel):
     pyramid_factor: float = Field(0.709, gt=0.2, lt=0.96)
 
     detect_every: int = Field(6, ge=1, le=120, description="one frame in so many is searched, the rest tracked")
+    tracker: Literal["kcf", "opencv"] = "kcf"
     align: Literal["none", "eyes"] = "none"
 
     model: str = "dscnn"

@@ -59,6 +59,9 @@ def run(
         0.7,
     ),
     pyramid_factor: Annotated[float, typer.Option(help="MTCNN's step between scales.")] = 0.709,
+    tracker: Annotated[
+        Literal["kcf", "opencv"], typer.Option(help="How faces are followed; opencv needs opencv-contrib-python.")
+    ] = "kcf",
     align: Annotated[Literal["none", "eyes"], typer.Option(help="Level the eyes before classifying.")] = "none",
     model: Annotated[str, typer.Option(help="Expression model: a name, or a .onnx file with its manifest.")] = "dscnn",
     smoothing: Annotated[float, typer.Option(help="Time constant of the smoothed scores, seconds; 0 is off.")] = 0.5,
@@ -76,7 +79,7 @@ def run(
     console = Console(stderr=True)
     settings = {
         "detector": detector, "detect_every": detect_every, "min_face": min_face, "thresholds": thresholds,
-        "pyramid_factor": pyramid_factor, "align": align, "model": model, "smoothing": smoothing,
+        "pyramid_factor": pyramid_factor, "tracker": tracker, "align": align, "model": model, "smoothing": smoothing,
         "deadline": deadline, "max_frames": max_frames,
     }  # fmt: skip
     _refuse_existing(summary, overwrite)

@@ -108,7 +108,7 @@ class Topology:
         ]  # fmt: skip
         settings = {"kind": "track", "index": index, "cameras": cameras, "detectors": len(self.detectors),
                     "detect_every": config.detect_every, "deadline": config.deadline,
-                    "align": config.align_eyes}  # fmt: skip
+                    "align": config.align_eyes, "tracker": config.tracker}  # fmt: skip
         pages = {f"detect_page{d}": worker.page.fd for d, worker in enumerate(self.detectors)}
         return settings, {
             "requests": self._requests_in.fileno(),

@@ -24,8 +24,8 @@ from ferengine.runtime.wire import (
     encode_end,
     encode_record,
 )
+from ferengine.track import tracker_maker
 from ferengine.track.face_tracker import FaceTracker, Snapshot, TrackedFace
-from ferengine.track.opencv_kcf import OpenCvKcf
 from ferengine.vision import cv2
 
 if TYPE_CHECKING:
@@ -99,12 +99,13 @@ class TrackStage:
         self._classify_page = WorkerPage.attach(os.dup(descriptors["classify_page"]))
         count = int(settings["detectors"])
         self._detect_pages = [WorkerPage.attach(os.dup(descriptors[f"detect_page{d}"])) for d in range(count)]
+        make_tracker = tracker_maker(settings["tracker"])
         self._cameras = {
             int(item["number"]): Camera(
                 int(item["number"]),
                 bool(item["live"]),
                 int(item["epoch"]),
-                FaceTracker(OpenCvKcf, align=settings["align"], first_id=int(item["first_id"])),
+                FaceTracker(make_tracker, align=settings["align"], first_id=int(item["first_id"])),
                 done=int(item["done"]),
             )
             for item in settings["cameras"]

@@ -1,0 +1,10 @@
+// What module.cpp leaves to the register_*.cpp files.
+#pragma once
+
+#include <pybind11/pybind11.h>
+
+namespace ferengine {
+
+void register_kcf(pybind11::module_& m);
+
+}  // namespace ferengine

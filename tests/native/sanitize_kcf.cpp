@@ -43,8 +43,8 @@ int main() {
                 continue;
             }
             const KcfUpdate now = tracker->update(frame, *scratch);
-            const bool sound = std::isfinite(now.box.x) && std::isfinite(now.box.y) && now.box.w > 0 &&
-                               now.box.h > 0 && now.confidence >= 0.0f && now.confidence <= 1.0f;
+            const bool sound = std::isfinite(now.box.x) && std::isfinite(now.box.y) && now.box.w > 0 && now.box.h > 0 &&
+                               now.confidence >= 0.0f && now.confidence <= 1.0f;
             if (!sound) {
                 std::fprintf(stderr, "box %g %g %g %g became %g %g %g %g, confidence %g\n", box.x, box.y, box.w, box.h,
                              now.box.x, now.box.y, now.box.w, now.box.h, static_cast<double>(now.confidence));

@@ -88,7 +88,7 @@ def test_what_changes_in_the_ring_changes_the_answer(ring: FrameRing) -> None:
     frame = ring.frame(second)
     before, sure = _native.kcf_update([tracker], frame)
     ring.payload(second)[:] = 90
-    after, lost = _native.kcf_update([tracker], frame)
+    _, lost = _native.kcf_update([tracker], frame)
     assert before[0] == pytest.approx([62, 40, 50, 50], abs=1)
     assert sure[0] > 0.8
     assert lost[0] == 0

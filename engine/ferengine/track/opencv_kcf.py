@@ -51,7 +51,8 @@ class OpenCvKcf:
         if not hasattr(cv2, "TrackerKCF"):
             raise MissingDependencyError(
                 f"OpenCV {cv2.__version__} was installed without its contrib modules and has no KCF tracker, which only "
-                "--tracker opencv needs: leave the tracker at kcf, or pip uninstall opencv-python opencv-python-headless; pip install 'opencv-contrib-python<5'"
+                "--tracker opencv needs: leave the tracker at kcf, or pip uninstall opencv-python opencv-python-headless; "
+                "pip install 'opencv-contrib-python<5'"
             )
         self._face_side = face_side
         self._window: _Window | None = None

@@ -6,5 +6,6 @@
 namespace ferengine {
 
 void register_kcf(pybind11::module_& m);
+void register_mtcnn(pybind11::module_& m);
 
 }  // namespace ferengine

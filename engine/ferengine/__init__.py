@@ -12,16 +12,28 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 _HOMES = {
-    "Analyzer": "ferengine.analyzer",
     "analyze": "ferengine.analyzer",
+    "Analyzer": "ferengine.analyzer",
+    "CallbackSubscription": "ferengine.consumers",
+    "CameraHealth": "ferengine.runtime.health",
+    "CameraEvent": "ferengine.results",
     "Classifier": "ferengine.classify.classifier",
+    "ConsumerHealth": "ferengine.runtime.health",
     "Engine": "ferengine.engine",
+    "EngineStoppedError": "ferengine.errors",
     "Expression": "ferengine.results",
     "Face": "ferengine.results",
     "FerengineError": "ferengine.errors",
     "FrameResult": "ferengine.results",
+    "Health": "ferengine.runtime.health",
     "Ledger": "ferengine.results",
+    "Pushed": "ferengine.runtime.push",
+    "PushSource": "ferengine.sources.push",
+    "Results": "ferengine.consumers",
     "Scores": "ferengine.results",
+    "SourceSpec": "ferengine.sources",
+    "UsageError": "ferengine.errors",
+    "WorkerHealth": "ferengine.runtime.health",
 }
 
 __all__ = [*_HOMES, "__version__"]
@@ -32,13 +44,25 @@ if TYPE_CHECKING:
     from ferengine.analyzer import Analyzer as Analyzer
     from ferengine.analyzer import analyze as analyze
     from ferengine.classify.classifier import Classifier as Classifier
+    from ferengine.consumers import CallbackSubscription as CallbackSubscription
+    from ferengine.consumers import Results as Results
     from ferengine.engine import Engine as Engine
+    from ferengine.errors import EngineStoppedError as EngineStoppedError
     from ferengine.errors import FerengineError as FerengineError
+    from ferengine.errors import UsageError as UsageError
+    from ferengine.results import CameraEvent as CameraEvent
     from ferengine.results import Expression as Expression
     from ferengine.results import Face as Face
     from ferengine.results import FrameResult as FrameResult
     from ferengine.results import Ledger as Ledger
     from ferengine.results import Scores as Scores
+    from ferengine.runtime.health import CameraHealth as CameraHealth
+    from ferengine.runtime.health import ConsumerHealth as ConsumerHealth
+    from ferengine.runtime.health import Health as Health
+    from ferengine.runtime.health import WorkerHealth as WorkerHealth
+    from ferengine.runtime.push import Pushed as Pushed
+    from ferengine.sources import SourceSpec as SourceSpec
+    from ferengine.sources.push import PushSource as PushSource
 
 
 def __getattr__(name: str) -> object:

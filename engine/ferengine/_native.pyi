@@ -1,6 +1,7 @@
-"""ferengine's C++ hot path: face crops and the rings in shared memory."""
+"""ferengine's C++ hot path: face crops, KCF, MTCNN and the rings in shared memory."""
 
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -277,3 +278,70 @@ def kcf_response(learnt: NDArray[np.float32], patch: NDArray[np.float32]) -> NDA
 def kcf_peak(response: NDArray[np.float32]) -> tuple[float, float, float, float]:
     """A step on its own, for tests: of a response (24, 24) the shift dx, dy in cells, the value, and the
     peak-to-sidelobe ratio."""
+
+class MtcnnCascade:
+    """MTCNN's networks and the steps between them; see ``ferengine.detect.mtcnn``. Never changed, hence thread-safe."""
+
+    def __init__(
+        self,
+        pnet: Sequence[NDArray[np.float32]],
+        rnet: Sequence[NDArray[np.float32]],
+        onet: Sequence[NDArray[np.float32]],
+        min_face: float,
+        factor: float,
+        thresholds: tuple[float, ...],
+        max_candidates: int,
+    ) -> None:
+        """The weights as ``ferengine.detect.mtcnn_weights.read_weights`` gives them.
+
+        Raises ValueError for weights of other shapes or not finite, and for settings out of range.
+        """
+
+    def detect(
+        self, frames: Sequence[NDArray[np.uint8]], near: Sequence[NDArray[np.float32] | None]
+    ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
+        """For each frame, BGR (H, W, 3) in place: boxes (n, 4) x, y, w, h, scores (n,), landmarks (n, 5, 2), best first.
+
+        ``near``, for each frame: None to search everywhere, or boxes (n, 4) x1, y1, x2, y2 to search around. The GIL is
+        released. Raises TypeError for a wrong dtype, ValueError for a wrong shape or layout, or boxes not finite.
+        """
+
+    def propose(self, level: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """P-Net on a level (H, W, 3), as ``mtcnn_pyramid`` makes it: probabilities (rows, columns) of a face, and boxes
+        (4, rows, columns), what to add to x1, y1, x2, y2 in units of the window. Raises ValueError below 12 pixels."""
+
+    def refine(self, pictures: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """R-Net on (n, 24, 24, 3): probabilities (n,) and boxes (n, 4), as in ``propose``. Raises ValueError."""
+
+    def decide(self, pictures: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """O-Net on (n, 48, 48, 3): probabilities (n,) and (n, 14): boxes, then five x and five y of the landmarks in
+        units of the window. Raises ValueError."""
+
+def mtcnn_pyramid(frame: NDArray[np.uint8], min_face: float, factor: float) -> list[tuple[float, NDArray[np.float32]]]:
+    """(scale, level) from large to small: the area average of ``frame``, BGR (H, W, 3), in whole levels, as float32
+    (h, w, 3), RGB, (level - 127.5) / 128. The first shows faces of ``min_face`` pixels 12 wide; each further one is
+    ``factor`` times the last, until a side falls below 12. Raises TypeError or ValueError."""
+
+def mtcnn_crops(frame: NDArray[np.uint8], boxes: NDArray[np.float32], size: int) -> NDArray[np.float32]:
+    """The pictures in ``boxes`` (n, 4) x1, y1, x2, y2, as R- and O-Net take them: float32 (n, size, size, 3), bilinear
+    samples of ``frame``, BGR (H, W, 3), in whole levels, as RGB, (level - 127.5) / 128; level 127 beyond the frame.
+
+    Raises TypeError or ValueError, also for boxes that are not finite and a size outside 2 to 4096.
+    """
+
+def mtcnn_decode(
+    verdicts: NDArray[np.float32], threshold: float, scale: float
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """P-Net's map of one level -> boxes (n, 4) x1, y1, x2, y2 in frame pixels and their scores (n,), row by row.
+
+    ``verdicts`` (rows, columns, 16): the logit of "face" less that of "no face", then what to add to the window's x1,
+    y1, x2, y2 in units of it; only cells of a probability above ``threshold`` count. The level is ``scale`` times the
+    frame. Raises ValueError.
+    """
+
+def mtcnn_suppress(
+    boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float, overlap: Literal["union", "min"]
+) -> NDArray[np.int32]:
+    """Non-maximum suppression: indices of the ``boxes`` (n, 4) x1, y1, x2, y2 kept, best score first, earlier ones first
+    among equals. Each drops the later ones that it overlaps by more than ``threshold``, measured as intersection over
+    union, or over the smaller of both areas ("min"). Raises ValueError for what is not finite or does not fit."""

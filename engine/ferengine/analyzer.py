@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from ferengine.classify.classifier import Classifier
 from ferengine.config import make_config
 from ferengine.detect import create_detector
-from ferengine.errors import UsageError
-from ferengine.results import Expression, Face, Scores
+from ferengine.images import as_bgr
+from ferengine.models.registry import GENDER
+from ferengine.results import Face, make_expression, make_gender
 from ferengine.track.cropper import FaceCropper
 
 
@@ -32,9 +33,10 @@ class Analyzer:
             min_face=config.min_face,
             thresholds=config.thresholds,
             factor=config.pyramid_factor,
-            threads=1,
         )
+        self._min_confidence = config.min_confidence
         self._classifier = Classifier(config.model)
+        self._genders = Classifier(GENDER) if config.gender else None
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
 
     @property
@@ -43,30 +45,31 @@ class Analyzer:
         return self._classifier.labels
 
     def analyze(self, image: NDArray[np.uint8]) -> list[Face]:
-        """The faces of ``image``, BGR uint8 (H, W, 3), best first.
+        """The faces of ``image``, best first.
 
-        Raises UsageError for another shape or dtype, and for an empty image.
+        ``image``: uint8 (H, W, 3) BGR, (H, W, 4) BGRA (alpha is ignored) or (H, W) grey, of any layout in memory (views
+        and slices included), 1 to 16384 pixels on a side. Raises UsageError, with the remedy, for another dtype (scale
+        floats to 0..255 first), another shape and an empty image.
         """
-        if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-            given = f"{image.dtype} {image.shape}" if isinstance(image, np.ndarray) else type(image).__name__
-            raise UsageError(f"an image is a BGR uint8 array of shape (H, W, 3), not {given}")
-        if not image.size:
-            raise UsageError(f"the image is empty: its shape is {image.shape}")
-        frame = image if image.strides[1:] == (3, 1) and image.strides[0] > 0 else np.ascontiguousarray(image)
+        frame = as_bgr(image)
         detections = self._detector.detect(frame)
         squares = self._cropper.squares(detections)
-        scores = self._classifier.scores(self._cropper.crop(frame, squares))
+        crops = self._cropper.crop(frame, squares)
+        scores = self._classifier.scores(crops)
+        genders = None if self._genders is None else self._genders.scores(crops)
         faces = []
         for index, row in enumerate(scores):
-            named = Scores(self.labels[int(row.argmax())], dict(zip(self.labels, map(float, row), strict=True)))
             x, y, w, h = (float(value) for value in detections.boxes[index])
             landmarks = None
             if detections.landmarks is not None:
                 a, b, c, d, e = ((float(px), float(py)) for px, py in detections.landmarks[index])
                 landmarks = (a, b, c, d, e)
             score = float(detections.scores[index])
-            expression = Expression(named.label, named.scores, named)
-            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression))
+            expression = make_expression(self.labels, row, row, self._min_confidence)
+            gender = None
+            if self._genders is not None and genders is not None:
+                gender = make_gender(self._genders.labels, genders[index], genders[index])
+            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, gender=gender))
         return faces
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ferengine.errors import UsageError
 
@@ -21,12 +21,17 @@ class EngineConfig(BaseModel):
     thresholds: tuple[Threshold, Threshold, Threshold] = (0.6, 0.7, 0.7)
     pyramid_factor: float = Field(0.709, gt=0.2, lt=0.96)
 
+    search: Literal["full", "near"] = Field("full", description="where detection looks: everywhere, or near tracks")
+    full_scan: float = Field(1.0, ge=0, le=60, description="with search near: seconds from one full scan to the next")
+
     detect_every: int = Field(6, ge=1, le=120, description="one frame in so many is searched, the rest tracked")
     tracker: Literal["kcf", "opencv"] = "kcf"
     align: Literal["none", "eyes"] = "none"
 
     model: str = "dscnn"
+    gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
     smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds")
+    min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
     max_batch: int = Field(32, ge=1, le=1024)
     batch_deadline: float = Field(0.01, ge=0, le=1, description="longest wait for a batch to fill, seconds")
     deadline: float = Field(0.5, gt=0, le=60, description="live: a face this old goes out unclassified, seconds")
@@ -35,6 +40,13 @@ class EngineConfig(BaseModel):
     queue: int = Field(256, ge=1, le=100_000, description="results that may wait for their consumer")
     stuck_after: float = Field(20.0, ge=1, description="a worker silent for so long is replaced, seconds")
     restart_limit: int = Field(5, ge=0, description="deaths of one worker in a minute before it is given up")
+
+    @field_validator("search")
+    @classmethod
+    def _only_mtcnn_searches_near(cls, search: str, info: ValidationInfo) -> str:
+        if search == "near" and info.data.get("detector") == "haar":
+            raise ValueError("only the detector mtcnn can search near tracks: leave search at full for haar")
+        return search
 
     @property
     def align_eyes(self) -> bool:

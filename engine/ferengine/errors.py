@@ -26,6 +26,10 @@ class SourceError(FerengineError):
     """A camera, file or stream cannot be opened or read."""
 
 
+class CredentialsError(SourceError):
+    """A stream refuses the user name and password, or wants some; trying again would only lock the account."""
+
+
 class ModelError(FerengineError):
     """A model, its manifest or its weights are missing, damaged or of the wrong shape."""
 
@@ -36,3 +40,7 @@ class SinkError(FerengineError):
 
 class WorkerError(FerengineError):
     """A worker process failed for good: it could not start, or died more often than the restart limit allows."""
+
+
+class EngineStoppedError(FerengineError):
+    """The engine has stopped: it takes neither sources nor consumers any more."""

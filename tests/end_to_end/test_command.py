@@ -26,6 +26,8 @@ def test_run_writes_events_video_and_summary(tmp_path: Path) -> None:
     done = ferengine(*arguments)
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in events.read_text().splitlines()]
+    assert [line["event"] for line in lines if "event" in line] == ["started", "ended"]
+    lines = [line for line in lines if "event" not in line]
     assert [line["frame"] for line in lines] == list(range(60))
     assert set(lines[0]) == {"camera", "frame", "timestamp", "latency_ms", "faces"}
     assert set(lines[0]["faces"][0]) == {
@@ -51,7 +53,8 @@ def test_run_writes_events_video_and_summary(tmp_path: Path) -> None:
 def test_events_go_to_stdout_and_nothing_else_does() -> None:
     done = ferengine("run", "--source", "demo", "--max-frames", "5", "--no-display", "--events", "-")
     assert done.returncode == 0, done.stderr
-    assert [json.loads(line)["frame"] for line in done.stdout.splitlines()] == list(range(5))
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["frame"] for line in lines if "event" not in line] == list(range(5))
 
 
 def test_an_absent_camera_is_named() -> None:
@@ -70,7 +73,11 @@ def test_an_absent_camera_is_named() -> None:
         (("run", "--source", "demo", "--detect-every", "0", "--no-display"), 2, "detect_every"),
         (("run", "--source", "demo", "--model", "nonsense", "--no-display"), 1, "dscnn"),
         (("run", "--source", "demo", "--save", "out.avi", "--no-display"), 2, ".mp4"),
-        (("run", "--source", "rtsp://user:secret@host/x", "--no-display"), 2, "streams"),
+        (("run", "--source", "ftp://user:secret@host/x", "--no-display"), 2, "streams"),
+        (("run", "--source", "rtsp://user:secret@host:port/x", "--no-display"), 2, "percent-encoded"),
+        (("run", "rtsp://user:secret@host/x", "--no-display"), 2, "with --source"),
+        (("run", "--max-frames", "rtsp://user:secret@host/x"), 2, "rtsp://host/..."),
+        (("run", "--source", "demo", "--rotate", "45", "--no-display"), 2, "rotate"),
         (("run", "--nonsense"), 2, "nonsense"),
     ],
 )
@@ -96,7 +103,7 @@ def test_a_signal_ends_the_run_cleanly_within_two_seconds(tmp_path: Path, number
     _, log = process.communicate(timeout=20)
     assert time.monotonic() - begun < 2.5
     assert process.returncode == 0, log
-    lines = [json.loads(line) for line in events.read_text().splitlines()]
+    lines = [json.loads(line) for line in events.read_text().splitlines() if '"frame"' in line]
     with av.open(str(video)) as container:
         frames = sum(1 for _ in container.decode(video=0))
     assert 0 < len(lines) - 8 <= frames <= len(lines)

@@ -13,7 +13,15 @@ from numpy.typing import NDArray
 from ferengine.detect import Detections, create_detector
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
-from ferengine_tools.detection_accuracy import Recall, evaluate, main, match_greedily
+from ferengine_tools.detection_accuracy import (
+    DetectionAccuracy,
+    Recall,
+    comparison,
+    count_stray,
+    evaluate,
+    main,
+    match_greedily,
+)
 
 
 class Script:
@@ -62,6 +70,8 @@ def test_counting(tmp_path: Path) -> None:
     assert (accuracy.faceless_scenes, accuracy.false_boxes, accuracy.false_per_scene) == (2, 3, 1.5)
     assert accuracy.to_dict()["groups"]["masked"] == {"found": 1, "faces": 1}
     assert "50.00%" in accuracy.to_text()
+    assert (accuracy.crowds, accuracy.stray_boxes) == (2, 0)
+    assert accuracy.milliseconds >= 0
 
 
 def test_matching_is_one_to_one_and_best_first() -> None:
@@ -74,6 +84,37 @@ def test_matching_is_one_to_one_and_best_first() -> None:
     assert match_greedily(np.float32([[0, 0, 100, 40]]), faces[:1]) == {0}
     assert match_greedily(np.empty((0, 4), np.float32), faces) == set()
     assert match_greedily(np.float32([[0, 0, 1, 1]]), []) == set()
+
+
+def test_a_stray_box_has_its_middle_in_no_face() -> None:
+    faces = [[0, 0, 10, 20], [100, 100, 10, 10]]
+    boxes = np.float32([[4, 8, 4, 4], [6, 18, 8, 8], [104, 104, 2, 2], [60, 60, 10, 10], [0, 100, 10, 10]])
+    assert count_stray(boxes, faces) == 3
+    assert count_stray(boxes[:1], faces) == count_stray(np.empty((0, 4), np.float32), faces) == 0
+    assert count_stray(boxes, []) == 5
+
+
+def test_stray_boxes_are_counted_where_there_are_faces(tmp_path: Path) -> None:
+    items = [{"source": "a", "faces": [{"box": [0, 0, 50, 50], "ignore": True}]}, {"source": "negative_scene", "faces": []}]
+    accuracy = evaluate(Script({0: [[5, 5, 40, 40], [300, 0, 40, 40]], 1: [[0, 0, 9, 9]]}), album(tmp_path, items))
+    assert (accuracy.crowds, accuracy.stray_boxes, accuracy.false_boxes) == (1, 1, 1)
+    assert "1 boxes beside the faces of 1 photographs" in accuracy.to_text()
+
+
+def test_the_comparison() -> None:
+    haar = DetectionAccuracy({"a": Recall(1, 4), "b": Recall(1, 1)}, Recall(0, 2), 29, 7, 324, 11, 12.34)
+    mtcnn = DetectionAccuracy({"a": Recall(4, 4), "b": Recall(0, 1)}, Recall(1, 2), 29, 0, 324, 2, 5.0)
+    assert comparison({"haar": haar, "mtcnn": mtcnn}).splitlines() == [
+        "|                                           |    haar |   mtcnn |",
+        "|-------------------------------------------|--------:|--------:|",
+        "| unmasked faces found                      |  40.0 % |  80.0 % |",
+        "| - a (4)                                   |  25.0 % | 100.0 % |",
+        "| - b (1)                                   | 100.0 % |   0.0 % |",
+        "| masked faces found (2)                    |   0.0 % |  50.0 % |",
+        "| false boxes in 29 scenes without a face   |       7 |       0 |",
+        "| boxes beside the faces of 324 photographs |      11 |       2 |",
+        "| processor milliseconds a photograph       |    12.3 |     5.0 |",
+    ]
 
 
 def test_an_album_without_faces(tmp_path: Path) -> None:
@@ -100,6 +141,10 @@ def test_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert json.loads(capsys.readouterr().out)["faceless_scenes"] == 1
     assert main([str(folder)]) == 0
     assert "0.000 false boxes" in capsys.readouterr().out
+    assert main([str(folder), "--compare", "--json"]) == 0
+    assert list(json.loads(capsys.readouterr().out)) == ["haar", "mtcnn"]
+    assert main([str(folder), "--compare"]) == 0
+    assert "| false boxes in 1 scenes without a face" in capsys.readouterr().out
     assert main([str(tmp_path / "absent")]) == 2
     assert "annotations.jsonl" in capsys.readouterr().err
 

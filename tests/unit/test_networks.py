@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
 from ferengine.errors import UsageError  # noqa: E402
-from ferengine_tools.networks import NETWORKS, create_network  # noqa: E402
+from ferengine_tools.networks import NETWORKS, create_network, deployed  # noqa: E402
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
@@ -20,30 +20,40 @@ def test_crops_to_logits(name: str, classes: int) -> None:
     assert logits.shape == (3, classes)
     assert alone.shape == (1, classes)
     assert torch.isfinite(logits).all()
-    assert sum(p.numel() for p in network.parameters()) * 4 < 8e6
+
+
+@pytest.mark.parametrize("name", ["dscnn", "fast", "standard", "accurate"])
+def test_shipped_networks_are_small(name: str) -> None:
+    assert sum(p.numel() for p in deployed(create_network(name, 7)).parameters()) < 1.5e6
+
+
+def kernels(network: torch.nn.Module) -> list[torch.Tensor]:
+    """Those of many weights, before branches are merged."""
+    return [p for p in network.parameters() if p.ndim == 4 and p.numel() > 3000]
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))
 def test_gaussian_weights_have_a_deviation_of_004(name: str) -> None:
     torch.manual_seed(3)
     network = create_network(name, 7, "gaussian")
-    large = [m.weight for m in network.modules() if isinstance(m, torch.nn.Conv2d) and m.weight.numel() > 3000]
+    large = kernels(network)
     assert large
     for weight in large:
         assert weight.std().item() == pytest.approx(0.04, rel=0.1)
         assert abs(weight.mean().item()) < 0.004
     torch.manual_seed(3)
     plain = create_network(name, 7)
-    stds = [m.weight.std().item() for m in plain.modules() if isinstance(m, torch.nn.Conv2d) and m.weight.numel() > 3000]
+    stds = [weight.std().item() for weight in kernels(plain)]
     assert max(abs(value - 0.04) for value in stds) > 0.01
 
 
-def test_every_weight_learns() -> None:
-    network = create_network("dscnn", 7)
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_every_weight_learns(name: str) -> None:
+    network = create_network(name, 7)
     network(torch.randn(4, 1, 48, 48)).square().sum().backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.parameters())
 
 
 def test_an_unknown_network_is_named_and_the_known_listed() -> None:
-    with pytest.raises(UsageError, match=r"'vgg'.*dscnn"):
-        create_network("vgg", 7)
+    with pytest.raises(UsageError, match=r"'alexnet'.*dscnn"):
+        create_network("alexnet", 7)

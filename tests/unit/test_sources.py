@@ -394,13 +394,6 @@ def test_sources_that_make_no_sense() -> None:
         parse_source("demo", pace="slow")
 
 
-def test_urls_are_refused_without_their_password() -> None:
-    with pytest.raises(UsageError, match="not supported yet") as caught:
-        parse_source("rtsp://admin:hunter2@10.0.0.7/stream")
-    assert "hunter2" not in str(caught.value)
-    assert "admin" not in str(caught.value)
-
-
 def test_open_source(video: Path) -> None:
     assert isinstance(open_source(parse_source("3")), CameraSource)
     assert isinstance(open_source(parse_source(str(video))), VideoFileSource)

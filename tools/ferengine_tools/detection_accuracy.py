@@ -1,6 +1,6 @@
 """Recall and false boxes of a detector on a folder of annotated photographs.
 
-    python -m ferengine_tools.detection_accuracy FOLDER [--detector haar] [--min-face 20] [--json]
+    python -m ferengine_tools.detection_accuracy FOLDER [--detector haar | --compare] [--min-face 20] [--json]
 
 The folder holds ``annotations.jsonl``, one photograph a line: {"image": path, "source": name, "faces": [{"box": [x, y,
 w, h], "ignore": bool, "mask": "with_mask" | "without_mask" | ...}]}, ``ignore`` and ``mask`` optional. Photographs of
@@ -12,11 +12,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,7 @@ SMALLEST = 40.0
 MATCH_IOU = 0.4
 """A box finds a face when they overlap by at least this much."""
 
+DETECTORS: tuple[Literal["haar", "mtcnn"], ...] = ("haar", "mtcnn")
 FACELESS = "negative_scene"
 MASKED = "masked"
 
@@ -52,12 +54,16 @@ class Recall:
 @dataclass(frozen=True, slots=True)
 class DetectionAccuracy:
     """``sources``: unmasked faces by source; ``masked``: the faces with masks of all sources; ``false_boxes`` found in
-    ``faceless_scenes`` photographs."""
+    ``faceless_scenes`` photographs; ``stray_boxes``: boxes whose middle lies in no face, in ``crowds``, the photographs with
+    faces; ``milliseconds`` of processor time that a photograph took."""
 
     sources: Mapping[str, Recall]
     masked: Recall
     faceless_scenes: int
     false_boxes: int
+    crowds: int
+    stray_boxes: int
+    milliseconds: float
 
     @property
     def recall(self) -> float:
@@ -78,12 +84,17 @@ class DetectionAccuracy:
             "false_per_scene": self.false_per_scene,
             "faceless_scenes": self.faceless_scenes,
             "false_boxes": self.false_boxes,
+            "crowds": self.crowds,
+            "stray_boxes": self.stray_boxes,
+            "milliseconds": round(self.milliseconds, 2),
             "groups": {name: {"found": each.found, "faces": each.faces} for name, each in groups.items()},
         }
 
     def to_text(self) -> str:
         """What a person reads."""
-        rows = [f"recall {self.recall:.2%}, {self.false_per_scene:.3f} false boxes a faceless scene"]
+        false = f"{self.false_per_scene:.3f} false boxes a faceless scene"
+        stray = f"{self.stray_boxes} boxes beside the faces of {self.crowds} photographs"
+        rows = [f"recall {self.recall:.2%}, {false}, {stray}"]
         for name, each in {**self.sources, MASKED: self.masked}.items():
             rows.append(f"  {name:<16} {each.found:5} of {each.faces:5}  {each.share:7.2%}")
         return "\n".join(rows)
@@ -97,13 +108,18 @@ def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
     """
     faces: Counter[str] = Counter()
     found: Counter[str] = Counter()
-    scenes = false_boxes = 0
+    scenes = false_boxes = crowds = stray_boxes = 0
+    seconds = 0.0
     for source, image, annotated in _photographs(folder):
+        begun = time.process_time()
         boxes = detector.detect(image).boxes
+        seconds += time.process_time() - begun
         if source == FACELESS:
             scenes += 1
             false_boxes += len(boxes)
             continue
+        crowds += 1
+        stray_boxes += count_stray(boxes, [face["box"] for face in annotated])
         hits = match_greedily(boxes, [face["box"] for face in annotated])
         for index, face in enumerate(annotated):
             if face.get("ignore") or min(face["box"][2:]) < SMALLEST:
@@ -117,7 +133,40 @@ def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
         masked=recalls.get(MASKED, Recall(0, 0)),
         faceless_scenes=scenes,
         false_boxes=false_boxes,
+        crowds=crowds,
+        stray_boxes=stray_boxes,
+        milliseconds=1000 * seconds / max(1, scenes + crowds),
     )
+
+
+def count_stray(boxes: NDArray[np.float32], faces: Sequence[Sequence[float]]) -> int:
+    """How many of ``boxes`` (n, 4) have their middle in none of the ``faces``, which are x, y, w, h in pixels, too."""
+    middles = boxes[:, None, :2] + boxes[:, None, 2:] / 2
+    known = np.asarray(faces, np.float64).reshape(1, -1, 4)
+    near, far = known[..., :2], known[..., :2] + known[..., 2:]
+    inside = np.all((near <= middles) & (middles <= far), axis=2)  # (boxes, faces)
+    return int(np.sum(~np.any(inside, axis=1)))
+
+
+def comparison(accuracies: Mapping[str, DetectionAccuracy]) -> str:
+    """A Markdown table, one column a detector."""
+    first = next(iter(accuracies.values()))
+    columns = list(accuracies.values())
+    rows: list[tuple[str, list[str]]] = [("unmasked faces found", [f"{100 * each.recall:.1f} %" for each in columns])]
+    for source, recall in first.sources.items():
+        rows.append((f"- {source} ({recall.faces})", [f"{100 * each.sources[source].share:.1f} %" for each in columns]))
+    rows += [
+        (f"masked faces found ({first.masked.faces})", [f"{100 * each.masked.share:.1f} %" for each in columns]),
+        (f"false boxes in {first.faceless_scenes} scenes without a face", [str(each.false_boxes) for each in columns]),
+        (f"boxes beside the faces of {first.crowds} photographs", [str(each.stray_boxes) for each in columns]),
+        ("processor milliseconds a photograph", [f"{each.milliseconds:.1f}" for each in columns]),
+    ]
+    lines = [("", list(accuracies)), *rows]
+    wide = max(len(name) for name, _ in lines)
+    width = max(len(cell) for _, cells in lines for cell in cells)
+    text = [f"| {name:<{wide}} | " + " | ".join(f"{cell:>{width}}" for cell in cells) + " |" for name, cells in lines]
+    rule = f"|{'-' * (wide + 2)}|" + f"{'-' * (width + 1)}:|" * len(accuracies)
+    return "\n".join([text[0], rule, *text[1:]])
 
 
 def match_greedily(boxes: NDArray[np.float32], faces: Sequence[Sequence[float]]) -> set[int]:
@@ -154,16 +203,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m ferengine_tools.detection_accuracy", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("folder", type=Path, help="the folder that holds annotations.jsonl")
-    parser.add_argument("--detector", choices=("mtcnn", "haar"), default="mtcnn")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--detector", choices=DETECTORS, default="mtcnn")
+    which.add_argument("--compare", action="store_true", help="both, side by side")
     parser.add_argument("--min-face", type=float, default=40.0, help="smallest face to look for, pixels (default 40)")
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
     options = parser.parse_args(arguments)
+    names: Sequence[Literal["haar", "mtcnn"]] = DETECTORS if options.compare else (options.detector,)
     try:
-        accuracy = evaluate(create_detector(options.detector, min_face=options.min_face), options.folder)
+        accuracies: dict[str, DetectionAccuracy] = {
+            name: evaluate(create_detector(name, min_face=options.min_face), options.folder) for name in names
+        }
     except FerengineError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
-    print(json.dumps(accuracy.to_dict(), indent=2) if options.json else accuracy.to_text())
+    figures: dict[str, Any] = {name: accuracy.to_dict() for name, accuracy in accuracies.items()}
+    if options.json:
+        print(json.dumps(figures if options.compare else figures[options.detector], indent=2))
+    else:
+        print(comparison(accuracies) if options.compare else accuracies[options.detector].to_text())
     return 0
 
 

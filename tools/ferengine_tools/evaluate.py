@@ -1,84 +1,136 @@
-"""``ferengine evaluate``: an ONNX model on a split of FER-2013, single crop."""
+"""``ferengine evaluate``: how well a model reads labelled faces, and how fast."""
 
 from __future__ import annotations
 
 import argparse
 import json
-import time
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
-from numpy.typing import NDArray
+from rich.console import Console
 
 from ferengine.classify.classifier import Classifier
 from ferengine.errors import UsageError
-from ferengine_tools.data.fer2013 import LABELS, Split, load_fer2013
+from ferengine.models.registry import DEFAULT
+from ferengine_tools.data import utkface
+from ferengine_tools.data.fer2013 import LabelSet, Split
+from ferengine_tools.evaluation.confusion_picture import draw_confusion
+from ferengine_tools.evaluation.crops import VIEWS
+from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
+from ferengine_tools.evaluation.faces import LabelledFaces, folder_faces
+from ferengine_tools.evaluation.group_table import read_groups
+from ferengine_tools.evaluation.mapping import LabelMap, load_map
+from ferengine_tools.evaluation.mistakes import check_empty, find_mistakes, write_mistakes
+from ferengine_tools.evaluation.sets import Copies, fer2013_faces, utkface_faces
+from ferengine_tools.evaluation.speed import machine, speeds
+from ferengine_tools.evaluation.table import renderables
+from ferengine_tools.evaluation.temperature import check_writable, fit_temperature, write_temperature
 
+_FER2013: dict[str, Split] = {"train": "training", "training": "training", "public": "public", "private": "private"}
+_UTKFACE: dict[str, utkface.Split] = {"train": "training", "training": "training", "validation": "validation", "test": "test"}
 
-@dataclass(frozen=True)
-class Evaluation:
-    """``confusion[actual][predicted]`` counts; ``microseconds`` a face, one thread, by batch size."""
-
-    split: str
-    faces: int
-    accuracy: float
-    macro_f1: float
-    recall: dict[str, float]
-    confusion: list[list[int]]
-    microseconds: dict[str, float]
+FOLDER = "folder"
 
 
 def evaluate(classifier: Classifier, data: Path, split: Split) -> Evaluation:
-    """Measure it. Raises UsageError when the model's labels are not FER-2013's."""
-    if set(classifier.labels) != set(LABELS):
-        raise UsageError(f"the model knows {', '.join(classifier.labels)}, FER-2013 {', '.join(LABELS)}")
-    fer = load_fer2013(data)
-    rows = fer.indices(split)
-    order = [LABELS.index(label) for label in classifier.labels]
-    predicted = np.array(order)[classifier.scores(fer.images[rows]).argmax(axis=1)]
-    confusion = np.zeros((len(LABELS), len(LABELS)), np.int64)
-    np.add.at(confusion, (fer.labels[rows], predicted), 1)
-    right = confusion.diagonal()
-    recall = right / np.maximum(1, confusion.sum(axis=1))
-    f1 = 2 * right / np.maximum(1, confusion.sum(axis=0) + confusion.sum(axis=1))
-    return Evaluation(
-        split=split,
-        faces=len(rows),
-        accuracy=float(right.sum() / max(1, len(rows))),
-        macro_f1=float(f1.mean()),
-        recall={label: round(float(value), 4) for label, value in zip(LABELS, recall, strict=True)},
-        confusion=confusion.tolist(),
-        microseconds={str(size): round(_microseconds(classifier, fer.images[:size]), 1) for size in (1, 8, 32)},
-    )
+    """``classifier`` on a split of FER-2013. Raises UsageError when it does not know the data's classes."""
+    return evaluate_faces(classifier, fer2013_faces(data, split), split)[0]
 
 
-def _microseconds(classifier: Classifier, crops: NDArray[np.uint8], rounds: int = 30) -> float:
-    """Median over ``rounds``, a face."""
-    times = []
-    for _ in range(rounds):
-        begun = time.perf_counter()
-        classifier.scores(crops)
-        times.append(time.perf_counter() - begun)
-    return float(np.median(times)) / len(crops) * 1e6
+def load_faces(options: argparse.Namespace, task: str, side: int, label_map: LabelMap) -> LabelledFaces:
+    """The faces that the options name. Raises UsageError for options that do not go together, and what the loaders raise."""
+    split, splits = options.split, _UTKFACE if task == "gender" else _FER2013
+    if split not in (*splits, FOLDER):
+        raise UsageError(f"--split {split}: for a model of {task} choose one of {', '.join((*splits, FOLDER))}")
+    if options.groups is not None and split != FOLDER:
+        raise UsageError("--groups needs --split folder: the public sets have their own groups, or none")
+    if (options.without_copies or options.labels != "fer2013") and (split == FOLDER or task != "expression"):
+        raise UsageError("--without-copies and --labels need a split of FER-2013, and a model of expression")
+    if split == FOLDER:
+        faces = folder_faces(options.data, side, label_map.folder)
+        return faces if options.groups is None else faces.with_groups(read_groups(options.groups, faces.names))
+    if task == "gender":
+        faces = utkface_faces(options.data, _UTKFACE[split], options.cache)
+    else:
+        faces = fer2013_faces(options.data, _FER2013[split], labels=options.labels, without_copies=options.without_copies)
+    return faces.renamed(label_map.folder)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="ferengine evaluate", description=__doc__)
-    parser.add_argument("--model", default="dscnn", help="a shipped model's name, or a .onnx file with its manifest")
-    parser.add_argument("--data", required=True, type=Path, help="fer2013.csv, the image folders, or the tiles")
-    parser.add_argument("--split", choices=("training", "public", "private"), default="public")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    result = evaluate(Classifier(options.model), options.data, options.split)
+def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | None = None) -> tuple[float, Path]:
+    """Fit the temperature of the model file ``model`` on FER-2013's PublicTest (gender: UTKFace's validation split) and write
+    it into its manifest: the temperature and the manifest's path.
+
+    Raises UsageError for the name of an installed model, and what ``write_temperature`` and the loaders raise.
+    """
+    check_writable(model)
+    classifier = Classifier(model)
+    gender = classifier.manifest.task == "gender"
+    faces = utkface_faces(data, "validation", cache) if gender else fer2013_faces(data, "public", labels=labels)
+    faces = faces.sized(classifier.input_size)
+    LabelMap().matrix(classifier.labels, faces.classes)
+    order = np.array([classifier.labels.index(name) for name in faces.classes])
+    temperature = fit_temperature(classifier.logits(faces.images), order[faces.labels])
+    return temperature, write_temperature(model, temperature)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    if options.errors is not None:
+        check_empty(options.errors)
+    notes = Console(stderr=True, highlight=False)
+    if options.fit_temperature:
+        temperature, manifest = fit(options.model, options.data, labels=options.labels, cache=options.cache)
+        notes.print(f"temperature {temperature:.4f}, written to {manifest}")
+    label_map = load_map(options.map) if options.map is not None else LabelMap()
+    classifier = Classifier(options.model)
+    task = classifier.manifest.task
+    if options.split is None:
+        options.split = "test" if task == "gender" else "public"
+    faces = load_faces(options, task, classifier.input_size, label_map)
+    result, predictions = evaluate_faces(classifier, faces, options.split, label_map=label_map, views=options.crops)
+    microseconds, computer = speeds(classifier), machine()
+    title = f"{result.model} on {result.split}"
+    if options.confusion is not None:
+        draw_confusion(options.confusion, result.metrics.confusion, result.classes, title)
+    if options.errors is not None:
+        found = find_mistakes(predictions.scores, predictions.faces.labels, predictions.classes)
+        write_mistakes(options.errors, found, predictions.faces, f"{title}: the most confident mistakes of each class")
     if options.json:
-        print(json.dumps(asdict(result), indent=2))
+        print(json.dumps({**result.to_dict(), "microseconds": microseconds, "machine": computer}, indent=2))
         return
-    print(f"{options.model} on {result.split} ({result.faces} faces, single crop): accuracy "
-          f"{100 * result.accuracy:.2f} %, macro F1 {100 * result.macro_f1:.2f} %")  # fmt: skip
-    for label, value in result.recall.items():
-        print(f"  recall {label}: {100 * value:.1f} %")
-    print("  microseconds a face: " + ", ".join(f"{t} at batch {size}" for size, t in result.microseconds.items()))
+    console = Console(highlight=False)
+    for part in renderables(result):
+        console.print(part)
+    times = ", ".join(f"{value} at batch {size}" for size, value in microseconds.items())
+    console.print(f"microseconds a face, one thread: {times}\n  ({computer})")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ferengine evaluate", description=(__doc__ or "").partition(": ")[2])
+    add = parser.add_argument
+    add("--model", default=DEFAULT, help=f"a shipped model's name, or a .onnx file with its manifest (default {DEFAULT})")
+    add("--data", required=True, type=Path, help="FER-2013 (fer2013.csv, its image folders or tiles); for a model of gender "
+        "UTKFace (folder or zip); or any folder")  # fmt: skip
+    add("--split", choices=dict.fromkeys((*_FER2013, *_UTKFACE, FOLDER)), metavar="SPLIT",
+        help="FER-2013: train, public (the default), private; UTKFace: train, validation, test (the default); folder: any "
+        "folder with a sub-folder of cut, square faces for each class")  # fmt: skip
+    add("--map", type=Path, metavar="TOML", help="[folders] gives each class's label, [outputs] each label's class; false "
+        "leaves either out")  # fmt: skip
+    add("--groups", type=Path, metavar="CSV", help="of a folder: the columns file and one or more groupings")
+    add("--labels", choices=get_args(LabelSet), default="fer2013", help="ferplus8: with contempt, where FER+'s crowd says so")
+    add("--without-copies", nargs="?", const="exact", choices=get_args(Copies), help="leave out test images that are training "
+        "images as well, pixel for pixel, or (near) show the same photograph")  # fmt: skip
+    add("--cache", type=Path, metavar="FOLDER", help="where UTKFace's cut faces are kept (default: the user's cache)")
+    add("--crops", type=int, choices=VIEWS, default=1,
+        help="also average over a face and its mirror image (2), or ten crops (10), told apart")  # fmt: skip
+    add("--fit-temperature", action="store_true",
+        help="first fit it on PublicTest (UTKFace: validation) and write it into the manifest of the file --model")  # fmt: skip
+    add("--confusion", type=Path, metavar="PNG", help="draw the confusion matrix, beside the document's Table I")
+    add("--errors", type=Path, metavar="FOLDER", help="write the most confident mistakes of each class, as files and a sheet")
+    add("--json", action="store_true", help="print a JSON object instead of tables")
+    return parser
 
 
 if __name__ == "__main__":

@@ -1,56 +1,123 @@
-"""``ferengine export-onnx``: a checkpoint becomes an ONNX file and its manifest."""
+"""``ferengine export-onnx``: a checkpoint, or a model in another precision, becomes an ONNX file and its manifest."""
 
 from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import json
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 
 from ferengine.classify.backend import OrtBackend
-from ferengine.classify.classifier import Classifier
-from ferengine.errors import ModelError
+from ferengine.errors import UsageError
 from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
-from ferengine_tools.data.fer2013 import Split
-from ferengine_tools.evaluate import evaluate
-from ferengine_tools.networks import create_network
-from ferengine_tools.train import MEAN, STD
-from ferengine_tools.training.checkpoint import load_checkpoint
+from ferengine.models.registry import load_model
+from ferengine.models.self_test import self_test_crops
+from ferengine_tools.data.fer2013 import Split, load_fer2013
+from ferengine_tools.data.utkface import load_utkface, user_cache
+from ferengine_tools.exporting.check import Agreement, Precision, compare
+from ferengine_tools.exporting.figures import measured
+from ferengine_tools.precision import is_quantised, to_fp16, to_int8
 
-INTENDED_USE = (
-    "Perceived facial expression in video, for research and interaction. It reads what a face shows, not what a person "
-    "feels, and must not be used to infer emotions at work or in education (EU AI Act, article 5)."
-)
-_TOLERANCE = 1e-3
+INTENDED_USE = {
+    "expression": "Perceived facial expression in video, for research and interaction. It reads what a face shows, not what a "
+    "person feels, and must not be used to infer emotions at work or in education (EU AI Act, article 5).",
+    "gender": "Perceived gender presentation, for research on groups. It reads how a face looks to others, not who a person "
+    "is, knows two classes only, and must not decide anything about a person.",
+}
+_CHECKED, _CALIBRATED = 2000, 512
+"""Faces of the validation split that the file is checked on, of the training split that set int8's ranges."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A network in fp32: ``onnx``, what its origin answers (``logits`` of normalised crops), and its manifest."""
+
+    onnx: bytes
+    logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    manifest: Manifest
 
 
 def export(
-    checkpoint: Path, out: Path, *, data: Path | None = None, splits: Sequence[Split] = ("public",), notes: str = ""
-) -> Manifest:
-    """Write ``out`` (opset 17, dynamic batch, batch normalisation folded in) and its manifest beside it.
+    source: Path | str,
+    out: Path,
+    *,
+    precision: Precision = "fp32",
+    data: Path | None = None,
+    private: bool = False,
+    notes: str = "",
+) -> tuple[Manifest, Agreement]:
+    """Write ``out`` and its manifest beside it: of a checkpoint (``.safetensors``), or of a model, by name or ``.onnx`` file.
 
-    How it was trained comes from the checkpoint; with ``data`` (FER-2013) the accuracy on ``splits`` is measured through
-    the file itself. Raises ModelError, and leaves what is there, unless ONNX Runtime gives torch's logits within 1e-3.
+    fp16 and int8 keep float32 in- and outputs; int8 is static, as QDQ, calibrated on training faces. The file is checked
+    against its source on real faces of ``data`` (FER-2013, or UTKFace for gender), or on noise where fp32 is written without
+    data; with data the manifest's figures are measured, on the final split only if ``private``. Raises ModelError, and leaves
+    what is there, where file and source disagree; UsageError where fp16 or int8 is asked for without data.
     """
-    state = load_checkpoint(checkpoint)
+    if precision != "fp32" and data is None:
+        raise UsageError(f"--precision {precision} needs --data: the file is checked on real faces before it is kept")
+    origin = _of_checkpoint(Path(source), notes) if str(source).endswith(".safetensors") else _of_model(source)
+    manifest = origin.manifest
+    onnx = origin.onnx
+    if precision == "fp16":
+        onnx = to_fp16(onnx)
+    elif precision == "int8":
+        assert data is not None
+        onnx = to_int8(onnx, _faces(manifest, data, "training", _CALIBRATED))
+    batch = _noise() if data is None else _faces(manifest, data, "public", _CHECKED)
+    agreement = compare(origin.logits(batch), onnx, batch, precision)
+    manifest = manifest.model_copy(
+        update={"name": out.stem, "file": out.name, "precision": precision, "sha256": hashlib.sha256(onnx).hexdigest(),
+                "temperature": 1.0, "accuracy": Accuracy(), "self_test": _self_test(onnx, manifest)}
+    )  # fmt: skip
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=out.parent) as folder:
+        beside = Path(folder) / out.name
+        beside.write_bytes(onnx)
+        _write(beside, manifest)
+        if data is not None:
+            manifest = measured(beside, manifest, data, private=private)
+            _write(beside, manifest)
+        beside.replace(out)
+        beside.with_suffix(".json").replace(out.with_suffix(".json"))
+    return manifest, agreement
+
+
+def _of_checkpoint(path: Path, notes: str) -> _Source:
+    import torch
+
+    from ferengine_tools.exporting.graph import multiply_adds, to_onnx
+    from ferengine_tools.networks import create_network, deployed
+    from ferengine_tools.training.checkpoint import load_checkpoint
+    from ferengine_tools.training.dataset import MEAN, STD
+
+    state = load_checkpoint(path)
+    task, planned = state["settings"]["task"], state["settings"]["epochs"]
+    if task == "both":
+        raise UsageError(f"{path} has two heads; the engine runs expression and gender as nets of their own")
     network = create_network(state["network"], len(state["labels"]))
     network.load_state_dict(state["average"])
-    network.eval()
-    onnx = to_onnx(network)
-    _compare(network, onnx)
+    network = deployed(network.eval())
+    early = "" if state["epoch"] >= planned else f"Stopped after {state['epoch']} of {planned} epochs of the schedule."
+
+    @torch.no_grad()
+    def logits(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        answer: NDArray[np.float32] = network(torch.from_numpy(batch)).numpy()
+        return answer
+
     manifest = Manifest(
-        name=out.stem,
-        file=out.name,
-        sha256=hashlib.sha256(onnx).hexdigest(),
+        name=path.stem,
+        task=task,
+        file=path.name,
+        sha256="0" * 64,
         network=state["network"],
         parameters=sum(p.numel() for p in network.parameters()),
+        mmac=round(multiply_adds(network) / 1e6, 2),
         labels=tuple(state["labels"]),
         input=InputSpec(size=48, mean=MEAN, std=STD),
         training=Training(
@@ -60,55 +127,48 @@ def export(
             epochs=state["epoch"],
             seed=state["settings"]["seed"],
             machine=state["machine"],
-            notes=" ".join(filter(None, (_progress(state["epoch"], state["settings"]["epochs"]), notes))),
+            notes=" ".join(filter(None, (early, notes))),
         ),
         accuracy=Accuracy(),
-        licence="MIT (the weights; FER-2013, which they were trained on, is for research)",
-        intended_use=INTENDED_USE,
+        licence=f"MIT (the weights; {state['dataset'].split()[0]}, which they were trained on, is for research)",
+        intended_use=INTENDED_USE[task],
     )
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent) as folder:
-        beside = Path(folder) / out.name
-        beside.write_bytes(onnx)
-        _write(beside, manifest)
-        if data is not None:
-            manifest = manifest.model_copy(update={"accuracy": _measure(beside, data, splits)})
-            _write(beside, manifest)
-        beside.replace(out)
-        beside.with_suffix(".json").replace(out.with_suffix(".json"))
-    return manifest
+    return _Source(to_onnx(network), logits, manifest)
 
 
-def to_onnx(network: torch.nn.Module) -> bytes:
-    """Input "input" (N, 1, 48, 48), output "logits" (N, classes), float32."""
-    buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the TorchScript exporter is called deprecated, but needs no further package
-        torch.onnx.export(
-            network, (torch.zeros(1, 1, 48, 48),), buffer, opset_version=17, input_names=["input"],
-            output_names=["logits"], dynamic_axes={"input": {0: "n"}, "logits": {0: "n"}}, dynamo=False,
-        )  # fmt: skip
-    return buffer.getvalue()
+def _of_model(name: Path | str) -> _Source:
+    loaded = load_model(name)
+    if loaded.manifest.precision != "fp32" or is_quantised(loaded.onnx):
+        raise UsageError(f"{name} is {loaded.manifest.precision} already: other precisions are made from an fp32 model")
+    backend = OrtBackend(loaded.onnx)
+    return _Source(loaded.onnx, lambda batch: np.concatenate([backend.run(part) for part in np.array_split(batch, 8)]),
+                   loaded.manifest)  # fmt: skip
 
 
-def _compare(network: torch.nn.Module, onnx: bytes) -> None:
-    batch = np.random.default_rng(0).normal(size=(16, 1, 48, 48)).astype(np.float32)
-    with torch.no_grad():
-        expected = network(torch.from_numpy(batch)).numpy()
-    difference = float(np.abs(OrtBackend(onnx).run(batch) - expected).max())
-    if not difference <= _TOLERANCE:  # nor NaN
-        raise ModelError(f"the exported network differs from torch's by {difference:.2g} in its logits: nothing written")
+def _faces(manifest: Manifest, data: Path, split: Split, count: int) -> NDArray[np.float32]:
+    """The first ``count`` normalised faces of a split in a random, fixed order."""
+    if manifest.task == "gender":
+        genders = load_utkface(data, user_cache())
+        images = genders.images[genders.indices("training" if split == "training" else "validation")]
+    else:
+        fer = load_fer2013(data)
+        images = fer.images[fer.indices(split)]
+    chosen = images[np.random.default_rng(0).permutation(len(images))[:count]]
+    return _normalised(chosen, manifest)
 
 
-def _progress(done: int, planned: int) -> str:
-    return "" if done >= planned else f"Stopped after {done} of {planned} epochs of the schedule."
+def _normalised(crops: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.float32]:
+    return ((crops[:, None].astype(np.float32) - manifest.input.mean) / manifest.input.std).astype(np.float32)
 
 
-def _measure(onnx: Path, data: Path, splits: Sequence[Split]) -> Accuracy:
-    classifier = Classifier(onnx)
-    measured = {split: round(evaluate(classifier, data, split).accuracy, 5) for split in splits}
-    command = f"ferengine evaluate --model {onnx.stem} --data FER2013 --split {splits[-1]}"
-    return Accuracy(public=measured.get("public"), private=measured.get("private"), command=command)
+def _noise() -> NDArray[np.float32]:
+    return np.random.default_rng(0).normal(size=(64, 1, 48, 48)).astype(np.float32)
+
+
+def _self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
+    """What the network says of the built-in synthetic faces, through ONNX Runtime."""
+    logits = OrtBackend(onnx).run(_normalised(self_test_crops(manifest.input.size), manifest))
+    return tuple(tuple(round(float(value), 5) for value in row) for row in logits)
 
 
 def _write(onnx: Path, manifest: Manifest) -> None:
@@ -117,20 +177,29 @@ def _write(onnx: Path, manifest: Manifest) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="ferengine export-onnx", description=__doc__)
-    parser.add_argument("--checkpoint", required=True, type=Path)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--checkpoint", type=Path, help="checkpoint.safetensors of ferengine train")
+    source.add_argument("--model", help="a shipped model's name, or a .onnx file with its manifest")
     parser.add_argument("--out", required=True, type=Path, help="the .onnx file; its manifest is written beside it")
-    parser.add_argument("--data", type=Path, help="FER-2013: measure the accuracy on PublicTest for the manifest")
-    parser.add_argument("--private", action="store_true", help="and on PrivateTest: once, for the model that is kept")
+    parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32",
+                        help="fp16, int8: in- and outputs stay float32; both need --data")  # fmt: skip
+    parser.add_argument("--data", type=Path, help="FER-2013 (UTKFace for gender): check on real faces, fit the temperature, "
+                        "measure the accuracy on PublicTest (validation)")  # fmt: skip
+    parser.add_argument("--private", action="store_true", help="and on PrivateTest (test): once, for the model that is kept")
     parser.add_argument("--notes", default="", help="for the manifest")
-    options = parser.parse_args(arguments)
-    if options.private and options.data is None:
+    options = vars(parser.parse_args(arguments))
+    checkpoint, model, out = options.pop("checkpoint"), options.pop("model"), options.pop("out")
+    if options["private"] and options["data"] is None:
         parser.error("--private needs --data")
-    splits: tuple[Split, ...] = ("public", "private") if options.private else ("public",)
-    manifest = export(options.checkpoint, options.out, data=options.data, splits=splits, notes=options.notes)
-    print(f"{options.out}: {manifest.parameters} parameters, sha256 {manifest.sha256}")
-    for split, share in (("PublicTest", manifest.accuracy.public), ("PrivateTest", manifest.accuracy.private)):
+    if checkpoint is not None and checkpoint.suffix != ".safetensors":
+        parser.error(f"{checkpoint} is not a checkpoint of ferengine train: those end in .safetensors")
+    manifest, agreement = export(checkpoint or model, out, **options)
+    print(f"{out}: {manifest.parameters} parameters, {manifest.precision}, sha256 {manifest.sha256}")
+    print(f"  against its source on {agreement.faces} inputs: largest logit difference {agreement.difference:.2g}, "
+          f"same label on {100 * agreement.agreement:.2f} %")  # fmt: skip
+    for split, share in (("validation", manifest.accuracy.public), ("final", manifest.accuracy.private)):
         if share is not None:
-            print(f"  {split}: {100 * share:.2f} %")
+            print(f"  accuracy on the {split} split: {100 * share:.2f} %")
 
 
 if __name__ == "__main__":

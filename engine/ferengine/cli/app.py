@@ -7,6 +7,7 @@ from importlib import import_module
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from ferengine import __version__
 from ferengine.cli.run import run
@@ -37,9 +38,15 @@ def _options(
 
 
 _TOOLS = {
-    "train": ("Train a network on FER-2013.", "ferengine_tools.train"),
-    "evaluate": ("Measure a model on a split of FER-2013.", "ferengine_tools.evaluate"),
+    "data": ("Report on a data set, or cut faces from your own pictures.", "ferengine_tools.data.command"),
+    "train": ("Train a network on FER-2013 or UTKFace.", "ferengine_tools.train"),
+    "teach": ("Out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.", "ferengine_tools.teach"),
+    "train-all": ("Train, export and measure every model of the published table.", "ferengine_tools.train_all"),
+    "evaluate": ("Measure a model on FER-2013, UTKFace or any labelled folder.", "ferengine_tools.evaluate"),
+    "compare": ("One table of all models beside the document's figures.", "ferengine_tools.compare"),
+    "explain": ("What the network looked at in each face of a picture.", "ferengine_tools.explain"),
     "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),
+    "build-trt": ("Build TensorRT engines of the networks.", "ferengine_tools.build_trt"),
 }
 
 
@@ -69,5 +76,5 @@ def main() -> None:
     try:
         app()
     except FerengineError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {error}", highlight=False, markup=True, soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, markup=True, soft_wrap=True)
         sys.exit(error.exit_code)

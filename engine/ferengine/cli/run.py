@@ -7,6 +7,7 @@ import logging
 import signal
 import sys
 import time
+from collections import deque
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal
@@ -15,6 +16,7 @@ import typer
 from rich.console import Console
 
 from ferengine.errors import SinkError, SourceError, UsageError
+from ferengine.results import CameraEvent
 
 _TICK = 0.25
 """Seconds after which the event file is looked at for flushing even when no result comes."""
@@ -24,11 +26,17 @@ log = logging.getLogger("ferengine")
 
 def run(
     camera: Annotated[
-        list[int] | None, typer.Option("--camera", "-c", help="Camera number (/dev/videoN). Repeat for more.")
+        list[str] | None,
+        typer.Option("--camera", "-c", help="Camera number (/dev/videoN) or /dev/v4l/by-id/... Repeat for more."),
     ] = None,
     source: Annotated[
         list[str] | None,
-        typer.Option("--source", "-s", help="Video file, or 'demo' ('demo:crossing', ...). Repeat for more."),
+        typer.Option(
+            "--source",
+            "-s",
+            help="Video file, rtsp:// or http:// address, folder or glob of images, or 'demo' "
+            "('demo:crossing', ...); NAME=SOURCE gives it a name. Repeat for more.",
+        ),
     ] = None,
     events: Annotated[
         str | None, typer.Option(help="Write one JSON object a frame to this file; '-' for standard output.")
@@ -47,8 +55,26 @@ def run(
         typer.Option(help="Files: as fast as they go, or at their own rate like a camera. Default: native in a window."),
     ] = None,
     loop: Annotated[int, typer.Option(help="Play files so many times; 0 for ever.", min=0)] = 1,
+    size: Annotated[
+        str | None, typer.Option(help="Ask cameras for this size (1280x720); scale other pictures down to fit into it.")
+    ] = None,
+    fps: Annotated[float | None, typer.Option(help="Ask cameras for this frame rate; thin other sources out to it.")] = None,
+    pixel_format: Annotated[str | None, typer.Option(help="Ask cameras for this format: MJPG, YUYV, ...")] = None,
+    rotate: Annotated[int, typer.Option(help="Turn pictures clockwise by 0, 90, 180 or 270 degrees.")] = 0,
+    drop: Annotated[
+        Literal["newest", "none"] | None,
+        typer.Option(help="Skip to the newest frame, or wait for each. Default: newest for cameras, none for files."),
+    ] = None,
+    reconnect: Annotated[
+        Literal["never", "lost", "always"],
+        typer.Option(help="Open cameras and streams again: never, when lost, or also when they are not there at the start."),
+    ] = "lost",
+    timeout: Annotated[float, typer.Option(help="A stream or camera silent for so long is lost, seconds.")] = 5.0,
+    transport: Annotated[Literal["tcp", "udp"], typer.Option(help="How RTSP streams come.")] = "tcp",
     detector: Annotated[Literal["mtcnn", "haar"], typer.Option(help="How faces are found.")] = "mtcnn",
     detect_every: Annotated[int, typer.Option(help="Search one frame in so many, track the others.")] = 6,
+    search: Annotated[Literal["full", "near"], typer.Option(help="Search everywhere, or near known faces only.")] = "full",
+    full_scan: Annotated[float, typer.Option(help="--search near: seconds between full scans, which find newcomers.")] = 1.0,
     min_face: Annotated[
         float,
         typer.Option(help="Smallest face, pixels. Half costs about twice, and finds far more people who stand back."),
@@ -78,13 +104,20 @@ def run(
     logging.basicConfig(level=log_level.upper(), format="%(levelname)s %(message)s", stream=sys.stderr, force=True)
     console = Console(stderr=True)
     settings = {
-        "detector": detector, "detect_every": detect_every, "min_face": min_face, "thresholds": thresholds,
+        "detector": detector, "detect_every": detect_every, "search": search, "full_scan": full_scan,
+        "min_face": min_face, "thresholds": thresholds,
         "pyramid_factor": pyramid_factor, "tracker": tracker, "align": align, "model": model, "smoothing": smoothing,
         "deadline": deadline, "max_frames": max_frames,
     }  # fmt: skip
     _refuse_existing(summary, overwrite)
-    names = [*(str(number) for number in camera or []), *(source or [])] or [_default_source(console)]
-    sys.exit(_run(names, events, save, _decide_display(display), summary, overwrite, pace, loop, settings, console))
+    names = [*(camera or []), *(source or [])] or [_default_source(console)]
+    shown = _decide_display(display)
+    reading = {
+        "pace": pace or ("native" if shown else "fast"), "loop": loop, "size": size, "fps": fps,
+        "pixel_format": pixel_format, "rotate": rotate, "drop": drop, "reconnect": reconnect, "timeout": timeout,
+        "transport": transport,
+    }  # fmt: skip
+    sys.exit(_run(names, events, save, shown, summary, overwrite, reading, settings, console))
 
 
 def _default_source(console: Console) -> str:
@@ -127,29 +160,28 @@ def _run(
     display: bool,
     summary: Path | None,
     overwrite: bool,
-    pace: Literal["fast", "native"] | None,
-    loop: int,
+    reading: dict[str, Any],
     settings: dict[str, Any],
     console: Console,
 ) -> int:
-    from dataclasses import replace
-
     from ferengine.engine import Engine
     from ferengine.sinks.events import EventWriter
     from ferengine.sources import parse_source
 
-    chosen = pace or ("native" if display else "fast")
-    specs = [replace(spec, loop=loop, pace=chosen) for spec in map(parse_source, names)]
-    engine = Engine(specs, save=save, overwrite=overwrite, display=display, **settings)
+    specs = [parse_source(name, **reading) for name in names]
+    happened: deque[CameraEvent] = deque()
+    engine = Engine(specs, save=save, overwrite=overwrite, display=display, on_event=happened.append, **settings)
     writer = EventWriter(events, overwrite=overwrite) if events is not None else None
     _stop_on_signals(engine)
     failures: list[str] = []
     try:
         with engine:
-            _consume(engine, writer, failures, console)
+            _consume(engine, writer, happened, failures, console)
     finally:
         if writer is not None:
             try:
+                while happened:  # also where the run ended with an error
+                    writer.write(happened.popleft())
                 writer.close()
             except SinkError as error:
                 failures.append(str(error))
@@ -164,29 +196,26 @@ def _run(
     return 1 if failures or engine.failures else 0
 
 
-def _consume(engine: Any, writer: Any, failures: list[str], console: Console) -> None:
+def _consume(engine: Any, writer: Any, happened: deque[CameraEvent], failures: list[str], console: Console) -> None:
     """Take all results; an event file that fails is said once, and the run goes on without it."""
     with console.status("starting the workers"):
-        first = None
-        while first is None:
-            try:
-                first = engine.take(_TICK)
-            except EOFError:
-                return
-    result = first
-    while True:
+        engine.wait_ready()
+    result, over = None, False
+    while not over:
+        try:
+            result = engine.take(_TICK)
+        except EOFError:
+            result, over = None, True
         if writer is not None:
             try:
+                while happened:
+                    writer.write(happened.popleft())
                 if result is not None:
                     writer.write(result)
                 writer.flush_if_due(time.monotonic())
             except SinkError as error:
                 failures.append(str(error))
                 writer = None
-        try:
-            result = engine.take(_TICK)
-        except EOFError:
-            return
 
 
 def _stop_on_signals(engine: Any) -> None:

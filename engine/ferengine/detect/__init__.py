@@ -17,9 +17,8 @@ def create_detector(
     min_face: float = 40.0,
     thresholds: Sequence[float] = (0.6, 0.7, 0.7),
     factor: float = 0.709,
-    threads: int = 1,
 ) -> Detector:
-    """The detector called ``name``; ``thresholds``, ``factor`` and ``threads`` concern MTCNN alone.
+    """The detector called ``name``; ``thresholds`` and ``factor`` concern MTCNN alone.
 
     Raises UsageError for another name, and what MtcnnDetector and HaarDetector raise.
     """
@@ -30,5 +29,5 @@ def create_detector(
     if name == "mtcnn":
         from ferengine.detect.mtcnn import MtcnnDetector
 
-        return MtcnnDetector(min_face, thresholds, factor, threads=threads)
+        return MtcnnDetector(min_face, thresholds, factor)
     raise UsageError(f"the detector is mtcnn or haar, not {name}")

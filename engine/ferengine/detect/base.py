@@ -38,6 +38,9 @@ class Detections:
 class Detector(Protocol):
     """Finds the faces of a frame. Knows nothing of processes; not thread-safe."""
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
-        """Faces in ``frame``, BGR uint8 (H, W, 3), which may be read-only and have padded rows."""
+    def detect(self, frame: NDArray[np.uint8], near: NDArray[np.float32] | None = None) -> Detections:
+        """Faces in ``frame``, BGR uint8 (H, W, 3), which may be read-only and have padded rows.
+
+        With ``near``, boxes (n, 4) x, y, w, h, those around them at least.
+        """
         ...

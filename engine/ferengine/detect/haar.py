@@ -39,8 +39,11 @@ class HaarDetector:
         self._cascade = cv2.CascadeClassifier(str(path))
         self._min_face = max(_WINDOW, round(min_face))
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
-        """Faces in ``frame``, BGR uint8 (H, W, 3); rows may be padded. Raises UsageError for another array."""
+    def detect(self, frame: NDArray[np.uint8], near: NDArray[np.float32] | None = None) -> Detections:
+        """Faces in ``frame``, BGR uint8 (H, W, 3); rows may be padded. It looks everywhere, whatever is ``near``.
+
+        Raises UsageError for another array.
+        """
         frame = checked_frame(frame)
         if min(frame.shape[:2]) < self._min_face:
             return Detections.none(landmarks=False)

@@ -33,10 +33,15 @@ class Training(_Part):
 
 
 class Accuracy(_Part):
-    """Shares of correct labels, single models: ``public`` was chosen on, ``private`` looked at once at the end."""
+    """Shares of correct labels: ``public`` (UTKFace: validation) was chosen on, ``private`` (UTKFace: test) looked at once at
+    the end. ``private_without_copies`` leaves out the faces that are also training faces, pixel for pixel; ``ece`` is the
+    expected calibration error in 15 bins, on ``private`` at the manifest's temperature."""
 
     public: float | None = Field(default=None, ge=0, le=1)
     private: float | None = Field(default=None, ge=0, le=1)
+    private_without_copies: float | None = Field(default=None, ge=0, le=1)
+    macro_f1: float | None = Field(default=None, ge=0, le=1)
+    ece: float | None = Field(default=None, ge=0, le=1)
     crops: int = 1
     seeds: int = 1
     command: str = ""
@@ -48,9 +53,11 @@ class Manifest(_Part):
     name: str
     task: Literal["expression", "gender"] = "expression"
     file: str
+    precision: Literal["fp32", "fp16", "int8"] = "fp32"
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     network: str
     parameters: int
+    mmac: float | None = Field(default=None, gt=0, description="millions of multiply-adds a face")
     labels: tuple[str, ...] = Field(min_length=2)
     input: InputSpec
     temperature: float = Field(default=1.0, gt=0)
@@ -58,6 +65,9 @@ class Manifest(_Part):
     accuracy: Accuracy
     licence: str
     intended_use: str
+    self_test: tuple[tuple[float, ...], ...] | None = Field(
+        default=None, description="logits of ferengine.models.self_test.self_test_crops, before the temperature"
+    )
 
     @model_validator(mode="after")
     def _labels_are_distinct(self) -> Manifest:

@@ -13,6 +13,8 @@ from ferengine.models.manifest import Manifest
 
 SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT = "dscnn"
+GENDER = "gender"
+"""The shipped network that reads perceived gender presentation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +31,11 @@ def list_models() -> list[Manifest]:
     return [_read_manifest(path) for path in sorted(SHIPPED.glob("*.json"))]
 
 
-def load_model(name: str | Path) -> Model:
+def load_model(name: str | Path, task: str | None = None) -> Model:
     """The shipped model called ``name``, or that of a path to an ``.onnx`` file with its ``.json`` beside it.
 
-    Raises ModelError for an unknown name, a missing or wrong manifest, and a file whose SHA-256 differs.
+    Raises ModelError for an unknown name, a missing or wrong manifest, a file whose SHA-256 differs, and a model of another
+    ``task``.
     """
     beside = str(name).endswith(".onnx")
     if beside:
@@ -48,6 +51,8 @@ def load_model(name: str | Path) -> Model:
         if str(name) not in known:
             raise ModelError(f"there is no model {str(name)!r}: choose one of {', '.join(known)}, or a .onnx file")
     manifest = _read_manifest(manifest_path)
+    if task is not None and manifest.task != task:
+        raise ModelError(f"the model {name} reads {manifest.task}, not {task}")
     if not beside:
         path = SHIPPED / manifest.file
     try:

@@ -12,7 +12,7 @@ import numpy as np
 
 from ferengine._native import FACE_KEY, FaceRing, WorkerPage
 from ferengine.classify.batcher import BatchPolicy
-from ferengine.classify.classifier import Classifier
+from ferengine.classify.parallel import ParallelClassifier
 from ferengine.runtime.channel import send_data
 from ferengine.runtime.wire import ScoreBatch, encode_scores
 
@@ -29,8 +29,7 @@ class ClassifyStage:
         self._rings = [FaceRing.attach(os.dup(descriptors[f"faces{t}"])) for t in trackers]
         self._pages = [WorkerPage.attach(os.dup(descriptors[f"track_page{t}"])) for t in trackers]
         self._scores = socket.socket(fileno=os.dup(descriptors["events"]))
-        self._classifier = Classifier(settings["model"], threads=settings["threads"])
-        self._classifier.warm_up()
+        self._classifier = ParallelClassifier(settings["models"], threads=settings["threads"])
         self._policy = BatchPolicy(settings["max_batch"], settings["batch_deadline"])
         side = self._classifier.input_size
         self._batch = np.empty((settings["max_batch"], 1, side, side), np.float32)

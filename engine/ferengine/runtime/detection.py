@@ -8,6 +8,9 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ferengine._native import WorkerPage
 from ferengine.detect import create_detector
 from ferengine.runtime.channel import receive_data, send_data
@@ -38,13 +41,16 @@ class DetectStage:
             min_face=settings["min_face"],
             thresholds=tuple(settings["thresholds"]),
             factor=settings["pyramid_factor"],
-            threads=settings["threads"],
         )
         self._unsent: tuple[int, bytes] | None = None
 
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring":
             self._rings[message["camera"]].add(message, descriptors)
+        elif message["op"] == "forget_ring":
+            self._rings[message["camera"]].forget(message["generation"])
+        elif message["op"] == "forget_camera":
+            self._rings.pop(message["camera"], None)
 
     def step(self) -> bool:
         if self._unsent is None:
@@ -54,8 +60,10 @@ class DetectStage:
             request = DetectionRequest.decode(data)
             if request.generation not in self._rings[request.camera]:
                 self._worker.poll_control()  # the engine sends rings before anyone can ask for their frames
+            if request.generation not in self._rings[request.camera]:
+                return True  # the camera was removed, or whoever asked has died
             frame = self._rings[request.camera][request.generation].frame(request.slot)
-            self._unsent = request.tracker, encode_detections(request, self._detector.detect(frame))
+            self._unsent = request.tracker, encode_detections(request, self._detector.detect(frame, _boxes(request)))
         tracker, answer = self._unsent
         if not send_data(self._answers[tracker], answer):
             return False
@@ -65,3 +73,7 @@ class DetectStage:
 
     def close(self) -> None:
         """Nothing to finish."""
+
+
+def _boxes(request: DetectionRequest) -> NDArray[np.float32] | None:
+    return None if request.near is None else np.array(request.near, np.float32).reshape(-1, 4)

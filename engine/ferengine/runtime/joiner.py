@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,12 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classify.smoother import Smoother
-from ferengine.results import Expression, Face, FrameResult, Landmarks, Ledger, Scores
+from ferengine.results import Face, FrameResult, Landmarks, Ledger, make_expression, make_gender
 from ferengine.runtime.wire import FACE_RING_FULL, Record, ScoreBatch
+
+_GENDER_SMOOTHING = 10.0
+"""Time constant in seconds: along a track it does not change."""
 
 
 @dataclass(slots=True)
 class _FaceScores:
+    """``scores``: of all networks, side by side."""
+
     scores: NDArray[np.float32]
     queued_ns: int
     inferred_ns: int
@@ -37,7 +42,16 @@ class CameraJoiner:
     scores of another epoch than their record's belong to a dead track worker and are dropped too.
     """
 
-    def __init__(self, name: str, live: bool, labels: tuple[str, ...], deadline: float, smoothing: float) -> None:
+    def __init__(
+        self,
+        name: str,
+        live: bool,
+        labels: tuple[str, ...],
+        deadline: float,
+        smoothing: float,
+        min_confidence: float = 0.0,
+        gender_labels: tuple[str, ...] = (),
+    ) -> None:
         self.name = name
         self.live = live
         self.labels = labels
@@ -45,12 +59,15 @@ class CameraJoiner:
         self.emitted = 0
         self.faces = 0
         self.skipped = 0
-        self.unclassified: dict[str, int] = {}
+        self.unclassified: Counter[str] = Counter()
         self._deadline = deadline
+        self._min_confidence = min_confidence
+        self._gender_labels = gender_labels
         self._smoother = Smoother(smoothing, len(labels))
+        self._gender_smoother = Smoother(_GENDER_SMOOTHING, len(gender_labels))
         self._records: deque[Record] = deque()
         self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
-        self._last_sequence = -1
+        self.last_sequence = -1
         self._emitted_sequence = -1
         self._timestamps: deque[float] = deque(maxlen=2)
 
@@ -61,9 +78,9 @@ class CameraJoiner:
 
     def add_record(self, record: Record) -> None:
         self.skipped += record.skipped
-        if record.sequence <= self._last_sequence:
+        if record.sequence <= self.last_sequence:
             return
-        self._last_sequence = record.sequence
+        self.last_sequence = record.sequence
         self._records.append(record)
         if len(record.faces):
             self.next_track_id = max(self.next_track_id, int(record.faces["id"].max()) + 1)
@@ -108,13 +125,16 @@ class CameraJoiner:
 
     def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str) -> Face:
         track = int(row["id"])
-        expression = None
+        expression = gender = None
         if scored is None:
-            self.unclassified[reason] = self.unclassified.get(reason, 0) + 1
+            self.unclassified[reason] += 1
         else:
-            smoothed = self._smoother.update(track, timestamp, scored.scores)
-            raw = self._named(scored.scores)
-            expression = Expression(raw.label, raw.scores, self._named(smoothed))
+            scores, genders = np.split(scored.scores, [len(self.labels)])
+            smoothed = self._smoother.update(track, timestamp, scores)
+            expression = make_expression(self.labels, scores, smoothed, self._min_confidence)
+            if self._gender_labels:
+                smoothed = self._gender_smoother.update(track, timestamp, genders)
+                gender = make_gender(self._gender_labels, genders, smoothed)
         x, y, w, h = (float(value) for value in row["box"])
         landmarks: Landmarks | None = None
         if row["has_landmarks"]:
@@ -129,10 +149,8 @@ class CameraJoiner:
             landmarks=landmarks,
             expression=expression,
             reason=None if scored is not None else reason,
+            gender=gender,
         )
-
-    def _named(self, scores: NDArray[np.float32]) -> Scores:
-        return Scores(self.labels[int(scores.argmax())], dict(zip(self.labels, map(float, scores), strict=True)))
 
 
 def split_batch(batch: ScoreBatch) -> Iterator[tuple[int, int, int, int, _FaceScores]]:

@@ -49,6 +49,8 @@ class OutputStage:
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring":
             self._rings[message["camera"]].add(message, descriptors)
+        elif message["op"] == "save":
+            self._paths[int(message["camera"])] = Path(message["path"])
         elif message["op"] == "rate":
             self._rates[int(message["camera"])] = float(message["fps"])
 
@@ -58,9 +60,14 @@ class OutputStage:
             self._poll_windows()
             return False
         camera, generation, slot, result = decode_result(data)
+        if result is None:
+            self._end(camera)
+            return True
         if generation not in self._rings[camera]:
             self._worker.poll_control()
         rings = self._rings[camera]
+        if generation not in rings:  # this worker has replaced one that died after the camera's end
+            return True
         ring = rings[generation]
         if (result.frame, slot) in ring.held(OUTPUT_READER):
             image = ring.frame(slot).copy()
@@ -106,11 +113,24 @@ class OutputStage:
         if any(polled):
             self._worker.control.send({"op": "quit"})
 
+    def _end(self, camera: int) -> None:
+        """The camera's last result has been drawn."""
+        self._rings.pop(camera, None)
+        window = self._windows.pop(camera, None)
+        if window is not None:
+            window.close()
+        writer = self._writers.pop(camera, None)
+        if writer is not None:
+            self._close(writer)
+
+    def _close(self, writer: VideoWriter) -> None:
+        try:
+            writer.close()
+        except SinkError as error:
+            self._worker.control.send({"op": "sink_failed", "error": str(error)})
+
     def close(self) -> None:
         while self.step():
             pass
         for writer in self._writers.values():
-            try:
-                writer.close()
-            except SinkError as error:
-                self._worker.control.send({"op": "sink_failed", "error": str(error)})
+            self._close(writer)

@@ -22,13 +22,15 @@ class Plan:
     face_slots: int
 
 
-def make_plan(cameras: int, config: EngineConfig, *, output: bool, cores: int | None = None) -> Plan:
-    """A plan for ``cameras`` sources on ``cores`` processors (default: those that this process may use).
+def make_plan(cameras: int, config: EngineConfig, *, output: bool, growing: bool = False, cores: int | None = None) -> Plan:
+    """A plan for ``cameras`` sources on ``cores`` processors (default: those that this process may use); ``growing``
+    for as many as may come.
 
     Small nets gain nothing from a second thread, so sessions get one each and stages run side by side; detection is
     the heaviest stage and gets every second core, but no more workers than cameras can keep busy.
     """
     cores = cores or len(os.sched_getaffinity(0))
+    cameras = max(cameras, cores) if growing else cameras
     return Plan(
         detectors=max(1, min(cores // 2, 2 * cameras)),
         trackers=max(1, min(cores // 2, cameras)),

@@ -36,6 +36,7 @@ class WorkerProcess:
         self.lives = 0
         self.ready = False
         self.finished = False
+        self.failed = False
         self.was_ready = False
         self.peak_mb = 0.0
         self.cpu_s = 0.0
@@ -72,9 +73,18 @@ class WorkerProcess:
             self.control.send(message, descriptors)
             self.page.ring()
 
+    @property
+    def restarts(self) -> int:
+        return max(0, self.lives - 1)
+
     def silent_for(self, now: float) -> float:
         """Seconds since the last sign of life."""
         return now - max(self._started, self.page.heartbeat)
+
+    def stuck(self, now: float, after: float) -> bool:
+        """Whether it has been silent for longer than ``after`` seconds; one that is still starting, and may be loading
+        a large model, gets a minute."""
+        return self.alive and self.silent_for(now) > (after if self.ready else max(after, _MINUTE))
 
     def sample_memory(self) -> None:
         if self._process is not None:

@@ -36,7 +36,8 @@ class CameraRings:
         return max(self._rings) > generation
 
     def forget(self, generation: int) -> None:
-        del self._rings[generation]
+        """Let a generation go, if it has not gone yet."""
+        self._rings.pop(generation, None)
 
     def items(self) -> list[tuple[int, FrameRing]]:
         return sorted(self._rings.items())

@@ -6,13 +6,17 @@ import os
 import resource
 from array import array
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ferengine.results import FrameResult, Ledger
 from ferengine.runtime.process import WorkerProcess
+from ferengine.runtime.wire import ScoreBatch
 from ferengine.runtime.worker import peak_memory_mb
+
+if TYPE_CHECKING:
+    from ferengine.runtime.supervisor import Supervisor
 
 _KEEP = 1 << 17
 """Frames whose latencies are kept for the percentiles: the last hour of one 30-frame camera."""
@@ -26,6 +30,7 @@ class RunStatistics:
         self.first_capture: float | None = None
         self.last_emit = 0.0
         self.batches = 0
+        self.mixed_batches = 0
         self.batched_faces = 0
         self.batch_capacity = 1
         self._latencies = {stage: array("f") for stage in Ledger.STAGES}
@@ -42,10 +47,12 @@ class RunStatistics:
             else:
                 kept[self.frames % _KEEP] = milliseconds
 
-    def add_batch(self, faces: int, capacity: int) -> None:
+    def add_batch(self, batch: ScoreBatch) -> None:
+        cameras = batch.keys["camera"]
         self.batches += 1
-        self.batched_faces += faces
-        self.batch_capacity = capacity
+        self.mixed_batches += int(cameras.min() != cameras.max())
+        self.batched_faces += len(batch.keys)
+        self.batch_capacity = batch.capacity
 
     @property
     def fps(self) -> float:
@@ -64,17 +71,43 @@ class RunStatistics:
 
     def batch(self) -> dict[str, Any]:
         mean = self.batched_faces / self.batches if self.batches else 0.0
-        return {"batches": self.batches, "faces": self.batched_faces, "mean": round(mean, 3),
+        return {"batches": self.batches, "mixed": self.mixed_batches, "faces": self.batched_faces, "mean": round(mean, 3),
                 "fill": round(mean / self.batch_capacity, 4)}  # fmt: skip
 
 
 def worker_figures(workers: Iterable[WorkerProcess]) -> dict[str, dict[str, Any]]:
     """Peak memory (MiB, shared pages included) and CPU seconds of each worker over all its lives, and of this process."""
     figures: dict[str, dict[str, Any]] = {
-        worker.name: {"peak_mb": round(worker.peak_mb, 1), "cpu_s": round(worker.cpu_s, 3), "restarts": worker.lives - 1}
+        worker.name: {"peak_mb": round(worker.peak_mb, 1), "cpu_s": round(worker.cpu_s, 3), "restarts": worker.restarts}
         for worker in workers
     }
     own = resource.getrusage(resource.RUSAGE_SELF)
     figures["engine"] = {"peak_mb": round(peak_memory_mb(os.getpid()), 1),
                          "cpu_s": round(own.ru_utime + own.ru_stime, 3), "restarts": 0}  # fmt: skip
     return figures
+
+
+def run_summary(supervisor: Supervisor) -> dict[str, Any]:
+    """What ``Engine.summary`` returns."""
+    statistics, counts = supervisor.statistics, supervisor.cameras.counts()
+    return {
+        "fps": round(statistics.fps, 2),
+        "frames": statistics.frames,
+        "dropped": {
+            "capture": {reason: counts[reason] for reason in ("ring_full", "broken", "late", "not_ready")},
+            "track": {"skipped": counts["skipped"]},
+            "classify": {reason: counts[reason] for reason in ("deadline", "face_ring_full")},
+            "results": {"queue_full": supervisor.delivery.dropped},
+            "output": {"queue_full": supervisor.output.dropped},
+        },
+        "faces": counts["faces"],
+        "latency_ms": statistics.latencies(),
+        "batch": statistics.batch(),
+        "startup_s": round(supervisor.startup_s, 3),
+        "wall_s": round(supervisor.wall_s, 3),
+        "cameras": {
+            camera.name: {"frames": camera.joiner.emitted, "faces": camera.joiner.faces, "error": camera.error}
+            for camera in supervisor.cameras
+        },
+        "workers": worker_figures(supervisor.topology.workers),
+    }

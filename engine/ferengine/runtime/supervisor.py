@@ -1,65 +1,78 @@
-"""The engine's own thread: starts, watches and replaces the workers, joins and delivers their results."""
+"""The engine's own thread: keeps the workers going, joins and delivers their results."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import selectors
 import threading
 import time
-from collections import deque
 from typing import Any
 
 from ferengine import errors
 from ferengine.config import EngineConfig
-from ferengine.errors import FerengineError, WorkerError
+from ferengine.errors import EngineStoppedError, FerengineError, WorkerError
+from ferengine.results import CameraEvent
+from ferengine.runtime.calls import Calls
 from ferengine.runtime.camera import CameraState
-from ferengine.runtime.channel import receive_data, send_data
-from ferengine.runtime.delivery import Subscription
-from ferengine.runtime.joiner import Joined, split_batch
+from ferengine.runtime.camera_set import CameraSet
+from ferengine.runtime.channel import receive_data
+from ferengine.runtime.delivery import Delivery
+from ferengine.runtime.event_listener import EventListener
+from ferengine.runtime.joiner import split_batch
+from ferengine.runtime.output_feed import OutputFeed
 from ferengine.runtime.process import WorkerProcess
+from ferengine.runtime.roster import Roster
 from ferengine.runtime.statistics import RunStatistics
 from ferengine.runtime.topology import Topology
-from ferengine.runtime.wire import END, SCORES, decode_record, decode_scores, encode_result, kind_of
+from ferengine.runtime.wire import END, SCORES, decode_record, decode_scores, kind_of
+from ferengine.runtime.workforce import LEAVE, Handlers, Workforce
 
 _TICK = 0.25
-_MEMORY_EVERY = 1.0
-_DRAIN = 1.0
+DRAIN = 1.0
 """Seconds that frames on their way get to come out after a stop."""
-_LEAVE = 0.7
-"""Seconds that workers get to close their files before they are killed."""
-_OUTPUT_QUEUE = 8
 
 log = logging.getLogger("ferengine")
 
 
 class Supervisor:
-    """One run, from the start of the workers to their end. All state is touched by this thread alone, except for
-    the flags and the wake-up pipe through which the others speak to it."""
+    """One run, from the start of the workers to their end.
 
-    def __init__(self, cameras: list[CameraState], topology: Topology, config: EngineConfig, ring_slots: int) -> None:
+    All state is touched by this thread alone, except for the flags through which others speak to it; whatever else
+    they want done it does for them, through ``calls``. ``keep_open``: the run goes on without cameras.
+    """
+
+    def __init__(self, cameras: CameraSet, topology: Topology, config: EngineConfig, *, keep_open: bool) -> None:
         self._thread = threading.Thread(target=self._run, name="ferengine-supervisor", daemon=True)
         self.cameras = cameras
         self.topology = topology
+        self.config = config
         self.statistics = RunStatistics()
-        self.subscriptions: list[Subscription] = []
+        self.delivery = Delivery()
+        self.listener: EventListener | None = None
         self.error: FerengineError | None = None
         self.failures: list[str] = []
-        self.output_dropped = 0
         self.ready = threading.Event()
         self.startup_s = 0.0
         self.wall_s = 0.0
-        self._config = config
-        self._ring_slots = ring_slots
+        self.keep_open = keep_open
         self._selector = selectors.DefaultSelector()
         self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._selector.register(self._wake_out, selectors.EVENT_READ)
         self._selector.register(topology.events_out, selectors.EVENT_READ)
-        self._outbox: deque[bytes] = deque()
+        self.calls = Calls(self.wake)
+        tell = Handlers(self._handle, self._fail, self._before_replacing, self._started)
+        self.workforce = Workforce(topology, config, self._selector, tell)
+        self.roster = Roster(self)
+        self.output = OutputFeed(topology)
+        self._begin = threading.Lock()
+        self._wake_lock = threading.RLock()  # also for signal handlers and finalisers
+        self._closed = False
         self._consume = self._stop_asked = self._kill_asked = False
         self._gone = self._stopping = False
-        self._respawn_at: dict[WorkerProcess, float] = {}
-        self._next_memory = 0.0
+        self._turn = 0
+        self._next_tidying = 0.0
 
     # --- called by other threads
 
@@ -71,17 +84,45 @@ class Supervisor:
     def running(self) -> bool:
         return self._thread.is_alive()
 
-    def start(self) -> None:
-        self._thread.start()
+    @property
+    def over(self) -> bool:
+        """Whether the run is ending or has ended: nothing new is taken in."""
+        return self._stopping or self._stop_asked
 
-    def join(self) -> None:
-        self._thread.join()
+    def start(self) -> None:
+        """Begin the run, unless it has begun. Raises EngineStoppedError after the end."""
+        with self._begin:
+            if self._closed:
+                raise EngineStoppedError("the engine has been closed: make a new one")
+            if not self.started:
+                self.calls.open()
+                self._thread.start()
+
+    def close_unstarted(self) -> bool:
+        """Let go of everything if the run has not begun; False if it has."""
+        with self._begin:
+            if self.started or self._closed:
+                return self._closed
+            self._closed = True
+            self.calls.close()
+            self.delivery.end()
+            self._release()
+            return True
+
+    def note(self, failure: str) -> None:
+        """Something failed, and the run goes on."""
+        self.failures.append(failure)
+        log.error("%s", failure)
+
+    def join(self, timeout: float | None = None) -> bool:
+        """Wait for the end; False after ``timeout`` seconds."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
 
     def wake(self) -> None:
-        try:
-            os.write(self._wake_in, b"x")
-        except OSError:
-            return  # full: awake anyway; closed: over anyway
+        with self._wake_lock, contextlib.suppress(BlockingIOError):  # full: awake anyway
+            if self._wake_in >= 0:
+                os.write(self._wake_in, b"x")
 
     def consume(self) -> None:
         """Somebody takes the results: capture may begin."""
@@ -99,7 +140,7 @@ class Supervisor:
         begun = time.monotonic()
         try:
             for worker in self.topology.workers:
-                self._start(worker)
+                self.workforce.start(worker)
             self._loop(begun)
         except FerengineError as error:
             self.error = error
@@ -108,28 +149,33 @@ class Supervisor:
             self.error = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
         finally:
             self._shut_down()
+            for camera in self.cameras:
+                self._tell(camera.life.note_end(self._end_reason(camera), time.time()))
             self.wall_s = time.monotonic() - begun
-            for subscription in self.subscriptions:
-                subscription.end()
+            if self.listener is not None:
+                self.listener.close(DRAIN)  # whoever reads to the end has also had all events
+            self.delivery.end()
             self.ready.set()
 
     def _loop(self, begun: float) -> None:
         drain_until = None
-        while not all(camera.ended and not camera.joiner.waiting for camera in self.cameras):
+        while self.keep_open or not all(camera.done for camera in self.cameras):
             if self._kill_asked:
                 return
             if self._stop_asked and drain_until is None:
-                drain_until = time.monotonic() + _DRAIN
-                self._stopping = True
-                for worker in self.topology.captures:
-                    worker.send({"op": "stop"})
+                drain_until = time.monotonic() + DRAIN
+                self._stopping = self.workforce.stopping = True
+                for camera in self.cameras:
+                    self.roster.close_input(camera)
                 if not self.ready.is_set() or not self._gone:
                     return
-            if drain_until is not None and time.monotonic() > drain_until:
+            if drain_until is not None and (time.monotonic() > drain_until or all(camera.done for camera in self.cameras)):
                 return
             self._poll(self._wait_time())
+            self.calls.run()
             self._emit()
-            self._watch()
+            self.workforce.watch()
+            self._tidy()
             if not self.ready.is_set() and self._all_ready():
                 self.startup_s = time.monotonic() - begun
                 self.ready.set()
@@ -139,33 +185,22 @@ class Supervisor:
                     worker.send({"op": "go"})
 
     def _all_ready(self) -> bool:
-        opened = all(camera.opened or camera.error for camera in self.cameras)
+        opened = all(camera.state != "opening" for camera in self.cameras)
         return opened and all(worker.ready for worker in self.topology.workers if worker.alive)
 
     def _wait_time(self) -> float:
         now = time.monotonic()
         waits = [camera.joiner.seconds_to_deadline(now) for camera in self.cameras]
-        if self._outbox:
+        if self.output.waiting:
             waits.append(0.002)
         return min([_TICK, *(wait for wait in waits if wait is not None)])
-
-    def _start(self, worker: WorkerProcess) -> None:
-        self.topology.start(worker)
-        assert worker.control is not None
-        self._selector.register(worker.control, selectors.EVENT_READ, worker)
-        self._selector.register(worker.pidfd, selectors.EVENT_READ, worker)
-        if self._gone and worker in self.topology.captures:
-            worker.send({"op": "go"})
 
     def _poll(self, timeout: float) -> None:
         for key, _ in self._selector.select(timeout):
             if key.fileobj == self._wake_out:
                 os.read(self._wake_out, 4096)
-            elif isinstance(key.data, WorkerProcess):
-                if key.fd == key.data.pidfd:
-                    self._bury(key.data)
-                else:
-                    self._read_control(key.data)
+            elif isinstance(key.data, WorkerProcess) and key.fd in self._selector.get_map():
+                self.workforce.handle(key.data, key.fd)
         self._read_events()
 
     def _read_events(self) -> None:
@@ -173,178 +208,164 @@ class Supervisor:
             kind = kind_of(data)
             if kind == SCORES:
                 batch = decode_scores(data)
-                self.statistics.add_batch(len(batch.keys), batch.capacity)
+                self.statistics.add_batch(batch)
                 for number, sequence, epoch, face, scores in split_batch(batch):
-                    self.cameras[number].joiner.add_scores(sequence, epoch, face, scores)
+                    camera = self.cameras.get(number)
+                    if camera is not None:
+                        camera.joiner.add_scores(sequence, epoch, face, scores)
                 continue
             record = decode_record(data)
-            camera = self.cameras[record.camera]
+            camera = self.cameras.get(record.camera)
+            if camera is None:  # removed since
+                continue
             if kind == END:
                 camera.ended = camera.ended or record.epoch == camera.epoch
             else:
+                for lender in self.delivery.lenders:
+                    lender.release_skipped(camera.rings.values(), camera.joiner.last_sequence, record.sequence)
+                camera.last_captured_ns = max(camera.last_captured_ns, record.captured_ns)
                 camera.joiner.add_record(record)
 
     # --- results
 
     def _emit(self) -> None:
-        while self._outbox and send_data(self.topology.inbox_in, self._outbox[0]):
-            self._outbox.popleft()
-            self.topology.outputs[0].page.ring()
-        for camera in self.cameras:
-            emitted = camera.joiner.emitted
-            while camera.live or self._has_room():
-                joined = camera.joiner.next_ready(time.monotonic())
-                if joined is None:
-                    break
-                self._deliver(camera, joined)
-            if camera.joiner.emitted != emitted:
-                camera.note_emitted()
-                self.topology.trackers[camera.tracker].page.ring()
+        """Deliver what is ready, one result of each camera in turn, so that none takes all the room in a queue."""
+        self.output.flush()
+        waiting = [camera for camera in self.cameras if camera.joiner.waiting]
+        self._turn += 1
+        first = self._turn % len(waiting) if waiting else 0
+        waiting = [*waiting[first:], *waiting[:first]]
+        while waiting:
+            waiting = [camera for camera in waiting if self._emit_one(camera)]
 
-    def _has_room(self) -> bool:
-        if self._stopping:
-            return True
-        return len(self._outbox) < _OUTPUT_QUEUE and all(item.has_room for item in self.subscriptions)
-
-    def _deliver(self, camera: CameraState, joined: Joined) -> None:
+    def _emit_one(self, camera: CameraState) -> bool:
+        """Deliver the camera's next result; False when it has none that may go out."""
+        if not (camera.live or self._stopping or camera.leave_until is not None or self._has_room(camera)):
+            return False
+        joined = camera.joiner.next_ready(time.monotonic())
+        if joined is None:
+            return False
+        if camera.input is not None:  # nobody opens a pushed camera: it starts with its first result
+            self._tell(camera.life.note_open(time.time()))
         self.statistics.add_result(joined.result)
-        for subscription in self.subscriptions:
-            subscription.offer(joined.result)
-        if not self.topology.outputs:
+        self.delivery.offer(
+            joined.result,
+            camera.live,
+            lambda lender: lender.lend(camera.rings.get(joined.generation), joined.slot, joined.result.frame),
+        )
+        self.output.offer(camera.number, joined, live=camera.live)
+        camera.note_emitted()
+        self.topology.trackers[camera.tracker].page.ring()
+        return True
+
+    def _has_room(self, camera: CameraState) -> bool:
+        return self.output.has_room and not self.delivery.holds_back(camera.name)
+
+    def _tidy(self) -> None:
+        now = time.monotonic()
+        for camera in self.cameras:
+            leaves = camera.leave_until is not None and (camera.done or now > camera.leave_until)
+            if camera.done or leaves:
+                self._tell(camera.life.note_end(self._end_reason(camera), time.time()))
+            if leaves:
+                self.roster.forget(camera)
+        if now >= self._next_tidying:
+            self._next_tidying = now + _TICK
+            self.roster.tidy()
+
+    # --- camera events
+
+    def _tell(self, event: CameraEvent | None) -> None:
+        """Pass on what happened to a camera."""
+        if event is None:
             return
-        if len(self._outbox) >= _OUTPUT_QUEUE and camera.live:
-            self.output_dropped += 1
-            return
-        message = encode_result(camera.number, joined.generation, joined.slot, joined.result)
-        if self._outbox or not send_data(self.topology.inbox_in, message):
-            self._outbox.append(message)
-        self.topology.outputs[0].page.ring()
+        if event.kind == "lost":
+            log.warning("%s: lost: %s", event.camera, event.reason)
+        elif event.kind == "back":
+            log.warning("%s: back after %.1f s", event.camera, event.seconds)
+        if self.listener is not None:
+            self.listener.tell(event)
+
+    def _end_reason(self, camera: CameraState) -> str | None:
+        """Why the camera has ended; ``None`` where its source came to its own end."""
+        if camera.error is not None:
+            return camera.error
+        if camera.leave_until is not None:
+            return "it was removed"
+        if self._stop_asked:
+            return "the run was stopped"
+        return None if camera.done else str(self.error or "the run was stopped")
 
     # --- workers
 
-    def _read_control(self, worker: WorkerProcess) -> None:
-        assert worker.control is not None
-        try:
-            messages = worker.control.receive()
-        except EOFError:
-            self._selector.unregister(worker.control)  # its death is told by the process descriptor
-            return
-        for message, _ in messages:
-            self._handle(worker, message)
+    def _started(self, worker: WorkerProcess) -> None:
+        if self._gone and worker in self.topology.captures:
+            worker.send({"op": "go"})
+        if worker.restarts and worker in self.topology.detectors:
+            for tracker in self.topology.trackers:
+                tracker.send({"op": "redetect"})
 
     def _handle(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
+        camera = self.topology.camera_of(worker)
         match message["op"]:
             case "ready":
                 worker.ready = worker.was_ready = True
-            case "opened":
-                camera = self.cameras[message["camera"]]
-                camera.opened, camera.fps = True, message["fps"]
+            case "opened" if camera is not None:
+                camera.opened, camera.fps, camera.joiner.live = True, message["fps"], message["live"]
+                self._tell(camera.life.note_open(message["time"]))
                 for output in self.topology.outputs:
                     output.send({"op": "rate", "camera": camera.number, "fps": camera.fps})
-                if not camera.rings:
-                    self._new_ring(camera, message["width"] * message["height"] * 3)
-            case "need_ring":
-                self._new_ring(self.cameras[message["camera"]], message["bytes"])
-            case "ended":
-                camera = self.cameras[message["camera"]]
-                camera.captured, camera.broken, camera.late = message["captured"], message["broken"], message["late"]
-                worker.finished = True
-                worker.send({"op": "finish"})
+                nbytes = message["width"] * message["height"] * 3
+                if not camera.rings or (camera.spec.blocks and camera.newest_ring.slot_bytes != nbytes):
+                    self.roster.begin_ring(camera, nbytes)
+            case "lost" if camera is not None:
+                self._tell(camera.life.note_lost(message["reason"], message["time"]))
+            case "need_ring" if camera is not None:
+                self.roster.begin_ring(camera, message["bytes"])
+            case "ended" if camera is not None:
+                camera.broken, camera.late = message["broken"], message["late"]
+                camera.ended = camera.ended or not camera.rings  # never open: no tracker will say so
+                self.workforce.dismiss(worker)
             case "failed":
                 self._fail(worker, message["kind"], message["error"])
             case "sink_failed":
-                self.failures.append(message["error"])
-                log.error("%s", message["error"])
+                self.note(message["error"])
             case "usage":
                 worker.peak_mb = max(worker.peak_mb, message["peak_mb"])
             case "quit":
                 self._stop_asked = True
 
-    def _new_ring(self, camera: CameraState, nbytes: int) -> None:
-        generation = camera.add_ring(self._ring_slots, nbytes, self.topology.readers)
-        self.topology.announce_ring(camera, generation)
-
     def _fail(self, worker: WorkerProcess, kind: str, text: str) -> None:
         """A worker gave up with an error of the user's kind: a camera ends, anything else ends the run."""
-        worker.finished = True
-        if worker in self.topology.captures:
-            camera = self.cameras[self.topology.captures.index(worker)]
-            camera.error = text
-            if all(other.error for other in self.cameras) and not self.statistics.frames:
-                raise getattr(errors, kind, WorkerError)(text)
-            self.failures.append(text)
-            log.error("%s", text)
-            if camera.rings:
-                camera.close_writers()
-                self.topology.trackers[camera.tracker].page.ring()
-            else:
-                camera.ended = True
-        else:
-            raise getattr(errors, kind, WorkerError)(text)
+        worker.finished = worker.failed = True
+        error = getattr(errors, kind, WorkerError)(text)
+        camera = self.topology.camera_of(worker)
+        if camera is not None:
+            self.roster.fail(camera, error)
+        elif worker not in self.topology.captures:
+            raise error
 
-    def _bury(self, worker: WorkerProcess) -> None:
-        """A worker process has ended: read its last words, collect it and, unless it was done, replace it."""
-        assert worker.control is not None
-        self._selector.unregister(worker.pidfd)
-        if worker.control.fileno() in self._selector.get_map():
-            self._read_control(worker)
-        if worker.control.fileno() in self._selector.get_map():
-            self._selector.unregister(worker.control)
-        code = worker.reap()
-        worker.close()
-        if worker.finished or self._stopping:
-            return
-        deaths = worker.deaths_in_a_minute()
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
-        limit = self._config.restart_limit if worker.was_ready else min(1, self._config.restart_limit)
-        if deaths > limit:
-            self._fail(worker, "WorkerError", f"worker {worker.name} died {deaths} times in a minute (last: {how}); "
-                       "see its messages above")  # fmt: skip
-            return
-        log.warning("worker %s died (%s): replacing it", worker.name, how)
-        self._respawn_at[worker] = time.monotonic() + 0.05 * 2 ** (deaths - 1)
-
-    def _watch(self) -> None:
-        now = time.monotonic()
-        for worker in [worker for worker, due in self._respawn_at.items() if due <= now]:
-            del self._respawn_at[worker]
-            self._replace(worker)
-        if now >= self._next_memory:
-            self._next_memory = now + _MEMORY_EVERY
-            for worker in self.topology.workers:
-                worker.sample_memory()
-                if worker.alive and worker.silent_for(now) > self._config.stuck_after:
-                    log.warning("worker %s has been stuck for %.0f s: killing it", worker.name, self._config.stuck_after)
-                    worker.kill()
-
-    def _replace(self, worker: WorkerProcess) -> None:
-        if worker in self.topology.captures:
-            self.cameras[self.topology.captures.index(worker)].recover_rings()
+    def _before_replacing(self, worker: WorkerProcess) -> None:
+        camera = self.topology.camera_of(worker)
+        if camera is not None:
+            camera.recover_rings()
+            self._tell(camera.life.note_lost("its worker died and is being replaced", time.time()))
         if worker in self.topology.trackers:
             self._read_events()  # what the dead one had sent decides the next track id
             index = self.topology.trackers.index(worker)
-            for camera in self.cameras:
-                if camera.tracker == index:
-                    camera.epoch += 1
-        self._start(worker)
-        if worker in self.topology.detectors:
-            for tracker in self.topology.trackers:
-                tracker.send({"op": "redetect"})
+            for tracked in self.cameras:
+                if tracked.tracker == index:
+                    tracked.epoch += 1
 
     # --- the end
 
     def _shut_down(self) -> None:
-        self._stopping = True
-        deadline = time.monotonic() + (0.0 if self._kill_asked else _LEAVE)
-        while self._outbox and time.monotonic() < deadline:
-            if send_data(self.topology.inbox_in, self._outbox[0]):
-                self._outbox.popleft()
-            else:
-                time.sleep(0.002)
+        self._stopping = self.workforce.stopping = True
+        self.calls.close()
+        deadline = time.monotonic() + (0.0 if self._kill_asked else LEAVE)
+        self.output.drain(deadline)
         for worker in self.topology.workers:
-            worker.sample_memory()
-            worker.finished = True
-            worker.send({"op": "finish"})
+            self.workforce.dismiss(worker)
         while any(worker.alive for worker in self.topology.workers):
             if time.monotonic() >= deadline:
                 for worker in self.topology.workers:
@@ -353,7 +374,14 @@ class Supervisor:
                 self._poll(0.02)
             except FerengineError as error:  # said by a worker on its way out
                 self.error = self.error or error
+        self._release()
+
+    def _release(self) -> None:
         self._selector.close()
-        os.close(self._wake_out)
-        os.close(self._wake_in)
+        with self._wake_lock:
+            os.close(self._wake_out)
+            os.close(self._wake_in)
+            self._wake_in = -1
+        for camera in self.cameras:
+            camera.drop_rings()
         self.topology.close()

@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferengine._native import FaceRing, FrameRing, WorkerPage
 from ferengine.detect.base import Detections
+from ferengine.results import Box
 from ferengine.runtime.channel import receive_data, send_data
 from ferengine.runtime.rings import CameraRings
+from ferengine.runtime.search import SearchPolicy
 from ferengine.runtime.wire import (
     CLASSIFIED,
     FACE_RING_FULL,
@@ -67,6 +70,7 @@ class Camera:
     live: bool
     epoch: int
     tracker: FaceTracker
+    search: SearchPolicy
     rings: CameraRings = field(default_factory=CameraRings)
     asked: dict[int, _Asked] = field(default_factory=dict)
     output: _Output | None = None
@@ -76,6 +80,7 @@ class Camera:
     done: int = 0
     advanced: int = -1
     ended: bool = False
+    shape: tuple[int, ...] | None = None
 
 
 class TrackStage:
@@ -91,6 +96,8 @@ class TrackStage:
         self._worker = worker
         self._index = int(settings["index"])
         self._every = int(settings["detect_every"])
+        self._near = settings["search"] == "near"
+        self._full_scan = float(settings["full_scan"])
         self._deadline_ns = round(settings["deadline"] * 1e9)
         self._requests = socket.socket(fileno=os.dup(descriptors["requests"]))
         self._answers = socket.socket(fileno=os.dup(descriptors["answers"]))
@@ -99,30 +106,42 @@ class TrackStage:
         self._classify_page = WorkerPage.attach(os.dup(descriptors["classify_page"]))
         count = int(settings["detectors"])
         self._detect_pages = [WorkerPage.attach(os.dup(descriptors[f"detect_page{d}"])) for d in range(count)]
-        make_tracker = tracker_maker(settings["tracker"])
-        self._cameras = {
-            int(item["number"]): Camera(
-                int(item["number"]),
-                bool(item["live"]),
-                int(item["epoch"]),
-                FaceTracker(make_tracker, align=settings["align"], first_id=int(item["first_id"])),
-                done=int(item["done"]),
-            )
-            for item in settings["cameras"]
-        }
+        self._make_tracker = tracker_maker(settings["tracker"])
+        self._align = bool(settings["align"])
+        self._cameras = {int(item["number"]): self._camera(item) for item in settings["cameras"]}
 
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring" and message["camera"] in self._cameras:
-            self._cameras[message["camera"]].rings.add(message, descriptors)
+            camera = self._cameras[message["camera"]]
+            camera.live = bool(message["live"])  # known for sure only now that the source is open
+            camera.rings.add(message, descriptors)
+        elif message["op"] == "camera":
+            self._cameras.setdefault(int(message["number"]), self._camera(message))
+        elif message["op"] == "forget_ring" and message["camera"] in self._cameras:
+            self._cameras[message["camera"]].rings.forget(message["generation"])
+        elif message["op"] == "forget_camera":
+            self._cameras.pop(message["camera"], None)
         elif message["op"] == "redetect":  # a detector died, perhaps with one of our requests in hand
             for camera in self._cameras.values():
                 for asked in camera.asked.values():
                     if asked.answer is None:
                         self._send_request(asked.request)
 
+    def _camera(self, item: Mapping[str, Any]) -> Camera:
+        tracker = self._face_tracker(int(item["first_id"]))
+        return Camera(
+            int(item["number"]), bool(item["live"]), int(item["epoch"]), tracker, self._search_policy(), done=int(item["done"])
+        )
+
+    def _search_policy(self) -> SearchPolicy:
+        return SearchPolicy(self._near, self._full_scan)
+
+    def _face_tracker(self, first_id: int) -> FaceTracker:
+        return FaceTracker(self._make_tracker, align=self._align, first_id=first_id)
+
     def step(self) -> bool:
         busy = self._take_answers()
-        for camera in self._cameras.values():
+        for camera in list(self._cameras.values()):  # one may be removed meanwhile
             if camera.output is not None:
                 busy |= self._hand_over(camera)
             elif camera.rings and not camera.ended:
@@ -134,8 +153,8 @@ class TrackStage:
 
     # --- detections
 
-    def _ask(self, camera: Camera, generation: int, slot: int, sequence: int) -> bool:
-        request = DetectionRequest(camera.number, camera.epoch, generation, slot, sequence, self._index)
+    def _ask(self, camera: Camera, generation: int, slot: int, sequence: int, near: tuple[Box, ...] | None = None) -> bool:
+        request = DetectionRequest(camera.number, camera.epoch, generation, slot, sequence, self._index, near)
         if not self._send_request(request):
             return False
         camera.asked[sequence] = _Asked(request)
@@ -153,9 +172,9 @@ class TrackStage:
         taken = False
         while (data := receive_data(self._answers)) is not None:
             request, detections = decode_detections(data)
-            camera = self._cameras[request.camera]
-            asked = camera.asked.get(request.sequence)
-            if asked is not None and request.epoch == camera.epoch:
+            camera = self._cameras.get(request.camera)
+            asked = camera.asked.get(request.sequence) if camera is not None else None
+            if camera is not None and asked is not None and request.epoch == camera.epoch:
                 asked.answer, taken = detections, True
         return taken
 
@@ -167,12 +186,14 @@ class TrackStage:
         if not held:
             return self._pass_on(camera, generation, ring)
         for sequence, slot in held:  # the next detection frames are searched while this one is tracked
-            if sequence % self._every == 0 and sequence not in camera.asked:
+            scheduled = sequence % self._every == 0 and sequence not in camera.asked
+            if scheduled and camera.search.is_full(sequence, ring.header(slot).timestamp):
                 self._ask(camera, generation, slot, sequence)
         if camera.done - ring.emitted >= UNDELIVERED:
             return False
         sequence, slot = held[0]
         frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
+        self._note_size(camera, frame)
         if sequence not in camera.asked and sequence % self._every and camera.advanced != sequence:
             camera.tracker.advance(frame, timestamp)
             camera.advanced = sequence
@@ -184,7 +205,10 @@ class TrackStage:
                 return False
             camera.tracker.correct(frame, asked.answer, timestamp)
             del camera.asked[sequence]
-        elif sequence % self._every == 0 or camera.tracker.wants_detection:
+        elif sequence % self._every == 0:
+            near = None if camera.search.is_full(sequence, timestamp) else camera.search.boxes(camera.tracker)
+            return self._ask(camera, generation, slot, sequence, near)  # near the tracks; or the queue was full
+        elif camera.tracker.wants_detection:
             return self._ask(camera, generation, slot, sequence)  # the queue was full: once more
         self._finish(camera, generation, slot, sequence)
         return True
@@ -192,7 +216,8 @@ class TrackStage:
     # --- live: the newest frame
 
     def _step_live(self, camera: Camera) -> bool:
-        for asked in [asked for number, asked in camera.asked.items() if number <= camera.last and asked.answer]:
+        answered = [a for number, a in camera.asked.items() if number <= camera.last and a.answer is not None]
+        for asked in answered:
             self._apply_late(camera, asked)
         generation, ring = camera.rings.oldest()
         held = [(sequence, slot) for sequence, slot in ring.held(TRACK_READER) if sequence > camera.last]
@@ -205,9 +230,13 @@ class TrackStage:
             ring.release(older_slot, TRACK_READER)
             camera.skipped += 1
         sequence, slot = held[-1]
-        if not camera.asked and self._detection_due(camera, sequence) and self._ask(camera, generation, slot, sequence):
-            return True
-        camera.tracker.advance(ring.frame(slot), ring.header(slot).timestamp)
+        frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
+        if not camera.asked and self._detection_due(camera, sequence):
+            full = camera.search.is_full(sequence, timestamp) or camera.tracker.wants_detection
+            if self._ask(camera, generation, slot, sequence, None if full else camera.search.boxes(camera.tracker)):
+                return True
+        self._note_size(camera, frame)
+        camera.tracker.advance(frame, timestamp)
         self._finish(camera, generation, slot, sequence)
         return True
 
@@ -215,6 +244,7 @@ class TrackStage:
         """The frame under detection goes out corrected, or as tracked once a newer frame is there."""
         request = current.request
         frame, timestamp = ring.frame(request.slot), ring.header(request.slot).timestamp
+        self._note_size(camera, frame)
         if current.answer is not None:
             camera.tracker.correct(frame, current.answer, timestamp)
             del camera.asked[request.sequence]
@@ -233,12 +263,19 @@ class TrackStage:
         request = asked.request
         ring = camera.rings[request.generation]
         assert asked.answer is not None
-        timestamp = ring.header(request.slot).timestamp
-        camera.tracker.correct(ring.frame(request.slot), asked.answer, timestamp, asked.snapshot)
+        frame, timestamp = ring.frame(request.slot), ring.header(request.slot).timestamp
+        if frame.shape == camera.shape:
+            camera.tracker.correct(frame, asked.answer, timestamp, asked.snapshot)
         del camera.asked[request.sequence]
         ring.release(request.slot, TRACK_READER)
 
     # --- both
+
+    def _note_size(self, camera: Camera, frame: NDArray[np.uint8]) -> None:
+        """Places in frames of another size mean nothing: when it changes all tracks end, and ids go on."""
+        if camera.shape not in (None, frame.shape):
+            camera.tracker = self._face_tracker(camera.tracker.next_id)
+        camera.shape = frame.shape
 
     def _pass_on(self, camera: Camera, generation: int, ring: FrameRing) -> bool:
         """The ring is empty: go to its next generation, or end the camera, once the writer has closed it."""
@@ -256,6 +293,7 @@ class TrackStage:
         faces = sorted(camera.tracker.faces, key=lambda face: face.id)[:_MOST_FACES]
         camera.output = _Output(generation, slot, sequence, faces, time.monotonic_ns())
         camera.last = sequence
+        camera.search.forget(sequence)
         self._hand_over(camera)
 
     def _hand_over(self, camera: Camera) -> bool:

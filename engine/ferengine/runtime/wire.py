@@ -16,13 +16,14 @@ from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY
 from ferengine.detect.base import Detections
-from ferengine.results import FrameResult
+from ferengine.results import Box, FrameResult
 
 if TYPE_CHECKING:
     from ferengine.track.face_tracker import TrackedFace
 
-TRACK_READER, OUTPUT_READER = 0, 1
-"""The track workers' and the output worker's bits in a frame ring's hold masks."""
+TRACK_READER, OUTPUT_READER, FIRST_LENT_READER = 0, 1, 2
+"""Bits in a frame ring's hold masks: the track worker's, the output worker's, and the first of those that stand for
+consumers in the engine's own process that have pictures lent to them."""
 
 RECORD, END, SCORES = 1, 2, 3
 """First byte of each message to the engine: a frame's record, a camera's end, a batch's scores."""
@@ -43,7 +44,8 @@ _SCORES = np.dtype([("kind", "u4"), ("count", "u4"), ("classes", "u4"), ("capaci
 
 @dataclass(frozen=True, slots=True)
 class DetectionRequest:
-    """Track worker ``tracker`` asks for the faces of the frame in ``slot`` of that camera's ring ``generation``."""
+    """Track worker ``tracker`` asks for the faces of the frame in ``slot`` of that camera's ring ``generation``: all of
+    them, or those ``near`` some boxes."""
 
     camera: int
     epoch: int
@@ -51,15 +53,21 @@ class DetectionRequest:
     slot: int
     sequence: int
     tracker: int
+    near: tuple[Box, ...] | None = None
 
     def encode(self) -> bytes:
-        row = (self.camera, self.epoch, self.generation, self.slot, self.sequence, self.tracker, 0)
-        return np.array([row], _REQUEST).tobytes()
+        count = 0 if self.near is None else len(self.near) + (1 << 31)
+        row = (self.camera, self.epoch, self.generation, self.slot, self.sequence, self.tracker, count)
+        return np.array([row], _REQUEST).tobytes() + np.array(self.near or (), np.float32).tobytes()
 
     @staticmethod
     def decode(message: bytes) -> DetectionRequest:
         row = np.frombuffer(message, _REQUEST, 1)[0].item()
-        return DetectionRequest(*row[:6])
+        count = row[6]
+        boxes = np.frombuffer(message, np.float32, 4 * (count & 0x7FFFFFFF), _REQUEST.itemsize).reshape(-1, 4)
+        near: tuple[Box, ...] | None = tuple((x, y, w, h) for x, y, w, h in boxes.tolist()) if count >> 31 else None
+        camera, epoch, generation, slot, sequence, tracker, _ = row
+        return DetectionRequest(camera, epoch, generation, slot, sequence, tracker, near)
 
 
 def encode_detections(request: DetectionRequest, detections: Detections) -> bytes:
@@ -166,11 +174,12 @@ def decode_scores(message: bytes) -> ScoreBatch:
     return ScoreBatch(keys, scores.reshape(count, classes), capacity, inferred_ns)
 
 
-def encode_result(camera: int, generation: int, slot: int, result: FrameResult) -> bytes:
-    """One result for the output worker: a pickle between two processes of one program, off the hot path."""
+def encode_result(camera: int, generation: int, slot: int, result: FrameResult | None) -> bytes:
+    """One result for the output worker, ``None`` after the camera's last: a pickle between two processes of one
+    program, off the hot path."""
     return pickle.dumps((camera, generation, slot, result), protocol=5)
 
 
-def decode_result(message: bytes) -> tuple[int, int, int, FrameResult]:
+def decode_result(message: bytes) -> tuple[int, int, int, FrameResult | None]:
     camera, generation, slot, result = pickle.loads(message)
     return camera, generation, slot, result

@@ -9,7 +9,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.results import Expression, Face, FrameResult
+from ferengine.results import UNCERTAIN, Expression, Face, FrameResult
 from ferengine.vision import cv2
 
 Image: TypeAlias = NDArray[np.uint8]
@@ -93,7 +93,7 @@ def _draw_face(image: Image, face: Face, box: Rectangle, style: _Style) -> None:
 
 
 def _color(expression: Expression | None) -> Color:
-    if expression is None:
+    if expression is None or expression.smoothed.label == UNCERTAIN:
         return _UNKNOWN
     names = list(expression.smoothed.scores)
     return _PALETTE[names.index(expression.smoothed.label) % len(_PALETTE)]
@@ -103,7 +103,7 @@ def _tag_text(face: Face) -> str:
     parts = [] if face.track is None else [f"#{face.track}"]
     if face.expression is not None:
         smoothed = face.expression.smoothed
-        parts.append(f"{smoothed.label} {100 * smoothed.scores[smoothed.label]:.0f}%")
+        parts.append(f"{smoothed.label} {100 * max(smoothed.scores.values()):.0f}%")
     elif face.reason is not None:
         parts.append(face.reason)
     return " ".join(parts)

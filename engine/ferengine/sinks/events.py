@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ferengine.errors import SinkError
-from ferengine.results import FrameResult
+from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.output import claim_output, write_failed
 
 _FLUSH_SECONDS = 0.5
@@ -18,7 +18,7 @@ _BUFFER_BYTES = 1 << 16
 
 
 class EventWriter:
-    """One JSON object a frame (``FrameResult.to_dict``), one a line, UTF-8, into ``path`` or, for ``"-"``,
+    """One JSON object a frame or camera event (their ``to_dict``), one a line, UTF-8, into ``path`` or, for ``"-"``,
     stdout.
 
     A file is written half a second after a line came, if the caller ticks ``flush_if_due``; stdout at once.
@@ -36,7 +36,7 @@ class EventWriter:
         self._written = 0
         self._descriptor: int | None = os.dup(1) if to_stdout else claim_output(Path(path), overwrite=overwrite)
 
-    def write(self, result: FrameResult) -> None:
+    def write(self, result: FrameResult | CameraEvent) -> None:
         """Append one line. Raises SinkError when it is time to flush and that fails."""
         if self._descriptor is None:
             return

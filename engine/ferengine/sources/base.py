@@ -14,7 +14,8 @@ class SourceInfo:
     """What a source says of itself once opened: ``width`` and ``height`` in pixels, ``fps`` its nominal rate.
 
     ``live`` sources (cameras) cannot wait: frames that nobody takes are lost. ``frames`` is the number of
-    frames where it is known beforehand.
+    frames where it is known beforehand. ``ends``: it has an end of its own; cameras and live streams have none, when
+    they end they are lost.
     """
 
     width: int
@@ -22,6 +23,7 @@ class SourceInfo:
     fps: float
     live: bool
     frames: int | None = None
+    ends: bool = True
 
 
 @dataclass(frozen=True, slots=True)

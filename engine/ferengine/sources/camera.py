@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import logging
 import os
+import re
 import struct
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferengine.errors import SourceError
 from ferengine.sources.base import CapturedFrame, SourceInfo
@@ -17,9 +21,9 @@ from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.vision import cv2
 
 _FAILURES_ALLOWED = 3
-_TIMEOUT = 5.0
-"""Seconds without a frame after which a camera counts as broken. One read of OpenCV's may itself take 10."""
 _FALLBACK_FPS = 30.0
+
+logger = logging.getLogger(__name__)
 
 # linux/videodev2.h
 _VIDIOC_QUERYCAP, _QUERYCAP_BYTES = 0x80685600, 104
@@ -29,15 +33,32 @@ _HAS_DEVICE_CAPS = 0x80000000
 
 
 class CameraSource:
-    """The camera ``/dev/video<index>``; ``width``, ``height`` and ``fps`` are wishes that it may round.
+    """The camera ``device``: the number of a ``/dev/video<number>``, or a path such as ``/dev/v4l/by-id/...``, which
+    stays the same camera's wherever it is plugged in.
+
+    ``width``, ``height``, ``fps`` and ``pixel_format`` (four characters, such as MJPG) are wishes that it may round; a
+    warning says what it gives instead. ``timeout``: seconds without a frame after which it counts as broken; one read
+    of OpenCV's may itself take 10.
 
     The driver keeps one frame, so that none is old. Time stamps are ``time.time()`` when the frame was handed
     over.
     """
 
-    def __init__(self, index: int, width: int | None = None, height: int | None = None, fps: float | None = None) -> None:
-        self._index = index
+    def __init__(
+        self,
+        device: int | str,
+        width: int | None = None,
+        height: int | None = None,
+        fps: float | None = None,
+        pixel_format: str | None = None,
+        *,
+        timeout: float = 5.0,
+    ) -> None:
+        self._device = device
+        self._timeout = timeout
+        fourcc = None if pixel_format is None else cv2.VideoWriter.fourcc(*pixel_format)
         self._wishes = {
+            cv2.CAP_PROP_FOURCC: fourcc,  # first: which sizes there are depends on it
             cv2.CAP_PROP_FRAME_WIDTH: width,
             cv2.CAP_PROP_FRAME_HEIGHT: height,
             cv2.CAP_PROP_FPS: fps,
@@ -48,35 +69,37 @@ class CameraSource:
     def open(self) -> SourceInfo:
         """Open the camera. Raises SourceError with the device and the reason: see ``camera_problem``."""
         with quiet_opencv():
-            capture = cv2.VideoCapture(self._index, cv2.CAP_V4L2)
+            capture = cv2.VideoCapture(_resolved(self._device), cv2.CAP_V4L2)
         if not capture.isOpened():
-            raise SourceError(camera_problem(self._index))
+            raise SourceError(camera_problem(self._device))
         for prop, value in self._wishes.items():
             if value is not None:
                 capture.set(prop, value)
         self._capture = capture
+        self._warn_of_refusals(capture)
         fps = capture.get(cv2.CAP_PROP_FPS)
         return SourceInfo(
             width=int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
             height=int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)),
             fps=fps if 0 < fps <= 1000 else _FALLBACK_FPS,
             live=True,
+            ends=False,
         )
 
     def read(self) -> CapturedFrame | None:
         """The next frame; waits for it. Raises SourceError when the camera stops giving any."""
         if self._capture is None:
-            raise SourceError(f"the camera /dev/video{self._index} was not opened")
-        deadline = time.monotonic() + _TIMEOUT
+            raise SourceError(f"the camera {_path(self._device)} was not opened")
+        deadline = time.monotonic() + self._timeout
         for _ in range(_FAILURES_ALLOWED):
             if self._capture.grab():
                 timestamp = time.time()
                 ok, image = self._capture.retrieve()
                 if ok:
-                    return CapturedFrame(np.asarray(image, np.uint8), timestamp)
+                    return CapturedFrame(_as_bgr(np.asarray(image, np.uint8)), timestamp)
             if time.monotonic() > deadline:
                 break
-        raise SourceError(camera_problem(self._index, while_reading=True))
+        raise SourceError(camera_problem(self._device, while_reading=True))
 
     def skip(self, frames: int) -> None:
         """Nothing: what a camera saw before is gone."""
@@ -87,11 +110,46 @@ class CameraSource:
             self._capture.release()
         self._capture = None
 
+    def _warn_of_refusals(self, capture: cv2.VideoCapture) -> None:
+        for prop, wish in self._wishes.items():
+            got = capture.get(prop)
+            if wish is None or prop == cv2.CAP_PROP_BUFFERSIZE or round(got) == round(wish):
+                continue
+            name, show = _SHOWN[prop]
+            logger.warning("the camera %s gives %s %s, not %s", _path(self._device), name, show(got), show(wish))
 
-def camera_problem(index: int, *, while_reading: bool = False, devices: Path = Path("/dev")) -> str:
-    """Why the camera ``index`` cannot be used, and what to do: absent, no permission, busy, or no camera at
-    all."""
-    device = devices / f"video{index}"
+
+def _as_fourcc(code: float) -> str:
+    return int(code).to_bytes(4, "little").decode("ascii", "replace")
+
+
+_SHOWN: dict[int, tuple[str, Callable[[float], str]]] = {
+    cv2.CAP_PROP_FOURCC: ("the pixel format", _as_fourcc),
+    cv2.CAP_PROP_FRAME_WIDTH: ("the width", "{:g}".format),
+    cv2.CAP_PROP_FRAME_HEIGHT: ("the height", "{:g}".format),
+    cv2.CAP_PROP_FPS: ("the frame rate", "{:g}".format),
+}
+
+
+def _as_bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Infrared cameras give one channel."""
+    return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8) if image.ndim == 2 else image
+
+
+def _path(device: int | str, devices: Path = Path("/dev")) -> Path:
+    return Path(device) if isinstance(device, str) else devices / f"video{device}"
+
+
+def _resolved(device: int | str) -> int | str:
+    """The number behind a link of /dev/v4l, looked up at each opening: it changes when the camera is replugged."""
+    number = re.fullmatch(r"/dev/video(\d+)", os.path.realpath(device)) if isinstance(device, str) else None
+    return int(number[1]) if number else device
+
+
+def camera_problem(camera: int | str, *, while_reading: bool = False, devices: Path = Path("/dev")) -> str:
+    """Why the camera (its number or path) cannot be used, and what to do: absent, no permission, busy, or no camera
+    at all."""
+    device = _path(camera, devices)
     if not device.exists():
         if while_reading:
             return f"the camera {device} was unplugged"

@@ -12,7 +12,8 @@ _SPARE = 0.05
 
 
 class PacedSource:
-    """``source`` (a file or the demo) at the pace of its own time stamps, which stay media seconds; ``live``.
+    """``source`` (a file or the demo) at the pace of its own time stamps, which stay media seconds; ``live``. What is
+    live already is left as it is.
 
     Each frame comes when it is due since the first one, so that delays do not add up. A caller that comes a
     frame period or more too late has lost the frames in between, as with a camera; ``lost`` counts them.
@@ -30,6 +31,7 @@ class PacedSource:
         self._clock = clock
         self._sleep = sleep
         self._period = 0.0
+        self._was_live = False
         self._start: float | None = None
         self.lost = 0
 
@@ -42,13 +44,14 @@ class PacedSource:
         """Open the source; time begins with the first ``read``."""
         info = self._source.open()
         self._period = 1 / info.fps
+        self._was_live = info.live
         return replace(info, live=True)
 
     def read(self) -> CapturedFrame | None:
         """The frame that is due now, or the next one as soon as it is; ``None`` at the end."""
         frame = self._source.read()
-        if frame is None:
-            return None
+        if frame is None or self._was_live:
+            return frame
         if self._start is None:
             self._start = self._clock() - frame.timestamp
         early = self._start + frame.timestamp - self._clock()

@@ -94,7 +94,7 @@ class VideoFileSource:
         with quiet_opencv():
             capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, self._threads])
         if not capture.isOpened():
-            raise SourceError(f"{self._path} is not a video that OpenCV can read, or it is cut off or damaged")
+            raise SourceError(_unreadable(self._path))
         return capture
 
     def _decode(self) -> CapturedFrame | None:
@@ -159,6 +159,23 @@ def _check_readable(path: Path) -> None:
         raise SourceError(f"{path} cannot be read: {error.strerror}") from error
     if empty:
         raise SourceError(f"{path} is empty")
+
+
+def _unreadable(path: Path) -> str:
+    """Why OpenCV does not open ``path``, which it does not say itself."""
+    import av  # only here, for the file that does not open
+
+    try:
+        with av.open(str(path.absolute())) as container:
+            videos = container.streams.video
+            if not videos:
+                kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+                return f"{path} is not a video: it holds {kinds} only"
+            if videos[0].codec_context is None:
+                return f"{path} is in a codec that cannot be decoded: convert it (ffmpeg -i {path.name} converted.mp4)"
+    except av.FFmpegError:
+        pass
+    return f"{path} is not a video that OpenCV can read, or it is cut off or damaged"
 
 
 def _indexed_frames(path: Path) -> int:

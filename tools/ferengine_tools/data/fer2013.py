@@ -4,7 +4,7 @@ E. Barsoum et al., ICMI 2016, where the folder has them."""
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -15,61 +15,119 @@ from ferengine.errors import UsageError
 from ferengine.vision import cv2
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+LABELS8 = (*LABELS, "contempt")
 SIDE = 48
+LabelSet = Literal["fer2013", "ferplus8"]
 Split = Literal["training", "public", "private"]
 _USAGES = {"Training": 0, "PublicTest": 1, "PrivateTest": 2}
-_SPLITS: tuple[Split, ...] = ("training", "public", "private")
-_VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral")
+SPLITS: tuple[Split, ...] = ("training", "public", "private")
+_VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
+_ABSTENTIONS = ("unknown", "not_face")
 _TILES_A_ROW = 64
 _SUFFIXES = (".png", ".jpg")
 
 
 @dataclass(frozen=True)
 class Fer2013:
-    """``images`` uint8 (N, 48, 48), ``labels`` int64 (N,) into LABELS, ``usage`` int64 (N,): 0 training, 1 public test,
-    2 private test; ``votes`` float32 (N, 7), the FER+ votes for these classes, or ``None``."""
+    """``images`` uint8 (N, 48, 48), ``labels`` int64 (N,) into ``classes``, ``usage`` int64 (N,): 0 training, 1 public test,
+    2 private test; ``votes`` float32 (N, classes), the FER+ votes for these classes, or ``None``."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     usage: NDArray[np.int64]
     votes: NDArray[np.float32] | None
+    classes: tuple[str, ...] = LABELS
 
     def indices(self, split: Split) -> NDArray[np.int64]:
         """Rows of one of the competition's splits."""
-        return np.flatnonzero(self.usage == _SPLITS.index(split))
+        return np.flatnonzero(self.usage == SPLITS.index(split))
 
 
-def load_fer2013(path: Path) -> Fer2013:
-    """The competition's ``fer2013.csv`` (emotion, pixels, Usage), a folder with ``labels.csv`` and ``tiles-N.webp``, or the
-    image folders ``train`` and ``test`` of ``<emotion>/<Usage>_<number>.png`` or ``.jpg``.
+def load_fer2013(path: Path, labels: LabelSet = "fer2013") -> Fer2013:
+    """The competition's ``fer2013.csv`` (emotion, pixels, Usage), with FER+'s votes where its ``fer2013new.csv`` lies beside
+    it; a folder with ``labels.csv`` (with votes) and ``tiles-N.webp``; or the image folders ``train`` and ``test`` of
+    ``<emotion>/<Usage>_<number>.png`` or ``.jpg``.
 
-    Raises UsageError, which names file and row, for anything missing, truncated or out of range.
+    ``labels`` "ferplus8" adds FER+'s eighth class: an image is labelled contempt when more of the crowd chose contempt than
+    any other answer, "unknown" and "not a face" included (212 images: 162, 24 and 26 of the three splits); all others keep
+    FER-2013's label. ``votes`` then has the eighth column.
+
+    Raises UsageError, which names file and row, for anything missing, truncated or out of range, and for "ferplus8"
+    without votes.
     """
+    if labels not in ("fer2013", "ferplus8"):
+        raise UsageError(f"the labels are fer2013 or ferplus8, not {labels}")
+    data, crowd = _load(path)
+    if labels == "fer2013":
+        return data if crowd is None else replace(data, votes=crowd.votes(_VOTES[: len(LABELS)]))
+    if crowd is None:
+        raise UsageError(f"{path} has no FER+ votes, from which contempt is labelled: put fer2013new.csv beside fer2013.csv")
+    votes, abstentions = crowd.votes(_VOTES), crowd.votes(_ABSTENTIONS)
+    contempt = LABELS8.index("contempt")
+    rivals = np.maximum(np.delete(votes, contempt, axis=1).max(axis=1), abstentions.max(axis=1))
+    return replace(data, labels=np.where(votes[:, contempt] > rivals, contempt, data.labels), votes=votes, classes=LABELS8)
+
+
+Row = dict[str, str]
+
+
+@dataclass(frozen=True)
+class _Crowd:
+    """A table of FER+ votes, one row a face."""
+
+    path: Path
+    rows: list[Row]
+
+    def votes(self, columns: tuple[str, ...]) -> NDArray[np.float32]:
+        """float32 (N, columns). FER+'s own file calls ``not_face`` NF."""
+        names = ["NF" if name == "not_face" and "NF" in self.rows[0] else name for name in columns]
+        missing = [name for name in names if name not in self.rows[0]]
+        if missing:
+            raise UsageError(f"{self.path} has no column {', '.join(missing)}")
+        votes = np.empty((len(self.rows), len(names)), np.float32)
+        for number, row in enumerate(self.rows):
+            try:
+                votes[number] = [float(row[name] or "") for name in names]
+            except ValueError:
+                raise UsageError(f"{self.path}, row {number + 2}: the votes must be numbers") from None
+        wrong = np.flatnonzero(~(votes >= 0).all(axis=1) | np.isinf(votes).any(axis=1))
+        if len(wrong):
+            raise UsageError(f"{self.path}, row {wrong[0] + 2}: the votes must be numbers from 0 on")
+        return votes
+
+
+def _load(path: Path) -> tuple[Fer2013, _Crowd | None]:
+    """The faces, yet without votes, and the votes where there are any."""
     if path.is_dir() and (path / "labels.csv").is_file():
         return _from_tiles(path)
     if path.is_file() and path.suffix == ".csv":
         return _from_csv(path)
     if (path / "train").is_dir() and (path / "test").is_dir():
-        return _from_folders(path)
+        return _from_folders(path), None
     raise UsageError(
         f"{path} is neither fer2013.csv, nor a folder with labels.csv and tiles-*.webp, nor one with train and test"
     )
 
 
-def _rows(path: Path, columns: set[str]) -> list[dict[str, str]]:
-    with path.open(newline="") as handle:
-        reader = csv.DictReader(handle)
-        missing = columns - set(reader.fieldnames or ())
-        if missing:
-            raise UsageError(f"{path} has no column {', '.join(sorted(missing))}")
-        return list(reader)
+def _rows(path: Path, columns: set[str]) -> list[Row]:
+    try:
+        with path.open(newline="") as handle:
+            reader = csv.DictReader(handle)
+            missing = columns - set(reader.fieldnames or ())
+            if missing:
+                raise UsageError(f"{path} has no column {', '.join(sorted(missing))}")
+            return list(reader)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} is not a table of comma-separated values ({error})") from None
 
 
-def _classes(path: Path, rows: list[dict[str, str]], usage: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _classes(path: Path, rows: list[Row], usage: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     labels, usages = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for number, row in enumerate(rows):
         value = row["emotion"] or ""
-        if not value.isdigit() or int(value) >= len(LABELS):
+        if not value.isdecimal() or int(value) >= len(LABELS):
             raise UsageError(f"{path}, row {number + 2}: emotion must be 0 to {len(LABELS) - 1}, not {value!r}")
         if row[usage] not in _USAGES:
             raise UsageError(f"{path}, row {number + 2}: {usage} must be one of {', '.join(_USAGES)}, not {row[usage]!r}")
@@ -77,7 +135,7 @@ def _classes(path: Path, rows: list[dict[str, str]], usage: str) -> tuple[NDArra
     return labels, usages
 
 
-def _from_csv(path: Path) -> Fer2013:
+def _from_csv(path: Path) -> tuple[Fer2013, _Crowd | None]:
     rows = _rows(path, {"emotion", "pixels", "Usage"})
     if not rows:
         raise UsageError(f"{path} holds no faces")
@@ -95,7 +153,15 @@ def _from_csv(path: Path) -> Fer2013:
             raise UsageError(f"{path}, row {number + 2}: pixels must be 0 to 255")
         images[number] = pixels.reshape(SIDE, SIDE)
     labels, usage = _classes(path, rows, "Usage")
-    return Fer2013(images, labels, usage, None)
+    data, votes = Fer2013(images, labels, usage, None), path.with_name("fer2013new.csv")
+    if not votes.is_file():
+        return data, None
+    crowd_rows = _rows(votes, {"Usage"})
+    if [row["Usage"] for row in crowd_rows] != [row["Usage"] for row in rows]:
+        raise UsageError(
+            f"{votes} has {len(crowd_rows)} rows that do not follow the {len(rows)} of {path.name}: is one truncated?"
+        )
+    return data, _Crowd(votes, crowd_rows)
 
 
 def _from_folders(folder: Path) -> Fer2013:
@@ -118,9 +184,9 @@ def _from_folders(folder: Path) -> Fer2013:
     return Fer2013(images, labels, usages, None)
 
 
-def _from_tiles(folder: Path) -> Fer2013:
+def _from_tiles(folder: Path) -> tuple[Fer2013, _Crowd]:
     listing = folder / "labels.csv"
-    rows = _rows(listing, {"emotion", "usage", *_VOTES})
+    rows = _rows(listing, {"emotion", "usage"})
     sheets = []
     for path in sorted(folder.glob("tiles-*.webp")):
         sheet = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
@@ -132,14 +198,4 @@ def _from_tiles(folder: Path) -> Fer2013:
     if not rows or len(images) < len(rows):
         raise UsageError(f"{folder}: labels.csv names {len(rows)} faces, the sheets hold {len(images)}")
     labels, usage = _classes(listing, rows, "usage")
-    return Fer2013(np.asarray(images[: len(rows)], np.uint8), labels, usage, _crowd(listing, rows))
-
-
-def _crowd(path: Path, rows: list[dict[str, str]]) -> NDArray[np.float32]:
-    votes = np.empty((len(rows), len(_VOTES)), np.float32)
-    for number, row in enumerate(rows):
-        try:
-            votes[number] = [float(row[name] or "") for name in _VOTES]
-        except ValueError:
-            raise UsageError(f"{path}, row {number + 2}: the votes must be numbers") from None
-    return votes
+    return Fer2013(np.asarray(images[: len(rows)], np.uint8), labels, usage, None), _Crowd(listing, rows)

@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal
 
 from torch import nn
 
 from ferengine.errors import UsageError
+from ferengine_tools.networks.document import DocumentCnn, DocumentVgg
 from ferengine_tools.networks.dscnn import DepthwiseSeparableNet
+from ferengine_tools.networks.rep import RepConv, RepNet
+from ferengine_tools.networks.resnet import ResNet18
 
-NETWORKS: dict[str, Callable[[int], nn.Module]] = {"dscnn": DepthwiseSeparableNet}
+NETWORKS: dict[str, Callable[[int], nn.Module]] = {
+    "cnn": DocumentCnn,
+    "vgg": DocumentVgg,
+    "resnet18": ResNet18,
+    "dscnn": DepthwiseSeparableNet,
+    "fast": partial(RepNet, widths=(24, 48, 96, 192), depths=(1, 2, 2, 2), dropout=0.2),
+    "standard": partial(RepNet, widths=(32, 64, 128, 256), depths=(1, 2, 2, 2), dropout=0.2),
+    "accurate": partial(RepNet, widths=(40, 80, 144, 224), depths=(1, 3, 3, 2), dropout=0.3),
+}
 
 Init = Literal["kaiming", "gaussian"]
 
@@ -27,4 +39,12 @@ def create_network(name: str, classes: int, init: Init = "kaiming") -> nn.Module
         for module in network.modules():
             if isinstance(module, nn.Conv2d):
                 nn.init.normal_(module.weight, 0.0, 0.04)
+            elif isinstance(module, RepConv):
+                nn.init.normal_(module.square, 0.0, 0.04)
+                nn.init.normal_(module.point, 0.0, 0.04)
     return network
+
+
+def deployed(network: nn.Module) -> nn.Module:
+    """The form of ``network`` that is exported: its branches merged, where it has any."""
+    return network.deployed() if isinstance(network, RepNet) else network

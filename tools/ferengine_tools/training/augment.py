@@ -20,14 +20,20 @@ def augment(batch: Tensor, generator: Generator) -> Tensor:
     return erase(lit, generator)
 
 
+def mirror(batch: Tensor, generator: Generator) -> Tensor:
+    """Half of the faces mirrored."""
+    mirrored = (torch.rand(len(batch), generator=generator) < 0.5).to(batch.device).view(-1, 1, 1, 1)
+    return torch.where(mirrored, batch.flip(3), batch)
+
+
 def move(batch: Tensor, generator: Generator) -> Tensor:
     """An affine jitter of its own for each face; borders are replicated."""
     count = len(batch)
     angle, scale = _spread(count, 0.17, generator), torch.exp(_spread(count, 0.12, generator))
-    mirror = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    side = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
     right, down = _spread(count, 0.12, generator), _spread(count, 0.12, generator)  # a crop's side is 2
-    rows = [torch.stack([cosine * mirror, -sine, right], 1), torch.stack([sine * mirror, cosine, down], 1)]
+    rows = [torch.stack([cosine * side, -sine, right], 1), torch.stack([sine * side, cosine, down], 1)]
     grid = functional.affine_grid(torch.stack(rows, 1).to(batch.device), list(batch.shape), align_corners=False)
     return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
 

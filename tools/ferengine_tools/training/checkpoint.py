@@ -1,32 +1,64 @@
-"""Checkpoints that survive a kill: written beside, then moved into place."""
+"""Checkpoints that survive a kill: safetensors, written beside, then moved into place."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 
-from ferengine.errors import ModelError
+from ferengine.errors import FerengineError, ModelError
+
+_KEY = "ferengine"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` (tensors, numbers, texts) to ``path``; whatever was there stays until the new one is whole."""
+    """Write ``state`` (nested dictionaries of tensors, numbers, texts and lists) to ``path``; whatever was there stays until
+    the new one is whole. Raises FerengineError when it cannot be written."""
+    tensors: dict[str, torch.Tensor] = {}
+    skeleton = _take_tensors(state, "", tensors)
     beside = path.with_suffix(".part")
-    torch.save(state, beside)
-    beside.replace(path)
+    try:
+        save_file(tensors, beside, {_KEY: json.dumps(skeleton)})
+        beside.replace(path)
+    except (OSError, SafetensorError) as error:
+        beside.unlink(missing_ok=True)
+        kept = f"; the one of the epoch before is still in {path}" if path.exists() else ""
+        raise FerengineError(f"the checkpoint cannot be written: {error}: make room in {path.parent}{kept}") from None
 
 
 def load_checkpoint(path: Path, network: str | None = None) -> dict[str, Any]:
     """Read a checkpoint; nothing in it is executed. Raises ModelError when it is none, or of another ``network``."""
+    if not path.is_file():
+        raise ModelError(f"{path} cannot be read: No such file")
     try:
-        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
-    except Exception as error:  # torch raises many kinds for damaged files
+        with safe_open(path, "pt") as file:  # type: ignore[no-untyped-call,unused-ignore]
+            state = _put_tensors(json.loads((file.metadata() or {})[_KEY]), file)
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ModelError(f"{path} is not a checkpoint of ferengine train: {error}") from None
     if not isinstance(state, dict) or "network" not in state:
         raise ModelError(f"{path} is not a checkpoint of ferengine train: it names no network")
     if network is not None and state["network"] != network:
         raise ModelError(f"{path} is a checkpoint of {state['network']!r}, not of {network!r}")
     return state
+
+
+def _take_tensors(value: Any, name: str, tensors: dict[str, torch.Tensor]) -> Any:
+    """``value`` with its tensors moved to ``tensors``, by name; what is left fits into JSON."""
+    if isinstance(value, torch.Tensor):
+        tensors[name] = value.detach().cpu().contiguous().clone()
+        return {"tensor": name}
+    if isinstance(value, dict):
+        return {"items": [[key, _take_tensors(item, f"{name}.{key}".lstrip("."), tensors)] for key, item in value.items()]}
+    return {"value": value}
+
+
+def _put_tensors(value: Any, file: Any) -> Any:
+    if "tensor" in value:
+        return file.get_tensor(value["tensor"])
+    if "items" in value:
+        return {key: _put_tensors(item, file) for key, item in value["items"]}
+    return value["value"]

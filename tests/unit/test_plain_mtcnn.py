@@ -1,4 +1,4 @@
-"""The steps between MTCNN's networks, against plain loops."""
+"""The plain MTCNN: the steps between its networks, against plain loops."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from ferengine.detect.boxes import (
+from ferengine.vision import cv2
+from plain_mtcnn.boxes import (
     corners_to_xywh,
     decode_proposals,
     non_maximum_suppression,
@@ -19,8 +20,7 @@ from ferengine.detect.boxes import (
     regress,
     square,
 )
-from ferengine.detect.sampling import crops, normalise, pyramid
-from ferengine.vision import cv2
+from plain_mtcnn.sampling import crops, normalise, pyramid
 
 counts = st.integers(0, 12)
 offsets = st.floats(-1, 1, width=32)

@@ -1,0 +1,44 @@
+"""All images of a folder through the engine, as a table: one row a face.
+
+python folder_batch.py photos/ > faces.csv
+"""
+
+import argparse
+import csv
+import sys
+import threading
+from pathlib import Path
+
+import cv2
+
+from ferengine import Engine, PushSource
+
+parser = argparse.ArgumentParser(description=__doc__)
+parser.add_argument("folder", type=Path)
+parser.add_argument("--min-face", type=float, default=40.0, help="smallest face, pixels")
+arguments = parser.parse_args()
+
+paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
+pushed: list[Path] = []  # by frame number: images that cannot be read get none
+
+
+def push_all(engine: Engine) -> None:
+    for path in paths:
+        image = cv2.imread(str(path))
+        if image is None:
+            print(f"{path} is not an image that OpenCV reads", file=sys.stderr)
+            continue
+        pushed.append(path)
+        engine.push("folder", image, timestamp=10.0 * len(pushed), timeout=60)  # waits while the engine is busy
+    engine.end_source("folder")
+
+
+table = csv.writer(sys.stdout)
+table.writerow(["file", "x", "y", "w", "h", "label", "score"])
+# every image is searched, and no face of one is looked for in the next: ten seconds lie between them
+with Engine(PushSource("folder", wait=True), detect_every=1, smoothing=0, min_face=arguments.min_face) as engine:
+    threading.Thread(target=push_all, args=(engine,)).start()
+    for result in engine.results():
+        for face in result.faces:
+            best = max(face.expression.scores.values())
+            table.writerow([pushed[result.frame].name, *map(round, face.box), face.expression.label, f"{best:.3f}"])

@@ -1,0 +1,59 @@
+"""Pictures that callers hand in: what is accepted, and how it becomes the BGR that detection and tracking read."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import UsageError
+
+LARGEST_SIDE = 16384
+"""Pixels."""
+
+_SHAPES = "(H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey"
+
+
+def check_image(image: NDArray[np.uint8], what: str = "an image") -> NDArray[np.uint8]:
+    """``image`` as (H, W, channels) with 1, 3 or 4 channels, a view; rows and pixels may lie anywhere in memory.
+
+    Accepted are uint8 arrays of the shapes (H, W, 3) BGR, (H, W, 4) BGRA (alpha is ignored), and (H, W) or (H, W, 1)
+    grey, from 1 to 16384 pixels on a side. Raises UsageError, with the remedy, for everything else. ``what``: its name
+    in the message.
+    """
+    if not isinstance(image, np.ndarray):
+        raise UsageError(f"{what} is a NumPy array of uint8, {_SHAPES}, not {type(image).__name__}")
+    if image.dtype != np.uint8:
+        remedy = ": scale it to 0..255 and convert it with .astype(np.uint8)" if image.dtype.kind == "f" else ""
+        raise UsageError(f"{what} has the dtype uint8, not {image.dtype}{remedy}")
+    if image.ndim == 2:
+        image = image[:, :, np.newaxis]
+    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
+        raise UsageError(f"{what} has the shape {_SHAPES}, not {image.shape}")
+    if not image.size:
+        raise UsageError(f"{what} is empty: its shape is {image.shape}")
+    if max(image.shape[:2]) > LARGEST_SIDE:
+        raise UsageError(
+            f"{what} has at most {LARGEST_SIDE} pixels on a side, not {image.shape[1]}x{image.shape[0]}: shrink it"
+        )
+    return image
+
+
+def copy_as_bgr(image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
+    """Write ``image``, as ``check_image`` gives it, into ``out``, BGR uint8 (H, W, 3)."""
+    channels = image.shape[2]
+    if channels == 3 and image.strides[1:] == (3, 1):
+        np.copyto(out, image)
+        return
+    for plane in range(3):  # NumPy copies pixels of another layout 25 times faster so
+        out[:, :, plane] = image[:, :, plane if channels > 1 else 0]
+
+
+def as_bgr(image: NDArray[np.uint8], what: str = "an image") -> NDArray[np.uint8]:
+    """``image`` as BGR uint8 (H, W, 3) with contiguous pixels; itself where it already is that. Raises as
+    ``check_image``."""
+    checked = check_image(image, what)
+    if checked.shape[2] == 3 and checked.strides[1:] == (3, 1) and checked.strides[0] >= 3 * checked.shape[1]:
+        return checked
+    out = np.empty((*checked.shape[:2], 3), np.uint8)
+    copy_as_bgr(checked, out)
+    return out

@@ -1,0 +1,141 @@
+"""Frames that the caller pushes: written straight into the camera's frame ring, without a capture process."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine._native import FrameRing
+from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.images import check_image, copy_as_bgr
+from ferengine.runtime.camera import CameraState
+
+if TYPE_CHECKING:
+    from ferengine.runtime.supervisor import Supervisor
+
+_SLICE = 0.05
+"""Seconds that one wait lasts at most, so that the end of the run is noticed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of a pushed frame.
+
+    ``reason`` says by what it was dropped, ``None`` where it was accepted: ``"not_ready"`` (the workers are still
+    starting), ``"ring_full"`` (the engine is behind: all slots of the camera's ring are in use), ``"ended"`` (the
+    camera was removed, has failed or has had its ``max_frames``, or the engine has stopped). ``frame`` is the number
+    that the result will carry, ``None`` where there will be none. True in a condition when accepted.
+    """
+
+    accepted: bool
+    reason: Literal["not_ready", "ring_full", "ended"] | None = None
+    frame: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.accepted
+
+
+class PushInput:
+    """The writing end of one push camera's rings; may be used by several threads, one frame at a time."""
+
+    def __init__(self, camera: CameraState, supervisor: Supervisor) -> None:
+        self._camera = camera
+        self._supervisor = supervisor
+        self._limit = supervisor.config.max_frames
+        self._lock = threading.Lock()
+        self._sequence = 0
+        self._closing = False
+        self._generation = -1
+
+    def push(self, frame: NDArray[np.uint8], timestamp: float | None, timeout: float) -> Pushed:
+        """Copy ``frame`` into the ring. Live: at once or not at all; otherwise within ``timeout`` seconds. Raises
+        UsageError for a frame or time stamp that makes no sense."""
+        name = self._camera.name
+        image = check_image(frame, f"{name}: a pushed frame")
+        stamp = time.time() if timestamp is None else timestamp
+        if not math.isfinite(stamp):
+            raise UsageError(f"{name}: a time stamp is a finite number of seconds, not {stamp}")
+        captured_ns = time.monotonic_ns()
+        deadline = time.monotonic() + (0.0 if self._camera.live else timeout)
+        with self._lock:
+            pushed = self._push(image, stamp, captured_ns, deadline)
+        if self._closing:
+            self._try_close()
+        return pushed
+
+    def close(self) -> None:
+        """Take no further frame; never blocks."""
+        self._closing = True
+        self._try_close()
+
+    def _try_close(self) -> None:
+        if self._lock.acquire(blocking=False):  # whoever has it looks at _closing when done
+            try:
+                self._camera.close_writers()
+            finally:
+                self._lock.release()
+            self._wake_reader()
+
+    @property
+    def _over(self) -> bool:
+        return self._closing or self._supervisor.over or self._camera.error is not None
+
+    def _push(self, image: NDArray[np.uint8], stamp: float, captured_ns: int, deadline: float) -> Pushed:
+        while not self._over and not self._supervisor.ready.is_set():
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._camera.not_ready += 1
+                return Pushed(False, "not_ready")
+            self._supervisor.ready.wait(min(left, _SLICE))
+        height, width = image.shape[:2]
+        ring = self._ring_for(width * height * 3)
+        if ring is None or self._over:
+            return Pushed(False, "ended")
+        while (slot := ring.acquire(min(max(0.0, deadline - time.monotonic()), _SLICE))) < 0:
+            if self._over:
+                return Pushed(False, "ended")
+            if time.monotonic() >= deadline:
+                ring.drop()
+                if self._camera.live:  # as with a camera the gap shows; otherwise the caller may try again
+                    self._sequence += 1
+                return Pushed(False, "ring_full")
+        copy_as_bgr(image, ring.payload(slot)[: width * height * 3].reshape(height, width, 3))
+        number = self._sequence
+        self._sequence += 1
+        ring.publish(slot, number, width, height, width * 3, 3, stamp, captured_ns, ring.readers)
+        self._closing |= self._sequence == self._limit
+        self._wake_reader()
+        return Pushed(True, None, number)
+
+    def _ring_for(self, nbytes: int) -> FrameRing | None:
+        """The newest generation, a new one if its slots are too small; ``None`` when the engine has stopped.
+
+        The supervisor may have begun one too, for a consumer of pictures. The generation before is closed only here,
+        where nobody can be writing to it.
+        """
+        camera = self._camera
+        if not camera.rings or camera.newest_ring.slot_bytes < nbytes:
+            try:
+                self._supervisor.calls.call(lambda: self._supervisor.roster.new_ring(camera, nbytes))
+            except EngineStoppedError:
+                return None
+        if camera.done or not camera.rings:
+            return None
+        newest = max(camera.rings)
+        old = camera.rings.get(self._generation)
+        if newest != self._generation and old is not None:
+            old.close_writer()
+            self._wake_reader()
+        self._generation = newest
+        return camera.rings.get(newest)
+
+    def _wake_reader(self) -> None:
+        self._supervisor.topology.trackers[self._camera.tracker].page.ring()
+        if self._camera.ended:
+            self._supervisor.wake()

@@ -1,0 +1,39 @@
+"""Where the videos of ``--save`` go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ferengine.errors import SinkError, UsageError
+from ferengine.sources import SourceSpec
+
+
+def save_paths(specs: Sequence[SourceSpec], target: Path, overwrite: bool) -> dict[int, Path]:
+    """The video file of each camera by number: ``target`` itself, or with several cameras one file each in that folder.
+
+    Raises UsageError for a name that does not fit or exists already, SinkError for one that cannot be written.
+    """
+    if len(specs) == 1 and not target.is_dir():
+        return {0: _checked(target, overwrite)}
+    return {number: save_path(spec, target, overwrite) for number, spec in enumerate(specs)}
+
+
+def save_path(spec: SourceSpec, folder: Path, overwrite: bool) -> Path:
+    """The video file of one camera among several. Raises as ``save_paths``."""
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder: with several sources --save takes an existing folder")
+    return _checked(folder / f"{spec.name}.mp4", overwrite)
+
+
+def _checked(path: Path, overwrite: bool) -> Path:
+    if path.suffix not in (".mp4", ".mkv", ".mov"):
+        raise UsageError(f"{path}: video files end in .mp4, .mkv or .mov")
+    if not path.parent.is_dir():
+        raise SinkError(f"{path}: the folder {path.parent} does not exist")
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SinkError(f"{path} cannot be written: permission denied")
+    return path

@@ -1,0 +1,102 @@
+"""The examples of the documentation, as a reader calls them."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ferengine.sources.demo import DemoSource
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+
+
+def _command(name: str, *arguments: str | Path) -> list[str]:
+    return [sys.executable, str(EXAMPLES / name), *map(str, arguments)]
+
+
+@pytest.fixture(scope="module")
+def pictures() -> list[NDArray[np.uint8]]:
+    source = DemoSource()
+    source.open()
+    frames = []
+    for _ in range(20):
+        captured = source.read()
+        assert captured is not None
+        frames.append(captured.image.copy())
+    return frames
+
+
+def test_every_example_is_tested() -> None:
+    tested = {name for name in re.findall(r"_command\(\"(\w+\.py)\"", Path(__file__).read_text()) if name != "name"}
+    assert tested == {path.name for path in EXAMPLES.glob("*.py")}
+
+
+def test_a_folder_of_images_becomes_a_table(pictures: list[NDArray[np.uint8]], tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), pictures[0])
+    cv2.imwrite(str(tmp_path / "b.jpg"), cv2.cvtColor(pictures[5], cv2.COLOR_BGR2GRAY))
+    cv2.imwrite(str(tmp_path / "c.png"), np.zeros((50, 70, 3), np.uint8))
+    (tmp_path / "d.png").write_bytes(b"not an image")
+    cv2.imwrite(str(tmp_path / "e.png"), cv2.resize(pictures[9], (1280, 960)))
+    done = subprocess.run(_command("folder_batch.py", tmp_path), capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "d.png is not an image" in done.stderr
+    rows = list(csv.DictReader(io.StringIO(done.stdout)))
+    assert {row["file"] for row in rows} == {"a.png", "b.jpg", "e.png"}
+    assert all(row["label"] and 0 < float(row["score"]) <= 1 for row in rows)
+    assert all(0 <= int(row["x"]) < 1280 for row in rows)
+
+
+def test_an_opencv_loop_gets_its_results(pictures: list[NDArray[np.uint8]], tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (640, 480))
+    for picture in pictures:
+        writer.write(picture)
+    writer.release()
+    done = subprocess.run(_command("opencv_loop.py", path), capture_output=True, text=True, timeout=150, check=False)
+    assert done.returncode == 0, done.stderr
+    match = re.fullmatch(r"(\d+) frames read, (\d+) dropped, (\d+) results\n", done.stdout)
+    assert match is not None, done.stdout
+    read, dropped, results = map(int, match.groups())
+    assert read == 20
+    assert 0 < results <= read - dropped
+
+
+def test_an_asyncio_service_answers_and_ends() -> None:
+    command = _command("asyncio_service.py", "demo", "--port", "0", "--seconds", "25")
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        address = process.stdout.readline().strip()
+        deadline = time.monotonic() + 25
+        answer: dict[str, dict[str, object]] = {}
+        while not answer and time.monotonic() < deadline:
+            time.sleep(0.2)
+            answer = _fetch(address)
+        assert answer["demo"]["camera"] == "demo"
+        health = _fetch(f"{address}health")
+        assert health["state"] == "running"
+        assert health["cameras"]["demo"]["state"] == "running"
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        assert "Traceback" not in errors
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _fetch(address: str) -> dict[str, dict[str, object]]:
+    with urllib.request.urlopen(address, timeout=20) as response:
+        answer: dict[str, dict[str, object]] = json.load(response)
+        return answer

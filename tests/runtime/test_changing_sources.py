@@ -1,0 +1,192 @@
+"""Sources that come and go while the others run."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ferengine import CameraEvent, Engine, PushSource, SourceSpec
+from ferengine.errors import UsageError
+
+Pictures = list[NDArray[np.uint8]]
+SETTINGS: dict[str, Any] = {"detector": "haar"}
+
+
+def _mappings(pid: int) -> int:
+    return Path(f"/proc/{pid}/maps").read_text().count("memfd:ferengine")
+
+
+def _wait_until(condition: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_cameras_come_and_go_and_leave_nothing_behind(pictures: Pictures) -> None:
+    with Engine(keep_open=True, **SETTINGS) as engine:
+        assert engine.cameras == ()
+        results = engine.results()
+        assert engine.wait_ready(120)
+        sizes = []
+        for turn in range(4):
+            name = engine.add_source(PushSource("door", wait=True))
+            assert name == "door"
+            assert engine.cameras == ("door",)
+            for number in range(3):
+                assert engine.push(name, pictures[number], number / 30, timeout=60)
+                result = next(results)
+                assert (result.camera, result.frame) == ("door", number)
+            engine.remove_source(name)
+            assert engine.cameras == ()
+            pids = [os.getpid(), *engine.worker_pids().values()]
+            if turn == 0:
+                time.sleep(1)  # the workers let go of the camera's memory on their own time
+                sizes = [_mappings(pid) for pid in pids]
+        assert len(pids) == 4  # this process, detect, track and classify
+        assert _wait_until(lambda: [_mappings(pid) for pid in pids] == sizes)
+        assert set(engine.health().cameras) == set()
+        assert engine.summary()["frames"] == 12
+        assert engine.summary()["faces"] == engine.summary()["batch"]["faces"] > 0
+        engine.stop()
+        assert list(results) == []
+
+
+def test_a_file_joins_and_leaves_while_another_runs(pictures: Pictures) -> None:
+    demo = SourceSpec("demo", "stroll", "demo", loop=0)
+    with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
+        results = engine.results()
+        assert engine.wait_ready(120)
+        assert engine.add_source(demo) == "demo"
+        assert engine.add_source(demo) == "demo-2"
+        assert {"capture-demo", "capture-demo-2"} <= set(engine.worker_pids())
+        seen: dict[str, list[int]] = {"demo": [], "demo-2": []}
+        while not all(len(frames) >= 10 for frames in seen.values()):
+            result = next(results)
+            seen[result.camera].append(result.frame)
+        pid = engine.worker_pids()["capture-demo"]
+        engine.remove_source("demo", drain=False)
+        assert _wait_until(lambda: not Path(f"/proc/{pid}").exists())
+        assert engine.cameras == ("door", "demo-2")
+        before = len(seen["demo-2"])
+        while len(seen["demo-2"]) < before + 80:  # more than could have waited in the queues
+            result = next(results)
+            seen[result.camera].append(result.frame)
+        assert seen["demo-2"] == list(range(len(seen["demo-2"])))
+        assert engine.push("door", pictures[0], timeout=60)
+        assert engine.health().workers["track-0"].restarts == 0
+
+
+def test_a_source_that_does_not_open_disturbs_nobody(pictures: Pictures, tmp_path: Path) -> None:
+    with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
+        results = engine.results()
+        assert engine.wait_ready(120)
+        name = engine.add_source(tmp_path / "gone.mp4")
+        assert _wait_until(lambda: engine.health().cameras[name].state == "failed")
+        health = engine.health()
+        assert "gone.mp4" in (health.cameras[name].error or "")
+        assert not health.ok
+        assert len(health.failures) == 1
+        assert engine.push("door", pictures[0], timeout=60)
+        assert next(results).camera == "door"
+        engine.remove_source(name)
+        assert engine.health().ok
+        with pytest.raises(UsageError, match="there is no camera 'gone'"):
+            engine.remove_source(name)
+
+
+def test_a_tracker_that_dies_after_cameras_came_and_went_is_replaced(pictures: Pictures) -> None:
+    with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
+        results = engine.results()
+        assert engine.wait_ready(120)
+        engine.add_source(PushSource("gone"))
+        engine.add_source(PushSource("yard", wait=True))
+        engine.remove_source("gone")
+        for number in range(5):
+            for camera in ("door", "yard"):
+                assert engine.push(camera, pictures[number], number / 30, timeout=60)
+        for name in [name for name in engine.worker_pids() if name.startswith("track")]:
+            os.kill(engine.worker_pids()[name], signal.SIGKILL)
+        for number in range(5, 10):
+            for camera in ("door", "yard"):
+                assert engine.push(camera, pictures[number], number / 30, timeout=60)
+        engine.end_source("door")
+        engine.end_source("yard")
+        frames: dict[str, list[int]] = {"door": [], "yard": []}
+        for result in results:
+            frames[result.camera].append(result.frame)
+        assert frames == {"door": list(range(10)), "yard": list(range(10))}
+        assert engine.health().workers["track-0"].restarts == 1
+
+
+def test_health_tells_dead_from_stuck_and_idle(pictures: Pictures) -> None:
+    with Engine(PushSource("door"), stuck_after=6.0, **SETTINGS) as engine:
+        assert engine.health().state in ("starting", "running")
+        assert engine.wait_ready(120)
+        engine.results()
+        idle = engine.health()
+        assert idle.ok, idle
+        assert idle.cameras["door"].last_frame_age_s is None
+        stopped = engine.worker_pids()["detect-0"]
+        os.kill(stopped, signal.SIGSTOP)
+        assert _wait_until(lambda: engine.health().workers["detect-0"].restarts == 1)
+        assert engine.push("door", pictures[0])
+        assert _wait_until(lambda: engine.health().cameras["door"].last_frame_age_s is not None)
+        age = engine.health().cameras["door"].last_frame_age_s
+        assert age is not None
+        assert 0 <= age < 60
+        assert _wait_until(lambda: engine.health().workers["detect-0"].state == "running")
+        assert engine.health().workers["detect-0"].pid != stopped
+    assert engine.health().state == "ended"
+    assert {worker.state for worker in engine.health().workers.values()} == {"ended"}
+
+
+def test_the_event_callback_may_block_fail_and_change_the_sources(pictures: Pictures) -> None:
+    told: list[tuple[str, str]] = []
+    blocked, go_on = threading.Event(), threading.Event()
+
+    def note(event: CameraEvent) -> None:
+        told.append((event.camera, event.kind))
+        if (event.camera, event.kind) == ("door", "started"):
+            blocked.set()
+            go_on.wait(60)
+            engine.remove_source("door")
+            raise ValueError("its own")
+        if (event.camera, event.kind) == ("door", "ended"):
+            engine.add_source(PushSource("yard", wait=True))
+
+    with Engine(PushSource("door", wait=True), keep_open=True, on_event=note, **SETTINGS) as engine:
+        results = engine.results()
+        assert engine.push("door", pictures[0], timeout=60)
+        assert next(results).camera == "door"
+        assert blocked.wait(60)
+        assert engine.push("door", pictures[1], timeout=60)
+        assert next(results).frame == 1
+        go_on.set()
+        assert _wait_until(lambda: engine.cameras == ("yard",))
+        assert engine.push("yard", pictures[0], timeout=60)
+        assert next(results).camera == "yard"
+        engine.stop()
+        assert list(results) == []
+    assert told == [("door", "started"), ("door", "ended"), ("yard", "started"), ("yard", "ended")]
+
+
+def test_adding_from_several_threads_gives_distinct_names() -> None:
+    with Engine(keep_open=True, **SETTINGS) as engine:
+        threads = [threading.Thread(target=engine.add_source, args=(PushSource("door"),)) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        assert sorted(engine.cameras) == ["door", *(f"door-{number}" for number in range(2, 9))]

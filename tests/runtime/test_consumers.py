@@ -1,0 +1,184 @@
+"""Iterators, asyncio streams and callbacks: each has its own queue, and none disturbs another."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ferengine import Engine, FrameResult, PushSource
+from ferengine.errors import EngineStoppedError, UsageError
+
+Pictures = list[NDArray[np.uint8]]
+PushAll = Callable[[Engine, str, Pictures], None]
+SETTINGS: dict[str, Any] = {"detector": "haar"}
+
+
+def _pusher(engine: Engine, push_all: PushAll, pictures: Pictures, camera: str = "door") -> threading.Thread:
+    thread = threading.Thread(target=push_all, args=(engine, camera, pictures))
+    thread.start()
+    return thread
+
+
+def test_every_iterator_callback_and_take_gets_everything(pictures: Pictures, push_all: PushAll) -> None:
+    called: list[int] = []
+    with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
+        first, second = engine.results(), engine.results(queue=3)
+        subscription = engine.subscribe(lambda result: called.append(result.frame))
+        pusher = _pusher(engine, push_all, pictures)
+        seen: list[int] = []
+        reader = threading.Thread(target=lambda: seen.extend(result.frame for result in second))
+        reader.start()
+        assert [result.frame for result in first] == list(range(40))
+        reader.join(60)
+        pusher.join(60)
+        assert engine.wait(60)
+        assert seen == called == list(range(40))
+        assert subscription.delivered == 40
+        assert engine.summary()["dropped"]["results"]["queue_full"] == 0
+
+
+def test_a_failing_callback_is_counted_and_disturbs_nobody(
+    pictures: Pictures, push_all: PushAll, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fails(result: FrameResult) -> None:
+        raise SystemExit(7) if result.frame == 3 else KeyError(result.frame)
+
+    with caplog.at_level(logging.ERROR, "ferengine"), Engine(PushSource("door", wait=True), **SETTINGS) as engine:
+        failing = engine.subscribe(fails, name="alarm")
+        results = engine.results()
+        pusher = _pusher(engine, push_all, pictures[:12])
+        assert [result.frame for result in results] == list(range(12))
+        pusher.join(60)
+        assert engine.wait(60)
+        assert failing.errors == failing.delivered == 12
+        assert isinstance(failing.last_error, KeyError)
+    reports = [record for record in caplog.records if "alarm" in record.getMessage()]
+    assert len(reports) == 1
+    assert reports[0].exc_info is not None
+
+
+def test_a_callback_can_cancel_itself_and_nothing_waits_for_it_then(pictures: Pictures, push_all: PushAll) -> None:
+    called: list[int] = []
+    with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
+
+        def once(result: FrameResult) -> None:
+            called.append(result.frame)
+            subscription.cancel()
+
+        results = engine.results()
+        subscription = engine.subscribe(once, queue=1)
+        pusher = _pusher(engine, push_all, pictures)
+        assert len(list(results)) == 40
+        pusher.join(60)
+        assert subscription.join(60)
+        assert called == [0]
+        assert [consumer.name for consumer in engine.health().consumers] == []
+
+
+def test_a_stalled_consumer_of_one_camera_does_not_hold_another(pictures: Pictures, push_all: PushAll) -> None:
+    go_on = threading.Event()
+    with Engine([PushSource("door", wait=True), PushSource("yard", wait=True)], **SETTINGS) as engine:
+        engine.subscribe(lambda result: go_on.wait(120), cameras=["door"], queue=1)
+        yard = engine.results(cameras=["yard"])
+        pushers = [_pusher(engine, push_all, pictures, camera) for camera in ("door", "yard")]
+        assert [result.frame for result in islice(yard, 40)] == list(range(40))
+        pushers[1].join(60)
+        assert engine.health().cameras["yard"].frames == 40
+        assert engine.health().cameras["door"].frames < 5
+        go_on.set()
+        pushers[0].join(60)
+        assert engine.wait(60)
+        assert engine.health().cameras["door"].frames == 40
+
+
+def test_asyncio_gets_everything_without_blocking_the_loop(pictures: Pictures, push_all: PushAll) -> None:
+    async def program() -> tuple[list[int], list[int], int]:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                await asyncio.sleep(0.005)
+                ticks += 1
+
+        async with Engine(PushSource("door", wait=True), queue=4, **SETTINGS) as engine:
+            ticking = asyncio.create_task(tick())
+            pushing = asyncio.create_task(asyncio.to_thread(push_all, engine, "door", pictures))
+
+            async def collect() -> list[int]:
+                return [result.frame async for result in engine.stream()]
+
+            frames, pictured = await asyncio.gather(collect(), _shapes(engine))
+            await pushing
+            ticking.cancel()
+            return frames, pictured, ticks
+
+    async def _shapes(engine: Engine) -> list[int]:
+        return [picture.shape[0] async for _, picture in engine.stream(frames=True)]
+
+    frames, heights, ticks = asyncio.run(program())
+    assert frames == list(range(40))
+    assert heights == [480] * 40
+    assert ticks > 10
+
+
+def test_a_cancelled_stream_leaves_and_the_others_go_on(pictures: Pictures, push_all: PushAll) -> None:
+    async def program() -> list[int]:
+        async with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
+            rest = engine.results()
+
+            async def consume() -> None:
+                async for _ in engine.stream(queue=1):
+                    await asyncio.sleep(3600)
+
+            consuming = asyncio.create_task(consume())
+            pushing = asyncio.create_task(asyncio.to_thread(push_all, engine, "door", pictures))
+            while not any(item.name == "stream" and item.delivered for item in engine.health().consumers):
+                await asyncio.sleep(0.02)
+            consuming.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await consuming
+            frames = await asyncio.to_thread(lambda: [result.frame for result in rest])
+            await pushing
+            assert engine.health().consumers == ()
+            return frames
+
+    assert asyncio.run(program()) == list(range(40))
+
+
+def test_after_the_end_consumers_end_and_sources_are_refused(pictures: Pictures) -> None:
+    engine = Engine(PushSource("door", wait=True), **SETTINGS)
+    engine.close()
+    assert engine.health().state == "new"
+    with pytest.raises(EngineStoppedError):
+        engine.add_source("demo")
+    with pytest.raises(EngineStoppedError):
+        engine.start()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        ({"cameras": ["yard"]}, "'yard'"),
+        ({"queue": 0}, "at least 1"),
+        ({"queue": 100, "frames": True}, "1 to 32"),
+        ({"policy": "never"}, "drop_newest"),
+    ],
+)
+def test_nonsense_is_refused(arguments: dict[str, Any], named: str) -> None:
+    engine = Engine(PushSource("door"))
+    try:
+        with pytest.raises(UsageError, match=named):
+            engine.results(**arguments)
+        with pytest.raises(UsageError, match=named):
+            engine.subscribe(print, **arguments)
+    finally:
+        engine.close()

@@ -1,0 +1,106 @@
+"""Size, rate and rotation of any source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ferengine.sources import open_source, parse_source
+from ferengine.sources.adjusted import AdjustedSource
+from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.turning import turn_picture
+
+
+class Numbered:
+    """``stamps`` as time stamps of pictures of 60x40 whose left column is white."""
+
+    def __init__(self, stamps: list[float], fps: float = 30.0) -> None:
+        self._stamps = iter(stamps)
+        self._fps = fps
+
+    def open(self) -> SourceInfo:
+        return SourceInfo(60, 40, self._fps, live=False, frames=100)
+
+    def read(self) -> CapturedFrame | None:
+        stamp = next(self._stamps, None)
+        image = np.zeros((40, 60, 3), np.uint8)
+        image[:, 0] = 255
+        return None if stamp is None else CapturedFrame(image, stamp)
+
+    def skip(self, frames: int) -> None:
+        for _ in range(frames):
+            next(self._stamps, None)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def stamps_of(source: AdjustedSource) -> list[float]:
+    stamps = []
+    while (frame := source.read()) is not None:
+        stamps.append(frame.timestamp)
+    return stamps
+
+
+@pytest.mark.parametrize(("size", "expected"), [((30, 30), (30, 20)), ((60, 10), (15, 10)), ((640, 480), (60, 40))])
+def test_pictures_fit_into_the_size_in_proportion(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    source = AdjustedSource(Numbered([0.0]), size=size)
+    info = source.open()
+    frame = source.read()
+    assert frame is not None
+    assert (info.width, info.height) == expected == frame.image.shape[1::-1]
+
+
+@pytest.mark.parametrize(("degrees", "white"), [(0, "left"), (90, "top"), (180, "right"), (270, "bottom")])
+def test_turning_is_clockwise(degrees: int, white: str) -> None:
+    source = AdjustedSource(Numbered([0.0]), rotate=degrees)
+    info = source.open()
+    frame = source.read()
+    assert frame is not None
+    assert (info.width, info.height) == frame.image.shape[1::-1] == ((60, 40) if degrees % 180 == 0 else (40, 60))
+    sides = {"left": (slice(None), 0), "right": (slice(None), -1), "top": (0,), "bottom": (-1,)}
+    assert [side for side, where in sides.items() if frame.image[where].all()] == [white]
+    assert turn_picture(frame.image, -degrees).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize(("given", "wanted", "every"), [(30, 10, 3), (30, 15, 2), (25, 5, 5)])
+def test_thinning_keeps_the_rate(given: int, wanted: int, every: int) -> None:
+    stamps = [round(i / given, 3) for i in range(60)]
+    source = AdjustedSource(Numbered(stamps, given), fps=wanted)
+    info = source.open()
+    assert (info.fps, info.frames) == (wanted, None)
+    assert stamps_of(source) == stamps[::every]
+
+
+def test_rates_that_do_not_divide_are_met_on_average() -> None:
+    source = AdjustedSource(Numbered([i / 25 for i in range(250)], 25), fps=10)
+    source.open()
+    assert 98 <= len(stamps_of(source)) <= 102
+
+
+def test_a_pause_makes_no_burst() -> None:
+    source = AdjustedSource(Numbered([0.0, 0.05, 0.1, 5.0, 5.05, 5.1, 5.15, 5.2], 20), fps=10)
+    source.open()
+    assert stamps_of(source) == [0.0, 0.1, 5.0, 5.1, 5.2]
+
+
+def test_a_higher_rate_changes_nothing_and_skipping_counts_what_is_kept() -> None:
+    stamps = [i / 30 for i in range(30)]
+    plain = AdjustedSource(Numbered(stamps), fps=60)
+    assert plain.open().frames == 100
+    assert stamps_of(plain) == stamps
+    thinned, reference = (AdjustedSource(Numbered(stamps), fps=10) for _ in range(2))
+    thinned.open()
+    reference.open()
+    thinned.skip(4)
+    assert stamps_of(thinned) == stamps_of(reference)[4:]
+
+
+def test_a_spec_puts_it_all_together(make_clip: object, tmp_path: Path) -> None:
+    path = make_clip()  # type: ignore[operator]
+    source = open_source(parse_source(str(path), size="80x80", fps=5, rotate=270, pace="native"))
+    info = source.open()
+    assert (info.width, info.height, info.fps, info.live) == (60, 80, 5, True)
+    source.close()

@@ -1,0 +1,133 @@
+"""Streams and files over HTTP, against a server of the test's own."""
+
+from __future__ import annotations
+
+import struct
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ferengine.errors import CredentialsError, SourceError
+from ferengine.sources import stream
+from ferengine.sources.base import CapturedFrame
+from ferengine.sources.following import Backoff, FollowedSource, Lost
+from ferengine.sources.stream import StreamSource
+from ferengine.sources.video import VideoFileSource
+
+
+def read_all(source: StreamSource | VideoFileSource) -> list[CapturedFrame]:
+    frames = []
+    while (frame := source.read()) is not None:
+        frames.append(frame)
+    return frames
+
+
+def test_mjpeg_is_live_and_ends_with_its_server(http: Any, capfd: pytest.CaptureFixture[str]) -> None:
+    http.pictures = [np.full((48, 64, 3), 10 * i, np.uint8) for i in range(20)]
+    source = StreamSource(http.url("/mjpeg?user=admin&password=hunter2", "me:secret@"))
+    info = source.open()
+    assert (info.width, info.height, info.live, info.ends) == (64, 48, True, False)
+    frames = read_all(source)
+    assert [float(frame.image.mean()) for frame in frames] == pytest.approx([10 * i for i in range(20)], abs=3)
+    assert all(before.timestamp < after.timestamp for before, after in pairwise(frames))
+    assert source.broken_frames == 0
+    source.close()
+    source.close()
+    assert capfd.readouterr().err == ""
+
+
+def test_pictures_of_changing_size_come_as_they_are(http: Any) -> None:
+    http.pictures = [np.zeros((48 + 16 * (i % 3), 64, 3), np.uint8) for i in range(9)]
+    source = StreamSource(http.url("/mjpeg"))
+    source.open()
+    assert [frame.image.shape[0] for frame in read_all(source)] == [48 + 16 * (i % 3) for i in range(9)]
+
+
+def test_a_file_over_http_equals_the_file(http: Any, make_clip: Callable[..., Path]) -> None:
+    path = make_clip()
+    http.files["/clip.mp4"] = path.read_bytes()
+    source, reference = StreamSource(http.url("/clip.mp4")), VideoFileSource(path)
+    info = source.open()
+    reference.open()
+    assert (info.width, info.height, info.live, info.ends, info.frames) == (160, 120, False, True, 40)
+    assert info.fps == pytest.approx(20)
+    source.skip(7)
+    reference.skip(7)
+    mine, its = read_all(source), read_all(reference)
+    assert [frame.timestamp for frame in mine] == pytest.approx([frame.timestamp for frame in its], abs=2e-3)
+    difference = [np.abs(a.image.astype(int) - b.image).mean() for a, b in zip(mine, its, strict=True)]
+    assert max(difference) < 2
+
+
+def test_a_files_own_rotation(http: Any, make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    data = bytearray(make_clip().read_bytes())
+    matrix = data.index(b"tkhd") + 44  # ISO/IEC 14496-12, 8.3.2
+    struct.pack_into(">9i", data, matrix, 0, 1 << 16, 0, -1 << 16, 0, 0, 120 << 16, 0, 1 << 30)
+    turned = tmp_path / "turned.mp4"
+    turned.write_bytes(data)
+    http.files["/clip.mp4"] = bytes(data)
+    source, reference = StreamSource(http.url("/clip.mp4")), VideoFileSource(turned)
+    for opened in (source.open(), reference.open()):
+        assert (opened.width, opened.height) == (120, 160)
+    mine, its = source.read(), reference.read()
+    assert mine is not None
+    assert its is not None
+    assert np.abs(mine.image.astype(int) - its.image).mean() < 2
+
+
+def test_a_file_that_breaks_off_goes_on_where_it_was(http: Any, make_clip: Callable[..., Path]) -> None:
+    http.files["/clip.mp4"] = make_clip(frames=200).read_bytes()
+    http.cut = 1
+    backoff = Backoff(draw=lambda low, high: 0.0)
+    source = FollowedSource(lambda: StreamSource(http.url("/clip.mp4")), "lost", threading.Event(), backoff=backoff)
+    items = list(source)
+    stamps = [item.timestamp for item in items if isinstance(item, CapturedFrame)]
+    assert stamps == pytest.approx([i / 20 for i in range(200)], abs=2e-3)
+    assert sum(isinstance(item, Lost) for item in items) == 1
+
+
+@pytest.mark.parametrize("code", [401, 403])
+@pytest.mark.parametrize("credentials", ["", "admin:hunter2@", "admin:p%40ss@"])
+def test_refused_credentials(http: Any, code: int, credentials: str, capfd: pytest.CaptureFixture[str]) -> None:
+    http.credentials, http.code = "admin:right", code
+    with pytest.raises(CredentialsError, match=rf"refuses the user name and password \({code}\)") as caught:
+        StreamSource(http.url("/mjpeg", credentials)).open()
+    shown = f"{caught.value!r} {caught.value.__cause__} {capfd.readouterr()}"
+    assert not any(secret in shown for secret in ("admin", "hunter2", "p%40ss", "p@ss"))
+    assert caught.value.__suppress_context__
+
+
+def test_percent_encoded_credentials_are_decoded(http: Any) -> None:
+    http.credentials = "me:p@ss/w"
+    http.pictures = [np.zeros((48, 64, 3), np.uint8)] * 5
+    source = StreamSource(http.url("/mjpeg", "me:p%40ss%2Fw@"))
+    assert source.open().live
+    source.close()
+
+
+def test_what_is_no_stream_says_why(
+    http: Any, make_clip: Callable[..., Path], silent_port: int, unused_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream, "_OPEN_TIMEOUT", 0.6)
+    http.files["/text.mp4"] = b"This is no video at all.\n" * 100
+    http.files["/unknown.mp4"] = make_clip().read_bytes().replace(b"avc1", b"zzzz")
+    secret = "admin:hunter2@"
+    for url, reason in (
+        (http.url("/absent", secret), r"no such stream \(404\)"),
+        (http.url("/text.mp4", secret), "not with a video"),
+        (http.url("/unknown.mp4", secret), "codec that FFmpeg cannot decode"),
+        (f"http://{secret}127.0.0.1:{unused_port}/", "nothing answers"),
+        (f"http://{secret}127.0.0.1:{silent_port}/", "does not answer"),
+        (f"rtsp://{secret}127.0.0.1:{silent_port}/", "does not answer"),
+        (f"rtsp://{secret}127.0.0.1:{unused_port}/", "nothing answers"),
+        (f"http://{secret}no-such-host.invalid/", "there is no host no-such-host.invalid"),
+    ):
+        with pytest.raises(SourceError, match=reason) as caught:
+            StreamSource(url).open()
+        assert not isinstance(caught.value, CredentialsError)
+        assert not any(word in str(caught.value) for word in ("admin", "hunter2"))

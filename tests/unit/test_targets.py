@@ -1,0 +1,150 @@
+"""What networks are trained towards: labels, votes, teachers; and on which faces."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
+
+from ferengine.errors import UsageError  # noqa: E402
+from ferengine_tools.data import utkface  # noqa: E402
+from ferengine_tools.data.fer2013 import LABELS, Fer2013, load_fer2013  # noqa: E402
+from ferengine_tools.data.utkface import UtkFace  # noqa: E402
+from ferengine_tools.teach import fold_of, teach  # noqa: E402
+from ferengine_tools.train import train  # noqa: E402
+from ferengine_tools.training.config import TrainConfig  # noqa: E402
+from ferengine_tools.training.dataset import labels_by_votes, load_training_set, targets  # noqa: E402
+from ferengine_tools.training.trainer import Trainer  # noqa: E402
+
+
+def test_targets_mix_label_and_what_the_votes_say_of_it(config: TrainConfig) -> None:
+    """Of two faces that all call sad (4) one is labelled angry (0), one sad: such votes mean half of each."""
+    labels = np.array([0, 4, 3, 6])
+    votes = np.zeros((4, 7), np.float32)
+    votes[:2, 4], votes[3, 6] = 10, 3  # of the third nobody voted: its label stands
+    usage = np.array([0, 0, 0, 2])  # the last is a test face and counts for nothing
+    data = Fer2013(np.zeros((4, 48, 48), np.uint8), labels, usage, votes)
+    crowd = labels_by_votes(data)
+    assert crowd[:3].tolist() == [[0.5, 0, 0, 0, 0.5, 0, 0]] * 2 + [[0, 0, 0, 1, 0, 0, 0]]
+    mixed = targets(data, config)
+    smooth = 0.1 / 7
+    rest = 0.7 * smooth
+    assert mixed[0].tolist() == pytest.approx([0.63 + 0.15 + rest, rest, rest, rest, 0.15 + rest, rest, rest])
+    assert mixed[2, 3].item() == pytest.approx(0.7 * (0.9 + smooth) + 0.3)
+    alone = targets(replace_votes(data), config)
+    assert alone[0, 0].item() == pytest.approx(0.9 + smooth)
+    for rows in (mixed[:3], alone):
+        assert rows.sum(1).tolist() == pytest.approx([1.0] * len(rows))
+
+
+def replace_votes(data: Fer2013) -> Fer2013:
+    return Fer2013(data.images, data.labels, data.usage, None)
+
+
+@pytest.mark.data
+def test_the_real_votes_mean_the_labels_on_average(data_dir: Path) -> None:
+    data = load_fer2013(data_dir / "fer2013")
+    rows = data.indices("training")
+    shares = np.bincount(data.labels[rows], minlength=7) / len(rows)
+    assert labels_by_votes(data)[rows].mean(0).tolist() == pytest.approx(shares.tolist(), abs=1e-3)
+
+
+def test_targets_follow_the_teacher_where_it_knows(config: TrainConfig) -> None:
+    data = Fer2013(np.zeros((2, 48, 48), np.uint8), np.array([0, 3]), np.zeros(2, np.int64), None)
+    teacher = np.full((2, 7), np.nan, np.float32)
+    teacher[0] = [0, 0, 0, 0, 0, 1, 0]
+    alone = targets(data, config)
+    taught = targets(data, replace(config, teacher_weight=0.25), teacher)
+    assert taught[0, 5].item() == pytest.approx(0.75 * alone[0, 5].item() + 0.25)
+    assert torch.equal(taught[1], alone[1])
+
+
+def test_a_teacher_of_other_faces_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    path = tmp_path / "teacher.npz"
+    np.savez(path, probabilities=np.zeros((3, 7), np.float32), labels=np.array(LABELS))
+    with pytest.raises(UsageError, match=r"teacher\.npz was made for other faces or labels"):
+        Trainer(replace(config, teacher=path))
+    path.write_text("no archive")
+    with pytest.raises(UsageError, match="is not a teacher file of ferengine teach"):
+        Trainer(replace(config, teacher=path))
+
+
+def test_the_folds_teach_each_other(config: TrainConfig, tmp_path: Path) -> None:
+    probabilities = teach(replace(config, out=tmp_path, epochs=1), ["dscnn"], folds=2)
+    data = load_fer2013(config.data)
+    rows = data.indices("training")
+    assert probabilities[rows].sum(1) == pytest.approx(1, abs=1e-5)
+    assert np.isnan(np.delete(probabilities, rows, 0)).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["dscnn-0", "dscnn-1"]
+    held = fold_of(load_training_set(config), 2)
+    assert 0 < int(held.sum()) < len(held)
+    again = teach(replace(config, out=tmp_path, epochs=1), ["dscnn"], folds=2)  # finished folds are kept
+    assert np.array_equal(again, probabilities, equal_nan=True)
+
+
+def test_copies_of_test_faces_can_be_left_out(config: TrainConfig, tmp_path: Path) -> None:
+    pictures = np.random.default_rng(3).integers(0, 256, (6, 48 * 48))
+    usages = ["Training", "Training", "Training", "PublicTest", "PrivateTest", "PrivateTest"]
+    pictures[5] = np.clip(pictures[1] + 3, 0, 255)  # a little lighter
+    rows = [f"0,{' '.join(map(str, row))},{usage}" for row, usage in zip(pictures, usages, strict=True)]
+    path = tmp_path / "fer2013.csv"
+    path.write_text("\n".join(["emotion,pixels,Usage", *rows]))
+    assert load_training_set(replace(config, data=path)).training.tolist() == [0, 1, 2]
+    assert load_training_set(replace(config, data=path, without_copies=True)).training.tolist() == [0, 2]
+
+
+@pytest.fixture
+def genders(monkeypatch: pytest.MonkeyPatch) -> None:
+    """UTKFace as 40 dark and bright pictures: 28 to train on, 12 to validate."""
+    count = 40
+    gender = np.arange(count) % 2
+    images = (
+        np.random.default_rng(2).integers(0, 60, (count, 48, 48), np.uint8) + (gender * 150).astype(np.uint8)[:, None, None]
+    )
+    split = np.where(np.arange(count) < 28, 0, 1)
+    zeros, names = np.zeros(count, np.int64), np.array([f"{n}.webp" for n in range(count)])
+    faces = UtkFace(images, gender, zeros, zeros, split, names, zeros > 0, zeros > 0, ())
+    monkeypatch.setattr(utkface, "load_utkface", lambda path, cache=None: faces)
+
+
+@pytest.mark.usefixtures("genders")
+def test_gender_is_learnt(config: TrainConfig, tmp_path: Path) -> None:
+    trainer = train(replace(config, task="gender", data=tmp_path, out=tmp_path / "run", model="fast", epochs=6, augment="none"))
+    assert trainer.faces.labels == ("male", "female")
+    assert trainer.validation_by_head() == [1.0]
+    assert "--data UTKFACE --out runs/run --task gender" in trainer.config.command()
+
+
+@pytest.mark.usefixtures("genders")
+def test_one_trunk_learns_with_two_heads(config: TrainConfig, tmp_path: Path) -> None:
+    both = replace(config, task="both", gender_data=tmp_path, out=tmp_path / "run", model="fast", epochs=8, augment="none")
+    faces = load_training_set(both)
+    assert faces.labels == (*LABELS, "male", "female")
+    assert faces.heads == (7, 2)
+    expressions = load_training_set(config)
+    assert torch.equal(faces.targets[: len(expressions.images), :7], expressions.targets)
+    assert faces.targets.sum(1).tolist() == pytest.approx([1.0] * len(faces.images))
+    trainer = train(both)
+    expression, gender = trainer.validation_by_head()
+    assert gender == 1.0
+    assert expression > 0.5
+    total = (expression * 14 + gender * 12) / 26
+    assert trainer.validate()[1] == pytest.approx(total)
+
+
+def test_both_tasks_need_both_data(config: TrainConfig) -> None:
+    with pytest.raises(UsageError, match="--task both needs --gender-data"):
+        replace(config, task="both")
+
+
+@pytest.mark.data
+def test_contempt_can_be_learnt(config: TrainConfig, data_dir: Path) -> None:
+    faces = load_training_set(replace(config, data=data_dir / "fer2013", labels="ferplus8"))
+    assert faces.labels == (*LABELS, "contempt")
+    assert int((faces.classes[faces.training] == 7).sum()) == 162
+    assert faces.targets.shape == (35887, 8)
+    assert faces.targets[faces.training].sum(1).numpy() == pytest.approx(1, abs=1e-5)

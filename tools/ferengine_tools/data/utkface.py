@@ -1,0 +1,231 @@
+"""UTKFace: Z. Zhang, Y. Song, H. Qi, "Age Progression/Regression by Conditional Adversarial Autoencoder", CVPR 2017.
+
+Its aligned pictures are cut again with the engine's own crop. Names tell the label: ``age_gender_ethnicity_datetime``.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.detect.base import Detections
+from ferengine.detect.mtcnn_weights import cache_folder
+from ferengine.errors import UsageError
+from ferengine.track.geometry import square_from_landmarks
+from ferengine_tools.data.cutting import SIDE, FaceCutter, decode
+from ferengine_tools.data.duplicates import Thresholds, find_duplicates
+
+GENDERS = ("male", "female")
+ETHNICITIES = ("White", "Black", "Asian", "Indian", "other")
+SPLITS = ("training", "validation", "test")
+Split = Literal["training", "validation", "test"]
+
+THRESHOLDS = Thresholds(plain=0.95, mirrored=0.96)
+"""By eye: above them nearly all pairs show one photograph, 0.01 below nearly none do, for aligned faces resemble each other."""
+
+_CUTTING = 1
+"""Raise it with every change of cutting or splitting: it invalidates the caches."""
+
+_NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_[^_]+\.\w+")  # a few dates are odd, such as "20170116220224657 .jpg"
+_SUFFIXES = (".webp", ".jpg", ".jpeg", ".png")
+_MOST_MISNAMED = 0.01
+_FEWEST_FOUND = 0.5
+
+_MEAN_LANDMARKS = np.array([[0.297, 0.288], [0.685, 0.288], [0.488, 0.516], [0.315, 0.687], [0.664, 0.687]])
+"""MTCNN's five points in units of the picture, mean of the 23,592 pictures in which it finds a face at once."""
+
+
+@dataclass(frozen=True)
+class UtkFace:
+    """N faces in order of their names.
+
+    ``images`` uint8 (N, 48, 48); ``gender`` int64 (N,) into GENDERS; ``age`` int64 (N,), years; ``ethnicity`` int64 (N,)
+    into ETHNICITIES; ``split`` int64 (N,) into SPLITS; ``names`` str (N,), file names; ``detected`` bool (N,): whether MTCNN
+    found the face, else it was cut at the mean place; ``moved`` bool (N,): whether a near-duplicate decided its split;
+    ``skipped``: names without a full label, left out.
+    """
+
+    images: NDArray[np.uint8]
+    gender: NDArray[np.int64]
+    age: NDArray[np.int64]
+    ethnicity: NDArray[np.int64]
+    split: NDArray[np.int64]
+    names: NDArray[np.str_]
+    detected: NDArray[np.bool_]
+    moved: NDArray[np.bool_]
+    skipped: tuple[str, ...]
+
+    def indices(self, split: Split) -> NDArray[np.int64]:
+        """Rows of one of the splits."""
+        return np.flatnonzero(self.split == SPLITS.index(split))
+
+
+def split_of(name: str) -> int:
+    """Into SPLITS, by the CRC-32 of the file's name: 2 (test) where it is 0 modulo 10, 1 (validation) where it is 1, else 0."""
+    return {0: 2, 1: 1}.get(zlib.crc32(name.encode()) % 10, 0)
+
+
+def is_utkface(path: Path) -> bool:
+    """Whether ``path`` looks like a source of ``load_utkface``: a zip file, or a folder with such names."""
+    if not path.is_dir():
+        return path.suffix.lower() == ".zip"
+    return any(_NAME.fullmatch(file.name) for file in path.rglob("*_*_*_*.*"))
+
+
+def user_cache() -> Path | None:
+    """Where cut faces are kept unless told otherwise: beside the engine's networks in the user's cache."""
+    networks = cache_folder()
+    return None if networks is None else networks.parent
+
+
+def load_utkface(path: Path, cache: Path | None = None) -> UtkFace:
+    """The pictures of a folder (searched to its depth) or of a zip file, cut to 48 x 48 (see UtkFace).
+
+    Near-duplicates stay together: all take the split of the first by name. Cutting and comparing 23,704 pictures takes some
+    three minutes; ``cache``, a folder, keeps the result under a hash of the source. Raises UsageError for a source without
+    faces or with one twice, pictures that cannot be read, names that are not labels (beyond 1 %), faces that are not aligned.
+    """
+    if cache is None:
+        return _cut(path)
+    kept = cache / f"utkface-{_fingerprint(path)}.npz"
+    if kept.is_file():
+        return _read(kept)
+    try:
+        cache.mkdir(parents=True, exist_ok=True)  # refused now, not after minutes of cutting
+        data = _cut(path)
+        _write(kept, data)
+    except OSError as error:
+        raise UsageError(f"{cache} cannot be written to ({error.strerror}): choose another folder for the cut faces") from None
+    return data
+
+
+def _cut(path: Path) -> UtkFace:
+    labelled: list[tuple[str, tuple[int, ...]]] = []
+    skipped: list[str] = []
+    for name in _names(path):
+        match = _NAME.fullmatch(PurePosixPath(name).name)
+        if match:
+            labelled.append((name, tuple(map(int, match.groups()))))
+        else:
+            skipped.append(name)
+    total = len(labelled) + len(skipped)
+    if len(skipped) > max(3, _MOST_MISNAMED * total) or not labelled:
+        raise UsageError(
+            f"{path}: {len(skipped)} of {total} names are not age_gender_ethnicity_datetime (gender 0 or 1, ethnicity 0 to 4), "
+            f"such as {skipped[0]}: is this UTKFace?"
+        )
+    labelled.sort(key=lambda item: PurePosixPath(item[0]).name)
+    cutter = FaceCutter()
+    images, detected = np.empty((len(labelled), SIDE, SIDE), np.uint8), np.empty(len(labelled), bool)
+    for number, picture in enumerate(_pictures(path, (name for name, _ in labelled))):
+        images[number], detected[number] = cut_aligned(cutter, picture)
+    if detected.mean() < _FEWEST_FOUND:
+        raise UsageError(
+            f"{path}: a face was found in only {detected.sum()} of {len(detected)} pictures: are these UTKFace's aligned faces?"
+        )
+    names = np.array([PurePosixPath(name).name for name, _ in labelled])
+    age, gender, ethnicity = np.array([label for _, label in labelled], np.int64).T
+    own = np.array([split_of(str(name)) for name in names], np.int64)
+    split = own[find_duplicates(images, THRESHOLDS).cluster]
+    return UtkFace(images, gender, age, ethnicity, split, names, detected, split != own, tuple(skipped))
+
+
+def cut_aligned(cutter: FaceCutter, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
+    """The face in the middle of an aligned ``picture``, BGR uint8 (H, W, 3), as grey uint8 (48, 48), and whether it was found
+    there; a face that MTCNN does not find is cut at the mean place.
+    """
+    height, width = picture.shape[:2]
+    faces = cutter.detect(picture)
+    if len(faces):
+        return cutter.cut(picture, faces, _middle(faces, width, height)), True
+    return cutter.cut_square(picture, square_from_landmarks(_MEAN_LANDMARKS * [width, height], align=False)), False
+
+
+def _middle(faces: Detections, width: int, height: int) -> int:
+    centers = faces.boxes[:, :2] + faces.boxes[:, 2:] / 2
+    return int(np.hypot(*(centers - [width / 2, height / 2]).T).argmin())
+
+
+def _names(path: Path) -> list[str]:
+    if path.is_dir():
+        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+    elif path.is_file():
+        with _open(path) as archive:
+            names = archive.namelist()
+    else:
+        raise UsageError(f"{path} does not exist: name UTKFace's folder or zip file")
+    names = [name for name in names if name.lower().endswith(_SUFFIXES) and not PurePosixPath(name).name.startswith(".")]
+    if not names:
+        raise UsageError(f"{path} holds no pictures ({', '.join(_SUFFIXES)})")
+    places: dict[str, str] = {}
+    for name in names:
+        other = places.setdefault(PurePosixPath(name).name, name)
+        if other != name:
+            raise UsageError(f"{path} holds a picture twice, as {other} and {name}: name the one folder with the aligned faces")
+    return names
+
+
+def _pictures(path: Path, names: Iterable[str]) -> Iterator[NDArray[np.uint8]]:
+    if path.is_dir():
+        for name in names:
+            yield decode((path / name).read_bytes(), str(path / name))
+        return
+    with _open(path) as archive:
+        for name in names:
+            try:
+                encoded = archive.read(name)
+            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+                raise UsageError(f"{path}: {name} is damaged ({error})") from None
+            yield decode(encoded, f"{path}: {name}")
+
+
+def _open(path: Path) -> zipfile.ZipFile:
+    try:
+        return zipfile.ZipFile(path)
+    except zipfile.BadZipFile:
+        raise UsageError(f"{path} is neither a folder nor a zip file: is it truncated?") from None
+
+
+def _fingerprint(path: Path) -> str:
+    """Of names and contents, and of the way they are cut."""
+    digest = hashlib.sha256(f"cutting {_CUTTING}".encode())
+    for name in sorted(_names(path)) if path.is_dir() else ():
+        content = (path / name).read_bytes()
+        digest.update(f"{name} {len(content)} ".encode())
+        digest.update(content)
+    if path.is_file():
+        with path.open("rb") as handle:
+            digest.update(hashlib.file_digest(handle, "sha256").digest())
+    elif not path.is_dir():
+        raise UsageError(f"{path} does not exist: name UTKFace's folder or zip file")
+    return digest.hexdigest()[:16]
+
+
+def _write(path: Path, data: UtkFace) -> None:
+    """Whole or not at all: a reader never sees half a file."""
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with unfinished.open("wb") as handle:
+            np.savez(handle, **{**vars(data), "skipped": np.array(data.skipped, np.str_)})
+        unfinished.replace(path)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> UtkFace:
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            values = {name: arrays[name] for name in UtkFace.__dataclass_fields__}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is damaged ({error}): delete it, and the faces are cut again") from None
+    return UtkFace(**{**values, "skipped": tuple(map(str, values["skipped"]))})

@@ -1,0 +1,88 @@
+"""A picture of what the Haar cascade and MTCNN find in the built-in demo: the counterpart of the document's Figure 5.
+
+    python -m ferengine_tools.detection_picture OUT.jpg
+
+Left the cascade, right MTCNN; above four strolling faces, below one tilted by 30 degrees. True boxes are drawn thin and white,
+found ones thick and green. The portraits come with scikit-image and matplotlib and may be shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.detect import Detector, create_detector
+from ferengine.errors import FerengineError, SinkError, SourceError, UsageError
+from ferengine.results import Box
+from ferengine.sources.demo import DemoSource
+from ferengine.sources.demo_paths import TURN_SECONDS, Scenario
+from ferengine.vision import cv2
+from ferengine_tools.detection_accuracy import match_greedily
+
+_WIDTH, _HEIGHT, _FPS = 480, 300, 30.0
+_TRUE, _FOUND, _INK, _BAND = (225, 225, 225), (90, 215, 80), (240, 240, 240), (36, 32, 28)
+_CAPTION = 26
+_SHOWN: tuple[tuple[Literal["haar", "mtcnn"], str], ...] = (("haar", "Haar cascade"), ("mtcnn", "MTCNN"))
+_SCENES = ((Scenario.STROLL, 4, 0), (Scenario.TURN, 1, round(TURN_SECONDS / 2 * _FPS)))
+
+
+def detection_picture() -> NDArray[np.uint8]:
+    """BGR uint8 (H, W, 3). Raises MissingDependencyError without the extra ``demo``."""
+    detectors = [(create_detector(name, min_face=24.0), title) for name, title in _SHOWN]
+    rows = []
+    for scenario, faces, index in _SCENES:
+        source = DemoSource(_WIDTH, _HEIGHT, _FPS, faces=faces, scenario=scenario)
+        source.open()
+        source.skip(index)
+        captured = source.read()
+        if captured is None:
+            raise SourceError(f"the demo {scenario} has no frame {index}")
+        truth = [face.box for face in source.truth(index)]
+        rows.append(np.hstack([_panel(captured.image, detector, title, truth) for detector, title in detectors]))
+    return np.vstack(rows)
+
+
+def _panel(frame: NDArray[np.uint8], detector: Detector, title: str, truth: Sequence[Box]) -> NDArray[np.uint8]:
+    boxes = detector.detect(frame).boxes
+    found = len(match_greedily(boxes, truth))
+    panel = np.full((_HEIGHT + _CAPTION, _WIDTH, 3), _BAND, np.uint8)
+    panel[_CAPTION:] = frame
+    picture = panel[_CAPTION:]
+    for box, color, thick in [(box, _TRUE, 1) for box in truth] + [(tuple(box), _FOUND, 2) for box in boxes.tolist()]:
+        x, y, w, h = map(round, box)
+        cv2.rectangle(picture, (x, y), (x + w, y + h), color, thick, cv2.LINE_AA)
+    caption = f"{title}: {found} of {len(truth)} found, {len(boxes) - found} false"
+    cv2.putText(panel, caption, (8, _CAPTION - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
+    return panel
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: writes the picture, returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ferengine_tools.detection_picture", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("out", type=Path, help="a .jpg or .png file")
+    out = parser.parse_args(arguments).out
+    try:
+        if out.suffix.lower() not in (".jpg", ".png"):
+            raise UsageError(f"{out} must end in .jpg or .png")
+        encoded = cv2.imencode(out.suffix.lower(), detection_picture(), [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+        try:
+            out.parent.mkdir(parents=True, exist_ok=True)
+            out.write_bytes(encoded)
+        except OSError as error:
+            raise SinkError(f"{out} cannot be written: {error.strerror}") from None
+    except FerengineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,60 @@
+"""The confusion matrix as a picture, beside the document's Table I where the classes are the same."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
+from ferengine_tools.evaluation.figure import new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+
+def shares(confusion: list[list[int]]) -> NDArray[np.float64]:
+    """Counts (C, C) -> shares of each actual class, rows sum to 1; NaN for a class without faces."""
+    counts = np.array(confusion, np.float64)
+    total = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
+
+
+def in_document_order(matrix: NDArray[np.float64], classes: tuple[str, ...]) -> NDArray[np.float64] | None:
+    """``matrix`` (C, C) with rows and columns as in Table I, or ``None`` where the classes are not the document's seven."""
+    if set(classes) != set(CLASSES):
+        return None
+    order = [classes.index(name) for name in CLASSES]
+    return matrix[np.ix_(order, order)]
+
+
+def draw_confusion(path: Path, confusion: list[list[int]], classes: tuple[str, ...], title: str) -> None:
+    """Write ``path``. Raises MissingDependencyError without matplotlib, SinkError where the file cannot be written."""
+    ours = shares(confusion)
+    ordered = in_document_order(ours, classes)
+    side = 1.6 + 0.62 * len(classes)
+    figure = new_figure(side * (1 if ordered is None else 2), side)
+    if ordered is None:
+        _matrix(figure.subplots(), ours, classes, title)
+    else:
+        left, right = figure.subplots(1, 2)
+        _matrix(left, ordered, CLASSES, title)
+        _matrix(right, TABLE_ONE, CLASSES, "the document's Table I (as printed)")
+    save_figure(figure, path)
+
+
+def _matrix(axes: Axes, matrix: NDArray[np.float64], classes: tuple[str, ...], title: str) -> None:
+    axes.imshow(matrix, cmap="Blues", vmin=0, vmax=1)
+    ticks = range(len(classes))
+    axes.set_xticks(ticks, classes, rotation=35, ha="right")
+    axes.set_yticks(ticks, classes)
+    axes.set_xlabel("predicted")
+    axes.set_ylabel("actual")
+    axes.set_title(title, fontsize=10)
+    for row, column in np.ndindex(matrix.shape):
+        value = matrix[row, column]
+        if np.isfinite(value):
+            shade = "white" if value > 0.5 else "black"
+            axes.text(column, row, f"{value:.2f}", ha="center", va="center", color=shade, fontsize=9)

@@ -1,0 +1,48 @@
+"""Test-time views of a face: one, with its mirror image, or ten."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.classify.classifier import Classifier
+from ferengine_tools.evaluation.metrics import softmax
+
+Views = Literal[1, 2, 10]
+VIEWS: tuple[Views, ...] = get_args(Views)
+MARGIN = 1 / 24
+"""How far the four outer views of ten are moved, as a share of the side: 2 of 48 pixels."""
+
+
+def views(images: NDArray[np.uint8], count: Views) -> Iterator[NDArray[np.uint8]]:
+    """``count`` views of grey faces uint8 (N, S, S), each of that shape: the face itself; and mirrored; and both moved to the
+    four corners, where the border's pixels are repeated.
+
+    After A. Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012, section 4.1; the
+    faces keep their scale, which the network was trained on.
+    """
+    for moved in _moved(images) if count == 10 else [images]:
+        yield moved
+        if count > 1:
+            yield np.ascontiguousarray(moved[:, :, ::-1])
+
+
+def _moved(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
+    side = images.shape[1]
+    margin = max(1, round(MARGIN * side))
+    padded = np.pad(images, ((0, 0), (margin, margin), (margin, margin)), mode="edge")
+    for top, left in ((margin, margin), (0, 0), (0, 2 * margin), (2 * margin, 0), (2 * margin, 2 * margin)):
+        yield np.ascontiguousarray(padded[:, top : top + side, left : left + side])
+
+
+def probabilities(
+    classifier: Classifier, images: NDArray[np.uint8], count: Views, temperature: float = 1.0
+) -> NDArray[np.float64]:
+    """Mean over the views of softmax(logits / temperature), float64 (N, labels)."""
+    total = np.zeros((len(images), len(classifier.labels)))
+    for view in views(images, count):
+        total += softmax(classifier.logits(view), temperature)
+    return total / count

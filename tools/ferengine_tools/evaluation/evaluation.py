@@ -1,0 +1,115 @@
+"""One model on one set of labelled faces: everything that ``ferengine evaluate`` tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.classify.classifier import Classifier
+from ferengine_tools.evaluation.confusion_picture import in_document_order, shares
+from ferengine_tools.evaluation.crops import Views, probabilities
+from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
+from ferengine_tools.evaluation.faces import LabelledFaces
+from ferengine_tools.evaluation.groups import GroupAccuracy, by_group
+from ferengine_tools.evaluation.mapping import LabelMap, merge
+from ferengine_tools.evaluation.metrics import Metrics, measure, softmax
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """``nll`` (nats) and ``ece`` of softmax(logits / ``temperature``)."""
+
+    temperature: float
+    nll: float
+    ece: float
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """``metrics``: single crop, temperature 1; ``calibrated``: with the manifest's temperature; ``averaged``: over ``views``
+    views of each face, with the manifest's temperature, where they were asked for; ``groups``: accuracies, single crop."""
+
+    model: str
+    split: str
+    faces: int
+    classes: tuple[str, ...]
+    metrics: Metrics
+    calibrated: Calibration
+    views: Views = 1
+    averaged: Metrics | None = None
+    groups: Mapping[str, list[GroupAccuracy]] = field(default_factory=dict)
+
+    @property
+    def accuracy(self) -> float:
+        """Single crop, in [0, 1]."""
+        return self.metrics.accuracy
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints; the ``averaged`` figures never mix with those of the single crop."""
+        written = {
+            "model": self.model,
+            "split": self.split,
+            "faces": self.faces,
+            "classes": list(self.classes),
+            "crops": 1,
+            **asdict(self.metrics),
+            "calibrated": asdict(self.calibrated),
+            "averaged": None if self.averaged is None else {"crops": self.views, **asdict(self.averaged)},
+            "groups": {grouping: [asdict(each) for each in rows] for grouping, rows in self.groups.items()},
+        }
+        ours = in_document_order(shares(self.metrics.confusion), self.classes)
+        if ours is not None:
+            ordered = [[None if np.isnan(value) else round(value, 4) for value in row] for row in ours.tolist()]
+            written["table_one"] = {"classes": list(CLASSES), "document": TABLE_ONE.tolist(), "ours": ordered}
+        return written
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """``faces`` with their labels into ``classes``; ``scores``: probabilities of the classes, float64 (N, C), single crop, with
+    the manifest's temperature."""
+
+    faces: LabelledFaces
+    classes: tuple[str, ...]
+    scores: NDArray[np.float64]
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which faces were read as they are labelled, bool (N,)."""
+        return np.asarray(self.scores.argmax(axis=1) == self.faces.labels)
+
+
+def evaluate_faces(
+    classifier: Classifier, faces: LabelledFaces, split: str, *, label_map: LabelMap | None = None, views: Views = 1
+) -> tuple[Evaluation, Predictions]:
+    """Measure ``classifier`` on ``faces`` (N >= 1).
+
+    A class that only the model has counts: a face read as it is a mistake, unless ``label_map`` leaves the output out. Raises
+    UsageError for a class of the data that the model does not know.
+    """
+    matrix, classes = (label_map or LabelMap()).matrix(classifier.labels, faces.classes)
+    faces = faces.sized(classifier.input_size)
+    temperature = classifier.manifest.temperature
+    logits = classifier.logits(faces.images)
+    plain, scaled = (merge(softmax(logits, t), matrix) for t in (1.0, temperature))
+    calibrated = measure(scaled, faces.labels, classes)
+    averaged = None
+    if views > 1:
+        averaged = measure(merge(probabilities(classifier, faces.images, views, temperature), matrix), faces.labels, classes)
+    predictions = Predictions(faces, classes, scaled)
+    evaluation = Evaluation(
+        model=classifier.manifest.name,
+        split=split,
+        faces=len(faces),
+        classes=classes,
+        metrics=measure(plain, faces.labels, classes),
+        calibrated=Calibration(temperature, calibrated.nll, calibrated.ece),
+        views=views,
+        averaged=averaged,
+        groups={grouping: by_group(predictions.right, names) for grouping, names in faces.groups.items()},
+    )
+    return evaluation, predictions

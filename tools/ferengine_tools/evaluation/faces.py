@@ -1,0 +1,107 @@
+"""Labelled faces to measure a model on, and those of any folder with a sub-folder a class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import UsageError
+from ferengine.vision import cv2
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class LabelledFaces:
+    """``images`` grey uint8 (N, S, S), ``labels`` int64 (N,) into ``classes``, ``names`` where each of the N comes from;
+    ``groups``: by name of a grouping the group of each face, str (N,), "" for none."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+    names: tuple[str, ...]
+    groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: NDArray[np.int64]) -> LabelledFaces:
+        """The faces of ``rows``, in that order."""
+        groups = {name: values[rows] for name, values in self.groups.items()}
+        names = tuple(self.names[row] for row in rows)
+        return LabelledFaces(self.images[rows], self.labels[rows], self.classes, names, groups)
+
+    def with_groups(self, groups: Mapping[str, NDArray[np.str_]]) -> LabelledFaces:
+        """The same faces, grouped."""
+        return LabelledFaces(self.images, self.labels, self.classes, self.names, groups)
+
+    def renamed(self, rename: Callable[[str], str | None]) -> LabelledFaces:
+        """The faces with the classes that ``rename`` gives, without those for which it gives ``None``.
+
+        Raises UsageError where nothing remains.
+        """
+        targets = [rename(name) for name in self.classes]
+        classes = tuple(dict.fromkeys(name for name in targets if name is not None))
+        new = np.array([-1 if name is None else classes.index(name) for name in targets], np.int64)[self.labels]
+        rows = np.flatnonzero(new >= 0)
+        if not len(rows):
+            raise UsageError("the map leaves out all faces")
+        kept = self.take(rows)
+        return LabelledFaces(kept.images, new[rows], classes, kept.names, kept.groups)
+
+    def sized(self, side: int) -> LabelledFaces:
+        """The faces with images of ``side`` x ``side`` pixels."""
+        return LabelledFaces(resize(self.images, side), self.labels, self.classes, self.names, self.groups)
+
+
+def resize(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """Grey squares uint8 (N, S, S) -> (N, side, side): area-averaged where they shrink, else bilinear."""
+    if images.shape[1] == side:
+        return images
+    how = cv2.INTER_AREA if images.shape[1] > side else cv2.INTER_LINEAR
+    resized = np.empty((len(images), side, side), np.uint8)
+    for index, image in enumerate(images):
+        resized[index] = cv2.resize(image, (side, side), interpolation=how)
+    return resized
+
+
+def folder_faces(folder: Path, side: int, rename: Callable[[str], str | None]) -> LabelledFaces:
+    """The images of ``folder``/<class>/, grey and ``side`` pixels square.
+
+    ``rename`` gives a sub-folder's class, or ``None`` where it is left out. The images are faces cut already, as FER-2013's
+    are: they must be square. Raises UsageError, which names it, for a folder without classes, a class without images, a file
+    that is no square image.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder: name one with a sub-folder of faces for each class")
+    chosen = {path: rename(path.name) for path in sorted(folder.iterdir()) if path.is_dir()}
+    classes = tuple(dict.fromkeys(name for name in chosen.values() if name is not None))
+    if not classes:
+        raise UsageError(f"{folder} holds no classes: a sub-folder of faces for each is expected")
+    images, labels, names = [], [], []
+    for path, name in chosen.items():
+        if name is None:
+            continue
+        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        if not files:
+            raise UsageError(f"{path} holds no images ({', '.join(SUFFIXES)})")
+        for file in files:
+            images.append(_read(file, side))
+            labels.append(classes.index(name))
+            names.append(file.relative_to(folder).as_posix())
+    return LabelledFaces(np.stack(images), np.array(labels, np.int64), classes, tuple(names))
+
+
+def _read(path: Path, side: int) -> NDArray[np.uint8]:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise UsageError(f"{path} cannot be read as an image: is it truncated?")
+    height, width = image.shape
+    if height != width:
+        raise UsageError(f"{path} is {width} x {height} pixels: faces must be cut square first (ferengine data prepare)")
+    resized: NDArray[np.uint8] = resize(np.asarray(image, np.uint8)[None], side)[0]
+    return resized

@@ -1,0 +1,31 @@
+"""The one place where matplotlib is imported: figures without a display."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ferengine.errors import MissingDependencyError, SinkError
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+DPI = 150
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """An empty figure, inches. Raises MissingDependencyError without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingDependencyError("a picture needs matplotlib: pip install 'ferengine[train]'") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def save_figure(figure: Figure, path: Path) -> None:
+    """Write it as PNG, or as what the suffix says. Raises SinkError where that fails."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        figure.savefig(path, dpi=DPI)
+    except (OSError, ValueError) as error:  # ValueError: a suffix that matplotlib does not know
+        raise SinkError(f"{path} cannot be written: {error}") from None

@@ -1,0 +1,81 @@
+"""Between the classes of a data set and the labels of a model: ``--map labels.toml``."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import UsageError
+
+_TABLES = ("folders", "outputs")
+
+
+@dataclass(frozen=True)
+class LabelMap:
+    """``folders``: the class of a data set's own name; ``outputs``: the class of a model's label. ``None`` leaves the faces, or
+    the output, out; what is not named keeps its name."""
+
+    folders: Mapping[str, str | None] = field(default_factory=dict)
+    outputs: Mapping[str, str | None] = field(default_factory=dict)
+
+    def folder(self, name: str) -> str | None:
+        return self.folders.get(name, name)
+
+    def matrix(self, labels: tuple[str, ...], classes: tuple[str, ...]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
+        """How a model's outputs become classes: float64 (labels, C), one 1 a row or none, and the C classes: those of the data
+        (``classes``), then those that only the model has.
+
+        Raises UsageError for a class of the data that no output stands for, and for an output that the model lacks.
+        """
+        unknown = [name for name in self.outputs if name not in labels]
+        if unknown:
+            raise UsageError(f"the map's outputs name {unknown[0]!r}; the model knows {', '.join(labels)}")
+        targets = [self.outputs.get(label, label) for label in labels]
+        for name in classes:
+            if name not in targets:
+                known = ", ".join(dict.fromkeys(target for target in targets if target is not None))
+                raise UsageError(
+                    f"the data have the class {name!r}, the model {known}: say in a map (--map labels.toml) which of "
+                    f"them it is under [folders], e.g. {name} = {labels[0]!r}, or leave it out: {name} = false"
+                )
+        everything = tuple(dict.fromkeys((*classes, *(target for target in targets if target is not None))))
+        matrix = np.zeros((len(labels), len(everything)))
+        for row, target in enumerate(targets):
+            if target is not None:
+                matrix[row, everything.index(target)] = 1
+        return matrix, everything
+
+
+def merge(probabilities: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Probabilities of labels (N, labels) -> of classes (N, C): added up, and divided by what is not left out."""
+    merged = probabilities @ matrix
+    total = merged.sum(axis=1, keepdims=True)
+    result: NDArray[np.float64] = merged / np.maximum(total, np.finfo(np.float64).tiny)
+    return result
+
+
+def load_map(path: Path) -> LabelMap:
+    """A TOML file with the tables ``[folders]`` and ``[outputs]``, either optional: name = "class", or name = false.
+
+    Raises UsageError for a file that cannot be read or holds anything else.
+    """
+    try:
+        content = tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"{path} is not TOML: {error}") from None
+    tables: dict[str, dict[str, str | None]] = {name: {} for name in _TABLES}
+    for table, entries in content.items():
+        if table not in _TABLES or not isinstance(entries, dict):
+            raise UsageError(f"{path}: {table!r} is none of the tables [folders] and [outputs]")
+        for name, value in entries.items():
+            if not (value is False or (isinstance(value, str) and value)):
+                raise UsageError(f"{path}: {table}.{name} must be the name of a class in quotes, or false, not {value!r}")
+            tables[table][name] = value or None
+    return LabelMap(tables["folders"], tables["outputs"])

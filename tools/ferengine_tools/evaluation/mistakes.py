@@ -1,0 +1,107 @@
+"""The most confident mistakes of each class: as files and as a contact sheet (the document's Figure 6)."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import SinkError, UsageError
+from ferengine.vision import cv2
+from ferengine_tools.evaluation.faces import LabelledFaces
+from ferengine_tools.evaluation.figure import new_figure, save_figure
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+PER_CLASS = 8
+SHEET = "mistakes.png"
+LISTING = "mistakes.csv"
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """Face ``row`` of the data is ``actual``; the model said ``predicted`` with probability ``confidence``."""
+
+    row: int
+    actual: str
+    predicted: str
+    confidence: float
+
+
+def find_mistakes(
+    probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: tuple[str, ...], per_class: int = PER_CLASS
+) -> list[Mistake]:
+    """Up to ``per_class`` of each actual class, surest first; ``probabilities`` (N, C), ``labels`` (N,) into ``classes``."""
+    predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    found = []
+    for index, name in enumerate(classes):
+        rows = np.flatnonzero((labels == index) & (predicted != index))
+        for row in rows[np.argsort(-confidence[rows], kind="stable")][:per_class]:
+            found.append(Mistake(int(row), name, classes[predicted[row]], float(confidence[row])))
+    return found
+
+
+def write_mistakes(folder: Path, mistakes: list[Mistake], faces: LabelledFaces, title: str) -> None:
+    """Write ``folder``/<actual>/<rank>_<predicted>_<percent>.png, ``mistakes.csv`` and the sheet ``mistakes.png``.
+
+    Raises UsageError for a folder that holds something already, SinkError where it cannot be written.
+    """
+    check_empty(folder)
+    sheet = _sheet(mistakes, faces, title) if mistakes else None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LISTING).open("w", newline="") as handle:
+            rows = csv.writer(handle)
+            rows.writerow(["file", "actual", "predicted", "confidence", "source"])
+            for rank, each in _ranked(mistakes):
+                file = Path(each.actual) / f"{rank + 1:02}_{each.predicted}_{100 * each.confidence:.0f}.png"
+                (folder / each.actual).mkdir(exist_ok=True)
+                done, data = cv2.imencode(".png", faces.images[each.row])
+                if not done:
+                    raise SinkError(f"{folder / file} cannot be encoded")
+                (folder / file).write_bytes(data.tobytes())
+                rows.writerow([file.as_posix(), each.actual, each.predicted, f"{each.confidence:.4f}", faces.names[each.row]])
+    except OSError as error:
+        raise SinkError(f"{folder} cannot be written: {error.strerror}") from None
+    if sheet is not None:
+        save_figure(sheet, folder / SHEET)
+
+
+def check_empty(folder: Path) -> None:
+    """Raises UsageError unless ``folder`` is empty or does not exist: mistakes of two models must not mix."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is not an empty folder: choose another for the mistakes")
+
+
+def _ranked(mistakes: list[Mistake]) -> list[tuple[int, Mistake]]:
+    """Each with its place within its class, from 0."""
+    counts: dict[str, int] = {}
+    ranked = []
+    for each in mistakes:
+        ranked.append((counts.setdefault(each.actual, 0), each))
+        counts[each.actual] += 1
+    return ranked
+
+
+def _sheet(mistakes: list[Mistake], faces: LabelledFaces, title: str) -> Figure:
+    names = list(dict.fromkeys(each.actual for each in mistakes))
+    columns = 1 + max(rank for rank, _ in _ranked(mistakes))
+    figure = new_figure(0.9 + 1.25 * max(3, columns), 0.5 + 1.5 * len(names))
+    grid = figure.subplots(len(names), columns, squeeze=False)
+    figure.suptitle(title, fontsize=11)
+    for axes in grid.ravel():
+        axes.set_xticks([])
+        axes.set_yticks([])
+        axes.spines[:].set_visible(False)
+    for row, name in enumerate(names):
+        grid[row, 0].set_ylabel(name, fontsize=11)
+    for rank, each in _ranked(mistakes):
+        axes = grid[names.index(each.actual), rank]
+        axes.imshow(faces.images[each.row], cmap="gray", vmin=0, vmax=255)
+        axes.set_title(f"{each.predicted} {100 * each.confidence:.0f} %", fontsize=9)
+    return figure

@@ -1,0 +1,63 @@
+"""The public sets as labelled faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import UsageError
+from ferengine_tools.data import fer2013, utkface
+from ferengine_tools.data.protocol import unseen_rows
+from ferengine_tools.evaluation.faces import LabelledFaces
+from ferengine_tools.evaluation.groups import age_group
+
+Copies = Literal["exact", "near"]
+
+
+def fer2013_faces(
+    path: Path, split: fer2013.Split, *, labels: fer2013.LabelSet = "fer2013", without_copies: Copies | None = None
+) -> LabelledFaces:
+    """A split of FER-2013, ``labels`` as of ``load_fer2013``; ``without_copies`` "exact" leaves out the images that are, byte
+    for byte, training images as well, "near" also those that show the same photograph (found in half a minute).
+
+    Raises what ``load_fer2013`` raises, and UsageError where the split is empty.
+    """
+    data = fer2013.load_fer2013(path, labels)
+    rows = data.indices(split)
+    if without_copies == "exact":
+        rows = rows[~copies(data.images[rows], data.images[data.indices("training")])]
+    elif without_copies == "near":
+        rows = unseen_rows(data, split)
+    if not len(rows):
+        raise UsageError(f"{path} has no faces of the split {split}")
+    return LabelledFaces(data.images[rows], data.labels[rows], data.classes, tuple(f"row {row}" for row in rows))
+
+
+def copies(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of ``images`` (N, S, S) are, byte for byte, among ``others`` (M, S, S): bool (N,)."""
+    known = {image.tobytes() for image in others}
+    return np.array([image.tobytes() in known for image in images], bool)
+
+
+def utkface_faces(path: Path, split: utkface.Split, cache: Path | None = None) -> LabelledFaces:
+    """A split of UTKFace, its genders the classes, grouped by age, ethnicity, gender, and the last two together.
+
+    ``cache``: the folder where the faces, once cut, are kept (default: the user's cache). Raises what ``load_utkface`` raises,
+    and UsageError where the split is empty.
+    """
+    data = utkface.load_utkface(path, cache or utkface.user_cache())
+    rows = data.indices(split)
+    if not len(rows):
+        raise UsageError(f"{path} has no faces of the split {split}")
+    ethnicity = np.array(utkface.ETHNICITIES)[data.ethnicity[rows]]
+    gender = np.array(utkface.GENDERS)[data.gender[rows]]
+    groups = {
+        "age": np.array([age_group(int(age)) for age in data.age[rows]]),
+        "ethnicity": ethnicity,
+        "gender": gender,
+        "ethnicity and gender": np.array([f"{first} {second}" for first, second in zip(ethnicity, gender, strict=True)]),
+    }
+    return LabelledFaces(data.images[rows], data.gender[rows], utkface.GENDERS, tuple(map(str, data.names[rows])), groups)

@@ -1,0 +1,50 @@
+"""What one face costs on this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+
+from ferengine.classify.classifier import Classifier
+
+BATCHES = (1, 8, 32)
+
+
+def microseconds(classifier: Classifier, batch: int, *, seconds: float = 0.5, least: int = 15) -> float:
+    """Microseconds a face from uint8 crops to probabilities in batches of ``batch``.
+
+    The median over at least ``least`` rounds and ``seconds`` of time, after two that do not count.
+    """
+    side = classifier.input_size
+    crops = np.random.default_rng(0).integers(0, 256, (batch, side, side), np.uint8)
+    for _ in range(2):
+        classifier.scores(crops)
+    times: list[float] = []
+    end = time.perf_counter() + seconds
+    while len(times) < least or time.perf_counter() < end:
+        begun = time.perf_counter()
+        classifier.scores(crops)
+        times.append(time.perf_counter() - begun)
+    return float(np.median(times)) / batch * 1e6
+
+
+def speeds(classifier: Classifier) -> dict[str, float]:
+    """``microseconds`` by batch size."""
+    return {str(batch): round(microseconds(classifier, batch), 1) for batch in BATCHES}
+
+
+def machine() -> str:
+    """Processor, number of cores and ONNX Runtime's version."""
+    name = platform.processor() or platform.machine()
+    listing = Path("/proc/cpuinfo")
+    if listing.is_file():
+        for line in listing.read_text().splitlines():
+            if line.startswith("model name"):
+                name = line.partition(":")[2].strip()
+                break
+    return f"{name}, {os.cpu_count()} cores, ONNX Runtime {onnxruntime.__version__}"

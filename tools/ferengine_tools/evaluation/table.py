@@ -1,0 +1,54 @@
+"""What a person reads of an evaluation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from rich import box
+from rich.console import RenderableType
+from rich.table import Table
+
+from ferengine_tools.evaluation.confusion_picture import in_document_order, shares
+from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
+from ferengine_tools.evaluation.evaluation import Evaluation
+from ferengine_tools.evaluation.groups import group_table
+from ferengine_tools.evaluation.metrics import Metrics
+
+
+def renderables(result: Evaluation) -> Iterator[RenderableType]:
+    """Lines and tables, in order, for a rich console."""
+    calibrated = result.calibrated
+    yield f"{result.model} on {result.split}: {result.faces} faces"
+    yield f"  single crop      {_figures(result.metrics)}, ECE {result.metrics.ece:.3f}, NLL {result.metrics.nll:.3f}"
+    yield f"  temperature {calibrated.temperature:<5g}ECE {calibrated.ece:.3f}, NLL {calibrated.nll:.3f}"
+    if result.averaged is not None:
+        name = "with its mirror" if result.views == 2 else f"mean of {result.views} crops"
+        yield f"  {name:<17}{_figures(result.averaged)}"
+    yield confusion_table(result)
+    for grouping, rows in result.groups.items():
+        yield group_table(grouping, rows) + "\n"
+
+
+def confusion_table(result: Evaluation) -> Table:
+    """Shares of each actual class; below each, where the classes are the document's, the figure of its Table I."""
+    matrix, classes = shares(result.metrics.confusion), result.classes
+    ordered = in_document_order(matrix, classes)
+    title = "Shares of each actual class"
+    if ordered is not None:
+        matrix, classes, title = ordered, CLASSES, f"{title}; below, the document's Table I as printed"
+    table = Table("actual", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title=title, title_justify="left")
+    for name in ("faces", *classes):
+        table.add_column(name, justify="right", no_wrap=True)
+    counts = dict(zip(result.classes, np.sum(result.metrics.confusion, axis=1).tolist(), strict=True))
+    for row, name in enumerate(classes):
+        own = ["-" if np.isnan(value) else f"{value:.2f}" for value in matrix[row]]
+        own[row] = f"[bold]{own[row]}[/]"
+        table.add_row(name, str(counts[name]), *own)
+        if ordered is not None:
+            table.add_row("", "Table I", *(f"{value:.2f}" for value in TABLE_ONE[row]), style="dim")
+    return table
+
+
+def _figures(metrics: Metrics) -> str:
+    return f"accuracy {100 * metrics.accuracy:.2f} %, macro F1 {100 * metrics.macro_f1:.2f} %"

@@ -1,0 +1,58 @@
+"""Temperature scaling: C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from tempfile import NamedTemporaryFile
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+
+from ferengine.errors import ModelError, UsageError
+from ferengine.models.registry import load_model
+from ferengine_tools.evaluation.metrics import negative_log_likelihood, softmax
+
+_RANGE = (0.05, 20.0)
+
+
+def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """The temperature in [0.05, 20] at which the likelihood of ``labels`` (N,) under softmax(logits / T), (N, C), is largest.
+
+    Raises UsageError for an empty set.
+    """
+    if not len(labels):
+        raise UsageError("a temperature cannot be fitted to no faces")
+
+    def loss(logarithm: float) -> float:
+        return negative_log_likelihood(softmax(logits, float(np.exp(logarithm))), labels)
+
+    found = minimize_scalar(loss, bounds=tuple(np.log(_RANGE)), method="bounded", options={"xatol": 1e-4})
+    return float(np.exp(found.x))
+
+
+def check_writable(model: str | Path) -> None:
+    """Raises UsageError for the name of an installed model: only a file given by its path is changed."""
+    if not str(model).endswith(".onnx"):
+        raise UsageError(f"{model} is an installed model: name the .onnx file whose manifest is to be changed")
+
+
+def write_temperature(model: str | Path, temperature: float) -> Path:
+    """Put ``temperature`` into the manifest beside the model file ``model``; the manifest's path.
+
+    The old manifest stays until the new one is whole. Raises UsageError for the name of a shipped model, and ModelError for
+    what is no model or cannot be written.
+    """
+    check_writable(model)
+    loaded = load_model(model)
+    manifest = loaded.manifest.model_copy(update={"temperature": round(temperature, 4)})
+    path = Path(model).with_suffix(".json")
+    try:
+        with NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as beside:
+            beside.write(json.dumps(manifest.to_json(), indent=2) + "\n")
+        Path(beside.name).chmod(path.stat().st_mode)  # a temporary file is private
+        Path(beside.name).replace(path)
+    except OSError as error:
+        raise ModelError(f"{path} cannot be written: {error.strerror}") from None
+    return path

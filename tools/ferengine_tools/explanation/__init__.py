@@ -1,0 +1,1 @@
+"""Parts of ``ferengine explain``: attributions and their picture."""

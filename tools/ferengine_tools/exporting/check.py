@@ -1,0 +1,45 @@
+"""Whether an exported network still says what its source says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.classify.backend import OrtBackend
+from ferengine.errors import ModelError
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+_LARGEST_DIFFERENCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.1, "int8": 4.0}
+_LEAST_AGREEMENT: dict[Precision, float] = {"fp32": 0.999, "fp16": 0.995, "int8": 0.9}
+"""Of logits (their standard deviation is about 2) and of labels."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """``difference``: the largest of two logits; ``agreement``: share of faces with the same label; over ``faces`` faces."""
+
+    faces: int
+    difference: float
+    agreement: float
+
+
+def compare(expected: NDArray[np.float32], onnx: bytes, batch: NDArray[np.float32], precision: Precision) -> Agreement:
+    """``onnx`` through ONNX Runtime on ``batch``, float32 (N, 1, S, S), against the source's logits ``expected`` (N, C).
+
+    Raises ModelError where they are further apart than the precision explains.
+    """
+    backend = OrtBackend(onnx)
+    logits = np.concatenate([backend.run(batch[start : start + 256]) for start in range(0, len(batch), 256)])
+    difference = float(np.abs(logits - expected).max())
+    agreement = float((logits.argmax(1) == expected.argmax(1)).mean())
+    # not >= and not <=, so that NaN fails
+    if not (difference <= _LARGEST_DIFFERENCE[precision] and agreement >= _LEAST_AGREEMENT[precision]):
+        raise ModelError(
+            f"the {precision} network differs from its source by {difference:.2g} in its logits and agrees on "
+            f"{100 * agreement:.2f} % of {len(batch)} labels: nothing written"
+        )
+    return Agreement(len(batch), difference, agreement)

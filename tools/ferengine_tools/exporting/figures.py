@@ -1,0 +1,61 @@
+"""The figures of a manifest, measured through the model file itself."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from ferengine.classify.classifier import Classifier
+from ferengine.models.manifest import Accuracy, Manifest
+from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
+from ferengine_tools.evaluation.faces import LabelledFaces
+from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
+from ferengine_tools.evaluation.temperature import fit_temperature
+
+
+def measured(model: Path, manifest: Manifest, data: Path, *, private: bool) -> Manifest:
+    """``manifest`` with the temperature fitted and the accuracy measured on the split to choose on (PublicTest; UTKFace's
+    validation), and with ``private`` the figures of the one that is looked at once (PrivateTest; UTKFace's test).
+
+    ``model``: the ``.onnx`` file with its manifest, temperature 1. Raises what the loaders of ``data`` raise.
+    """
+    classifier = Classifier(model)
+    chosen, final = _splits(manifest, data)
+    faces = chosen().sized(classifier.input_size)
+    order = np.array([classifier.labels.index(name) for name in faces.classes])
+    temperature = round(fit_temperature(classifier.logits(faces.images)[:, order], faces.labels), 4)
+    name = "UTKFACE --split test" if manifest.task == "gender" else "FER2013 --split private"
+    accuracy = Accuracy(
+        public=round(evaluate_faces(classifier, faces, "")[0].accuracy, 5),
+        command=f"ferengine evaluate --model {manifest.name} --data {name}",
+    )
+    if private:
+        accuracy = _final(accuracy, _warm(model, manifest, temperature), final)
+    return manifest.model_copy(update={"temperature": temperature, "accuracy": accuracy})
+
+
+def _splits(manifest: Manifest, data: Path) -> tuple[Callable[[], LabelledFaces], Callable[[bool], LabelledFaces]]:
+    """What loads the faces to choose on, and those of the end, without exact copies of training faces where asked."""
+    if manifest.task == "gender":
+        return lambda: utkface_faces(data, "validation"), lambda _: utkface_faces(data, "test")
+
+    def final(without_copies: bool) -> LabelledFaces:
+        return fer2013_faces(data, "private", without_copies="exact" if without_copies else None)
+
+    return lambda: fer2013_faces(data, "public"), final
+
+
+def _warm(model: Path, manifest: Manifest, temperature: float) -> Classifier:
+    """The classifier with its temperature, for the calibration error."""
+    model.with_suffix(".json").write_text(manifest.model_copy(update={"temperature": temperature}).model_dump_json())
+    return Classifier(model)
+
+
+def _final(accuracy: Accuracy, classifier: Classifier, final: Callable[[bool], LabelledFaces]) -> Accuracy:
+    whole: Evaluation = evaluate_faces(classifier, final(False), "")[0]
+    figures = {"private": whole.accuracy, "macro_f1": whole.metrics.macro_f1, "ece": whole.calibrated.ece}
+    if classifier.manifest.task == "expression":
+        figures["private_without_copies"] = evaluate_faces(classifier, final(True), "")[0].accuracy
+    return accuracy.model_copy(update={name: round(value, 5) for name, value in figures.items()})

@@ -1,0 +1,119 @@
+"""Frames a second and memory with many cameras: one clip replayed as 1, 2, 4, 8 sources at once.
+
+    python -m ferengine_tools.many_cameras CLIP [--cameras 1 2 4 8] [--frames 240] [--json]
+
+Each number of cameras is run twice: ``fast``, where every source gives frames as they are asked for and none is lost
+(the machine's total rate), and ``live``, where each comes at its own rate and drops what the machine cannot keep up
+with. Memory is the sum of the proportional set sizes (PSS: shared pages are divided among those that map them) of this
+process and all workers, the largest of five samples a second.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+from ferengine import Engine
+from ferengine.errors import FerengineError
+from ferengine.sources import SourceSpec, parse_source
+
+_SAMPLE = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. ``fps``: results a second of all cameras together, from the first capture to the last result;
+    ``delivered`` of ``offered`` frames; ``faces`` in them; ``batch``: faces a batch; ``mixed``: share of the batches with
+    faces of several cameras; ``latency_ms``: median from capture to result; ``pss_mb``: MiB; ``startup_s``: seconds."""
+
+    cameras: int
+    pace: Literal["fast", "live"]
+    fps: float
+    delivered: int
+    offered: int
+    faces: int
+    batch: float
+    mixed: float
+    latency_ms: float
+    pss_mb: float
+    startup_s: float
+
+
+def measure(clip: Path, cameras: int, pace: Literal["fast", "live"], frames: int) -> Run:
+    """Play the first ``frames`` frames of ``clip`` as ``cameras`` sources. Raises SourceError where it does not open."""
+    source = parse_source(str(clip), pace="fast" if pace == "fast" else "native", loop=0)
+    specs: list[SourceSpec] = [source] * cameras
+    with Engine(specs, max_frames=frames) as engine:
+        engine.wait_ready()
+        samples = [0.0]
+        done = threading.Event()
+
+        def sample() -> None:
+            while not done.wait(_SAMPLE):
+                samples.append(sum(proportional_mb(pid) for pid in (os.getpid(), *engine.worker_pids().values())))
+
+        sampler = threading.Thread(target=sample)
+        sampler.start()
+        delivered = sum(1 for _ in engine.results())
+        done.set()
+        sampler.join()
+        summary = engine.summary()
+    batch = summary["batch"]
+    late = summary["dropped"]["capture"]["late"]  # passed over by the pacing, before they got a number
+    return Run(
+        cameras=cameras,
+        pace=pace,
+        fps=summary["fps"],
+        delivered=delivered,
+        offered=cameras * frames + late,
+        faces=summary["faces"],
+        batch=batch["mean"],
+        mixed=round(batch["mixed"] / max(1, batch["batches"]), 3),
+        latency_ms=summary["latency_ms"]["total"]["p50"],
+        pss_mb=round(max(samples), 1),
+        startup_s=summary["startup_s"],
+    )
+
+
+def proportional_mb(pid: int) -> float:
+    """The proportional set size of process ``pid`` in MiB; 0 when it is gone."""
+    try:
+        text = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    except OSError:
+        return 0.0
+    return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:")), 0.0)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line; prints a table or, with ``--json``, one object a run."""
+    parser = argparse.ArgumentParser(prog="ferengine_tools.many_cameras", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--cameras", type=int, nargs="+", default=[1, 2, 4, 8])
+    parser.add_argument("--frames", type=int, default=240, help="of each camera")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    if not options.json:
+        print("cameras  pace  frames/s  delivered        faces  batch  mixed  p50 ms  PSS MiB  start s")
+    for cameras in options.cameras:
+        for pace in ("fast", "live"):
+            run = measure(options.clip, cameras, pace, options.frames)
+            if options.json:
+                print(json.dumps(asdict(run)), flush=True)
+                continue
+            share = f"{run.delivered}/{run.offered}"
+            print(f"{run.cameras:7}  {run.pace}  {run.fps:8.1f}  {share:15}  {run.faces:5}  {run.batch:5.2f}  {run.mixed:5.2f}"
+                  f"  {run.latency_ms:6.0f}  {run.pss_mb:7.0f}  {run.startup_s:7.1f}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except FerengineError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,117 @@
+"""What searching only near known faces finds and costs, against full scans, on videos.
+
+    python -m ferengine_tools.near_search VIDEO... [--every 6] [--full-scan 1] [--min-face 40] [--json]
+
+One frame in ``--every`` is searched twice: in full, which counts as the truth, and as a run with ``search="near"`` does:
+in full once in ``--full-scan`` seconds or while nothing is known, else near the last boxes of all faces seen since. These
+are ``--every`` frames old here, while in a run the trackers move them along, so that the engine loses fewer faces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.detect.mtcnn import MtcnnDetector
+from ferengine.errors import FerengineError, UsageError
+from ferengine.sources import open_source, parse_source
+from ferengine.track.matching import iou_matrix
+
+MATCH_IOU = 0.5
+"""Overlap from which a face of the full scan counts as found."""
+
+
+@dataclass(frozen=True, slots=True)
+class NearSearch:
+    """``found`` of ``faces``; boxes that no full scan has are ``extra``; CPU milliseconds a searched frame."""
+
+    frames: int
+    faces: int
+    found: int
+    extra: int
+    full_ms: float
+    near_ms: float
+
+    @property
+    def recall(self) -> float:
+        """1 where there are no faces."""
+        return self.found / self.faces if self.faces else 1.0
+
+
+def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]], detector: MtcnnDetector, full_scan: float) -> NearSearch:
+    """Search ``frames``, (timestamp in seconds, BGR), both ways."""
+    count = faces = found = extra = 0
+    full_seconds = near_seconds = 0.0
+    known: NDArray[np.float32] | None = None
+    last_full = -np.inf
+    for timestamp, frame in frames:
+        start = time.thread_time()
+        truth = detector.detect(frame)
+        spent = time.thread_time() - start
+        full_seconds += spent
+        count += 1
+        if known is None or not len(known) or timestamp - last_full >= full_scan:
+            known, last_full = truth.boxes[:0], timestamp
+            boxes = truth.boxes
+            near_seconds += spent
+        else:
+            start = time.thread_time()
+            boxes = detector.detect(frame, near=known).boxes
+            near_seconds += time.thread_time() - start
+        overlap = iou_matrix(truth.boxes, boxes).reshape(len(truth), len(boxes))
+        faces += len(truth)
+        found += int((overlap.max(axis=1, initial=0) >= MATCH_IOU).sum())
+        extra += int((overlap.max(axis=0, initial=0) < MATCH_IOU).sum())
+        missing = iou_matrix(known, boxes).reshape(len(known), len(boxes)).max(axis=1, initial=0) < MATCH_IOU
+        known = np.vstack([boxes, known[missing]])
+    each = 1000 / max(count, 1)
+    return NearSearch(count, faces, found, extra, full_seconds * each, near_seconds * each)
+
+
+def every_nth(path: str, every: int) -> Iterable[tuple[float, NDArray[np.uint8]]]:
+    """(timestamp, frame) of one frame in ``every``. Raises SourceError."""
+    source = open_source(parse_source(path))
+    source.open()
+    try:
+        while (frame := source.read()) is not None:
+            yield frame.timestamp, frame.image
+            source.skip(every - 1)
+    finally:
+        source.close()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: prints the figures, returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m ferengine_tools.near_search", description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("videos", nargs="+", help="video files")
+    parser.add_argument("--every", type=int, default=6, help="one frame in so many is searched (default 6)")
+    parser.add_argument("--full-scan", type=float, default=1.0, help="seconds between full scans (default 1)")
+    parser.add_argument("--min-face", type=float, default=40.0, help="smallest face to look for, pixels (default 40)")
+    parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
+    options = parser.parse_args(arguments)
+    try:
+        if options.every < 1 or not options.full_scan >= 0:
+            raise UsageError("--every must be at least 1, and --full-scan not negative")
+        detector = MtcnnDetector(options.min_face)
+        results = {video: measure(every_nth(video, options.every), detector, options.full_scan) for video in options.videos}
+    except FerengineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    if options.json:
+        print(json.dumps({video: {**asdict(each), "recall": each.recall} for video, each in results.items()}, indent=2))
+        return 0
+    for video, each in results.items():
+        print(f"{video}: {each.found} of {each.faces} faces ({each.recall:.2%}), {each.extra} extra, {each.frames} frames, "
+              f"{each.near_ms:.2f} ms a frame instead of {each.full_ms:.2f}")  # fmt: skip
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

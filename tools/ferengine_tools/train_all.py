@@ -1,0 +1,101 @@
+"""``ferengine train-all``: every model of the published table, one after the other, each exported and measured.
+
+Finished steps are not run again and a killed one is resumed, so the command can be repeated until it has come through.
+"""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from ferengine.errors import UsageError
+from ferengine_tools.export_onnx import export
+from ferengine_tools.teach import teach
+from ferengine_tools.train import train
+from ferengine_tools.training.config import TrainConfig, document_preset
+from ferengine_tools.training.dataset import load_training_set
+
+
+@dataclass(frozen=True)
+class Run:
+    """One model of the table; ``taught``: by the teachers; ``seeds`` runs of it."""
+
+    name: str
+    network: str
+    epochs: int
+    seeds: int = 1
+    task: str = "expression"
+    taught: bool = False
+    document: bool = False
+
+
+TABLE = (
+    Run("cnn-document", "cnn", 0, document=True),
+    Run("vgg-document", "vgg", 0, document=True),
+    Run("resnet18-document", "resnet18", 0, document=True),
+    Run("dscnn-document", "dscnn", 0, document=True),
+    Run("cnn", "cnn", 60, taught=True),
+    Run("vgg", "vgg", 90, taught=True),
+    Run("resnet18", "resnet18", 90, taught=True),
+    Run("dscnn", "dscnn", 120, seeds=2, taught=True),
+    Run("fast", "fast", 120, seeds=2, taught=True),
+    Run("standard", "standard", 120, seeds=2, taught=True),
+    Run("accurate", "accurate", 120, seeds=2, taught=True),
+    Run("gender", "fast", 40, seeds=2, task="gender"),
+)
+TEACHERS, FOLDS, TEACHER_EPOCHS = ("resnet18", "standard", "accurate"), 5, 60
+
+
+def train_all(base: TrainConfig, gender_data: Path | None, names: list[str], console: Console) -> None:
+    """Train, export to ``base.out`` and measure the runs called ``names`` of the table; ``base`` gives data and machine."""
+    runs = [run for run in TABLE if run.name in names]
+    if any(run.task == "gender" for run in runs) and gender_data is None:
+        raise UsageError("gender is trained on UTKFace: name it with --gender-data, or leave gender out with --only")
+    teacher = base.out / "teacher" / "teacher.npz"
+    if any(run.taught for run in runs) and not teacher.is_file():
+        console.print(f"teachers: {', '.join(TEACHERS)}, {FOLDS} folds of {TEACHER_EPOCHS} epochs")
+        probabilities = teach(replace(base, out=teacher.parent, epochs=TEACHER_EPOCHS, seed=100), TEACHERS, FOLDS)
+        np.savez_compressed(teacher, probabilities=probabilities, labels=np.array(load_training_set(base).labels))
+    for run in runs:
+        for seed in range(run.seeds):
+            _run(run, seed, base, gender_data, teacher, console)
+
+
+def _run(run: Run, seed: int, base: TrainConfig, gender_data: Path | None, teacher: Path, console: Console) -> None:
+    out = base.out / f"{run.name}-{seed}"
+    config = replace(base, model=run.network, out=out, seed=seed, resume=(out / "checkpoint.safetensors").exists())
+    if run.document:
+        config = document_preset(config)
+    elif run.task == "gender":
+        assert gender_data is not None
+        config = replace(config, task="gender", data=gender_data, epochs=run.epochs)
+    else:
+        config = replace(config, epochs=run.epochs, teacher=teacher if run.taught else None)
+    console.print(f"{run.name}, seed {seed}: {config.epochs} epochs")
+    accuracy = train(config).validation_by_head()[0]
+    export(out / "checkpoint.safetensors", out / f"{run.name}.onnx", data=config.data, private=True)
+    console.print(f"{run.name}, seed {seed}: validation {100 * accuracy:.2f} % (single crop), {out / run.name}.onnx")
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="ferengine train-all", description=__doc__)
+    parser.add_argument("--data", required=True, type=Path, help="FER-2013")
+    parser.add_argument("--gender-data", type=Path, help="UTKFace")
+    parser.add_argument("--out", required=True, type=Path, help="folder of all runs")
+    parser.add_argument("--only", action="append", choices=[run.name for run in TABLE], help="repeat for several")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args(arguments)
+    names = options.only or [run.name for run in TABLE]
+    base = TrainConfig("standard", options.data, options.out, cache=options.out, device=options.device,
+                       precision=options.precision, threads=options.threads)  # fmt: skip
+    train_all(base, options.gender_data, names, Console())
+
+
+if __name__ == "__main__":
+    main()

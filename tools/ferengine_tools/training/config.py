@@ -1,0 +1,105 @@
+"""What decides a training run: one flat record, the command line's options, and the document's own schedules."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from ferengine.errors import UsageError
+from ferengine_tools.data.fer2013 import LabelSet
+from ferengine_tools.networks import Init
+
+Augment = Literal["full", "mirror", "none"]
+_THIS_MACHINE = ("data", "gender_data", "out", "cache", "resume", "device", "threads", "precision")
+"""Fields that change where and how fast, not what, is trained."""
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """``task`` both: one trunk with two heads, on ``data`` (FER-2013) and ``gender_data`` (UTKFace); ``cache`` a folder for
+    UTKFace's cut faces. ``warm_up`` in epochs; ``start`` a checkpoint to begin from; ``votes`` the share of the FER+ votes in
+    the target and ``teacher_weight`` that of the ``teacher`` file's probabilities in the rest; ``mixup`` the alpha of its
+    Beta distribution; ``sam`` the radius rho of sharpness-aware minimisation (0: off); ``average`` what the averaged weights
+    keep at each step; ``labels`` ferplus8 adds contempt; ``without_copies`` leaves out training faces that are also, exactly
+    or nearly, test faces. ``device`` auto (a GPU where there is one), cpu or cuda; ``precision`` of the convolutions;
+    ``threads`` of torch on the CPU."""
+
+    model: str
+    data: Path
+    out: Path
+    task: Literal["expression", "gender", "both"] = "expression"
+    labels: LabelSet = "fer2013"
+    gender_data: Path | None = None
+    cache: Path | None = None
+    epochs: int = 45
+    batch: int = 128
+    optimiser: Literal["adamw", "sgd"] = "adamw"
+    rate: float = 4e-3
+    warm_up: float = 1.5
+    decay: float = 0.05
+    augment: Augment = "full"
+    smoothing: float = 0.1
+    votes: float = 0.3
+    mixup: float = 0.0
+    sam: float = 0.0
+    average: float = 0.998
+    teacher: Path | None = None
+    teacher_weight: float = 0.6
+    without_copies: bool = False
+    seed: int = 0
+    init: Init = "kaiming"
+    start: Path | None = None
+    resume: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    threads: int = 2
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1 or self.batch < 2 or self.threads < 1:
+            raise UsageError("epochs and threads must be at least 1, batch at least 2")
+        if (self.task == "both") != (self.gender_data is not None):
+            raise UsageError("--task both needs --gender-data (UTKFace), and nothing else takes it")
+        for name in ("smoothing", "votes", "teacher_weight", "average"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise UsageError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
+        for name in ("mixup", "sam", "decay", "warm_up"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} must be at least 0, not {getattr(self, name)}")
+        if not self.rate > 0:
+            raise UsageError(f"rate must be above 0, not {self.rate}")
+
+    def settings(self) -> dict[str, Any]:
+        """What decides the weights."""
+        fields = {name: value for name, value in asdict(self).items() if name not in _THIS_MACHINE}
+        return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+
+    def command(self) -> str:
+        """The command line of these settings, without this machine's folders: options that are not the defaults."""
+        defaults = TrainConfig(self.model, self.data, self.out).settings()
+        data = "UTKFACE" if self.task == "gender" else "FER2013"
+        words = [f"ferengine train --model {self.model} --data {data} --out runs/{self.out.name}"]
+        for name, value in self.settings().items():
+            if name == "model" or (value == defaults[name] and name not in ("epochs", "seed")):
+                continue
+            option = f"--{name.replace('_', '-')}"
+            words.append(option if value is True else f"{option} {Path(value).name if name in _FILES else value}")
+        if self.task == "both":
+            words.append("--gender-data UTKFACE")
+        if self.precision != "fp32":
+            words.append(f"--precision {self.precision}")
+        return " ".join(words)
+
+
+_FILES = ("teacher", "start")
+
+DOCUMENT_EPOCHS = {"cnn": 17, "vgg": 90, "resnet18": 60, "dscnn": 60}
+"""Section IV.C: the CNN's plateau; VGG's 30 epochs and 60 more; the others' figures show about as many as VGG's second leg."""
+
+
+def document_preset(config: TrainConfig) -> TrainConfig:
+    """The document's own way: weights from N(0, 0.04), labels as they are, mirrored faces only."""
+    if config.model not in DOCUMENT_EPOCHS:
+        raise UsageError(f"the document has no network {config.model!r}: its own are {', '.join(DOCUMENT_EPOCHS)}")
+    return replace(config, epochs=DOCUMENT_EPOCHS[config.model], init="gaussian", augment="mirror", smoothing=0.0, votes=0.0,
+                   mixup=0.0, sam=0.0, teacher=None, optimiser="sgd", rate=0.02, decay=5e-4, average=0.0)  # fmt: skip

@@ -1,0 +1,51 @@
+"""The record of a run: a CSV row an epoch, and the curves as a picture (the document's Figures 2 to 4)."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import asdict
+from pathlib import Path
+
+from ferengine_tools.training.trainer import EpochFigures
+
+_COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "seconds")
+
+
+class RunRecord:
+    """``log.csv`` in ``folder``. Rows after ``epoch`` (of a run that was killed after its last checkpoint) are dropped."""
+
+    def __init__(self, folder: Path, epoch: int) -> None:
+        self._path = folder / "log.csv"
+        self._rows: list[dict[str, float]] = []
+        if epoch and self._path.exists():
+            with self._path.open(newline="") as handle:
+                rows = [{name: float(row[name]) for name in _COLUMNS} for row in csv.DictReader(handle)]
+            self._rows = [row for row in rows if row["epoch"] <= epoch]
+        self._write()
+
+    def add(self, epoch: int, figures: EpochFigures, seconds: float) -> None:
+        self._rows.append({"epoch": epoch, **asdict(figures), "seconds": seconds})
+        self._write()
+
+    def _write(self) -> None:
+        with self._path.open("w", newline="") as handle:
+            writer = csv.DictWriter(handle, _COLUMNS)
+            writer.writeheader()
+            for row in self._rows:
+                writer.writerow({name: int(v) if name == "epoch" else f"{v:.5f}" for name, v in row.items()})
+
+    def draw(self, path: Path, title: str) -> None:
+        """Accuracy and loss of training and validation against the epochs, as PNG."""
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        epochs = [row["epoch"] for row in self._rows]
+        for axes, name, unit in zip(figure.subplots(1, 2), ("accuracy", "loss"), (100, 1), strict=True):
+            for column, label in ((name, "training (augmented)"), (f"validation_{name}", "validation")):
+                axes.plot(epochs, [unit * row[column] for row in self._rows], label=label)
+            axes.set_xlabel("epoch")
+            axes.set_ylabel("accuracy, %" if name == "accuracy" else "cross-entropy")
+            axes.grid(alpha=0.3)
+            axes.legend()
+        figure.suptitle(title)
+        figure.savefig(path, dpi=120)

@@ -1,0 +1,223 @@
+"""One training run."""
+
+from __future__ import annotations
+
+import copy
+import math
+import platform
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from ferengine.errors import UsageError
+from ferengine_tools.networks import create_network
+from ferengine_tools.training.augment import augment, mirror
+from ferengine_tools.training.checkpoint import load_checkpoint
+from ferengine_tools.training.config import TrainConfig
+from ferengine_tools.training.dataset import TrainingSet, load_training_set, normalise
+
+_CLIP = 5.0
+
+
+@dataclass(frozen=True)
+class EpochFigures:
+    """``loss`` and ``accuracy`` of the training batches as they were seen (augmented, weights on their way),
+    ``validation_loss`` and ``validation_accuracy`` of the averaged network, single crop."""
+
+    loss: float
+    accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+
+
+def choose_device(name: str) -> torch.device:
+    """Raises UsageError for a GPU that torch does not see."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UsageError(f"torch {torch.__version__} finds no CUDA device: choose --device cpu, or install torch for CUDA")
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
+
+
+class Trainer:
+    """Network, its averaged copy, optimiser and the random state, all of which a checkpoint holds. The whole set lies on the
+    device. ``faces``: what to train on, where it is not the config's own."""
+
+    def __init__(self, config: TrainConfig, faces: TrainingSet | None = None) -> None:
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)
+        self.config = config
+        self.device = choose_device(config.device)
+        self.faces = faces or load_training_set(config)
+        self._images, self._classes, self._targets = (
+            tensor.to(self.device) for tensor in (self.faces.images, self.faces.classes, self.faces.targets)
+        )
+        self._heads = _heads(self.faces).to(self.device)
+        self.network = create_network(config.model, len(self.faces.labels), config.init)
+        if config.start is not None:
+            self.network.load_state_dict(load_checkpoint(config.start, config.model)["average"])
+        self.network = self.network.to(self.device, memory_format=torch.channels_last)
+        self.average = copy.deepcopy(self.network).eval()
+        self.optimiser = _optimiser(self.network, config)
+        self.generator = torch.Generator().manual_seed(config.seed + 1)
+        self.steps = max(1, len(self.faces.training) // config.batch)
+        self.epoch = 0
+
+    @property
+    def checkpoint(self) -> Path:
+        return self.config.out / "checkpoint.safetensors"
+
+    def state(self) -> dict[str, Any]:
+        return {"network": self.config.model, "epoch": self.epoch, "labels": list(self.faces.labels),
+                "settings": self.config.settings(), "command": self.config.command(), "dataset": self.faces.name,
+                "machine": f"{platform.machine()}, {self.device}, {self.config.threads} threads, torch {torch.__version__}, "
+                           f"{self.config.precision}",
+                "model": self.network.state_dict(), "average": self.average.state_dict(),
+                "optimiser": self.optimiser.state_dict()["state"], "generator": self.generator.get_state(),
+                "random": torch.get_rng_state()}  # fmt: skip
+
+    def restore(self) -> None:
+        """Go on from the checkpoint. Raises UsageError when it was begun with other settings."""
+        state = load_checkpoint(self.checkpoint, self.config.model)
+        for name, value in self.config.settings().items():
+            if state["settings"].get(name) != value:
+                raise UsageError(
+                    f"{self.checkpoint} was begun with {name} {state['settings'].get(name)}, not {value}: "
+                    f"resume it with its own settings ({state['command']})"
+                )
+        self.network.load_state_dict(state["model"])
+        self.average.load_state_dict(state["average"])
+        groups = self.optimiser.state_dict()["param_groups"]
+        self.optimiser.load_state_dict({"state": state["optimiser"], "param_groups": groups})
+        self.generator.set_state(state["generator"])
+        torch.set_rng_state(state["random"])
+        self.epoch = int(state["epoch"])
+
+    def rate(self, step: int) -> float:
+        """Linear warm-up, then half a cosine to zero."""
+        total = self.config.epochs * self.steps
+        warm = min(1.0, (step + 1) / max(1.0, self.config.warm_up * self.steps))
+        return self.config.rate * warm * 0.5 * (1 + math.cos(math.pi * step / total)) + 1e-6
+
+    def train_epoch(self) -> EpochFigures:
+        """One pass over the training faces."""
+        self.network.train()
+        rows = self.faces.training
+        order = rows[torch.randperm(len(rows), generator=self.generator)]
+        loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
+        for index in range(self.steps):
+            step = self.epoch * self.steps + index
+            for group in self.optimiser.param_groups:
+                group["lr"] = self.rate(step)
+            chosen = order[index * self.config.batch : (index + 1) * self.config.batch].to(self.device)
+            batch, target = self._batch(chosen)
+            loss, logits = self._step(batch, target)
+            self._follow(min(self.config.average, (1 + step) / (10 + step)))
+            loss_sum += loss
+            right += self._right(logits, self._classes[chosen]).float().mean()
+        self.epoch += 1
+        validation_loss, validation_accuracy = self.validate()
+        return EpochFigures(float(loss_sum) / self.steps, float(right) / self.steps, validation_loss, validation_accuracy)
+
+    def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """Augmented faces and their targets."""
+        batch, target = normalise(self._images[chosen]), self._targets[chosen]
+        if self.config.augment == "full":
+            batch = augment(batch, self.generator)
+        elif self.config.augment == "mirror":
+            batch = mirror(batch, self.generator)
+        if self.config.mixup > 0:
+            # H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018
+            share = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
+            batch, target = torch.lerp(batch.flip(0), batch, share), torch.lerp(target.flip(0), target, share)
+        return batch.contiguous(memory_format=torch.channels_last), target
+
+    def _step(self, batch: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        loss, logits = self._gradients(batch, target)
+        if self.config.sam > 0:
+            moved = self._climb()
+            self._gradients(batch, target)
+            with torch.no_grad():
+                for parameter, step in moved:
+                    parameter.sub_(step)
+        nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
+        self.optimiser.step()
+        return loss.detach(), logits.detach()
+
+    def _gradients(self, batch: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            logits = self.network(batch)
+        logits = logits.float()
+        loss = -(target * self._log_probabilities(logits)).sum(1).mean()
+        self.optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
+        return loss, logits
+
+    @torch.no_grad()
+    def _climb(self) -> list[tuple[Tensor, Tensor]]:
+        """To the highest loss within ``sam`` of the weights: P. Foret et al., "Sharpness-Aware Minimization", ICLR 2021."""
+        pairs = [(p, p.grad) for p in self.network.parameters() if p.grad is not None]
+        norm = torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(gradient) for _, gradient in pairs]))
+        moved = [(parameter, gradient * (self.config.sam / (norm + 1e-12))) for parameter, gradient in pairs]
+        for parameter, step in moved:
+            parameter.add_(step)
+        return moved
+
+    @torch.no_grad()
+    def _follow(self, keep: float) -> None:
+        """Exponential average of all weights and running statistics."""
+        for mean, new in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
+            if mean.dtype.is_floating_point:
+                mean.lerp_(new, 1 - keep)
+            else:
+                mean.copy_(new)
+
+    def _log_probabilities(self, logits: Tensor) -> Tensor:
+        """Of each head's classes, float32 (n, C)."""
+        return torch.cat([functional.log_softmax(head, 1) for head in logits.split(self.faces.heads, 1)], 1)
+
+    def _right(self, logits: Tensor, classes: Tensor) -> Tensor:
+        """Whether the face's own head names its class, bool (n,)."""
+        return logits.masked_fill(~self._heads[classes].to(logits.device), -math.inf).argmax(1) == classes
+
+    def validate(self) -> tuple[float, float]:
+        """Loss (against the labels) and accuracy of the averaged network on the validation faces, single crop."""
+        rows = self.faces.validation
+        logits, classes = self.logits(rows), self.faces.classes[rows]
+        loss = functional.nll_loss(self._log_probabilities(logits), classes)
+        return float(loss), float(self._right(logits, classes).float().mean())
+
+    def validation_by_head(self) -> list[float]:
+        """The accuracy of each head on its own validation faces."""
+        rows = self.faces.validation
+        logits, classes = self.logits(rows), self.faces.classes[rows]
+        right, own = self._right(logits, classes), self._heads[classes].cpu()
+        firsts = [sum(self.faces.heads[:head]) for head in range(len(self.faces.heads))]
+        return [float(right[own[:, first]].float().mean()) for first in firsts]
+
+    @torch.no_grad()
+    def logits(self, rows: Tensor) -> Tensor:
+        """Of the averaged network on ``rows`` of the faces, single crop, fp32: float32 (n, classes) on the CPU."""
+        parts = [
+            self.average(normalise(self._images[part.to(self.device)]).contiguous(memory_format=torch.channels_last)).cpu()
+            for part in rows.split(256)
+        ]
+        return torch.cat(parts)
+
+
+def _heads(faces: TrainingSet) -> Tensor:
+    """Which classes share a head with each, bool (C, C)."""
+    head = torch.repeat_interleave(torch.arange(len(faces.heads)), torch.tensor(faces.heads))
+    return head[:, None] == head[None, :]
+
+
+def _optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+    """Biases and the scales of normalisation are not decayed."""
+    decayed = [p for p in network.parameters() if p.ndim > 1]
+    free = [p for p in network.parameters() if p.ndim <= 1]
+    groups = [{"params": decayed, "weight_decay": config.decay}, {"params": free, "weight_decay": 0.0}]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.rate, momentum=0.9, nesterov=True)
+    return torch.optim.AdamW(groups, lr=config.rate)

@@ -1,0 +1,130 @@
+"""The networks that ``ferengine build-trt`` knows: their ONNX, the shapes they are run with, their precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ferengine.detect.mtcnn_weights import mtcnn_networks
+from ferengine.errors import ModelError, UsageError
+from ferengine.gpu.builder import Profile
+from ferengine.gpu.engine_file import Precision
+from ferengine.models.manifest import InputSpec
+from ferengine.models.registry import list_models, load_model
+from ferengine_tools.precision import is_quantised, to_fp16, to_int8
+
+DETECTORS = ("pnet", "rnet", "onet")
+
+_PNET_PROFILES = (
+    Profile((1, 3, 12, 12), (8, 3, 108, 192), (32, 3, 272, 480)),
+    Profile((1, 3, 12, 12), (1, 3, 216, 384), (4, 3, 1088, 1920)),
+)
+"""Small pyramid levels of many frames at once, and large ones of few: one profile for both would hold 2 GB of scratch."""
+
+_CANDIDATES = (1, 64, 512)
+_CALIBRATION_FACES = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """``onnx`` is float32, or quantised as a file may be. ``input``: how crops are normalised, for classifiers."""
+
+    name: str
+    onnx: bytes
+    input: InputSpec | None
+
+    @property
+    def is_detector(self) -> bool:
+        return self.name in DETECTORS
+
+
+def choose_networks(model: str) -> list[Network]:
+    """``all``; ``mtcnn`` or one of its networks; a shipped model's name; an ``.onnx`` file, with or without manifest.
+
+    Raises ModelError for anything else, and what ``load_model`` and ``mtcnn_networks`` raise.
+    """
+    if model == "all":
+        return [*(_classifier(manifest.name) for manifest in list_models()), *choose_networks("mtcnn")]
+    if model == "mtcnn" or model in DETECTORS:
+        return [Network(name, data, None) for name, data in mtcnn_networks().items() if model in ("mtcnn", name)]
+    path = Path(model)
+    if path.suffix == ".onnx" and path.is_file() and not path.with_suffix(".json").exists():
+        return [Network(path.stem, path.read_bytes(), None)]
+    return [_classifier(model)]
+
+
+def _classifier(name: str) -> Network:
+    model = load_model(name)
+    return Network(model.manifest.name, model.onnx, model.manifest.input)
+
+
+def in_precision(network: Network, precision: Precision, calibration: Path | None) -> tuple[bytes, Precision]:
+    """The network's ONNX in ``precision``, and the precision that it has.
+
+    MTCNN's networks decide by thresholds and are not quantised: where int8 is asked for they are built with fp16.
+    Raises UsageError when int8 needs calibration and there is none, ModelError when the conversion fails.
+    """
+    if is_quantised(network.onnx):
+        if precision != "int8":
+            raise UsageError(f"{network.name} is quantised already: build it with --precision int8")
+        return network.onnx, "int8"
+    if precision == "fp32":
+        return network.onnx, "fp32"
+    if precision == "fp16" or network.is_detector:
+        return to_fp16(network.onnx), "fp16"
+    if calibration is None or network.input is None:
+        raise UsageError(
+            f"{network.name} has no int8 file: name faces to calibrate it with (--calibration FER2013), and give a .onnx "
+            "file its manifest"
+        )
+    return to_int8(network.onnx, _calibration_batch(calibration, network.input)), "int8"
+
+
+def _calibration_batch(data: Path, spec: InputSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    """Faces of the training split, evenly spread, normalised, float32 (N, 1, S, S)."""
+    from ferengine_tools.data.fer2013 import load_fer2013
+
+    fer = load_fer2013(data)
+    rows = fer.indices("training")
+    crops = fer.images[rows[:: max(1, len(rows) // _CALIBRATION_FACES)]]
+    if crops.shape[1:] != (spec.size, spec.size):
+        raise UsageError(f"the network takes crops of {spec.size} pixels, {data} has {crops.shape[1:]}")
+    return (crops[:, None].astype(np.float32) - spec.mean) / np.float32(spec.std)
+
+
+def choose_profiles(network: Network, batches: Sequence[tuple[int, int, int]]) -> list[Profile]:
+    """Shapes of the input, one profile for each (smallest, best, largest) batch; MTCNN's have their own."""
+    if network.name == "pnet":
+        return list(_PNET_PROFILES)
+    _, *rest = input_shape(network.onnx)
+    if any(side < 1 for side in rest):
+        raise ModelError(f"{network.name}: only the batch may be open in the network's input, which is (n, {rest})")
+    chosen = [_CANDIDATES] if network.is_detector else batches
+    return [Profile((low, *rest), (best, *rest), (high, *rest)) for low, best, high in chosen]
+
+
+def input_shape(model: bytes) -> tuple[int, ...]:
+    """The shape of a network's first input, -1 where it is open. Raises ModelError for a file that is no network."""
+    try:
+        graph = onnx.load_from_string(model).graph
+        return tuple(d.dim_value or -1 for d in graph.input[0].type.tensor_type.shape.dim)
+    except Exception as error:  # protobuf's classes differ between versions
+        raise ModelError(f"the network is not an ONNX file: {error}") from None
+
+
+def parse_batches(text: str) -> list[tuple[int, int, int]]:
+    """``1:32:256`` or several, separated by commas. Raises UsageError for anything else."""
+    batches = []
+    for part in text.split(","):
+        try:
+            low, best, high = map(int, part.split(":"))
+        except ValueError:
+            raise UsageError(f"--batch is SMALLEST:BEST:LARGEST, such as 1:32:256, not {part!r}") from None
+        if not 1 <= low <= best <= high <= 4096:
+            raise UsageError(f"--batch {part}: three numbers from 1 to 4096 in ascending order")
+        batches.append((low, best, high))
+    return batches

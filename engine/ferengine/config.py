@@ -36,6 +36,7 @@ class EngineConfig(BaseModel):
     full_scan: float = Field(1.0, ge=0, le=60, description="with search near: seconds from one full scan to the next")
 
     detect_every: int = Field(6, ge=1, le=120, description="one frame in so many is searched, the rest tracked")
+    tracker: Literal["kcf", "opencv"] = Field("kcf", description="between detections: the native KCF, or OpenCV's")
     align: Literal["none", "eyes"] = Field("none", description="eyes: level the eyes before classifying")
 
     model: str = Field("dscnn", description="expression model: a name, or a .onnx file with its manifest beside it")

@@ -163,7 +163,7 @@ class Topology:
         settings = {"kind": "track", "index": index, "cameras": cameras, "detectors": len(self.detectors),
                     "detect_every": config.detect_every, "deadline": config.deadline,
                     "search": config.search, "full_scan": config.full_scan,
-                    "align": config.align_eyes}  # fmt: skip
+                    "align": config.align_eyes, "tracker": config.tracker}  # fmt: skip
         pages = {f"detect_page{d}": worker.page.fd for d, worker in enumerate(self.detectors)}
         return settings, {
             "requests": self._requests_in.fileno(),

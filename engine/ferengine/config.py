@@ -36,12 +36,21 @@ class EngineConfig(BaseModel):
     full_scan: float = Field(1.0, ge=0, le=60, description="with search near: seconds from one full scan to the next")
 
     detect_every: int = Field(6, ge=1, le=120, description="one frame in so many is searched, the rest tracked")
+    tracker: Literal["kcf", "opencv"] = Field("kcf", description="between detections: the native KCF, or OpenCV's")
     align: Literal["none", "eyes"] = Field("none", description="eyes: level the eyes before classifying")
 
     model: str = Field("dscnn", description="expression model: a name, or a .onnx file with its manifest beside it")
     gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
     smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds; 0 is off")
     min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
+    backend: Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"] = Field(
+        "auto", description="what runs the networks; auto: TensorRT where it can, else ONNX Runtime"
+    )
+    precision: Literal["fp32", "fp16", "int8"] = Field("fp16", description="TensorRT: of the engine that is used")
+    engines: str | None = Field(
+        None, description="TensorRT: folder of engines to trust besides the user's cache", examples=["engines"]
+    )
+    build_engines: bool = Field(False, description="TensorRT: build an engine that is missing or does not fit")
     max_batch: int = Field(32, ge=1, le=1024, description="faces in one batch of the classifier, at most")
     batch_deadline: float = Field(0.01, ge=0, le=1, description="longest wait for a batch to fill, seconds")
     deadline: float = Field(0.5, gt=0, le=60, description="live: a face this old goes out unclassified, seconds")

@@ -128,3 +128,8 @@ def parse_batches(text: str) -> list[tuple[int, int, int]]:
             raise UsageError(f"--batch {part}: three numbers from 1 to 4096 in ascending order")
         batches.append((low, best, high))
     return batches
+
+
+def is_buildable(onnx_model: bytes, precision: Precision) -> bool:
+    """Whether an engine can be built without calibration."""
+    return precision != "int8" or is_quantised(onnx_model)

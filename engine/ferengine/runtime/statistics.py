@@ -107,6 +107,7 @@ def run_summary(supervisor: Supervisor) -> dict[str, Any]:
         "outputs": {outlet.name: {"dropped": outlet.dropped} for outlet in supervisor.topology.outlets},
         "latency_ms": statistics.latencies(),
         "batch": statistics.batch(),
+        "backend": supervisor.backend,
         "startup_s": round(supervisor.startup_s, 3),
         "wall_s": round(supervisor.wall_s, 3),
         "cameras": {

@@ -53,6 +53,7 @@ class Supervisor:
         self.listener: EventListener | None = None
         self.error: FerengineError | None = None
         self.failures: list[str] = []
+        self.backend = ""
         self.ready = threading.Event()
         self.startup_s = 0.0
         self.wall_s = 0.0
@@ -103,7 +104,7 @@ class Supervisor:
         with self._begin:
             if self.started or self._closed:
                 return self._closed
-            self._closed = True
+            self._closed = self._stopping = True
             self.calls.close()
             self.delivery.end()
             self._release()
@@ -330,10 +331,21 @@ class Supervisor:
                 self._fail(worker, message["kind"], message["error"])
             case "sink_failed":
                 self.note(message["error"])
+            case "backend":
+                self._note_backend(worker, message)
             case "usage":
                 worker.peak_mb = max(worker.peak_mb, message["peak_mb"])
             case "quit":
                 self._stop_asked = True
+
+    def _note_backend(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
+        """What runs the networks, and why; said loudly when it is not the GPU that was meant to."""
+        if worker is self.topology.classifier:
+            self.backend = message["name"]
+        if message["failure"] is None:
+            log.info("%s runs on %s: %s", worker.name, message["name"], message["reason"])
+        else:
+            log.error("%s runs on %s, not on the GPU: %s", worker.name, message["name"], message["failure"])
 
     def _fail(self, worker: WorkerProcess, kind: str, text: str) -> None:
         """A worker gave up with an error of the user's kind: a camera or an output ends, anything else ends the run."""

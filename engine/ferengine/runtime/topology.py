@@ -153,7 +153,7 @@ class Topology:
         config = self._config
         settings = {"kind": "detect", "trackers": len(self.trackers), "detector": config.detector,
                     "min_face": config.min_face, "thresholds": config.thresholds,
-                    "pyramid_factor": config.pyramid_factor}  # fmt: skip
+                    "pyramid_factor": config.pyramid_factor, "backend": self._backend_settings()}  # fmt: skip
         answers = {f"answers{t}": pair[0].fileno() for t, pair in enumerate(self._answers)}
         return settings, {"requests": self._requests_out.fileno(), **answers, **self._track_pages()}
 
@@ -163,7 +163,7 @@ class Topology:
         settings = {"kind": "track", "index": index, "cameras": cameras, "detectors": len(self.detectors),
                     "detect_every": config.detect_every, "deadline": config.deadline,
                     "search": config.search, "full_scan": config.full_scan,
-                    "align": config.align_eyes}  # fmt: skip
+                    "align": config.align_eyes, "tracker": config.tracker}  # fmt: skip
         pages = {f"detect_page{d}": worker.page.fd for d, worker in enumerate(self.detectors)}
         return settings, {
             "requests": self._requests_in.fileno(),
@@ -185,9 +185,16 @@ class Topology:
         models = [config.model, GENDER] if config.gender else [config.model]
         settings = {"kind": "classify", "trackers": len(self.trackers), "models": models,
                     "threads": self._plan.threads, "max_batch": config.max_batch,
+                    "backend": self._backend_settings(),
                     "batch_deadline": config.batch_deadline}  # fmt: skip
         faces = {f"faces{t}": ring.fd for t, ring in enumerate(self._face_rings)}
         return settings, {"events": self.events_in.fileno(), **faces, **self._track_pages()}
+
+    def _backend_settings(self) -> dict[str, Any]:
+        """The fields of ``ferengine.classify.choose.BackendSettings``."""
+        config = self._config
+        return {"backend": config.backend, "precision": config.precision, "engines": config.engines,
+                "build": config.build_engines}  # fmt: skip
 
     def _output_settings(self, worker: WorkerProcess) -> tuple[dict[str, Any], dict[str, int]]:
         [outlet] = [outlet for outlet in self.outlets if outlet.worker is worker]

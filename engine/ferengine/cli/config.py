@@ -23,7 +23,7 @@ _HEAD = """\
 _SOURCES = """\
 # ---- Sources, a table each
 
-# In place of `source`, at the end of the file. Each takes exactly one of url, camera, file and demo.
+# In place of `source`, at the end of the file. Each takes exactly one of url, camera, file, images and demo.
 #[[source]]
 """
 

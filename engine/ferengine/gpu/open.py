@@ -21,12 +21,20 @@ log = logging.getLogger(__name__)
 
 
 def open_runner(
-    name: str, onnx: bytes, precision: Precision, max_batch: int, folder: Path | None = None, *, build: bool = False
+    name: str,
+    onnx: bytes,
+    precision: Precision,
+    max_batch: int,
+    folder: Path | None = None,
+    *,
+    build: bool = False,
+    depth: int = 2,
 ) -> EngineRunner:
     """The engine of the network called ``name``, ready to run batches of up to ``max_batch``.
 
-    Looked for in ``folder`` first, then in the cache; ``build``: where none serves, build one into the cache. Raises ModelError
-    with the reason when none serves, MissingDependencyError without TensorRT, DeviceError when the GPU fails.
+    Looked for in ``folder`` first, then in the cache; ``build``: where none serves, build one into the cache. ``depth``:
+    EngineRunner's. Raises ModelError with the reason when none serves, MissingDependencyError without TensorRT,
+    DeviceError when the GPU fails.
     """
     trt = load_runtime()
     folders = [folder, engines_folder()] if folder is not None else [engines_folder()]
@@ -36,7 +44,7 @@ def open_runner(
         search = _build(trt, name, onnx, precision, max_batch)
     plan = read_engine(search)
     assert search.file is not None
-    return EngineRunner(trt, open_device(), plan, search.file.path.with_suffix(".kernels"))
+    return EngineRunner(trt, open_device(), plan, search.file.path.with_suffix(".kernels"), depth=depth)
 
 
 def open_mtcnn(precision: Precision, folder: Path | None = None, *, build: bool = False) -> dict[Network, EngineRunner]:
@@ -47,7 +55,7 @@ def open_mtcnn(precision: Precision, folder: Path | None = None, *, build: bool 
     runners: dict[Network, EngineRunner] = {}
     try:
         for name, onnx in mtcnn_networks().items():
-            runners[name] = open_runner(name, onnx, kind, 1, folder, build=build)
+            runners[name] = open_runner(name, onnx, kind, 1, folder, build=build, depth=1)  # run() waits
     except BaseException:
         for runner in runners.values():
             runner.close()

@@ -12,6 +12,7 @@ from ferengine.gpu.device import open_device
 from ferengine.gpu.engine_file import Precision
 from ferengine.gpu.environment import this_machine
 from ferengine.gpu.runner import EngineRunner
+from ferengine.gpu.storage import locked
 from ferengine.gpu.tensorrt import TensorRT, load_runtime
 
 if TYPE_CHECKING:
@@ -40,8 +41,11 @@ def open_runner(
     folders = [folder, engines_folder()] if folder is not None else [engines_folder()]
     search = find_engine(folders, name, onnx, precision, trt, max_batch, this_machine())
     if search.file is None and build:
-        log.warning("building an engine of %s, for %s", name, search.reason)
-        search = _build(trt, name, onnx, precision, max_batch)
+        with locked(engines_folder() / "building"):  # of several workers that miss it one builds, the others find it
+            search = find_engine(folders, name, onnx, precision, trt, max_batch, this_machine())
+            if search.file is None:
+                log.warning("building an engine of %s, for %s", name, search.reason)
+                search = _build(trt, name, onnx, precision, max_batch)
     plan = read_engine(search)
     assert search.file is not None
     return EngineRunner(trt, open_device(), plan, search.file.path.with_suffix(".kernels"), depth=depth)

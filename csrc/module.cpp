@@ -132,7 +132,7 @@ void die_with_parent(int parent) {
 }  // namespace
 
 PYBIND11_MODULE(_native, m) {
-    m.doc() = "ferengine's C++ hot path: face crops, MTCNN and the rings in shared memory.";
+    m.doc() = "ferengine's C++ hot path: face crops, KCF, MTCNN and the rings in shared memory.";
     PYBIND11_NUMPY_DTYPE(FaceKey, camera, epoch, sequence, face, reserved, captured_ns, tracked_ns, queued_ns,
                          deadline_ns);
     m.attr("FACE_KEY") = py::dtype::of<FaceKey>();
@@ -230,5 +230,6 @@ PYBIND11_MODULE(_native, m) {
              py::arg("start") = 0)
         .def("release", &FaceRing::release, py::arg("count"));
 
+    register_kcf(m);
     register_mtcnn(m);
 }

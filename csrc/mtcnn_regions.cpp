@@ -7,7 +7,7 @@ namespace ferengine {
 namespace {
 
 constexpr double kSmallest = 0.7, kLargest = 1.4;  // windows sought, in units of the known face's side
-constexpr double kMargin = 0.75;                   // around the known face, in the same units
+constexpr double kMargin = 1.0;                    // around the known face, in the same units
 
 double side_of(const Corners& box) {
     const double width = static_cast<double>(box.x2) - box.x1, height = static_cast<double>(box.y2) - box.y1;

@@ -5,6 +5,7 @@
 
 namespace ferengine {
 
+void register_kcf(pybind11::module_& m);
 void register_mtcnn(pybind11::module_& m);
 
 }  // namespace ferengine

@@ -1,4 +1,4 @@
-"""ferengine's C++ hot path: face crops, MTCNN and the rings in shared memory."""
+"""ferengine's C++ hot path: face crops, KCF, MTCNN and the rings in shared memory."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -245,6 +245,39 @@ class FaceRing:
 
     def release(self, count: int) -> None:
         """Consumer: the ``count`` oldest gathered faces may be overwritten. Raises ValueError for more than those."""
+
+class Kcf:
+    """One object's correlation filter; see ``ferengine.track.kcf``."""
+
+    def __init__(self) -> None: ...
+    def init(self, frame: NDArray[np.uint8], x: float, y: float, w: float, h: float) -> None:
+        """Learn the object in the box (pixels) of ``frame``, uint8 (H, W, 3) BGR or (H, W) grey, in place.
+
+        The GIL is released. Raises TypeError or ValueError for a frame that cannot be read in place (see
+        ``crop_faces``), ValueError for a box that is not finite, beyond 1e9 pixels or without area, and when another
+        thread uses the filter.
+        """
+
+def kcf_update(trackers: Sequence[Kcf], frame: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
+    """Find all n objects in the next ``frame`` and learn from it: boxes float64 (n, 4), x, y, w, h, and confidences
+    float32 (n,) in [0, 1].
+
+    ``frame`` is read in place with the GIL released. Raises TypeError or ValueError for a frame that cannot be, and
+    ValueError for a filter before ``init``, listed twice or in use by another thread.
+    """
+
+def kcf_features(patch: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A step on its own, for tests: a patch of grey levels (48, 48) -> its windowed feature maps (24, 24, 14)."""
+
+def kcf_response(learnt: NDArray[np.float32], patch: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A step on its own, for tests: what a filter learnt from one patch (48, 48) answers to another: (24, 24).
+
+    Row and column are the shift in cells, modulo 24.
+    """
+
+def kcf_peak(response: NDArray[np.float32]) -> tuple[float, float, float, float]:
+    """A step on its own, for tests: of a response (24, 24) the shift dx, dy in cells, the value, and the
+    peak-to-sidelobe ratio."""
 
 class MtcnnCascade:
     """MTCNN's networks and the steps between them; see ``ferengine.detect.mtcnn``. Never changed, hence thread-safe."""

@@ -16,7 +16,6 @@ from ferengine.results import Box
 from ferengine.track.base import TrackerUpdate
 from ferengine.track.face_tracker import FaceTracker
 from ferengine.track.matching import iou_matrix
-from ferengine.track.opencv_kcf import OpenCvKcf
 from ferengine.vision import cv2
 
 FRAME = np.random.default_rng(3).integers(0, 256, (120, 160, 3), np.uint8)
@@ -287,7 +286,7 @@ steps = st.lists(
 @given(steps)
 def test_any_run_repeats_and_no_id_is_used_twice(run: list[list[Box] | None]) -> None:
     def play() -> list[list[tuple[object, ...]]]:
-        tracker = FaceTracker(OpenCvKcf)
+        tracker = FaceTracker()
         frames = np.random.default_rng(1).integers(0, 256, (len(run), 120, 160, 3), np.uint8)
         seen = []
         for index, (frame, boxes) in enumerate(zip(frames, run, strict=True)):
@@ -321,7 +320,7 @@ def test_memory_is_bounded_over_births_and_deaths(tracker: FaceTracker) -> None:
     assert most <= 12
 
 
-# Rendered scenes with OpenCV's KCF and a detector that sees what is there, one frame in six.
+# Rendered scenes with KCF and a detector that sees what is there, one frame in six.
 
 
 def texture(side: int, seed: int) -> np.ndarray:
@@ -344,7 +343,7 @@ def paint(frame: np.ndarray, patch: np.ndarray, x: float, y: float, angle: float
 def drive(frames: Sequence[np.ndarray], truth: Sequence[Sequence[Box | None]], seed: int = 0) -> list[dict[int, Box]]:
     """Detect one frame in six and when asked, follow the others; what is seen, by id, for each frame."""
     rng = np.random.default_rng(seed)
-    tracker = FaceTracker(OpenCvKcf)
+    tracker = FaceTracker()
     seen = []
     for index, (frame, boxes) in enumerate(zip(frames, truth, strict=True)):
         if index % 6:

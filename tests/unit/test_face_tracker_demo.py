@@ -1,4 +1,4 @@
-"""Identity on the demo's scenarios, with MTCNN on one frame in six and OpenCV's KCF between."""
+"""Identity on the demo's scenarios, with MTCNN on one frame in six and KCF between."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from ferengine.detect.mtcnn import MtcnnDetector
 from ferengine.sources.demo import OCCLUDED, DemoFace, DemoSource
 from ferengine.track.face_tracker import FaceTracker, TrackedFace
 from ferengine.track.matching import match
-from ferengine.track.opencv_kcf import OpenCvKcf
 
 pytest.importorskip("skimage", reason="the demo's portraits: pip install 'ferengine[demo]'")
 pytest.importorskip("matplotlib", reason="the demo's portraits: pip install 'ferengine[demo]'")
@@ -26,7 +25,7 @@ def watch(detector: MtcnnDetector, scenario: str, frames: range) -> Seen:
     source = DemoSource(scenario=scenario, frames=frames.stop)
     source.open()
     source.skip(frames.start)
-    tracker = FaceTracker(OpenCvKcf)
+    tracker = FaceTracker()
     seen: Seen = []
     for index in frames:
         captured = source.read()
@@ -80,7 +79,7 @@ def test_two_faces_that_pass_each_other_keep_their_ids(detector: MtcnnDetector, 
 def test_detections_that_arrive_two_frames_late_keep_the_ids(detector: MtcnnDetector) -> None:
     source = DemoSource(scenario="crossing", frames=160)
     source.open()
-    tracker = FaceTracker(OpenCvKcf)
+    tracker = FaceTracker()
     seen: Seen = []
     held = None
     for index in range(160):

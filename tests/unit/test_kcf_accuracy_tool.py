@@ -59,7 +59,7 @@ def test_the_command_reports_each_sequence(tmp_path: Path, capsys: pytest.Captur
     write_sequence(tmp_path / "walk")
     assert main([str(tmp_path), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
-    assert report["tracker"] == "opencv"
+    assert report["tracker"] == "kcf"
     assert report["sequences"][0]["sequence"] == "walk"
     assert report["sequences"][0]["restarted_iou"] > 0.85
     assert report["update_ms"].keys() == {"40", "80", "160", "320"}
@@ -74,6 +74,16 @@ def test_the_shrunken_window_follows_what_the_plain_tracker_lags_behind(tmp_path
     (sequence,) = read_sequences(tmp_path)
     ours, plain = measure(OpenCvKcf, sequence), measure(WholeFrameKcf, sequence)
     assert ours.restarted_iou > plain.restarted_iou + 0.05
+
+
+def test_the_native_tracker_follows_it_closely(tmp_path: Path) -> None:
+    from ferengine.track import KcfTracker
+
+    write_sequence(tmp_path / "walk")
+    (sequence,) = read_sequences(tmp_path)
+    ours = measure(KcfTracker, sequence)
+    assert ours.restarted_iou > 0.9
+    assert ours.mean_iou > 0.85
 
 
 def test_a_folder_without_sequences_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,7 +5,7 @@
 Each number of cameras is run twice: ``fast``, where every source gives frames as they are asked for and none is lost
 (the machine's total rate), and ``live``, where each comes at its own rate and drops what the machine cannot keep up
 with. Memory is the sum of the proportional set sizes (PSS: shared pages are divided among those that map them) of this
-process and all workers, the largest of samples every half second.
+process and all workers, the largest of five samples a second.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from ferengine import Engine
 from ferengine.errors import FerengineError
 from ferengine.sources import SourceSpec, parse_source
 
-_SAMPLE = 0.5
+_SAMPLE = 0.2
 
 
 @dataclass(frozen=True, slots=True)

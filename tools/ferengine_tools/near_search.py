@@ -3,8 +3,8 @@
     python -m ferengine_tools.near_search VIDEO... [--every 6] [--full-scan 1] [--min-face 40] [--json]
 
 One frame in ``--every`` is searched twice: in full, which counts as the truth, and as a run with ``search="near"`` does:
-in full once in ``--full-scan`` seconds or while nothing is known, else near the boxes found last. These are ``--every``
-frames old here, while in a run the trackers move them along, so that the engine loses fewer faces than this.
+in full once in ``--full-scan`` seconds or while nothing is known, else near the last boxes of all faces seen since. These
+are ``--every`` frames old here, while in a run the trackers move them along, so that the engine loses fewer faces.
 """
 
 from __future__ import annotations
@@ -58,7 +58,8 @@ def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]], detector: MtcnnDe
         full_seconds += spent
         count += 1
         if known is None or not len(known) or timestamp - last_full >= full_scan:
-            boxes, last_full = truth.boxes, timestamp
+            known, last_full = truth.boxes[:0], timestamp
+            boxes = truth.boxes
             near_seconds += spent
         else:
             start = time.thread_time()
@@ -68,7 +69,8 @@ def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]], detector: MtcnnDe
         faces += len(truth)
         found += int((overlap.max(axis=1, initial=0) >= MATCH_IOU).sum())
         extra += int((overlap.max(axis=0, initial=0) < MATCH_IOU).sum())
-        known = boxes
+        missing = iou_matrix(known, boxes).reshape(len(known), len(boxes)).max(axis=1, initial=0) < MATCH_IOU
+        known = np.vstack([boxes, known[missing]])
     each = 1000 / max(count, 1)
     return NearSearch(count, faces, found, extra, full_seconds * each, near_seconds * each)
 

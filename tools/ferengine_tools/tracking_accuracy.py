@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from ferengine.errors import FerengineError, UsageError
 from ferengine.results import Box
 from ferengine.track.base import Tracker, TrackerUpdate
+from ferengine.track.kcf import KcfTracker
 from ferengine.track.matching import iou_matrix
 from ferengine.track.opencv_kcf import OpenCvKcf
 from ferengine.vision import cv2
@@ -34,7 +35,7 @@ FACE_SIDES = (40, 80, 160, 320)
 
 
 class WholeFrameKcf:
-    """``cv2.TrackerKCF`` as it comes, on the whole frame: the reference for ``OpenCvKcf``."""
+    """``cv2.TrackerKCF`` as it comes, on the whole frame: the reference for the other two."""
 
     def init(self, frame: Frame, box: Box) -> None:
         x, y, w, h = (round(value) for value in box)
@@ -49,7 +50,7 @@ class WholeFrameKcf:
         return TrackerUpdate(self._box, float(found))
 
 
-TRACKERS: dict[str, MakeTracker] = {"opencv": OpenCvKcf, "opencv-whole-frame": WholeFrameKcf}
+TRACKERS: dict[str, MakeTracker] = {"kcf": KcfTracker, "opencv": OpenCvKcf, "opencv-whole-frame": WholeFrameKcf}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -177,7 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """``python -m ferengine_tools.tracking_accuracy FOLDER [--tracker NAME] [--json]``; the exit code."""
     parser = argparse.ArgumentParser(prog="tracking_accuracy", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("folder", type=Path, help="sequences: <name>/frames/*.jpg and <name>/groundtruth.txt")
-    parser.add_argument("--tracker", choices=TRACKERS, default="opencv")
+    parser.add_argument("--tracker", choices=TRACKERS, default="kcf")
     parser.add_argument("--detect-every", type=int, default=6, metavar="N", help="frames between new starts")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     options = parser.parse_args(arguments)

@@ -67,8 +67,8 @@ class MtcnnDetector:
     def detect(self, frame: NDArray[np.uint8], near: Near | None = None) -> Detections:
         """Faces in ``frame``, BGR uint8 (H, W, 3); rows may be padded.
 
-        With ``near``, boxes (n, 4) x, y, w, h of faces known from before, only their surroundings are searched (three
-        quarters of the box's side beyond it) for faces of 0.7 to 1.4 times their sizes: newcomers elsewhere are not
+        With ``near``, boxes (n, 4) x, y, w, h of faces known from before, only their surroundings are searched (one side
+        of the box beyond it) for faces of about 0.7 to 1.4 times their sizes: newcomers elsewhere are not
         found. Raises UsageError for other arrays.
         """
         return self.detect_many([frame], [near])[0]

@@ -27,8 +27,8 @@ from ferengine.runtime.wire import (
     encode_end,
     encode_record,
 )
+from ferengine.track import tracker_maker
 from ferengine.track.face_tracker import FaceTracker, Snapshot, TrackedFace
-from ferengine.track.opencv_kcf import OpenCvKcf
 from ferengine.vision import cv2
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class TrackStage:
         self._classify_page = WorkerPage.attach(os.dup(descriptors["classify_page"]))
         count = int(settings["detectors"])
         self._detect_pages = [WorkerPage.attach(os.dup(descriptors[f"detect_page{d}"])) for d in range(count)]
+        self._make_tracker = tracker_maker(settings["tracker"])
         self._align = bool(settings["align"])
         self._cameras = {int(item["number"]): self._camera(item) for item in settings["cameras"]}
 
@@ -136,7 +137,7 @@ class TrackStage:
         return SearchPolicy(self._near, self._full_scan)
 
     def _face_tracker(self, first_id: int) -> FaceTracker:
-        return FaceTracker(OpenCvKcf, align=self._align, first_id=first_id)
+        return FaceTracker(self._make_tracker, align=self._align, first_id=first_id)
 
     def step(self) -> bool:
         busy = self._take_answers()

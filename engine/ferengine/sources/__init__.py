@@ -25,7 +25,7 @@ def open_source(spec: SourceSpec) -> Source:
         from ferengine.sources.paced import PacedSource
 
         source = PacedSource(source)
-    size = None if spec.kind == "camera" else spec.size
+    size = None if spec.kind == "camera" else spec.pixels
     fps = None if spec.kind in ("camera", "images") else spec.fps
     if size or fps or spec.rotate:
         from ferengine.sources.adjusted import AdjustedSource
@@ -40,7 +40,7 @@ def _plain_source(spec: SourceSpec) -> Source:
             from ferengine.sources.camera import CameraSource
 
             device = int(spec.value) if spec.value.isdigit() else spec.value
-            width, height = spec.size or (None, None)
+            width, height = spec.pixels or (None, None)
             return CameraSource(device, width, height, spec.fps, spec.pixel_format, timeout=spec.timeout)
         case "stream":
             from ferengine.sources.stream import StreamSource

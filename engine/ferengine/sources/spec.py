@@ -16,8 +16,8 @@ Pace: TypeAlias = Literal["fast", "native"]
 Drop: TypeAlias = Literal["newest", "none"]
 Reconnect: TypeAlias = Literal["never", "lost", "always"]
 Transport: TypeAlias = Literal["tcp", "udp"]
-Rotation: TypeAlias = Literal[0, 90, 180, 270]
 
+_ROTATIONS = (0, 90, 180, 270)
 _LONGEST_NAME = 100
 
 
@@ -31,15 +31,17 @@ class SourceSpec:
     ``pace``: "fast" (as fast as it can be processed) or "native" (at its own rate, like a camera); means nothing to
     what is live anyway.
 
-    ``size``: (width, height) in pixels, before turning. Cameras are asked for it and may round; other pictures are
-    scaled down to fit into it. ``fps``: cameras are asked for it, images are counted at it (default 25), other sources
-    are thinned out to it. ``pixel_format``: four characters (MJPG, YUYV) that a camera is asked for; means nothing to
-    other sources. ``rotate``: degrees clockwise, on top of what the file itself says.
+    ``size``: width and height in pixels, such as "1280x720" (kept as a pair), that cameras are asked for and may round,
+    and that other pictures are scaled down to fit into, before turning. ``fps``: frame rate that cameras are asked
+    for, that images are counted at (default 25) and other sources are thinned out to. ``pixel_format``: four
+    characters (MJPG, YUYV) that a camera is asked for; means nothing to other sources. ``rotate``: degrees clockwise
+    (0, 90, 180, 270), on top of what the file itself says.
 
     ``drop``: "newest" skips to the newest frame and counts the skipped, "none" waits until each is processed; by
     default what is live drops and the rest waits. ``reconnect``: whether a camera or stream is opened again "never",
-    once it was open and is "lost", or "always", also when it does not open at the start. ``timeout``: seconds without
-    a picture after which it counts as lost. ``transport``: of RTSP.
+    when it was open and is "lost", or "always", also when it does not open at the start. ``timeout``: seconds without
+    a picture after which it counts as lost (with RTSP up to twice as many). ``transport``: what RTSP streams come
+    over.
 
     Raises UsageError, which names field and remedy.
     """
@@ -49,10 +51,10 @@ class SourceSpec:
     name: str
     loop: int = 1
     pace: Pace = "fast"
-    size: tuple[int, int] | None = None
+    size: str | tuple[int, int] | None = None
     fps: float | None = None
     pixel_format: str | None = None
-    rotate: Rotation = 0
+    rotate: int = 0
     drop: Drop | None = None
     reconnect: Reconnect = "lost"
     timeout: float = 5.0
@@ -74,7 +76,7 @@ class SourceSpec:
             raise UsageError(f"fps: a frame rate is a number from 0.01 to 1000, not {self.fps!r}")
         if self.pixel_format is not None and not re.fullmatch(r"[\x20-\x7e]{4}", str(self.pixel_format)):
             raise UsageError(f"pixel_format: give four characters, such as MJPG or YUYV, not {self.pixel_format!r}")
-        _check_choice("rotate", self.rotate, get_args(Rotation))
+        _check_choice("rotate", self.rotate, _ROTATIONS)
         _check_choice("drop", self.drop, (None, *get_args(Drop)))
         _check_choice("reconnect", self.reconnect, get_args(Reconnect))
         if not _between(self.timeout, 0.1, 600):
@@ -89,6 +91,11 @@ class SourceSpec:
     def where(self) -> str:
         """``value`` for messages: of an address only scheme, host and port."""
         return shown_address(self.value) if self.kind == "stream" else self.value
+
+    @property
+    def pixels(self) -> tuple[int, int] | None:
+        """``size`` as the pair that it is kept as."""
+        return self.size if isinstance(self.size, tuple) else None
 
     @property
     def blocks(self) -> bool:
@@ -113,7 +120,7 @@ class SourceSpec:
         """The inverse of ``to_dict``.
 
         In place of ``kind`` and ``value`` there may be ``source``, a text as on the command line (a ``name`` beside it
-        wins); ``size`` may also be a text such as "1280x720". Raises UsageError for unknown, missing and wrong fields.
+        wins). Raises UsageError for unknown, missing and wrong fields.
         """
         values = dict(values)
         known = ["source", *(field.name for field in fields(cls))]

@@ -13,8 +13,9 @@ from ferengine.detect.base import Detections
 from ferengine.errors import UsageError
 from ferengine.results import Box, Origin
 from ferengine.track.appearance import similarity, thumbnail
-from ferengine.track.base import Tracker
+from ferengine.track.base import Tracker, TrackerUpdate
 from ferengine.track.geometry import CropGeometry, Square, face_square
+from ferengine.track.kcf import KcfTracker, update_all
 from ferengine.track.matching import assign, iou_matrix
 
 _HEAVY_OVERLAP = 0.6
@@ -111,7 +112,7 @@ class FaceTracker:
 
     def __init__(
         self,
-        make_tracker: Callable[[], Tracker],
+        make_tracker: Callable[[], Tracker] = KcfTracker,
         *,
         align: bool = False,
         weak_confidence: float = 0.5,
@@ -160,9 +161,10 @@ class FaceTracker:
     def advance(self, frame: NDArray[np.uint8], timestamp: float) -> None:
         """Follow every track into ``frame``, BGR uint8 (H, W, 3), of ``timestamp`` seconds."""
         self._bury(timestamp)
-        for track in self._tracks:
-            if not track.denied:
-                self._follow(track, frame, timestamp)
+        followed = [track for track in self._tracks if not track.denied]
+        updates = update_all([track.tracker for track in followed], frame)
+        for track, update in zip(followed, updates, strict=True):
+            self._follow(track, update, timestamp)
         overlaps = self._heavy_overlaps()
         self._wants_detection |= not overlaps <= self._overlaps
         self._overlaps |= overlaps
@@ -205,9 +207,8 @@ class FaceTracker:
         self._overlaps = self._heavy_overlaps()
         self._wants_detection = False
 
-    def _follow(self, track: _Track, frame: NDArray[np.uint8], timestamp: float) -> None:
+    def _follow(self, track: _Track, update: TrackerUpdate, timestamp: float) -> None:
         was_sure, was_lost = self._is_sure(track.confidence), track.lost_since is not None
-        update = track.tracker.update(frame)
         track.box, track.confidence = update.box, update.confidence
         track.origin = "tracked"
         is_sure = self._is_sure(update.confidence)

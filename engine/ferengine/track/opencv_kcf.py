@@ -50,8 +50,9 @@ class OpenCvKcf:
         """Raises MissingDependencyError when this OpenCV has no KCF."""
         if not hasattr(cv2, "TrackerKCF"):
             raise MissingDependencyError(
-                f"OpenCV {cv2.__version__} was installed without its contrib modules and has no KCF tracker: "
-                "pip uninstall opencv-python opencv-python-headless; pip install 'opencv-contrib-python<5'"
+                f"OpenCV {cv2.__version__} was installed without its contrib modules and has no KCF tracker, which only "
+                "--tracker opencv needs: leave the tracker at kcf, or pip uninstall opencv-python opencv-python-headless; "
+                "pip install 'opencv-contrib-python<5'"
             )
         self._face_side = face_side
         self._window: _Window | None = None

@@ -98,9 +98,13 @@ def _shared(usage: NDArray[np.int64], group: NDArray[np.int64]) -> NDArray[np.in
 
 def print_report(report: Report, console: Console) -> None:
     """The report for people."""
-    faces = Table("split", *next(iter(report.splits.values())).classes, "all", "blank", title="faces", title_justify="left")
-    for name, split in report.splits.items():
-        faces.add_row(name, *map(str, split.classes.values()), str(split.faces), str(split.blank))
+    splits = report.splits.values()
+    faces = Table("", *report.splits, title="faces", title_justify="left")
+    for name in next(iter(splits)).classes:
+        faces.add_row(name, *(str(split.classes[name]) for split in splits))
+    faces.add_section()
+    faces.add_row("all", *(str(split.faces) for split in splits))
+    faces.add_row("blank", *(str(split.blank) for split in splits))
     console.print(faces)
     shared = Table(
         "faces of",

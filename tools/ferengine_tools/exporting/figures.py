@@ -37,11 +37,14 @@ def measured(model: Path, manifest: Manifest, data: Path, *, private: bool) -> M
 
 
 def _splits(manifest: Manifest, data: Path) -> tuple[Callable[[], LabelledFaces], Callable[[bool], LabelledFaces]]:
+    """What loads the faces to choose on, and those of the end, without exact copies of training faces where asked."""
     if manifest.task == "gender":
-        return lambda: utkface_faces(data, "validation"), lambda without: utkface_faces(data, "test")
-    return lambda: fer2013_faces(data, "public"), lambda without: fer2013_faces(
-        data, "private", without_copies="exact" if without else None
-    )
+        return lambda: utkface_faces(data, "validation"), lambda _: utkface_faces(data, "test")
+
+    def final(without_copies: bool) -> LabelledFaces:
+        return fer2013_faces(data, "private", without_copies="exact" if without_copies else None)
+
+    return lambda: fer2013_faces(data, "public"), final
 
 
 def _warm(model: Path, manifest: Manifest, temperature: float) -> Classifier:

@@ -24,10 +24,10 @@ class TensorRtBackend:
     """
 
     name = "tensorrt"
-    depth = EngineRunner.DEPTH
 
     def __init__(self, runner: EngineRunner) -> None:
         self._runner = runner
+        self.depth = runner.depth
 
     def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         return _only(self._runner.run(batch))

@@ -12,6 +12,7 @@ from ferengine.gpu.device import open_device
 from ferengine.gpu.engine_file import Precision
 from ferengine.gpu.environment import this_machine
 from ferengine.gpu.runner import EngineRunner
+from ferengine.gpu.storage import locked
 from ferengine.gpu.tensorrt import TensorRT, load_runtime
 
 if TYPE_CHECKING:
@@ -21,22 +22,33 @@ log = logging.getLogger(__name__)
 
 
 def open_runner(
-    name: str, onnx: bytes, precision: Precision, max_batch: int, folder: Path | None = None, *, build: bool = False
+    name: str,
+    onnx: bytes,
+    precision: Precision,
+    max_batch: int,
+    folder: Path | None = None,
+    *,
+    build: bool = False,
+    depth: int = 2,
 ) -> EngineRunner:
     """The engine of the network called ``name``, ready to run batches of up to ``max_batch``.
 
-    Looked for in ``folder`` first, then in the cache; ``build``: where none serves, build one into the cache. Raises ModelError
-    with the reason when none serves, MissingDependencyError without TensorRT, DeviceError when the GPU fails.
+    Looked for in ``folder`` first, then in the cache; ``build``: where none serves, build one into the cache. ``depth``:
+    EngineRunner's. Raises ModelError with the reason when none serves, MissingDependencyError without TensorRT,
+    DeviceError when the GPU fails.
     """
     trt = load_runtime()
     folders = [folder, engines_folder()] if folder is not None else [engines_folder()]
     search = find_engine(folders, name, onnx, precision, trt, max_batch, this_machine())
     if search.file is None and build:
-        log.warning("building an engine of %s, for %s", name, search.reason)
-        search = _build(trt, name, onnx, precision, max_batch)
+        with locked(engines_folder() / "building"):  # of several workers that miss it one builds, the others find it
+            search = find_engine(folders, name, onnx, precision, trt, max_batch, this_machine())
+            if search.file is None:
+                log.warning("building an engine of %s, for %s", name, search.reason)
+                search = _build(trt, name, onnx, precision, max_batch)
     plan = read_engine(search)
     assert search.file is not None
-    return EngineRunner(trt, open_device(), plan, search.file.path.with_suffix(".kernels"))
+    return EngineRunner(trt, open_device(), plan, search.file.path.with_suffix(".kernels"), depth=depth)
 
 
 def open_mtcnn(precision: Precision, folder: Path | None = None, *, build: bool = False) -> dict[Network, EngineRunner]:
@@ -47,7 +59,7 @@ def open_mtcnn(precision: Precision, folder: Path | None = None, *, build: bool 
     runners: dict[Network, EngineRunner] = {}
     try:
         for name, onnx in mtcnn_networks().items():
-            runners[name] = open_runner(name, onnx, kind, 1, folder, build=build)
+            runners[name] = open_runner(name, onnx, kind, 1, folder, build=build, depth=1)  # run() waits
     except BaseException:
         for runner in runners.values():
             runner.close()

@@ -23,14 +23,22 @@ GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 class EngineRunner:
     """An engine on a device, which it closes. Not thread-safe, but any one thread at a time may use it.
 
-    ``kernels``: where tensorrt-rtx keeps what it compiles. ``graphs``: whether to use CUDA graphs.
+    ``kernels``: where tensorrt-rtx keeps what it compiles. ``graphs``: whether to use CUDA graphs. ``depth``: batches
+    that may be on their way at a time (with 2, one computes while the next is filled); each has buffers of its own.
     Raises ModelError for an engine that does not load, DeviceError for a device that has too little memory or fails.
     """
 
-    DEPTH = 2
-    """Batches that may be on their way at a time: one computes while the next is filled."""
-
-    def __init__(self, trt: TensorRT, device: Device, plan: bytes, kernels: Path | None = None, *, graphs: bool = True) -> None:
+    def __init__(
+        self,
+        trt: TensorRT,
+        device: Device,
+        plan: bytes,
+        kernels: Path | None = None,
+        *,
+        graphs: bool = True,
+        depth: int = 2,
+    ) -> None:
+        self.depth = depth
         self._device = device
         self._lanes: list[Lane] = []
         self._queued: deque[tuple[Lane, int]] = deque()
@@ -38,7 +46,7 @@ class EngineRunner:
         self._engine: LoadedEngine | None = None
         try:
             self._engine = LoadedEngine(trt, plan, kernels, graphs=graphs)
-            for _ in range(self.DEPTH):
+            for _ in range(depth):
                 self._lanes.append(Lane(device, self._engine, frozenset(GRAPH_SIZES if graphs else ())))
         except BaseException as error:
             traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
@@ -71,21 +79,21 @@ class EngineRunner:
         return max(fitting, default=0)
 
     def submit(self, shape: Shape) -> None:
-        """Run what ``input`` was filled with; at most ``DEPTH`` batches may be on their way. Raises DeviceError."""
-        if len(self._queued) >= self.DEPTH:
-            raise DeviceError(f"{self.DEPTH} batches are on their way already: collect one first")
+        """Run what ``input`` was filled with; at most ``depth`` batches may be on their way. Raises DeviceError."""
+        if len(self._queued) >= self.depth:
+            raise DeviceError(f"{self.depth} batches are on their way already: collect one first")
         self._device.activate()
         lane = self._lanes[self._next]
         lane.submit((self._filled_up(shape[0]), *shape[1:]))
         self._queued.append((lane, shape[0]))
-        self._next = (self._next + 1) % self.DEPTH
+        self._next = (self._next + 1) % self.depth
 
     def is_done(self) -> bool:
         """Whether the oldest batch on its way is done, so that ``collect`` does not wait."""
         return bool(self._queued) and self._queued[0][0].is_done()
 
     def collect(self) -> dict[str, NDArray[np.float32]]:
-        """The outputs of the oldest batch on its way, in pinned memory: good until ``DEPTH`` more were submitted."""
+        """The outputs of the oldest batch on its way, in pinned memory: good until ``depth`` more were submitted."""
         lane, count = self._queued.popleft()
         self._device.activate()
         return {name: values[:count] for name, values in lane.wait().items()}

@@ -56,7 +56,19 @@ TOOLS = {
     "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),
     "build-trt": ("Build TensorRT engines of the networks.", "ferengine_tools.build_trt"),
 }
-"""The same, but they may need the packages of the extra ``train``."""
+"""The same, but they may need packages that only an extra brings."""
+
+_EXTRAS = {
+    "torch": "train",
+    "safetensors": "train",
+    "matplotlib": "train",
+    "skimage": "demo",
+    "tensorrt": "trt",
+    "tensorrt_rtx": "trt",
+    "cuda": "trt",
+    "pycuda": "trt",
+}
+"""By module: the extra to install for it."""
 
 
 def _add(name: str, summary: str, module: str, panel: str) -> None:
@@ -69,14 +81,14 @@ def _add(name: str, summary: str, module: str, panel: str) -> None:
     )
     def command(context: typer.Context) -> None:
         try:
-            imported = import_module(module)
+            import_module(module).main(context.args)
         except ModuleNotFoundError as error:
-            if name not in TOOLS:
+            package = (error.name or "").partition(".")[0]
+            if package not in _EXTRAS:
                 raise
             raise MissingDependencyError(
-                f"ferengine {name} needs the package {error.name}: pip install 'ferengine[train]'"
+                f"ferengine {name} needs the package {package}: pip install 'ferengine[{_EXTRAS[package]}]'"
             ) from None
-        imported.main(context.args)
 
 
 for _name, (_summary, _module) in COMMANDS.items():

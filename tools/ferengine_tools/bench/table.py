@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from rich import box
@@ -25,7 +25,7 @@ def tables(record: Record) -> Iterator[Table]:
     for stage, figures in groupby(record.figures, key=lambda figure: figure.stage):
         table = _table(_TITLES.get(stage, stage), "case", "way", "value", "unit", "ferengine is")
         last = None
-        for figure in figures:
+        for figure in _by_case(figures):
             own = own_of(record.figures, figure)
             better = None if own is None or figure.way.startswith(OWN) else ratio(own, figure)
             table.add_row(
@@ -33,6 +33,14 @@ def tables(record: Record) -> Iterator[Table]:
             )
             last = figure.case
         yield table
+
+
+def _by_case(figures: Iterable[Figure]) -> list[Figure]:
+    """All ways of a case together, cases in the order of their first figures."""
+    cases: dict[str, list[Figure]] = {}
+    for figure in figures:
+        cases.setdefault(figure.case, []).append(figure)
+    return [figure for case in cases.values() for figure in case]
 
 
 def comparison(now: Record, earlier: Record) -> Table:

@@ -7,9 +7,11 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classify.choose import BackendSettings
 from ferengine.classify.classifier import Classifier
 from ferengine.config import make_config
 from ferengine.detect import create_detector
+from ferengine.detect.open_device import FallbackDetector
 from ferengine.images import as_bgr
 from ferengine.models.registry import GENDER
 from ferengine.results import Face, make_expression, make_gender
@@ -28,15 +30,17 @@ class Analyzer:
 
     def __init__(self, **settings: Any) -> None:
         config = make_config(**settings)
+        backend = BackendSettings(config.backend, config.precision, config.engines, config.build_engines)
         self._detector = create_detector(
             config.detector,
             min_face=config.min_face,
             thresholds=config.thresholds,
             factor=config.pyramid_factor,
+            backend=backend,
         )
         self._min_confidence = config.min_confidence
-        self._classifier = Classifier(config.model)
-        self._genders = Classifier(GENDER) if config.gender else None
+        self._classifier = Classifier(config.model, backend=backend)
+        self._genders = Classifier(GENDER, backend=backend) if config.gender else None
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
 
     @property
@@ -73,7 +77,12 @@ class Analyzer:
         return faces
 
     def close(self) -> None:
-        """Nothing is held beyond memory; there for symmetry with Engine."""
+        """Release the device that the networks run on."""
+        if isinstance(self._detector, FallbackDetector):
+            self._detector.close()
+        self._classifier.close()
+        if self._genders is not None:
+            self._genders.close()
 
     def __enter__(self) -> Self:
         return self

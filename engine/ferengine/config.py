@@ -12,32 +12,51 @@ Threshold = Annotated[float, Field(ge=0, lt=1)]
 
 
 class EngineConfig(BaseModel):
-    """Settings of detection, tracking, classification and the runtime. Lengths in pixels, times in seconds."""
+    """Settings of detection, tracking, classification and the runtime. Lengths in pixels, times in seconds.
+
+    The descriptions are the help of ``ferengine run``, the comments of ``ferengine config --example`` and part of
+    the JSON schema.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    detector: Literal["mtcnn", "haar"] = "mtcnn"
-    min_face: float = Field(40.0, ge=12, le=4096, description="smallest face to look for, pixels")
-    thresholds: tuple[Threshold, Threshold, Threshold] = (0.6, 0.7, 0.7)
-    pyramid_factor: float = Field(0.709, gt=0.2, lt=0.96)
+    detector: Literal["mtcnn", "haar"] = Field("mtcnn", description="how faces are found")
+    min_face: float = Field(
+        40.0,
+        ge=12,
+        le=4096,
+        description="smallest face to look for, pixels; half costs about twice, and finds far more people who stand back",
+    )
+    thresholds: tuple[Threshold, Threshold, Threshold] = Field(
+        (0.6, 0.7, 0.7), description="MTCNN's thresholds of P-, R- and O-Net"
+    )
+    pyramid_factor: float = Field(0.709, gt=0.2, lt=0.96, description="MTCNN's step between scales")
 
     search: Literal["full", "near"] = Field("full", description="where detection looks: everywhere, or near tracks")
     full_scan: float = Field(1.0, ge=0, le=60, description="with search near: seconds from one full scan to the next")
 
     detect_every: int = Field(6, ge=1, le=120, description="one frame in so many is searched, the rest tracked")
-    tracker: Literal["kcf", "opencv"] = "kcf"
-    align: Literal["none", "eyes"] = "none"
+    tracker: Literal["kcf", "opencv"] = Field("kcf", description="between detections: the native KCF, or OpenCV's")
+    align: Literal["none", "eyes"] = Field("none", description="eyes: level the eyes before classifying")
 
-    model: str = "dscnn"
+    model: str = Field("dscnn", description="expression model: a name, or a .onnx file with its manifest beside it")
     gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
-    smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds")
+    smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds; 0 is off")
     min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
-    max_batch: int = Field(32, ge=1, le=1024)
+    backend: Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"] = Field(
+        "auto", description="what runs the networks; auto: TensorRT where it can, else ONNX Runtime"
+    )
+    precision: Literal["fp32", "fp16", "int8"] = Field("fp16", description="TensorRT: of the engine that is used")
+    engines: str | None = Field(
+        None, description="TensorRT: folder of engines to trust besides the user's cache", examples=["engines"]
+    )
+    build_engines: bool = Field(False, description="TensorRT: build an engine that is missing or does not fit")
+    max_batch: int = Field(32, ge=1, le=1024, description="faces in one batch of the classifier, at most")
     batch_deadline: float = Field(0.01, ge=0, le=1, description="longest wait for a batch to fill, seconds")
     deadline: float = Field(0.5, gt=0, le=60, description="live: a face this old goes out unclassified, seconds")
 
-    max_frames: int | None = Field(None, ge=1, description="stop each camera after so many frames")
-    queue: int = Field(256, ge=1, le=100_000, description="results that may wait for their consumer")
+    max_frames: int | None = Field(None, ge=1, description="stop each camera after so many frames", examples=[1000])
+    queue: int = Field(256, ge=1, le=100_000, description="results that may wait for each consumer")
     stuck_after: float = Field(20.0, ge=1, description="a worker silent for so long is replaced, seconds")
     restart_limit: int = Field(5, ge=0, description="deaths of one worker in a minute before it is given up")
 

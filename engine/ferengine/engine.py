@@ -81,7 +81,7 @@ class Engine:
         self._save = None if save is None else Path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)
-        plan = make_plan(len(specs), config, output=save is not None or display, growing=keep_open)
+        plan = make_plan(len(specs), config, outputs=(save is not None) + display, growing=keep_open)
         cameras = CameraSet(self.labels, self.gender_labels, config, plan.trackers)
         topology = Topology(cameras, config, plan, model.manifest.input.size, paths, save is not None, display)
         self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open)

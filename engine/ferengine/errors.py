@@ -34,6 +34,10 @@ class ModelError(FerengineError):
     """A model, its manifest or its weights are missing, damaged or of the wrong shape."""
 
 
+class DeviceError(FerengineError):
+    """A GPU is out of memory, was lost, or its driver does not fit."""
+
+
 class SinkError(FerengineError):
     """An output cannot be created or written."""
 

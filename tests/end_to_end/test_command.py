@@ -70,7 +70,7 @@ def test_an_absent_camera_is_named() -> None:
     ("arguments", "code", "word"),
     [
         (("run", "--source", "missing.mp4", "--no-display"), 1, "missing.mp4"),
-        (("run", "--source", "demo", "--detect-every", "0", "--no-display"), 2, "detect_every"),
+        (("run", "--source", "demo", "--detect-every", "0", "--no-display"), 2, "--detect-every"),
         (("run", "--source", "demo", "--model", "nonsense", "--no-display"), 1, "dscnn"),
         (("run", "--source", "demo", "--save", "out.avi", "--no-display"), 2, ".mp4"),
         (("run", "--source", "ftp://user:secret@host/x", "--no-display"), 2, "streams"),

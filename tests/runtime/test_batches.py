@@ -29,7 +29,7 @@ def test_one_batch_takes_the_faces_of_all_rings() -> None:
     descriptors = {"events": sent.fileno(), "faces0": rings[0].fd, "faces1": rings[1].fd,
                    "track_page0": page.fd, "track_page1": page.fd}  # fmt: skip
     control, _there = ControlChannel.pair()
-    settings = {"trackers": 2, "model": "dscnn", "threads": 1, "max_batch": 8, "batch_deadline": 0.01}
+    settings = {"trackers": 2, "models": ["dscnn"], "threads": 1, "max_batch": 8, "batch_deadline": 0.01, "backend": {}}
     stage = ClassifyStage(Worker(control), settings, descriptors)
     assert stage.step()
     message = receive_data(received)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ferengine import Engine, FrameResult, PushSource
+from ferengine import Engine, FrameResult, Pushed, PushSource
 from ferengine.errors import EngineStoppedError, UsageError
 
 Pictures = list[NDArray[np.uint8]]
@@ -154,14 +154,34 @@ def test_a_cancelled_stream_leaves_and_the_others_go_on(pictures: Pictures, push
     assert asyncio.run(program()) == list(range(40))
 
 
-def test_after_the_end_consumers_end_and_sources_are_refused(pictures: Pictures) -> None:
+def test_a_closed_engine_takes_nothing_more(pictures: Pictures) -> None:
     engine = Engine(PushSource("door", wait=True), **SETTINGS)
-    engine.close()
     assert engine.health().state == "new"
+    engine.close()
+    assert engine.health().state == "ended"
+    assert engine.push("door", pictures[0]) == Pushed(False, "ended")
     with pytest.raises(EngineStoppedError):
         engine.add_source("demo")
     with pytest.raises(EngineStoppedError):
-        engine.start()
+        next(engine.results())
+
+
+def test_a_consumer_that_comes_after_the_end_gets_nothing(pictures: Pictures, push_all: PushAll) -> None:
+    called: list[FrameResult] = []
+    with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
+        results = engine.results()
+        push_all(engine, "door", pictures[:3])
+        assert [result.frame for result in results] == [0, 1, 2]
+    assert list(engine.results(frames=True)) == []
+    late = engine.subscribe(called.append)
+    assert late.join(60)
+    assert called == []
+    with pytest.raises(EOFError):
+        engine.take()
+    with pytest.raises(EngineStoppedError):
+        engine.add_source("demo")
+    engine.end_source("door")
+    engine.remove_source("door")
 
 
 @pytest.mark.parametrize(

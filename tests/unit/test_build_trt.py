@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from ferengine.errors import ModelError, UsageError
+from ferengine.gpu import open as opening
 from ferengine.gpu.builder import Profile, build_engine, known_targets
 from ferengine.gpu.cache import find_engine
 from ferengine.gpu.engine_file import EngineFile, digest, list_engines, load_engine
@@ -95,6 +96,28 @@ def test_the_same_network_gives_the_same_file_name(tmp_path: Path) -> None:
         main(["--model", "rnet", "--runtime", "tensorrt-rtx", "--out", str(tmp_path)])
     main(["--model", "rnet", "--runtime", "tensorrt-rtx", "--target", "sm_86", "--out", str(tmp_path)])
     assert sorted(file.record.targets for file in list_engines(tmp_path)) == [(), ("sm_86",)]
+
+
+def test_run_builds_a_missing_engine_into_the_cache_once(
+    trt: TensorRT, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    opened: list[bytes] = []
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(opening, "this_machine", lambda: RTX)
+    monkeypatch.setattr(opening, "open_device", lambda: None)
+    monkeypatch.setattr(opening, "load_runtime", lambda: trt)
+    monkeypatch.setattr(opening, "EngineRunner", lambda trt, device, plan, kernels, depth: opened.append(plan))
+    model = load_model("dscnn")
+    with pytest.raises(ModelError, match="ferengine build-trt --model dscnn"):
+        opening.open_runner("dscnn", model.onnx, "fp16", 16)
+    for _ in range(2):
+        opening.open_runner("dscnn", model.onnx, "fp16", 16, build=True)
+    assert opened[0] == opened[1]
+    assert sum("building an engine of dscnn" in record.message for record in caplog.records) == 1
+    [file] = list_engines(tmp_path / "ferengine" / "engines")
+    assert file.record.max_batch == 16
+    with pytest.raises(ModelError, match="needs calibration"):
+        opening.open_runner("dscnn", model.onnx, "int8", 16, build=True)
 
 
 def test_int8_is_built_from_a_quantised_file(tmp_path: Path, trt: TensorRT) -> None:

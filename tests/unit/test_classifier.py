@@ -13,7 +13,6 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from ferengine.classify import classifier as module
 from ferengine.classify.classifier import Classifier
 from ferengine.errors import ModelError, UsageError
 
@@ -117,11 +116,10 @@ def test_no_crops_give_no_scores(shipped: Classifier) -> None:
     assert scores.dtype == np.float32
 
 
-def test_chunks_equal_one_by_one(shipped: Classifier, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_chunks_equal_one_by_one(shipped: Classifier) -> None:
     crops = random_crops(11, 48)
     alone = np.concatenate([shipped.scores(crop[None]) for crop in crops])
-    monkeypatch.setattr(module, "_CHUNK", 4)
-    np.testing.assert_allclose(shipped.scores(crops), alone, atol=1e-5)
+    np.testing.assert_allclose(Classifier(max_batch=4).scores(crops), alone, atol=1e-5)
 
 
 def test_normalised_crops_give_the_same_scores(shipped: Classifier) -> None:

@@ -108,6 +108,7 @@ def test_merged_branches_give_the_same_logits() -> None:
     batch = torch.randn(4, 1, 48, 48)
     with torch.no_grad():
         torch.testing.assert_close(deployed(network)(batch), network(batch), atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(deployed(deployed(network))(batch), network(batch), atol=1e-4, rtol=1e-4)
     assert not any("point" in name for name, _ in deployed(network).named_parameters())
 
 

@@ -28,6 +28,14 @@ def test_the_import_is_cheap() -> None:
     assert len(loaded) < 100
 
 
+def test_the_detect_worker_has_no_inference_library_in_memory() -> None:
+    """Its networks run in C++, or on a GPU that it opens only when asked."""
+    code = "import sys; import ferengine.runtime.detection; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert not {"cuda", "onnx", "onnxruntime", "pycuda", "tensorrt", "tensorrt_rtx", "torch"} & loaded
+
+
 def test_each_public_name_can_be_had() -> None:
     for name in ferengine.__all__:
         assert getattr(ferengine, name) is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import inspect
+from pathlib import Path
 
 import pytest
 
@@ -25,6 +26,7 @@ VALUES = {
     "NetworkDefinitionCreationFlag": ["STRONGLY_TYPED"],
     "BuilderFlag": ["TF32"],
     "TensorIOMode": ["INPUT", "OUTPUT"],
+    "ExecutionContextAllocationStrategy": ["USER_MANAGED"],
     "ParserError": ["desc", "node_name", "node_operator"],
     "IProgressMonitor": ["phase_start", "step_complete", "phase_finish"],
     "ILogger": ["log"],
@@ -92,6 +94,13 @@ def test_messages_of_tensorrt_are_kept() -> None:
     assert log.errors().splitlines() == [f"  [error] broken {number}" for number in range(4, 9)]
     log.clear()
     assert log.errors() == ""
+
+
+def test_a_folder_called_tensorrt_is_not_taken_for_the_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = installed_runtimes()
+    (tmp_path / "tensorrt").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert installed_runtimes() == before
 
 
 def test_without_tensorrt_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

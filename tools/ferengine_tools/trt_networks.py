@@ -20,10 +20,10 @@ from ferengine_tools.precision import is_quantised, to_fp16, to_int8
 DETECTORS = ("pnet", "rnet", "onet")
 
 _PNET_PROFILES = (
-    Profile((1, 3, 12, 12), (8, 3, 108, 192), (32, 3, 272, 480)),
-    Profile((1, 3, 12, 12), (1, 3, 216, 384), (4, 3, 1088, 1920)),
+    Profile((1, 3, 12, 12), (8, 3, 108, 192), (16, 3, 272, 480)),
+    Profile((1, 3, 12, 12), (1, 3, 216, 384), (1, 3, 1088, 1920)),
 )
-"""Small pyramid levels of many frames at once, and large ones of few: one profile for both would hold 2 GB of scratch."""
+"""Small pyramid levels of many frames at once, and large ones of one: one profile for both would hold 1.3 GB of scratch."""
 
 _CANDIDATES = (1, 64, 512)
 _CALIBRATION_FACES = 512
@@ -128,3 +128,8 @@ def parse_batches(text: str) -> list[tuple[int, int, int]]:
             raise UsageError(f"--batch {part}: three numbers from 1 to 4096 in ascending order")
         batches.append((low, best, high))
     return batches
+
+
+def is_buildable(onnx_model: bytes, precision: Precision) -> bool:
+    """Whether an engine can be built without calibration."""
+    return precision != "int8" or is_quantised(onnx_model)

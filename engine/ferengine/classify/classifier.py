@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.backend import InferenceBackend, OrtBackend
+from ferengine.classify.backend import InferenceBackend
+from ferengine.classify.choose import BackendName, BackendSettings, create_backend
 from ferengine.errors import ModelError, UsageError
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import DEFAULT, load_model
-
-_CHUNK = 256
 
 
 class Classifier:
     """An expression model, by name or as a path to a ``.onnx`` file with its manifest. Not thread-safe.
 
-    ``threads``: of the inference session. Raises ModelError for a model that is unknown, damaged or of another shape.
+    ``threads``: of the inference session. ``backend``: ``auto``, ``ort``, ``tensorrt``, ``ort-cuda`` or ``ort-trt-rtx``
+    (see ``ferengine.classify.choose``), or BackendSettings, which also say what TensorRT may use. ``max_batch``: the most
+    faces that go through the network at a time. ``on_failure`` is told why a GPU that was meant to run it does not, or no
+    longer does (default: logged); the classifier then goes on with ONNX Runtime on the CPU.
+
+    Raises ModelError for a model that is unknown, damaged or of another shape, and for a backend that cannot work here.
     """
 
-    def __init__(self, model: str | Path = DEFAULT, *, threads: int = 1) -> None:
+    def __init__(
+        self,
+        model: str | Path = DEFAULT,
+        *,
+        threads: int = 1,
+        backend: BackendName | BackendSettings = "auto",
+        max_batch: int = 256,
+        on_failure: Callable[[str], None] | None = None,
+    ) -> None:
         loaded = load_model(model)
         self._manifest = loaded.manifest
-        self._backend: InferenceBackend = OrtBackend(loaded.onnx, threads=threads)
+        self._max_batch = max_batch
+        settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
+        self.backend: InferenceBackend = create_backend(
+            loaded, settings, threads=threads, max_batch=max_batch, on_failure=on_failure
+        )
         self.labels: tuple[str, ...] = tuple(loaded.manifest.labels)
         self.input_size: int = loaded.manifest.input.size
         self.mean: float = loaded.manifest.input.mean
@@ -41,7 +58,7 @@ class Classifier:
 
         Crop faces as ``ferengine run`` does (see ``ferengine.track.geometry``). Raises UsageError for another array.
         """
-        return self._softmax(self.logits(crops))
+        return self.probabilities(self.logits(crops))
 
     def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Grey crops, uint8 (N, S, S) -> the network's outputs before temperature and softmax, float32 (N, classes).
@@ -56,14 +73,16 @@ class Classifier:
 
     def scores_normalised(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         """Normalised crops, float32 (N, 1, S, S) -> softmax(logits / temperature), float32 (N, classes)."""
-        return self._softmax(self._run(batch))
+        return self.probabilities(self._run(batch))
 
     def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
         if not len(batch):
             return np.empty((0, len(self.labels)), np.float32)
-        return np.concatenate([self._backend.run(batch[i : i + _CHUNK]) for i in range(0, len(batch), _CHUNK)])
+        size = self._max_batch
+        return np.concatenate([self.backend.run(batch[i : i + size]) for i in range(0, len(batch), size)])
 
-    def _softmax(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The network's outputs, float32 (N, classes) -> softmax(logits / temperature)."""
         logits = logits / np.float32(self._manifest.temperature)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
@@ -72,11 +91,16 @@ class Classifier:
     def warm_up(self) -> None:
         """Run once: the first answer is not late, and a network that does not fit its manifest is found out.
 
-        Two faces, so that a network with a fixed batch of one is found out too.
+        Two faces where more than one may come, so that a network with a fixed batch of one is found out too.
         """
-        logits = self._backend.run(np.zeros((2, 1, self.input_size, self.input_size), np.float32))
-        if logits.shape != (2, len(self.labels)):
+        count = min(2, self._max_batch)
+        logits = self.backend.run(np.zeros((count, 1, self.input_size, self.input_size), np.float32))
+        if logits.shape != (count, len(self.labels)):
             raise ModelError(
                 f"model {self._manifest.name}: its network gives {logits.shape[-1]} scores, its manifest names "
                 f"{len(self.labels)} labels"
             )
+
+    def close(self) -> None:
+        """Release the device; the classifier cannot be used afterwards."""
+        self.backend.close()

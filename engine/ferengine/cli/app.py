@@ -1,4 +1,4 @@
-"""The command ``ferengine``: one module a subcommand, imported only when it is called."""
+"""The command ``ferengine``: one module a subcommand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from ferengine import __version__
-from ferengine.cli.run import run
 from ferengine.errors import FerengineError, MissingDependencyError
 
 app = typer.Typer(
@@ -21,7 +20,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
 
 
 def _show_version(asked: bool) -> None:
@@ -37,7 +35,17 @@ def _options(
     """Real-time facial expression from cameras and video files."""
 
 
-_TOOLS = {
+COMMANDS = {
+    "run": ("Read the faces and expressions of cameras and videos.", "ferengine.cli.run"),
+    "image": ("Read the faces and expressions of still pictures.", "ferengine.cli.image"),
+    "models": ("List the models that ship with ferengine, with their figures.", "ferengine.cli.models"),
+    "cameras": ("List the cameras of this machine with their formats.", "ferengine.cli.cameras"),
+    "doctor": ("Check that this machine can run ferengine.", "ferengine.cli.doctor"),
+    "config": ("Print an example of a settings file, its schema, or what a file says.", "ferengine.cli.config"),
+}
+"""Each is a module with ``main(arguments)``, imported only when it is called."""
+
+TOOLS = {
     "data": ("Report on a data set, or cut faces from your own pictures.", "ferengine_tools.data.command"),
     "train": ("Train a network on FER-2013 or UTKFace.", "ferengine_tools.train"),
     "teach": ("Out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.", "ferengine_tools.teach"),
@@ -49,27 +57,33 @@ _TOOLS = {
     "bench": ("Measure every stage and the whole engine on this machine.", "ferengine_tools.bench.command"),
     "build-trt": ("Build TensorRT engines of the networks.", "ferengine_tools.build_trt"),
 }
+"""The same, but they may need the packages of the extra ``train``."""
 
 
-def _add_tool(name: str, summary: str, module: str) -> None:
+def _add(name: str, summary: str, module: str, panel: str) -> None:
     @app.command(
         name,
         help=summary,
+        rich_help_panel=panel,
         add_help_option=False,
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
     )
-    def tool(context: typer.Context) -> None:
+    def command(context: typer.Context) -> None:
         try:
-            tool_module = import_module(module)
+            imported = import_module(module)
         except ModuleNotFoundError as error:
+            if name not in TOOLS:
+                raise
             raise MissingDependencyError(
                 f"ferengine {name} needs the package {error.name}: pip install 'ferengine[train]'"
             ) from None
-        tool_module.main(context.args)
+        imported.main(context.args)
 
 
-for _name, (_summary, _module) in _TOOLS.items():
-    _add_tool(_name, _summary, _module)
+for _name, (_summary, _module) in COMMANDS.items():
+    _add(_name, _summary, _module, "Commands")
+for _name, (_summary, _module) in TOOLS.items():
+    _add(_name, _summary, _module, "Tools")
 
 
 def main() -> None:
@@ -77,5 +91,5 @@ def main() -> None:
     try:
         app()
     except FerengineError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, markup=True, soft_wrap=True)
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         sys.exit(error.exit_code)

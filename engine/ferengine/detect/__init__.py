@@ -1,12 +1,15 @@
-"""Face detectors: MTCNN, and the Haar cascade as the baseline."""
+"""Face detectors: MTCNN, on the CPU or a GPU, and the Haar cascade as the baseline."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from ferengine.detect.base import Detections, Detector
 from ferengine.errors import UsageError
+
+if TYPE_CHECKING:
+    from ferengine.classify.choose import BackendSettings
 
 __all__ = ["Detections", "Detector", "create_detector"]
 
@@ -17,10 +20,13 @@ def create_detector(
     min_face: float = 40.0,
     thresholds: Sequence[float] = (0.6, 0.7, 0.7),
     factor: float = 0.709,
+    backend: BackendSettings | None = None,
+    on_failure: Callable[[str], None] | None = None,
 ) -> Detector:
-    """The detector called ``name``; ``thresholds`` and ``factor`` concern MTCNN alone.
+    """The detector called ``name``; all but ``min_face`` concerns MTCNN alone.
 
-    Raises UsageError for another name, and what MtcnnDetector and HaarDetector raise.
+    ``backend``: what may run its networks (default: the CPU); ``on_failure`` is told why a GPU that was meant to does not,
+    or no longer does. Raises UsageError for another name, and what MtcnnDetector and HaarDetector raise.
     """
     if name == "haar":
         from ferengine.detect.haar import HaarDetector
@@ -29,5 +35,12 @@ def create_detector(
     if name == "mtcnn":
         from ferengine.detect.mtcnn import MtcnnDetector
 
-        return MtcnnDetector(min_face, thresholds, factor)
+        def on_cpu() -> Detector:
+            return MtcnnDetector(min_face, thresholds, factor)
+
+        if backend is None:
+            return on_cpu()
+        from ferengine.detect.open_device import open_on_device
+
+        return open_on_device(backend, on_cpu, min_face, thresholds, factor, on_failure)
     raise UsageError(f"the detector is mtcnn or haar, not {name}")

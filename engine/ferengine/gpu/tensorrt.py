@@ -81,7 +81,8 @@ class TensorRT:
 
 def installed_runtimes() -> list[RuntimeName]:
     """The runtimes that can be imported, the preferred one first. Nothing is imported for it."""
-    return [name for name, module in RUNTIMES.items() if importlib.util.find_spec(module) is not None]
+    specs = {name: importlib.util.find_spec(module) for name, module in RUNTIMES.items()}
+    return [name for name, spec in specs.items() if spec is not None and spec.origin]  # a mere folder has no origin
 
 
 def load_runtime(name: RuntimeName | Literal["auto"] = "auto") -> TensorRT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import WorkerPage
+from ferengine.classify.choose import BackendSettings
 from ferengine.detect import create_detector
+from ferengine.detect.open_device import FallbackDetector
 from ferengine.runtime.channel import receive_data, send_data
 from ferengine.runtime.rings import CameraRings
 from ferengine.runtime.wire import DetectionRequest, encode_detections
@@ -41,8 +43,10 @@ class DetectStage:
             min_face=settings["min_face"],
             thresholds=tuple(settings["thresholds"]),
             factor=settings["pyramid_factor"],
+            backend=BackendSettings(**settings["backend"]),
+            on_failure=self._note_failure,
         )
-        self._unsent: tuple[int, bytes] | None = None
+        self._unsent: deque[tuple[int, bytes]] = deque()
 
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring":
@@ -53,26 +57,44 @@ class DetectStage:
             self._rings.pop(message["camera"], None)
 
     def step(self) -> bool:
-        if self._unsent is None:
-            data = receive_data(self._requests)
-            if data is None:
+        if not self._unsent and not self._search():
+            return False
+        while self._unsent:
+            tracker, answer = self._unsent[0]
+            if not send_data(self._answers[tracker], answer):
                 return False
+            self._unsent.popleft()
+            self._pages[tracker].ring()
+        return True
+
+    def _search(self) -> bool:
+        """Answer the requests that wait, as many at a time as the detector gains from; False when there are none."""
+        requests: list[DetectionRequest] = []
+        frames: list[NDArray[np.uint8]] = []
+        at_once = self._detector.frames_at_once if isinstance(self._detector, FallbackDetector) else 1
+        while len(requests) < at_once and (data := receive_data(self._requests)) is not None:
             request = DetectionRequest.decode(data)
             if request.generation not in self._rings[request.camera]:
                 self._worker.poll_control()  # the engine sends rings before anyone can ask for their frames
             if request.generation not in self._rings[request.camera]:
-                return True  # the camera was removed, or whoever asked has died
-            frame = self._rings[request.camera][request.generation].frame(request.slot)
-            self._unsent = request.tracker, encode_detections(request, self._detector.detect(frame, _boxes(request)))
-        tracker, answer = self._unsent
-        if not send_data(self._answers[tracker], answer):
-            return False
-        self._unsent = None
-        self._pages[tracker].ring()
-        return True
+                continue  # the camera was removed, or whoever asked has died
+            requests.append(request)
+            frames.append(self._rings[request.camera][request.generation].frame(request.slot))
+        if isinstance(self._detector, FallbackDetector):
+            found = self._detector.detect_many(frames, [_boxes(request) for request in requests])
+        else:
+            found = [self._detector.detect(frame, _boxes(request)) for frame, request in zip(frames, requests, strict=True)]
+        for request, detections in zip(requests, found, strict=True):
+            self._unsent.append((request.tracker, encode_detections(request, detections)))
+        return bool(self._unsent)
+
+    def _note_failure(self, reason: str) -> None:
+        self._worker.control.send({"op": "backend", "name": "the CPU", "reason": "", "failure": reason})
 
     def close(self) -> None:
-        """Nothing to finish."""
+        """Release the device that the detector runs on."""
+        if isinstance(self._detector, FallbackDetector):
+            self._detector.close()
 
 
 def _boxes(request: DetectionRequest) -> NDArray[np.float32] | None:

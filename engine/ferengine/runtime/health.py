@@ -96,7 +96,7 @@ def take_health(supervisor: Supervisor) -> Health:
 
 def _engine_state(supervisor: Supervisor) -> Literal["new", "starting", "running", "stopping", "ended", "failed"]:
     if not supervisor.started:
-        return "new"
+        return "ended" if supervisor.over else "new"
     if not supervisor.running:
         return "ended" if supervisor.error is None else "failed"
     if supervisor.over:

@@ -1,4 +1,4 @@
-"""The output worker: draws results on their frames, encodes video files and shows windows."""
+"""The output workers: draw results on their frames; one encodes video files, one shows windows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from ferengine.errors import SinkError
 from ferengine.results import FrameResult
 from ferengine.runtime.channel import receive_data
 from ferengine.runtime.rings import CameraRings
-from ferengine.runtime.wire import OUTPUT_READER, decode_result
+from ferengine.runtime.wire import decode_result
 from ferengine.sinks.draw import draw_faces
 from ferengine.sinks.video import VideoWriter
 from ferengine.sinks.window import Window
@@ -41,6 +41,7 @@ class OutputStage:
         self._rings: defaultdict[int, CameraRings] = defaultdict(CameraRings)
         self._paths = {int(camera): Path(path) for camera, path in settings["save"].items()}
         self._part = int(settings["part"])
+        self._reader = int(settings["reader"])
         self._rates = {int(camera): float(fps) for camera, fps in settings["fps"].items()}
         self._writers: dict[int, VideoWriter] = {}
         self._display = bool(settings["display"])
@@ -49,7 +50,7 @@ class OutputStage:
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring":
             self._rings[message["camera"]].add(message, descriptors)
-        elif message["op"] == "save":
+        elif message["op"] == "save" and not self._display:
             self._paths[int(message["camera"])] = Path(message["path"])
         elif message["op"] == "rate":
             self._rates[int(message["camera"])] = float(message["fps"])
@@ -69,7 +70,7 @@ class OutputStage:
         if generation not in rings:  # this worker has replaced one that died after the camera's end
             return True
         ring = rings[generation]
-        if (result.frame, slot) in ring.held(OUTPUT_READER):
+        if (result.frame, slot) in ring.held(self._reader):
             image = ring.frame(slot).copy()
             self._release_up_to(rings, generation, result.frame)
             draw_faces(image, result)
@@ -77,24 +78,23 @@ class OutputStage:
             self._show(camera, image, result)
         return True
 
-    @staticmethod
-    def _release_up_to(rings: CameraRings, generation: int, sequence: int) -> None:
+    def _release_up_to(self, rings: CameraRings, generation: int, sequence: int) -> None:
         for number, ring in rings.items():
-            for held, slot in ring.held(OUTPUT_READER):
+            for held, slot in ring.held(self._reader):
                 if held <= sequence:
-                    ring.release(slot, OUTPUT_READER)
-            if number < generation and ring.closed and not ring.held(OUTPUT_READER):
+                    ring.release(slot, self._reader)
+            if number < generation and ring.closed and not ring.held(self._reader):
                 rings.forget(number)
 
     def _write(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
         if camera not in self._paths:
             return
-        if camera not in self._writers:
-            height, width = image.shape[:2]
-            path = part_path(self._paths[camera], self._part)
-            rate = self._rates.get(camera) or 25.0
-            self._writers[camera] = VideoWriter(path, width, height, rate, overwrite=True)
         try:
+            if camera not in self._writers:
+                height, width = image.shape[:2]
+                path = part_path(self._paths[camera], self._part)
+                rate = self._rates.get(camera) or 25.0
+                self._writers[camera] = VideoWriter(path, width, height, rate, overwrite=True)
             self._writers[camera].write(image, result.timestamp)
         except SinkError as error:
             del self._paths[camera]  # said once; the others go on

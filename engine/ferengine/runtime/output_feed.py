@@ -1,61 +1,74 @@
-"""From the supervisor to the output worker: results in order, through a queue of its own."""
+"""From the supervisor to the output workers: results in order, a queue for each."""
 
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections.abc import Iterable, Sequence
 
-from ferengine.runtime.channel import send_data
+from ferengine.runtime.camera import CameraState
 from ferengine.runtime.joiner import Joined
-from ferengine.runtime.topology import Topology
+from ferengine.runtime.lending import Lender
+from ferengine.runtime.outlet import HOLD, Outlet
 from ferengine.runtime.wire import encode_result
-
-_QUEUE = 8
 
 
 class OutputFeed:
-    """What waits for room in the output worker's socket. Files wait when ``_QUEUE`` results do, live sources drop."""
+    """Gives every result to every outlet. Files wait for room in all; of live sources the result that finds none is
+    dropped, and its frame given back at once, so that a slow output does not fill the camera's ring."""
 
-    def __init__(self, topology: Topology) -> None:
-        self._topology = topology
-        self._waiting: deque[bytes] = deque()
-        self.dropped = 0
+    def __init__(self, outlets: Sequence[Outlet]) -> None:
+        self._outlets = outlets
+
+    @property
+    def dropped(self) -> int:
+        return sum(outlet.dropped for outlet in self._outlets)
 
     @property
     def has_room(self) -> bool:
-        return len(self._waiting) < _QUEUE
+        return all(outlet.has_room for outlet in self._outlets)
 
     @property
     def waiting(self) -> bool:
-        return bool(self._waiting)
+        return any(outlet.waiting for outlet in self._outlets)
 
-    def offer(self, camera: int, joined: Joined, *, live: bool) -> None:
-        if not self._topology.outputs:
-            return
-        if live and not self.has_room:
-            self.dropped += 1
-            return
-        self._waiting.append(encode_result(camera, joined.generation, joined.slot, joined.result))
-        self.flush()
+    @property
+    def lenders(self) -> Iterable[Lender]:
+        return [outlet.lender for outlet in self._outlets if not outlet.failed]
+
+    def offer(self, camera: CameraState, joined: Joined) -> None:
+        """Queue the result, or drop it where the camera is live and there is no room."""
+        message: bytes | None = None
+        for outlet in self._outlets:
+            if outlet.failed:
+                continue
+            if camera.live and not (outlet.has_room and self._kept(outlet, camera, joined) <= HOLD):
+                outlet.dropped += 1
+                loan = outlet.lender.lend(camera.rings.get(joined.generation), joined.slot, joined.result.frame)
+                if loan is not None:
+                    loan.give_back()
+                continue
+            message = message or encode_result(camera.number, joined.generation, joined.slot, joined.result)
+            outlet.put(message)
+
+    @staticmethod
+    def _kept(outlet: Outlet, camera: CameraState, joined: Joined) -> int:
+        """Frames that the outlet has not given back, the one of ``joined`` included."""
+        held = [sequence for ring in camera.rings.values() for sequence, _ in ring.held(outlet.lender.reader)]
+        return sum(sequence <= joined.result.frame for sequence in held)
 
     def end(self, camera: int) -> None:
         """The camera's last result has been offered: its file may be closed."""
-        if self._topology.outputs:
-            self._waiting.append(encode_result(camera, 0, 0, None))
-            self.flush()
+        for outlet in self._outlets:
+            outlet.put(encode_result(camera, 0, 0, None))
 
     def flush(self) -> None:
         """Send what there is room for."""
-        sent = False
-        while self._waiting and send_data(self._topology.inbox_in, self._waiting[0]):
-            self._waiting.popleft()
-            sent = True
-        if sent:
-            self._topology.outputs[0].page.ring()
+        for outlet in self._outlets:
+            outlet.flush()
 
     def drain(self, deadline: float) -> None:
         """Send the rest, until ``deadline`` of time.monotonic()."""
         self.flush()
-        while self._waiting and time.monotonic() < deadline:
+        while self.waiting and time.monotonic() < deadline:
             time.sleep(0.002)
             self.flush()

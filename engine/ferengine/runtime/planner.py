@@ -6,9 +6,7 @@ import os
 from dataclasses import dataclass
 
 from ferengine.config import EngineConfig
-
-_OUTPUT_HOLD = 4
-"""Frames that the output worker may lag behind before its cameras wait (files) or drop (live)."""
+from ferengine.runtime.outlet import HOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +20,9 @@ class Plan:
     face_slots: int
 
 
-def make_plan(cameras: int, config: EngineConfig, *, output: bool, growing: bool = False, cores: int | None = None) -> Plan:
+def make_plan(cameras: int, config: EngineConfig, *, outputs: int = 0, growing: bool = False, cores: int | None = None) -> Plan:
     """A plan for ``cameras`` sources on ``cores`` processors (default: those that this process may use); ``growing``
-    for as many as may come.
+    for as many as may come; ``outputs``: how many output workers keep frames of each.
 
     Small nets gain nothing from a second thread, so sessions get one each and stages run side by side; detection is
     the heaviest stage and gets every second core, but no more workers than cameras can keep busy.
@@ -35,6 +33,6 @@ def make_plan(cameras: int, config: EngineConfig, *, output: bool, growing: bool
         detectors=max(1, min(cores // 2, 2 * cameras)),
         trackers=max(1, min(cores // 2, cameras)),
         threads=1,
-        ring_slots=config.detect_every + 4 + (_OUTPUT_HOLD if output else 0),
+        ring_slots=config.detect_every + 4 + outputs * HOLD,
         face_slots=256,
     )

@@ -9,6 +9,7 @@ from ferengine.errors import FerengineError, UsageError
 from ferengine.runtime.camera import CameraState
 from ferengine.runtime.delivery import Subscription
 from ferengine.runtime.lending import Lender, LenderBits
+from ferengine.runtime.process import WorkerProcess
 from ferengine.runtime.push import PushInput
 from ferengine.sources import SourceSpec
 
@@ -111,6 +112,14 @@ class Roster:
         if not camera.output_ended:
             camera.output_ended = True
             self._supervisor.output.end(camera.number)
+
+    def give_up_output(self, worker: WorkerProcess) -> None:
+        """An output has failed for good: no frame is kept for it any more."""
+        for outlet in self._topology.outlets:
+            if outlet.worker is worker:
+                outlet.give_up()
+                self._bits.give_back(outlet.lender.reader)
+        self._renew_masks()
 
     # --- consumers of pictures
 

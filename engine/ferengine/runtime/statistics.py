@@ -62,10 +62,13 @@ class RunStatistics:
         return self.frames / (self.last_emit - self.first_capture)
 
     def latencies(self) -> dict[str, dict[str, float]]:
-        """p50, p95 and p99 of each stage of the ledger, milliseconds."""
+        """p50, p95 and p99 of each stage of the ledger, milliseconds; from any thread.
+
+        From a copy: an array cannot grow while NumPy looks at its memory.
+        """
         table = {}
         for stage, kept in self._latencies.items():
-            values = np.percentile(np.asarray(kept), (50, 95, 99)) if kept else np.zeros(3)
+            values = np.percentile(np.frombuffer(kept.tobytes(), np.float32), (50, 95, 99)) if kept else np.zeros(3)
             table[stage] = {name: round(float(v), 3) for name, v in zip(("p50", "p95", "p99"), values, strict=True)}
         return table
 
@@ -101,8 +104,10 @@ def run_summary(supervisor: Supervisor) -> dict[str, Any]:
             "output": {"queue_full": supervisor.output.dropped},
         },
         "faces": counts["faces"],
+        "outputs": {outlet.name: {"dropped": outlet.dropped} for outlet in supervisor.topology.outlets},
         "latency_ms": statistics.latencies(),
         "batch": statistics.batch(),
+        "backend": supervisor.backend,
         "startup_s": round(supervisor.startup_s, 3),
         "wall_s": round(supervisor.wall_s, 3),
         "cameras": {

@@ -53,6 +53,7 @@ class Supervisor:
         self.listener: EventListener | None = None
         self.error: FerengineError | None = None
         self.failures: list[str] = []
+        self.backend = ""
         self.ready = threading.Event()
         self.startup_s = 0.0
         self.wall_s = 0.0
@@ -65,7 +66,7 @@ class Supervisor:
         tell = Handlers(self._handle, self._fail, self._before_replacing, self._started)
         self.workforce = Workforce(topology, config, self._selector, tell)
         self.roster = Roster(self)
-        self.output = OutputFeed(topology)
+        self.output = OutputFeed(topology.outlets)
         self._begin = threading.Lock()
         self._wake_lock = threading.RLock()  # also for signal handlers and finalisers
         self._closed = False
@@ -103,7 +104,7 @@ class Supervisor:
         with self._begin:
             if self.started or self._closed:
                 return self._closed
-            self._closed = True
+            self._closed = self._stopping = True
             self.calls.close()
             self.delivery.end()
             self._release()
@@ -221,7 +222,7 @@ class Supervisor:
             if kind == END:
                 camera.ended = camera.ended or record.epoch == camera.epoch
             else:
-                for lender in self.delivery.lenders:
+                for lender in [*self.delivery.lenders, *self.output.lenders]:
                     lender.release_skipped(camera.rings.values(), camera.joiner.last_sequence, record.sequence)
                 camera.last_captured_ns = max(camera.last_captured_ns, record.captured_ns)
                 camera.joiner.add_record(record)
@@ -253,7 +254,7 @@ class Supervisor:
             camera.live,
             lambda lender: lender.lend(camera.rings.get(joined.generation), joined.slot, joined.result.frame),
         )
-        self.output.offer(camera.number, joined, live=camera.live)
+        self.output.offer(camera, joined)
         camera.note_emitted()
         self.topology.trackers[camera.tracker].page.ring()
         return True
@@ -330,18 +331,32 @@ class Supervisor:
                 self._fail(worker, message["kind"], message["error"])
             case "sink_failed":
                 self.note(message["error"])
+            case "backend":
+                self._note_backend(worker, message)
             case "usage":
                 worker.peak_mb = max(worker.peak_mb, message["peak_mb"])
             case "quit":
                 self._stop_asked = True
 
+    def _note_backend(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
+        """What runs the networks, and why; said loudly when it is not the GPU that was meant to."""
+        if worker is self.topology.classifier:
+            self.backend = message["name"]
+        if message["failure"] is None:
+            log.info("%s runs on %s: %s", worker.name, message["name"], message["reason"])
+        else:
+            log.error("%s runs on %s, not on the GPU: %s", worker.name, message["name"], message["failure"])
+
     def _fail(self, worker: WorkerProcess, kind: str, text: str) -> None:
-        """A worker gave up with an error of the user's kind: a camera ends, anything else ends the run."""
+        """A worker gave up with an error of the user's kind: a camera or an output ends, anything else ends the run."""
         worker.finished = worker.failed = True
         error = getattr(errors, kind, WorkerError)(text)
         camera = self.topology.camera_of(worker)
         if camera is not None:
             self.roster.fail(camera, error)
+        elif worker in self.topology.outputs:
+            self.note(text)
+            self.roster.give_up_output(worker)
         elif worker not in self.topology.captures:
             raise error
 

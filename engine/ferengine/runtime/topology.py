@@ -13,9 +13,10 @@ from ferengine.runtime.camera import CameraState
 from ferengine.runtime.camera_set import CameraSet
 from ferengine.runtime.channel import data_pair
 from ferengine.runtime.lending import Lender
+from ferengine.runtime.outlet import Outlet
 from ferengine.runtime.planner import Plan
 from ferengine.runtime.process import WorkerProcess
-from ferengine.runtime.wire import OUTPUT_READER, TRACK_READER
+from ferengine.runtime.wire import TRACK_READER, VIDEO_READER, WINDOW_READER
 
 
 class Topology:
@@ -40,10 +41,9 @@ class Topology:
         self.detectors = [WorkerProcess(f"detect-{index}") for index in range(plan.detectors)]
         self.trackers = [WorkerProcess(f"track-{index}") for index in range(plan.trackers)]
         self.classifier = WorkerProcess("classify")
-        self.outputs = [WorkerProcess("output")] if saving or display else []
-        self._readers = 1 << TRACK_READER | (1 << OUTPUT_READER if self.outputs else 0)
+        wanted = (("video", VIDEO_READER, saving), ("window", WINDOW_READER, display))
+        self.outlets = [Outlet(name, reader) for name, reader, asked in wanted if asked]
         self.events_in, self.events_out = data_pair()
-        self.inbox_in, self.inbox_out = data_pair()
         self._requests_in, self._requests_out = data_pair()
         self._answers = [data_pair() for _ in self.trackers]
         self._face_rings = [FaceRing.create(plan.face_slots, face_side) for _ in self.trackers]
@@ -58,13 +58,18 @@ class Topology:
     def workers(self) -> list[WorkerProcess]:
         return [*self.captures, *self.detectors, *self.trackers, self.classifier, *self.outputs]
 
+    @property
+    def outputs(self) -> list[WorkerProcess]:
+        return [outlet.worker for outlet in self.outlets]
+
     def camera_of(self, worker: WorkerProcess) -> CameraState | None:
         """The camera that ``worker`` captures, ``None`` for another kind of worker and for a removed camera."""
         return next((camera for camera in self._cameras if camera.capture is worker), None)
 
     def ring_readers(self, lent: Iterable[Lender]) -> int:
         """The hold mask of new frames."""
-        return self._readers | sum(1 << lender.reader for lender in lent)
+        own = [outlet.lender for outlet in self.outlets if not outlet.failed]
+        return 1 << TRACK_READER | sum(1 << lender.reader for lender in [*own, *lent])
 
     def ring_slots(self, lent: Iterable[Lender]) -> int:
         """Slots of a new frame ring: the plan's, and what each consumer of pictures may keep."""
@@ -117,8 +122,8 @@ class Topology:
         return [*self.detectors, self.trackers[camera.tracker]]
 
     def close(self) -> None:
-        pairs = [(self.events_in, self.events_out), (self.inbox_in, self.inbox_out),
-                 (self._requests_in, self._requests_out), *self._answers]  # fmt: skip
+        pairs = [*((outlet.inbox_in, outlet.inbox_out) for outlet in self.outlets),
+                 (self.events_in, self.events_out), (self._requests_in, self._requests_out), *self._answers]  # fmt: skip
         for ends in pairs:
             for end in ends:
                 end.close()
@@ -148,7 +153,7 @@ class Topology:
         config = self._config
         settings = {"kind": "detect", "trackers": len(self.trackers), "detector": config.detector,
                     "min_face": config.min_face, "thresholds": config.thresholds,
-                    "pyramid_factor": config.pyramid_factor}  # fmt: skip
+                    "pyramid_factor": config.pyramid_factor, "backend": self._backend_settings()}  # fmt: skip
         answers = {f"answers{t}": pair[0].fileno() for t, pair in enumerate(self._answers)}
         return settings, {"requests": self._requests_out.fileno(), **answers, **self._track_pages()}
 
@@ -180,15 +185,24 @@ class Topology:
         models = [config.model, GENDER] if config.gender else [config.model]
         settings = {"kind": "classify", "trackers": len(self.trackers), "models": models,
                     "threads": self._plan.threads, "max_batch": config.max_batch,
+                    "backend": self._backend_settings(),
                     "batch_deadline": config.batch_deadline}  # fmt: skip
         faces = {f"faces{t}": ring.fd for t, ring in enumerate(self._face_rings)}
         return settings, {"events": self.events_in.fileno(), **faces, **self._track_pages()}
 
+    def _backend_settings(self) -> dict[str, Any]:
+        """The fields of ``ferengine.classify.choose.BackendSettings``."""
+        config = self._config
+        return {"backend": config.backend, "precision": config.precision, "engines": config.engines,
+                "build": config.build_engines}  # fmt: skip
+
     def _output_settings(self, worker: WorkerProcess) -> tuple[dict[str, Any], dict[str, int]]:
-        settings = {"kind": "output", "part": worker.lives, "display": self._display,
-                    "save": {str(camera): str(path) for camera, path in self._save.items()},
+        [outlet] = [outlet for outlet in self.outlets if outlet.worker is worker]
+        save = self._save if outlet.name == "video" else {}
+        settings = {"kind": "output", "part": worker.lives, "display": outlet.name == "window",
+                    "reader": outlet.lender.reader, "save": {str(camera): str(path) for camera, path in save.items()},
                     "fps": {str(camera.number): camera.fps for camera in self._cameras}}  # fmt: skip
-        return settings, {"inbox": self.inbox_out.fileno()}
+        return settings, {"inbox": outlet.inbox_out.fileno()}
 
     def _track_pages(self) -> dict[str, int]:
         return {f"track_page{t}": worker.page.fd for t, worker in enumerate(self.trackers)}

@@ -21,7 +21,7 @@ from ferengine.results import Box, FrameResult
 if TYPE_CHECKING:
     from ferengine.track.face_tracker import TrackedFace
 
-TRACK_READER, OUTPUT_READER, FIRST_LENT_READER = 0, 1, 2
+TRACK_READER, VIDEO_READER, WINDOW_READER, FIRST_LENT_READER = 0, 1, 2, 3
 """Bits in a frame ring's hold masks: the track worker's, the output worker's, and the first of those that stand for
 consumers in the engine's own process that have pictures lent to them."""
 

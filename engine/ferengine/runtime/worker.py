@@ -12,7 +12,9 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 from ferengine._native import WorkerPage, die_with_parent
@@ -29,6 +31,9 @@ _STAGES = {
     "classify": "ferengine.runtime.classification:ClassifyStage",
     "output": "ferengine.runtime.output:OutputStage",
 }
+
+_BUILDING_BEAT = 0.5
+"""Seconds between signs of life while an engine is built."""
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +81,8 @@ class Worker:
         for settings in message["stages"]:
             module, _, name = _STAGES[settings["kind"]].partition(":")
             stage = getattr(importlib.import_module(module), name)
-            self.stages.append(stage(self, settings, descriptors))
+            with _alive(self.page) if settings.get("backend", {}).get("build") else nullcontext():
+                self.stages.append(stage(self, settings, descriptors))
         self.control.send({"op": "ready"})
 
     def run(self) -> None:
@@ -99,6 +105,24 @@ class Worker:
         for stage in self.stages:
             stage.close()
         self.control.send({"op": "usage", "peak_mb": peak_memory_mb(os.getpid())})
+
+
+@contextmanager
+def _alive(page: WorkerPage) -> Iterator[None]:
+    """Keep the heartbeat going while a TensorRT engine may be built, which takes minutes and says nothing."""
+    over = threading.Event()
+
+    def beat() -> None:
+        while not over.wait(_BUILDING_BEAT):
+            page.beat()
+
+    thread = threading.Thread(target=beat, name="ferengine-heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _wait_readable(control: ControlChannel) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -67,12 +67,17 @@ def draw_faces(image: Image, result: FrameResult) -> None:
     camera, the frame's number and its latency stand in the corner. Everything is moved or cut so that it
     stays inside the frame.
     """
+    draw_still(image, result.faces)
+    _draw_corner(image, result, _Style.of(image))
+
+
+def draw_still(image: Image, faces: Iterable[Face]) -> None:
+    """Draw the ``faces`` of a still picture onto ``image``, BGR uint8 (H, W, 3), in place, as ``draw_faces`` does."""
     style = _Style.of(image)
-    for face in result.faces:
+    for face in faces:
         box = _visible(face, image)
         if box is not None:
             _draw_face(image, face, box, style)
-    _draw_corner(image, result, style)
 
 
 def _visible(face: Face, image: Image) -> Rectangle | None:

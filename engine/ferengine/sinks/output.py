@@ -1,11 +1,11 @@
-"""Claims an output file before anything is written to it."""
+"""What all output files have in common: claimed before anything is written, and watched while it is."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from ferengine.errors import SinkError
+from ferengine.errors import SinkError, UsageError
 
 
 def claim_output(path: Path, *, overwrite: bool) -> int:
@@ -31,3 +31,28 @@ def claim_output(path: Path, *, overwrite: bool) -> int:
 def write_failed(path: Path | str, error: OSError) -> SinkError:
     """The error to raise when writing ``path`` failed with ``error``."""
     return SinkError(f"{path} cannot be written: {error.strerror or error}")
+
+
+def still_there(path: Path, descriptor: int) -> bool:
+    """Whether ``path`` still leads to the open file ``descriptor``: writing to a removed file fails nowhere."""
+    try:
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True  # a folder on the way may no longer be read; the file may
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Refuse at once what could only fail when ``path`` is written at the end.
+
+    Raises UsageError where it exists and ``overwrite`` is false, and SinkError where it cannot be written.
+    """
+    if path.exists() and not overwrite:
+        raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
+    if path.is_dir():
+        raise SinkError(f"{path} is a folder: name a file")
+    if not path.parent.is_dir():
+        raise SinkError(f"{path} cannot be created: there is no folder {path.parent}")
+    if not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise SinkError(f"{path} cannot be written: permission denied")

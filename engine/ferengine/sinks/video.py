@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import stat
 from fractions import Fraction
 from pathlib import Path
 
@@ -14,7 +15,8 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from ferengine.errors import SinkError
-from ferengine.sinks.output import claim_output, write_failed
+from ferengine.sinks.fragments import cut_to_whole_fragments
+from ferengine.sinks.output import claim_output, still_there, write_failed
 from ferengine.vision import cv2
 
 _SUFFIXES = (".mp4", ".mkv", ".mov")
@@ -29,8 +31,8 @@ class VideoWriter:
     column is cut off), nominally at ``fps``; a frame lasts until the next one's time stamp.
 
     It is written in fragments that begin with a key frame, at least one a second: what a killed
-    process leaves behind plays up to its last fragment. Raises SinkError, naming the path, for another
-    suffix, a file that exists (without ``overwrite``) or cannot be written.
+    process leaves behind plays up to its last fragment, and so does what a full disk leaves. Raises SinkError,
+    naming the path, for another suffix, a file that exists (without ``overwrite``) or cannot be written.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class VideoWriter:
         self._size = width - width % 2, height - height % 2
         if min(self._size) < 2 or not (math.isfinite(fps) and fps > 0):
             raise SinkError(f"{self._path} cannot be a video of {width}x{height} pixels at {fps} frames/s")
-        os.close(claim_output(self._path, overwrite=overwrite))
+        self._descriptor = claim_output(self._path, overwrite=overwrite)
         # What is muxed goes to the file at once, not when FFmpeg's own buffer is full.
         options = {"flush_packets": "1"}
         if self._path.suffix.lower() == ".mkv":
@@ -51,7 +53,11 @@ class VideoWriter:
             options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
         rate = Fraction(min(max(fps, 1.0), 1000.0)).limit_denominator(1001)
         # The absolute path begins with a slash, so FFmpeg takes no colon in it for a protocol.
-        self._container = av.open(str(self._path.absolute()), "w", options=options)
+        try:
+            self._container = av.open(str(self._path.absolute()), "w", options=options)
+        except OSError as error:
+            os.close(self._descriptor)
+            raise write_failed(self._path, error) from error
         self._stream = self._container.add_stream("libx264", rate=rate)
         context = self._stream.codec_context
         context.width, context.height = self._size
@@ -70,7 +76,7 @@ class VideoWriter:
         """Add ``image``, BGR uint8 (H, W, 3), shown from ``timestamp`` on (seconds, of any origin).
 
         A picture of another size is scaled into the video's and framed in black. Raises SinkError when the
-        file cannot be written.
+        file cannot be written, or was removed (found out within a second).
         """
         if self._closed:
             raise SinkError(f"{self._path} is already closed")
@@ -83,6 +89,9 @@ class VideoWriter:
         if self._pts >= self._next_keyframe:
             frame.pict_type = PictureType.I
             self._next_keyframe = self._pts + round(_KEYFRAME_SECONDS / _TIME_BASE)
+            if not still_there(self._path, self._descriptor):
+                self._abandon()
+                raise SinkError(f"{self._path} was removed while it was being written")
         self._encode(frame)
 
     def close(self) -> None:
@@ -95,7 +104,10 @@ class VideoWriter:
         try:
             self._container.close()
         except OSError as error:
+            self._cut()
             raise write_failed(self._path, error) from error
+        finally:
+            os.close(self._descriptor)
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
         try:
@@ -106,9 +118,17 @@ class VideoWriter:
             raise write_failed(self._path, error) from error
 
     def _abandon(self) -> None:
+        """It failed, which is being reported: leave what plays."""
         self._closed = True
-        with contextlib.suppress(OSError):  # it failed before, and that is being reported
+        with contextlib.suppress(OSError):
             self._container.close()
+        self._cut()
+        os.close(self._descriptor)
+
+    def _cut(self) -> None:
+        if self._path.suffix.lower() != ".mkv" and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
+            with contextlib.suppress(OSError):
+                cut_to_whole_fragments(self._path)
 
 
 def _fit(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -31,16 +31,17 @@ class SourceSpec:
     ``pace``: "fast" (as fast as it can be processed) or "native" (at its own rate, like a camera); means nothing to
     what is live anyway.
 
-    ``size``: width and height in pixels, such as "1280x720", kept as a pair; before turning. Cameras are asked for it
-    and may round; other pictures are scaled down to fit into it. ``fps``: cameras are asked for it, images are counted
-    at it (default 25), other sources are thinned out to it. ``pixel_format``: four characters (MJPG, YUYV) that a
-    camera is asked for; means nothing to other sources. ``rotate``: degrees clockwise (0, 90, 180, 270), on top of
-    what the file itself says.
+    ``size``: width and height in pixels, such as "1280x720" (kept as a pair), that cameras are asked for and may round,
+    and that other pictures are scaled down to fit into, before turning. ``fps``: frame rate that cameras are asked
+    for, that images are counted at (default 25) and other sources are thinned out to. ``pixel_format``: four
+    characters (MJPG, YUYV) that a camera is asked for; means nothing to other sources. ``rotate``: degrees clockwise
+    (0, 90, 180, 270), on top of what the file itself says.
 
     ``drop``: "newest" skips to the newest frame and counts the skipped, "none" waits until each is processed; by
     default what is live drops and the rest waits. ``reconnect``: whether a camera or stream is opened again "never",
-    once it was open and is "lost", or "always", also when it does not open at the start. ``timeout``: seconds without
-    a picture after which it counts as lost. ``transport``: of RTSP.
+    when it was open and is "lost", or "always", also when it does not open at the start. ``timeout``: seconds without
+    a picture after which it counts as lost (with RTSP up to twice as many). ``transport``: what RTSP streams come
+    over.
 
     Raises UsageError, which names field and remedy.
     """

@@ -66,5 +66,7 @@ class RepNet(nn.Module):
     def deployed(self) -> RepNet:
         """A copy whose layers are merged: what is exported."""
         plain = copy.deepcopy(self)
-        plain.body = nn.Sequential(*(layer.merged() for layer in plain.body.children() if isinstance(layer, RepConv)))
+        plain.body = nn.Sequential(
+            *(layer.merged() if isinstance(layer, RepConv) else layer for layer in plain.body.children())
+        )
         return plain

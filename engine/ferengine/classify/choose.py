@@ -1,0 +1,121 @@
+"""Which backend runs the classifier, and why."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from ferengine.errors import FerengineError, ModelError, UsageError
+from ferengine.gpu.device import device_layer
+from ferengine.gpu.engine_file import Precision
+from ferengine.gpu.environment import this_machine
+from ferengine.gpu.tensorrt import installed_runtimes
+from ferengine.models.registry import Model
+
+if TYPE_CHECKING:
+    from ferengine.classify.backend import InferenceBackend, OrtProvider
+
+BackendName = Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """``backend``: see ``choose_backend``. ``precision``, ``engines`` (a folder beside the cache) and ``build``
+    (whether to build an engine that is missing) concern TensorRT alone."""
+
+    backend: BackendName = "auto"
+    precision: Precision = "fp16"
+    engines: str | None = None
+    build: bool = False
+
+
+def choose_backend(name: str = "auto") -> tuple[str, str]:
+    """The backend that ``name`` stands for on this machine, and the reason in one sentence.
+
+    ``auto``: TensorRT where a GPU, TensorRT and a package that speaks to CUDA are there, else ONNX Runtime's CUDA
+    provider where its wheel is installed, else ONNX Runtime on the CPU. Nothing is loaded onto the GPU. Raises UsageError for
+    another name, ModelError for one that cannot work here.
+    """
+    if name not in get_args(BackendName):
+        raise UsageError(f"the backend is one of {', '.join(get_args(BackendName))}, not {name}")
+    if name == "ort":
+        return "ort", "chosen by the user"
+    here = this_machine()
+    obstacle = {
+        "tensorrt": here.problem or _tensorrt_obstacle(),
+        "ort-cuda": here.problem or _provider_obstacle("ort-cuda"),
+        "ort-trt-rtx": here.problem or _provider_obstacle("ort-trt-rtx"),
+    }
+    if name != "auto":
+        if obstacle[name]:
+            raise ModelError(f"--backend {name} cannot work here: {obstacle[name]} (--backend auto takes what there is)")
+        return name, "chosen by the user"
+    gpu = here.gpu.name if here.gpu else "no GPU"
+    if not obstacle["tensorrt"]:
+        return "tensorrt", f"{gpu}, with {installed_runtimes()[0]} and {device_layer()}"
+    if not obstacle["ort-cuda"]:
+        return "ort-cuda", f"{gpu}, with ONNX Runtime's CUDA provider ({obstacle['tensorrt']})"
+    return "ort", str(obstacle["tensorrt"])
+
+
+def _warn(reason: str) -> None:
+    log.warning("TensorRT is not used, ONNX Runtime on the CPU is: %s", reason)
+
+
+def _tensorrt_obstacle() -> str | None:
+    if not installed_runtimes():
+        return "no TensorRT is installed (pip install 'ferengine[trt]', or tensorrt)"
+    if device_layer() is None:
+        return "neither pycuda nor cuda-bindings is installed (pip install 'ferengine[trt]')"
+    return None
+
+
+def _provider_obstacle(name: OrtProvider) -> str | None:
+    from ferengine.classify.backend import available_providers  # here: ONNX Runtime takes a while to import
+
+    return None if available_providers()[name] else f"the installed onnxruntime cannot do {name}"
+
+
+def create_backend(
+    model: Model,
+    settings: BackendSettings,
+    *,
+    threads: int,
+    max_batch: int,
+    on_failure: Callable[[str], None] | None = None,
+) -> InferenceBackend:
+    """The backend that ``settings`` ask for, with ``model`` on it.
+
+    Where TensorRT has no engine that serves, and may not build one, or the GPU fails, at the start or later, this goes on
+    with ONNX Runtime on the CPU and tells ``on_failure`` the reason once (default: logs it).
+
+    Raises as ``choose_backend`` and ``OrtBackend`` do.
+    """
+    from ferengine.classify.backend import OrtBackend
+
+    name, reason = choose_backend(settings.backend)
+    log.info("backend %s: %s", name, reason)
+    if name == "tensorrt":
+        from ferengine.classify.tensorrt import FallbackBackend, TensorRtBackend
+        from ferengine.gpu.open import open_runner
+
+        def on_cpu() -> InferenceBackend:
+            return OrtBackend(model.onnx, threads=threads)
+
+        folder = Path(settings.engines) if settings.engines else None
+        try:
+            runner = open_runner(model.manifest.name, model.onnx, settings.precision, max_batch, folder, build=settings.build)
+        except FerengineError as error:
+            (on_failure or _warn)(str(error))
+            return on_cpu()
+        return FallbackBackend(TensorRtBackend(runner), on_cpu, on_failure)
+    if name == "ort-cuda":
+        return OrtBackend(model.onnx, threads=threads, provider="ort-cuda")
+    if name == "ort-trt-rtx":
+        return OrtBackend(model.onnx, threads=threads, provider="ort-trt-rtx")
+    return OrtBackend(model.onnx, threads=threads)

@@ -1,0 +1,56 @@
+"""``ferengine cameras``: the cameras of this machine."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ferengine.cli.command import call
+from ferengine.sources.v4l2 import CameraDevice, FrameSize, list_cameras
+
+
+def cameras(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array, with all sizes and rates.")] = False,
+) -> None:
+    """List the cameras of this machine with their pixel formats, sizes and frame rates.
+
+    The number or the device is what ``ferengine run --camera`` and ``--source`` take.
+    """
+    found = list_cameras()
+    if as_json:
+        print(json.dumps([camera.to_dict() for camera in found], indent=2))
+        return
+    if not found:
+        Console(stderr=True).print(
+            "no camera: no /dev/video* gives pictures. In a container, pass the device in (docker run --device /dev/video0)",
+            highlight=False,
+        )
+    for camera in found:
+        _print(camera, Console())
+
+
+def _print(camera: CameraDevice, console: Console) -> None:
+    names = f"{camera.path}  {camera.card}" + (f"  ({camera.bus})" if camera.bus else "")
+    console.print(names, highlight=False, markup=False, style="bold", soft_wrap=True)
+    for name in camera.stable:
+        console.print(f"  {name}", highlight=False, markup=False, soft_wrap=True)
+    if camera.problem is not None:
+        console.print(f"  {camera.problem}", highlight=False, markup=False, soft_wrap=True)
+        return
+    table = Table("format", "sizes and frames/s", box=None, padding=(0, 2))
+    for form in camera.formats:
+        table.add_row(f"{form.code} ({form.description})", ", ".join(map(_size, form.sizes)) or "the driver names none")
+    console.print(table)
+
+
+def _size(size: FrameSize) -> str:
+    rates = "/".join(f"{rate:g}" for rate in size.fps)
+    return f"{size.width}x{size.height}" + (f" ({rates})" if rates else "")
+
+
+def main(arguments: list[str]) -> None:
+    call(cameras, "cameras", arguments)

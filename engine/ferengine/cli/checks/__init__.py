@@ -1,0 +1,1 @@
+"""The checks of ``ferengine doctor``: each a small function without arguments, listed in ``registry``."""

@@ -1,0 +1,36 @@
+"""The whole engine on a short video of the drawn face."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from ferengine.cli.checks.base import Finding
+
+_FRAMES = 12
+
+
+def check_pipeline() -> Finding:
+    """Workers start, hand frames and faces over shared memory, and every frame comes back with its one face."""
+    from ferengine.cli.checks.drawn_face import SIDE, drawn_face
+    from ferengine.engine import Engine
+    from ferengine.sinks.video import VideoWriter
+
+    with tempfile.TemporaryDirectory(prefix="ferengine-doctor-") as folder:
+        path = Path(folder) / "face.mp4"
+        writer, picture = VideoWriter(path, SIDE, SIDE, 25.0), drawn_face()
+        for number in range(_FRAMES):
+            writer.write(picture, number / 25)
+        writer.close()
+        with Engine(path) as engine:
+            results = list(engine.results())
+            figures = engine.summary()
+    right = sum(len(result.faces) == 1 and result.faces[0].expression is not None for result in results)
+    if (len(results), right) != (_FRAMES, _FRAMES):
+        return Finding("fail", f"of {_FRAMES} frames with one face {len(results)} came back, {right} of them right",
+                       "run ferengine run --source FILE --log-level debug, and report what it says")  # fmt: skip
+    restarts = sum(worker["restarts"] for worker in figures["workers"].values())
+    told = f"{_FRAMES} frames through all workers, ready after {figures['startup_s']:.1f} s"
+    if restarts:
+        return Finding("warn", f"{told}, but {restarts} workers died on the way", "see their messages above")
+    return Finding("ok", told)

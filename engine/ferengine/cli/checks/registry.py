@@ -1,0 +1,38 @@
+"""All checks in the order in which they are made, and how one is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ferengine.cli.checks import machine, pipeline, stages, surroundings
+from ferengine.cli.checks.base import Finding
+from ferengine.errors import FerengineError
+
+CHECKS: Mapping[str, Callable[[], Finding]] = {
+    "versions": machine.check_versions,
+    "kernel": machine.check_kernel,
+    "processors": machine.check_processors,
+    "memory": machine.check_memory,
+    "shared memory": machine.check_shared_memory,
+    "open files": machine.check_open_files,
+    "backend": stages.check_backend,
+    "crop": stages.check_crop,
+    "mtcnn": stages.check_mtcnn,
+    "haar": stages.check_haar,
+    "models": stages.check_models,
+    "cameras": surroundings.check_cameras,
+    "screen": surroundings.check_screen,
+    "video encoder": surroundings.check_encoder,
+    "demo": surroundings.check_demo,
+    "engine": pipeline.check_pipeline,
+}
+
+
+def examine(check: Callable[[], Finding]) -> Finding:
+    """What ``check`` finds; that it cannot be made is a failure with its own words."""
+    try:
+        return check()
+    except FerengineError as error:
+        return Finding("fail", str(error), "do what the message says")
+    except Exception as error:
+        return Finding("fail", f"the check itself failed: {error!r}", "please report this")

@@ -1,0 +1,86 @@
+"""``ferengine config``: an example of a settings file, its schema, or what a file says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from pydantic.fields import FieldInfo
+
+from ferengine.cli.command import call
+from ferengine.cli.config_file import load_settings
+from ferengine.cli.options import RUN, help_text
+from ferengine.cli.settings import RunSettings, SourceTable
+from ferengine.errors import UsageError
+
+_HEAD = """\
+# Settings of `ferengine run --config FILE`. Names are those of its options; options win over this file.
+# What is set below are the defaults; what is commented out is not set and shows an example. Paths are seen from where
+# ferengine is started.
+"""
+_SOURCES = """\
+# ---- Sources, a table each
+
+# In place of `source`, at the end of the file. Each takes exactly one of url, camera, file, images and demo.
+#[[source]]
+"""
+
+
+def config(
+    example: Annotated[bool, typer.Option("--example", help="Print a commented TOML file with all defaults.")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of the file.")] = False,
+    check: Annotated[
+        Path | None, typer.Option("--check", help="Print what this file sets, as JSON, or what is wrong in it.")
+    ] = None,
+) -> None:
+    """Print an example of a settings file, its JSON schema, or what a file says.
+
+    Exactly one option. `ferengine config --example > run.toml`, then `ferengine run --config run.toml`.
+    """
+    if example + schema + (check is not None) != 1:
+        raise UsageError("ferengine config needs exactly one of --example, --schema and --check FILE")
+    if example:
+        print(example_file(), end="")
+    elif schema:
+        print(schema_text(), end="")
+    else:
+        assert check is not None
+        settings = load_settings(check).model_dump(mode="json", by_alias=True, exclude_unset=True)
+        print(json.dumps(settings, indent=2, ensure_ascii=False))
+
+
+def example_file() -> str:
+    """A commented TOML file that sets every setting to its default."""
+    parts = [_HEAD]
+    for panel, names in RUN.panels().items():
+        parts.append(f"# ---- {panel}\n")
+        for name in names:
+            field = RunSettings.model_fields[name]
+            parts.append(f"# {help_text(field)}\n{_assignment(field)}\n")
+    table = [f"# {help_text(field)}\n{_assignment(field)}" for field in SourceTable.model_fields.values()]
+    return "\n".join([*parts, _SOURCES + "\n".join(table) + "\n"])
+
+
+def _assignment(field: FieldInfo) -> str:
+    """``name = default``, or as a comment without a space an example where the default is "not set"."""
+    if field.default is None or field.default == ():
+        return f"#{field.alias} = {_toml((field.examples or [None])[0])}"
+    return f"{field.alias} = {_toml(field.default)}"
+
+
+def schema_text() -> str:
+    """The JSON schema of the file, as it stands in the documentation."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **RunSettings.model_json_schema()}
+    schema["title"] = "Settings of ferengine run"
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+
+
+def _toml(value: Any) -> str:
+    """A default as TOML: JSON's numbers, strings, booleans and arrays are TOML's."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def main(arguments: list[str]) -> None:
+    call(config, "config", arguments)

@@ -1,0 +1,145 @@
+"""Settings from a TOML file; what is wrong in it is named with its line."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from pydantic import BaseModel, ValidationError
+
+from ferengine.cli.settings import RunSettings, SourceTable
+from ferengine.errors import UsageError
+
+_Path: TypeAlias = tuple[str | int, ...]
+
+_BRANCHES = ("text", "table", "int", "constrained-int", "str")
+"""Parts of pydantic's locations that name no place in the file, but the branch of a union."""
+
+
+def load_settings(path: Path) -> RunSettings:
+    """The settings of the TOML file ``path``; keys as on the command line, with dashes or underscores.
+
+    Raises UsageError, with the file and the line, for what is no TOML, unknown keys and values of the wrong type or
+    range; one line for each mistake.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--config: {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"--config: {path} is not UTF-8 text") from None
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise UsageError(_syntax_error(path, text, str(error))) from None
+    twice = _given_twice(table)
+    if twice is not None:
+        raise UsageError(f"{path}:{key_line(text, twice)}: {twice[-1]} is given twice, with a dash and an underscore")
+    try:
+        # JSON's rules, strictly: a list is a tuple and a string a path, but no string is a number.
+        return RunSettings.model_validate_json(json.dumps(table, default=_no_text), strict=True)
+    except ValidationError as error:
+        said: dict[_Path, str] = {}
+        for item in error.errors(include_url=False):
+            said.setdefault(_place(item), sentence(item))  # of a union's branches the first is enough
+        mistakes = sorted((key_line(text, place), message) for place, message in said.items())
+        raise UsageError("\n".join(f"{path}:{line}: {message}" for line, message in mistakes)) from None
+
+
+def sentence(item: Any) -> str:
+    """What is wrong with one value: ``item`` is one of pydantic's errors."""
+    place = _place(item)
+    where = [str(part) for part in (place[2:] if place[0:1] == ("source",) and len(place) > 2 else place)]
+    name = ".".join(where) or "settings"
+    if item["type"] == "extra_forbidden":
+        return f"unknown setting {name!r}{_suggestion(where[-1], SourceTable if len(place) > 1 else RunSettings)}"
+    message = item["msg"].removeprefix("Value error, ")
+    if message.startswith(f"{where[-1].replace('-', '_')}: "):
+        return f"{name}{message[len(where[-1]) :]}"
+    told = f"{name}: {message[0].lower()}{message[1:]}"
+    return (
+        told
+        if item["type"] in ("value_error", "missing") or isinstance(item["input"], dict | list)
+        else f"{told}, not {item['input']!r}"
+    )
+
+
+def _no_text(value: Any) -> dict[str, str]:
+    """A date or time of TOML as what no setting is, so that it is not taken for a text."""
+    return {"date or time": str(value)}
+
+
+def key_line(text: str, where: Iterable[str | int]) -> int:
+    """The line, from 1, of the statement in the TOML ``text`` that brings the value at ``where``, or its next parent.
+
+    tomllib tells no lines. But what it makes of the first n lines, for each n that is no broken statement, shows
+    with which statement a value came.
+    """
+    wanted = tuple(where)
+    lines = text.splitlines()
+    best, best_depth, start = 1, 0, 0
+    for end in range(1, len(lines) + 1):
+        try:
+            table = tomllib.loads("\n".join(lines[:end]))
+        except tomllib.TOMLDecodeError:
+            continue
+        depth = _depth(table, wanted)
+        if depth > best_depth:
+            first = next((n for n in range(start, end) if lines[n].strip() and not lines[n].lstrip().startswith("#")), start)
+            best, best_depth = first + 1, depth
+        start = end
+    return best
+
+
+def _depth(value: Any, where: _Path) -> int:
+    """How many parts of ``where`` lead somewhere in ``value``."""
+    depth = 0
+    for part in where:
+        if isinstance(value, dict):
+            name = next((key for key in value if key.replace("_", "-") == str(part).replace("_", "-")), None)
+            if name is None:
+                break
+            value = value[name]
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            break
+        depth += 1
+    return depth
+
+
+def _place(item: Any) -> _Path:
+    """Where in the file a mistake is: pydantic's location without the branches of unions that it tried."""
+    loc = item["loc"]
+    return tuple(part for number, part in enumerate(loc) if number == 0 or part not in _BRANCHES)
+
+
+def _suggestion(name: str, model: type[BaseModel]) -> str:
+    known = [str(field.alias) for field in model.model_fields.values()]
+    close = difflib.get_close_matches(name.replace("_", "-"), known, 1)
+    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(sorted(known))}"
+
+
+def _given_twice(table: dict[str, Any]) -> _Path | None:
+    tables: list[tuple[_Path, Any]] = [((), table)]
+    sources = table.get("source")
+    tables += [(("source", number), item) for number, item in enumerate(sources if isinstance(sources, list) else [])]
+    for place, item in tables:
+        names = [key.replace("_", "-") for key in item] if isinstance(item, dict) else []
+        for name in names:
+            if names.count(name) > 1:
+                return (*place, name)
+    return None
+
+
+def _syntax_error(path: Path, text: str, message: str) -> str:
+    found = re.fullmatch(r"(.*) \(at (?:line (\d+), column \d+|end of document)\)", message)
+    if found is None:
+        return f"{path}: {message}"
+    line = found.group(2) or len(text.splitlines())
+    return f"{path}:{line}: {found.group(1)[0].lower()}{found.group(1)[1:]}"

@@ -1,0 +1,56 @@
+"""``ferengine doctor``: whether this machine can run ferengine, and what to do where it cannot."""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from ferengine import __version__
+from ferengine.cli.checks.base import Finding
+from ferengine.cli.checks.machine import PACKAGES, installed
+from ferengine.cli.checks.registry import CHECKS, examine
+from ferengine.cli.command import call
+
+_STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+
+
+def doctor(
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Check that this machine can run ferengine.
+
+    Looks at versions, limits, cameras and outputs, runs the crop, the detectors and every shipped model on built-in
+    inputs whose outputs are known, and at last the whole engine on a short video. Exit code 1 when ferengine run could
+    not work; a warning tells what works without.
+    """
+    console = Console()
+    findings: dict[str, Finding] = {}
+    for name, check in CHECKS.items():
+        findings[name] = examine(check)
+        if not as_json:
+            _print(name, findings[name], console)
+    failed = [name for name, finding in findings.items() if finding.status == "fail"]
+    if as_json:
+        versions = {"ferengine": __version__, "python": platform.python_version(), **{p: installed(p) for p in PACKAGES}}
+        checks = [{"name": name, **finding.to_dict()} for name, finding in findings.items()]
+        print(json.dumps({"ok": not failed, "versions": versions, "checks": checks}, indent=2))
+    else:
+        console.print(f"ferengine run cannot work: {', '.join(failed)}" if failed else "ferengine run works here")
+    sys.exit(1 if failed else 0)
+
+
+def _print(name: str, finding: Finding, console: Console) -> None:
+    line = Text.assemble((f"{finding.status:4} ", _STYLES[finding.status]), (f"{name}: ", "bold"), finding.reason)
+    console.print(line, soft_wrap=True)
+    if finding.remedy:
+        console.print(Text(f"     -> {finding.remedy}"), soft_wrap=True)
+
+
+def main(arguments: list[str]) -> None:
+    call(doctor, "doctor", arguments)

@@ -1,0 +1,93 @@
+"""``ferengine image``: faces and expressions of still pictures."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+
+from ferengine.analyzer import Analyzer
+from ferengine.cli.command import call
+from ferengine.cli.options import STILL, checked, with_options
+from ferengine.cli.pictures import CopyFolder, find_pictures, read_picture
+from ferengine.config import EngineConfig
+from ferengine.errors import SinkError, SourceError
+from ferengine.results import Face
+from ferengine.sinks.draw import draw_still
+
+
+def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+_PATHS = Annotated[list[str], typer.Argument(help="Pictures, folders of pictures and patterns ('shots/**/*.jpg').")]
+_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object a picture, one a line.")]
+_SAVE = Annotated[
+    Path | None, typer.Option("--save", help="Write copies with everything drawn into this folder.", show_default=False)
+]
+_OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="Replace copies that exist.")]
+
+
+@with_options(
+    STILL,
+    _parameter("paths", _PATHS, inspect.Parameter.empty),
+    _parameter("as_json", _JSON, False),
+    _parameter("save", _SAVE, None),
+    _parameter("overwrite", _OVERWRITE, False),
+)
+def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, **given: Any) -> None:
+    """Read the faces and expressions of still pictures.
+
+    A picture that cannot be read is named, the others are read all the same; the exit code is then 1.
+    """
+    settings = checked(EngineConfig, given)
+    copies = CopyFolder(save, overwrite=overwrite) if save is not None else None
+    errors = Console(stderr=True)
+    failed = False
+    with Analyzer(**settings.model_dump()) as analyzer:
+        for item in find_pictures(paths):
+            try:
+                if isinstance(item, SourceError):
+                    raise item
+                _read(item, analyzer, copies, as_json)
+            except (SourceError, SinkError) as error:
+                failed = True
+                errors.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(1 if failed else 0)
+
+
+def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool) -> None:
+    picture = read_picture(path)
+    faces = analyzer.analyze(picture)
+    _report(path, picture, faces, as_json)
+    if copies is not None:
+        draw_still(picture, faces)
+        copies.save(picture, path)
+
+
+def _report(path: Path, picture: NDArray[np.uint8], faces: list[Face], as_json: bool) -> None:
+    height, width = picture.shape[:2]
+    if as_json:
+        record = {"image": str(path), "width": width, "height": height, "faces": [face.to_dict() for face in faces]}
+        print(json.dumps(record, ensure_ascii=False), flush=True)
+        return
+    print(f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'}", flush=True)
+    for face in faces:
+        x, y, w, h = face.box
+        said = "not classified"
+        if face.expression is not None:
+            said = f"{face.expression.label} {100 * max(face.expression.scores.values()):.0f} %"
+        if face.gender is not None:
+            said += f", {face.gender.label} {100 * max(face.gender.scores.values()):.0f} %"
+        print(f"  {said}, {w:.0f}x{h:.0f} at ({x:.0f}, {y:.0f}), detected {100 * face.score:.0f} %", flush=True)
+
+
+def main(arguments: list[str]) -> None:
+    call(image, "image", arguments)

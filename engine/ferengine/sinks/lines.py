@@ -1,0 +1,91 @@
+"""A text file that grows by whole lines."""
+
+from __future__ import annotations
+
+import os
+import stat
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from ferengine.errors import SinkError
+from ferengine.sinks.output import claim_output, still_there, write_failed
+
+_FLUSH_SECONDS = 0.5
+_BUFFER_BYTES = 1 << 16
+
+
+class LineWriter:
+    """Lines, UTF-8, into ``path`` or, for ``"-"``, stdout.
+
+    A file is written half a second after a line came, if the caller ticks ``flush_if_due``; stdout at once.
+    What reaches the output is whole lines only. When it fails (disk full, file removed, reader gone), SinkError is
+    raised once; the writer then ignores everything. ``clock``: monotonic seconds.
+    """
+
+    def __init__(self, path: str | Path, overwrite: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
+        to_stdout = str(path) == "-"
+        self._path = None if to_stdout else Path(path)
+        self._name = "stdout" if to_stdout else str(path)
+        self._delay = 0.0 if to_stdout else _FLUSH_SECONDS
+        self._clock = clock
+        self._buffer = bytearray()
+        self._buffered_since = 0.0
+        self._written = 0
+        self._descriptor: int | None = os.dup(1) if self._path is None else claim_output(self._path, overwrite=overwrite)
+
+    def write_line(self, line: str) -> None:
+        """Append ``line``. Raises SinkError when it is time to flush and that fails."""
+        if self._descriptor is None:
+            return
+        if not self._buffer:
+            self._buffered_since = self._clock()
+        self._buffer += line.encode() + b"\n"
+        if len(self._buffer) >= _BUFFER_BYTES:
+            self._flush()
+        else:
+            self.flush_if_due()
+
+    def flush_if_due(self, now: float | None = None) -> None:
+        """Write what has waited long enough; to be called a few times a second, also when no line comes."""
+        now = self._clock() if now is None else now
+        if self._buffer and now - self._buffered_since >= self._delay:
+            self._flush()
+
+    def close(self) -> None:
+        """Write the rest and close; may be called twice. Raises SinkError when that fails."""
+        if self._descriptor is None:
+            return
+        try:
+            self._flush()
+        finally:
+            self._release()
+
+    def _flush(self) -> None:
+        descriptor = self._descriptor
+        if descriptor is None:
+            return
+        whole, view = self._written, memoryview(bytes(self._buffer))
+        self._buffer.clear()
+        try:
+            if self._path is not None and not still_there(self._path, descriptor):
+                self._release()
+                raise SinkError(f"{self._name} was removed while it was being written")
+            while view:
+                count = os.write(descriptor, view)
+                self._written += count
+                view = view[count:]
+        except BrokenPipeError:
+            self._release()
+            raise SinkError(f"{self._name} was closed by its reader") from None
+        except OSError as error:
+            if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                os.ftruncate(descriptor, whole)  # no half line stays at the end
+            self._release()
+            raise write_failed(self._name, error) from error
+
+    def _release(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+        self._descriptor = None
+        self._buffer.clear()

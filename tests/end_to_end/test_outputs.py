@@ -1,0 +1,184 @@
+"""Outputs of a run that fill up, vanish, stall or are seen on a terminal: each is told once, the others go on."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import pytest
+
+DEMO = ("--source", "demo", "--no-display")
+RUN = (sys.executable, "-m", "ferengine", "run")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """A real one, of 200 KB, in a mount namespace of its own; the rows go elsewhere and are complete."""
+    small, kept = tmp_path / "small", tmp_path / "kept"
+    small.mkdir()
+    kept.mkdir()
+    mount = 'mount -t tmpfs -o size=200k none "$0" 2>/dev/null || exit 77; "$@"; code=$?; cp "$0"/* "$OLDPWD"; exit $code'
+    command = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", f'cd "{kept}"; cd /; {mount}', str(small)]
+    if shutil.which("unshare") is None or subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 77:
+        pytest.skip("no small file system can be mounted: unshare --user --mount is not allowed here")
+    arguments = (*DEMO, "--max-frames", "200", "--events", str(small / "out.jsonl"), "--save", str(small / "out.mp4"),
+                 "--csv", str(kept / "out.csv"), "--summary", str(kept / "out.json"))  # fmt: skip
+    done = subprocess.run([*command, *RUN, *arguments], capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for name in ("out.jsonl", "out.mp4"):
+        assert done.stderr.count(f"{small / name} cannot be written: No space left on device") == 1, done.stderr
+    assert len({row["frame"] for row in rows(kept / "out.csv")}) == 200
+    lines = (kept / "out.jsonl").read_text().split("\n")
+    assert lines.pop() == ""
+    frames = [event["frame"] for event in map(json.loads, lines) if "frame" in event]
+    assert frames == list(range(len(frames)))
+    assert 0 < len(frames) < 200
+    with av.open(str(kept / "out.mp4")) as container:
+        assert 0 < sum(1 for _ in container.decode(video=0)) < 200
+    figures = json.loads((kept / "out.json").read_text())
+    assert (figures["frames"], figures["sinks"]["csv"]["written"]) == (200, 200)
+    assert figures["sinks"]["events"]["error"].endswith("No space left on device")
+    assert figures["sinks"]["csv"]["error"] is None
+
+
+def test_a_removed_folder(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    table = tmp_path / "out.csv"
+    arguments = (*DEMO, "--loop", "0", "--pace", "native", "--events", str(gone / "out.jsonl"), "--save", str(gone / "out.mp4"),
+                 "--csv", str(table))  # fmt: skip
+    process = subprocess.Popen([*RUN, *arguments], stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: size(gone / "out.jsonl") > 0 and size(gone / "out.mp4") > 0 and size(table) > 2000)
+    shutil.rmtree(gone)
+    seen = size(table)
+    wait_until(lambda: size(table) > seen + 20_000)
+    process.send_signal(signal.SIGINT)
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 1, log
+    for name in ("out.jsonl", "out.mp4"):
+        assert log.count(f"{gone / name} was removed while it was being written") == 1, log
+    frames = [int(row["frame"]) for row in rows(table)]
+    assert frames == sorted(frames)
+    assert len(log.splitlines()) < 30
+
+
+def test_a_reader_that_takes_nothing_disturbs_nobody(tmp_path: Path) -> None:
+    table, summary = tmp_path / "out.csv", tmp_path / "out.json"
+    arguments = (*DEMO, "--loop", "0", "--pace", "native", "--queue", "32", "--events", "-", "--csv", str(table),
+                 "--summary", str(summary))  # fmt: skip
+    process = subprocess.Popen([*RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    wait_until(lambda: size(table) > 90_000)  # the pipe holds 64 KiB of the events, which are longer
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 1
+    assert process.stderr is not None
+    assert "events: what came last was not written, because its reader does not take it" in process.stderr.read()
+    figures = json.loads(summary.read_text())["sinks"]
+    assert figures["events"]["dropped"] > 0
+    assert figures["csv"]["dropped"] <= figures["events"]["dropped"]
+    assert figures["csv"]["written"] > figures["events"]["written"]
+    assert process.stdout is not None
+    for line in process.stdout.read().splitlines()[:-1]:  # all but the last, which was cut short, are whole
+        json.loads(line)
+
+
+def test_a_reader_that_left_is_told_once(tmp_path: Path) -> None:
+    table = tmp_path / "out.csv"
+    arguments = (*DEMO, "--max-frames", "60", "--events", "-", "--csv", str(table))
+    process = subprocess.Popen([*RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    log = process.stderr.read()
+    assert process.wait(60) == 1
+    assert log.count("stdout was closed by its reader") == 1
+    assert len({row["frame"] for row in rows(table)}) == 60
+
+
+def test_a_run_by_a_settings_file(tmp_path: Path) -> None:
+    settings = tmp_path / "run.toml"
+    settings.write_text(
+        f'display = false\nmax-frames = 8\ndetect-every = 4\nevents = "{tmp_path / "out.jsonl"}"\n'
+        '[[source]]\ndemo = "stroll"\nname = "first"\n[[source]]\ndemo = "crossing"\nname = "second"\n'
+    )
+    done = subprocess.run([*RUN, "--config", str(settings)], capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    assert {line["camera"] for line in lines} == {"first", "second"}
+    assert sum("frame" in line for line in lines) == 16
+    assert sorted(line["event"] for line in lines if "event" in line) == ["ended", "ended", "started", "started"]
+    settings.write_text("max-frames = 0\n")
+    done = subprocess.run([*RUN, "--config", str(settings)], capture_output=True, text=True, timeout=90, check=False)
+    assert done.returncode == 2
+    assert f"{settings}:1: max-frames: " in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "told"),
+    [
+        (("--csv", "absent/out.csv"), 1, "no folder absent"),
+        (("--events", "absent/out.jsonl", "--csv", "never.csv"), 1, "no folder absent"),
+        (("--summary", "absent/out.json"), 1, "no folder absent"),
+        (("--table",), 2, "not a terminal"),
+        (("--config", "absent.toml"), 2, "absent.toml cannot be read"),
+    ],
+)
+def test_outputs_that_cannot_be(arguments: tuple[str, ...], code: int, told: str, tmp_path: Path) -> None:
+    done = subprocess.run([*RUN, *DEMO, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == code, done.stderr
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_table_on_a_terminal(tmp_path: Path) -> None:
+    """Standard error is the terminal; standard output has the events alone."""
+    outer, inner = pty.openpty()
+    seen = bytearray()
+
+    def watch() -> None:
+        try:
+            while data := os.read(outer, 4096):
+                seen.extend(data)
+        except OSError:
+            return  # the last one has closed the terminal
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    arguments = (*DEMO, "--max-frames", "40", "--pace", "native", "--events", "-")
+    done = subprocess.run([*RUN, *arguments], stdout=subprocess.PIPE, stderr=inner, env=environment, timeout=60, check=False)
+    os.close(inner)
+    watcher.join(10)
+    os.close(outer)
+    screen = seen.decode(errors="replace")
+    assert done.returncode == 0, screen
+    assert "frames/s" in screen
+    assert "latency ms" in screen
+    assert all(set(json.loads(line)) >= {"camera", "timestamp"} for line in done.stdout.splitlines())

@@ -1,0 +1,83 @@
+"""Engines on the GPU against ONNX Runtime and the cascade in C++."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ferengine import Engine
+from ferengine.classify.backend import OrtBackend
+from ferengine.detect.mtcnn import MtcnnDetector
+from ferengine.detect.mtcnn_device import MtcnnDeviceDetector
+from ferengine.errors import ModelError
+from ferengine.gpu.device import device_layer, open_device
+from ferengine.gpu.engine_file import list_engines, load_engine
+from ferengine.gpu.runner import EngineRunner
+from ferengine.gpu.tensorrt import installed_runtimes, load_runtime
+from ferengine.models.registry import load_model
+from ferengine.sources.portraits import ASTRONAUT
+from ferengine_tools.build_trt import main
+from ferengine_tools.gpu_check.measure import compare
+
+pytestmark = pytest.mark.gpu
+
+
+@pytest.fixture(params=["tensorrt", "tensorrt-rtx"])
+def runtime(request: pytest.FixtureRequest) -> str:
+    if request.param not in installed_runtimes():
+        pytest.skip(f"{request.param} is not installed")
+    if device_layer() is None:
+        pytest.skip("neither pycuda nor cuda-bindings is installed")
+    return str(request.param)
+
+
+def open_engines(runtime: Any, precision: str, folder: Path, model: str) -> dict[str, EngineRunner]:
+    main(["--model", model, "--runtime", runtime, "--precision", precision, "--batch", "1:32:256", "--out", str(folder)])
+    trt = load_runtime(runtime)
+    try:
+        return {f.record.model: EngineRunner(trt, open_device(), load_engine(f)) for f in list_engines(folder)}
+    except ModelError as error:
+        if runtime == "tensorrt-rtx":
+            pytest.skip(f"tensorrt-rtx refuses this GPU: {error}")
+        raise
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_the_classifier_gives_the_same(runtime: str, precision: str, tmp_path: Path) -> None:
+    runner = open_engines(runtime, precision, tmp_path, "dscnn")["dscnn"]
+    crops = np.random.default_rng(0).normal(0, 0.7, (1000, 1, 48, 48)).astype(np.float32)
+    reference = OrtBackend(load_model("dscnn").onnx).run(crops)
+    for _ in range(4):  # the third and fourth times as graphs
+        found = compare(runner.run(crops)["logits"], reference)
+        assert found.agreement > 0.99
+        assert found.passes(precision) or precision == "fp16"
+    runner.close()
+
+
+def test_mtcnn_finds_the_same_faces(runtime: str, tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"min_face": 30.0, "thresholds": (0.6, 0.7, 0.7), "factor": 0.709}
+    picture: NDArray[np.uint8] = ASTRONAUT.load()
+    frames = [picture, picture[:, ::-1].copy(), np.ascontiguousarray(picture[:301, :407])]
+    detector = MtcnnDeviceDetector(open_engines(runtime, "fp32", tmp_path, "mtcnn"), **settings)  # type: ignore[arg-type]
+    for found, expected in zip(
+        detector.detect_many(frames), [MtcnnDetector(**settings).detect(f) for f in frames], strict=True
+    ):
+        assert len(expected) >= 1
+        np.testing.assert_allclose(found.boxes, expected.boxes, atol=1e-2)
+    detector.close()
+
+
+def test_the_engine_runs_on_the_gpu_and_builds_what_is_missing(
+    runtime: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if installed_runtimes()[0] != runtime:
+        pytest.skip("another runtime is preferred")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with Engine("demo:crossing", backend="tensorrt", build_engines=True, max_frames=60) as engine:
+        faces = sum(len(result.faces) for result in engine.results())
+        assert engine.summary()["backend"] == "tensorrt"
+    assert faces > 60

@@ -1,0 +1,209 @@
+"""``ferengine doctor``: each check passes here, and fails when what it looks at is broken."""
+
+from __future__ import annotations
+
+import json
+import resource
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ferengine import detect
+from ferengine.classify.backend import OrtBackend
+from ferengine.cli import doctor as command
+from ferengine.cli.app import app
+from ferengine.cli.checks import machine, pipeline, registry, stages, surroundings
+from ferengine.cli.checks.base import Finding
+from ferengine.detect.base import Detections
+from ferengine.errors import MissingDependencyError, ModelError
+from ferengine.models import registry as models
+from ferengine.models.self_test import self_test_crops
+from ferengine.sources import v4l2
+from ferengine.sources.v4l2 import CameraDevice
+from ferengine.track import cropper
+
+
+@pytest.mark.parametrize("name", [name for name in registry.CHECKS if name != "engine"])
+def test_nothing_fails_here(name: str) -> None:
+    finding = registry.examine(registry.CHECKS[name])
+    assert finding.status != "fail", finding
+    assert finding.reason
+    assert (finding.status == "ok") == (finding.remedy == "")
+
+
+def test_the_whole_engine_is_run() -> None:
+    finding = pipeline.check_pipeline()
+    assert finding.status == "ok", finding
+    assert "12 frames through all workers" in finding.reason
+
+
+def test_what_a_check_raises_is_its_failure() -> None:
+    def missing() -> Finding:
+        raise MissingDependencyError("OpenCV cannot load libGL.so.1: install it")
+
+    def defect() -> Finding:
+        return Finding("ok", str(1 / 0))
+
+    assert registry.examine(missing) == Finding("fail", "OpenCV cannot load libGL.so.1: install it", "do what the message says")
+    assert "ZeroDivisionError" in registry.examine(defect).reason
+
+
+@pytest.fixture
+def few_checks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def choose(**checks: Finding) -> None:
+        monkeypatch.setattr(command, "CHECKS", {name: lambda finding=finding: finding for name, finding in checks.items()})
+
+    return choose
+
+
+def test_exit_codes_and_words(few_checks: Callable[..., None]) -> None:
+    few_checks(crop=Finding("ok", "right"), cameras=Finding("warn", "no camera", "plug one in"))
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 0
+    assert done.output.splitlines() == [
+        "ok   crop: right",
+        "warn cameras: no camera",
+        "     -> plug one in",
+        "ferengine run works here",
+    ]
+    few_checks(crop=Finding("fail", "[wrong]", "build it again"), kernel=Finding("ok", "Linux"))
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 1
+    assert done.output.splitlines()[0] == "fail crop: [wrong]"
+    assert done.output.splitlines()[-1] == "ferengine run cannot work: crop"
+
+
+def test_json(few_checks: Callable[..., None]) -> None:
+    few_checks(crop=Finding("fail", "wrong", "build it again"), kernel=Finding("ok", "Linux"))
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done.exit_code == 1
+    told = json.loads(done.output)
+    assert told["ok"] is False
+    assert told["checks"][0] == {"name": "crop", "status": "fail", "reason": "wrong", "remedy": "build it again"}
+    assert {"ferengine", "python", "numpy", "onnxruntime"} <= set(told["versions"])
+
+
+# Faults that the checks must find
+
+
+class WrongDetector:
+    def __init__(self, count: int, shift: float = 0.0, eyes: float = 0.0) -> None:
+        right = detect.create_detector("mtcnn").detect
+        self.count, self.shift, self.eyes, self.right = count, shift, eyes, right
+
+    def detect(self, frame: np.ndarray) -> Detections:
+        found = self.right(frame)
+        assert found.landmarks is not None
+        boxes, landmarks = found.boxes + np.float32([self.shift, 0, 0, 0]), found.landmarks + np.float32(self.eyes)
+        return Detections(*(np.repeat(part, self.count, 0) for part in (boxes, found.scores, landmarks)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"count": 0}, "finds 0 faces"),
+        ({"count": 2}, "finds 2 faces"),
+        ({"count": 1, "shift": 40.0}, "elsewhere"),
+        ({"count": 1, "eyes": 20.0}, "eyes"),
+    ],
+)
+def test_a_wrong_detector_is_found(fault: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = WrongDetector(**fault)
+    monkeypatch.setattr(detect, "create_detector", lambda name: wrong)
+    assert stages.check_mtcnn().status == "fail"
+    assert told in stages.check_mtcnn().reason
+    assert stages.check_haar().status == "warn"  # a run does without Haar
+
+
+def test_a_wrong_crop_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = cropper.FaceCropper.crop
+    monkeypatch.setattr(cropper.FaceCropper, "crop", lambda *arguments: right(*arguments) + np.uint8(1))
+    finding = stages.check_crop()
+    assert finding.status == "fail"
+    assert "grey levels off" in finding.reason
+
+
+@pytest.fixture
+def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the first shipped model whose manifest holds right logits; gives the manifest."""
+    first = models.list_models()[0]
+    shutil.copy(models.SHIPPED / first.file, tmp_path)
+    inputs = (self_test_crops(first.input.size)[:, None].astype(np.float32) - first.input.mean) / np.float32(first.input.std)
+    logits = OrtBackend((tmp_path / first.file).read_bytes()).run(inputs)
+    path = tmp_path / f"{first.name}.json"
+    path.write_text(first.model_copy(update={"self_test": tuple(map(tuple, logits.tolist()))}).model_dump_json())
+    monkeypatch.setattr(models, "SHIPPED", tmp_path)
+    return path
+
+
+def test_right_logits_pass(shipped: Path) -> None:
+    assert stages.check_models().status == "ok"
+    assert stages.check_models().reason.startswith(f"{shipped.stem} (logits within ")
+
+
+def test_wrong_logits_are_found(shipped: Path) -> None:
+    manifest = json.loads(shipped.read_text())
+    manifest["self_test"][3][1] += 0.2
+    shipped.write_text(json.dumps(manifest))
+    finding = stages.check_models()
+    assert finding.status == "fail"
+    assert "off those of its manifest" in finding.reason
+    manifest["self_test"] = manifest["self_test"][:4]
+    shipped.write_text(json.dumps(manifest))
+    assert "shape" in stages.check_models().reason
+    manifest["self_test"] = None
+    shipped.write_text(json.dumps(manifest))
+    assert (stages.check_models().status, stages.largest_difference(models.list_models()[0])) == ("warn", None)
+
+
+def test_a_damaged_model_is_found(shipped: Path) -> None:
+    file = shipped.with_suffix(".onnx")
+    file.write_bytes(file.read_bytes()[:-1])
+    finding = stages.check_models()
+    assert finding.status == "fail"
+    assert "SHA-256" in finding.reason
+    with pytest.raises(ModelError):
+        stages.largest_difference(models.list_models()[0])
+
+
+def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1 << 20, 1 << 20) if kind == resource.RLIMIT_FSIZE else (70, 70))
+    assert machine.check_shared_memory().remedy == "ulimit -f unlimited"
+    assert machine.check_open_files().status == "fail"
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text(f"{600 << 20}\n")
+    (tmp_path / "memory.current").write_text(f"{100 << 20}\n")
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert machine.check_memory().reason == "500 MiB are left within the container's limit"
+    assert machine.check_memory().status == "warn"
+    assert "0.5 by the container's quota" in machine.check_processors().reason
+    assert machine.check_processors().status == "warn"
+    for name in ("memory.max", "cpu.max"):
+        (tmp_path / name).write_text("max 100000\n" if name == "cpu.max" else "max\n")
+    assert "container" not in machine.check_memory().reason + machine.check_processors().reason
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "installed", lambda package: None if package == "av" else "1.0")
+    finding = machine.check_versions()
+    assert (finding.status, finding.remedy) == ("warn", "pip install av")
+
+
+@pytest.mark.parametrize(
+    ("cameras", "status", "told"),
+    [
+        ([], "warn", "no camera"),
+        ([CameraDevice("/dev/video0", problem="no permission")], "warn", "no permission"),
+        ([CameraDevice("/dev/video0", "Webcam"), CameraDevice("/dev/video1", problem="busy")], "ok", "Webcam"),
+    ],
+)
+def test_cameras(cameras: list[CameraDevice], status: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v4l2, "list_cameras", lambda: cameras)
+    finding = surroundings.check_cameras()
+    assert finding.status == status
+    assert told in finding.reason

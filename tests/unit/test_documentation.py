@@ -1,0 +1,112 @@
+"""The documentation says what the program does: generated pages are up to date, commands and links in the others exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+import ferengine
+from ferengine.cli.app import COMMANDS, TOOLS
+from ferengine_tools import reference
+
+ROOT = Path(__file__).parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("name", ["api.md", "commands.md", "config.schema.json"])
+def test_generated_pages_are_up_to_date(name: str) -> None:
+    committed = (ROOT / "docs" / name).read_text(encoding="utf-8")
+    assert committed == reference.pages()[name], "run python -m ferengine_tools.reference docs/"
+
+
+def test_every_public_name_and_command_is_in_its_page() -> None:
+    api = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for name in ferengine.__all__:
+        assert name.startswith("__") or f"## {name}\n" in api
+    commands = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
+    for name in COMMANDS:
+        assert f"## ferengine {name}\n" in commands
+        for option in options(name):
+            assert f"`{option}`" in commands
+    for name in TOOLS:
+        assert f"`ferengine {name}`" in commands
+
+
+def test_writing_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert reference.main([str(tmp_path)]) == 0
+    assert {path.name for path in tmp_path.iterdir()} == set(reference.pages())
+    assert reference.main([]) == 2
+    assert "usage" in capsys.readouterr().err
+
+
+def options(command: str) -> set[str]:
+    """The options that ``ferengine command`` takes."""
+    module = import_module(COMMANDS[command][1])
+    found = {"--help"}
+    for parameter in signature(getattr(module, command), eval_str=True).parameters.values():
+        about = get_args(parameter.annotation)[-1]
+        for declared in [about.default, *(about.param_decls or ())]:
+            found.update(declared.split("/") if isinstance(declared, str) else ())
+    return found
+
+
+def split_fences(text: str) -> tuple[list[str], str]:
+    """The lines inside fenced blocks without a language, and the text outside of all blocks."""
+    inside: list[str] = []
+    outside: list[str] = []
+    fence: str | None = None
+    for line in text.splitlines():
+        if line.startswith("```"):
+            fence = line[3:] if fence is None else None
+        elif fence is None:
+            outside.append(line)
+        elif fence == "":
+            inside.append(line)
+    return inside, "\n".join(outside)
+
+
+def examples(text: str) -> Iterator[list[str]]:
+    """The calls of ferengine in the blocks and in the running text, as words."""
+    inside, outside = split_fences(text)
+    calls = [line.partition("  #")[0] for line in inside]
+    for line in [*calls, *re.findall(r"`(ferengine [^`\n]+)`", outside)]:
+        words = line.partition(" > ")[0].split()
+        if words[:1] == ["ferengine"]:
+            yield words
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_and_options_that_are_named_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for words in examples(text):
+        assert words[1] in {*COMMANDS, *TOOLS} or words[1].startswith("-"), words
+        if words[1] in COMMANDS:
+            given = {word for word in words if word.startswith("--")}
+            assert given <= options(words[1]), words
+    known = set().union(*map(options, COMMANDS), {"--overwrite"})
+    for option in re.findall(r"`(--[a-z][a-z-]*)", split_fences(text)[1]):
+        assert option in known, option
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        linked = page.parent / path if path else page
+        assert linked.exists(), target
+        headings = re.findall(r"(?m)^#+ (.+)$", linked.read_text(encoding="utf-8")) if anchor else []
+        assert not anchor or anchor in [re.sub(r"[^a-z0-9 -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_the_readme_has_examples_that_are_looked_at() -> None:
+    found = list(examples((ROOT / "README.md").read_text(encoding="utf-8")))
+    assert len(found) >= 12
+    assert {words[1] for words in found} >= {"run", "image", "doctor", "config", "cameras"}

@@ -1,0 +1,66 @@
+"""The window on a screen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ferengine.errors import SinkError
+from ferengine.sinks.window import Window, screen_available
+
+
+def test_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    for display in (None, "", "nonsense", ":987"):
+        monkeypatch.delenv("DISPLAY", raising=False)
+        if display is not None:
+            monkeypatch.setenv("DISPLAY", display)
+        assert not screen_available()
+        with pytest.raises(SinkError, match="no screen"):
+            Window("test")
+
+
+def test_window_on_a_virtual_screen(tmp_path: Path) -> None:
+    if shutil.which("Xvfb") is None:
+        pytest.skip("Xvfb is not installed: no virtual screen for the window")
+    script = (
+        "import numpy as np\n"
+        "from ferengine.sinks.window import Window, screen_available\n"
+        "from ferengine.vision import cv2\n"
+        "assert screen_available()\n"
+        "window = Window('faces')\n"
+        "assert not window.poll()\n"
+        "for _ in range(5):\n"
+        "    window.show(np.zeros((48, 64, 3), np.uint8))\n"
+        "    assert not window.poll()\n"
+        "keys = [0x7A, 0x71]\n"
+        "cv2.pollKey, key = lambda: keys.pop(0), cv2.pollKey\n"
+        "assert [window.poll(), window.poll()] == [False, True]\n"
+        "cv2.pollKey = key\n"
+        "cv2.destroyAllWindows()\n"
+        "assert window.poll()\n"
+        "window.close()\n"
+        "window.close()\n"
+    )
+    reading, writing = os.pipe()
+    with subprocess.Popen(
+        ["Xvfb", "-displayfd", str(writing), "-screen", "0", "640x480x24", "-nolisten", "tcp"],
+        pass_fds=[writing],
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        os.close(writing)
+        try:
+            with os.fdopen(reading) as pipe:
+                number = pipe.readline().strip()
+            environment = {**os.environ, "DISPLAY": f":{number}", "XDG_RUNTIME_DIR": str(tmp_path)}
+            done = subprocess.run(
+                [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False
+            )
+        finally:
+            server.terminate()
+    assert done.returncode == 0, done.stderr

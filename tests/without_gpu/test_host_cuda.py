@@ -1,0 +1,68 @@
+"""The package's calls of the CUDA driver, through the real bindings, against a driver whose device is host memory.
+
+It checks every handle and argument that it is given, and that nothing is left when the context goes. The tests are those
+of tests/gpu: what passes here on any machine is what runs there on a GPU.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ferengine.gpu.device import bindings_installed
+
+HERE = Path(__file__).parent
+CHECK = """
+import json
+from dataclasses import asdict
+from ferengine.gpu.environment import this_machine
+print(json.dumps(asdict(this_machine())))
+"""
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Of processes that find this libcuda.so.1 and no other."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("there is no C compiler")
+    folder = tmp_path_factory.mktemp("cuda")
+    flags = ["-O1", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC"]
+    source = HERE / "data" / "host_cuda.c"
+    subprocess.run([compiler, *flags, "-o", folder / "libcuda.so.1", source, "-ldl"], check=True, timeout=60)
+    return {**os.environ, "LD_LIBRARY_PATH": str(folder)}
+
+
+def test_the_machine_is_asked_without_any_package(environment: dict[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", CHECK], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    found = json.loads(done.stdout)
+    assert found["gpu"] == {"name": "Host 0", "capability": "8.6", "memory": 1 << 30}
+    assert (found["cuda"], found["problem"]) == ("13.0", None)
+
+
+def test_the_device_tests_pass(environment: dict[str, str]) -> None:
+    if not bindings_installed():
+        pytest.skip("cuda-bindings is not installed")
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-k",
+        "cuda-bindings",
+        "tests/gpu/test_device.py",
+    ]
+    done = subprocess.run(command, env=environment, cwd=HERE.parents[1], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    assert "3 passed" in done.stdout
+    assert "skipped" not in done.stdout

@@ -7,6 +7,10 @@ from pathlib import Path
 
 import pytest
 
+# OpenCV's FFmpeg reads its log level once, when the first file is opened: a test that opens one itself, before the
+# sources do, must not make it talk for the rest of the session.
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
 
 @pytest.fixture(scope="session")
 def data_dir() -> Path:

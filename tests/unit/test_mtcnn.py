@@ -15,7 +15,7 @@ from ferengine.detect.frames import checked_frame
 from ferengine.detect.mtcnn import MtcnnDetector
 from ferengine.errors import UsageError
 from ferengine.sources.portraits import ASTRONAUT
-from plain_mtcnn import PlainMtcnn
+from ferengine_tools.plain_mtcnn import PlainMtcnn
 
 
 @pytest.fixture(scope="module")

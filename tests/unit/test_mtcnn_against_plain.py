@@ -15,7 +15,7 @@ from ferengine.sources.portraits import ASTRONAUT
 from ferengine.track.matching import iou_matrix
 from ferengine.vision import cv2
 from ferengine_tools.detection_accuracy import evaluate
-from plain_mtcnn import PlainMtcnn
+from ferengine_tools.plain_mtcnn import PlainMtcnn
 
 
 def assert_alike(found: Detections, expected: Detections) -> None:

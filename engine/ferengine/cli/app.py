@@ -54,6 +54,7 @@ TOOLS = {
     "compare": ("One table of all models beside the document's figures.", "ferengine_tools.compare"),
     "explain": ("What the network looked at in each face of a picture.", "ferengine_tools.explain"),
     "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),
+    "bench": ("Measure every stage and the whole engine on this machine.", "ferengine_tools.bench.command"),
     "build-trt": ("Build TensorRT engines of the networks.", "ferengine_tools.build_trt"),
 }
 """The same, but they may need packages that only an extra brings."""

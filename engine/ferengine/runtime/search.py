@@ -10,11 +10,12 @@ from ferengine.track.face_tracker import FaceTracker
 
 @dataclass(slots=True)
 class SearchPolicy:
-    """Which of one camera's scheduled detection frames are searched in full.
+    """Which of one camera's detection frames are searched in full.
 
-    With ``near`` that is the first one, and then one in ``full_scan`` seconds of timestamps (also when these jump back);
-    the others are searched near the tracks, lost ones included, or in full where there are none. Without ``near`` all
-    are searched in full. Full scans depend on the schedule alone, so that two runs over a file search alike.
+    With ``near`` that is the first one, and then one in ``full_scan`` seconds of timestamps (also when these jump back),
+    of those that are scheduled; the others, and those where a track turned weak or was lost, are searched near the
+    tracks, lost ones included, or in full where there are none. Without ``near`` all are searched in full. Full scans
+    depend on the schedule alone, so that two runs over a file search alike.
     """
 
     near: bool
@@ -38,4 +39,4 @@ class SearchPolicy:
 
     def boxes(self, tracker: FaceTracker) -> tuple[Box, ...] | None:
         """What a frame that is not due for a full scan is searched near; None: in full after all."""
-        return tuple(tracker.snapshot().boxes.values()) or None
+        return tuple(tracker.snapshot().boxes.values()) or None if self.near else None

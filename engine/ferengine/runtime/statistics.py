@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import resource
 from array import array
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferengine.results import FrameResult, Ledger
 from ferengine.runtime.process import WorkerProcess
@@ -17,6 +18,11 @@ from ferengine.runtime.worker import peak_memory_mb
 
 if TYPE_CHECKING:
     from ferengine.runtime.supervisor import Supervisor
+
+_FILLS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
+"""Upper ends of the classes of faces in a batch."""
+_AGES_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
+"""Upper ends, in milliseconds, of the classes of ages at which faces are classified."""
 
 _KEEP = 1 << 17
 """Frames whose latencies are kept for the percentiles: the last hour of one 30-frame camera."""
@@ -33,6 +39,8 @@ class RunStatistics:
         self.mixed_batches = 0
         self.batched_faces = 0
         self.batch_capacity = 1
+        self._fills = np.zeros(len(_FILLS) + 1, np.int64)
+        self._ages = np.zeros(len(_AGES_MS) + 1, np.int64)
         self._latencies = {stage: array("f") for stage in Ledger.STAGES}
 
     def add_result(self, result: FrameResult) -> None:
@@ -53,6 +61,9 @@ class RunStatistics:
         self.mixed_batches += int(cameras.min() != cameras.max())
         self.batched_faces += len(batch.keys)
         self.batch_capacity = batch.capacity
+        self._fills[np.searchsorted(_FILLS, len(batch.keys))] += 1
+        ages = np.searchsorted(_AGES_MS, (batch.inferred_ns - batch.keys["queued_ns"]) / 1e6)
+        self._ages += np.bincount(ages, minlength=len(self._ages))
 
     @property
     def fps(self) -> float:
@@ -73,9 +84,19 @@ class RunStatistics:
         return table
 
     def batch(self) -> dict[str, Any]:
+        """Batches so far: ``mixed`` ones held faces of several cameras; ``fill_histogram``: batches by the number of their
+        faces, ``age_ms_histogram``: faces by the time from the face ring to their scores, "4": above 2 and up to 4."""
         mean = self.batched_faces / self.batches if self.batches else 0.0
         return {"batches": self.batches, "mixed": self.mixed_batches, "faces": self.batched_faces, "mean": round(mean, 3),
-                "fill": round(mean / self.batch_capacity, 4)}  # fmt: skip
+                "fill": round(mean / self.batch_capacity, 4), "fill_histogram": _histogram(_FILLS, self._fills),
+                "age_ms_histogram": _histogram(_AGES_MS, self._ages)}  # fmt: skip
+
+
+def _histogram(ends: Sequence[int], counts: NDArray[np.int64]) -> dict[str, int]:
+    """Counts by the upper ends of their classes, up to the last that is not empty."""
+    names = [*map(str, ends), f"over {ends[-1]}"]
+    used = np.flatnonzero(counts)
+    return dict(zip(names[: used[-1] + 1 if used.size else 0], counts.tolist(), strict=False))
 
 
 def worker_figures(workers: Iterable[WorkerProcess]) -> dict[str, dict[str, Any]]:

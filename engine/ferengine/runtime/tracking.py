@@ -198,7 +198,7 @@ class TrackStage:
             camera.tracker.advance(frame, timestamp)
             camera.advanced = sequence
             if camera.tracker.wants_detection:
-                self._ask(camera, generation, slot, sequence)
+                self._ask(camera, generation, slot, sequence, camera.search.boxes(camera.tracker))
         asked = camera.asked.get(sequence)
         if asked is not None:
             if asked.answer is None:
@@ -209,7 +209,8 @@ class TrackStage:
             near = None if camera.search.is_full(sequence, timestamp) else camera.search.boxes(camera.tracker)
             return self._ask(camera, generation, slot, sequence, near)  # near the tracks; or the queue was full
         elif camera.tracker.wants_detection:
-            return self._ask(camera, generation, slot, sequence)  # the queue was full: once more
+            near = camera.search.boxes(camera.tracker)
+            return self._ask(camera, generation, slot, sequence, near)  # the queue was full: once more
         self._finish(camera, generation, slot, sequence)
         return True
 
@@ -232,8 +233,8 @@ class TrackStage:
         sequence, slot = held[-1]
         frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
         if not camera.asked and self._detection_due(camera, sequence):
-            full = camera.search.is_full(sequence, timestamp) or camera.tracker.wants_detection
-            if self._ask(camera, generation, slot, sequence, None if full else camera.search.boxes(camera.tracker)):
+            near = None if camera.search.is_full(sequence, timestamp) else camera.search.boxes(camera.tracker)
+            if self._ask(camera, generation, slot, sequence, near):
                 return True
         self._note_size(camera, frame)
         camera.tracker.advance(frame, timestamp)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ferengine.detect.base import Detections
 from ferengine.detect.frames import checked_frame
 from ferengine.detect.mtcnn_weights import mtcnn_networks
-from plain_mtcnn.boxes import (
+from ferengine_tools.plain_mtcnn.boxes import (
     Boxes,
     corners_to_xywh,
     decode_proposals,
@@ -24,7 +24,7 @@ from plain_mtcnn.boxes import (
     regress,
     square,
 )
-from plain_mtcnn.sampling import crops, normalise, pyramid
+from ferengine_tools.plain_mtcnn.sampling import crops, normalise, pyramid
 
 _LEVEL_OVERLAP, _OVERLAP = 0.5, 0.7
 """Overlap above which the weaker box is dropped: within a pyramid level, and at every later step."""

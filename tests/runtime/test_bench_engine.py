@@ -1,0 +1,44 @@
+"""``ferengine bench --only engine``: a short run of all that it measures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("skimage", reason="the extra `demo` is not installed")
+
+from ferengine_tools.bench import clips, others
+from ferengine_tools.bench.command import ENGINE, measure
+from ferengine_tools.bench.record import OWN
+
+
+def test_the_whole_engine_on_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clips, "DEMO_FRAMES", 40)
+    monkeypatch.setattr(others, "find_spec", lambda name: None)
+    record = measure([ENGINE], seconds=0.1, live_seconds=1.5)
+    figures = {figure.key[1:]: figure for figure in record.figures}
+    for way in (OWN, "ferengine, near search", "decoding alone", others.LOOP):
+        assert figures["file", way].value > 0
+        assert figures["file", way].unit == "frames/s"
+    for way in (OWN, "ferengine, near search"):
+        assert 1 <= figures["file, faces", way].value <= 2
+    latencies = [figures[f"camera 640x480, {name}", OWN].value for name in ("p50", "p95", "p99")]
+    assert latencies == sorted(latencies)
+    assert latencies[0] > 0
+    assert figures["camera 640x480, dropped", OWN].value >= 0
+    workers = {case.removeprefix("camera 640x480, ") for case, _ in figures if case.startswith("camera 640x480, ")}
+    assert {"engine", "capture", "detect-0", "track-0", "classify", "all processes"} <= workers
+    assert set(record.absent) == {"fer", "facenet-pytorch (detection alone)", "mtcnn (detection alone)"}
+    assert record.source == "demo"
+
+
+def test_a_camera_gets_its_size_and_goes_on_from_the_begin(tmp_path: Path) -> None:
+    spec = clips.live_clip(clips.render_demo(tmp_path / "demo.mp4"), tmp_path / "live.mp4", 11.0)
+    assert spec.pace == "native"
+    from ferengine.sources import open_source, parse_source
+
+    source = open_source(parse_source(Path(spec.value)))
+    info = source.open()
+    assert (info.width, info.height, info.fps, info.frames) == (640, 480, 30.0, 330)
+    source.close()

@@ -1,0 +1,67 @@
+"""The whole engine, on a file as fast as it goes and on a camera."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ferengine import Engine
+from ferengine.sources import SourceSpec, open_source
+from ferengine_tools.bench.clips import live_clip
+from ferengine_tools.bench.processor_time import ProcessorTime
+from ferengine_tools.bench.record import OWN, Figure
+
+_NEAR = {"search": "near", "full_scan": 1.0}
+
+
+def figures(spec: SourceSpec, frames: int | None, live_seconds: float, folder: Path) -> Iterator[Figure]:
+    """Frames a second and faces a frame of ``spec`` (its first ``frames`` frames), with a full scan every sixth frame and
+    near the tracks; then what a camera that shows it costs, for ``live_seconds``, from a copy in ``folder``."""
+    for way, settings in ((OWN, {}), ("ferengine, near search", _NEAR)):
+        yield from _fast(spec, frames, way, settings)
+    yield Figure("engine", "file", "decoding alone", _decoding(spec, frames), "frames/s")
+    yield from _live(live_clip(spec, folder / "live.mp4", live_seconds))
+
+
+def _fast(spec: SourceSpec, frames: int | None, way: str, settings: dict[str, Any]) -> Iterator[Figure]:
+    summary, cores = _run(spec, max_frames=frames, **settings)
+    yield Figure("engine", "file", way, summary["fps"], "frames/s")
+    yield Figure("engine", "file, faces", way, summary["faces"] / max(1, summary["frames"]), "faces/frame")
+    yield Figure("engine", "file, all processes", way, round(sum(cores.values()), 3), "cores")
+
+
+def _live(spec: SourceSpec) -> Iterator[Figure]:
+    summary, cores = _run(spec)
+    for name, value in summary["latency_ms"]["total"].items():
+        yield Figure("engine", f"camera 640x480, {name}", OWN, value, "ms")
+    dropped = summary["dropped"]
+    lost = sum(dropped["capture"].values()) + sum(dropped["track"].values())
+    yield Figure("engine", "camera 640x480, dropped", OWN, lost, "frames")
+    yield Figure("engine", "camera 640x480, all processes", OWN, round(sum(cores.values()), 3), "cores")
+    for name, busy in cores.items():
+        kind = "capture" if name.startswith("capture") else name
+        yield Figure("engine", f"camera 640x480, {kind}", OWN, round(busy, 3), "cores")
+
+
+def _run(spec: SourceSpec, **settings: Any) -> tuple[dict[str, Any], dict[str, float]]:
+    """The summary of a run, and how many cores each process kept busy from the first result on."""
+    with Engine(spec, **settings) as engine:
+        results = engine.results()
+        next(iter(results))
+        with ProcessorTime(engine.worker_pids) as used:
+            for _ in results:
+                pass
+        return engine.summary(), used.cores
+
+
+def _decoding(spec: SourceSpec, frames: int | None) -> float:
+    source = open_source(spec)
+    source.open()
+    count, begun = 0, time.perf_counter()
+    while (frames is None or count < frames) and source.read() is not None:
+        count += 1
+    taken = time.perf_counter() - begun
+    source.close()
+    return count / taken

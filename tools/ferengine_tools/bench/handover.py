@@ -32,7 +32,8 @@ class SentDescriptor:
         self._descriptor = descriptor
 
     def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
-        return _as_is, (DupFd(self._descriptor),)  # type: ignore[no-untyped-call]  # it is a function there
+        duplicate: Callable[[int], Any] = DupFd  # untyped, and a function in some versions
+        return _as_is, (duplicate(self._descriptor),)
 
     def detach(self) -> int:
         """The receiver's own descriptor."""

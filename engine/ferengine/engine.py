@@ -85,7 +85,7 @@ class Engine:
         cameras = CameraSet(self.labels, self.gender_labels, config, plan.trackers)
         topology = Topology(cameras, config, plan, model.manifest.input.size, paths, save is not None, display)
         self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open)
-        self._supervisor.listener = None if on_event is None else EventListener(on_event)
+        self._supervisor.listener = EventListener(on_event)
         for spec in specs:
             self._supervisor.roster.add(spec)
         self._taken: Results[FrameResult] | None = None

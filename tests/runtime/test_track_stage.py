@@ -24,7 +24,7 @@ def test_a_late_answer_without_faces_frees_its_frame_and_lets_the_next_be_asked_
     ring = FrameRing.create(12, 64 * 48 * 3)
     ring.readers = 1 << TRACK_READER
     settings = {
-        "index": 0, "detect_every": 6, "deadline": 0.5, "align": False, "detectors": 1, "search": "full",
+        "index": 0, "detect_every": 6, "deadline": 0.5, "align": False, "detectors": 1, "search": "full", "tracker": "kcf",
         "full_scan": 1.0,
         "cameras": [{"number": 0, "live": True, "epoch": 1, "first_id": 1, "done": 0}],
     }  # fmt: skip

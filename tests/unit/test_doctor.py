@@ -14,6 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ferengine import detect
+from ferengine.classify import choose
 from ferengine.classify.backend import OrtBackend
 from ferengine.cli import doctor as command
 from ferengine.cli.app import app
@@ -40,6 +41,24 @@ def test_the_whole_engine_is_run() -> None:
     finding = pipeline.check_pipeline()
     assert finding.status == "ok", finding
     assert "12 frames through all workers" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [("tensorrt", "RTX 4090, with tensorrt 11.0 and cuda-bindings"), ("ort", "the driver sees no GPU")],
+)
+def test_the_backend_is_the_one_that_a_run_would_take(name: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def chosen(backend: str) -> tuple[str, str]:
+        asked.append(backend)
+        return name, reason
+
+    monkeypatch.setattr(choose, "choose_backend", chosen)
+    finding = stages.check_backend()
+    assert asked == ["auto"]
+    assert finding.status == "ok"
+    assert finding.reason.startswith(f"--backend auto takes {name}: {reason} (ONNX Runtime ")
 
 
 def test_what_a_check_raises_is_its_failure() -> None:

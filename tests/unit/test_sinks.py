@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ferengine.errors import SinkError
-from ferengine.results import Box, Expression, Face, FrameResult, Ledger, Scores
+from ferengine.results import Box, Expression, Face, FrameResult, Gender, Ledger, Scores
 from ferengine.sinks.draw import _PALETTE, draw_faces
 from ferengine.sinks.events import EventWriter
 
@@ -73,8 +73,33 @@ def test_what_is_drawn_follows_the_result() -> None:
     ]
     images = [render(shown).tobytes() for shown in variants]
     assert len(set(images)) == len(images)
+    for number, label in enumerate(("a woman", "a man")):
+        gender = Gender(label, {label: 1.0}, Scores(label, {label: 1.0}))
+        images.append(render(result(replace(base, gender=gender))).tobytes())
+        assert len(set(images)) == len(variants) + number + 1
     raw_only = replace(base, expression=replace(base.expression, label="class0", scores=other.scores))
     assert render(result(raw_only)).tobytes() == images[0]
+
+
+def test_gender_stands_small_behind_the_label() -> None:
+    """It lengthens the tag by less than its letters would, and changes nothing else."""
+    base = replace(face((200, 150, 100, 120)), expression=None, reason="deadline")
+    label = "female"
+    gender = Gender(label, {label: 0.9, "male": 0.1}, Scores(label, {label: 0.8, "male": 0.2}))
+    with_gender = replace(base, gender=gender)
+    same_size = replace(base, reason=f"deadline {label}")
+
+    def changed(shown: Face) -> np.ndarray:
+        plain, image = (np.full((480, 640, 3), 90, np.uint8) for _ in range(2))
+        draw_faces(plain, result(base))
+        draw_faces(image, result(shown))
+        rows, columns = np.nonzero((plain != image).any(axis=2))
+        assert rows.max() < 150  # above the box
+        return np.array([columns.min(), columns.max()])
+
+    small, large = changed(with_gender), changed(same_size)
+    assert small[0] >= large[0] > 200
+    assert 20 < small[1] - small[0] < large[1] - large[0]
 
 
 def test_the_box_lies_where_the_face_is() -> None:

@@ -1,13 +1,10 @@
-"""Video files, cameras, pacing and the naming of sources."""
+"""Video files, and the naming of sources."""
 
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
-import os
 import random
-import struct
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -17,10 +14,8 @@ import numpy as np
 import pytest
 
 from ferengine.errors import SourceError, UsageError
-from ferengine.sources import SourceSpec, camera, open_source, parse_source, unique_names
-from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.camera import CameraSource, camera_problem
-from ferengine.sources.demo import DemoSource
+from ferengine.sources import SourceSpec, open_source, parse_source, unique_names
+from ferengine.sources.camera import CameraSource
 from ferengine.sources.paced import PacedSource
 from ferengine.sources.video import VideoFileSource
 
@@ -171,199 +166,6 @@ def test_unreadable_file(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(SourceError, match="permission denied"):
         VideoFileSource(video).open()
-
-
-def test_absent_camera_lists_the_others(tmp_path: Path) -> None:
-    assert camera_problem(0, devices=tmp_path).endswith("video0: no camera is connected")
-    for number in (10, 2):
-        (tmp_path / f"video{number}").touch()
-    problem = camera_problem(0, devices=tmp_path)
-    assert problem.endswith(f"there are {tmp_path}/video2, {tmp_path}/video10")
-    assert "unplugged" in camera_problem(0, while_reading=True, devices=tmp_path)
-
-
-def test_camera_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "video0").touch()
-    assert camera_problem(0, devices=tmp_path) == f"{tmp_path}/video0 is not a camera"
-
-
-@pytest.mark.parametrize(
-    ("number", "reason"),
-    [
-        (errno.EACCES, "sudo usermod -aG video $USER"),
-        (errno.EBUSY, "busy"),
-        (errno.ENODEV, "unplugged"),
-        (errno.EIO, "Input/output error"),
-    ],
-)
-def test_camera_that_does_not_open(number: int, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def fail(*_: object) -> int:
-        raise OSError(number, os.strerror(number))
-
-    (tmp_path / "video3").touch()
-    monkeypatch.setattr(camera.os, "open", fail)
-    problem = camera_problem(3, devices=tmp_path)
-    assert reason in problem
-    assert f"{tmp_path}/video3" in problem
-
-
-@pytest.mark.parametrize(
-    ("capabilities", "streaming_elsewhere", "reason"),
-    [(0x00800000, False, "not a capture device"), (1, True, "busy"), (1, False, "no pictures that OpenCV can read")],
-)
-def test_camera_that_opens_but_gives_nothing(
-    capabilities: int, streaming_elsewhere: bool, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A fake driver that answers QUERYCAP and REQBUFS as <linux/videodev2.h> lays them out."""
-
-    def ioctl(_descriptor: int, request: int, argument: bytearray) -> int:
-        if request == 0x80685600:
-            struct.pack_into("=16s32s32s3I", argument, 0, b"uvcvideo", b"Fake Cam", b"usb", 1, 0x80000001, capabilities)
-        elif streaming_elsewhere:
-            raise OSError(errno.EBUSY, "Device or resource busy")
-        return 0
-
-    (tmp_path / "video0").touch()
-    monkeypatch.setattr(fcntl, "ioctl", ioctl)
-    problem = camera_problem(0, devices=tmp_path)
-    assert reason in problem
-    assert streaming_elsewhere or "(Fake Cam)" in problem
-
-
-def test_opening_an_absent_camera(capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SourceError, match="there is no camera /dev/video77"):
-        CameraSource(77).open()
-    assert capfd.readouterr().err == ""
-
-
-class FakeCapture:
-    """Stands in for cv2.VideoCapture: a camera that gives ``frames`` frames and then fails."""
-
-    frames = 2
-
-    def __init__(self, *_: object) -> None:
-        self.wishes: dict[int, float] = {}
-        self.released = False
-
-    def isOpened(self) -> bool:  # noqa: N802
-        return True
-
-    def set(self, prop: int, value: float) -> bool:
-        self.wishes[prop] = value
-        return True
-
-    def get(self, prop: int) -> float:
-        return self.wishes.get(prop, 0.0)
-
-    def grab(self) -> bool:
-        self.frames -= 1
-        return self.frames >= 0
-
-    def retrieve(self) -> tuple[bool, np.ndarray]:
-        return True, np.zeros((4, 6, 3), np.uint8)
-
-    def release(self) -> None:
-        self.released = True
-
-
-def test_camera_reads_until_it_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(camera.cv2, "VideoCapture", FakeCapture)
-    monkeypatch.setattr(camera.time, "time", lambda: 1234.5)
-    source = CameraSource(77, width=320, height=240)
-    info = source.open()
-    assert (info.width, info.height, info.fps, info.live, info.frames) == (320, 240, 30.0, True, None)
-    for _ in range(2):
-        captured = source.read()
-        assert captured.timestamp == 1234.5
-        assert captured.image.shape == (4, 6, 3)
-    source.skip(10)
-    with pytest.raises(SourceError, match="/dev/video77 was unplugged"):
-        source.read()
-    source.close()
-    source.close()
-    with pytest.raises(SourceError, match="not opened"):
-        source.read()
-
-
-class FakeTime:
-    """A clock that moves only when someone sleeps."""
-
-    def __init__(self) -> None:
-        self.now = 50.0
-        self.sleeps: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.sleeps.append(seconds)
-        self.now += seconds
-
-
-class Stamped:
-    """A source whose frames carry nothing but the given time stamps."""
-
-    def __init__(self, stamps: list[float], fps: float = 10.0) -> None:
-        self._stamps = iter(stamps)
-        self._fps = fps
-
-    def open(self) -> SourceInfo:
-        return SourceInfo(1, 1, self._fps, live=False)
-
-    def read(self) -> CapturedFrame | None:
-        stamp = next(self._stamps, None)
-        return None if stamp is None else CapturedFrame(np.zeros((1, 1, 3), np.uint8), stamp)
-
-    def skip(self, frames: int) -> None:
-        for _ in range(frames):
-            next(self._stamps, None)
-
-    def close(self) -> None:
-        pass
-
-
-def paced(stamps: list[float]) -> tuple[PacedSource, FakeTime]:
-    time = FakeTime()
-    source = PacedSource(Stamped(stamps), clock=lambda: time.now, sleep=time.sleep)
-    assert source.open().live
-    return source, time
-
-
-def test_pacing_does_not_drift() -> None:
-    source, time = paced([i / 10 for i in range(50)])
-    for index in range(50):
-        captured = source.read()
-        assert captured.timestamp == pytest.approx(index / 10)
-        assert time.now == pytest.approx(50 + index / 10)
-        time.now += 0.07  # the caller's own work
-    assert source.read() is None
-    assert source.lost == 0
-
-
-def test_late_caller_loses_frames() -> None:
-    source, time = paced([i / 10 for i in range(50)])
-    source.read()
-    time.now += 1.05
-    assert source.read().timestamp == pytest.approx(1.0)
-    assert source.lost == 9
-    assert source.read().timestamp == pytest.approx(1.1)
-    assert time.now == pytest.approx(51.1)
-    time.now += 100
-    assert source.read() is not None
-    assert source.read() is None
-
-
-def test_read_blocks_no_longer_than_a_period_and_50_ms() -> None:
-    source, time = paced([0.0, 5.0, 5.1, 9.0])
-    for _ in range(4):
-        source.read()
-    assert time.sleeps == pytest.approx([0.15, 0.1, 0.15])
-
-
-def test_paced_demo_keeps_media_time_and_can_be_resumed() -> None:
-    time = FakeTime()
-    source = PacedSource(DemoSource(64, 64, fps=20.0), clock=lambda: time.now, sleep=time.sleep)
-    source.open()
-    source.skip(40)
-    assert source.read().timestamp == pytest.approx(2.0)
-    source.close()
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,19 @@ TOOLS = {
     "bench": ("Measure every stage and the whole engine on this machine.", "ferengine_tools.bench.command"),
     "build-trt": ("Build TensorRT engines of the networks.", "ferengine_tools.build_trt"),
 }
-"""The same, but they may need the packages of the extra ``train``."""
+"""The same, but they may need packages that only an extra brings."""
+
+_EXTRAS = {
+    "torch": "train",
+    "safetensors": "train",
+    "matplotlib": "train",
+    "skimage": "demo",
+    "tensorrt": "trt",
+    "tensorrt_rtx": "trt",
+    "cuda": "trt",
+    "pycuda": "trt",
+}
+"""By module: the extra to install for it."""
 
 
 def _add(name: str, summary: str, module: str, panel: str) -> None:
@@ -70,14 +82,14 @@ def _add(name: str, summary: str, module: str, panel: str) -> None:
     )
     def command(context: typer.Context) -> None:
         try:
-            imported = import_module(module)
+            import_module(module).main(context.args)
         except ModuleNotFoundError as error:
-            if name not in TOOLS:
+            package = (error.name or "").partition(".")[0]
+            if package not in _EXTRAS:
                 raise
             raise MissingDependencyError(
-                f"ferengine {name} needs the package {error.name}: pip install 'ferengine[train]'"
+                f"ferengine {name} needs the package {package}: pip install 'ferengine[{_EXTRAS[package]}]'"
             ) from None
-        imported.main(context.args)
 
 
 for _name, (_summary, _module) in COMMANDS.items():

@@ -13,7 +13,6 @@ from typing import Any
 from ferengine import errors
 from ferengine.config import EngineConfig
 from ferengine.errors import EngineStoppedError, FerengineError, WorkerError
-from ferengine.results import CameraEvent
 from ferengine.runtime.calls import Calls
 from ferengine.runtime.camera import CameraState
 from ferengine.runtime.camera_set import CameraSet
@@ -50,7 +49,7 @@ class Supervisor:
         self.config = config
         self.statistics = RunStatistics()
         self.delivery = Delivery()
-        self.listener: EventListener | None = None
+        self.listener = EventListener()
         self.error: FerengineError | None = None
         self.failures: list[str] = []
         self.backend = ""
@@ -151,10 +150,9 @@ class Supervisor:
         finally:
             self._shut_down()
             for camera in self.cameras:
-                self._tell(camera.life.note_end(self._end_reason(camera), time.time()))
+                self.listener.tell(camera.life.note_end(self._end_reason(camera), time.time()))
             self.wall_s = time.monotonic() - begun
-            if self.listener is not None:
-                self.listener.close(DRAIN)  # whoever reads to the end has also had all events
+            self.listener.close(DRAIN)  # whoever reads to the end has also had all events
             self.delivery.end()
             self.ready.set()
 
@@ -247,7 +245,7 @@ class Supervisor:
         if joined is None:
             return False
         if camera.input is not None:  # nobody opens a pushed camera: it starts with its first result
-            self._tell(camera.life.note_open(time.time()))
+            self.listener.tell(camera.life.note_open(time.time()))
         self.statistics.add_result(joined.result)
         self.delivery.offer(
             joined.result,
@@ -267,25 +265,12 @@ class Supervisor:
         for camera in self.cameras:
             leaves = camera.leave_until is not None and (camera.done or now > camera.leave_until)
             if camera.done or leaves:
-                self._tell(camera.life.note_end(self._end_reason(camera), time.time()))
+                self.listener.tell(camera.life.note_end(self._end_reason(camera), time.time()))
             if leaves:
                 self.roster.forget(camera)
         if now >= self._next_tidying:
             self._next_tidying = now + _TICK
             self.roster.tidy()
-
-    # --- camera events
-
-    def _tell(self, event: CameraEvent | None) -> None:
-        """Pass on what happened to a camera."""
-        if event is None:
-            return
-        if event.kind == "lost":
-            log.warning("%s: lost: %s", event.camera, event.reason)
-        elif event.kind == "back":
-            log.warning("%s: back after %.1f s", event.camera, event.seconds)
-        if self.listener is not None:
-            self.listener.tell(event)
 
     def _end_reason(self, camera: CameraState) -> str | None:
         """Why the camera has ended; ``None`` where its source came to its own end."""
@@ -313,14 +298,14 @@ class Supervisor:
                 worker.ready = worker.was_ready = True
             case "opened" if camera is not None:
                 camera.opened, camera.fps, camera.joiner.live = True, message["fps"], message["live"]
-                self._tell(camera.life.note_open(message["time"]))
+                self.listener.tell(camera.life.note_open(message["time"]))
                 for output in self.topology.outputs:
                     output.send({"op": "rate", "camera": camera.number, "fps": camera.fps})
                 nbytes = message["width"] * message["height"] * 3
                 if not camera.rings or (camera.spec.blocks and camera.newest_ring.slot_bytes != nbytes):
                     self.roster.begin_ring(camera, nbytes)
             case "lost" if camera is not None:
-                self._tell(camera.life.note_lost(message["reason"], message["time"]))
+                self.listener.tell(camera.life.note_lost(message["reason"], message["time"]))
             case "need_ring" if camera is not None:
                 self.roster.begin_ring(camera, message["bytes"])
             case "ended" if camera is not None:
@@ -364,7 +349,7 @@ class Supervisor:
         camera = self.topology.camera_of(worker)
         if camera is not None:
             camera.recover_rings()
-            self._tell(camera.life.note_lost("its worker died and is being replaced", time.time()))
+            self.listener.tell(camera.life.note_lost("its worker died and is being replaced", time.time()))
         if worker in self.topology.trackers:
             self._read_events()  # what the dead one had sent decides the next track id
             index = self.topology.trackers.index(worker)

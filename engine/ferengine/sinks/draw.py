@@ -27,6 +27,8 @@ _INK: Color = (24, 22, 20)
 _PAPER: Color = (245, 245, 245)
 _FAINT: Color = (170, 170, 170)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
+_SMALL = 0.82
+"""Of the usual letters."""
 _MOST_BARS = 8
 _LONGEST_NAME = 14
 
@@ -63,7 +65,8 @@ def draw_faces(image: Image, result: FrameResult) -> None:
     """Draw ``result`` onto ``image``, BGR uint8 (H, W, 3), in place.
 
     Each face gets its box, coloured by its smoothed label (thin where it was tracked, with strong corners
-    where it was detected), a tag with track and label, and one bar a class of the smoothed scores; the
+    where it was detected), a tag with track and label (and, small, the smoothed gender where it was read), and one bar
+    a class of the smoothed scores; the
     camera, the frame's number and its latency stand in the corner. Everything is moved or cut so that it
     stays inside the frame.
     """
@@ -92,7 +95,8 @@ def _draw_face(image: Image, face: Face, box: Rectangle, style: _Style) -> None:
     expression = face.expression
     color = _color(expression)
     _draw_box(image, box, color, face.origin == "detected", style)
-    tag = _draw_tag(image, _tag_text(face), box, color, style)
+    gender = "" if face.gender is None else face.gender.smoothed.label
+    tag = _draw_tag(image, _tag_text(face), gender, box, color, style)
     if expression is not None:
         _draw_bars(image, expression.smoothed.scores, expression.smoothed.label, box, tag, style)
 
@@ -126,16 +130,20 @@ def _draw_box(image: Image, box: Rectangle, color: Color, detected: bool, style:
             cv2.polylines(image, [points], False, color, style.line + 2, cv2.LINE_AA)
 
 
-def _draw_tag(image: Image, text: str, box: Rectangle, color: Color, style: _Style) -> Rectangle:
-    """A filled tag above the box, or inside its top where there is no room; gives back where it is."""
-    if not text:
+def _draw_tag(image: Image, text: str, small: str, box: Rectangle, color: Color, style: _Style) -> Rectangle:
+    """A filled tag above the box, or inside its top where there is no room, with ``text`` and, behind it, ``small`` in
+    smaller letters; gives back where it is."""
+    if not text and not small:
         return box[0], box[1], box[0], box[1]
     width, height = style.text_size(text)
+    wide = width + 2 * style.pad + (style.text_size(small, _SMALL)[0] + style.pad if small else 0)
     tall = height + 2 * style.pad
     above = box[1] - style.line - tall
-    area = _inside(image, box[0] - style.line, above if above >= 0 else box[1], width + 2 * style.pad, tall)
+    area = _inside(image, box[0] - style.line, above if above >= 0 else box[1], wide, tall)
     cv2.rectangle(image, area[:2], (area[2] - 1, area[3] - 1), color, cv2.FILLED)
-    _write(image, text, (area[0] + style.pad, area[3] - style.pad), _INK, style)
+    left, baseline = area[0] + style.pad, area[3] - style.pad
+    _write(image, text, (left, baseline), _INK, style)
+    _write(image, small, (left + width + style.pad, baseline), _INK, style, _SMALL)
     return area
 
 
@@ -146,8 +154,7 @@ def _draw_bars(image: Image, scores: Mapping[str, float], label: str, box: Recta
     """
     names = list(scores)
     shown = names if len(names) <= _MOST_BARS else sorted(names, key=lambda name: -scores[name])[:_MOST_BARS]
-    small = 0.82
-    name_width = max(style.text_size(_short(name), small)[0] for name in shown)
+    name_width = max(style.text_size(_short(name), _SMALL)[0] for name in shown)
     bar_width = round(2.6 * style.row)
     width = name_width + bar_width + 3 * style.pad
     gap = style.line + style.pad
@@ -162,8 +169,8 @@ def _draw_bars(image: Image, scores: Mapping[str, float], label: str, box: Recta
     for number, name in enumerate(shown):
         middle = area[1] + style.pad + number * style.row + style.row // 2
         best = name == label
-        baseline = middle + style.text_size(name, small)[1] // 2
-        _write(image, _short(name), (area[0] + style.pad, baseline), _PAPER if best else _FAINT, style, small)
+        baseline = middle + style.text_size(name, _SMALL)[1] // 2
+        _write(image, _short(name), (area[0] + style.pad, baseline), _PAPER if best else _FAINT, style, _SMALL)
         thick = max(2, round(0.22 * style.row))
         _bar(image, bar_left, middle, bar_width, thick, (70, 66, 62))
         color = _PALETTE[names.index(name) % len(_PALETTE)]

@@ -24,14 +24,17 @@ _CROP_TOLERANCE = 0.51
 
 
 def check_backend() -> Finding:
-    """What networks run on, and why."""
+    """What networks run on here, and why."""
     import onnxruntime
 
+    from ferengine.classify.choose import choose_backend
+
     offered = onnxruntime.get_available_providers()
-    if "CPUExecutionProvider" not in offered:
+    if "CPUExecutionProvider" not in offered:  # a GPU backend needs it too, to go on when the GPU fails
         return Finding("fail", f"ONNX Runtime {onnxruntime.__version__} has no CPU provider, only {', '.join(offered)}",
                        "pip install --force-reinstall onnxruntime")  # fmt: skip
-    return Finding("ok", f"ONNX Runtime {onnxruntime.__version__} on the CPU, which is what this version uses")
+    name, reason = choose_backend("auto")
+    return Finding("ok", f"--backend auto takes {name}: {reason} (ONNX Runtime {onnxruntime.__version__})")
 
 
 def check_mtcnn() -> Finding:

@@ -1,0 +1,72 @@
+"""Tools without the packages of the extras: most work, the others name the extra to install."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BARE = """
+import sys
+from importlib.machinery import PathFinder
+
+EXTRA = {"torch", "safetensors", "matplotlib", "skimage", "tensorrt", "tensorrt_rtx", "cuda", "pycuda"}
+
+class Bare:
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        return None if name.partition(".")[0] in EXTRA else PathFinder.find_spec(name, path, target)
+
+sys.meta_path[sys.meta_path.index(PathFinder)] = Bare
+from ferengine.cli.app import main
+main()
+"""
+"""ferengine where no extra is installed."""
+
+
+def bare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", BARE, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("data", "report", "--data"), ("evaluate", "--json", "--data"), ("compare", "--measure", "--no-speed", "--data")],
+    ids=lambda arguments: arguments[0],
+)
+def test_tools_that_need_no_extra(arguments: tuple[str, ...], bars: Path) -> None:
+    done = bare(*arguments, bars)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "package", "extra"),
+    [
+        (("train",), "torch", "train"),
+        (("teach",), "torch", "train"),
+        (("train-all",), "torch", "train"),
+        (("explain", "face.png"), "torch", "train"),
+        (("export-onnx", "--checkpoint", "a.safetensors", "--out", "a.onnx"), "torch", "train"),
+        (("build-trt",), "TensorRT", "trt"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else value,
+)
+def test_tools_that_name_the_extra_to_install(
+    arguments: tuple[str, ...], package: str, extra: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = bare(*arguments)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert package in done.stderr
+    assert f"pip install 'ferengine[{extra}]'" in done.stderr
+
+
+def test_a_picture_names_the_extra_to_install(bars: Path, tmp_path: Path) -> None:
+    done = bare("evaluate", "--data", bars, "--confusion", tmp_path / "confusion.png")
+    assert done.returncode == 1
+    assert "a picture needs matplotlib: pip install 'ferengine[train]'" in done.stderr

@@ -6,6 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("ferengine", deadline=None)  # a busy machine is no fault of the code
+settings.load_profile("ferengine")
 
 # OpenCV's FFmpeg reads its log level once, when the first file is opened: a test that opens one itself, before the
 # sources do, must not make it talk for the rest of the session.

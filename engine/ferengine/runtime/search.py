@@ -7,15 +7,20 @@ from dataclasses import dataclass, field
 from ferengine.results import Box
 from ferengine.track.face_tracker import FaceTracker
 
+_SCENE_CHANGE = 0.5
+"""Share of the tracks in doubt from which looking near them is not enough: one weak face of several is most likely still
+about, but where half of them are gone the picture may be another one."""
+
 
 @dataclass(slots=True)
 class SearchPolicy:
     """Which of one camera's detection frames are searched in full.
 
-    With ``near`` that is the first one, and then one in ``full_scan`` seconds of timestamps (also when these jump back),
-    of those that are scheduled; the others, and those where a track turned weak or was lost, are searched near the
-    tracks, lost ones included, or in full where there are none. Without ``near`` all are searched in full. Full scans
-    depend on the schedule alone, so that two runs over a file search alike.
+    With ``near`` that is the first of those that are scheduled, and then one in ``full_scan`` seconds of timestamps (also
+    when these jump back); the others are searched near the tracks, lost ones included, or in full where there are none.
+    Where a track turned weak or was lost in between, the frame is searched near the tracks as long as most of them are
+    sure, else in full: the scene may have changed. Without ``near`` all are searched in full. Scheduled full scans depend
+    on the schedule alone, so that two runs over a file search alike.
     """
 
     near: bool
@@ -38,5 +43,9 @@ class SearchPolicy:
         self._decided.pop(sequence, None)
 
     def boxes(self, tracker: FaceTracker) -> tuple[Box, ...] | None:
-        """What a frame that is not due for a full scan is searched near; None: in full after all."""
+        """What a scheduled frame that is not due for a full scan is searched near; None: in full after all."""
         return tuple(tracker.snapshot().boxes.values()) or None if self.near else None
+
+    def boxes_in_doubt(self, tracker: FaceTracker) -> tuple[Box, ...] | None:
+        """What a frame is searched near where the tracker wants a detection; None: in full."""
+        return None if tracker.doubt >= _SCENE_CHANGE else self.boxes(tracker)

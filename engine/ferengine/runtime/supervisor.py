@@ -126,8 +126,9 @@ class Supervisor:
 
     def consume(self) -> None:
         """Somebody takes the results: capture may begin."""
-        self._consume = True
-        self.wake()
+        if not self._consume:  # once is enough: this is asked before every result
+            self._consume = True
+            self.wake()
 
     def stop(self, *, force: bool = False) -> None:
         self._stop_asked = True

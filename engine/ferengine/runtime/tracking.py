@@ -198,7 +198,7 @@ class TrackStage:
             camera.tracker.advance(frame, timestamp)
             camera.advanced = sequence
             if camera.tracker.wants_detection:
-                self._ask(camera, generation, slot, sequence, camera.search.boxes(camera.tracker))
+                self._ask(camera, generation, slot, sequence, camera.search.boxes_in_doubt(camera.tracker))
         asked = camera.asked.get(sequence)
         if asked is not None:
             if asked.answer is None:
@@ -209,7 +209,7 @@ class TrackStage:
             near = None if camera.search.is_full(sequence, timestamp) else camera.search.boxes(camera.tracker)
             return self._ask(camera, generation, slot, sequence, near)  # near the tracks; or the queue was full
         elif camera.tracker.wants_detection:
-            near = camera.search.boxes(camera.tracker)
+            near = camera.search.boxes_in_doubt(camera.tracker)
             return self._ask(camera, generation, slot, sequence, near)  # the queue was full: once more
         self._finish(camera, generation, slot, sequence)
         return True
@@ -233,7 +233,8 @@ class TrackStage:
         sequence, slot = held[-1]
         frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
         if not camera.asked and self._detection_due(camera, sequence):
-            near = None if camera.search.is_full(sequence, timestamp) else camera.search.boxes(camera.tracker)
+            boxes = camera.search.boxes_in_doubt if camera.tracker.wants_detection else camera.search.boxes
+            near = None if camera.search.is_full(sequence, timestamp) else boxes(camera.tracker)
             if self._ask(camera, generation, slot, sequence, near):
                 return True
         self._note_size(camera, frame)

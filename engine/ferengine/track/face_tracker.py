@@ -150,6 +150,12 @@ class FaceTracker:
         return self._wants_detection
 
     @property
+    def doubt(self) -> float:
+        """Share of the followed tracks that are weak or lost, in [0, 1]; a change of scene leaves few that are sure."""
+        followed = [track for track in self._tracks if not track.denied]
+        return sum(not self._is_sure(track.confidence) for track in followed) / max(1, len(followed))
+
+    @property
     def faces(self) -> list[TrackedFace]:
         """The faces seen in the current frame, in ascending id."""
         return [track.face() for track in self._tracks if track.lost_since is None]
@@ -230,6 +236,8 @@ class FaceTracker:
 
     def _heavy_overlaps(self) -> set[tuple[int, int]]:
         seen = [track for track in self._tracks if track.lost_since is None]
+        if len(seen) < 2:
+            return set()
         overlap = np.triu(iou_matrix([track.box for track in seen], [track.box for track in seen]), k=1)
         return {(seen[i].id, seen[j].id) for i, j in np.argwhere(overlap > _HEAVY_OVERLAP)}
 

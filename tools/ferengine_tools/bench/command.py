@@ -91,7 +91,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add("--json", type=Path, metavar="FILE", help="write the record here")
     add("--compare", type=Path, metavar="EARLIER.json", help="show an earlier record beside this one")
     options = parser.parse_args(arguments)
-    if not 0 < options.seconds <= 60 or not 0 < options.live_seconds <= 3600 or (options.frames or 1) < 1:
+    if (
+        not 0 < options.seconds <= 60
+        or not 0 < options.live_seconds <= 3600
+        or (options.frames is not None and options.frames < 1)
+    ):
         raise UsageError("--seconds is from 0 to 60, --live-seconds from 0 to 3600, --frames at least 1")
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise UsageError(f"there is no folder {options.json.absolute().parent} to write {options.json.name} to")

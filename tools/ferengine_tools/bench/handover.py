@@ -32,7 +32,8 @@ class SentDescriptor:
         self._descriptor = descriptor
 
     def __reduce__(self) -> tuple[Callable[[Any], Any], tuple[Any]]:
-        return _as_is, (DupFd(self._descriptor),)  # type: ignore[no-untyped-call]  # it is a function there
+        duplicate: Callable[[int], Any] = DupFd  # untyped, and a function in some versions
+        return _as_is, (duplicate(self._descriptor),)
 
     def detach(self) -> int:
         """The receiver's own descriptor."""
@@ -46,12 +47,14 @@ def _as_is(value: Any) -> Any:
 def figures(seconds: float) -> Iterator[Figure]:
     """Microseconds a face and a frame of 1280x720."""
     faces, frames = round(4000 * seconds) + _WARM, round(200 * seconds) + _WARM
-    for case, ways in {
-        "one face": {OWN: lambda: _faces_by_ring(faces), "multiprocessing.Queue": lambda: _faces_by_queue(faces)},
-        "1280x720 frame": {OWN: lambda: _frames_by_ring(frames), "multiprocessing.Queue": lambda: _frames_by_queue(frames)},
-    }.items():
-        for way, measure in ways.items():
-            yield Figure("hand-over", case, way, 1e6 * measure(), "us")
+    measures: list[tuple[str, str, Callable[[int], float], int]] = [
+        ("one face", OWN, _faces_by_ring, faces),
+        ("one face", "multiprocessing.Queue", _faces_by_queue, faces),
+        ("1280x720 frame", OWN, _frames_by_ring, frames),
+        ("1280x720 frame", "multiprocessing.Queue", _frames_by_queue, frames),
+    ]
+    for case, way, measure, count in measures:
+        yield Figure("hand-over", case, way, 1e6 * measure(count), "us")
 
 
 def _together(send: Callable[[], object], receiver: Callable[..., None], arguments: tuple[Any, ...], count: int) -> float:

@@ -98,7 +98,8 @@ def test_what_is_not_installed_is_said_to_be_absent(monkeypatch: pytest.MonkeyPa
     [loop] = others.figures(parse_source("demo:stroll"), 0.05, absent)
     assert loop.way == others.LOOP
     assert absent == {
-        "fer": "fer is not installed",
+        "fer, Haar": "fer is not installed",
+        "fer, MTCNN": "facenet_pytorch is not installed",
         "facenet-pytorch (detection alone)": "facenet_pytorch is not installed",
         "mtcnn (detection alone)": "mtcnn is not installed",
     }

@@ -26,7 +26,7 @@ LOOP = "single-process loop"
 def figures(spec: SourceSpec, seconds: float, absent: dict[str, str]) -> Iterator[Figure]:
     """Frames a second of each way over the first ``seconds`` of work; why others are missing goes into ``absent``."""
     yield Figure("engine", "file", LOOP, _rate(spec, plain_loop(), seconds), "frames/s")
-    for name, make in {"fer": _fer, "facenet-pytorch (detection alone)": _facenet, "mtcnn (detection alone)": _mtcnn}.items():
+    for name, make in _LIBRARIES.items():
         try:
             work = make()
         except Exception as error:  # whatever somebody else's package raises when it is imported
@@ -69,10 +69,15 @@ def _rate(spec: SourceSpec, work: Work, seconds: float) -> float:
     return count / taken
 
 
-def _fer() -> Work:
+def _fer(**options: bool) -> Work:
     _need("fer", "tensorflow")
-    detector: Any = _first("fer.fer", "fer").FER(mtcnn=True)
+    detector: Any = _first("fer.fer", "fer").FER(**options)
     return lambda frame: detector.detect_emotions(frame)
+
+
+def _fer_mtcnn() -> Work:
+    _need("facenet_pytorch")
+    return _fer(mtcnn=True)
 
 
 def _facenet() -> Work:
@@ -85,6 +90,14 @@ def _mtcnn() -> Work:
     _need("mtcnn", "tensorflow")  # only its weights are needed by ferengine, which installs it without TensorFlow
     detector = import_module("mtcnn").MTCNN()
     return lambda frame: detector.detect_faces(np.ascontiguousarray(frame[..., ::-1]))
+
+
+_LIBRARIES: dict[str, Callable[[], Work]] = {
+    "fer, Haar": _fer,
+    "fer, MTCNN": _fer_mtcnn,
+    "facenet-pytorch (detection alone)": _facenet,
+    "mtcnn (detection alone)": _mtcnn,
+}
 
 
 def _need(*packages: str) -> None:

@@ -12,7 +12,7 @@ from ferengine.errors import ModelError
 from ferengine.models.manifest import Manifest
 
 SHIPPED = Path(__file__).parent / "shipped"
-DEFAULT = "dscnn"
+DEFAULT = "standard"
 GENDER = "gender"
 """The shipped network that reads perceived gender presentation."""
 

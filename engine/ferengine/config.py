@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ferengine.errors import UsageError
+from ferengine.models.registry import DEFAULT
 
 Threshold = Annotated[float, Field(ge=0, lt=1)]
 
@@ -39,7 +40,7 @@ class EngineConfig(BaseModel):
     tracker: Literal["kcf", "opencv"] = Field("kcf", description="between detections: the native KCF, or OpenCV's")
     align: Literal["none", "eyes"] = Field("none", description="eyes: level the eyes before classifying")
 
-    model: str = Field("dscnn", description="expression model: a name, or a .onnx file with its manifest beside it")
+    model: str = Field(DEFAULT, description="expression model: a name, or a .onnx file with its manifest beside it")
     gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
     smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds; 0 is off")
     min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")

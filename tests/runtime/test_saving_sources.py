@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +72,22 @@ def test_one_video_file_is_for_one_source(tmp_path: Path) -> None:
     ):
         engine.add_source(PushSource("yard"))
     assert engine.cameras == ("door",)
+
+
+def test_a_source_that_joins_a_replaced_video_worker_has_the_name_that_it_should(pictures: Pictures, tmp_path: Path) -> None:
+    with Engine(PushSource("door", wait=True), save=tmp_path, **SETTINGS) as engine:
+        results = engine.results()
+        assert engine.push("door", pictures[0], timeout=60)
+        assert next(results).camera == "door"
+        os.kill(engine.worker_pids()["video"], signal.SIGKILL)
+        deadline = time.monotonic() + 60
+        while (video := engine.health().workers["video"]).restarts == 0 or video.state != "running":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        assert engine.add_source(PushSource("yard", wait=True)) == "yard"
+        for name in ("yard", "door"):
+            assert engine.push(name, pictures[1], timeout=60)
+            assert next(results).camera == name
+    assert frames_of(tmp_path / "yard.mp4") == 1
+    assert frames_of(tmp_path / "door.part2.mp4") >= 1
+    assert not (tmp_path / "yard.part2.mp4").exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from importlib import import_module
+from importlib.util import find_spec
 from inspect import signature
 from pathlib import Path
 from typing import get_args
@@ -56,6 +57,19 @@ def options(command: str) -> set[str]:
     return found
 
 
+def tool_options(tool: str) -> set[str]:
+    """The options that the modules of ``ferengine tool`` define, read from their text: some need torch to be imported."""
+    spec = find_spec(TOOLS[tool][1])
+    assert spec is not None
+    assert spec.origin is not None
+    written = re.findall(r'"(--[a-z][a-z-]*)"', Path(spec.origin).read_text(encoding="utf-8"))
+    if tool == "train":  # each setting is an option
+        settings = Path(reference.__file__).with_name("training") / "config.py"
+        names = re.findall(r"(?m)^    ([a-z_]+): ", settings.read_text(encoding="utf-8"))
+        written += [f"--{name.replace('_', '-')}" for name in names]
+    return {"--help", *written}
+
+
 def split_fences(text: str) -> tuple[list[str], str]:
     """The lines inside fenced blocks without a language, and the text outside of all blocks."""
     inside: list[str] = []
@@ -86,10 +100,12 @@ def test_commands_and_options_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     for words in examples(text):
         assert words[1] in {*COMMANDS, *TOOLS} or words[1].startswith("-"), words
+        given = {word for word in words if word.startswith("--")}
         if words[1] in COMMANDS:
-            given = {word for word in words if word.startswith("--")}
             assert given <= options(words[1]), words
-    known = set().union(*map(options, COMMANDS), {"--overwrite"})
+        elif words[1] in TOOLS:
+            assert given <= tool_options(words[1]), words
+    known = set().union(*map(options, COMMANDS), *map(tool_options, TOOLS), {"--overwrite"})
     for option in re.findall(r"`(--[a-z][a-z-]*)", split_fences(text)[1]):
         assert option in known, option
 

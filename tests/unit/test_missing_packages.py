@@ -42,6 +42,12 @@ def test_tools_that_need_no_extra(arguments: tuple[str, ...], bars: Path) -> Non
     assert done.stdout
 
 
+def test_the_benchmark_needs_no_extra() -> None:
+    done = bare("bench", "--only", "crop", "--seconds", "0.01")
+    assert done.returncode == 0, done.stderr
+    assert "ferengine" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "package", "extra"),
     [

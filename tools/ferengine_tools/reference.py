@@ -73,7 +73,7 @@ Exit codes of all of them: 0, 1 for a failure, 2 for wrong usage. Errors and pro
 _TOOLS_HEAD = """\
 ## Tools
 
-They may need the packages of `pip install 'ferengine[train]'`; `--help` lists their options.
+Those that need torch, matplotlib or TensorRT name the extra to install where it is missing; `--help` lists their options.
 """
 
 

@@ -39,8 +39,8 @@ class OutputStage:
         self._worker = worker
         self._inbox = socket.socket(fileno=os.dup(descriptors["inbox"]))
         self._rings: defaultdict[int, CameraRings] = defaultdict(CameraRings)
-        self._paths = {int(camera): Path(path) for camera, path in settings["save"].items()}
-        self._part = int(settings["part"])
+        part = int(settings["part"])
+        self._paths = {int(camera): part_path(Path(path), part) for camera, path in settings["save"].items()}
         self._reader = int(settings["reader"])
         self._rates = {int(camera): float(fps) for camera, fps in settings["fps"].items()}
         self._writers: dict[int, VideoWriter] = {}
@@ -92,7 +92,7 @@ class OutputStage:
         try:
             if camera not in self._writers:
                 height, width = image.shape[:2]
-                path = part_path(self._paths[camera], self._part)
+                path = self._paths[camera]
                 rate = self._rates.get(camera) or 25.0
                 self._writers[camera] = VideoWriter(path, width, height, rate, overwrite=True)
             self._writers[camera].write(image, result.timestamp)

@@ -65,10 +65,9 @@ def draw_faces(image: Image, result: FrameResult) -> None:
     """Draw ``result`` onto ``image``, BGR uint8 (H, W, 3), in place.
 
     Each face gets its box, coloured by its smoothed label (thin where it was tracked, with strong corners
-    where it was detected), a tag with track and label (and, small, the smoothed gender where it was read), and one bar
-    a class of the smoothed scores; the
-    camera, the frame's number and its latency stand in the corner. Everything is moved or cut so that it
-    stays inside the frame.
+    where it was detected), a tag with track and label (and, small, the smoothed gender where it was read), and
+    one bar a class of the smoothed scores; the camera, the frame's number and its latency stand in the corner.
+    Everything is moved or cut so that it stays inside the frame.
     """
     draw_still(image, result.faces)
     _draw_corner(image, result, _Style.of(image))

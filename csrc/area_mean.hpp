@@ -23,19 +23,13 @@ inline Range pixels_under(double low, double high, int length) {
     return {first, last};
 }
 
-// The share of each of these pixels in [low, high). One pixel takes it all, also where low == high in floating point
-// (far outside the frame).
-inline void weigh(double low, double high, int length, Range range, float* weights) {
-    if (range.first == range.last) {
-        *weights = 1.0f;
-        return;
-    }
-    const double scale = 1.0 / (high - low);
-    for (int pixel = range.first; pixel <= range.last; ++pixel) {
-        const double from = pixel == 0 ? low : std::max(low, static_cast<double>(pixel));
-        const double to = pixel == length - 1 ? high : std::min(high, pixel + 1.0);
-        *weights++ = static_cast<float>((to - from) * scale);
-    }
+// The share of `pixel`, one of `range`, in [low, high), which is 1 / scale long. One pixel takes it all, also where
+// low == high in floating point (far outside the frame).
+FERENGINE_INLINE float share(double low, double high, double scale, int pixel, int length, Range range) {
+    if (range.first == range.last) return 1.0f;
+    const double from = pixel == 0 ? low : std::max(low, static_cast<double>(pixel));
+    const double to = pixel == length - 1 ? high : std::min(high, pixel + 1.0);
+    return static_cast<float>((to - from) * scale);
 }
 
 template <typename Level>
@@ -53,37 +47,38 @@ FERENGINE_INLINE void grey_columns(const FrameView& frame, int y, int x0, int co
 // summed into `size` columns.
 FERENGINE_INLINE void area_means(const FrameView& frame, double cx, double cy, double side, int size, int most_rows,
                                  float* out, CropScratch& scratch) {
-    const double step = side / size;
+    const double step = side / size, scale = 1.0 / step;
     const double left = cx - 0.5 * side, top = cy - 0.5 * side;
 
-    scratch.spans.clear();
-    scratch.weights.clear();
-    int x0 = 0, x1 = 0;
+    // the columns of each destination pixel, in `blocks` times eight from its first on, weight 0 where they are not its
+    const int most = static_cast<int>(std::min(std::ceil(step) + 2.0, static_cast<double>(frame.width)));
+    const int blocks = (most + 7) / 8, columns = (size + 7) / 8 * 8;
+    scratch.firsts.assign(static_cast<size_t>(columns), 0);
+    scratch.weights.assign(static_cast<size_t>(columns) * static_cast<size_t>(blocks) * 8, 0.0f);
+    const int x0 = pixels_under(left, left + step, frame.width).first;
+    int x1 = x0 + 1;
     for (int x = 0; x < size; ++x) {
         const double low = left + x * step, high = left + (x + 1) * step;
         const Range range = pixels_under(low, high, frame.width);
-        const int blocks = (range.last - range.first) / 4 + 1;
-        const size_t start = scratch.weights.size();
-        scratch.weights.resize(start + 4 * static_cast<size_t>(blocks), 0.0f);
-        weigh(low, high, frame.width, range, scratch.weights.data() + start);
-        if (x == 0) x0 = range.first;
+        float* weight = scratch.weights.data() + ptrdiff_t{8} * blocks * x;
+        for (int pixel = range.first; pixel <= range.last; ++pixel)
+            *weight++ = share(low, high, scale, pixel, frame.width, range);
+        scratch.firsts[static_cast<size_t>(x)] = range.first - x0;
         x1 = range.last + 1;
-        scratch.spans.push_back({range.first - x0, blocks, start});
     }
-    while (scratch.spans.size() % 4 != 0) scratch.spans.push_back(scratch.spans.back());
     const int width = x1 - x0;
-    // blocks read up to three columns past the last one, with weight 0
     scratch.row.assign(static_cast<size_t>(width), 0.0f);
-    scratch.sums.assign(static_cast<size_t>(width) + 3, 0.0f);
+    scratch.sums.assign(static_cast<size_t>(width) + static_cast<size_t>(blocks) * 8, 0.0f);
     float* const row = scratch.row.data();
     float* const sums = scratch.sums.data();
+    const int* const firsts = scratch.firsts.data();
+    const float* const weights = scratch.weights.data();
 
-    const auto columns_of = [&](size_t x) {
-        const Span& span = scratch.spans[x];
-        const float* weights = scratch.weights.data() + span.weights;
-        Float4 sum = load4(sums + span.first) * load4(weights);
-        for (int block = 1; block < span.blocks; ++block)
-            sum += load4(sums + span.first + 4 * block) * load4(weights + 4 * block);
+    const auto columns_of = [=](int x) {
+        const float* const from = sums + firsts[x];
+        const float* const weight = weights + ptrdiff_t{8} * blocks * x;
+        Float8 sum = load8(from) * load8(weight);
+        for (int i = 8; i < 8 * blocks; i += 8) sum += load8(from + i) * load8(weight + i);
         return sum;
     };
 
@@ -105,15 +100,18 @@ FERENGINE_INLINE void area_means(const FrameView& frame, double cx, double cy, d
                 add_row(static_cast<int>(at), 1.0f / static_cast<float>(most_rows), i == 0);
             }
         } else {
-            scratch.row_weights.resize(static_cast<size_t>(range.last - range.first + 1));
-            weigh(low, high, frame.height, range, scratch.row_weights.data());
             for (int source = range.first; source <= range.last; ++source)
-                add_row(source, scratch.row_weights[static_cast<size_t>(source - range.first)], source == range.first);
+                add_row(source, share(low, high, scale, source, frame.height, range), source == range.first);
         }
         float* const target = out + static_cast<size_t>(y) * static_cast<size_t>(size);
-        for (size_t x = 0; x < scratch.spans.size(); x += 4) {
-            const Float4 four = sums_of(columns_of(x), columns_of(x + 1), columns_of(x + 2), columns_of(x + 3));
-            for (size_t i = 0; i < 4 && x + i < static_cast<size_t>(size); ++i) target[x + i] = four[i];
+        for (int x = 0; x < size; x += 8) {
+            const Float8 eight =
+                sums_of(sums_of(columns_of(x), columns_of(x + 1), columns_of(x + 2), columns_of(x + 3)),
+                        sums_of(columns_of(x + 4), columns_of(x + 5), columns_of(x + 6), columns_of(x + 7)));
+            if (x + 8 <= size)
+                store8(target + x, eight);
+            else
+                for (int i = 0; x + i < size; ++i) target[x + i] = eight[i];
         }
     }
 }

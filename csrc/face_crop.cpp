@@ -145,9 +145,12 @@ void crop_grey(const FrameView& frame, const Square& square, int size, float* ou
 void crop_rounded(const FrameView& frame, const Square& square, int size, uint8_t* out, CropScratch& scratch) {
     const size_t pixels = static_cast<size_t>(size) * static_cast<size_t>(size);
     scratch.levels.resize(pixels);
+    const float* const levels = scratch.levels.data();
+    uint8_t* __restrict const target = out;  // bytes alias everything unless said otherwise
     crop_grey(frame, square, size, scratch.levels.data(), scratch);
     // sums of many thousand weights may come out a little above 255
-    for (size_t i = 0; i < pixels; ++i) out[i] = static_cast<uint8_t>(std::min(scratch.levels[i] + 0.5f, 255.0f));
+    for (size_t i = 0; i < pixels; ++i)
+        target[i] = static_cast<uint8_t>(static_cast<int>(std::min(levels[i] + 0.5f, 255.0f)));
 }
 
 }  // namespace ferengine

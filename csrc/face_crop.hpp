@@ -20,16 +20,10 @@ struct Square {
     float cx, cy, side, angle;
 };
 
-// The source pixels of one destination pixel: `blocks` times four weights, zero where unused, for pixels first on.
-struct Span {
-    int first, blocks;
-    size_t weights;
-};
-
 // Working memory of the crops, kept between calls.
 struct CropScratch {
-    std::vector<Span> spans;
-    std::vector<float> weights, row_weights, row, sums, levels;
+    std::vector<int> firsts;
+    std::vector<float> weights, row, sums, levels;
     std::vector<uint8_t> greys;
     std::vector<uint32_t> quads;
 };

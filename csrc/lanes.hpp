@@ -6,13 +6,8 @@
 
 namespace ferengine {
 
-// Four floats in one register (SSE, NEON).
-using Float4 = float __attribute__((vector_size(16), aligned(4), may_alias));
-
 // Eight floats: one register of AVX, else two of four.
 using Float8 = float __attribute__((vector_size(32)));
-
-inline Float4 load4(const float* from) { return *reinterpret_cast<const Float4*>(from); }
 
 FERENGINE_INLINE Float8 load8(const float* from) {
     using Loose = float __attribute__((vector_size(32), aligned(4), may_alias));
@@ -21,21 +16,31 @@ FERENGINE_INLINE Float8 load8(const float* from) {
 
 FERENGINE_INLINE Float8 least_of(const Float8& a, const Float8& b) { return a < b ? a : b; }
 
+FERENGINE_INLINE void store8(float* to, const Float8& values) {
+    using Loose = float __attribute__((vector_size(32), aligned(4), may_alias));
+    *reinterpret_cast<Loose*>(to) = values;
+}
+
 template <int... Lanes>
-inline Float4 pick(const Float4& a, const Float4& b) {
+FERENGINE_INLINE Float8 pick(const Float8& a, const Float8& b) {
 #if defined(__clang__)
     return __builtin_shufflevector(a, b, Lanes...);
 #else
-    using Int4 = int __attribute__((vector_size(16)));
-    return __builtin_shuffle(a, b, Int4{Lanes...});
+    using Int8 = int __attribute__((vector_size(32)));
+    return __builtin_shuffle(a, b, Int8{Lanes...});
 #endif
 }
 
-// {sum of a, sum of b, sum of c, sum of d}
-inline Float4 sums_of(const Float4& a, const Float4& b, const Float4& c, const Float4& d) {
-    const Float4 ab = pick<0, 4, 1, 5>(a, b) + pick<2, 6, 3, 7>(a, b);
-    const Float4 cd = pick<0, 4, 1, 5>(c, d) + pick<2, 6, 3, 7>(c, d);
-    return pick<0, 1, 4, 5>(ab, cd) + pick<2, 3, 6, 7>(ab, cd);
+// Of each the sums of its two halves: {a, b, c, d, a', b', c', d'}; no lane crosses the middle before the last step.
+FERENGINE_INLINE Float8 sums_of(const Float8& a, const Float8& b, const Float8& c, const Float8& d) {
+    const Float8 ab = pick<0, 8, 1, 9, 4, 12, 5, 13>(a, b) + pick<2, 10, 3, 11, 6, 14, 7, 15>(a, b);
+    const Float8 cd = pick<0, 8, 1, 9, 4, 12, 5, 13>(c, d) + pick<2, 10, 3, 11, 6, 14, 7, 15>(c, d);
+    return pick<0, 1, 8, 9, 4, 5, 12, 13>(ab, cd) + pick<2, 3, 10, 11, 6, 7, 14, 15>(ab, cd);
+}
+
+// {a + a', b + b', c + c', d + d', e + e', ...} of two such.
+FERENGINE_INLINE Float8 sums_of(const Float8& abcd, const Float8& efgh) {
+    return pick<0, 1, 2, 3, 8, 9, 10, 11>(abcd, efgh) + pick<4, 5, 6, 7, 12, 13, 14, 15>(abcd, efgh);
 }
 
 FERENGINE_INLINE float sum_of(const Float8& a) {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -13,11 +14,11 @@ import pytest
 
 from ferengine.errors import SourceError, UsageError
 from ferengine.sources import parse_source
-from ferengine_tools.bench import classifier, crop, handover, others
+from ferengine_tools.bench import classifier, crop, others
 from ferengine_tools.bench.command import main
 from ferengine_tools.bench.machine import machine, versions
 from ferengine_tools.bench.processor_time import processor_seconds
-from ferengine_tools.bench.record import OWN, Figure
+from ferengine_tools.bench.record import OWN, Figure, read_record
 from ferengine_tools.bench.timing import timing
 
 
@@ -75,8 +76,12 @@ def test_crop_and_classifier() -> None:
     assert found == {"batch 1": {OWN}, "batch 8": {OWN, "one by one"}, "batch 32": {OWN, "one by one"}}
 
 
-def test_hand_over_to_another_process() -> None:
-    found = ways(list(handover.figures(0.05)))
+def test_hand_over_to_another_process(tmp_path: Path) -> None:
+    """In a process of its own: the helper process of multiprocessing stays as long as its parent."""
+    path = tmp_path / "record.json"
+    command = [sys.executable, "-m", "ferengine_tools.bench.command", "--only", "hand-over", "--seconds", "0.05"]
+    subprocess.run([*command, "--json", str(path)], check=True, capture_output=True, timeout=120)
+    found = ways(list(read_record(path).figures))
     assert found == {case: {OWN, "multiprocessing.Queue"} for case in ("one face", "1280x720 frame")}
 
 

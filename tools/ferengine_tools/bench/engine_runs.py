@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +15,27 @@ from ferengine_tools.bench.clips import live_clip
 from ferengine_tools.bench.processor_time import ProcessorTime
 from ferengine_tools.bench.record import OWN, Figure
 
+_LEAST_FRAMES = 400
+"""Shorter files are played several times over: their rate would say how fast the pipeline fills."""
+
 _NEAR = {"search": "near", "full_scan": 1.0}
 
 
 def figures(spec: SourceSpec, frames: int | None, live_seconds: float, folder: Path) -> Iterator[Figure]:
     """Frames a second and faces a frame of ``spec`` (its first ``frames`` frames), with a full scan every sixth frame and
     near the tracks; then what a camera that shows it costs, for ``live_seconds``, from a copy in ``folder``."""
+    spec = _long_enough(spec)
     for way, settings in ((OWN, {}), ("ferengine, near search", _NEAR)):
         yield from _fast(spec, frames, way, settings)
     yield Figure("engine", "file", "decoding alone", _decoding(spec, frames), "frames/s")
     yield from _live(live_clip(spec, folder / "live.mp4", live_seconds))
+
+
+def _long_enough(spec: SourceSpec) -> SourceSpec:
+    source = open_source(spec)
+    frames = source.open().frames or _LEAST_FRAMES
+    source.close()
+    return replace(spec, loop=max(1, math.ceil(_LEAST_FRAMES / frames)))
 
 
 def _fast(spec: SourceSpec, frames: int | None, way: str, settings: dict[str, Any]) -> Iterator[Figure]:

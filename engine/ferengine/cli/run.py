@@ -129,7 +129,7 @@ def _decide_display(asked: bool | None) -> bool:
 
 def _decide_table(settings: RunSettings, display: bool, console: Console) -> bool:
     """Never where lines of --events would come between."""
-    mixed = settings.events == "-" and sys.stdout.isatty()
+    mixed = settings.events == "-" and sys.stdout is not None and sys.stdout.isatty()
     if settings.table and (mixed or not console.is_terminal):
         reason = "--events - writes to the same terminal" if mixed else "standard error is not a terminal"
         raise UsageError(f"--table: {reason}; leave it out")

@@ -20,7 +20,9 @@ def claim_output(path: Path, *, overwrite: bool) -> int:
         return os.open(path, flags, 0o666)
     except FileExistsError:
         raise SinkError(f"{path} exists: choose another name or pass --overwrite") from None
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if path.parent.is_dir():  # /proc and the like
+            raise write_failed(path, error) from error
         raise SinkError(f"{path} cannot be created: there is no folder {path.parent}") from None
     except IsADirectoryError:
         raise SinkError(f"{path} is a folder: name a file") from None

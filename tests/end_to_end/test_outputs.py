@@ -157,6 +157,28 @@ def test_outputs_that_cannot_be(arguments: tuple[str, ...], code: int, told: str
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--save", "talk.mp4"), "talk.mp4 is the source talk"),
+        (("--events", "link.mp4"), "link.mp4 is the source talk"),
+        (("--summary", "./talk.mp4"), "talk.mp4 is the source talk"),
+        (("--source", "demo", "--save", "."), "talk.mp4 is the source talk"),
+        (("--events", "out", "--csv", "./out"), "--events and --csv name the same file, out"),
+    ],
+)
+def test_no_output_takes_the_place_of_a_source_or_of_another(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    source = tmp_path / "talk.mp4"
+    source.write_bytes(b"precious")
+    (tmp_path / "link.mp4").hardlink_to(source)
+    command = [*RUN, "--source", "talk.mp4", "--no-display", "--overwrite", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stderr
+    assert f"error: {told}" in done.stderr
+    assert source.read_bytes() == b"precious"
+    assert not (tmp_path / "out").exists()
+
+
 def test_the_table_on_a_terminal(tmp_path: Path) -> None:
     """Standard error is the terminal; standard output has the events alone."""
     outer, inner = pty.openpty()

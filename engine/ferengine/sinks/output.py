@@ -45,6 +45,14 @@ def still_there(path: Path, descriptor: int) -> bool:
         return True  # a folder on the way may no longer be read; the file may
 
 
+def same_file(one: Path, other: Path) -> bool:
+    """Whether both name one file, which need not exist yet; devices (/dev/null) may take anything from anybody."""
+    one, other = one.resolve(), other.resolve()
+    if one.exists() and other.exists():
+        return one.is_file() and one.samefile(other)
+    return one == other
+
+
 def check_output(path: Path, *, overwrite: bool) -> None:
     """Refuse at once what could only fail when ``path`` is written at the end.
 

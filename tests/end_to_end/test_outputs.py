@@ -121,6 +121,18 @@ def test_a_reader_that_left_is_told_once(tmp_path: Path) -> None:
     assert len({row["frame"] for row in rows(table)}) == 60
 
 
+def test_a_run_without_end_ends_with_its_only_reader() -> None:
+    arguments = (*DEMO, "--loop", "0", "--pace", "native", "--events", "-")
+    process = subprocess.Popen([*RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["event"] == "started"
+    process.stdout.close()
+    assert process.stderr is not None
+    log = process.stderr.read()
+    assert process.wait(60) == 1
+    assert log.count("stdout was closed by its reader") == 1
+
+
 def test_a_run_by_a_settings_file(tmp_path: Path) -> None:
     settings = tmp_path / "run.toml"
     settings.write_text(

@@ -115,7 +115,8 @@ def _run(settings: RunSettings, console: Console) -> int:
                 engine.wait_ready()
             outputs.start()
             while not engine.wait(_TICK):
-                pass
+                if outputs.all_failed and settings.save is None and not display:
+                    engine.stop()  # nobody is left whom it runs for: head has had its lines
         finally:
             outputs.finish(lambda: stopper.asked_at)
     figures = engine.summary()

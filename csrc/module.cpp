@@ -141,9 +141,11 @@ PYBIND11_MODULE(_native, m) {
         try {
             if (pointer) std::rethrow_exception(pointer);
         } catch (const std::system_error& error) {
-            PyErr_SetString(
-                error.code().value() == ENOMEM || error.code().value() == ENOSPC ? PyExc_MemoryError : PyExc_OSError,
-                error.what());
+            const int code = error.code().value();
+            if (code == ENOMEM || code == ENOSPC)
+                PyErr_SetString(PyExc_MemoryError, error.what());
+            else
+                PyErr_SetObject(PyExc_OSError, py::make_tuple(code, error.what()).ptr());
         }
     });
 

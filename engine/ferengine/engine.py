@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Literal, Self, TypeAlias, overload
 
@@ -22,6 +22,7 @@ from ferengine.runtime.delivery import Policy
 from ferengine.runtime.event_listener import EventListener
 from ferengine.runtime.health import Health, take_health
 from ferengine.runtime.planner import make_plan
+from ferengine.runtime.process import refused
 from ferengine.runtime.push import Pushed
 from ferengine.runtime.statistics import run_summary
 from ferengine.runtime.supervisor import DRAIN, Supervisor
@@ -71,7 +72,7 @@ class Engine:
         **settings: Any,
     ) -> None:
         config = make_config(**settings)
-        given = [sources] if isinstance(sources, AnySource) else list(sources)
+        given = list(sources) if isinstance(sources, Iterable) and not isinstance(sources, str) else [sources]
         if not given and not keep_open:
             raise UsageError("no source given: name a camera index, a file or 'demo', or pass keep_open=True")
         specs = unique_names(map(as_spec, given))
@@ -83,11 +84,14 @@ class Engine:
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)
         plan = make_plan(len(specs), config, outputs=(save is not None) + display, growing=keep_open)
         cameras = CameraSet(self.labels, self.gender_labels, config, plan.trackers)
-        topology = Topology(cameras, config, plan, model.manifest.input.size, paths, save is not None, display)
-        self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open)
+        try:
+            topology = Topology(cameras, config, plan, model.manifest.input.size, paths, save is not None, display)
+            self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open)
+            for spec in specs:
+                self._supervisor.roster.add(spec)
+        except (MemoryError, OSError) as error:
+            raise refused(error) or error from None
         self._supervisor.listener = EventListener(on_event)
-        for spec in specs:
-            self._supervisor.roster.add(spec)
         self._taken: Results[FrameResult] | None = None
         self._callbacks: list[CallbackSubscription] = []
 
@@ -229,6 +233,8 @@ class Engine:
         It has a thread and a queue of its own; keywords as in ``results``, and the picture is lent until it returns.
         An error that it raises is counted and logged, and disturbs nobody. Returns the object that cancels it.
         """
+        if not callable(callback):
+            raise UsageError(f"a callback is a function that takes a result, not {type(callback).__name__}")
         self._check_names(cameras)
         known_as = name or f"callback {getattr(callback, '__qualname__', type(callback).__name__)}"
         subscription = open_subscription(self._supervisor, known_as, frames=frames, cameras=cameras, queue=queue, policy=policy)
@@ -356,4 +362,9 @@ def as_spec(source: AnySource) -> SourceSpec:
     """What ``source`` names. Raises UsageError."""
     if isinstance(source, PushSource):
         return source.spec()
+    if not isinstance(source, AnySource):
+        raise UsageError(
+            "a source is a camera's number, a path, an address, 'demo', a SourceSpec or a PushSource, "
+            f"not {type(source).__name__}"
+        )
     return source if isinstance(source, SourceSpec) else parse_source(source)

@@ -121,6 +121,18 @@ def test_a_reader_that_left_is_told_once(tmp_path: Path) -> None:
     assert len({row["frame"] for row in rows(table)}) == 60
 
 
+def test_a_run_without_end_ends_with_its_only_reader() -> None:
+    arguments = (*DEMO, "--loop", "0", "--pace", "native", "--events", "-")
+    process = subprocess.Popen([*RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert json.loads(process.stdout.readline())["event"] == "started"
+    process.stdout.close()
+    assert process.stderr is not None
+    log = process.stderr.read()
+    assert process.wait(60) == 1
+    assert log.count("stdout was closed by its reader") == 1
+
+
 def test_a_run_by_a_settings_file(tmp_path: Path) -> None:
     settings = tmp_path / "run.toml"
     settings.write_text(
@@ -155,6 +167,28 @@ def test_outputs_that_cannot_be(arguments: tuple[str, ...], code: int, told: str
     assert told in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("--save", "talk.mp4"), "talk.mp4 is the source talk"),
+        (("--events", "link.mp4"), "link.mp4 is the source talk"),
+        (("--summary", "./talk.mp4"), "talk.mp4 is the source talk"),
+        (("--source", "demo", "--save", "."), "talk.mp4 is the source talk"),
+        (("--events", "out", "--csv", "./out"), "--events and --csv name the same file, out"),
+    ],
+)
+def test_no_output_takes_the_place_of_a_source_or_of_another(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+    source = tmp_path / "talk.mp4"
+    source.write_bytes(b"precious")
+    (tmp_path / "link.mp4").hardlink_to(source)
+    command = [*RUN, "--source", "talk.mp4", "--no-display", "--overwrite", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2, done.stderr
+    assert f"error: {told}" in done.stderr
+    assert source.read_bytes() == b"precious"
+    assert not (tmp_path / "out").exists()
 
 
 def test_the_table_on_a_terminal(tmp_path: Path) -> None:

@@ -202,3 +202,8 @@ def test_nonsense_is_refused(arguments: dict[str, Any], named: str) -> None:
             engine.subscribe(print, **arguments)
     finally:
         engine.close()
+
+
+def test_only_what_can_be_called_is_a_callback() -> None:
+    with Engine(PushSource("door")) as engine, pytest.raises(UsageError, match=r"a callback is a function.*not NoneType"):
+        engine.subscribe(None)  # type: ignore[arg-type]

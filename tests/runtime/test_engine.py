@@ -211,6 +211,9 @@ def test_errors_name_the_thing(tmp_path: Path) -> None:
         Engine("demo", detect_every=0)
     with pytest.raises(UsageError, match="no source"):
         Engine([])
+    for nonsense in (None, 5.5, ["demo", None]):
+        with pytest.raises(UsageError, match="a source is a camera's number"):
+            Engine(nonsense)  # type: ignore[arg-type]
 
 
 def test_a_failing_source_does_not_end_the_others(clip: Path, tmp_path: Path) -> None:

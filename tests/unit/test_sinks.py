@@ -176,6 +176,11 @@ def test_event_files_that_cannot_be(tmp_path: Path) -> None:
     assert existing.read_text() == ""
 
 
+def test_a_folder_that_takes_no_file_is_there_all_the_same() -> None:
+    with pytest.raises(SinkError, match=r"/proc/out\.jsonl cannot be written"):
+        EventWriter("/proc/out.jsonl")
+
+
 def test_events_on_a_full_disk_fail_once() -> None:
     writer = EventWriter("/dev/full", overwrite=True)
     writer.write(result())

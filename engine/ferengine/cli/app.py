@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from importlib import import_module
 
@@ -82,7 +83,10 @@ def _add(name: str, summary: str, module: str, panel: str) -> None:
     )
     def command(context: typer.Context) -> None:
         try:
-            import_module(module).main(context.args)
+            command_module = import_module(module)
+            if name in TOOLS and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+                signal.signal(signal.SIGINT, signal.default_int_handler)  # they clean up when they are interrupted
+            command_module.main(context.args)
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package not in _EXTRAS:

@@ -87,6 +87,11 @@ class Outputs:
         """What went wrong; it was logged already."""
         return [feeder.error for feeder in self._feeders if feeder.error is not None]
 
+    @property
+    def all_failed(self) -> bool:
+        """Whether there were outputs, and none is left."""
+        return bool(self._feeders) and len(self.errors) == len(self._feeders)
+
     def figures(self) -> dict[str, dict[str, Any]]:
         """Of each output: results written and dropped, and its error."""
         return {feeder.name: feeder.figures() for feeder in self._feeders}

@@ -9,7 +9,9 @@ import signal
 import sys
 import time
 from collections import deque
+from collections.abc import Sequence
 from contextlib import nullcontext
+from itertools import combinations
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any
@@ -27,8 +29,10 @@ from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.results import CameraEvent
-from ferengine.sinks.output import check_output
+from ferengine.sinks.output import check_output, same_file
+from ferengine.sinks.save_paths import refuse_source
 from ferengine.sinks.window import screen_available
+from ferengine.sources import SourceSpec
 
 _CONFIG = inspect.Parameter(
     "config",
@@ -96,12 +100,12 @@ def _default_source(console: Console) -> dict[str, Any]:
 def _run(settings: RunSettings, console: Console) -> int:
     display = _decide_display(settings.display)
     table = _decide_table(settings, display, console)
-    if settings.summary is not None:
-        check_output(settings.summary, overwrite=settings.overwrite)
+    specs = settings.specs("native" if display else "fast")
+    _check_files(settings, specs)
     happened: deque[CameraEvent] = deque(maxlen=_EVENTS)
     engine = Engine(
-        settings.specs("native" if display else "fast"), on_event=happened.append,
-        save=settings.save, overwrite=settings.overwrite, display=display, **settings.engine_values(),
+        specs, on_event=happened.append, save=settings.save, overwrite=settings.overwrite, display=display,
+        **settings.engine_values(),
     )  # fmt: skip
     stopper = _Stopper(engine)
     outputs = Outputs(engine, settings, happened, console if table else None)
@@ -111,7 +115,8 @@ def _run(settings: RunSettings, console: Console) -> int:
                 engine.wait_ready()
             outputs.start()
             while not engine.wait(_TICK):
-                pass
+                if outputs.all_failed and settings.save is None and not display:
+                    engine.stop()  # nobody is left whom it runs for: head has had its lines
         finally:
             outputs.finish(lambda: stopper.asked_at)
     figures = engine.summary()
@@ -119,6 +124,20 @@ def _run(settings: RunSettings, console: Console) -> int:
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, figures))
     print_summary(figures, console)
     return 1 if failed else 0
+
+
+def _check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
+    """Raises UsageError where two outputs name one file, or an output that of a source."""
+    events = None if settings.events in (None, "-") else Path(str(settings.events))
+    named = {"--events": events, "--csv": settings.csv, "--save": settings.save, "--summary": settings.summary}
+    files = {option: path for option, path in named.items() if path is not None and not path.is_dir()}
+    for (one, path), (other, second) in combinations(files.items(), 2):
+        if same_file(path, second):
+            raise UsageError(f"{one} and {other} name the same file, {path}: choose another for one of them")
+    for path in files.values():
+        refuse_source(path, specs)
+    if settings.summary is not None:
+        check_output(settings.summary, overwrite=settings.overwrite)
 
 
 def _decide_display(asked: bool | None) -> bool:
@@ -129,7 +148,7 @@ def _decide_display(asked: bool | None) -> bool:
 
 def _decide_table(settings: RunSettings, display: bool, console: Console) -> bool:
     """Never where lines of --events would come between."""
-    mixed = settings.events == "-" and sys.stdout.isatty()
+    mixed = settings.events == "-" and sys.stdout is not None and sys.stdout.isatty()
     if settings.table and (mixed or not console.is_terminal):
         reason = "--events - writes to the same terminal" if mixed else "standard error is not a terminal"
         raise UsageError(f"--table: {reason}; leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import site
 import subprocess
@@ -12,10 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from ferengine._native import WorkerPage
+from ferengine.errors import WorkerError
 from ferengine.runtime.channel import ControlChannel
 from ferengine.runtime.worker import peak_memory_mb
 
 _MINUTE = 60.0
+
+_REMEDIES = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "the machine has too many open files",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u)",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f), which holds for shared memory too",
+    errno.ENOMEM: "free memory, or read fewer cameras",
+}
+
+
+def refused(error: OSError | MemoryError) -> WorkerError | None:
+    """What to raise when the system refuses the memory, descriptors or processes of the workers; ``None`` for an error
+    of another kind."""
+    number = error.errno if isinstance(error, OSError) else errno.ENOMEM
+    remedy = _REMEDIES.get(number or 0)
+    said = getattr(error, "strerror", None) or str(error) or "out of memory"
+    return None if remedy is None else WorkerError(f"the workers cannot be set up ({said}): {remedy}")
 
 
 def _environment() -> dict[str, str]:

@@ -6,6 +6,7 @@ import math
 import threading
 import time
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -59,8 +60,8 @@ class PushInput:
         name = self._camera.name
         image = check_image(frame, f"{name}: a pushed frame")
         stamp = time.time() if timestamp is None else timestamp
-        if not math.isfinite(stamp):
-            raise UsageError(f"{name}: a time stamp is a finite number of seconds, not {stamp}")
+        if not isinstance(stamp, Real) or not math.isfinite(stamp):
+            raise UsageError(f"{name}: a time stamp is a finite number of seconds, not {stamp!r}")
         captured_ns = time.monotonic_ns()
         deadline = time.monotonic() + (0.0 if self._camera.live else timeout)
         with self._lock:

@@ -90,7 +90,7 @@ class Roster:
         slots = self._topology.ring_slots(lenders)
         try:
             generation = camera.add_ring(slots, nbytes, self._topology.ring_readers(lenders))
-        except (MemoryError, ValueError) as error:
+        except (MemoryError, OSError, ValueError) as error:
             raise UsageError(
                 f"{camera.name}: {slots} frames of {nbytes / 2**20:.1f} MiB do not fit into memory ({error}): make them "
                 "smaller, lower detect_every, or let fewer pictures wait"

@@ -21,7 +21,7 @@ from ferengine.runtime.delivery import Delivery
 from ferengine.runtime.event_listener import EventListener
 from ferengine.runtime.joiner import split_batch
 from ferengine.runtime.output_feed import OutputFeed
-from ferengine.runtime.process import WorkerProcess
+from ferengine.runtime.process import WorkerProcess, refused
 from ferengine.runtime.roster import Roster
 from ferengine.runtime.statistics import RunStatistics
 from ferengine.runtime.topology import Topology
@@ -146,8 +146,10 @@ class Supervisor:
         except FerengineError as error:
             self.error = error
         except Exception as error:
-            log.exception("the supervisor failed")
-            self.error = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
+            self.error = refused(error) if isinstance(error, OSError | MemoryError) else None
+            if self.error is None:
+                log.exception("the supervisor failed")
+                self.error = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
         finally:
             self._shut_down()
             for camera in self.cameras:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +26,8 @@ class LineWriter:
 
     def __init__(self, path: str | Path, overwrite: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         to_stdout = str(path) == "-"
+        if to_stdout and sys.stdout is None:  # descriptor 1 may be anything by now
+            raise SinkError("standard output is closed: name a file")
         self._path = None if to_stdout else Path(path)
         self._name = "stdout" if to_stdout else str(path)
         self._delay = 0.0 if to_stdout else _FLUSH_SECONDS

@@ -20,7 +20,9 @@ def claim_output(path: Path, *, overwrite: bool) -> int:
         return os.open(path, flags, 0o666)
     except FileExistsError:
         raise SinkError(f"{path} exists: choose another name or pass --overwrite") from None
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        if path.parent.is_dir():  # /proc and the like
+            raise write_failed(path, error) from error
         raise SinkError(f"{path} cannot be created: there is no folder {path.parent}") from None
     except IsADirectoryError:
         raise SinkError(f"{path} is a folder: name a file") from None
@@ -41,6 +43,14 @@ def still_there(path: Path, descriptor: int) -> bool:
         return False
     except OSError:
         return True  # a folder on the way may no longer be read; the file may
+
+
+def same_file(one: Path, other: Path) -> bool:
+    """Whether both name one file, which need not exist yet; devices (/dev/null) may take anything from anybody."""
+    one, other = one.resolve(), other.resolve()
+    if one.exists() and other.exists():
+        return one.is_file() and one.samefile(other)
+    return one == other
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ferengine.errors import SinkError, UsageError
+from ferengine.sinks.output import same_file
 from ferengine.sources import SourceSpec
 
 
@@ -16,8 +17,19 @@ def save_paths(specs: Sequence[SourceSpec], target: Path, overwrite: bool) -> di
     Raises UsageError for a name that does not fit or exists already, SinkError for one that cannot be written.
     """
     if len(specs) == 1 and not target.is_dir():
-        return {0: _checked(target, overwrite)}
-    return {number: save_path(spec, target, overwrite) for number, spec in enumerate(specs)}
+        paths = {0: _checked(target, overwrite)}
+    else:
+        paths = {number: save_path(spec, target, overwrite) for number, spec in enumerate(specs)}
+    for path in paths.values():
+        refuse_source(path, specs)
+    return paths
+
+
+def refuse_source(path: Path, specs: Sequence[SourceSpec]) -> None:
+    """Raise UsageError where the output ``path`` is the file of a source: it would be gone before it is read."""
+    for spec in specs:
+        if spec.kind in ("file", "images") and same_file(path, Path(spec.value)):
+            raise UsageError(f"{path} is the source {spec.name}: choose another name for the output")
 
 
 def save_path(spec: SourceSpec, folder: Path, overwrite: bool) -> Path:

@@ -1,0 +1,56 @@
+"""What the system refuses the command, and a Ctrl-C that comes before it has begun: one line, never a traceback."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+
+import pytest
+
+FERENGINE = (sys.executable, "-m", "ferengine")
+DEMO = ("run", "--source", "demo", "--max-frames", "3", "--no-display")
+
+
+def in_shell(preparation: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = ["sh", "-c", f'{preparation} exec "$@"', "sh", *FERENGINE, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+
+
+@pytest.mark.parametrize("arguments", [("models",), ("models", "--json"), ("config", "--schema"), ("config", "--example")])
+def test_a_full_disk_behind_standard_output(arguments: tuple[str, ...]) -> None:
+    done = in_shell("exec >/dev/full;", *arguments)
+    assert done.returncode == 1
+    assert done.stderr == "error: standard output cannot be written: No space left on device\n"
+
+
+def test_a_closed_standard_output_is_no_place_for_events() -> None:
+    done = in_shell("exec >&-;", *DEMO, "--events", "-")
+    assert done.returncode == 1
+    assert "error: standard output is closed: name a file" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(("limit", "remedy"), [("-n 24", "ulimit -n"), ("-f 100", "ulimit -f")])
+def test_a_limit_that_is_too_low_is_named(limit: str, remedy: str) -> None:
+    done = in_shell(f"ulimit {limit};", *DEMO)
+    assert done.returncode == 1
+    assert "error: the workers cannot be set up" in done.stderr
+    assert remedy in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "place", ["ferengine.__main__.hide_arguments", "ferengine.cli.run.load_settings", "ferengine.cli.run.Engine"]
+)
+def test_control_c_before_the_run_ends_it_without_a_word(place: str) -> None:
+    module, _, name = place.rpartition(".")
+    script = (
+        f"import os, signal, sys; import {module} as place; from ferengine.__main__ import main\n"
+        f"place.{name} = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
+        "sys.argv[1:] = ['run', '--source', 'demo', '--no-display']"
+        + (" + ['--config', 'x.toml']" if name == "load_settings" else "")
+        + "\nmain()"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, "")

@@ -129,3 +129,8 @@ def test_options_that_do_not_go_together(bars: Path) -> None:
         compare.main(["--json", "--markdown"])
     with pytest.raises(ModelError, match="there is no model 'nothing'"):
         compare.main(["nothing", "--no-speed"])
+
+
+def test_every_line_has_a_cell_for_every_heading() -> None:
+    header, lines = compare.cells(compare.compare(["dscnn"], None, timed=False))
+    assert {len(line) for line in lines} == {len(header)}

@@ -118,7 +118,11 @@ def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
     for row in rows:
         extra = ", ".join(each for each in (row.task, row.precision) if each not in ("expression", "fp32", None))
         shares = [_or_dash(value and 100 * value, ".2f") for value in (row.public, row.private, row.document)]
-        size = [_or_dash(row.parameters and row.parameters / 1e3, ".0f"), _or_dash(row.mmac, ".1f")]
+        size = [
+            _or_dash(row.parameters and row.parameters / 1e3, ".0f"),
+            _or_dash(row.mmac, ".1f"),
+            _or_dash(row.megabytes, ".1f"),
+        ]
         times = [_or_dash(row.microseconds.get(str(batch)), ".0f") for batch in BATCHES]
         lines.append([f"{row.model} ({extra})" if extra else row.model, *shares, *size, *times])
     return header, lines

@@ -35,6 +35,9 @@ def main() -> None:
             if sys.stdout is not None:
                 sys.stdout.flush()  # what does not fit is told here, not by the interpreter at its end
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):  # whoever comes first is told: a worker, or an import here
+            sys.stderr.write("error: too many files are open: raise the limit (ulimit -n)\n")
+            sys.exit(1)
         if error.errno not in _OUTPUT_FAILED or error.filename is not None:
             raise
         if error.errno != errno.EPIPE:  # a reader that has had enough needs no message

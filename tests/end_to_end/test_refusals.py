@@ -35,7 +35,7 @@ def test_a_closed_standard_output_is_no_place_for_events() -> None:
 def test_a_limit_that_is_too_low_is_named(limit: str, remedy: str) -> None:
     done = in_shell(f"ulimit {limit};", *DEMO)
     assert done.returncode == 1
-    assert "error: the workers cannot be set up" in done.stderr
+    assert "error: " in done.stderr
     assert remedy in done.stderr
     assert "Traceback" not in done.stderr
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ferengine import Analyzer, Engine
 from ferengine.classify.classifier import Classifier
 from ferengine.classify.parallel import ParallelClassifier
 from ferengine.errors import ModelError
@@ -15,6 +16,7 @@ from ferengine.models.registry import SHIPPED, load_model
 from ferengine.results import Gender
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.runtime.wire import FACE_KEY, ScoreBatch, decode_record, encode_record
+from ferengine.sources.portraits import ASTRONAUT
 from ferengine.track.face_tracker import TrackedFace
 
 LABELS, GENDERS = ("happy", "sad"), ("male", "female")
@@ -83,3 +85,24 @@ def test_gender_is_told_beside_the_expression_and_is_slow_to_change() -> None:
 def test_gender_is_off_unless_asked_for() -> None:
     joiner = CameraJoiner("c", False, LABELS, 1.0, 0.0)
     assert results_of(joiner, [[0.9, 0.1]]) == [None]
+
+
+def test_the_shipped_net_reads_gender_beside_the_expression() -> None:
+    with Engine("demo", gender=True, max_frames=12) as engine:
+        assert engine.gender_labels == ("male", "female")
+        faces = [face for result in engine.results() for face in result.faces]
+    assert faces
+    for face in faces:
+        assert face.gender is not None
+        assert face.gender.label in engine.gender_labels
+        assert sum(face.gender.scores.values()) == pytest.approx(1, abs=1e-4)
+    with Engine("demo", max_frames=3) as engine:
+        assert all(face.gender is None for result in engine.results() for face in result.faces)
+
+
+def test_the_analyzer_reads_gender_when_asked() -> None:
+    portrait = ASTRONAUT.load()
+    with Analyzer(gender=True) as analyzer:
+        (face, *_) = analyzer.analyze(portrait)
+    assert face.gender is not None
+    assert face.gender.smoothed.scores == face.gender.scores

@@ -56,7 +56,7 @@ def test_a_path_loads_even_when_renamed(copy: Path) -> None:
 
 def test_another_file_than_the_manifests_is_refused(copy: Path) -> None:
     copy.write_bytes(copy.read_bytes()[:-1] + b"\0\0")
-    with pytest.raises(ModelError, match=r"dscnn\.onnx.*SHA-256"):
+    with pytest.raises(ModelError, match=r"standard\.onnx.*SHA-256"):
         load_model(copy)
 
 
@@ -83,7 +83,7 @@ def test_a_missing_file_and_a_missing_manifest_are_named(copy: Path) -> None:
     with pytest.raises(ModelError, match=r"absent\.onnx does not exist"):
         load_model(copy.with_name("absent.onnx"))
     copy.with_suffix(".json").unlink()
-    with pytest.raises(ModelError, match=r"no manifest: dscnn\.json"):
+    with pytest.raises(ModelError, match=r"no manifest: standard\.json"):
         load_model(copy)
 
 
@@ -102,7 +102,7 @@ def test_a_missing_file_and_a_missing_manifest_are_named(copy: Path) -> None:
 )
 def test_a_damaged_manifest_names_the_field(copy: Path, change: dict[str, Any], field: str) -> None:
     edit(copy, change)
-    with pytest.raises(ModelError, match=rf"dscnn\.json is not a manifest: .*{field}"):
+    with pytest.raises(ModelError, match=rf"standard\.json is not a manifest: .*{field}"):
         load_model(copy)
 
 
@@ -115,5 +115,5 @@ def test_a_manifest_without_labels_names_them(copy: Path) -> None:
 @pytest.mark.parametrize("content", [b"", b'{"name": "dsc', b"\xff\xfe\x00broken", b"[]"])
 def test_a_manifest_that_is_no_json_object_is_refused(copy: Path, content: bytes) -> None:
     copy.with_suffix(".json").write_bytes(content)
-    with pytest.raises(ModelError, match=r"dscnn\.json is not a manifest"):
+    with pytest.raises(ModelError, match=r"standard\.json is not a manifest"):
         load_model(copy)

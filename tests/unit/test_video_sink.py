@@ -15,7 +15,7 @@ import av
 import numpy as np
 import pytest
 
-from ferengine.errors import SinkError
+from ferengine.errors import SinkError, UsageError
 from ferengine.sinks.fragments import cut_to_whole_fragments
 from ferengine.sinks.video import VideoWriter
 
@@ -123,10 +123,10 @@ def test_video_files_that_cannot_be(tmp_path: Path) -> None:
         (tmp_path / "out.avi", ".mp4, .mkv, .mov"),
         (existing, "exists"),
         (tmp_path / "absent" / "out.mp4", "no folder"),
-        (tmp_path / "folder.mp4", "folder|exists"),
+        (existing, "--overwrite"),
         (existing / "out.mp4", "cannot be written"),
     ):
-        with pytest.raises(SinkError, match=reason) as caught:
+        with pytest.raises(UsageError if path == existing else SinkError, match=reason) as caught:
             VideoWriter(path, 64, 48, 25.0)
         assert str(path) in str(caught.value)
     assert existing.read_bytes() == b"precious"
@@ -176,7 +176,7 @@ def test_a_full_disk_leaves_a_playable_file(suffix: str, tmp_path: Path) -> None
     """A file-size limit stands in for the full disk: the write is cut short, then refused."""
     script = (
         "import resource, sys, numpy as np\n"
-        "from ferengine.errors import SinkError\n"
+        "from ferengine.errors import SinkError, UsageError\n"
         "from ferengine.sinks.video import VideoWriter\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))\n"
         "writer = VideoWriter(sys.argv[1], 64, 48, 10.0)\n"

@@ -12,14 +12,14 @@ def claim_output(path: Path, *, overwrite: bool) -> int:
     """Open ``path`` for writing and give back its descriptor; it is created where absent, and emptied where
     present.
 
-    Raises SinkError, naming the path, where it exists and ``overwrite`` is false, and where it cannot be
+    Raises UsageError, naming the path, where it exists and ``overwrite`` is false, and SinkError where it cannot be
     written.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if overwrite else os.O_EXCL)
     try:
         return os.open(path, flags, 0o666)
     except FileExistsError:
-        raise SinkError(f"{path} exists: choose another name or pass --overwrite") from None
+        raise UsageError(f"{path} exists already: choose another name or pass --overwrite") from None
     except FileNotFoundError as error:
         if path.parent.is_dir():  # /proc and the like
             raise write_failed(path, error) from error

@@ -39,8 +39,8 @@ def shake(network: Any) -> Any:
 
 
 def write(folder: Path, data: bytes, **changes: Any) -> Path:
-    """``data`` with the manifest of the default model, changed."""
-    manifest = json.loads((SHIPPED / f"{DEFAULT}.json").read_text())
+    """``data`` with the manifest of dscnn, changed."""
+    manifest = json.loads((SHIPPED / "dscnn.json").read_text())
     manifest.update(file="mine.onnx", sha256=hashlib.sha256(data).hexdigest(), **changes)
     (folder / "mine.json").write_text(json.dumps(manifest))
     (folder / "mine.onnx").write_bytes(data)

@@ -27,6 +27,7 @@ inline Range pixels_under(double low, double high, int length) {
 // low == high in floating point (far outside the frame).
 FERENGINE_INLINE float share(double low, double high, double scale, int pixel, int length, Range range) {
     if (range.first == range.last) return 1.0f;
+    if (pixel != range.first && pixel != range.last) return static_cast<float>(scale);
     const double from = pixel == 0 ? low : std::max(low, static_cast<double>(pixel));
     const double to = pixel == length - 1 ? high : std::min(high, pixel + 1.0);
     return static_cast<float>((to - from) * scale);

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,15 @@ settings.load_profile("ferengine")
 # OpenCV's FFmpeg reads its log level once, when the first file is opened: a test that opens one itself, before the
 # sources do, must not make it talk for the rest of the session.
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
+@pytest.fixture(autouse=True)
+def _no_log_handler_stays() -> Iterator[None]:
+    """The command line logs to the console for the rest of its process, which a test that calls it in this one is not."""
+    yield
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if not type(handler).__module__.startswith("_pytest")]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

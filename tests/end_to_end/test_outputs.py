@@ -59,7 +59,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert lines.pop() == ""
     frames = [event["frame"] for event in map(json.loads, lines) if "frame" in event]
     assert frames == list(range(len(frames)))
-    assert 0 < len(frames) < 200
+    assert len(frames) < 200  # none, where the video was faster to fill it
     with av.open(str(kept / "out.mp4")) as container:
         assert 0 < sum(1 for _ in container.decode(video=0)) < 200
     figures = json.loads((kept / "out.json").read_text())

@@ -102,7 +102,7 @@ def test_one_row_a_model_and_the_documents(bar_models: Any, tmp_path: Path, caps
     compare.main([str(first), str(second), "--markdown"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("| model | public % | private % | document % |")
-    assert lines[2] == "| one | 50.00 | 60.00 | 58.83 | 16 | 0.0 | 300 | 80 | 60 |"
+    assert lines[2] == "| one | 50.00 | 60.00 | 58.83 | 16 | 0.0 | 0.1 | 300 | 80 | 60 |"
     assert lines[3].startswith("| two (gender) | - | 90.00 | - |")
     assert any(line.startswith("| resnet18, document | - | - | 60.00 |") for line in lines)
     assert any("| 220 |" in line for line in lines)

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ferengine.errors import SinkError
+from ferengine.errors import SinkError, UsageError
 from ferengine.results import Box, Expression, Face, FrameResult, Gender, Ledger, Scores
 from ferengine.sinks.draw import _PALETTE, draw_faces
 from ferengine.sinks.events import EventWriter
@@ -165,7 +165,7 @@ def test_lines_are_on_disk_within_a_second(tmp_path: Path) -> None:
 def test_event_files_that_cannot_be(tmp_path: Path) -> None:
     existing = tmp_path / "out.jsonl"
     existing.write_text("precious")
-    with pytest.raises(SinkError, match="--overwrite"):
+    with pytest.raises(UsageError, match="--overwrite"):
         EventWriter(existing)
     with pytest.raises(SinkError, match="no folder"):
         EventWriter(tmp_path / "absent" / "out.jsonl")
@@ -195,7 +195,7 @@ def test_no_half_line_stays_when_the_disk_fills(tmp_path: Path) -> None:
     """A file-size limit stands in for the full disk: the write is cut short, then refused."""
     script = (
         "import resource, signal, sys\n"
-        "from ferengine.errors import SinkError\n"
+        "from ferengine.errors import SinkError, UsageError\n"
         "from ferengine.results import FrameResult, Ledger\n"
         "from ferengine.sinks.events import EventWriter\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -225,7 +225,7 @@ def test_stdout_at_once(capfd: pytest.CaptureFixture[str]) -> None:
 def test_reader_of_stdout_gone() -> None:
     script = (
         "import sys\n"
-        "from ferengine.errors import SinkError\n"
+        "from ferengine.errors import SinkError, UsageError\n"
         "from ferengine.results import FrameResult, Ledger\n"
         "from ferengine.sinks.events import EventWriter\n"
         "writer = EventWriter('-')\n"

@@ -68,7 +68,8 @@ class LineWriter:
         descriptor = self._descriptor
         if descriptor is None:
             return
-        whole, view = self._written, memoryview(bytes(self._buffer))
+        before, lines = self._written, bytes(self._buffer)
+        view = memoryview(lines)
         self._buffer.clear()
         try:
             if self._path is not None and not still_there(self._path, descriptor):
@@ -83,7 +84,8 @@ class LineWriter:
             raise SinkError(f"{self._name} was closed by its reader") from None
         except OSError as error:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                os.ftruncate(descriptor, whole)  # no half line stays at the end
+                whole = lines.rfind(b"\n", 0, self._written - before) + 1
+                os.ftruncate(descriptor, before + whole)  # no half line stays at the end
             self._release()
             raise write_failed(self._name, error) from error
 

@@ -195,7 +195,7 @@ def test_no_half_line_stays_when_the_disk_fills(tmp_path: Path) -> None:
     """A file-size limit stands in for the full disk: the write is cut short, then refused."""
     script = (
         "import resource, signal, sys\n"
-        "from ferengine.errors import SinkError, UsageError\n"
+        "from ferengine.errors import SinkError\n"
         "from ferengine.results import FrameResult, Ledger\n"
         "from ferengine.sinks.events import EventWriter\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
@@ -225,7 +225,7 @@ def test_stdout_at_once(capfd: pytest.CaptureFixture[str]) -> None:
 def test_reader_of_stdout_gone() -> None:
     script = (
         "import sys\n"
-        "from ferengine.errors import SinkError, UsageError\n"
+        "from ferengine.errors import SinkError\n"
         "from ferengine.results import FrameResult, Ledger\n"
         "from ferengine.sinks.events import EventWriter\n"
         "writer = EventWriter('-')\n"

@@ -27,7 +27,7 @@ from ferengine.runtime.push import Pushed
 from ferengine.runtime.statistics import run_summary
 from ferengine.runtime.supervisor import DRAIN, Supervisor
 from ferengine.runtime.topology import Topology
-from ferengine.sinks.save_paths import save_path, save_paths
+from ferengine.sinks.save_paths import refuse_source, save_path, save_paths
 from ferengine.sources import SourceSpec, parse_source, unique_names
 from ferengine.sources.push import PushSource
 
@@ -259,9 +259,11 @@ class Engine:
         spec = as_spec(source)
 
         def add() -> str:
-            path = (
-                None if self._save is None else save_path(unique_names([*self._specs(), spec])[-1], self._save, self._overwrite)
-            )
+            path = None
+            if self._save is not None:
+                specs = unique_names([*self._specs(), spec])
+                path = save_path(specs[-1], self._save, self._overwrite)
+                refuse_source(path, specs)
             camera = self._supervisor.roster.add(spec)
             if path is not None:
                 self._supervisor.topology.save_to(camera, path)

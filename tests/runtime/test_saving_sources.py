@@ -91,3 +91,15 @@ def test_a_source_that_joins_a_replaced_video_worker_has_the_name_that_it_should
     assert frames_of(tmp_path / "yard.mp4") == 1
     assert frames_of(tmp_path / "door.part2.mp4") >= 1
     assert not (tmp_path / "yard.part2.mp4").exists()
+
+
+def test_a_source_that_joins_is_not_overwritten_by_its_own_video(tmp_path: Path) -> None:
+    clip = tmp_path / "talk.mp4"
+    clip.write_bytes(b"precious")
+    with (
+        Engine(PushSource("door"), save=tmp_path, overwrite=True, **SETTINGS) as engine,
+        pytest.raises(UsageError, match=r"talk\.mp4 is the source talk: choose another name"),
+    ):
+        engine.add_source(clip)
+    assert engine.cameras == ("door",)
+    assert clip.read_bytes() == b"precious"

@@ -191,8 +191,9 @@ def test_events_on_a_full_disk_fail_once() -> None:
     writer.close()
 
 
-def test_no_half_line_stays_when_the_disk_fills(tmp_path: Path) -> None:
-    """A file-size limit stands in for the full disk: the write is cut short, then refused."""
+@pytest.mark.parametrize("clock", ["iter(range(10**9)).__next__", "lambda: 0.0"], ids=["line by line", "many at once"])
+def test_no_half_line_stays_when_the_disk_fills(tmp_path: Path, clock: str) -> None:
+    """A file-size limit stands in for the full disk: the write is cut short, then refused. What fits stays."""
     script = (
         "import resource, signal, sys\n"
         "from ferengine.errors import SinkError\n"
@@ -200,7 +201,7 @@ def test_no_half_line_stays_when_the_disk_fills(tmp_path: Path) -> None:
         "from ferengine.sinks.events import EventWriter\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
-        "writer = EventWriter(sys.argv[1], clock=iter(range(10**9)).__next__)\n"
+        f"writer = EventWriter(sys.argv[1], clock={clock})\n"
         "try:\n"
         "    for number in range(10**5):\n"
         "        writer.write(FrameResult('c', number, 0.0, 1.0, (), Ledger(0, 0, 0, 0, 0)))\n"

@@ -37,7 +37,7 @@ class SentDescriptor:
 
     def detach(self) -> int:
         """The receiver's own descriptor."""
-        raise NotImplementedError("it is replaced on its way")
+        raise RuntimeError("only the receiver has a descriptor of its own: see __reduce__")
 
 
 def _as_is(value: Any) -> Any:

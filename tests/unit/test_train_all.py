@@ -1,0 +1,51 @@
+"""The whole table in one command, on a few synthetic faces."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
+
+from ferengine.errors import UsageError  # noqa: E402
+from ferengine.models.registry import load_model  # noqa: E402
+from ferengine_tools import train_all  # noqa: E402
+from ferengine_tools.train_all import Run, main  # noqa: E402
+from ferengine_tools.training.checkpoint import load_checkpoint  # noqa: E402
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = (Run("taught", "dscnn", 1, seeds=2, taught=True), Run("alone", "fast", 1), Run("gender", "fast", 1, task="gender"))
+    monkeypatch.setattr(train_all, "TABLE", table)
+    monkeypatch.setattr(train_all, "TEACHERS", ("dscnn",))
+    monkeypatch.setattr(train_all, "FOLDS", 2)
+    monkeypatch.setattr(train_all, "TEACHER_EPOCHS", 1)
+
+
+@pytest.mark.usefixtures("small")
+def test_every_run_is_trained_exported_and_measured_once(bars: Path, tmp_path: Path, capsys: Any) -> None:
+    arguments = ["--data", str(bars), "--out", str(tmp_path), "--only", "taught", "--only", "alone", "--device", "cpu",
+                 "--precision", "fp32", "--threads", "1"]  # fmt: skip
+    main(arguments)
+    for name, network in (("taught-0/taught", "dscnn"), ("taught-1/taught", "dscnn"), ("alone-0/alone", "fast")):
+        manifest = load_model(tmp_path / f"{name}.onnx").manifest
+        assert manifest.network == network
+        assert manifest.accuracy.public is not None
+        assert manifest.accuracy.private is not None
+    state = load_checkpoint(tmp_path / "taught-1" / "checkpoint.safetensors")
+    assert (state["settings"]["seed"], state["settings"]["teacher"]) == (1, str(tmp_path / "teacher" / "teacher.npz"))
+    assert load_checkpoint(tmp_path / "alone-0" / "checkpoint.safetensors")["settings"]["teacher"] is None
+    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.safetensors")}
+    capsys.readouterr()
+    main(arguments)  # finished steps are not run again
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.safetensors")} == written
+    assert "teachers" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small")
+def test_gender_needs_its_data(bars: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="name it with --gender-data"):
+        main(["--data", str(bars), "--out", str(tmp_path)])

@@ -32,7 +32,7 @@ class RepConv(nn.Module):
         return merged
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.bn(functional.conv2d(x, self.weight(), None, self.stride, 1)))
+        return functional.relu_(self.bn(functional.conv2d(x, self.weight(), None, self.stride, 1)))
 
     @torch.no_grad()
     def merged(self) -> nn.Sequential:

@@ -219,5 +219,5 @@ def _optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer
     free = [p for p in network.parameters() if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.decay}, {"params": free, "weight_decay": 0.0}]
     if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=config.rate, momentum=0.9, nesterov=True)
-    return torch.optim.AdamW(groups, lr=config.rate)
+        return torch.optim.SGD(groups, lr=config.rate, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, lr=config.rate, fused=True)

@@ -47,7 +47,9 @@ class EngineConfig(BaseModel):
     backend: Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"] = Field(
         "auto", description="what runs the networks; auto: TensorRT where it can, else ONNX Runtime"
     )
-    precision: Literal["fp32", "fp16", "int8"] = Field("fp16", description="TensorRT: of the engine that is used")
+    precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
+        "auto", description="of the networks; auto: fp16 in TensorRT, int8 on a CPU with VNNI if the model has it, else fp32"
+    )
     engines: str | None = Field(
         None, description="TensorRT: folder of engines to trust besides the user's cache", examples=["engines"]
     )

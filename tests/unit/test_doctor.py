@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ferengine import detect
-from ferengine.classify import choose
+from ferengine.classify import choose, quantised
 from ferengine.classify.backend import OrtBackend
 from ferengine.cli import doctor as command
 from ferengine.cli.app import app
@@ -44,10 +44,16 @@ def test_the_whole_engine_is_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"),
-    [("tensorrt", "RTX 4090, with tensorrt 11.0 and cuda-bindings"), ("ort", "the driver sees no GPU")],
+    ("name", "vnni", "form", "reason"),
+    [
+        ("tensorrt", True, "", "RTX 4090, with tensorrt 11.0 and cuda-bindings"),
+        ("ort", True, " with int8 (VNNI)", "the driver sees no GPU"),
+        ("ort", False, " with float32 (no VNNI)", "the driver sees no GPU"),
+    ],
 )
-def test_the_backend_is_the_one_that_a_run_would_take(name: str, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_backend_is_the_one_that_a_run_would_take(
+    name: str, vnni: bool, form: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     asked = []
 
     def chosen(backend: str) -> tuple[str, str]:
@@ -55,10 +61,11 @@ def test_the_backend_is_the_one_that_a_run_would_take(name: str, reason: str, mo
         return name, reason
 
     monkeypatch.setattr(choose, "choose_backend", chosen)
+    monkeypatch.setattr(quantised, "has_vnni", lambda: vnni)
     finding = stages.check_backend()
     assert asked == ["auto"]
     assert finding.status == "ok"
-    assert finding.reason.startswith(f"--backend auto takes {name}: {reason} (ONNX Runtime ")
+    assert finding.reason.startswith(f"--backend auto takes {name}{form}: {reason} (ONNX Runtime ")
 
 
 def test_what_a_check_raises_is_its_failure() -> None:

@@ -127,13 +127,15 @@ def test_int8_is_symmetric_with_a_scale_a_channel(quantised: bytes) -> None:
     for node in quantisers:
         assert constants[node.input[2]].dtype == np.int8
         assert not constants[node.input[2]].any()
-    for node in graph.node:
-        if node.op_type == "Conv":
-            [source] = [q for q in quantisers if q.output[0] == node.input[1]]
-            weights = constants[source.input[0]]
-            assert weights.dtype == np.int8
-            assert constants[source.input[1]].shape == (len(weights),)
-            assert constants[node.input[2]].dtype == np.float32  # the bias
+    convolutions = [node for node in graph.node if node.op_type == "Conv"]
+    assert convolutions[0].input[0] == "input"
+    assert constants[convolutions[0].input[1]].dtype == np.float32  # what reads the crops is not quantised
+    for node in convolutions[1:]:
+        [source] = [q for q in quantisers if q.output[0] == node.input[1]]
+        weights = constants[source.input[0]]
+        assert weights.dtype == np.int8
+        assert constants[source.input[1]].shape == (len(weights),)
+        assert constants[node.input[2]].dtype == np.float32  # the bias
 
 
 def test_int8_refuses_what_it_cannot_take(quantised: bytes) -> None:

@@ -123,7 +123,10 @@ def _parser() -> argparse.ArgumentParser:
         "--target", default="", metavar="sm_86,...",
         help="tensorrt-rtx: compute capabilities to build for (default: all since sm_80)",
     )  # fmt: skip
-    parser.add_argument("--calibration", type=Path, metavar="FER2013", help="int8: faces that set the ranges of activations")
+    parser.add_argument(
+        "--calibration", type=Path, metavar="FER2013",
+        help="int8: faces that set the ranges of activations, for a model that has no int8 form of its own",
+    )  # fmt: skip
     return parser
 
 
@@ -131,7 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     batches = parse_batches(options.batch)
     targets = [target for target in options.target.split(",") if target]
-    networks = choose_networks(options.model)
+    networks = choose_networks(options.model, options.precision)
     trt = load_runtime(options.runtime)
     folder = options.out if options.out is not None else engines_folder()
     if folder.exists() and not folder.is_dir():

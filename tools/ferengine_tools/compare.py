@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
+from ferengine.classify.choose import AS_NAMED
 from ferengine.classify.classifier import Classifier
 from ferengine.errors import UsageError
 from ferengine.models.manifest import Manifest
@@ -57,7 +58,7 @@ def compare(models: Sequence[str], data: Path | None, *, timed: bool = True) -> 
     rows = []
     for name in track(models, "models", console=Console(stderr=True), transient=True):
         loaded = load_model(name)
-        manifest, classifier = loaded.manifest, Classifier(name)
+        manifest, classifier = loaded.manifest, Classifier(name, backend=AS_NAMED)
         public, private, source = manifest.accuracy.public, manifest.accuracy.private, "manifest"
         if tests is not None and set(LABELS) <= set(manifest.labels):
             public, private = (

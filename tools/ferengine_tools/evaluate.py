@@ -11,6 +11,7 @@ from typing import get_args
 import numpy as np
 from rich.console import Console
 
+from ferengine.classify.choose import AS_NAMED
 from ferengine.classify.classifier import Classifier
 from ferengine.errors import UsageError
 from ferengine.models.registry import DEFAULT
@@ -65,7 +66,7 @@ def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | N
     Raises UsageError for the name of an installed model, and what ``write_temperature`` and the loaders raise.
     """
     check_writable(model)
-    classifier = Classifier(model)
+    classifier = Classifier(model, backend=AS_NAMED)
     gender = classifier.manifest.task == "gender"
     faces = utkface_faces(data, "validation", cache) if gender else fer2013_faces(data, "public", labels=labels)
     faces = faces.sized(classifier.input_size)
@@ -84,7 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         temperature, manifest = fit(options.model, options.data, labels=options.labels, cache=options.cache)
         notes.print(f"temperature {temperature:.4f}, written to {manifest}")
     label_map = load_map(options.map) if options.map is not None else LabelMap()
-    classifier = Classifier(options.model)
+    classifier = Classifier(options.model, backend=AS_NAMED)
     task = classifier.manifest.task
     if options.split is None:
         options.split = "test" if task == "gender" else "public"

@@ -73,6 +73,7 @@ def export(
     agreement = compare(origin.logits(batch), onnx, batch, precision)
     manifest = manifest.model_copy(
         update={"name": out.stem, "file": out.name, "precision": precision, "sha256": hashlib.sha256(onnx).hexdigest(),
+                "source_sha256": hashlib.sha256(origin.onnx).hexdigest() if precision == "int8" else None,
                 "temperature": 1.0, "accuracy": Accuracy(), "self_test": _self_test(onnx, manifest)}
     )  # fmt: skip
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -7,6 +7,7 @@ outputs stay float32.
 
 from __future__ import annotations
 
+from contextlib import redirect_stdout
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -148,7 +149,8 @@ def _set_constants(node: onnx.NodeProto, wanted: int) -> None:
 def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:
     """A float32 network with quantised convolutions and matrix products (QDQ), static ranges.
 
-    ``calibration``: some hundred normalised crops, float32 (N, 1, S, S), whose largest activations set the ranges.
+    ``calibration``: some hundred normalised crops, float32 (N, 1, S, S); the ranges hold all but 0.005 % of their activations.
+    What reads the crops themselves stays float32: one channel in is too little work for int8 to gain on.
     The form is TensorRT's: symmetric int8 (zero point 0) throughout, one scale a channel of the weights, biases in
     float32. ONNX Runtime runs it too. Raises ModelError when the network cannot be quantised.
     """
@@ -159,23 +161,28 @@ def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:
     if calibration.ndim != 4 or not len(calibration):
         raise ModelError(f"calibration needs normalised crops of shape (N, 1, S, S), not {calibration.shape}")
     proto = onnx.load_from_string(model)
+    for index, node in enumerate(proto.graph.node):
+        node.name = node.name or f"node_{index}"
     helper.set_model_props(proto, {"onnx.quant.pre_process": "onnxruntime.quant"})  # it is folded; no warning for it
     with TemporaryDirectory() as folder:
         source, result = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(proto.SerializeToString())
         try:
-            quantize_static(
-                source,
-                result,
-                _Batches(proto.graph.input[0].name, calibration),
-                quant_format=QuantFormat.QDQ,
-                per_channel=True,
-                activation_type=QuantType.QInt8,
-                weight_type=QuantType.QInt8,
-                op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-                calibrate_method=CalibrationMethod.MinMax,
-                extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False},
-            )
+            with redirect_stdout(None):  # it tells how it goes
+                quantize_static(
+                    source,
+                    result,
+                    _Batches(proto.graph.input[0].name, calibration),
+                    quant_format=QuantFormat.QDQ,
+                    per_channel=True,
+                    activation_type=QuantType.QInt8,
+                    weight_type=QuantType.QInt8,
+                    op_types_to_quantize=["Conv", "Gemm", "MatMul"],
+                    nodes_to_exclude=[node.name for node in proto.graph.node if proto.graph.input[0].name in node.input],
+                    calibrate_method=CalibrationMethod.Percentile,
+                    extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False,
+                                   "CalibPercentile": 99.995},
+                )  # fmt: skip
         except Exception as error:  # ONNX Runtime raises plain classes of many kinds here
             raise ModelError(f"the network cannot be quantised: {error}") from None
         return result.read_bytes()

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 
+from ferengine.classify.quantised import int8_form
 from ferengine.detect.mtcnn_weights import mtcnn_networks
 from ferengine.errors import ModelError, UsageError
 from ferengine.gpu.builder import Profile
@@ -42,23 +43,27 @@ class Network:
         return self.name in DETECTORS
 
 
-def choose_networks(model: str) -> list[Network]:
+def choose_networks(model: str, precision: Precision) -> list[Network]:
     """``all``; ``mtcnn`` or one of its networks; a shipped model's name; an ``.onnx`` file, with or without manifest.
 
-    Raises ModelError for anything else, and what ``load_model`` and ``mtcnn_networks`` raise.
+    For int8 a model's own int8 form is taken where it has one, as the engine does at run time. Raises ModelError for anything
+    else, and what ``load_model`` and ``mtcnn_networks`` raise.
     """
     if model == "all":
-        return [*(_classifier(manifest.name) for manifest in list_models()), *choose_networks("mtcnn")]
+        names = [manifest.name for manifest in list_models() if manifest.source_sha256 is None]
+        return [*(_classifier(name, precision) for name in names), *choose_networks("mtcnn", precision)]
     if model == "mtcnn" or model in DETECTORS:
         return [Network(name, data, None) for name, data in mtcnn_networks().items() if model in ("mtcnn", name)]
     path = Path(model)
     if path.suffix == ".onnx" and path.is_file() and not path.with_suffix(".json").exists():
         return [Network(path.stem, path.read_bytes(), None)]
-    return [_classifier(model)]
+    return [_classifier(model, precision)]
 
 
-def _classifier(name: str) -> Network:
+def _classifier(name: str, precision: Precision) -> Network:
     model = load_model(name)
+    if precision == "int8":
+        model = int8_form(model) or model
     return Network(model.manifest.name, model.onnx, model.manifest.input)
 
 

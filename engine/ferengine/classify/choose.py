@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from ferengine.classify.quantised import WantedPrecision, form_for_cpu, int8_form
 from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.gpu.device import device_layer
 from ferengine.gpu.engine_file import Precision
@@ -25,13 +26,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BackendSettings:
-    """``backend``: see ``choose_backend``. ``precision``, ``engines`` (a folder beside the cache) and ``build``
-    (whether to build an engine that is missing) concern TensorRT alone."""
+    """``backend``: see ``choose_backend``; ``precision``: see ``choose_form``. ``engines`` (a folder beside the cache) and
+    ``build`` (whether to build an engine that is missing) concern TensorRT alone."""
 
     backend: BackendName = "auto"
-    precision: Precision = "fp16"
+    precision: WantedPrecision = "auto"
     engines: str | None = None
     build: bool = False
+
+    @property
+    def engine_precision(self) -> Precision:
+        """Of TensorRT's engines."""
+        return "fp16" if self.precision == "auto" else self.precision
+
+
+AS_NAMED = BackendSettings("ort", "fp32")
+"""A model's very file, on the CPU: for measurements."""
 
 
 def choose_backend(name: str = "auto") -> tuple[str, str]:
@@ -81,6 +91,20 @@ def _provider_obstacle(name: OrtProvider) -> str | None:
     return None if available_providers()[name] else f"the installed onnxruntime cannot do {name}"
 
 
+def choose_form(model: Model, settings: BackendSettings) -> Model:
+    """What runs where ``model`` was asked for: itself, or its int8 form.
+
+    The form is taken where int8 is asked for (in TensorRT only if there is one, else the engine is a calibrated one), and
+    where nothing is asked for on a CPU that computes int8 exactly. Raises as ``choose_backend`` and ``form_for_cpu`` do.
+    """
+    name, _ = choose_backend(settings.backend)
+    if name == "ort":
+        return form_for_cpu(model, settings.precision)
+    if name == "tensorrt" and settings.precision == "int8":
+        return int8_form(model) or model
+    return model
+
+
 def create_backend(
     model: Model,
     settings: BackendSettings,
@@ -109,7 +133,9 @@ def create_backend(
 
         folder = Path(settings.engines) if settings.engines else None
         try:
-            runner = open_runner(model.manifest.name, model.onnx, settings.precision, max_batch, folder, build=settings.build)
+            runner = open_runner(
+                model.manifest.name, model.onnx, settings.engine_precision, max_batch, folder, build=settings.build
+            )
         except FerengineError as error:
             (on_failure or _warn)(str(error))
             return on_cpu()

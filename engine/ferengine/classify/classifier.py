@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classify.backend import InferenceBackend
-from ferengine.classify.choose import BackendName, BackendSettings, create_backend
+from ferengine.classify.choose import BackendName, BackendSettings, choose_form, create_backend
 from ferengine.errors import ModelError, UsageError
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import DEFAULT, load_model
@@ -19,9 +19,9 @@ class Classifier:
     """An expression model, by name or as a path to a ``.onnx`` file with its manifest. Not thread-safe.
 
     ``threads``: of the inference session. ``backend``: ``auto``, ``ort``, ``tensorrt``, ``ort-cuda`` or ``ort-trt-rtx``
-    (see ``ferengine.classify.choose``), or BackendSettings, which also say what TensorRT may use. ``max_batch``: the most
-    faces that go through the network at a time. ``on_failure`` is told why a GPU that was meant to run it does not, or no
-    longer does (default: logged); the classifier then goes on with ONNX Runtime on the CPU.
+    (see ``ferengine.classify.choose``), or BackendSettings, which also name the precision and what TensorRT may use.
+    ``max_batch``: the most faces that go through the network at a time. ``on_failure`` is told why a GPU that was meant to
+    run it does not, or no longer does (default: logged); the classifier then goes on with ONNX Runtime on the CPU.
 
     Raises ModelError for a model that is unknown, damaged or of another shape, and for a backend that cannot work here.
     """
@@ -35,10 +35,10 @@ class Classifier:
         max_batch: int = 256,
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
-        loaded = load_model(model)
+        settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
+        loaded = choose_form(load_model(model), settings)
         self._manifest = loaded.manifest
         self._max_batch = max_batch
-        settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
         self.backend: InferenceBackend = create_backend(
             loaded, settings, threads=threads, max_batch=max_batch, on_failure=on_failure
         )
@@ -50,7 +50,7 @@ class Classifier:
 
     @property
     def manifest(self) -> Manifest:
-        """What is known of the model."""
+        """What is known of the model, or of its int8 form where that runs."""
         return self._manifest
 
     def scores(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:

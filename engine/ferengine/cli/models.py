@@ -52,15 +52,17 @@ def _size(manifest: Manifest) -> int | None:
 
 
 def _print_table(manifests: list[Manifest]) -> None:
-    table = Table("model", "task", "parameters", "MB", "public %", "private %", "classes")
-    for column in (2, 3, 4, 5, 6):
+    table = Table("model", "task", "precision", "parameters", "MB", "public %", "private %", "classes")
+    for column in (3, 4, 5, 6, 7):
         table.columns[column].justify = "right"
     for manifest in manifests:
         size = _size(manifest)
         name = f"{manifest.name} *" if manifest.name == DEFAULT else manifest.name
-        table.add_row(name, manifest.task, f"{manifest.parameters:,}", "missing" if size is None else f"{size / 1e6:.1f}",
-                      _percent(manifest.accuracy.public), _percent(manifest.accuracy.private),
-                      str(len(manifest.labels)))  # fmt: skip
+        table.add_row(
+            name, manifest.task, manifest.precision, f"{manifest.parameters:,}",
+            "missing" if size is None else f"{size / 1e6:.1f}", _percent(manifest.accuracy.public),
+            _percent(manifest.accuracy.private), str(len(manifest.labels)),
+        )  # fmt: skip
     console = Console()
     console.print(table)
     console.print(

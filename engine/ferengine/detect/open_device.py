@@ -52,7 +52,7 @@ def _runners(name: str, settings: BackendSettings) -> Mapping[Network, NetworkRu
         from ferengine.gpu.open import open_mtcnn
 
         folder = Path(settings.engines) if settings.engines else None
-        return open_mtcnn(settings.precision, folder, build=settings.build)
+        return open_mtcnn(settings.engine_precision, folder, build=settings.build)
     from ferengine.detect.mtcnn_weights import mtcnn_networks
     from ferengine.detect.network_runner import OrtRunner
 

@@ -47,7 +47,8 @@ def find_engine(
             nearest = file, mismatches
     if nearest is None:
         where = ", ".join(map(str, folders))
-        return Search(None, f"there is no engine of {model} in {where}: ferengine build-trt --model {model}")
+        option = "" if precision == "fp16" else f" --precision {precision}"
+        return Search(None, f"there is no engine of {model} in {where}: ferengine build-trt --model {model}{option}")
     return Search(None, f"{nearest[0].path.name} cannot be used: " + "; ".join(map(str, nearest[1])))
 
 

@@ -55,6 +55,9 @@ class Manifest(_Part):
     file: str
     precision: Literal["fp32", "fp16", "int8"] = "fp32"
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    source_sha256: str | None = Field(
+        default=None, pattern="^[0-9a-f]{64}$", description="int8: of the fp32 file that it was made from"
+    )
     network: str
     parameters: int
     mmac: float | None = Field(default=None, gt=0, description="millions of multiply-adds a face")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from ferengine.classify.choose import AS_NAMED
 from ferengine.classify.classifier import Classifier
 from ferengine_tools.bench.record import OWN, Figure
 from ferengine_tools.bench.timing import timing
@@ -13,12 +14,14 @@ from ferengine_tools.bench.timing import timing
 
 def figures(seconds: float) -> Iterator[Figure]:
     """Microseconds a face at batch 1, 8 and 32, from grey crops to probabilities."""
-    classifier = Classifier()
+    classifier, plain = Classifier(), Classifier(backend=AS_NAMED)
     side = classifier.input_size
     faces = np.random.default_rng(0).integers(0, 256, (32, side, side), np.uint8)
     for batch in (1, 8, 32):
         crops = faces[:batch]
         ways = {OWN: lambda: classifier.scores(crops)}  # noqa: B023 - called within this round
+        if classifier.manifest != plain.manifest:
+            ways["float32"] = lambda: plain.scores(crops)  # noqa: B023
         if batch > 1:
             ways["one by one"] = lambda: [classifier.scores(crop[None]) for crop in crops][-1]  # noqa: B023
         for way, work in ways.items():

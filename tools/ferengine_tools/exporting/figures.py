@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ferengine.classify.choose import AS_NAMED
 from ferengine.classify.classifier import Classifier
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
@@ -21,7 +22,7 @@ def measured(model: Path, manifest: Manifest, data: Path, *, private: bool) -> M
 
     ``model``: the ``.onnx`` file with its manifest, temperature 1. Raises what the loaders of ``data`` raise.
     """
-    classifier = Classifier(model)
+    classifier = Classifier(model, backend=AS_NAMED)
     chosen, final = _splits(manifest, data)
     faces = chosen().sized(classifier.input_size)
     order = np.array([classifier.labels.index(name) for name in faces.classes])
@@ -50,7 +51,7 @@ def _splits(manifest: Manifest, data: Path) -> tuple[Callable[[], LabelledFaces]
 def _warm(model: Path, manifest: Manifest, temperature: float) -> Classifier:
     """The classifier with its temperature, for the calibration error."""
     model.with_suffix(".json").write_text(manifest.model_copy(update={"temperature": temperature}).model_dump_json())
-    return Classifier(model)
+    return Classifier(model, backend=AS_NAMED)
 
 
 def _final(accuracy: Accuracy, classifier: Classifier, final: Callable[[bool], LabelledFaces]) -> Accuracy:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classify.backend import OrtBackend
+from ferengine.classify.quantised import int8_form
 from ferengine.errors import FerengineError
 from ferengine.gpu.device import open_device
 from ferengine.gpu.engine_file import load_engine
@@ -37,7 +38,7 @@ class Contender:
 def engines(model: Model, folder: Path, calibration: Path | None, problems: dict[str, str]) -> Iterator[Contender]:
     """TensorRT, each runtime in each precision, with and without CUDA graphs; what does not work goes to ``problems``."""
     for runtime in installed_runtimes():
-        for precision in ("fp32", "fp16", *(["int8"] if calibration else [])):
+        for precision in ("fp32", "fp16", *(["int8"] if calibration or int8_form(model) else [])):
             name = f"{runtime} {precision}"
             try:
                 plan = _plan(model, runtime, precision, folder, calibration)
@@ -55,6 +56,8 @@ def engines(model: Model, folder: Path, calibration: Path | None, problems: dict
 
 
 def _plan(model: Model, runtime: RuntimeName, precision: Any, folder: Path, calibration: Path | None) -> bytes:
+    if precision == "int8":
+        model = int8_form(model) or model
     network = Network(model.manifest.name, model.onnx, model.manifest.input)
     profiles = choose_profiles(network, BATCHES)
     file = build_network(

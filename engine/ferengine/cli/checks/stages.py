@@ -17,8 +17,9 @@ _HAAR_BOX = (64.0, 61.0, 192.0, 192.0)
 _LEAST_IOU = 0.8
 _LEAST_SCORE = 0.9
 _EYE_TOLERANCE = 8.0
-_LOGIT_TOLERANCE = 0.05
-"""Of largest logits around 5: other orders of summation stay below 0.001, reduced precision below this."""
+_LOGIT_TOLERANCE, _INT8_TOLERANCE = 0.05, 0.5
+"""Of largest logits around 5: other orders of summation stay below 0.001, reduced precision below this; int8 with other
+roundings below a half, without VNNI not (see ``ferengine.classify.quantised``)."""
 _CROP_TOLERANCE = 0.51
 """Grey levels: the reference is not rounded."""
 
@@ -28,13 +29,15 @@ def check_backend() -> Finding:
     import onnxruntime
 
     from ferengine.classify.choose import choose_backend
+    from ferengine.classify.quantised import has_vnni
 
     offered = onnxruntime.get_available_providers()
     if "CPUExecutionProvider" not in offered:  # a GPU backend needs it too, to go on when the GPU fails
         return Finding("fail", f"ONNX Runtime {onnxruntime.__version__} has no CPU provider, only {', '.join(offered)}",
                        "pip install --force-reinstall onnxruntime")  # fmt: skip
     name, reason = choose_backend("auto")
-    return Finding("ok", f"--backend auto takes {name}: {reason} (ONNX Runtime {onnxruntime.__version__})")
+    form = "" if name != "ort" else " with int8 (VNNI)" if has_vnni() else " with float32 (no VNNI)"
+    return Finding("ok", f"--backend auto takes {name}{form}: {reason} (ONNX Runtime {onnxruntime.__version__})")
 
 
 def check_mtcnn() -> Finding:
@@ -89,10 +92,12 @@ def check_crop() -> Finding:
 
 def check_models() -> Finding:
     """Every shipped model: its hash, and its logits on the built-in faces against those of its manifest."""
+    from ferengine.classify.quantised import has_vnni
     from ferengine.models.registry import list_models
 
     told, problems, untested = [], [], []
     for manifest in list_models():
+        tolerance = _LOGIT_TOLERANCE if manifest.precision != "int8" else _INT8_TOLERANCE if has_vnni() else np.inf
         try:
             off = largest_difference(manifest)
         except ModelError as error:
@@ -100,10 +105,11 @@ def check_models() -> Finding:
             continue
         if off is None:
             untested.append(manifest.name)
-        elif off > _LOGIT_TOLERANCE or np.isnan(off):
+        elif off > tolerance or np.isnan(off):
             problems.append(f"{manifest.name} gives logits up to {off:.3g} off those of its manifest")
         else:
-            told.append(f"{manifest.name} (logits within {off:.1g})")
+            unused = "" if np.isfinite(tolerance) else ": not used on this processor, it has no VNNI"
+            told.append(f"{manifest.name} (logits within {off:.1g}{unused})")
     if problems:
         return Finding("fail", "; ".join(problems), "reinstall ferengine and onnxruntime, and report this if it stays")
     if untested:

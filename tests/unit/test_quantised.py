@@ -1,0 +1,127 @@
+"""The int8 form of a model: found beside it, taken where the processor computes it exactly, or where it is asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ferengine.classify import quantised
+from ferengine.classify.choose import AS_NAMED, BackendSettings, choose_form
+from ferengine.classify.classifier import Classifier
+from ferengine.classify.quantised import form_for_cpu, has_vnni, int8_form
+from ferengine.errors import ModelError
+from ferengine.models.registry import load_model
+from ferengine_tools.precision import to_int8
+
+
+def noise(count: int, seed: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(seed).integers(0, 256, (count, 48, 48), np.uint8)
+
+
+@pytest.fixture
+def model(bar_models: Any, tmp_path: Path) -> Path:
+    """A small fp32 model without an int8 form."""
+    path: Path = bar_models.write(tmp_path, gain=3.0)
+    return path
+
+
+@pytest.fixture
+def pair(model: Path) -> tuple[Path, Path]:
+    """A model and its int8 form beside it."""
+    source = load_model(model)
+    data = to_int8(source.onnx, (noise(32, seed=0)[:, None].astype(np.float32) - 100) / 50)
+    form = model.with_name(f"{model.stem}-int8.onnx")
+    form.write_bytes(data)
+    manifest = source.manifest.to_json()
+    manifest.update(name=form.stem, file=form.name, precision="int8", temperature=1.5,
+                    sha256=hashlib.sha256(data).hexdigest(), source_sha256=source.manifest.sha256)  # fmt: skip
+    form.with_suffix(".json").write_text(json.dumps(manifest))
+    return model, form
+
+
+@pytest.fixture
+def cpuinfo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Another processor: its flags."""
+
+    def pretend(*flags: str) -> None:
+        path = tmp_path / "cpuinfo"
+        path.write_text(f"processor\t: 0\nmodel name\t: some\nflags\t\t: fpu {' '.join(flags)} sse\n\nprocessor\t: 1\n")
+        monkeypatch.setattr(quantised, "_CPUINFO", path)
+        has_vnni.cache_clear()
+
+    yield pretend
+    has_vnni.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("flags", "has"), [(["avx512_vnni"], True), (["avx_vnni", "avx2"], True), (["avx2", "avx512f"], False)]
+)
+def test_the_processor_is_read_from_its_flags(cpuinfo: Any, flags: list[str], has: bool) -> None:
+    cpuinfo(*flags)
+    assert has_vnni() is has
+
+
+def test_an_unknown_processor_has_none(monkeypatch: pytest.MonkeyPatch, cpuinfo: Any, tmp_path: Path) -> None:
+    cpuinfo()
+    (tmp_path / "cpuinfo").write_text("Features : asimd\n")
+    assert not has_vnni()
+    has_vnni.cache_clear()
+    monkeypatch.setattr(quantised, "_CPUINFO", tmp_path / "absent")
+    assert not has_vnni()
+
+
+def test_auto_follows_the_processor(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
+    model, form = pair
+    cpuinfo("avx2")
+    assert form_for_cpu(load_model(model), "auto").path == model
+    cpuinfo("avx512_vnni")
+    assert form_for_cpu(load_model(model), "auto").path == form
+    assert form_for_cpu(load_model(form), "auto").path == form
+
+
+def test_what_is_asked_for_is_taken(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
+    model, form = pair
+    cpuinfo("avx2")
+    assert form_for_cpu(load_model(model), "int8").path == form
+    assert form_for_cpu(load_model(form), "int8").path == form
+    cpuinfo("avx512_vnni")
+    for precision in ("fp32", "fp16"):
+        assert choose_form(load_model(model), BackendSettings("ort", precision)).path == model  # type: ignore[arg-type]
+
+
+def test_a_model_without_a_form_runs_as_it_is_or_is_refused_with_the_remedy(cpuinfo: Any, model: Path) -> None:
+    cpuinfo("avx512_vnni")
+    loaded = load_model(model)
+    assert form_for_cpu(loaded, "auto") is loaded
+    with pytest.raises(ModelError, match=rf"no int8 form.*export-onnx --model {model} --precision int8 .*-int8\.onnx"):
+        form_for_cpu(loaded, "int8")
+
+
+def test_a_form_of_another_file_is_not_taken(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
+    model, form = pair
+    cpuinfo("avx512_vnni")
+    manifest = json.loads(form.with_suffix(".json").read_text())
+    form.with_suffix(".json").write_text(json.dumps({**manifest, "source_sha256": "0" * 64}))
+    assert form_for_cpu(load_model(model), "auto").path == model
+    form.write_bytes(b"damaged")
+    with pytest.raises(ModelError, match="SHA-256 differs"):
+        int8_form(load_model(model))
+
+
+def test_the_classifier_runs_the_form_with_its_own_temperature(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
+    model, form = pair
+    cpuinfo("avx512_vnni")
+    crops = noise(5, seed=1)
+    automatic, named, plain = Classifier(model, backend="ort"), Classifier(form), Classifier(model, backend=AS_NAMED)
+    assert automatic.manifest.name == form.stem
+    assert plain.manifest.name == model.stem
+    np.testing.assert_array_equal(automatic.scores(crops), named.scores(crops))
+    assert (automatic.manifest.temperature, plain.manifest.temperature) == (1.5, 1.0)
+    assert np.abs(automatic.logits(crops) - plain.logits(crops)).max() < 0.05 < np.abs(plain.logits(crops)).max()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ferengine.config import make_config
 from ferengine.consumers import CallbackSubscription, Results, open_subscription, stream_results
-from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.errors import EngineStoppedError, SourceError, UsageError
 from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.runtime.camera_set import CameraSet
@@ -254,7 +254,8 @@ class Engine:
         """Add a source, also while the engine runs; returns the name that results call it.
 
         One that does not open ends with an error in ``health()`` and ``failures``, and does not disturb the others.
-        Raises UsageError as the constructor does, EngineStoppedError when the engine has stopped.
+        Raises UsageError as the constructor does, SourceError when files or memory have run out, EngineStoppedError when
+        the engine has stopped.
         """
         spec = as_spec(source)
 
@@ -264,7 +265,12 @@ class Engine:
                 specs = unique_names([*self._specs(), spec])
                 path = save_path(specs[-1], self._save, self._overwrite)
                 refuse_source(path, specs)
-            camera = self._supervisor.roster.add(spec)
+            try:
+                camera = self._supervisor.roster.add(spec)
+            except OSError as error:
+                raise SourceError(
+                    f"{spec.name} cannot be added: {error.strerror} (ulimit -n tells how many files may be open)"
+                ) from None
             if path is not None:
                 self._supervisor.topology.save_to(camera, path)
             return camera.name

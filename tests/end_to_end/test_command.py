@@ -71,7 +71,7 @@ def test_an_absent_camera_is_named() -> None:
     [
         (("run", "--source", "missing.mp4", "--no-display"), 1, "missing.mp4"),
         (("run", "--source", "demo", "--detect-every", "0", "--no-display"), 2, "--detect-every"),
-        (("run", "--source", "demo", "--model", "nonsense", "--no-display"), 1, "dscnn"),
+        (("run", "--source", "demo", "--model", "nonsense", "--no-display"), 2, "dscnn"),
         (("run", "--source", "demo", "--save", "out.avi", "--no-display"), 2, ".mp4"),
         (("run", "--source", "ftp://user:secret@host/x", "--no-display"), 2, "streams"),
         (("run", "--source", "rtsp://user:secret@host:port/x", "--no-display"), 2, "percent-encoded"),
@@ -79,6 +79,7 @@ def test_an_absent_camera_is_named() -> None:
         (("run", "--max-frames", "rtsp://user:secret@host/x"), 2, "rtsp://host/..."),
         (("run", "--source", "demo", "--rotate", "45", "--no-display"), 2, "rotate"),
         (("run", "--nonsense"), 2, "nonsense"),
+        (("image", "http://user:secret@host/x.jpg"), 2, "save the picture to a file first"),
     ],
 )
 def test_mistakes_get_one_clear_error(arguments: tuple[str, ...], code: int, word: str) -> None:
@@ -89,16 +90,16 @@ def test_mistakes_get_one_clear_error(arguments: tuple[str, ...], code: int, wor
     assert "secret" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_cleanly_within_two_seconds(tmp_path: Path, number: signal.Signals) -> None:
     events, video = tmp_path / "out.jsonl", tmp_path / "out.mp4"
     command = [sys.executable, "-m", "ferengine", "run", "--source", "demo", "--loop", "0", "--no-display",
                "--events", str(events), "--save", str(video)]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not (events.exists() and events.stat().st_size > 2000):
         time.sleep(0.05)
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does: to the workers too
     begun = time.monotonic()
     _, log = process.communicate(timeout=20)
     assert time.monotonic() - begun < 2.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from pathlib import Path
 from typing import Any
@@ -124,8 +125,8 @@ def test_a_wrong_array_is_one_clear_error_and_costs_nothing(frame: Any, named: s
     try:
         with pytest.raises(UsageError, match=f"door.*{named}"):
             engine.push("door", frame)
-        for stamp in (float("nan"), "noon"):
-            with pytest.raises(UsageError, match=str(stamp)):
+        for stamp in (float("nan"), 1e300, "noon"):
+            with pytest.raises(UsageError, match=re.escape(str(stamp))):
                 engine.push("door", np.zeros((4, 4, 3), np.uint8), stamp)  # type: ignore[arg-type]
     finally:
         engine.close()

@@ -194,7 +194,7 @@ def test_batches_that_make_no_sense(text: str) -> None:
 
 
 def test_models_that_are_not_there(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no model 'nothing'"):
+    with pytest.raises(UsageError, match="no model 'nothing'"):
         choose_networks("nothing", "fp16")
     with pytest.raises(ModelError, match="does not exist"):
         choose_networks(str(tmp_path / "none.onnx"), "fp16")

@@ -127,7 +127,7 @@ def test_options_that_do_not_go_together(bars: Path) -> None:
         compare.main(["--measure"])
     with pytest.raises(UsageError, match="either --json or --markdown"):
         compare.main(["--json", "--markdown"])
-    with pytest.raises(ModelError, match="there is no model 'nothing'"):
+    with pytest.raises(UsageError, match="there is no model 'nothing'"):
         compare.main(["nothing", "--no-speed"])
 
 

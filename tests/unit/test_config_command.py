@@ -79,6 +79,16 @@ def test_a_file_can_be_checked(tmp_path: Path) -> None:
     assert "run.toml:1: min-face" in str(error)
 
 
+def test_a_check_refuses_what_run_would_and_keeps_passwords_to_itself(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('source = ["rtsp://user:secret@host/x?key=secret", "door=http://user:secret@host/y"]\n')
+    assert json.loads(printed("--check", str(path))) == {"source": ["rtsp://host/...", "door=http://host/..."]}
+    path.write_text('source = ["demo:nowhere"]\n')
+    error = CliRunner().invoke(app, ["config", "--check", str(path)]).exception
+    assert isinstance(error, UsageError)
+    assert re.search(r"run\.toml: .*'nowhere'", str(error))
+
+
 @pytest.mark.parametrize("arguments", [(), ("--example", "--schema")])
 def test_exactly_one_thing_is_asked_for(arguments: tuple[str, ...]) -> None:
     error = CliRunner().invoke(app, ["config", *arguments]).exception

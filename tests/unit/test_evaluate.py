@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ferengine.classify.classifier import Classifier
-from ferengine.errors import ModelError, UsageError
+from ferengine.errors import UsageError
 from ferengine.models.registry import load_model
 from ferengine.vision import cv2
 from ferengine_tools.data.fer2013 import LABELS, load_fer2013
@@ -184,7 +184,7 @@ def test_options_that_do_not_go_together(bar_models: Any, bars: Path, tmp_path: 
     (tmp_path / "full" / "file").write_text("kept")
     with pytest.raises(UsageError, match="full is not an empty folder"):
         main([*common, "--errors", str(tmp_path / "full")])
-    with pytest.raises(ModelError, match="there is no model 'nothing'"):
+    with pytest.raises(UsageError, match="there is no model 'nothing'"):
         main(["--model", "nothing", "--data", str(bars)])
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ferengine.errors import ModelError
+from ferengine.errors import ModelError, UsageError
 from ferengine.models.registry import DEFAULT, SHIPPED, list_models, load_model
 
 
@@ -69,13 +69,13 @@ def test_a_path_never_loads_the_neighbour_that_its_manifest_names(copy: Path) ->
 
 
 def test_an_unknown_name_lists_the_known() -> None:
-    with pytest.raises(ModelError, match=f"'resnet9000'.*{DEFAULT}"):
+    with pytest.raises(UsageError, match=f"'resnet9000'.*{DEFAULT}"):
         load_model("resnet9000")
 
 
 @pytest.mark.parametrize("name", ["../shipped/dscnn", "", "DSCNN"])
 def test_a_name_is_no_path(name: str) -> None:
-    with pytest.raises(ModelError, match="there is no model"):
+    with pytest.raises(UsageError, match="there is no model"):
         load_model(name)
 
 

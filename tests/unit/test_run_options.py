@@ -92,7 +92,7 @@ def test_an_option_at_its_default_wins_too() -> None:
             "--loop: a source is played 0 (for ever) or more times, not -1; --min-face: ",
         ),
         (("--thresholds", "0.5", "1.5", "0.5"), "--thresholds.1: input should be less than 1, not 1.5"),
-        (("--camera", "-1"), "--camera.0: a camera is a number or a device"),
+        (("--camera", "-1"), "--camera: a camera is a number or a device"),
     ],
 )
 def test_wrong_values_are_usage_errors(arguments: tuple[str, ...], told: str) -> None:

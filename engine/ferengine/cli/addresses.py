@@ -18,7 +18,8 @@ def refuse_stray_addresses(arguments: Sequence[str]) -> None:
     for before, argument in pairwise(["", *arguments]):
         is_value = before in _TAKES_ADDRESS or argument.startswith(tuple(f"{option}=" for option in _TAKES_ADDRESS))
         if "://" in argument and not is_value:
-            raise UsageError(f"{hide_credentials(argument)} stands where no address is expected: give it with --source")
+            remedy = "save the picture to a file first" if arguments[:1] == ["image"] else "give it with --source"
+            raise UsageError(f"{hide_credentials(argument)} stands where no address is expected: {remedy}")
 
 
 def hide_arguments() -> None:

@@ -14,6 +14,7 @@ from ferengine.cli.config_file import load_settings
 from ferengine.cli.options import RUN, help_text
 from ferengine.cli.settings import RunSettings, SourceTable
 from ferengine.errors import UsageError
+from ferengine.sources.address import hide_credentials
 
 _HEAD = """\
 # Settings of `ferengine run --config FILE`. Names are those of its options; options win over this file.
@@ -47,8 +48,22 @@ def config(
         print(schema_text(), end="")
     else:
         assert check is not None
-        settings = load_settings(check).model_dump(mode="json", by_alias=True, exclude_unset=True)
-        print(json.dumps(settings, indent=2, ensure_ascii=False))
+        settings = load_settings(check)
+        try:
+            settings.specs("fast")
+        except UsageError as error:
+            raise UsageError(f"{check}: {error}") from None
+        said = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        print(json.dumps(_without_credentials(said), indent=2, ensure_ascii=False))
+
+
+def _without_credentials(value: Any) -> Any:
+    """``value`` of a JSON document with the addresses in it as they may be shown."""
+    if isinstance(value, dict):
+        return {key: _without_credentials(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_credentials(item) for item in value]
+    return hide_credentials(value) if isinstance(value, str) else value
 
 
 def example_file() -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
@@ -109,7 +110,8 @@ def checked(model: type[_Model], values: Mapping[str, Any]) -> _Model:
 
 def _dashed(text: str) -> str:
     name, colon, rest = text.partition(":")
-    return f"{name.replace('_', '-')}{colon}{rest}"
+    option = re.sub(r"^camera\.\d+$", "camera", name)  # which of several it is, the message says
+    return f"{option.replace('_', '-')}{colon}{rest}"
 
 
 def plain_type(annotation: Any) -> Any:

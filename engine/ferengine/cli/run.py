@@ -168,13 +168,15 @@ def _write_summary(path: Path | None, figures: dict[str, Any]) -> bool:
 
 
 class _Stopper:
-    """SIGINT and SIGTERM end the run cleanly, a second one at once; works as process 1 of a container too."""
+    """SIGINT, SIGTERM and, but under nohup, SIGHUP end the run cleanly, a second one at once; works as process 1 of a
+    container too."""
 
     def __init__(self, engine: Engine) -> None:
         self.asked_at: float | None = None
         self._engine = engine
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self._engine.stop(force=self.asked_at is not None)

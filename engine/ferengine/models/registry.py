@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ferengine.errors import ModelError
+from ferengine.errors import ModelError, UsageError
 from ferengine.models.manifest import Manifest
 
 SHIPPED = Path(__file__).parent / "shipped"
@@ -34,8 +34,8 @@ def list_models() -> list[Manifest]:
 def load_model(name: str | Path, task: str | None = None) -> Model:
     """The shipped model called ``name``, or that of a path to an ``.onnx`` file with its ``.json`` beside it.
 
-    Raises ModelError for an unknown name, a missing or wrong manifest, a file whose SHA-256 differs, and a model of another
-    ``task``.
+    Raises UsageError for an unknown name, ModelError for a missing file, a missing or wrong manifest, a file whose SHA-256
+    differs, and a model of another ``task``.
     """
     beside = str(name).endswith(".onnx")
     if beside:
@@ -49,7 +49,7 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
         manifest_path = SHIPPED / f"{name}.json"
         known = sorted(path.stem for path in SHIPPED.glob("*.json"))
         if str(name) not in known:
-            raise ModelError(f"there is no model {str(name)!r}: choose one of {', '.join(known)}, or a .onnx file")
+            raise UsageError(f"there is no model {str(name)!r}: choose one of {', '.join(known)}, or a .onnx file")
     manifest = _read_manifest(manifest_path)
     if task is not None and manifest.task != task:
         raise ModelError(f"the model {name} reads {manifest.task}, not {task}")

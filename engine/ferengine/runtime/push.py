@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from dataclasses import dataclass
@@ -42,6 +41,10 @@ class Pushed:
         return self.accepted
 
 
+_LATEST = 1e11
+"""Seconds either way: some 3,000 years; nanoseconds of it fit into 64 bits no longer than three times that."""
+
+
 class PushInput:
     """The writing end of one push camera's rings; may be used by several threads, one frame at a time."""
 
@@ -60,8 +63,8 @@ class PushInput:
         name = self._camera.name
         image = check_image(frame, f"{name}: a pushed frame")
         stamp = time.time() if timestamp is None else timestamp
-        if not isinstance(stamp, Real) or not math.isfinite(stamp):
-            raise UsageError(f"{name}: a time stamp is a finite number of seconds, not {stamp!r}")
+        if not isinstance(stamp, Real) or not abs(stamp) <= _LATEST:  # NaN is refused too
+            raise UsageError(f"{name}: a time stamp is a number of seconds, {_LATEST:g} at most, not {stamp!r}")
         captured_ns = time.monotonic_ns()
         deadline = time.monotonic() + (0.0 if self._camera.live else timeout)
         with self._lock:

@@ -14,10 +14,14 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
+from ferengine.classify.choose import AS_NAMED  # noqa: E402
+from ferengine.classify.classifier import Classifier  # noqa: E402
 from ferengine.errors import FerengineError, ModelError, UsageError  # noqa: E402
+from ferengine.models.registry import load_model  # noqa: E402
 from ferengine_tools.train import train  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig, document_preset  # noqa: E402
+from ferengine_tools.training.origin import load_network  # noqa: E402
 from ferengine_tools.training.trainer import Trainer  # noqa: E402
 
 
@@ -83,6 +87,40 @@ def test_a_start_gives_its_averaged_weights(config: TrainConfig, whole: Path, tm
     trainer = Trainer(replace(config, out=tmp_path, start=whole))
     assert same(dict(trainer.network.state_dict()), dict(load_checkpoint(whole)["average"]))
     assert trainer.epoch == 0
+
+
+def test_a_model_can_be_begun_from(config: TrainConfig, tmp_path: Path) -> None:
+    labels = load_model("dscnn").manifest.labels
+    faces = Trainer(replace(config, out=tmp_path)).faces
+    begun = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), replace(faces, labels=labels))
+    expected = Classifier("dscnn", backend=AS_NAMED).logits(faces.images.numpy())
+    assert np.abs(begun.logits(torch.arange(len(faces.images))).numpy() - expected).max() < 1e-2
+    with pytest.raises(ModelError, match="standard holds 'standard', not 'dscnn'"):
+        Trainer(replace(config, out=tmp_path, start=Path("standard")))
+    with pytest.raises(UsageError, match="gender knows male, female, and is not to be trained on angry"):
+        Trainer(replace(config, out=tmp_path, start=Path("gender")))
+
+
+def test_teachers_answer_the_batch_that_the_pupil_sees(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    given = replace(config, out=tmp_path, distil=(str(whole), "standard"), teacher_weight=0.75, mixup=0.3)
+    trainer, alone = Trainer(given), Trainer(replace(given, distil=()))
+    chosen = trainer.faces.training[:14]
+    torch.manual_seed(5)
+    batch, target = trainer._batch(chosen)
+    torch.manual_seed(5)
+    same_batch, plain = alone._batch(chosen)
+    assert torch.equal(batch, same_batch)
+    with torch.no_grad():
+        one, other = (load_network(source, trainer.faces.labels)[1](batch).softmax(1) for source in given.distil)
+    assert (target - (0.25 * plain + 0.75 * (one + other) / 2)).abs().max() < 1e-5
+    assert (target - plain).abs().max() > 0.05
+
+
+def test_a_run_with_teachers_is_resumed_and_names_them(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    given = replace(config, out=tmp_path / "pupil", distil=(str(whole), "standard"), epochs=1)
+    assert "--distil runs/whole/checkpoint.safetensors standard" in given.command()
+    train(given)
+    assert train(replace(given, resume=True)).epoch == 1
 
 
 def test_a_missing_split_is_named(config: TrainConfig, tmp_path: Path) -> None:

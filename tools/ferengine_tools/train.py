@@ -36,10 +36,11 @@ _HELP = {
     "sam": "radius of sharpness-aware minimisation, doubles the time; 0: off",
     "average": "what the averaged weights keep at each step",
     "teacher": "probabilities written by ferengine teach",
-    "teacher_weight": "share of the teacher in the target",
+    "teacher_weight": "share of the teacher, or of --distil, in the target",
     "without_copies": "leave out training faces that are also, exactly or nearly, test faces",
     "init": "gaussian: the document's N(0, 0.04)",
-    "start": "checkpoint whose averaged weights to begin from",
+    "distil": "checkpoints or models whose answers to the very batch, on average, are part of the target",
+    "start": "checkpoint (its averaged weights) or model to begin from",
     "resume": "go on from the checkpoint in --out",
     "device": "auto: a GPU where there is one",
     "precision": "bf16: convolutions in bfloat16 (CPUs with AVX512-BF16 or AMX, GPUs)",
@@ -87,6 +88,8 @@ def parser() -> argparse.ArgumentParser:
             result.add_argument(option, required=True, type=Path, help=text)
         elif kind is bool:
             result.add_argument(option, action="store_true", help=text)
+        elif isinstance(field.default, tuple):
+            result.add_argument(option, nargs="+", default=field.default, metavar="MODEL", help=text)
         elif isinstance(field.default, str):
             result.add_argument(option, choices=get_args(kind), default=field.default, help=text)
         else:
@@ -97,7 +100,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> None:
     options = vars(parser().parse_args(arguments))
     preset = options.pop("preset")
-    config = TrainConfig(**options)
+    config = TrainConfig(**{**options, "distil": tuple(options["distil"])})
     if preset == "document":
         config = document_preset(config)
     accuracies = train(config).validation_by_head()

@@ -18,8 +18,9 @@ _THIS_MACHINE = ("data", "gender_data", "out", "cache", "resume", "device", "thr
 @dataclass(frozen=True)
 class TrainConfig:
     """``task`` both: one trunk with two heads, on ``data`` (FER-2013) and ``gender_data`` (UTKFace); ``cache`` a folder for
-    UTKFace's cut faces. ``warm_up`` in epochs; ``start`` a checkpoint to begin from; ``votes`` the share of the FER+ votes in
-    the target and ``teacher_weight`` that of the ``teacher`` file's probabilities in the rest; ``mixup`` the alpha of its
+    UTKFace's cut faces. ``warm_up`` in epochs; ``start`` a checkpoint or model to begin from; ``votes`` the share of the FER+
+    votes in the target and ``teacher_weight`` that of the ``teacher`` file's probabilities in the rest, and of what the
+    checkpoints or models ``distil`` say, on average, of the very batch, as it was augmented; ``mixup`` the alpha of its
     Beta distribution; ``sam`` the radius rho of sharpness-aware minimisation (0: off); ``average`` what the averaged weights
     keep at each step; ``labels`` ferplus8 adds contempt; ``without_copies`` leaves out training faces that are also, exactly
     or nearly, test faces. ``device`` auto (a GPU where there is one), cpu or cuda; ``precision`` of the convolutions;
@@ -45,6 +46,7 @@ class TrainConfig:
     sam: float = 0.0
     average: float = 0.998
     teacher: Path | None = None
+    distil: tuple[str, ...] = ()
     teacher_weight: float = 0.6
     without_copies: bool = False
     seed: int = 0
@@ -72,7 +74,7 @@ class TrainConfig:
     def settings(self) -> dict[str, Any]:
         """What decides the weights."""
         fields = {name: value for name, value in asdict(self).items() if name not in _THIS_MACHINE}
-        return {name: str(value) if isinstance(value, Path) else value for name, value in fields.items()}
+        return {name: _plain(value) for name, value in fields.items()}
 
     def command(self) -> str:
         """The command line of these settings, without this machine's folders: options that are not the defaults."""
@@ -83,7 +85,7 @@ class TrainConfig:
             if name == "model" or (value == defaults[name] and name not in ("epochs", "seed")):
                 continue
             option = f"--{name.replace('_', '-')}"
-            words.append(option if value is True else f"{option} {Path(value).name if name in _FILES else value}")
+            words.append(option if value is True else f"{option} {_shown(value) if name in _FILES else value}")
         if self.task == "both":
             words.append("--gender-data UTKFACE")
         if self.precision != "fp32":
@@ -91,7 +93,19 @@ class TrainConfig:
         return " ".join(words)
 
 
-_FILES = ("teacher", "start")
+_FILES = ("teacher", "start", "distil")
+
+
+def _plain(value: Any) -> Any:
+    """As JSON gives it back."""
+    return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
+
+
+def _shown(value: str | list[str]) -> str:
+    """Files without this machine's folders: a checkpoint by its run's."""
+    paths = [Path(item) for item in ([value] if isinstance(value, str) else value)]
+    return " ".join(f"runs/{path.parent.name}/{path.name}" if path.suffix == ".safetensors" else path.name for path in paths)
+
 
 DOCUMENT_EPOCHS = {"cnn": 17, "vgg": 90, "resnet18": 60, "dscnn": 60}
 """Section IV.C: the CNN's plateau; VGG's 30 epochs and 60 more; the others' figures show about as many as VGG's second leg."""
@@ -102,4 +116,5 @@ def document_preset(config: TrainConfig) -> TrainConfig:
     if config.model not in DOCUMENT_EPOCHS:
         raise UsageError(f"the document has no network {config.model!r}: its own are {', '.join(DOCUMENT_EPOCHS)}")
     return replace(config, epochs=DOCUMENT_EPOCHS[config.model], init="gaussian", augment="mirror", smoothing=0.0, votes=0.0,
-                   mixup=0.0, sam=0.0, teacher=None, optimiser="sgd", rate=0.02, decay=5e-4, average=0.0)  # fmt: skip
+                   mixup=0.0, sam=0.0, teacher=None, distil=(), optimiser="sgd", rate=0.02, decay=5e-4,
+                   average=0.0)  # fmt: skip

@@ -13,14 +13,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from ferengine.errors import UsageError
-from ferengine_tools.networks import create_network
+from ferengine.errors import ModelError, UsageError
+from ferengine_tools.networks import create_network, deployed
+from ferengine_tools.networks.from_onnx import calibrate
 from ferengine_tools.training.augment import augment, mirror
 from ferengine_tools.training.checkpoint import load_checkpoint
 from ferengine_tools.training.config import TrainConfig
 from ferengine_tools.training.dataset import TrainingSet, load_training_set, normalise
+from ferengine_tools.training.origin import load_network
 
 _CLIP = 5.0
+_CALIBRATED = 512
+"""Faces that give a network from an ONNX file its statistics."""
 
 
 @dataclass(frozen=True)
@@ -55,15 +59,28 @@ class Trainer:
             tensor.to(self.device) for tensor in (self.faces.images, self.faces.classes, self.faces.targets)
         )
         self._heads = _heads(self.faces).to(self.device)
-        self.network = create_network(config.model, len(self.faces.labels), config.init)
-        if config.start is not None:
-            self.network.load_state_dict(load_checkpoint(config.start, config.model)["average"])
-        self.network = self.network.to(self.device, memory_format=torch.channels_last)
+        self.network = self._started().to(self.device, memory_format=torch.channels_last)
+        self._teachers = [
+            deployed(load_network(teacher, self.faces.labels)[1]).to(self.device, memory_format=torch.channels_last)
+            for teacher in config.distil
+        ]
         self.average = copy.deepcopy(self.network).eval()
         self.optimiser = _optimiser(self.network, config)
         self.generator = torch.Generator().manual_seed(config.seed + 1)
         self.steps = max(1, len(self.faces.training) // config.batch)
         self.epoch = 0
+
+    def _started(self) -> nn.Module:
+        """The network as training begins."""
+        config, labels = self.config, self.faces.labels
+        if config.start is None:
+            return create_network(config.model, len(labels), config.init)
+        name, network = load_network(config.start, labels)
+        if name != config.model:
+            raise ModelError(f"{config.start} holds {name!r}, not {config.model!r}: begin from one of its own kind")
+        if config.start.suffix != ".safetensors":  # the export folded the normalisations away
+            calibrate(network, normalise(self.faces.images[self.faces.training[:_CALIBRATED]]))
+        return network
 
     @property
     def checkpoint(self) -> Path:
@@ -132,7 +149,18 @@ class Trainer:
             # H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018
             share = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
             batch, target = torch.lerp(batch.flip(0), batch, share), torch.lerp(target.flip(0), target, share)
-        return batch.contiguous(memory_format=torch.channels_last), target
+        batch = batch.contiguous(memory_format=torch.channels_last)
+        if self._teachers:
+            target = torch.lerp(target, self._taught(batch), self.config.teacher_weight)
+        return batch, target
+
+    @torch.no_grad()
+    def _taught(self, batch: Tensor) -> Tensor:
+        """What the teachers say of the batch, on average, (n, C). They see what the pupil sees: L. Beyer et al., "Knowledge
+        distillation: A good teacher is patient and consistent", CVPR 2022."""
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+            answers = [teacher(batch) for teacher in self._teachers]
+        return torch.stack([self._log_probabilities(logits.float()).exp() for logits in answers]).mean(0)
 
     def _step(self, batch: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         loss, logits = self._gradients(batch, target)

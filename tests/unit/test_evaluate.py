@@ -180,6 +180,11 @@ def test_options_that_do_not_go_together(bar_models: Any, bars: Path, tmp_path: 
         main(["--model", model, "--data", str(tmp_path), "--split", "folder", "--without-copies"])
     with pytest.raises(UsageError, match="for a model of expression choose one of train"):
         main([*common, "--split", "test"])
+    with pytest.raises(UsageError, match="--fit-temperature is for a model's own classes"):
+        main([*common, "--fit-temperature", "--map", "labels.toml"])
+    (tmp_path / "happy").mkdir()
+    with pytest.raises(UsageError, match="a folder of other faces is read with --split folder"):
+        main(["--model", model, "--data", str(tmp_path)])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("kept")
     with pytest.raises(UsageError, match="full is not an empty folder"):

@@ -55,7 +55,11 @@ def load_faces(options: argparse.Namespace, task: str, side: int, label_map: Lab
     if task == "gender":
         faces = utkface_faces(options.data, _UTKFACE[split], options.cache)
     else:
-        faces = fer2013_faces(options.data, _FER2013[split], labels=options.labels, without_copies=options.without_copies)
+        try:
+            faces = fer2013_faces(options.data, _FER2013[split], labels=options.labels, without_copies=options.without_copies)
+        except UsageError as error:
+            hint = "; a folder of other faces is read with --split folder" if options.data.is_dir() else ""
+            raise UsageError(f"{error}{hint}") from None
     return faces.renamed(label_map.folder)
 
 
@@ -82,6 +86,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         check_empty(options.errors)
     notes = Console(stderr=True, highlight=False)
     if options.fit_temperature:
+        if options.map is not None or options.split == FOLDER:
+            raise UsageError(
+                "--fit-temperature is for a model's own classes, on PublicTest: leave --map and --split folder out"
+            )
         temperature, manifest = fit(options.model, options.data, labels=options.labels, cache=options.cache)
         notes.print(f"temperature {temperature:.4f}, written to {manifest}")
     label_map = load_map(options.map) if options.map is not None else LabelMap()

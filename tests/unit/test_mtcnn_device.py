@@ -26,10 +26,15 @@ class Recorder(OrtRunner):
     def __init__(self, model: bytes, most: int) -> None:
         super().__init__(model, provider="CPUExecutionProvider", most=most)
         self.shapes: list[tuple[int, ...]] = []
+        self.largest: tuple[int, int] | None = None
 
     def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         self.shapes.append(batch.shape)
         return super().run(batch)
+
+    def capacity(self, row: tuple[int, ...]) -> int:
+        fits = self.largest is None or (row[1] <= self.largest[0] and row[2] <= self.largest[1])
+        return super().capacity(row) if fits else 0
 
 
 @pytest.fixture(scope="module")
@@ -98,8 +103,23 @@ def test_filling_up_changes_no_cell(side: int) -> None:
     np.testing.assert_allclose(pnet.run(wide)["probabilities"][..., : cells(side)], alone, atol=1e-6)
 
 
+@pytest.mark.parametrize("largest", [(96, 4096), (4096, 96), (120, 100)])
+def test_levels_that_the_engine_does_not_take_are_cut(
+    frames: list[NDArray[np.uint8]], native: list[Detections], largest: tuple[int, int]
+) -> None:
+    detector, runners = make()
+    runners["pnet"].largest = largest
+    assert sum(assert_close(detector.detect_many(frames), native)) >= 4
+    assert max(shape[2] for shape in runners["pnet"].shapes) <= largest[0]
+    assert max(shape[3] for shape in runners["pnet"].shapes) <= largest[1]
+
+
 def test_pictures_that_the_engine_does_not_take_are_named(frames: list[NDArray[np.uint8]]) -> None:
     detector, runners = make()
-    runners["pnet"]._most = 0
-    with pytest.raises(ModelError, match="pnet takes no picture of"):
+    runners["pnet"].largest = (8, 8)
+    with pytest.raises(ModelError, match="pnet takes no picture at all"):
+        detector.detect(frames[0])
+    detector, runners = make()
+    runners["rnet"].largest = (8, 8)
+    with pytest.raises(ModelError, match="the engine of rnet takes no picture of 24x24 pixels"):
         detector.detect(frames[0])

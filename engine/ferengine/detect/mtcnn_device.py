@@ -88,6 +88,16 @@ class MtcnnDeviceDetector:
 
     def _judge(self, levels: Sequence[Array]) -> list[tuple[Array, Array]]:
         """P-Net's probabilities (rows, columns) and offsets (4, rows, columns) for each level (h, w, 3)."""
+        sizes = [(3, filled_up(level.shape[0]), filled_up(level.shape[1])) for level in levels]
+        large = [index for index, size in enumerate(sizes) if not self._runners["pnet"].capacity(size)]
+        if not large:
+            return self._judge_fitting(levels)
+        parts = self._judge([half for index in large for half in halves(levels[index])])
+        joined = {index: _side_by_side(parts[2 * n], parts[2 * n + 1], levels[index]) for n, index in enumerate(large)}
+        rest = iter(self._judge_fitting([level for index, level in enumerate(levels) if index not in joined]))
+        return [joined[index] if index in joined else next(rest) for index in range(len(levels))]
+
+    def _judge_fitting(self, levels: Sequence[Array]) -> list[tuple[Array, Array]]:
         groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         for index, level in enumerate(levels):
             groups[filled_up(level.shape[0]), filled_up(level.shape[1])].append(index)
@@ -147,7 +157,7 @@ class MtcnnDeviceDetector:
         most = self._runners[name].capacity(row)
         if most < 1:
             raise ModelError(
-                f"the engine of {name} takes no picture of {row[2]}x{row[1]} pixels: raise min_face, or use the CPU"
+                f"the engine of {name} takes no picture of {row[2]}x{row[1]} pixels: build it again (ferengine build-trt)"
             )
         return [members[i : i + most] for i in range(0, len(members), most)]
 
@@ -168,6 +178,25 @@ def filled_up(side: int) -> int:
 def cells(side: int) -> int:
     """How many cells P-Net has along ``side`` pixels."""
     return -(-(side - _WINDOW) // _STRIDE) + 1
+
+
+def halves(level: Array) -> tuple[Array, Array]:
+    """A level (h, w, 3) cut in two across its longer side. They overlap as windows of neighbouring cells do, so that the cells
+    of both, one after the other, are those of the whole."""
+    longer = 0 if level.shape[0] >= level.shape[1] else 1
+    if level.shape[longer] < 4 * _WINDOW:
+        raise ModelError("the engine of pnet takes no picture at all: build it again (ferengine build-trt --model pnet)")
+    middle = level.shape[longer] // 2 // _STRIDE * _STRIDE
+    first, second = np.split(level, [middle], axis=longer)
+    overlap = level.take(range(middle, middle + _WINDOW - _STRIDE), axis=longer)
+    return np.concatenate([first, overlap], axis=longer), second
+
+
+def _side_by_side(first: tuple[Array, Array], second: tuple[Array, Array], level: Array) -> tuple[Array, Array]:
+    """What P-Net says of ``level``, of what it says of its halves."""
+    axis = -2 if level.shape[0] >= level.shape[1] else -1
+    probabilities, offsets = (np.concatenate(pair, axis) for pair in zip(first, second, strict=True))
+    return probabilities, offsets
 
 
 def decode(probabilities: Array, offsets: Array, threshold: float, scale: float) -> tuple[Array, Array]:

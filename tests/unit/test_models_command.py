@@ -18,7 +18,7 @@ def test_the_table_has_every_model_with_its_figures() -> None:
     done = CliRunner().invoke(app, ["models"], env={"COLUMNS": "120"})
     assert done.exit_code == 0, done.output
     for manifest in registry.list_models():
-        [line] = [line for line in done.output.splitlines() if line.startswith(f"│ {manifest.name} ")]
+        [line] = [line for line in done.output.splitlines() if line.split()[:1] == [manifest.name]]
         assert f"{manifest.parameters:,}" in line
         assert str(len(manifest.labels)) in line
         if manifest.accuracy.private is not None:

@@ -17,8 +17,8 @@ from ferengine.classify.choose import AS_NAMED, BackendSettings, choose_form
 from ferengine.classify.classifier import Classifier
 from ferengine.classify.quantised import form_for_cpu, has_vnni, int8_form
 from ferengine.errors import ModelError
-from ferengine.models.registry import load_model
-from ferengine_tools.precision import to_int8
+from ferengine.models.registry import list_models, load_model
+from ferengine_tools.precision import is_quantised, to_int8
 
 
 def noise(count: int, seed: int) -> NDArray[np.uint8]:
@@ -125,3 +125,16 @@ def test_the_classifier_runs_the_form_with_its_own_temperature(cpuinfo: Any, pai
     np.testing.assert_array_equal(automatic.scores(crops), named.scores(crops))
     assert (automatic.manifest.temperature, plain.manifest.temperature) == (1.5, 1.0)
     assert np.abs(automatic.logits(crops) - plain.logits(crops)).max() < 0.05 < np.abs(plain.logits(crops)).max()
+
+
+@pytest.mark.parametrize("manifest", [each for each in list_models() if each.precision == "int8"], ids=lambda each: each.name)
+def test_a_shipped_form_was_made_from_its_model_and_lost_little(manifest: Any) -> None:
+    model = load_model(manifest.name.removesuffix("-int8"))
+    form = int8_form(model)
+    assert form is not None
+    assert form.manifest == manifest
+    assert form.manifest.labels == model.manifest.labels
+    assert is_quantised(form.onnx)
+    assert form.manifest.accuracy.public is not None
+    assert model.manifest.accuracy.public is not None
+    assert form.manifest.accuracy.public > model.manifest.accuracy.public - 0.003

@@ -28,7 +28,7 @@ class Model:
 
 def list_models() -> list[Manifest]:
     """Manifests of the models that ship with the package, by name."""
-    return [_read_manifest(path) for path in sorted(SHIPPED.glob("*.json"))]
+    return [_read_manifest(path) for path in sorted(SHIPPED.glob("*.json"), key=lambda path: path.stem)]
 
 
 def load_model(name: str | Path, task: str | None = None) -> Model:

@@ -119,6 +119,11 @@ def test_int8_is_close_and_small(quantised: bytes) -> None:
     assert not is_quantised(network("dscnn"))
 
 
+@pytest.mark.parametrize("count", [1, 31, 33])
+def test_int8_takes_any_number_of_faces(count: int) -> None:
+    assert is_quantised(to_int8(network("dscnn"), batch("dscnn", count)))
+
+
 def test_int8_is_symmetric_with_a_scale_a_channel(quantised: bytes) -> None:
     graph = onnx.load_from_string(quantised).graph
     constants = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}

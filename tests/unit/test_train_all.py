@@ -35,6 +35,8 @@ def test_every_run_is_trained_exported_and_measured_once(bars: Path, tmp_path: P
         assert manifest.network == network
         assert manifest.accuracy.public is not None
         assert manifest.accuracy.private is not None
+    assert load_model(tmp_path / "alone-0" / "alone-int8.onnx").manifest.accuracy.private is not None
+    assert not (tmp_path / "taught-0" / "taught-int8.onnx").exists()
     state = load_checkpoint(tmp_path / "taught-1" / "checkpoint.safetensors")
     assert (state["settings"]["seed"], state["settings"]["teacher"]) == (1, str(tmp_path / "teacher" / "teacher.npz"))
     assert load_checkpoint(tmp_path / "alone-0" / "checkpoint.safetensors")["settings"]["teacher"] is None

@@ -191,17 +191,17 @@ def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:
 class _Batches:
     """What ONNX Runtime's calibration reads (its CalibrationDataReader asks for nothing else)."""
 
-    _SIZE = 32
-
     def __init__(self, name: str, crops: NDArray[np.float32]) -> None:
         self._name = name
         self._crops = crops
+        self._size = min(32, len(crops))
         self._at = 0
 
     def get_next(self) -> dict[str, Any] | None:
-        batch = self._crops[self._at : self._at + self._SIZE]
-        self._at += self._SIZE
-        return {self._name: np.ascontiguousarray(batch)} if len(batch) else None
+        batch = self._crops[self._at : self._at + self._size]
+        self._at += self._size
+        # a smaller batch at the end is left out: histograms are made of equal ones
+        return {self._name: np.ascontiguousarray(batch)} if len(batch) == self._size else None
 
     def __iter__(self) -> _Batches:
         return self

@@ -1,4 +1,5 @@
-"""What the shipped network costs in batches, from crops to probabilities.
+"""What the shipped network costs in batches, from crops to probabilities: as it runs here (with VNNI its int8 form), and in
+float32.
 
 python -m pytest tests/benchmarks/test_classifier_benchmark.py --benchmark-enable
 """
@@ -9,16 +10,14 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
+from ferengine.classify.choose import AS_NAMED
 from ferengine.classify.classifier import Classifier
 
 
-@pytest.fixture(scope="module")
-def classifier() -> Classifier:
-    return Classifier()
-
-
 @pytest.mark.parametrize("batch", [1, 8, 32])
-def test_batch(benchmark: BenchmarkFixture, classifier: Classifier, batch: int) -> None:
+@pytest.mark.parametrize("backend", ["auto", AS_NAMED], ids=["as it runs", "float32"])
+def test_batch(benchmark: BenchmarkFixture, backend: object, batch: int) -> None:
+    classifier = Classifier(backend=backend)  # type: ignore[arg-type]
     side = classifier.input_size
     crops = np.random.default_rng(0).integers(0, 256, (batch, side, side), np.uint8)
     assert benchmark(classifier.scores, crops).shape == (batch, len(classifier.labels))

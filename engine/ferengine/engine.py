@@ -12,9 +12,10 @@ from typing import Any, Literal, Self, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classify.choose import BackendSettings, choose_form
 from ferengine.config import make_config
 from ferengine.consumers import CallbackSubscription, Results, open_subscription, stream_results
-from ferengine.errors import EngineStoppedError, SourceError, UsageError
+from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.runtime.camera_set import CameraSet
@@ -78,7 +79,10 @@ class Engine:
         specs = unique_names(map(as_spec, given))
         model = load_model(config.model, "expression")
         self.labels = tuple(model.manifest.labels)
-        self.gender_labels = tuple(load_model(GENDER, "gender").manifest.labels) if config.gender else ()
+        genders = load_model(GENDER, "gender") if config.gender else None
+        self.gender_labels = () if genders is None else tuple(genders.manifest.labels)
+        for each in filter(None, (model, genders)):
+            choose_form(each, BackendSettings(config.backend, config.precision))  # told before any file is touched
         self._save = None if save is None else Path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)
@@ -254,8 +258,8 @@ class Engine:
         """Add a source, also while the engine runs; returns the name that results call it.
 
         One that does not open ends with an error in ``health()`` and ``failures``, and does not disturb the others.
-        Raises UsageError as the constructor does, SourceError when files or memory have run out, EngineStoppedError when
-        the engine has stopped.
+        Raises UsageError as the constructor does, WorkerError when the system refuses memory or files, EngineStoppedError
+        when the engine has stopped.
         """
         spec = as_spec(source)
 
@@ -267,10 +271,8 @@ class Engine:
                 refuse_source(path, specs)
             try:
                 camera = self._supervisor.roster.add(spec)
-            except OSError as error:
-                raise SourceError(
-                    f"{spec.name} cannot be added: {error.strerror} (ulimit -n tells how many files may be open)"
-                ) from None
+            except (MemoryError, OSError) as error:
+                raise refused(error) or error from None
             if path is not None:
                 self._supervisor.topology.save_to(camera, path)
             return camera.name

@@ -90,24 +90,56 @@ def test_mistakes_get_one_clear_error(arguments: tuple[str, ...], code: int, wor
     assert "secret" not in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_the_run_cleanly_within_two_seconds(tmp_path: Path, number: signal.Signals) -> None:
-    events, video = tmp_path / "out.jsonl", tmp_path / "out.mp4"
+def endless_run(tmp_path: Path, hangup: signal.Handlers) -> subprocess.Popen[str]:
+    """A run of the demo that has begun to write; ``hangup``: how SIGHUP is handled where it is started."""
+    events = tmp_path / "out.jsonl"
     command = [sys.executable, "-m", "ferengine", "run", "--source", "demo", "--loop", "0", "--no-display",
-               "--events", str(events), "--save", str(video)]  # fmt: skip
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True)
+               "--events", str(events), "--save", str(tmp_path / "out.mp4")]  # fmt: skip
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, text=True, preexec_fn=lambda: signal.signal(signal.SIGHUP, hangup)
+    )
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline and not (events.exists() and events.stat().st_size > 2000):
         time.sleep(0.05)
-    os.killpg(process.pid, number)  # as a terminal does: to the workers too
+    return process
+
+
+@pytest.mark.parametrize(
+    "numbers", [(signal.SIGINT,), (signal.SIGTERM,), (signal.SIGHUP, signal.SIGHUP)], ids=["INT", "TERM", "HUP twice"]
+)
+def test_a_signal_ends_the_run_cleanly_within_two_seconds(tmp_path: Path, numbers: tuple[signal.Signals, ...]) -> None:
+    process = endless_run(tmp_path, signal.SIG_DFL)
     begun = time.monotonic()
+    for number in numbers:  # a terminal that is closed sends SIGHUP twice
+        process.send_signal(number)
+        time.sleep(0.01)
     _, log = process.communicate(timeout=20)
     assert time.monotonic() - begun < 2.5
     assert process.returncode == 0, log
-    lines = [json.loads(line) for line in events.read_text().splitlines() if '"frame"' in line]
-    with av.open(str(video)) as container:
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines() if '"frame"' in line]
+    with av.open(str(tmp_path / "out.mp4")) as container:
         frames = sum(1 for _ in container.decode(video=0))
     assert 0 < len(lines) - 8 <= frames <= len(lines)
+
+
+def test_under_nohup_a_closed_terminal_is_nothing(tmp_path: Path) -> None:
+    process = endless_run(tmp_path, signal.SIG_IGN)
+    process.send_signal(signal.SIGHUP)
+    time.sleep(1)
+    assert process.poll() is None
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=20)
+    assert process.returncode == 0
+
+
+def test_int8_without_such_a_form_is_told_before_a_file_is_touched(tmp_path: Path) -> None:
+    events = tmp_path / "out.jsonl"
+    events.write_text("kept")
+    done = ferengine("run", "--source", "demo", "--model", "dscnn", "--precision", "int8", "--events", str(events),
+                     "--overwrite", "--no-display")  # fmt: skip
+    assert done.returncode == 1
+    assert "dscnn has no int8 form: leave the precision at auto" in done.stderr
+    assert events.read_text() == "kept"
 
 
 def test_works_from_standard_input_without_a_main_guard() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import threading
 import time
@@ -15,7 +16,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine import CameraEvent, Engine, PushSource, SourceSpec
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, WorkerError
 
 Pictures = list[NDArray[np.uint8]]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
@@ -32,6 +33,24 @@ def _wait_until(condition: Callable[[], bool]) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def test_a_source_that_the_system_refuses_leaves_nothing_behind() -> None:
+    with Engine("demo", max_frames=20, **SETTINGS) as engine:
+        results = engine.results()
+        assert engine.wait_ready(120)
+        limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+        for spare in range(4):  # so that it fails at another step each time
+            taken = {int(path.name) for path in Path("/proc/self/fd").iterdir()}
+            free = [number for number in range(max(taken) + 10) if number not in taken]
+            resource.setrlimit(resource.RLIMIT_NOFILE, (free[spare], limits[1]))
+            try:
+                with pytest.raises(WorkerError, match=r"Too many open files.*ulimit -n"):
+                    engine.add_source("demo:crossing")
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert engine.cameras == ("demo",)
+        assert len(list(results)) == 20
 
 
 def test_cameras_come_and_go_and_leave_nothing_behind(pictures: Pictures) -> None:

@@ -18,6 +18,22 @@ def test_augmentation_is_of_each_face_and_repeatable() -> None:
     assert not torch.equal(first[0], first[1])
 
 
+def test_strength_is_how_far_it_goes() -> None:
+    batch = torch.zeros(2000, 1, 48, 48)
+    batch[:, :, 22:26, 22:26] = 1
+    axis = torch.arange(48.0) - 23.5
+    spread, lost = [], []
+    for strength in (0.0, 1.0, 2.0):
+        moved = move(batch, torch.Generator().manual_seed(0), strength)[:, 0]
+        spread.append(float(((moved.sum(1) * axis).sum(1) / moved.sum((1, 2))).std()))
+        full = torch.linspace(5, 6, 48 * 48).view(1, 1, 48, 48).repeat(2000, 1, 1, 1)
+        same = augment(full, torch.Generator().manual_seed(0), strength)[:, 0] > 2  # erased to a random level near 0
+        lost.append(float((~same).flatten(1).any(1).float().mean()))
+    assert spread[0] < 0.01
+    assert spread[2] == pytest.approx(2 * spread[1], rel=0.1)
+    assert lost == pytest.approx([0, 0.25, 0.5], abs=0.05)
+
+
 def test_a_quarter_of_the_faces_loses_one_rectangle() -> None:
     batch = torch.linspace(5, 6, 48 * 48).view(1, 1, 48, 48).repeat(2000, 1, 1, 1)  # no random level is as high
     changed = (erase(batch, torch.Generator().manual_seed(0)) != batch)[:, 0]

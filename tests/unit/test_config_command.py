@@ -83,6 +83,13 @@ def test_a_check_refuses_what_run_would_and_keeps_passwords_to_itself(tmp_path: 
     path = tmp_path / "run.toml"
     path.write_text('source = ["rtsp://user:secret@host/x?key=secret", "door=http://user:secret@host/y"]\n')
     assert json.loads(printed("--check", str(path))) == {"source": ["rtsp://host/...", "door=http://host/..."]}
+    for slip in ('source = "rtsp://user:secret@host/x"', 'camera = ["rtsp://user:secret@host/x"]',
+                 'min-face = "rtsp://user:secret@host/x"', '[[source]]\nurl = "user:secret@host/x"',
+                 '[[source]]\ncamera = "rtsp://user:secret@host/x"'):  # fmt: skip
+        path.write_text(f"{slip}\n")
+        error = CliRunner().invoke(app, ["config", "--check", str(path)]).exception
+        assert isinstance(error, UsageError)
+        assert "secret" not in str(error)
     path.write_text('source = ["demo:nowhere"]\n')
     error = CliRunner().invoke(app, ["config", "--check", str(path)]).exception
     assert isinstance(error, UsageError)

@@ -83,7 +83,7 @@ def test_sources_as_a_list_and_as_tables(tmp_path: Path) -> None:
             ["6: unknown setting 'lop': did you mean 'loop'?", "8: loop: input should be a valid integer, not 'x'"],
         ),
         ('[[source]]\nfile = "a"\n[[source]]\nname = "b"\n', ["3: source.1: a source needs exactly one of url, camera"]),
-        ('[[source]]\nfile = "a"\nurl = "b"\n', ["1: source.0: a source needs exactly one of url, camera, file, images, demo"]),
+        ('[[source]]\nfile = "a"\nurl = "http://b"\n', ["1: source.0: a source needs exactly one of url, camera, file"]),
         ("[[source]]\ncamera = 1.5\n", ["2: camera: input should be a valid string, not 1.5"]),
         ("min-face = 20\nmin_face = 30\n", ["1: min-face is given twice, with a dash and an underscore"]),
         ("a = 1\na = 2\n", ["2: cannot overwrite a value"]),

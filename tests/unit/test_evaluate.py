@@ -183,7 +183,7 @@ def test_options_that_do_not_go_together(bar_models: Any, bars: Path, tmp_path: 
     with pytest.raises(UsageError, match="--fit-temperature is for a model's own classes"):
         main([*common, "--fit-temperature", "--map", "labels.toml"])
     (tmp_path / "happy").mkdir()
-    with pytest.raises(UsageError, match="a folder of other faces is read with --split folder"):
+    with pytest.raises(UsageError, match="other folders of faces are read by ferengine evaluate --split folder"):
         main(["--model", model, "--data", str(tmp_path)])
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("kept")

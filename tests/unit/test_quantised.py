@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ferengine.classify import quantised
+from ferengine.classify import choose, quantised
 from ferengine.classify.choose import AS_NAMED, BackendSettings, choose_form
 from ferengine.classify.classifier import Classifier
 from ferengine.classify.quantised import form_for_cpu, has_vnni, int8_form
-from ferengine.errors import ModelError
+from ferengine.errors import ModelError, UsageError
 from ferengine.models.registry import list_models, load_model
 from ferengine_tools.precision import is_quantised, to_int8
 
@@ -102,6 +102,57 @@ def test_a_model_without_a_form_runs_as_it_is_or_is_refused_with_the_remedy(cpui
     assert form_for_cpu(loaded, "auto") is loaded
     with pytest.raises(ModelError, match=rf"no int8 form.*export-onnx --model {model} --precision int8 .*-int8\.onnx"):
         form_for_cpu(loaded, "int8")
+
+
+def test_a_form_that_contradicts_its_model_is_refused(pair: tuple[Path, Path]) -> None:
+    model, form = pair
+    manifest = json.loads(form.with_suffix(".json").read_text())
+    changes: dict[str, Any] = {"labels": manifest["labels"][::-1], "task": "gender", "input": {**manifest["input"], "mean": 1}}
+    for name, value in changes.items():
+        form.with_suffix(".json").write_text(json.dumps({**manifest, name: value}))
+        with pytest.raises(ModelError, match=f"bars-int8.onnx was made from bars.onnx and has another {name}"):
+            int8_form(load_model(model))
+    form.with_suffix(".json").write_text(json.dumps({**manifest, "precision": "fp32"}))
+    with pytest.raises(ModelError, match="is no int8 model"):
+        int8_form(load_model(model))
+    form.with_suffix(".json").unlink()
+    assert int8_form(load_model(model)) is None
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision", "name"),
+    [
+        ("tensorrt", "auto", "bars"),
+        ("tensorrt", "fp16", "bars"),
+        ("tensorrt", "int8", "bars-int8"),
+        ("ort-cuda", "auto", "bars"),
+    ],
+)
+def test_a_gpu_runs_the_form_only_where_it_is_asked_for(
+    pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, backend: Any, precision: Any, name: str
+) -> None:
+    monkeypatch.setattr(choose, "choose_backend", lambda asked: (asked, "test"))
+    settings = BackendSettings(backend, precision)
+    assert choose_form(load_model(pair[0]), settings).path.stem == name
+    assert settings.engine_precision == ("fp16" if precision == "auto" else precision)
+
+
+def test_int8_by_a_backend_without_it_is_refused(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(choose, "choose_backend", lambda asked: (asked, "test"))
+    with pytest.raises(ModelError, match="not by ort-cuda"):
+        choose_form(load_model(pair[0]), BackendSettings("ort-cuda", "int8"))
+    with pytest.raises(UsageError, match="the precision is auto, fp32, fp16, int8, not half"):
+        BackendSettings("ort", "half")  # type: ignore[arg-type]
+
+
+def test_the_remedy_names_the_data_of_the_task_and_quotes(bar_models: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "my models"
+    folder.mkdir()
+    path = bar_models.write(folder, labels=("male", "female"), task="gender", name="mine")
+    with pytest.raises(ModelError, match=r"export-onnx --model '.*my models/mine\.onnx' --precision int8 --data UTKFACE"):
+        form_for_cpu(load_model(path), "int8")
+    with pytest.raises(ModelError, match="dscnn has no int8 form: leave the precision at auto"):
+        form_for_cpu(load_model("dscnn"), "int8")
 
 
 def test_a_form_of_another_file_is_not_taken(cpuinfo: Any, pair: tuple[Path, Path]) -> None:

@@ -18,7 +18,7 @@ from ferengine.classify.choose import AS_NAMED  # noqa: E402
 from ferengine.classify.classifier import Classifier  # noqa: E402
 from ferengine.errors import FerengineError, ModelError, UsageError  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
-from ferengine_tools.train import train  # noqa: E402
+from ferengine_tools.train import parser, train  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig, document_preset  # noqa: E402
 from ferengine_tools.training.origin import load_network  # noqa: E402
@@ -97,7 +97,7 @@ def test_a_model_can_be_begun_from(config: TrainConfig, tmp_path: Path) -> None:
     assert np.abs(begun.logits(torch.arange(len(faces.images))).numpy() - expected).max() < 1e-2
     with pytest.raises(ModelError, match="standard holds 'standard', not 'dscnn'"):
         Trainer(replace(config, out=tmp_path, start=Path("standard")))
-    with pytest.raises(UsageError, match="gender knows male, female, and is not to be trained on angry"):
+    with pytest.raises(UsageError, match="gender knows male, female, where angry, disgust"):
         Trainer(replace(config, out=tmp_path, start=Path("gender")))
 
 
@@ -116,11 +116,41 @@ def test_teachers_answer_the_batch_that_the_pupil_sees(config: TrainConfig, whol
     assert (target - plain).abs().max() > 0.05
 
 
-def test_a_run_with_teachers_is_resumed_and_names_them(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
-    given = replace(config, out=tmp_path / "pupil", distil=(str(whole), "standard"), epochs=1)
+def test_a_run_with_teachers_is_resumed_bit_equal_and_names_them(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    given = replace(config, out=tmp_path / "one", distil=(str(whole), "standard"))
     assert "--distil runs/whole/checkpoint.safetensors standard" in given.command()
     train(given)
-    assert train(replace(given, resume=True)).epoch == 1
+    other = replace(given, out=tmp_path / "other" / "one")
+    other.out.mkdir(parents=True)
+    trainer = Trainer(other)
+    trainer.train_epoch()
+    save_checkpoint(trainer.checkpoint, trainer.state())
+    assert train(replace(other, resume=True)).epoch == 2
+    assert same(load_checkpoint(trainer.checkpoint), load_checkpoint(given.out / "checkpoint.safetensors"))
+
+
+def test_a_setting_that_is_newer_than_the_checkpoint_is_its_default(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    state = load_checkpoint(whole)
+    del state["settings"]["distil"]
+    save_checkpoint(tmp_path / "checkpoint.safetensors", state)
+    assert train(replace(config, out=tmp_path, resume=True)).epoch == 2
+    with pytest.raises(UsageError, match="begun with distil"):
+        train(replace(config, out=tmp_path, resume=True, distil=("standard",)))
+
+
+@pytest.mark.parametrize("missing", ["labels", "average"])
+def test_a_checkpoint_with_a_part_missing_is_named(config: TrainConfig, whole: Path, tmp_path: Path, missing: str) -> None:
+    state = load_checkpoint(whole)
+    del state[missing]
+    save_checkpoint(tmp_path / "half.safetensors", state)
+    with pytest.raises(ModelError, match=r"half\.safetensors is not a whole checkpoint"):
+        Trainer(replace(config, out=tmp_path, distil=(str(tmp_path / "half.safetensors"),)))
+
+
+def test_teachers_may_be_named_together_or_one_by_one() -> None:
+    required = ["--model", "fast", "--data", "x", "--out", "y"]
+    for words in (["--distil", "a", "b"], ["--distil", "a", "--distil", "b"]):
+        assert parser().parse_args([*required, *words]).distil == ["a", "b"]
 
 
 def test_a_missing_split_is_named(config: TrainConfig, tmp_path: Path) -> None:

@@ -135,6 +135,8 @@ def main(arguments: list[str] | None = None) -> None:
     batches = parse_batches(options.batch)
     targets = [target for target in options.target.split(",") if target]
     networks = choose_networks(options.model, options.precision)
+    if options.calibration is not None and not options.calibration.exists():
+        raise UsageError(f"--calibration {options.calibration} does not exist")
     trt = load_runtime(options.runtime)
     folder = options.out if options.out is not None else engines_folder()
     if folder.exists() and not folder.is_dir():

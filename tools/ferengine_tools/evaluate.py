@@ -55,11 +55,7 @@ def load_faces(options: argparse.Namespace, task: str, side: int, label_map: Lab
     if task == "gender":
         faces = utkface_faces(options.data, _UTKFACE[split], options.cache)
     else:
-        try:
-            faces = fer2013_faces(options.data, _FER2013[split], labels=options.labels, without_copies=options.without_copies)
-        except UsageError as error:
-            hint = "; a folder of other faces is read with --split folder" if options.data.is_dir() else ""
-            raise UsageError(f"{error}{hint}") from None
+        faces = fer2013_faces(options.data, _FER2013[split], labels=options.labels, without_copies=options.without_copies)
     return faces.renamed(label_map.folder)
 
 

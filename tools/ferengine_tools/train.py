@@ -30,6 +30,7 @@ _HELP = {
     "warm_up": "epochs of linear warm-up; half a cosine follows",
     "decay": "weight decay",
     "augment": "full: affine, blur, light, erasing; mirror: mirrored alone",
+    "strength": "of the full augmentation: 2 is twice as much, 0 only mirrors and blurs",
     "smoothing": "share of the uniform distribution in the label",
     "votes": "share of the FER+ votes in the target",
     "mixup": "alpha of mixup's Beta distribution; 0: off",
@@ -89,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
         elif kind is bool:
             result.add_argument(option, action="store_true", help=text)
         elif isinstance(field.default, tuple):
-            result.add_argument(option, nargs="+", default=field.default, metavar="MODEL", help=text)
+            result.add_argument(option, nargs="+", action="extend", default=[], metavar="MODEL", help=text)
         elif isinstance(field.default, str):
             result.add_argument(option, choices=get_args(kind), default=field.default, help=text)
         else:

@@ -46,8 +46,8 @@ class Network:
 def choose_networks(model: str, precision: Precision) -> list[Network]:
     """``all``; ``mtcnn`` or one of its networks; a shipped model's name; an ``.onnx`` file, with or without manifest.
 
-    For int8 a model's own int8 form is taken where it has one, as the engine does at run time. Raises ModelError for anything
-    else, and what ``load_model`` and ``mtcnn_networks`` raise.
+    For int8 a model's own int8 form is taken where it has one, as the engine does at run time. Raises what ``load_model``
+    and ``mtcnn_networks`` raise.
     """
     if model == "all":
         names = [manifest.name for manifest in list_models() if manifest.source_sha256 is None]

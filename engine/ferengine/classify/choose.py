@@ -34,6 +34,10 @@ class BackendSettings:
     engines: str | None = None
     build: bool = False
 
+    def __post_init__(self) -> None:
+        if self.precision not in ("auto", *get_args(Precision)):
+            raise UsageError(f"the precision is auto, {', '.join(get_args(Precision))}, not {self.precision}")
+
     @property
     def engine_precision(self) -> Precision:
         """Of TensorRT's engines."""
@@ -95,14 +99,17 @@ def choose_form(model: Model, settings: BackendSettings) -> Model:
     """What runs where ``model`` was asked for: itself, or its int8 form.
 
     The form is taken where int8 is asked for (in TensorRT only if there is one, else the engine is a calibrated one), and
-    where nothing is asked for on a CPU that computes int8 exactly. Raises as ``choose_backend`` and ``form_for_cpu`` do.
+    where nothing is asked for on a CPU that computes int8 exactly. Raises as ``choose_backend`` and ``form_for_cpu`` do, and
+    ModelError where int8 is asked for of another backend.
     """
     name, _ = choose_backend(settings.backend)
     if name == "ort":
         return form_for_cpu(model, settings.precision)
-    if name == "tensorrt" and settings.precision == "int8":
-        return int8_form(model) or model
-    return model
+    if settings.precision != "int8":
+        return model
+    if name != "tensorrt":
+        raise ModelError(f"int8 runs on the CPU and in TensorRT, not by {name}: choose another precision or backend")
+    return int8_form(model) or model
 
 
 def create_backend(
@@ -133,8 +140,9 @@ def create_backend(
 
         folder = Path(settings.engines) if settings.engines else None
         try:
+            precision = "int8" if model.manifest.precision == "int8" else settings.engine_precision
             runner = open_runner(
-                model.manifest.name, model.onnx, settings.engine_precision, max_batch, folder, build=settings.build
+                model.manifest.name, model.onnx, precision, max_batch, folder, build=settings.build, named=model.called
             )
         except FerengineError as error:
             (on_failure or _warn)(str(error))

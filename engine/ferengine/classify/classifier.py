@@ -23,7 +23,8 @@ class Classifier:
     ``max_batch``: the most faces that go through the network at a time. ``on_failure`` is told why a GPU that was meant to
     run it does not, or no longer does (default: logged); the classifier then goes on with ONNX Runtime on the CPU.
 
-    Raises ModelError for a model that is unknown, damaged or of another shape, and for a backend that cannot work here.
+    Raises UsageError for an unknown model, ModelError for one that is damaged or of another shape, and for a backend that
+    cannot work here.
     """
 
     def __init__(

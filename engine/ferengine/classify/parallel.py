@@ -50,8 +50,12 @@ class ParallelClassifier:
 
     @property
     def backend_names(self) -> str:
-        """What runs the networks now, each named once."""
-        return ", ".join(dict.fromkeys(backend.name for backend in self._backends))
+        """What runs the networks now, each named once, with the precision of the files where that is not fp32."""
+        names = [
+            backend.name if classifier.manifest.precision == "fp32" else f"{backend.name} ({classifier.manifest.precision})"
+            for backend, classifier in zip(self._backends, self.classifiers, strict=True)
+        ]
+        return ", ".join(dict.fromkeys(names))
 
     @property
     def depth(self) -> int:

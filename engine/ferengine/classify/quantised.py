@@ -6,13 +6,14 @@ saturating: without them the default model's form is faster too and loses some p
 
 from __future__ import annotations
 
+import shlex
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from ferengine.errors import ModelError
 from ferengine.gpu.engine_file import Precision
-from ferengine.models.registry import Model, load_model
+from ferengine.models.registry import SHIPPED, Model, load_model
 
 WantedPrecision = Literal["auto"] | Precision
 """``auto``: fp16 in TensorRT; on a CPU int8 where it is exact and the model has such a form, else fp32."""
@@ -34,15 +35,22 @@ def has_vnni() -> bool:
 
 
 def int8_form(model: Model) -> Model | None:
-    """What lies beside the model's file as ``NAME-int8.onnx``, if it was made from that very file.
+    """What lies beside the model's file as ``NAME-int8.onnx``, with a manifest, if it was made from that very file.
 
-    Raises ModelError where it is damaged.
+    Raises ModelError where it is damaged, and where it reads other crops or names other classes than the model does.
     """
     path = model.path.with_name(model.path.stem + _SUFFIX)
-    if model.manifest.precision != "fp32" or not path.is_file():
+    if model.manifest.precision != "fp32" or not path.is_file() or not path.with_suffix(".json").is_file():
         return None
     form = load_model(path)
-    return form if form.manifest.source_sha256 == model.manifest.sha256 else None
+    if form.manifest.source_sha256 != model.manifest.sha256:
+        return None
+    for what in ("task", "labels", "input"):
+        if getattr(form.manifest, what) != getattr(model.manifest, what):
+            raise ModelError(f"{path} was made from {model.path.name} and has another {what}: export it again, or remove it")
+    if form.manifest.precision != "int8":
+        raise ModelError(f"{path} is no int8 model, but {form.manifest.precision}: export it again, or remove it")
+    return form
 
 
 def form_for_cpu(model: Model, precision: WantedPrecision) -> Model:
@@ -55,9 +63,14 @@ def form_for_cpu(model: Model, precision: WantedPrecision) -> Model:
         if form is not None:
             return form
         if precision == "int8" and model.manifest.precision != "int8":
-            name = model.path.stem
-            raise ModelError(
-                f"{model.manifest.name} has no int8 form made from it beside {model.path.name}: ferengine export-onnx --model "
-                f"{model.path} --precision int8 --data FER2013 --out {model.path.with_name(name + _SUFFIX)}"
-            )
+            raise ModelError(f"{model.manifest.name} has no int8 form: {_remedy(model)}")
     return model
+
+
+def _remedy(model: Model) -> str:
+    if model.path.parent == SHIPPED:
+        return "leave the precision at auto"
+    data = "UTKFACE" if model.manifest.task == "gender" else "FER2013"
+    out = model.path.with_name(model.path.stem + _SUFFIX)
+    words = ["ferengine", "export-onnx", "--model", str(model.path), "--precision", "int8", "--data", data, "--out", str(out)]
+    return shlex.join(words)

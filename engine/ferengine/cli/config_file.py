@@ -14,6 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ferengine.cli.settings import RunSettings, SourceTable
 from ferengine.errors import UsageError
+from ferengine.sources.address import hide_credentials
 
 _Path: TypeAlias = tuple[str | int, ...]
 
@@ -65,7 +66,7 @@ def sentence(item: Any) -> str:
     return (
         told
         if item["type"] in ("value_error", "missing") or isinstance(item["input"], dict | list)
-        else f"{told}, not {item['input']!r}"
+        else f"{told}, not {hide_credentials(repr(item['input']))}"
     )
 
 

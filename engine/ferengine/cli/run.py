@@ -179,7 +179,8 @@ class _Stopper:
                 signal.signal(number, self._stop)
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
-        self._engine.stop(force=self.asked_at is not None)
+        again = self.asked_at is not None and number != signal.SIGHUP  # a closing terminal sends that one twice
+        self._engine.stop(force=again)
         self.asked_at = self.asked_at or time.monotonic()
 
 

@@ -23,6 +23,7 @@ from pydantic import (
 from ferengine.config import EngineConfig
 from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, parse_source
+from ferengine.sources.address import hide_credentials
 
 _PLACES = ("url", "camera", "file", "images", "demo")
 _CONFIG = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-"))
@@ -78,8 +79,15 @@ else:
 def _camera(value: str | int) -> str | int:
     spec = parse_source(str(value)) if str(value) else None
     if spec is None or spec.kind != "camera":
-        raise ValueError(f"a camera is a number or a device (/dev/video2, /dev/v4l/by-id/...), not {value!r}")
+        shown = hide_credentials(repr(value))
+        raise ValueError(f"a camera is a number or a device (/dev/video2, /dev/v4l/by-id/...), not {shown}")
     return int(spec.value) if spec.value.isdigit() else spec.value
+
+
+def _address(value: str | None) -> str | None:
+    if value is not None and "://" not in value:
+        raise ValueError("an address begins with rtsp://, rtsps://, http:// or https://")  # it may hold a password
+    return value
 
 
 _Camera = Annotated[str | int, AfterValidator(_camera)]
@@ -91,7 +99,9 @@ class SourceTable(_PerSource):
     model_config = _CONFIG
 
     name: str | None = Field(None, min_length=1, description="what results call this source", examples=["door"])
-    url: str | None = Field(None, min_length=1, description="the address of a stream", examples=["rtsp://camera.local/stream"])
+    url: Annotated[str | None, AfterValidator(_address)] = Field(
+        None, min_length=1, description="the address of a stream", examples=["rtsp://camera.local/stream"]
+    )
     camera: _Camera | None = Field(None, description="a camera's number or device", examples=[0])
     file: str | None = Field(None, min_length=1, description="a video file", examples=["talk.mp4"])
     images: str | None = Field(None, min_length=1, description="a folder or a pattern of images", examples=["shots/*.jpg"])

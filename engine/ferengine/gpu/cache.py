@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,9 +30,17 @@ def engines_folder() -> Path:
 
 
 def find_engine(
-    folders: list[Path], model: str, onnx: bytes, precision: Precision, trt: TensorRT, max_batch: int, here: Environment
+    folders: list[Path],
+    model: str,
+    onnx: bytes,
+    precision: Precision,
+    trt: TensorRT,
+    max_batch: int,
+    here: Environment,
+    named: str | None = None,
 ) -> Search:
-    """The first engine in ``folders`` that was built from ``onnx`` and serves here."""
+    """The first engine in ``folders`` that was built from ``onnx`` and serves here. ``named``: what build-trt calls the
+    network, where that is not ``model``."""
     nearest: tuple[EngineFile, list[Mismatch]] | None = None
     source = digest(onnx)
     for file in (file for folder in folders for file in list_engines(folder)):
@@ -47,8 +56,9 @@ def find_engine(
             nearest = file, mismatches
     if nearest is None:
         where = ", ".join(map(str, folders))
-        option = "" if precision == "fp16" else f" --precision {precision}"
-        return Search(None, f"there is no engine of {model} in {where}: ferengine build-trt --model {model}{option}")
+        words = ["ferengine", "build-trt", "--model", named or model]
+        command = shlex.join(words if precision == "fp16" else [*words, "--precision", precision])
+        return Search(None, f"there is no engine of {model} in {where}: {command}")
     return Search(None, f"{nearest[0].path.name} cannot be used: " + "; ".join(map(str, nearest[1])))
 
 

@@ -30,16 +30,17 @@ def open_runner(
     *,
     build: bool = False,
     depth: int = 2,
+    named: str | None = None,
 ) -> EngineRunner:
     """The engine of the network called ``name``, ready to run batches of up to ``max_batch``.
 
     Looked for in ``folder`` first, then in the cache; ``build``: where none serves, build one into the cache. ``depth``:
-    EngineRunner's. Raises ModelError with the reason when none serves, MissingDependencyError without TensorRT,
-    DeviceError when the GPU fails.
+    EngineRunner's. ``named``: what build-trt calls the network, where that is not ``name``. Raises ModelError with the reason
+    when none serves, MissingDependencyError without TensorRT, DeviceError when the GPU fails.
     """
     trt = load_runtime()
     folders = [folder, engines_folder()] if folder is not None else [engines_folder()]
-    search = find_engine(folders, name, onnx, precision, trt, max_batch, this_machine())
+    search = find_engine(folders, name, onnx, precision, trt, max_batch, this_machine(), named)
     if search.file is None and build:
         with locked(engines_folder() / "building"):  # of several workers that miss it one builds, the others find it
             search = find_engine(folders, name, onnx, precision, trt, max_batch, this_machine())

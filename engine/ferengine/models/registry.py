@@ -25,6 +25,11 @@ class Model:
     path: Path
     onnx: bytes
 
+    @property
+    def called(self) -> str:
+        """What it is asked for by: the name of a shipped model, else the path."""
+        return self.path.stem if self.path.parent == SHIPPED else str(self.path)
+
 
 def list_models() -> list[Manifest]:
     """Manifests of the models that ship with the package, by name."""

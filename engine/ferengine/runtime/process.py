@@ -77,11 +77,22 @@ class WorkerProcess:
         """Start a process; call from a long-lived thread (the kernel ties the child's life to it)."""
         self.control, theirs = ControlChannel.pair()
         command = [sys.executable, "-P", "-m", "ferengine.runtime.worker", str(theirs.fileno()), str(os.getpid())]
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=_environment(), process_group=0
-        )
-        theirs.close()
-        self.pidfd = os.pidfd_open(self._process.pid)
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=_environment(), process_group=0
+            )
+            try:
+                self.pidfd = os.pidfd_open(process.pid)
+            except OSError:
+                process.kill()
+                process.wait()
+                raise
+        except (MemoryError, OSError):
+            self.close()
+            raise
+        finally:
+            theirs.close()
+        self._process = process
         self.ready = False
         self.lives += 1
         self._started = time.monotonic()

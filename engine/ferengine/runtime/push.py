@@ -42,7 +42,7 @@ class Pushed:
 
 
 _LATEST = 1e11
-"""Seconds either way: some 3,000 years; nanoseconds of it fit into 64 bits no longer than three times that."""
+"""Seconds either way, some 3,000 years: what lies beyond is milliseconds or nanoseconds taken for seconds."""
 
 
 class PushInput:

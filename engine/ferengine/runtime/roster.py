@@ -33,14 +33,19 @@ class Roster:
     # --- cameras
 
     def add(self, spec: SourceSpec) -> CameraState:
-        """A further camera, with its capture worker."""
+        """A further camera, with its capture worker. Raises MemoryError or OSError, and leaves nothing of it behind, where the
+        system refuses what they need."""
         camera = self._cameras.add(spec)
         if camera.capture is None:
             camera.input = PushInput(camera, self._supervisor)
         if self._supervisor.started:
             self._topology.announce_camera(camera)
-            if camera.capture is not None:
-                self._supervisor.workforce.start(camera.capture)
+            try:
+                if camera.capture is not None:
+                    self._supervisor.workforce.start(camera.capture)
+            except (MemoryError, OSError):
+                self.forget(camera)
+                raise
         return camera
 
     def close_input(self, camera: CameraState) -> None:

@@ -146,7 +146,6 @@ def peak_memory_mb(pid: int) -> float:
 def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the engine decides when a worker ends
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a terminal that is closed sends it to all
     try:
         die_with_parent(int(arguments[1]))
     except ProcessLookupError:

@@ -105,7 +105,8 @@ def _load(path: Path) -> tuple[Fer2013, _Crowd | None]:
     if (path / "train").is_dir() and (path / "test").is_dir():
         return _from_folders(path), None
     raise UsageError(
-        f"{path} is neither fer2013.csv, nor a folder with labels.csv and tiles-*.webp, nor one with train and test"
+        f"{path} is neither fer2013.csv, nor a folder with labels.csv and tiles-*.webp, nor one with train and test; other "
+        "folders of faces are read by ferengine evaluate --split folder"
     )
 
 

@@ -9,15 +9,16 @@ from torch.nn import functional
 _ERASED_SHARE, _ERASED_SIDES = 0.25, (0.1, 0.35)
 
 
-def augment(batch: Tensor, generator: Generator) -> Tensor:
+def augment(batch: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
     """Normalised crops, float32 (N, 1, S, S): mirrored, turned up to 10 degrees, scaled by up to 12 %, moved by up to 6 %
     of the side, half of them blurred a little, brighter or darker, with more or less contrast, a quarter partly erased.
 
-    ``generator`` lives on the CPU, so that a seed gives the same changes on every device.
+    ``strength`` multiplies these limits, but for the blur, and the share that is erased. ``generator`` lives on the CPU, so
+    that a seed gives the same changes on every device.
     """
-    gain, shift = torch.exp(_spread(len(batch), 0.2, generator)), _spread(len(batch), 0.2, generator)
-    lit = blur(move(batch, generator), generator) * _each(gain, batch) + _each(shift, batch)
-    return erase(lit, generator)
+    gain, shift = torch.exp(_spread(len(batch), 0.2 * strength, generator)), _spread(len(batch), 0.2 * strength, generator)
+    lit = blur(move(batch, generator, strength), generator) * _each(gain, batch) + _each(shift, batch)
+    return erase(lit, generator, _ERASED_SHARE * strength)
 
 
 def mirror(batch: Tensor, generator: Generator) -> Tensor:
@@ -26,13 +27,13 @@ def mirror(batch: Tensor, generator: Generator) -> Tensor:
     return torch.where(mirrored, batch.flip(3), batch)
 
 
-def move(batch: Tensor, generator: Generator) -> Tensor:
+def move(batch: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
     """An affine jitter of its own for each face; borders are replicated."""
     count = len(batch)
-    angle, scale = _spread(count, 0.17, generator), torch.exp(_spread(count, 0.12, generator))
+    angle, scale = _spread(count, 0.17 * strength, generator), torch.exp(_spread(count, 0.12 * strength, generator))
     side = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
-    right, down = _spread(count, 0.12, generator), _spread(count, 0.12, generator)  # a crop's side is 2
+    right, down = (_spread(count, 0.12 * strength, generator) for _ in range(2))  # a crop's side is 2
     rows = [torch.stack([cosine * side, -sine, right], 1), torch.stack([sine * side, cosine, down], 1)]
     grid = functional.affine_grid(torch.stack(rows, 1).to(batch.device), list(batch.shape), align_corners=False)
     return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
@@ -47,13 +48,13 @@ def blur(batch: Tensor, generator: Generator) -> Tensor:
     return torch.lerp(batch, filtered, _each(share, batch))
 
 
-def erase(batch: Tensor, generator: Generator) -> Tensor:
-    """A quarter of the faces lose a rectangle, its sides 10 to 35 % of the crop's, to one random level: Z. Zhong et al.,
+def erase(batch: Tensor, generator: Generator, share: float = _ERASED_SHARE) -> Tensor:
+    """A ``share`` of the faces lose a rectangle, its sides 10 to 35 % of the crop's, to one random level: Z. Zhong et al.,
     "Random Erasing Data Augmentation", AAAI 2020."""
     count, side = len(batch), batch.shape[-1]
     smallest, largest = _ERASED_SIDES
     centres = torch.arange(side) + 0.5
-    inside = (torch.rand(count, generator=generator) < _ERASED_SHARE).view(-1, 1, 1, 1)
+    inside = (torch.rand(count, generator=generator) < share).view(-1, 1, 1, 1)
     for shape in ((-1, 1, side, 1), (-1, 1, 1, side)):  # the span of rows, then that of columns
         length = (smallest + (largest - smallest) * torch.rand(count, generator=generator)) * side
         start = torch.rand(count, generator=generator) * (side - length)

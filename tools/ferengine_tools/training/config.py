@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -18,13 +19,13 @@ _THIS_MACHINE = ("data", "gender_data", "out", "cache", "resume", "device", "thr
 @dataclass(frozen=True)
 class TrainConfig:
     """``task`` both: one trunk with two heads, on ``data`` (FER-2013) and ``gender_data`` (UTKFace); ``cache`` a folder for
-    UTKFace's cut faces. ``warm_up`` in epochs; ``start`` a checkpoint or model to begin from; ``votes`` the share of the FER+
-    votes in the target and ``teacher_weight`` that of the ``teacher`` file's probabilities in the rest, and of what the
-    checkpoints or models ``distil`` say, on average, of the very batch, as it was augmented; ``mixup`` the alpha of its
-    Beta distribution; ``sam`` the radius rho of sharpness-aware minimisation (0: off); ``average`` what the averaged weights
-    keep at each step; ``labels`` ferplus8 adds contempt; ``without_copies`` leaves out training faces that are also, exactly
-    or nearly, test faces. ``device`` auto (a GPU where there is one), cpu or cuda; ``precision`` of the convolutions;
-    ``threads`` of torch on the CPU."""
+    UTKFace's cut faces. ``warm_up`` in epochs; ``start`` a checkpoint or model to begin from; ``strength`` of the full
+    augmentation; ``votes`` the share of the FER+ votes in the target and ``teacher_weight`` that of the ``teacher`` file's
+    probabilities in the rest, and of what the checkpoints or models ``distil`` say, on average, of the very batch, as it was
+    augmented; ``mixup`` the alpha of its Beta distribution; ``sam`` the radius rho of sharpness-aware minimisation (0: off);
+    ``average`` what the averaged weights keep at each step; ``labels`` ferplus8 adds contempt; ``without_copies`` leaves out
+    training faces that are also, exactly or nearly, test faces. ``device`` auto (a GPU where there is one), cpu or cuda;
+    ``precision`` of the convolutions; ``threads`` of torch on the CPU."""
 
     model: str
     data: Path
@@ -40,6 +41,7 @@ class TrainConfig:
     warm_up: float = 1.5
     decay: float = 0.05
     augment: Augment = "full"
+    strength: float = 1.0
     smoothing: float = 0.1
     votes: float = 0.3
     mixup: float = 0.0
@@ -65,7 +67,7 @@ class TrainConfig:
         for name in ("smoothing", "votes", "teacher_weight", "average"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
-        for name in ("mixup", "sam", "decay", "warm_up"):
+        for name in ("mixup", "sam", "decay", "warm_up", "strength"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} must be at least 0, not {getattr(self, name)}")
         if not self.rate > 0:
@@ -104,7 +106,8 @@ def _plain(value: Any) -> Any:
 def _shown(value: str | list[str]) -> str:
     """Files without this machine's folders: a checkpoint by its run's."""
     paths = [Path(item) for item in ([value] if isinstance(value, str) else value)]
-    return " ".join(f"runs/{path.parent.name}/{path.name}" if path.suffix == ".safetensors" else path.name for path in paths)
+    kept = [f"runs/{path.resolve().parent.name}/{path.name}" if path.suffix == ".safetensors" else path.name for path in paths]
+    return shlex.join(kept)
 
 
 DOCUMENT_EPOCHS = {"cnn": 17, "vgg": 90, "resnet18": 60, "dscnn": 60}

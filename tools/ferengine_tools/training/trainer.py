@@ -98,10 +98,12 @@ class Trainer:
     def restore(self) -> None:
         """Go on from the checkpoint. Raises UsageError when it was begun with other settings."""
         state = load_checkpoint(self.checkpoint, self.config.model)
+        usual = TrainConfig(self.config.model, self.config.data, self.config.out).settings()
         for name, value in self.config.settings().items():
-            if state["settings"].get(name) != value:
+            begun = state["settings"].get(name, usual[name])  # a setting that is newer than the checkpoint
+            if begun != value:
                 raise UsageError(
-                    f"{self.checkpoint} was begun with {name} {state['settings'].get(name)}, not {value}: "
+                    f"{self.checkpoint} was begun with {name} {begun}, not {value}: "
                     f"resume it with its own settings ({state['command']})"
                 )
         self.network.load_state_dict(state["model"])
@@ -142,7 +144,7 @@ class Trainer:
         """Augmented faces and their targets."""
         batch, target = normalise(self._images[chosen]), self._targets[chosen]
         if self.config.augment == "full":
-            batch = augment(batch, self.generator)
+            batch = augment(batch, self.generator, self.config.strength)
         elif self.config.augment == "mirror":
             batch = mirror(batch, self.generator)
         if self.config.mixup > 0:

@@ -28,16 +28,16 @@ def check_backend() -> Finding:
     """What networks run on here, and why."""
     import onnxruntime
 
-    from ferengine.classify.choose import choose_backend
-    from ferengine.classify.quantised import has_vnni
+    from ferengine.classify.choose import BackendSettings, choose_backend, choose_form
+    from ferengine.models.registry import DEFAULT, load_model
 
     offered = onnxruntime.get_available_providers()
     if "CPUExecutionProvider" not in offered:  # a GPU backend needs it too, to go on when the GPU fails
         return Finding("fail", f"ONNX Runtime {onnxruntime.__version__} has no CPU provider, only {', '.join(offered)}",
                        "pip install --force-reinstall onnxruntime")  # fmt: skip
     name, reason = choose_backend("auto")
-    form = "" if name != "ort" else " with int8 (VNNI)" if has_vnni() else " with float32 (no VNNI)"
-    return Finding("ok", f"--backend auto takes {name}{form}: {reason} (ONNX Runtime {onnxruntime.__version__})")
+    form = choose_form(load_model(DEFAULT), BackendSettings()).manifest.name
+    return Finding("ok", f"--backend auto takes {name}, for {form}: {reason} (ONNX Runtime {onnxruntime.__version__})")
 
 
 def check_mtcnn() -> Finding:

@@ -18,7 +18,13 @@ from ferengine_tools.training.checkpoint import load_checkpoint  # noqa: E402
 
 @pytest.fixture
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
-    table = (Run("taught", "dscnn", 1, seeds=2, taught=True), Run("alone", "fast", 1), Run("gender", "fast", 1, task="gender"))
+    legs = (Run("first", "fast", 1), Run("second", "fast", 1, after="first", distil="first"))
+    table = (
+        *legs,
+        Run("taught", "dscnn", 1, seeds=2, taught=True),
+        Run("alone", "fast", 1),
+        Run("gender", "fast", 1, task="gender"),
+    )
     monkeypatch.setattr(train_all, "TABLE", table)
     monkeypatch.setattr(train_all, "TEACHERS", ("dscnn",))
     monkeypatch.setattr(train_all, "FOLDS", 2)
@@ -45,6 +51,18 @@ def test_every_run_is_trained_exported_and_measured_once(bars: Path, tmp_path: P
     main(arguments)  # finished steps are not run again
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.safetensors")} == written
     assert "teachers" not in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("small")
+def test_a_second_leg_goes_on_from_the_first_and_is_taught(bars: Path, tmp_path: Path) -> None:
+    arguments = ["--data", str(bars), "--out", str(tmp_path), "--device", "cpu", "--threads", "1", "--precision", "fp32"]
+    with pytest.raises(UsageError, match="second goes on from first and first: run first first"):
+        main([*arguments, "--only", "second"])
+    main([*arguments, "--only", "first", "--only", "second"])
+    state = load_checkpoint(tmp_path / "second-0" / "checkpoint.safetensors")
+    first = str(tmp_path / "first-0" / "checkpoint.safetensors")
+    assert (state["settings"]["start"], state["settings"]["distil"]) == (first, [first])
+    assert state["settings"]["decay"] == 0.1
 
 
 @pytest.mark.usefixtures("small")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -22,7 +23,8 @@ from ferengine_tools.training.dataset import load_training_set
 
 @dataclass(frozen=True)
 class Run:
-    """One model of the table; ``taught``: by the teachers; ``seeds`` runs of it."""
+    """One model of the table; ``taught``: by the out-of-fold teachers; ``seeds`` runs of it. ``after``: the run, of the same
+    seed, from whose averaged weights it goes on; ``distil``: the run that then sees every batch with it."""
 
     name: str
     network: str
@@ -31,6 +33,8 @@ class Run:
     task: str = "expression"
     taught: bool = False
     document: bool = False
+    after: str | None = None
+    distil: str | None = None
 
 
 TABLE = (
@@ -43,12 +47,16 @@ TABLE = (
     Run("resnet18", "resnet18", 90, taught=True),
     Run("dscnn", "dscnn", 120, seeds=2, taught=True),
     Run("fast", "fast", 120, seeds=2, taught=True),
-    Run("standard", "standard", 120, seeds=2, taught=True),
-    Run("accurate", "accurate", 120, seeds=2, taught=True),
+    Run("standard-first", "standard", 120, seeds=2, taught=True),
+    Run("accurate-first", "accurate", 120, seeds=2, taught=True),
+    Run("standard", "standard", 40, seeds=2, after="standard-first", distil="accurate-first"),
+    Run("accurate", "accurate", 40, seeds=2, after="accurate-first", distil="standard-first"),
     Run("gender", "fast", 40, seeds=2, task="gender"),
 )
 INT8 = ("fast", "standard", "accurate")
 """Networks that int8 makes faster on a CPU; depthwise convolutions it slows down."""
+LEG: dict[str, Any] = {"rate": 2e-3, "warm_up": 0.5, "decay": 0.1, "teacher_weight": 0.4}
+"""Of runs that go on from others."""
 TEACHERS, FOLDS, TEACHER_EPOCHS = ("resnet18", "standard", "accurate"), 5, 60
 
 
@@ -75,6 +83,12 @@ def _run(run: Run, seed: int, base: TrainConfig, gender_data: Path | None, teach
     elif run.task == "gender":
         assert gender_data is not None
         config = replace(config, task="gender", data=gender_data, epochs=run.epochs)
+    elif run.after is not None and run.distil is not None:
+        first, other = (base.out / f"{name}-{seed}" / "checkpoint.safetensors" for name in (run.after, run.distil))
+        for path, name in ((first, run.after), (other, run.distil)):
+            if not path.is_file():
+                raise UsageError(f"{run.name} goes on from {run.after} and {run.distil}: run {name} first, or leave out --only")
+        config = replace(config, epochs=run.epochs, start=first, distil=(str(other),), **LEG)
     else:
         config = replace(config, epochs=run.epochs, teacher=teacher if run.taught else None)
     console.print(f"{run.name}, seed {seed}: {config.epochs} epochs")

@@ -1,7 +1,7 @@
 """A model's int8 form: which file it is, and on which processors it runs in the model's place.
 
 ONNX Runtime multiplies int8 faster than float32 on every x86 processor with AVX2, but only VNNI's instructions sum without
-saturating: without them the default model's form is faster too and loses some points of accuracy (docs/models.md).
+saturating: without them the answers are others, and the default model loses more than 0.3 points (docs/models.md).
 """
 
 from __future__ import annotations

@@ -52,5 +52,8 @@ def test_control_c_before_the_run_ends_it_without_a_word(place: str) -> None:
         + (" + ['--config', 'x.toml']" if name == "load_settings" else "")
         + "\nmain()"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job of a shell has it ignored
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")

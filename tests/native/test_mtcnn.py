@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import onnxruntime
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
@@ -80,6 +80,7 @@ def test_pyramid_of_a_single_pixel_and_of_the_smallest_level() -> None:
 
 
 @settings(deadline=None)
+@example(height=37, width=18, x=0.0, y=0.5, box_width=0.0, box_height=0.0, size=24, seed=18)
 @given(
     st.integers(1, 60), st.integers(1, 60), st.floats(-90, 90, width=32), st.floats(-90, 90, width=32),
     st.floats(0, 120, width=32), st.floats(0, 120, width=32), st.sampled_from([24, 48]), st.integers(0, 99),
@@ -90,7 +91,8 @@ def test_crops(height: int, width: int, x: float, y: float, box_width: float, bo
     crops, expected = mtcnn_crops(frame, boxes, size), channels_last(sampling.crops(frame, boxes, size))
     # a coordinate that rounds to the neighbouring 1/32 of a pixel changes a sample by 1/32 of the contrast
     assert np.abs(crops - expected).max() <= 255 / 16 * LEVEL
-    assert np.abs(crops - expected).mean() <= 0.5 * LEVEL
+    if min(box_width, box_height) >= 1:  # else all samples lie in one row or column, and round the same way
+        assert np.abs(crops - expected).mean() <= 0.5 * LEVEL
 
 
 def test_crops_far_outside_and_huge_are_grey() -> None:

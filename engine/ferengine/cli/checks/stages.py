@@ -18,8 +18,8 @@ _LEAST_IOU = 0.8
 _LEAST_SCORE = 0.9
 _EYE_TOLERANCE = 8.0
 _LOGIT_TOLERANCE, _INT8_TOLERANCE = 0.05, 0.5
-"""Of largest logits around 5: other orders of summation stay below 0.001, reduced precision below this; int8 with other
-roundings below a half, without VNNI not (see ``ferengine.classify.quantised``)."""
+"""Of largest logits around 5: other orders of summation stay below 0.001, reduced precision below the first; int8 where its
+sums saturate, without VNNI, below a quarter."""
 _CROP_TOLERANCE = 0.51
 """Grey levels: the reference is not rounded."""
 
@@ -97,7 +97,8 @@ def check_models() -> Finding:
 
     told, problems, untested = [], [], []
     for manifest in list_models():
-        tolerance = _LOGIT_TOLERANCE if manifest.precision != "int8" else _INT8_TOLERANCE if has_vnni() else np.inf
+        int8 = manifest.precision == "int8"
+        tolerance = _INT8_TOLERANCE if int8 else _LOGIT_TOLERANCE
         try:
             off = largest_difference(manifest)
         except ModelError as error:
@@ -108,7 +109,7 @@ def check_models() -> Finding:
         elif off > tolerance or np.isnan(off):
             problems.append(f"{manifest.name} gives logits up to {off:.3g} off those of its manifest")
         else:
-            unused = "" if np.isfinite(tolerance) else ": not used on this processor, it has no VNNI"
+            unused = ": not used on this processor, it has no VNNI" if int8 and not has_vnni() else ""
             told.append(f"{manifest.name} (logits within {off:.1g}{unused})")
     if problems:
         return Finding("fail", "; ".join(problems), "reinstall ferengine and onnxruntime, and report this if it stays")

@@ -18,7 +18,7 @@ from ferengine.classify.choose import AS_NAMED  # noqa: E402
 from ferengine.classify.classifier import Classifier  # noqa: E402
 from ferengine.errors import FerengineError, ModelError, UsageError  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
-from ferengine_tools.train import parser, train  # noqa: E402
+from ferengine_tools.train import parser, read_options, train  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig, document_preset  # noqa: E402
 from ferengine_tools.training.origin import load_network  # noqa: E402
@@ -198,11 +198,19 @@ def test_each_trick_changes_the_weights_and_trains(config: TrainConfig, whole: P
     assert not same(trainer.state()["average"], load_checkpoint(whole)["average"])
 
 
-def test_the_document_preset_is_its_own_schedule(config: TrainConfig) -> None:
-    preset = document_preset(replace(config, model="vgg"))
-    assert (preset.epochs, preset.init, preset.votes, preset.smoothing) == (90, "gaussian", 0.0, 0.0)
+def test_the_document_preset_is_its_own_schedule() -> None:
+    preset = document_preset("vgg")
+    assert (preset["epochs"], preset["init"], preset["votes"], preset["smoothing"]) == (90, "gaussian", 0.0, 0.0)
     with pytest.raises(UsageError, match="the document has no network 'fast'"):
-        document_preset(replace(config, model="fast"))
+        document_preset("fast")
+
+
+def test_options_that_are_named_win_over_a_preset() -> None:
+    words = "--model cnn --data d --out o --preset document --epochs 3 --distil standard --init kaiming"
+    config = read_options(words.split())
+    assert (config.epochs, config.distil, config.init) == (3, ("standard",), "kaiming")
+    assert (config.augment, config.optimiser, config.votes) == ("mirror", "sgd", 0.0)
+    assert read_options("--model cnn --data d --out o".split()) == TrainConfig("cnn", Path("d"), Path("o"))
 
 
 @pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("batch", 1), ("votes", 1.5), ("mixup", -1.0), ("rate", 0.0)])

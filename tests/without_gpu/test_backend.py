@@ -17,6 +17,7 @@ from ferengine._native import FACE_KEY, FaceRing, WorkerPage
 from ferengine.classify import choose
 from ferengine.classify.backend import OrtBackend, available_providers
 from ferengine.classify.choose import BackendSettings, choose_backend, create_backend
+from ferengine.classify.classifier import Classifier
 from ferengine.classify.tensorrt import FallbackBackend, TensorRtBackend
 from ferengine.detect import create_detector
 from ferengine.detect.base import Detections
@@ -92,13 +93,27 @@ def test_without_an_engine_the_cpu_takes_over_and_it_is_said_once(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr("ferengine.gpu.open.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1"))
     with caplog.at_level(logging.WARNING):
-        backend = create_backend(load_model("dscnn"), BackendSettings(), threads=1, max_batch=8)
+        _, backend = create_backend(load_model("dscnn"), BackendSettings(), threads=1, max_batch=8)
     [record] = caplog.records
     assert "ferengine build-trt --model dscnn" in record.message
     assert backend.name == "ort"
     told: list[str] = []
     create_backend(load_model("dscnn"), BackendSettings(), threads=1, max_batch=8, on_failure=told.append)
     assert len(told) == 1
+
+
+@pytest.mark.parametrize(("precision", "vnni", "runs"), [
+    ("auto", True, "fast-int8"), ("auto", False, "fast"), ("fp16", True, "fast"), ("int8", False, "fast-int8"),
+])  # fmt: skip
+def test_without_an_engine_the_cpu_runs_the_form_that_is_exact_on_it(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: Any, vnni: bool, runs: str
+) -> None:
+    machine(WITH_GPU, ["tensorrt-rtx"], "cuda-bindings")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr("ferengine.gpu.open.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1"))
+    monkeypatch.setattr("ferengine.classify.quantised.has_vnni", lambda: vnni)
+    classifier = Classifier("fast", backend=BackendSettings(precision=precision), on_failure=lambda reason: None)
+    assert (classifier.manifest.name, classifier.backend.name) == (runs, "ort")
 
 
 def crops(count: int, seed: int = 0) -> NDArray[np.float32]:

@@ -78,7 +78,7 @@ def parser() -> argparse.ArgumentParser:
     """One option a field of TrainConfig, with its default."""
     result = argparse.ArgumentParser(prog="ferengine train", description=__doc__)
     result.add_argument("--preset", choices=("recipe", "document"), default="recipe",
-                        help="document: the document's own schedule and settings for its networks")  # fmt: skip
+                        help="document: its own schedule and settings for its networks, but for options that are given")  # fmt: skip
     types = get_type_hints(TrainConfig)
     for field in fields(TrainConfig):
         option, kind = f"--{field.name.replace('_', '-')}", types[field.name]
@@ -98,13 +98,19 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
+def read_options(arguments: list[str] | None) -> TrainConfig:
+    """What a command line asks for; a preset gives the values of the options that it does not name."""
+    options = parser()
+    given = options.parse_args(arguments)
+    if given.preset == "document":
+        options.set_defaults(**document_preset(given.model))
+        given = options.parse_args(arguments)
+    values = {name: value for name, value in vars(given).items() if name != "preset"}
+    return TrainConfig(**{**values, "distil": tuple(given.distil)})
+
+
 def main(arguments: list[str] | None = None) -> None:
-    options = vars(parser().parse_args(arguments))
-    preset = options.pop("preset")
-    config = TrainConfig(**{**options, "distil": tuple(options["distil"])})
-    if preset == "document":
-        config = document_preset(config)
-    accuracies = train(config).validation_by_head()
+    accuracies = train(read_options(arguments)).validation_by_head()
     print(f"validation accuracy {' and '.join(f'{100 * accuracy:.2f} %' for accuracy in accuracies)} (single crop)")
 
 

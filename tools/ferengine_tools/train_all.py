@@ -79,7 +79,7 @@ def _run(run: Run, seed: int, base: TrainConfig, gender_data: Path | None, teach
     out = base.out / f"{run.name}-{seed}"
     config = replace(base, model=run.network, out=out, seed=seed, resume=(out / "checkpoint.safetensors").exists())
     if run.document:
-        config = document_preset(config)
+        config = replace(config, **document_preset(run.network))
     elif run.task == "gender":
         assert gender_data is not None
         config = replace(config, task="gender", data=gender_data, epochs=run.epochs)

@@ -119,8 +119,9 @@ def create_backend(
     threads: int,
     max_batch: int,
     on_failure: Callable[[str], None] | None = None,
-) -> InferenceBackend:
-    """The backend that ``settings`` ask for, with ``model`` on it.
+) -> tuple[Model, InferenceBackend]:
+    """The backend that ``settings`` ask for, and what runs on it: ``model``, as ``choose_form`` gave it, or its int8 form
+    where this CPU had to take over from the start.
 
     Where TensorRT has no engine that serves, and may not build one, or the GPU fails, at the start or later, this goes on
     with ONNX Runtime on the CPU and tells ``on_failure`` the reason once (default: logs it).
@@ -146,10 +147,12 @@ def create_backend(
             )
         except FerengineError as error:
             (on_failure or _warn)(str(error))
-            return on_cpu()
-        return FallbackBackend(TensorRtBackend(runner), on_cpu, on_failure)
+            if settings.precision == "auto":
+                model = form_for_cpu(model, "auto")
+            return model, on_cpu()
+        return model, FallbackBackend(TensorRtBackend(runner), on_cpu, on_failure)
     if name == "ort-cuda":
-        return OrtBackend(model.onnx, threads=threads, provider="ort-cuda")
+        return model, OrtBackend(model.onnx, threads=threads, provider="ort-cuda")
     if name == "ort-trt-rtx":
-        return OrtBackend(model.onnx, threads=threads, provider="ort-trt-rtx")
-    return OrtBackend(model.onnx, threads=threads)
+        return model, OrtBackend(model.onnx, threads=threads, provider="ort-trt-rtx")
+    return model, OrtBackend(model.onnx, threads=threads)

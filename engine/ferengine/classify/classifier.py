@@ -37,12 +37,12 @@ class Classifier:
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
         settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
-        loaded = choose_form(load_model(model), settings)
+        self.backend: InferenceBackend
+        loaded, self.backend = create_backend(
+            choose_form(load_model(model), settings), settings, threads=threads, max_batch=max_batch, on_failure=on_failure
+        )
         self._manifest = loaded.manifest
         self._max_batch = max_batch
-        self.backend: InferenceBackend = create_backend(
-            loaded, settings, threads=threads, max_batch=max_batch, on_failure=on_failure
-        )
         self.labels: tuple[str, ...] = tuple(loaded.manifest.labels)
         self.input_size: int = loaded.manifest.input.size
         self.mean: float = loaded.manifest.input.mean

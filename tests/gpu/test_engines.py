@@ -13,17 +13,17 @@ from ferengine import Engine
 from ferengine.classify.backend import OrtBackend
 from ferengine.detect.mtcnn import MtcnnDetector
 from ferengine.detect.mtcnn_device import MtcnnDeviceDetector
-from ferengine.errors import ModelError
 from ferengine.gpu.device import device_layer, open_device
 from ferengine.gpu.engine_file import list_engines, load_engine
+from ferengine.gpu.environment import this_machine
 from ferengine.gpu.runner import EngineRunner
-from ferengine.gpu.tensorrt import installed_runtimes, load_runtime
+from ferengine.gpu.tensorrt import installed_runtimes, load_runtime, rtx_supports
 from ferengine.models.registry import load_model
 from ferengine.sources.portraits import ASTRONAUT
 from ferengine_tools.build_trt import main
 from ferengine_tools.gpu_check.measure import compare
 
-pytestmark = pytest.mark.gpu
+pytestmark = [pytest.mark.gpu, pytest.mark.timeout(600)]  # tensorrt measures kernels while it builds
 
 
 @pytest.fixture(params=["tensorrt", "tensorrt-rtx"])
@@ -32,18 +32,16 @@ def runtime(request: pytest.FixtureRequest) -> str:
         pytest.skip(f"{request.param} is not installed")
     if device_layer() is None:
         pytest.skip("neither pycuda nor cuda-bindings is installed")
+    here = this_machine()
+    if request.param == "tensorrt-rtx" and here.gpu is not None and not rtx_supports(here.gpu.capability):
+        pytest.skip(f"tensorrt-rtx is not made for compute capability {here.gpu.capability}")
     return str(request.param)
 
 
 def open_engines(runtime: Any, precision: str, folder: Path, model: str) -> dict[str, EngineRunner]:
     main(["--model", model, "--runtime", runtime, "--precision", precision, "--batch", "1:32:256", "--out", str(folder)])
     trt = load_runtime(runtime)
-    try:
-        return {f.record.model: EngineRunner(trt, open_device(), load_engine(f)) for f in list_engines(folder)}
-    except ModelError as error:
-        if runtime == "tensorrt-rtx":
-            pytest.skip(f"tensorrt-rtx refuses this GPU: {error}")
-        raise
+    return {f.record.model: EngineRunner(trt, open_device(), load_engine(f)) for f in list_engines(folder)}
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])

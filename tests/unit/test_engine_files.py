@@ -123,7 +123,9 @@ def test_each_mismatch_is_named_with_its_remedy(changes: dict[str, Any], what: s
     ("targets", "capability", "serves"),
     [
         ((), "8.0", True),
-        ((), "9.0", True),
+        ((), "9.0", False),
+        ((), "10.0", False),
+        ((), "12.0", True),
         ((), "7.5", False),
         (("sm_86",), "8.6", True),
         (("sm_86",), "8.9", True),
@@ -138,7 +140,9 @@ def test_portable_engines_serve_their_targets(targets: tuple[str, ...], capabili
     found = find_mismatches(record, **{**ASKED, "runtime": "tensorrt-rtx", "here": here})
     assert (not found) is serves
     if not serves:
-        assert f"sm_{capability.replace('.', '')}" in found[0].remedy
+        made_for = capability not in ("9.0", "10.0")
+        remedy = f"sm_{capability.replace('.', '')}" if made_for else "tensorrt-rtx is not made for this GPU"
+        assert remedy in found[0].remedy
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:

@@ -32,6 +32,7 @@ from ferengine.runtime.wire import decode_scores
 
 NO_GPU = Environment("linux-x86_64", None, None, None, "no NVIDIA driver is installed")
 WITH_GPU = Environment("linux-x86_64", "580.1", "13.0", Gpu("RTX 4090", "8.9", 1 << 34), None)
+DATA_CENTRE = Environment("linux-x86_64", "580.1", "13.0", Gpu("H100", "9.0", 1 << 36), None)
 SIDE_48 = [((1, 1, 48, 48), (8, 1, 48, 48), (32, 1, 48, 48))]
 
 
@@ -58,6 +59,9 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         (WITH_GPU, ["tensorrt"], None, False, "ort", "neither pycuda nor cuda-bindings"),
         (WITH_GPU, [], "pycuda", False, "ort", "no TensorRT is installed"),
         (WITH_GPU, [], "pycuda", True, "ort-cuda", "CUDA provider (no TensorRT"),
+        (DATA_CENTRE, ["tensorrt", "tensorrt-rtx"], "pycuda", True, "tensorrt", "H100, with tensorrt and"),
+        (DATA_CENTRE, ["tensorrt-rtx"], "pycuda", True, "ort-cuda", "provider (tensorrt-rtx is not made for H100 with"),
+        (DATA_CENTRE, ["tensorrt-rtx"], "pycuda", False, "ort", "compute capability 9.0 (pip install tensorrt)"),
     ],
 )
 def test_auto_takes_the_best_and_says_why(
@@ -77,6 +81,11 @@ def test_a_backend_that_cannot_work_is_refused(machine: Any) -> None:
     assert choose_backend("ort")[0] == "ort"
     with pytest.raises(UsageError, match="not cuda"):
         choose_backend("cuda")
+
+
+def test_by_name_a_runtime_that_is_not_made_for_the_gpu_may_try(machine: Any) -> None:
+    machine(DATA_CENTRE, ["tensorrt-rtx"], "pycuda")
+    assert choose_backend("tensorrt") == ("tensorrt", "chosen by the user")
 
 
 def test_a_provider_that_the_wheel_lacks_is_refused() -> None:

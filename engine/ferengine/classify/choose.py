@@ -12,8 +12,8 @@ from ferengine.classify.quantised import WantedPrecision, form_for_cpu, int8_for
 from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.gpu.device import device_layer
 from ferengine.gpu.engine_file import Precision
-from ferengine.gpu.environment import this_machine
-from ferengine.gpu.tensorrt import installed_runtimes
+from ferengine.gpu.environment import Gpu, this_machine
+from ferengine.gpu.tensorrt import installed_runtimes, rtx_supports
 from ferengine.models.registry import Model
 
 if TYPE_CHECKING:
@@ -51,9 +51,9 @@ AS_NAMED = BackendSettings("ort", "fp32")
 def choose_backend(name: str = "auto") -> tuple[str, str]:
     """The backend that ``name`` stands for on this machine, and the reason in one sentence.
 
-    ``auto``: TensorRT where a GPU, TensorRT and a package that speaks to CUDA are there, else ONNX Runtime's CUDA
-    provider where its wheel is installed, else ONNX Runtime on the CPU. Nothing is loaded onto the GPU. Raises UsageError for
-    another name, ModelError for one that cannot work here.
+    ``auto``: TensorRT where a GPU that it supports, TensorRT and a package that speaks to CUDA are there, else ONNX Runtime's
+    CUDA provider where its wheel is installed, else ONNX Runtime on the CPU. Nothing is loaded onto the GPU. Raises UsageError
+    for another name, ModelError for one that cannot work here.
     """
     if name not in get_args(BackendName):
         raise UsageError(f"the backend is one of {', '.join(get_args(BackendName))}, not {name}")
@@ -70,11 +70,12 @@ def choose_backend(name: str = "auto") -> tuple[str, str]:
             raise ModelError(f"--backend {name} cannot work here: {obstacle[name]} (--backend auto takes what there is)")
         return name, "chosen by the user"
     gpu = here.gpu.name if here.gpu else "no GPU"
-    if not obstacle["tensorrt"]:
+    against = obstacle["tensorrt"] or _unsupported(here.gpu)
+    if not against:
         return "tensorrt", f"{gpu}, with {installed_runtimes()[0]} and {device_layer()}"
     if not obstacle["ort-cuda"]:
-        return "ort-cuda", f"{gpu}, with ONNX Runtime's CUDA provider ({obstacle['tensorrt']})"
-    return "ort", str(obstacle["tensorrt"])
+        return "ort-cuda", f"{gpu}, with ONNX Runtime's CUDA provider ({against})"
+    return "ort", against
 
 
 def _warn(reason: str) -> None:
@@ -87,6 +88,13 @@ def _tensorrt_obstacle() -> str | None:
     if device_layer() is None:
         return "neither pycuda nor cuda-bindings is installed (pip install 'ferengine[trt]')"
     return None
+
+
+def _unsupported(gpu: Gpu | None) -> str | None:
+    """Why the TensorRT that would be taken is not tried unasked: by name it may be, and says itself what is wrong."""
+    if gpu is None or installed_runtimes()[0] != "tensorrt-rtx" or rtx_supports(gpu.capability):
+        return None
+    return f"tensorrt-rtx is not made for {gpu.name} with compute capability {gpu.capability} (pip install tensorrt)"
 
 
 def _provider_obstacle(name: OrtProvider) -> str | None:

@@ -68,15 +68,20 @@ class LoadedEngine:
         """Whether the runtime makes CUDA graphs on its own (tensorrt-rtx, once its kernels are compiled)."""
         return self._trt.portable
 
+    def keep_kernels(self) -> None:
+        """Write the kernels that were compiled into their file, if there is one. A failure is logged."""
+        serialised = self._cache.serialize() if self._cache is not None and self._kernels is not None else None
+        if serialised is None or self._kernels is None:
+            return
+        data = bytes(serialised)
+        try:
+            with locked(self._kernels.parent):
+                write_atomically(self._kernels, digest(data).encode() + data)
+        except ModelError as error:
+            log.info("%s: the kernels are compiled again next time", error)
+
     def close(self) -> None:
-        """Keep the compiled kernels, let go of the engine. All contexts must be gone."""
-        if self._cache is not None and self._kernels is not None:
-            data = bytes(self._cache.serialize())
-            try:
-                with locked(self._kernels.parent):
-                    write_atomically(self._kernels, digest(data).encode() + data)
-            except ModelError as error:
-                log.info("%s: the kernels are compiled again next time", error)
+        """Let go of the engine. All contexts must be gone."""
         self._cache = self._config = None
         del self._engine, self._runtime
 

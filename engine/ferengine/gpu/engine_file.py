@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from ferengine.errors import ModelError
 from ferengine.gpu.environment import Environment
 from ferengine.gpu.storage import read_if_there, write_atomically
+from ferengine.gpu.tensorrt import rtx_supports
 
 Precision = Literal["fp32", "fp16", "int8"]
 
@@ -194,18 +195,22 @@ def find_mismatches(
         compare("the compute capability", record.capability, here.gpu.capability)
         compare("the GPU", record.gpu, here.gpu.name)
     elif not _serves(record.targets, here.gpu.capability):
-        add = f"build it with --target sm_{here.gpu.capability.replace('.', '')}"
-        found.append(Mismatch("the compute capability", ", ".join(record.targets), here.gpu.capability, add))
+        if rtx_supports(here.gpu.capability):
+            add = f"build it with --target sm_{here.gpu.capability.replace('.', '')}"
+        else:
+            add = "tensorrt-rtx is not made for this GPU: pip install tensorrt"
+        built = ", ".join(record.targets) or "8.x and from 12.0 on"
+        found.append(Mismatch("the compute capability", built, here.gpu.capability, add))
     return found
 
 
 def _serves(targets: tuple[str, ...], capability: str) -> bool:
     """Whether a portable engine may be tried: named, or one of the same major version that is older.
 
-    An engine without targets is for all since 8.0, 9.0 and newer ones included; whether it runs there the runtime says.
+    An engine without targets is for all since 8.0 that tensorrt-rtx supports.
     """
     major, minor = map(int, capability.split("."))
     if not targets:
-        return major >= 8
+        return major >= 8 and rtx_supports(capability)
     known = [divmod(int(target.removeprefix("sm_")), 10) for target in targets]
     return any(target_major == major and target_minor <= minor for target_major, target_minor in known)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ferengine.detect.network_runner import OrtRunner
 from ferengine.errors import ModelError
+from ferengine.gpu.answers import check_answers
 from ferengine.gpu.cache import Search, engines_folder, find_engine, read_engine
 from ferengine.gpu.device import open_device
 from ferengine.gpu.engine_file import Precision
@@ -36,7 +39,8 @@ def open_runner(
 
     Looked for in ``folder`` first, then in the cache; ``build``: where none serves, build one into the cache. ``depth``:
     EngineRunner's. ``named``: what build-trt calls the network, where that is not ``name``. Raises ModelError with the reason
-    when none serves, MissingDependencyError without TensorRT, DeviceError when the GPU fails.
+    when none serves or its answers are not the network's, MissingDependencyError without TensorRT, DeviceError when the GPU
+    fails.
     """
     trt = load_runtime()
     folders = [folder, engines_folder()] if folder is not None else [engines_folder()]
@@ -49,7 +53,15 @@ def open_runner(
                 search = _build(trt, name, onnx, precision, max_batch)
     plan = read_engine(search)
     assert search.file is not None
-    return EngineRunner(trt, open_device(), plan, search.file.path.with_suffix(".kernels"), depth=depth)
+    runner = EngineRunner(trt, open_device(), plan, search.file.path.with_suffix(".kernels"), depth=depth)
+    try:
+        check_answers(runner, OrtRunner(onnx, provider="CPUExecutionProvider"), precision)
+        runner.keep_kernels()
+    except BaseException as error:
+        traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
+        runner.close()
+        raise
+    return runner
 
 
 def open_mtcnn(precision: Precision, folder: Path | None = None, *, build: bool = False) -> dict[Network, EngineRunner]:

@@ -52,9 +52,9 @@ class EngineRunner:
             traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
             self.close()
             raise
-        self._profiles = self._engine.profiles
-        self.max_batch: int = max(high[0] for _, _, high in self._profiles)
-        self._row = self._profiles[0][2][1:] if all(low[1:] == high[1:] for low, _, high in self._profiles) else None
+        self.profiles = self._engine.profiles
+        self.max_batch: int = max(high[0] for _, _, high in self.profiles)
+        self._row = self.profiles[0][2][1:] if all(low[1:] == high[1:] for low, _, high in self.profiles) else None
         self._next = 0
 
     @property
@@ -73,7 +73,7 @@ class EngineRunner:
         """How many rows of shape ``row`` may come at once; 0 when none may."""
         fitting = [
             high[0]
-            for low, _, high in self._profiles
+            for low, _, high in self.profiles
             if len(row) == len(low) - 1 and all(a <= s <= b for a, s, b in zip(low[1:], row, high[1:], strict=True))
         ]
         return max(fitting, default=0)
@@ -104,6 +104,11 @@ class EngineRunner:
         parts = [self._run_one(batch[i : i + most]) for i in range(0, len(batch), most)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
+    def keep_kernels(self) -> None:
+        """Write what was compiled so far, for the next start; not at the end, which may come suddenly."""
+        if self._engine is not None:
+            self._engine.keep_kernels()
+
     def close(self) -> None:
         """Give back contexts, then memory, then the engine, then the device; more than once is once."""
         for lane in self._lanes:
@@ -129,5 +134,5 @@ class EngineRunner:
         if self._row is None or count > self.max_batch:
             return count
         larger = [size for size in GRAPH_SIZES if count <= size <= self.max_batch]
-        smallest = min(low[0] for low, _, _ in self._profiles)
+        smallest = min(low[0] for low, _, _ in self.profiles)
         return max(larger[0] if larger else self.max_batch, smallest)

@@ -85,6 +85,13 @@ def installed_runtimes() -> list[RuntimeName]:
     return [name for name, spec in specs.items() if spec is not None and spec.origin]  # a mere folder has no origin
 
 
+def rtx_supports(capability: str) -> bool:
+    """Whether tensorrt-rtx is made for GPUs of this compute capability (``8.9``): Turing, Ampere, Ada and Blackwell's RTX
+    cards, not the data centre's 9.0 and 10.x (the support matrix of its documentation, 1.0 to 1.5)."""
+    major, minor = map(int, capability.split("."))
+    return (major, minor) == (7, 5) or major == 8 or major >= 12
+
+
 def load_runtime(name: RuntimeName | Literal["auto"] = "auto") -> TensorRT:
     """Import TensorRT; ``auto`` takes ``tensorrt`` where it is installed, else ``tensorrt-rtx``.
 

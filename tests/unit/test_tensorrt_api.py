@@ -32,9 +32,15 @@ VALUES = {
     "ILogger": ["log"],
 }
 JIT = {
-    "IRuntimeConfig": ["create_runtime_cache", "set_runtime_cache", "cuda_graph_strategy"],
+    "IRuntimeConfig": [
+        "create_runtime_cache",
+        "set_runtime_cache",
+        "cuda_graph_strategy",
+        "dynamic_shapes_kernel_specialization_strategy",
+    ],
     "IRuntimeCache": ["deserialize", "serialize"],
     "CudaGraphStrategy": ["WHOLE_GRAPH_CAPTURE"],
+    "DynamicShapesKernelSpecializationStrategy": ["EAGER"],
     "ComputeCapability": ["SM80", "SM120"],
 }
 

@@ -299,7 +299,8 @@ class FakeEngine:
         return FakeContext(self, strategy)
 
     def create_runtime_config(self) -> Any:
-        return SimpleNamespace(create_runtime_cache=FakeKernels, set_runtime_cache=lambda cache: None)
+        self.config = SimpleNamespace(create_runtime_cache=FakeKernels, set_runtime_cache=lambda cache: None)
+        return self.config
 
 
 class FakeKernels:
@@ -340,6 +341,7 @@ class FakeTensorRT:
             DataType=SimpleNamespace(FLOAT="float"),
             ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
             CudaGraphStrategy=SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole"),
+            DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER="eager"),
         )
         self.loaded = TensorRT(name, api, "0", None, messages, None)
 

@@ -5,23 +5,36 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from ferengine.classify.backend import OrtBackend
+from ferengine.errors import DeviceError, WorkerError
 from ferengine.gpu.engine import LoadedEngine
-from ferengine.gpu.environment import this_machine
+from ferengine.gpu.environment import Environment, Gpu, this_machine
+from ferengine.models.registry import load_model
+from ferengine_tools.gpu_check import cameras, engines
+from ferengine_tools.gpu_check.__main__ import check_others
 from ferengine_tools.gpu_check.cameras import replay
+from ferengine_tools.gpu_check.engines import check_engines, run
 from ferengine_tools.gpu_check.measure import (
     FP16_AGREEMENT,
+    TIMES,
+    Contender,
     Parity,
+    Queue,
+    Sample,
+    check,
     compare,
     computing_microseconds,
     in_batches,
     microseconds,
-    table,
 )
+from ferengine_tools.gpu_check.one_engine import queued
+from ferengine_tools.gpu_check.report import Report, markdown, summarise
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +58,8 @@ def test_parity_is_measured_on_probabilities_and_labels() -> None:
         (Parity(float("nan"), 1.0), "tensorrt fp32", False),
         (Parity(0.02, FP16_AGREEMENT), "tensorrt fp16, no graphs", True),
         (Parity(0.02, FP16_AGREEMENT - 1e-4), "tensorrt fp16", False),
+        (Parity(0.4, 0.9), "tensorrt int8", True),
+        (Parity(float("nan"), 0.9), "tensorrt int8", False),
     ],
 )
 def test_what_counts_as_equal(parity: Parity, name: str, passes: bool) -> None:
@@ -63,30 +78,246 @@ def test_times_are_of_whole_batches() -> None:
     assert set(sizes) == {32}
     sizes.clear()
     assert len(in_batches(run, faces, 4)) == 10
-    assert sizes == [4, 4, 2]
+    assert sizes == [4, 4, 4]  # a last one of 2 would be compiled for
 
 
-def test_computing_alone_copies_nothing_and_gives_everything_back(device: Any, fake_trt: Any, profiles: Any) -> None:
-    engine = LoadedEngine(fake_trt(device, profiles).loaded, b"plan")
-    assert computing_microseconds(device, engine, 20, rounds=7) > 0
-    assert device.calls.count("execute") == 5 + 7
+@pytest.mark.parametrize("options", [{}, {"graphs": False}])
+def test_computing_alone_copies_nothing_and_gives_everything_back(
+    device: Any, fake_trt: Any, profiles: Any, options: dict[str, bool]
+) -> None:
+    with queued(fake_trt(device, profiles).loaded, device, b"plan", 20, **options) as queue:
+        assert computing_microseconds(queue, 20, seconds=0.0) > 0
+    runs = 1 + 20 + 20  # one before, some while the clocks rise, as many with one wait
+    assert device.calls.count("launch" if not options else "execute") == runs - (not options)
     assert "upload" not in device.calls
-    engine.close()
+    assert device.closed
+
+
+def test_what_cannot_be_queued_is_given_back(make_device: Any, fake_trt: Any, profiles: Any) -> None:
+    whole = make_device()
+    with queued(fake_trt(whole, profiles).loaded, whole, b"plan", 20) as queue:
+        queue.synchronise()
+    for at in range(whole.calls.index("begin")):
+        device = make_device()
+        device.fail_at = at
+        with pytest.raises(DeviceError), queued(fake_trt(device, profiles).loaded, device, b"plan", 20):
+            pass
+        assert device.closed
+
+
+def test_only_what_is_measured_here_waits_for_specialised_kernels(device: Any, fake_trt: Any, profiles: Any) -> None:
+    for eager in (True, False):
+        engine = LoadedEngine(fake_trt(device, profiles, name="tensorrt-rtx").loaded, b"plan", eager=eager)
+        assert (getattr(engine._config, "dynamic_shapes_kernel_specialization_strategy", None) == "eager") is eager
+        engine.close()
     device.close()
 
 
+def test_warming_up_takes_as_long_as_measuring() -> None:
+    """A GPU's clocks rise only after a while."""
+    waits: list[int] = []
+    count = 0
+
+    def enqueue() -> None:
+        nonlocal count
+        count += 1
+
+    computing_microseconds(Queue(enqueue, lambda: waits.append(count)), 8, seconds=0.02)
+    assert waits[-1] == 2 * waits[-2]  # all of the measured ones before the one wait
+    assert waits[-2] >= 20
+
+
 def test_tables_are_markdown() -> None:
-    assert table(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+    assert markdown(["a", "b"], [["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+
+
+def sample(reference: bool = True) -> Sample:
+    faces = np.random.default_rng(0).normal(size=(300, 1, 4, 4)).astype(np.float32)
+    return Sample(faces, logits_of(faces).argmax(axis=1), logits_of(faces) if reference else None)
+
+
+def logits_of(faces: Any) -> Any:
+    return faces[:, 0, 0] * 3
+
+
+@pytest.fixture
+def report(tmp_path: Path) -> Report:
+    return Report(tmp_path / "others.json")
+
+
+@pytest.fixture
+def short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ferengine_tools.gpu_check.measure.SIZES", (1, 8))
+
+
+def test_a_contender_is_judged_and_timed(report: Report, short: None) -> None:
+    check(report, Contender("one fp32", logits_of), sample())
+    assert report.tables["Accuracy on PrivateTest"]["rows"]["one fp32"][1] == "100.00 %"
+    assert all(float(cell) > 0 for cell in report.tables[TIMES]["rows"]["one fp32"][1:])
+    check(report, Contender("two fp32", lambda faces: np.zeros((len(faces), 4), np.float32)), sample())
+    assert report.failed == ["parity of two fp32"]
+    assert "two fp32" not in report.tables[TIMES]["rows"]
+
+
+def test_one_that_fails_takes_nothing_with_it(report: Report, short: None) -> None:
+    def broken(*_: object) -> Any:
+        raise OSError("the driver is gone")
+
+    check_others(report, sample(reference=False), {
+        "cpu": lambda: Contender("cpu", logits_of, on_gpu=False),
+        "unopened": broken,
+        "unrun": lambda: Contender("unrun", broken),
+        "unclosed": lambda: Contender("unclosed", logits_of, close=broken),
+        "last": lambda: Contender("last", logits_of),
+    })  # fmt: skip
+    assert set(report.problems) == {"unopened", "unrun", "unclosed"}
+    assert all("the driver is gone" in text for text in report.problems.values())
+    assert set(report.tables[TIMES]["rows"]) == {"unclosed", "last"}
+    assert report.failed == []
+
+
+def test_without_a_reference_nothing_is_claimed(report: Report) -> None:
+    check_others(report, sample(reference=False), {})
+    assert report.failed == ["ONNX Runtime does not run on the CPU"]
+
+
+def test_what_was_found_before_a_crash_is_kept(tmp_path: Path) -> None:
+    whole = Report(tmp_path / "others.json")
+    whole.row("Times", ["", "1"], ["torch", "3"])
+    whole.finish()
+    crashed = Report(tmp_path / "engines.json")
+    crashed.row("Times", ["", "1"], ["engine", "2"])
+    assert summarise(tmp_path) == ["engines did not come to its end"]
+    text = (tmp_path / "gpu_check.md").read_text()
+    assert text.startswith("# GPU check: FAILED: engines did not come to its end (not run: cameras)")
+    assert "| torch | 3 |\n| engine | 2 |" in text
+    crashed.problem("engine", "refused")
+    crashed.finish()
+    assert summarise(tmp_path) == []
+    assert "- engine: refused" in (tmp_path / "gpu_check.md").read_text()
+
+
+def test_a_process_that_crashes_or_hangs_is_an_answer() -> None:
+    assert run(["-c", "pass"], 60) is None
+    assert run(["-c", "import os; os.kill(os.getpid(), 11)"], 60) == "signal 11: "
+    assert run(["-c", "raise SystemExit('no kernel')"], 60) == "exit code 1: no kernel"
+    assert run(["-c", "import time; time.sleep(60)"], 0.5) == "did not end within 0.5 s"
+    hidden = ["-c", "import os; raise SystemExit(len(os.environ['CUDA_VISIBLE_DEVICES']))"]
+    assert run(hidden, 60, visible=False) is None
+
+
+@pytest.fixture
+def attempts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
+    """Engines that are built and measured by nobody; ``behave(target)`` says what became of each."""
+
+    def pretend(capability: str, behave: Any) -> list[list[str]]:
+        asked: list[list[str]] = []
+
+        def fake(arguments: list[str], seconds: float, *, visible: bool = True) -> str | None:
+            asked.append(arguments)
+            target = "sm_80" if any("sm_80" in word for word in arguments) else None
+            assert visible is (target is None or "build_trt" not in arguments[1])
+            if "build_trt" in arguments[1]:
+                return None if behave(target) != "unbuilt" else "exit code 1: not for this GPU"
+            if behave(target) == "crash":
+                return "signal 11: "
+            measured = Report(Path(arguments[5]))
+            measured.row(TIMES, ["", "1"], [arguments[2], "1.0"])
+            if behave(target) == "zeros":
+                measured.fail(f"parity of {arguments[2]}")
+            measured.finish()
+            return None
+
+        gpu = Environment("linux-x86_64", "1", "13.0", Gpu("a card", capability, 1), None)
+        monkeypatch.setattr(engines, "this_machine", lambda: gpu)
+        monkeypatch.setattr(engines, "installed_runtimes", lambda: ["tensorrt-rtx"])
+        monkeypatch.setattr(engines, "list_engines", lambda place: place.mkdir() or [SimpleNamespace(path=place / "e.engine")])
+        monkeypatch.setattr(engines, "run", fake)
+        return asked
+
+    return pretend
+
+
+def test_an_engine_that_works_is_not_built_twice(attempts: Any, report: Report, tmp_path: Path) -> None:
+    asked = attempts("8.9", lambda target: "fine")
+    check_engines(report, load_model("dscnn"), tmp_path / "s.npz", tmp_path, None)
+    assert set(report.tables[TIMES]["rows"]) == {
+        "tensorrt-rtx fp32", "tensorrt-rtx fp32, no graphs", "tensorrt-rtx fp16", "tensorrt-rtx fp16, no graphs",
+    }  # fmt: skip
+    assert len(asked) == 2 * 3
+    assert report.failed == []
+
+
+@pytest.mark.parametrize("fault", ["unbuilt", "crash", "zeros"])
+def test_one_that_does_not_work_is_tried_again_for_sm_80(attempts: Any, report: Report, tmp_path: Path, fault: str) -> None:
+    attempts("9.0", lambda target: "fine" if target else fault)
+    check_engines(report, load_model("dscnn"), tmp_path / "s.npz", tmp_path, None)
+    assert {"tensorrt-rtx fp32 for sm_80", "tensorrt-rtx fp16 for sm_80, no graphs"} <= set(report.tables[TIMES]["rows"])
+    assert report.problems
+    assert report.failed == []  # this GPU is none of its own
+
+
+@pytest.mark.parametrize(("capability", "failed"), [("9.0", []), ("8.9", ["no TensorRT engine worked"])])
+def test_where_nothing_works_it_is_said(
+    attempts: Any, report: Report, tmp_path: Path, capability: str, failed: list[str]
+) -> None:
+    attempts(capability, lambda target: "crash")
+    check_engines(report, load_model("dscnn"), tmp_path / "s.npz", tmp_path, None)
+    assert report.problems["tensorrt-rtx fp16"] == report.problems["tensorrt-rtx fp16 for sm_80"] == "signal 11: "
+    assert report.problems["TensorRT"] == "no engine worked"
+    assert report.failed == failed
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("name", ["standard", "dscnn"])
+def test_torch_runs_the_network_as_it_is_exported(name: str, half: bool) -> None:
+    torch = pytest.importorskip("torch")
+    from ferengine_tools.gpu_check.contenders import PinnedRun, deployed_network
+
+    model = load_model(name)
+    network = deployed_network(model, half=half)
+    normalisations = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    branches = [module for module in network.modules() if type(module).__name__ == "RepConv"]
+    assert (len(branches), name == "dscnn" or not normalisations) == (0, True)
+    faces = np.random.default_rng(0).normal(size=(5, 1, 48, 48)).astype(np.float32)
+    run_torch = PinnedRun(network, "cpu")
+    for batch in (faces, faces[:2], faces):
+        np.testing.assert_allclose(run_torch(batch), OrtBackend(model.onnx).run(batch), atol=0.2 if half else 1e-3)
 
 
 def test_cameras_are_replayed_from_memory() -> None:
     frames = list(np.random.default_rng(0).integers(0, 256, (3, 96, 128, 3), np.uint8))
-    load = replay(frames, 2, 0.5, backend="ort")
+    load = replay(frames, 2, 0.5, warm_up=0.2, backend="ort")
     assert load.cameras == 2
     assert load.fps > 0
     assert 0 < load.p50 <= load.p99
     assert load.cpu > 0
     assert load.backend in ("ort", "ort (int8)")
+    assert load.detector == "the CPU"
+
+
+def test_cameras_that_give_nothing_end_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cameras, "_PATIENCE", 0.2)
+    monkeypatch.setattr(cameras, "_feed", lambda *_: None)
+    with pytest.raises(WorkerError, match="no result within"):
+        replay([np.zeros((96, 128, 3), np.uint8)], 1, 0.2, backend="ort")
+
+
+def test_a_load_that_fails_does_not_end_the_check(monkeypatch: pytest.MonkeyPatch, report: Report) -> None:
+    def broken(frames: object, count: int, seconds: float, *, backend: str, **settings: Any) -> Any:
+        if count == 4:
+            raise WorkerError("no result within 60 s")
+        return cameras.Load(count, 10.0, 1.0, 2.0, 3.0, 4.0, None, backend, backend)
+
+    monkeypatch.setattr(cameras, "replay", broken)
+    monkeypatch.setattr(cameras, "choose_backend", lambda: ("tensorrt", ""))
+    cameras.check_cameras(report, 0.1)
+    assert report.failed == ["cameras: --backend auto, 4", "cameras: --backend ort, 4"]
+    assert set(report.tables["Cameras replayed from memory"]["rows"]) == {"--backend auto, 1", "--backend ort, 1"}
+    monkeypatch.setattr(cameras, "choose_backend", lambda: ("ort", "no GPU"))
+    report.tables.clear()
+    cameras.check_cameras(report, 0.1, counts=(1,))
+    assert set(report.tables["Cameras replayed from memory"]["rows"]) == {"--backend auto, 1"}  # the same twice tells nothing
 
 
 def test_wrong_usage_of_the_script_is_named() -> None:

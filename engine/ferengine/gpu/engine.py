@@ -19,16 +19,19 @@ _DIGEST = 64  # characters of a SHA-256 in hexadecimal, which lead a file of com
 
 class LoadedEngine:
     """``plan``: a serialised engine that may be trusted. ``kernels``: a file for what tensorrt-rtx compiles on this GPU.
-    ``graphs``: whether it may make CUDA graphs by itself.
+    ``graphs``: whether it may make CUDA graphs by itself. ``eager``: whether it compiles the kernels for a new shape before it
+    runs it, instead of beside running it with slower ones.
 
     One input and any outputs, all float32. Raises ModelError when the runtime refuses the engine, or for other tensors.
     """
 
-    def __init__(self, trt: TensorRT, plan: bytes, kernels: Path | None = None, *, graphs: bool = True) -> None:
+    def __init__(
+        self, trt: TensorRT, plan: bytes, kernels: Path | None = None, *, graphs: bool = True, eager: bool = False
+    ) -> None:
         trt.messages.clear()
         self._trt = trt
         self._kernels = kernels if trt.portable else None
-        self._graphs = graphs
+        self._graphs, self._eager = graphs, eager
         try:
             self._runtime = trt.runtime()
         except (RuntimeError, TypeError) as error:  # without a GPU or with an old driver its constructor gives nullptr
@@ -104,6 +107,8 @@ class LoadedEngine:
         config = cast(JitEngine, self._engine).create_runtime_config()
         if self._graphs:
             config.cuda_graph_strategy = self._trt.api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        if self._eager:
+            config.dynamic_shapes_kernel_specialization_strategy = self._trt.api.DynamicShapesKernelSpecializationStrategy.EAGER
         cache = config.create_runtime_cache()
         stored = _checked(self._kernels)
         if stored:

@@ -23,9 +23,10 @@ GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 class EngineRunner:
     """An engine on a device, which it closes. Not thread-safe, but any one thread at a time may use it.
 
-    ``kernels``: where tensorrt-rtx keeps what it compiles. ``graphs``: whether to use CUDA graphs. ``depth``: batches
-    that may be on their way at a time (with 2, one computes while the next is filled); each has buffers of its own.
-    Raises ModelError for an engine that does not load, DeviceError for a device that has too little memory or fails.
+    ``kernels``: where tensorrt-rtx keeps what it compiles. ``graphs``: whether to use CUDA graphs. ``eager``:
+    LoadedEngine's. ``depth``: batches that may be on their way at a time (with 2, one computes while the next is filled);
+    each has buffers of its own. Raises ModelError for an engine that does not load, DeviceError for a device that has too
+    little memory or fails.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class EngineRunner:
         kernels: Path | None = None,
         *,
         graphs: bool = True,
+        eager: bool = False,
         depth: int = 2,
     ) -> None:
         self.depth = depth
@@ -45,7 +47,7 @@ class EngineRunner:
         self._closed = False
         self._engine: LoadedEngine | None = None
         try:
-            self._engine = LoadedEngine(trt, plan, kernels, graphs=graphs)
+            self._engine = LoadedEngine(trt, plan, kernels, graphs=graphs, eager=eager)
             for _ in range(depth):
                 self._lanes.append(Lane(device, self._engine, frozenset(GRAPH_SIZES if graphs else ())))
         except BaseException as error:

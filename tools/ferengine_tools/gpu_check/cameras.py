@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,15 +17,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classify.choose import choose_backend
 from ferengine.engine import Engine
+from ferengine.errors import WorkerError
+from ferengine.results import FrameResult
+from ferengine.sources.demo import DemoSource
 from ferengine.sources.push import PushSource
+from ferengine_tools.gpu_check.report import Report
 
 Frame = NDArray[np.uint8]
+
+CAMERAS = (1, 4, 16, 64)
+_FRAMES = 150
+_WARM_UP = 2.0
+_PATIENCE = 60.0
+"""Seconds that the first results may take: engines may have to be built."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """``fps`` over all cameras; latencies in ms; ``cpu`` in cores; ``gpu`` in percent, None where nobody tells."""
+    """``fps`` over all cameras; latencies in ms; ``cpu`` in cores; ``gpu`` in percent, None where nobody tells; ``backend`` of
+    the classifier, ``detector``: what MTCNN's networks run on."""
 
     cameras: int
     fps: float
@@ -33,36 +47,106 @@ class Load:
     cpu: float
     gpu: float | None
     backend: str
+    detector: str
 
 
-def replay(frames: Sequence[Frame], cameras: int, seconds: float, **settings: Any) -> Load:
-    """Push ``frames`` round and round into ``cameras`` cameras as fast as the engine takes them."""
+def check_cameras(report: Report, seconds: float, counts: Sequence[int] = CAMERAS) -> None:
+    """By number of cameras, with what ``auto`` takes, and, where that is not the CPU, on the CPU; up to saturation."""
+    source = DemoSource(frames=_FRAMES, faces=4)
+    source.open()
+    frames = [frame.image.copy() for frame in iter(source.read, None)]
+    source.close()
+    header = ["", "cameras", "frames/s", "p50 ms", "p99 ms", "faces/frame", "CPU cores", "GPU %", "classifier", "MTCNN"]
+    for backend in ("auto", "ort"):
+        if backend == "ort" and choose_backend()[0] == "ort":
+            break
+        best = 0.0
+        for cameras in counts:
+            name = f"--backend {backend}, {cameras}"
+            try:
+                load = replay(frames, cameras, seconds, backend=backend, build_engines=True, max_batch=256)
+            except Exception as error:  # whatever it is, the others are worth measuring
+                report.problem(name, f"{type(error).__name__}: {error}")
+                report.fail(f"cameras: {name}")
+                break
+            gpu = "" if load.gpu is None else f"{load.gpu:.0f}"
+            report.row(
+                "Cameras replayed from memory", header,
+                [name, str(load.cameras), f"{load.fps:.0f}", f"{load.p50:.1f}", f"{load.p99:.1f}", f"{load.faces:.1f}",
+                 f"{load.cpu:.1f}", gpu, load.backend, load.detector],
+            )  # fmt: skip
+            if load.fps < 1.05 * best:
+                break  # saturated
+            best = load.fps
+
+
+def replay(frames: Sequence[Frame], cameras: int, seconds: float, *, warm_up: float = _WARM_UP, **settings: Any) -> Load:
+    """Push ``frames`` round and round into ``cameras`` cameras as fast as the engine takes them, and look at it for
+    ``seconds``, after ``warm_up``. Raises WorkerError where results stay away."""
     names = [f"camera{number}" for number in range(cameras)]
-    with Engine([PushSource(name, wait=True) for name in names], **settings) as engine:
+    with _messages() as told, Engine([PushSource(name, wait=True) for name in names], **settings) as engine:
         stop = threading.Event()
         feeders = [threading.Thread(target=_feed, args=(engine, name, frames, stop), daemon=True) for name in names]
-        results = engine.results()
-        for feeder in feeders:
-            feeder.start()
-        for _ in range(cameras):
-            next(results)
-        pids = [os.getpid(), *engine.worker_pids().values()]
-        cpu_before = sum(map(_cpu_seconds, pids))
-        watch = _GpuWatch()
-        begun, done, faces, ages = time.monotonic(), 0, 0, []
-        for result in results:
-            done += 1
-            faces += len(result.faces)
-            ages.append(result.latency_ms)
-            if time.monotonic() - begun >= seconds:
-                break
-        wall = time.monotonic() - begun
-        cpu = sum(map(_cpu_seconds, pids)) - cpu_before
+        try:
+            with closing(engine.results()) as results:
+                for feeder in feeders:
+                    feeder.start()
+                _next(results, _PATIENCE)
+                for _ in _during(results, warm_up):
+                    pass
+                pids = [os.getpid(), *engine.worker_pids().values()]
+                cpu_before, begun = sum(map(_cpu_seconds, pids)), time.monotonic()
+                with _gpu_watch() as utilisation:
+                    seen = [(len(result.faces), result.latency_ms) for result in _during(results, seconds)]
+                    wall = time.monotonic() - begun
+                cpu = sum(map(_cpu_seconds, pids)) - cpu_before
+        finally:
+            stop.set()
         backend = str(engine.summary()["backend"])
-        stop.set()
         engine.stop()
-        p50, p99 = np.percentile(ages, [50, 99])
-        return Load(cameras, done / wall, float(p50), float(p99), faces / done, cpu / wall, watch.mean(), backend)
+    if not seen:
+        raise WorkerError(f"no result within {seconds:.1f} s")
+    faces, ages = np.array(seen).T
+    p50, p99 = np.percentile(ages, [50, 99])
+    gpu = float(np.mean(utilisation)) if utilisation else None
+    chosen = choose_backend(settings.get("backend", "auto"))[0]
+    on_gpu = chosen in ("tensorrt", "ort-cuda") and not any(message.startswith("detect") for message in told)
+    detector = chosen if on_gpu else "the CPU"
+    return Load(cameras, len(seen) / wall, float(p50), float(p99), float(faces.mean()), cpu / wall, gpu, backend, detector)
+
+
+def _next(results: Any, seconds: float) -> FrameResult:
+    result: FrameResult | None = results.take(seconds)
+    if result is None:
+        raise WorkerError(f"no result within {seconds:.0f} s")
+    return result
+
+
+def _during(results: Any, seconds: float) -> Iterator[FrameResult]:
+    """What comes within ``seconds``."""
+    end = time.monotonic() + seconds
+    while (left := end - time.monotonic()) > 0:
+        result = results.take(left)
+        if result is not None:
+            yield result
+
+
+@contextmanager
+def _messages() -> Iterator[list[str]]:
+    """The errors that the engine logs meanwhile: each begins with the name of its worker."""
+    told: list[str] = []
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            told.append(record.getMessage())
+
+    handler = Handler(logging.ERROR)
+    logger = logging.getLogger("ferengine")
+    logger.addHandler(handler)
+    try:
+        yield told
+    finally:
+        logger.removeHandler(handler)
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -82,19 +166,19 @@ def _feed(engine: Engine, name: str, frames: Sequence[Frame], stop: threading.Ev
         number += 1
 
 
-class _GpuWatch:
-    """How busy the GPU is, as nvidia-smi tells four times a second."""
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-        program = shutil.which("nvidia-smi")
-        if program:
-            command = [program, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "250", "-i", "0"]
-            self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-
-    def mean(self) -> float | None:
-        if self._process is None:
-            return None
-        self._process.terminate()
-        values = [float(line) for line in self._process.communicate()[0].split() if line.replace(".", "").isdigit()]
-        return float(np.mean(values)) if values else None
+@contextmanager
+def _gpu_watch() -> Iterator[list[float]]:
+    """How busy the GPU is, in percent, as nvidia-smi tells four times a second; filled in at the end."""
+    found: list[float] = []
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        yield found
+        return
+    command = [program, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits", "-lms", "250", "-i", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield found
+        finally:
+            process.terminate()
+            lines = process.communicate()[0].split()
+            found += [float(line) for line in lines if line.replace(".", "").isdigit()]

@@ -1,101 +1,107 @@
-"""Everything that can run the classifier's network on this machine, behind one call: normalised crops to logits."""
+"""What can run the classifier's network on this machine besides TensorRT: ONNX Runtime and torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classify.backend import OrtBackend
-from ferengine.classify.quantised import int8_form
-from ferengine.errors import FerengineError
-from ferengine.gpu.device import open_device
-from ferengine.gpu.engine_file import load_engine
-from ferengine.gpu.runner import EngineRunner
-from ferengine.gpu.tensorrt import RuntimeName, installed_runtimes, load_runtime
+from ferengine.errors import MissingDependencyError
 from ferengine.models.registry import Model
-from ferengine_tools.build_trt import build_network
-from ferengine_tools.trt_networks import Network, choose_profiles
+from ferengine_tools.gpu_check.measure import Contender, Queue
 
 Array = NDArray[np.float32]
-BATCHES = [(1, 8, 32), (1, 128, 512)]
 
 
-@dataclass(frozen=True, slots=True)
-class Contender:
-    """``run``: float32 (N, 1, S, S) -> float32 (N, classes), copies included; ``close`` gives the device back."""
-
-    name: str
-    run: Callable[[Array], Array]
-    close: Callable[[], None] = lambda: None
-
-
-def engines(model: Model, folder: Path, calibration: Path | None, problems: dict[str, str]) -> Iterator[Contender]:
-    """TensorRT, each runtime in each precision, with and without CUDA graphs; what does not work goes to ``problems``."""
-    for runtime in installed_runtimes():
-        for precision in ("fp32", "fp16", *(["int8"] if calibration or int8_form(model) else [])):
-            name = f"{runtime} {precision}"
-            try:
-                plan = _plan(model, runtime, precision, folder, calibration)
-            except FerengineError as error:
-                problems[name] = str(error)
-                continue
-            for graphs in (True, False):
-                label = name if graphs else f"{name}, no graphs"
-                try:
-                    runner = EngineRunner(load_runtime(runtime), open_device(), plan, graphs=graphs)
-                except FerengineError as error:
-                    problems[label] = str(error)
-                    continue
-                yield Contender(label, lambda batch, runner=runner: runner.run(batch)["logits"], runner.close)  # type: ignore[misc]
+def others(model: Model) -> dict[str, Callable[[], Contender]]:
+    """How each is opened, by name: ONNX Runtime on the CPU (the reference) first, the one that compiles longest last. Opening
+    raises whatever it raises."""
+    return {
+        "onnxruntime cpu": lambda: Contender("onnxruntime cpu", OrtBackend(model.onnx, threads=4).run, on_gpu=False),
+        "onnxruntime cuda": lambda: Contender("onnxruntime cuda", OrtBackend(model.onnx, provider="ort-cuda").run),
+        "torch eager fp32": lambda: _torch(model, "torch eager fp32"),
+        "torch eager fp16": lambda: _torch(model, "torch eager fp16"),
+        "torch.compile fp32": lambda: _torch(model, "torch.compile fp32"),
+        "torch.compile fp16": lambda: _torch(model, "torch.compile fp16"),
+    }
 
 
-def _plan(model: Model, runtime: RuntimeName, precision: Any, folder: Path, calibration: Path | None) -> bytes:
-    if precision == "int8":
-        model = int8_form(model) or model
-    network = Network(model.manifest.name, model.onnx, model.manifest.input)
-    profiles = choose_profiles(network, BATCHES)
-    file = build_network(
-        load_runtime(runtime), network, precision, profiles, folder, calibration=calibration, command="tools/gpu_check.sh"
-    )
-    return load_engine(file)
+def deployed_network(model: Model, *, half: bool = False) -> Any:
+    """The torch module that computes what the model's file does, in the form it is exported in: branches merged, batch
+    normalisation in the convolutions. float32 in and out; ``half``: computed in fp16."""
+    import torch
+    from torch.fx.experimental.optimization import fuse
+
+    from ferengine_tools.networks import deployed
+    from ferengine_tools.networks.from_onnx import load_onnx
+
+    network = fuse(deployed(load_onnx(model.path)).eval())
+    if not half:
+        return network
+
+    class Half(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = network.half()
+
+        def forward(self, rows: Any) -> Any:
+            return self.network(rows.half()).float()
+
+    return Half().eval()
 
 
-def others(model: Model, problems: dict[str, str]) -> Iterator[Contender]:
-    """ONNX Runtime on the CPU (the reference, first) and by CUDA, torch eager and compiled, on the GPU."""
-    yield Contender("onnxruntime cpu", OrtBackend(model.onnx, threads=4).run)
-    try:
-        yield Contender("onnxruntime cuda", OrtBackend(model.onnx, provider="ort-cuda").run)
-    except FerengineError as error:
-        problems["onnxruntime cuda"] = str(error)
+def _torch(model: Model, name: str) -> Contender:
     try:
         import torch
     except ModuleNotFoundError:
-        problems["torch"] = "torch is not installed"
-        return
+        raise MissingDependencyError("torch is not installed") from None
     if not torch.cuda.is_available():
-        problems["torch"] = "this torch has no CUDA"
-        return
-    from ferengine_tools.networks.from_onnx import load_onnx
-
+        raise MissingDependencyError("this torch has no CUDA")
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    network = load_onnx(model.path).eval().cuda()
-    yield Contender("torch eager", _torch_run(network))
-    with suppress(AttributeError):
-        yield Contender("torch.compile", _torch_run(torch.compile(network, mode="max-autotune")))
+    network = deployed_network(model, half="fp16" in name).cuda()
+    if "compile" in name:
+        network = torch.compile(network, mode="reduce-overhead", dynamic=False)  # a CUDA graph for each size
+    size = model.manifest.input.size
+    return Contender(name, PinnedRun(network, "cuda"), lambda count: _queued(network, (count, 1, size, size)))
 
 
-def _torch_run(network: Any) -> Callable[[Array], Array]:
+class PinnedRun:
+    """``network`` on ``device``, fed from pinned memory and read into it, as TensorRT's runner does it."""
+
+    def __init__(self, network: Any, device: str) -> None:
+        self._network, self._device = network, device
+        self._pinned: dict[tuple[int, ...], Any] = {}
+
+    def __call__(self, batch: Array) -> Array:
+        import torch
+
+        with torch.inference_mode():
+            source = self._memory(tuple(batch.shape))
+            source.numpy()[:] = batch
+            result = self._network(source.to(self._device, non_blocking=True))
+            target = self._memory(tuple(result.shape))
+            target.copy_(result, non_blocking=True)
+            if self._device == "cuda":
+                torch.cuda.current_stream().synchronize()
+            logits: Array = target.numpy().copy()
+        return logits
+
+    def _memory(self, shape: tuple[int, ...]) -> Any:
+        import torch
+
+        if shape not in self._pinned:
+            self._pinned[shape] = torch.empty(shape, pin_memory=self._device == "cuda")
+        return self._pinned[shape]
+
+
+@contextmanager
+def _queued(network: Any, shape: tuple[int, ...]) -> Iterator[Queue]:
     import torch
 
-    def run(batch: Array) -> Array:
-        with torch.inference_mode():
-            result: Array = network(torch.from_numpy(batch).cuda(non_blocking=True)).float().cpu().numpy()
-        return result
-
-    return run
+    with torch.inference_mode():
+        rows = torch.randn(shape, device="cuda")
+        yield Queue(lambda: network(rows), torch.cuda.synchronize)

@@ -1,0 +1,113 @@
+"""What a part of the check found: kept in a file that is written anew after each step, so that a crash loses nothing.
+
+``python -m ferengine_tools.gpu_check.report DIR`` puts the parts' files together, and exits with 1 when a check failed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+PARTS = ("others", "engines", "cameras")
+SUMMARY = "gpu_check.md"
+
+
+class Report:
+    """Tables by title, what did not run and why, and what failed, in the JSON file ``path``."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.complete = False
+        self.tables: dict[str, dict[str, Any]] = {}
+        self.problems: dict[str, str] = {}
+        self.failed: list[str] = []
+        self._write()
+
+    def row(self, title: str, header: Sequence[str], cells: Sequence[str]) -> None:
+        """Add ``cells`` to the table, in place of the row that begins with the same cell."""
+        rows = self.tables.setdefault(title, {"header": list(header), "rows": {}})["rows"]
+        if cells[0] not in rows:
+            print(f"{title}: {cells[0]}", flush=True)
+        rows[cells[0]] = list(cells)
+        self._write()
+
+    def problem(self, name: str, text: str) -> None:
+        """Something that did not run."""
+        print(f"{name}: {text}", flush=True)
+        self.problems[name] = f"{self.problems[name]}\n{text}" if name in self.problems else text
+        self._write()
+
+    def fail(self, what: str) -> None:
+        """A check that was not passed."""
+        print(f"FAILED: {what}", flush=True)
+        self.failed.append(what)
+        self._write()
+
+    def adopt(self, path: Path, *, excused: bool) -> bool:
+        """Take over what another report found, as far as it came; whether that is complete and nothing failed in it.
+        ``excused``: what failed there is no failure of this check."""
+        try:
+            other = json.loads(path.read_text())
+        except FileNotFoundError:
+            return False
+        for title, table in other["tables"].items():
+            self.tables.setdefault(title, {"header": table["header"], "rows": {}})["rows"].update(table["rows"])
+        for name, text in other["problems"].items():
+            self.problem(name, text)
+        for what in other["failed"]:
+            self.problem(what, "failed") if excused else self.fail(what)
+        self._write()
+        return bool(other["complete"] and not other["failed"] and not other["problems"])
+
+    def finish(self) -> None:
+        self.complete = True
+        self._write()
+
+    def _write(self) -> None:
+        found = {
+            "complete": self.complete, "tables": self.tables, "problems": self.problems, "failed": self.failed,
+        }  # fmt: skip
+        temporary = self.path.with_suffix(".new")
+        temporary.write_text(json.dumps(found, indent=2) + "\n")
+        temporary.replace(self.path)
+
+
+def summarise(folder: Path) -> list[str]:
+    """Write ``gpu_check.md`` of the parts whose reports lie in ``folder``; what failed, parts that did not end included."""
+    tables: dict[str, dict[str, Any]] = {}
+    problems: list[str] = []
+    failed: list[str] = []
+    missing: list[str] = []
+    for part in PARTS:
+        path = folder / f"{part}.json"
+        if not path.is_file():
+            missing.append(part)
+            continue
+        found = json.loads(path.read_text())
+        for title, table in found["tables"].items():
+            tables.setdefault(title, {"header": table["header"], "rows": {}})["rows"].update(table["rows"])
+        problems += [f"- {name}: {text}" for name, text in found["problems"].items()]
+        failed += found["failed"] if found["complete"] else [*found["failed"], f"{part} did not come to its end"]
+    verdict = "FAILED: " + "; ".join(failed) if failed else "passed"
+    lines = [f"# GPU check: {verdict}" + (f" (not run: {', '.join(missing)})" if missing else "")]
+    lines += [f"## {title}\n\n{markdown(table['header'], list(table['rows'].values()))}" for title, table in tables.items()]
+    if problems:
+        lines.append("## What did not run\n\n" + "\n".join(problems) + "\n")
+    (folder / SUMMARY).write_text("\n\n".join(lines))
+    return failed
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table."""
+    lines = [f"| {' | '.join(cells)} |" for cells in (header, ["---"] * len(header), *rows)]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    place = Path(sys.argv[1])
+    failures = summarise(place)
+    print((place / SUMMARY).read_text())
+    sys.exit(1 if failures else 0)

@@ -2,7 +2,7 @@
 # All checks that need an NVIDIA GPU, from a clean checkout, in a few minutes: the tests marked `gpu`, then parity,
 # accuracy, times and the load of whole engines.
 #
-#   tools/gpu_check.sh --data FER2013 [--python PYTHON] [--out DIR] [--short]
+#   tools/gpu_check.sh --data FER2013 [--python PYTHON] [--out DIR] [--video FILE] [--short]
 #
 # DIR (default: gpu_check) gets gpu_check.md and the figures as JSON, no engines. --short ends within eight minutes, whatever
 # is not done by then is cut off; without it tensorrt, which measures kernels while it builds, has time for all its engines.
@@ -11,15 +11,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-python="" data="" out="gpu_check"
+python="" data="" out="gpu_check" video=()
 tests=600 others=300 engines=1200 cameras=300
 while [ $# -gt 0 ]; do
     case "$1" in
         --python) python="$2"; shift 2 ;;
         --data) data="$2"; shift 2 ;;
         --out) out="$2"; shift 2 ;;
+        --video) video=(--video "$2"); shift 2 ;;
         --short) tests=60 others=150 engines=150 cameras=100; shift ;;
-        *) echo "usage: tools/gpu_check.sh --data FER2013 [--python PYTHON] [--out DIR] [--short]" >&2; exit 2 ;;
+        *) echo "usage: tools/gpu_check.sh --data FER2013 [--python PYTHON] [--out DIR] [--video FILE] [--short]" >&2; exit 2 ;;
     esac
 done
 [ -n "$data" ] || { echo "error: --data FER2013 is needed: parity is measured on real faces" >&2; exit 2; }
@@ -54,6 +55,6 @@ rm -f "$out"/{others,engines,cameras}.json
 limited "$tests" "$python" -m pytest tests/gpu -m gpu -ra -p no:cacheprovider -o addopts=--import-mode=importlib
 limited "$others" "$python" -m ferengine_tools.gpu_check --data "$data" --out "$out" --part others
 limited "$engines" "$python" -m ferengine_tools.gpu_check --data "$data" --out "$out" --part engines
-limited "$cameras" "$python" -m ferengine_tools.gpu_check --data "$data" --out "$out" --part cameras
+limited "$cameras" "$python" -m ferengine_tools.gpu_check --data "$data" --out "$out" "${video[@]}" --part cameras
 "$python" -m ferengine_tools.gpu_check.report "$out" || status=1
 exit $status

@@ -12,10 +12,11 @@ import numpy as np
 import pytest
 
 from ferengine.classify.backend import OrtBackend
-from ferengine.errors import DeviceError, WorkerError
+from ferengine.errors import DeviceError, SourceError, WorkerError
 from ferengine.gpu.engine import LoadedEngine
 from ferengine.gpu.environment import Environment, Gpu, this_machine
 from ferengine.models.registry import load_model
+from ferengine.vision import cv2
 from ferengine_tools.gpu_check import cameras, engines
 from ferengine_tools.gpu_check.__main__ import check_others
 from ferengine_tools.gpu_check.cameras import replay
@@ -296,6 +297,17 @@ def test_cameras_are_replayed_from_memory() -> None:
     assert load.detector == "the CPU"
 
 
+def test_cameras_see_a_video(tmp_path: Path) -> None:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 48))
+    for level in (20, 220):
+        writer.write(np.full((48, 64, 3), level, np.uint8))
+    writer.release()
+    assert [round(float(frame.mean()) / 10) for frame in cameras.load_frames(path)] == [2, 22]
+    with pytest.raises(SourceError, match=r"none\.avi is no video"):
+        cameras.load_frames(tmp_path / "none.avi")
+
+
 def test_cameras_that_give_nothing_end_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cameras, "_PATIENCE", 0.2)
     monkeypatch.setattr(cameras, "_feed", lambda *_: None)
@@ -311,12 +323,12 @@ def test_a_load_that_fails_does_not_end_the_check(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(cameras, "replay", broken)
     monkeypatch.setattr(cameras, "choose_backend", lambda: ("tensorrt", ""))
-    cameras.check_cameras(report, 0.1)
+    cameras.check_cameras(report, [], 0.1)
     assert report.failed == ["cameras: --backend auto, 4", "cameras: --backend ort, 4"]
     assert set(report.tables["Cameras replayed from memory"]["rows"]) == {"--backend auto, 1", "--backend ort, 1"}
     monkeypatch.setattr(cameras, "choose_backend", lambda: ("ort", "no GPU"))
     report.tables.clear()
-    cameras.check_cameras(report, 0.1, counts=(1,))
+    cameras.check_cameras(report, [], 0.1, counts=(1,))
     assert set(report.tables["Cameras replayed from memory"]["rows"]) == {"--backend auto, 1"}  # the same twice tells nothing
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import argparse
 import datetime
 import shlex
+import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-from ferengine.errors import ModelError, UsageError
+from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.gpu.builder import BuiltEngine, Profile, build_engine
 from ferengine.gpu.builder import Progress as Report
 from ferengine.gpu.cache import engines_folder
@@ -30,6 +29,9 @@ from ferengine.gpu.environment import Environment, this_machine
 from ferengine.gpu.storage import locked
 from ferengine.gpu.tensorrt import TensorRT, load_runtime
 from ferengine_tools.trt_networks import Network, choose_networks, choose_profiles, in_precision, parse_batches
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 
 def build_network(
@@ -94,10 +96,13 @@ def _key(trt: TensorRT, record: EngineRecord) -> str:
     return repr((record.source_sha256, record.runtime_version, record.targets, machine, record.profiles))
 
 
-def _bar(console: Console) -> Progress:
+def _bar() -> Progress:
+    from rich.console import Console  # here: engines are also built where nobody watches
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
     return Progress(
         TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[phase]}"), TimeElapsedColumn(),
-        console=console, transient=True,
+        console=Console(stderr=True), transient=True,
     )  # fmt: skip
 
 
@@ -142,8 +147,7 @@ def main(arguments: list[str] | None = None) -> None:
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder} is not a folder")
     command = shlex.join(["ferengine", "build-trt", *(arguments or [])])
-    console = Console(stderr=True)
-    bar = _bar(console) if console.is_terminal else None
+    bar = _bar() if sys.stderr.isatty() else None
     for network in networks:
         profiles = choose_profiles(network, batches)
         with bar or _no_bar():
@@ -174,4 +178,7 @@ def _report_to(bar: Progress | None, name: str) -> Report | None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except FerengineError as error:
+        sys.exit(f"error: {error}")

@@ -18,7 +18,7 @@ from ferengine.gpu.environment import this_machine
 from ferengine.gpu.tensorrt import installed_runtimes, load_runtime
 from ferengine.models.registry import DEFAULT, Model, load_model
 from ferengine_tools.data.fer2013 import load_fer2013
-from ferengine_tools.gpu_check.cameras import check_cameras
+from ferengine_tools.gpu_check.cameras import check_cameras, load_frames
 from ferengine_tools.gpu_check.contenders import others
 from ferengine_tools.gpu_check.engines import check_engines
 from ferengine_tools.gpu_check.measure import Contender, Sample, check, in_batches, private_test
@@ -70,11 +70,8 @@ def describe(report: Report) -> None:
         report.row("Machine", ["", ""], [what, value])
 
 
-def run_part(part: str, report: Report, model: Model, data: Path, seconds: float, engines: Path) -> None:
-    describe(report)
-    if part == "cameras":
-        check_cameras(report, seconds)
-        return
+def run_networks(part: str, report: Report, model: Model, data: Path, engines: Path) -> None:
+    """The parts that measure networks alone."""
     sample = private_test(model, data)
     contenders = others(model)
     if part == "others":
@@ -93,6 +90,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--part", action="append", choices=PARTS, help="others: ONNX Runtime and torch; engines: TensorRT; "
                         "cameras: whole engines (default: all; may be repeated)")  # fmt: skip
     parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument(
+        "--video", type=Path, metavar="FILE", help="what cameras see (default: the demo, which needs the extra)"
+    )
     parser.add_argument("--seconds", type=float, default=3.0, help="for each number of cameras")
     options = parser.parse_args(arguments)
     here = this_machine()
@@ -103,8 +103,12 @@ def main(arguments: list[str] | None = None) -> None:
     for part in options.part or PARTS:
         report = Report(options.out / f"{part}.json")
         try:
-            with TemporaryDirectory(prefix="ferengine-") as engines:
-                run_part(part, report, model, options.data, options.seconds, Path(engines))
+            describe(report)
+            if part == "cameras":
+                check_cameras(report, load_frames(options.video), options.seconds)
+            else:
+                with TemporaryDirectory(prefix="ferengine-") as engines:
+                    run_networks(part, report, model, options.data, Path(engines))
             report.finish()
         finally:
             failed = summarise(options.out)

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 
 from ferengine.classify.choose import choose_backend
 from ferengine.engine import Engine
-from ferengine.errors import WorkerError
+from ferengine.errors import SourceError, WorkerError
 from ferengine.results import FrameResult
 from ferengine.sources.demo import DemoSource
 from ferengine.sources.push import PushSource
+from ferengine.vision import cv2
 from ferengine_tools.gpu_check.report import Report
 
 Frame = NDArray[np.uint8]
@@ -50,12 +51,26 @@ class Load:
     detector: str
 
 
-def check_cameras(report: Report, seconds: float, counts: Sequence[int] = CAMERAS) -> None:
+def load_frames(video: Path | None) -> list[Frame]:
+    """Decoded frames, BGR uint8 (H, W, 3): the first of ``video``, or the demo source's. Raises SourceError for a file that
+    holds none, and what DemoSource raises."""
+    if video is None:
+        source = DemoSource(frames=_FRAMES, faces=4)
+        source.open()
+        frames: list[Frame] = [frame.image.copy() for frame in iter(source.read, None)]
+        source.close()
+        return frames
+    reader, frames = cv2.VideoCapture(str(video)), []
+    while len(frames) < _FRAMES and (read := reader.read())[0]:
+        frames.append(np.asarray(read[1], np.uint8))
+    reader.release()
+    if not frames:
+        raise SourceError(f"{video} is no video that OpenCV can read")
+    return frames
+
+
+def check_cameras(report: Report, frames: Sequence[Frame], seconds: float, counts: Sequence[int] = CAMERAS) -> None:
     """By number of cameras, with what ``auto`` takes, and, where that is not the CPU, on the CPU; up to saturation."""
-    source = DemoSource(frames=_FRAMES, faces=4)
-    source.open()
-    frames = [frame.image.copy() for frame in iter(source.read, None)]
-    source.close()
     header = ["", "cameras", "frames/s", "p50 ms", "p99 ms", "faces/frame", "CPU cores", "GPU %", "classifier", "MTCNN"]
     for backend in ("auto", "ort"):
         if backend == "ort" and choose_backend()[0] == "ort":

@@ -10,7 +10,7 @@ from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
 
-from ferengine.errors import DeviceError, FerengineError
+from ferengine.errors import DeviceError
 from ferengine.gpu.device import Device, open_device
 from ferengine.gpu.engine import LoadedEngine
 from ferengine.gpu.engine_file import EngineFile, load_engine, read_record
@@ -97,8 +97,8 @@ def main(arguments: list[str] | None = None) -> None:
                 lambda size: queued(trt, open_device(), plan, size, graphs=graphs),
             )
             check(report, contender, Sample.load(options.sample))
-    except FerengineError as error:
-        report.problem(options.name, str(error))
+    except Exception as error:  # whatever it is, it is what this engine does here
+        report.problem(options.name, f"{type(error).__name__}: {error}")
     report.finish()
 
 

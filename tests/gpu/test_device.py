@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -71,6 +72,20 @@ def test_a_graph_repeats_its_copies(device: Device) -> None:
     device.free(address)
     device.unpin(source)
     device.unpin(target)
+
+
+def test_a_device_serves_another_thread_after_others_were_closed(device: Device) -> None:
+    type(device)().close()
+
+    def use() -> None:
+        device.activate()
+        event = device.create_event(blocking=True)
+        device.free(device.allocate(1000))
+        device.destroy_event(event)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(use).result()
+    device.free(device.allocate(1000))
 
 
 def test_too_much_memory_is_a_clear_error(device: Device) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import gc
 import math
+import threading
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -41,6 +42,8 @@ class FakeDevice:
         self.engines: weakref.WeakSet[Any] = weakref.WeakSet()
         self.contexts: weakref.WeakSet[Any] = weakref.WeakSet()
         self.graphs = self if with_graphs else None
+        self.blocking: list[bool] = []
+        self._threads = {threading.get_ident()}
         self._next = 0x1000
 
     # --- bookkeeping
@@ -53,6 +56,8 @@ class FakeDevice:
         self.calls.append(name)
         if self.lost:
             raise DeviceError(f"{name}: the GPU was lost")
+        if threading.get_ident() not in self._threads:
+            raise DeviceError(f"{name}: no context is current in this thread")
 
     def _handle(self) -> int:
         self._next += 0x1000
@@ -74,6 +79,8 @@ class FakeDevice:
     # --- ferengine.gpu.device.Device
 
     def activate(self) -> None:
+        if not self.lost:
+            self._threads.add(threading.get_ident())
         self._call("activate")
 
     def allocate(self, nbytes: int) -> int:
@@ -109,8 +116,9 @@ class FakeDevice:
         self._call("destroy_stream")
         assert not self.streams.pop(stream), "a stream destroyed with work on it"
 
-    def create_event(self) -> int:
+    def create_event(self, *, blocking: bool = False) -> int:
         self._call("create_event")
+        self.blocking.append(blocking)
         handle = self._handle()
         self.events[handle] = None
         return handle
@@ -168,13 +176,15 @@ class FakeDevice:
             work.popleft()()
 
     def close(self) -> None:
-        self._call("close") if not self.lost else None
-        self.closed = True
         gc.collect()
         if not self.lost:
             assert self.live() == {}, "not given back"
         assert not list(self.contexts), "contexts that outlive the device"
         assert not list(self.engines), "engines that outlive the device"
+        try:
+            self._call("close")
+        finally:
+            self.closed = True
 
     # --- ferengine.gpu.device.Graphs
 
@@ -304,7 +314,9 @@ class FakeEngine:
 
 
 class FakeKernels:
-    """IRuntimeCache: what it was given, and one byte more."""
+    """IRuntimeCache: what it was given, and one byte more; nothing once its context was lost."""
+
+    lost = False
 
     def __init__(self) -> None:
         self.data = b""
@@ -312,8 +324,8 @@ class FakeKernels:
     def deserialize(self, data: bytes) -> None:
         self.data = data
 
-    def serialize(self) -> bytes:
-        return self.data + b"k"
+    def serialize(self) -> bytes | None:
+        return None if self.lost else self.data + b"k"
 
 
 class FakeTensorRT:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -277,17 +278,22 @@ def test_an_error_that_is_not_the_gpus_is_not_swallowed(device: Any, fake_trt: A
 
 
 class FailingDetector:
-    """Stands for a GPU's: finds one face a frame, until it is lost."""
+    """Stands for a GPU's: finds one face a frame, until it is lost. Something of the GPU's is in use meanwhile, and must be
+    let go of before it is closed."""
 
     def __init__(self) -> None:
         self.lost = self.closed = False
+        self.held: Callable[[], object] = lambda: None
 
     def detect_many(self, frames: Any) -> list[Detections]:
+        context = np.zeros(1)
+        self.held = weakref.ref(context)
         if self.lost:
             raise DeviceError("the GPU was lost")
         return [detections(1) for _ in frames]
 
     def close(self) -> None:
+        assert self.held() is None, "closed while a context is in use"
         self.closed = True
 
 

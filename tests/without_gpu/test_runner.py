@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,46 @@ def test_a_lost_device_is_an_error_and_can_be_closed(make_device: Any, fake_trt:
         runner.run(rows(2))
     runner.close()
     assert device.closed
+
+
+def test_another_thread_may_close(runner: EngineRunner, device: Any) -> None:
+    runner.run(rows(4))
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(runner.close).result()
+    assert device.closed
+    assert device.live() == {}
+
+
+def test_kernels_that_cannot_be_had_are_not_kept(
+    device: Any, fake_trt: Any, profiles: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "tiny.kernels"
+    runner = EngineRunner(fake_trt(device, profiles, name="tensorrt-rtx").loaded, device, b"plan", path)
+    assert runner._engine is not None
+    monkeypatch.setattr(type(runner._engine._cache), "lost", True)
+    runner.keep_kernels()
+    assert not path.exists()
+    runner.close()
+
+
+def test_a_wait_may_let_the_processor_sleep(make_device: Any, fake_trt: Any, profiles: Any) -> None:
+    for blocking in (False, True):
+        device = make_device()
+        EngineRunner(fake_trt(device, profiles).loaded, device, b"plan", depth=1, blocking=blocking).close()
+        assert device.blocking == [blocking]
+
+
+def test_ever_new_shapes_do_not_gather(device: Any, fake_trt: Any) -> None:
+    """As a detector's pyramid levels are, of frames of ever new sizes."""
+    shapes = [((1, 3, 12, 12), (8, 3, 20, 20), (16, 3, 200, 200))]
+    runner = EngineRunner(fake_trt(device, shapes).loaded, device, b"plan", depth=1)
+    for side in range(12, 112):
+        for _ in range(3):
+            runner.run(np.zeros((1, 3, side, 12), np.float32))
+    assert device.calls.count("context") == 1 + 16
+    assert len(device.executables) == 16
+    assert len(runner._lanes[0]._seen) <= 64
+    runner.close()
 
 
 def test_shapes_outside_all_profiles_are_refused(runner: EngineRunner) -> None:

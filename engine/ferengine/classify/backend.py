@@ -9,12 +9,13 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ferengine.errors import MissingDependencyError, ModelError
+from ferengine.gpu.onnxruntime_cuda import CUDA, with_options
 
 OrtProvider = Literal["ort", "ort-cuda", "ort-trt-rtx"]
 
 _PROVIDERS: dict[OrtProvider, str] = {
     "ort": "CPUExecutionProvider",
-    "ort-cuda": "CUDAExecutionProvider",
+    "ort-cuda": CUDA,
     "ort-trt-rtx": "NvTensorRTRTXExecutionProvider",
 }
 _WHEELS: dict[OrtProvider, str] = {"ort": "onnxruntime", "ort-cuda": "onnxruntime-gpu", "ort-trt-rtx": "onnxruntime-trt-rtx"}
@@ -95,12 +96,13 @@ class OrtBackend:
                 f"ONNX Runtime has no {wanted}: pip install {_WHEELS[provider]} in place of onnxruntime"
             )
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=[wanted])
+            self._session = onnxruntime.InferenceSession(model, options, providers=[with_options(wanted)])
         except Exception as error:  # ONNX Runtime raises classes of its own extension module
             raise ModelError(f"ONNX Runtime {onnxruntime.__version__} cannot load the network: {error}") from None
         if self._session.get_providers()[0] != wanted:
             raise ModelError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot start {wanted}: check the driver and CUDA's libraries"
+                f"ONNX Runtime {onnxruntime.__version__} cannot start {wanted}: check the driver and CUDA's libraries "
+                "(pip install 'onnxruntime-gpu[cuda,cudnn]')"
             )
         inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
         if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:

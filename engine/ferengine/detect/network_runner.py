@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import ModelError
+from ferengine.gpu.onnxruntime_cuda import CUDA, with_options
 
 
 class NetworkRunner(Protocol):
@@ -29,14 +30,14 @@ class NetworkRunner(Protocol):
 class OrtRunner:
     """ONNX Runtime by its CUDA provider, or on the CPU. Raises ModelError when the provider does not start."""
 
-    def __init__(self, model: bytes, *, provider: str = "CUDAExecutionProvider", most: int = 64) -> None:
+    def __init__(self, model: bytes, *, provider: str = CUDA, most: int = 64) -> None:
         import onnxruntime  # here: workers that do not use it need not have it in memory
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=[provider])
+            self._session = onnxruntime.InferenceSession(model, options, providers=[with_options(provider)])
         except Exception as error:  # ONNX Runtime raises classes of its own extension module
             raise ModelError(f"ONNX Runtime {onnxruntime.__version__} cannot load the network: {error}") from None
         if self._session.get_providers()[0] != provider:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,6 +94,7 @@ class FallbackDetector:
             except UsageError:
                 raise
             except FerengineError as error:
+                traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
                 self._fall_back(str(error))
         assert self._second is not None
         return [self._second.detect(frame, boxes) for frame, boxes in zip(frames, near or [None] * len(frames), strict=True)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from ferengine.gpu.device import Graphs, Pinned, device_error
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: no implicit order with the default stream
 _NO_TIMING = 2  # CU_EVENT_DISABLE_TIMING
+_BLOCKING = 1  # CU_EVENT_BLOCKING_SYNC
 _DEVICE = 0
 
 
@@ -28,18 +30,25 @@ def describe(code: Any) -> str:
     return text.decode() if text else str(getattr(code, "name", code))
 
 
+@cache
+def _primary_context() -> Any:
+    """Of the device, held until the process ends: given back to the last, it is reset under those who have it current."""
+    try:
+        call(driver.cuInit, 0)
+    except RuntimeError as error:  # the bindings do not find the driver's library
+        raise device_error("opening the GPU", str(error)) from None
+    return call(driver.cuDevicePrimaryCtxRetain, call(driver.cuDeviceGet, _DEVICE))
+
+
 class BindingsDevice:
     """Device 0 in its primary context."""
 
     def __init__(self) -> None:
-        call(driver.cuInit, 0)
-        self._device = call(driver.cuDeviceGet, _DEVICE)
-        self._context = call(driver.cuDevicePrimaryCtxRetain, self._device)
         self.activate()
         self.graphs: Graphs | None = BindingsGraphs()
 
     def activate(self) -> None:
-        call(driver.cuCtxSetCurrent, self._context)
+        call(driver.cuCtxSetCurrent, _primary_context())
 
     def allocate(self, nbytes: int) -> int:
         return int(call(driver.cuMemAlloc, nbytes))
@@ -61,8 +70,8 @@ class BindingsDevice:
     def destroy_stream(self, stream: int) -> None:
         call(driver.cuStreamDestroy, stream)
 
-    def create_event(self) -> int:
-        return int(call(driver.cuEventCreate, _NO_TIMING))
+    def create_event(self, *, blocking: bool = False) -> int:
+        return int(call(driver.cuEventCreate, _NO_TIMING | (_BLOCKING if blocking else 0)))
 
     def destroy_event(self, event: int) -> None:
         call(driver.cuEventDestroy, event)
@@ -91,7 +100,7 @@ class BindingsDevice:
         call(driver.cuStreamSynchronize, stream)
 
     def close(self) -> None:
-        call(driver.cuDevicePrimaryCtxRelease, self._device)
+        """The context stays, see ``_primary_context``."""
 
 
 class BindingsGraphs:

@@ -6,14 +6,19 @@ and handles are plain integers.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import logging
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import DeviceError, MissingDependencyError
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +59,10 @@ class Device(Protocol):
     def unpin(self, memory: Pinned) -> None: ...
     def create_stream(self) -> int: ...
     def destroy_stream(self, stream: int) -> None: ...
-    def create_event(self) -> int: ...
+    def create_event(self, *, blocking: bool = False) -> int:
+        """``blocking``: whether ``wait`` lets the processor sleep, which wakes a little later, instead of asking on and on."""
+        ...
+
     def destroy_event(self, event: int) -> None: ...
     def upload(self, address: int, source: Pinned, nbytes: int, stream: int) -> None:
         """Queue a copy of the first ``nbytes`` of ``source`` to the GPU; both must live until it is done."""
@@ -72,17 +80,17 @@ class Device(Protocol):
     def wait(self, event: int) -> None: ...
     def synchronize(self, stream: int) -> None: ...
     def close(self) -> None:
-        """Give the context back."""
+        """Nothing may be asked for afterwards."""
         ...
 
 
 def open_device() -> Device:
-    """The first GPU, through pycuda, or through cuda-python's bindings where pycuda is not installed.
+    """The first GPU, through pycuda, or through cuda-python's bindings where pycuda is not installed or does not load.
 
     CUDA_VISIBLE_DEVICES chooses another. Raises MissingDependencyError without either package, DeviceError without a
     GPU or with a driver that does not fit.
     """
-    if importlib.util.find_spec("pycuda") is not None:
+    if _pycuda_loads():
         from ferengine.gpu.pycuda_device import PycudaDevice
 
         return PycudaDevice()
@@ -91,6 +99,19 @@ def open_device() -> Device:
 
         return BindingsDevice()
     raise MissingDependencyError("TensorRT needs pycuda or cuda-bindings to speak to the GPU: pip install 'ferengine[trt]'")
+
+
+@cache
+def _pycuda_loads() -> bool:
+    """Built for another CUDA, it is found and cannot be imported."""
+    if importlib.util.find_spec("pycuda") is None:
+        return False
+    try:
+        importlib.import_module("pycuda.driver")
+    except ImportError as error:
+        log.warning("pycuda is installed but does not load, cuda-bindings is used where it is installed: %s", error)
+        return False
+    return True
 
 
 def bindings_installed() -> bool:
@@ -103,7 +124,7 @@ def bindings_installed() -> bool:
 
 def device_layer() -> str | None:
     """The package that ``open_device`` would use."""
-    if importlib.util.find_spec("pycuda") is not None:
+    if _pycuda_loads():
         return "pycuda"
     return "cuda-bindings" if bindings_installed() else None
 

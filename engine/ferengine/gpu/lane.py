@@ -19,6 +19,8 @@ from ferengine.gpu.types import ExecutionContext, Shape
 log = logging.getLogger(__name__)
 
 _FLOAT = 4  # bytes
+_MOST_GRAPHS = 16
+_REMEMBERED = 64  # shapes, to know those that come again
 _Made = TypeVar("_Made")
 
 
@@ -37,10 +39,11 @@ class Lane:
     """Buffers allocated once for the largest shapes, an own stream, one context for each profile of the engine.
 
     ``graph_sizes``: batches that are worth a CUDA graph. Each gets a context of its own when it comes a second time (a
-    graph is tied to the state of its context), and is captured from that at the third.
+    graph is tied to the state of its context), and is captured from that at the third. So do 16 shapes at most: the levels of a
+    detector's pyramids change with the frames. ``blocking``: see Device.create_event.
     """
 
-    def __init__(self, device: Device, engine: LoadedEngine, graph_sizes: frozenset[int]) -> None:
+    def __init__(self, device: Device, engine: LoadedEngine, graph_sizes: frozenset[int], blocking: bool = False) -> None:
         self._device = device
         self._engine = engine
         self._graph_sizes = graph_sizes if device.graphs is not None and not engine.captures_itself else frozenset()
@@ -52,7 +55,7 @@ class Lane:
         try:
             self._stream = self._owned(device.create_stream(), device.destroy_stream)
             self._undo.append(lambda: device.synchronize(self._stream))
-            self._event = self._owned(device.create_event(), device.destroy_event)
+            self._event = self._owned(device.create_event(blocking=blocking), device.destroy_event)
             self._allocate()
         except BaseException:
             self.close()
@@ -65,7 +68,7 @@ class Lane:
     def submit(self, shape: Shape) -> None:
         """Queue copying in, computing and copying out; returns at once. Raises DeviceError."""
         run = self._dedicated.get(shape)
-        if run is None and shape in self._seen and shape[0] in self._graph_sizes:
+        if run is None and shape in self._seen and shape[0] in self._graph_sizes and len(self._dedicated) < _MOST_GRAPHS:
             run = self._dedicated[shape] = self._make_run(self._profile_for(shape))
         elif run is not None and run.graph is None and shape[0] in self._graph_sizes:
             run.graph = self._capture(run, shape)
@@ -74,6 +77,8 @@ class Lane:
         else:
             run = run or self._runs[self._profile_for(shape)]
             self._enqueue(run, shape)
+            if len(self._seen) >= _REMEMBERED:
+                self._seen.clear()
             self._seen.add(shape)
         self._last = run
         self._device.record(self._event, self._stream)

@@ -53,7 +53,8 @@ def open_runner(
                 search = _build(trt, name, onnx, precision, max_batch)
     plan = read_engine(search)
     assert search.file is not None
-    runner = EngineRunner(trt, open_device(), plan, search.file.path.with_suffix(".kernels"), depth=depth)
+    kernels = search.file.path.with_suffix(".kernels")
+    runner = EngineRunner(trt, open_device(), plan, kernels, depth=depth, blocking=depth == 1)  # one batch: all wait for it
     try:
         check_answers(runner, OrtRunner(onnx, provider="CPUExecutionProvider"), precision)
         runner.keep_kernels()

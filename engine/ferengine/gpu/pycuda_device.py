@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
+import logging
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import Any
 
 import numpy as np
 import pycuda.driver as driver
 
 from ferengine.gpu.device import Graphs, Pinned, bindings_installed, device_error
+
+log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -20,15 +26,42 @@ def _explained(call: str) -> Iterator[None]:
         raise device_error(call, str(error)) from None
 
 
+@cache
+def _primary_context() -> Any:
+    """Of device 0, held until the process ends: given back to the last, it is reset under those who have it current."""
+    driver.init()
+    return driver.Device(0).retain_primary_context()
+
+
+class _Pushed:
+    """The context on one thread's stack, taken off when the thread ends: pycuda aborts the process where one is left."""
+
+    def __init__(self) -> None:
+        self._context = _primary_context()
+        self._context.push()
+
+    def __del__(self) -> None:
+        try:
+            self._context.pop()
+        except driver.Error as error:  # somebody else's is on top
+            log.debug("leaving the GPU: %s", error)
+
+
+_threads = threading.local()
+
+
+@atexit.register
+def _leave() -> None:
+    """What the main thread pushed; other threads' locals go with them."""
+    _threads.__dict__.clear()
+
+
 class PycudaDevice:
     """Device 0 in its primary context. pycuda has no graphs: they come from cuda-python's bindings where those are
     installed too."""
 
     def __init__(self) -> None:
-        with _explained("opening the GPU"):
-            driver.init()
-            self._context = driver.Device(0).retain_primary_context()
-            self._context.push()
+        self.activate()
         self._objects: dict[int, Any] = {}
         self.graphs: Graphs | None = None
         if bindings_installed():
@@ -37,10 +70,9 @@ class PycudaDevice:
             self.graphs = BindingsGraphs()
 
     def activate(self) -> None:
-        current = driver.Context.get_current()
-        if current is None or current.handle != self._context.handle:
-            with _explained("activating the GPU"):
-                self._context.push()
+        if not hasattr(_threads, "pushed"):
+            with _explained("opening the GPU"):
+                _threads.pushed = _Pushed()
 
     def allocate(self, nbytes: int) -> int:
         with _explained("allocating memory"):
@@ -70,9 +102,10 @@ class PycudaDevice:
     def destroy_stream(self, stream: int) -> None:
         del self._objects[stream]
 
-    def create_event(self) -> int:
+    def create_event(self, *, blocking: bool = False) -> int:
+        flags = driver.event_flags.DISABLE_TIMING | (driver.event_flags.BLOCKING_SYNC if blocking else 0)
         with _explained("creating an event"):
-            event = driver.Event(driver.event_flags.DISABLE_TIMING)
+            event = driver.Event(flags)
         self._objects[id(event)] = event
         return id(event)
 
@@ -104,5 +137,4 @@ class PycudaDevice:
             self._objects[stream].synchronize()
 
     def close(self) -> None:
-        with _explained("closing the GPU"):
-            self._context.detach()
+        """The context stays, see ``_primary_context``."""

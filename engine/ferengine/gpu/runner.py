@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +18,8 @@ from ferengine.gpu.lane import Lane
 from ferengine.gpu.tensorrt import TensorRT
 from ferengine.gpu.types import Shape
 
+log = logging.getLogger(__name__)
+
 GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 """Batches are filled up to the next of these, so that each is a CUDA graph after its third time."""
 
@@ -25,8 +29,8 @@ class EngineRunner:
 
     ``kernels``: where tensorrt-rtx keeps what it compiles. ``graphs``: whether to use CUDA graphs. ``eager``:
     LoadedEngine's. ``depth``: batches that may be on their way at a time (with 2, one computes while the next is filled);
-    each has buffers of its own. Raises ModelError for an engine that does not load, DeviceError for a device that has too
-    little memory or fails.
+    each has buffers of its own. ``blocking``: Device.create_event's. Raises ModelError for an engine that does not load,
+    DeviceError for a device that has too little memory or fails.
     """
 
     def __init__(
@@ -39,6 +43,7 @@ class EngineRunner:
         graphs: bool = True,
         eager: bool = False,
         depth: int = 2,
+        blocking: bool = False,
     ) -> None:
         self.depth = depth
         self._device = device
@@ -49,7 +54,7 @@ class EngineRunner:
         try:
             self._engine = LoadedEngine(trt, plan, kernels, graphs=graphs, eager=eager)
             for _ in range(depth):
-                self._lanes.append(Lane(device, self._engine, frozenset(GRAPH_SIZES if graphs else ())))
+                self._lanes.append(Lane(device, self._engine, frozenset(GRAPH_SIZES if graphs else ()), blocking))
         except BaseException as error:
             traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
             self.close()
@@ -112,7 +117,9 @@ class EngineRunner:
             self._engine.keep_kernels()
 
     def close(self) -> None:
-        """Give back contexts, then memory, then the engine, then the device; more than once is once."""
+        """Give back contexts, then memory, then the engine, then the device, also a lost one; more than once is once."""
+        if not self._closed:
+            self._attempt(self._device.activate)  # whoever closes may be another thread than ran it
         for lane in self._lanes:
             lane.close()
         self._lanes.clear()
@@ -122,7 +129,13 @@ class EngineRunner:
             self._engine = None
         if not self._closed:
             self._closed = True
-            self._device.close()
+            self._attempt(self._device.close)
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except DeviceError as error:  # a GPU that was lost has nothing to give back
+            log.debug("closing: %s", error)
 
     def _run_one(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
         if self._queued:

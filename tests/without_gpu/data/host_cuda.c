@@ -6,13 +6,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { SUCCESS = 0, INVALID_VALUE = 1, OUT_OF_MEMORY = 2, NOT_INITIALIZED = 3, INVALID_CONTEXT = 201, INVALID_HANDLE = 400, NOT_FOUND = 500 };
 enum { STREAM = 0x57, EVENT = 0xE7, GRAPH = 0x64, EXECUTABLE = 0xEC };
 typedef struct { void *to; const void *from; size_t bytes; } Copy;
 typedef struct { int kind, capturing, copies; Copy copy[16]; } Object;
 
-static int initialised, retained, current, live;
+static int initialised, retained, live;
+static __thread int current;
+
+// What is left at the end, and more than one hold on the context, are errors.
+__attribute__((destructor)) static void end(void) {
+    if (live || retained > 1) {
+        fprintf(stderr, "host cuda: %d objects are left, the context is held %d times\n", live, retained);
+        _exit(70);
+    }
+}
 
 static Object *object(void *handle, int kind) {
     Object *o = handle;
@@ -25,6 +35,7 @@ static int make(void **out, int kind) {
     return SUCCESS;
 }
 static int drop(void *handle, int kind) {
+    if (!current) return INVALID_CONTEXT;
     Object *o = object(handle, kind);
     if (!o) return INVALID_HANDLE;
     o->kind = 0, --live;
@@ -48,6 +59,7 @@ static int allocate(void **out, size_t bytes) {
     return SUCCESS;
 }
 static int release(void *p) {
+    if (!current) return INVALID_CONTEXT;
     if (!p) return INVALID_VALUE;
     --live;
     free(p);
@@ -61,12 +73,12 @@ int cuDeviceGet(int *device, int ordinal) { *device = ordinal; return initialise
 int cuDeviceGetName(char *name, int length, int device) { snprintf(name, length, "Host %d", device); return SUCCESS; }
 int cuDeviceTotalMem_v2(size_t *bytes, int device) { *bytes = (size_t)1 << 30; return device; }
 int cuDeviceGetAttribute(int *value, int which, int device) { *value = which == 75 ? 8 : 6; return device; }
-int cuDevicePrimaryCtxRetain(void **context, int device) { *context = &current; ++retained; return device; }
+int cuDevicePrimaryCtxRetain(void **context, int device) { *context = &retained; ++retained; return device; }
 int cuDevicePrimaryCtxRelease_v2(int device) {
-    // the last to go finds nothing left: what is not given back is an error here
-    return --retained == 0 && live ? INVALID_CONTEXT : device;
+    // the last to go resets the context, which must not be current then
+    return --retained == 0 && current ? INVALID_CONTEXT : device;
 }
-int cuCtxSetCurrent(void *context) { current = context == &current; return current ? SUCCESS : INVALID_CONTEXT; }
+int cuCtxSetCurrent(void *context) { current = context == &retained; return current ? SUCCESS : INVALID_CONTEXT; }
 int cuMemAlloc_v2(void **address, size_t bytes) { return allocate(address, bytes); }
 int cuMemFree_v2(void *address) { return release(address); }
 int cuMemHostAlloc(void **address, size_t bytes, unsigned flags) { return flags ? INVALID_VALUE : allocate(address, bytes); }
@@ -74,7 +86,7 @@ int cuMemFreeHost(void *address) { return release(address); }
 int cuStreamCreate(void **stream, unsigned flags) { return flags == 1 ? make(stream, STREAM) : INVALID_VALUE; }
 int cuStreamDestroy_v2(void *stream) { return drop(stream, STREAM); }
 int cuStreamSynchronize(void *stream) { return object(stream, STREAM) ? SUCCESS : INVALID_HANDLE; }
-int cuEventCreate(void **event, unsigned flags) { return flags == 2 ? make(event, EVENT) : INVALID_VALUE; }
+int cuEventCreate(void **event, unsigned flags) { return flags == 2 || flags == 3 ? make(event, EVENT) : INVALID_VALUE; }
 int cuEventDestroy_v2(void *event) { return drop(event, EVENT); }
 int cuEventRecord(void *event, void *stream) {
     return object(event, EVENT) && object(stream, STREAM) ? SUCCESS : INVALID_HANDLE;

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -110,7 +111,13 @@ def test_run_builds_a_missing_engine_into_the_cache_once(
     monkeypatch.setattr(opening, "this_machine", lambda: RTX)
     monkeypatch.setattr(opening, "open_device", lambda: None)
     monkeypatch.setattr(opening, "load_runtime", lambda: trt)
-    monkeypatch.setattr(opening, "EngineRunner", lambda trt, device, plan, kernels, depth: opened.append(plan))
+
+    def runner(trt: TensorRT, device: None, plan: bytes, kernels: Path, **options: object) -> SimpleNamespace:
+        opened.append(plan)
+        return SimpleNamespace(keep_kernels=lambda: None)
+
+    monkeypatch.setattr(opening, "EngineRunner", runner)
+    monkeypatch.setattr(opening, "check_answers", lambda *arguments: None)  # without a GPU there are none
     model = load_model("dscnn")
     with pytest.raises(ModelError, match="ferengine build-trt --model dscnn"):
         opening.open_runner("dscnn", model.onnx, "fp16", 16)

@@ -104,7 +104,7 @@ def test_without_a_driver_the_bindings_say_so() -> None:
         pytest.skip("this machine has an NVIDIA driver")
     from ferengine.gpu.bindings_device import BindingsDevice
 
-    with pytest.raises(DeviceError, match="opening the GPU: .*driver"):
+    with pytest.raises(DeviceError, match=r"opening the GPU: .*driver"):
         BindingsDevice()
 
 

@@ -242,7 +242,6 @@ def run_rtx(make_device: Callable[..., Any], fake_trt: Any, profiles: Any, kerne
     runner = EngineRunner(fake_trt(device, profiles, name="tensorrt-rtx").loaded, device, b"plan", kernels)
     for seed in range(6):
         runner.run(rows(8, seed))
-    runner.keep_kernels()
     runner.close()
     return device
 

@@ -42,6 +42,7 @@ class LoadedEngine:
         self._engine: Engine = engine
         self._config: Any = None
         self._cache: Any = None
+        self._kept = ""
         self.input_name, self.output_names = self._tensors()
         self.profiles: list[tuple[Shape, Shape, Shape]] = [
             self._profile(index) for index in range(engine.num_optimization_profiles)
@@ -72,19 +73,23 @@ class LoadedEngine:
         return self._trt.portable
 
     def keep_kernels(self) -> None:
-        """Write the kernels that were compiled into their file, if there is one. A failure is logged."""
+        """Write the kernels that were compiled into their file, if there is one and it lacks any. A failure is logged."""
         serialised = self._cache.serialize() if self._cache is not None and self._kernels is not None else None
         if serialised is None or self._kernels is None:
             return
         data = bytes(serialised)
+        if digest(data) == self._kept:
+            return
         try:
             with locked(self._kernels.parent):
                 write_atomically(self._kernels, digest(data).encode() + data)
+            self._kept = digest(data)
         except ModelError as error:
             log.info("%s: the kernels are compiled again next time", error)
 
     def close(self) -> None:
-        """Let go of the engine. All contexts must be gone."""
+        """Keep the compiled kernels, let go of the engine. All contexts must be gone."""
+        self.keep_kernels()
         self._cache = self._config = None
         del self._engine, self._runtime
 

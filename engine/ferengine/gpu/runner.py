@@ -112,7 +112,7 @@ class EngineRunner:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
     def keep_kernels(self) -> None:
-        """Write what was compiled so far, for the next start; not at the end, which may come suddenly."""
+        """Write what was compiled so far, for the next start. ``close`` does too, but the end may come suddenly."""
         if self._engine is not None:
             self._engine.keep_kernels()
 

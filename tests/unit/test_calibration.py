@@ -68,7 +68,9 @@ def test_a_gender_network_is_calibrated_on_utkfaces_training_faces(gender: Netwo
     np.testing.assert_allclose(levels, np.arange(500) // 2, atol=1e-3)
 
 
-def test_an_expression_network_is_calibrated_on_fer2013s_training_faces(expression: Network, bars: Path, seen: list[Any]) -> None:
+def test_an_expression_network_is_calibrated_on_fer2013s_training_faces(
+    expression: Network, bars: Path, seen: list[Any]
+) -> None:
     onnx, _ = in_precision(expression, "int8", bars)
     assert is_quantised(onnx)
     assert [batch.shape for batch in seen] == [(56, 1, 48, 48)]

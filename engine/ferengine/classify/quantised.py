@@ -15,7 +15,7 @@ from typing import Literal
 
 from ferengine.errors import ModelError
 from ferengine.gpu.engine_file import Precision
-from ferengine.models.registry import SHIPPED, Model, load_model
+from ferengine.models.registry import Model, load_model
 
 WantedPrecision = Literal["auto"] | Precision
 """``auto``: fp16 in TensorRT; on a CPU int8 where it is exact and the model has a form that loses little, else fp32."""
@@ -68,7 +68,7 @@ def form_for_cpu(model: Model, precision: WantedPrecision, tell: Callable[[str],
     if precision == "int8" or (precision == "auto" and has_vnni()):
         form = int8_form(model)
         if form is not None:
-            problem = _too_lossy(model, form) if precision == "auto" else None
+            problem = form_obstacle(model, form) if precision == "auto" else None
             if problem is None:
                 return form
             if tell is not None:
@@ -81,8 +81,9 @@ def form_for_cpu(model: Model, precision: WantedPrecision, tell: Callable[[str],
     return model
 
 
-def _too_lossy(model: Model, form: Model) -> str | None:
-    """Why ``form`` is not known to be about as accurate as ``model``; ``None`` where it is."""
+def form_obstacle(model: Model, form: Model) -> str | None:
+    """Why ``form`` does not run unasked in the place of ``model``, in words that follow a colon; ``None`` where both manifests
+    show that it loses less than ``BEARABLE_LOSS``."""
     before, after = model.manifest.accuracy.public, form.manifest.accuracy.public
     if before is None or after is None:
         unmeasured = model if before is None else form
@@ -94,7 +95,7 @@ def _too_lossy(model: Model, form: Model) -> str | None:
 
 
 def _remedy(model: Model) -> str:
-    if model.path.parent == SHIPPED:
+    if model.ships:
         return "leave the precision at auto"
     data = "UTKFACE" if model.manifest.task == "gender" else "FER2013"
     out = model.path.with_name(model.path.stem + _SUFFIX)

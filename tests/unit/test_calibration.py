@@ -77,9 +77,9 @@ def test_an_expression_network_is_calibrated_on_fer2013s_training_faces(
 
 
 def test_faces_of_the_other_task_are_refused(expression: Network, gender: Network, people: Path, bars: Path) -> None:
-    with pytest.raises(UsageError, match=r"mine reads gender and is calibrated on UTKFace .*fer2013.csv is not UTKFace"):
+    with pytest.raises(UsageError, match=r"mine reads gender and is calibrated on UTKFace .*fer2013.csv does not look like it"):
         in_precision(gender, "int8", bars)
-    with pytest.raises(UsageError, match=r"bars reads expression and is calibrated on FER-2013 .*utkface is UTKFace"):
+    with pytest.raises(UsageError, match=r"bars reads expression and is calibrated on FER-2013 .*utkface looks like UTKFace"):
         in_precision(expression, "int8", people)
 
 

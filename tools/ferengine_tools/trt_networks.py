@@ -108,8 +108,8 @@ def _training_faces(data: Path, manifest: Manifest) -> NDArray[np.uint8]:
     gender = manifest.task == "gender"
     if is_utkface(data) != gender:
         needed = "UTKFace (--calibration UTKFACE, its folder or zip file)" if gender else "FER-2013 (--calibration FER2013)"
-        found = "not UTKFace" if gender else "UTKFace"
-        raise UsageError(f"{manifest.name} reads {manifest.task} and is calibrated on {needed}; {data} is {found}")
+        found = "does not look like it" if gender else "looks like UTKFace"
+        raise UsageError(f"{manifest.name} reads {manifest.task} and is calibrated on {needed}; {data} {found}")
     if gender:
         people = load_utkface(data, user_cache())
         faces = people.images[people.indices("training")]

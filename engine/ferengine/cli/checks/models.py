@@ -51,9 +51,9 @@ def check_torch() -> Finding | None:
     def in_torch(model: Model) -> Run:
         network = load_onnx(model.called)
 
-        @torch.no_grad()
         def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-            logits: NDArray[np.float32] = network(torch.from_numpy(batch)).numpy()
+            with torch.no_grad():
+                logits: NDArray[np.float32] = network(torch.from_numpy(batch)).numpy()
             return logits
 
         return run

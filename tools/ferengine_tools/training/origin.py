@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
-from ferengine.errors import ModelError, UsageError
+from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.models.registry import load_model
 from ferengine_tools.networks import create_network
 from ferengine_tools.networks.from_onnx import load_onnx
@@ -23,7 +24,8 @@ def load_network(source: str | Path, labels: Sequence[str]) -> tuple[str, nn.Mod
     checkpoint, and what ``load_checkpoint`` and ``load_onnx`` raise.
     """
     if str(source).endswith(".safetensors"):
-        name, known, network = _of_checkpoint(Path(source))
+        state, network = restored(Path(source))
+        name, known = str(state["network"]), tuple(state["labels"])
     else:
         manifest = load_model(source).manifest
         name, known = manifest.network, manifest.labels
@@ -35,12 +37,13 @@ def load_network(source: str | Path, labels: Sequence[str]) -> tuple[str, nn.Mod
     return name, network.eval()
 
 
-def _of_checkpoint(path: Path) -> tuple[str, tuple[str, ...], nn.Module]:
-    state = load_checkpoint(path)
+def restored(path: Path, name: str | None = None) -> tuple[dict[str, Any], nn.Module]:
+    """A checkpoint and its network with the averaged weights, in ``eval`` mode. Raises ModelError for a damaged one, or one of
+    another network than ``name``."""
+    state = load_checkpoint(path, name)
     try:
-        name, known = str(state["network"]), tuple(state["labels"])
-        network = create_network(name, len(known))
+        network = create_network(state["network"], len(state["labels"]))
         network.load_state_dict(state["average"])
-    except (KeyError, RuntimeError) as error:
+    except (KeyError, TypeError, RuntimeError, FerengineError) as error:
         raise ModelError(f"{path} is not a whole checkpoint of ferengine train: {error}") from None
-    return name, known, network
+    return state, network.eval()

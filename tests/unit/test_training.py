@@ -134,8 +134,17 @@ def test_a_model_can_be_begun_from(config: TrainConfig, tmp_path: Path) -> None:
     assert np.abs(begun.logits(torch.arange(len(faces.images))).numpy() - expected).max() < 1e-2
     with pytest.raises(ModelError, match="standard holds 'standard', not 'dscnn'"):
         Trainer(replace(config, out=tmp_path, start=Path("standard")))
-    with pytest.raises(UsageError, match="gender knows male, female, where angry, disgust"):
-        Trainer(replace(config, out=tmp_path, start=Path("gender")))
+
+
+def test_a_start_of_other_classes_keeps_what_it_knows(config: TrainConfig, tmp_path: Path) -> None:
+    labels = load_model("dscnn").manifest.labels
+    faces = replace(Trainer(replace(config, out=tmp_path)).faces, labels=(labels[1], "contempt", labels[0]), heads=(3,))
+    begun = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), faces)
+    logits = begun.logits(torch.arange(len(faces.images))).numpy()
+    known = Classifier("dscnn", backend=AS_NAMED).logits(faces.images.numpy())
+    assert logits.shape == (len(known), 3)
+    assert np.abs(logits[:, [0, 2]] - known[:, [1, 0]]).max() < 1e-2
+    assert np.abs(logits[:, 1, None] - known).min(axis=0).max() > 1e-2
 
 
 def test_teachers_answer_the_batch_that_the_pupil_sees(config: TrainConfig, whole: Path, tmp_path: Path) -> None:

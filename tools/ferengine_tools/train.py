@@ -44,7 +44,7 @@ _HELP = {
     "without_copies": "leave out training faces that are also, exactly or nearly, test faces",
     "init": "gaussian: the document's N(0, 0.04)",
     "distil": "checkpoints or models whose answers to the very batch, on average, are part of the target",
-    "start": "checkpoint (its averaged weights) or model to begin from",
+    "start": "checkpoint (its averaged weights) or model to begin from; classes that it does not know begin anew",
     "resume": "go on from the checkpoint in --out",
     "device": "auto: a GPU where there is one",
     "precision": "bf16: convolutions in bfloat16 (CPUs with AVX512-BF16 or AMX, GPUs)",

@@ -21,7 +21,7 @@ from ferengine_tools.training.augment import augment, mirror
 from ferengine_tools.training.checkpoint import load_checkpoint
 from ferengine_tools.training.config import TrainConfig, portable
 from ferengine_tools.training.dataset import TrainingSet, load_training_set, normalise
-from ferengine_tools.training.origin import load_network
+from ferengine_tools.training.origin import load_network, load_start
 from ferengine_tools.training.teacher import digest
 
 _CLIP = 5.0
@@ -78,7 +78,7 @@ class Trainer:
         config, labels = self.config, self.faces.labels
         if config.start is None:
             return create_network(config.model, len(labels), config.init)
-        name, network = load_network(config.start, labels)
+        name, network = load_start(config.start, labels)
         if name != config.model:
             raise ModelError(f"{config.start} holds {name!r}, not {config.model!r}: begin from one of its own kind")
         if config.start.suffix != ".safetensors":  # the export folded the normalisations away

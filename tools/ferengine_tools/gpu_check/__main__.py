@@ -100,6 +100,7 @@ def main(arguments: list[str] | None = None) -> None:
         raise ModelError(f"nothing can be checked: {here.problem}")
     model = load_model(options.model)
     options.out.mkdir(parents=True, exist_ok=True)
+    failed: list[str] = []
     for part in options.part or PARTS:
         report = Report(options.out / f"{part}.json")
         try:
@@ -111,7 +112,8 @@ def main(arguments: list[str] | None = None) -> None:
                     run_networks(part, report, model, options.data, Path(engines))
             report.finish()
         finally:
-            failed = summarise(options.out)
+            summarise(options.out)
+        failed += report.failed
     print(f"{'; '.join(failed) or 'passed'}: see {options.out / SUMMARY}")
     sys.exit(1 if failed else 0)
 

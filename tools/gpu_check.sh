@@ -35,7 +35,7 @@ if [ -z "$python" ]; then
     "$python" -m pip install --quiet --disable-pip-version-check tensorrt ||
         echo "tensorrt could not be installed: only tensorrt-rtx is checked"
     "$python" -m pip uninstall --quiet --yes onnxruntime # the wheel with CUDA holds the same module
-    "$python" -m pip install --quiet --disable-pip-version-check onnxruntime-gpu
+    "$python" -m pip install --quiet --disable-pip-version-check "onnxruntime-gpu[cuda,cudnn]"
     if command -v nvcc >/dev/null; then
         "$python" -m pip install --quiet --disable-pip-version-check pycuda ||
             echo "pycuda could not be built: cuda-bindings alone is checked"

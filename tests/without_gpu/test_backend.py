@@ -126,6 +126,19 @@ def test_without_an_engine_the_cpu_runs_the_form_that_is_exact_on_it(
     assert (classifier.manifest.name, classifier.backend.name) == (runs, "ort")
 
 
+def test_where_cuda_does_not_start_auto_goes_on_and_who_named_it_is_told(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel is there, CUDA's libraries are not."""
+    machine(WITH_GPU, [], None, cuda=True)
+    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
+    told: list[str] = []
+    model, options = load_model("dscnn"), {"threads": 1, "max_batch": 8, "on_failure": told.append}
+    _, backend = create_backend(model, BackendSettings(), **options)  # type: ignore[arg-type]
+    assert backend.name == "ort"
+    assert ["cannot start CUDAExecutionProvider" in reason for reason in told] == [True]
+    with pytest.raises(ModelError, match="cannot start CUDAExecutionProvider"):
+        create_backend(model, BackendSettings("ort-cuda"), **options)  # type: ignore[arg-type]
+
+
 def crops(count: int, seed: int = 0) -> NDArray[np.float32]:
     return np.random.default_rng([count, seed]).normal(size=(count, 1, 48, 48)).astype(np.float32)
 

@@ -79,7 +79,7 @@ def choose_backend(name: str = "auto") -> tuple[str, str]:
 
 
 def _warn(reason: str) -> None:
-    log.warning("TensorRT is not used, ONNX Runtime on the CPU is: %s", reason)
+    log.warning("the GPU is not used, ONNX Runtime on the CPU is: %s", reason)
 
 
 def _tensorrt_obstacle() -> str | None:
@@ -133,7 +133,8 @@ def create_backend(
     where this CPU had to take over from the start.
 
     Where TensorRT has no engine that serves, and may not build one, or the GPU fails, at the start or later, this goes on
-    with ONNX Runtime on the CPU and tells ``on_failure`` the reason once (default: logs it).
+    with ONNX Runtime on the CPU and tells ``on_failure`` the reason once (default: logs it). So it does where ``auto`` took
+    ONNX Runtime's CUDA provider, and that does not start.
 
     Raises as ``choose_backend`` and ``OrtBackend`` do.
     """
@@ -141,27 +142,28 @@ def create_backend(
 
     name, reason = choose_backend(settings.backend)
     log.info("backend %s: %s", name, reason)
-    if name == "tensorrt":
-        from ferengine.classify.tensorrt import FallbackBackend, TensorRtBackend
-        from ferengine.gpu.open import open_runner
+    if name == "ort":
+        return model, OrtBackend(model.onnx, threads=threads)
 
-        def on_cpu() -> InferenceBackend:
-            return OrtBackend(model.onnx, threads=threads)
+    def on_cpu() -> InferenceBackend:
+        return OrtBackend(model.onnx, threads=threads)
 
-        folder = Path(settings.engines) if settings.engines else None
-        try:
+    try:
+        if name == "tensorrt":
+            from ferengine.classify.tensorrt import FallbackBackend, TensorRtBackend
+            from ferengine.gpu.open import open_runner
+
+            folder = Path(settings.engines) if settings.engines else None
             precision = "int8" if model.manifest.precision == "int8" else settings.engine_precision
             runner = open_runner(
                 model.manifest.name, model.onnx, precision, max_batch, folder, build=settings.build, named=model.called
             )
-        except FerengineError as error:
-            (on_failure or _warn)(str(error))
-            if settings.precision == "auto":
-                model = form_for_cpu(model, "auto", log.warning)
-            return model, on_cpu()
-        return model, FallbackBackend(TensorRtBackend(runner), on_cpu, on_failure)
-    if name == "ort-cuda":
-        return model, OrtBackend(model.onnx, threads=threads, provider="ort-cuda")
-    if name == "ort-trt-rtx":
-        return model, OrtBackend(model.onnx, threads=threads, provider="ort-trt-rtx")
-    return model, OrtBackend(model.onnx, threads=threads)
+            return model, FallbackBackend(TensorRtBackend(runner), on_cpu, on_failure)
+        return model, OrtBackend(model.onnx, threads=threads, provider="ort-cuda" if name == "ort-cuda" else "ort-trt-rtx")
+    except FerengineError as error:
+        if name != "tensorrt" and settings.backend != "auto":
+            raise
+        (on_failure or _warn)(str(error))
+    if settings.precision == "auto":
+        model = form_for_cpu(model, "auto", log.warning)
+    return model, on_cpu()

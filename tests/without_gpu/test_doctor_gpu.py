@@ -149,7 +149,7 @@ def test_an_engine_of_one_model_is_run_although_the_other_has_none(
 def test_onnx_runtime_on_the_gpu(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     takes(monkeypatch, "ort-cuda")
     if not backend.available_providers()["ort-cuda"]:
-        assert found().status == "fail"  # a run by this backend would end so too
+        assert found().status == "warn"  # a run would go on on the CPU, for auto took it
         assert "pip install onnxruntime-gpu" in found().reason
     monkeypatch.setitem(backend._PROVIDERS, "ort-cuda", "CPUExecutionProvider")
     finding = found()

@@ -54,9 +54,10 @@ def of_document() -> list[Row]:
 
 
 NOTE = (
-    "figures: of the manifest, or measured here; document: its accuracies, of a test split that it does not name, and its time "
-    "for one face, on a machine that it does not name. public, private: single crop (gender: UTKFace's validation and test "
-    "split); no copies: private without the faces that are, pixel for pixel, training faces; F1: macro; F1, ECE: of private."
+    "figures: of the manifest, or measured here; doc.: the document's accuracies, of a test split that it does not name, and its "
+    "time for one face, on a machine that it does not name. public, private: single crop (gender: UTKFace's validation and test "
+    "split); no copies: private without the faces that are, pixel for pixel, training faces; F1: macro; F1, ECE: of private; "
+    "epochs, seed: of the last training run."
 )
 
 
@@ -98,7 +99,7 @@ _COLUMNS = (
     _Column("accuracy", "no copies %", lambda row: _percent(row.private_without_copies)),
     _Column("accuracy", "F1 %", lambda row: _percent(row.macro_f1)),
     _Column("accuracy", "ECE", lambda row: _or_dash(row.ece, ".3f")),
-    _Column("accuracy", "document %", lambda row: _percent(row.document)),
+    _Column("accuracy", "doc. %", lambda row: _percent(row.document)),
     _Column("cost", "params k", lambda row: _or_dash(row.parameters and row.parameters / 1e3, ".0f")),
     _Column("cost", "MMAC", lambda row: _or_dash(row.mmac, ".1f")),
     _Column("cost", "MB", lambda row: _or_dash(row.megabytes, ".1f")),
@@ -121,10 +122,10 @@ def to_tables(rows: Sequence[Row]) -> Iterator[Table]:
     """The columns for a terminal, as a table a part: accuracy, cost, training."""
     for part in ("accuracy", "cost", "training"):
         columns = [column for column in _COLUMNS if column.part == part]
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
+        table = Table(box=box.SIMPLE_HEAD, padding=0)  # with the longest shipped name 80 columns
         table.add_column("model", no_wrap=True)
         for column in columns:
-            table.add_column(column.heading.replace(" ", "\n", 1), justify="left" if column.text else "right")
+            table.add_column(column.heading.replace(" ", "\n"), justify="left" if column.text else "right")
         for row in rows:
             cells = [column.cell(row) for column in columns]
             if set(cells) - {"-", row.source}:  # the document's networks have no training to tell of

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import resource
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,16 +14,13 @@ from typer.testing import CliRunner
 
 from ferengine import detect
 from ferengine.classify import choose, quantised
-from ferengine.classify.backend import OrtBackend
 from ferengine.cli import doctor as command
 from ferengine.cli.app import app
 from ferengine.cli.checks import machine, pipeline, registry, stages, surroundings
 from ferengine.cli.checks.base import Finding
 from ferengine.detect.base import Detections
-from ferengine.errors import MissingDependencyError, ModelError
-from ferengine.models import registry as models
+from ferengine.errors import MissingDependencyError
 from ferengine.models.registry import DEFAULT
-from ferengine.models.self_test import self_test_crops
 from ferengine.sources import v4l2
 from ferengine.sources.v4l2 import CameraDevice
 from ferengine.track import cropper
@@ -33,6 +29,8 @@ from ferengine.track import cropper
 @pytest.mark.parametrize("name", [name for name in registry.CHECKS if name != "engine"])
 def test_nothing_fails_here(name: str) -> None:
     finding = registry.examine(registry.CHECKS[name])
+    if finding is None:
+        pytest.skip(f"this machine has nothing to check for {name}")
     assert finding.status != "fail", finding
     assert finding.reason
     assert (finding.status == "ok") == (finding.remedy == "")
@@ -76,20 +74,23 @@ def test_what_a_check_raises_is_its_failure() -> None:
     def defect() -> Finding:
         return Finding("ok", str(1 / 0))
 
+    assert registry.examine(lambda: None) is None
     assert registry.examine(missing) == Finding("fail", "OpenCV cannot load libGL.so.1: install it", "do what the message says")
-    assert "ZeroDivisionError" in registry.examine(defect).reason
+    found = registry.examine(defect)
+    assert found is not None
+    assert "ZeroDivisionError" in found.reason
 
 
 @pytest.fixture
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    def choose(**checks: Finding) -> None:
+    def choose(**checks: Finding | None) -> None:
         monkeypatch.setattr(command, "CHECKS", {name: lambda finding=finding: finding for name, finding in checks.items()})
 
     return choose
 
 
 def test_exit_codes_and_words(few_checks: Callable[..., None]) -> None:
-    few_checks(crop=Finding("ok", "right"), cameras=Finding("warn", "no camera", "plug one in"))
+    few_checks(crop=Finding("ok", "right"), gpu=None, cameras=Finding("warn", "no camera", "plug one in"))
     done = CliRunner().invoke(app, ["doctor"])
     assert done.exit_code == 0
     assert done.output.splitlines() == [
@@ -106,12 +107,13 @@ def test_exit_codes_and_words(few_checks: Callable[..., None]) -> None:
 
 
 def test_json(few_checks: Callable[..., None]) -> None:
-    few_checks(crop=Finding("fail", "wrong", "build it again"), kernel=Finding("ok", "Linux"))
+    few_checks(crop=Finding("fail", "wrong", "build it again"), torch=None, kernel=Finding("ok", "Linux"))
     done = CliRunner().invoke(app, ["doctor", "--json"])
     assert done.exit_code == 1
     told = json.loads(done.output)
     assert told["ok"] is False
     assert told["checks"][0] == {"name": "crop", "status": "fail", "reason": "wrong", "remedy": "build it again"}
+    assert [check["name"] for check in told["checks"]] == ["crop", "kernel"]
     assert {"ferengine", "python", "numpy", "onnxruntime"} <= set(told["versions"])
 
 
@@ -153,49 +155,6 @@ def test_a_wrong_crop_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     finding = stages.check_crop()
     assert finding.status == "fail"
     assert "grey levels off" in finding.reason
-
-
-@pytest.fixture
-def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the first shipped model whose manifest holds right logits; gives the manifest."""
-    first = models.list_models()[0]
-    shutil.copy(models.SHIPPED / first.file, tmp_path)
-    inputs = (self_test_crops(first.input.size)[:, None].astype(np.float32) - first.input.mean) / np.float32(first.input.std)
-    logits = OrtBackend((tmp_path / first.file).read_bytes()).run(inputs)
-    path = tmp_path / f"{first.name}.json"
-    path.write_text(first.model_copy(update={"self_test": tuple(map(tuple, logits.tolist()))}).model_dump_json())
-    monkeypatch.setattr(models, "SHIPPED", tmp_path)
-    return path
-
-
-def test_right_logits_pass(shipped: Path) -> None:
-    assert stages.check_models().status == "ok"
-    assert stages.check_models().reason.startswith(f"{shipped.stem} (logits within ")
-
-
-def test_wrong_logits_are_found(shipped: Path) -> None:
-    manifest = json.loads(shipped.read_text())
-    manifest["self_test"][3][1] += 0.2
-    shipped.write_text(json.dumps(manifest))
-    finding = stages.check_models()
-    assert finding.status == "fail"
-    assert "off those of its manifest" in finding.reason
-    manifest["self_test"] = manifest["self_test"][:4]
-    shipped.write_text(json.dumps(manifest))
-    assert "shape" in stages.check_models().reason
-    manifest["self_test"] = None
-    shipped.write_text(json.dumps(manifest))
-    assert (stages.check_models().status, stages.largest_difference(models.list_models()[0])) == ("warn", None)
-
-
-def test_a_damaged_model_is_found(shipped: Path) -> None:
-    file = shipped.with_suffix(".onnx")
-    file.write_bytes(file.read_bytes()[:-1])
-    finding = stages.check_models()
-    assert finding.status == "fail"
-    assert "SHA-256" in finding.reason
-    with pytest.raises(ModelError):
-        stages.largest_difference(models.list_models()[0])
 
 
 def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

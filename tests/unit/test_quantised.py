@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -28,19 +29,20 @@ def noise(count: int, seed: int) -> NDArray[np.uint8]:
 @pytest.fixture
 def model(bar_models: Any, tmp_path: Path) -> Path:
     """A small fp32 model without an int8 form."""
-    path: Path = bar_models.write(tmp_path, gain=3.0)
+    path: Path = bar_models.write(tmp_path, gain=3.0, accuracy={"public": 0.69})
     return path
 
 
 @pytest.fixture
 def pair(model: Path) -> tuple[Path, Path]:
-    """A model and its int8 form beside it."""
+    """A model and its int8 form beside it, which loses 0.29 points."""
     source = load_model(model)
     data = to_int8(source.onnx, (noise(32, seed=0)[:, None].astype(np.float32) - 100) / 50)
     form = model.with_name(f"{model.stem}-int8.onnx")
     form.write_bytes(data)
     manifest = source.manifest.to_json()
     manifest.update(name=form.stem, file=form.name, precision="int8", temperature=1.5,
+                    accuracy={"public": 0.6871},
                     sha256=hashlib.sha256(data).hexdigest(), source_sha256=source.manifest.sha256)  # fmt: skip
     form.with_suffix(".json").write_text(json.dumps(manifest))
     return model, form
@@ -84,6 +86,63 @@ def test_auto_follows_the_processor(cpuinfo: Any, pair: tuple[Path, Path]) -> No
     cpuinfo("avx512_vnni")
     assert form_for_cpu(load_model(model), "auto").path == form
     assert form_for_cpu(load_model(form), "auto").path == form
+
+
+def set_accuracy(path: Path, public: float | None) -> None:
+    beside = path.with_suffix(".json")
+    beside.write_text(json.dumps({**json.loads(beside.read_text()), "accuracy": {"public": public}}))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "reason"),
+    [
+        (0.69, 0.687, "it loses 0.30 points of accuracy, and 0.3 are too many"),
+        (0.6, 0.597, "it loses 0.30 points"),  # 0.0030000000000000027 in binary, and 0.69 - 0.687 is less than 0.003
+        (0.69, 0.6, "it loses 9.00 points"),
+        (0.69, None, "bars-int8.onnx has no accuracy in its manifest (ferengine export-onnx measures it with --data)"),
+        (None, 0.69, "bars.onnx has no accuracy in its manifest"),
+        (None, None, "bars.onnx has no accuracy in its manifest"),
+    ],
+)
+def test_auto_takes_no_form_that_loses_much_or_that_nobody_measured(
+    cpuinfo: Any, pair: tuple[Path, Path], before: float | None, after: float | None, reason: str
+) -> None:
+    model, form = pair
+    cpuinfo("avx512_vnni")
+    set_accuracy(model, before)
+    set_accuracy(form, after)
+    told: list[str] = []
+    assert form_for_cpu(load_model(model), "auto", told.append).path == model
+    [said] = told
+    assert said.startswith(f"bars-int8.onnx does not run in bars.onnx's place: {reason}")
+    assert said.endswith("; --precision int8 takes it all the same")
+    assert form_for_cpu(load_model(model), "int8", told.append).path == form
+    cpuinfo("avx2")
+    assert form_for_cpu(load_model(model), "auto", told.append).path == model
+    assert len(told) == 1
+
+
+@pytest.mark.parametrize("after", [0.68701, 0.69, 0.75])
+def test_auto_takes_a_form_that_loses_little_or_nothing(cpuinfo: Any, pair: tuple[Path, Path], after: float) -> None:
+    cpuinfo("avx_vnni")
+    set_accuracy(pair[1], after)
+    told: list[str] = []
+    assert form_for_cpu(load_model(pair[0]), "auto", told.append).path == pair[1]
+    assert told == []
+
+
+def test_the_classifier_says_once_why_the_form_does_not_run(
+    cpuinfo: Any, pair: tuple[Path, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    cpuinfo("avx512_vnni")
+    set_accuracy(pair[1], 0.5)
+    with caplog.at_level(logging.INFO):
+        assert Classifier(pair[0], backend="ort").manifest.name == "bars"
+    [record] = [record for record in caplog.records if "bars-int8.onnx" in record.message]
+    assert record.levelno == logging.WARNING
+    caplog.clear()
+    assert Classifier(pair[0], backend=BackendSettings("ort", "int8")).manifest.name == "bars-int8"
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_what_is_asked_for_is_taken(cpuinfo: Any, pair: tuple[Path, Path]) -> None:

@@ -18,6 +18,7 @@ from ferengine_tools.teach import fold_of, teach  # noqa: E402
 from ferengine_tools.train import train  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.dataset import labels_by_votes, load_training_set, targets  # noqa: E402
+from ferengine_tools.training.teacher import load_teacher, save_teacher  # noqa: E402
 from ferengine_tools.training.trainer import Trainer  # noqa: E402
 
 
@@ -65,12 +66,28 @@ def test_targets_follow_the_teacher_where_it_knows(config: TrainConfig) -> None:
 
 def test_a_teacher_of_other_faces_is_refused(config: TrainConfig, tmp_path: Path) -> None:
     path = tmp_path / "teacher.npz"
-    np.savez(path, probabilities=np.zeros((3, 7), np.float32), labels=np.array(LABELS))
-    with pytest.raises(UsageError, match=r"teacher\.npz was made for other faces or labels"):
-        Trainer(replace(config, teacher=path))
-    path.write_text("no archive")
-    with pytest.raises(UsageError, match="is not a teacher file of ferengine teach"):
-        Trainer(replace(config, teacher=path))
+    data = load_fer2013(config.data)
+    probabilities = np.full((len(data.images), 7), 1 / 7, np.float32)
+    save_teacher(path, probabilities, data.images, LABELS)
+    assert np.array_equal(load_teacher(path, data.images, LABELS), probabilities)
+    for images, labels in ((data.images[::-1], LABELS), (data.images[1:], LABELS), (data.images, LABELS[::-1])):
+        with pytest.raises(UsageError, match=r"teacher\.npz was made for other faces or labels, or for these in another order"):
+            load_teacher(path, images, labels)
+    whole = path.read_bytes()
+    for content in (b"", b"no archive", whole[: len(whole) // 2]):
+        path.write_bytes(content)
+        with pytest.raises(UsageError, match="is not a teacher file of ferengine teach"):
+            Trainer(replace(config, teacher=path))
+
+
+def test_near_copies_share_a_fold(config: TrainConfig) -> None:
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(40, 200, (40, 12, 12), np.uint8).repeat(4, 1).repeat(4, 2)  # 40 photographs, each twice
+    images = np.concatenate([coarse, np.clip(coarse + rng.integers(0, 12, coarse.shape), 0, 255).astype(np.uint8)])
+    faces = load_training_set(config)
+    fold = fold_of(replace(faces, images=torch.from_numpy(images), training=torch.arange(80)), 4)
+    assert torch.equal(fold[:40], fold[40:])
+    assert len(set(fold.tolist())) == 4
 
 
 def test_the_folds_teach_each_other(config: TrainConfig, tmp_path: Path) -> None:

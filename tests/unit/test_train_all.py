@@ -46,10 +46,13 @@ def test_every_run_is_trained_exported_and_measured_once(bars: Path, tmp_path: P
     state = load_checkpoint(tmp_path / "taught-1" / "checkpoint.safetensors")
     assert (state["settings"]["seed"], state["settings"]["teacher"]) == (1, str(tmp_path / "teacher" / "teacher.npz"))
     assert load_checkpoint(tmp_path / "alone-0" / "checkpoint.safetensors")["settings"]["teacher"] is None
-    written = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.safetensors")}
+    table = (tmp_path / "table.md").read_text()
+    assert [table.count(f"| {name} ") for name in ("taught", "alone", "alone-int8")] == [2, 1, 1]
+    kept = [path for path in tmp_path.rglob("*") if path.suffix in (".safetensors", ".onnx") or path.name == "alone.json"]
+    written = {path: path.stat().st_mtime_ns for path in kept}
     capsys.readouterr()
     main(arguments)  # finished steps are not run again
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("checkpoint.safetensors")} == written
+    assert {path: path.stat().st_mtime_ns for path in kept} == written
     assert "teachers" not in capsys.readouterr().out
 
 
@@ -63,6 +66,9 @@ def test_a_second_leg_goes_on_from_the_first_and_is_taught(bars: Path, tmp_path:
     first = str(tmp_path / "first-0" / "checkpoint.safetensors")
     assert (state["settings"]["start"], state["settings"]["distil"]) == (first, [first])
     assert state["settings"]["decay"] == 0.1
+    legs = [load_model(tmp_path / f"{name}-0" / f"{name}.onnx").manifest.accuracy for name in ("first", "second")]
+    assert legs[0].private is None  # a leg on the way
+    assert legs[1].private is not None
 
 
 @pytest.mark.usefixtures("small")

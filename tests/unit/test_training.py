@@ -41,16 +41,53 @@ def test_the_loss_falls(config: TrainConfig) -> None:
     assert losses[-1] < 0.8 * losses[0]
 
 
-def test_a_resumed_run_is_bit_equal_to_an_uninterrupted_one(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
-    halved = replace(config, out=tmp_path / config.out.name)
-    halved.out.mkdir()
+@pytest.mark.parametrize(("network", "optimiser"), [("dscnn", "adamw"), ("fast", "adamw"), ("fast", "sgd")])
+def test_a_resumed_run_is_bit_equal_to_an_uninterrupted_one(
+    config: TrainConfig, tmp_path: Path, network: str, optimiser: Any
+) -> None:
+    uninterrupted = replace(config, model=network, optimiser=optimiser, out=tmp_path / "one" / "run")
+    train(uninterrupted)
+    halved = replace(uninterrupted, out=tmp_path / "other" / "run")
+    halved.out.mkdir(parents=True)
     trainer = Trainer(halved)
     trainer.train_epoch()
     save_checkpoint(trainer.checkpoint, trainer.state())
     torch.rand(100)  # whatever happened meanwhile
     train(replace(halved, resume=True))
-    assert same(load_checkpoint(trainer.checkpoint), load_checkpoint(whole))
+    assert same(load_checkpoint(trainer.checkpoint), load_checkpoint(uninterrupted.out / "checkpoint.safetensors"))
     assert [row["epoch"] for row in csv.DictReader((halved.out / "log.csv").open())] == ["2"]
+
+
+def test_a_run_is_not_resumed_on_other_faces(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    rows = config.data.read_text().splitlines()
+    other = tmp_path / "fer2013.csv"
+    other.write_text("\n".join([*rows[:1], *rows[2:], rows[1]]))
+    with pytest.raises(UsageError, match="was begun on other faces than those of"):
+        train(replace(config, data=other, resume=True))
+
+
+def test_a_log_that_is_none_is_named(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(whole.read_bytes())
+    (tmp_path / "log.csv").write_text("epoch,loss,accu\n1,2")
+    with pytest.raises(UsageError, match=r"log\.csv is not the log of a run: remove it and resume"):
+        train(replace(config, out=tmp_path, resume=True))
+
+
+def test_an_out_that_is_a_file_is_refused(config: TrainConfig, whole: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be made a folder: File exists: choose another"):
+        train(replace(config, out=whole))
+
+
+def test_the_schedule_can_begin_anew(config: TrainConfig, tmp_path: Path) -> None:
+    trainer = Trainer(replace(config, out=tmp_path, epochs=6, restart=2, warm_up=0.0))
+    first = [trainer.rate(step) for step in range(2 * trainer.steps)]
+    second = [trainer.rate(step) for step in range(2 * trainer.steps, 6 * trainer.steps)]
+    assert first[0] == second[0] == pytest.approx(config.rate, abs=1e-5)
+    assert first == sorted(first, reverse=True)
+    assert second == sorted(second, reverse=True)
+    assert first[-1] < 0.1 * config.rate
+    assert second[-1] < 0.05 * config.rate
+    assert second[::2] == pytest.approx(first)
 
 
 def test_another_seed_is_another_run(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
@@ -97,8 +134,17 @@ def test_a_model_can_be_begun_from(config: TrainConfig, tmp_path: Path) -> None:
     assert np.abs(begun.logits(torch.arange(len(faces.images))).numpy() - expected).max() < 1e-2
     with pytest.raises(ModelError, match="standard holds 'standard', not 'dscnn'"):
         Trainer(replace(config, out=tmp_path, start=Path("standard")))
-    with pytest.raises(UsageError, match="gender knows male, female, where angry, disgust"):
-        Trainer(replace(config, out=tmp_path, start=Path("gender")))
+
+
+def test_a_start_of_other_classes_keeps_what_it_knows(config: TrainConfig, tmp_path: Path) -> None:
+    labels = load_model("dscnn").manifest.labels
+    faces = replace(Trainer(replace(config, out=tmp_path)).faces, labels=(labels[1], "contempt", labels[0]), heads=(3,))
+    begun = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), faces)
+    logits = begun.logits(torch.arange(len(faces.images))).numpy()
+    known = Classifier("dscnn", backend=AS_NAMED).logits(faces.images.numpy())
+    assert logits.shape == (len(known), 3)
+    assert np.abs(logits[:, [0, 2]] - known[:, [1, 0]]).max() < 1e-2
+    assert np.abs(logits[:, 1, None] - known).min(axis=0).max() > 1e-2
 
 
 def test_teachers_answer_the_batch_that_the_pupil_sees(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
@@ -210,10 +256,12 @@ def test_options_that_are_named_win_over_a_preset() -> None:
     config = read_options(words.split())
     assert (config.epochs, config.distil, config.init) == (3, ("standard",), "kaiming")
     assert (config.augment, config.optimiser, config.votes) == ("mirror", "sgd", 0.0)
-    assert read_options("--model cnn --data d --out o".split()) == TrainConfig("cnn", Path("d"), Path("o"))
+    assert read_options(["--model", "cnn", "--data", "d", "--out", "o"]) == TrainConfig("cnn", Path("d"), Path("o"))
 
 
-@pytest.mark.parametrize(("name", "value"), [("epochs", 0), ("batch", 1), ("votes", 1.5), ("mixup", -1.0), ("rate", 0.0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("batch", 1), ("votes", 1.0), ("votes", 1.5), ("mixup", -1.0), ("rate", 0.0)]
+)
 def test_settings_that_make_no_sense_are_refused(config: TrainConfig, name: str, value: Any) -> None:
     changed: Any = {name: value}
     with pytest.raises(UsageError, match=name):

@@ -124,8 +124,9 @@ def _parser() -> argparse.ArgumentParser:
         help="tensorrt-rtx: compute capabilities to build for (default: all since sm_80)",
     )  # fmt: skip
     parser.add_argument(
-        "--calibration", type=Path, metavar="FER2013",
-        help="int8: faces that set the ranges of activations, for a model that has no int8 form of its own",
+        "--calibration", type=Path, metavar="DATA",
+        help="int8: faces that set the ranges of activations, for a model that has no int8 form of its own: FER-2013, or "
+             "UTKFace for one that reads gender",
     )  # fmt: skip
     return parser
 

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
 from rich.console import Console
 
 from ferengine.classify.choose import AS_NAMED
@@ -28,7 +27,7 @@ from ferengine_tools.evaluation.mistakes import check_empty, find_mistakes, writ
 from ferengine_tools.evaluation.sets import Copies, fer2013_faces, utkface_faces
 from ferengine_tools.evaluation.speed import machine, speeds
 from ferengine_tools.evaluation.table import renderables
-from ferengine_tools.evaluation.temperature import check_writable, fit_temperature, write_temperature
+from ferengine_tools.evaluation.temperature import check_writable, class_temperature, write_temperature
 
 _FER2013: dict[str, Split] = {"train": "training", "training": "training", "public": "public", "private": "private"}
 _UTKFACE: dict[str, utkface.Split] = {"train": "training", "training": "training", "validation": "validation", "test": "test"}
@@ -72,10 +71,7 @@ def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | N
     classifier = Classifier(model, backend=AS_NAMED)
     gender = classifier.manifest.task == "gender"
     faces = utkface_faces(data, "validation", cache) if gender else fer2013_faces(data, "public", labels=labels)
-    faces = faces.sized(classifier.input_size)
-    LabelMap().matrix(classifier.labels, faces.classes)
-    order = np.array([classifier.labels.index(name) for name in faces.classes])
-    temperature = fit_temperature(classifier.logits(faces.images), order[faces.labels])
+    temperature = class_temperature(classifier, faces.sized(classifier.input_size))
     return temperature, write_temperature(model, temperature)
 
 

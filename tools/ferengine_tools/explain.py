@@ -16,10 +16,9 @@ from ferengine_tools.evaluation.metrics import softmax
 from ferengine_tools.explanation.attribution import explain
 from ferengine_tools.explanation.faces import cut_face, find_faces
 from ferengine_tools.explanation.picture import draw_explanation
-from ferengine_tools.networks import create_network
 from ferengine_tools.networks.from_onnx import load_onnx
-from ferengine_tools.training.checkpoint import load_checkpoint
 from ferengine_tools.training.dataset import MEAN, STD
+from ferengine_tools.training.origin import restored
 
 
 @dataclass(frozen=True)
@@ -41,11 +40,9 @@ def from_model(model: str) -> _Subject:
 
 def from_checkpoint(path: Path, network: str | None) -> _Subject:
     """A checkpoint of ``ferengine train``; of another ``network`` it is refused with a ModelError."""
-    state = load_checkpoint(path, network)
+    state, module = restored(path, network)
     if state["settings"]["task"] == "both":
         raise UsageError(f"{path} has two heads: train expression or gender alone to have it explained")
-    module = create_network(state["network"], len(state["labels"]))
-    module.load_state_dict(state["average"])
     return _Subject(module, tuple(state["labels"]), 48, MEAN, STD, 1.0)
 
 

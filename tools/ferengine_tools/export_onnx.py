@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classify.backend import OrtBackend
-from ferengine.errors import UsageError
+from ferengine.errors import FerengineError, UsageError
 from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
 from ferengine.models.registry import load_model
 from ferengine.models.self_test import self_test_crops
@@ -22,6 +22,7 @@ from ferengine_tools.data.fer2013 import Split, load_fer2013
 from ferengine_tools.data.utkface import load_utkface, user_cache
 from ferengine_tools.exporting.check import Agreement, Precision, compare
 from ferengine_tools.exporting.figures import measured
+from ferengine_tools.files import make_folder
 from ferengine_tools.precision import is_quantised, to_fp16, to_int8
 
 INTENDED_USE = {
@@ -51,14 +52,18 @@ def export(
     data: Path | None = None,
     private: bool = False,
     notes: str = "",
+    cache: Path | None = None,
 ) -> tuple[Manifest, Agreement]:
     """Write ``out`` and its manifest beside it: of a checkpoint (``.safetensors``), or of a model, by name or ``.onnx`` file.
 
     fp16 and int8 keep float32 in- and outputs; int8 is static, as QDQ, calibrated on training faces. The file is checked
     against its source on real faces of ``data`` (FER-2013, or UTKFace for gender), or on noise where fp32 is written without
-    data; with data the manifest's figures are measured, on the final split only if ``private``. Raises ModelError, and leaves
-    what is there, where file and source disagree; UsageError where fp16 or int8 is asked for without data.
+    data; with data the manifest's figures are measured, on the final split only if ``private``. ``cache``: a folder for
+    UTKFace's cut faces (default: the user's). Raises ModelError, and leaves what is there, where file and source disagree;
+    UsageError where fp16 or int8 is asked for without data; FerengineError where the file cannot be written.
     """
+    if out.suffix != ".onnx":
+        raise UsageError(f"{out} must end in .onnx; its manifest is written beside it, as .json")
     if precision != "fp32" and data is None:
         raise UsageError(f"--precision {precision} needs --data: the file is checked on real faces before it is kept")
     origin = _of_checkpoint(Path(source), notes) if str(source).endswith(".safetensors") else _of_model(source)
@@ -68,42 +73,51 @@ def export(
         onnx = to_fp16(onnx)
     elif precision == "int8":
         assert data is not None
-        onnx = to_int8(onnx, _faces(manifest, data, "training", _CALIBRATED))
-    batch = _noise() if data is None else _faces(manifest, data, "public", _CHECKED)
+        onnx = to_int8(onnx, _faces(manifest, data, "training", _CALIBRATED, cache))
+    batch = _noise() if data is None else _faces(manifest, data, "public", _CHECKED, cache)
     agreement = compare(origin.logits(batch), onnx, batch, precision)
     manifest = manifest.model_copy(
         update={"name": out.stem, "file": out.name, "precision": precision, "sha256": hashlib.sha256(onnx).hexdigest(),
                 "source_sha256": hashlib.sha256(origin.onnx).hexdigest() if precision == "int8" else None,
                 "temperature": 1.0, "accuracy": Accuracy(), "self_test": _self_test(onnx, manifest)}
     )  # fmt: skip
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(dir=out.parent) as folder:
-        beside = Path(folder) / out.name
-        beside.write_bytes(onnx)
-        _write(beside, manifest)
-        if data is not None:
-            manifest = measured(beside, manifest, data, private=private)
+    make_folder(out.parent)
+    try:
+        with TemporaryDirectory(dir=out.parent) as folder:
+            beside = Path(folder) / out.name
+            beside.write_bytes(onnx)
             _write(beside, manifest)
-        beside.replace(out)
-        beside.with_suffix(".json").replace(out.with_suffix(".json"))
+            if data is not None:
+                manifest = measured(beside, manifest, data, private=private, cache=cache)
+                _write(beside, manifest)
+            beside.replace(out)
+            beside.with_suffix(".json").replace(out.with_suffix(".json"))
+    except OSError as error:
+        raise FerengineError(f"{out} cannot be written: {error.strerror or error}: make room, or choose another") from None
     return manifest, agreement
+
+
+def _lost(manifest: Manifest, source: str) -> str:
+    """What int8 costs, in words; "" where it is not known."""
+    before, after = load_model(source).manifest.accuracy.public, manifest.accuracy.public
+    if before is None or after is None:
+        return ""
+    return f"int8 loses {100 * (before - after):.2f} points of the validation split"
 
 
 def _of_checkpoint(path: Path, notes: str) -> _Source:
     import torch
 
     from ferengine_tools.exporting.graph import multiply_adds, to_onnx
-    from ferengine_tools.networks import create_network, deployed
-    from ferengine_tools.training.checkpoint import load_checkpoint
+    from ferengine_tools.networks import deployed
     from ferengine_tools.training.dataset import MEAN, STD
+    from ferengine_tools.training.origin import restored
 
-    state = load_checkpoint(path)
+    state, network = restored(path)
     task, planned = state["settings"]["task"], state["settings"]["epochs"]
     if task == "both":
         raise UsageError(f"{path} has two heads; the engine runs expression and gender as nets of their own")
-    network = create_network(state["network"], len(state["labels"]))
-    network.load_state_dict(state["average"])
-    network = deployed(network.eval())
+    network = deployed(network)
     early = "" if state["epoch"] >= planned else f"Stopped after {state['epoch']} of {planned} epochs of the schedule."
 
     @torch.no_grad()
@@ -146,10 +160,10 @@ def _of_model(name: Path | str) -> _Source:
                    loaded.manifest)  # fmt: skip
 
 
-def _faces(manifest: Manifest, data: Path, split: Split, count: int) -> NDArray[np.float32]:
+def _faces(manifest: Manifest, data: Path, split: Split, count: int, cache: Path | None) -> NDArray[np.float32]:
     """The first ``count`` normalised faces of a split in a random, fixed order."""
     if manifest.task == "gender":
-        genders = load_utkface(data, user_cache())
+        genders = load_utkface(data, cache or user_cache())
         images = genders.images[genders.indices("training" if split == "training" else "validation")]
     else:
         fer = load_fer2013(data)
@@ -187,6 +201,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, help="FER-2013 (UTKFace for gender): check on real faces, fit the temperature, "
                         "measure the accuracy on PublicTest (validation)")  # fmt: skip
     parser.add_argument("--private", action="store_true", help="and on PrivateTest (test): once, for the model that is kept")
+    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where UTKFace's cut faces are kept (default: the user's "
+                        "cache)")  # fmt: skip
     parser.add_argument("--notes", default="", help="for the manifest")
     options = vars(parser.parse_args(arguments))
     checkpoint, model, out = options.pop("checkpoint"), options.pop("model"), options.pop("out")
@@ -196,11 +212,14 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"{checkpoint} is not a checkpoint of ferengine train: those end in .safetensors")
     manifest, agreement = export(checkpoint or model, out, **options)
     print(f"{out}: {manifest.parameters} parameters, {manifest.precision}, sha256 {manifest.sha256}")
-    print(f"  against its source on {agreement.faces} inputs: largest logit difference {agreement.difference:.2g}, "
+    seen = "faces" if options["data"] is not None else "pictures of noise (faces with --data)"
+    print(f"  against its source on {agreement.faces} {seen}: largest logit difference {agreement.difference:.2g}, "
           f"same label on {100 * agreement.agreement:.2f} %")  # fmt: skip
     for split, share in (("validation", manifest.accuracy.public), ("final", manifest.accuracy.private)):
         if share is not None:
             print(f"  accuracy on the {split} split: {100 * share:.2f} %")
+    if model is not None and manifest.precision == "int8" and (lost := _lost(manifest, model)):
+        print(f"  {lost}")
 
 
 if __name__ == "__main__":

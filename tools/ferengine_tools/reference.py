@@ -92,8 +92,10 @@ def _command(name: str, function: Any) -> str:
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
         kind, about = get_args(parameter.annotation)
         if isinstance(about, ArgumentInfo):
-            usage.append(f"{parameter.name.upper()}...")
-            panels.setdefault("Arguments", []).append(f"| `{parameter.name.upper()}` | {_value(kind)} | {_cell(about.help)} |")
+            placeholder = parameter.name.upper()
+            many = "..." if get_origin(kind) is list else ""
+            usage.append(placeholder + many if parameter.default is parameter.empty else f"[{placeholder}{many}]")
+            panels.setdefault("Arguments", []).append(f"| `{placeholder}` | {_value(kind)} | {_cell(about.help)} |")
         else:
             row = f"| {_flags(about)} | {_value(kind)} | {_cell(about.help)} |"
             panels.setdefault(about.rich_help_panel or "General", []).append(row)

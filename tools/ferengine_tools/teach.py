@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -19,16 +20,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ferengine.errors import UsageError
+from ferengine_tools.data.duplicates import find_duplicates
+from ferengine_tools.data.fer2013 import LabelSet
+from ferengine_tools.data.protocol import THRESHOLDS
+from ferengine_tools.files import make_folder
 from ferengine_tools.networks import NETWORKS
 from ferengine_tools.train import train
 from ferengine_tools.training.config import TrainConfig
 from ferengine_tools.training.dataset import TrainingSet, load_training_set
+from ferengine_tools.training.teacher import save_teacher
 
 
 def fold_of(faces: TrainingSet, folds: int) -> Tensor:
-    """The fold of each training row, int64, by a checksum of the picture: exact copies share one."""
+    """The fold of each training row, int64, by a checksum of the first picture that shows the same photograph: copies and
+    near-copies share one, so that no teacher was trained on what it is asked about."""
     images = faces.images[faces.training].numpy()
-    return torch.tensor([zlib.crc32(image.tobytes()) % folds for image in images])
+    firsts = find_duplicates(images, THRESHOLDS).cluster
+    return torch.tensor([zlib.crc32(images[first].tobytes()) % folds for first in firsts])
 
 
 def teach(config: TrainConfig, models: Sequence[str], folds: int) -> NDArray[np.float32]:
@@ -60,17 +68,20 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--out", required=True, type=Path, help="folder of the folds; teacher.npz is written there")
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--labels", choices=get_args(LabelSet), default="fer2013", help="as of ferengine train")
+    parser.add_argument("--without-copies", action="store_true", help="as of ferengine train, whose --without-copies needs it")
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
-    config = TrainConfig(options.model[0], options.data, options.out, epochs=options.epochs, seed=options.seed,
-                         device=options.device, precision=options.precision, threads=options.threads)  # fmt: skip
-    options.out.mkdir(parents=True, exist_ok=True)
+    config = TrainConfig(options.model[0], options.data, options.out, labels=options.labels, epochs=options.epochs,
+                         without_copies=options.without_copies, seed=options.seed, device=options.device,
+                         precision=options.precision, threads=options.threads)  # fmt: skip
+    make_folder(options.out)
     probabilities = teach(config, options.model, options.folds)
     faces = load_training_set(config)
-    np.savez_compressed(options.out / "teacher.npz", probabilities=probabilities, labels=np.array(faces.labels))
+    save_teacher(options.out / "teacher.npz", probabilities, faces.images.numpy(), faces.labels)
     rows = faces.training.numpy()
     right = (probabilities[rows].argmax(1) == faces.classes.numpy()[rows]).mean()
     print(f"{options.out / 'teacher.npz'}: {len(rows)} faces, out-of-fold accuracy {100 * right:.2f} %")

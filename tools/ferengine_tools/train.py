@@ -8,9 +8,11 @@ from dataclasses import fields
 from pathlib import Path
 from typing import get_args, get_type_hints
 
+from rich.console import Console
 from rich.progress import Progress
 
 from ferengine.errors import UsageError
+from ferengine_tools.files import make_folder
 from ferengine_tools.networks import NETWORKS
 from ferengine_tools.training.checkpoint import save_checkpoint
 from ferengine_tools.training.config import TrainConfig, document_preset
@@ -28,6 +30,7 @@ _HELP = {
     "optimiser": "adamw, or sgd with Nesterov momentum 0.9",
     "rate": "peak learning rate",
     "warm_up": "epochs of linear warm-up; half a cosine follows",
+    "restart": "epoch after which the schedule of the rate begins anew; 0: none",
     "decay": "weight decay",
     "augment": "full: affine, blur, light, erasing; mirror: mirrored alone",
     "strength": "of the full augmentation: 2 is twice as much, 0 only mirrors and blurs",
@@ -41,7 +44,7 @@ _HELP = {
     "without_copies": "leave out training faces that are also, exactly or nearly, test faces",
     "init": "gaussian: the document's N(0, 0.04)",
     "distil": "checkpoints or models whose answers to the very batch, on average, are part of the target",
-    "start": "checkpoint (its averaged weights) or model to begin from",
+    "start": "checkpoint (its averaged weights) or model to begin from; classes that it does not know begin anew",
     "resume": "go on from the checkpoint in --out",
     "device": "auto: a GPU where there is one",
     "precision": "bf16: convolutions in bfloat16 (CPUs with AVX512-BF16 or AMX, GPUs)",
@@ -52,24 +55,26 @@ _HELP = {
 def train(config: TrainConfig, faces: TrainingSet | None = None) -> Trainer:
     """Run it; the trainer with its averaged network. Checkpoint and log are written after each epoch, curves at the end.
 
-    ``faces``: what to train on, where it is not the config's own.
+    ``faces``: what to train on, where it is not the config's own. Raises UsageError for an ``out`` that cannot be used, and
+    what Trainer and RunRecord raise.
     """
-    config.out.mkdir(parents=True, exist_ok=True)
+    make_folder(config.out)
     trainer = Trainer(config, faces)
     if config.resume:
         trainer.restore()
     elif trainer.checkpoint.exists():
         raise UsageError(f"{trainer.checkpoint} exists already: pass --resume, or choose another --out")
     record = RunRecord(config.out, trainer.epoch)
-    with Progress() as progress:
-        bar = progress.add_task("training", total=config.epochs, completed=trainer.epoch)
+    with Progress(console=Console(stderr=True, highlight=False)) as progress:
+        bar = progress.add_task("training", total=config.epochs * trainer.steps, completed=trainer.epoch * trainer.steps)
         while trainer.epoch < config.epochs:
+            progress.update(bar, description=f"epoch {trainer.epoch + 1} of {config.epochs}")
             begun = time.monotonic()
-            figures = trainer.train_epoch()
+            figures = trainer.train_epoch(lambda: progress.advance(bar))
             save_checkpoint(trainer.checkpoint, trainer.state())
             record.add(trainer.epoch, figures, time.monotonic() - begun)
             text = f"loss {figures.loss:.3f}, validation {100 * figures.validation_accuracy:.2f} %"
-            progress.update(bar, advance=1, description=text)
+            progress.console.print(f"epoch {trainer.epoch}: {text}")
     record.draw(config.out / "curves.png", f"{config.model} on {trainer.faces.name}")
     return trainer
 
@@ -78,7 +83,7 @@ def parser() -> argparse.ArgumentParser:
     """One option a field of TrainConfig, with its default."""
     result = argparse.ArgumentParser(prog="ferengine train", description=__doc__)
     result.add_argument("--preset", choices=("recipe", "document"), default="recipe",
-                        help="document: its own schedule and settings for its networks, but for options that are given")  # fmt: skip
+                        help="document: its own schedule and settings, but for the options that are given")  # fmt: skip
     types = get_type_hints(TrainConfig)
     for field in fields(TrainConfig):
         option, kind = f"--{field.name.replace('_', '-')}", types[field.name]

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from ferengine.classify.quantised import int8_form
 from ferengine.detect.mtcnn_weights import mtcnn_networks
 from ferengine.errors import ModelError, UsageError
 from ferengine.gpu.builder import Profile
 from ferengine.gpu.engine_file import Precision
-from ferengine.models.manifest import InputSpec
+from ferengine.models.manifest import Manifest
 from ferengine.models.registry import list_models, load_model
 from ferengine_tools.precision import is_quantised, to_fp16, to_int8
 
@@ -32,11 +33,11 @@ _CALIBRATION_FACES = 512
 
 @dataclass(frozen=True, slots=True)
 class Network:
-    """``onnx`` is float32, or quantised as a file may be. ``input``: how crops are normalised, for classifiers."""
+    """``onnx`` is float32, or quantised as a file may be. ``manifest``: of a classifier, where it has one."""
 
     name: str
     onnx: bytes
-    input: InputSpec | None
+    manifest: Manifest | None
 
     @property
     def is_detector(self) -> bool:
@@ -64,14 +65,15 @@ def _classifier(name: str, precision: Precision) -> Network:
     model = load_model(name)
     if precision == "int8":
         model = int8_form(model) or model
-    return Network(model.manifest.name, model.onnx, model.manifest.input)
+    return Network(model.manifest.name, model.onnx, model.manifest)
 
 
 def in_precision(network: Network, precision: Precision, calibration: Path | None) -> tuple[bytes, Precision]:
     """The network's ONNX in ``precision``, and the precision that it has.
 
     MTCNN's networks decide by thresholds and are not quantised: where int8 is asked for they are built with fp16.
-    Raises UsageError when int8 needs calibration and there is none, ModelError when the conversion fails.
+    ``calibration``: FER-2013, for a network that reads gender UTKFace. Raises UsageError when int8 needs calibration and there
+    is none, or none of that kind, ModelError when the conversion fails.
     """
     if is_quantised(network.onnx):
         if precision != "int8":
@@ -81,24 +83,42 @@ def in_precision(network: Network, precision: Precision, calibration: Path | Non
         return network.onnx, "fp32"
     if precision == "fp16" or network.is_detector:
         return to_fp16(network.onnx), "fp16"
-    if calibration is None or network.input is None:
-        raise UsageError(
-            f"{network.name} has no int8 file: name faces to calibrate it with (--calibration FER2013), and give a .onnx "
-            "file its manifest"
-        )
-    return to_int8(network.onnx, _calibration_batch(calibration, network.input)), "int8"
+    if network.manifest is None:
+        raise UsageError(f"{network.name} has neither an int8 file nor a manifest, without which it cannot be calibrated")
+    if calibration is None:
+        data = "UTKFACE" if network.manifest.task == "gender" else "FER2013"
+        raise UsageError(f"{network.name} has no int8 file: name faces to calibrate it with (--calibration {data})")
+    return to_int8(network.onnx, _calibration_batch(calibration, network.manifest)), "int8"
 
 
-def _calibration_batch(data: Path, spec: InputSpec) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
-    """Faces of the training split, evenly spread, normalised, float32 (N, 1, S, S)."""
-    from ferengine_tools.data.fer2013 import load_fer2013
-
-    fer = load_fer2013(data)
-    rows = fer.indices("training")
-    crops = fer.images[rows[:: max(1, len(rows) // _CALIBRATION_FACES)]]
+def _calibration_batch(data: Path, manifest: Manifest) -> NDArray[np.float32]:
+    """Faces of the training split that the network's task has, evenly spread, normalised, float32 (N, 1, S, S)."""
+    images, spec = _training_faces(data, manifest), manifest.input
+    crops = images[:: max(1, len(images) // _CALIBRATION_FACES)]
     if crops.shape[1:] != (spec.size, spec.size):
         raise UsageError(f"the network takes crops of {spec.size} pixels, {data} has {crops.shape[1:]}")
-    return (crops[:, None].astype(np.float32) - spec.mean) / np.float32(spec.std)
+    return (crops[:, None].astype(np.float32) - np.float32(spec.mean)) / np.float32(spec.std)
+
+
+def _training_faces(data: Path, manifest: Manifest) -> NDArray[np.uint8]:
+    """uint8 (N, S, S)."""
+    from ferengine_tools.data.fer2013 import load_fer2013
+    from ferengine_tools.data.utkface import is_utkface, load_utkface, user_cache
+
+    gender = manifest.task == "gender"
+    if is_utkface(data) != gender:
+        needed = "UTKFace (--calibration UTKFACE, its folder or zip file)" if gender else "FER-2013 (--calibration FER2013)"
+        found = "does not look like it" if gender else "looks like UTKFace"
+        raise UsageError(f"{manifest.name} reads {manifest.task} and is calibrated on {needed}; {data} {found}")
+    if gender:
+        people = load_utkface(data, user_cache())
+        faces = people.images[people.indices("training")]
+    else:
+        fer = load_fer2013(data)
+        faces = fer.images[fer.indices("training")]
+    if not len(faces):
+        raise UsageError(f"{data} has no training faces to calibrate {manifest.name} with")
+    return faces
 
 
 def choose_profiles(network: Network, batches: Sequence[tuple[int, int, int]]) -> list[Profile]:

@@ -95,16 +95,17 @@ def _provider_obstacle(name: OrtProvider) -> str | None:
     return None if available_providers()[name] else f"the installed onnxruntime cannot do {name}"
 
 
-def choose_form(model: Model, settings: BackendSettings) -> Model:
+def choose_form(model: Model, settings: BackendSettings, tell: Callable[[str], None] | None = None) -> Model:
     """What runs where ``model`` was asked for: itself, or its int8 form.
 
     The form is taken where int8 is asked for (in TensorRT only if there is one, else the engine is a calibrated one), and
-    where nothing is asked for on a CPU that computes int8 exactly. Raises as ``choose_backend`` and ``form_for_cpu`` do, and
-    ModelError where int8 is asked for of another backend.
+    where nothing is asked for on a CPU that computes int8 exactly, if its manifest shows that it loses less than 0.3 points;
+    ``tell`` is told why not, as by ``form_for_cpu``. Raises as ``choose_backend`` and ``form_for_cpu`` do, and ModelError
+    where int8 is asked for of another backend.
     """
     name, _ = choose_backend(settings.backend)
     if name == "ort":
-        return form_for_cpu(model, settings.precision)
+        return form_for_cpu(model, settings.precision, tell)
     if settings.precision != "int8":
         return model
     if name != "tensorrt":
@@ -148,7 +149,7 @@ def create_backend(
         except FerengineError as error:
             (on_failure or _warn)(str(error))
             if settings.precision == "auto":
-                model = form_for_cpu(model, "auto")
+                model = form_for_cpu(model, "auto", log.warning)
             return model, on_cpu()
         return model, FallbackBackend(TensorRtBackend(runner), on_cpu, on_failure)
     if name == "ort-cuda":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from ferengine.classify.choose import BackendName, BackendSettings, choose_form,
 from ferengine.errors import ModelError, UsageError
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import DEFAULT, load_model
+
+log = logging.getLogger(__name__)
 
 
 class Classifier:
@@ -38,9 +41,8 @@ class Classifier:
     ) -> None:
         settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
         self.backend: InferenceBackend
-        loaded, self.backend = create_backend(
-            choose_form(load_model(model), settings), settings, threads=threads, max_batch=max_batch, on_failure=on_failure
-        )
+        form = choose_form(load_model(model), settings, log.warning)
+        loaded, self.backend = create_backend(form, settings, threads=threads, max_batch=max_batch, on_failure=on_failure)
         self._manifest = loaded.manifest
         self._max_batch = max_batch
         self.labels: tuple[str, ...] = tuple(loaded.manifest.labels)

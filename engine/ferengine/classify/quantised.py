@@ -1,22 +1,27 @@
 """A model's int8 form: which file it is, and on which processors it runs in the model's place.
 
 ONNX Runtime multiplies int8 faster than float32 on every x86 processor with AVX2, but only VNNI's instructions sum without
-saturating: without them the answers are others, and the default model loses more than 0.3 points (docs/models.md).
+saturating: without them the answers are others, and the default model loses more than 0.3 points (docs/models.md). And only a
+form whose manifest shows that it loses less than that is taken unasked.
 """
 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Literal
 
 from ferengine.errors import ModelError
 from ferengine.gpu.engine_file import Precision
-from ferengine.models.registry import SHIPPED, Model, load_model
+from ferengine.models.registry import Model, load_model
 
 WantedPrecision = Literal["auto"] | Precision
-"""``auto``: fp16 in TensorRT; on a CPU int8 where it is exact and the model has such a form, else fp32."""
+"""``auto``: fp16 in TensorRT; on a CPU int8 where it is exact and the model has a form that loses little, else fp32."""
+
+BEARABLE_LOSS = 0.003
+"""Share of correct labels on the split to choose on; a form that loses as much or more does not run unasked."""
 
 _SUFFIX = "-int8.onnx"
 _VNNI = {"avx512_vnni", "avx_vnni"}
@@ -53,22 +58,44 @@ def int8_form(model: Model) -> Model | None:
     return form
 
 
-def form_for_cpu(model: Model, precision: WantedPrecision) -> Model:
+def form_for_cpu(model: Model, precision: WantedPrecision, tell: Callable[[str], None] | None = None) -> Model:
     """What runs on this CPU where ``model`` was asked for in ``precision``; fp16 is for GPUs and stands for fp32.
 
-    Raises ModelError for int8 where ``model`` has no such form.
+    ``auto`` takes the int8 form where the processor has VNNI and both manifests show that it loses less than
+    ``BEARABLE_LOSS``; ``tell`` is told, in one sentence with the remedy, why a form that is there is not taken for its loss.
+    ``int8`` takes it in any case. Raises ModelError for int8 where ``model`` has no such form.
     """
     if precision == "int8" or (precision == "auto" and has_vnni()):
         form = int8_form(model)
         if form is not None:
-            return form
-        if precision == "int8" and model.manifest.precision != "int8":
+            problem = form_obstacle(model, form) if precision == "auto" else None
+            if problem is None:
+                return form
+            if tell is not None:
+                tell(
+                    f"{form.path.name} does not run in {model.path.name}'s place: {problem}; "
+                    "--precision int8 takes it all the same"
+                )
+        elif precision == "int8" and model.manifest.precision != "int8":
             raise ModelError(f"{model.manifest.name} has no int8 form: {_remedy(model)}")
     return model
 
 
+def form_obstacle(model: Model, form: Model) -> str | None:
+    """Why ``form`` does not run unasked in the place of ``model``, in words that follow a colon; ``None`` where both manifests
+    show that it loses less than ``BEARABLE_LOSS``."""
+    before, after = model.manifest.accuracy.public, form.manifest.accuracy.public
+    if before is None or after is None:
+        unmeasured = model if before is None else form
+        return f"{unmeasured.path.name} has no accuracy in its manifest (ferengine export-onnx measures it with --data)"
+    loss = round(before - after, 6)  # what is left of the subtraction beyond the manifests' digits is no loss
+    if loss < BEARABLE_LOSS:
+        return None
+    return f"it loses {100 * loss:.2f} points of accuracy, and {100 * BEARABLE_LOSS:.1f} are too many"
+
+
 def _remedy(model: Model) -> str:
-    if model.path.parent == SHIPPED:
+    if model.ships:
         return "leave the precision at auto"
     data = "UTKFACE" if model.manifest.task == "gender" else "FER2013"
     out = model.path.with_name(model.path.stem + _SUFFIX)

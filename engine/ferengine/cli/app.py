@@ -39,7 +39,7 @@ def _options(
 COMMANDS = {
     "run": ("Read the faces and expressions of cameras and videos.", "ferengine.cli.run"),
     "image": ("Read the faces and expressions of still pictures.", "ferengine.cli.image"),
-    "models": ("List the models that ship with ferengine, with their figures.", "ferengine.cli.models"),
+    "models": ("List the models that ship with ferengine with their figures, or show one's card.", "ferengine.cli.models"),
     "cameras": ("List the cameras of this machine with their formats.", "ferengine.cli.cameras"),
     "doctor": ("Check that this machine can run ferengine.", "ferengine.cli.doctor"),
     "config": ("Print an example of a settings file, its schema, or what a file says.", "ferengine.cli.config"),

@@ -26,15 +26,18 @@ def doctor(
     """Check that this machine can run ferengine.
 
     Looks at versions, limits, cameras and outputs, runs the crop, the detectors and every shipped model on built-in
-    inputs whose outputs are known, and at last the whole engine on a short video. Exit code 1 when ferengine run could
-    not work; a warning tells what works without.
+    inputs whose outputs are known, then the whole engine on a short video, and at last the models once more on the GPU
+    and in torch, where they are there. Exit code 1 when ferengine run could not work; a warning tells what works without.
     """
     console = Console()
     findings: dict[str, Finding] = {}
     for name, check in CHECKS.items():
-        findings[name] = examine(check)
+        finding = examine(check)
+        if finding is None:
+            continue
+        findings[name] = finding
         if not as_json:
-            _print(name, findings[name], console)
+            _print(name, finding, console)
     failed = [name for name, finding in findings.items() if finding.status == "fail"]
     if as_json:
         versions = {"ferengine": __version__, "python": platform.python_version(), **{p: installed(p) for p in PACKAGES}}

@@ -1,30 +1,47 @@
-"""``ferengine models``: what ships, with its figures."""
+"""``ferengine models``: what ships, with its figures, and the card of one model."""
 
 from __future__ import annotations
 
 import json
 import sys
+from itertools import chain, repeat
+from textwrap import wrap
 from typing import Annotated, Any
 
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from ferengine.classify.quantised import form_obstacle, int8_form
 from ferengine.cli.command import call
 from ferengine.errors import ModelError
+from ferengine.models.card import model_card
 from ferengine.models.manifest import Manifest
-from ferengine.models.registry import DEFAULT, SHIPPED, list_models, load_model
+from ferengine.models.registry import DEFAULT, SHIPPED, Model, list_models, load_model
+
+_WIDEST = 100
+"""Columns of a card, at most: longer lines are hard to read."""
 
 
 def models(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole manifests as a JSON array.")] = False,
+    name: Annotated[
+        str | None, typer.Argument(help="Show this model's card: a shipped model's name, or a .onnx file.", show_default=False)
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the whole manifests as a JSON array; of a model that is named its manifest.")
+    ] = False,
 ) -> None:
-    """List the models that ship with ferengine, with the figures of their manifests.
+    """List the models that ship with ferengine, with the figures of their manifests, or show all that is known of one.
 
-    Each file is checked against its hash; exit code 1 when one is damaged. A model of your own is given to ``--model``
-    as the path of its .onnx file, with its manifest beside it.
+    Its card tells its figures, how it was trained, what it is for, what it is not for, and its known limits. Each file is
+    checked against its hash; exit code 1 when one is damaged. A model of your own is given as the path of its .onnx file,
+    with its manifest beside it, here and to ``--model``.
     """
+    if name is not None:
+        _show(load_model(name), as_json)
+        return
     rows = [(manifest, _problem(manifest)) for manifest in list_models()]
     if as_json:
         print(json.dumps([_record(manifest, problem) for manifest, problem in rows], indent=2))
@@ -33,6 +50,33 @@ def models(
         for problem in filter(None, (problem for _, problem in rows)):
             Console(stderr=True).print(f"error: {problem}", highlight=False, markup=False, soft_wrap=True)
     sys.exit(1 if any(problem for _, problem in rows) else 0)
+
+
+def _show(model: Model, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(model.manifest.to_json(), indent=2))
+        return
+    sections, console = model_card(model, _int8_sentence(model)), Console(highlight=False)
+    labels = max(len(label) for section in sections for label, _ in section.rows)
+    width = max(20, min(console.width, _WIDEST) - labels - 4)
+    console.print(Text(model.manifest.name, "bold"))
+    for section in sections:
+        console.print(Text(f"\n{section.title}", "bold"))
+        for label, text in section.rows:
+            lines = wrap(text, width, break_long_words=False, break_on_hyphens=False)
+            for start, line in zip(chain([label], repeat("")), lines, strict=False):
+                console.print(Text(f"  {start:{labels}}  {line}"), soft_wrap=True)
+        if section.command:
+            console.print(Text(f"  $ {section.command}"), soft_wrap=True)  # to be copied, so it is not broken
+
+
+def _int8_sentence(model: Model) -> str:
+    form = int8_form(model)
+    if form is None:
+        return ""
+    obstacle = form_obstacle(model, form)
+    use = "runs in its place on a CPU with VNNI" if obstacle is None else f"does not run unasked: {obstacle}"
+    return f"{form.path.name}, {_percent(form.manifest.accuracy.public)} % on the split to choose on; {use}"
 
 
 def _problem(manifest: Manifest) -> str | None:
@@ -69,7 +113,8 @@ def _print_table(manifests: list[Manifest]) -> None:
     console.print(
         "* the default. NAME-int8: what runs in NAME's place on a CPU with VNNI. public, private: accuracy on FER-2013's "
         "PublicTest, which models are chosen on, and PrivateTest; of gender on UTKFace's validation and test split. "
-        "Perceived expression and not inner feeling: --json shows labels, training, licence and intended use.",
+        "Perceived expression and not inner feeling. ferengine models NAME shows its card: figures, training, licence, what it "
+        "is for and what it is not for.",
         highlight=False,
     )
 

@@ -21,7 +21,9 @@ class InputSpec(_Part):
 
 
 class Training(_Part):
-    """How the weights came about; ``command`` gives them again."""
+    """How the weights came about. ``command``, ``epochs`` and ``seed`` are of the last leg: where it started from other weights
+    (``--start``) or was taught by other networks, ``notes`` tell of the earlier legs, which it takes as well to train the model
+    again."""
 
     command: str
     dataset: str

@@ -26,9 +26,14 @@ class Model:
     onnx: bytes
 
     @property
+    def ships(self) -> bool:
+        """Whether it came with the package."""
+        return self.path.parent == SHIPPED
+
+    @property
     def called(self) -> str:
         """What it is asked for by: the name of a shipped model, else the path."""
-        return self.path.stem if self.path.parent == SHIPPED else str(self.path)
+        return self.path.stem if self.ships else str(self.path)
 
 
 def list_models() -> list[Manifest]:

@@ -10,8 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
+from ferengine.classify.classifier import Classifier
 from ferengine.errors import ModelError, UsageError
 from ferengine.models.registry import load_model
+from ferengine_tools.evaluation.faces import LabelledFaces
+from ferengine_tools.evaluation.mapping import LabelMap
 from ferengine_tools.evaluation.metrics import negative_log_likelihood, softmax
 
 _RANGE = (0.05, 20.0)
@@ -30,6 +33,14 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 
     found = minimize_scalar(loss, bounds=tuple(np.log(_RANGE)), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
+
+
+def class_temperature(classifier: Classifier, faces: LabelledFaces) -> float:
+    """The temperature of ``classifier`` over all its classes, on faces of its own size. Raises UsageError where it does not
+    know a class of theirs."""
+    LabelMap().matrix(classifier.labels, faces.classes)
+    order = np.array([classifier.labels.index(name) for name in faces.classes])
+    return fit_temperature(classifier.logits(faces.images), order[faces.labels])
 
 
 def check_writable(model: str | Path) -> None:

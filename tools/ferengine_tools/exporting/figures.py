@@ -5,29 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 from ferengine.classify.choose import AS_NAMED
 from ferengine.classify.classifier import Classifier
 from ferengine.models.manifest import Accuracy, Manifest
+from ferengine_tools.data.fer2013 import LABELS8, LabelSet
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
-from ferengine_tools.evaluation.temperature import fit_temperature
+from ferengine_tools.evaluation.temperature import class_temperature
 
 
-def measured(model: Path, manifest: Manifest, data: Path, *, private: bool) -> Manifest:
+def measured(model: Path, manifest: Manifest, data: Path, *, private: bool, cache: Path | None = None) -> Manifest:
     """``manifest`` with the temperature fitted and the accuracy measured on the split to choose on (PublicTest; UTKFace's
     validation), and with ``private`` the figures of the one that is looked at once (PrivateTest; UTKFace's test).
 
-    ``model``: the ``.onnx`` file with its manifest, temperature 1. Raises what the loaders of ``data`` raise.
+    ``model``: the ``.onnx`` file with its manifest, temperature 1; ``cache`` as of ``utkface_faces``. Raises what the loaders
+    of ``data`` raise, and UsageError where the model lacks a class of theirs.
     """
     classifier = Classifier(model, backend=AS_NAMED)
-    chosen, final = _splits(manifest, data)
+    labels: LabelSet = "ferplus8" if len(manifest.labels) == len(LABELS8) else "fer2013"
+    chosen, final = _splits(manifest, data, labels, cache)
     faces = chosen().sized(classifier.input_size)
-    order = np.array([classifier.labels.index(name) for name in faces.classes])
-    temperature = round(fit_temperature(classifier.logits(faces.images)[:, order], faces.labels), 4)
+    temperature = round(class_temperature(classifier, faces), 4)
     name = "UTKFACE --split test" if manifest.task == "gender" else "FER2013 --split private"
+    if labels != "fer2013":
+        name += f" --labels {labels}"
     accuracy = Accuracy(
         public=round(evaluate_faces(classifier, faces, "")[0].accuracy, 5),
         command=f"ferengine evaluate --model {manifest.name} --data {name}",
@@ -37,15 +39,17 @@ def measured(model: Path, manifest: Manifest, data: Path, *, private: bool) -> M
     return manifest.model_copy(update={"temperature": temperature, "accuracy": accuracy})
 
 
-def _splits(manifest: Manifest, data: Path) -> tuple[Callable[[], LabelledFaces], Callable[[bool], LabelledFaces]]:
+def _splits(
+    manifest: Manifest, data: Path, labels: LabelSet, cache: Path | None
+) -> tuple[Callable[[], LabelledFaces], Callable[[bool], LabelledFaces]]:
     """What loads the faces to choose on, and those of the end, without exact copies of training faces where asked."""
     if manifest.task == "gender":
-        return lambda: utkface_faces(data, "validation"), lambda _: utkface_faces(data, "test")
+        return lambda: utkface_faces(data, "validation", cache), lambda _: utkface_faces(data, "test", cache)
 
     def final(without_copies: bool) -> LabelledFaces:
-        return fer2013_faces(data, "private", without_copies="exact" if without_copies else None)
+        return fer2013_faces(data, "private", labels=labels, without_copies="exact" if without_copies else None)
 
-    return lambda: fer2013_faces(data, "public"), final
+    return lambda: fer2013_faces(data, "public", labels=labels), final
 
 
 def _warm(model: Path, manifest: Manifest, temperature: float) -> Classifier:

@@ -58,7 +58,7 @@ def engines(model: Model, folder: Path, calibration: Path | None, problems: dict
 def _plan(model: Model, runtime: RuntimeName, precision: Any, folder: Path, calibration: Path | None) -> bytes:
     if precision == "int8":
         model = int8_form(model) or model
-    network = Network(model.manifest.name, model.onnx, model.manifest.input)
+    network = Network(model.manifest.name, model.onnx, model.manifest)
     profiles = choose_profiles(network, BATCHES)
     file = build_network(
         load_runtime(runtime), network, precision, profiles, folder, calibration=calibration, command="tools/gpu_check.sh"

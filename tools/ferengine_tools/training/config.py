@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,13 +19,14 @@ _THIS_MACHINE = ("data", "gender_data", "out", "cache", "resume", "device", "thr
 @dataclass(frozen=True)
 class TrainConfig:
     """``task`` both: one trunk with two heads, on ``data`` (FER-2013) and ``gender_data`` (UTKFace); ``cache`` a folder for
-    UTKFace's cut faces. ``warm_up`` in epochs; ``start`` a checkpoint or model to begin from; ``strength`` of the full
-    augmentation; ``votes`` the share of the FER+ votes in the target and ``teacher_weight`` that of the ``teacher`` file's
-    probabilities in the rest, and of what the checkpoints or models ``distil`` say, on average, of the very batch, as it was
-    augmented; ``mixup`` the alpha of its Beta distribution; ``sam`` the radius rho of sharpness-aware minimisation (0: off);
-    ``average`` what the averaged weights keep at each step; ``labels`` ferplus8 adds contempt; ``without_copies`` leaves out
-    training faces that are also, exactly or nearly, test faces. ``device`` auto (a GPU where there is one), cpu or cuda;
-    ``precision`` of the convolutions; ``threads`` of torch on the CPU."""
+    UTKFace's cut faces. ``warm_up`` in epochs; ``restart`` the epoch after which the schedule of the rate begins anew (0:
+    never); ``start`` a checkpoint or model to begin from; ``strength`` of the full augmentation; ``votes`` the share of the
+    FER+ votes in the target and ``teacher_weight`` that of the ``teacher`` file's probabilities in the rest, and of what the
+    checkpoints or models ``distil`` say, on average, of the very batch, as it was augmented; ``mixup`` the alpha of its Beta
+    distribution; ``sam`` the radius rho of sharpness-aware minimisation (0: off); ``average`` what the averaged weights keep at
+    each step; ``labels`` ferplus8 adds contempt; ``without_copies`` leaves out training faces that are also, exactly or nearly,
+    test faces. ``device`` auto (a GPU where there is one), cpu or cuda; ``precision`` of the convolutions; ``threads`` of torch
+    on the CPU."""
 
     model: str
     data: Path
@@ -39,6 +40,7 @@ class TrainConfig:
     optimiser: Literal["adamw", "sgd"] = "adamw"
     rate: float = 4e-3
     warm_up: float = 1.5
+    restart: int = 0
     decay: float = 0.05
     augment: Augment = "full"
     strength: float = 1.0
@@ -64,10 +66,12 @@ class TrainConfig:
             raise UsageError("epochs and threads must be at least 1, batch at least 2")
         if (self.task == "both") != (self.gender_data is not None):
             raise UsageError("--task both needs --gender-data (UTKFace), and nothing else takes it")
+        if self.votes == 1:
+            raise UsageError("votes must be below 1: they agree with the labels on two faces of three, and cannot stand alone")
         for name in ("smoothing", "votes", "teacher_weight", "average"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
-        for name in ("mixup", "sam", "decay", "warm_up", "strength"):
+        for name in ("mixup", "sam", "decay", "warm_up", "strength", "restart"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} must be at least 0, not {getattr(self, name)}")
         if not self.rate > 0:
@@ -87,7 +91,7 @@ class TrainConfig:
             if name == "model" or (value == defaults[name] and name not in ("epochs", "seed")):
                 continue
             option = f"--{name.replace('_', '-')}"
-            words.append(option if value is True else f"{option} {_shown(value) if name in _FILES else value}")
+            words.append(option if value is True else f"{option} {portable(name, value)}")
         if self.task == "both":
             words.append("--gender-data UTKFACE")
         if self.precision != "fp32":
@@ -103,8 +107,10 @@ def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
 
 
-def _shown(value: str | list[str]) -> str:
-    """Files without this machine's folders: a checkpoint by its run's."""
+def portable(name: str, value: Any) -> Any:
+    """The setting ``name``; files without this machine's folders: a checkpoint by its run's."""
+    if name not in _FILES or not value:
+        return value
     paths = [Path(item) for item in ([value] if isinstance(value, str) else value)]
     kept = [f"runs/{path.resolve().parent.name}/{path.name}" if path.suffix == ".safetensors" else path.name for path in paths]
     return shlex.join(kept)
@@ -112,6 +118,9 @@ def _shown(value: str | list[str]) -> str:
 
 DOCUMENT_EPOCHS = {"cnn": 17, "vgg": 90, "resnet18": 60, "dscnn": 60}
 """Section IV.C: the CNN's plateau; VGG's 30 epochs and 60 more; the others' figures show about as many as VGG's second leg."""
+
+DOCUMENT_RESTART = {"vgg": 30}
+"""Where its second leg begins."""
 
 
 def document_preset(network: str) -> dict[str, Any]:
@@ -121,5 +130,15 @@ def document_preset(network: str) -> dict[str, Any]:
     """
     if network not in DOCUMENT_EPOCHS:
         raise UsageError(f"the document has no network {network!r}: its own are {', '.join(DOCUMENT_EPOCHS)}")
-    return {"epochs": DOCUMENT_EPOCHS[network], "init": "gaussian", "augment": "mirror", "smoothing": 0.0, "votes": 0.0,
-            "optimiser": "sgd", "rate": 0.02, "decay": 5e-4, "average": 0.0}  # fmt: skip
+    return {
+        "epochs": DOCUMENT_EPOCHS[network],
+        "restart": DOCUMENT_RESTART.get(network, 0),
+        "init": "gaussian",
+        "augment": "mirror",
+        "smoothing": 0.0,
+        "votes": 0.0,
+        "optimiser": "sgd",
+        "rate": 0.02,
+        "decay": 5e-4,
+        "average": 0.0,
+    }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,6 +14,7 @@ from ferengine.errors import UsageError
 from ferengine_tools.data.fer2013 import Fer2013, load_fer2013
 from ferengine_tools.data.protocol import training_rows
 from ferengine_tools.training.config import TrainConfig
+from ferengine_tools.training.teacher import load_teacher
 
 MEAN, STD = 129.5, 65.0
 """Grey levels of FER-2013's training faces; used for every task, so that nets can share a batch."""
@@ -53,14 +53,14 @@ def load_training_set(config: TrainConfig) -> TrainingSet:
 
 def _expressions(config: TrainConfig) -> TrainingSet:
     data = load_fer2013(config.data, config.labels)
-    probabilities = None if config.teacher is None else load_teacher(config.teacher, data)
+    taught = None if config.teacher is None else load_teacher(config.teacher, data.images, data.classes)
     return TrainingSet(
         "FER-2013" if data.votes is None or not config.votes else "FER-2013 with FER+ votes",
         data.classes,
         (len(data.classes),),
         torch.from_numpy(data.images),
         torch.from_numpy(data.labels),
-        targets(data, config, probabilities),
+        targets(data, config, taught),
         torch.from_numpy(training_rows(data, config.without_copies)),
         torch.from_numpy(data.indices("public")),
     )
@@ -91,20 +91,6 @@ def labels_by_votes(data: Fer2013) -> NDArray[np.float32]:
     counts = shares[known].T @ hard[known]
     given = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
     return np.where(total > 0, shares @ given, hard).astype(np.float32)
-
-
-def load_teacher(path: Path, data: Fer2013) -> NDArray[np.float32]:
-    """The probabilities that ``ferengine teach`` wrote, float32 (N, classes), NaN rows where the teacher has none."""
-    try:
-        with np.load(path) as file:
-            arrays: dict[str, Any] = {name: file[name] for name in ("probabilities", "labels")}
-    except (OSError, ValueError, KeyError) as error:
-        raise UsageError(f"{path} is not a teacher file of ferengine teach: {error}") from None
-    probabilities = arrays["probabilities"].astype(np.float32)
-    if probabilities.shape != (len(data.images), len(data.classes)) or tuple(arrays["labels"]) != data.classes:
-        raise UsageError(f"{path} was made for other faces or labels: make it again with ferengine teach")
-    result: NDArray[np.float32] = probabilities
-    return result
 
 
 def _genders(config: TrainConfig, path: Path) -> TrainingSet:

@@ -6,21 +6,22 @@ import csv
 from dataclasses import asdict
 from pathlib import Path
 
+from ferengine.errors import UsageError
+from ferengine_tools.files import written_whole
 from ferengine_tools.training.trainer import EpochFigures
 
 _COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "seconds")
 
 
 class RunRecord:
-    """``log.csv`` in ``folder``. Rows after ``epoch`` (of a run that was killed after its last checkpoint) are dropped."""
+    """``log.csv`` in ``folder``. Rows after ``epoch`` (of a run that was killed after its last checkpoint) are dropped. Raises
+    UsageError for another file of that name, FerengineError where it cannot be written."""
 
     def __init__(self, folder: Path, epoch: int) -> None:
         self._path = folder / "log.csv"
         self._rows: list[dict[str, float]] = []
         if epoch and self._path.exists():
-            with self._path.open(newline="") as handle:
-                rows = [{name: float(row[name]) for name in _COLUMNS} for row in csv.DictReader(handle)]
-            self._rows = [row for row in rows if row["epoch"] <= epoch]
+            self._rows = [row for row in _read(self._path) if row["epoch"] <= epoch]
         self._write()
 
     def add(self, epoch: int, figures: EpochFigures, seconds: float) -> None:
@@ -28,7 +29,7 @@ class RunRecord:
         self._write()
 
     def _write(self) -> None:
-        with self._path.open("w", newline="") as handle:
+        with written_whole(self._path) as beside, beside.open("w", newline="") as handle:
             writer = csv.DictWriter(handle, _COLUMNS)
             writer.writeheader()
             for row in self._rows:
@@ -48,4 +49,13 @@ class RunRecord:
             axes.grid(alpha=0.3)
             axes.legend()
         figure.suptitle(title)
-        figure.savefig(path, dpi=120)
+        with written_whole(path) as beside:
+            figure.savefig(beside, format="png", dpi=120)
+
+
+def _read(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="") as handle:
+        try:
+            return [{name: float(row[name]) for name in _COLUMNS} for row in csv.DictReader(handle)]
+        except (KeyError, TypeError, ValueError):
+            raise UsageError(f"{path} is not the log of a run: remove it and resume, the checkpoint holds all else") from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import platform
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from ferengine_tools.networks import create_network, deployed
 from ferengine_tools.networks.from_onnx import calibrate
 from ferengine_tools.training.augment import augment, mirror
 from ferengine_tools.training.checkpoint import load_checkpoint
-from ferengine_tools.training.config import TrainConfig
+from ferengine_tools.training.config import TrainConfig, portable
 from ferengine_tools.training.dataset import TrainingSet, load_training_set, normalise
-from ferengine_tools.training.origin import load_network
+from ferengine_tools.training.origin import load_network, load_start
+from ferengine_tools.training.teacher import digest
 
 _CLIP = 5.0
 _CALIBRATED = 512
@@ -55,6 +57,7 @@ class Trainer:
         self.config = config
         self.device = choose_device(config.device)
         self.faces = faces or load_training_set(config)
+        self._digest = digest(self.faces.images.numpy())
         self._images, self._classes, self._targets = (
             tensor.to(self.device) for tensor in (self.faces.images, self.faces.classes, self.faces.targets)
         )
@@ -75,7 +78,7 @@ class Trainer:
         config, labels = self.config, self.faces.labels
         if config.start is None:
             return create_network(config.model, len(labels), config.init)
-        name, network = load_network(config.start, labels)
+        name, network = load_start(config.start, labels)
         if name != config.model:
             raise ModelError(f"{config.start} holds {name!r}, not {config.model!r}: begin from one of its own kind")
         if config.start.suffix != ".safetensors":  # the export folded the normalisations away
@@ -89,6 +92,7 @@ class Trainer:
     def state(self) -> dict[str, Any]:
         return {"network": self.config.model, "epoch": self.epoch, "labels": list(self.faces.labels),
                 "settings": self.config.settings(), "command": self.config.command(), "dataset": self.faces.name,
+                "faces": self._digest,
                 "machine": f"{platform.machine()}, {self.device}, {self.config.threads} threads, torch {torch.__version__}, "
                            f"{self.config.precision}",
                 "model": self.network.state_dict(), "average": self.average.state_dict(),
@@ -99,9 +103,11 @@ class Trainer:
         """Go on from the checkpoint. Raises UsageError when it was begun with other settings."""
         state = load_checkpoint(self.checkpoint, self.config.model)
         usual = TrainConfig(self.config.model, self.config.data, self.config.out).settings()
+        if state.get("faces", self._digest) != self._digest:
+            raise UsageError(f"{self.checkpoint} was begun on other faces than those of {self.config.data}")
         for name, value in self.config.settings().items():
             begun = state["settings"].get(name, usual[name])  # a setting that is newer than the checkpoint
-            if begun != value:
+            if portable(name, begun) != portable(name, value):
                 raise UsageError(
                     f"{self.checkpoint} was begun with {name} {begun}, not {value}: "
                     f"resume it with its own settings ({state['command']})"
@@ -110,18 +116,23 @@ class Trainer:
         self.average.load_state_dict(state["average"])
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state["optimiser"], "param_groups": groups})
+        _as_laid_out(self.optimiser)
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["random"])
         self.epoch = int(state["epoch"])
 
     def rate(self, step: int) -> float:
-        """Linear warm-up, then half a cosine to zero."""
-        total = self.config.epochs * self.steps
+        """Linear warm-up, then half a cosine to zero; from ``restart`` on, once more."""
+        total, first = self.config.epochs * self.steps, self.config.restart * self.steps
+        if step < first:
+            total = min(total, first)
+        else:
+            step, total = step - first, total - first
         warm = min(1.0, (step + 1) / max(1.0, self.config.warm_up * self.steps))
         return self.config.rate * warm * 0.5 * (1 + math.cos(math.pi * step / total)) + 1e-6
 
-    def train_epoch(self) -> EpochFigures:
-        """One pass over the training faces."""
+    def train_epoch(self, after_step: Callable[[], None] = lambda: None) -> EpochFigures:
+        """One pass over the training faces; ``after_step`` is called after each of the ``steps``."""
         self.network.train()
         rows = self.faces.training
         order = rows[torch.randperm(len(rows), generator=self.generator)]
@@ -136,6 +147,7 @@ class Trainer:
             self._follow(min(self.config.average, (1 + step) / (10 + step)))
             loss_sum += loss
             right += self._right(logits, self._classes[chosen]).float().mean()
+            after_step()
         self.epoch += 1
         validation_loss, validation_accuracy = self.validate()
         return EpochFigures(float(loss_sum) / self.steps, float(right) / self.steps, validation_loss, validation_accuracy)
@@ -241,6 +253,14 @@ def _heads(faces: TrainingSet) -> Tensor:
     """Which classes share a head with each, bool (C, C)."""
     head = torch.repeat_interleave(torch.arange(len(faces.heads)), torch.tensor(faces.heads))
     return head[:, None] == head[None, :]
+
+
+def _as_laid_out(optimiser: torch.optim.Optimizer) -> None:
+    """Moments in the memory layout of their weights: fused steps pair the two as they lie, and a checkpoint keeps none."""
+    for parameter, moments in optimiser.state.items():
+        for name, value in moments.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                moments[name] = torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(value)
 
 
 def _optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:

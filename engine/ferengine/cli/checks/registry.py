@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ferengine.cli.checks import machine, pipeline, stages, surroundings
+from ferengine.cli.checks import machine, models, pipeline, stages, surroundings
 from ferengine.cli.checks.base import Finding
 from ferengine.errors import FerengineError
 
-CHECKS: Mapping[str, Callable[[], Finding]] = {
+CHECKS: Mapping[str, Callable[[], Finding | None]] = {
     "versions": machine.check_versions,
     "kernel": machine.check_kernel,
     "processors": machine.check_processors,
@@ -19,17 +19,21 @@ CHECKS: Mapping[str, Callable[[], Finding]] = {
     "crop": stages.check_crop,
     "mtcnn": stages.check_mtcnn,
     "haar": stages.check_haar,
-    "models": stages.check_models,
+    "models": models.check_models,
     "cameras": surroundings.check_cameras,
     "screen": surroundings.check_screen,
     "video encoder": surroundings.check_encoder,
     "demo": surroundings.check_demo,
     "engine": pipeline.check_pipeline,
+    "gpu": models.check_gpu,
+    "torch": models.check_torch,
 }
+"""Those of a GPU and of torch come last: both take long to load, and a driver that crashes takes the process with it."""
 
 
-def examine(check: Callable[[], Finding]) -> Finding:
-    """What ``check`` finds; that it cannot be made is a failure with its own words."""
+def examine(check: Callable[[], Finding | None]) -> Finding | None:
+    """What ``check`` finds, ``None`` where this machine has nothing to check; that it cannot be made is a failure with its own
+    words."""
     try:
         return check()
     except FerengineError as error:

@@ -1,15 +1,12 @@
-"""The stages on built-in inputs whose outputs are known: detectors, crop, classifiers and the backend they run on."""
+"""Detectors and crop on built-in inputs whose outputs are known, and the backend that networks run on."""
 
 from __future__ import annotations
 
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ferengine.cli.checks.base import Finding
-from ferengine.errors import ModelError
-from ferengine.models.manifest import Manifest
 
 _MTCNN_BOX = (91.9, 62.8, 135.4, 194.1)
 _HAAR_BOX = (64.0, 61.0, 192.0, 192.0)
@@ -17,9 +14,6 @@ _HAAR_BOX = (64.0, 61.0, 192.0, 192.0)
 _LEAST_IOU = 0.8
 _LEAST_SCORE = 0.9
 _EYE_TOLERANCE = 8.0
-_LOGIT_TOLERANCE, _INT8_TOLERANCE = 0.05, 0.5
-"""Of largest logits around 5: other orders of summation stay below 0.001, reduced precision below the first; int8 where its
-sums saturate, without VNNI, below a quarter."""
 _CROP_TOLERANCE = 0.51
 """Grey levels: the reference is not rounded."""
 
@@ -88,50 +82,3 @@ def check_crop() -> Finding:
         return Finding("fail", f"the C++ crop is up to {off:.1f} grey levels off its reference",
                        "build ferengine again on this machine: pip install --force-reinstall --no-cache-dir .")  # fmt: skip
     return Finding("ok", f"the C++ crop is within {off:.2f} grey levels of its reference")
-
-
-def check_models() -> Finding:
-    """Every shipped model: its hash, and its logits on the built-in faces against those of its manifest."""
-    from ferengine.classify.quantised import has_vnni
-    from ferengine.models.registry import list_models
-
-    told, problems, untested = [], [], []
-    for manifest in list_models():
-        int8 = manifest.precision == "int8"
-        tolerance = _INT8_TOLERANCE if int8 else _LOGIT_TOLERANCE
-        try:
-            off = largest_difference(manifest)
-        except ModelError as error:
-            problems.append(str(error))
-            continue
-        if off is None:
-            untested.append(manifest.name)
-        elif off > tolerance or np.isnan(off):
-            problems.append(f"{manifest.name} gives logits up to {off:.3g} off those of its manifest")
-        else:
-            unused = ": not used on this processor, it has no VNNI" if int8 and not has_vnni() else ""
-            told.append(f"{manifest.name} (logits within {off:.1g}{unused})")
-    if problems:
-        return Finding("fail", "; ".join(problems), "reinstall ferengine and onnxruntime, and report this if it stays")
-    if untested:
-        return Finding("warn", f"no stored logits to compare with: {', '.join(untested)}; right: {', '.join(told) or 'none'}",
-                       "export these models again: ferengine export-onnx")  # fmt: skip
-    return Finding("ok", ", ".join(told))
-
-
-def largest_difference(manifest: Manifest) -> float | None:
-    """Of the logits that the model gives on the built-in faces from those that its manifest holds; ``None`` where it
-    holds none. Raises ModelError for a model that does not load or gives another number of scores."""
-    from ferengine.classify.backend import OrtBackend
-    from ferengine.models.registry import load_model
-    from ferengine.models.self_test import self_test_crops
-
-    model = load_model(manifest.name)
-    if manifest.self_test is None:
-        return None
-    crops: NDArray[np.float32] = self_test_crops(manifest.input.size)[:, None].astype(np.float32)
-    logits = OrtBackend(model.onnx).run((crops - manifest.input.mean) / np.float32(manifest.input.std))
-    stored = np.array(manifest.self_test, np.float32)
-    if logits.shape != stored.shape:
-        raise ModelError(f"{manifest.name} gives scores of shape {logits.shape}, its manifest holds {stored.shape}")
-    return float(np.abs(logits - stored).max())

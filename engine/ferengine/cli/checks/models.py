@@ -1,0 +1,159 @@
+"""Every shipped model on the built-in faces: the logits of each backend that this machine has, against the manifests'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.cli.checks.base import Finding
+from ferengine.errors import FerengineError, ModelError
+from ferengine.models.manifest import Manifest
+from ferengine.models.registry import Model, list_models, load_model
+from ferengine.models.self_test import self_test_crops
+
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Normalised crops, float32 (N, 1, S, S) -> logits, float32 (N, classes)."""
+
+_FP32_TOLERANCE, _GPU_TOLERANCE, _INT8_TOLERANCE = 0.05, 0.1, 0.5
+"""Of largest logits around 5. fp32: other orders of summation stay below 0.001. GPU: fp16, and TF32 with as many bits, below
+0.01. int8: where its sums saturate, without VNNI, below a quarter."""
+
+
+def check_models() -> Finding:
+    """Every shipped model: its hash, and its logits by ONNX Runtime on the CPU, which every run may fall back on."""
+    from ferengine.classify.backend import OrtBackend
+    from ferengine.classify.quantised import has_vnni
+
+    tally = _Tally()
+    for manifest in list_models():
+        int8 = manifest.precision == "int8"
+        unused = ": not used on this processor, it has no VNNI" if int8 and not has_vnni() else ""
+        tally.add(manifest, _by(lambda model: OrtBackend(model.onnx).run), _INT8_TOLERANCE if int8 else _FP32_TOLERANCE, unused)
+    return tally.finding("fail", "reinstall ferengine and onnxruntime, and report this if it stays")
+
+
+def check_torch() -> Finding | None:
+    """The shipped models in torch, as they are trained on from and explained; ``None`` where it is not installed."""
+    if find_spec("torch") is None:
+        return None
+    try:
+        import torch
+
+        from ferengine_tools.networks.from_onnx import load_onnx
+    except Exception as error:  # torch raises OSError and RuntimeError for libraries that are missing or do not fit
+        return Finding("warn", f"torch cannot be imported ({error}): a run does without it, training does not",
+                       "pip install --force-reinstall 'ferengine[train]'")  # fmt: skip
+
+    def in_torch(model: Model) -> Run:
+        network = load_onnx(model.called)
+
+        def run(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+            with torch.no_grad():
+                logits: NDArray[np.float32] = network(torch.from_numpy(batch)).numpy()
+            return logits
+
+        return run
+
+    tally = _Tally(f"torch {torch.__version__}: ")
+    for manifest in _exact_models():
+        tally.add(manifest, _by(in_torch), _FP32_TOLERANCE)
+    return tally.finding("warn", "reinstall ferengine and torch, and report this if it stays; a run does without torch")
+
+
+class _NotOnGpuError(Exception):
+    """The GPU's backend gave up, and a run would go on on the CPU; its text is the reason."""
+
+
+def check_gpu() -> Finding | None:
+    """The shipped models by the GPU's backend that a run takes, on the engines that are there; ``None`` where a run takes the
+    CPU anyway, for a reason that ``check_backend`` gives."""
+    from ferengine.classify.choose import BackendSettings, choose_backend, create_backend
+    from ferengine.config import EngineConfig
+
+    name, _ = choose_backend("auto")
+    if name == "ort":
+        return None
+    largest_batch = EngineConfig.model_fields["max_batch"].default  # an engine must serve a run, not these few faces alone
+
+    def give_up(reason: str) -> None:
+        raise _NotOnGpuError(reason)
+
+    def difference(model: Model) -> float | None:
+        _, backend = create_backend(model, BackendSettings(), threads=1, max_batch=largest_batch, on_failure=give_up)
+        try:
+            return largest_difference(model.manifest, backend.run)
+        finally:
+            backend.close()
+
+    tally, on_cpu, reasons = _Tally(f"{name}: "), list[str](), list[str]()
+    for manifest in _exact_models():
+        try:
+            tally.add(manifest, difference, _GPU_TOLERANCE)
+        except _NotOnGpuError as error:
+            on_cpu.append(manifest.name)
+            reasons.append(str(error))
+    remedy = "ferengine run --backend ort does without the GPU; "
+    if on_cpu and not tally.wrong:
+        told = f"{name}: {', '.join(on_cpu)} would run on the CPU ({reasons[0]}); right: {', '.join(tally.right) or 'none'}"
+        return Finding("warn", told, f"{remedy}ferengine build-trt builds the engines that are missing or do not fit")
+    return tally.finding("fail", f"{remedy}ferengine build-trt builds new engines: report this if it stays")
+
+
+def largest_difference(manifest: Manifest, run: Run) -> float | None:
+    """Of the logits that ``run`` gives on the built-in faces from those that the manifest holds; ``None`` where it holds none.
+    Raises ModelError for another number of scores, and what ``run`` raises."""
+    if manifest.self_test is None:
+        return None
+    crops: NDArray[np.float32] = self_test_crops(manifest.input.size)[:, None].astype(np.float32)
+    logits = run((crops - manifest.input.mean) / np.float32(manifest.input.std))
+    stored = np.array(manifest.self_test, np.float32)
+    if logits.shape != stored.shape:
+        raise ModelError(f"{manifest.name} gives scores of shape {logits.shape}, its manifest holds {stored.shape}")
+    return float(np.abs(logits - stored).max())
+
+
+def _by(open_run: Callable[[Model], Run]) -> Callable[[Model], float | None]:
+    return lambda model: largest_difference(model.manifest, open_run(model))
+
+
+def _exact_models() -> list[Manifest]:
+    """All but the int8 forms, which run on CPUs and in TensorRT where they are asked for."""
+    return [manifest for manifest in list_models() if manifest.precision != "int8"]
+
+
+class _Tally:
+    """Models that are ``right``, with how nearly, those that are ``wrong``, with why, and those that could not be compared.
+    ``where``: what all findings begin with."""
+
+    def __init__(self, where: str = "") -> None:
+        self._where = where
+        self.right: list[str] = []
+        self.wrong: list[str] = []
+        self._untested: list[str] = []
+
+    def add(self, manifest: Manifest, difference: Callable[[Model], float | None], tolerance: float, note: str = "") -> None:
+        """``difference``: ``largest_difference`` of the loaded model; what it raises makes the model a wrong one."""
+        try:
+            off = difference(load_model(manifest.name))
+        except FerengineError as error:
+            self.wrong.append(str(error))
+            return
+        if off is None:
+            self._untested.append(manifest.name)
+        elif off <= tolerance:
+            self.right.append(f"{manifest.name} (logits within {off:.1g}{note})")
+        else:  # or not a number
+            self.wrong.append(f"{manifest.name} gives logits up to {off:.3g} off those of its manifest")
+
+    def finding(self, otherwise: Literal["warn", "fail"], remedy: str) -> Finding:
+        right = ", ".join(self.right) or "none"
+        if self.wrong:
+            return Finding(otherwise, self._where + "; ".join(self.wrong), remedy)
+        if self._untested:
+            told = f"{self._where}no stored logits to compare with: {', '.join(self._untested)}; right: {right}"
+            return Finding("warn", told, "export these models again: ferengine export-onnx")
+        return Finding("ok", self._where + right)

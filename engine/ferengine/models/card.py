@@ -1,0 +1,144 @@
+"""A model's card, after M. Mitchell et al., "Model Cards for Model Reporting", FAT* 2019: what a model is, how well it does,
+where it comes from, what it is for and what it is not for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ferengine.models.manifest import Manifest
+from ferengine.models.registry import DEFAULT, Model
+
+Row = tuple[str, str]
+"""A short label and a text of any length."""
+
+_BANNED = (
+    "in the European Union inferring the emotions of people at the workplace or in education is prohibited, but for medical "
+    "and safety reasons: Regulation (EU) 2024/1689 (AI Act), article 5(1)(f)"
+)
+_TOLD = "must be told (AI Act, article 50(3)); faces are personal data, and the GDPR applies"
+
+NOT_FOR: dict[str, dict[str, str]] = {
+    "expression": {
+        "feelings": "it reads perceived expression, the word that people would choose for what a face shows, and not what a "
+        "person feels: people smile in anger, and faces at rest are called sad",
+        "work, education": _BANNED,
+        "decisions": "about people: hiring, credit, insurance, police, borders, health, child care",
+        "covert use": f"people who are exposed to emotion recognition {_TOLD}",
+        "conclusions": "lies, diagnoses and groups of people cannot be told from an expression",
+    },
+    "gender": {
+        "identity": "it reads perceived presentation, how a face would be called by onlookers, and not who a person is; it "
+        "knows two classes only",
+        "work, education": f"it runs beside a network that reads expression, and {_BANNED}",
+        "deductions": "sexual orientation, race, religion and the like must not be deduced from faces (article 5(1)(g))",
+        "decisions": "about people: access, prices, hiring, police, borders, health",
+        "covert use": f"people who are sorted by their faces {_TOLD}",
+    },
+}
+"""By task, then by what it is not for."""
+
+LIMITS: dict[str, dict[str, str]] = {
+    "expression": {
+        "labels": "FER-2013's own agree with the votes of ten people on the same pictures (FER+) on 64 % of them only",
+        "faces": "FER-2013 was collected by web search: faces of Asian, African and older people are rare in it, and so are "
+        "children. Expect lower accuracy for them, and measure it on your own pictures (ferengine evaluate)",
+        "classes": "disgust and fear are rare in the data and often confused with other classes",
+        "test images": "8 % of PrivateTest are, pixel for pixel, training images too: see the accuracy without copies",
+        "pictures": "masks, hands, beards, reflecting glasses, profiles and faces smaller than about 30 pixels are read badly",
+    },
+    "gender": {
+        "ages": "children and the old are read badly, the youngest worst",
+        "ethnicities": "Asian and Black faces are read less well than White and Indian ones; ferengine evaluate measures ages "
+        "and ethnicities on UTKFace",
+        "labels": "UTKFace's, two classes and one each for a picture; most of its faces are of adults from 20 to 50",
+        "pictures": "UTKFace's end above the brows, a camera's do not; masks, hands, profiles and faces smaller than about 30 "
+        "pixels are read badly",
+    },
+}
+"""By task, then by what limits its networks: the data that they are trained on."""
+
+_SPLITS = {
+    "expression": ("FER-2013 PublicTest", "FER-2013 PrivateTest"),
+    "gender": ("UTKFace validation", "UTKFace test"),
+}
+_NOT_MEASURED = "not measured"
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """``command``: what gives its contents again, in one line; empty where there is none."""
+
+    title: str
+    rows: tuple[Row, ...]
+    command: str = ""
+
+
+def model_card(model: Model, int8: str = "") -> tuple[Section, ...]:
+    """All that is known of ``model``, for people to read. ``int8``: a sentence on its int8 form, empty where it has none."""
+    manifest = model.manifest
+    training = manifest.training
+    return (
+        Section("What it is", _what(model, int8)),
+        Section(f"Figures ({_counted(manifest)})", _figures(manifest), manifest.accuracy.command),
+        Section(
+            "Training",
+            (
+                ("data", f"{training.dataset}, {training.split}"),
+                ("epochs", f"{training.epochs} by the command below, seed {training.seed}"),
+                ("machine", training.machine),
+                *((("notes", training.notes),) if training.notes else ()),
+            ),
+            training.command,
+        ),
+        Section("Intended use", (("for", manifest.intended_use),)),
+        Section("What it is not for", tuple(NOT_FOR[manifest.task].items())),
+        Section("Known limits", tuple(LIMITS[manifest.task].items())),
+    )
+
+
+def _what(model: Model, int8: str) -> tuple[Row, ...]:
+    manifest, given = model.manifest, model.manifest.input
+    size = f"{manifest.parameters:,} parameters" + ("" if manifest.mmac is None else f", {manifest.mmac:g} MMAC a face")
+    rows = [
+        ("task", f"perceived {'gender presentation' if manifest.task == 'gender' else 'facial expression'}"),
+        ("network", f"{manifest.network}, {size}"),
+        ("input", f"grey crops of {given.size} x {given.size} pixels, (level - {given.mean:g}) / {given.std:g}"),
+        ("classes", ", ".join(manifest.labels)),
+        ("output", f"logits; probabilities are softmax(logits / {manifest.temperature:g})"),
+        ("file", f"{manifest.file if model.ships else model.path}, {manifest.precision}, {len(model.onnx) / 1e6:.1f} MB"),
+        ("sha256", manifest.sha256),
+        ("licence", manifest.licence),
+    ]
+    if manifest.source_sha256 is not None:
+        rows.append(("made from", f"the fp32 file with the SHA-256 {manifest.source_sha256}"))
+    if int8:
+        rows.append(("int8 form", int8))
+    if model.ships and manifest.name == DEFAULT:
+        rows.append(("default", "what --model means where it is not given"))
+    return tuple(rows)
+
+
+def _counted(manifest: Manifest) -> str:
+    figures = manifest.accuracy
+    crops = "one crop" if figures.crops == 1 else f"mean over {figures.crops} crops"
+    return f"{crops} a face, {'one seed' if figures.seeds == 1 else f'{figures.seeds} seeds'}"
+
+
+def _figures(manifest: Manifest) -> tuple[Row, ...]:
+    figures, (chosen, final) = manifest.accuracy, _SPLITS[manifest.task]
+    rows = [
+        ("accuracy", f"{_percent(figures.public)} on {chosen}, which it was chosen on"),
+        ("", f"{_percent(figures.private)} on {final}, which was kept for the end"),
+    ]
+    if manifest.task == "expression":
+        rows.append(("", f"{_percent(figures.private_without_copies)} of that without exact copies of training faces"))
+    rows.append(("macro F1", f"{_percent(figures.macro_f1)} on {final}"))
+    if figures.ece is None:
+        rows.append(("ECE", _NOT_MEASURED))
+    else:
+        rows.append(("ECE", f"{figures.ece:.3f} in 15 bins on {final}; the temperature was fitted on {chosen}"))
+    return tuple(rows)
+
+
+def _percent(share: float | None) -> str:
+    return _NOT_MEASURED if share is None else f"{100 * share:.2f} %"

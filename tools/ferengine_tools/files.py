@@ -1,0 +1,33 @@
+"""Files that are whole, or as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ferengine.errors import FerengineError, UsageError
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[Path]:
+    """A path beside ``path`` to write to, which takes its place in the end; until then what was there stays.
+
+    Raises FerengineError where it cannot be written.
+    """
+    beside = path.with_name(f"{path.name}.part")
+    try:
+        yield beside
+        beside.replace(path)
+    except OSError as error:
+        raise FerengineError(f"{path} cannot be written: {error.strerror or error}: make room, or choose another") from None
+    finally:
+        beside.unlink(missing_ok=True)
+
+
+def make_folder(path: Path) -> None:
+    """``path`` and the folders above it. Raises UsageError where there is a file, or none may be made."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"{path} cannot be made a folder: {error.strerror}: choose another") from None

@@ -1,0 +1,45 @@
+"""Probabilities of the training faces, kept in a file: what ``ferengine teach`` writes and ``train --teacher`` reads."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import UsageError
+from ferengine_tools.files import written_whole
+
+
+def digest(images: NDArray[np.uint8]) -> str:
+    """Of the faces, uint8 (N, S, S), in their order."""
+    return hashlib.sha256(images.tobytes()).hexdigest()
+
+
+def save_teacher(path: Path, probabilities: NDArray[np.float32], images: NDArray[np.uint8], labels: tuple[str, ...]) -> None:
+    """``probabilities`` float32 (N, C) of ``images``, NaN rows where the teacher has none. Raises FerengineError where the
+    file cannot be written."""
+    with written_whole(path) as beside, beside.open("wb") as file:
+        np.savez_compressed(file, probabilities=probabilities, labels=np.array(labels), faces=np.array(digest(images)))
+
+
+def load_teacher(path: Path, images: NDArray[np.uint8], labels: tuple[str, ...]) -> NDArray[np.float32]:
+    """What ``save_teacher`` wrote for these very faces and labels. Raises UsageError for another file."""
+    try:
+        with np.load(path) as file:
+            arrays: dict[str, Any] = {name: file[name] for name in ("probabilities", "labels", "faces")}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"{path} is not a teacher file of ferengine teach: {error}") from None
+    probabilities: NDArray[np.float32] = arrays["probabilities"].astype(np.float32)
+    if (
+        probabilities.shape != (len(images), len(labels))
+        or tuple(arrays["labels"]) != labels
+        or str(arrays["faces"]) != digest(images)
+    ):
+        raise UsageError(
+            f"{path} was made for other faces or labels, or for these in another order: make it again with ferengine teach"
+        )
+    return probabilities

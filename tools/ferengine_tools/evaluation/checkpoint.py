@@ -10,9 +10,8 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 from ferengine_tools.evaluation.ensemble import Network
-from ferengine_tools.training.checkpoint import load_checkpoint
 from ferengine_tools.training.dataset import normalise
-from ferengine_tools.training.origin import load_network
+from ferengine_tools.training.origin import restored
 
 _SIDE, _BATCH = 48, 256
 
@@ -20,14 +19,12 @@ _SIDE, _BATCH = 48, 256
 def open_checkpoint(path: Path) -> Network:
     """The averaged weights, at a temperature of 1, on the CPU; named by the run's folder and the file.
 
-    Raises UsageError for a network of two heads, and what ``load_checkpoint`` and ``load_network`` raise.
+    Raises UsageError for a network of two heads, and what ``restored`` raises.
     """
-    state = load_checkpoint(path)
+    state, network = restored(path)
     task = state.get("settings", {}).get("task", "expression")
     if task == "both":
         raise UsageError(f"{path} has two heads: only networks of one task are measured")
-    labels = tuple(state.get("labels", ()))
-    _, network = load_network(path, labels)
 
     @torch.inference_mode()
     def logits(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -36,4 +33,4 @@ def open_checkpoint(path: Path) -> Network:
         return answer
 
     whole = path.resolve()
-    return Network(f"{whole.parent.name}/{whole.name}", task, labels, _SIDE, 1.0, logits)
+    return Network(f"{whole.parent.name}/{whole.name}", task, tuple(state["labels"]), _SIDE, 1.0, logits)

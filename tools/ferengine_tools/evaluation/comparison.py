@@ -57,7 +57,7 @@ NOTE = (
     "figures: of the manifest, or measured here; doc.: the document's accuracies, of a test split that it does not name, and "
     "its time for one face, on a machine that it does not name. public, private: single crop (gender: UTKFace's validation and "
     "test split); no copies: private without the faces that are, pixel for pixel, training faces; F1: macro; F1, ECE: of "
-    "private; epochs, seed: of the last training run."
+    "private; epochs, seed: of the last leg of training."
 )
 
 

@@ -29,16 +29,16 @@ Measure = Callable[[Classifier], Accuracy | None]
 """The figures of a classifier, ``None`` where the data at hand are not its own."""
 
 
-def compare(models: Sequence[str], measure: Measure = lambda classifier: None, *, timed: bool = True) -> list[Row]:
+def compare(models: Sequence[str], measure: Measure | None = None, *, timed: bool = True) -> list[Row]:
     """A row for each of ``models`` (names or ``.onnx`` files), then one for each network of the document. Raises what
     ``load_model`` raises.
 
-    ``measure`` gives the figures; where it gives none they are those of the manifest.
+    ``measure`` gives the figures; without it, and where it gives none, they are those of the manifest.
     """
     rows = []
     for name in track(models, "models", console=Console(stderr=True), transient=True):
         loaded, classifier = load_model(name), Classifier(name, backend=AS_NAMED)
-        manifest, measured = loaded.manifest, measure(classifier)
+        manifest, measured = loaded.manifest, None if measure is None else measure(classifier)
         accuracy = measured or manifest.accuracy
         rows.append(
             Row(

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
+from ferengine_tools.data import command
 from ferengine_tools.data.command import main
 from ferengine_tools.data.fer2013 import LABELS, Fer2013
 from ferengine_tools.data.protocol import training_rows, unseen_rows
@@ -103,9 +104,13 @@ def test_the_command(table: Path, data: Fer2013, capsys: pytest.CaptureFixture[s
 
 @pytest.fixture
 def utkface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Five faces of known labels; cutting is not what is tested here."""
+    """Five faces of known labels, one of them twice and once more in the mirror; cutting is not what is tested here."""
+    images = faces(5)
+    images[1] = images[0]
+    images[4] = images[0][:, ::-1]
+    images[3] = 90
     known = UtkFace(
-        images=faces(5),
+        images=images,
         gender=np.array([0, 1, 1, 0, 1]),
         age=np.array([1, 25, 26, 70, 9]),
         ethnicity=np.array([0, 2, 2, 4, 1]),
@@ -129,10 +134,32 @@ def test_utkface(utkface: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert test["ethnicity"] == {"White": 0, "Black": 0, "Asian": 1, "Indian": 0, "other": 1}
     assert {name: count for name, count in test["age"].items() if count} == {"20-29": 1, "70+": 1}
     assert {name: count for name, count in validation["age"].items() if count} == {"3-9": 1}
+    assert training["copies"] == {"training": 2, "validation": 0, "test": 0}
+    assert training["near_copies"] == {"training": 2, "validation": 2, "test": 0}
+    assert validation["near_copies"] == {"training": 1, "validation": 0, "test": 0}
+    assert test["near_copies"] == {"training": 0, "validation": 0, "test": 0}
+    assert (training["blank"], validation["blank"], test["blank"], report["blank"]) == (0, 0, 1, ["d"])
+    assert (report["pairs"], report["mirrored"], report["photographs"], report["most_shown"]) == (1, 1, 1, 3)
+    assert report["disagreeing"] == 1  # a is male, b and e are female
     main(["report", "--data", str(utkface)])
     text = " ".join(capsys.readouterr().out.split())
     assert "2 faces went to the split of a near-duplicate" in text
     assert "did not find 1" in text
+    assert "1 photographs are shown more than once (one 3 times), 1 of them with more than one gender" in text
+    assert "Blank: d." in text
+
+
+def test_cut_faces_are_kept_and_taken_from_the_users_cache(
+    utkface: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept: list[Path | None] = []
+    known = command.load_utkface(utkface, None)
+    monkeypatch.setattr(command, "load_utkface", lambda path, cache: kept.append(cache) or known)
+    monkeypatch.setattr(command, "user_cache", lambda: tmp_path / "usual")
+    main(["report", "--data", str(utkface), "--json"])
+    main(["report", "--data", str(utkface), "--json", "--cache", str(tmp_path / "other")])
+    capsys.readouterr()
+    assert kept == [tmp_path / "usual", tmp_path / "other"]
 
 
 def test_options_of_the_other_set_are_refused(table: Path) -> None:

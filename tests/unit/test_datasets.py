@@ -66,12 +66,14 @@ def test_the_table(tmp_path: Path) -> None:
         ("emotion", "7", r"row 4: emotion must be 0 to 6, not '7'"),
         ("emotion", "-1", r"row 4: emotion"),
         ("emotion", "", r"row 4: emotion"),
+        ("emotion", "3" * 5000, r"row 4: emotion"),
         ("Usage", "Validation", r"row 4: Usage must be one of Training, PublicTest, PrivateTest, not 'Validation'"),
         ("pixels", "1 2 3", r"row 4: 2304 pixels expected, found 3"),
         ("pixels", "", r"row 4: 2304 pixels expected, found 0"),
         ("pixels", " ".join(["9"] * 2305), r"found 2305"),
         ("pixels", " ".join(["256"] * 2304), r"row 4: pixels must be 0 to 255"),
         ("pixels", " ".join(["-1"] * 2304), r"row 4: pixels must be 0 to 255"),
+        ("pixels", " ".join(["9" * 20] * 2304), r"row 4: pixels must be 0 to 255"),
         ("pixels", "grey", r"row 4: pixels must be numbers"),
     ],
 )
@@ -93,6 +95,38 @@ def test_a_truncated_table_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-5000])
     with pytest.raises(UsageError, match=r"row 5: .*truncated"):
         load_fer2013(path)
+
+
+def test_a_table_cut_between_two_rows_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_fer2013(table(tmp_path / "fer2013.csv"))
+    [record] = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.message == (
+        f"{tmp_path / 'fer2013.csv'} holds 2 training, 1 public, 1 private faces, where the competition's has 28,709 training, "
+        "3,589 public, 3,589 private: is it truncated?"
+    )
+
+
+def test_a_whole_table_is_read_in_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ferengine_tools.data.fer2013._FACES", {"training": 2, "public": 1, "private": 1})
+    load_fer2013(table(tmp_path / "fer2013.csv"))
+    assert not caplog.records
+
+
+def test_other_layouts_may_be_of_any_size(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A person's own pictures come as folders."""
+    load_fer2013(folders(tmp_path / "folders"))
+    (tmp_path / "tiles").mkdir()
+    load_fer2013(tiles(tmp_path / "tiles"))
+    assert not caplog.records
+
+
+def test_a_byte_order_mark_is_no_part_of_the_table(tmp_path: Path) -> None:
+    path = table(tmp_path / "fer2013.csv")
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
+    assert load_fer2013(path).labels.tolist() == list(EMOTIONS)
 
 
 def test_an_empty_table_is_refused(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from ferengine_tools.evaluate import evaluate, main
 from ferengine_tools.evaluation import speed
 from ferengine_tools.evaluation.crops import probabilities, views
 from ferengine_tools.evaluation.document import TABLE_ONE
+from ferengine_tools.evaluation.ensemble import Ensemble, of_classifier
 from ferengine_tools.evaluation.evaluation import evaluate_faces
 from ferengine_tools.evaluation.sets import copies, fer2013_faces
 
@@ -94,7 +95,7 @@ def test_averaged_probabilities(bar_models: Any, bars: Path, tmp_path: Path) -> 
     classifier = Classifier(bar_models.write(tmp_path))
     images = load_fer2013(bars).images[:4]
     mean = np.mean([classifier.scores(view) for view in views(images, 10)], axis=0)
-    np.testing.assert_allclose(probabilities(classifier, images, 10), mean, atol=1e-6)
+    np.testing.assert_allclose(probabilities(Ensemble((of_classifier(classifier),)), images, 10), mean, atol=1e-6)
 
 
 def test_copies_of_training_images_are_left_out(
@@ -160,6 +161,9 @@ def test_any_folder_with_a_map_and_groups(
     ]
     label_map.write_text('[folders]\njoy = "happy"\ngrief = "neutral"\ncontempt = false\n[outputs]\nsad = "neutral"\n')
     assert run(capsys, *command, "--map", label_map)["accuracy"] == 1
+    label_map.write_text('[folders]\njoi = "happy"\n')
+    with pytest.raises(UsageError, match="the map's folders name 'joi'; the data have contempt, grief, joy"):
+        run(capsys, *command, "--map", label_map)
 
 
 def test_an_eighth_class_counts_unless_it_is_left_out(bar_models: Any, bars: Path, tmp_path: Path) -> None:
@@ -178,6 +182,8 @@ def test_options_that_do_not_go_together(bar_models: Any, bars: Path, tmp_path: 
         main([*common, "--groups", "groups.csv"])
     with pytest.raises(UsageError, match="--without-copies and --labels need a split of FER-2013"):
         main(["--model", model, "--data", str(tmp_path), "--split", "folder", "--without-copies"])
+    with pytest.raises(UsageError, match="--without-copies is for public and private: it leaves out what is in train"):
+        main([*common, "--split", "train", "--without-copies"])
     with pytest.raises(UsageError, match="for a model of expression choose one of train"):
         main([*common, "--split", "test"])
     with pytest.raises(UsageError, match="--fit-temperature is for a model's own classes"):

@@ -26,7 +26,7 @@ def test_a_folder_is_a_class(tmp_path: Path) -> None:
     write_faces(tmp_path / "anger", first=90, shape=(20, 20))
     (tmp_path / "readme.txt").write_text("not a class")
     label_map = LabelMap({"joy": "happy", "contempt": None, "anger": "angry"})
-    faces = folder_faces(tmp_path, 48, label_map.folder)
+    faces = folder_faces(tmp_path, 48, label_map)
     assert faces.classes == ("angry", "happy")
     assert faces.names == ("anger/0.png", "anger/1.png", "joy/0.png", "joy/1.png")
     assert faces.labels.tolist() == [0, 0, 1, 1]
@@ -37,25 +37,49 @@ def test_a_folder_is_a_class(tmp_path: Path) -> None:
 def test_two_folders_may_be_one_class(tmp_path: Path) -> None:
     for name in ("fear", "surprise", "joy"):
         write_faces(tmp_path / name, 1)
-    faces = folder_faces(tmp_path, 48, LabelMap({"fear": "startled", "surprise": "startled"}).folder)
+    faces = folder_faces(tmp_path, 48, LabelMap({"fear": "startled", "surprise": "startled"}))
     assert faces.classes == ("startled", "joy")
     assert faces.labels.tolist() == [0, 1, 0]
 
 
 def test_folders_that_hold_no_faces(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="absent is not a folder"):
-        folder_faces(tmp_path / "absent", 48, str)
+        folder_faces(tmp_path / "absent", 48, LabelMap())
     with pytest.raises(UsageError, match="holds no classes"):
-        folder_faces(tmp_path, 48, str)
+        folder_faces(tmp_path, 48, LabelMap())
     (tmp_path / "joy").mkdir()
     with pytest.raises(UsageError, match="joy holds no images"):
-        folder_faces(tmp_path, 48, str)
+        folder_faces(tmp_path, 48, LabelMap())
     (tmp_path / "joy" / "one.png").write_bytes(b"no image")
     with pytest.raises(UsageError, match=r"one\.png cannot be read as an image"):
-        folder_faces(tmp_path, 48, str)
+        folder_faces(tmp_path, 48, LabelMap())
     cv2.imwrite(str(tmp_path / "joy" / "one.png"), np.zeros((40, 60), np.uint8))
     with pytest.raises(UsageError, match=r"one\.png is 60 x 40 pixels: faces must be cut square first"):
-        folder_faces(tmp_path, 48, str)
+        folder_faces(tmp_path, 48, LabelMap())
+
+
+def test_faces_in_deeper_folders_belong_to_the_class_above(tmp_path: Path) -> None:
+    write_faces(tmp_path / "joy" / "lab" / "anna", 1, first=10)
+    write_faces(tmp_path / "joy" / "lab" / "omar", 1, first=20)
+    write_faces(tmp_path / "anger", 1, first=30)
+    write_faces(tmp_path / "anger" / ".checkpoints", 1)
+    write_faces(tmp_path / ".hidden", 1)
+    (tmp_path / "anger" / "._0.png").write_bytes(b"what a Mac keeps beside 0.png")
+    faces = folder_faces(tmp_path, 48, LabelMap())
+    assert faces.classes == ("anger", "joy")
+    assert faces.names == ("anger/0.png", "joy/lab/anna/0.png", "joy/lab/omar/0.png")
+    assert faces.images[:, 0, 0].tolist() == [30, 10, 20]
+    table = tmp_path / "groups.csv"
+    table.write_text("file,age\njoy/lab/omar/0.png,old\n")
+    assert read_groups(table, faces.names)["age"].tolist() == ["", "", "old"]
+
+
+def test_a_map_that_names_no_folder_is_refused(tmp_path: Path) -> None:
+    write_faces(tmp_path / "joy", 1)
+    with pytest.raises(UsageError, match="the map's folders name 'joi'; the data have joy"):
+        folder_faces(tmp_path, 48, LabelMap({"joi": "happy"}))
+    with pytest.raises(UsageError, match="the map leaves out all faces"):
+        folder_faces(tmp_path, 48, LabelMap({"joy": None}))
 
 
 def test_outputs_are_merged_and_left_out() -> None:
@@ -103,13 +127,15 @@ def test_renamed_faces_keep_their_names_and_groups() -> None:
         np.arange(3, dtype=np.uint8)[:, None, None], np.array([0, 1, 2]), ("a", "b", "c"), ("x", "y", "z"),
         {"age": np.array(["old", "young", "old"])},
     )  # fmt: skip
-    kept = faces.renamed({"a": None, "b": "b", "c": "b"}.get)
+    kept = faces.renamed(LabelMap({"a": None, "c": "b"}))
     assert kept.classes == ("b",)
     assert kept.labels.tolist() == [0, 0]
     assert kept.names == ("y", "z")
     assert kept.groups["age"].tolist() == ["young", "old"]
     with pytest.raises(UsageError, match="leaves out all faces"):
-        faces.renamed(lambda name: None)
+        faces.renamed(LabelMap(dict.fromkeys("abc")))
+    with pytest.raises(UsageError, match="the map's folders name 'd'; the data have a, b, c"):
+        faces.renamed(LabelMap({"a": None, "d": "b"}))
 
 
 def test_groups_come_from_a_table(tmp_path: Path) -> None:
@@ -120,6 +146,15 @@ def test_groups_come_from_a_table(tmp_path: Path) -> None:
         "age": ["young", "old", ""],
         "place": ["", "here", ""],
     }
+
+
+def test_byte_order_marks_are_no_part_of_a_table_or_map(tmp_path: Path) -> None:
+    """Excel and Notepad write them."""
+    groups, label_map = tmp_path / "groups.csv", tmp_path / "labels.toml"
+    groups.write_text("file,age\njoy/0.png,old\n", encoding="utf-8-sig")
+    assert read_groups(groups, ("joy/0.png",))["age"].tolist() == ["old"]
+    label_map.write_text('[folders]\njoy = "happy"\n', encoding="utf-8-sig")
+    assert load_map(label_map) == LabelMap({"joy": "happy"})
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,7 @@ def test_the_benchmark_needs_no_extra() -> None:
         (("teach",), "torch", "train"),
         (("train-all",), "torch", "train"),
         (("explain", "face.png"), "torch", "train"),
+        (("evaluate", "--model", "a.safetensors", "--data", "fer2013.csv"), "torch", "train"),
         (("export-onnx", "--checkpoint", "a.safetensors", "--out", "a.onnx"), "torch", "train"),
         (("build-trt",), "TensorRT", "trt"),
     ],

@@ -84,5 +84,9 @@ def test_the_confusion_matrix_is_drawn(classes: tuple[str, ...], tmp_path: Path)
     height, width = image.shape[:2]
     assert width / height == pytest.approx(2 if classes == CLASSES else 1, rel=0.05)  # the document's stands beside
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
+    draw_confusion(path, np.eye(len(classes), dtype=int).tolist(), classes, " + ".join(["a model"] * 20))
+    longer = cv2.imread(str(path))
+    assert longer is not None
+    assert longer.shape[0] > height  # a title of several lines has room
     with pytest.raises(SinkError, match=r"confusion\.nothing cannot be written"):
         draw_confusion(tmp_path / "confusion.nothing", [[1, 0], [0, 1]], ("calm", "loud"), "title")

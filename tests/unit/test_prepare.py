@@ -17,6 +17,7 @@ from ferengine.sources.demo import DemoSource
 from ferengine.vision import cv2
 from ferengine_tools.data.command import main
 from ferengine_tools.data.cutting import FaceCutter, decode
+from ferengine_tools.data.fer2013 import SPLITS, load_fer2013
 from ferengine_tools.data.prepare import find_pictures, prepare
 
 GREY = np.full((60, 80, 3), 90, np.uint8)
@@ -70,6 +71,28 @@ def test_each_picture_has_an_outcome(tmp_path: Path) -> None:
     crop = cv2.imread(str(out / "happy/deeper/three.png"), cv2.IMREAD_UNCHANGED)
     assert crop is not None
     np.testing.assert_array_equal(crop, np.full((48, 48), 2, np.uint8))  # the third, largest face; grey
+
+
+def test_pictures_laid_out_as_fer2013_are_ready_for_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder, out = tmp_path / "pictures", tmp_path / "faces"
+    names = [f"{part}/{emotion}/{usage}_{emotion}-{number}.jpg" for part, usage in
+             (("train", "Training"), ("test", "PublicTest"), ("test", "PrivateTest"))
+             for emotion in ("happy", "surprise") for number in (1, 2)]  # fmt: skip
+    for name in names:
+        picture(folder / name, 1)
+    prepare(folder, out, Script(), find_pictures(folder))
+    data = load_fer2013(out)
+    assert [len(data.indices(split)) for split in SPLITS] == [4, 4, 4]
+    assert all(sorted(data.labels[data.indices(split)].tolist()) == [3, 3, 5, 5] for split in SPLITS)
+    assert not data.images.any()  # the script's crops
+
+    pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
+    from ferengine_tools.train import main as train
+
+    options = {"--model": "dscnn", "--data": out, "--out": tmp_path / "run", "--epochs": 1, "--batch": 2, "--threads": 1}
+    train([str(word) for option in options.items() for word in option])
+    assert "validation accuracy" in capsys.readouterr().out
+    assert (tmp_path / "run" / "checkpoint.safetensors").is_file()
 
 
 def test_names_that_differ_in_their_endings_alone(tmp_path: Path) -> None:

@@ -4,169 +4,126 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-from rich import box
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from ferengine.classify.choose import AS_NAMED
 from ferengine.classify.classifier import Classifier
 from ferengine.errors import UsageError
-from ferengine.models.manifest import Manifest
+from ferengine.models.manifest import Accuracy, Manifest
 from ferengine.models.registry import list_models, load_model
-from ferengine_tools.data.fer2013 import LABELS
+from ferengine_tools.data.fer2013 import load_fer2013
 from ferengine_tools.evaluation import document
+from ferengine_tools.evaluation.comparison import NOTE, Row, of_document, to_markdown, to_tables
 from ferengine_tools.evaluation.evaluation import evaluate_faces
+from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.graph_cost import multiply_adds
-from ferengine_tools.evaluation.sets import fer2013_faces
-from ferengine_tools.evaluation.speed import BATCHES, machine, speeds
+from ferengine_tools.evaluation.sets import split_faces, utkface_faces
+from ferengine_tools.evaluation.speed import machine, speeds
 
-SOURCES = ("manifest", "measured", "document")
-
-
-@dataclass(frozen=True)
-class Row:
-    """One model. ``public``, ``private``: shares of correct labels, single crop (UTKFace: validation, test); ``document``: the
-    document's accuracy of that network; ``mmac``: millions of multiply-adds a face; ``megabytes`` of the
-    file; ``microseconds`` a face, one thread, by batch size; ``source``: of the accuracies. ``None`` where it is not known."""
-
-    model: str
-    task: str
-    network: str
-    precision: str | None
-    public: float | None
-    private: float | None
-    document: float | None
-    parameters: int | None
-    mmac: float | None
-    megabytes: float | None
-    microseconds: dict[str, float]
-    source: str
+Measure = Callable[[Classifier], Accuracy | None]
+"""The figures of a classifier, ``None`` where the data at hand are not its own."""
 
 
-def compare(models: Sequence[str], data: Path | None, *, timed: bool = True) -> list[Row]:
-    """A row for each of ``models`` (names or ``.onnx`` files), then one for each network of the document.
+def compare(models: Sequence[str], measure: Measure | None = None, *, timed: bool = True) -> list[Row]:
+    """A row for each of ``models`` (names or ``.onnx`` files), then one for each network of the document. Raises what
+    ``load_model`` raises.
 
-    With ``data`` (FER-2013) the accuracies of models of its classes are measured on both test splits, else they are those of
-    the manifests. Raises what ``load_model`` and ``fer2013_faces`` raise.
+    ``measure`` gives the figures; without it, and where it gives none, they are those of the manifest.
     """
-    tests = None if data is None else (fer2013_faces(data, "public"), fer2013_faces(data, "private"))
     rows = []
     for name in track(models, "models", console=Console(stderr=True), transient=True):
-        loaded = load_model(name)
-        manifest, classifier = loaded.manifest, Classifier(name, backend=AS_NAMED)
-        public, private, source = manifest.accuracy.public, manifest.accuracy.private, "manifest"
-        if tests is not None and set(LABELS) <= set(manifest.labels):
-            public, private = (
-                evaluate_faces(classifier, faces, split)[0].accuracy
-                for faces, split in zip(tests, ("public", "private"), strict=True)
-            )
-            source = "measured"
+        loaded, classifier = load_model(name), Classifier(name, backend=AS_NAMED)
+        manifest, measured = loaded.manifest, None if measure is None else measure(classifier)
+        accuracy = measured or manifest.accuracy
         rows.append(
             Row(
                 model=manifest.name,
                 task=manifest.task,
                 network=manifest.network,
+                source="manifest" if measured is None else "measured",
                 precision=manifest.precision,
-                public=public,
-                private=private,
+                public=accuracy.public,
+                private=accuracy.private,
+                private_without_copies=accuracy.private_without_copies,
+                macro_f1=accuracy.macro_f1,
+                ece=accuracy.ece,
                 document=_documented(manifest),
                 parameters=manifest.parameters,
                 mmac=round(multiply_adds(loaded.onnx) / 1e6, 2),
                 megabytes=round(len(loaded.onnx) / 1e6, 2),
                 microseconds=speeds(classifier) if timed else {},
-                source=source,
+                epochs=manifest.training.epochs,
+                seed=manifest.training.seed,
+                seeds=accuracy.seeds,
+                trained_on=manifest.training.machine,
             )
         )
-    return rows + _of_document()
+    return rows + of_document()
 
 
 def _documented(manifest: Manifest) -> float | None:
     return document.ACCURACY.get(manifest.network) if manifest.task == "expression" else None
 
 
-def _of_document() -> list[Row]:
-    """Its accuracies, without saying of which test split, and its one time, of "the proposed model"."""
-    rows = [Row(f"{each}, document", "expression", each, None, None, None, value, None, None, None, {}, "document")
-            for each, value in document.ACCURACY.items()]  # fmt: skip
-    times = {"1": document.MICROSECONDS}
-    return [*rows, Row("dscnn, document", "expression", "dscnn", None, None, None, None, None, None, None, times, "document")]
+def measuring(data: Path | None, gender_data: Path | None, cache: Path | None = None) -> Measure:
+    """Measures models of FER-2013's classes on both test splits of ``data``, models of gender on UTKFace's validation and test
+    split, ``gender_data``, whose cut faces are kept in ``cache`` (default: the user's). Raises what the loaders raise, and
+    UsageError where a split is empty."""
+    splits: dict[str, tuple[LabelledFaces, LabelledFaces]] = {}
+    unseen = frozenset[str]()
+    if data is not None:
+        fer = load_fer2013(data)
+        splits["expression"] = split_faces(fer, "public"), split_faces(fer, "private")
+        if not all(map(len, splits["expression"])):
+            raise UsageError(f"{data} has no faces of PublicTest, or none of PrivateTest")
+        unseen = frozenset(split_faces(fer, "private", "exact").names)
+    if gender_data is not None:
+        splits["gender"] = utkface_faces(gender_data, "validation", cache), utkface_faces(gender_data, "test", cache)
 
+    def measure(classifier: Classifier) -> Accuracy | None:
+        if classifier.manifest.task not in splits:
+            return None
+        public, private = splits[classifier.manifest.task]
+        if not set(public.classes) <= set(classifier.labels):
+            return None
+        final, predictions = evaluate_faces(classifier, private, "private")
+        kept = [name in unseen for name in private.names]
+        return Accuracy(
+            public=evaluate_faces(classifier, public, "public")[0].accuracy,
+            private=final.accuracy,
+            private_without_copies=float(predictions.right[kept].mean()) if any(kept) else None,
+            macro_f1=final.metrics.macro_f1,
+            ece=final.calibrated.ece,
+        )
 
-NOTE = (
-    "document: its accuracies, of a test split that it does not name, and its time for one face, on a machine that it does "
-    "not name; public, private: single crop (gender: UTKFace's validation and test split)."
-)
-
-
-def cells(rows: Sequence[Row]) -> tuple[list[str], list[list[str]]]:
-    """Header and lines of the table, as text."""
-    header = [
-        "model",
-        "public %",
-        "private %",
-        "document %",
-        "params k",
-        "MMAC",
-        "MB",
-        *(f"us at {batch}" for batch in BATCHES),
-    ]
-    lines = []
-    for row in rows:
-        extra = ", ".join(each for each in (row.task, row.precision) if each not in ("expression", "fp32", None))
-        shares = [_or_dash(value and 100 * value, ".2f") for value in (row.public, row.private, row.document)]
-        size = [
-            _or_dash(row.parameters and row.parameters / 1e3, ".0f"),
-            _or_dash(row.mmac, ".1f"),
-            _or_dash(row.megabytes, ".1f"),
-        ]
-        times = [_or_dash(row.microseconds.get(str(batch)), ".0f") for batch in BATCHES]
-        lines.append([f"{row.model} ({extra})" if extra else row.model, *shares, *size, *times])
-    return header, lines
-
-
-def to_markdown(rows: Sequence[Row]) -> str:
-    """The table in Markdown."""
-    header, lines = cells(rows)
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines))
-
-
-def to_table(rows: Sequence[Row]) -> Table:
-    """The table for a terminal."""
-    header, lines = cells(rows)
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False)
-    for index, name in enumerate(header):
-        table.add_column(name.replace(" ", "\n", 1), justify="right" if index else "left", no_wrap=not index)
-    for line in lines:
-        table.add_row(*line)
-    return table
-
-
-def _or_dash(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
+    return measure
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="ferengine compare", description=(__doc__ or "").partition(": ")[2])
     add = parser.add_argument
     add("models", nargs="*", metavar="MODEL", help="shipped models' names or .onnx files (default: all that are shipped)")
+    add("--measure", action="store_true", help="measure the accuracies on both test splits of --data, --gender-data or both; "
+        "models of other classes keep their manifests' figures, and each row says which it has")  # fmt: skip
     add("--data", type=Path, help="FER-2013, for --measure")
-    add("--measure", action="store_true", help="measure the accuracies on both test splits instead of reading the manifests")
+    add("--gender-data", type=Path, metavar="UTKFACE", help="UTKFace, for --measure: measures the models of gender")
+    add("--cache", type=Path, metavar="FOLDER", help="where UTKFace's cut faces are kept (default: the user's cache)")
     add("--no-speed", action="store_true", help="do not measure the time of a face")
-    add("--json", action="store_true", help="print a JSON object instead of a table")
-    add("--markdown", action="store_true", help="print the table in Markdown")
+    add("--json", action="store_true", help="print a JSON object instead of tables")
+    add("--markdown", action="store_true", help="print one table in Markdown")
     options = parser.parse_args(arguments)
-    if options.measure and options.data is None:
-        raise UsageError("--measure needs --data, FER-2013")
+    if options.measure != (options.data is not None or options.gender_data is not None):
+        raise UsageError("--measure needs --data (FER-2013), --gender-data (UTKFace) or both, and they need --measure")
     if options.json and options.markdown:
         raise UsageError("choose either --json or --markdown")
     models = options.models or [manifest.name for manifest in list_models()]
-    rows = compare(models, options.data if options.measure else None, timed=not options.no_speed)
+    measure = measuring(options.data, options.gender_data, options.cache)
+    rows = compare(models, measure, timed=not options.no_speed)
     if options.json:
         written = {
             "models": [asdict(row) for row in rows if row.source != "document"],
@@ -180,7 +137,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(f"{to_markdown(rows)}\n\n{notes}")
         return
     console = Console(highlight=False)
-    console.print(to_table(rows))
+    for table in to_tables(rows):
+        console.print(table)
     console.print(notes)
 
 

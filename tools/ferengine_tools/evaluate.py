@@ -1,4 +1,4 @@
-"""``ferengine evaluate``: how well a model reads labelled faces, and how fast."""
+"""``ferengine evaluate``: how well a model, or several together, reads labelled faces, and how fast."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from ferengine_tools.data import utkface
 from ferengine_tools.data.fer2013 import LabelSet, Split
 from ferengine_tools.evaluation.confusion_picture import draw_confusion
 from ferengine_tools.evaluation.crops import VIEWS
+from ferengine_tools.evaluation.ensemble import Ensemble, open_ensemble
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
 from ferengine_tools.evaluation.faces import LabelledFaces, folder_faces
 from ferengine_tools.evaluation.group_table import read_groups
@@ -48,14 +49,16 @@ def load_faces(options: argparse.Namespace, task: str, side: int, label_map: Lab
         raise UsageError("--groups needs --split folder: the public sets have their own groups, or none")
     if (options.without_copies or options.labels != "fer2013") and (split == FOLDER or task != "expression"):
         raise UsageError("--without-copies and --labels need a split of FER-2013, and a model of expression")
+    if options.without_copies and splits[split] == "training":
+        raise UsageError("--without-copies is for public and private: it leaves out what is in train, which is all of train")
     if split == FOLDER:
-        faces = folder_faces(options.data, side, label_map.folder)
+        faces = folder_faces(options.data, side, label_map)
         return faces if options.groups is None else faces.with_groups(read_groups(options.groups, faces.names))
     if task == "gender":
         faces = utkface_faces(options.data, _UTKFACE[split], options.cache)
     else:
         faces = fer2013_faces(options.data, _FER2013[split], labels=options.labels, without_copies=options.without_copies)
-    return faces.renamed(label_map.folder)
+    return faces.renamed(label_map)
 
 
 def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | None = None) -> tuple[float, Path]:
@@ -77,21 +80,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.errors is not None:
         check_empty(options.errors)
     notes = Console(stderr=True, highlight=False)
+    models = options.model or [DEFAULT]
     if options.fit_temperature:
+        if len(models) > 1:
+            raise UsageError("--fit-temperature is for one model at a time: of several each keeps its own")
         if options.map is not None or options.split == FOLDER:
             raise UsageError(
                 "--fit-temperature is for a model's own classes, on PublicTest: leave --map and --split folder out"
             )
-        temperature, manifest = fit(options.model, options.data, labels=options.labels, cache=options.cache)
+        temperature, manifest = fit(models[0], options.data, labels=options.labels, cache=options.cache)
         notes.print(f"temperature {temperature:.4f}, written to {manifest}")
     label_map = load_map(options.map) if options.map is not None else LabelMap()
-    classifier = Classifier(options.model, backend=AS_NAMED)
-    task = classifier.manifest.task
+    ensemble = open_ensemble(models)
     if options.split is None:
-        options.split = "test" if task == "gender" else "public"
-    faces = load_faces(options, task, classifier.input_size, label_map)
-    result, predictions = evaluate_faces(classifier, faces, options.split, label_map=label_map, views=options.crops)
-    microseconds, computer = speeds(classifier), machine()
+        options.split = "test" if ensemble.task == "gender" else "public"
+    faces = load_faces(options, ensemble.task, ensemble.input_size, label_map)
+    result, predictions = evaluate_faces(ensemble, faces, options.split, label_map=label_map, views=options.crops)
+    microseconds, computer = _speeds(ensemble), machine()
     title = f"{result.model} on {result.split}"
     if options.confusion is not None:
         draw_confusion(options.confusion, result.metrics.confusion, result.classes, title)
@@ -104,14 +109,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console = Console(highlight=False)
     for part in renderables(result):
         console.print(part)
+    if microseconds is None:
+        console.print("no time: a checkpoint is run by torch, and the engine runs what ferengine export-onnx makes of it")
+        return
     times = ", ".join(f"{value} at batch {size}" for size, value in microseconds.items())
-    console.print(f"microseconds a face, one thread: {times}\n  ({computer})")
+    sum_of = "" if len(models) == 1 else f"the sum of {len(models)} models, "
+    console.print(f"microseconds a face, {sum_of}one thread: {times}\n  ({computer})")
+
+
+def _speeds(ensemble: Ensemble) -> dict[str, float] | None:
+    """Microseconds a face by batch size, the sum over the networks; ``None`` where the engine does not run one of them."""
+    classifiers = [network.classifier for network in ensemble.networks if network.classifier is not None]
+    if len(classifiers) < len(ensemble.networks):
+        return None
+    times = [speeds(classifier) for classifier in classifiers]
+    return {size: round(sum(each[size] for each in times), 1) for size in times[0]}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="ferengine evaluate", description=(__doc__ or "").partition(": ")[2])
     add = parser.add_argument
-    add("--model", default=DEFAULT, help=f"a shipped model's name, or a .onnx file with its manifest (default {DEFAULT})")
+    add("--model", nargs="+", action="extend", metavar="MODEL",
+        help="a shipped model's name, a .onnx file with its manifest, or a checkpoint (.safetensors, needs torch); of several "
+        f"the probabilities are averaged (default {DEFAULT})")  # fmt: skip
     add("--data", required=True, type=Path, help="FER-2013 (fer2013.csv, its image folders or tiles); for a model of gender "
         "UTKFace (folder or zip); or any folder")  # fmt: skip
     add("--split", choices=dict.fromkeys((*_FER2013, *_UTKFACE, FOLDER)), metavar="SPLIT",

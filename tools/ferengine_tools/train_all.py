@@ -13,7 +13,8 @@ from typing import Any
 from rich.console import Console
 
 from ferengine.errors import UsageError
-from ferengine_tools.compare import compare, to_markdown
+from ferengine_tools.compare import compare
+from ferengine_tools.evaluation.comparison import to_markdown
 from ferengine_tools.export_onnx import export
 from ferengine_tools.exporting.check import Precision
 from ferengine_tools.files import written_whole

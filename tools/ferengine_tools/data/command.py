@@ -11,10 +11,10 @@ from rich.progress import Progress
 
 from ferengine.errors import FerengineError, UsageError
 from ferengine_tools.data.cutting import FaceCutter
-from ferengine_tools.data.fer2013 import load_fer2013
+from ferengine_tools.data.fer2013 import LABELS, load_fer2013
 from ferengine_tools.data.prepare import LISTING, find_pictures, prepare
 from ferengine_tools.data.report import make_report, print_report
-from ferengine_tools.data.utkface import is_utkface, load_utkface
+from ferengine_tools.data.utkface import is_utkface, load_utkface, user_cache
 from ferengine_tools.data.utkface_report import make_utkface_report, print_utkface_report
 
 
@@ -23,9 +23,9 @@ def _report(options: argparse.Namespace) -> None:
     if is_utkface(options.data):
         if options.labels != "fer2013":
             raise UsageError(f"--labels {options.labels} is for FER-2013; {options.data} is UTKFace")
-        with messages.status("cutting and comparing faces (some three minutes)"):
-            report = make_utkface_report(load_utkface(options.data, options.cache))
-        print(json.dumps(report, indent=2)) if options.json else print_utkface_report(report, Console())
+        with messages.status("cutting faces (three minutes, unless they are kept) and comparing them (half a minute)"):
+            report = make_utkface_report(load_utkface(options.data, options.cache or user_cache()))
+        print(json.dumps(report.to_dict(), indent=2)) if options.json else print_utkface_report(report, Console())
         return
     if options.cache is not None:
         raise UsageError(f"--cache is for UTKFace; {options.data} needs none")
@@ -62,20 +62,25 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser(
         "report",
-        help="counts, copies, near-copies and blank faces of FER-2013; the groups of UTKFace",
-        description="Counts by split and class, faces that are copies or near-copies of others, within and across splits, and "
-        "blank ones; of UTKFace the counts by split, gender, ethnicity and age group.",
+        help="counts, copies, near-copies and blank faces of FER-2013 or UTKFace",
+        description="Counts by split and class (of UTKFace by gender, ethnicity and age group), faces that are copies or "
+        "near-copies of others, within and across splits, and blank ones.",
     )
     report.add_argument("--data", required=True, type=Path, help="fer2013.csv, the image folders, the tiles, or UTKFace")
     report.add_argument("--labels", choices=("fer2013", "ferplus8"), default="fer2013", help="ferplus8: with FER+'s contempt")
-    report.add_argument("--cache", type=Path, metavar="DIR", help="where to keep the cut faces of UTKFace")
+    report.add_argument(
+        "--cache", type=Path, metavar="DIR", help="where UTKFace's cut faces are kept (default: the user's cache)"
+    )
     report.add_argument("--json", action="store_true", help="print a JSON object instead of tables")
     report.set_defaults(run=_report)
     cut = commands.add_parser(
         "prepare",
         help="cut the faces of your own pictures: detected, aligned, grey, 48 x 48",
-        description="Cuts the largest face of each picture to grey 48 x 48 PNG files. Sub-folders (the classes) are kept; "
-        f"{LISTING} says what was found in each picture.",
+        description="Cuts the largest face of each picture to grey 48 x 48 PNG files. Names and sub-folders are kept; "
+        f"{LISTING} says what was found in each picture. With a sub-folder a class the faces are ready for ferengine evaluate "
+        "--split folder. To train on your pictures, lay them out as FER-2013's image folders before they are cut: "
+        "train/CLASS/Training_NAME, test/CLASS/PublicTest_NAME (to choose on) and test/CLASS/PrivateTest_NAME (for the end), "
+        f"CLASS one of {', '.join(LABELS)}. The faces are then ready for ferengine train --data.",
     )
     cut.add_argument("folder", type=Path, help="pictures, in sub-folders or not")
     cut.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or empty folder")

@@ -4,6 +4,7 @@ E. Barsoum et al., ICMI 2016, where the folder has them."""
 from __future__ import annotations
 
 import csv
+import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -21,10 +22,15 @@ LabelSet = Literal["fer2013", "ferplus8"]
 Split = Literal["training", "public", "private"]
 _USAGES = {"Training": 0, "PublicTest": 1, "PrivateTest": 2}
 SPLITS: tuple[Split, ...] = ("training", "public", "private")
+_EMOTIONS = {str(number): number for number in range(len(LABELS))}
 _VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
 _ABSTENTIONS = ("unknown", "not_face")
 _TILES_A_ROW = 64
 _SUFFIXES = (".png", ".jpg")
+_FACES = {"training": 28_709, "public": 3_589, "private": 3_589}
+"""Of the competition's table, by split."""
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -53,7 +59,8 @@ def load_fer2013(path: Path, labels: LabelSet = "fer2013") -> Fer2013:
     FER-2013's label. ``votes`` then has the eighth column.
 
     Raises UsageError, which names file and row, for anything missing, truncated or out of range, and for "ferplus8"
-    without votes.
+    without votes. A table cut between two rows cannot be told from a small one: where one has not as many faces as the
+    competition's, a warning is logged.
     """
     if labels not in ("fer2013", "ferplus8"):
         raise UsageError(f"the labels are fer2013 or ferplus8, not {labels}")
@@ -112,7 +119,7 @@ def _load(path: Path) -> tuple[Fer2013, _Crowd | None]:
 
 def _rows(path: Path, columns: set[str]) -> list[Row]:
     try:
-        with path.open(newline="") as handle:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             missing = columns - set(reader.fieldnames or ())
             if missing:
@@ -128,11 +135,11 @@ def _classes(path: Path, rows: list[Row], usage: str) -> tuple[NDArray[np.int64]
     labels, usages = np.empty(len(rows), np.int64), np.empty(len(rows), np.int64)
     for number, row in enumerate(rows):
         value = row["emotion"] or ""
-        if not value.isdecimal() or int(value) >= len(LABELS):
+        if value not in _EMOTIONS:
             raise UsageError(f"{path}, row {number + 2}: emotion must be 0 to {len(LABELS) - 1}, not {value!r}")
         if row[usage] not in _USAGES:
             raise UsageError(f"{path}, row {number + 2}: {usage} must be one of {', '.join(_USAGES)}, not {row[usage]!r}")
-        labels[number], usages[number] = int(value), _USAGES[row[usage]]
+        labels[number], usages[number] = _EMOTIONS[value], _USAGES[row[usage]]
     return labels, usages
 
 
@@ -146,6 +153,8 @@ def _from_csv(path: Path) -> tuple[Fer2013, _Crowd | None]:
             pixels = np.array((row["pixels"] or "").split(), np.int64)
         except ValueError:
             raise UsageError(f"{path}, row {number + 2}: pixels must be numbers") from None
+        except OverflowError:
+            raise UsageError(f"{path}, row {number + 2}: pixels must be 0 to 255") from None
         if pixels.size != SIDE * SIDE:
             raise UsageError(
                 f"{path}, row {number + 2}: {SIDE * SIDE} pixels expected, found {pixels.size}: is the file truncated?"
@@ -155,6 +164,7 @@ def _from_csv(path: Path) -> tuple[Fer2013, _Crowd | None]:
         images[number] = pixels.reshape(SIDE, SIDE)
     labels, usage = _classes(path, rows, "Usage")
     data, votes = Fer2013(images, labels, usage, None), path.with_name("fer2013new.csv")
+    _warn_of_other_counts(path, data)
     if not votes.is_file():
         return data, None
     crowd_rows = _rows(votes, {"Usage"})
@@ -163,6 +173,13 @@ def _from_csv(path: Path) -> tuple[Fer2013, _Crowd | None]:
             f"{votes} has {len(crowd_rows)} rows that do not follow the {len(rows)} of {path.name}: is one truncated?"
         )
     return data, _Crowd(votes, crowd_rows)
+
+
+def _warn_of_other_counts(path: Path, data: Fer2013) -> None:
+    counts = {split: len(data.indices(split)) for split in SPLITS}
+    if counts != _FACES:
+        held, usual = (", ".join(f"{number:,} {split}" for split, number in each.items()) for each in (counts, _FACES))
+        log.warning("%s holds %s faces, where the competition's has %s: is it truncated?", path, held, usual)
 
 
 def _from_folders(folder: Path) -> Fer2013:

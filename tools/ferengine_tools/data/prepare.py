@@ -1,6 +1,8 @@
-"""``ferengine data prepare``: a folder of one's own pictures as faces to train or evaluate on.
+"""``ferengine data prepare``: a folder of one's own pictures as faces to evaluate or train on.
 
-As the document's preprocessing: detection (MTCNN), alignment by the eyes, grey crops of 48 x 48 pixels.
+As the document's preprocessing: detection (MTCNN), alignment by the eyes, grey crops of 48 x 48 pixels. Names and sub-folders
+are kept: with a sub-folder a class ``ferengine evaluate --split folder`` measures on the faces; pictures laid out as FER-2013's
+image folders (see ``load_fer2013``) become faces for ``ferengine train --data``.
 """
 
 from __future__ import annotations

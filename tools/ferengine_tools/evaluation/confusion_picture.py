@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
-from ferengine_tools.evaluation.figure import new_figure, save_figure
+from ferengine_tools.evaluation.figure import new_figure, save_figure, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -35,7 +35,8 @@ def draw_confusion(path: Path, confusion: list[list[int]], classes: tuple[str, .
     ours = shares(confusion)
     ordered = in_document_order(ours, classes)
     side = 1.6 + 0.62 * len(classes)
-    figure = new_figure(side * (1 if ordered is None else 2), side)
+    title = wrapped(title, side)
+    figure = new_figure(side * (1 if ordered is None else 2), side + 0.2 * title.count("\n"))
     if ordered is None:
         _matrix(figure.subplots(), ours, classes, title)
     else:

@@ -8,8 +8,7 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.classifier import Classifier
-from ferengine_tools.evaluation.metrics import softmax
+from ferengine_tools.evaluation.ensemble import Ensemble
 
 Views = Literal[1, 2, 10]
 VIEWS: tuple[Views, ...] = get_args(Views)
@@ -38,11 +37,9 @@ def _moved(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
         yield np.ascontiguousarray(padded[:, top : top + side, left : left + side])
 
 
-def probabilities(
-    classifier: Classifier, images: NDArray[np.uint8], count: Views, temperature: float = 1.0
-) -> NDArray[np.float64]:
-    """Mean over the views of softmax(logits / temperature), float64 (N, labels)."""
-    total = np.zeros((len(images), len(classifier.labels)))
+def probabilities(ensemble: Ensemble, images: NDArray[np.uint8], count: Views) -> NDArray[np.float64]:
+    """Mean over the views of the ensemble's probabilities, float64 (N, labels)."""
+    total = np.zeros((len(images), len(ensemble.labels)))
     for view in views(images, count):
-        total += softmax(classifier.logits(view), temperature)
+        total += ensemble.probabilities(ensemble.logits(view))
     return total / count

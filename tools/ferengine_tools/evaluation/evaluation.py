@@ -1,4 +1,4 @@
-"""One model on one set of labelled faces: everything that ``ferengine evaluate`` tells."""
+"""One model, or several together, on one set of labelled faces: everything that ``ferengine evaluate`` tells."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from ferengine.classify.classifier import Classifier
 from ferengine_tools.evaluation.confusion_picture import in_document_order, shares
 from ferengine_tools.evaluation.crops import Views, probabilities
 from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
+from ferengine_tools.evaluation.ensemble import Ensemble, of_classifier
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.groups import GroupAccuracy, by_group
 from ferengine_tools.evaluation.mapping import LabelMap, merge
@@ -21,9 +22,10 @@ from ferengine_tools.evaluation.metrics import Metrics, measure, softmax
 
 @dataclass(frozen=True)
 class Calibration:
-    """``nll`` (nats) and ``ece`` of softmax(logits / ``temperature``)."""
+    """``nll`` (nats) and ``ece`` of softmax(logits / ``temperature``); of several models, each with a temperature of its own,
+    ``temperature`` is ``None``."""
 
-    temperature: float
+    temperature: float | None
     nll: float
     ece: float
 
@@ -31,9 +33,12 @@ class Calibration:
 @dataclass(frozen=True)
 class Evaluation:
     """``metrics``: single crop, temperature 1; ``calibrated``: with the manifest's temperature; ``averaged``: over ``views``
-    views of each face, with the manifest's temperature, where they were asked for; ``groups``: accuracies, single crop."""
+    views of each face, with the manifest's temperature, where they were asked for; ``groups``: accuracies, single crop.
 
-    model: str
+    Of several ``models``, whose probabilities are averaged at their manifests' temperatures, there are no figures at 1:
+    ``metrics`` are at those temperatures, too."""
+
+    models: tuple[str, ...]
     split: str
     faces: int
     classes: tuple[str, ...]
@@ -44,6 +49,11 @@ class Evaluation:
     groups: Mapping[str, list[GroupAccuracy]] = field(default_factory=dict)
 
     @property
+    def model(self) -> str:
+        """Its name, or all names."""
+        return " + ".join(self.models)
+
+    @property
     def accuracy(self) -> float:
         """Single crop, in [0, 1]."""
         return self.metrics.accuracy
@@ -52,6 +62,7 @@ class Evaluation:
         """What ``--json`` prints; the ``averaged`` figures never mix with those of the single crop."""
         written = {
             "model": self.model,
+            "models": list(self.models),
             "split": self.split,
             "faces": self.faces,
             "classes": list(self.classes),
@@ -84,30 +95,36 @@ class Predictions:
 
 
 def evaluate_faces(
-    classifier: Classifier, faces: LabelledFaces, split: str, *, label_map: LabelMap | None = None, views: Views = 1
+    model: Classifier | Ensemble,
+    faces: LabelledFaces,
+    split: str,
+    *,
+    label_map: LabelMap | None = None,
+    views: Views = 1,
 ) -> tuple[Evaluation, Predictions]:
-    """Measure ``classifier`` on ``faces`` (N >= 1).
+    """Measure ``model`` on ``faces`` (N >= 1).
 
     A class that only the model has counts: a face read as it is a mistake, unless ``label_map`` leaves the output out. Raises
     UsageError for a class of the data that the model does not know.
     """
-    matrix, classes = (label_map or LabelMap()).matrix(classifier.labels, faces.classes)
-    faces = faces.sized(classifier.input_size)
-    temperature = classifier.manifest.temperature
-    logits = classifier.logits(faces.images)
-    plain, scaled = (merge(softmax(logits, t), matrix) for t in (1.0, temperature))
+    ensemble = model if isinstance(model, Ensemble) else Ensemble((of_classifier(model),))
+    matrix, classes = (label_map or LabelMap()).matrix(ensemble.labels, faces.classes)
+    faces = faces.sized(ensemble.input_size)
+    logits = ensemble.logits(faces.images)
+    scaled = merge(ensemble.probabilities(logits), matrix)
+    plain = merge(softmax(logits[0]), matrix) if len(logits) == 1 else scaled
     calibrated = measure(scaled, faces.labels, classes)
     averaged = None
     if views > 1:
-        averaged = measure(merge(probabilities(classifier, faces.images, views, temperature), matrix), faces.labels, classes)
+        averaged = measure(merge(probabilities(ensemble, faces.images, views), matrix), faces.labels, classes)
     predictions = Predictions(faces, classes, scaled)
     evaluation = Evaluation(
-        model=classifier.manifest.name,
+        models=tuple(network.name for network in ensemble.networks),
         split=split,
         faces=len(faces),
         classes=classes,
         metrics=measure(plain, faces.labels, classes),
-        calibrated=Calibration(temperature, calibrated.nll, calibrated.ece),
+        calibrated=Calibration(ensemble.temperature, calibrated.nll, calibrated.ece),
         views=views,
         averaged=averaged,
         groups={grouping: by_group(predictions.right, names) for grouping, names in faces.groups.items()},

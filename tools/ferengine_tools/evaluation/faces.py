@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
+from ferengine_tools.evaluation.mapping import LabelMap
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".tif", ".tiff")
 
@@ -39,12 +40,12 @@ class LabelledFaces:
         """The same faces, grouped."""
         return LabelledFaces(self.images, self.labels, self.classes, self.names, groups)
 
-    def renamed(self, rename: Callable[[str], str | None]) -> LabelledFaces:
-        """The faces with the classes that ``rename`` gives, without those for which it gives ``None``.
+    def renamed(self, label_map: LabelMap) -> LabelledFaces:
+        """The faces with the classes that ``label_map`` gives, without those that it leaves out.
 
-        Raises UsageError where nothing remains.
+        Raises UsageError where nothing remains, and for a name in the map that is no class.
         """
-        targets = [rename(name) for name in self.classes]
+        targets = label_map.classes(self.classes)
         classes = tuple(dict.fromkeys(name for name in targets if name is not None))
         new = np.array([-1 if name is None else classes.index(name) for name in targets], np.int64)[self.labels]
         rows = np.flatnonzero(new >= 0)
@@ -69,24 +70,28 @@ def resize(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return resized
 
 
-def folder_faces(folder: Path, side: int, rename: Callable[[str], str | None]) -> LabelledFaces:
-    """The images of ``folder``/<class>/, grey and ``side`` pixels square.
+def folder_faces(folder: Path, side: int, label_map: LabelMap) -> LabelledFaces:
+    """The images of ``folder``/<class>/ and of the folders therein, grey and ``side`` pixels square; hidden files and folders
+    are left out.
 
-    ``rename`` gives a sub-folder's class, or ``None`` where it is left out. The images are faces cut already, as FER-2013's
-    are: they must be square. Raises UsageError, which names it, for a folder without classes, a class without images, a file
-    that is no square image.
+    ``label_map`` gives a sub-folder's class, or leaves it out. The images are faces cut already, as FER-2013's are: they must
+    be square. Raises UsageError, which names it, for a folder without classes, a class without images, a file that is no
+    square image, a name in the map that is no sub-folder.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name one with a sub-folder of faces for each class")
-    chosen = {path: rename(path.name) for path in sorted(folder.iterdir()) if path.is_dir()}
+    paths = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    if not paths:
+        raise UsageError(f"{folder} holds no classes: a sub-folder of faces for each is expected")
+    chosen = dict(zip(paths, label_map.classes([path.name for path in paths]), strict=True))
     classes = tuple(dict.fromkeys(name for name in chosen.values() if name is not None))
     if not classes:
-        raise UsageError(f"{folder} holds no classes: a sub-folder of faces for each is expected")
+        raise UsageError("the map leaves out all faces")
     images, labels, names = [], [], []
     for path, name in chosen.items():
         if name is None:
             continue
-        files = sorted(file for file in path.iterdir() if file.suffix.lower() in SUFFIXES)
+        files = sorted(_images(path))
         if not files:
             raise UsageError(f"{path} holds no images ({', '.join(SUFFIXES)})")
         for file in files:
@@ -94,6 +99,14 @@ def folder_faces(folder: Path, side: int, rename: Callable[[str], str | None]) -
             labels.append(classes.index(name))
             names.append(file.relative_to(folder).as_posix())
     return LabelledFaces(np.stack(images), np.array(labels, np.int64), classes, tuple(names))
+
+
+def _images(folder: Path) -> Iterator[Path]:
+    """At any depth."""
+    for path in folder.rglob("*"):
+        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
+        if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
+            yield path
 
 
 def _read(path: Path, side: int) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ferengine.errors import MissingDependencyError, SinkError
@@ -29,3 +30,8 @@ def save_figure(figure: Figure, path: Path) -> None:
         figure.savefig(path, dpi=DPI)
     except (OSError, ValueError) as error:  # ValueError: a suffix that matplotlib does not know
         raise SinkError(f"{path} cannot be written: {error}") from None
+
+
+def wrapped(title: str, inches: float) -> str:
+    """A ``title`` of 10 to 11 points on as many lines as that width needs: several models have a long one."""
+    return fill(title, max(20, int(12 * inches)))

@@ -18,7 +18,7 @@ def read_groups(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.str_
     Raises UsageError for another table, a file named twice, and where not one face is in it.
     """
     try:
-        with path.open(newline="") as handle:
+        with path.open(newline="", encoding="utf-8-sig") as handle:  # Excel begins it with a byte-order mark
             reader = csv.DictReader(handle)
             columns = [column for column in reader.fieldnames or () if column != "file"]
             rows = list(reader)

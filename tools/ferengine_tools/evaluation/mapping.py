@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +23,12 @@ class LabelMap:
     folders: Mapping[str, str | None] = field(default_factory=dict)
     outputs: Mapping[str, str | None] = field(default_factory=dict)
 
-    def folder(self, name: str) -> str | None:
-        return self.folders.get(name, name)
+    def classes(self, names: Sequence[str]) -> list[str | None]:
+        """The class of each of a data set's own ``names``. Raises UsageError for one of ``folders`` that is none of them."""
+        unknown = [name for name in self.folders if name not in names]
+        if unknown:
+            raise UsageError(f"the map's folders name {unknown[0]!r}; the data have {', '.join(names)}")
+        return [self.folders.get(name, name) for name in names]
 
     def matrix(self, labels: tuple[str, ...], classes: tuple[str, ...]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
         """How a model's outputs become classes: float64 (labels, C), one 1 a row or none, and the C classes: those of the data
@@ -65,7 +69,7 @@ def load_map(path: Path) -> LabelMap:
     Raises UsageError for a file that cannot be read or holds anything else.
     """
     try:
-        content = tomllib.loads(path.read_text())
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:

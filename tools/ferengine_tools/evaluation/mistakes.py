@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ferengine.errors import SinkError, UsageError
 from ferengine.vision import cv2
 from ferengine_tools.evaluation.faces import LabelledFaces
-from ferengine_tools.evaluation.figure import new_figure, save_figure
+from ferengine_tools.evaluation.figure import new_figure, save_figure, wrapped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -91,9 +91,10 @@ def _ranked(mistakes: list[Mistake]) -> list[tuple[int, Mistake]]:
 def _sheet(mistakes: list[Mistake], faces: LabelledFaces, title: str) -> Figure:
     names = list(dict.fromkeys(each.actual for each in mistakes))
     columns = 1 + max(rank for rank, _ in _ranked(mistakes))
-    figure = new_figure(0.9 + 1.25 * max(3, columns), 0.5 + 1.5 * len(names))
+    width = 0.9 + 1.25 * max(3, columns)
+    figure = new_figure(width, 0.5 + 1.5 * len(names))
     grid = figure.subplots(len(names), columns, squeeze=False)
-    figure.suptitle(title, fontsize=11)
+    figure.suptitle(wrapped(title, width), fontsize=11)
     for axes in grid.ravel():
         axes.set_xticks([])
         axes.set_yticks([])

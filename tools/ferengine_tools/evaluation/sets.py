@@ -20,19 +20,24 @@ Copies = Literal["exact", "near"]
 def fer2013_faces(
     path: Path, split: fer2013.Split, *, labels: fer2013.LabelSet = "fer2013", without_copies: Copies | None = None
 ) -> LabelledFaces:
-    """A split of FER-2013, ``labels`` as of ``load_fer2013``; ``without_copies`` "exact" leaves out the images that are, byte
-    for byte, training images as well, "near" also those that show the same photograph (found in half a minute).
+    """A split of FER-2013, ``labels`` as of ``load_fer2013``; ``without_copies`` as of ``split_faces``.
 
     Raises what ``load_fer2013`` raises, and UsageError where the split is empty.
     """
-    data = fer2013.load_fer2013(path, labels)
+    faces = split_faces(fer2013.load_fer2013(path, labels), split, without_copies)
+    if not len(faces):
+        raise UsageError(f"{path} has no faces of the split {split}")
+    return faces
+
+
+def split_faces(data: fer2013.Fer2013, split: fer2013.Split, without_copies: Copies | None = None) -> LabelledFaces:
+    """A split of ``data``; ``without_copies`` "exact" leaves out the images that are, byte for byte, training images as well,
+    "near" also those that show the same photograph (found in half a minute)."""
     rows = data.indices(split)
     if without_copies == "exact":
         rows = rows[~copies(data.images[rows], data.images[data.indices("training")])]
     elif without_copies == "near":
         rows = unseen_rows(data, split)
-    if not len(rows):
-        raise UsageError(f"{path} has no faces of the split {split}")
     return LabelledFaces(data.images[rows], data.labels[rows], data.classes, tuple(f"row {row}" for row in rows))
 
 

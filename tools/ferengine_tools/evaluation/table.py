@@ -20,8 +20,11 @@ def renderables(result: Evaluation) -> Iterator[RenderableType]:
     """Lines and tables, in order, for a rich console."""
     calibrated = result.calibrated
     yield f"{result.model} on {result.split}: {result.faces} faces"
+    if len(result.models) > 1:
+        yield f"  the mean of {len(result.models)} models' probabilities, each at its own temperature"
     yield f"  single crop      {_figures(result.metrics)}, ECE {result.metrics.ece:.3f}, NLL {result.metrics.nll:.3f}"
-    yield f"  temperature {calibrated.temperature:.2f} ECE {calibrated.ece:.3f}, NLL {calibrated.nll:.3f}"
+    if calibrated.temperature is not None:
+        yield f"  temperature {calibrated.temperature:.2f} ECE {calibrated.ece:.3f}, NLL {calibrated.nll:.3f}"
     if result.averaged is not None:
         name = "with its mirror" if result.views == 2 else f"mean of {result.views} crops"
         yield f"  {name:<17}{_figures(result.averaged)}"

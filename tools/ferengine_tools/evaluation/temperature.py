@@ -44,7 +44,9 @@ def class_temperature(classifier: Classifier, faces: LabelledFaces) -> float:
 
 
 def check_writable(model: str | Path) -> None:
-    """Raises UsageError for the name of an installed model: only a file given by its path is changed."""
+    """Raises UsageError for the name of an installed model, for only a file given by its path is changed, and a checkpoint."""
+    if str(model).endswith(".safetensors"):
+        raise UsageError(f"{model} is a checkpoint and keeps no temperature: export it first (ferengine export-onnx)")
     if not str(model).endswith(".onnx"):
         raise UsageError(f"{model} is an installed model: name the .onnx file whose manifest is to be changed")
 

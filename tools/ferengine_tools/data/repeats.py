@@ -1,0 +1,98 @@
+"""What is in a data set twice: the counts of its report, and their table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.table import Table
+
+from ferengine_tools.data.duplicates import Duplicates
+
+
+@dataclass(frozen=True)
+class Repeats:
+    """``pairs`` of near-duplicates with different pixels, of which ``mirrored``; ``photographs`` shown more than once, the most
+    frequent ``most_shown`` times; ``disagreeing``: those with two labels or more."""
+
+    pairs: int
+    mirrored: int
+    photographs: int
+    most_shown: int
+    disagreeing: int
+
+    def sentence(self, label: str) -> str:
+        """All counts; ``label``: what the faces are labelled with."""
+        return (
+            f"{self.photographs} photographs are shown more than once (one {self.most_shown} times), {self.disagreeing} of "
+            f"them with more than one {label}; {self.pairs} pairs differ in their pixels, {self.mirrored} of these mirrored."
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``--json`` prints."""
+        return asdict(self)
+
+
+def count_repeats(found: Duplicates, labels: NDArray[np.int64]) -> Repeats:
+    """Of what was ``found`` among N faces; ``labels`` (N,) from 0 on; N >= 1."""
+    sizes = np.bincount(found.cluster, minlength=len(labels))
+    labels_of = np.zeros((len(labels), labels.max() + 1), bool)
+    labels_of[found.cluster, labels] = True
+    return Repeats(
+        pairs=len(found.pairs),
+        mirrored=int(found.pairs.mirrored.sum()),
+        photographs=int((sizes > 1).sum()),
+        most_shown=int(sizes.max()),
+        disagreeing=int((labels_of.sum(axis=1) > 1).sum()),
+    )
+
+
+@dataclass(frozen=True)
+class SplitRepeats:
+    """One split: ``faces``, of which ``blank`` without any contrast; ``copies`` and ``near_copies`` by split: how many of this
+    split's faces have another one there with the same pixels, or one that shows the same photograph (copies included)."""
+
+    faces: int
+    blank: int
+    copies: dict[str, int]
+    near_copies: dict[str, int]
+
+
+def count_by_split(found: Duplicates, split: NDArray[np.int64], splits: Sequence[str]) -> dict[str, SplitRepeats]:
+    """Of what was ``found`` among N faces, with their ``split`` (N,) into ``splits``."""
+    copies, near = (_shared(group, split, len(splits)) for group in (found.copy_of, found.cluster))
+    return {
+        name: SplitRepeats(
+            faces=int((split == number).sum()),
+            blank=int(found.blank[split == number].sum()),
+            copies=dict(zip(splits, copies[number].tolist(), strict=True)),
+            near_copies=dict(zip(splits, near[number].tolist(), strict=True)),
+        )
+        for number, name in enumerate(splits)
+    }
+
+
+def _shared(group: NDArray[np.int64], split: NDArray[np.int64], splits: int) -> NDArray[np.int64]:
+    """[s, t]: how many faces of split s have another of their ``group`` in split t."""
+    members = np.zeros((len(group), splits), np.int64)
+    np.add.at(members, (group, split), 1)
+    others = members[group]
+    others[np.arange(len(group)), split] -= 1
+    return np.stack([(others[split == number] > 0).sum(axis=0) for number in range(splits)])
+
+
+def repeats_table(splits: Mapping[str, SplitRepeats]) -> Table:
+    """For people: the faces of each split that are copied in, or near one in, each split."""
+    table = Table(
+        "faces of",
+        *(f"copied in {name}" for name in splits),
+        *(f"near one in {name}" for name in splits),
+        title="faces with the same pixels, or the same photograph, as another",
+        title_justify="left",
+    )
+    for name, split in splits.items():
+        table.add_row(name, *map(str, split.copies.values()), *map(str, split.near_copies.values()))
+    return table

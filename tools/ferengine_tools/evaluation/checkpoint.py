@@ -1,0 +1,36 @@
+"""A checkpoint of ``ferengine train``, run by torch: what it reads before it is exported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ferengine.errors import UsageError
+from ferengine_tools.evaluation.ensemble import Network
+from ferengine_tools.training.dataset import normalise
+from ferengine_tools.training.origin import restored
+
+_SIDE, _BATCH = 48, 256
+
+
+def open_checkpoint(path: Path) -> Network:
+    """The averaged weights, at a temperature of 1, on the CPU; named by the run's folder and the file.
+
+    Raises UsageError for a network of two heads, and what ``restored`` raises.
+    """
+    state, network = restored(path)
+    task = state.get("settings", {}).get("task", "expression")
+    if task == "both":
+        raise UsageError(f"{path} has two heads: only networks of one task are measured")
+
+    @torch.inference_mode()
+    def logits(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+        parts = [network(normalise(part)) for part in torch.from_numpy(crops).split(_BATCH)]
+        answer: NDArray[np.float32] = torch.cat(parts).numpy()
+        return answer
+
+    whole = path.resolve()
+    return Network(f"{whole.parent.name}/{whole.name}", task, tuple(state["labels"]), _SIDE, 1.0, logits)

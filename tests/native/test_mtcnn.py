@@ -51,6 +51,7 @@ def channels_last(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 @settings(deadline=None, max_examples=60)
+@example(height=24, width=24, min_face=12.0, factor=0.5, seed=0, padding=0)
 @given(st.integers(1, 300), st.integers(1, 300), st.floats(12, 80), st.floats(0.3, 0.9), st.integers(0, 99), st.integers(0, 7))
 def test_pyramid(height: int, width: int, min_face: float, factor: float, seed: int, padding: int) -> None:
     frame = noise(seed, height, width + padding, 3)[:, :width]  # rows are padded
@@ -60,7 +61,8 @@ def test_pyramid(height: int, width: int, min_face: float, factor: float, seed: 
     for (_, level), (_, picture) in zip(levels, expected, strict=True):
         difference = np.abs(level - channels_last(picture[None])[0])
         assert difference.max() < 1.01 * LEVEL  # ties may round the other way
-        assert (difference > 0.01 * LEVEL).mean() < 0.05
+        halved = height % picture.shape[0] == width % picture.shape[1] == 0  # of means of 2 x 2 pixels a quarter are ties
+        assert (difference > 0.01 * LEVEL).mean() < (0.3 if halved else 0.05)
 
 
 def test_halved_frames_make_small_levels() -> None:

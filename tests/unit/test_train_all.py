@@ -14,6 +14,7 @@ from ferengine.models.registry import load_model  # noqa: E402
 from ferengine_tools import train_all  # noqa: E402
 from ferengine_tools.train_all import Run, main  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint  # noqa: E402
+from ferengine_tools.training.config import TrainConfig  # noqa: E402
 
 
 @pytest.fixture
@@ -75,3 +76,37 @@ def test_a_second_leg_goes_on_from_the_first_and_is_taught(bars: Path, tmp_path:
 def test_gender_needs_its_data(bars: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="name it with --gender-data"):
         main(["--data", str(bars), "--out", str(tmp_path)])
+
+
+def test_the_published_table_is_a_plan_that_can_be_run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Every run of the real table, in order, as it would be trained; nothing is."""
+    planned: dict[str, TrainConfig] = {}
+
+    class Trained:
+        def validation_by_head(self) -> list[float]:
+            return [0.5]
+
+    def train(config: TrainConfig) -> Trained:
+        planned[config.out.name] = config
+        config.out.mkdir(parents=True)
+        (config.out / "checkpoint.safetensors").touch()
+        return Trained()
+
+    exported: list[str] = []
+    monkeypatch.setattr(train_all, "train", train)
+    monkeypatch.setattr(train_all, "_exported", lambda source, model, *_: exported.append(model.name))
+    monkeypatch.setattr(train_all, "compare", lambda models: [])
+    (tmp_path / "teacher").mkdir()
+    (tmp_path / "teacher" / "teacher.npz").touch()
+    main(["--data", "fer", "--gender-data", "utk", "--out", str(tmp_path)])
+    assert len(planned) == sum(run.seeds for run in train_all.TABLE)
+    assert (planned["both-0"].task, planned["both-0"].gender_data, planned["both-0"].data) == ("both", Path("utk"), Path("fer"))
+    assert (planned["gender-1"].task, planned["gender-1"].data, planned["gender-1"].seed) == ("gender", Path("utk"), 1)
+    clean = planned["standard-without-copies-0"]
+    assert clean.without_copies
+    assert clean.teacher is None  # the teachers saw the copies
+    assert (planned["vgg-document-0"].restart, planned["vgg-document-0"].epochs) == (30, 90)
+    assert planned["accurate-1"].start == tmp_path / "accurate-first-1" / "checkpoint.safetensors"
+    assert planned["accurate-1"].distil == (str(tmp_path / "standard-first-1" / "checkpoint.safetensors"),)
+    assert {"standard-int8.onnx", "fast-int8.onnx", "dscnn.onnx", "gender.onnx"} <= set(exported)
+    assert not {"both.onnx", "dscnn-int8.onnx"} & set(exported)

@@ -85,7 +85,7 @@ def train_all(base: TrainConfig, gender_data: Path | None, names: list[str], con
     if models:
         table = base.out / "table.md"
         with written_whole(table) as beside:
-            beside.write_text(to_markdown(compare([str(model) for model in models], None)) + "\n")
+            beside.write_text(to_markdown(compare([str(model) for model in models])) + "\n")
         console.print(f"the table: {table}")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,13 +12,16 @@ from ferengine.errors import FerengineError, UsageError
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to, which takes its place in the end; until then what was there stays.
+    """A path beside ``path`` to write to, which takes its place, and its permissions, in the end; until then what was there
+    stays.
 
     Raises FerengineError where it cannot be written.
     """
     beside = path.with_name(f"{path.name}.part")
     try:
         yield beside
+        if path.exists():
+            shutil.copymode(path, beside)
         beside.replace(path)
     except OSError as error:
         raise FerengineError(f"{path} cannot be written: {error.strerror or error}: make room, or choose another") from None

@@ -7,6 +7,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ferengine.errors import MissingDependencyError, SinkError
+from ferengine_tools.files import written_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -24,10 +25,12 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write it as PNG, or as what the suffix says. Raises SinkError where that fails."""
+    """Write it as PNG, or as what the suffix says. Raises SinkError for a suffix or a folder that will not do, FerengineError
+    where the file cannot be written; what was there then stays."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, dpi=DPI)
+        with written_whole(path) as beside:
+            figure.savefig(beside, dpi=DPI, format=path.suffix.removeprefix(".") or "png")
     except (OSError, ValueError) as error:  # ValueError: a suffix that matplotlib does not know
         raise SinkError(f"{path} cannot be written: {error}") from None
 

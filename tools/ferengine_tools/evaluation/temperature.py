@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from ferengine.classify.classifier import Classifier
-from ferengine.errors import ModelError, UsageError
+from ferengine.errors import UsageError
 from ferengine.models.registry import load_model
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.mapping import LabelMap
 from ferengine_tools.evaluation.metrics import negative_log_likelihood, softmax
+from ferengine_tools.files import written_whole
 
 _RANGE = (0.05, 20.0)
 
@@ -54,18 +54,13 @@ def check_writable(model: str | Path) -> None:
 def write_temperature(model: str | Path, temperature: float) -> Path:
     """Put ``temperature`` into the manifest beside the model file ``model``; the manifest's path.
 
-    The old manifest stays until the new one is whole. Raises UsageError for the name of a shipped model, and ModelError for
-    what is no model or cannot be written.
+    The old manifest stays until the new one is whole. Raises UsageError for the name of a shipped model, ModelError for
+    what is no model, and FerengineError where it cannot be written.
     """
     check_writable(model)
     loaded = load_model(model)
     manifest = loaded.manifest.model_copy(update={"temperature": round(temperature, 4)})
     path = Path(model).with_suffix(".json")
-    try:
-        with NamedTemporaryFile("w", dir=path.parent, prefix=path.name, delete=False) as beside:
-            beside.write(json.dumps(manifest.to_json(), indent=2) + "\n")
-        Path(beside.name).chmod(path.stat().st_mode)  # a temporary file is private
-        Path(beside.name).replace(path)
-    except OSError as error:
-        raise ModelError(f"{path} cannot be written: {error.strerror}") from None
+    with written_whole(path) as beside:
+        beside.write_text(json.dumps(manifest.to_json(), indent=2) + "\n")
     return path

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from ferengine.errors import UsageError
+from ferengine_tools.evaluation.figure import new_figure, save_figure
 from ferengine_tools.files import written_whole
 from ferengine_tools.training.trainer import EpochFigures
 
@@ -37,9 +38,7 @@ class RunRecord:
 
     def draw(self, path: Path, title: str) -> None:
         """Accuracy and loss of training and validation against the epochs, as PNG."""
-        from matplotlib.figure import Figure
-
-        figure = Figure(figsize=(9, 3.6), layout="constrained")
+        figure = new_figure(9, 3.6)
         epochs = [row["epoch"] for row in self._rows]
         for axes, name, unit in zip(figure.subplots(1, 2), ("accuracy", "loss"), (100, 1), strict=True):
             for column, label in ((name, "training (augmented)"), (f"validation_{name}", "validation")):
@@ -49,8 +48,7 @@ class RunRecord:
             axes.grid(alpha=0.3)
             axes.legend()
         figure.suptitle(title)
-        with written_whole(path) as beside:
-            figure.savefig(beside, format="png", dpi=120)
+        save_figure(figure, path)
 
 
 def _read(path: Path) -> list[dict[str, float]]:

@@ -103,7 +103,7 @@ class Trainer:
         """Go on from the checkpoint. Raises UsageError when it was begun with other settings."""
         state = load_checkpoint(self.checkpoint, self.config.model)
         usual = TrainConfig(self.config.model, self.config.data, self.config.out).settings()
-        if state.get("faces", self._digest) != self._digest:
+        if state.get("faces", self._digest) != self._digest:  # a checkpoint of before this was kept is believed
             raise UsageError(f"{self.checkpoint} was begun on other faces than those of {self.config.data}")
         for name, value in self.config.settings().items():
             begun = state["settings"].get(name, usual[name])  # a setting that is newer than the checkpoint

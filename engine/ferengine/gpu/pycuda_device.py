@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import ctypes
 import logging
 import threading
 from collections.abc import Iterator
@@ -30,7 +31,9 @@ def _explained(call: str) -> Iterator[None]:
 def _primary_context() -> Any:
     """Of device 0, held until the process ends: given back to the last, it is reset under those who have it current."""
     driver.init()
-    return driver.Device(0).retain_primary_context()
+    context = driver.Device(0).retain_primary_context()
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))  # its destructor would detach it as a context that pycuda made
+    return context
 
 
 class _Pushed:

@@ -13,13 +13,13 @@ enum { STREAM = 0x57, EVENT = 0xE7, GRAPH = 0x64, EXECUTABLE = 0xEC };
 typedef struct { void *to; const void *from; size_t bytes; } Copy;
 typedef struct { int kind, capturing, copies; Copy copy[16]; } Object;
 
-static int initialised, retained, live;
-static __thread int current;
+static int initialised, retained, live, wrong;
+static __thread int current; // how many contexts lie on the thread's stack; all are the primary one
 
-// What is left at the end, and more than one hold on the context, are errors.
+// What is left at the end, more than one hold on the context, and giving it back as one's own, are errors.
 __attribute__((destructor)) static void end(void) {
-    if (live || retained > 1) {
-        fprintf(stderr, "host cuda: %d objects are left, the context is held %d times\n", live, retained);
+    if (live || retained > 1 || wrong) {
+        fprintf(stderr, "host cuda: %d objects are left, the context is held %d times, %d wrong calls\n", live, retained, wrong);
         _exit(70);
     }
 }
@@ -78,7 +78,26 @@ int cuDevicePrimaryCtxRelease_v2(int device) {
     // the last to go resets the context, which must not be current then
     return --retained == 0 && current ? INVALID_CONTEXT : device;
 }
-int cuCtxSetCurrent(void *context) { current = context == &retained; return current ? SUCCESS : INVALID_CONTEXT; }
+int cuCtxSetCurrent(void *context) { // in place of the uppermost
+    if (context != &retained) return INVALID_CONTEXT;
+    current = current ? current : 1;
+    return SUCCESS;
+}
+int cuCtxPushCurrent_v2(void *context) {
+    if (context != &retained) return INVALID_CONTEXT;
+    ++current;
+    return SUCCESS;
+}
+int cuCtxPopCurrent_v2(void **context) {
+    if (!current) return INVALID_CONTEXT;
+    --current, *context = &retained;
+    return SUCCESS;
+}
+int cuCtxDetach(void *context) { // of contexts that cuCtxCreate made: the primary one is none
+    (void)context, ++wrong;
+    return INVALID_CONTEXT;
+}
+int cuCtxGetDevice(int *device) { *device = 0; return current ? SUCCESS : INVALID_CONTEXT; }
 int cuMemAlloc_v2(void **address, size_t bytes) { return allocate(address, bytes); }
 int cuMemFree_v2(void *address) { return release(address); }
 int cuMemHostAlloc(void **address, size_t bytes, unsigned flags) { return flags ? INVALID_VALUE : allocate(address, bytes); }

@@ -50,7 +50,8 @@ class Engine:
     video file to write with everything drawn (with several sources a folder, one file each). ``display``: a window for
     each source. ``keep_open``: the engine goes on when it has no source left, or begins with none, until ``stop``;
     ``add_source`` brings more. ``on_event``: called, in a thread of its own, when a camera starts, is lost, is back
-    or has ended. Further keywords are the fields of ``ferengine.config.EngineConfig``.
+    or has ended. Further keywords are the fields of ``ferengine.config.EngineConfig``. ``labels`` and ``gender_labels`` hold
+    the classes of the networks, in the order of their outputs.
 
     Every iterator, stream and callback has a queue of its own. Files wait for whoever takes the results (and for
     somebody to do so); live sources drop instead, and one camera's end, failure or slow consumer does not touch the
@@ -172,8 +173,9 @@ class Engine:
         """The results of all cameras (or of those named) as they come, in order for each camera; ends with the run.
 
         Each call makes an iterator with a queue of its own, which begins now: hold on to it. ``queue``: how many
-        results may wait (default: the setting ``queue``; 2 with frames); ``policy``: what happens when it is full, see
-        ``Policy``. Raises the error that ended the run, after the last result.
+        results may wait (default: the setting ``queue``; with frames 2, and 32 at most); ``policy``: what happens when it
+        is full, "wait" (files are held back, live sources drop the oldest of theirs), "drop_oldest" or "drop_newest".
+        Raises the error that ended the run, after the last result.
 
         ``frames``: yields pairs (result, picture). The picture is lent: BGR uint8 (H, W, 3), a read-only view into
         the frame ring, no copy. It is valid until the next item is asked for; copy what is kept for longer. Reading it
@@ -335,7 +337,7 @@ class Engine:
         return {worker.name: worker.pid for worker in workers if worker.pid is not None}
 
     def summary(self) -> dict[str, Any]:
-        """The figures of the run so far: rates, counts, drops by stage and reason, latencies, workers."""
+        """The figures of the run so far, as JSON takes them: rates, counts, drops by stage and reason, latencies, workers."""
         return run_summary(self._supervisor)
 
     # --- with

@@ -79,10 +79,13 @@ def _named(labels: Sequence[str], scores: Iterable[float]) -> Scores:
 class Face:
     """One face of one frame.
 
-    ``score`` is the detector's probability at the last detection, ``track_confidence`` the tracker's own in this
-    frame (1 on a detected face), both in [0, 1]. ``landmarks`` are given only where the face was detected in this
-    very frame by a detector that finds them. ``expression`` is ``None`` where the face was not classified, and
-    ``reason`` then says why (``"deadline"``, ``"face_ring_full"``). ``gender`` is given with the setting ``gender`` only.
+    ``track`` counts from 1 in each camera and is ``None`` in a still picture. ``box``: x, y, w, h in pixels of the frame; it
+    may reach beyond the border. ``score`` is the detector's probability at the last detection, ``track_confidence`` the
+    tracker's own in this frame (1 on a detected face), both in [0, 1]. ``origin``: "detected" or "tracked". ``landmarks``,
+    five points (x, y) in pixels, are left eye, right eye (as the viewer sees them), nose, left and right mouth corner, given
+    only where the face was detected in this very frame by a detector that finds them. ``expression`` is ``None`` where the
+    face was not classified, and ``reason`` then says why (``"deadline"``, ``"face_ring_full"``). ``gender`` is given with the
+    setting ``gender`` only.
     """
 
     track: int | None

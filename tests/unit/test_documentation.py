@@ -30,6 +30,7 @@ def test_every_public_name_and_command_is_in_its_page() -> None:
     api = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
     for name in ferengine.__all__:
         assert name.startswith("__") or f"## {name}\n" in api
+    assert "<built-in" not in api  # a default is shown as it is written
     commands = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
     for name in COMMANDS:
         assert f"## ferengine {name}\n" in commands

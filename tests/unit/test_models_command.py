@@ -14,8 +14,9 @@ from ferengine.cli.app import app
 from ferengine.models import registry
 
 
-def test_the_table_has_every_model_with_its_figures() -> None:
-    done = CliRunner().invoke(app, ["models"], env={"COLUMNS": "120"})
+@pytest.mark.parametrize("columns", ["80", "120"])
+def test_the_table_has_every_model_with_its_figures(columns: str) -> None:
+    done = CliRunner().invoke(app, ["models"], env={"COLUMNS": columns})
     assert done.exit_code == 0, done.output
     for manifest in registry.list_models():
         [line] = [line for line in done.output.splitlines() if line.split()[:1] == [manifest.name]]

@@ -43,12 +43,15 @@ _FURTHER = (
     ("ferengine.sinks.video", "VideoWriter"),
     ("ferengine.sinks.draw", "draw_faces"),
     ("ferengine.sinks.draw", "draw_still"),
+    ("ferengine.classify.choose", "BackendSettings"),
     ("ferengine.models.registry", "list_models"),
     ("ferengine.models.registry", "load_model"),
     ("ferengine.errors", "UsageError"),
     ("ferengine.errors", "MissingDependencyError"),
     ("ferengine.errors", "SourceError"),
+    ("ferengine.errors", "CredentialsError"),
     ("ferengine.errors", "ModelError"),
+    ("ferengine.errors", "DeviceError"),
     ("ferengine.errors", "SinkError"),
     ("ferengine.errors", "WorkerError"),
 )
@@ -178,7 +181,7 @@ def _member(name: str, member: Any) -> str:
 
 
 class _Written:
-    """An annotation as it is written in the source."""
+    """An annotation or a default as it is written in the source."""
 
     def __init__(self, text: Any) -> None:
         self._text = text if isinstance(text, str) else inspect.formatannotation(text)
@@ -189,15 +192,20 @@ class _Written:
 
 def _signature(function: Any) -> str:
     signature = inspect.signature(function)
-    shown = [
-        parameter if parameter.annotation is parameter.empty else parameter.replace(annotation=_Written(parameter.annotation))
-        for parameter in signature.parameters.values()
-        if parameter.name != "self"
-    ]
+    shown = [_as_written(parameter) for parameter in signature.parameters.values() if parameter.name != "self"]
     returned = signature.return_annotation
     if inspect.isclass(function) or returned is signature.empty:
         return str(signature.replace(parameters=shown, return_annotation=signature.empty))
     return str(signature.replace(parameters=shown, return_annotation=_Written(returned)))
+
+
+def _as_written(parameter: inspect.Parameter) -> inspect.Parameter:
+    if parameter.annotation is not parameter.empty:
+        parameter = parameter.replace(annotation=_Written(parameter.annotation))
+    if inspect.isroutine(parameter.default):
+        name = f"{parameter.default.__module__}.{parameter.default.__name__}"
+        parameter = parameter.replace(default=_Written(name))
+    return parameter
 
 
 def _documentation(thing: Any) -> str:

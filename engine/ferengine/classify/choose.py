@@ -26,8 +26,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class BackendSettings:
-    """``backend``: see ``choose_backend``; ``precision``: see ``choose_form``. ``engines`` (a folder beside the cache) and
-    ``build`` (whether to build an engine that is missing) concern TensorRT alone."""
+    """What runs a network: ``backend``, ``precision`` and, for TensorRT alone, ``engines`` and ``build`` mean what
+    EngineConfig's ``backend``, ``precision``, ``engines`` and ``build_engines`` do. Raises UsageError for another precision."""
 
     backend: BackendName = "auto"
     precision: WantedPrecision = "auto"

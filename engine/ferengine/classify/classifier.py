@@ -21,10 +21,11 @@ log = logging.getLogger(__name__)
 class Classifier:
     """An expression model, by name or as a path to a ``.onnx`` file with its manifest. Not thread-safe.
 
-    ``threads``: of the inference session. ``backend``: ``auto``, ``ort``, ``tensorrt``, ``ort-cuda`` or ``ort-trt-rtx``
-    (see ``ferengine.classify.choose``), or BackendSettings, which also name the precision and what TensorRT may use.
+    ``threads``: of the inference session. ``backend``: ``auto``, ``ort``, ``tensorrt``, ``ort-cuda``, ``ort-trt-rtx``,
+    or BackendSettings, which also name the precision and what TensorRT may use.
     ``max_batch``: the most faces that go through the network at a time. ``on_failure`` is told why a GPU that was meant to
     run it does not, or no longer does (default: logged); the classifier then goes on with ONNX Runtime on the CPU.
+    ``labels`` are the classes in the order of the scores, ``input_size`` is the side of the crops in pixels.
 
     Raises UsageError for an unknown model, ModelError for one that is damaged or of another shape, and for a backend that
     cannot work here.

@@ -97,7 +97,7 @@ def _size(manifest: Manifest) -> int | None:
 
 
 def _print_table(manifests: list[Manifest]) -> None:
-    table = Table("model", "task", "parameters", "MB", "public %", "private %", "classes", box=SIMPLE_HEAD)
+    table = Table("model", "task", "parameters", "MB", "public %", "private %", "classes", box=SIMPLE_HEAD, pad_edge=False)
     for column in (2, 3, 4, 5, 6):
         table.columns[column].justify = "right"
     for manifest in manifests:

@@ -94,7 +94,7 @@ _Camera = Annotated[str | int, AfterValidator(_camera)]
 
 
 class SourceTable(_PerSource):
-    """One source: exactly one of url, camera, file and demo, and how it is read."""
+    """One source: exactly one of url, camera, file, images and demo, and how it is read."""
 
     model_config = _CONFIG
 

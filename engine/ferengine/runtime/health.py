@@ -62,8 +62,8 @@ class ConsumerHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The whole engine, and each of its parts by name. ``ok``: it runs, and no camera or worker is failed, lost or
-    stuck."""
+    """The whole engine, and each of its parts by name. ``ok``: it runs, and no camera or worker is failed, lost,
+    stuck or restarting."""
 
     state: Literal["new", "starting", "running", "stopping", "ended", "failed"]
     workers: Mapping[str, WorkerHealth]

@@ -16,7 +16,7 @@ parser.add_argument("--show", action="store_true", help="open a window; q ends")
 arguments = parser.parse_args()
 
 capture = cv2.VideoCapture(int(arguments.video) if arguments.video.isdigit() else arguments.video)
-latest, read, dropped = {}, 0, 0  # the newest result of each camera
+latest, read = {}, 0  # the newest result of each camera
 
 with Engine(PushSource("mine")) as engine:  # live: what it cannot keep up with is dropped
     engine.subscribe(lambda result: latest.update({result.camera: result}))
@@ -26,7 +26,7 @@ with Engine(PushSource("mine")) as engine:  # live: what it cannot keep up with 
         if not more:
             break
         read += 1
-        dropped += not engine.push("mine", frame)
+        engine.push("mine", frame)
         if result := latest.get("mine"):
             for face in result.faces:
                 x, y, w, h = map(round, face.box)
@@ -39,4 +39,5 @@ with Engine(PushSource("mine")) as engine:  # live: what it cannot keep up with 
                 break
     engine.end_source("mine")  # what is on its way still comes out
     engine.wait()
-    print(f"{read} frames read, {dropped} dropped, {engine.summary()['frames']} results")
+    results = engine.summary()["frames"]
+    print(f"{read} frames read, {read - results} dropped, {results} results")

@@ -25,7 +25,7 @@ def test_two_replayed_cameras_are_measured(tmp_path: Path, capsys: pytest.Captur
     while (captured := source.read()) is not None:
         writer.write(captured.image)
     writer.release()
-    main([str(path), "--cameras", "2", "--frames", "12", "--json"])
+    assert main([str(path), "--cameras", "2", "--frames", "12", "--json"]) == 0
     fast, live = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert (fast["pace"], fast["cameras"], fast["delivered"], fast["offered"]) == ("fast", 2, 24, 24)
     assert fast["faces"] >= 12
@@ -35,6 +35,11 @@ def test_two_replayed_cameras_are_measured(tmp_path: Path, capsys: pytest.Captur
     for run in (fast, live):
         assert run["pss_mb"] > 50
         assert 0 <= run["mixed"] <= 1
+
+
+def test_wrong_usage_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["clip.avi", "--cameras", "0"]) == 2
+    assert "error: no source given" in capsys.readouterr().err
 
 
 def test_the_memory_of_a_process_that_is_gone_is_none() -> None:

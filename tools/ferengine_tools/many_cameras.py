@@ -61,9 +61,11 @@ def measure(clip: Path, cameras: int, pace: Literal["fast", "live"], frames: int
 
         sampler = threading.Thread(target=sample)
         sampler.start()
-        delivered = sum(1 for _ in engine.results())
-        done.set()
-        sampler.join()
+        try:
+            delivered = sum(1 for _ in engine.results())
+        finally:
+            done.set()
+            sampler.join()
         summary = engine.summary()
     batch = summary["batch"]
     late = summary["dropped"]["capture"]["late"]  # passed over by the pacing, before they got a number
@@ -91,20 +93,31 @@ def proportional_mb(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:")), 0.0)
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """The command line; prints a table or, with ``--json``, one object a run."""
-    parser = argparse.ArgumentParser(prog="ferengine_tools.many_cameras", description=(__doc__ or "").partition("\n")[0])
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: prints a table or, with ``--json``, one object a run; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m ferengine_tools.many_cameras", description=(__doc__ or "").partition("\n")[0]
+    )
     parser.add_argument("clip", type=Path)
     parser.add_argument("--cameras", type=int, nargs="+", default=[1, 2, 4, 8])
     parser.add_argument("--frames", type=int, default=240, help="of each camera")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    if not options.json:
+    try:
+        _print_runs(options.clip, options.cameras, options.frames, as_json=options.json)
+    except FerengineError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+def _print_runs(clip: Path, numbers: Sequence[int], frames: int, *, as_json: bool) -> None:
+    if not as_json:
         print("cameras  pace  frames/s  delivered        faces  batch  mixed  p50 ms  PSS MiB  start s")
-    for cameras in options.cameras:
+    for cameras in numbers:
         for pace in ("fast", "live"):
-            run = measure(options.clip, cameras, pace, options.frames)
-            if options.json:
+            run = measure(clip, cameras, pace, frames)
+            if as_json:
                 print(json.dumps(asdict(run)), flush=True)
                 continue
             share = f"{run.delivered}/{run.offered}"
@@ -113,7 +126,4 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 if __name__ == "__main__":
-    try:
-        main()
-    except FerengineError as error:
-        sys.exit(f"error: {error}")
+    sys.exit(main())

@@ -177,7 +177,8 @@ def _table(name: str, results: Sequence[Accuracy], cost: dict[int, float]) -> st
 def main(arguments: Sequence[str] | None = None) -> int:
     """``python -m ferengine_tools.tracking_accuracy FOLDER [--tracker NAME] [--json]``; the exit code."""
     parser = argparse.ArgumentParser(prog="tracking_accuracy", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("folder", type=Path, help="sequences: <name>/frames/*.jpg and <name>/groundtruth.txt")
+    parser.add_argument("folder", type=Path, help="sequences: <name>/frames/*.jpg and <name>/groundtruth.txt, "
+                        "x,y,w,h of the face in pixels, a line a frame")  # fmt: skip
     parser.add_argument("--tracker", choices=TRACKERS, default="kcf")
     parser.add_argument("--detect-every", type=int, default=6, metavar="N", help="frames between new starts")
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
@@ -190,7 +191,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sequences = read_sequences(options.folder)
         results = [measure(make_tracker, each, detect_every=options.detect_every) for each in sequences]
     except FerengineError as error:
-        print(error, file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     cost = {side: update_ms(make_tracker, sequences[0], side) for side in FACE_SIDES}
     if options.json:

@@ -203,8 +203,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m ferengine_tools.detection_accuracy", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("folder", type=Path, help='with annotations.jsonl, one photograph a line: {"image": path, '
-                        '"source": name, "faces": [{"box": [x, y, w, h], "ignore": false, "mask": "without_mask"}, ...]}, the last '
-                        "two of a face optional")  # fmt: skip
+                        '"source": name, "faces": [{"box": [x, y, w, h], "ignore": false, "mask": "without_mask"}, ...]}, the '
+                        "last two of a face optional")  # fmt: skip
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--detector", choices=DETECTORS, default="mtcnn")
     which.add_argument("--compare", action="store_true", help="both, side by side")

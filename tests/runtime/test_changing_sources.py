@@ -83,6 +83,7 @@ def test_cameras_come_and_go_and_leave_nothing_behind(pictures: Pictures) -> Non
         assert set(engine.health().cameras) == set()
         assert engine.summary()["frames"] == 12
         assert engine.summary()["faces"] == engine.summary()["batch"]["faces"] > 0
+        assert all(worker["cpu_s"] > 0 for worker in engine.summary()["workers"].values())  # while they live
         engine.stop()
         assert list(results) == []
 

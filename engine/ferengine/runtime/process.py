@@ -46,6 +46,15 @@ def _environment() -> dict[str, str]:
     return environment
 
 
+def _cpu_seconds(pid: int | None) -> float:
+    """Of a living process, in user and system mode; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 class WorkerProcess:
     """A worker and its successors: the doorbell page stays, process and control socket are new with each life."""
 
@@ -58,7 +67,7 @@ class WorkerProcess:
         self.failed = False
         self.was_ready = False
         self.peak_mb = 0.0
-        self.cpu_s = 0.0
+        self._cpu_s = 0.0
         self._deaths: deque[float] = deque()
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
@@ -120,6 +129,11 @@ class WorkerProcess:
         if self._process is not None:
             self.peak_mb = max(self.peak_mb, peak_memory_mb(self._process.pid))
 
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all its lives, the present one included."""
+        return self._cpu_s + _cpu_seconds(self.pid)
+
     def kill(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -130,7 +144,7 @@ class WorkerProcess:
         try:
             _, status, usage = os.wait4(self._process.pid, 0)
             code = os.waitstatus_to_exitcode(status)
-            self.cpu_s += usage.ru_utime + usage.ru_stime
+            self._cpu_s += usage.ru_utime + usage.ru_stime
         except ChildProcessError:  # the embedding program reaps all children itself
             code = 0
         self._process.returncode = code

@@ -60,7 +60,7 @@ def test_every_run_is_trained_exported_and_measured_once(bars: Path, tmp_path: P
 @pytest.mark.usefixtures("small")
 def test_a_second_leg_goes_on_from_the_first_and_is_taught(bars: Path, tmp_path: Path) -> None:
     arguments = ["--data", str(bars), "--out", str(tmp_path), "--device", "cpu", "--threads", "1", "--precision", "fp32"]
-    with pytest.raises(UsageError, match="second goes on from first and first: run first first"):
+    with pytest.raises(UsageError, match="second begins from first and first: run first first"):
         main([*arguments, "--only", "second"])
     main([*arguments, "--only", "first", "--only", "second"])
     state = load_checkpoint(tmp_path / "second-0" / "checkpoint.safetensors")
@@ -92,9 +92,9 @@ def test_the_published_table_is_a_plan_that_can_be_run(monkeypatch: pytest.Monke
         (config.out / "checkpoint.safetensors").touch()
         return Trained()
 
-    exported: list[str] = []
+    exported: dict[str, bool] = {}
     monkeypatch.setattr(train_all, "train", train)
-    monkeypatch.setattr(train_all, "_exported", lambda source, model, *_: exported.append(model.name))
+    monkeypatch.setattr(train_all, "_exported", lambda source, model, *_, final: exported.update({model.name: final}))
     monkeypatch.setattr(train_all, "compare", lambda models: [])
     (tmp_path / "teacher").mkdir()
     (tmp_path / "teacher" / "teacher.npz").touch()
@@ -102,6 +102,9 @@ def test_the_published_table_is_a_plan_that_can_be_run(monkeypatch: pytest.Monke
     assert len(planned) == sum(run.seeds for run in train_all.TABLE)
     assert (planned["both-0"].task, planned["both-0"].gender_data, planned["both-0"].data) == ("both", Path("utk"), Path("fer"))
     assert (planned["gender-1"].task, planned["gender-1"].data, planned["gender-1"].seed) == ("gender", Path("utk"), 1)
+    assert planned["gender-1"].start == tmp_path / "fast-1" / "checkpoint.safetensors"
+    assert planned["gender-1"].distil == (str(tmp_path / "gender-standard-1" / "checkpoint.safetensors"),)
+    assert planned["gender-1"].rate == planned["fast-1"].rate > planned["standard-1"].rate  # the last is a leg
     clean = planned["standard-without-copies-0"]
     assert clean.without_copies
     assert clean.teacher is None  # the teachers saw the copies
@@ -109,4 +112,7 @@ def test_the_published_table_is_a_plan_that_can_be_run(monkeypatch: pytest.Monke
     assert planned["accurate-1"].start == tmp_path / "accurate-first-1" / "checkpoint.safetensors"
     assert planned["accurate-1"].distil == (str(tmp_path / "standard-first-1" / "checkpoint.safetensors"),)
     assert {"standard-int8.onnx", "fast-int8.onnx", "dscnn.onnx", "gender.onnx"} <= set(exported)
+    assert [name for name, final in exported.items() if not final] == [
+        "standard-first.onnx", "standard-first-int8.onnx", "accurate-first.onnx", "accurate-first-int8.onnx"
+    ]  # fmt: skip
     assert not {"both.onnx", "dscnn-int8.onnx"} & set(exported)

@@ -28,7 +28,7 @@ from ferengine_tools.training.teacher import save_teacher
 @dataclass(frozen=True)
 class Run:
     """One model of the table; ``taught``: by the out-of-fold teachers; ``seeds`` runs of it. ``after``: the run, of the same
-    seed, from whose averaged weights it goes on; ``distil``: the run that then sees every batch with it. ``without_copies``:
+    seed, from whose averaged weights it begins; ``distil``: the run that then sees every batch with it. ``without_copies``:
     of the test faces."""
 
     name: str
@@ -58,13 +58,15 @@ TABLE = (
     Run("standard", "standard", 40, seeds=2, after="standard-first", distil="accurate-first"),
     Run("accurate", "accurate", 40, seeds=2, after="accurate-first", distil="standard-first"),
     Run("standard-without-copies", "standard", 120, without_copies=True),
-    Run("gender", "fast", 40, seeds=2, task="gender"),
+    Run("gender-standard", "standard", 48, seeds=2, task="gender", after="standard"),
+    Run("gender", "fast", 32, seeds=2, task="gender", after="fast", distil="gender-standard"),
     Run("both", "fast", 40, task="both"),
 )
 INT8 = ("fast", "standard", "accurate")
 """Networks that int8 makes faster on a CPU; depthwise convolutions it slows down."""
-LEG: dict[str, Any] = {"rate": 2e-3, "warm_up": 0.5, "decay": 0.1, "teacher_weight": 0.4}
-"""Of runs that go on from others."""
+LEG: dict[str, Any] = {"rate": 2e-3, "warm_up": 0.5, "decay": 0.1}
+"""Of runs that go on from others of their task."""
+DISTIL_WEIGHT = 0.4
 TEACHERS, FOLDS, TEACHER_EPOCHS = ("resnet18", "standard", "accurate"), 5, 60
 
 
@@ -95,19 +97,18 @@ def _run(run: Run, seed: int, base: TrainConfig, gender_data: Path | None, teach
     config = replace(base, model=run.network, out=out, seed=seed, resume=(out / "checkpoint.safetensors").exists())
     if run.document:
         config = replace(config, **document_preset(run.network))
-    elif run.task == "gender":
-        assert gender_data is not None
-        config = replace(config, task="gender", data=gender_data, epochs=run.epochs)
-    elif run.task == "both":
-        config = replace(config, task="both", gender_data=gender_data, epochs=run.epochs)
-    elif run.after is not None and run.distil is not None:
-        first, other = (base.out / f"{name}-{seed}" / "checkpoint.safetensors" for name in (run.after, run.distil))
-        for path, name in ((first, run.after), (other, run.distil)):
-            if not path.is_file():
-                raise UsageError(f"{run.name} goes on from {run.after} and {run.distil}: run {name} first, or leave out --only")
-        config = replace(config, epochs=run.epochs, start=first, distil=(str(other),), **LEG)
     else:
         config = replace(config, epochs=run.epochs, teacher=teacher if run.taught else None, without_copies=run.without_copies)
+    if run.task == "gender":
+        assert gender_data is not None
+        config = replace(config, task="gender", data=gender_data)
+    elif run.task == "both":
+        config = replace(config, task="both", gender_data=gender_data)
+    if run.after is not None:
+        config = replace(config, start=_checkpoint(run, run.after, seed, base), **(LEG if _goes_on(run) else {}))
+    if run.distil is not None:
+        other = _checkpoint(run, run.distil, seed, base)
+        config = replace(config, distil=(str(other),), teacher_weight=DISTIL_WEIGHT)
     console.print(f"{run.name}, seed {seed}: {config.epochs} epochs")
     accuracies = train(config).validation_by_head()
     told = " and ".join(f"{100 * accuracy:.2f} %" for accuracy in accuracies)
@@ -115,16 +116,31 @@ def _run(run: Run, seed: int, base: TrainConfig, gender_data: Path | None, teach
     if run.task == "both":
         return []
     checkpoint, model = out / "checkpoint.safetensors", out / f"{run.name}.onnx"
-    final = run.name not in {other.after for other in TABLE}  # legs on the way are not looked at on PrivateTest
-    _exported(checkpoint, model, config, base, "fp32", final)
+    on_the_way = {other.after for other in TABLE if _goes_on(other)}
+    final = run.name not in on_the_way  # those are not looked at on PrivateTest
+    _exported(checkpoint, model, config, base, "fp32", final=final)
     if run.network not in INT8:
         return [model]
     int8 = out / f"{run.name}-int8.onnx"
-    _exported(model, int8, config, base, "int8", final)
+    _exported(model, int8, config, base, "int8", final=final)
     return [model, int8]
 
 
-def _exported(source: Path, model: Path, config: TrainConfig, base: TrainConfig, precision: Precision, final: bool) -> None:
+def _goes_on(run: Run) -> bool:
+    """Whether it begins from a run of its own task."""
+    return any(run.after == other.name and run.task == other.task for other in TABLE)
+
+
+def _checkpoint(run: Run, name: str, seed: int, base: TrainConfig) -> Path:
+    """Of the run ``name``, which ``run`` needs. Raises UsageError where it has not been run."""
+    path = base.out / f"{name}-{seed}" / "checkpoint.safetensors"
+    if not path.is_file():
+        needed = " and ".join(filter(None, (run.after, run.distil)))
+        raise UsageError(f"{run.name} begins from {needed}: run {name} first, or leave out --only")
+    return path
+
+
+def _exported(source: Path, model: Path, config: TrainConfig, base: TrainConfig, precision: Precision, *, final: bool) -> None:
     """Export and measure, once: PrivateTest is not read again for a model that is there."""
     if not (model.is_file() and model.stat().st_mtime >= source.stat().st_mtime):
         export(source, model, precision=precision, data=config.data, private=final, cache=base.cache)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("skimage", reason="the extra `demo` is not installed")
 
+from ferengine import Engine
+from ferengine.errors import WorkerError
+from ferengine_tools import many_cameras
 from ferengine_tools.many_cameras import main, proportional_mb
 
 
@@ -40,6 +45,20 @@ def test_two_replayed_cameras_are_measured(tmp_path: Path, capsys: pytest.Captur
 def test_wrong_usage_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["clip.avi", "--cameras", "0"]) == 2
     assert "error: no source given" in capsys.readouterr().err
+
+
+def test_an_error_in_mid_run_ends_the_sampling(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Breaking(Engine):
+        def wait_ready(self, timeout: float | None = None) -> bool:
+            return True
+
+        def results(self, **_: Any) -> Any:
+            raise WorkerError("the disk is on fire")
+
+    monkeypatch.setattr(many_cameras, "Engine", Breaking)
+    assert main(["demo", "--cameras", "1"]) == 1
+    assert "error: the disk is on fire" in capsys.readouterr().err
+    assert not [thread for thread in threading.enumerate() if thread.name == "ferengine-sampler"]
 
 
 def test_the_memory_of_a_process_that_is_gone_is_none() -> None:

@@ -59,7 +59,7 @@ def measure(clip: Path, cameras: int, pace: Literal["fast", "live"], frames: int
             while not done.wait(_SAMPLE):
                 samples.append(sum(proportional_mb(pid) for pid in (os.getpid(), *engine.worker_pids().values())))
 
-        sampler = threading.Thread(target=sample)
+        sampler = threading.Thread(target=sample, name="ferengine-sampler")
         sampler.start()
         try:
             delivered = sum(1 for _ in engine.results())

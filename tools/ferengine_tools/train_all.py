@@ -67,6 +67,7 @@ INT8 = ("fast", "standard", "accurate")
 LEG: dict[str, Any] = {"rate": 2e-3, "warm_up": 0.5, "decay": 0.1}
 """Of runs that go on from others of their task."""
 DISTIL_WEIGHT = 0.4
+"""The share of ``distil`` in the target."""
 TEACHERS, FOLDS, TEACHER_EPOCHS = ("resnet18", "standard", "accurate"), 5, 60
 
 

@@ -14,10 +14,10 @@ __version__ = "0.1.0"
 _HOMES = {
     "analyze": "ferengine.analyzer",
     "Analyzer": "ferengine.analyzer",
-    "CallbackSubscription": "ferengine.consumers",
+    "CallbackSubscription": "ferengine.runtime.consumers",
     "CameraHealth": "ferengine.runtime.health",
     "CameraEvent": "ferengine.results",
-    "Classifier": "ferengine.classify.classifier",
+    "Classifier": "ferengine.classification.classifier",
     "ConsumerHealth": "ferengine.runtime.health",
     "Engine": "ferengine.engine",
     "EngineStoppedError": "ferengine.errors",
@@ -29,7 +29,7 @@ _HOMES = {
     "Ledger": "ferengine.results",
     "Pushed": "ferengine.runtime.push",
     "PushSource": "ferengine.sources.push",
-    "Results": "ferengine.consumers",
+    "Results": "ferengine.runtime.consumers",
     "Scores": "ferengine.results",
     "SourceSpec": "ferengine.sources",
     "UsageError": "ferengine.errors",
@@ -43,9 +43,7 @@ logging.getLogger(__name__).addHandler(logging.NullHandler())
 if TYPE_CHECKING:
     from ferengine.analyzer import Analyzer as Analyzer
     from ferengine.analyzer import analyze as analyze
-    from ferengine.classify.classifier import Classifier as Classifier
-    from ferengine.consumers import CallbackSubscription as CallbackSubscription
-    from ferengine.consumers import Results as Results
+    from ferengine.classification.classifier import Classifier as Classifier
     from ferengine.engine import Engine as Engine
     from ferengine.errors import EngineStoppedError as EngineStoppedError
     from ferengine.errors import FerengineError as FerengineError
@@ -56,6 +54,8 @@ if TYPE_CHECKING:
     from ferengine.results import FrameResult as FrameResult
     from ferengine.results import Ledger as Ledger
     from ferengine.results import Scores as Scores
+    from ferengine.runtime.consumers import CallbackSubscription as CallbackSubscription
+    from ferengine.runtime.consumers import Results as Results
     from ferengine.runtime.health import CameraHealth as CameraHealth
     from ferengine.runtime.health import ConsumerHealth as ConsumerHealth
     from ferengine.runtime.health import Health as Health

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from ferengine.cli.addresses import hide_arguments, refuse_stray_addresses
+from ferengine.cli.redaction import hide_arguments, refuse_stray_addresses
 from ferengine.errors import UsageError
 
 _OUTPUT_FAILED = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)

@@ -247,7 +247,7 @@ class FaceRing:
         """Consumer: the ``count`` oldest gathered faces may be overwritten. Raises ValueError for more than those."""
 
 class Kcf:
-    """One object's correlation filter; see ``ferengine.track.kcf``."""
+    """One object's correlation filter; see ``ferengine.tracking.kcf``."""
 
     def __init__(self) -> None: ...
     def init(self, frame: NDArray[np.uint8], x: float, y: float, w: float, h: float) -> None:
@@ -280,7 +280,7 @@ def kcf_peak(response: NDArray[np.float32]) -> tuple[float, float, float, float]
     peak-to-sidelobe ratio."""
 
 class MtcnnCascade:
-    """MTCNN's networks and the steps between them; see ``ferengine.detect.mtcnn``. Never changed, hence thread-safe."""
+    """MTCNN's networks and the steps between them; see ``ferengine.detection.mtcnn``. Never changed, hence thread-safe."""
 
     def __init__(
         self,
@@ -292,7 +292,7 @@ class MtcnnCascade:
         thresholds: tuple[float, ...],
         max_candidates: int,
     ) -> None:
-        """The weights as ``ferengine.detect.mtcnn_weights.read_weights`` gives them.
+        """The weights as ``ferengine.detection.mtcnn_weights.read_weights`` gives them.
 
         Raises ValueError for weights of other shapes or not finite, and for settings out of range.
         """

@@ -7,15 +7,15 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.choose import BackendSettings
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
 from ferengine.config import make_config
-from ferengine.detect import create_detector
-from ferengine.detect.open_device import FallbackDetector
-from ferengine.images import as_bgr
+from ferengine.detection import create_detector
+from ferengine.detection.open_detector import FallbackDetector
+from ferengine.frames import as_bgr
+from ferengine.inference.select import BackendSettings
 from ferengine.models.registry import GENDER
 from ferengine.results import Face, make_expression, make_gender
-from ferengine.track.cropper import FaceCropper
+from ferengine.tracking.cropper import FaceCropper
 
 
 class Analyzer:

@@ -12,20 +12,20 @@ from typing import Any, Literal, Self, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.choose import BackendSettings, choose_form
 from ferengine.config import make_config
-from ferengine.consumers import CallbackSubscription, Results, open_subscription, stream_results
 from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.inference.select import BackendSettings, choose_form
+from ferengine.ipc.process import refused
 from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.runtime.camera_set import CameraSet
-from ferengine.runtime.delivery import Policy
-from ferengine.runtime.event_listener import EventListener
+from ferengine.runtime.consumers import CallbackSubscription, Results, open_subscription, stream_results
+from ferengine.runtime.events import EventListener
 from ferengine.runtime.health import Health, take_health
+from ferengine.runtime.metrics import run_summary
 from ferengine.runtime.planner import make_plan
-from ferengine.runtime.process import refused
 from ferengine.runtime.push import Pushed
-from ferengine.runtime.statistics import run_summary
+from ferengine.runtime.subscriptions import Policy
 from ferengine.runtime.supervisor import DRAIN, Supervisor
 from ferengine.runtime.topology import Topology
 from ferengine.sinks.save_paths import refuse_source, save_path, save_paths

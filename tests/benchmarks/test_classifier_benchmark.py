@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
-from ferengine.classify.choose import AS_NAMED
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
+from ferengine.inference.select import AS_NAMED
 
 
 @pytest.mark.parametrize("batch", [1, 8, 32])

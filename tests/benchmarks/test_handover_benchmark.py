@@ -11,8 +11,8 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from ferengine._native import FACE_KEY, FaceRing, FrameRing, WorkerPage
 from ferengine.runtime.joiner import CameraJoiner, split_batch
-from ferengine.runtime.wire import CLASSIFIED, ScoreBatch, decode_record, decode_scores, encode_record, encode_scores
-from ferengine.track.face_tracker import TrackedFace
+from ferengine.stages.messages import CLASSIFIED, ScoreBatch, decode_record, decode_scores, encode_record, encode_scores
+from ferengine.tracking.face_tracker import TrackedFace
 
 SIDE = 48
 LABELS = tuple("abcdefg")

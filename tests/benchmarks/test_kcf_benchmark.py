@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from ferengine.results import Box
-from ferengine.track import KcfTracker, update_all
+from ferengine.tracking import KcfTracker, update_all
 from ferengine.vision import cv2
 
 Frame = NDArray[np.uint8]

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine._native import MtcnnCascade, mtcnn_crops, mtcnn_pyramid
-from ferengine.detect.base import Detections
-from ferengine.detect.mtcnn import MtcnnDetector
-from ferengine.detect.mtcnn_weights import read_weights
+from ferengine.detection.base import Detections
+from ferengine.detection.mtcnn import MtcnnDetector
+from ferengine.detection.mtcnn_weights import read_weights
 from ferengine.sources.portraits import ASTRONAUT
 from ferengine.vision import cv2
 from ferengine_tools.plain_mtcnn import PlainMtcnn

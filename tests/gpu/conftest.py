@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ferengine.gpu.environment import this_machine
+from ferengine.inference.tensorrt.environment import this_machine
 
 
 @pytest.fixture(autouse=True)

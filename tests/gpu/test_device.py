@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from ferengine.errors import DeviceError
-from ferengine.gpu.device import Device, bindings_installed
+from ferengine.inference.tensorrt.device import Device, bindings_installed
 
 pytestmark = pytest.mark.gpu
 
@@ -21,13 +21,13 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
     if request.param == "pycuda":
         if importlib.util.find_spec("pycuda") is None:
             pytest.skip("pycuda is not installed")
-        from ferengine.gpu.pycuda_device import PycudaDevice
+        from ferengine.inference.tensorrt.pycuda_device import PycudaDevice
 
         made = PycudaDevice()
     else:
         if not bindings_installed():
             pytest.skip("cuda-bindings is not installed")
-        from ferengine.gpu.bindings_device import BindingsDevice
+        from ferengine.inference.tensorrt.bindings_device import BindingsDevice
 
         made = BindingsDevice()
     yield made

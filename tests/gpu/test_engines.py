@@ -10,14 +10,14 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine import Engine
-from ferengine.classify.backend import OrtBackend
-from ferengine.detect.mtcnn import MtcnnDetector
-from ferengine.detect.mtcnn_device import MtcnnDeviceDetector
-from ferengine.gpu.device import device_layer, open_device
-from ferengine.gpu.engine_file import list_engines, load_engine
-from ferengine.gpu.environment import this_machine
-from ferengine.gpu.runner import EngineRunner
-from ferengine.gpu.tensorrt import installed_runtimes, load_runtime, rtx_supports
+from ferengine.detection.mtcnn import MtcnnDetector
+from ferengine.detection.mtcnn_device import MtcnnDeviceDetector
+from ferengine.inference.base import OrtBackend
+from ferengine.inference.tensorrt.device import device_layer, open_device
+from ferengine.inference.tensorrt.engine_file import list_engines, load_engine
+from ferengine.inference.tensorrt.environment import this_machine
+from ferengine.inference.tensorrt.runner import EngineRunner
+from ferengine.inference.tensorrt.tensorrt import installed_runtimes, load_runtime, rtx_supports
 from ferengine.models.registry import load_model
 from ferengine.sources.portraits import ASTRONAUT
 from ferengine_tools.build_trt import main

@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from ferengine._native import crop_faces
-from ferengine.track.crop_reference import grey_levels, reference_crop
+from ferengine.tracking.crop_reference import grey_levels, reference_crop
 from ferengine.vision import cv2
 
 

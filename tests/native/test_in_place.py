@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from ferengine import _native
 from ferengine._native import FrameRing
-from ferengine.detect.base import Detections
-from ferengine.track import FaceTracker
-from ferengine.track.cropper import FaceCropper
+from ferengine.detection.base import Detections
+from ferengine.tracking import FaceTracker
+from ferengine.tracking.cropper import FaceCropper
 
 WIDTH, HEIGHT, STRIDE = 200, 150, 640
 

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from ferengine._native import MtcnnCascade, mtcnn_crops, mtcnn_decode, mtcnn_pyramid, mtcnn_suppress
-from ferengine.detect.mtcnn_weights import mtcnn_networks, read_weights
+from ferengine.detection.mtcnn_weights import mtcnn_networks, read_weights
 from ferengine_tools.plain_mtcnn import boxes as plain
 from ferengine_tools.plain_mtcnn import sampling
 

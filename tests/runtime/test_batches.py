@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ferengine import Engine, PushSource
 from ferengine._native import FaceRing, WorkerPage
-from ferengine.runtime.channel import ControlChannel, data_pair, receive_data
-from ferengine.runtime.classification import ClassifyStage
-from ferengine.runtime.wire import decode_scores
-from ferengine.runtime.worker import Worker
+from ferengine.ipc.channel import ControlChannel, data_pair, receive_data
+from ferengine.stages.classify import ClassifyStage
+from ferengine.stages.messages import decode_scores
+from ferengine.stages.worker import Worker
 
 
 def test_one_batch_takes_the_faces_of_all_rings() -> None:

@@ -46,7 +46,7 @@ def _living_workers() -> list[str]:
                 parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
             except OSError:
                 continue
-            if b"ferengine.runtime.worker" in command and parent == str(os.getpid()):
+            if b"ferengine.stages.worker" in command and parent == str(os.getpid()):
                 found.append(entry.name)
     return found
 

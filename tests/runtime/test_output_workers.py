@@ -12,12 +12,12 @@ import av
 import pytest
 
 from ferengine import Engine
-from ferengine.runtime import output_feed
+from ferengine.runtime import output_workers as output_feed
 from ferengine.runtime.joiner import Joined
 from ferengine.runtime.outlet import HOLD, QUEUE, Outlet
-from ferengine.runtime.output_feed import OutputFeed
-from ferengine.runtime.wire import VIDEO_READER, WINDOW_READER
+from ferengine.runtime.output_workers import OutputFeed
 from ferengine.sources import SourceSpec
+from ferengine.stages.messages import VIDEO_READER, WINDOW_READER
 
 LIVE = SourceSpec("demo", "stroll", "demo", 0, "native")
 

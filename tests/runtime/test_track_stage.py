@@ -8,11 +8,11 @@ from typing import cast
 import numpy as np
 
 from ferengine._native import FaceRing, FrameRing, WorkerPage
-from ferengine.detect.base import Detections
-from ferengine.runtime.channel import data_pair, receive_data, send_data
-from ferengine.runtime.tracking import TrackStage
-from ferengine.runtime.wire import TRACK_READER, DetectionRequest, encode_detections
-from ferengine.runtime.worker import Worker
+from ferengine.detection.base import Detections
+from ferengine.ipc.channel import data_pair, receive_data, send_data
+from ferengine.stages.messages import TRACK_READER, DetectionRequest, encode_detections
+from ferengine.stages.track import TrackStage
+from ferengine.stages.worker import Worker
 
 NOBODY = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), None)
 

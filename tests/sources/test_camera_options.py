@@ -13,7 +13,7 @@ from ferengine.errors import SourceError
 from ferengine.sources import camera, open_source, parse_source
 from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.sources.camera import CameraSource, camera_problem
-from ferengine.sources.following import Backoff, FollowedSource, Lost
+from ferengine.sources.reconnect import Backoff, FollowedSource, Lost
 from ferengine.vision import cv2
 
 

@@ -15,7 +15,7 @@ import pytest
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources import stream
 from ferengine.sources.base import CapturedFrame
-from ferengine.sources.following import Backoff, FollowedSource, Lost
+from ferengine.sources.reconnect import Backoff, FollowedSource, Lost
 from ferengine.sources.stream import StreamSource
 from ferengine.sources.video import VideoFileSource
 

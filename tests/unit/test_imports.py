@@ -30,7 +30,7 @@ def test_the_import_is_cheap() -> None:
 
 def test_the_detect_worker_has_no_inference_library_in_memory() -> None:
     """Its networks run in C++, or on a GPU that it opens only when asked."""
-    code = "import sys; import ferengine.runtime.detection; print(*sys.modules)"
+    code = "import sys; import ferengine.stages.detect; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert not {"cuda", "onnx", "onnxruntime", "pycuda", "tensorrt", "tensorrt_rtx", "torch"} & loaded

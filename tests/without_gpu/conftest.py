@@ -17,8 +17,8 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine.errors import DeviceError
-from ferengine.gpu.device import Pinned
-from ferengine.gpu.tensorrt import MessageLog, TensorRT
+from ferengine.inference.tensorrt.device import Pinned
+from ferengine.inference.tensorrt.tensorrt import MessageLog, TensorRT
 
 Operation = Callable[[], None]
 CLASSES = 7
@@ -76,7 +76,7 @@ class FakeDevice:
         held = {"memory": self.memory, "pinned": self.pinned, "streams": self.streams, "events": self.events}
         return {name: len(what) for name, what in {**held, "graphs": self.executables}.items() if what}
 
-    # --- ferengine.gpu.device.Device
+    # --- ferengine.inference.tensorrt.device.Device
 
     def activate(self) -> None:
         if not self.lost:
@@ -186,7 +186,7 @@ class FakeDevice:
         finally:
             self.closed = True
 
-    # --- ferengine.gpu.device.Graphs
+    # --- ferengine.inference.tensorrt.device.Graphs
 
     def begin(self, stream: int) -> None:
         self._call("begin")

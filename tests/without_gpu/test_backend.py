@@ -15,21 +15,21 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY, FaceRing, WorkerPage
-from ferengine.classify import choose
-from ferengine.classify.backend import OrtBackend, available_providers
-from ferengine.classify.choose import BackendSettings, choose_backend, create_backend
-from ferengine.classify.classifier import Classifier
-from ferengine.classify.tensorrt import FallbackBackend, TensorRtBackend
-from ferengine.detect import create_detector
-from ferengine.detect.base import Detections
-from ferengine.detect.mtcnn import MtcnnDetector
-from ferengine.detect.open_device import FallbackDetector
+from ferengine.classification.classifier import Classifier
+from ferengine.detection import create_detector
+from ferengine.detection.base import Detections
+from ferengine.detection.mtcnn import MtcnnDetector
+from ferengine.detection.open_detector import FallbackDetector
 from ferengine.errors import DeviceError, MissingDependencyError, ModelError, UsageError
-from ferengine.gpu.environment import Environment, Gpu
-from ferengine.gpu.runner import EngineRunner
+from ferengine.inference import select as choose
+from ferengine.inference.base import OrtBackend, available_providers
+from ferengine.inference.select import BackendSettings, choose_backend, create_backend
+from ferengine.inference.tensorrt.classifier_runner import FallbackBackend, TensorRtBackend
+from ferengine.inference.tensorrt.environment import Environment, Gpu
+from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.models.registry import load_model
-from ferengine.runtime.classification import ClassifyStage
-from ferengine.runtime.wire import decode_scores
+from ferengine.stages.classify import ClassifyStage
+from ferengine.stages.messages import decode_scores
 
 NO_GPU = Environment("linux-x86_64", None, None, None, "no NVIDIA driver is installed")
 WITH_GPU = Environment("linux-x86_64", "580.1", "13.0", Gpu("RTX 4090", "8.9", 1 << 34), None)
@@ -101,7 +101,9 @@ def test_without_an_engine_the_cpu_takes_over_and_it_is_said_once(
 ) -> None:
     machine(WITH_GPU, ["tensorrt-rtx"], "cuda-bindings")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("ferengine.gpu.open.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1"))
+    monkeypatch.setattr(
+        "ferengine.inference.tensorrt.load.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1")
+    )
     with caplog.at_level(logging.WARNING):
         _, backend = create_backend(load_model("dscnn"), BackendSettings(), threads=1, max_batch=8)
     [record] = caplog.records
@@ -120,8 +122,10 @@ def test_without_an_engine_the_cpu_runs_the_form_that_is_exact_on_it(
 ) -> None:
     machine(WITH_GPU, ["tensorrt-rtx"], "cuda-bindings")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("ferengine.gpu.open.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1"))
-    monkeypatch.setattr("ferengine.classify.quantised.has_vnni", lambda: vnni)
+    monkeypatch.setattr(
+        "ferengine.inference.tensorrt.load.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1")
+    )
+    monkeypatch.setattr("ferengine.inference.precision.has_vnni", lambda: vnni)
     classifier = Classifier("fast", backend=BackendSettings(precision=precision), on_failure=lambda reason: None)
     assert (classifier.manifest.name, classifier.backend.name) == (runs, "ort")
 
@@ -232,7 +236,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     """Real rings; the scores come in the order of the faces, whatever happens to the GPU, and all slots are freed."""
     machine(WITH_GPU, ["tensorrt"], "pycuda")
     runner = EngineRunner(fake_trt(device, SIDE_48).loaded, device, b"plan")
-    monkeypatch.setattr("ferengine.gpu.open.open_runner", lambda *arguments, **options: runner)
+    monkeypatch.setattr("ferengine.inference.tensorrt.load.open_runner", lambda *arguments, **options: runner)
     ring, page = FaceRing.create(64, 48), WorkerPage.create()
     engine, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     engine.setblocking(False)
@@ -334,7 +338,9 @@ def test_without_engines_mtcnn_runs_on_the_cpu_and_it_is_said(
 ) -> None:
     machine(WITH_GPU, ["tensorrt-rtx"], "cuda-bindings")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr("ferengine.gpu.open.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1"))
+    monkeypatch.setattr(
+        "ferengine.inference.tensorrt.load.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1")
+    )
     told: list[str] = []
     detector = create_detector("mtcnn", backend=BackendSettings(), on_failure=told.append)
     assert isinstance(detector, MtcnnDetector)

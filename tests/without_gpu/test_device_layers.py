@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from ferengine.classify.backend import OrtBackend
-from ferengine.detect.network_runner import OrtRunner
 from ferengine.errors import DeviceError, ModelError
-from ferengine.gpu import device as layers
-from ferengine.gpu.environment import this_machine
+from ferengine.inference.base import OrtBackend
+from ferengine.inference.onnxruntime import OrtRunner
+from ferengine.inference.tensorrt import device as layers
+from ferengine.inference.tensorrt.environment import this_machine
 
 
 class Stacks:
@@ -51,13 +51,13 @@ def stacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stacks]:
     package.driver = made.module()
     monkeypatch.setitem(sys.modules, "pycuda", package)
     monkeypatch.setitem(sys.modules, "pycuda.driver", package.driver)
-    monkeypatch.delitem(sys.modules, "ferengine.gpu.pycuda_device", raising=False)
+    monkeypatch.delitem(sys.modules, "ferengine.inference.tensorrt.pycuda_device", raising=False)
     yield made
-    sys.modules.pop("ferengine.gpu.pycuda_device", None)
+    sys.modules.pop("ferengine.inference.tensorrt.pycuda_device", None)
 
 
 def test_each_thread_takes_the_context_off_its_stack(stacks: Stacks) -> None:
-    layer = importlib.import_module("ferengine.gpu.pycuda_device")
+    layer = importlib.import_module("ferengine.inference.tensorrt.pycuda_device")
     depths: list[int] = []
 
     def work() -> None:
@@ -102,7 +102,7 @@ def test_without_a_driver_the_bindings_say_so() -> None:
         pytest.skip("cuda-bindings is not installed")
     if this_machine().cuda is not None:
         pytest.skip("this machine has an NVIDIA driver")
-    from ferengine.gpu.bindings_device import BindingsDevice
+    from ferengine.inference.tensorrt.bindings_device import BindingsDevice
 
     with pytest.raises(DeviceError, match=r"opening the GPU: .*driver"):
         BindingsDevice()

@@ -13,13 +13,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ferengine.classify import backend, choose
 from ferengine.cli.checks.base import Finding
 from ferengine.cli.checks.models import check_gpu
 from ferengine.errors import ModelError
-from ferengine.gpu import open as opening
-from ferengine.gpu.environment import Environment, Gpu
-from ferengine.gpu.runner import EngineRunner
+from ferengine.inference import base as backend
+from ferengine.inference import select as choose
+from ferengine.inference.tensorrt import load as opening
+from ferengine.inference.tensorrt.environment import Environment, Gpu
+from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.models import registry
 from ferengine.models.self_test import self_test_crops
 
@@ -67,7 +68,7 @@ def fake_gpu(
             return runner
 
         takes(monkeypatch, "tensorrt")
-        monkeypatch.setattr("ferengine.gpu.open.open_runner", open_runner)
+        monkeypatch.setattr("ferengine.inference.tensorrt.load.open_runner", open_runner)
         for path in shipped.glob("*.json"):
             manifest = json.loads(path.read_text())
             spec = manifest["input"]
@@ -118,8 +119,10 @@ def test_without_engines_the_remedy_is_that_of_a_run(
 ) -> None:
     takes(monkeypatch, "tensorrt")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr("ferengine.gpu.open.this_machine", lambda: WITH_GPU)
-    monkeypatch.setattr("ferengine.gpu.open.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1"))
+    monkeypatch.setattr("ferengine.inference.tensorrt.load.this_machine", lambda: WITH_GPU)
+    monkeypatch.setattr(
+        "ferengine.inference.tensorrt.load.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1")
+    )
     with caplog.at_level(logging.WARNING):
         finding = found()
     assert finding.status == "warn"

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ferengine.classify.backend import OrtBackend
 from ferengine.errors import DeviceError, SourceError, WorkerError
-from ferengine.gpu.engine import LoadedEngine
-from ferengine.gpu.environment import Environment, Gpu, this_machine
+from ferengine.inference.base import OrtBackend
+from ferengine.inference.tensorrt.engine import LoadedEngine
+from ferengine.inference.tensorrt.environment import Environment, Gpu, this_machine
 from ferengine.models.registry import load_model
 from ferengine.vision import cv2
 from ferengine_tools.gpu_check import cameras, engines

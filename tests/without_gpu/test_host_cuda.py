@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from ferengine.gpu.device import bindings_installed
+from ferengine.inference.tensorrt.device import bindings_installed
 
 HERE = Path(__file__).parent
 CHECK = """
 import json
 from dataclasses import asdict
-from ferengine.gpu.environment import this_machine
+from ferengine.inference.tensorrt.environment import this_machine
 print(json.dumps(asdict(this_machine())))
 """
 TESTS = """

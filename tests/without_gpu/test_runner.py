@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine.errors import DeviceError, ModelError
-from ferengine.gpu.runner import EngineRunner
+from ferengine.inference.tensorrt.runner import EngineRunner
 
 Rows = NDArray[np.float32]
 

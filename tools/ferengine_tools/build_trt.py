@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ferengine.errors import FerengineError, ModelError, UsageError
-from ferengine.gpu.builder import BuiltEngine, Profile, build_engine
-from ferengine.gpu.builder import Progress as Report
-from ferengine.gpu.cache import engines_folder
-from ferengine.gpu.engine_file import (
+from ferengine.inference.tensorrt.builder import BuiltEngine, Profile, build_engine
+from ferengine.inference.tensorrt.builder import Progress as Report
+from ferengine.inference.tensorrt.cache import engines_folder
+from ferengine.inference.tensorrt.engine_file import (
     EngineFile,
     EngineRecord,
     Precision,
@@ -25,9 +25,9 @@ from ferengine.gpu.engine_file import (
     engine_name,
     write_engine,
 )
-from ferengine.gpu.environment import Environment, this_machine
-from ferengine.gpu.storage import locked
-from ferengine.gpu.tensorrt import TensorRT, load_runtime
+from ferengine.inference.tensorrt.environment import Environment, this_machine
+from ferengine.inference.tensorrt.files import locked
+from ferengine.inference.tensorrt.tensorrt import TensorRT, load_runtime
 from ferengine_tools.trt_networks import Network, choose_networks, choose_profiles, in_precision, parse_batches
 
 if TYPE_CHECKING:

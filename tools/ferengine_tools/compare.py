@@ -11,9 +11,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from ferengine.classify.choose import AS_NAMED
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
+from ferengine.inference.select import AS_NAMED
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine.models.registry import list_models, load_model
 from ferengine_tools.data.fer2013 import load_fer2013

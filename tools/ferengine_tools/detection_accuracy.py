@@ -22,9 +22,9 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.detect import Detector, create_detector
+from ferengine.detection import Detector, create_detector
 from ferengine.errors import FerengineError, UsageError
-from ferengine.track.matching import iou_matrix
+from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
 
 SMALLEST = 40.0

@@ -17,7 +17,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.detect import Detector, create_detector
+from ferengine.detection import Detector, create_detector
 from ferengine.errors import FerengineError, SinkError, SourceError, UsageError
 from ferengine.results import Box
 from ferengine.sources.demo import DemoSource

@@ -10,9 +10,9 @@ from typing import get_args
 
 from rich.console import Console
 
-from ferengine.classify.choose import AS_NAMED
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
+from ferengine.inference.select import AS_NAMED
 from ferengine.models.registry import DEFAULT
 from ferengine_tools.data import utkface
 from ferengine_tools.data.fer2013 import LabelSet, Split

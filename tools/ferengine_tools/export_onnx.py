@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.backend import OrtBackend
 from ferengine.errors import FerengineError, UsageError
+from ferengine.inference.base import OrtBackend
 from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
 from ferengine.models.registry import load_model
 from ferengine.models.self_test import self_test_crops

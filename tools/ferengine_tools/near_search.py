@@ -19,10 +19,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.detect.mtcnn import MtcnnDetector
+from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.errors import FerengineError, UsageError
 from ferengine.sources import open_source, parse_source
-from ferengine.track.matching import iou_matrix
+from ferengine.tracking.matching import iou_matrix
 
 MATCH_IOU = 0.5
 """Overlap from which a face of the full scan counts as found."""

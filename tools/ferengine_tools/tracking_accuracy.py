@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from ferengine.errors import FerengineError, UsageError
 from ferengine.results import Box
-from ferengine.track.base import Tracker, TrackerUpdate
-from ferengine.track.kcf import KcfTracker
-from ferengine.track.matching import iou_matrix
-from ferengine.track.opencv_kcf import OpenCvKcf
+from ferengine.tracking.base import Tracker, TrackerUpdate
+from ferengine.tracking.kcf import KcfTracker
+from ferengine.tracking.matching import iou_matrix
+from ferengine.tracking.opencv_kcf import OpenCvKcf
 from ferengine.vision import cv2
 
 MakeTracker = Callable[[], Tracker]

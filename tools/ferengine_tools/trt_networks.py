@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from ferengine.classify.quantised import int8_form
-from ferengine.detect.mtcnn_weights import mtcnn_networks
+from ferengine.detection.mtcnn_weights import mtcnn_networks
 from ferengine.errors import ModelError, UsageError
-from ferengine.gpu.builder import Profile
-from ferengine.gpu.engine_file import Precision
+from ferengine.inference.precision import int8_form
+from ferengine.inference.tensorrt.builder import Profile
+from ferengine.inference.tensorrt.engine_file import Precision
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import list_models, load_model
 from ferengine_tools.precision import is_quantised, to_fp16, to_int8

@@ -14,7 +14,7 @@ from ferengine.cli.config_file import load_settings
 from ferengine.cli.options import RUN, help_text
 from ferengine.cli.settings import RunSettings, SourceTable
 from ferengine.errors import UsageError
-from ferengine.sources.address import hide_credentials
+from ferengine.sources.url import hide_credentials
 
 _HEAD = """\
 # Settings of `ferengine run --config FILE`. Names are those of its options; options win over this file.

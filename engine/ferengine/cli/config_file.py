@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 
 from ferengine.cli.settings import RunSettings, SourceTable
 from ferengine.errors import UsageError
-from ferengine.sources.address import hide_credentials
+from ferengine.sources.url import hide_credentials
 
 _Path: TypeAlias = tuple[str | int, ...]
 

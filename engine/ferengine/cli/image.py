@@ -15,8 +15,8 @@ from rich.console import Console
 
 from ferengine.analyzer import Analyzer
 from ferengine.cli.command import call
+from ferengine.cli.images import CopyFolder, find_pictures, read_picture
 from ferengine.cli.options import STILL, checked, with_options
-from ferengine.cli.pictures import CopyFolder, find_pictures, read_picture
 from ferengine.config import EngineConfig
 from ferengine.errors import SinkError, SourceError
 from ferengine.results import Face

@@ -14,9 +14,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ferengine.classify.quantised import form_obstacle, int8_form
 from ferengine.cli.command import call
 from ferengine.errors import ModelError
+from ferengine.inference.precision import form_obstacle, int8_form
 from ferengine.models.card import model_card
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import DEFAULT, SHIPPED, Model, list_models, load_model

@@ -12,9 +12,9 @@ from rich.console import Console
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.results import CameraEvent
-from ferengine.sinks.events import EventWriter
-from ferengine.sinks.feeder import Sink, SinkFeeder
-from ferengine.sinks.rows import RowWriter
+from ferengine.sinks.csv import RowWriter
+from ferengine.sinks.jsonl import EventWriter
+from ferengine.sinks.sink_thread import Sink, SinkFeeder
 from ferengine.sinks.table import LiveTable
 
 _GRACE = 1.8

@@ -29,7 +29,7 @@ from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.results import CameraEvent
-from ferengine.sinks.output import check_output, same_file
+from ferengine.sinks.files import check_output, same_file
 from ferengine.sinks.save_paths import refuse_source
 from ferengine.sinks.window import screen_available
 from ferengine.sources import SourceSpec

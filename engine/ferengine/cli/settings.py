@@ -23,7 +23,7 @@ from pydantic import (
 from ferengine.config import EngineConfig
 from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, parse_source
-from ferengine.sources.address import hide_credentials
+from ferengine.sources.url import hide_credentials
 
 _PLACES = ("url", "camera", "file", "images", "demo")
 _CONFIG = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-"))

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ferengine.config import EngineConfig
 from ferengine.errors import UsageError
-from ferengine.runtime.camera import CameraState
+from ferengine.runtime.cameras import CameraState
 from ferengine.runtime.joiner import CameraJoiner
 from ferengine.sources import SourceSpec, unique_names
 

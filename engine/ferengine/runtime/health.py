@@ -7,10 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from ferengine.runtime.camera import StateName
+from ferengine.ipc.process import WorkerProcess
 from ferengine.runtime.camera_set import camera_counts
-from ferengine.runtime.delivery import Policy
-from ferengine.runtime.process import WorkerProcess
+from ferengine.runtime.cameras import StateName
+from ferengine.runtime.subscriptions import Policy
 
 if TYPE_CHECKING:
     from ferengine.runtime.supervisor import Supervisor

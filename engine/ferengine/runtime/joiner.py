@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.smoother import Smoother
+from ferengine.classification.smoothing import Smoother
 from ferengine.results import Face, FrameResult, Landmarks, Ledger, make_expression, make_gender
-from ferengine.runtime.wire import FACE_RING_FULL, Record, ScoreBatch
+from ferengine.stages.messages import FACE_RING_FULL, Record, ScoreBatch
 
 _GENDER_SMOOTHING = 10.0
 """Time constant in seconds: along a track it does not change."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 
-from ferengine.runtime.channel import data_pair, send_data
-from ferengine.runtime.lending import Lender
-from ferengine.runtime.process import WorkerProcess
+from ferengine.ipc.channel import data_pair, send_data
+from ferengine.ipc.process import WorkerProcess
+from ferengine.runtime.frame_loans import Lender
 
 HOLD = 4
 """Frames of each camera that an output worker may keep from being used again."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from ferengine._native import FrameRing
 from ferengine.errors import EngineStoppedError, UsageError
-from ferengine.images import check_image, copy_as_bgr
-from ferengine.runtime.camera import CameraState
+from ferengine.frames import check_image, copy_as_bgr
+from ferengine.runtime.cameras import CameraState
 
 if TYPE_CHECKING:
     from ferengine.runtime.supervisor import Supervisor

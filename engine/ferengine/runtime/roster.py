@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 from ferengine.errors import FerengineError, UsageError
-from ferengine.runtime.camera import CameraState
-from ferengine.runtime.delivery import Subscription
-from ferengine.runtime.lending import Lender, LenderBits
-from ferengine.runtime.process import WorkerProcess
+from ferengine.ipc.process import WorkerProcess
+from ferengine.runtime.cameras import CameraState
+from ferengine.runtime.frame_loans import Lender, LenderBits
 from ferengine.runtime.push import PushInput
+from ferengine.runtime.subscriptions import Subscription
 from ferengine.sources import SourceSpec
 
 if TYPE_CHECKING:

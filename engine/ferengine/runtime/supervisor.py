@@ -13,20 +13,20 @@ from typing import Any
 from ferengine import errors
 from ferengine.config import EngineConfig
 from ferengine.errors import EngineStoppedError, FerengineError, WorkerError
-from ferengine.runtime.calls import Calls
-from ferengine.runtime.camera import CameraState
+from ferengine.ipc.channel import receive_data
+from ferengine.ipc.process import WorkerProcess, refused
 from ferengine.runtime.camera_set import CameraSet
-from ferengine.runtime.channel import receive_data
-from ferengine.runtime.delivery import Delivery
-from ferengine.runtime.event_listener import EventListener
+from ferengine.runtime.cameras import CameraState
+from ferengine.runtime.events import EventListener
 from ferengine.runtime.joiner import split_batch
-from ferengine.runtime.output_feed import OutputFeed
-from ferengine.runtime.process import WorkerProcess, refused
+from ferengine.runtime.metrics import RunStatistics
+from ferengine.runtime.output_workers import OutputFeed
 from ferengine.runtime.roster import Roster
-from ferengine.runtime.statistics import RunStatistics
+from ferengine.runtime.state import Calls
+from ferengine.runtime.subscriptions import Delivery
 from ferengine.runtime.topology import Topology
-from ferengine.runtime.wire import END, SCORES, decode_record, decode_scores, kind_of
-from ferengine.runtime.workforce import LEAVE, Handlers, Workforce
+from ferengine.runtime.workers import LEAVE, Handlers, Workforce
+from ferengine.stages.messages import END, SCORES, decode_record, decode_scores, kind_of
 
 _TICK = 0.25
 DRAIN = 1.0

@@ -8,15 +8,15 @@ from typing import Any
 
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
+from ferengine.ipc.channel import data_pair
+from ferengine.ipc.process import WorkerProcess
 from ferengine.models.registry import GENDER
-from ferengine.runtime.camera import CameraState
 from ferengine.runtime.camera_set import CameraSet
-from ferengine.runtime.channel import data_pair
-from ferengine.runtime.lending import Lender
+from ferengine.runtime.cameras import CameraState
+from ferengine.runtime.frame_loans import Lender
 from ferengine.runtime.outlet import Outlet
 from ferengine.runtime.planner import Plan
-from ferengine.runtime.process import WorkerProcess
-from ferengine.runtime.wire import TRACK_READER, VIDEO_READER, WINDOW_READER
+from ferengine.stages.messages import TRACK_READER, VIDEO_READER, WINDOW_READER
 
 
 class Topology:
@@ -191,7 +191,7 @@ class Topology:
         return settings, {"events": self.events_in.fileno(), **faces, **self._track_pages()}
 
     def _backend_settings(self) -> dict[str, Any]:
-        """The fields of ``ferengine.classify.choose.BackendSettings``."""
+        """The fields of ``ferengine.inference.select.BackendSettings``."""
         config = self._config
         return {"backend": config.backend, "precision": config.precision, "engines": config.engines,
                 "build": config.build_engines}  # fmt: skip

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ferengine.errors import SinkError
-from ferengine.sinks.output import claim_output, still_there, write_failed
+from ferengine.sinks.files import claim_output, still_there, write_failed
 
 _FLUSH_SECONDS = 0.5
 _BUFFER_BYTES = 1 << 16

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ferengine.errors import SinkError, UsageError
-from ferengine.sinks.output import same_file
+from ferengine.sinks.files import same_file
 from ferengine.sources import SourceSpec
 
 

@@ -15,8 +15,8 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from ferengine.errors import SinkError
-from ferengine.sinks.fragments import cut_to_whole_fragments
-from ferengine.sinks.output import claim_output, still_there, write_failed
+from ferengine.sinks.files import claim_output, still_there, write_failed
+from ferengine.sinks.mp4_repair import cut_to_whole_fragments
 from ferengine.vision import cv2
 
 _SUFFIXES = (".mp4", ".mkv", ".mov")

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ferengine.errors import UsageError
-from ferengine.sources.address import address_host
 from ferengine.sources.spec import SourceSpec
+from ferengine.sources.url import address_host
 
 IMAGE_SUFFIXES = frozenset(
     {".bmp", ".dib", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal, TypeAlias, get_args
 
 from ferengine.errors import UsageError
-from ferengine.sources.address import STREAM_SCHEMES, address_host, shown_address
+from ferengine.sources.url import STREAM_SCHEMES, address_host, shown_address
 
 Kind: TypeAlias = Literal["camera", "file", "images", "stream", "demo", "push"]
 Pace: TypeAlias = Literal["fast", "native"]

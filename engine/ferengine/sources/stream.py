@@ -19,9 +19,9 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from ferengine.errors import CredentialsError, SourceError
-from ferengine.sources.address import address_host, shown_address
 from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.sources.turning import turn_picture
+from ferengine.sources.url import address_host, shown_address
 
 _OPEN_TIMEOUT = 10.0
 _FALLBACK_FPS = 25.0

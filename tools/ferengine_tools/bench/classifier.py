@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ferengine.classify.choose import AS_NAMED
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
+from ferengine.inference.select import AS_NAMED
 from ferengine_tools.bench.record import OWN, Figure
 from ferengine_tools.bench.timing import timing
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ferengine.track import KcfTracker
+from ferengine.tracking import KcfTracker
 from ferengine.vision import cv2
 from ferengine_tools.bench.record import OWN, Figure
 from ferengine_tools.bench.scenes import circling

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ferengine.detect.mtcnn import MtcnnDetector
+from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine_tools.bench.record import OWN, Figure
 from ferengine_tools.bench.scenes import crowd
 from ferengine_tools.bench.timing import timing

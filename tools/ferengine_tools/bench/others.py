@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
 from ferengine.sources import SourceSpec, open_source
 from ferengine.vision import cv2
 from ferengine_tools.bench.record import Figure

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.detect.base import Detections
-from ferengine.detect.mtcnn import MtcnnDetector
+from ferengine.detection.base import Detections
+from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.errors import UsageError
-from ferengine.track.cropper import FaceCropper
-from ferengine.track.geometry import Square
+from ferengine.tracking.crop_geometry import Square
+from ferengine.tracking.cropper import FaceCropper
 from ferengine.vision import cv2
 
 SIDE = 48

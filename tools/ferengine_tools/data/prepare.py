@@ -17,7 +17,7 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.detect.base import Detections
+from ferengine.detection.base import Detections
 from ferengine.errors import FerengineError, UsageError
 from ferengine.vision import cv2
 from ferengine_tools.data.cutting import decode

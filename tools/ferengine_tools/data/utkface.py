@@ -18,10 +18,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.detect.base import Detections
-from ferengine.detect.mtcnn_weights import cache_folder
+from ferengine.detection.base import Detections
+from ferengine.detection.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
-from ferengine.track.geometry import square_from_landmarks
+from ferengine.tracking.crop_geometry import square_from_landmarks
 from ferengine_tools.data.cutting import SIDE, FaceCutter, decode
 from ferengine_tools.data.duplicates import Thresholds, find_duplicates
 

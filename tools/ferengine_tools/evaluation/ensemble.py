@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.choose import AS_NAMED
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
+from ferengine.inference.select import AS_NAMED
 from ferengine_tools.evaluation.faces import resize
 from ferengine_tools.evaluation.metrics import softmax
 

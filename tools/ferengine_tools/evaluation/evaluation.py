@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
 from ferengine_tools.evaluation.confusion_picture import in_document_order, shares
 from ferengine_tools.evaluation.crops import Views, probabilities
 from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
 
 BATCHES = (1, 8, 32)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
 from ferengine.models.registry import load_model
 from ferengine_tools.evaluation.faces import LabelledFaces

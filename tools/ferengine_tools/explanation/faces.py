@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.config import make_config
-from ferengine.detect import create_detector
+from ferengine.detection import create_detector
 from ferengine.errors import SourceError, UsageError
-from ferengine.track.cropper import FaceCropper
+from ferengine.tracking.cropper import FaceCropper
 from ferengine.vision import cv2
 from ferengine_tools.evaluation.faces import resize
 

@@ -8,8 +8,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.backend import OrtBackend
 from ferengine.errors import ModelError
+from ferengine.inference.base import OrtBackend
 
 Precision = Literal["fp32", "fp16", "int8"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ferengine.classify.choose import AS_NAMED
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
+from ferengine.inference.select import AS_NAMED
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine_tools.data.fer2013 import LABELS8, LabelSet
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces

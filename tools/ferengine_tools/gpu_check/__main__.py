@@ -11,11 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from ferengine.classify.choose import choose_backend
 from ferengine.errors import FerengineError, ModelError
-from ferengine.gpu.device import device_layer
-from ferengine.gpu.environment import this_machine
-from ferengine.gpu.tensorrt import installed_runtimes, load_runtime
+from ferengine.inference.select import choose_backend
+from ferengine.inference.tensorrt.device import device_layer
+from ferengine.inference.tensorrt.environment import this_machine
+from ferengine.inference.tensorrt.tensorrt import installed_runtimes, load_runtime
 from ferengine.models.registry import DEFAULT, Model, load_model
 from ferengine_tools.data.fer2013 import load_fer2013
 from ferengine_tools.gpu_check.cameras import check_cameras, load_frames

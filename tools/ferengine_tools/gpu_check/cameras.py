@@ -17,9 +17,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.choose import choose_backend
 from ferengine.engine import Engine
 from ferengine.errors import SourceError, WorkerError
+from ferengine.inference.select import choose_backend
 from ferengine.results import FrameResult
 from ferengine.sources.demo import DemoSource
 from ferengine.sources.push import PushSource

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classify.backend import OrtBackend
 from ferengine.errors import MissingDependencyError
+from ferengine.inference.base import OrtBackend
 from ferengine.models.registry import Model
 from ferengine_tools.gpu_check.measure import Contender, Queue
 

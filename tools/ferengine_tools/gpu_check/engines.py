@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ferengine.classify.quantised import int8_form
-from ferengine.gpu.engine_file import Precision, list_engines
-from ferengine.gpu.environment import this_machine
-from ferengine.gpu.tensorrt import RuntimeName, installed_runtimes, rtx_supports
+from ferengine.inference.precision import int8_form
+from ferengine.inference.tensorrt.engine_file import Precision, list_engines
+from ferengine.inference.tensorrt.environment import this_machine
+from ferengine.inference.tensorrt.tensorrt import RuntimeName, installed_runtimes, rtx_supports
 from ferengine.models.registry import Model
 from ferengine_tools.gpu_check.report import Report
 

@@ -11,12 +11,12 @@ from functools import partial
 from pathlib import Path
 
 from ferengine.errors import DeviceError
-from ferengine.gpu.device import Device, open_device
-from ferengine.gpu.engine import LoadedEngine
-from ferengine.gpu.engine_file import EngineFile, load_engine, read_record
-from ferengine.gpu.runner import EngineRunner
-from ferengine.gpu.tensorrt import TensorRT, load_runtime
-from ferengine.gpu.types import ExecutionContext
+from ferengine.inference.tensorrt.device import Device, open_device
+from ferengine.inference.tensorrt.engine import LoadedEngine
+from ferengine.inference.tensorrt.engine_file import EngineFile, load_engine, read_record
+from ferengine.inference.tensorrt.runner import EngineRunner
+from ferengine.inference.tensorrt.tensorrt import TensorRT, load_runtime
+from ferengine.inference.tensorrt.types import ExecutionContext
 from ferengine_tools.gpu_check.measure import Contender, Queue, Sample, check
 from ferengine_tools.gpu_check.report import Report
 

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ferengine.classify.backend import OrtBackend
 from ferengine.errors import ModelError
+from ferengine.inference.base import OrtBackend
 from ferengine.models.registry import load_model
 from ferengine_tools.networks import NETWORKS, create_network, deployed
 from ferengine_tools.networks.graph_layers import Convolution, Layer, Normalisation, Product, read_layers

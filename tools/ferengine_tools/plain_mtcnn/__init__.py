@@ -12,9 +12,9 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from ferengine.detect.base import Detections
-from ferengine.detect.frames import checked_frame
-from ferengine.detect.mtcnn_weights import mtcnn_networks
+from ferengine.detection.base import Detections
+from ferengine.detection.frames import checked_frame
+from ferengine.detection.mtcnn_weights import mtcnn_networks
 from ferengine_tools.plain_mtcnn.boxes import (
     Boxes,
     corners_to_xywh,
@@ -34,7 +34,7 @@ _LEVEL_CANDIDATES = 2000
 
 
 class PlainMtcnn:
-    """The same faces, up to rounding, as ``ferengine.detect.mtcnn.MtcnnDetector`` with the same arguments."""
+    """The same faces, up to rounding, as ``ferengine.detection.mtcnn.MtcnnDetector`` with the same arguments."""
 
     def __init__(
         self,

@@ -25,8 +25,8 @@ _FP32_TOLERANCE, _GPU_TOLERANCE, _INT8_TOLERANCE = 0.05, 0.1, 0.5
 
 def check_models() -> Finding:
     """Every shipped model: its hash, and its logits by ONNX Runtime on the CPU, which every run may fall back on."""
-    from ferengine.classify.backend import OrtBackend
-    from ferengine.classify.quantised import has_vnni
+    from ferengine.inference.base import OrtBackend
+    from ferengine.inference.precision import has_vnni
 
     tally = _Tally()
     for manifest in list_models():
@@ -71,8 +71,8 @@ class _NotOnGpuError(Exception):
 def check_gpu() -> Finding | None:
     """The shipped models by the GPU's backend that a run takes, on the engines that are there; ``None`` where a run takes the
     CPU anyway, for a reason that ``check_backend`` gives."""
-    from ferengine.classify.choose import BackendSettings, choose_backend, create_backend
     from ferengine.config import EngineConfig
+    from ferengine.inference.select import BackendSettings, choose_backend, create_backend
 
     name, _ = choose_backend("auto")
     if name == "ort":

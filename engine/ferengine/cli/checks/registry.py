@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from ferengine.cli.checks import machine, models, pipeline, stages, surroundings
+from ferengine.cli.checks import environment, machine, models, pipeline, stages
 from ferengine.cli.checks.base import Finding
 from ferengine.errors import FerengineError
 
@@ -20,10 +20,10 @@ CHECKS: Mapping[str, Callable[[], Finding | None]] = {
     "mtcnn": stages.check_mtcnn,
     "haar": stages.check_haar,
     "models": models.check_models,
-    "cameras": surroundings.check_cameras,
-    "screen": surroundings.check_screen,
-    "video encoder": surroundings.check_encoder,
-    "demo": surroundings.check_demo,
+    "cameras": environment.check_cameras,
+    "screen": environment.check_screen,
+    "video encoder": environment.check_encoder,
+    "demo": environment.check_demo,
     "engine": pipeline.check_pipeline,
     "gpu": models.check_gpu,
     "torch": models.check_torch,

@@ -22,7 +22,7 @@ def check_backend() -> Finding:
     """What networks run on here, and why."""
     import onnxruntime
 
-    from ferengine.classify.choose import BackendSettings, choose_backend, choose_form
+    from ferengine.inference.select import BackendSettings, choose_backend, choose_form
     from ferengine.models.registry import DEFAULT, load_model
 
     offered = onnxruntime.get_available_providers()
@@ -48,8 +48,8 @@ def _check_detector(
     name: Literal["mtcnn", "haar"], expected: tuple[float, float, float, float], otherwise: Literal["warn", "fail"]
 ) -> Finding:
     from ferengine.cli.checks.drawn_face import EYES, drawn_face
-    from ferengine.detect import create_detector
-    from ferengine.track.matching import iou_matrix
+    from ferengine.detection import create_detector
+    from ferengine.tracking.matching import iou_matrix
 
     remedy = "reinstall ferengine and its requirements, and report this if it stays"
     found = create_detector(name).detect(drawn_face())
@@ -68,8 +68,8 @@ def _check_detector(
 def check_crop() -> Finding:
     """The C++ crop against NumPy: large, small, turned and half outside."""
     from ferengine.cli.checks.drawn_face import drawn_face
-    from ferengine.track.crop_reference import reference_crop
-    from ferengine.track.cropper import FaceCropper
+    from ferengine.tracking.crop_reference import reference_crop
+    from ferengine.tracking.cropper import FaceCropper
 
     frame = drawn_face()
     squares = np.array(

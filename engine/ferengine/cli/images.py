@@ -1,0 +1,111 @@
+"""Still pictures: which files are meant, how they are read and where their copies go."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import SinkError, SourceError, UsageError
+from ferengine.sinks.files import write_failed
+from ferengine.sources.opencv_log import quiet_opencv
+from ferengine.vision import cv2
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""What a folder's pictures are known by; a file that is named itself may end otherwise."""
+
+
+def find_pictures(names: Iterable[str]) -> Iterator[Path | SourceError]:
+    """The pictures that ``names`` mean: files, folders (their pictures, sorted) and patterns (``**`` for folders
+    below); each once. For what leads to none, the error instead."""
+    seen: set[Path] = set()
+    for name in names:
+        try:
+            found = _meant(name)
+        except SourceError as error:
+            yield error
+            continue
+        for path in found:
+            if path.resolve() not in seen:
+                seen.add(path.resolve())
+                yield path
+
+
+def _meant(name: str) -> list[Path]:
+    path = Path(name)
+    if path.is_dir():
+        found = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file())
+        if not found:
+            raise SourceError(f"the folder {path} holds no pictures ({', '.join(SUFFIXES)})")
+        return found
+    if path.exists() or not glob.has_magic(name):
+        return [path]
+    found = [Path(item) for item in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207 - takes absolute patterns too
+    pictures = [item for item in found if item.is_file()]
+    if not pictures:
+        raise SourceError(f"no file matches {name}")
+    return pictures
+
+
+def read_picture(path: Path) -> NDArray[np.uint8]:
+    """The picture as BGR uint8 (H, W, 3): turned as its Exif data say, deeper or grey ones converted, transparency
+    left out. Raises SourceError, naming the file and the reason."""
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
+    if not data.size:
+        raise SourceError(f"{path} is empty")
+    try:
+        with quiet_opencv():
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+    except cv2.error as error:
+        raise SourceError(f"{path} cannot be decoded: {error.err}") from None
+    if image is None:
+        raise SourceError(f"{path} is no picture that OpenCV can decode, or it is damaged")
+    return np.asarray(image, np.uint8)
+
+
+class CopyFolder:
+    """Where the annotated copies go: ``folder``, made where it is absent; each picture keeps its name."""
+
+    def __init__(self, folder: Path, *, overwrite: bool) -> None:
+        self._folder = folder
+        self._overwrite = overwrite
+        self._taken: set[str] = set()
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise UsageError(f"--save: {folder} is a file: name a folder") from None
+        except OSError as error:
+            raise SinkError(f"--save: the folder {folder} cannot be made: {error.strerror}") from None
+
+    def save(self, image: NDArray[np.uint8], original: Path) -> Path:
+        """Write ``image`` under the name of ``original`` (as PNG where that is no picture's), numbered where another
+        of this run has it. Raises SinkError."""
+        path = self._folder / self._name(original)
+        if path.resolve() == original.resolve():
+            raise SinkError(f"{path} is the picture itself: choose another folder")
+        if path.exists() and not self._overwrite:
+            raise SinkError(f"{path} exists already: choose another folder or pass --overwrite")
+        encoded, data = cv2.imencode(path.suffix, image)
+        if not encoded:
+            raise SinkError(f"{path} cannot be encoded")
+        try:
+            path.write_bytes(data.tobytes())
+        except OSError as error:
+            path.unlink(missing_ok=True)  # no half picture stays
+            raise write_failed(path, error) from None
+        return path
+
+    def _name(self, original: Path) -> str:
+        suffix = original.suffix if original.suffix.lower() in SUFFIXES else ".png"
+        name, number = f"{original.stem}{suffix}", 1
+        while name in self._taken:
+            number += 1
+            name = f"{original.stem}-{number}{suffix}"
+        self._taken.add(name)
+        return name

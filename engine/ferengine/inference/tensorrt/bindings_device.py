@@ -1,0 +1,123 @@
+"""The GPU through cuda-python's bindings of the driver API (the package ``cuda-bindings``)."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import cache
+from typing import Any
+
+import numpy as np
+from cuda.bindings import driver
+
+from ferengine.inference.tensorrt.device import Graphs, Pinned, device_error
+
+_NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: no implicit order with the default stream
+_NO_TIMING = 2  # CU_EVENT_DISABLE_TIMING
+_BLOCKING = 1  # CU_EVENT_BLOCKING_SYNC
+_DEVICE = 0
+
+
+def call(function: Any, *arguments: Any) -> Any:
+    """What a driver function returns besides its code. Raises DeviceError for any code but success."""
+    code, *values = function(*arguments)
+    if code != driver.CUresult.CUDA_SUCCESS:
+        raise device_error(function.__name__, describe(code))
+    return values[0] if len(values) == 1 else values
+
+
+def describe(code: Any) -> str:
+    _, text = driver.cuGetErrorString(code)
+    return text.decode() if text else str(getattr(code, "name", code))
+
+
+@cache
+def _primary_context() -> Any:
+    """Of the device, held until the process ends: given back to the last, it is reset under those who have it current."""
+    try:
+        call(driver.cuInit, 0)
+    except RuntimeError as error:  # the bindings do not find the driver's library
+        raise device_error("opening the GPU", str(error)) from None
+    return call(driver.cuDevicePrimaryCtxRetain, call(driver.cuDeviceGet, _DEVICE))
+
+
+class BindingsDevice:
+    """Device 0 in its primary context."""
+
+    def __init__(self) -> None:
+        self.activate()
+        self.graphs: Graphs | None = BindingsGraphs()
+
+    def activate(self) -> None:
+        call(driver.cuCtxSetCurrent, _primary_context())
+
+    def allocate(self, nbytes: int) -> int:
+        return int(call(driver.cuMemAlloc, nbytes))
+
+    def free(self, address: int) -> None:
+        call(driver.cuMemFree, address)
+
+    def pin(self, nbytes: int) -> Pinned:
+        address = int(call(driver.cuMemHostAlloc, nbytes, 0))
+        raw = np.ctypeslib.as_array((ctypes.c_uint8 * nbytes).from_address(address))
+        return Pinned(raw, address)
+
+    def unpin(self, memory: Pinned) -> None:
+        call(driver.cuMemFreeHost, memory.address)
+
+    def create_stream(self) -> int:
+        return int(call(driver.cuStreamCreate, _NON_BLOCKING))
+
+    def destroy_stream(self, stream: int) -> None:
+        call(driver.cuStreamDestroy, stream)
+
+    def create_event(self, *, blocking: bool = False) -> int:
+        return int(call(driver.cuEventCreate, _NO_TIMING | (_BLOCKING if blocking else 0)))
+
+    def destroy_event(self, event: int) -> None:
+        call(driver.cuEventDestroy, event)
+
+    def upload(self, address: int, source: Pinned, nbytes: int, stream: int) -> None:
+        call(driver.cuMemcpyHtoDAsync, address, source.address, nbytes, stream)
+
+    def download(self, target: Pinned, address: int, nbytes: int, stream: int) -> None:
+        call(driver.cuMemcpyDtoHAsync, target.address, address, nbytes, stream)
+
+    def record(self, event: int, stream: int) -> None:
+        call(driver.cuEventRecord, event, stream)
+
+    def is_done(self, event: int) -> bool:
+        (code,) = driver.cuEventQuery(event)
+        if code == driver.CUresult.CUDA_ERROR_NOT_READY:
+            return False
+        if code != driver.CUresult.CUDA_SUCCESS:
+            raise device_error("cuEventQuery", describe(code))
+        return True
+
+    def wait(self, event: int) -> None:
+        call(driver.cuEventSynchronize, event)
+
+    def synchronize(self, stream: int) -> None:
+        call(driver.cuStreamSynchronize, stream)
+
+    def close(self) -> None:
+        """The context stays, see ``_primary_context``."""
+
+
+class BindingsGraphs:
+    """CUDA graphs on streams of any origin."""
+
+    def begin(self, stream: int) -> None:
+        call(driver.cuStreamBeginCapture, stream, driver.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
+
+    def end(self, stream: int) -> int:
+        graph = call(driver.cuStreamEndCapture, stream)
+        try:
+            return int(call(driver.cuGraphInstantiate, graph, 0))
+        finally:
+            call(driver.cuGraphDestroy, graph)
+
+    def launch(self, graph: int, stream: int) -> None:
+        call(driver.cuGraphLaunch, graph, stream)
+
+    def destroy(self, graph: int) -> None:
+        call(driver.cuGraphExecDestroy, graph)

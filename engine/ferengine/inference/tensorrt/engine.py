@@ -1,0 +1,131 @@
+"""A deserialised engine: its tensors, its profiles, and contexts to run it in."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any, cast
+
+from ferengine.errors import DeviceError, ModelError
+from ferengine.inference.tensorrt.engine_file import digest
+from ferengine.inference.tensorrt.files import locked, write_atomically
+from ferengine.inference.tensorrt.tensorrt import TensorRT
+from ferengine.inference.tensorrt.types import Engine, ExecutionContext, JitEngine, Shape
+
+log = logging.getLogger(__name__)
+
+_DIGEST = 64  # characters of a SHA-256 in hexadecimal, which lead a file of compiled kernels
+
+
+class LoadedEngine:
+    """``plan``: a serialised engine that may be trusted. ``kernels``: a file for what tensorrt-rtx compiles on this GPU.
+    ``graphs``: whether it may make CUDA graphs by itself. ``eager``: whether it compiles the kernels for a new shape before it
+    runs it, instead of beside running it with slower ones.
+
+    One input and any outputs, all float32. Raises ModelError when the runtime refuses the engine, or for other tensors.
+    """
+
+    def __init__(
+        self, trt: TensorRT, plan: bytes, kernels: Path | None = None, *, graphs: bool = True, eager: bool = False
+    ) -> None:
+        trt.messages.clear()
+        self._trt = trt
+        self._kernels = kernels if trt.portable else None
+        self._graphs, self._eager = graphs, eager
+        try:
+            self._runtime = trt.runtime()
+        except (RuntimeError, TypeError) as error:  # without a GPU or with an old driver its constructor gives nullptr
+            raise self.failure(f"has no runtime: {error}") from None
+        engine = self._runtime.deserialize_cuda_engine(plan)
+        if engine is None:
+            raise ModelError(f"{trt.name} {trt.version} cannot load the engine:\n{trt.messages.errors()}")
+        self._engine: Engine = engine
+        self._config: Any = None
+        self._cache: Any = None
+        self._kept = ""
+        self.input_name, self.output_names = self._tensors()
+        self.profiles: list[tuple[Shape, Shape, Shape]] = [
+            self._profile(index) for index in range(engine.num_optimization_profiles)
+        ]
+        self.scratch = 0 if trt.portable else max(1, int(engine.device_memory_size_v2))
+        """Bytes that each context needs from its user (``set_device_memory``); 0 where contexts see to it themselves."""
+        if trt.portable:
+            self._configure_jit()
+
+    def failure(self, what: str) -> DeviceError:
+        """An error with TensorRT's own messages."""
+        return DeviceError(f"{self._trt.name} {self._trt.version}: {what}\n{self._trt.messages.errors()}")
+
+    def make_context(self) -> ExecutionContext:
+        """A context without profile, addresses or, where ``scratch`` says so, memory. Raises DeviceError."""
+        if self._config is not None:
+            context = cast(JitEngine, self._engine).create_execution_context(self._config)
+        else:
+            strategy = self._trt.api.ExecutionContextAllocationStrategy.USER_MANAGED
+            context = self._engine.create_execution_context(strategy)
+        if context is None:
+            raise self.failure("no context can be made")
+        return context
+
+    @property
+    def captures_itself(self) -> bool:
+        """Whether the runtime makes CUDA graphs on its own (tensorrt-rtx, once its kernels are compiled)."""
+        return self._trt.portable
+
+    def keep_kernels(self) -> None:
+        """Write the kernels that were compiled into their file, if there is one and it lacks any. A failure is logged."""
+        serialised = self._cache.serialize() if self._cache is not None and self._kernels is not None else None
+        if serialised is None or self._kernels is None:
+            return
+        data = bytes(serialised)
+        if digest(data) == self._kept:
+            return
+        try:
+            with locked(self._kernels.parent):
+                write_atomically(self._kernels, digest(data).encode() + data)
+            self._kept = digest(data)
+        except ModelError as error:
+            log.info("%s: the kernels are compiled again next time", error)
+
+    def close(self) -> None:
+        """Keep the compiled kernels, let go of the engine. All contexts must be gone."""
+        self.keep_kernels()
+        self._cache = self._config = None
+        del self._engine, self._runtime
+
+    def _tensors(self) -> tuple[str, tuple[str, ...]]:
+        engine, modes = self._engine, self._trt.api.TensorIOMode
+        names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+        inputs = [name for name in names if engine.get_tensor_mode(name) == modes.INPUT]
+        wrong = [name for name in names if engine.get_tensor_dtype(name) != self._trt.api.DataType.FLOAT]
+        if len(inputs) != 1 or wrong:
+            raise ModelError(
+                f"an engine must have one input, and float32 tensors: it has the inputs {inputs}, not float32 {wrong}"
+            )
+        return inputs[0], tuple(name for name in names if name not in inputs)
+
+    def _profile(self, index: int) -> tuple[Shape, Shape, Shape]:
+        low, best, high = self._engine.get_tensor_profile_shape(self.input_name, index)
+        return tuple(low), tuple(best), tuple(high)
+
+    def _configure_jit(self) -> None:
+        config = cast(JitEngine, self._engine).create_runtime_config()
+        if self._graphs:
+            config.cuda_graph_strategy = self._trt.api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        if self._eager:
+            config.dynamic_shapes_kernel_specialization_strategy = self._trt.api.DynamicShapesKernelSpecializationStrategy.EAGER
+        cache = config.create_runtime_cache()
+        stored = _checked(self._kernels)
+        if stored:
+            cache.deserialize(stored)
+        config.set_runtime_cache(cache)
+        self._config, self._cache = config, cache
+
+
+def _checked(path: Path | None) -> bytes:
+    """What the file holds, if it is whole."""
+    try:
+        data = path.read_bytes() if path else b""
+    except OSError:
+        return b""
+    return data[_DIGEST:] if digest(data[_DIGEST:]).encode() == data[:_DIGEST] else b""

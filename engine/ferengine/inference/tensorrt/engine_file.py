@@ -1,0 +1,216 @@
+"""Engine files and the JSON beside each: what the engine was made of, by what and for what.
+
+An engine is code that runs in this process. One is read only if it lies in the user's own cache or in a folder that the
+user named, if nobody else can write it, and if its hash is the one of its record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ferengine.errors import ModelError
+from ferengine.inference.tensorrt.environment import Environment
+from ferengine.inference.tensorrt.files import read_if_there, write_atomically
+from ferengine.inference.tensorrt.tensorrt import rtx_supports
+
+Precision = Literal["fp32", "fp16", "int8"]
+
+_Digest = Field(pattern="^[0-9a-f]{64}$")
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TensorRecord(_Part):
+    """An input or output: -1 marks what a profile leaves open."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+class ProfileRecord(_Part):
+    """The smallest, best and largest shape of the input."""
+
+    low: tuple[int, ...]
+    best: tuple[int, ...]
+    high: tuple[int, ...]
+
+
+class EngineRecord(_Part):
+    """The JSON file beside an engine.
+
+    ``source_sha256``: of the float32 network that was asked for; ``onnx_sha256``: of what the builder read, in
+    ``precision``. ``cuda``: the major version that the runtime is made for. ``driver``, ``gpu`` and ``capability``: of
+    the machine that built it, None without a GPU. ``targets``: compute capabilities of a portable engine.
+    """
+
+    format: Literal[1] = 1
+    model: str
+    source_sha256: str = _Digest
+    onnx_sha256: str = _Digest
+    engine_sha256: str = _Digest
+    precision: Precision
+    tf32: bool
+    runtime: Literal["tensorrt", "tensorrt-rtx"]
+    runtime_version: str
+    cuda: str | None
+    driver: str | None
+    gpu: str | None
+    capability: str | None
+    targets: tuple[str, ...]
+    os: str
+    inputs: tuple[TensorRecord, ...]
+    outputs: tuple[TensorRecord, ...]
+    profiles: tuple[ProfileRecord, ...] = Field(min_length=1)
+    command: str
+    built: str
+
+    @property
+    def max_batch(self) -> int:
+        """The most rows that any profile takes."""
+        return max(profile.high[0] for profile in self.profiles)
+
+
+@dataclass(frozen=True, slots=True)
+class Mismatch:
+    """One reason why an engine cannot be used here, and what to do."""
+
+    what: str
+    built: str
+    here: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.what} is {self.here}, the engine's {self.built}: {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFile:
+    """A record and where it and its engine lie."""
+
+    path: Path
+    record: EngineRecord
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def engine_name(model: str, precision: str, runtime: str, key: str) -> str:
+    """The file name of an engine; ``key`` tells apart those that differ in shapes, targets, version or GPU."""
+    return f"{model}-{precision}-{runtime}-{digest(key.encode())[:10]}.engine"
+
+
+def write_engine(path: Path, plan: bytes, record: EngineRecord) -> None:
+    """Write both files; the record comes last and makes the engine valid. The caller holds the folder's lock."""
+    write_atomically(path, plan)
+    write_atomically(path.with_suffix(".json"), (record.model_dump_json(indent=2) + "\n").encode())
+
+
+def list_engines(folder: Path) -> Iterator[EngineFile]:
+    """The engines of a folder by name; files that are no record of an engine are passed over."""
+    for path in sorted(folder.glob("*.json")):
+        try:
+            yield EngineFile(path.with_suffix(".engine"), read_record(path))
+        except ModelError:
+            continue
+
+
+def read_record(path: Path) -> EngineRecord:
+    """Raises ModelError for a file that is missing or no record of an engine."""
+    data = read_if_there(path)
+    if data is None:
+        raise ModelError(f"{path} does not exist: an engine is loaded only with its record (ferengine build-trt)")
+    try:
+        return EngineRecord.model_validate_json(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"])) or "the file"
+        raise ModelError(f"{path} is not the record of an engine: {where}: {first['msg']}") from None
+
+
+def load_engine(file: EngineFile) -> bytes:
+    """The serialised engine. Raises ModelError when others could have written it or its hash is not the record's."""
+    rebuild = "build it anew (ferengine build-trt)"
+    for path in (file.path, file.path.with_suffix(".json")):
+        try:
+            status = path.stat()
+        except OSError as error:
+            raise ModelError(f"{path} cannot be read ({error.strerror}): {rebuild}") from None
+        if status.st_uid not in (0, os.geteuid()):
+            raise ModelError(f"{path} belongs to another user and was not loaded, for an engine is code: {rebuild}")
+        if status.st_mode & stat.S_IWOTH:
+            raise ModelError(f"{path} can be written by everybody and was not loaded, for an engine is code: chmod o-w it")
+    plan = read_if_there(file.path) or b""
+    if digest(plan) != file.record.engine_sha256:
+        raise ModelError(f"{file.path} is not the file of its record (SHA-256 differs) and was not loaded: {rebuild}")
+    return plan
+
+
+def find_mismatches(
+    record: EngineRecord,
+    *,
+    source_sha256: str,
+    precision: Precision,
+    runtime: str,
+    runtime_version: str,
+    max_batch: int,
+    here: Environment,
+) -> list[Mismatch]:
+    """Why the engine of ``record`` does not serve here; empty when it does. The engine file itself is not looked at."""
+    rebuild = "build it anew (ferengine build-trt, or run --build-engines)"
+    found = []
+
+    def compare(what: str, built: str | None, now: str | None, remedy: str = rebuild) -> None:
+        if built != now:
+            found.append(Mismatch(what, built or "unknown", now or "none", remedy))
+
+    compare("the network's SHA-256", record.source_sha256[:12], source_sha256[:12])
+    compare("the precision", record.precision, precision)
+    compare("the runtime", record.runtime, runtime, f"install {record.runtime}, or {rebuild}")
+    if record.runtime == runtime:
+        pinned = f"pip install {runtime}=={record.runtime_version}, or {rebuild}"
+        compare(f"the version of {runtime}", record.runtime_version, runtime_version, pinned)
+    compare("the operating system", record.os, here.os)
+    if record.max_batch < max_batch:
+        wider = f"build it with --batch 1:{max_batch}:{max_batch}, or run with --max-batch {record.max_batch}"
+        found.append(Mismatch("the largest batch", str(record.max_batch), str(max_batch), wider))
+    if here.gpu is None:
+        found.append(Mismatch("the GPU", record.gpu or ", ".join(record.targets), "missing", here.problem or ""))
+        return found
+    if record.cuda and here.cuda and int(here.cuda.split(".")[0]) < int(record.cuda):
+        newer = f"install a driver for CUDA {record.cuda}, or {runtime} for CUDA {here.cuda.split('.')[0]}"
+        found.append(Mismatch("the driver's CUDA", record.cuda, here.cuda, newer))
+    if record.runtime == "tensorrt":
+        compare("the compute capability", record.capability, here.gpu.capability)
+        compare("the GPU", record.gpu, here.gpu.name)
+    elif not _serves(record.targets, here.gpu.capability):
+        if rtx_supports(here.gpu.capability):
+            add = f"build it with --target sm_{here.gpu.capability.replace('.', '')}"
+        else:
+            add = "tensorrt-rtx is not made for this GPU: pip install tensorrt"
+        built = ", ".join(record.targets) or "8.x and from 12.0 on"
+        found.append(Mismatch("the compute capability", built, here.gpu.capability, add))
+    return found
+
+
+def _serves(targets: tuple[str, ...], capability: str) -> bool:
+    """Whether a portable engine may be tried: named, or one of the same major version that is older.
+
+    An engine without targets is for all since 8.0 that tensorrt-rtx supports.
+    """
+    major, minor = map(int, capability.split("."))
+    if not targets:
+        return major >= 8 and rtx_supports(capability)
+    known = [divmod(int(target.removeprefix("sm_")), 10) for target in targets]
+    return any(target_major == major and target_minor <= minor for target_major, target_minor in known)

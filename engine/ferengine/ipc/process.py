@@ -1,0 +1,167 @@
+"""One worker process: started, watched, reaped, with what it cost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import site
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from typing import Any
+
+from ferengine._native import WorkerPage
+from ferengine.errors import WorkerError
+from ferengine.ipc.channel import ControlChannel
+from ferengine.stages.worker import peak_memory_mb
+
+_MINUTE = 60.0
+
+_REMEDIES = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "the machine has too many open files",
+    errno.EAGAIN: "raise the limit of processes (ulimit -u)",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f), which holds for shared memory too",
+    errno.ENOMEM: "free memory, or read fewer cameras",
+}
+
+
+def refused(error: OSError | MemoryError) -> WorkerError | None:
+    """What to raise when the system refuses the memory, descriptors or processes of the workers; ``None`` for an error
+    of another kind."""
+    number = error.errno if isinstance(error, OSError) else errno.ENOMEM
+    remedy = _REMEDIES.get(number or 0)
+    said = getattr(error, "strerror", None) or str(error) or "out of memory"
+    return None if remedy is None else WorkerError(f"the workers cannot be set up ({said}): {remedy}")
+
+
+def _environment() -> dict[str, str]:
+    """The caller's, with one thread for the BLAS inside NumPy's and OpenCV's wheels, and this package importable."""
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    home = str(Path(__file__).resolve().parents[2])
+    if home not in {*site.getsitepackages(), site.getusersitepackages()}:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), home]))
+    return environment
+
+
+def _cpu_seconds(pid: int | None) -> float:
+    """Of a living process, in user and system mode; 0 when it is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class WorkerProcess:
+    """A worker and its successors: the doorbell page stays, process and control socket are new with each life."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.page = WorkerPage.create()
+        self.lives = 0
+        self.ready = False
+        self.finished = False
+        self.failed = False
+        self.was_ready = False
+        self.peak_mb = 0.0
+        self._cpu_s = 0.0
+        self._deaths: deque[float] = deque()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._started = 0.0
+        self.control: ControlChannel | None = None
+        self.pidfd = -1
+
+    @property
+    def pid(self) -> int | None:
+        return self._process.pid if self._process else None
+
+    @property
+    def alive(self) -> bool:
+        return self._process is not None
+
+    def spawn(self) -> None:
+        """Start a process; call from a long-lived thread (the kernel ties the child's life to it)."""
+        self.control, theirs = ControlChannel.pair()
+        command = [sys.executable, "-P", "-m", "ferengine.stages.worker", str(theirs.fileno()), str(os.getpid())]
+        try:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=_environment(), process_group=0
+            )
+            try:
+                self.pidfd = os.pidfd_open(process.pid)
+            except OSError:
+                process.kill()
+                process.wait()
+                raise
+        except (MemoryError, OSError):
+            self.close()
+            raise
+        finally:
+            theirs.close()
+        self._process = process
+        self.ready = False
+        self.lives += 1
+        self._started = time.monotonic()
+
+    def send(self, message: dict[str, Any], descriptors: dict[str, int] | None = None) -> None:
+        """A control message, if the worker lives; its doorbell is rung."""
+        if self.control is not None:
+            self.control.send(message, descriptors)
+            self.page.ring()
+
+    @property
+    def restarts(self) -> int:
+        return max(0, self.lives - 1)
+
+    def silent_for(self, now: float) -> float:
+        """Seconds since the last sign of life."""
+        return now - max(self._started, self.page.heartbeat)
+
+    def stuck(self, now: float, after: float) -> bool:
+        """Whether it has been silent for longer than ``after`` seconds; one that is still starting, and may be loading
+        a large model, gets a minute."""
+        return self.alive and self.silent_for(now) > (after if self.ready else max(after, _MINUTE))
+
+    def sample_memory(self) -> None:
+        if self._process is not None:
+            self.peak_mb = max(self.peak_mb, peak_memory_mb(self._process.pid))
+
+    @property
+    def cpu_s(self) -> float:
+        """CPU seconds of all its lives, the present one included."""
+        return self._cpu_s + _cpu_seconds(self.pid)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def reap(self) -> int:
+        """Collect a process that has ended: its exit status, negative for a signal."""
+        assert self._process is not None
+        try:
+            _, status, usage = os.wait4(self._process.pid, 0)
+            code = os.waitstatus_to_exitcode(status)
+            self._cpu_s += usage.ru_utime + usage.ru_stime
+        except ChildProcessError:  # the embedding program reaps all children itself
+            code = 0
+        self._process.returncode = code
+        self._process = None
+        os.close(self.pidfd)
+        self.pidfd = -1
+        return code
+
+    def close(self) -> None:
+        if self.control is not None:
+            self.control.close()
+            self.control = None
+
+    def deaths_in_a_minute(self) -> int:
+        """Count a death now; how many there were in the last minute."""
+        now = time.monotonic()
+        self._deaths.append(now)
+        while now - self._deaths[0] > _MINUTE:
+            self._deaths.popleft()
+        return len(self._deaths)

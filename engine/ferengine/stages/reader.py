@@ -1,0 +1,148 @@
+"""Between a source and its capture stage: read in the stage's own step, or in a thread where reading may hang."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from typing import Final, Protocol, TypeAlias
+
+from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.reconnect import Item
+
+_LEAVE = 0.2
+"""Seconds that a thread gets to hang up; one that hangs longer ends with the process."""
+
+
+class End:
+    """Nothing more comes."""
+
+
+END: Final = End()
+Fed: TypeAlias = tuple[Item | End | None, int]
+"""What comes next (``None``: nothing yet), and how many frames were dropped before it."""
+
+
+class Feed(Protocol):
+    """Hands the items of a source to its stage, in order."""
+
+    def take(self) -> Fed:
+        """What comes next. Raises the error that ended the source."""
+        ...
+
+    def begin(self) -> None:
+        """Frames count from now on."""
+        ...
+
+    def close(self) -> None:
+        """Release the source."""
+        ...
+
+
+class InlineFeed:
+    """Reads when it is asked, for sources whose ``read`` is short."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self._items = _generator(items)
+
+    def take(self) -> Fed:
+        return next(self._items, END), 0
+
+    def begin(self) -> None:
+        """Nothing was read ahead."""
+
+    def close(self) -> None:
+        self._items.close()
+
+
+class ThreadFeed:
+    """Reads in a thread, so that whatever hangs in it (a name server, a driver) holds up neither control nor
+    shutdown.
+
+    One frame waits for ``take``. Where ``drops`` says so of the opened source, a newer one takes its place, which is
+    counted after ``begin``; else the thread waits. ``stopped`` ends the thread, ``wake`` is called after each item.
+    """
+
+    def __init__(
+        self,
+        items: Iterable[Item],
+        drops: Callable[[SourceInfo], bool],
+        stopped: threading.Event,
+        wake: Callable[[], None],
+    ) -> None:
+        self._items = _generator(items)
+        self._drops = drops
+        self._stopped = stopped
+        self._wake = wake
+        self._newest_wins = True
+        self._waiting: deque[Item | End] = deque()
+        self._frame_waits = self._counting = False
+        self._missed = 0
+        self._error: Exception | None = None
+        self._changed = threading.Condition()
+        self._thread = threading.Thread(target=self._run, name="ferengine-capture", daemon=True)
+        self._thread.start()
+
+    def take(self) -> Fed:
+        with self._changed:
+            if not self._waiting:
+                return None, 0
+            item = self._waiting.popleft()
+            if item is END and self._error is not None:
+                raise self._error
+            missed = 0
+            if isinstance(item, CapturedFrame):
+                missed, self._missed = self._missed, 0
+                self._frame_waits = False
+                self._changed.notify()
+            return item, missed
+
+    def begin(self) -> None:
+        with self._changed:
+            self._counting = True
+            if self._newest_wins:
+                self._forget_frame()
+
+    def close(self) -> None:
+        self._stopped.set()
+        with self._changed:
+            self._changed.notify()
+        self._thread.join(_LEAVE)
+
+    def _run(self) -> None:
+        try:
+            for item in self._items:
+                self._put(item)
+                if self._stopped.is_set():
+                    break
+        except Exception as error:  # raised again in ``take``, in the stage's thread
+            self._error = error
+        finally:
+            self._items.close()
+            self._put(END)
+
+    def _put(self, item: Item | End) -> None:
+        with self._changed:
+            if isinstance(item, SourceInfo):
+                self._newest_wins = self._drops(item)
+            if isinstance(item, CapturedFrame):
+                if self._newest_wins:
+                    self._missed += self._forget_frame() and self._counting
+                while self._frame_waits and not self._stopped.is_set():
+                    self._changed.wait()
+                self._frame_waits = True
+            self._waiting.append(item)
+        self._wake()
+
+    def _forget_frame(self) -> bool:
+        """Drop the frame that waits; False where there is none."""
+        forgotten = self._frame_waits
+        if forgotten:
+            self._waiting = deque(item for item in self._waiting if not isinstance(item, CapturedFrame))
+            self._frame_waits = False
+        return forgotten
+
+
+def _generator(items: Iterable[Item]) -> Generator[Item, None, None]:
+    """``items`` as something that can be closed."""
+    yield from items

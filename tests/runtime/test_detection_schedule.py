@@ -1,0 +1,79 @@
+"""When detection looks everywhere and when near the tracks; the requests that say so."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ferengine import Engine
+from ferengine.config import make_config
+from ferengine.errors import UsageError
+from ferengine.stages.messages import DetectionRequest
+from ferengine.tracking.detection_schedule import SearchPolicy
+from ferengine.tracking.matching import iou_matrix
+
+
+def plan(policy: SearchPolicy, times: list[float]) -> list[bool]:
+    return [policy.is_full(sequence, timestamp) for sequence, timestamp in enumerate(times)]
+
+
+def test_full_search_is_always_full() -> None:
+    assert plan(SearchPolicy(False, 1.0), [0.0, 0.1, 5.0]) == [True, True, True]
+
+
+def test_one_full_scan_in_so_many_seconds() -> None:
+    times = [3.0, 3.4, 3.9, 4.0, 4.4, 9.0, 9.2]
+    assert plan(SearchPolicy(True, 1.0), times) == [True, False, False, True, False, True, False]
+    assert plan(SearchPolicy(True, 0.0), [0.0, 0.0, 0.1]) == [True, True, True]
+
+
+def test_timestamps_that_begin_anew() -> None:
+    assert plan(SearchPolicy(True, 1.0), [8.0, 8.2, 0.0, 0.2]) == [True, False, True, False]
+
+
+def test_looking_ahead_changes_nothing() -> None:
+    policy = SearchPolicy(True, 1.0)
+    assert plan(policy, [0.0, 0.5, 1.0, 1.5]) == [True, False, True, False]
+    assert policy.is_full(1, 0.5) is False
+    assert policy.is_full(2, 1.0) is True
+    policy.forget(1)
+    policy.forget(77)
+
+
+def test_what_is_searched_near() -> None:
+    tracker: Any = SimpleNamespace(snapshot=lambda: SimpleNamespace(boxes={3: (1.0, 2.0, 3.0, 4.0)}))
+    assert SearchPolicy(True, 1.0).boxes(tracker) == ((1.0, 2.0, 3.0, 4.0),)
+    tracker.snapshot = lambda: SimpleNamespace(boxes={})
+    assert SearchPolicy(True, 1.0).boxes(tracker) is None
+
+
+@pytest.mark.parametrize("near", [None, (), ((1.0, 2.5, 3.0, 4.0),), ((0.0, 0.0, 1.0, 1.0),) * 3])
+def test_requests_travel(near: tuple[tuple[float, float, float, float], ...] | None) -> None:
+    request = DetectionRequest(1, 2, 3, 4, 2**40, 5, near)
+    assert DetectionRequest.decode(request.encode()) == request
+
+
+def test_settings() -> None:
+    assert make_config().search == "full"
+    assert make_config(search="near", full_scan=2).full_scan == 2
+    with pytest.raises(UsageError, match="only the detector mtcnn can search near"):
+        make_config(detector="haar", search="near")
+    with pytest.raises(UsageError, match="full_scan"):
+        make_config(full_scan=-1)
+
+
+def run(**settings: Any) -> list[list[tuple[float, ...]]]:
+    with Engine("demo:stroll", max_frames=60, **settings) as engine:
+        return [[face.box for face in result.faces] for result in engine.results()]
+
+
+def test_near_search_follows_the_faces_of_full_scans_and_repeats_itself() -> None:
+    full, near = run(), run(search="near", full_scan=10)
+    assert [len(boxes) for boxes in near] == [len(boxes) for boxes in full]
+    for expected, boxes in zip(full, near, strict=True):
+        assert (iou_matrix(expected, boxes).max(axis=1) > 0.7).all()
+    for first, second in zip(near, run(search="near", full_scan=10), strict=True):
+        np.testing.assert_array_equal(first, second)

@@ -1,0 +1,175 @@
+"""The classifier on the shipped network and on a tiny one of three classes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from ferengine.classification.classifier import Classifier
+from ferengine.errors import ModelError, UsageError
+
+SIDE, MEAN, STD = 16, 100.0, 50.0
+LABELS = ("calm", "loud", "odd")
+WEIGHTS = np.random.default_rng(5).normal(0, 0.1, (SIDE * SIDE, len(LABELS))).astype(np.float32)
+
+
+def write_model(
+    folder: Path,
+    *,
+    labels: tuple[str, ...] = LABELS,
+    shape: tuple[Any, ...] = ("n", 1, SIDE, SIDE),
+    kind: int = TensorProto.FLOAT,
+    **changes: Any,
+) -> Path:
+    """A linear network of three outputs and its manifest."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["floats"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["floats"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["y"]),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "tiny",
+        [helper.make_tensor_value_info("x", kind, shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, (shape[0], len(LABELS)))],
+        [numpy_helper.from_array(WEIGHTS, "w")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.checker.check_model(model)
+    data = model.SerializeToString()
+    manifest = {
+        "name": "tiny",
+        "file": "tiny.onnx",
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "network": "linear",
+        "parameters": WEIGHTS.size,
+        "labels": labels,
+        "input": {"size": SIDE, "mean": MEAN, "std": STD},
+        "training": {"command": "none", "dataset": "none", "split": "none", "epochs": 0, "seed": 0, "machine": "none"},
+        "accuracy": {},
+        "licence": "MIT",
+        "intended_use": "tests",
+        **changes,
+    }
+    (folder / "tiny.json").write_text(json.dumps(manifest))
+    path = folder / "tiny.onnx"
+    path.write_bytes(data)
+    return path
+
+
+def random_crops(count: int, side: int) -> NDArray[np.uint8]:
+    return np.random.default_rng(count).integers(0, 256, (count, side, side), np.uint8)
+
+
+def plain_scores(crops: NDArray[np.uint8], temperature: float = 1.0) -> NDArray[np.float64]:
+    logits = ((crops.astype(np.float64) - MEAN) / STD).reshape(len(crops), -1) @ WEIGHTS / temperature
+    exponentials = np.exp(logits)
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Classifier:
+    return Classifier()
+
+
+def test_nothing_assumes_seven_classes_or_48_pixels(tmp_path: Path) -> None:
+    tiny = Classifier(write_model(tmp_path))
+    crops = random_crops(9, SIDE)
+    assert tiny.labels == LABELS
+    assert tiny.input_size == SIDE
+    np.testing.assert_allclose(tiny.scores(crops), plain_scores(crops), atol=1e-5)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 4.0])
+def test_the_temperature_divides_the_logits(tmp_path: Path, temperature: float) -> None:
+    tiny = Classifier(write_model(tmp_path, temperature=temperature))
+    crops = random_crops(9, SIDE)
+    np.testing.assert_allclose(tiny.scores(crops), plain_scores(crops, temperature), atol=1e-5)
+
+
+def test_large_logits_do_not_overflow(tmp_path: Path) -> None:
+    tiny = Classifier(write_model(tmp_path, temperature=1e-4))
+    scores = tiny.scores(random_crops(9, SIDE))
+    assert np.isfinite(scores).all()
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_probabilities(shipped: Classifier) -> None:
+    scores = shipped.scores(random_crops(20, 48))
+    assert scores.shape == (20, len(shipped.labels))
+    assert scores.dtype == np.float32
+    assert (scores >= 0).all()
+    np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
+
+
+def test_no_crops_give_no_scores(shipped: Classifier) -> None:
+    scores = shipped.scores(np.empty((0, 48, 48), np.uint8))
+    assert scores.shape == (0, len(shipped.labels))
+    assert scores.dtype == np.float32
+
+
+def test_chunks_equal_one_by_one(shipped: Classifier) -> None:
+    crops = random_crops(11, 48)
+    alone = np.concatenate([shipped.scores(crop[None]) for crop in crops])
+    np.testing.assert_allclose(Classifier(max_batch=4).scores(crops), alone, atol=1e-5)
+
+
+def test_normalised_crops_give_the_same_scores(shipped: Classifier) -> None:
+    crops = random_crops(5, 48)
+    batch = ((crops[:, None].astype(np.float32) - shipped.mean) / shipped.std).astype(np.float32)
+    np.testing.assert_allclose(shipped.scores_normalised(batch), shipped.scores(crops), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("crops", "named"),
+    [
+        (np.zeros((2, 48, 48), np.float32), "float32"),
+        (np.zeros((48, 48), np.uint8), r"\(48, 48\)"),
+        (np.zeros((2, 47, 48), np.uint8), r"\(2, 47, 48\)"),
+        (np.zeros((2, 1, 48, 48), np.uint8), r"\(2, 1, 48, 48\)"),
+        (np.uint8(3), "uint8"),
+        ([[1]], "list"),
+    ],
+)
+def test_other_arrays_are_refused(shipped: Classifier, crops: Any, named: str) -> None:
+    with pytest.raises(UsageError, match=rf"\(N, 48, 48\), not .*{named}"):
+        shipped.scores(crops)
+
+
+def test_a_network_of_another_width_than_its_labels_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"tiny: its network gives 3 scores.* 2 labels"):
+        Classifier(write_model(tmp_path, labels=("calm", "loud")))
+
+
+@pytest.mark.parametrize(
+    ("shape", "kind"),
+    [
+        (("n", 1, 2 * SIDE, SIDE // 2), TensorProto.FLOAT),
+        ((1, 1, SIDE, SIDE), TensorProto.FLOAT),
+        (("n", 1, SIDE, SIDE), TensorProto.DOUBLE),
+    ],
+    ids=["another size", "a fixed batch", "another dtype"],
+)
+def test_a_network_that_cannot_take_its_manifests_crops_is_refused(tmp_path: Path, shape: Any, kind: int) -> None:
+    with pytest.raises(ModelError, match="does not run on"):
+        Classifier(write_model(tmp_path, shape=shape, kind=kind))
+
+
+def test_a_network_of_another_rank_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="one input"):
+        Classifier(write_model(tmp_path, shape=("n", SIDE * SIDE)))
+
+
+def test_a_file_that_is_no_network_is_refused(tmp_path: Path) -> None:
+    path = write_model(tmp_path, sha256=hashlib.sha256(b"no network").hexdigest())
+    path.write_bytes(b"no network")
+    with pytest.raises(ModelError, match=r"ONNX Runtime .* cannot load"):
+        Classifier(path)

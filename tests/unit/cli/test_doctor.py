@@ -1,0 +1,196 @@
+"""``ferengine doctor``: each check passes here, and fails when what it looks at is broken."""
+
+from __future__ import annotations
+
+import json
+import resource
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ferengine import detect
+from ferengine.cli import doctor as command
+from ferengine.cli.app import app
+from ferengine.cli.checks import environment, machine, pipeline, registry, stages
+from ferengine.cli.checks.base import Finding
+from ferengine.detection.base import Detections
+from ferengine.errors import MissingDependencyError
+from ferengine.inference import precision as quantised
+from ferengine.inference import select as choose
+from ferengine.models.registry import DEFAULT
+from ferengine.sources import v4l2
+from ferengine.sources.v4l2 import CameraDevice
+from ferengine.tracking import cropper
+
+
+@pytest.mark.parametrize("name", [name for name in registry.CHECKS if name != "engine"])
+def test_nothing_fails_here(name: str) -> None:
+    finding = registry.examine(registry.CHECKS[name])
+    if finding is None:
+        pytest.skip(f"this machine has nothing to check for {name}")
+    assert finding.status != "fail", finding
+    assert finding.reason
+    assert (finding.status == "ok") == (finding.remedy == "")
+
+
+def test_the_whole_engine_is_run() -> None:
+    finding = pipeline.check_pipeline()
+    assert finding.status == "ok", finding
+    assert "12 frames through all workers" in finding.reason
+
+
+@pytest.mark.parametrize(
+    ("name", "vnni", "form", "reason"),
+    [
+        ("tensorrt", True, "", "RTX 4090, with tensorrt 11.0 and cuda-bindings"),
+        ("ort", True, "-int8", "the driver sees no GPU"),
+        ("ort", False, "", "the driver sees no GPU"),
+    ],
+)
+def test_the_backend_is_the_one_that_a_run_would_take(
+    name: str, vnni: bool, form: str, reason: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def chosen(backend: str) -> tuple[str, str]:
+        asked.append(backend)
+        return name, reason
+
+    monkeypatch.setattr(choose, "choose_backend", chosen)
+    monkeypatch.setattr(quantised, "has_vnni", lambda: vnni)
+    finding = stages.check_backend()
+    assert set(asked) == {"auto"}
+    assert finding.status == "ok"
+    assert finding.reason.startswith(f"--backend auto takes {name}, for {DEFAULT}{form}: {reason} (ONNX Runtime ")
+
+
+def test_what_a_check_raises_is_its_failure() -> None:
+    def missing() -> Finding:
+        raise MissingDependencyError("OpenCV cannot load libGL.so.1: install it")
+
+    def defect() -> Finding:
+        return Finding("ok", str(1 / 0))
+
+    assert registry.examine(lambda: None) is None
+    assert registry.examine(missing) == Finding("fail", "OpenCV cannot load libGL.so.1: install it", "do what the message says")
+    found = registry.examine(defect)
+    assert found is not None
+    assert "ZeroDivisionError" in found.reason
+
+
+@pytest.fixture
+def few_checks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    def choose(**checks: Finding | None) -> None:
+        monkeypatch.setattr(command, "CHECKS", {name: lambda finding=finding: finding for name, finding in checks.items()})
+
+    return choose
+
+
+def test_exit_codes_and_words(few_checks: Callable[..., None]) -> None:
+    few_checks(crop=Finding("ok", "right"), gpu=None, cameras=Finding("warn", "no camera", "plug one in"))
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 0
+    assert done.output.splitlines() == [
+        "ok   crop: right",
+        "warn cameras: no camera",
+        "     -> plug one in",
+        "ferengine run works here",
+    ]
+    few_checks(crop=Finding("fail", "[wrong]", "build it again"), kernel=Finding("ok", "Linux"))
+    done = CliRunner().invoke(app, ["doctor"])
+    assert done.exit_code == 1
+    assert done.output.splitlines()[0] == "fail crop: [wrong]"
+    assert done.output.splitlines()[-1] == "ferengine run cannot work: crop"
+
+
+def test_json(few_checks: Callable[..., None]) -> None:
+    few_checks(crop=Finding("fail", "wrong", "build it again"), torch=None, kernel=Finding("ok", "Linux"))
+    done = CliRunner().invoke(app, ["doctor", "--json"])
+    assert done.exit_code == 1
+    told = json.loads(done.output)
+    assert told["ok"] is False
+    assert told["checks"][0] == {"name": "crop", "status": "fail", "reason": "wrong", "remedy": "build it again"}
+    assert [check["name"] for check in told["checks"]] == ["crop", "kernel"]
+    assert {"ferengine", "python", "numpy", "onnxruntime"} <= set(told["versions"])
+
+
+# Faults that the checks must find
+
+
+class WrongDetector:
+    def __init__(self, count: int, shift: float = 0.0, eyes: float = 0.0) -> None:
+        right = detect.create_detector("mtcnn").detect
+        self.count, self.shift, self.eyes, self.right = count, shift, eyes, right
+
+    def detect(self, frame: np.ndarray) -> Detections:
+        found = self.right(frame)
+        assert found.landmarks is not None
+        boxes, landmarks = found.boxes + np.float32([self.shift, 0, 0, 0]), found.landmarks + np.float32(self.eyes)
+        return Detections(*(np.repeat(part, self.count, 0) for part in (boxes, found.scores, landmarks)))
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ({"count": 0}, "finds 0 faces"),
+        ({"count": 2}, "finds 2 faces"),
+        ({"count": 1, "shift": 40.0}, "elsewhere"),
+        ({"count": 1, "eyes": 20.0}, "eyes"),
+    ],
+)
+def test_a_wrong_detector_is_found(fault: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = WrongDetector(**fault)
+    monkeypatch.setattr(detect, "create_detector", lambda name: wrong)
+    assert stages.check_mtcnn().status == "fail"
+    assert told in stages.check_mtcnn().reason
+    assert stages.check_haar().status == "warn"  # a run does without Haar
+
+
+def test_a_wrong_crop_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = cropper.FaceCropper.crop
+    monkeypatch.setattr(cropper.FaceCropper, "crop", lambda *arguments: right(*arguments) + np.uint8(1))
+    finding = stages.check_crop()
+    assert finding.status == "fail"
+    assert "grey levels off" in finding.reason
+
+
+def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (1 << 20, 1 << 20) if kind == resource.RLIMIT_FSIZE else (70, 70))
+    assert machine.check_shared_memory().remedy == "ulimit -f unlimited"
+    assert machine.check_open_files().status == "fail"
+    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    (tmp_path / "memory.max").write_text(f"{600 << 20}\n")
+    (tmp_path / "memory.current").write_text(f"{100 << 20}\n")
+    (tmp_path / "cpu.max").write_text("50000 100000\n")
+    assert machine.check_memory().reason == "500 MiB are left within the container's limit"
+    assert machine.check_memory().status == "warn"
+    assert "0.5 by the container's quota" in machine.check_processors().reason
+    assert machine.check_processors().status == "warn"
+    for name in ("memory.max", "cpu.max"):
+        (tmp_path / name).write_text("max 100000\n" if name == "cpu.max" else "max\n")
+    assert "container" not in machine.check_memory().reason + machine.check_processors().reason
+
+
+def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "installed", lambda package: None if package == "av" else "1.0")
+    finding = machine.check_versions()
+    assert (finding.status, finding.remedy) == ("warn", "pip install av")
+
+
+@pytest.mark.parametrize(
+    ("cameras", "status", "told"),
+    [
+        ([], "warn", "no camera"),
+        ([CameraDevice("/dev/video0", problem="no permission")], "warn", "no permission"),
+        ([CameraDevice("/dev/video0", "Webcam"), CameraDevice("/dev/video1", problem="busy")], "ok", "Webcam"),
+    ],
+)
+def test_cameras(cameras: list[CameraDevice], status: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(v4l2, "list_cameras", lambda: cameras)
+    finding = environment.check_cameras()
+    assert finding.status == status
+    assert told in finding.reason

@@ -1,0 +1,161 @@
+"""``ferengine image``: several pictures, folders and patterns; one that fails does not stop the others."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from ferengine.cli.app import app
+from ferengine.cli.checks.drawn_face import SIDE, drawn_face
+from ferengine.cli.images import CopyFolder, find_pictures, read_picture
+from ferengine.errors import SinkError, SourceError, UsageError
+from ferengine.vision import cv2
+
+
+def image(*arguments: str | Path) -> Any:
+    return CliRunner().invoke(app, ["image", *map(str, arguments)])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two pictures of one face, one of none, and what is no picture."""
+    made = tmp_path / "shots"
+    (made / "below").mkdir(parents=True)
+    assert cv2.imwrite(str(made / "b.png"), drawn_face())
+    assert cv2.imwrite(str(made / "below" / "b.png"), drawn_face())
+    assert cv2.imwrite(str(made / "a.JPG"), np.zeros((40, 60, 3), np.uint8))
+    (made / "notes.txt").write_text("no picture")
+    return made
+
+
+def test_faces_are_told_in_words(folder: Path) -> None:
+    done = image(folder / "b.png")
+    assert done.exit_code == 0, done.output
+    first, second = done.stdout.splitlines()
+    assert first == f"{folder / 'b.png'}: 1 face"
+    assert " 135x194 at (92, 63), detected 100 %" in second
+
+
+def test_json_lines_for_a_folder_and_a_pattern(folder: Path) -> None:
+    done = image(folder, str(folder / "**" / "*.png"), "--json")
+    assert done.exit_code == 0, done.output
+    records = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [Path(record["image"]).relative_to(folder) for record in records] == [
+        Path("a.JPG"),
+        Path("b.png"),
+        Path("below/b.png"),
+    ]
+    assert [len(record["faces"]) for record in records] == [0, 1, 1]
+    assert (records[1]["width"], records[1]["height"]) == (SIDE, SIDE)
+    [face] = records[1]["faces"]
+    assert set(face) == {"track", "box", "score", "track_confidence", "origin", "landmarks", "expression"}
+    assert sum(face["expression"]["scores"].values()) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_bad_file_does_not_stop_the_others(folder: Path) -> None:
+    done = image("absent.png", folder / "notes.txt", folder / "b.png", str(folder / "*.gif"), "--json")
+    assert done.exit_code == 1
+    assert [json.loads(line)["image"] for line in done.stdout.splitlines()] == [str(folder / "b.png")]
+    errors = done.stderr.splitlines()
+    assert len(errors) == 3
+    for line, words in zip(
+        errors, ("absent.png cannot be read: No such file", "notes.txt is no picture", "no file matches"), strict=True
+    ):
+        assert line.startswith("error: ")
+        assert words in line
+
+
+def test_annotated_copies(folder: Path, tmp_path: Path) -> None:
+    target = tmp_path / "new" / "copies"
+    done = image(str(folder / "**" / "*.png"), "--save", target)
+    assert done.exit_code == 0, done.output
+    assert sorted(path.name for path in target.iterdir()) == ["b-2.png", "b.png"]
+    copy = read_picture(target / "b.png")
+    assert copy.shape == (SIDE, SIDE, 3)
+    changed = (copy != drawn_face()).any(2)
+    assert changed[100:200, 90:94].any()
+    assert not changed[-15:].any()  # no corner text: a still has neither camera nor latency
+    again = image(folder / "b.png", "--save", target)
+    assert again.exit_code == 1
+    assert "--overwrite" in again.stderr
+    assert image(folder / "b.png", "--save", target, "--overwrite").exit_code == 0
+    onto_itself = image(folder / "b.png", "--save", folder, "--overwrite")
+    assert onto_itself.exit_code == 1
+    assert "is the picture itself" in onto_itself.stderr
+    assert np.array_equal(read_picture(folder / "b.png"), drawn_face())
+
+
+def test_options_of_the_engine_arrive(folder: Path) -> None:
+    assert image(folder / "b.png", "--min-face", "400").stdout.endswith("b.png: 0 faces\n")
+    haar = json.loads(image(folder / "b.png", "--detector", "haar", "--json").stdout)
+    assert haar["faces"][0]["landmarks"] is None
+    unsure = json.loads(image(folder / "b.png", "--min-confidence", "0.99", "--json").stdout)
+    assert unsure["faces"][0]["expression"]["label"] == "uncertain"
+
+
+@pytest.mark.parametrize("arguments", [(), ("--nonsense", "a.png"), ("--detect-every", "3", "a.png")])
+def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
+    assert image(*arguments).exit_code == 2
+
+
+def test_a_wrong_value_names_its_option() -> None:
+    error = image("a.png", "--min-face", "1").exception
+    assert isinstance(error, UsageError)
+    assert str(error).startswith("--min-face: ")
+
+
+def test_all_kinds_of_pictures_become_bgr(tmp_path: Path) -> None:
+    path = tmp_path / "picture.png"
+    for array in (np.full((8, 9), 70, np.uint8), np.full((8, 9), 70 * 257, np.uint16), np.full((8, 9, 4), 70, np.uint8)):
+        assert cv2.imwrite(str(path), array)
+        read = read_picture(path)
+        assert (read.dtype, read.shape) == (np.uint8, (8, 9, 3))
+        assert np.abs(read.astype(int) - 70).max() <= 1
+    named = tmp_path / "Tür [1].png"
+    named.write_bytes(path.read_bytes())
+    assert read_picture(named).shape == (8, 9, 3)
+    assert list(find_pictures([str(named)])) == [named]
+
+
+def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
+    empty, broken = tmp_path / "empty.png", tmp_path / "broken.png"
+    empty.touch()
+    assert cv2.imwrite(str(broken), drawn_face())
+    broken.write_bytes(broken.read_bytes()[:20])
+    for path, words in (
+        (empty, "is empty"),
+        (broken, "damaged"),
+        (tmp_path, "Is a directory"),
+        (tmp_path / "no", "No such file"),
+    ):
+        with pytest.raises(SourceError, match=words) as caught:
+            read_picture(path)
+        assert str(path) in str(caught.value)
+
+
+def test_an_empty_folder_and_doubles(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    first, *rest = find_pictures([str(tmp_path / "empty"), str(folder / "b.png"), str(folder / "below" / ".." / "b.png")])
+    assert isinstance(first, SourceError)
+    assert "holds no pictures" in str(first)
+    assert rest == [folder / "b.png"]
+
+
+def test_folders_for_copies_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match="is a file"):
+        CopyFolder(tmp_path / "file", overwrite=False)
+    with pytest.raises(SinkError, match="cannot be made"):
+        CopyFolder(tmp_path / "file" / "below", overwrite=False)
+    copies = CopyFolder(tmp_path / "out", overwrite=False)
+    assert copies.save(drawn_face(), Path("a.raw")).name == "a.png"
+    (tmp_path / "out" / "b.png").symlink_to("/dev/full")
+    with pytest.raises(SinkError, match=r"b\.png cannot be written: No space left"):
+        CopyFolder(tmp_path / "out", overwrite=True).save(drawn_face(), Path("elsewhere") / "b.png")
+    assert os.path.lexists(tmp_path / "out" / "a.png")

@@ -1,0 +1,188 @@
+"""The queue of one consumer: its policies, and what a full one does to others."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+
+import pytest
+
+from ferengine._native import FrameRing
+from ferengine.errors import UsageError
+from ferengine.results import FrameResult, Ledger
+from ferengine.runtime.frame_loans import Lender, LenderBits, Loan
+from ferengine.runtime.subscriptions import Delivery, Item, Policy, Subscription
+
+
+def _result(frame: int, camera: str = "cam") -> FrameResult:
+    return FrameResult(camera, frame, 0.0, 0.0, (), Ledger(0, 0, 0, 0, 0))
+
+
+def _subscription(capacity: int, policy: Policy = "wait", cameras: Sequence[str] | None = None) -> Subscription:
+    return Subscription("test", capacity, lambda: None, policy, None if cameras is None else frozenset(cameras))
+
+
+def _drain(subscription: Subscription) -> list[int]:
+    frames = []
+    while (item := subscription.take(0)) is not None:
+        frames.append(item.result.frame)
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("policy", "live", "kept", "held_back"),
+    [
+        ("wait", True, [3, 4, 5], True),
+        ("drop_oldest", True, [3, 4, 5], False),
+        ("drop_oldest", False, [3, 4, 5], False),
+        ("drop_newest", True, [0, 1, 2], False),
+        ("drop_newest", False, [0, 1, 2], False),
+    ],
+)
+def test_a_full_queue_follows_its_policy(policy: Policy, live: bool, kept: list[int], held_back: bool) -> None:
+    subscription = _subscription(3, policy)
+    for frame in range(6):
+        subscription.offer(Item(_result(frame), live))
+    assert subscription.holds_back("cam") is held_back
+    assert _drain(subscription) == kept
+    assert subscription.dropped == 3
+    assert not subscription.holds_back("cam")
+
+
+def test_a_live_camera_never_pushes_out_a_files_results() -> None:
+    subscription = _subscription(3)
+    for frame in range(3):
+        subscription.offer(Item(_result(frame), live=False))
+    subscription.offer(Item(_result(10), live=True))
+    assert _drain(subscription) == [0, 1, 2]
+    for item in (Item(_result(20), live=True), Item(_result(3), live=False), Item(_result(4), live=False)):
+        subscription.offer(item)
+    subscription.offer(Item(_result(21), live=True))
+    assert _drain(subscription) == [3, 4, 21]
+    assert subscription.dropped == 2
+
+
+def test_only_cameras_that_are_wanted_are_held_back() -> None:
+    delivery = Delivery()
+    delivery.add(_subscription(1, cameras=["door"]))
+    delivery.add(_subscription(9))
+    delivery.offer(_result(0, "door"), False, lambda lender: None)
+    delivery.offer(_result(0, "yard"), False, lambda lender: None)
+    first, second = delivery.subscriptions
+    assert first.waiting == 1
+    assert second.waiting == 2
+    assert delivery.holds_back("door")
+    assert not delivery.holds_back("yard")
+
+
+def test_files_wait_for_somebody_to_consume_unless_they_are_let_run() -> None:
+    delivery = Delivery()
+    assert delivery.holds_back("cam")
+    delivery.unattended = True
+    assert not delivery.holds_back("cam")
+
+
+def test_drops_of_a_consumer_that_has_left_stay_counted() -> None:
+    delivery = Delivery()
+    subscription = _subscription(1, "drop_oldest")
+    delivery.add(subscription)
+    for frame in range(3):
+        delivery.offer(_result(frame), True, lambda lender: None)
+    delivery.remove(subscription)
+    delivery.remove(subscription)
+    assert delivery.dropped == 2
+    assert delivery.subscriptions == ()
+
+
+def test_the_end_wakes_a_waiting_consumer() -> None:
+    subscription = _subscription(3)
+    raised = threading.Event()
+
+    def consume() -> None:
+        with pytest.raises(EOFError):
+            subscription.take()
+        raised.set()
+
+    thread = threading.Thread(target=consume)
+    thread.start()
+    subscription.end()
+    thread.join(10)
+    assert raised.is_set()
+
+
+def test_leaving_gives_room_and_takes_nothing_more() -> None:
+    made_room = []
+    subscription = Subscription("test", 1, lambda: made_room.append(1))
+    subscription.offer(Item(_result(0), live=False))
+    subscription.discard()
+    subscription.offer(Item(_result(1), live=False))
+    assert made_room
+    assert not subscription.holds_back("cam")
+    with pytest.raises(EOFError):
+        subscription.take(0)
+    assert subscription.dropped == 0
+
+
+@pytest.mark.parametrize(("capacity", "policy", "named"), [(0, "wait", "at least 1"), (1, "sometimes", "drop_oldest")])
+def test_nonsense_is_refused(capacity: int, policy: Policy, named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        _subscription(capacity, policy)
+
+
+def _ring(readers: int, frames: int) -> FrameRing:
+    ring = FrameRing.create(frames, 12)
+    for number in range(frames):
+        slot = ring.acquire(0)
+        ring.publish(slot, number, 2, 2, 6, 3, 0.0, 1, readers)
+    return ring
+
+
+def test_a_dropped_picture_frees_its_slot() -> None:
+    ring = _ring(1 << 2, 4)
+    lender = Lender(2, 2, None)
+    subscription = Subscription("test", 2, lambda: None, "drop_oldest", None, lender)
+    for sequence, slot in ring.held(2):
+        subscription.offer(Item(_result(sequence), True, lender.lend(ring, slot, sequence)))
+    assert [sequence for sequence, _ in ring.held(2)] == [2, 3]
+    subscription.discard()
+    assert ring.held(2) == []
+
+
+def test_frames_that_the_tracker_skipped_are_let_go_and_no_others() -> None:
+    ring = _ring(1 << 2 | 1, 6)
+    Lender(2, 2, None).release_skipped([ring], after=1, before=4)
+    assert [sequence for sequence, _ in ring.held(2)] == [0, 1, 4, 5]
+    assert len(ring.held(0)) == 6
+
+
+def test_a_frame_from_before_is_not_lent() -> None:
+    ring = _ring(1, 2)
+    assert Lender(2, 2, None).lend(ring, 0, 0) is None
+    assert Lender(2, 2, None).lend(None, 0, 0) is None
+
+
+def test_a_loan_is_given_back_once() -> None:
+    ring = _ring(1 << 2, 1)
+    loan = Loan(ring, 0, 2)
+    picture = loan.picture()
+    assert not picture.flags.writeable
+    loan.give_back()
+    ring.publish(ring.acquire(0), 1, 2, 2, 6, 3, 0.0, 1, 1 << 2)  # the slot's next frame, held by another loan
+    loan.give_back()
+    assert [sequence for sequence, _ in ring.held(2)] == [1]
+    with pytest.raises(ValueError, match="given back"):
+        loan.picture()
+
+
+def test_the_bits_of_lenders_run_out_and_come_back() -> None:
+    bits = LenderBits()
+    taken = [bits.take() for _ in range(29)]
+    assert sorted(taken) == list(range(3, 32))
+    with pytest.raises(UsageError, match="29 consumers"):
+        bits.take()
+    bits.give_back(7)
+    ring = _ring(1 << 7 | 1 << 8, 2)  # published by a capture that had not yet seen that 7 has left
+    bits.clear_up([ring])
+    assert ring.held(7) == []
+    assert len(ring.held(8)) == 2
+    assert bits.take() == 7

@@ -1,0 +1,73 @@
+"""The answer "uncertain": off by default, decided on the smoothed scores."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ferengine._native import FACE_KEY
+from ferengine.config import make_config
+from ferengine.errors import UsageError
+from ferengine.results import UNCERTAIN, Face, FrameResult, Ledger, make_expression
+from ferengine.runtime.joiner import CameraJoiner, split_batch
+from ferengine.sinks.draw import draw_faces
+from ferengine.stages.messages import CLASSIFIED, ScoreBatch, decode_record, encode_record
+from ferengine.tracking.face_tracker import TrackedFace
+
+LABELS = ("angry", "happy", "sad")
+
+
+def test_off_by_default_however_flat_the_scores_are() -> None:
+    assert make_config().min_confidence == 0
+    flat = [1 / 3] * 3
+    assert make_expression(LABELS, flat, flat, make_config().min_confidence).label == "angry"
+
+
+@pytest.mark.parametrize(("best", "label"), [(0.59, UNCERTAIN), (0.61, "happy")])
+def test_the_smoothed_scores_decide_for_both_labels(best: float, label: str) -> None:
+    smoothed = [0.1, best, 0.9 - best]
+    expression = make_expression(LABELS, [0.05, 0.9, 0.05], smoothed, 0.6)
+    assert expression.label == expression.smoothed.label == label
+    assert expression.scores["happy"] == 0.9
+    assert expression.smoothed.scores["happy"] == best
+    assert expression.to_dict()["smoothed"]["label"] == label
+
+
+def test_a_sure_frame_after_unsure_ones_stays_uncertain_until_the_smoothed_scores_agree() -> None:
+    joiner = CameraJoiner("cam", False, LABELS, deadline=1.0, smoothing=1.0, min_confidence=0.6)
+    flat, sure = [0.34, 0.33, 0.33], [0.02, 0.96, 0.02]
+    labels = []
+    for sequence, scores in enumerate([flat, sure, sure, sure, sure]):
+        _put(joiner, sequence, scores)
+        joined = joiner.next_ready(0.0)
+        assert joined is not None
+        [face] = joined.result.faces
+        assert face.expression is not None
+        smoothed = max(face.expression.smoothed.scores.values())
+        assert (face.expression.label == UNCERTAIN) == (smoothed < 0.6)
+        labels.append(face.expression.label)
+    assert labels[:2] == [UNCERTAIN, UNCERTAIN]
+    assert labels[-1] == "happy"
+
+
+def _put(joiner: CameraJoiner, sequence: int, scores: list[float]) -> None:
+    face = TrackedFace(1, (0, 0, 10, 10), 1.0, 1.0, "tracked", None, (5, 5, 10, 0))
+    joiner.add_record(decode_record(encode_record(0, 1, sequence, sequence / 4, 1, 2, 0, CLASSIFIED, 0, 0, [face])))
+    keys = np.zeros(1, FACE_KEY)
+    keys["epoch"], keys["sequence"] = 1, sequence
+    for _, number, epoch, index, scored in split_batch(ScoreBatch(keys, np.array([scores], np.float32), 1, 3)):
+        joiner.add_scores(number, epoch, index, scored)
+
+
+def test_it_can_be_drawn() -> None:
+    expression = make_expression(LABELS, [0.4, 0.3, 0.3], [0.4, 0.3, 0.3], 0.9)
+    face = Face(1, (20, 20, 60, 60), 1.0, 1.0, "tracked", None, expression)
+    image = np.zeros((240, 320, 3), np.uint8)
+    draw_faces(image, FrameResult("cam", 0, 0.0, 1.0, (face,), Ledger(0, 0, 0, 0, 0)))
+    assert image.any()
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.0, "much"])
+def test_nonsense_is_refused(value: object) -> None:
+    with pytest.raises(UsageError, match="min_confidence"):
+        make_config(min_confidence=value)

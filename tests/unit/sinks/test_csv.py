@@ -1,0 +1,86 @@
+"""CSV files: a row a face."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ferengine.errors import SinkError
+from ferengine.results import Box, Expression, Face, FrameResult, Gender, Ledger, Scores
+from ferengine.sinks.csv import RowWriter
+
+LABELS = ("happy", "sad, or so")
+LEDGER = Ledger(captured=1.0, tracked=1.01, queued=1.02, inferred=1.03, emitted=1.04)
+
+
+def face(track: int = 1, box: Box = (10.126, 20.0, 30.0, 40.0), classified: bool = True) -> Face:
+    smoothed = Scores("sad, or so", {"happy": 0.4, "sad, or so": 0.6})
+    expression = Expression("happy", {"happy": 0.75, "sad, or so": 0.25}, smoothed) if classified else None
+    return Face(track, box, 0.9, 1.0, "detected", None, expression, None if classified else "deadline")
+
+
+def result(*faces: Face, frame: int = 7) -> FrameResult:
+    return FrameResult('a "camera", in the hall', frame, 0.25, 12.3456, faces, LEDGER)
+
+
+def test_golden_rows(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    writer = RowWriter(path, LABELS)
+    writer.write(result(face(), face(2, classified=False)))
+    writer.write(result(frame=8))
+    writer.close()
+    writer.close()
+    assert path.read_bytes().decode() == (
+        "camera,frame,timestamp,latency_ms,track,x,y,width,height,score,track_confidence,origin,label,smoothed_label,"
+        'reason,score_happy,"score_sad, or so",smoothed_happy,"smoothed_sad, or so"\n'
+        '"a ""camera"", in the hall",7,0.25,12.346,1,10.13,20.0,30.0,40.0,0.9,1.0,detected,happy,"sad, or so",,'
+        "0.75,0.25,0.4,0.6\n"
+        '"a ""camera"", in the hall",7,0.25,12.346,2,10.13,20.0,30.0,40.0,0.9,1.0,detected,,,deadline,,,,\n'
+    )
+
+
+def test_rows_say_what_events_say(tmp_path: Path) -> None:
+    seen = result(face())
+    writer = RowWriter(tmp_path / "out.csv", LABELS)
+    writer.write(seen)
+    writer.close()
+    with (tmp_path / "out.csv").open(newline="") as file:
+        [row] = csv.DictReader(file)
+    event = json.loads(json.dumps(seen.to_dict()))
+    [told] = event["faces"]
+    assert [float(row[name]) for name in ("x", "y", "width", "height")] == told["box"]
+    assert {label: float(row[f"score_{label}"]) for label in LABELS} == told["expression"]["scores"]
+    assert {label: float(row[f"smoothed_{label}"]) for label in LABELS} == told["expression"]["smoothed"]["scores"]
+    assert (row["label"], row["smoothed_label"]) == (told["expression"]["label"], told["expression"]["smoothed"]["label"])
+    assert (row["camera"], int(row["frame"]), row["reason"]) == (event["camera"], event["frame"], "")
+
+
+def test_gender_has_columns_where_it_is_read(tmp_path: Path) -> None:
+    writer = RowWriter(tmp_path / "out.csv", LABELS, gender_labels=("a", "b"))
+    gender = Gender("b", {"a": 0.1, "b": 0.9}, Scores("a", {"a": 0.6, "b": 0.4}))
+    writer.write(result(replace(face(), gender=gender), face(2, classified=False)))
+    writer.close()
+    with (tmp_path / "out.csv").open(newline="") as file:
+        read, unread = csv.DictReader(file)
+    assert (read["gender"], read["smoothed_gender"]) == ("b", "a")
+    names = ("score_gender_a", "score_gender_b", "smoothed_gender_a", "smoothed_gender_b")
+    assert [read[name] for name in names] == ["0.1", "0.9", "0.6", "0.4"]
+    assert {unread[name] for name in ("gender", "smoothed_gender", *names)} == {""}
+
+
+def test_the_header_is_there_without_a_face(tmp_path: Path) -> None:
+    RowWriter(tmp_path / "out.csv", LABELS).close()
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1
+
+
+def test_row_files_that_cannot_be(tmp_path: Path) -> None:
+    with pytest.raises(SinkError, match="no folder"):
+        RowWriter(tmp_path / "absent" / "out.csv", LABELS)
+    writer = RowWriter("/dev/full", LABELS, overwrite=True)
+    with pytest.raises(SinkError, match="/dev/full cannot be written: No space left"):
+        writer.flush_if_due(1e12)
+    writer.close()

@@ -1,0 +1,290 @@
+"""Training, checkpoints and export, on a few synthetic faces."""
+
+from __future__ import annotations
+
+import csv
+import resource
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
+
+from ferengine.classification.classifier import Classifier  # noqa: E402
+from ferengine.errors import FerengineError, ModelError, UsageError  # noqa: E402
+from ferengine.inference.select import AS_NAMED  # noqa: E402
+from ferengine.models.registry import load_model  # noqa: E402
+from ferengine_tools.train import parser, read_options, train  # noqa: E402
+from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
+from ferengine_tools.training.config import TrainConfig, document_preset  # noqa: E402
+from ferengine_tools.training.origin import load_network  # noqa: E402
+from ferengine_tools.training.trainer import Trainer  # noqa: E402
+
+
+def same(a: Any, b: Any) -> bool:
+    if isinstance(a, torch.Tensor):
+        return torch.equal(a, b)
+    if isinstance(a, dict):
+        return a.keys() == b.keys() and all(same(a[key], b[key]) for key in a)
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(same, a, b))
+    return bool(a == b)
+
+
+def test_the_loss_falls(config: TrainConfig) -> None:
+    trainer = Trainer(replace(config, epochs=8))
+    losses = [trainer.train_epoch().loss for _ in range(8)]
+    assert losses[-1] < 0.8 * losses[0]
+
+
+@pytest.mark.parametrize(("network", "optimiser"), [("dscnn", "adamw"), ("fast", "adamw"), ("fast", "sgd")])
+def test_a_resumed_run_is_bit_equal_to_an_uninterrupted_one(
+    config: TrainConfig, tmp_path: Path, network: str, optimiser: Any
+) -> None:
+    uninterrupted = replace(config, model=network, optimiser=optimiser, out=tmp_path / "one" / "run")
+    train(uninterrupted)
+    halved = replace(uninterrupted, out=tmp_path / "other" / "run")
+    halved.out.mkdir(parents=True)
+    trainer = Trainer(halved)
+    trainer.train_epoch()
+    save_checkpoint(trainer.checkpoint, trainer.state())
+    torch.rand(100)  # whatever happened meanwhile
+    train(replace(halved, resume=True))
+    assert same(load_checkpoint(trainer.checkpoint), load_checkpoint(uninterrupted.out / "checkpoint.safetensors"))
+    assert [row["epoch"] for row in csv.DictReader((halved.out / "log.csv").open())] == ["2"]
+
+
+def test_a_run_is_not_resumed_on_other_faces(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    rows = config.data.read_text().splitlines()
+    other = tmp_path / "fer2013.csv"
+    other.write_text("\n".join([*rows[:1], *rows[2:], rows[1]]))
+    with pytest.raises(UsageError, match="was begun on other faces than those of"):
+        train(replace(config, data=other, resume=True))
+
+
+def test_a_log_that_is_none_is_named(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    (tmp_path / "checkpoint.safetensors").write_bytes(whole.read_bytes())
+    (tmp_path / "log.csv").write_text("epoch,loss,accu\n1,2")
+    with pytest.raises(UsageError, match=r"log\.csv is not the log of a run: remove it and resume"):
+        train(replace(config, out=tmp_path, resume=True))
+
+
+def test_an_out_that_is_a_file_is_refused(config: TrainConfig, whole: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be made a folder: File exists: choose another"):
+        train(replace(config, out=whole))
+
+
+def test_the_schedule_can_begin_anew(config: TrainConfig, tmp_path: Path) -> None:
+    trainer = Trainer(replace(config, out=tmp_path, epochs=6, restart=2, warm_up=0.0))
+    first = [trainer.rate(step) for step in range(2 * trainer.steps)]
+    second = [trainer.rate(step) for step in range(2 * trainer.steps, 6 * trainer.steps)]
+    assert first[0] == second[0] == pytest.approx(config.rate, abs=1e-5)
+    assert first == sorted(first, reverse=True)
+    assert second == sorted(second, reverse=True)
+    assert first[-1] < 0.1 * config.rate
+    assert second[-1] < 0.05 * config.rate
+    assert second[::2] == pytest.approx(first)
+
+
+def test_another_seed_is_another_run(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    train(replace(config, out=tmp_path, seed=1))
+    assert not same(load_checkpoint(tmp_path / "checkpoint.safetensors")["model"], load_checkpoint(whole)["model"])
+
+
+def test_a_finished_run_resumed_tells_its_accuracy_and_changes_nothing(config: TrainConfig, whole: Path) -> None:
+    before = whole.read_bytes()
+    trainer = Trainer(config)
+    trainer.restore()
+    assert train(replace(config, resume=True)).validate() == trainer.validate()
+    assert whole.read_bytes() == before
+
+
+def test_a_run_is_not_overwritten(config: TrainConfig, whole: Path) -> None:
+    with pytest.raises(UsageError, match="exists already: pass --resume"):
+        train(config)
+
+
+@pytest.mark.parametrize(("name", "value"), [("epochs", 3), ("seed", 1), ("batch", 7), ("rate", 1e-3)])
+def test_a_run_is_resumed_with_its_own_settings_only(config: TrainConfig, whole: Path, name: str, value: Any) -> None:
+    changed: Any = {name: value}
+    with pytest.raises(UsageError, match=rf"begun with {name} .*, not {value}: resume it"):
+        train(replace(config, resume=True, **changed))
+
+
+def test_nothing_to_resume_is_named(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"checkpoint\.safetensors cannot be read: No such file"):
+        train(replace(config, out=tmp_path, resume=True))
+
+
+def test_a_start_gives_its_averaged_weights(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    trainer = Trainer(replace(config, out=tmp_path, start=whole))
+    assert same(dict(trainer.network.state_dict()), dict(load_checkpoint(whole)["average"]))
+    assert trainer.epoch == 0
+
+
+def test_a_model_can_be_begun_from(config: TrainConfig, tmp_path: Path) -> None:
+    labels = load_model("dscnn").manifest.labels
+    faces = Trainer(replace(config, out=tmp_path)).faces
+    begun = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), replace(faces, labels=labels))
+    expected = Classifier("dscnn", backend=AS_NAMED).logits(faces.images.numpy())
+    assert np.abs(begun.logits(torch.arange(len(faces.images))).numpy() - expected).max() < 1e-2
+    with pytest.raises(ModelError, match="standard holds 'standard', not 'dscnn'"):
+        Trainer(replace(config, out=tmp_path, start=Path("standard")))
+
+
+def test_a_start_of_other_classes_keeps_what_it_knows(config: TrainConfig, tmp_path: Path) -> None:
+    labels = load_model("dscnn").manifest.labels
+    faces = replace(Trainer(replace(config, out=tmp_path)).faces, labels=(labels[1], "contempt", labels[0]), heads=(3,))
+    begun = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), faces)
+    logits = begun.logits(torch.arange(len(faces.images))).numpy()
+    known = Classifier("dscnn", backend=AS_NAMED).logits(faces.images.numpy())
+    assert logits.shape == (len(known), 3)
+    assert np.abs(logits[:, [0, 2]] - known[:, [1, 0]]).max() < 1e-2
+    assert np.abs(logits[:, 1, None] - known).min(axis=0).max() > 1e-2
+
+
+def test_teachers_answer_the_batch_that_the_pupil_sees(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    given = replace(config, out=tmp_path, distil=(str(whole), "standard"), teacher_weight=0.75, mixup=0.3)
+    trainer, alone = Trainer(given), Trainer(replace(given, distil=()))
+    chosen = trainer.faces.training[:14]
+    torch.manual_seed(5)
+    batch, target = trainer._batch(chosen)
+    torch.manual_seed(5)
+    same_batch, plain = alone._batch(chosen)
+    assert torch.equal(batch, same_batch)
+    with torch.no_grad():
+        one, other = (load_network(source, trainer.faces.labels)[1](batch).softmax(1) for source in given.distil)
+    assert (target - (0.25 * plain + 0.75 * (one + other) / 2)).abs().max() < 1e-5
+    assert (target - plain).abs().max() > 0.05
+
+
+def test_a_run_with_teachers_is_resumed_bit_equal_and_names_them(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    given = replace(config, out=tmp_path / "one", distil=(str(whole), "standard"))
+    assert "--distil runs/whole/checkpoint.safetensors standard" in given.command()
+    train(given)
+    other = replace(given, out=tmp_path / "other" / "one")
+    other.out.mkdir(parents=True)
+    trainer = Trainer(other)
+    trainer.train_epoch()
+    save_checkpoint(trainer.checkpoint, trainer.state())
+    assert train(replace(other, resume=True)).epoch == 2
+    assert same(load_checkpoint(trainer.checkpoint), load_checkpoint(given.out / "checkpoint.safetensors"))
+
+
+def test_a_setting_that_is_newer_than_the_checkpoint_is_its_default(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    state = load_checkpoint(whole)
+    del state["settings"]["distil"]
+    save_checkpoint(tmp_path / "checkpoint.safetensors", state)
+    assert train(replace(config, out=tmp_path, resume=True)).epoch == 2
+    with pytest.raises(UsageError, match="begun with distil"):
+        train(replace(config, out=tmp_path, resume=True, distil=("standard",)))
+
+
+@pytest.mark.parametrize("missing", ["labels", "average"])
+def test_a_checkpoint_with_a_part_missing_is_named(config: TrainConfig, whole: Path, tmp_path: Path, missing: str) -> None:
+    state = load_checkpoint(whole)
+    del state[missing]
+    save_checkpoint(tmp_path / "half.safetensors", state)
+    with pytest.raises(ModelError, match=r"half\.safetensors is not a whole checkpoint"):
+        Trainer(replace(config, out=tmp_path, distil=(str(tmp_path / "half.safetensors"),)))
+
+
+def test_teachers_may_be_named_together_or_one_by_one() -> None:
+    required = ["--model", "fast", "--data", "x", "--out", "y"]
+    for words in (["--distil", "a", "b"], ["--distil", "a", "--distil", "b"]):
+        assert parser().parse_args([*required, *words]).distil == ["a", "b"]
+
+
+def test_a_missing_split_is_named(config: TrainConfig, tmp_path: Path) -> None:
+    path = tmp_path / "fer2013.csv"
+    path.write_text(config.data.read_text().replace("PublicTest", "Training"))
+    with pytest.raises(UsageError, match="no faces of the validation split"):
+        Trainer(replace(config, data=path))
+
+
+def test_a_missing_gpu_is_named(config: TrainConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert Trainer(replace(config, device="auto")).device.type == "cpu"
+    with pytest.raises(UsageError, match=r"no CUDA device: choose --device cpu"):
+        Trainer(replace(config, device="cuda"))
+
+
+def test_a_checkpoint_of_another_network_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, {"network": "vgg", "epoch": 1})
+    assert load_checkpoint(path, "vgg")["epoch"] == 1
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+    with pytest.raises(ModelError, match="a checkpoint of 'vgg', not of 'dscnn'"):
+        load_checkpoint(path, "dscnn")
+
+
+@pytest.mark.parametrize("kind", ["text", "truncated", "tensor", "object"])
+def test_what_is_no_checkpoint_is_refused(whole: Path, tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    if kind == "text":
+        path.write_text("epoch 1")
+    elif kind == "truncated":
+        path.write_bytes(whole.read_bytes()[:-2000])
+    else:
+        torch.save(torch.zeros(3) if kind == "tensor" else {"network": Path("/")}, path)
+    with pytest.raises(ModelError, match="is not a checkpoint of ferengine train"):
+        load_checkpoint(path)
+
+
+@pytest.mark.parametrize("changes", [{"mixup": 0.2}, {"sam": 0.05}, {"optimiser": "sgd"}, {"augment": "none"},
+                                     {"augment": "mirror"}, {"precision": "bf16"}, {"average": 0.0}])  # fmt: skip
+def test_each_trick_changes_the_weights_and_trains(config: TrainConfig, whole: Path, tmp_path: Path, changes: Any) -> None:
+    trainer = Trainer(replace(config, out=tmp_path, **changes))
+    losses = [trainer.train_epoch().loss for _ in range(2)]
+    assert np.isfinite(losses).all()
+    assert not same(trainer.state()["average"], load_checkpoint(whole)["average"])
+
+
+def test_the_document_preset_is_its_own_schedule() -> None:
+    preset = document_preset("vgg")
+    assert (preset["epochs"], preset["init"], preset["votes"], preset["smoothing"]) == (90, "gaussian", 0.0, 0.0)
+    with pytest.raises(UsageError, match="the document has no network 'fast'"):
+        document_preset("fast")
+
+
+def test_options_that_are_named_win_over_a_preset() -> None:
+    words = "--model cnn --data d --out o --preset document --epochs 3 --distil standard --init kaiming"
+    config = read_options(words.split())
+    assert (config.epochs, config.distil, config.init) == (3, ("standard",), "kaiming")
+    assert (config.augment, config.optimiser, config.votes) == ("mirror", "sgd", 0.0)
+    assert read_options(["--model", "cnn", "--data", "d", "--out", "o"]) == TrainConfig("cnn", Path("d"), Path("o"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("epochs", 0), ("batch", 1), ("votes", 1.0), ("votes", 1.5), ("mixup", -1.0), ("rate", 0.0)]
+)
+def test_settings_that_make_no_sense_are_refused(config: TrainConfig, name: str, value: Any) -> None:
+    changed: Any = {name: value}
+    with pytest.raises(UsageError, match=name):
+        replace(config, **changed)
+
+
+def test_the_curves_are_drawn(whole: Path) -> None:
+    picture = (whole.parent / "curves.png").read_bytes()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) > 10_000
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(whole.read_bytes())
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limit[1]))
+        with pytest.raises(FerengineError, match=r"cannot be written: .*the epoch before is still in"):
+            save_checkpoint(path, load_checkpoint(path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert path.read_bytes() == whole.read_bytes()
+    assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.safetensors"]

@@ -9,8 +9,8 @@
 namespace ferengine {
 namespace {
 
-constexpr int kMostSamples = 8;
-constexpr double kMostQuads = 1 << 26;  // 256 MiB of scratch; their index is an int, which vectorises
+constexpr int kMaxSamples = 8;
+constexpr double kMaxQuads = 1 << 26;  // 256 MiB of scratch; their index is an int, which vectorises
 
 // A pixel with its right, lower and lower right neighbour, one byte each: all that one bilinear sample reads.
 uint32_t quad(uint32_t pixel, uint32_t right, uint32_t below, uint32_t below_right) {
@@ -37,7 +37,7 @@ void pack_quads(const FrameView& part, CropScratch& scratch) {
     }
 }
 
-// `count` x `count` samples for each of `size` x `size` destination pixels, on a picture of `width` x `height`.
+// `count` x `count` samples for each of `size` x `size` destination pixels, on an image of `width` x `height`.
 struct Grid {
     double cx, cy, side, c, s;
     int size, count, width, height;
@@ -79,7 +79,7 @@ FERENGINE_INLINE void sampled_crop(const FrameView& frame, const Square& square,
                                    CropScratch& scratch) {
     const double side = square.side, c = std::cos(static_cast<double>(square.angle)),
                  s = std::sin(static_cast<double>(square.angle));
-    const int count = static_cast<int>(std::clamp(std::ceil(side / size), 1.0, static_cast<double>(kMostSamples)));
+    const int count = static_cast<int>(std::clamp(std::ceil(side / size), 1.0, static_cast<double>(kMaxSamples)));
     // the part of the frame that the samples can touch
     const double reach = 0.5 * side * (std::abs(c) + std::abs(s)) + 1.0;
     const int x0 = static_cast<int>(std::clamp(std::floor(square.cx - reach), 0.0, frame.width - 1.0));
@@ -98,7 +98,7 @@ FERENGINE_INLINE void sampled_crop(const FrameView& frame, const Square& square,
                     part.width,
                     part.height};
     const double samples = static_cast<double>(size) * size * count * count;
-    if (static_cast<double>(part.width) * part.height <= std::min(4.0 * samples, kMostQuads)) {
+    if (static_cast<double>(part.width) * part.height <= std::min(4.0 * samples, kMaxQuads)) {
         pack_quads(part, scratch);
         const uint32_t* const quads = scratch.quads.data();
         const int width = part.width;

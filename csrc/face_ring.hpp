@@ -25,10 +25,10 @@ static_assert(sizeof(FaceKey) == 56, "FACE_KEY has no padding");
 
 class FaceRing {
   public:
-    static constexpr uint32_t kMostSlots = 65536, kLargestSide = 1024;
+    static constexpr uint32_t kMaxSlots = 65536, kLargestSide = 1024;
 
     static FaceRing create(uint32_t slots, uint32_t side) {
-        if (slots == 0 || slots > kMostSlots) throw std::invalid_argument("a face ring has 1 to 65536 slots");
+        if (slots == 0 || slots > kMaxSlots) throw std::invalid_argument("a face ring has 1 to 65536 slots");
         if (side == 0 || side > kLargestSide)
             throw std::invalid_argument("a face ring's crops have a side of 1 to 1024 pixels");
         FaceRing ring(SharedMemory::create(kMagic, total_bytes(slots, side)));
@@ -41,7 +41,7 @@ class FaceRing {
         FaceRing ring(SharedMemory::attach(kMagic, fd));
         ring.slots_ = ring.layout()->slots;
         ring.side_ = ring.layout()->side;
-        if (ring.slots_ > kMostSlots || ring.side_ > kLargestSide ||
+        if (ring.slots_ > kMaxSlots || ring.side_ > kLargestSide ||
             ring.memory_.bytes() != total_bytes(ring.slots_, ring.side_))
             throw std::invalid_argument("the face ring's geometry does not match its size");
         ring.cursor_ = ring.layout()->tail.load(std::memory_order_acquire);

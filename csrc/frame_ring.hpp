@@ -22,12 +22,12 @@ struct FrameHeader {
 
 class FrameRing {
   public:
-    static constexpr uint32_t kMostReaders = 32, kMostSlots = 4096;
-    static constexpr uint64_t kMostSlotBytes = uint64_t{1} << 32;
+    static constexpr uint32_t kMaxReaders = 32, kMaxSlots = 4096;
+    static constexpr uint64_t kMaxSlotBytes = uint64_t{1} << 32;
 
     static FrameRing create(uint32_t slots, uint64_t slot_bytes) {
-        if (slots == 0 || slots > kMostSlots) throw std::invalid_argument("a frame ring has 1 to 4096 slots");
-        if (slot_bytes == 0 || slot_bytes > kMostSlotBytes)
+        if (slots == 0 || slots > kMaxSlots) throw std::invalid_argument("a frame ring has 1 to 4096 slots");
+        if (slot_bytes == 0 || slot_bytes > kMaxSlotBytes)
             throw std::invalid_argument("a frame ring's slots have 1 byte to 4 GiB");
         FrameRing ring(SharedMemory::create(kMagic, total_bytes(slots, slot_bytes)));
         ring.layout()->slots = ring.slots_ = slots;
@@ -39,7 +39,7 @@ class FrameRing {
         FrameRing ring(SharedMemory::attach(kMagic, fd));
         ring.slots_ = ring.layout()->slots;
         ring.slot_bytes_ = ring.layout()->slot_bytes;
-        if (ring.slots_ > kMostSlots || ring.slot_bytes_ > kMostSlotBytes ||
+        if (ring.slots_ > kMaxSlots || ring.slot_bytes_ > kMaxSlotBytes ||
             ring.memory_.bytes() != total_bytes(ring.slots_, ring.slot_bytes_))
             throw std::invalid_argument("the frame ring's geometry does not match its size");
         return ring;
@@ -160,7 +160,7 @@ class FrameRing {
         return payload_offset(slots) + slots * padded(slot_bytes);
     }
     static uint32_t bit_of(uint32_t reader) {
-        if (reader >= kMostReaders) throw std::out_of_range("a frame ring has readers 0 to 31");
+        if (reader >= kMaxReaders) throw std::out_of_range("a frame ring has readers 0 to 31");
         return uint32_t{1} << reader;
     }
     void check(uint32_t index) const {

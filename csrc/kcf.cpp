@@ -14,10 +14,10 @@ constexpr double kTargetWidth = 0.12;     // standard deviation of the response 
 constexpr float kLearning = 0.05f;        // share of the newest frame in the model
 constexpr double kScaleStep = 1.05;       // between the three sizes that are compared
 constexpr double kScaleFollowing = 0.3;   // share of the change of size that is followed at once
-constexpr double kMostScale = 4.0;        // either way, since init()
+constexpr double kMaxScale = 4.0;        // either way, since init()
 constexpr double kNear = 0.15;            // boxes; what moved further is looked for once more where it was found
-constexpr double kFarthest = 1e9;         // pixels
-constexpr int kMostRows = 3;              // source rows read for each row of a patch
+constexpr double kMaxCoordinate = 1e9;         // pixels
+constexpr int kMaxRows = 3;              // source rows read for each row of a patch
 constexpr float kNoPeak = 5.0f, kClearPeak = 20.0f;  // peak to sidelobe: confidence begins, is full
 constexpr int kLook = kPatch / 3;                    // pixels on each side of the object in its patch
 static_assert(kPadding == 3.0 && kPatch % 3 == 0, "the object fills the middle third of its patch");
@@ -98,9 +98,9 @@ double parabola_top(double before, double at, double after) {
 // The square of the frame around (cx, cy) as a patch.
 FERENGINE_INLINE void sample(const FrameView& frame, double cx, double cy, double side, KcfScratch& scratch) {
     // what floats and whole pixels can hold
-    const double x = std::clamp(cx, -kFarthest, kFarthest), y = std::clamp(cy, -kFarthest, kFarthest);
+    const double x = std::clamp(cx, -kMaxCoordinate, kMaxCoordinate), y = std::clamp(cy, -kMaxCoordinate, kMaxCoordinate);
     if (side >= kPatch)
-        return area_means(frame, x, y, std::min(side, 4.0 * kFarthest), kPatch, kMostRows, scratch.patch.data(),
+        return area_means(frame, x, y, std::min(side, 4.0 * kMaxCoordinate), kPatch, kMaxRows, scratch.patch.data(),
                           scratch.crop);
     const auto least = static_cast<float>(std::max(side, 1e-3));
     crop_grey(frame, {static_cast<float>(x), static_cast<float>(y), least, 0.0f}, kPatch, scratch.patch.data(),
@@ -219,7 +219,7 @@ KcfUpdate Kcf::update(const FrameView& frame, KcfScratch& scratch) {
         return {{cx_ - 0.5 * w_, cy_ - 0.5 * h_, w_, h_}, 0.0f};
     const auto [found, growth] = find_with_size(frame, cx_, cy_, side(), model_, scratch);
     const double scale =
-        std::clamp(scale_ * std::pow(kScaleStep, kScaleFollowing * growth), 1.0 / kMostScale, kMostScale);
+        std::clamp(scale_ * std::pow(kScaleStep, kScaleFollowing * growth), 1.0 / kMaxScale, kMaxScale);
     w_ *= scale / scale_;
     h_ *= scale / scale_;
     scale_ = scale;

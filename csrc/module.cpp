@@ -158,8 +158,8 @@ PYBIND11_MODULE(_native, m) {
         .def_static("create", &WorkerPage::create)
         .def_static("attach", &WorkerPage::attach, py::arg("fd"))
         .def_property_readonly("fd", &WorkerPage::fd)
-        .def("ring", &WorkerPage::ring)
-        .def_property_readonly("bell", &WorkerPage::bell)
+        .def("notify", &WorkerPage::ring)
+        .def_property_readonly("event", &WorkerPage::bell)
         .def("wait", &WorkerPage::wait, py::arg("seen"), py::arg("timeout"), py::call_guard<py::gil_scoped_release>())
         .def("beat", &WorkerPage::beat)
         .def_property_readonly("heartbeat", &WorkerPage::heartbeat);

@@ -22,10 +22,10 @@ void keep_best(std::vector<Candidate>& candidates) {
 
 }  // namespace
 
-// P-Net's candidates on one picture of the pyramid, whose upper left corner is (x, y) in the frame.
-void Cascade::propose(const float* picture, const LevelSize& size, int x, int y, std::vector<Candidate>& out) const {
+// P-Net's candidates on one image of the pyramid, whose upper left corner is (x, y) in the frame.
+void Cascade::propose(const float* image, const LevelSize& size, int x, int y, std::vector<Candidate>& out) const {
     const size_t first = out.size();
-    networks_.propose.run(picture, size.height, size.width, [&](int row, Verdict verdicts) {
+    networks_.propose.run(image, size.height, size.width, [&](int row, Verdict verdicts) {
         decode_row(verdicts, ProposalNetwork::cells(size.width), row, settings_.thresholds[0], size.scale, out);
     });
     const auto dx = static_cast<float>(x), dy = static_cast<float>(y);
@@ -70,16 +70,16 @@ void Cascade::append_squares(const std::vector<Candidate>& candidates, size_t ta
     for (size_t i = 0; i < count; ++i) out.push_back({task, square(candidates[static_cast<size_t>(kept[i])].box)});
 }
 
-// The verdicts of `network` on the pictures in `windows`, which are sorted by task.
+// The verdicts of `network` on the images in `windows`, which are sorted by task.
 std::vector<float> Cascade::judge(const RefinementNetwork& network, const std::vector<SearchTask>& tasks,
                                   const std::vector<Window>& windows) const {
     const auto features = static_cast<size_t>(network.features());
     const int side = network.side();
-    std::vector<float> picture(static_cast<size_t>(side) * side * 3 + kSlack);
+    std::vector<float> image(static_cast<size_t>(side) * side * 3 + kSlack);
     std::vector<float> described(windows.size() * features + kSlack), verdicts(windows.size() * kGroup);
     for (size_t i = 0; i < windows.size(); ++i) {
-        BoxCropper(tasks[windows[i].task].frame).crop(windows[i].box, side, picture.data());
-        network.describe(picture.data(), described.data() + i * features);
+        BoxCropper(tasks[windows[i].task].frame).crop(windows[i].box, side, image.data());
+        network.describe(image.data(), described.data() + i * features);
     }
     network.judge(described.data(), static_cast<int>(windows.size()), verdicts.data());
     return verdicts;

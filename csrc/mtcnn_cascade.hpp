@@ -51,7 +51,7 @@ class Cascade {
     };
 
     std::vector<Candidate> proposals(const SearchTask& task) const;
-    void propose(const float* picture, const LevelSize& size, int x, int y, std::vector<Candidate>& out) const;
+    void propose(const float* image, const LevelSize& size, int x, int y, std::vector<Candidate>& out) const;
     void append_squares(const std::vector<Candidate>& candidates, size_t task, std::vector<Window>& out) const;
     std::vector<float> judge(const RefinementNetwork& network, const std::vector<SearchTask>& tasks,
                              const std::vector<Window>& windows) const;

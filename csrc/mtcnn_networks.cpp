@@ -163,9 +163,9 @@ void RefinementNetwork::run_stage(const Stage& stage, const float* in, float* ou
     }
 }
 
-void RefinementNetwork::describe(const float* picture, float* out) const {
+void RefinementNetwork::describe(const float* image, float* out) const {
     std::vector<float> maps[2];
-    const float* in = picture;
+    const float* in = image;
     for (size_t index = 0; index < stages_.size(); ++index) {
         const Stage& stage = stages_[index];
         float* target = out;

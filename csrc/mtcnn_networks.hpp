@@ -43,7 +43,7 @@ class ProposalNetwork {
     Convolution first_, second_, third_, heads_;
 };
 
-// R-Net and O-Net: one verdict for a picture of side() x side() pixels.
+// R-Net and O-Net: one verdict for an image of side() x side() pixels.
 class RefinementNetwork {
   public:
     // Throw std::invalid_argument when the weights do not fit.
@@ -53,10 +53,10 @@ class RefinementNetwork {
     int side() const { return side_; }
     int features() const { return features_; }
 
-    // The convolutions: `picture` RGB, (level - 127.5) / 128 -> `out`, features() floats and kSlack more.
-    void describe(const float* picture, float* out) const;
+    // The convolutions: `image` RGB, (level - 127.5) / 128 -> `out`, features() floats and kSlack more.
+    void describe(const float* image, float* out) const;
 
-    // The dense layers, for `count` pictures at once -> `count` verdicts.
+    // The dense layers, for `count` images at once -> `count` verdicts.
     void judge(const float* features, int count, float* verdicts) const;
 
   private:

@@ -28,7 +28,7 @@ struct Interval {
     int first, length, size;
 };
 
-// Around `centre`; its ends lie on pixels of the level, so that the picture is not stretched.
+// Around `centre`; its ends lie on pixels of the level, so that the image is not stretched.
 Interval interval_around(double centre, double wanted, int length, double scale, int window) {
     const double size = std::max(std::ceil(wanted * scale), static_cast<double>(window)), whole = length * scale;
     const double pixels = std::round(size / scale);

@@ -7,10 +7,10 @@
 namespace ferengine {
 namespace {
 
-constexpr int kFineness = 4;          // a picture stands in for the frame while it is this many times the level's size
+constexpr int kFineness = 4;          // an image stands in for the frame while it is this many times the level's size
 constexpr uint8_t kPadding = 127;     // beyond the frame: about 0 to the networks
 constexpr double kFractions = 32;     // of a pixel that samples lie on, as in OpenCV's warpAffine
-constexpr double kLeastShare = 1e-3;  // of a pixel; less is rounding
+constexpr double kMinShare = 1e-3;  // of a pixel; less is rounding
 
 // The source pixels under each of `count` destination pixels, and their shares, which add up to 1.
 void area_spans(int length, int count, std::vector<AreaSpan>& spans, std::vector<float>& weights) {
@@ -20,8 +20,8 @@ void area_spans(int length, int count, std::vector<AreaSpan>& spans, std::vector
     for (int i = 0; i < count; ++i) {
         const double low = i * step, high = std::min((i + 1) * step, static_cast<double>(length));
         int first = static_cast<int>(low), last = std::min(static_cast<int>(std::ceil(high)), length) - 1;
-        if (first + 1 - low < kLeastShare && first < last) ++first;
-        if (high - last < kLeastShare && first < last) --last;
+        if (first + 1 - low < kMinShare && first < last) ++first;
+        if (high - last < kMinShare && first < last) --last;
         const double from = std::max(low, static_cast<double>(first)), to = std::min(high, last + 1.0);
         spans.push_back({first, last - first + 1, weights.size()});
         for (int pixel = first; pixel <= last; ++pixel)

@@ -128,21 +128,21 @@ py::tuple propose(const Cascade& cascade, const Floats& level) {
     return py::make_tuple(probabilities, boxes);
 }
 
-// Probabilities (n,) and `count` further values (n, count) of the pictures' verdicts.
-py::tuple judge(const RefinementNetwork& network, const Floats& pictures, int count) {
+// Probabilities (n,) and `count` further values (n, count) of the images' verdicts.
+py::tuple judge(const RefinementNetwork& network, const Floats& images, int count) {
     const int side = network.side();
-    if (pictures.ndim() != 4 || pictures.shape(1) != side || pictures.shape(2) != side || pictures.shape(3) != 3 ||
-        pictures.shape(0) > (1 << 20))
-        throw py::value_error("pictures must have the shape (n, " + std::to_string(side) + ", " + std::to_string(side) +
+    if (images.ndim() != 4 || images.shape(1) != side || images.shape(2) != side || images.shape(3) != 3 ||
+        images.shape(0) > (1 << 20))
+        throw py::value_error("images must have the shape (n, " + std::to_string(side) + ", " + std::to_string(side) +
                               ", 3)");
-    const auto n = static_cast<size_t>(pictures.shape(0)), features = static_cast<size_t>(network.features());
-    py::array_t<float> probabilities(pictures.shape(0)), values({pictures.shape(0), py::ssize_t{count}});
+    const auto n = static_cast<size_t>(images.shape(0)), features = static_cast<size_t>(network.features());
+    py::array_t<float> probabilities(images.shape(0)), values({images.shape(0), py::ssize_t{count}});
     float *const probability_at = probabilities.mutable_data(), *value_at = values.mutable_data();
     {
         py::gil_scoped_release release;
         std::vector<float> described(n * features + kSlack), verdicts(n * kGroup);
         for (size_t i = 0; i < n; ++i)
-            network.describe(pictures.data() + i * static_cast<size_t>(side) * side * 3,
+            network.describe(images.data() + i * static_cast<size_t>(side) * side * 3,
                              described.data() + i * features);
         network.judge(described.data(), static_cast<int>(n), verdicts.data());
         for (size_t i = 0; i < n; ++i) {
@@ -234,16 +234,16 @@ void register_mtcnn(py::module_& m) {
         .def("propose", &propose, py::arg("level"))
         .def(
             "refine",
-            [](const Cascade& cascade, const Floats& pictures) {
-                return judge(cascade.networks().refine, pictures, 4);
+            [](const Cascade& cascade, const Floats& images) {
+                return judge(cascade.networks().refine, images, 4);
             },
-            py::arg("pictures"))
+            py::arg("images"))
         .def(
             "decide",
-            [](const Cascade& cascade, const Floats& pictures) {
-                return judge(cascade.networks().decide, pictures, 14);
+            [](const Cascade& cascade, const Floats& images) {
+                return judge(cascade.networks().decide, images, 14);
             },
-            py::arg("pictures"));
+            py::arg("images"));
     m.def("mtcnn_pyramid", &pyramid, py::arg("frame"), py::arg("min_face"), py::arg("factor"));
     m.def("mtcnn_crops", &crops, py::arg("frame"), py::arg("boxes"), py::arg("size"));
     m.def("mtcnn_decode", &decode, py::arg("verdicts"), py::arg("threshold"), py::arg("scale"));

@@ -1,7 +1,7 @@
 // The inner loops of MTCNN, each over one row, in the forms that machines have: the table below is filled once for
 // every instruction set from the same source, row_kernels.inc, and the best one is chosen at run time.
 //
-// Pictures and feature maps are float with channels last, a pixel's channels side by side. Rows that are written have
+// Images and feature maps are float with channels last, a pixel's channels side by side. Rows that are written have
 // kSlack floats behind their last pixel, which a kernel may overwrite.
 #pragma once
 

@@ -16,13 +16,13 @@ SIDE = 5
 FOREVER = 600.0  # longer than the tests may take: a lost wake-up ends in pytest's timeout
 
 
-def put(ring: FrameRing, slot: int, picture: NDArray[np.uint8], sequence: int, holds: int, pad: int = 0) -> None:
-    """Write a picture whose rows are `pad` bytes apart into a slot and publish it."""
-    height, width = picture.shape[:2]
-    channels = picture.shape[2] if picture.ndim == 3 else 1
+def put(ring: FrameRing, slot: int, image: NDArray[np.uint8], sequence: int, holds: int, pad: int = 0) -> None:
+    """Write an image whose rows are `pad` bytes apart into a slot and publish it."""
+    height, width = image.shape[:2]
+    channels = image.shape[2] if image.ndim == 3 else 1
     stride = width * channels + pad
     rows = ring.payload(slot)[: height * stride].reshape(height, stride)
-    rows[:, : width * channels] = picture.reshape(height, -1)
+    rows[:, : width * channels] = image.reshape(height, -1)
     ring.publish(slot, sequence, width, height, stride, channels, sequence / 30, sequence * 1000, holds)
 
 

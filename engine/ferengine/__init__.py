@@ -26,7 +26,7 @@ _HOMES = {
     "FerengineError": "ferengine.errors",
     "FrameResult": "ferengine.results",
     "Health": "ferengine.runtime.health",
-    "Ledger": "ferengine.results",
+    "Timings": "ferengine.results",
     "Pushed": "ferengine.runtime.push",
     "PushSource": "ferengine.sources.push",
     "Results": "ferengine.runtime.consumers",
@@ -52,8 +52,8 @@ if TYPE_CHECKING:
     from ferengine.results import Expression as Expression
     from ferengine.results import Face as Face
     from ferengine.results import FrameResult as FrameResult
-    from ferengine.results import Ledger as Ledger
     from ferengine.results import Scores as Scores
+    from ferengine.results import Timings as Timings
     from ferengine.runtime.consumers import CallbackSubscription as CallbackSubscription
     from ferengine.runtime.consumers import Results as Results
     from ferengine.runtime.health import CameraHealth as CameraHealth

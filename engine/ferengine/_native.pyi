@@ -37,7 +37,7 @@ def die_with_parent(parent_pid: int) -> None:
     """
 
 class WorkerPage:
-    """A worker's doorbell and heartbeat in shared memory."""
+    """A worker's event and heartbeat in shared memory."""
 
     @staticmethod
     def create() -> WorkerPage: ...
@@ -47,11 +47,11 @@ class WorkerPage:
 
     @property
     def fd(self) -> int: ...
-    def ring(self) -> None:
+    def notify(self) -> None:
         """Raise the bell and wake whoever waits at it."""
 
     @property
-    def bell(self) -> int:
+    def event(self) -> int:
         """How often the bell was rung (modulo 2**31)."""
 
     def wait(self, seen: int, timeout: float) -> bool:
@@ -151,7 +151,7 @@ class FrameRing:
         """(sequence, slot) of the slots that ``reader`` holds, ascending."""
 
     def frame(self, slot: int) -> NDArray[np.uint8]:
-        """The picture in place, read-only uint8 (H, W, 3), or (H, W) for one channel; it keeps the mapping alive.
+        """The image in place, read-only uint8 (H, W, 3), or (H, W) for one channel; it keeps the mapping alive.
 
         What it shows is sure only while the caller's reader holds the slot. Raises ValueError for a slot never filled.
         """
@@ -310,10 +310,10 @@ class MtcnnCascade:
         """P-Net on a level (H, W, 3), as ``mtcnn_pyramid`` makes it: probabilities (rows, columns) of a face, and boxes
         (4, rows, columns), what to add to x1, y1, x2, y2 in units of the window. Raises ValueError below 12 pixels."""
 
-    def refine(self, pictures: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def refine(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """R-Net on (n, 24, 24, 3): probabilities (n,) and boxes (n, 4), as in ``propose``. Raises ValueError."""
 
-    def decide(self, pictures: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def decide(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """O-Net on (n, 48, 48, 3): probabilities (n,) and (n, 14): boxes, then five x and five y of the landmarks in
         units of the window. Raises ValueError."""
 
@@ -323,7 +323,7 @@ def mtcnn_pyramid(frame: NDArray[np.uint8], min_face: float, factor: float) -> l
     ``factor`` times the last, until a side falls below 12. Raises TypeError or ValueError."""
 
 def mtcnn_crops(frame: NDArray[np.uint8], boxes: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """The pictures in ``boxes`` (n, 4) x1, y1, x2, y2, as R- and O-Net take them: float32 (n, size, size, 3), bilinear
+    """The images in ``boxes`` (n, 4) x1, y1, x2, y2, as R- and O-Net take them: float32 (n, size, size, 3), bilinear
     samples of ``frame``, BGR (H, W, 3), in whole levels, as RGB, (level - 127.5) / 128; level 127 beyond the frame.
 
     Raises TypeError or ValueError, also for boxes that are not finite and a size outside 2 to 4096.

@@ -52,7 +52,7 @@ class Analyzer:
         """The faces of ``image``, best first.
 
         ``image``: uint8 (H, W, 3) BGR, (H, W, 4) BGRA (alpha is ignored) or (H, W) grey, of any layout in memory (views
-        and slices included), 1 to 16384 pixels on a side. Raises UsageError, with the remedy, for another dtype (scale
+        and slices included), 1 to 16384 pixels on a side. Raises UsageError, with the hint, for another dtype (scale
         floats to 0..255 first), another shape and an empty image.
         """
         frame = as_bgr(image)

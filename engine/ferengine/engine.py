@@ -177,7 +177,7 @@ class Engine:
         is full, "wait" (files are held back, live sources drop the oldest of theirs), "drop_oldest" or "drop_newest".
         Raises the error that ended the run, after the last result.
 
-        ``frames``: yields pairs (result, picture). The picture is lent: BGR uint8 (H, W, 3), a read-only view into
+        ``frames``: yields pairs (result, image). The image is lent: BGR uint8 (H, W, 3), a read-only view into
         the frame ring, no copy. It is valid until the next item is asked for; copy what is kept for longer. Reading it
         later is harmless but shows a later frame. Frames captured before the call come without a pair.
         """
@@ -234,9 +234,9 @@ class Engine:
         policy: Policy = "wait",
         name: str | None = None,
     ) -> CallbackSubscription:
-        """Have ``callback(result)``, with ``frames`` ``callback(result, picture)``, called for every result.
+        """Have ``callback(result)``, with ``frames`` ``callback(result, image)``, called for every result.
 
-        It has a thread and a queue of its own; keywords as in ``results``, and the picture is lent until it returns.
+        It has a thread and a queue of its own; keywords as in ``results``, and the image is lent until it returns.
         An error that it raises is counted and logged, and disturbs nobody. Returns the object that cancels it.
         """
         if not callable(callback):

@@ -1,4 +1,4 @@
-"""Errors that a user can act on: each message names the thing that is wrong and the remedy.
+"""Errors that a user can act on: each message names the thing that is wrong and the hint.
 
 The command line prints the message alone and exits with ``exit_code``; everything else that escapes is a defect.
 """

@@ -1,4 +1,4 @@
-"""Pictures that callers hand in: what is accepted, and how it becomes the BGR that detection and tracking read."""
+"""Images that callers hand in: what is accepted, and how it becomes the BGR that detection and tracking read."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 
-LARGEST_SIDE = 16384
+MAX_SIDE = 16384
 """Pixels."""
 
 _SHAPES = "(H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey"
@@ -17,24 +17,22 @@ def check_image(image: NDArray[np.uint8], what: str = "an image") -> NDArray[np.
     """``image`` as (H, W, channels) with 1, 3 or 4 channels, a view; rows and pixels may lie anywhere in memory.
 
     Accepted are uint8 arrays of the shapes (H, W, 3) BGR, (H, W, 4) BGRA (alpha is ignored), and (H, W) or (H, W, 1)
-    grey, from 1 to 16384 pixels on a side. Raises UsageError, with the remedy, for everything else. ``what``: its name
+    grey, from 1 to 16384 pixels on a side. Raises UsageError, with the hint, for everything else. ``what``: its name
     in the message.
     """
     if not isinstance(image, np.ndarray):
         raise UsageError(f"{what} is a NumPy array of uint8, {_SHAPES}, not {type(image).__name__}")
     if image.dtype != np.uint8:
-        remedy = ": scale it to 0..255 and convert it with .astype(np.uint8)" if image.dtype.kind == "f" else ""
-        raise UsageError(f"{what} has the dtype uint8, not {image.dtype}{remedy}")
+        hint = ": scale it to 0..255 and convert it with .astype(np.uint8)" if image.dtype.kind == "f" else ""
+        raise UsageError(f"{what} has the dtype uint8, not {image.dtype}{hint}")
     if image.ndim == 2:
         image = image[:, :, np.newaxis]
     if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
         raise UsageError(f"{what} has the shape {_SHAPES}, not {image.shape}")
     if not image.size:
         raise UsageError(f"{what} is empty: its shape is {image.shape}")
-    if max(image.shape[:2]) > LARGEST_SIDE:
-        raise UsageError(
-            f"{what} has at most {LARGEST_SIDE} pixels on a side, not {image.shape[1]}x{image.shape[0]}: shrink it"
-        )
+    if max(image.shape[:2]) > MAX_SIDE:
+        raise UsageError(f"{what} has at most {MAX_SIDE} pixels on a side, not {image.shape[1]}x{image.shape[0]}: shrink it")
     return image
 
 

@@ -79,7 +79,7 @@ def _named(labels: Sequence[str], scores: Iterable[float]) -> Scores:
 class Face:
     """One face of one frame.
 
-    ``track`` counts from 1 in each camera and is ``None`` in a still picture. ``box``: x, y, w, h in pixels of the frame; it
+    ``track`` counts from 1 in each camera and is ``None`` in a still image. ``box``: x, y, w, h in pixels of the frame; it
     may reach beyond the border. ``score`` is the detector's probability at the last detection, ``track_confidence`` the
     tracker's own in this frame (1 on a detected face), both in [0, 1]. ``origin``: "detected" or "tracked". ``landmarks``,
     five points (x, y) in pixels, are left eye, right eye (as the viewer sees them), nose, left and right mouth corner, given
@@ -116,7 +116,7 @@ class Face:
 
 
 @dataclass(frozen=True, slots=True)
-class Ledger:
+class Timings:
     """When a frame passed each stage: seconds of CLOCK_MONOTONIC, comparable between the processes of a machine.
 
     ``captured``: decoded; ``tracked``: its faces were detected or tracked; ``queued``: the last face was handed to
@@ -176,7 +176,7 @@ class FrameResult:
     timestamp: float
     latency_ms: float
     faces: tuple[Face, ...]
-    ledger: Ledger
+    timings: Timings
 
     def to_dict(self) -> dict[str, Any]:
         """The JSON object of one line of ``--events``."""

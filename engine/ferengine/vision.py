@@ -1,4 +1,4 @@
-"""The one place where OpenCV is imported, so that a slim image gets a remedy instead of a loader's riddle."""
+"""The one place where OpenCV is imported, so that a slim image gets a hint instead of a loader's riddle."""
 
 from __future__ import annotations
 

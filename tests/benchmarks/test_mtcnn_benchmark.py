@@ -29,7 +29,7 @@ class Detects(Protocol):
 
 
 def scene(size: str, faces: int) -> NDArray[np.uint8]:
-    """A picture with ``faces`` copies of one portrait, in rows."""
+    """An image with ``faces`` copies of one portrait, in rows."""
     width, height = SIZES[size]
     columns = int(np.ceil(np.sqrt(faces)))
     tile = min(width, height) // columns
@@ -89,15 +89,15 @@ def test_fifty_crops(benchmark: Any, way: str, side: int) -> None:
 @pytest.mark.parametrize("network", ["pnet", "rnet", "onet"])
 @pytest.mark.parametrize("way", ["plain", "native"])
 def test_networks(benchmark: Any, way: str, network: str) -> None:
-    """P-Net on a level of 192 x 144, R-Net on 50 pictures, O-Net on 10."""
+    """P-Net on a level of 192 x 144, R-Net on 50 images, O-Net on 10."""
     count, height, width = {"pnet": (1, 144, 192), "rnet": (50, 24, 24), "onet": (10, 48, 48)}[network]
-    pictures = np.random.default_rng(1).uniform(-1, 1, (count, height, width, 3)).astype(np.float32)
+    images = np.random.default_rng(1).uniform(-1, 1, (count, height, width, 3)).astype(np.float32)
     if way == "plain":
         session = getattr(PlainMtcnn(), network)
-        probabilities = benchmark(session.run, ["probabilities"], {"input": pictures.transpose(0, 3, 1, 2).copy()})[0]
+        probabilities = benchmark(session.run, ["probabilities"], {"input": images.transpose(0, 3, 1, 2).copy()})[0]
     else:
         weights = [read_weights("pnet"), read_weights("rnet"), read_weights("onet")]
         cascade = MtcnnCascade(*weights, min_face=40, factor=0.709, thresholds=(0.6, 0.7, 0.7), max_candidates=400)
         run = {"pnet": cascade.propose, "rnet": cascade.refine, "onet": cascade.decide}[network]
-        probabilities = benchmark(run, pictures[0] if network == "pnet" else pictures)[0]
+        probabilities = benchmark(run, images[0] if network == "pnet" else images)[0]
     assert probabilities.size >= count

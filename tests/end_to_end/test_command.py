@@ -79,7 +79,7 @@ def test_an_absent_camera_is_named() -> None:
         (("run", "--max-frames", "rtsp://user:secret@host/x"), 2, "rtsp://host/..."),
         (("run", "--source", "demo", "--rotate", "45", "--no-display"), 2, "rotate"),
         (("run", "--nonsense"), 2, "nonsense"),
-        (("image", "http://user:secret@host/x.jpg"), 2, "save the picture to a file first"),
+        (("image", "http://user:secret@host/x.jpg"), 2, "save the image to a file first"),
     ],
 )
 def test_mistakes_get_one_clear_error(arguments: tuple[str, ...], code: int, word: str) -> None:

@@ -27,7 +27,7 @@ def _command(name: str, *arguments: str | Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def pictures() -> list[NDArray[np.uint8]]:
+def images() -> list[NDArray[np.uint8]]:
     source = DemoSource()
     source.open()
     frames = []
@@ -43,12 +43,12 @@ def test_every_example_is_tested() -> None:
     assert tested == {path.name for path in EXAMPLES.glob("*.py")}
 
 
-def test_a_folder_of_images_becomes_a_table(pictures: list[NDArray[np.uint8]], tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), pictures[0])
-    cv2.imwrite(str(tmp_path / "b.jpg"), cv2.cvtColor(pictures[5], cv2.COLOR_BGR2GRAY))
+def test_a_folder_of_images_becomes_a_table(images: list[NDArray[np.uint8]], tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "a.png"), images[0])
+    cv2.imwrite(str(tmp_path / "b.jpg"), cv2.cvtColor(images[5], cv2.COLOR_BGR2GRAY))
     cv2.imwrite(str(tmp_path / "c.png"), np.zeros((50, 70, 3), np.uint8))
     (tmp_path / "d.png").write_bytes(b"not an image")
-    cv2.imwrite(str(tmp_path / "e.png"), cv2.resize(pictures[9], (1280, 960)))
+    cv2.imwrite(str(tmp_path / "e.png"), cv2.resize(images[9], (1280, 960)))
     done = subprocess.run(_command("folder_batch.py", tmp_path), capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
     assert "d.png is not an image" in done.stderr
@@ -58,11 +58,11 @@ def test_a_folder_of_images_becomes_a_table(pictures: list[NDArray[np.uint8]], t
     assert all(0 <= int(row["x"]) < 1280 for row in rows)
 
 
-def test_an_opencv_loop_gets_its_results(pictures: list[NDArray[np.uint8]], tmp_path: Path) -> None:
+def test_an_opencv_loop_gets_its_results(images: list[NDArray[np.uint8]], tmp_path: Path) -> None:
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (640, 480))
-    for picture in pictures:
-        writer.write(picture)
+    for image in images:
+        writer.write(image)
     writer.release()
     done = subprocess.run(_command("opencv_loop.py", path), capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr

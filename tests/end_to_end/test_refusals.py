@@ -31,12 +31,12 @@ def test_a_closed_standard_output_is_no_place_for_events() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("limit", "remedy"), [("-n 24", "ulimit -n"), ("-f 100", "ulimit -f")])
-def test_a_limit_that_is_too_low_is_named(limit: str, remedy: str) -> None:
+@pytest.mark.parametrize(("limit", "hint"), [("-n 24", "ulimit -n"), ("-f 100", "ulimit -f")])
+def test_a_limit_that_is_too_low_is_named(limit: str, hint: str) -> None:
     done = in_shell(f"ulimit {limit};", *DEMO)
     assert done.returncode == 1
     assert "error: " in done.stderr
-    assert remedy in done.stderr
+    assert hint in done.stderr
     assert "Traceback" not in done.stderr
 
 

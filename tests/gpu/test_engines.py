@@ -58,8 +58,8 @@ def test_the_classifier_gives_the_same(runtime: str, precision: str, tmp_path: P
 
 def test_mtcnn_finds_the_same_faces(runtime: str, tmp_path: Path) -> None:
     settings: dict[str, Any] = {"min_face": 30.0, "thresholds": (0.6, 0.7, 0.7), "factor": 0.709}
-    picture: NDArray[np.uint8] = ASTRONAUT.load()
-    frames = [picture, picture[:, ::-1].copy(), np.ascontiguousarray(picture[:301, :407])]
+    image: NDArray[np.uint8] = ASTRONAUT.load()
+    frames = [image, image[:, ::-1].copy(), np.ascontiguousarray(image[:301, :407])]
     detector = MtcnnDeviceDetector(open_engines(runtime, "fp32", tmp_path, "mtcnn"), **settings)  # type: ignore[arg-type]
     for found, expected in zip(
         detector.detect_many(frames), [MtcnnDetector(**settings).detect(f) for f in frames], strict=True

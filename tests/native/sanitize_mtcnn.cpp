@@ -50,7 +50,7 @@ void require(bool holds, const char* what) {
     std::exit(EXIT_FAILURE);
 }
 
-// Every level and sample of a byte picture is in this range.
+// Every level and sample of a byte image is in this range.
 void check_levels(const float* levels, size_t count) {
     for (size_t i = 0; i < count; ++i) require(levels[i] >= -1.0f && levels[i] <= 1.0f, "a level outside its range");
 }

@@ -29,13 +29,13 @@ def noise(*shape: int) -> NDArray[np.uint8]:
 
 @st.composite
 def frames(draw: st.DrawFn) -> NDArray[np.uint8]:
-    """Grey and BGR pictures, some of them windows of a larger one, so that their rows are padded."""
+    """Grey and BGR images, some of them windows of a larger one, so that their rows are padded."""
     height, width = draw(st.integers(1, 40)), draw(st.integers(1, 40))
     top, left, pad = draw(st.integers(0, 3)), draw(st.integers(0, 3)), draw(st.integers(0, 5))
     shape: tuple[int, ...] = (height + top, width + left + pad)
     if draw(st.booleans()):
         shape += (3,)
-    rows = draw(st.sampled_from([1, 2]))  # 2: every second row, as of an interlaced picture
+    rows = draw(st.sampled_from([1, 2]))  # 2: every second row, as of an interlaced image
     whole = np.random.default_rng(draw(st.integers(0, 2**32 - 1))).integers(0, 256, shape, np.uint8)
     return whole[top::rows, left : left + width]
 
@@ -83,7 +83,7 @@ def test_grey_equals_opencv_within_its_rounding() -> None:
 def test_quarter_turns_equal_rot90(quarter: int) -> None:
     frame = noise(32, 32)
     turned = crop(frame, [16, 16, 32, quarter * np.pi / 2], 32)[0]
-    # a crop turned clockwise on the screen shows the picture turned the other way
+    # a crop turned clockwise on the screen shows the image turned the other way
     np.testing.assert_allclose(turned, np.rot90(frame, quarter), atol=0.01)
 
 

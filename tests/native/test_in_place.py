@@ -19,14 +19,14 @@ WIDTH, HEIGHT, STRIDE = 200, 150, 640
 
 @pytest.fixture
 def ring() -> FrameRing:
-    """Three frames, rows padded, of a picture that moves two pixels a frame."""
+    """Three frames, rows padded, of an image that moves two pixels a frame."""
     ring = FrameRing.create(3, HEIGHT * STRIDE)
     rng = np.random.default_rng(0)
-    picture = np.repeat(np.repeat(rng.integers(0, 256, (40, 60, 3), np.uint8), 5, 0), 5, 1)
+    image = np.repeat(np.repeat(rng.integers(0, 256, (40, 60, 3), np.uint8), 5, 0), 5, 1)
     for index in range(3):
         slot = ring.acquire(1.0)
         rows = ring.payload(slot).reshape(HEIGHT, STRIDE)[:, : 3 * WIDTH]
-        rows[:] = picture[10:160, 40 - 2 * index : 240 - 2 * index].reshape(HEIGHT, 3 * WIDTH)
+        rows[:] = image[10:160, 40 - 2 * index : 240 - 2 * index].reshape(HEIGHT, 3 * WIDTH)
         ring.publish(slot, index, WIDTH, HEIGHT, STRIDE, 3, index / 25, 0, 1)
     return ring
 

@@ -140,7 +140,7 @@ class ReferenceKcf:
 
 
 def smooth(seed: int, side: int = PATCH, grain: int = 12) -> Real:
-    """A random picture without steps, levels 0 to 255."""
+    """A random image without steps, levels 0 to 255."""
     rng = np.random.default_rng(seed)
     coarse = rng.uniform(0, 255, (grain, grain))
     at = np.linspace(0, grain - 1, side)
@@ -210,7 +210,7 @@ def test_a_flat_response_has_no_peak() -> None:
 
 
 def frame_at(x: float, y: float, size: float, colour: bool) -> NDArray[np.uint8]:
-    """A picture that moves by (x, y) pixels and grows about (80, 60): uint8 (120, 160[, 3])."""
+    """An image that moves by (x, y) pixels and grows about (80, 60): uint8 (120, 160[, 3])."""
     columns, rows = (np.arange(160) + 0.5 - 80 - x) / size, (np.arange(120) + 0.5 - 60 - y) / size
     u, v = np.meshgrid(columns, rows)
     level = (

@@ -36,15 +36,15 @@ def session(name: Literal["pnet", "rnet", "onet"]) -> onnxruntime.InferenceSessi
 
 
 def noise(seed: int, *shape: int) -> NDArray[np.uint8]:
-    """Neighbours are alike, as in pictures."""
+    """Neighbours are alike, as in images."""
     random = np.random.default_rng(seed)
     coarse = random.integers(0, 256, tuple(-(-length // 4) for length in shape[:2]) + shape[2:], dtype=np.uint8)
     smooth = coarse.repeat(4, axis=0).repeat(4, axis=1)[: shape[0], : shape[1]]
     return np.clip(smooth.astype(int) + random.integers(-20, 21, shape), 0, 255).astype(np.uint8)
 
 
-def channels_last(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
-    return np.ascontiguousarray(sampling.normalise(pictures).transpose(0, 2, 3, 1))
+def channels_last(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(sampling.normalise(images).transpose(0, 2, 3, 1))
 
 
 # --- pyramid
@@ -58,17 +58,17 @@ def test_pyramid(height: int, width: int, min_face: float, factor: float, seed: 
     levels = mtcnn_pyramid(frame, min_face, factor)
     expected = list(sampling.pyramid(frame, min_face, factor))
     assert [scale for scale, _ in levels] == [scale for scale, _ in expected]
-    for (_, level), (_, picture) in zip(levels, expected, strict=True):
-        difference = np.abs(level - channels_last(picture[None])[0])
+    for (_, level), (_, image) in zip(levels, expected, strict=True):
+        difference = np.abs(level - channels_last(image[None])[0])
         assert difference.max() < 1.01 * LEVEL  # ties may round the other way
-        halved = height % picture.shape[0] == width % picture.shape[1] == 0  # of means of 2 x 2 pixels a quarter are ties
+        halved = height % image.shape[0] == width % image.shape[1] == 0  # of means of 2 x 2 pixels a quarter are ties
         assert (difference > 0.01 * LEVEL).mean() < (0.3 if halved else 0.05)
 
 
 def test_halved_frames_make_small_levels() -> None:
     frame = noise(5, 1024, 768, 3)
-    for (_, level), (_, picture) in zip(mtcnn_pyramid(frame, 20, 0.7), sampling.pyramid(frame, 20, 0.7), strict=True):
-        assert np.abs(level - channels_last(picture[None])[0]).max() < 1.01 * LEVEL
+    for (_, level), (_, image) in zip(mtcnn_pyramid(frame, 20, 0.7), sampling.pyramid(frame, 20, 0.7), strict=True):
+        assert np.abs(level - channels_last(image[None])[0]).max() < 1.01 * LEVEL
 
 
 def test_pyramid_of_a_single_pixel_and_of_the_smallest_level() -> None:
@@ -163,13 +163,13 @@ def test_pnet(height: int, width: int, seed: int) -> None:
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 6, 7, 13])
 def test_rnet_and_onet(cascade: MtcnnCascade, count: int) -> None:
     for name, side, method in (("rnet", 24, cascade.refine), ("onet", 48, cascade.decide)):
-        pictures = channels_last(np.stack([noise(seed, side, side, 3) for seed in range(13)])[:count])
-        probabilities, values = method(pictures)
+        images = channels_last(np.stack([noise(seed, side, side, 3) for seed in range(13)])[:count])
+        probabilities, values = method(images)
         if not count:
             assert (probabilities.shape, values.shape[0]) == ((0,), 0)
             continue
         outputs = ["probabilities", "boxes", *(["landmarks"] if name == "onet" else [])]
-        p, *rest = session(name).run(outputs, {"input": np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))})  # type: ignore[arg-type]
+        p, *rest = session(name).run(outputs, {"input": np.ascontiguousarray(images.transpose(0, 3, 1, 2))})  # type: ignore[arg-type]
         np.testing.assert_allclose(probabilities, p, atol=2e-5)
         np.testing.assert_allclose(values, np.hstack(rest), atol=2e-5)
 

@@ -19,7 +19,7 @@ SLOTS, SLOT_BYTES = 3, 600
 
 
 class FrameRingMachine(RuleBasedStateMachine):
-    """Writer and readers in random order; the model is a list of masks, sequences and pictures."""
+    """Writer and readers in random order; the model is a list of masks, sequences and images."""
 
     @initialize()
     def create(self) -> None:
@@ -27,7 +27,7 @@ class FrameRingMachine(RuleBasedStateMachine):
         self.reader = FrameRing.attach(os.dup(self.writer.fd))
         self.masks = [0] * SLOTS
         self.sequences = [0] * SLOTS
-        self.pictures: list[NDArray[np.uint8] | None] = [None] * SLOTS
+        self.images: list[NDArray[np.uint8] | None] = [None] * SLOTS
         self.next = self.dropped = self.emitted = self.readers = 0
 
     @rule(
@@ -46,10 +46,10 @@ class FrameRingMachine(RuleBasedStateMachine):
             self.dropped += 1
             return
         assert self.masks[slot] == 0
-        picture = np.random.default_rng(self.next).integers(0, 256, shape, np.uint8)
+        image = np.random.default_rng(self.next).integers(0, 256, shape, np.uint8)
         self.next += skip
-        put(self.writer, slot, picture, self.next, holds, pad)
-        self.masks[slot], self.sequences[slot], self.pictures[slot] = holds, self.next, picture
+        put(self.writer, slot, image, self.next, holds, pad)
+        self.masks[slot], self.sequences[slot], self.images[slot] = holds, self.next, image
         self.next += 1
 
     @precondition(lambda self: any(self.masks))
@@ -91,14 +91,14 @@ class FrameRingMachine(RuleBasedStateMachine):
         for reader in (0, 1, 2, 31):
             held = [(self.sequences[i], i) for i in range(SLOTS) if self.masks[i] >> reader & 1]
             assert self.reader.held(reader) == sorted(held)
-        for slot, picture in enumerate(self.pictures):
-            if self.masks[slot] and picture is not None:
+        for slot, image in enumerate(self.images):
+            if self.masks[slot] and image is not None:
                 header = self.reader.header(slot)
-                assert (header.height, header.width) == picture.shape[:2]
-                assert header.channels == (picture.shape[2] if picture.ndim == 3 else 1)
+                assert (header.height, header.width) == image.shape[:2]
+                assert header.channels == (image.shape[2] if image.ndim == 3 else 1)
                 sequence = self.sequences[slot]
                 assert (header.sequence, header.timestamp, header.captured_ns) == (sequence, sequence / 30, sequence * 1000)
-                np.testing.assert_array_equal(self.reader.frame(slot), picture)
+                np.testing.assert_array_equal(self.reader.frame(slot), image)
 
 
 class FaceRingMachine(RuleBasedStateMachine):

@@ -21,15 +21,15 @@ def test_no_wake_up_is_lost_between_processes() -> None:
 there, back = WorkerPage.attach(fd[0]), WorkerPage.attach(fd[1])
 for seen in range(5000):
     assert there.wait(seen, 600.0)
-    back.ring()
+    back.notify()
 print("done")
 """
     with child(code, there, back) as process:
         for seen in range(5000):
-            there.ring()
+            there.notify()
             assert back.wait(seen, FOREVER)
         assert line_of(process) == "done"
-    assert (there.bell, back.bell) == (5000, 5000)
+    assert (there.event, back.event) == (5000, 5000)
 
 
 @pytest.mark.timeout(60)
@@ -94,7 +94,7 @@ while True:
     slot, sequence = ring.acquire(600.0), ring.published
     ring.payload(slot)[:] = sequence % 251
     ring.publish(slot, sequence, 100, 100, 300, 3, 0.0, sequence, 1)
-    page.ring()
+    page.notify()
 """
     moments = random.Random(1)
     seen = -1
@@ -102,7 +102,7 @@ while True:
         with child(code, ring, page) as process:
             wanted = seen + moments.randrange(20, 400)
             while seen < wanted or process.poll() is None:
-                bell = page.bell
+                bell = page.event
                 held = ring.held(0)
                 for sequence, slot in held:
                     assert sequence >= seen

@@ -15,15 +15,15 @@ from rings_help import FOREVER, put
 
 def test_frames_lie_in_the_mapping_and_outlive_the_ring() -> None:
     ring = FrameRing.create(2, 64)
-    picture = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
-    put(ring, 1, picture, 0, 1)
+    image = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    put(ring, 1, image, 0, 1)
     frame, low, high = ring.frame(1), ring.address, ring.address + ring.bytes
     first, last = np.lib.array_utils.byte_bounds(frame)
     assert low <= first < last <= high
     assert np.shares_memory(frame, ring.payload(1))
     descriptor = ring.fd
     del ring
-    np.testing.assert_array_equal(frame, picture)
+    np.testing.assert_array_equal(frame, image)
     os.fstat(descriptor)
     del frame
     with pytest.raises(OSError):  # the last view was the mapping's last owner
@@ -61,7 +61,7 @@ def test_no_time_is_no_wait(timeout: float) -> None:
     ring, page = FrameRing.create(1, 4), WorkerPage.create()
     put(ring, 0, np.zeros((2, 2), np.uint8), 0, 1)
     assert ring.acquire(timeout) == -1
-    assert page.wait(page.bell, timeout) is False
+    assert page.wait(page.event, timeout) is False
 
 
 @pytest.mark.timeout(60)
@@ -69,7 +69,7 @@ def test_no_time_is_no_wait(timeout: float) -> None:
 def test_waits_without_end_wait(timeout: float) -> None:
     ring, page = FrameRing.create(1, 4), WorkerPage.create()
     put(ring, 0, np.zeros((2, 2), np.uint8), 0, 1)
-    later = [threading.Timer(0.1, ring.release, (0, 0)), threading.Timer(0.2, page.ring)]
+    later = [threading.Timer(0.1, ring.release, (0, 0)), threading.Timer(0.2, page.notify)]
     for timer in later:
         timer.start()
     assert ring.acquire(timeout) == 0
@@ -81,12 +81,12 @@ def test_waits_without_end_wait(timeout: float) -> None:
 def test_bell_and_heartbeat() -> None:
     page = WorkerPage.create()
     other = WorkerPage.attach(os.dup(page.fd))
-    assert (other.bell, other.heartbeat) == (0, 0.0)
+    assert (other.event, other.heartbeat) == (0, 0.0)
     assert other.wait(0, 0.01) is False
     before = time.monotonic()
     page.beat()
     assert before - 1e-6 <= other.heartbeat <= time.monotonic() + 1e-6
-    page.ring()
-    assert other.bell == 1
+    page.notify()
+    assert other.event == 1
     assert other.wait(0, FOREVER) is True
     assert other.wait(1, 0.0) is False

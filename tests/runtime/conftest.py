@@ -13,7 +13,7 @@ from ferengine.sources.demo import DemoSource
 
 
 @pytest.fixture(scope="session")
-def pictures() -> list[NDArray[np.uint8]]:
+def images() -> list[NDArray[np.uint8]]:
     """Forty frames of the demo, BGR uint8 (480, 640, 3), all different."""
     source = DemoSource()
     source.open()
@@ -27,7 +27,7 @@ def pictures() -> list[NDArray[np.uint8]]:
 
 @pytest.fixture(scope="session")
 def push_all() -> Callable[[Engine, str, list[NDArray[np.uint8]]], None]:
-    """Pushes pictures to a camera, 30 a second of its time, and then ends it."""
+    """Pushes images to a camera, 30 a second of its time, and then ends it."""
 
     def push(engine: Engine, camera: str, frames: list[NDArray[np.uint8]]) -> None:
         for number, frame in enumerate(frames):

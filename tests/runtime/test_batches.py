@@ -43,7 +43,7 @@ def test_one_batch_takes_the_faces_of_all_rings() -> None:
         end.close()
 
 
-def test_the_run_counts_its_mixed_batches(pictures: list[NDArray[np.uint8]]) -> None:
+def test_the_run_counts_its_mixed_batches(images: list[NDArray[np.uint8]]) -> None:
     """The classifier is stopped until the faces of both cameras wait for it."""
     with Engine([PushSource("door", wait=True), PushSource("yard", wait=True)], detector="haar") as engine:
         results = engine.results()
@@ -52,7 +52,7 @@ def test_the_run_counts_its_mixed_batches(pictures: list[NDArray[np.uint8]]) -> 
         os.kill(classifier, signal.SIGSTOP)
         for number in range(8):
             for camera in ("door", "yard"):
-                assert engine.push(camera, pictures[number], number / 30, timeout=60)
+                assert engine.push(camera, images[number], number / 30, timeout=60)
         while min(engine._supervisor.cameras.named(camera).joiner.waiting for camera in ("door", "yard")) < 8:
             time.sleep(0.01)
         os.kill(classifier, signal.SIGCONT)

@@ -15,7 +15,7 @@ from ferengine_tools.bench.record import OWN
 
 def test_the_whole_engine_on_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clips, "DEMO_FRAMES", 40)
-    monkeypatch.setattr(engine_runs, "_LEAST_FRAMES", 60)
+    monkeypatch.setattr(engine_runs, "_MIN_FRAMES", 60)
     monkeypatch.setattr(others, "find_spec", lambda name: None)
     record = measure([ENGINE], seconds=0.1, live_seconds=1.5)
     figures = {figure.key[1:]: figure for figure in record.figures}

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ferengine import CameraEvent, Engine, PushSource, SourceSpec
 from ferengine.errors import UsageError, WorkerError
 
-Pictures = list[NDArray[np.uint8]]
+Images = list[NDArray[np.uint8]]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
 
 
@@ -58,7 +58,7 @@ def test_a_source_that_the_system_refuses_leaves_nothing_behind() -> None:
         assert sum(result.camera == "demo" for result in results) == 20
 
 
-def test_cameras_come_and_go_and_leave_nothing_behind(pictures: Pictures) -> None:
+def test_cameras_come_and_go_and_leave_nothing_behind(images: Images) -> None:
     with Engine(keep_open=True, **SETTINGS) as engine:
         assert engine.cameras == ()
         results = engine.results()
@@ -69,7 +69,7 @@ def test_cameras_come_and_go_and_leave_nothing_behind(pictures: Pictures) -> Non
             assert name == "door"
             assert engine.cameras == ("door",)
             for number in range(3):
-                assert engine.push(name, pictures[number], number / 30, timeout=60)
+                assert engine.push(name, images[number], number / 30, timeout=60)
                 result = next(results)
                 assert (result.camera, result.frame) == ("door", number)
             engine.remove_source(name)
@@ -88,7 +88,7 @@ def test_cameras_come_and_go_and_leave_nothing_behind(pictures: Pictures) -> Non
         assert list(results) == []
 
 
-def test_a_file_joins_and_leaves_while_another_runs(pictures: Pictures) -> None:
+def test_a_file_joins_and_leaves_while_another_runs(images: Images) -> None:
     demo = SourceSpec("demo", "stroll", "demo", loop=0)
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         results = engine.results()
@@ -109,11 +109,11 @@ def test_a_file_joins_and_leaves_while_another_runs(pictures: Pictures) -> None:
             result = next(results)
             seen[result.camera].append(result.frame)
         assert seen["demo-2"] == list(range(len(seen["demo-2"])))
-        assert engine.push("door", pictures[0], timeout=60)
+        assert engine.push("door", images[0], timeout=60)
         assert engine.health().workers["track-0"].restarts == 0
 
 
-def test_a_source_that_does_not_open_disturbs_nobody(pictures: Pictures, tmp_path: Path) -> None:
+def test_a_source_that_does_not_open_disturbs_nobody(images: Images, tmp_path: Path) -> None:
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         results = engine.results()
         assert engine.wait_ready(120)
@@ -123,7 +123,7 @@ def test_a_source_that_does_not_open_disturbs_nobody(pictures: Pictures, tmp_pat
         assert "gone.mp4" in (health.cameras[name].error or "")
         assert not health.ok
         assert len(health.failures) == 1
-        assert engine.push("door", pictures[0], timeout=60)
+        assert engine.push("door", images[0], timeout=60)
         assert next(results).camera == "door"
         engine.remove_source(name)
         assert engine.health().ok
@@ -131,7 +131,7 @@ def test_a_source_that_does_not_open_disturbs_nobody(pictures: Pictures, tmp_pat
             engine.remove_source(name)
 
 
-def test_a_tracker_that_dies_after_cameras_came_and_went_is_replaced(pictures: Pictures) -> None:
+def test_a_tracker_that_dies_after_cameras_came_and_went_is_replaced(images: Images) -> None:
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         results = engine.results()
         assert engine.wait_ready(120)
@@ -140,12 +140,12 @@ def test_a_tracker_that_dies_after_cameras_came_and_went_is_replaced(pictures: P
         engine.remove_source("gone")
         for number in range(5):
             for camera in ("door", "yard"):
-                assert engine.push(camera, pictures[number], number / 30, timeout=60)
+                assert engine.push(camera, images[number], number / 30, timeout=60)
         for name in [name for name in engine.worker_pids() if name.startswith("track")]:
             os.kill(engine.worker_pids()[name], signal.SIGKILL)
         for number in range(5, 10):
             for camera in ("door", "yard"):
-                assert engine.push(camera, pictures[number], number / 30, timeout=60)
+                assert engine.push(camera, images[number], number / 30, timeout=60)
         engine.end_source("door")
         engine.end_source("yard")
         frames: dict[str, list[int]] = {"door": [], "yard": []}
@@ -155,7 +155,7 @@ def test_a_tracker_that_dies_after_cameras_came_and_went_is_replaced(pictures: P
         assert engine.health().workers["track-0"].restarts == 1
 
 
-def test_health_tells_dead_from_stuck_and_idle(pictures: Pictures) -> None:
+def test_health_tells_dead_from_stuck_and_idle(images: Images) -> None:
     with Engine(PushSource("door"), stuck_after=6.0, **SETTINGS) as engine:
         assert engine.health().state in ("starting", "running")
         assert engine.wait_ready(120)
@@ -166,7 +166,7 @@ def test_health_tells_dead_from_stuck_and_idle(pictures: Pictures) -> None:
         stopped = engine.worker_pids()["detect-0"]
         os.kill(stopped, signal.SIGSTOP)
         assert _wait_until(lambda: engine.health().workers["detect-0"].restarts == 1)
-        assert engine.push("door", pictures[0])
+        assert engine.push("door", images[0])
         assert _wait_until(lambda: engine.health().cameras["door"].last_frame_age_s is not None)
         age = engine.health().cameras["door"].last_frame_age_s
         assert age is not None
@@ -177,7 +177,7 @@ def test_health_tells_dead_from_stuck_and_idle(pictures: Pictures) -> None:
     assert {worker.state for worker in engine.health().workers.values()} == {"ended"}
 
 
-def test_the_event_callback_may_block_fail_and_change_the_sources(pictures: Pictures) -> None:
+def test_the_event_callback_may_block_fail_and_change_the_sources(images: Images) -> None:
     told: list[tuple[str, str]] = []
     blocked, go_on = threading.Event(), threading.Event()
 
@@ -193,14 +193,14 @@ def test_the_event_callback_may_block_fail_and_change_the_sources(pictures: Pict
 
     with Engine(PushSource("door", wait=True), keep_open=True, on_event=note, **SETTINGS) as engine:
         results = engine.results()
-        assert engine.push("door", pictures[0], timeout=60)
+        assert engine.push("door", images[0], timeout=60)
         assert next(results).camera == "door"
         assert blocked.wait(60)
-        assert engine.push("door", pictures[1], timeout=60)
+        assert engine.push("door", images[1], timeout=60)
         assert next(results).frame == 1
         go_on.set()
         assert _wait_until(lambda: engine.cameras == ("yard",))
-        assert engine.push("yard", pictures[0], timeout=60)
+        assert engine.push("yard", images[0], timeout=60)
         assert next(results).camera == "yard"
         engine.stop()
         assert list(results) == []

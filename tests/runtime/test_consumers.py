@@ -16,23 +16,23 @@ from numpy.typing import NDArray
 from ferengine import Engine, FrameResult, Pushed, PushSource
 from ferengine.errors import EngineStoppedError, UsageError
 
-Pictures = list[NDArray[np.uint8]]
-PushAll = Callable[[Engine, str, Pictures], None]
+Images = list[NDArray[np.uint8]]
+PushAll = Callable[[Engine, str, Images], None]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
 
 
-def _pusher(engine: Engine, push_all: PushAll, pictures: Pictures, camera: str = "door") -> threading.Thread:
-    thread = threading.Thread(target=push_all, args=(engine, camera, pictures))
+def _pusher(engine: Engine, push_all: PushAll, images: Images, camera: str = "door") -> threading.Thread:
+    thread = threading.Thread(target=push_all, args=(engine, camera, images))
     thread.start()
     return thread
 
 
-def test_every_iterator_callback_and_take_gets_everything(pictures: Pictures, push_all: PushAll) -> None:
+def test_every_iterator_callback_and_take_gets_everything(images: Images, push_all: PushAll) -> None:
     called: list[int] = []
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         first, second = engine.results(), engine.results(queue=3)
         subscription = engine.subscribe(lambda result: called.append(result.frame))
-        pusher = _pusher(engine, push_all, pictures)
+        pusher = _pusher(engine, push_all, images)
         seen: list[int] = []
         reader = threading.Thread(target=lambda: seen.extend(result.frame for result in second))
         reader.start()
@@ -46,7 +46,7 @@ def test_every_iterator_callback_and_take_gets_everything(pictures: Pictures, pu
 
 
 def test_a_failing_callback_is_counted_and_disturbs_nobody(
-    pictures: Pictures, push_all: PushAll, caplog: pytest.LogCaptureFixture
+    images: Images, push_all: PushAll, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(result: FrameResult) -> None:
         raise SystemExit(7) if result.frame == 3 else KeyError(result.frame)
@@ -54,7 +54,7 @@ def test_a_failing_callback_is_counted_and_disturbs_nobody(
     with caplog.at_level(logging.ERROR, "ferengine"), Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         failing = engine.subscribe(fails, name="alarm")
         results = engine.results()
-        pusher = _pusher(engine, push_all, pictures[:12])
+        pusher = _pusher(engine, push_all, images[:12])
         assert [result.frame for result in results] == list(range(12))
         pusher.join(60)
         assert engine.wait(60)
@@ -65,7 +65,7 @@ def test_a_failing_callback_is_counted_and_disturbs_nobody(
     assert reports[0].exc_info is not None
 
 
-def test_a_callback_can_cancel_itself_and_nothing_waits_for_it_then(pictures: Pictures, push_all: PushAll) -> None:
+def test_a_callback_can_cancel_itself_and_nothing_waits_for_it_then(images: Images, push_all: PushAll) -> None:
     called: list[int] = []
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
 
@@ -75,7 +75,7 @@ def test_a_callback_can_cancel_itself_and_nothing_waits_for_it_then(pictures: Pi
 
         results = engine.results()
         subscription = engine.subscribe(once, queue=1)
-        pusher = _pusher(engine, push_all, pictures)
+        pusher = _pusher(engine, push_all, images)
         assert len(list(results)) == 40
         pusher.join(60)
         assert subscription.join(60)
@@ -83,12 +83,12 @@ def test_a_callback_can_cancel_itself_and_nothing_waits_for_it_then(pictures: Pi
         assert [consumer.name for consumer in engine.health().consumers] == []
 
 
-def test_a_stalled_consumer_of_one_camera_does_not_hold_another(pictures: Pictures, push_all: PushAll) -> None:
+def test_a_stalled_consumer_of_one_camera_does_not_hold_another(images: Images, push_all: PushAll) -> None:
     go_on = threading.Event()
     with Engine([PushSource("door", wait=True), PushSource("yard", wait=True)], **SETTINGS) as engine:
         engine.subscribe(lambda result: go_on.wait(120), cameras=["door"], queue=1)
         yard = engine.results(cameras=["yard"])
-        pushers = [_pusher(engine, push_all, pictures, camera) for camera in ("door", "yard")]
+        pushers = [_pusher(engine, push_all, images, camera) for camera in ("door", "yard")]
         assert [result.frame for result in islice(yard, 40)] == list(range(40))
         pushers[1].join(60)
         assert engine.health().cameras["yard"].frames == 40
@@ -99,7 +99,7 @@ def test_a_stalled_consumer_of_one_camera_does_not_hold_another(pictures: Pictur
         assert engine.health().cameras["door"].frames == 40
 
 
-def test_asyncio_gets_everything_without_blocking_the_loop(pictures: Pictures, push_all: PushAll) -> None:
+def test_asyncio_gets_everything_without_blocking_the_loop(images: Images, push_all: PushAll) -> None:
     async def program() -> tuple[list[int], list[int], int]:
         ticks = 0
 
@@ -111,18 +111,18 @@ def test_asyncio_gets_everything_without_blocking_the_loop(pictures: Pictures, p
 
         async with Engine(PushSource("door", wait=True), queue=4, **SETTINGS) as engine:
             ticking = asyncio.create_task(tick())
-            pushing = asyncio.create_task(asyncio.to_thread(push_all, engine, "door", pictures))
+            pushing = asyncio.create_task(asyncio.to_thread(push_all, engine, "door", images))
 
             async def collect() -> list[int]:
                 return [result.frame async for result in engine.stream()]
 
-            frames, pictured = await asyncio.gather(collect(), _shapes(engine))
+            frames, imaged = await asyncio.gather(collect(), _shapes(engine))
             await pushing
             ticking.cancel()
-            return frames, pictured, ticks
+            return frames, imaged, ticks
 
     async def _shapes(engine: Engine) -> list[int]:
-        return [picture.shape[0] async for _, picture in engine.stream(frames=True)]
+        return [image.shape[0] async for _, image in engine.stream(frames=True)]
 
     frames, heights, ticks = asyncio.run(program())
     assert frames == list(range(40))
@@ -130,7 +130,7 @@ def test_asyncio_gets_everything_without_blocking_the_loop(pictures: Pictures, p
     assert ticks > 10
 
 
-def test_a_cancelled_stream_leaves_and_the_others_go_on(pictures: Pictures, push_all: PushAll) -> None:
+def test_a_cancelled_stream_leaves_and_the_others_go_on(images: Images, push_all: PushAll) -> None:
     async def program() -> list[int]:
         async with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
             rest = engine.results()
@@ -140,7 +140,7 @@ def test_a_cancelled_stream_leaves_and_the_others_go_on(pictures: Pictures, push
                     await asyncio.sleep(3600)
 
             consuming = asyncio.create_task(consume())
-            pushing = asyncio.create_task(asyncio.to_thread(push_all, engine, "door", pictures))
+            pushing = asyncio.create_task(asyncio.to_thread(push_all, engine, "door", images))
             while not any(item.name == "stream" and item.delivered for item in engine.health().consumers):
                 await asyncio.sleep(0.02)
             consuming.cancel()
@@ -154,23 +154,23 @@ def test_a_cancelled_stream_leaves_and_the_others_go_on(pictures: Pictures, push
     assert asyncio.run(program()) == list(range(40))
 
 
-def test_a_closed_engine_takes_nothing_more(pictures: Pictures) -> None:
+def test_a_closed_engine_takes_nothing_more(images: Images) -> None:
     engine = Engine(PushSource("door", wait=True), **SETTINGS)
     assert engine.health().state == "new"
     engine.close()
     assert engine.health().state == "ended"
-    assert engine.push("door", pictures[0]) == Pushed(False, "ended")
+    assert engine.push("door", images[0]) == Pushed(False, "ended")
     with pytest.raises(EngineStoppedError):
         engine.add_source("demo")
     with pytest.raises(EngineStoppedError):
         next(engine.results())
 
 
-def test_a_consumer_that_comes_after_the_end_gets_nothing(pictures: Pictures, push_all: PushAll) -> None:
+def test_a_consumer_that_comes_after_the_end_gets_nothing(images: Images, push_all: PushAll) -> None:
     called: list[FrameResult] = []
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         results = engine.results()
-        push_all(engine, "door", pictures[:3])
+        push_all(engine, "door", images[:3])
         assert [result.frame for result in results] == [0, 1, 2]
     assert list(engine.results(frames=True)) == []
     late = engine.subscribe(called.append)

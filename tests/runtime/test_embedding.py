@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from ferengine import Engine, PushSource
 
-Pictures = list[NDArray[np.uint8]]
+Images = list[NDArray[np.uint8]]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
 
 
@@ -42,10 +42,10 @@ def _cycle(number: int) -> None:
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         results = engine.results(frames=True)
         engine.subscribe(lambda result: None)
-        if number % 10 == 0:  # in mid-run, with a picture in hand
+        if number % 10 == 0:  # in mid-run, with an image in hand
             assert engine.push("door", np.zeros((64, 64, 3), np.uint8), timeout=60)
-            _, picture = next(results)
-            assert picture.shape == (64, 64, 3)
+            _, image = next(results)
+            assert image.shape == (64, 64, 3)
             engine.add_source(PushSource("yard"))
         elif number % 10 == 5:  # just ready
             assert engine.wait_ready(120)
@@ -76,12 +76,12 @@ def test_engines_that_were_never_started_leave_nothing_behind() -> None:
     assert _belongings() == before
 
 
-def test_no_signal_handler_is_touched_and_nothing_is_printed(pictures: Pictures, capfd: pytest.CaptureFixture[str]) -> None:
+def test_no_signal_handler_is_touched_and_nothing_is_printed(images: Images, capfd: pytest.CaptureFixture[str]) -> None:
     numbers = signal.valid_signals()
     before = {number: signal.getsignal(number) for number in numbers}
     handlers = list(logging.getLogger().handlers)
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
-        assert engine.push("door", pictures[0], timeout=60)
+        assert engine.push("door", images[0], timeout=60)
         assert next(engine.results()).frame == 0
         assert {number: signal.getsignal(number) for number in numbers} == before
     assert logging.getLogger().handlers == handlers
@@ -89,14 +89,14 @@ def test_no_signal_handler_is_touched_and_nothing_is_printed(pictures: Pictures,
     assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("ferengine").handlers)
 
 
-def test_two_engines_at_once_and_in_threads(pictures: Pictures) -> None:
+def test_two_engines_at_once_and_in_threads(images: Images) -> None:
     seen: dict[str, list[int]] = {}
 
     def run(name: str, count: int) -> None:
         with Engine(PushSource(name, wait=True), **SETTINGS) as engine:
             results = engine.results()
             for number in range(count):
-                assert engine.push(name, pictures[number], number / 30, timeout=60)
+                assert engine.push(name, images[number], number / 30, timeout=60)
             engine.end_source(name)
             seen[name] = [result.frame for result in results if result.camera == name]
 
@@ -108,7 +108,7 @@ def test_two_engines_at_once_and_in_threads(pictures: Pictures) -> None:
     assert seen == {"door": list(range(12)), "yard": list(range(20))}
 
 
-def test_the_workers_outlive_the_thread_that_started_them(pictures: Pictures) -> None:
+def test_the_workers_outlive_the_thread_that_started_them(images: Images) -> None:
     engines: list[Engine] = []
 
     def start() -> None:
@@ -121,7 +121,7 @@ def test_the_workers_outlive_the_thread_that_started_them(pictures: Pictures) ->
     thread.join(120)
     [engine] = engines
     with engine:
-        assert engine.push("door", pictures[0], timeout=60)
+        assert engine.push("door", images[0], timeout=60)
         assert next(engine.results()).frame == 0
         assert all(worker.restarts == 0 for worker in engine.health().workers.values())
 

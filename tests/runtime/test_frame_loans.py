@@ -1,4 +1,4 @@
-"""Pictures lent to consumers: no copy, valid until the next item, harmless afterwards."""
+"""Images lent to consumers: no copy, valid until the next item, harmless afterwards."""
 
 from __future__ import annotations
 
@@ -14,59 +14,59 @@ from numpy.typing import NDArray
 
 from ferengine import Engine, PushSource, SourceSpec
 
-Pictures = list[NDArray[np.uint8]]
-PushAll = Callable[[Engine, str, Pictures], None]
+Images = list[NDArray[np.uint8]]
+PushAll = Callable[[Engine, str, Images], None]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
 
 
-def test_held_pictures_stay_as_they_are_and_hold_nobody_up(pictures: Pictures, push_all: PushAll) -> None:
+def test_held_images_stay_as_they_are_and_hold_nobody_up(images: Images, push_all: PushAll) -> None:
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         lent = [engine.results(frames=True, policy="drop_oldest") for _ in range(3)]
         everything = engine.results()
-        pusher = threading.Thread(target=push_all, args=(engine, "door", pictures))
+        pusher = threading.Thread(target=push_all, args=(engine, "door", images))
         pusher.start()
         held = [next(results) for results in lent]
         assert [result.frame for result in everything] == list(range(40))
         pusher.join(60)
-        for result, picture in held:
-            assert (picture == pictures[result.frame]).all()
+        for result, image in held:
+            assert (image == images[result.frame]).all()
         for results in lent:
-            rest = [(result.frame, np.array_equal(picture, pictures[result.frame])) for result, picture in results]
+            rest = [(result.frame, np.array_equal(image, images[result.frame])) for result, image in results]
             assert rest == [(38, True), (39, True)]  # as many as may wait
 
 
-def test_after_the_next_item_the_view_is_stale_but_safe(pictures: Pictures) -> None:
+def test_after_the_next_item_the_view_is_stale_but_safe(images: Images) -> None:
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         results = engine.results(frames=True)
         views, numbers = [], []
-        for number, picture in enumerate(pictures):
-            assert engine.push("door", picture, number / 30, timeout=60)
+        for number, image in enumerate(images):
+            assert engine.push("door", image, number / 30, timeout=60)
             result, view = next(results)
             with pytest.raises(ValueError, match="read-only"):
                 view[0, 0] = 0
-            assert (view == picture).all()
+            assert (view == image).all()
             views.append(view)
             numbers.append(result.frame)
     assert numbers == list(range(40))
-    fresh = [number for number in range(40) if (views[number] == pictures[number]).all()]
+    fresh = [number for number in range(40) if (views[number] == images[number]).all()]
     assert len(fresh) < 40  # slots were used again
     assert fresh[-1] == 39
     for view in views:  # the memory stays mapped, also after the end of the engine
-        assert any((view == picture).all() for picture in pictures)
+        assert any((view == image).all() for image in images)
 
 
-def test_closing_the_iterator_frees_its_slots(pictures: Pictures) -> None:
+def test_closing_the_iterator_frees_its_slots(images: Images) -> None:
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         for turn in range(4):  # were they kept, the ring would run full
             with engine.results(frames=True, queue=8) as results:
-                result, picture = None, None
+                result, image = None, None
                 for number in range(8):
-                    assert engine.push("door", pictures[number], turn + number / 30, timeout=60)
+                    assert engine.push("door", images[number], turn + number / 30, timeout=60)
                     if number == 0:
-                        result, picture = next(results)
+                        result, image = next(results)
                 assert result is not None
                 assert result.frame == 8 * turn
-                assert (picture == pictures[0]).all()
+                assert (image == images[0]).all()
                 while sum(consumer.waiting for consumer in engine.health().consumers) < 7:
                     time.sleep(0.01)
         health = engine.health()
@@ -74,7 +74,7 @@ def test_closing_the_iterator_frees_its_slots(pictures: Pictures) -> None:
         assert [consumer.name for consumer in health.consumers] in ([], ["results"])
 
 
-def test_one_who_comes_late_begins_with_a_later_frame(pictures: Pictures) -> None:
+def test_one_who_comes_late_begins_with_a_later_frame(images: Images) -> None:
     with Engine(SourceSpec("demo", "stroll", "demo", loop=0), **SETTINGS) as engine:
         everything = engine.results(queue=4)
         assert [result.frame for result in islice(everything, 10)] == list(range(10))
@@ -82,20 +82,20 @@ def test_one_who_comes_late_begins_with_a_later_frame(pictures: Pictures) -> Non
         draining = threading.Thread(target=lambda: sum(1 for _ in everything))
         draining.start()
         seen = []
-        for result, picture in islice(late, 12):
+        for result, image in islice(late, 12):
             seen.append(result.frame)
             if result.frame < 40:
-                assert (picture == pictures[result.frame]).all()
+                assert (image == images[result.frame]).all()
         assert seen[0] > 0
         assert seen == list(range(seen[0], seen[0] + 12))
         engine.stop()
         draining.join(60)
 
 
-def test_a_callback_gets_the_picture_too(pictures: Pictures, push_all: PushAll) -> None:
+def test_a_callback_gets_the_image_too(images: Images, push_all: PushAll) -> None:
     same: list[bool] = []
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
-        engine.subscribe(lambda result, picture: same.append(np.array_equal(picture, pictures[result.frame])), frames=True)
-        push_all(engine, "door", pictures[:15])
+        engine.subscribe(lambda result, image: same.append(np.array_equal(image, images[result.frame])), frames=True)
+        push_all(engine, "door", images[:15])
         assert engine.wait(60)
     assert same == [True] * 15

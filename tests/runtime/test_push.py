@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from ferengine import Engine, Pushed, PushSource
 from ferengine.errors import UsageError
 
-Pictures = list[NDArray[np.uint8]]
+Images = list[NDArray[np.uint8]]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
 
 
-def test_each_layout_and_size_arrives_as_it_was_pushed(pictures: Pictures) -> None:
-    bgr = pictures[0]
+def test_each_layout_and_size_arrives_as_it_was_pushed(images: Images) -> None:
+    bgr = images[0]
     alpha = np.full((*bgr.shape[:2], 1), 9, np.uint8)
     grey = bgr[:, :, 1]
     large = np.zeros((900, 1200, 3), np.uint8)
@@ -38,21 +38,21 @@ def test_each_layout_and_size_arrives_as_it_was_pushed(pictures: Pictures) -> No
         results = engine.results(frames=True)
         for number, (frame, expected) in enumerate(pushed.values()):
             assert engine.push("door", frame, float(number), timeout=60) == Pushed(True, None, number)
-            result, picture = next(results)
+            result, image = next(results)
             assert result.frame == number
             assert result.timestamp == number
-            assert picture.shape == expected.shape
-            assert (picture == expected).all()
+            assert image.shape == expected.shape
+            assert (image == expected).all()
         engine.end_source("door")
         assert list(results) == []
 
 
-def test_tracks_end_when_the_size_changes_and_their_ids_are_not_used_again(pictures: Pictures) -> None:
-    small = [np.ascontiguousarray(picture[::2, ::2]) for picture in pictures[8:12]]
+def test_tracks_end_when_the_size_changes_and_their_ids_are_not_used_again(images: Images) -> None:
+    small = [np.ascontiguousarray(image[::2, ::2]) for image in images[8:12]]
     with Engine(PushSource("door", wait=True), detector="mtcnn", min_face=20) as engine:
         results = engine.results()
         ids = []
-        for number, frame in enumerate([*pictures[:8], *small, *pictures[12:14]]):
+        for number, frame in enumerate([*images[:8], *small, *images[12:14]]):
             assert engine.push("door", frame, number / 30, timeout=60)
             result = next(results)
             ids.append({face.track for face in result.faces})
@@ -62,19 +62,19 @@ def test_tracks_end_when_the_size_changes_and_their_ids_are_not_used_again(pictu
     assert set.union(*ids[:12]).isdisjoint(set.union(*ids[12:]))
 
 
-def test_a_live_source_says_what_dropped_a_frame(pictures: Pictures) -> None:
+def test_a_live_source_says_what_dropped_a_frame(images: Images) -> None:
     with Engine(PushSource("door"), **SETTINGS) as engine:
-        assert engine.push("door", pictures[0]) == Pushed(False, "not_ready")
+        assert engine.push("door", images[0]) == Pushed(False, "not_ready")
         held = engine.results(frames=True, queue=1, policy="drop_newest")  # keeps what it has, and takes nothing
         assert engine.wait_ready(120)
-        answers = [engine.push("door", picture) for picture in pictures * 5]
+        answers = [engine.push("door", image) for image in images * 5]
         numbers = [answer.frame for answer in answers if answer.accepted]
         assert numbers == sorted(set(numbers))
         assert {answer.reason for answer in answers if not answer.accepted} == {"ring_full"}
         refused = sum(not answer for answer in answers)
         engine.stop()
         assert engine.wait(60)
-        assert engine.push("door", pictures[0]) == Pushed(False, "ended")
+        assert engine.push("door", images[0]) == Pushed(False, "ended")
         held.close()
         dropped = engine.summary()["dropped"]
         assert dropped["capture"]["not_ready"] == 1
@@ -82,12 +82,12 @@ def test_a_live_source_says_what_dropped_a_frame(pictures: Pictures) -> None:
         assert engine.health().cameras["door"].dropped["ring_full"] == refused
 
 
-def test_a_waiting_source_processes_every_frame_and_holds_the_caller_back(pictures: Pictures) -> None:
+def test_a_waiting_source_processes_every_frame_and_holds_the_caller_back(images: Images) -> None:
     with Engine(PushSource("door", wait=True), queue=2, **SETTINGS) as engine:
         results = engine.results()
         engine.wait_ready()
         accepted = 0
-        while engine.push("door", pictures[accepted % 40], accepted / 30, timeout=1.0):
+        while engine.push("door", images[accepted % 40], accepted / 30, timeout=1.0):
             accepted += 1
         assert accepted < 400  # nobody took a result: the queues and the ring were full
         assert engine.summary()["frames"] < accepted
@@ -95,16 +95,16 @@ def test_a_waiting_source_processes_every_frame_and_holds_the_caller_back(pictur
         seen: list[Any] = []
         taken.start()
         for _ in range(10):
-            assert engine.push("door", pictures[accepted % 40], accepted / 30, timeout=60)
+            assert engine.push("door", images[accepted % 40], accepted / 30, timeout=60)
             accepted += 1
         engine.end_source("door")
         taken.join(60)
     assert [result.frame for result in seen] == list(range(accepted))
 
 
-def test_max_frames_ends_a_push_source_too(pictures: Pictures) -> None:
+def test_max_frames_ends_a_push_source_too(images: Images) -> None:
     with Engine(PushSource("door", wait=True), max_frames=3, **SETTINGS) as engine:
-        answers = [engine.push("door", picture, timeout=60) for picture in pictures[:5]]
+        answers = [engine.push("door", image, timeout=60) for image in images[:5]]
         frames = [result.frame for result in engine.results()]
     assert [answer.reason for answer in answers] == [None, None, None, "ended", "ended"]
     assert frames == [0, 1, 2]
@@ -132,7 +132,7 @@ def test_a_wrong_array_is_one_clear_error_and_costs_nothing(frame: Any, named: s
         engine.close()
 
 
-def test_a_frame_without_memory_is_an_error_of_that_frame_alone(pictures: Pictures) -> None:
+def test_a_frame_without_memory_is_an_error_of_that_frame_alone(images: Images) -> None:
     most = int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0]) * 1024
     if most > 8 * 16384 * 16384 * 3:
         pytest.skip("this machine has memory for the largest frames there are")
@@ -141,7 +141,7 @@ def test_a_frame_without_memory_is_an_error_of_that_frame_alone(pictures: Pictur
         results = engine.results()
         with pytest.raises(UsageError, match="do not fit into memory"):
             engine.push("door", huge, timeout=60)
-        assert engine.push("door", pictures[0], timeout=60)
+        assert engine.push("door", images[0], timeout=60)
         assert next(results).frame == 0
         assert engine.health().ok
 

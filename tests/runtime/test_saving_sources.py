@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ferengine import Engine, PushSource, SourceSpec
 from ferengine.errors import UsageError
 
-Pictures = list[NDArray[np.uint8]]
+Images = list[NDArray[np.uint8]]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
 
 
@@ -25,14 +25,14 @@ def frames_of(path: Path) -> int:
         return sum(1 for _ in container.decode(video=0))
 
 
-def test_each_source_that_joins_gets_a_video_in_the_folder(pictures: Pictures, tmp_path: Path) -> None:
+def test_each_source_that_joins_gets_a_video_in_the_folder(images: Images, tmp_path: Path) -> None:
     with Engine(keep_open=True, save=tmp_path, **SETTINGS) as engine:
         results = engine.results()
         assert engine.wait_ready(120)
         for name, count in (("door", 5), ("yard", 8)):
             assert engine.add_source(PushSource(name, wait=True)) == name
             for number in range(count):
-                assert engine.push(name, pictures[number], number / 30, timeout=60)
+                assert engine.push(name, images[number], number / 30, timeout=60)
                 assert next(results).frame == number
             engine.end_source(name)
         engine.remove_source("door")
@@ -49,17 +49,17 @@ def test_each_source_that_joins_gets_a_video_in_the_folder(pictures: Pictures, t
     assert frames_of(tmp_path / "demo.mp4") == last + 1
 
 
-def test_a_video_that_exists_is_kept_and_the_source_not_added(pictures: Pictures, tmp_path: Path) -> None:
+def test_a_video_that_exists_is_kept_and_the_source_not_added(images: Images, tmp_path: Path) -> None:
     with Engine(PushSource("door", wait=True), save=tmp_path, **SETTINGS) as engine:
         results = engine.results()
-        assert engine.push("door", pictures[0], timeout=60)
+        assert engine.push("door", images[0], timeout=60)
         assert next(results).camera == "door"
         (tmp_path / "yard.mp4").write_text("mine")
         with pytest.raises(UsageError, match=r"yard\.mp4 exists already"):
             engine.add_source(PushSource("yard"))
         assert engine.cameras == ("door",)
         assert engine.add_source(PushSource("door", wait=True)) == "door-2"
-        assert engine.push("door-2", pictures[0], timeout=60)
+        assert engine.push("door-2", images[0], timeout=60)
         assert next(results).camera == "door-2"
     assert (tmp_path / "yard.mp4").read_text() == "mine"
     assert frames_of(tmp_path / "door.mp4") == frames_of(tmp_path / "door-2.mp4") == 1
@@ -74,10 +74,10 @@ def test_one_video_file_is_for_one_source(tmp_path: Path) -> None:
     assert engine.cameras == ("door",)
 
 
-def test_a_source_that_joins_a_replaced_video_worker_has_the_name_that_it_should(pictures: Pictures, tmp_path: Path) -> None:
+def test_a_source_that_joins_a_replaced_video_worker_has_the_name_that_it_should(images: Images, tmp_path: Path) -> None:
     with Engine(PushSource("door", wait=True), save=tmp_path, **SETTINGS) as engine:
         results = engine.results()
-        assert engine.push("door", pictures[0], timeout=60)
+        assert engine.push("door", images[0], timeout=60)
         assert next(results).camera == "door"
         os.kill(engine.worker_pids()["video"], signal.SIGKILL)
         deadline = time.monotonic() + 60
@@ -86,7 +86,7 @@ def test_a_source_that_joins_a_replaced_video_worker_has_the_name_that_it_should
             time.sleep(0.02)
         assert engine.add_source(PushSource("yard", wait=True)) == "yard"
         for name in ("yard", "door"):
-            assert engine.push(name, pictures[1], timeout=60)
+            assert engine.push(name, images[1], timeout=60)
             assert next(results).camera == name
     assert frames_of(tmp_path / "yard.mp4") == 1
     assert frames_of(tmp_path / "door.part2.mp4") >= 1

@@ -27,7 +27,7 @@ MakeClip = Callable[..., Path]
 
 @pytest.fixture(scope="session")
 def make_clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
-    """Writes an H.264 file of ``frames`` pictures of moving patches without faces, ``width`` x ``height`` at ``fps``."""
+    """Writes an H.264 file of ``frames`` images of moving patches without faces, ``width`` x ``height`` at ``fps``."""
     folder = tmp_path_factory.mktemp("clips")
 
     def make(width: int = 160, height: int = 120, frames: int = 40, fps: int = 20, name: str = "") -> Path:
@@ -40,11 +40,11 @@ def make_clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
             stream = container.add_stream("libx264", rate=fps)
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
             stream.codec_context.gop_size = 5
-            # One slice a picture: the RTSP server sends each slice as a picture of its own.
+            # One slice an image: the RTSP server sends each slice as an image of its own.
             stream.codec_context.options = {"preset": "ultrafast", "x264-params": "slices=1:sliced-threads=0:bframes=0"}
             for index in range(frames):
-                picture = np.roll(patches, 4 * index, axis=1)
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
+                image = np.roll(patches, 4 * index, axis=1)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
             container.mux(stream.encode(None))
         return path
 
@@ -104,7 +104,7 @@ def silent_port() -> Iterator[int]:
 
 
 class HttpServer(ThreadingHTTPServer):
-    """Serves the bytes in ``files``, and at /mjpeg ``pictures`` as a stream; asks for ``credentials`` where set.
+    """Serves the bytes in ``files``, and at /mjpeg ``images`` as a stream; asks for ``credentials`` where set.
 
     ``cut``: the first so many answers with a file break off after half of it.
     """
@@ -114,7 +114,7 @@ class HttpServer(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.files: dict[str, bytes] = {}
-        self.pictures: list[np.ndarray] = []
+        self.images: list[np.ndarray] = []
         self.credentials = ""
         self.code = 401
         self.cut = 0
@@ -142,20 +142,20 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
         elif self.path.partition("?")[0] == "/mjpeg":
             with contextlib.suppress(OSError):
-                self._send_pictures()
+                self._send_images()
         elif self.path in server.files:
             with contextlib.suppress(OSError):
                 self._send_file(server.files[self.path])
         else:
             self.send_error(404)
 
-    def _send_pictures(self) -> None:
+    def _send_images(self) -> None:
         self.close_connection = True
         self.send_response(200)
         self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
         self.end_headers()
-        for picture in self.server.pictures:
-            data = cv2.imencode(".jpg", picture)[1].tobytes()
+        for image in self.server.images:
+            data = cv2.imencode(".jpg", image)[1].tobytes()
             self.wfile.write(b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(data) + data + b"\r\n")
             time.sleep(0.02)
 

@@ -10,11 +10,11 @@ import pytest
 from ferengine.sources import open_source, parse_source
 from ferengine.sources.adjusted import AdjustedSource
 from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.turning import turn_picture
+from ferengine.sources.turning import rotate_image
 
 
 class Numbered:
-    """``stamps`` as time stamps of pictures of 60x40 whose left column is white."""
+    """``stamps`` as time stamps of images of 60x40 whose left column is white."""
 
     def __init__(self, stamps: list[float], fps: float = 30.0) -> None:
         self._stamps = iter(stamps)
@@ -45,7 +45,7 @@ def stamps_of(source: AdjustedSource) -> list[float]:
 
 
 @pytest.mark.parametrize(("size", "expected"), [((30, 30), (30, 20)), ((60, 10), (15, 10)), ((640, 480), (60, 40))])
-def test_pictures_fit_into_the_size_in_proportion(size: tuple[int, int], expected: tuple[int, int]) -> None:
+def test_images_fit_into_the_size_in_proportion(size: tuple[int, int], expected: tuple[int, int]) -> None:
     source = AdjustedSource(Numbered([0.0]), size=size)
     info = source.open()
     frame = source.read()
@@ -62,7 +62,7 @@ def test_turning_is_clockwise(degrees: int, white: str) -> None:
     assert (info.width, info.height) == frame.image.shape[1::-1] == ((60, 40) if degrees % 180 == 0 else (40, 60))
     sides = {"left": (slice(None), 0), "right": (slice(None), -1), "top": (0,), "bottom": (-1,)}
     assert [side for side, where in sides.items() if frame.image[where].all()] == [white]
-    assert turn_picture(frame.image, -degrees).shape == (40, 60, 3)
+    assert rotate_image(frame.image, -degrees).shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize(("given", "wanted", "every"), [(30, 10, 3), (30, 15, 2), (25, 5, 5)])

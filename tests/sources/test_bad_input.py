@@ -1,4 +1,4 @@
-"""Pictures and files that nobody would choose, through the whole engine."""
+"""Images and files that nobody would choose, through the whole engine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ferengine.vision import cv2
 
 @pytest.fixture(scope="module")
 def oddities(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Demo pictures with a face in many sizes, grey and in colour, and files that only end like images."""
+    """Demo images with a face in many sizes, grey and in colour, and files that only end like images."""
     folder = tmp_path_factory.mktemp("oddities")
     source = DemoSource()
     source.open()
@@ -79,7 +79,7 @@ def test_files_in_which_there_is_no_video(make_clip: Callable[..., Path], tmp_pa
         assert str(path) in str(caught.value)
 
 
-def test_pictures_for_which_there_is_no_memory_fail_one_source_alone(
+def test_images_for_which_there_is_no_memory_fail_one_source_alone(
     make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ferengine.runtime import camera

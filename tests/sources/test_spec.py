@@ -41,9 +41,9 @@ def test_what_a_text_names(text: str, kind: str, value: str, name: str) -> None:
 def test_an_existing_path_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a=b.mp4").touch()
-    Path("pictures [2]").mkdir()
+    Path("images [2]").mkdir()
     assert parse_source("a=b.mp4") == SourceSpec("file", "a=b.mp4", "a=b")
-    assert parse_source("pictures [2]") == SourceSpec("images", "pictures [2]", "pictures [2]")
+    assert parse_source("images [2]") == SourceSpec("images", "images [2]", "images [2]")
     assert parse_source(".").name == tmp_path.name
     assert parse_source(Path("x=y.mp4")) == SourceSpec("file", "x=y.mp4", "x=y")
     assert parse_source("x=y.mp4") == SourceSpec("file", "y.mp4", "x")

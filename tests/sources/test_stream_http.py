@@ -28,7 +28,7 @@ def read_all(source: StreamSource | VideoFileSource) -> list[CapturedFrame]:
 
 
 def test_mjpeg_is_live_and_ends_with_its_server(http: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    http.pictures = [np.full((48, 64, 3), 10 * i, np.uint8) for i in range(20)]
+    http.images = [np.full((48, 64, 3), 10 * i, np.uint8) for i in range(20)]
     source = StreamSource(http.url("/mjpeg?user=admin&password=hunter2", "me:secret@"))
     info = source.open()
     assert (info.width, info.height, info.live, info.ends) == (64, 48, True, False)
@@ -41,8 +41,8 @@ def test_mjpeg_is_live_and_ends_with_its_server(http: Any, capfd: pytest.Capture
     assert capfd.readouterr().err == ""
 
 
-def test_pictures_of_changing_size_come_as_they_are(http: Any) -> None:
-    http.pictures = [np.zeros((48 + 16 * (i % 3), 64, 3), np.uint8) for i in range(9)]
+def test_images_of_changing_size_come_as_they_are(http: Any) -> None:
+    http.images = [np.zeros((48 + 16 * (i % 3), 64, 3), np.uint8) for i in range(9)]
     source = StreamSource(http.url("/mjpeg"))
     source.open()
     assert [frame.image.shape[0] for frame in read_all(source)] == [48 + 16 * (i % 3) for i in range(9)]
@@ -104,7 +104,7 @@ def test_refused_credentials(http: Any, code: int, credentials: str, capfd: pyte
 
 def test_percent_encoded_credentials_are_decoded(http: Any) -> None:
     http.credentials = "me:p@ss/w"
-    http.pictures = [np.zeros((48, 64, 3), np.uint8)] * 5
+    http.images = [np.zeros((48, 64, 3), np.uint8)] * 5
     source = StreamSource(http.url("/mjpeg", "me:p%40ss%2Fw@"))
     assert source.open().live
     source.close()

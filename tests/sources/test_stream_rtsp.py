@@ -16,7 +16,7 @@ from ferengine.sources.stream import StreamSource
 
 
 @pytest.mark.parametrize("transport", ["tcp", "udp"])
-def test_pictures_until_the_server_stops(rtsp: Any, make_clip: Callable[..., Path], transport: str) -> None:
+def test_images_until_the_server_stops(rtsp: Any, make_clip: Callable[..., Path], transport: str) -> None:
     rtsp.start(make_clip(frames=400))
     source = StreamSource(rtsp.url(), timeout=0.5, transport=transport)
     info = source.open()
@@ -45,7 +45,7 @@ def test_a_stall_is_a_loss(rtsp: Any, make_clip: Callable[..., Path]) -> None:
     source = StreamSource(rtsp.url("me:p%40ss@"), timeout=0.4)
     source.open()
     rtsp.pause()
-    with pytest.raises(SourceError, match="sends no picture any more") as caught:
+    with pytest.raises(SourceError, match="sends no image any more") as caught:
         _read_on(source)
     assert not any(secret in str(caught.value) for secret in ("p@ss", "p%40ss"))
 

@@ -1,4 +1,4 @@
-"""Which pictures are accepted, and that all of them become the same BGR."""
+"""Which images are accepted, and that all of them become the same BGR."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
-from ferengine.frames import LARGEST_SIDE, as_bgr, check_image, copy_as_bgr
+from ferengine.frames import MAX_SIDE, as_bgr, check_image, copy_as_bgr
 
 
-def _picture(height: int, width: int, channels: int) -> NDArray[np.uint8]:
+def _image(height: int, width: int, channels: int) -> NDArray[np.uint8]:
     return np.random.default_rng(height * width).integers(0, 256, (height, width, channels), np.uint8)
 
 
@@ -26,17 +26,17 @@ def _picture(height: int, width: int, channels: int) -> NDArray[np.uint8]:
     layout=st.sampled_from(["as is", "padded", "upside down", "mirrored", "every second", "transposed", "channels reversed"]),
 )
 def test_every_layout_becomes_the_same_bgr(height: int, width: int, channels: int, layout: str) -> None:
-    image = _picture(height, width, channels)
+    image = _image(height, width, channels)
     if layout == "padded":
-        image = _picture(height, width + 5, channels)[:, 2 : width + 2]
+        image = _image(height, width + 5, channels)[:, 2 : width + 2]
     elif layout == "upside down":
         image = image[::-1]
     elif layout == "mirrored":
         image = image[:, ::-1]
     elif layout == "every second":
-        image = _picture(2 * height, 2 * width, channels)[::2, ::2]
+        image = _image(2 * height, 2 * width, channels)[::2, ::2]
     elif layout == "transposed":
-        image = _picture(width, height, channels).swapaxes(0, 1)
+        image = _image(width, height, channels).swapaxes(0, 1)
     elif layout == "channels reversed":
         image = image[:, :, ::-1]
     expected = np.repeat(image, 3, axis=2) if channels == 1 else np.array(image[:, :, :3])
@@ -49,7 +49,7 @@ def test_every_layout_becomes_the_same_bgr(height: int, width: int, channels: in
 
 
 def test_what_is_bgr_already_is_not_copied() -> None:
-    image = _picture(8, 8, 3)
+    image = _image(8, 8, 3)
     assert np.shares_memory(as_bgr(image), image)
     assert np.shares_memory(as_bgr(image[2:5, 1:4]), image)
 
@@ -67,8 +67,8 @@ def test_what_is_bgr_already_is_not_copied() -> None:
         (np.zeros((0, 4, 3), np.uint8), "empty"),
         (np.zeros((4, 0), np.uint8), "empty"),
         (
-            np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (LARGEST_SIDE + 1, 2, 3), (0, 0, 0)),
-            f"at most {LARGEST_SIDE}",
+            np.lib.stride_tricks.as_strided(np.zeros(1, np.uint8), (MAX_SIDE + 1, 2, 3), (0, 0, 0)),
+            f"at most {MAX_SIDE}",
         ),
         ([[0]], "list"),
         (None, "NoneType"),

@@ -25,7 +25,7 @@ CLASSES = 7
 
 
 class FakeDevice:
-    """Keeps the ledger. ``calls``: the names of all calls; ``fail_at``: which of them (counted from 0) fails."""
+    """Keeps the timings. ``calls``: the names of all calls; ``fail_at``: which of them (counted from 0) fails."""
 
     def __init__(self, *, with_graphs: bool = True) -> None:
         self.calls: list[str] = []

@@ -102,7 +102,7 @@ def test_half_precision_passes_and_wrong_logits_are_a_failure(fake_gpu: Callable
     finding = found()
     assert finding.status == "fail"
     assert finding.reason.startswith("tensorrt: dscnn gives logits up to 0.2 off those of its manifest; fast ")
-    assert "--backend ort" in finding.remedy
+    assert "--backend ort" in finding.hint
 
 
 def test_a_gpu_that_fails_is_a_warning_and_its_device_is_closed(fake_gpu: Callable[..., list[str]]) -> None:
@@ -114,7 +114,7 @@ def test_a_gpu_that_fails_is_a_warning_and_its_device_is_closed(fake_gpu: Callab
     assert finding.reason.endswith("right: none")
 
 
-def test_without_engines_the_remedy_is_that_of_a_run(
+def test_without_engines_the_hint_is_that_of_a_run(
     shipped: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     takes(monkeypatch, "tensorrt")
@@ -128,7 +128,7 @@ def test_without_engines_the_remedy_is_that_of_a_run(
     assert finding.status == "warn"
     assert "dscnn, fast would run on the CPU (there is no engine of dscnn in " in finding.reason
     assert "ferengine build-trt --model dscnn" in finding.reason
-    assert "ferengine build-trt" in finding.remedy
+    assert "ferengine build-trt" in finding.hint
     assert caplog.records == []  # said once, by the check
 
 

@@ -27,7 +27,7 @@ _TRANSPARENT = {"Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", 
 
 _UNSUPPORTED = {"DequantizeLinear", "If", "Loop", "QuantizeLinear", "Resize", "Scan"}
 
-_LARGEST_HALF = 65504.0
+_MAX_HALF = 65504.0
 
 _FLOATING: dict[int, str] = {TensorProto.FLOAT: "_single", TensorProto.FLOAT16: "_half"}
 
@@ -132,8 +132,8 @@ class _HalfGraph:
 def _half(tensor: onnx.TensorProto, name: str) -> onnx.TensorProto:
     values = numpy_helper.to_array(tensor)
     largest = float(np.abs(values).max(initial=0.0))
-    if largest > _LARGEST_HALF:
-        raise ModelError(f"the weights {tensor.name} reach {largest:.3g}: float16 ends at {_LARGEST_HALF:.0f}, use fp32")
+    if largest > _MAX_HALF:
+        raise ModelError(f"the weights {tensor.name} reach {largest:.3g}: float16 ends at {_MAX_HALF:.0f}, use fp32")
     return numpy_helper.from_array(values.astype(np.float16), name)
 
 

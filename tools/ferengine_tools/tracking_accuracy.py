@@ -96,7 +96,7 @@ def _read_sequence(folder: Path) -> FaceSequence:
     for path in paths:
         image = cv2.imread(str(path))
         if image is None:
-            raise UsageError(f"{path} is not a picture")
+            raise UsageError(f"{path} is not an image")
         frames.append(np.asarray(image, np.uint8))
     return FaceSequence(folder.name, frames, boxes)
 

@@ -38,7 +38,7 @@ def _options(
 
 COMMANDS = {
     "run": ("Read the faces and expressions of cameras and videos.", "ferengine.cli.run"),
-    "image": ("Read the faces and expressions of still pictures.", "ferengine.cli.image"),
+    "image": ("Read the faces and expressions of still images.", "ferengine.cli.image"),
     "models": ("List the models that ship with ferengine with their figures, or show one's card.", "ferengine.cli.models"),
     "cameras": ("List the cameras of this machine with their formats.", "ferengine.cli.cameras"),
     "doctor": ("Check that this machine can run ferengine.", "ferengine.cli.doctor"),
@@ -47,13 +47,13 @@ COMMANDS = {
 """Each is a module with ``main(arguments)``, imported only when it is called."""
 
 TOOLS = {
-    "data": ("Report on a data set, or cut faces from your own pictures.", "ferengine_tools.data.command"),
+    "data": ("Report on a data set, or cut faces from your own images.", "ferengine_tools.data.command"),
     "train": ("Train a network on FER-2013 or UTKFace.", "ferengine_tools.train"),
     "teach": ("Out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.", "ferengine_tools.teach"),
     "train-all": ("Train, export and measure every model of the published table.", "ferengine_tools.train_all"),
     "evaluate": ("Measure a model on FER-2013, UTKFace or any labelled folder.", "ferengine_tools.evaluate"),
     "compare": ("One table of all models beside the document's figures.", "ferengine_tools.compare"),
-    "explain": ("What the network looked at in each face of a picture.", "ferengine_tools.explain"),
+    "explain": ("What the network looked at in each face of an image.", "ferengine_tools.explain"),
     "export-onnx": ("Turn a checkpoint into an ONNX file with its manifest.", "ferengine_tools.export_onnx"),
     "bench": ("Measure every stage and the whole engine on this machine.", "ferengine_tools.bench.command"),
     "build-trt": ("Build TensorRT engines of the networks.", "ferengine_tools.build_trt"),

@@ -26,7 +26,7 @@ def cameras(
         return
     if not found:
         Console(stderr=True).print(
-            "no camera: no /dev/video* gives pictures. In a container, pass the device in (docker run --device /dev/video0)",
+            "no camera: no /dev/video* gives images. In a container, pass the device in (docker run --device /dev/video0)",
             highlight=False,
         )
     for camera in found:

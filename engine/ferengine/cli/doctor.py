@@ -51,8 +51,8 @@ def doctor(
 def _print(name: str, finding: Finding, console: Console) -> None:
     line = Text.assemble((f"{finding.status:4} ", _STYLES[finding.status]), (f"{name}: ", "bold"), finding.reason)
     console.print(line, soft_wrap=True)
-    if finding.remedy:
-        console.print(Text(f"     -> {finding.remedy}"), soft_wrap=True)
+    if finding.hint:
+        console.print(Text(f"     -> {finding.hint}"), soft_wrap=True)
 
 
 def main(arguments: list[str]) -> None:

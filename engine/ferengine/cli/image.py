@@ -1,4 +1,4 @@
-"""``ferengine image``: faces and expressions of still pictures."""
+"""``ferengine image``: faces and expressions of still images."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rich.console import Console
 
 from ferengine.analyzer import Analyzer
 from ferengine.cli.command import call
-from ferengine.cli.images import CopyFolder, find_pictures, read_picture
+from ferengine.cli.images import CopyFolder, find_images, read_image
 from ferengine.cli.options import STILL, checked, with_options
 from ferengine.config import EngineConfig
 from ferengine.errors import SinkError, SourceError
@@ -27,8 +27,8 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-_PATHS = Annotated[list[str], typer.Argument(help="Pictures, folders of pictures and patterns ('shots/**/*.jpg').")]
-_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object a picture, one a line.")]
+_PATHS = Annotated[list[str], typer.Argument(help="Images, folders of images and patterns ('shots/**/*.jpg').")]
+_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object an image, one a line.")]
 _SAVE = Annotated[
     Path | None, typer.Option("--save", help="Write copies with everything drawn into this folder.", show_default=False)
 ]
@@ -43,16 +43,16 @@ _OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="Replace copies th
     _parameter("overwrite", _OVERWRITE, False),
 )
 def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, **given: Any) -> None:
-    """Read the faces and expressions of still pictures.
+    """Read the faces and expressions of still images.
 
-    A picture that cannot be read is named, the others are read all the same; the exit code is then 1.
+    An image that cannot be read is named, the others are read all the same; the exit code is then 1.
     """
     settings = checked(EngineConfig, given)
     copies = CopyFolder(save, overwrite=overwrite) if save is not None else None
     errors = Console(stderr=True)
     failed = False
     with Analyzer(**settings.model_dump()) as analyzer:
-        for item in find_pictures(paths):
+        for item in find_images(paths):
             try:
                 if isinstance(item, SourceError):
                     raise item
@@ -64,16 +64,16 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
 
 
 def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool) -> None:
-    picture = read_picture(path)
-    faces = analyzer.analyze(picture)
-    _report(path, picture, faces, as_json)
+    image = read_image(path)
+    faces = analyzer.analyze(image)
+    _report(path, image, faces, as_json)
     if copies is not None:
-        draw_still(picture, faces)
-        copies.save(picture, path)
+        draw_still(image, faces)
+        copies.save(image, path)
 
 
-def _report(path: Path, picture: NDArray[np.uint8], faces: list[Face], as_json: bool) -> None:
-    height, width = picture.shape[:2]
+def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], as_json: bool) -> None:
+    height, width = image.shape[:2]
     if as_json:
         record = {"image": str(path), "width": width, "height": height, "faces": [face.to_dict() for face in faces]}
         print(json.dumps(record, ensure_ascii=False), flush=True)

@@ -1,4 +1,4 @@
-"""Still pictures: which files are meant, how they are read and where their copies go."""
+"""Still images: which files are meant, how they are read and where their copies go."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.vision import cv2
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""What a folder's pictures are known by; a file that is named itself may end otherwise."""
+"""What a folder's images are known by; a file that is named itself may end otherwise."""
 
 
-def find_pictures(names: Iterable[str]) -> Iterator[Path | SourceError]:
-    """The pictures that ``names`` mean: files, folders (their pictures, sorted) and patterns (``**`` for folders
+def find_images(names: Iterable[str]) -> Iterator[Path | SourceError]:
+    """The images that ``names`` mean: files, folders (their images, sorted) and patterns (``**`` for folders
     below); each once. For what leads to none, the error instead."""
     seen: set[Path] = set()
     for name in names:
@@ -39,19 +39,19 @@ def _meant(name: str) -> list[Path]:
     if path.is_dir():
         found = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file())
         if not found:
-            raise SourceError(f"the folder {path} holds no pictures ({', '.join(SUFFIXES)})")
+            raise SourceError(f"the folder {path} holds no images ({', '.join(SUFFIXES)})")
         return found
     if path.exists() or not glob.has_magic(name):
         return [path]
     found = [Path(item) for item in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207 - takes absolute patterns too
-    pictures = [item for item in found if item.is_file()]
-    if not pictures:
+    images = [item for item in found if item.is_file()]
+    if not images:
         raise SourceError(f"no file matches {name}")
-    return pictures
+    return images
 
 
-def read_picture(path: Path) -> NDArray[np.uint8]:
-    """The picture as BGR uint8 (H, W, 3): turned as its Exif data say, deeper or grey ones converted, transparency
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """The image as BGR uint8 (H, W, 3): turned as its Exif data say, deeper or grey ones converted, transparency
     left out. Raises SourceError, naming the file and the reason."""
     try:
         data = np.fromfile(path, np.uint8)
@@ -65,12 +65,12 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
     except cv2.error as error:
         raise SourceError(f"{path} cannot be decoded: {error.err}") from None
     if image is None:
-        raise SourceError(f"{path} is no picture that OpenCV can decode, or it is damaged")
+        raise SourceError(f"{path} is no image that OpenCV can decode, or it is damaged")
     return np.asarray(image, np.uint8)
 
 
 class CopyFolder:
-    """Where the annotated copies go: ``folder``, made where it is absent; each picture keeps its name."""
+    """Where the annotated copies go: ``folder``, made where it is absent; each image keeps its name."""
 
     def __init__(self, folder: Path, *, overwrite: bool) -> None:
         self._folder = folder
@@ -84,11 +84,11 @@ class CopyFolder:
             raise SinkError(f"--save: the folder {folder} cannot be made: {error.strerror}") from None
 
     def save(self, image: NDArray[np.uint8], original: Path) -> Path:
-        """Write ``image`` under the name of ``original`` (as PNG where that is no picture's), numbered where another
+        """Write ``image`` under the name of ``original`` (as PNG where that is no image's), numbered where another
         of this run has it. Raises SinkError."""
         path = self._folder / self._name(original)
         if path.resolve() == original.resolve():
-            raise SinkError(f"{path} is the picture itself: choose another folder")
+            raise SinkError(f"{path} is the image itself: choose another folder")
         if path.exists() and not self._overwrite:
             raise SinkError(f"{path} exists already: choose another folder or pass --overwrite")
         encoded, data = cv2.imencode(path.suffix, image)
@@ -97,7 +97,7 @@ class CopyFolder:
         try:
             path.write_bytes(data.tobytes())
         except OSError as error:
-            path.unlink(missing_ok=True)  # no half picture stays
+            path.unlink(missing_ok=True)  # no half image stays
             raise write_failed(path, error) from None
         return path
 

@@ -79,7 +79,7 @@ RUN = OptionSet(RunSettings)
 STILL = OptionSet(
     EngineConfig, frozenset({"detect_every", "search", "full_scan", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]})
 )
-"""The options that mean something for a still picture."""
+"""The options that mean something for a still image."""
 
 
 def with_options(options: OptionSet, *more: inspect.Parameter) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -19,7 +19,7 @@ from ferengine.sinks.table import LiveTable
 
 _GRACE = 1.8
 """Seconds from the wish to stop in which outputs may write what waits; a little more where that took longer."""
-_LEAST_GRACE = 0.2
+_MIN_GRACE = 0.2
 
 _OF_FACES = ("deadline", "face_ring_full")
 """Reasons of ``Engine.health`` that count faces, not frames."""
@@ -67,7 +67,7 @@ class Outputs:
         it is waited for a moment only, because a reader may take nothing any more.
         """
         self._close_unstarted()
-        least = time.monotonic() + _LEAST_GRACE
+        least = time.monotonic() + _MIN_GRACE
         while busy := [feeder for feeder in self._feeders if feeder.busy]:
             busy[0].join(0.1)
             stopped = stopped_at()

@@ -11,7 +11,7 @@ from ferengine.errors import UsageError
 from ferengine.sources.url import hide_credentials
 
 _TAKES_ADDRESS = ("--source", "-s", "--camera", "-c")
-_REMEDIES = {"run": "give it with --source", "image": "save the picture to a file first"}
+_HINTS = {"run": "give it with --source", "image": "save the image to a file first"}
 
 
 def refuse_stray_addresses(arguments: Sequence[str]) -> None:
@@ -19,8 +19,8 @@ def refuse_stray_addresses(arguments: Sequence[str]) -> None:
     for before, argument in pairwise(["", *arguments]):
         is_value = before in _TAKES_ADDRESS or argument.startswith(tuple(f"{option}=" for option in _TAKES_ADDRESS))
         if "://" in argument and not is_value:
-            remedy = _REMEDIES.get(arguments[0], "leave it out")
-            raise UsageError(f"{hide_credentials(argument)} stands where no address is expected: {remedy}")
+            hint = _HINTS.get(arguments[0], "leave it out")
+            raise UsageError(f"{hide_credentials(argument)} stands where no address is expected: {hint}")
 
 
 def hide_arguments() -> None:

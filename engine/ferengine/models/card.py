@@ -39,20 +39,20 @@ NOT_FOR: dict[str, dict[str, str]] = {
 
 LIMITS: dict[str, dict[str, str]] = {
     "expression": {
-        "labels": "FER-2013's own agree with the votes of ten people on the same pictures (FER+) on 64 % of them only",
+        "labels": "FER-2013's own agree with the votes of ten people on the same images (FER+) on 64 % of them only",
         "faces": "FER-2013 was collected by web search: faces of Asian, African and older people are rare in it, and so are "
-        "children. Expect lower accuracy for them, and measure it on your own pictures (ferengine evaluate)",
+        "children. Expect lower accuracy for them, and measure it on your own images (ferengine evaluate)",
         "classes": "fear, sadness and disgust are read worst: often fear is taken for sadness, sadness for neutral, disgust "
         "for anger; of the training faces 1.5 % show disgust",
         "test images": "8 % of PrivateTest are, pixel for pixel, training images too: see the accuracy without copies",
-        "pictures": "masks, hands, beards, reflecting glasses, profiles and faces smaller than about 30 pixels are read badly",
+        "images": "masks, hands, beards, reflecting glasses, profiles and faces smaller than about 30 pixels are read badly",
     },
     "gender": {
         "ages": "children and the old are read badly, the youngest worst",
         "ethnicities": "Asian and Black faces are read less well than White and Indian ones; ferengine evaluate measures ages "
         "and ethnicities on UTKFace",
-        "labels": "UTKFace's, two classes and one each for a picture; most of its faces are of adults from 20 to 50",
-        "pictures": "UTKFace's end above the brows, a camera's do not; masks, hands, profiles and faces smaller than about 30 "
+        "labels": "UTKFace's, two classes and one each for an image; most of its faces are of adults from 20 to 50",
+        "images": "UTKFace's end above the brows, a camera's do not; masks, hands, profiles and faces smaller than about 30 "
         "pixels are read badly",
     },
 }

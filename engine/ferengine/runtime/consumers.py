@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 
 from ferengine.errors import EngineStoppedError, UsageError
-from ferengine.runtime.frame_loans import MOST_WAITING
+from ferengine.runtime.frame_loans import MAX_WAITING
 from ferengine.runtime.subscriptions import Item, Policy, Subscription
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ log = logging.getLogger("ferengine")
 
 T = TypeVar("T")
 
-_PICTURES_WAITING = 2
-"""Results with pictures that may wait for their consumer, unless it says otherwise."""
+_IMAGES_WAITING = 2
+"""Results with images that may wait for their consumer, unless it says otherwise."""
 
 
 def open_subscription(
@@ -35,11 +35,9 @@ def open_subscription(
 ) -> Subscription:
     """A queue for one consumer, known to the supervisor. Raises UsageError for arguments that make no sense."""
     wanted = None if cameras is None else frozenset(cameras)
-    if frames and queue is not None and not 1 <= queue <= MOST_WAITING:
-        raise UsageError(
-            f"with pictures 1 to {MOST_WAITING} results may wait (each keeps a frame from being reused), not {queue}"
-        )
-    capacity = queue if queue is not None else _PICTURES_WAITING if frames else supervisor.config.queue
+    if frames and queue is not None and not 1 <= queue <= MAX_WAITING:
+        raise UsageError(f"with images 1 to {MAX_WAITING} results may wait (each keeps a frame from being reused), not {queue}")
+    capacity = queue if queue is not None else _IMAGES_WAITING if frames else supervisor.config.queue
 
     def open_it() -> Subscription:
         subscription = Subscription(name, capacity, supervisor.wake, policy, wanted)
@@ -57,7 +55,7 @@ def open_subscription(
 
 
 def close_subscription(supervisor: Supervisor, subscription: Subscription, in_hand: Item | None = None) -> None:
-    """The consumer leaves; the picture ``in_hand`` and those that wait are given back. Never blocks."""
+    """The consumer leaves; the image ``in_hand`` and those that wait are given back. Never blocks."""
     if in_hand is not None:
         in_hand.discard()
     subscription.discard()
@@ -215,7 +213,7 @@ class CallbackSubscription:
             if item.loan is None:
                 self._callback(item.result)
             else:
-                self._callback(item.result, item.loan.picture())
+                self._callback(item.result, item.loan.image())
         except BaseException as error:  # also SystemExit: nothing may leave the queue without a consumer
             self._subscription.errors += 1
             self.last_error = error
@@ -227,8 +225,8 @@ class CallbackSubscription:
 
 
 def as_value(item: Item) -> Any:
-    """What a consumer sees of ``item``: the result, or the pair of result and picture."""
-    return item.result if item.loan is None else (item.result, item.loan.picture())
+    """What a consumer sees of ``item``: the result, or the pair of result and image."""
+    return item.result if item.loan is None else (item.result, item.loan.image())
 
 
 def end_of_run(supervisor: Supervisor) -> None:

@@ -1,7 +1,7 @@
-"""Pictures lent to consumers in the engine's own process: views into the frame rings, not copies.
+"""Images lent to consumers in the engine's own process: views into the frame rings, not copies.
 
-A consumer that wants pictures is one more reader of every frame ring: frames captured from then on carry its bit in
-their hold mask, and their slots are not used again before it gives them back. Its queue and the picture in its hand
+A consumer that wants images is one more reader of every frame ring: frames captured from then on carry its bit in
+their hold mask, and their slots are not used again before it gives them back. Its queue and the image in its hand
 get slots of their own in each ring, so that it takes none from tracking or from others.
 """
 
@@ -17,14 +17,14 @@ from ferengine._native import FrameRing
 from ferengine.errors import UsageError
 from ferengine.stages.messages import FIRST_LENT_READER
 
-MOST_WAITING = 32
-"""Results with pictures that one consumer may let wait."""
+MAX_WAITING = 32
+"""Results with images that one consumer may let wait."""
 
-_MOST_READERS = 32
+_MAX_READERS = 32
 
 
 class Loan:
-    """One picture in one slot of a ring, until it is given back."""
+    """One image in one slot of a ring, until it is given back."""
 
     __slots__ = ("_lock", "_reader", "_ring", "_slot")
 
@@ -34,11 +34,11 @@ class Loan:
         self._reader = reader
         self._lock = threading.Lock()
 
-    def picture(self) -> NDArray[np.uint8]:
+    def image(self) -> NDArray[np.uint8]:
         """A read-only view, BGR uint8 (H, W, 3). It keeps the memory mapped, so that reading it after ``give_back``
         is harmless, but shows a later frame then."""
         if self._ring is None:
-            raise ValueError("the picture was given back already")
+            raise ValueError("the image was given back already")
         return self._ring.frame(self._slot)
 
     def give_back(self) -> None:
@@ -50,7 +50,7 @@ class Loan:
 
 
 class Lender:
-    """One consumer's bit in the hold masks, and how many slots of each ring it may keep: the ``waiting`` pictures of
+    """One consumer's bit in the hold masks, and how many slots of each ring it may keep: the ``waiting`` images of
     its queue and the one in its hand. ``cameras``: the names that it wants, ``None`` for all."""
 
     def __init__(self, reader: int, waiting: int, cameras: frozenset[str] | None) -> None:
@@ -62,7 +62,7 @@ class Lender:
         return self._cameras is None or camera in self._cameras
 
     def lend(self, ring: FrameRing | None, slot: int, sequence: int) -> Loan | None:
-        """The picture of frame ``sequence``, ``None`` where it was captured before this consumer came."""
+        """The image of frame ``sequence``, ``None`` where it was captured before this consumer came."""
         if ring is None or (sequence, slot) not in ring.held(self.reader):
             return None
         return Loan(ring, slot, self.reader)
@@ -84,10 +84,10 @@ class LenderBits:
 
     def take(self) -> int:
         """Raises UsageError when all are in use."""
-        free = [reader for reader in range(FIRST_LENT_READER, _MOST_READERS) if reader not in self._used]
+        free = [reader for reader in range(FIRST_LENT_READER, _MAX_READERS) if reader not in self._used]
         if not free:
             raise UsageError(
-                f"{len(self._used)} consumers have pictures lent to them already, which is the most: share one, or cancel one"
+                f"{len(self._used)} consumers have images lent to them already, which is the most: share one, or cancel one"
             )
         self._used.add(free[0])
         self._left.discard(free[0])

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.smoothing import Smoother
-from ferengine.results import Face, FrameResult, Landmarks, Ledger, make_expression, make_gender
+from ferengine.results import Face, FrameResult, Landmarks, Timings, make_expression, make_gender
 from ferengine.stages.messages import FACE_RING_FULL, Record, ScoreBatch
 
 _GENDER_SMOOTHING = 10.0
@@ -28,7 +28,7 @@ class _FaceScores:
 
 @dataclass(frozen=True, slots=True)
 class Joined:
-    """A result that may go out, and where its picture lies."""
+    """A result that may go out, and where its image lies."""
 
     result: FrameResult
     generation: int
@@ -120,8 +120,8 @@ class CameraJoiner:
         queued = max((item.queued_ns / 1e9 for item in scores.values()), default=tracked)
         inferred = max((item.inferred_ns / 1e9 for item in scores.values()), default=queued)
         captured = record.captured_ns / 1e9
-        ledger = Ledger(captured, tracked, queued, inferred, now)
-        return FrameResult(self.name, record.sequence, record.timestamp, 1e3 * (now - captured), faces, ledger)
+        timings = Timings(captured, tracked, queued, inferred, now)
+        return FrameResult(self.name, record.sequence, record.timestamp, 1e3 * (now - captured), faces, timings)
 
     def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str) -> Face:
         track = int(row["id"])

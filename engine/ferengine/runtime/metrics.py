@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.ipc.process import WorkerProcess
-from ferengine.results import FrameResult, Ledger
+from ferengine.results import FrameResult, Timings
 from ferengine.stages.messages import ScoreBatch
 from ferengine.stages.worker import peak_memory_mb
 
@@ -41,14 +41,14 @@ class RunStatistics:
         self.batch_capacity = 1
         self._fills = np.zeros(len(_FILLS) + 1, np.int64)
         self._ages = np.zeros(len(_AGES_MS) + 1, np.int64)
-        self._latencies = {stage: array("f") for stage in Ledger.STAGES}
+        self._latencies = {stage: array("f") for stage in Timings.STAGES}
 
     def add_result(self, result: FrameResult) -> None:
         self.frames += 1
-        captured = result.ledger.captured
+        captured = result.timings.captured
         self.first_capture = captured if self.first_capture is None else min(self.first_capture, captured)
-        self.last_emit = result.ledger.emitted
-        for stage, milliseconds in result.ledger.durations_ms().items():
+        self.last_emit = result.timings.emitted
+        for stage, milliseconds in result.timings.durations_ms().items():
             kept = self._latencies[stage]
             if len(kept) < _KEEP:
                 kept.append(milliseconds)
@@ -73,7 +73,7 @@ class RunStatistics:
         return self.frames / (self.last_emit - self.first_capture)
 
     def latencies(self) -> dict[str, dict[str, float]]:
-        """p50, p95 and p99 of each stage of the ledger, milliseconds; from any thread.
+        """p50, p95 and p99 of each stage of the timings, milliseconds; from any thread.
 
         From a copy: an array cannot grow while NumPy looks at its memory.
         """

@@ -46,7 +46,7 @@ class Outlet:
             self.waiting.popleft()
             sent = True
         if sent:
-            self.worker.page.ring()
+            self.worker.page.notify()
 
     def give_up(self) -> None:
         """It has failed for good: nothing is kept for it."""

@@ -120,7 +120,7 @@ class PushInput:
     def _ring_for(self, nbytes: int) -> FrameRing | None:
         """The newest generation, a new one if its slots are too small; ``None`` when the engine has stopped.
 
-        The supervisor may have begun one too, for a consumer of pictures. The generation before is closed only here,
+        The supervisor may have begun one too, for a consumer of images. The generation before is closed only here,
         where nobody can be writing to it.
         """
         camera = self._camera
@@ -140,6 +140,6 @@ class PushInput:
         return camera.rings.get(newest)
 
     def _wake_reader(self) -> None:
-        self._supervisor.topology.trackers[self._camera.tracker].page.ring()
+        self._supervisor.topology.trackers[self._camera.tracker].page.notify()
         if self._camera.ended:
             self._supervisor.wake()

@@ -21,7 +21,7 @@ _LEAVE_WITHIN = 1.0
 
 
 class Roster:
-    """Sources and consumers of pictures of a running engine; belongs to the supervisor's thread."""
+    """Sources and consumers of images of a running engine; belongs to the supervisor's thread."""
 
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
@@ -78,7 +78,7 @@ class Roster:
             raise error
         self._supervisor.note(str(error))
         camera.close_writers()
-        self._topology.trackers[camera.tracker].page.ring()
+        self._topology.trackers[camera.tracker].page.notify()
 
     # --- rings
 
@@ -98,7 +98,7 @@ class Roster:
         except (MemoryError, OSError, ValueError) as error:
             raise UsageError(
                 f"{camera.name}: {slots} frames of {nbytes / 2**20:.1f} MiB do not fit into memory ({error}): make them "
-                "smaller, lower detect_every, or let fewer pictures wait"
+                "smaller, lower detect_every, or let fewer images wait"
             ) from None
         self._topology.announce_ring(camera, generation)
 
@@ -126,14 +126,14 @@ class Roster:
                 self._bits.give_back(outlet.lender.reader)
         self._renew_masks()
 
-    # --- consumers of pictures
+    # --- consumers of images
 
     def lend_to(self, waiting: int, cameras: frozenset[str] | None) -> Lender:
-        """A bit in the hold masks for a consumer that lets at most ``waiting`` pictures wait."""
+        """A bit in the hold masks for a consumer that lets at most ``waiting`` images wait."""
         return Lender(self._bits.take(), waiting, cameras)
 
     def subscribe(self, subscription: Subscription) -> None:
-        """Raises UsageError where there is no memory for the pictures that it may keep."""
+        """Raises UsageError where there is no memory for the images that it may keep."""
         self._delivery.add(subscription)
         if subscription.lender is None:
             return

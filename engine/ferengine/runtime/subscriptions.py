@@ -24,7 +24,7 @@ waits stays and the new result is dropped. Drops are counted.
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One result on its way to one consumer, with the loan of its picture if that consumer wants pictures."""
+    """One result on its way to one consumer, with the loan of its image if that consumer wants images."""
 
     result: FrameResult
     live: bool
@@ -38,7 +38,7 @@ class Item:
 class Subscription:
     """A bounded queue of results for one consumer in another thread.
 
-    ``cameras``: the names it wants, ``None`` for all. ``lender``: where it gets pictures from, if it wants them.
+    ``cameras``: the names it wants, ``None`` for all. ``lender``: where it gets images from, if it wants them.
     ``on_room`` is called (by the consumer) when a full queue has room again, ``on_change`` (by the supervisor, under
     no lock) when there is something to take. ``offer`` never blocks.
     """
@@ -190,7 +190,7 @@ class Delivery:
         return any(subscription.holds_back(camera) for subscription in self.subscriptions)
 
     def offer(self, result: FrameResult, live: bool, lend: Callable[[Lender], Loan | None]) -> None:
-        """Give ``result`` to everyone who wants it; ``lend`` makes the loan of its picture, ``None`` where a consumer
+        """Give ``result`` to everyone who wants it; ``lend`` makes the loan of its image, ``None`` where a consumer
         came too late to get that."""
         for subscription in self.subscriptions:
             if not subscription.wants(result.camera):

@@ -257,7 +257,7 @@ class Supervisor:
         )
         self.output.offer(camera, joined)
         camera.note_emitted()
-        self.topology.trackers[camera.tracker].page.ring()
+        self.topology.trackers[camera.tracker].page.notify()
         return True
 
     def _has_room(self, camera: CameraState) -> bool:

@@ -72,7 +72,7 @@ class Topology:
         return 1 << TRACK_READER | sum(1 << lender.reader for lender in [*own, *lent])
 
     def ring_slots(self, lent: Iterable[Lender]) -> int:
-        """Slots of a new frame ring: the plan's, and what each consumer of pictures may keep."""
+        """Slots of a new frame ring: the plan's, and what each consumer of images may keep."""
         return self._plan.ring_slots + sum(lender.slots for lender in lent)
 
     def start(self, worker: WorkerProcess) -> None:

@@ -29,8 +29,8 @@ _FAINT: Color = (170, 170, 170)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SMALL = 0.82
 """Of the usual letters."""
-_MOST_BARS = 8
-_LONGEST_NAME = 14
+_MAX_BARS = 8
+_MAX_NAME_LENGTH = 14
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def draw_faces(image: Image, result: FrameResult) -> None:
 
 
 def draw_still(image: Image, faces: Iterable[Face]) -> None:
-    """Draw the ``faces`` of a still picture onto ``image``, BGR uint8 (H, W, 3), in place, as ``draw_faces`` does."""
+    """Draw the ``faces`` of a still image onto ``image``, BGR uint8 (H, W, 3), in place, as ``draw_faces`` does."""
     style = _Style.of(image)
     for face in faces:
         box = _visible(face, image)
@@ -149,10 +149,10 @@ def _draw_tag(image: Image, text: str, small: str, box: Rectangle, color: Color,
 def _draw_bars(image: Image, scores: Mapping[str, float], label: str, box: Rectangle, tag: Rectangle, style: _Style) -> None:
     """One bar a class on a darkened panel beside the box: to its right, else left, else over its own border.
 
-    Many classes are cut to the best ``_MOST_BARS``.
+    Many classes are cut to the best ``_MAX_BARS``.
     """
     names = list(scores)
-    shown = names if len(names) <= _MOST_BARS else sorted(names, key=lambda name: -scores[name])[:_MOST_BARS]
+    shown = names if len(names) <= _MAX_BARS else sorted(names, key=lambda name: -scores[name])[:_MAX_BARS]
     name_width = max(style.text_size(_short(name), _SMALL)[0] for name in shown)
     bar_width = round(2.6 * style.row)
     width = name_width + bar_width + 3 * style.pad
@@ -177,7 +177,7 @@ def _draw_bars(image: Image, scores: Mapping[str, float], label: str, box: Recta
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST_NAME else name[: _LONGEST_NAME - 2] + ".."
+    return name if len(name) <= _MAX_NAME_LENGTH else name[: _MAX_NAME_LENGTH - 2] + ".."
 
 
 def _bar(image: Image, left: int, middle: int, length: int, thick: int, color: Color) -> None:

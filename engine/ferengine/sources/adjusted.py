@@ -1,4 +1,4 @@
-"""Pictures of another size, rate or orientation than their source gives."""
+"""Images of another size, rate or orientation than their source gives."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.sources.base import CapturedFrame, Source, SourceInfo
-from ferengine.sources.turning import turn_picture
+from ferengine.sources.turning import rotate_image
 from ferengine.vision import cv2
 
 _EARLY = 0.01
@@ -44,7 +44,7 @@ class AdjustedSource:
         return int(getattr(self._source, "lost", 0))
 
     def open(self) -> SourceInfo:
-        """Open the source; the size is that of its pictures after scaling and turning."""
+        """Open the source; the size is that of its images after scaling and turning."""
         info = self._source.open()
         width, height = self._scaled_size(info.width, info.height)
         if self._rotate % 180:
@@ -59,7 +59,7 @@ class AdjustedSource:
         frame = self._next_due()
         if frame is None:
             return None
-        return CapturedFrame(turn_picture(self._scale(frame.image), self._rotate), frame.timestamp)
+        return CapturedFrame(rotate_image(self._scale(frame.image), self._rotate), frame.timestamp)
 
     def skip(self, frames: int) -> None:
         """Pass over ``frames`` frames of those that ``read`` would give."""

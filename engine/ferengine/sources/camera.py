@@ -163,14 +163,14 @@ def camera_problem(camera: int | str, *, while_reading: bool = False, devices: P
     try:
         card, can_capture = _query(descriptor)
         if not can_capture:
-            return f"{device} ({card}) gives no pictures: it is not a capture device; try the next number"
+            return f"{device} ({card}) gives no images: it is not a capture device; try the next number"
         # Asking for no buffers changes nothing, but fails where another program owns the stream.
         fcntl.ioctl(descriptor, _VIDIOC_REQBUFS, bytearray(struct.pack("=5I", 0, 1, 1, 0, 0)))
     except OSError as error:
         return _explain(str(device), error)
     finally:
         os.close(descriptor)
-    state = "gives no more frames" if while_reading else "opens, but gives no pictures that OpenCV can read"
+    state = "gives no more frames" if while_reading else "opens, but gives no images that OpenCV can read"
     return f"the camera {device} ({card}) {state}: unplug it and plug it in again"
 
 

@@ -113,7 +113,7 @@ class DemoSource:
         self._next += frames
 
     def close(self) -> None:
-        """Free the pictures."""
+        """Free the images."""
         self._background, self._sprites = None, []
 
     def truth(self, index: int) -> list[DemoFace]:

@@ -1,6 +1,6 @@
 """The two portraits of the demo, cut out around head and shoulders.
 
-The pictures are not ours to ship: they come with scikit-image and matplotlib, and are found without importing
+The images are not ours to ship: they come with scikit-image and matplotlib, and are found without importing
 either.
 """
 
@@ -20,9 +20,9 @@ from ferengine.vision import cv2
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """One picture and where its face lies, all in pixels of that picture.
+    """One image and where its face lies, all in pixels of that image.
 
-    ``box`` and ``landmarks`` are what MTCNN finds on the still picture; ``outline`` is a closed polygon
+    ``box`` and ``landmarks`` are what MTCNN finds on the still image; ``outline`` is a closed polygon
     around head and shoulders.
     """
 
@@ -39,13 +39,13 @@ class Portrait:
         return x + w / 2, y + h / 2
 
     def load(self) -> NDArray[np.uint8]:
-        """The whole picture, BGR uint8. Raises MissingDependencyError without the package that ships it."""
+        """The whole image, BGR uint8. Raises MissingDependencyError without the package that ships it."""
         spec = find_spec(self.package)
         path = Path(spec.origin).parent / self.file if spec and spec.origin else None
         image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path and path.is_file() else None
         if image is None:
             raise MissingDependencyError(
-                f"the demo needs the picture {Path(self.file).name} of {self.package}: pip install 'ferengine[demo]'"
+                f"the demo needs the image {Path(self.file).name} of {self.package}: pip install 'ferengine[demo]'"
             )
         return np.asarray(image, np.uint8)
 
@@ -87,19 +87,19 @@ _BLUR = 0.035
 class Sprite:
     """A portrait's cut-out at the largest size that it is shown at, ready to be warped onto a frame.
 
-    ``face_height``: that size, pixels. ``bust``: how far below the chin the picture has faded out, in heights
+    ``face_height``: that size, pixels. ``bust``: how far below the chin the image has faded out, in heights
     of the face.
     """
 
     def __init__(self, portrait: Portrait, face_height: float, bust: float) -> None:
-        picture = _cut_out(portrait, bust)
-        rows, columns = np.flatnonzero(picture[..., 3].any(1)), np.flatnonzero(picture[..., 3].any(0))
-        picture = picture[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        height, width = picture.shape[:2]
+        image = _cut_out(portrait, bust)
+        rows, columns = np.flatnonzero(image[..., 3].any(1)), np.flatnonzero(image[..., 3].any(0))
+        image = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        height, width = image.shape[:2]
         scale = face_height / portrait.box[3]
         size = max(1, round(width * scale)), max(1, round(height * scale))
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        resized = cv2.resize(picture, size, interpolation=method)
+        resized = cv2.resize(image, size, interpolation=method)
         self._color = np.clip(resized, 0, 255).round().astype(np.uint8)
         center_x, center_y = portrait.center
         self._center = (center_x - columns[0]) * size[0] / width, (center_y - rows[0]) * size[1] / height
@@ -137,7 +137,7 @@ def _cut_out(portrait: Portrait, bust: float) -> NDArray[np.float32]:
     edge = cv2.GaussianBlur(inside, (0, 0), 0.012 * h)
     alpha = np.clip(2 * edge - 1, 0, 1)[..., None]  # soft, yet inside the outline: no fringe
 
-    # Weighted by the mask, so that the picture's own background does not bleed into the blurred body.
+    # Weighted by the mask, so that the image's own background does not bleed into the blurred body.
     weight = np.maximum(cv2.GaussianBlur(inside, (0, 0), _BLUR * h), 1e-3)[..., None]
     soft = cv2.GaussianBlur(image * inside, (0, 0), _BLUR * h) / weight
     below_chin = np.maximum(np.arange(rows, dtype=np.float32) - (y + h), 0)[:, None]

@@ -18,7 +18,7 @@ Reconnect: TypeAlias = Literal["never", "lost", "always"]
 Transport: TypeAlias = Literal["tcp", "udp"]
 
 _ROTATIONS = (0, 90, 180, 270)
-_LONGEST_NAME = 100
+_MAX_NAME_LENGTH = 100
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -32,7 +32,7 @@ class SourceSpec:
     what is live anyway.
 
     ``size``: width and height in pixels, such as "1280x720" (kept as a pair), that cameras are asked for and may round,
-    and that other pictures are scaled down to fit into, before turning. ``fps``: frame rate that cameras are asked
+    and that other images are scaled down to fit into, before turning. ``fps``: frame rate that cameras are asked
     for, that images are counted at (default 25) and other sources are thinned out to. ``pixel_format``: four
     characters (MJPG, YUYV) that a camera is asked for; means nothing to other sources. ``rotate``: degrees clockwise
     (0, 90, 180, 270), on top of what the file itself says.
@@ -40,10 +40,10 @@ class SourceSpec:
     ``drop``: "newest" skips to the newest frame and counts the skipped, "none" waits until each is processed; by
     default what is live drops and the rest waits. ``reconnect``: whether a camera or stream is opened again "never",
     when it was open and is "lost", or "always", also when it does not open at the start. ``timeout``: seconds without
-    a picture after which it counts as lost (with RTSP up to twice as many). ``transport``: what RTSP streams come
+    an image after which it counts as lost (with RTSP up to twice as many). ``transport``: what RTSP streams come
     over.
 
-    Raises UsageError, which names field and remedy.
+    Raises UsageError, which names field and hint.
     """
 
     kind: Kind
@@ -163,8 +163,8 @@ def _check_choice(field: str, value: object, choices: tuple[object, ...]) -> Non
 
 
 def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name or len(name.encode(errors="replace")) > _LONGEST_NAME:
-        raise UsageError(f"name: a source's name is a text of 1 to {_LONGEST_NAME} bytes")
+    if not isinstance(name, str) or not name or len(name.encode(errors="replace")) > _MAX_NAME_LENGTH:
+        raise UsageError(f"name: a source's name is a text of 1 to {_MAX_NAME_LENGTH} bytes")
     if "://" in name:
         raise UsageError("name: a source's name is no address; write NAME=ADDRESS")
     if "/" in name or name in (".", "..") or not name.isprintable():

@@ -20,24 +20,24 @@ from numpy.typing import NDArray
 
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.turning import turn_picture
+from ferengine.sources.turning import rotate_image
 from ferengine.sources.url import address_host, shown_address
 
 _OPEN_TIMEOUT = 10.0
 _FALLBACK_FPS = 25.0
-_NO_PICTURE = 20.0
-"""Seconds in which data may come that no picture can be decoded from: key frames are never further apart."""
-_SMALLEST_STEP = 1e-3
+_NO_IMAGE = 20.0
+"""Seconds in which data may come that no image can be decoded from: key frames are never further apart."""
+_MIN_STEP = 1e-3
 
 
 class StreamSource:
-    """The pictures of the stream at ``url`` (rtsp, rtsps, http or https, with credentials or without).
+    """The images of the stream at ``url`` (rtsp, rtsps, http or https, with credentials or without).
 
     ``timeout``: seconds after which a silent stream is given up; connecting may take 10. ``transport``: "tcp" or
     "udp", of RTSP. ``threads``: of the decoder.
 
-    Live streams are stamped with ``time.time()`` when a picture is decoded. A file over HTTP, which has a duration,
-    is not live and has its own media seconds. Pictures are turned upright where the stream says how; what cannot be
+    Live streams are stamped with ``time.time()`` when an image is decoded. A file over HTTP, which has a duration,
+    is not live and has its own media seconds. Images are turned upright where the stream says how; what cannot be
     decoded is passed over and counted in ``broken_frames``.
 
     Errors, and all that is logged, show no more of the address than scheme, host and port.
@@ -51,7 +51,7 @@ class StreamSource:
         self._threads = threads
         self._container: av.container.InputContainer | None = None
         self._converter = VideoReformatter()
-        self._pictures: Iterator[av.VideoFrame] = iter(())
+        self._images: Iterator[av.VideoFrame] = iter(())
         self._first: CapturedFrame | None = None
         self._live = True
         self._origin: float | None = None
@@ -59,7 +59,7 @@ class StreamSource:
         self.broken_frames = 0
 
     def open(self) -> SourceInfo:
-        """Connect, and decode the first picture, which alone tells the size after turning.
+        """Connect, and decode the first image, which alone tells the size after turning.
 
         Raises CredentialsError when user name and password are refused, else SourceError, which says whether nothing
         answers, there is no such stream, or it cannot be decoded.
@@ -74,12 +74,12 @@ class StreamSource:
         stream.codec_context.thread_count = self._threads
         is_rtsp = self._url.lower().startswith("rtsp")
         self._live = is_rtsp or self._container.duration is None
-        self._pictures = self._decode(self._container, stream)
+        self._images = self._decode(self._container, stream)
         self._first = self.read()
         if self._first is None:
-            raise SourceError(f"{self._where} ended before its first picture")
+            raise SourceError(f"{self._where} ended before its first image")
         if self._live:
-            self.broken_frames = 0  # whoever joins between two key frames cannot decode the first pictures
+            self.broken_frames = 0  # whoever joins between two key frames cannot decode the first images
         height, width = self._first.image.shape[:2]
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         fps = fps if 0 < fps <= 1000 else _FALLBACK_FPS
@@ -87,44 +87,44 @@ class StreamSource:
         return SourceInfo(width, height, fps, self._live, frames, ends=not self._live)
 
     def read(self) -> CapturedFrame | None:
-        """The next picture, in an array of its own, or ``None`` at the end. Raises SourceError when it breaks off."""
+        """The next image, in an array of its own, or ``None`` at the end. Raises SourceError when it breaks off."""
         if self._first is not None:
             frame, self._first = self._first, None
             return frame
-        picture = next(self._pictures, None)
-        if picture is None:
+        image = next(self._images, None)
+        if image is None:
             return None
         if self._live:
             stamp = time.time()
         else:
-            media = picture.time or 0.0
+            media = image.time or 0.0
             self._origin = media if self._origin is None else self._origin
             stamp = media - self._origin
-        self._timestamp = max(stamp, self._timestamp + _SMALLEST_STEP)
-        # One converter for all pictures, and in this thread: PyAV's default makes a new one each time, on all cores.
-        image: NDArray[Any] = self._converter.reformat(picture, format="bgr24", threads=1).to_ndarray()
-        return CapturedFrame(turn_picture(np.asarray(image, np.uint8), -picture.rotation), self._timestamp)
+        self._timestamp = max(stamp, self._timestamp + _MIN_STEP)
+        # One converter for all images, and in this thread: PyAV's default makes a new one each time, on all cores.
+        array: NDArray[Any] = self._converter.reformat(image, format="bgr24", threads=1).to_ndarray()
+        return CapturedFrame(rotate_image(np.asarray(array, np.uint8), -image.rotation), self._timestamp)
 
     def skip(self, frames: int) -> None:
-        """Pass over ``frames`` pictures of a file without converting them; nothing for a live stream."""
+        """Pass over ``frames`` images of a file without converting them; nothing for a live stream."""
         if self._live or frames <= 0:
             return
         if self._first is not None:
             self._first = None
             frames -= 1
         for _ in range(frames):
-            if next(self._pictures, None) is None:
+            if next(self._images, None) is None:
                 return
 
     def close(self) -> None:
         """Hang up."""
-        self._pictures, self._first = iter(()), None
+        self._images, self._first = iter(()), None
         if self._container is not None:
             self._container.close()
         self._container = None
 
     def _connect(self) -> av.container.InputContainer:
-        options = {"analyzeduration": "1000000", "fpsprobesize": "0"}  # else it looks at 5 s of pictures, to no gain
+        options = {"analyzeduration": "1000000", "fpsprobesize": "0"}  # else it looks at 5 s of images, to no gain
         if self._url.lower().startswith("rtsp"):
             options |= {"rtsp_transport": self._transport, "allowed_media_types": "video"}
         begun = time.monotonic()
@@ -134,19 +134,19 @@ class StreamSource:
             raise self._open_problem(error, time.monotonic() - begun) from None
 
     def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
-        last_picture = time.monotonic()
+        last_image = time.monotonic()
         try:
             for packet in container.demux(stream):
-                for picture in self._decode_packet(packet):
-                    yield picture
-                    last_picture = time.monotonic()
-                if time.monotonic() - last_picture > _NO_PICTURE:
+                for image in self._decode_packet(packet):
+                    yield image
+                    last_image = time.monotonic()
+                if time.monotonic() - last_image > _NO_IMAGE:
                     codec = stream.codec_context.name
-                    raise SourceError(f"{self._where} sends data, but no picture can be decoded from it (codec {codec})")
+                    raise SourceError(f"{self._where} sends data, but no image can be decoded from it (codec {codec})")
         except av.error.EOFError:
             return
         except (av.error.ExitError, av.error.TimeoutError):
-            raise SourceError(f"{self._where} sends no picture any more (waited {self._timeout:g} s)") from None
+            raise SourceError(f"{self._where} sends no image any more (waited {self._timeout:g} s)") from None
         except av.FFmpegError as error:
             if self._live and error.errno == errno.EIO:  # so FFmpeg calls the end of an MJPEG stream
                 return

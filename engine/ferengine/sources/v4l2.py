@@ -68,7 +68,7 @@ class CameraDevice:
 
 
 def list_cameras(devices: Path = Path("/dev"), ioctl: Ioctl = fcntl.ioctl) -> list[CameraDevice]:
-    """The capture devices below ``devices`` in the order of their numbers. Nodes that give no pictures (metadata,
+    """The capture devices below ``devices`` in the order of their numbers. Nodes that give no images (metadata,
     outputs) are left out; those that cannot be asked have a ``problem``."""
     found = []
     for path in sorted(devices.glob("video*"), key=lambda path: (len(path.name), path.name)):

@@ -14,10 +14,10 @@ from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.vision import cv2
 
 _FALLBACK_FPS = 25.0
-_MOST_FAILURES = 1000
+_MAX_FAILURES = 1000
 """Failed grabs in a row after which the rest of a damaged file is given up (each passes over one packet or
 more)."""
-_SMALLEST_STEP = 1e-3
+_MIN_STEP = 1e-3
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 class VideoFileSource:
     """The frames of the file ``path``, ``loop`` times over (0: for ever).
 
-    Time stamps are media seconds from 0; they strictly increase and go on over the loops. Pictures are turned
+    Time stamps are media seconds from 0; they strictly increase and go on over the loops. Images are turned
     upright where the file says how. ``threads``: of the decoder; one is enough, since more gain nothing on
     the slices that files usually have.
 
@@ -123,13 +123,13 @@ class VideoFileSource:
     def _grab_in_loop(self, capture: cv2.VideoCapture) -> bool:
         # OpenCV says "no frame" both at the end and at a damaged place: ask again as long as frames are
         # missing.
-        attempts = 1 + min(max(0, self._declared - self._delivered), _MOST_FAILURES)
+        attempts = 1 + min(max(0, self._declared - self._delivered), _MAX_FAILURES)
         for attempt in range(attempts):
             if capture.grab():
                 self._damaged_places += attempt > 0
                 self._delivered += 1
                 media = self._offset + max(0.0, capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
-                self._timestamp = max(media, self._timestamp + _SMALLEST_STEP)
+                self._timestamp = max(media, self._timestamp + _MIN_STEP)
                 return True
         return False
 

@@ -57,13 +57,13 @@ class CaptureStage:
         if not self._spec.blocks:
             return InlineFeed(self._source)
         assert self._worker.page is not None
-        return ThreadFeed(self._source, lambda info: self._spec.drops(info.live), self._stopped, self._worker.page.ring)
+        return ThreadFeed(self._source, lambda info: self._spec.drops(info.live), self._stopped, self._worker.page.notify)
 
     def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
         if message["op"] == "ring" and message["camera"] == self._camera:
             if self._ring is not None:
                 self._ring.close_writer()
-                self._reader_page.ring()
+                self._reader_page.notify()
             self._ring = FrameRing.attach(os.dup(descriptors["ring"]))
         elif message["op"] == "go":
             self._running = True
@@ -127,7 +127,7 @@ class CaptureStage:
         ring.payload(slot)[: image.nbytes].reshape(image.shape)[:] = image
         ring.publish(slot, self._sequence, width, height, width * channels, channels, captured.timestamp,
                      time.monotonic_ns(), ring.readers)  # fmt: skip
-        self._reader_page.ring()
+        self._reader_page.notify()
 
     def _ask_for_larger_ring(self, nbytes: int) -> bool:
         if self._asked_for != nbytes:
@@ -144,7 +144,7 @@ class CaptureStage:
                    late=self._late + self._source.late_frames)  # fmt: skip
         if self._ring is not None:
             self._ring.close_writer()
-            self._reader_page.ring()
+            self._reader_page.notify()
 
     def _send(self, op: str, **values: Any) -> None:
         self._worker.control.send({"op": op, "camera": self._camera, **values})

@@ -74,7 +74,7 @@ class ClassifyStage:
         for ring, page, count in zip(self._rings, self._pages, taken, strict=True):
             if count:
                 ring.release(count)
-                page.ring()
+                page.notify()
         self._unsent = None
 
     def _gather(self) -> bool:

@@ -64,7 +64,7 @@ class DetectStage:
             if not send_data(self._answers[tracker], answer):
                 return False
             self._unsent.popleft()
-            self._pages[tracker].ring()
+            self._pages[tracker].notify()
         return True
 
     def _search(self) -> bool:

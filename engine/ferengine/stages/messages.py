@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 TRACK_READER, VIDEO_READER, WINDOW_READER, FIRST_LENT_READER = 0, 1, 2, 3
 """Bits in a frame ring's hold masks: the track worker's, the output worker's, and the first of those that stand for
-consumers in the engine's own process that have pictures lent to them."""
+consumers in the engine's own process that have images lent to them."""
 
 RECORD, END, SCORES = 1, 2, 3
 """First byte of each message to the engine: a frame's record, a camera's end, a batch's scores."""
@@ -95,7 +95,7 @@ class Record:
     """One frame as its track worker left it; ``faces`` in the order of their numbers in the face ring.
 
     ``skipped`` frames were passed over since the last record; ``handover`` is CLASSIFIED or FACE_RING_FULL.
-    ``generation`` and ``slot`` say where the picture lies in the camera's frame ring.
+    ``generation`` and ``slot`` say where the image lies in the camera's frame ring.
     """
 
     camera: int

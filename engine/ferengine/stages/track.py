@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 UNDELIVERED = 64
 """Files: frames of one camera that may be on their way to its consumers before its tracker waits."""
 
-_MOST_FACES = 128
+_MAX_FACES = 128
 """Faces of one frame that are tracked and classified, by ascending id."""
 
 
@@ -165,7 +165,7 @@ class TrackStage:
         if not send_data(self._requests, request.encode()):
             return False
         for page in self._detect_pages:
-            page.ring()
+            page.notify()
         return True
 
     def _take_answers(self) -> bool:
@@ -292,7 +292,7 @@ class TrackStage:
         return True
 
     def _finish(self, camera: Camera, generation: int, slot: int, sequence: int) -> None:
-        faces = sorted(camera.tracker.faces, key=lambda face: face.id)[:_MOST_FACES]
+        faces = sorted(camera.tracker.faces, key=lambda face: face.id)[:_MAX_FACES]
         camera.output = _Output(generation, slot, sequence, faces, time.monotonic_ns())
         camera.last = sequence
         camera.search.forget(sequence)
@@ -315,7 +315,7 @@ class TrackStage:
                 return False
             output.handover = CLASSIFIED if pushed else FACE_RING_FULL
             if output.faces:
-                self._classify_page.ring()
+                self._classify_page.notify()
         record = encode_record(
             camera.number, camera.epoch, output.sequence, header.timestamp, header.captured_ns, output.tracked_ns,
             camera.skipped, output.handover, output.generation, output.slot, output.faces,

@@ -1,7 +1,7 @@
 """The main program of a worker process: ``python -m ferengine.stages.worker CONTROL_DESCRIPTOR PARENT_PID``.
 
 It holds a set of stages and turns them over: each ``step`` does a bounded piece of work and never blocks for long,
-so that stages can share a process. When none has work, the worker waits at its doorbell.
+so that stages can share a process. When none has work, the worker waits at its event.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ferengine.errors import FerengineError
 from ferengine.ipc.channel import ControlChannel
 
 _IDLE_WAIT = 0.05
-"""Seconds at the doorbell before the heartbeat is renewed."""
+"""Seconds at the event before the heartbeat is renewed."""
 
 _STAGES = {
     "capture": "ferengine.stages.capture:CaptureStage",
@@ -55,7 +55,7 @@ class Stage(Protocol):
 
 
 class Worker:
-    """Control channel, doorbell and stages of this process."""
+    """Control channel, event and stages of this process."""
 
     def __init__(self, control: ControlChannel) -> None:
         self.control = control
@@ -88,7 +88,7 @@ class Worker:
     def run(self) -> None:
         while not self.finished:
             page = self.page
-            seen = page.bell if page else 0
+            seen = page.event if page else 0
             self.poll_control()
             if page is None:
                 if self.page is None:

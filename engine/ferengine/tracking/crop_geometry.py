@@ -1,6 +1,6 @@
 """Where the classifier's crop lies on a face.
 
-FER-2013's pictures are squares 2.67 times the distance between the eyes wide, the midpoint of the eyes at
+FER-2013's images are squares 2.67 times the distance between the eyes wide, the midpoint of the eyes at
 0.38 of their height. Faces must be cut the same way when the network reads them as when it learnt them.
 
 Coordinates are continuous: pixel (0, 0) covers [0, 1) x [0, 1). A square is (cx, cy, side, angle): its centre

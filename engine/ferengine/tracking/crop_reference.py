@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_SAMPLES = 8
+MAX_SAMPLES = 8
 
 
 def grey_levels(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -44,7 +44,7 @@ def reference_crop(frame: NDArray[np.uint8], square: NDArray[np.float32], size: 
     ``frame``, grey or BGR uint8: float64 (size, size), before rounding.
 
     Area-averaged where the square is upright and no smaller than the crop, else the mean of bilinear samples, at most
-    ``MOST_SAMPLES`` x ``MOST_SAMPLES`` a pixel; beyond the frame its border pixels are repeated.
+    ``MAX_SAMPLES`` x ``MAX_SAMPLES`` a pixel; beyond the frame its border pixels are repeated.
     """
     cx, cy, side, angle = (float(value) for value in square)
     grey = grey_levels(frame)
@@ -53,7 +53,7 @@ def reference_crop(frame: NDArray[np.uint8], square: NDArray[np.float32], size: 
         steps = np.arange(size + 1, dtype=np.float64) * step - side / 2
         crop: NDArray[np.float64] = covered(cy + steps, grey.shape[0]) @ grey @ covered(cx + steps, grey.shape[1]).T
         return crop
-    samples = int(np.clip(np.ceil(step), 1, MOST_SAMPLES))
+    samples = int(np.clip(np.ceil(step), 1, MAX_SAMPLES))
     along = (np.arange(size * samples) + 0.5) / samples * step - side / 2
     u, v = along[None, :], along[:, None]
     x = cx + u * np.cos(angle) - v * np.sin(angle)

@@ -9,7 +9,7 @@ from ferengine.tracking.face_tracker import FaceTracker
 
 _SCENE_CHANGE = 0.5
 """Share of the tracks in doubt from which looking near them is not enough: one weak face of several is most likely still
-about, but where half of them are gone the picture may be another one."""
+about, but where half of them are gone the image may be another one."""
 
 
 @dataclass(slots=True)

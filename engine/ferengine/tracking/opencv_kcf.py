@@ -29,7 +29,7 @@ that it has in fact found; what was found wrongly shows in the confidence."""
 _WINDOW = 4.0
 """Sides of the window, in boxes: KCF's search area (2 * _CONTEXT) and room to move."""
 
-_LEAST_PATCH = 8
+_MIN_PATCH = 8
 """Pixels: KCF learns nothing from a smaller patch, so smaller ones are grown around their centre."""
 
 
@@ -109,7 +109,7 @@ class _Window:
         self._kcf: cv2.TrackerKCF | None = None
         self.face = thumbnail(frame, (0.0, 0.0, 0.0, 0.0))
         px, pw, py, ph = self._patch
-        if min(pw, ph) >= _LEAST_PATCH // 2:
+        if min(pw, ph) >= _MIN_PATCH // 2:
             shrunk = self._shrunk(frame)
             parameters = cv2.TrackerKCF.Params()
             parameters.detect_thresh = _DETECT_THRESHOLD
@@ -154,6 +154,6 @@ def _clipped(low: float, high: float, size: int) -> tuple[int, int]:
 
 def _patch(start: float, length: float, size: int) -> tuple[int, int]:
     """Start and length, in whole pixels inside [0, size), of KCF's patch around [start, start + length)."""
-    grow = max(length * (_CONTEXT - 1), _LEAST_PATCH - length) / 2
+    grow = max(length * (_CONTEXT - 1), _MIN_PATCH - length) / 2
     first = min(max(0, round(start - grow)), size)
     return first, max(first, min(size, round(start + length + grow))) - first

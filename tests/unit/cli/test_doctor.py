@@ -34,7 +34,7 @@ def test_nothing_fails_here(name: str) -> None:
         pytest.skip(f"this machine has nothing to check for {name}")
     assert finding.status != "fail", finding
     assert finding.reason
-    assert (finding.status == "ok") == (finding.remedy == "")
+    assert (finding.status == "ok") == (finding.hint == "")
 
 
 def test_the_whole_engine_is_run() -> None:
@@ -113,7 +113,7 @@ def test_json(few_checks: Callable[..., None]) -> None:
     assert done.exit_code == 1
     told = json.loads(done.output)
     assert told["ok"] is False
-    assert told["checks"][0] == {"name": "crop", "status": "fail", "reason": "wrong", "remedy": "build it again"}
+    assert told["checks"][0] == {"name": "crop", "status": "fail", "reason": "wrong", "hint": "build it again"}
     assert [check["name"] for check in told["checks"]] == ["crop", "kernel"]
     assert {"ferengine", "python", "numpy", "onnxruntime"} <= set(told["versions"])
 
@@ -160,7 +160,7 @@ def test_a_wrong_crop_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (1 << 20, 1 << 20) if kind == resource.RLIMIT_FSIZE else (70, 70))
-    assert machine.check_shared_memory().remedy == "ulimit -f unlimited"
+    assert machine.check_shared_memory().hint == "ulimit -f unlimited"
     assert machine.check_open_files().status == "fail"
     monkeypatch.setattr(machine, "_CGROUP", tmp_path)
     (tmp_path / "memory.max").write_text(f"{600 << 20}\n")
@@ -178,7 +178,7 @@ def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "installed", lambda package: None if package == "av" else "1.0")
     finding = machine.check_versions()
-    assert (finding.status, finding.remedy) == ("warn", "pip install av")
+    assert (finding.status, finding.hint) == ("warn", "pip install av")
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_a_torch_that_cannot_be_imported_is_a_warning(monkeypatch: pytest.Monkey
     assert finding is not None
     assert finding.status == "warn"
     assert finding.reason.startswith("torch cannot be imported (")
-    assert "pip install" in finding.remedy
+    assert "pip install" in finding.hint
 
 
 def test_the_models_in_torch(shipped: Path) -> None:

@@ -1,4 +1,4 @@
-"""``ferengine image``: several pictures, folders and patterns; one that fails does not stop the others."""
+"""``ferengine image``: several images, folders and patterns; one that fails does not stop the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from ferengine.cli.app import app
 from ferengine.cli.checks.drawn_face import SIDE, drawn_face
-from ferengine.cli.images import CopyFolder, find_pictures, read_picture
+from ferengine.cli.images import CopyFolder, find_images, read_image
 from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.vision import cv2
 
@@ -24,13 +24,13 @@ def image(*arguments: str | Path) -> Any:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two pictures of one face, one of none, and what is no picture."""
+    """Two images of one face, one of none, and what is no image."""
     made = tmp_path / "shots"
     (made / "below").mkdir(parents=True)
     assert cv2.imwrite(str(made / "b.png"), drawn_face())
     assert cv2.imwrite(str(made / "below" / "b.png"), drawn_face())
     assert cv2.imwrite(str(made / "a.JPG"), np.zeros((40, 60, 3), np.uint8))
-    (made / "notes.txt").write_text("no picture")
+    (made / "notes.txt").write_text("no image")
     return made
 
 
@@ -65,7 +65,7 @@ def test_a_bad_file_does_not_stop_the_others(folder: Path) -> None:
     errors = done.stderr.splitlines()
     assert len(errors) == 3
     for line, words in zip(
-        errors, ("absent.png cannot be read: No such file", "notes.txt is no picture", "no file matches"), strict=True
+        errors, ("absent.png cannot be read: No such file", "notes.txt is no image", "no file matches"), strict=True
     ):
         assert line.startswith("error: ")
         assert words in line
@@ -76,7 +76,7 @@ def test_annotated_copies(folder: Path, tmp_path: Path) -> None:
     done = image(str(folder / "**" / "*.png"), "--save", target)
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in target.iterdir()) == ["b-2.png", "b.png"]
-    copy = read_picture(target / "b.png")
+    copy = read_image(target / "b.png")
     assert copy.shape == (SIDE, SIDE, 3)
     changed = (copy != drawn_face()).any(2)
     assert changed[100:200, 90:94].any()
@@ -87,8 +87,8 @@ def test_annotated_copies(folder: Path, tmp_path: Path) -> None:
     assert image(folder / "b.png", "--save", target, "--overwrite").exit_code == 0
     onto_itself = image(folder / "b.png", "--save", folder, "--overwrite")
     assert onto_itself.exit_code == 1
-    assert "is the picture itself" in onto_itself.stderr
-    assert np.array_equal(read_picture(folder / "b.png"), drawn_face())
+    assert "is the image itself" in onto_itself.stderr
+    assert np.array_equal(read_image(folder / "b.png"), drawn_face())
 
 
 def test_options_of_the_engine_arrive(folder: Path) -> None:
@@ -110,20 +110,20 @@ def test_a_wrong_value_names_its_option() -> None:
     assert str(error).startswith("--min-face: ")
 
 
-def test_all_kinds_of_pictures_become_bgr(tmp_path: Path) -> None:
-    path = tmp_path / "picture.png"
+def test_all_kinds_of_images_become_bgr(tmp_path: Path) -> None:
+    path = tmp_path / "image.png"
     for array in (np.full((8, 9), 70, np.uint8), np.full((8, 9), 70 * 257, np.uint16), np.full((8, 9, 4), 70, np.uint8)):
         assert cv2.imwrite(str(path), array)
-        read = read_picture(path)
+        read = read_image(path)
         assert (read.dtype, read.shape) == (np.uint8, (8, 9, 3))
         assert np.abs(read.astype(int) - 70).max() <= 1
     named = tmp_path / "Tür [1].png"
     named.write_bytes(path.read_bytes())
-    assert read_picture(named).shape == (8, 9, 3)
-    assert list(find_pictures([str(named)])) == [named]
+    assert read_image(named).shape == (8, 9, 3)
+    assert list(find_images([str(named)])) == [named]
 
 
-def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
+def test_images_that_cannot_be_read(tmp_path: Path) -> None:
     empty, broken = tmp_path / "empty.png", tmp_path / "broken.png"
     empty.touch()
     assert cv2.imwrite(str(broken), drawn_face())
@@ -135,15 +135,15 @@ def test_pictures_that_cannot_be_read(tmp_path: Path) -> None:
         (tmp_path / "no", "No such file"),
     ):
         with pytest.raises(SourceError, match=words) as caught:
-            read_picture(path)
+            read_image(path)
         assert str(path) in str(caught.value)
 
 
 def test_an_empty_folder_and_doubles(tmp_path: Path, folder: Path) -> None:
     (tmp_path / "empty").mkdir()
-    first, *rest = find_pictures([str(tmp_path / "empty"), str(folder / "b.png"), str(folder / "below" / ".." / "b.png")])
+    first, *rest = find_images([str(tmp_path / "empty"), str(folder / "b.png"), str(folder / "below" / ".." / "b.png")])
     assert isinstance(first, SourceError)
-    assert "holds no pictures" in str(first)
+    assert "holds no images" in str(first)
     assert rest == [folder / "b.png"]
 
 

@@ -57,7 +57,7 @@ class Both:
 
 
 class Replay:
-    """Says again what a detector said of the same pictures in the same order."""
+    """Says again what a detector said of the same images in the same order."""
 
     def __init__(self, answers: list[Detections]) -> None:
         self.answers = iter(answers)

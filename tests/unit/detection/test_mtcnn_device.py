@@ -39,14 +39,14 @@ class Recorder(OrtRunner):
 
 @pytest.fixture(scope="module")
 def frames() -> list[NDArray[np.uint8]]:
-    """One picture in frames of even and odd sizes, two of them equal, one without a face."""
-    picture = ASTRONAUT.load()
-    padded = np.ascontiguousarray(np.pad(picture, ((7, 0), (0, 13), (0, 0))))
+    """One image in frames of even and odd sizes, two of them equal, one without a face."""
+    image = ASTRONAUT.load()
+    padded = np.ascontiguousarray(np.pad(image, ((7, 0), (0, 13), (0, 0))))
     return [
-        picture,
+        image,
         padded,
-        np.ascontiguousarray(picture[:301, :407]),
-        picture[:, ::-1].copy(),
+        np.ascontiguousarray(image[:301, :407]),
+        image[:, ::-1].copy(),
         np.zeros((90, 120, 3), np.uint8),
     ]
 
@@ -114,12 +114,12 @@ def test_levels_that_the_engine_does_not_take_are_cut(
     assert max(shape[3] for shape in runners["pnet"].shapes) <= largest[1]
 
 
-def test_pictures_that_the_engine_does_not_take_are_named(frames: list[NDArray[np.uint8]]) -> None:
+def test_images_that_the_engine_does_not_take_are_named(frames: list[NDArray[np.uint8]]) -> None:
     detector, runners = make()
     runners["pnet"].largest = (8, 8)
-    with pytest.raises(ModelError, match="pnet takes no picture at all"):
+    with pytest.raises(ModelError, match="pnet takes no image at all"):
         detector.detect(frames[0])
     detector, runners = make()
     runners["rnet"].largest = (8, 8)
-    with pytest.raises(ModelError, match="the engine of rnet takes no picture of 24x24 pixels"):
+    with pytest.raises(ModelError, match="the engine of rnet takes no image of 24x24 pixels"):
         detector.detect(frames[0])

@@ -31,7 +31,7 @@ def portrait(witness: str, name: str) -> tuple[NDArray[np.uint8], list[dict[str,
     assert spec is not None
     assert spec.origin is not None
     path = Path(spec.origin).parent / item["file"]
-    assert hashlib.sha256(path.read_bytes()).hexdigest() == item["sha256"], f"{path} is another picture"
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == item["sha256"], f"{path} is another image"
     return np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR), np.uint8), item["faces"]
 
 

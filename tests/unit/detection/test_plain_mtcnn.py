@@ -156,9 +156,9 @@ def test_crops_sample_the_frame_bilinearly(x: float, y: float, side: float, size
 
 
 def test_normalise_is_red_first_and_centred() -> None:
-    picture = np.zeros((1, 2, 3, 3), np.uint8)
-    picture[0, 1, 2] = (0, 128, 255)  # blue, green, red
-    result = normalise(picture)
+    image = np.zeros((1, 2, 3, 3), np.uint8)
+    image[0, 1, 2] = (0, 128, 255)  # blue, green, red
+    result = normalise(image)
     assert result.shape == (1, 3, 2, 3)
     assert result.dtype == np.float32
     np.testing.assert_array_equal(result[0, :, 1, 2], np.float32([127.5, 0.5, -127.5]) / 128)

@@ -97,7 +97,7 @@ def test_it_serves_where_it_was_built() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "what", "remedy"),
+    ("changes", "what", "hint"),
     [
         ({"source_sha256": digest(b"other")}, "the network's SHA-256", "build-trt"),
         ({"precision": "fp32"}, "the precision", "build-trt"),
@@ -111,10 +111,10 @@ def test_it_serves_where_it_was_built() -> None:
         ({"here": replace(HERE, gpu=None, problem="no driver is installed")}, "the GPU", "no driver is installed"),
     ],
 )
-def test_each_mismatch_is_named_with_its_remedy(changes: dict[str, Any], what: str, remedy: str) -> None:
+def test_each_mismatch_is_named_with_its_hint(changes: dict[str, Any], what: str, hint: str) -> None:
     [mismatch] = find_mismatches(RECORD, **{**ASKED, **changes})
     assert mismatch.what == what
-    assert remedy in str(mismatch)
+    assert hint in str(mismatch)
     assert mismatch.built in str(mismatch)
     assert mismatch.here in str(mismatch)
 
@@ -141,8 +141,8 @@ def test_portable_engines_serve_their_targets(targets: tuple[str, ...], capabili
     assert (not found) is serves
     if not serves:
         made_for = capability not in ("9.0", "10.0")
-        remedy = f"sm_{capability.replace('.', '')}" if made_for else "tensorrt-rtx is not made for this GPU"
-        assert remedy in found[0].remedy
+        hint = f"sm_{capability.replace('.', '')}" if made_for else "tensorrt-rtx is not made for this GPU"
+        assert hint in found[0].hint
 
 
 def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:

@@ -156,7 +156,7 @@ def test_what_is_asked_for_is_taken(cpuinfo: Any, pair: tuple[Path, Path]) -> No
         assert choose_form(load_model(model), BackendSettings("ort", precision)).path == model  # type: ignore[arg-type]
 
 
-def test_a_model_without_a_form_runs_as_it_is_or_is_refused_with_the_remedy(cpuinfo: Any, model: Path) -> None:
+def test_a_model_without_a_form_runs_as_it_is_or_is_refused_with_the_hint(cpuinfo: Any, model: Path) -> None:
     cpuinfo("avx512_vnni")
     loaded = load_model(model)
     assert form_for_cpu(loaded, "auto") is loaded
@@ -205,7 +205,7 @@ def test_int8_by_a_backend_without_it_is_refused(pair: tuple[Path, Path], monkey
         BackendSettings("ort", "half")  # type: ignore[arg-type]
 
 
-def test_the_remedy_names_the_data_of_the_task_and_quotes(bar_models: Any, tmp_path: Path) -> None:
+def test_the_hint_names_the_data_of_the_task_and_quotes(bar_models: Any, tmp_path: Path) -> None:
     folder = tmp_path / "my models"
     folder.mkdir()
     path = bar_models.write(folder, labels=("male", "female"), task="gender", name="mine")

@@ -9,13 +9,13 @@ import pytest
 
 from ferengine._native import FrameRing
 from ferengine.errors import UsageError
-from ferengine.results import FrameResult, Ledger
+from ferengine.results import FrameResult, Timings
 from ferengine.runtime.frame_loans import Lender, LenderBits, Loan
 from ferengine.runtime.subscriptions import Delivery, Item, Policy, Subscription
 
 
 def _result(frame: int, camera: str = "cam") -> FrameResult:
-    return FrameResult(camera, frame, 0.0, 0.0, (), Ledger(0, 0, 0, 0, 0))
+    return FrameResult(camera, frame, 0.0, 0.0, (), Timings(0, 0, 0, 0, 0))
 
 
 def _subscription(capacity: int, policy: Policy = "wait", cameras: Sequence[str] | None = None) -> Subscription:
@@ -137,7 +137,7 @@ def _ring(readers: int, frames: int) -> FrameRing:
     return ring
 
 
-def test_a_dropped_picture_frees_its_slot() -> None:
+def test_a_dropped_image_frees_its_slot() -> None:
     ring = _ring(1 << 2, 4)
     lender = Lender(2, 2, None)
     subscription = Subscription("test", 2, lambda: None, "drop_oldest", None, lender)
@@ -164,14 +164,14 @@ def test_a_frame_from_before_is_not_lent() -> None:
 def test_a_loan_is_given_back_once() -> None:
     ring = _ring(1 << 2, 1)
     loan = Loan(ring, 0, 2)
-    picture = loan.picture()
-    assert not picture.flags.writeable
+    image = loan.image()
+    assert not image.flags.writeable
     loan.give_back()
     ring.publish(ring.acquire(0), 1, 2, 2, 6, 3, 0.0, 1, 1 << 2)  # the slot's next frame, held by another loan
     loan.give_back()
     assert [sequence for sequence, _ in ring.held(2)] == [1]
     with pytest.raises(ValueError, match="given back"):
-        loan.picture()
+        loan.image()
 
 
 def test_the_bits_of_lenders_run_out_and_come_back() -> None:

@@ -8,7 +8,7 @@ import pytest
 from ferengine._native import FACE_KEY
 from ferengine.config import make_config
 from ferengine.errors import UsageError
-from ferengine.results import UNCERTAIN, Face, FrameResult, Ledger, make_expression
+from ferengine.results import UNCERTAIN, Face, FrameResult, Timings, make_expression
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.sinks.draw import draw_faces
 from ferengine.stages.messages import CLASSIFIED, ScoreBatch, decode_record, encode_record
@@ -63,7 +63,7 @@ def test_it_can_be_drawn() -> None:
     expression = make_expression(LABELS, [0.4, 0.3, 0.3], [0.4, 0.3, 0.3], 0.9)
     face = Face(1, (20, 20, 60, 60), 1.0, 1.0, "tracked", None, expression)
     image = np.zeros((240, 320, 3), np.uint8)
-    draw_faces(image, FrameResult("cam", 0, 0.0, 1.0, (face,), Ledger(0, 0, 0, 0, 0)))
+    draw_faces(image, FrameResult("cam", 0, 0.0, 1.0, (face,), Timings(0, 0, 0, 0, 0)))
     assert image.any()
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from ferengine.errors import SinkError
-from ferengine.results import Box, Expression, Face, FrameResult, Gender, Ledger, Scores
+from ferengine.results import Box, Expression, Face, FrameResult, Gender, Scores, Timings
 from ferengine.sinks.csv import RowWriter
 
 LABELS = ("happy", "sad, or so")
-LEDGER = Ledger(captured=1.0, tracked=1.01, queued=1.02, inferred=1.03, emitted=1.04)
+TIMINGS = Timings(captured=1.0, tracked=1.01, queued=1.02, inferred=1.03, emitted=1.04)
 
 
 def face(track: int = 1, box: Box = (10.126, 20.0, 30.0, 40.0), classified: bool = True) -> Face:
@@ -24,7 +24,7 @@ def face(track: int = 1, box: Box = (10.126, 20.0, 30.0, 40.0), classified: bool
 
 
 def result(*faces: Face, frame: int = 7) -> FrameResult:
-    return FrameResult('a "camera", in the hall', frame, 0.25, 12.3456, faces, LEDGER)
+    return FrameResult('a "camera", in the hall', frame, 0.25, 12.3456, faces, TIMINGS)
 
 
 def test_golden_rows(tmp_path: Path) -> None:

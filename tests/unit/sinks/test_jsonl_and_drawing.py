@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from ferengine.errors import SinkError, UsageError
-from ferengine.results import Box, Expression, Face, FrameResult, Gender, Ledger, Scores
+from ferengine.results import Box, Expression, Face, FrameResult, Gender, Scores, Timings
 from ferengine.sinks.draw import _PALETTE, draw_faces
 from ferengine.sinks.jsonl import EventWriter
 
-LEDGER = Ledger(captured=1.0, tracked=1.01, queued=1.02, inferred=1.03, emitted=1.04)
+TIMINGS = Timings(captured=1.0, tracked=1.01, queued=1.02, inferred=1.03, emitted=1.04)
 
 
 def face(box: Box, labels: int = 3, track: int | None = 1, classified: bool = True) -> Face:
@@ -28,7 +28,7 @@ def face(box: Box, labels: int = 3, track: int | None = 1, classified: bool = Tr
 
 
 def result(*faces: Face, frame: int = 7) -> FrameResult:
-    return FrameResult("camera0", frame, 0.25, 12.3456, faces, LEDGER)
+    return FrameResult("camera0", frame, 0.25, 12.3456, faces, TIMINGS)
 
 
 # Drawing
@@ -197,14 +197,14 @@ def test_no_half_line_stays_when_the_disk_fills(tmp_path: Path, clock: str) -> N
     script = (
         "import resource, signal, sys\n"
         "from ferengine.errors import SinkError\n"
-        "from ferengine.results import FrameResult, Ledger\n"
+        "from ferengine.results import FrameResult, Timings\n"
         "from ferengine.sinks.jsonl import EventWriter\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         f"writer = EventWriter(sys.argv[1], clock={clock})\n"
         "try:\n"
         "    for number in range(10**5):\n"
-        "        writer.write(FrameResult('c', number, 0.0, 1.0, (), Ledger(0, 0, 0, 0, 0)))\n"
+        "        writer.write(FrameResult('c', number, 0.0, 1.0, (), Timings(0, 0, 0, 0, 0)))\n"
         "except SinkError:\n"
         "    sys.exit(7)\n"
     )
@@ -227,13 +227,13 @@ def test_reader_of_stdout_gone() -> None:
     script = (
         "import sys\n"
         "from ferengine.errors import SinkError\n"
-        "from ferengine.results import FrameResult, Ledger\n"
+        "from ferengine.results import FrameResult, Timings\n"
         "from ferengine.sinks.jsonl import EventWriter\n"
         "writer = EventWriter('-')\n"
         "failures = 0\n"
         "for number in range(10**4):\n"
         "    try:\n"
-        "        writer.write(FrameResult('c', number, 0.0, 1.0, (), Ledger(0, 0, 0, 0, 0)))\n"
+        "        writer.write(FrameResult('c', number, 0.0, 1.0, (), Timings(0, 0, 0, 0, 0)))\n"
         "    except SinkError as error:\n"
         "        assert 'stdout was closed by its reader' in str(error)\n"
         "        failures += 1\n"

@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 
 from ferengine.errors import SinkError
-from ferengine.results import FrameResult, Ledger
+from ferengine.results import FrameResult, Timings
 from ferengine.runtime.subscriptions import Item, Subscription
 from ferengine.sinks.sink_thread import SinkFeeder
 
 
 def result(frame: int) -> FrameResult:
-    return FrameResult("camera0", frame, 0.0, 1.0, (), Ledger(0, 0, 0, 0, 0))
+    return FrameResult("camera0", frame, 0.0, 1.0, (), Timings(0, 0, 0, 0, 0))
 
 
 class Recorder:

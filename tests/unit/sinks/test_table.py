@@ -6,7 +6,7 @@ import io
 
 from rich.console import Console
 
-from ferengine.results import Expression, Face, FrameResult, Ledger, Scores
+from ferengine.results import Expression, Face, FrameResult, Scores, Timings
 from ferengine.sinks.table import LiveTable
 
 
@@ -23,7 +23,7 @@ def result(camera: str, frame: int, *labels: str | None) -> FrameResult:
         scores = Scores(label, {label: 1.0}) if label else None
         expression = Expression(scores.label, scores.scores, scores) if scores else None
         faces.append(Face(1, (0, 0, 1, 1), 1.0, 1.0, "detected", None, expression))
-    return FrameResult(camera, frame, 0.0, 20.0 + frame, tuple(faces), Ledger(0, 0, 0, 0, 0))
+    return FrameResult(camera, frame, 0.0, 20.0 + frame, tuple(faces), Timings(0, 0, 0, 0, 0))
 
 
 def rows(table: LiveTable) -> dict[str, list[str]]:

@@ -161,12 +161,12 @@ def test_video_on_a_full_disk(tmp_path: Path) -> None:
 def test_a_removed_video_is_one_error(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     writer = VideoWriter(path, 64, 48, 25.0)
-    picture = np.zeros((48, 64, 3), np.uint8)
-    writer.write(picture, 0.0)
+    image = np.zeros((48, 64, 3), np.uint8)
+    writer.write(image, 0.0)
     path.unlink()
-    writer.write(picture, 0.5)
+    writer.write(image, 0.5)
     with pytest.raises(SinkError, match=r"out\.mp4 was removed while it was being written"):
-        writer.write(picture, 1.5)
+        writer.write(image, 1.5)
     writer.close()
     assert not path.exists()
 

@@ -52,7 +52,7 @@ def test_camera_that_does_not_open(number: int, reason: str, tmp_path: Path, mon
 
 @pytest.mark.parametrize(
     ("capabilities", "streaming_elsewhere", "reason"),
-    [(0x00800000, False, "not a capture device"), (1, True, "busy"), (1, False, "no pictures that OpenCV can read")],
+    [(0x00800000, False, "not a capture device"), (1, True, "busy"), (1, False, "no images that OpenCV can read")],
 )
 def test_camera_that_opens_but_gives_nothing(
     capabilities: int, streaming_elsewhere: bool, reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

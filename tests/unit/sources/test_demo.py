@@ -112,8 +112,8 @@ def test_landmarks_follow_a_turn() -> None:
     assert angles[120] == pytest.approx(0)
 
 
-def test_the_picture_turns_as_the_landmarks_say() -> None:
-    """The dark pupils of the portrait lie where the truth puts the eyes, in the turned picture too."""
+def test_the_image_turns_as_the_landmarks_say() -> None:
+    """The dark pupils of the portrait lie where the truth puts the eyes, in the turned image too."""
     source = DemoSource(1280, 960, scenario="turn")
     for index in (0, 60):
         image = frame(DemoSource(1280, 960, scenario="turn"), index).mean(2)
@@ -177,7 +177,7 @@ def test_missing_extra_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -
         DemoSource().open()
 
 
-def test_package_without_its_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_package_without_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portraits, "find_spec", lambda _name: SimpleNamespace(origin="/nowhere/__init__.py"))
     with pytest.raises(MissingDependencyError, match=r"astronaut\.png"):
         DemoSource().open()

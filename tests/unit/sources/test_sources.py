@@ -33,8 +33,8 @@ def encode(
         stream.codec_context.gop_size = 4
         noise = np.random.default_rng(0).integers(0, 8, (frames, 48, 64, 3))
         for index in range(frames):
-            picture = (10 * index + noise[index]).astype(np.uint8)
-            frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+            image = (10 * index + noise[index]).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
             frame.pts = pts(index)
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))

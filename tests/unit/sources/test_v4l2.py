@@ -118,7 +118,7 @@ def test_formats_sizes_rates_and_stable_names(devices: Path) -> None:
     assert found[0].stable == ()
 
 
-def test_nodes_that_give_no_pictures_are_left_out(devices: Path) -> None:
+def test_nodes_that_give_no_images_are_left_out(devices: Path) -> None:
     assert list_cameras(devices, FakeDriver(of_this_node=0x04A00000)) == []
     assert len(list_cameras(devices, FakeDriver(abilities=0x00000001, of_this_node=0))) == 3
 

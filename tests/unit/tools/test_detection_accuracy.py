@@ -25,7 +25,7 @@ from ferengine_tools.detection_accuracy import (
 
 
 class Script:
-    """A detector that answers by the level of the picture's first pixel."""
+    """A detector that answers by the level of the image's first pixel."""
 
     def __init__(self, answers: dict[int, list[list[float]]]) -> None:
         self.answers = answers
@@ -36,7 +36,7 @@ class Script:
 
 
 def album(folder: Path, items: list[dict[str, Any]]) -> Path:
-    """A folder of flat pictures, the level of each its number."""
+    """A folder of flat images, the level of each its number."""
     for level, item in enumerate(items):
         item["image"] = f"{level}.png"
         cv2.imwrite(str(folder / item["image"]), np.full((20, 20, 3), level, np.uint8))
@@ -126,7 +126,7 @@ def test_folders_that_cannot_be_evaluated(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"annotations\.jsonl does not exist"):
         evaluate(Script({}), tmp_path)
     album(tmp_path, [{"source": "a", "faces": []}])
-    (tmp_path / "0.png").write_bytes(b"not a picture")
+    (tmp_path / "0.png").write_bytes(b"not an image")
     with pytest.raises(UsageError, match=r"0\.png.*line 1.*cannot be read"):
         evaluate(Script({}), tmp_path)
     for line in ("{", "[]", '{"image": "0.png"}'):

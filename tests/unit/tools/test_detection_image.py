@@ -1,4 +1,4 @@
-"""The picture of Haar against MTCNN on the demo."""
+"""The image of Haar against MTCNN on the demo."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from numpy.typing import NDArray
 
 from ferengine.detection import Detections
 from ferengine.vision import cv2
-from ferengine_tools import detection_picture as module
-from ferengine_tools.detection_picture import detection_picture, main
+from ferengine_tools import detection_image as module
+from ferengine_tools.detection_image import detection_image, main
 
 GREEN = (90, 215, 80)
 
 
 @pytest.fixture(scope="module")
-def picture() -> NDArray[np.uint8]:
+def image() -> NDArray[np.uint8]:
     pytest.importorskip("skimage", reason="the extra `demo` is not installed")
-    return detection_picture()
+    return detection_image()
 
 
-def test_four_panels_with_boxes_where_something_was_found(picture: NDArray[np.uint8]) -> None:
-    assert picture.shape == (2 * 326, 2 * 480, 3)
-    green = (picture == GREEN).all(axis=2)
+def test_four_panels_with_boxes_where_something_was_found(image: NDArray[np.uint8]) -> None:
+    assert image.shape == (2 * 326, 2 * 480, 3)
+    green = (image == GREEN).all(axis=2)
     panels = [green[row : row + 326, column : column + 480] for row in (0, 326) for column in (0, 480)]
     haar, mtcnn, haar_tilted, mtcnn_tilted = (int(panel.sum()) for panel in panels)
     assert mtcnn > 2 * haar > 0  # four boxes against one
@@ -46,12 +46,12 @@ def test_the_caption_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert words == ["Fixed: 1 of 2 found, 1 false"]
 
 
-def test_the_command(tmp_path: Path, picture: NDArray[np.uint8], capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command(tmp_path: Path, image: NDArray[np.uint8], capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "images" / "haar.png"
     assert main([str(out)]) == 0
     written = cv2.imread(str(out))
     assert written is not None
-    np.testing.assert_array_equal(written, picture)
+    np.testing.assert_array_equal(written, image)
     assert main([str(tmp_path / "haar.gif")]) == 2
     assert "must end in .jpg or .png" in capsys.readouterr().err
     (tmp_path / "file").touch()

@@ -99,8 +99,8 @@ def test_inconsistent_ground_truth_is_named(tmp_path: Path, damage: str) -> None
         read_sequences(tmp_path)
 
 
-def test_a_picture_that_is_none_is_named(tmp_path: Path) -> None:
+def test_a_image_that_is_none_is_named(tmp_path: Path) -> None:
     write_sequence(tmp_path / "walk", 3)
-    (tmp_path / "walk" / "frames" / "0002.jpg").write_bytes(b"no picture")
+    (tmp_path / "walk" / "frames" / "0002.jpg").write_bytes(b"no image")
     with pytest.raises(UsageError, match=r"0002\.jpg"):
         read_sequences(tmp_path)

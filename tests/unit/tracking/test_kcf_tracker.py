@@ -117,7 +117,7 @@ def test_a_face_whose_middle_is_outside_is_lost() -> None:
     assert started(frame, (-30, 100, 80, 80)).update(frame).confidence > 0.9
 
 
-def test_a_flat_picture_holds_nothing() -> None:
+def test_a_flat_image_holds_nothing() -> None:
     flat = np.full((100, 100, 3), 90, np.uint8)
     update = started(flat, (30, 30, 40, 40)).update(flat)
     assert update.confidence == 0

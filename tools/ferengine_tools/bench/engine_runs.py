@@ -15,7 +15,7 @@ from ferengine_tools.bench.clips import live_clip
 from ferengine_tools.bench.processor_time import ProcessorTime
 from ferengine_tools.bench.record import OWN, Figure
 
-_LEAST_FRAMES = 400
+_MIN_FRAMES = 400
 """Shorter files are played several times over: their rate would say how fast the pipeline fills."""
 
 _NEAR = {"search": "near", "full_scan": 1.0}
@@ -33,9 +33,9 @@ def figures(spec: SourceSpec, frames: int | None, live_seconds: float, folder: P
 
 def _long_enough(spec: SourceSpec) -> SourceSpec:
     source = open_source(spec)
-    frames = source.open().frames or _LEAST_FRAMES
+    frames = source.open().frames or _MIN_FRAMES
     source.close()
-    return replace(spec, loop=max(1, math.ceil(_LEAST_FRAMES / frames)))
+    return replace(spec, loop=max(1, math.ceil(_MIN_FRAMES / frames)))
 
 
 def _fast(spec: SourceSpec, frames: int | None, way: str, settings: dict[str, Any]) -> Iterator[Figure]:

@@ -98,12 +98,12 @@ def _faces_by_ring(count: int) -> float:
     square = (x + w / 2, y + h / 2, w, 0.0)
 
     def send() -> None:
-        seen = room.bell
+        seen = room.event
         squares = np.array([square], np.float32)
         while not ring.push(frame, squares, 0, 1, 0, 0, 0, 0):
             room.wait(seen, 0.05)
-            seen = room.bell
-        bell.ring()
+            seen = room.event
+        bell.notify()
 
     descriptors = tuple(SentDescriptor(each.fd) for each in (ring, bell, room))
     return _together(send, _take_faces, descriptors, count)
@@ -117,11 +117,11 @@ def _take_faces(
     batch, keys = np.empty((32, 1, _SIDE, _SIDE), np.float32), np.empty(32, FACE_KEY)
 
     def take() -> int:
-        seen = bell.bell
+        seen = bell.event
         taken = ring.gather(batch, keys, 129.5, 65.0)
         if taken:
             ring.release(taken)
-            room.ring()
+            room.notify()
         else:
             bell.wait(seen, 0.05)
         return taken
@@ -166,7 +166,7 @@ def _frames_by_ring(count: int) -> float:
             slot = ring.acquire(0.05)
         ring.payload(slot)[: frame.nbytes].reshape(frame.shape)[:] = frame
         ring.publish(slot, ring.published, width, height, width * channels, channels, 0.0, time.monotonic_ns(), 1 << _READER)
-        bell.ring()
+        bell.notify()
 
     return _together(send, _take_frames, (SentDescriptor(ring.fd), SentDescriptor(bell.fd)), count)
 
@@ -175,7 +175,7 @@ def _take_frames(ring_fd: SentDescriptor, bell_fd: SentDescriptor, count: int, p
     ring, bell = FrameRing.attach(ring_fd.detach()), WorkerPage.attach(bell_fd.detach())
 
     def take() -> int:
-        seen = bell.bell
+        seen = bell.event
         held = ring.held(_READER)
         for _, slot in held:
             assert ring.frame(slot).shape[2] == 3

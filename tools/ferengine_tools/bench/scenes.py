@@ -1,4 +1,4 @@
-"""The pictures that the stages are measured on."""
+"""The images that the stages are measured on."""
 
 from __future__ import annotations
 
@@ -33,10 +33,10 @@ def circling(side: int, frames: int = 6) -> tuple[list[Frame], Box]:
     rng = np.random.default_rng(1)
     ground = cv2.GaussianBlur(rng.integers(0, 256, (1080, 1920, 3), np.uint8), (0, 0), 3)
     face = cv2.resize(rng.integers(0, 256, (8, 8, 3), np.uint8), (side, side), interpolation=cv2.INTER_CUBIC)
-    pictures = []
+    images = []
     for step in range(frames):
         x, y = (round(at + side / 10 * turn(step * math.pi / 6)) for at, turn in ((800, math.cos), (400, math.sin)))
-        picture = ground.copy()
-        picture[y : y + side, x : x + side] = face
-        pictures.append(np.asarray(picture, np.uint8))
-    return pictures, (round(800 + side / 10), 400.0, float(side), float(side))
+        image = ground.copy()
+        image[y : y + side, x : x + side] = face
+        images.append(np.asarray(image, np.uint8))
+    return images, (round(800 + side / 10), 400.0, float(side), float(side))

@@ -75,8 +75,8 @@ class PlainMtcnn:
         return self._squares(np.concatenate(boxes), np.concatenate(scores))
 
     def _refine(self, frame: NDArray[np.uint8], boxes: Boxes) -> Boxes:
-        pictures = normalise(crops(frame, boxes, 24))
-        probabilities, offsets = self.rnet.run(["probabilities", "boxes"], {"input": pictures})
+        images = normalise(crops(frame, boxes, 24))
+        probabilities, offsets = self.rnet.run(["probabilities", "boxes"], {"input": images})
         face = probabilities > self._thresholds[1]
         return self._squares(regress(boxes[face], offsets[face]), probabilities[face])
 
@@ -86,8 +86,8 @@ class PlainMtcnn:
         return square(boxes[keep])
 
     def _decide(self, frame: NDArray[np.uint8], boxes: Boxes) -> Detections:
-        pictures = normalise(crops(frame, boxes, 48))
-        probabilities, offsets, points = self.onet.run(["probabilities", "boxes", "landmarks"], {"input": pictures})
+        images = normalise(crops(frame, boxes, 48))
+        probabilities, offsets, points = self.onet.run(["probabilities", "boxes", "landmarks"], {"input": images})
         face = probabilities > self._thresholds[2]
         boxes, scores = boxes[face], probabilities[face]
         landmarks = place_landmarks(boxes, points[face])

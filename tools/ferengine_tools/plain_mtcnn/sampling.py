@@ -13,12 +13,12 @@ from ferengine_tools.plain_mtcnn.boxes import Boxes
 CELL = 12
 """Side of the window that P-Net judges, pixels."""
 
-_FINENESS = 4  # a picture stands in for the frame while it is this many times the level's size
+_FINENESS = 4  # an image stands in for the frame while it is this many times the level's size
 _PADDING = (127, 127, 127)  # beyond the frame: 0 to the networks
 
 
 def pyramid(frame: NDArray[np.uint8], min_face: float, factor: float) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-    """(scale, picture) of each level: the first shows faces of ``min_face`` pixels ``CELL`` pixels wide, each further
+    """(scale, image) of each level: the first shows faces of ``min_face`` pixels ``CELL`` pixels wide, each further
     one is ``factor`` times the last, until a side falls below ``CELL``.
 
     Each level is the area average of the frame, or, for small ones, of the frame halved so often that it is still four
@@ -37,14 +37,14 @@ def pyramid(frame: NDArray[np.uint8], min_face: float, factor: float) -> Iterato
         scale *= factor
 
 
-def _can_halve(picture: NDArray[np.uint8], width: int, height: int) -> bool:
-    """Whether a picture of at least ``width`` and ``height`` has no odd row or column to lose."""
-    rows, columns = picture.shape[:2]
+def _can_halve(image: NDArray[np.uint8], width: int, height: int) -> bool:
+    """Whether an image of at least ``width`` and ``height`` has no odd row or column to lose."""
+    rows, columns = image.shape[:2]
     return bool(rows % 2 == columns % 2 == 0 and columns >= width and rows >= height)
 
 
 def crops(frame: NDArray[np.uint8], boxes: Boxes, size: int) -> NDArray[np.uint8]:
-    """The pictures in ``boxes``, uint8 (n, size, size, 3): sampled bilinearly, the first and last sample on the box's
+    """The images in ``boxes``, uint8 (n, size, size, 3): sampled bilinearly, the first and last sample on the box's
     edges, grey beyond the frame.
 
     Coordinates shrink by (H - 1) / H and (W - 1) / W as in TensorFlow's ``crop_and_resize`` over boxes in units of the
@@ -68,9 +68,9 @@ def crops(frame: NDArray[np.uint8], boxes: Boxes, size: int) -> NDArray[np.uint8
     return result
 
 
-def normalise(pictures: NDArray[np.uint8]) -> NDArray[np.float32]:
+def normalise(images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """BGR uint8 (n, H, W, 3) -> RGB float32 (n, 3, H, W), (level - 127.5) / 128."""
-    planar = np.ascontiguousarray(pictures[..., ::-1].transpose(0, 3, 1, 2))
+    planar = np.ascontiguousarray(images[..., ::-1].transpose(0, 3, 1, 2))
     result = planar.astype(np.float32)
     result -= 127.5
     result *= 1 / 128

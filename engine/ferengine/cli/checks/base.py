@@ -12,12 +12,12 @@ Status: TypeAlias = Literal["ok", "warn", "fail"]
 class Finding:
     """``ok``: as it should be. ``warn``: ``ferengine run`` works, but something does not. ``fail``: it cannot work.
 
-    ``reason``: what was found; ``remedy``: what to do about it, empty where nothing is to be done.
+    ``reason``: what was found; ``hint``: what to do about it, empty where nothing is to be done.
     """
 
     status: Status
     reason: str
-    remedy: str = ""
+    hint: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 SIDE = 320
-"""Width and height of the picture, pixels."""
+"""Width and height of the image, pixels."""
 _ACROSS, _DOWN = 74.0, 100.0
 """Half the face's width and height, pixels; what follows is in these units, from its middle."""
 _EYES = ((-0.42, -0.18), (0.42, -0.18))

@@ -96,11 +96,11 @@ def check_gpu() -> Finding | None:
         except _NotOnGpuError as error:
             on_cpu.append(manifest.name)
             reasons.append(str(error))
-    remedy = "ferengine run --backend ort does without the GPU; "
+    hint = "ferengine run --backend ort does without the GPU; "
     if on_cpu and not tally.wrong:
         told = f"{name}: {', '.join(on_cpu)} would run on the CPU ({reasons[0]}); right: {', '.join(tally.right) or 'none'}"
-        return Finding("warn", told, f"{remedy}ferengine build-trt builds the engines that are missing or do not fit")
-    return tally.finding("fail", f"{remedy}ferengine build-trt builds new engines: report this if it stays")
+        return Finding("warn", told, f"{hint}ferengine build-trt builds the engines that are missing or do not fit")
+    return tally.finding("fail", f"{hint}ferengine build-trt builds new engines: report this if it stays")
 
 
 def largest_difference(manifest: Manifest, run: Run) -> float | None:
@@ -149,10 +149,10 @@ class _Tally:
         else:  # or not a number
             self.wrong.append(f"{manifest.name} gives logits up to {off:.3g} off those of its manifest")
 
-    def finding(self, otherwise: Literal["warn", "fail"], remedy: str) -> Finding:
+    def finding(self, otherwise: Literal["warn", "fail"], hint: str) -> Finding:
         right = ", ".join(self.right) or "none"
         if self.wrong:
-            return Finding(otherwise, self._where + "; ".join(self.wrong), remedy)
+            return Finding(otherwise, self._where + "; ".join(self.wrong), hint)
         if self._untested:
             told = f"{self._where}no stored logits to compare with: {', '.join(self._untested)}; right: {right}"
             return Finding("warn", told, "export these models again: ferengine export-onnx")

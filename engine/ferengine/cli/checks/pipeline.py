@@ -18,9 +18,9 @@ def check_pipeline() -> Finding:
 
     with tempfile.TemporaryDirectory(prefix="ferengine-doctor-") as folder:
         path = Path(folder) / "face.mp4"
-        writer, picture = VideoWriter(path, SIDE, SIDE, 25.0), drawn_face()
+        writer, image = VideoWriter(path, SIDE, SIDE, 25.0), drawn_face()
         for number in range(_FRAMES):
-            writer.write(picture, number / 25)
+            writer.write(image, number / 25)
         writer.close()
         with Engine(path) as engine:
             results = list(engine.results())

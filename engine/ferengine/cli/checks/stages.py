@@ -11,8 +11,8 @@ from ferengine.cli.checks.base import Finding
 _MTCNN_BOX = (91.9, 62.8, 135.4, 194.1)
 _HAAR_BOX = (64.0, 61.0, 192.0, 192.0)
 """Where each finds the drawn face: x, y, w, h in pixels."""
-_LEAST_IOU = 0.8
-_LEAST_SCORE = 0.9
+_MIN_IOU = 0.8
+_MIN_SCORE = 0.9
 _EYE_TOLERANCE = 8.0
 _CROP_TOLERANCE = 0.51
 """Grey levels: the reference is not rounded."""
@@ -51,17 +51,17 @@ def _check_detector(
     from ferengine.detection import create_detector
     from ferengine.tracking.matching import iou_matrix
 
-    remedy = "reinstall ferengine and its requirements, and report this if it stays"
+    hint = "reinstall ferengine and its requirements, and report this if it stays"
     found = create_detector(name).detect(drawn_face())
     if len(found) != 1:
-        return Finding(otherwise, f"{name} finds {len(found)} faces in a picture of one", remedy)
+        return Finding(otherwise, f"{name} finds {len(found)} faces in an image of one", hint)
     iou = float(iou_matrix(found.boxes, np.array([expected], np.float32))[0, 0])
-    if iou < _LEAST_IOU or found.scores[0] < _LEAST_SCORE:
-        return Finding(otherwise, f"{name} finds the drawn face elsewhere: IoU {iou:.2f}, score {found.scores[0]:.2f}", remedy)
+    if iou < _MIN_IOU or found.scores[0] < _MIN_SCORE:
+        return Finding(otherwise, f"{name} finds the drawn face elsewhere: IoU {iou:.2f}, score {found.scores[0]:.2f}", hint)
     if found.landmarks is not None:
         off = float(np.abs(found.landmarks[0, :2] - np.array(EYES)).max())
         if off > _EYE_TOLERANCE:
-            return Finding(otherwise, f"{name} puts the drawn face's eyes {off:.0f} pixels beside them", remedy)
+            return Finding(otherwise, f"{name} puts the drawn face's eyes {off:.0f} pixels beside them", hint)
     return Finding("ok", f"{name} finds the drawn face (score {found.scores[0]:.3f}, IoU {iou:.2f} with the stored box)")
 
 

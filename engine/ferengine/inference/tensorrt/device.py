@@ -129,7 +129,7 @@ def device_layer() -> str | None:
     return "cuda-bindings" if bindings_installed() else None
 
 
-_REMEDIES = {
+_HINTS = {
     "out of memory": "other programs use the GPU (nvidia-smi shows them), or the batch is too large (--max-batch)",
     "driver": "the NVIDIA driver does not fit the CUDA that is installed: update the driver",
     "no device": "no GPU is visible (CUDA_VISIBLE_DEVICES, nvidia-smi)",
@@ -140,9 +140,9 @@ _REMEDIES = {
 def device_error(call: str, text: str) -> DeviceError:
     """What CUDA's ``text`` about ``call`` means for the user. Whatever is not known is taken for a lost device."""
     lowered = text.lower().replace("_", " ")
-    for words, remedy in _REMEDIES.items():
+    for words, hint in _HINTS.items():
         if words in lowered:
-            return DeviceError(f"{call}: {text}: {remedy}")
+            return DeviceError(f"{call}: {text}: {hint}")
     return DeviceError(f"{call}: {text}: the GPU was lost or failed (dmesg and nvidia-smi say more); start again")
 
 

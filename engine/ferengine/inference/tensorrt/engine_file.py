@@ -88,10 +88,10 @@ class Mismatch:
     what: str
     built: str
     here: str
-    remedy: str
+    hint: str
 
     def __str__(self) -> str:
-        return f"{self.what} is {self.here}, the engine's {self.built}: {self.remedy}"
+        return f"{self.what} is {self.here}, the engine's {self.built}: {self.hint}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +171,9 @@ def find_mismatches(
     rebuild = "build it anew (ferengine build-trt, or run --build-engines)"
     found = []
 
-    def compare(what: str, built: str | None, now: str | None, remedy: str = rebuild) -> None:
+    def compare(what: str, built: str | None, now: str | None, hint: str = rebuild) -> None:
         if built != now:
-            found.append(Mismatch(what, built or "unknown", now or "none", remedy))
+            found.append(Mismatch(what, built or "unknown", now or "none", hint))
 
     compare("the network's SHA-256", record.source_sha256[:12], source_sha256[:12])
     compare("the precision", record.precision, precision)

@@ -22,7 +22,7 @@ class Gpu:
 @dataclass(frozen=True, slots=True)
 class Environment:
     """``os`` such as ``linux-x86_64``; ``driver`` and the newest ``cuda`` that it serves (``13.0``), None without one;
-    ``problem``: why there is no GPU, with the remedy."""
+    ``problem``: why there is no GPU, with the hint."""
 
     os: str
     driver: str | None

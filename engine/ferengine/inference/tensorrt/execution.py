@@ -19,7 +19,7 @@ from ferengine.inference.tensorrt.types import ExecutionContext, Shape
 log = logging.getLogger(__name__)
 
 _FLOAT = 4  # bytes
-_MOST_GRAPHS = 16
+_MAX_GRAPHS = 16
 _REMEMBERED = 64  # shapes, to know those that come again
 _Made = TypeVar("_Made")
 
@@ -68,7 +68,7 @@ class Lane:
     def submit(self, shape: Shape) -> None:
         """Queue copying in, computing and copying out; returns at once. Raises DeviceError."""
         run = self._dedicated.get(shape)
-        if run is None and shape in self._seen and shape[0] in self._graph_sizes and len(self._dedicated) < _MOST_GRAPHS:
+        if run is None and shape in self._seen and shape[0] in self._graph_sizes and len(self._dedicated) < _MAX_GRAPHS:
             run = self._dedicated[shape] = self._make_run(self._profile_for(shape))
         elif run is not None and run.graph is None and shape[0] in self._graph_sizes:
             run.graph = self._capture(run, shape)

@@ -143,7 +143,7 @@ def test_the_loop_that_everyone_writes_reads_the_face() -> None:
     ("arguments", "kind", "named"),
     [
         (["--source", "missing.mp4"], SourceError, "missing.mp4"),
-        (["--source", "picture.png"], UsageError, "picture.png is not a video file"),
+        (["--source", "image.png"], UsageError, "image.png is not a video file"),
         (["--compare", "missing.json"], UsageError, "missing.json cannot be read"),
         (["--json", "nowhere/a.json"], UsageError, "there is no folder"),
         (["--seconds", "0"], UsageError, "--seconds"),

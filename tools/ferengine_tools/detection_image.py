@@ -1,6 +1,6 @@
-"""A picture of what the Haar cascade and MTCNN find in the built-in demo: the counterpart of the document's Figure 5.
+"""An image of what the Haar cascade and MTCNN find in the built-in demo: the counterpart of the document's Figure 5.
 
-    python -m ferengine_tools.detection_picture OUT.jpg
+    python -m ferengine_tools.detection_image OUT.jpg
 
 Left the cascade, right MTCNN; above four strolling faces, below one tilted by 30 degrees. True boxes are drawn thin and white,
 found ones thick and green. The portraits come with scikit-image and matplotlib and may be shown.
@@ -32,7 +32,7 @@ _SHOWN: tuple[tuple[Literal["haar", "mtcnn"], str], ...] = (("haar", "Haar casca
 _SCENES = ((Scenario.STROLL, 4, 0), (Scenario.TURN, 1, round(TURN_SECONDS / 2 * _FPS)))
 
 
-def detection_picture() -> NDArray[np.uint8]:
+def detection_image() -> NDArray[np.uint8]:
     """BGR uint8 (H, W, 3). Raises MissingDependencyError without the extra ``demo``."""
     detectors = [(create_detector(name, min_face=24.0), title) for name, title in _SHOWN]
     rows = []
@@ -53,26 +53,26 @@ def _panel(frame: NDArray[np.uint8], detector: Detector, title: str, truth: Sequ
     found = len(match_greedily(boxes, truth))
     panel = np.full((_HEIGHT + _CAPTION, _WIDTH, 3), _BAND, np.uint8)
     panel[_CAPTION:] = frame
-    picture = panel[_CAPTION:]
+    image = panel[_CAPTION:]
     for box, color, thick in [(box, _TRUE, 1) for box in truth] + [(tuple(box), _FOUND, 2) for box in boxes.tolist()]:
         x, y, w, h = map(round, box)
-        cv2.rectangle(picture, (x, y), (x + w, y + h), color, thick, cv2.LINE_AA)
+        cv2.rectangle(image, (x, y), (x + w, y + h), color, thick, cv2.LINE_AA)
     caption = f"{title}: {found} of {len(truth)} found, {len(boxes) - found} false"
     cv2.putText(panel, caption, (8, _CAPTION - 8), cv2.FONT_HERSHEY_SIMPLEX, 0.5, _INK, 1, cv2.LINE_AA)
     return panel
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: writes the picture, returns the exit code."""
+    """The command line: writes the image, returns the exit code."""
     parser = argparse.ArgumentParser(
-        prog="python -m ferengine_tools.detection_picture", description=(__doc__ or "").splitlines()[0]
+        prog="python -m ferengine_tools.detection_image", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("out", type=Path, help="a .jpg or .png file")
     out = parser.parse_args(arguments).out
     try:
         if out.suffix.lower() not in (".jpg", ".png"):
             raise UsageError(f"{out} must end in .jpg or .png")
-        encoded = cv2.imencode(out.suffix.lower(), detection_picture(), [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
+        encoded = cv2.imencode(out.suffix.lower(), detection_image(), [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
         try:
             out.parent.mkdir(parents=True, exist_ok=True)
             out.write_bytes(encoded)

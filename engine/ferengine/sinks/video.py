@@ -11,7 +11,7 @@ from pathlib import Path
 
 import av
 import numpy as np
-from av.video.frame import ImageType
+from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from ferengine.errors import SinkError
@@ -87,7 +87,7 @@ class VideoWriter:
         self._pts = max(self._pts + 1, round((timestamp - self._start) / _TIME_BASE))
         frame.pts, frame.time_base = self._pts, _TIME_BASE
         if self._pts >= self._next_keyframe:
-            frame.pict_type = ImageType.I
+            frame.pict_type = PictureType.I
             self._next_keyframe = self._pts + round(_KEYFRAME_SECONDS / _TIME_BASE)
             if not still_there(self._path, self._descriptor):
                 self._abandon()

@@ -2,14 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ferengine.errors import UsageError
+from ferengine.models.manifest import Precision
 from ferengine.models.registry import DEFAULT
 
 Threshold = Annotated[float, Field(ge=0, lt=1)]
+
+BackendName = Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"]
+"""What runs the networks: ONNX Runtime on the CPU (``ort``), by its CUDA or TensorRT-RTX provider, or TensorRT itself."""
+
+PrecisionSetting = Literal["auto", Precision]
+"""A precision, or ``auto``: fp16 in TensorRT; on a CPU int8 where it is exact and the model has a variant that loses little,
+else fp32."""
+
+MIN_FACE = 40.0
+"""Width of the smallest face to look for, pixels."""
+
+MTCNN_THRESHOLDS = (0.6, 0.7, 0.7)
+"""Of P-, R- and O-Net."""
+
+MTCNN_FACTOR = 0.709
+"""Step from one level of MTCNN's image pyramid to the next: about the square root of one half."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """What runs the networks.
+
+    Attributes:
+        backend: The backend, or ``auto`` for the best that this machine has.
+        precision: Of the networks; see ``PrecisionSetting``.
+        engines: For TensorRT: a folder of engines to trust besides the user's cache.
+        build: For TensorRT: whether to build an engine that is missing or does not fit.
+
+    Raises:
+        UsageError: The precision is none of ``PrecisionSetting``.
+    """
+
+    backend: BackendName = "auto"
+    precision: PrecisionSetting = "auto"
+    engines: str | None = None
+    build: bool = False
+
+    def __post_init__(self) -> None:
+        known = get_args(PrecisionSetting)
+        if self.precision not in known:
+            raise UsageError(f"the precision is {', '.join(known)}, not {self.precision}")
+
+    @property
+    def engine_precision(self) -> Precision:
+        """Of TensorRT's engines."""
+        return "fp16" if self.precision == "auto" else self.precision
+
+
+FILE_ON_CPU = BackendSettings("ort", "fp32")
+"""Runs the very file that was named, on the CPU: what accuracy is measured with."""
 
 
 class EngineConfig(BaseModel):
@@ -23,15 +75,15 @@ class EngineConfig(BaseModel):
 
     detector: Literal["mtcnn", "haar"] = Field("mtcnn", description="how faces are found")
     min_face: float = Field(
-        40.0,
+        MIN_FACE,
         ge=12,
         le=4096,
         description="smallest face to look for, pixels; half costs about twice, and finds far more people who stand back",
     )
     thresholds: tuple[Threshold, Threshold, Threshold] = Field(
-        (0.6, 0.7, 0.7), description="MTCNN's thresholds of P-, R- and O-Net"
+        MTCNN_THRESHOLDS, description="MTCNN's thresholds of P-, R- and O-Net"
     )
-    pyramid_factor: float = Field(0.709, gt=0.2, lt=0.96, description="MTCNN's step between scales")
+    pyramid_factor: float = Field(MTCNN_FACTOR, gt=0.2, lt=0.96, description="MTCNN's step between scales")
 
     search: Literal["full", "near"] = Field("full", description="where detection looks: everywhere, or near tracks")
     full_scan: float = Field(1.0, ge=0, le=60, description="with search near: seconds from one full scan to the next")
@@ -44,13 +96,11 @@ class EngineConfig(BaseModel):
     gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
     smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds; 0 is off")
     min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
-    backend: Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"] = Field(
-        "auto", description="what runs the networks; auto: TensorRT where it can, else ONNX Runtime"
-    )
-    precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
+    backend: BackendName = Field("auto", description="what runs the networks; auto: TensorRT where it can, else ONNX Runtime")
+    precision: PrecisionSetting = Field(
         "auto",
-        description="of the networks; auto: fp16 in TensorRT, int8 on a CPU with VNNI if the model has such a form that loses "
-        "less than 0.3 points, else fp32; fp16 is for TensorRT, elsewhere it is fp32",
+        description="of the networks; auto: fp16 in TensorRT, int8 on a CPU with VNNI if the model has such a variant that "
+        "loses less than 0.3 points, else fp32; fp16 is for TensorRT, elsewhere it is fp32",
     )
     engines: str | None = Field(
         None, description="TensorRT: folder of engines to trust besides the user's cache", examples=["engines"]
@@ -74,7 +124,12 @@ class EngineConfig(BaseModel):
 
     @property
     def align_eyes(self) -> bool:
+        """Whether crops are rotated so that the eyes are level."""
         return self.align == "eyes"
+
+    def backend_settings(self) -> BackendSettings:
+        """The part that says what runs the networks."""
+        return BackendSettings(self.backend, self.precision, self.engines, self.build_engines)
 
 
 def make_config(**values: Any) -> EngineConfig:

@@ -12,8 +12,8 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
 from ferengine._native import crop_faces
-from ferengine.tracking.crop_reference import grey_levels, reference_crop
 from ferengine.vision import cv2
+from oracles.crop_reference import grey_levels, reference_crop
 
 
 def crop(frame: NDArray[np.uint8], squares: Any, size: int) -> NDArray[np.float32]:

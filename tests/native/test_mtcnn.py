@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from ferengine._native import MtcnnCascade, mtcnn_crops, mtcnn_decode, mtcnn_pyramid, mtcnn_suppress
 from ferengine.detection.mtcnn_weights import mtcnn_networks, read_weights
-from ferengine_tools.plain_mtcnn import boxes as plain
-from ferengine_tools.plain_mtcnn import sampling
+from oracles.plain_mtcnn import boxes as plain
+from oracles.plain_mtcnn import sampling
 
 SETTINGS: dict[str, Any] = {"min_face": 40.0, "factor": 0.709, "thresholds": (0.6, 0.7, 0.7), "max_candidates": 400}
 LEVEL = 1 / 128

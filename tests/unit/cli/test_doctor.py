@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ferengine import detect
+from ferengine import detection as detect
 from ferengine.cli import doctor as command
 from ferengine.cli.app import app
 from ferengine.cli.checks import environment, machine, pipeline, registry, stages
@@ -155,7 +155,7 @@ def test_a_wrong_crop_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cropper.FaceCropper, "crop", lambda *arguments: right(*arguments) + np.uint8(1))
     finding = stages.check_crop()
     assert finding.status == "fail"
-    assert "grey levels off" in finding.reason
+    assert "of 255 off" in finding.reason
 
 
 def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

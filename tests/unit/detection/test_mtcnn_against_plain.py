@@ -15,7 +15,7 @@ from ferengine.sources.portraits import ASTRONAUT
 from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
 from ferengine_tools.detection_accuracy import evaluate
-from ferengine_tools.plain_mtcnn import PlainMtcnn
+from oracles.plain_mtcnn import PlainMtcnn
 
 
 def assert_alike(found: Detections, expected: Detections) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.vision import cv2
-from ferengine_tools.plain_mtcnn.boxes import Boxes
+from oracles.plain_mtcnn.boxes import Boxes
 
 CELL = 12
 """Side of the window that P-Net judges, pixels."""

@@ -13,9 +13,9 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ferengine.detection.base import Detections
-from ferengine.detection.frames import checked_frame
 from ferengine.detection.mtcnn_weights import mtcnn_networks
-from ferengine_tools.plain_mtcnn.boxes import (
+from ferengine.frames import readable_frame
+from oracles.plain_mtcnn.boxes import (
     Boxes,
     corners_to_xywh,
     decode_proposals,
@@ -24,7 +24,7 @@ from ferengine_tools.plain_mtcnn.boxes import (
     regress,
     square,
 )
-from ferengine_tools.plain_mtcnn.sampling import crops, normalise, pyramid
+from oracles.plain_mtcnn.sampling import crops, normalise, pyramid
 
 _LEVEL_OVERLAP, _OVERLAP = 0.5, 0.7
 """Overlap above which the weaker box is dropped: within a pyramid level, and at every later step."""
@@ -54,7 +54,7 @@ class PlainMtcnn:
 
     def detect(self, frame: NDArray[np.uint8]) -> Detections:
         """Faces in ``frame``, BGR uint8 (H, W, 3)."""
-        frame = checked_frame(frame)
+        frame = readable_frame(frame)
         proposals = self.propose(frame)
         if not len(proposals):
             return Detections.none()

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ferengine.config import make_config
 from ferengine.errors import EngineStoppedError, UsageError
-from ferengine.inference.select import BackendSettings, choose_form
+from ferengine.inference.select import choose_variant
 from ferengine.ipc.process import refused
 from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult
@@ -83,7 +83,7 @@ class Engine:
         genders = load_model(GENDER, "gender") if config.gender else None
         self.gender_labels = () if genders is None else tuple(genders.manifest.labels)
         for each in filter(None, (model, genders)):
-            choose_form(each, BackendSettings(config.backend, config.precision))  # told before any file is touched
+            choose_variant(each, config.backend_settings())  # told before any file is touched
         self._save = None if save is None else Path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)

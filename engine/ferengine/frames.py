@@ -55,3 +55,15 @@ def as_bgr(image: NDArray[np.uint8], what: str = "an image") -> NDArray[np.uint8
     out = np.empty((*checked.shape[:2], 3), np.uint8)
     copy_as_bgr(checked, out)
     return out
+
+
+def readable_frame(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """``frame``, or a copy of it where OpenCV could not read it in place (it reads padded rows, not reversed ones).
+
+    Raises UsageError for anything but BGR uint8 (H, W, 3).
+    """
+    if not isinstance(frame, np.ndarray) or frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[2] != 3:
+        given = f"{frame.dtype} {frame.shape}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise UsageError(f"a frame is a BGR uint8 array of shape (H, W, 3), not {given}")
+    in_place = frame.strides[1:] == (3, 1) and frame.strides[0] >= 3 * frame.shape[1]
+    return frame if in_place else np.ascontiguousarray(frame)

@@ -22,6 +22,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.config import MIN_FACE
 from ferengine.detection import Detector, create_detector
 from ferengine.errors import FerengineError, UsageError
 from ferengine.tracking.matching import iou_matrix
@@ -46,7 +47,7 @@ class Recall:
     faces: int
 
     @property
-    def share(self) -> float:
+    def fraction(self) -> float:
         """0 where there are no faces."""
         return self.found / self.faces if self.faces else 0.0
 
@@ -67,9 +68,9 @@ class DetectionAccuracy:
 
     @property
     def recall(self) -> float:
-        """Share of the unmasked faces found, all sources together."""
+        """Fraction of the unmasked faces found, all sources together."""
         counts = self.sources.values()
-        return Recall(sum(each.found for each in counts), sum(each.faces for each in counts)).share
+        return Recall(sum(each.found for each in counts), sum(each.faces for each in counts)).fraction
 
     @property
     def false_per_scene(self) -> float:
@@ -96,7 +97,7 @@ class DetectionAccuracy:
         stray = f"{self.stray_boxes} boxes beside the faces of {self.crowds} photographs"
         rows = [f"recall {self.recall:.2%}, {false}, {stray}"]
         for name, each in {**self.sources, MASKED: self.masked}.items():
-            rows.append(f"  {name:<16} {each.found:5} of {each.faces:5}  {each.share:7.2%}")
+            rows.append(f"  {name:<16} {each.found:5} of {each.faces:5}  {each.fraction:7.2%}")
         return "\n".join(rows)
 
 
@@ -154,9 +155,9 @@ def comparison(accuracies: Mapping[str, DetectionAccuracy]) -> str:
     columns = list(accuracies.values())
     rows: list[tuple[str, list[str]]] = [("unmasked faces found", [f"{100 * each.recall:.1f} %" for each in columns])]
     for source, recall in first.sources.items():
-        rows.append((f"- {source} ({recall.faces})", [f"{100 * each.sources[source].share:.1f} %" for each in columns]))
+        rows.append((f"- {source} ({recall.faces})", [f"{100 * each.sources[source].fraction:.1f} %" for each in columns]))
     rows += [
-        (f"masked faces found ({first.masked.faces})", [f"{100 * each.masked.share:.1f} %" for each in columns]),
+        (f"masked faces found ({first.masked.faces})", [f"{100 * each.masked.fraction:.1f} %" for each in columns]),
         (f"false boxes in {first.faceless_scenes} scenes without a face", [str(each.false_boxes) for each in columns]),
         (f"boxes beside the faces of {first.crowds} photographs", [str(each.stray_boxes) for each in columns]),
         ("processor milliseconds a photograph", [f"{each.milliseconds:.1f}" for each in columns]),
@@ -208,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     which = parser.add_mutually_exclusive_group()
     which.add_argument("--detector", choices=DETECTORS, default="mtcnn")
     which.add_argument("--compare", action="store_true", help="both, side by side")
-    parser.add_argument("--min-face", type=float, default=40.0, help="smallest face to look for, pixels (default 40)")
+    parser.add_argument("--min-face", type=float, default=MIN_FACE, help="smallest face to look for, pixels (default 40)")
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
     options = parser.parse_args(arguments)
     names: Sequence[Literal["haar", "mtcnn"]] = DETECTORS if options.compare else (options.detector,)

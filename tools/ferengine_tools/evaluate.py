@@ -11,8 +11,8 @@ from typing import get_args
 from rich.console import Console
 
 from ferengine.classification.classifier import Classifier
+from ferengine.config import FILE_ON_CPU
 from ferengine.errors import UsageError
-from ferengine.inference.select import AS_NAMED
 from ferengine.models.registry import DEFAULT
 from ferengine_tools.data import utkface
 from ferengine_tools.data.fer2013 import LabelSet, Split
@@ -68,7 +68,7 @@ def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | N
     Raises UsageError for the name of an installed model, and what ``write_temperature`` and the loaders raise.
     """
     check_writable(model)
-    classifier = Classifier(model, backend=AS_NAMED)
+    classifier = Classifier(model, backend=FILE_ON_CPU)
     gender = classifier.manifest.task == "gender"
     faces = utkface_faces(data, "validation", cache) if gender else fer2013_faces(data, "public", labels=labels)
     temperature = class_temperature(classifier, faces.sized(classifier.input_size))

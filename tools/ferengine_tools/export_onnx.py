@@ -14,16 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import FerengineError, UsageError
-from ferengine.inference.base import OrtBackend
-from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
+from ferengine.inference.base import only_output
+from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
+from ferengine.inference.onnxruntime import OrtRunner
+from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Precision, Training
 from ferengine.models.registry import load_model
 from ferengine.models.self_test import self_test_crops
 from ferengine_tools.data.fer2013 import Split, load_fer2013
 from ferengine_tools.data.utkface import load_utkface, user_cache
-from ferengine_tools.exporting.check import Agreement, Precision, compare
+from ferengine_tools.exporting.check import Agreement, compare
 from ferengine_tools.exporting.figures import measured
 from ferengine_tools.files import make_folder
-from ferengine_tools.precision import is_quantised, to_fp16, to_int8
 
 INTENDED_USE = {
     "expression": "Perceived facial expression in video, for research and interaction. It reads what a face shows, not what a "
@@ -155,8 +156,8 @@ def _of_model(name: Path | str) -> _Source:
     loaded = load_model(name)
     if loaded.manifest.precision != "fp32" or is_quantised(loaded.onnx):
         raise UsageError(f"{name} is {loaded.manifest.precision} already: other precisions are made from an fp32 model")
-    backend = OrtBackend(loaded.onnx)
-    return _Source(loaded.onnx, lambda batch: np.concatenate([backend.run(part) for part in np.array_split(batch, 8)]),
+    runner = OrtRunner(loaded.onnx, max_batch=256)
+    return _Source(loaded.onnx, lambda batch: only_output(runner.run(batch)),
                    loaded.manifest)  # fmt: skip
 
 
@@ -182,7 +183,7 @@ def _noise() -> NDArray[np.float32]:
 
 def _self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
     """What the network says of the built-in synthetic faces, through ONNX Runtime."""
-    logits = OrtBackend(onnx).run(_normalised(self_test_crops(manifest.input.size), manifest))
+    logits = only_output(OrtRunner(onnx).run(_normalised(self_test_crops(manifest.input.size), manifest)))
     return tuple(tuple(round(float(value), 5) for value in row) for row in logits)
 
 

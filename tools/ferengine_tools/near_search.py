@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.config import MIN_FACE
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.errors import FerengineError, UsageError
 from ferengine.sources import open_source, parse_source
@@ -93,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("videos", nargs="+", help="video files")
     parser.add_argument("--every", type=int, default=6, help="one frame in so many is searched (default 6)")
     parser.add_argument("--full-scan", type=float, default=1.0, help="seconds between full scans (default 1)")
-    parser.add_argument("--min-face", type=float, default=40.0, help="smallest face to look for, pixels (default 40)")
+    parser.add_argument("--min-face", type=float, default=MIN_FACE, help="smallest face to look for, pixels (default 40)")
     parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
     options = parser.parse_args(arguments)
     try:

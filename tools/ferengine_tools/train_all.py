@@ -13,10 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from ferengine.errors import UsageError
+from ferengine.models.manifest import Precision
 from ferengine_tools.compare import compare
 from ferengine_tools.evaluation.comparison import to_markdown
 from ferengine_tools.export_onnx import export
-from ferengine_tools.exporting.check import Precision
 from ferengine_tools.files import written_whole
 from ferengine_tools.teach import teach
 from ferengine_tools.train import train

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from ferengine.cli.command import call
 from ferengine.errors import ModelError
-from ferengine.inference.precision import form_obstacle, int8_form
+from ferengine.inference.precision import int8_variant, unavailable_reason
 from ferengine.models.card import model_card
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import DEFAULT, SHIPPED, Model, list_models, load_model
@@ -71,12 +71,12 @@ def _show(model: Model, as_json: bool) -> None:
 
 
 def _int8_sentence(model: Model) -> str:
-    form = int8_form(model)
-    if form is None:
+    variant = int8_variant(model)
+    if variant is None:
         return ""
-    obstacle = form_obstacle(model, form)
-    use = "runs in its place on a CPU with VNNI" if obstacle is None else f"does not run unasked: {obstacle}"
-    return f"{form.path.name}, {_percent(form.manifest.accuracy.public)} % on the split to choose on; {use}"
+    reason = unavailable_reason(model, variant)
+    use = "runs in its place on a CPU with VNNI" if reason is None else f"does not run unasked: {reason}"
+    return f"{variant.path.name}, {_percent(variant.manifest.accuracy.public)} % on the split to choose on; {use}"
 
 
 def _problem(manifest: Manifest) -> str | None:

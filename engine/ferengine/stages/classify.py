@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY, FaceRing, WorkerPage
 from ferengine.classification.parallel_heads import ParallelClassifier
-from ferengine.inference.select import BackendSettings, choose_backend
+from ferengine.config import BackendSettings
+from ferengine.inference.select import choose_backend
 from ferengine.ipc.channel import send_data
 from ferengine.stages.batching import BatchPolicy
 from ferengine.stages.messages import ScoreBatch, encode_scores

@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import WorkerPage
+from ferengine.config import BackendSettings
 from ferengine.detection import create_detector
-from ferengine.detection.open_detector import FallbackDetector
-from ferengine.inference.select import BackendSettings
 from ferengine.ipc.channel import receive_data, send_data
 from ferengine.ipc.rings import CameraRings
 from ferengine.stages.messages import DetectionRequest, encode_detections
@@ -71,8 +70,7 @@ class DetectStage:
         """Answer the requests that wait, as many at a time as the detector gains from; False when there are none."""
         requests: list[DetectionRequest] = []
         frames: list[NDArray[np.uint8]] = []
-        at_once = self._detector.frames_at_once if isinstance(self._detector, FallbackDetector) else 1
-        while len(requests) < at_once and (data := receive_data(self._requests)) is not None:
+        while len(requests) < self._detector.preferred_batch and (data := receive_data(self._requests)) is not None:
             request = DetectionRequest.decode(data)
             if request.generation not in self._rings[request.camera]:
                 self._worker.poll_control()  # the engine sends rings before anyone can ask for their frames
@@ -80,10 +78,7 @@ class DetectStage:
                 continue  # the camera was removed, or whoever asked has died
             requests.append(request)
             frames.append(self._rings[request.camera][request.generation].frame(request.slot))
-        if isinstance(self._detector, FallbackDetector):
-            found = self._detector.detect_many(frames, [_boxes(request) for request in requests])
-        else:
-            found = [self._detector.detect(frame, _boxes(request)) for frame, request in zip(frames, requests, strict=True)]
+        found = self._detector.detect_many(frames, [_boxes(request) for request in requests])
         for request, detections in zip(requests, found, strict=True):
             self._unsent.append((request.tracker, encode_detections(request, detections)))
         return bool(self._unsent)
@@ -93,8 +88,7 @@ class DetectStage:
 
     def close(self) -> None:
         """Release the device that the detector runs on."""
-        if isinstance(self._detector, FallbackDetector):
-            self._detector.close()
+        self._detector.close()
 
 
 def _boxes(request: DetectionRequest) -> NDArray[np.float32] | None:

@@ -84,9 +84,9 @@ def test_the_default_and_the_int8_form_are_told() -> None:
     assert "what --model means where it is not given" in show(DEFAULT).output
     assert "fast-int8.onnx" in show("fast").output
     assert "runs in its place on a CPU with VNNI" in words(show("fast").output)
-    assert "int8 form" not in show("dscnn").output
+    assert "int8 variant" not in show("dscnn").output
     form = show("fast-int8").output
-    assert "int8 form" not in form
+    assert "int8 variant" not in form
     assert load_model("fast").manifest.sha256 in form
 
 
@@ -98,7 +98,7 @@ def test_a_model_of_ones_own(bar_models: Any, tmp_path: Path) -> None:
     assert "ECE not measured" in told
     assert "MMAC" not in told
     assert "Figures (mean over 10 crops a face, 3 seeds)" in told
-    assert "int8 form" not in told
+    assert "int8 variant" not in told
     assert all(section.command != "" for section in model_card(load_model(path)) if section.title == "Training")
 
 

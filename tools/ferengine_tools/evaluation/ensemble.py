@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
+from ferengine.config import FILE_ON_CPU
 from ferengine.errors import UsageError
-from ferengine.inference.select import AS_NAMED
 from ferengine_tools.evaluation.faces import resize
 from ferengine_tools.evaluation.metrics import softmax
 
@@ -112,7 +112,7 @@ def open_ensemble(models: Sequence[str]) -> Ensemble:
 
 def _open(model: str) -> Network:
     if not model.endswith(".safetensors"):
-        return of_classifier(Classifier(model, backend=AS_NAMED))
+        return of_classifier(Classifier(model, backend=FILE_ON_CPU))
     from ferengine_tools.evaluation.checkpoint import open_checkpoint  # torch is not there for the others
 
     return open_checkpoint(Path(model))

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ferengine.inference.precision import int8_form
-from ferengine.inference.tensorrt.engine_file import Precision, list_engines
+from ferengine.inference.precision import int8_variant
+from ferengine.inference.tensorrt.engine_file import list_engines
 from ferengine.inference.tensorrt.environment import this_machine
 from ferengine.inference.tensorrt.tensorrt import RuntimeName, installed_runtimes, rtx_supports
+from ferengine.models.manifest import Precision
 from ferengine.models.registry import Model
 from ferengine_tools.gpu_check.report import Report
 
@@ -40,7 +41,7 @@ def check_engines(report: Report, model: Model, sample: Path, folder: Path, cali
     given one for sm_80, built as if there were no GPU. ``sample``: a Sample's file."""
     gpu = this_machine().gpu
     precisions: list[Precision] = ["fp32", "fp16"]
-    if calibration is not None or int8_form(model) is not None:
+    if calibration is not None or int8_variant(model) is not None:
         precisions.append("int8")
     worked, supported = False, False
     for runtime in installed_runtimes():
@@ -67,7 +68,7 @@ def _try(
                asked.precision, "--batch", BATCHES, "--out", str(place)]  # fmt: skip
     if asked.target is not None:
         command += ["--target", asked.target]
-    if asked.precision == "int8" and int8_form(model) is None:
+    if asked.precision == "int8" and int8_variant(model) is None:
         command += ["--calibration", str(calibration)]
     error = run(command, _BUILDING, visible=asked.target is None)
     engines = list(list_engines(place)) if error is None else []
@@ -90,7 +91,7 @@ def _try(
 
 def run(arguments: Sequence[str], seconds: float, *, visible: bool = True) -> str | None:
     """Run this Python with ``arguments``; ``visible``: whether it sees the GPU. None when all went well, else why not: how it
-    ended, and the last that it said."""
+    ended, and the last lines that it printed."""
     environment = os.environ if visible else {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     try:
         done = subprocess.run(
@@ -101,5 +102,5 @@ def run(arguments: Sequence[str], seconds: float, *, visible: bool = True) -> st
     if done.returncode == 0:
         return None
     how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-    said = [line for line in done.stderr.splitlines() if line.strip()][-6:]
-    return f"{how}: " + "\n".join(said)
+    last = [line for line in done.stderr.splitlines() if line.strip()][-6:]
+    return f"{how}: " + "\n".join(last)

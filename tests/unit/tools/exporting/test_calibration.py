@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from ferengine.errors import UsageError
-from ferengine_tools import trt_networks
+from ferengine.inference.conversion import is_quantised
+from ferengine.inference.tensorrt import builder
+from ferengine.inference.tensorrt.builder import in_precision
+from ferengine.inference.tensorrt.networks import Network
 from ferengine_tools.data import utkface
 from ferengine_tools.data.utkface import UtkFace
-from ferengine_tools.precision import is_quantised
-from ferengine_tools.trt_networks import Network, choose_networks, in_precision
+from ferengine_tools.trt_networks import calibration_batch, choose_networks
 
 
 @pytest.fixture
@@ -49,17 +51,22 @@ def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+def in_int8(network: Network, data: Path | None) -> tuple[bytes, str]:
+    """As ``build-trt --precision int8 --calibration DATA`` converts it."""
+    return in_precision(network, "int8", calibration_batch(network, "int8", data))
+
+
 @pytest.fixture
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """The batches that were calibrated on."""
     batches: list[Any] = []
-    quantise = trt_networks.to_int8
-    monkeypatch.setattr(trt_networks, "to_int8", lambda onnx, batch: batches.append(batch) or quantise(onnx, batch[:32]))
+    quantise = builder.to_int8
+    monkeypatch.setattr(builder, "to_int8", lambda onnx, batch: batches.append(batch) or quantise(onnx, batch[:32]))
     return batches
 
 
 def test_a_gender_network_is_calibrated_on_utkfaces_training_faces(gender: Network, people: Path, seen: list[Any]) -> None:
-    onnx, precision = in_precision(gender, "int8", people)
+    onnx, precision = in_int8(gender, people)
     assert precision == "int8"
     assert is_quantised(onnx)
     [batch] = seen
@@ -71,25 +78,25 @@ def test_a_gender_network_is_calibrated_on_utkfaces_training_faces(gender: Netwo
 def test_an_expression_network_is_calibrated_on_fer2013s_training_faces(
     expression: Network, bars: Path, seen: list[Any]
 ) -> None:
-    onnx, _ = in_precision(expression, "int8", bars)
+    onnx, _ = in_int8(expression, bars)
     assert is_quantised(onnx)
     assert [batch.shape for batch in seen] == [(56, 1, 48, 48)]
 
 
 def test_faces_of_the_other_task_are_refused(expression: Network, gender: Network, people: Path, bars: Path) -> None:
     with pytest.raises(UsageError, match=r"mine reads gender and is calibrated on UTKFace .*fer2013.csv does not look like it"):
-        in_precision(gender, "int8", bars)
+        in_int8(gender, bars)
     with pytest.raises(UsageError, match=r"bars reads expression and is calibrated on FER-2013 .*utkface looks like UTKFace"):
-        in_precision(expression, "int8", people)
+        in_int8(expression, people)
 
 
 def test_what_is_missing_is_named(expression: Network, gender: Network) -> None:
     with pytest.raises(UsageError, match=r"bars has no int8 file: .*--calibration FER2013"):
-        in_precision(expression, "int8", None)
+        in_int8(expression, None)
     with pytest.raises(UsageError, match=r"mine has no int8 file: .*--calibration UTKFACE"):
-        in_precision(gender, "int8", None)
+        in_int8(gender, None)
     with pytest.raises(UsageError, match="neither an int8 file nor a manifest"):
-        in_precision(Network("bare", gender.onnx, None), "int8", None)
+        in_int8(Network("bare", gender.onnx, "bare.onnx"), None)
 
 
 def test_a_set_without_training_faces_is_refused(gender: Network, people: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -98,4 +105,4 @@ def test_a_set_without_training_faces_is_refused(gender: Network, people: Path, 
     empty = UtkFace(one, column, column, column, column, np.array(["a"]), column > 0, column > 1, ())
     monkeypatch.setattr(utkface, "load_utkface", lambda path, cache: empty)
     with pytest.raises(UsageError, match="no training faces"):
-        in_precision(gender, "int8", people)
+        in_int8(gender, people)

@@ -13,8 +13,8 @@ from onnx import TensorProto, helper, numpy_helper
 
 from ferengine.detection.mtcnn_weights import mtcnn_networks
 from ferengine.errors import ModelError
+from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
 from ferengine.models.registry import load_model
-from ferengine_tools.precision import is_quantised, to_fp16, to_int8
 
 INPUTS = {"dscnn": (1, 48, 48), "pnet": (3, 40, 57), "rnet": (3, 24, 24), "onet": (3, 48, 48)}
 

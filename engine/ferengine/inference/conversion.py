@@ -23,7 +23,7 @@ _SINGLE = {"Softmax", "LogSoftmax", "ReduceMean", "ReduceSum", "GlobalAveragePoo
 """Computed in float32: sums over many values, and probabilities whose last digits decide about thresholds."""
 
 _TRANSPARENT = {"Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
-"""Moves values about and keeps the type of its first input."""
+"""Moves values and keeps the type of its first input."""
 
 _UNSUPPORTED = {"DequantizeLinear", "If", "Loop", "QuantizeLinear", "Resize", "Scan"}
 
@@ -38,10 +38,18 @@ def is_quantised(model: bytes) -> bool:
 
 
 def to_fp16(model: bytes) -> bytes:
-    """A float32 network with weights and layers in float16; inputs and outputs keep name, shape and float32.
+    """A float32 network with weights and layers in float16.
 
-    Softmax, means and sums stay in float32. Raises ModelError for a network that is not float32 throughout, that is
-    quantised or has control flow, and for weights beyond float16's 65504.
+    Inputs and outputs keep name, shape and float32. Softmax, means and sums stay in float32.
+
+    Args:
+        model: An ONNX file.
+
+    Returns:
+        The converted ONNX file.
+
+    Raises:
+        ModelError: The network is not float32 throughout, is quantised or has control flow, or weights exceed float16's 65504.
     """
     proto = onnx.load_from_string(model)
     try:
@@ -107,7 +115,7 @@ class _HalfGraph:
                 continue
             self._type[name] = wanted
             if name in self._outputs and wanted == TensorProto.FLOAT16:
-                self._type[name] = TensorProto.FLOAT  # what others read is the graph's output, cast once more
+                self._type[name] = TensorProto.FLOAT  # what is read outside is the graph's output, cast once more
                 node.output[index] = renamed[name] = f"{name}_half"
                 self._casts[name, TensorProto.FLOAT16] = renamed[name]
         self._nodes.append(node)
@@ -147,12 +155,22 @@ def _set_constants(node: onnx.NodeProto, wanted: int) -> None:
 
 
 def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:
-    """A float32 network with quantised convolutions and matrix products (QDQ), static ranges.
+    """A float32 network with quantised convolutions and matrix products (QDQ), with static ranges.
 
-    ``calibration``: some hundred normalised crops, float32 (N, 1, S, S); the ranges hold all but 0.005 % of their activations.
-    What reads the crops themselves stays float32: one channel in is too little work for int8 to gain on.
-    The form is TensorRT's: symmetric int8 (zero point 0) throughout, one scale a channel of the weights, biases in
-    float32. ONNX Runtime runs it too. Raises ModelError when the network cannot be quantised.
+    What reads the crops themselves stays float32: one channel in is too little work for int8 to gain on. The layout is
+    TensorRT's: symmetric int8 (zero point 0) throughout, one scale for each channel of the weights, biases in float32. ONNX
+    Runtime runs it too. B. Jacob et al., "Quantization and Training of Neural Networks for Efficient
+    Integer-Arithmetic-Only Inference", CVPR 2018, section 2, with ranges of activations that hold all but 0.005 % of them.
+
+    Args:
+        model: An ONNX file.
+        calibration: Some hundred normalised crops, float32 (N, 1, S, S), that set the ranges.
+
+    Returns:
+        The quantised ONNX file.
+
+    Raises:
+        ModelError: The network cannot be quantised, or there are no such crops.
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
@@ -168,7 +186,7 @@ def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:
         source, result = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
         source.write_bytes(proto.SerializeToString())
         try:
-            with redirect_stdout(None):  # it tells how it goes
+            with redirect_stdout(None):  # it prints its progress
                 quantize_static(
                     source,
                     result,

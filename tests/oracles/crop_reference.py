@@ -1,4 +1,4 @@
-"""What the C++ crop has to give, in plain NumPy: the tests and ``ferengine doctor`` compare with it."""
+"""What the C++ crop has to give, in plain NumPy: the tests compare with it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ def grey_levels(frame: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def covered(edges: NDArray[np.float64], length: int) -> NDArray[np.float64]:
-    """(intervals, length): the share of each interval between edges that lies on each pixel, borders repeated."""
+    """(intervals, length): the fraction of each interval between edges that lies on each pixel, borders repeated."""
     pixels = np.arange(length)
     low = np.where(pixels == 0, -np.inf, 0.0)
     high = np.where(pixels == length - 1, np.inf, 1.0)
     reach = np.clip(edges[:, None] - pixels, low, high)  # antiderivative of "coordinate t falls on pixel p"
-    shares: NDArray[np.float64] = np.diff(reach, axis=0) / np.diff(edges)[:, None]
-    return shares
+    fractions: NDArray[np.float64] = np.diff(reach, axis=0) / np.diff(edges)[:, None]
+    return fractions
 
 
 def _bilinear(grey: NDArray[np.float64], x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -112,9 +112,9 @@ def test_without_an_engine_the_cpu_takes_over_and_it_is_said_once(
     [record] = caplog.records
     assert "ferengine build-trt --model dscnn" in record.message
     assert backend.name == "ort"
-    told: list[str] = []
-    open_model(load_model("dscnn"), BackendSettings(), threads=1, max_batch=8, on_failure=told.append)
-    assert len(told) == 1
+    reports: list[str] = []
+    open_model(load_model("dscnn"), BackendSettings(), threads=1, max_batch=8, on_failure=reports.append)
+    assert len(reports) == 1
 
 
 @pytest.mark.parametrize(("precision", "vnni", "runs"), [
@@ -133,15 +133,17 @@ def test_without_an_engine_the_cpu_runs_the_variant_that_is_exact_on_it(
     assert (classifier.manifest.name, classifier.runner.name) == (runs, "ort")
 
 
-def test_where_cuda_does_not_start_auto_goes_on_and_who_named_it_is_told(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_cuda_does_not_start_auto_goes_on_and_a_named_backend_is_refused(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The wheel is there, CUDA's libraries are not."""
     machine(WITH_GPU, [], None, cuda=True)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    told: list[str] = []
-    model, options = load_model("dscnn"), {"threads": 1, "max_batch": 8, "on_failure": told.append}
+    reports: list[str] = []
+    model, options = load_model("dscnn"), {"threads": 1, "max_batch": 8, "on_failure": reports.append}
     _, backend = open_model(model, BackendSettings(), **options)  # type: ignore[arg-type]
     assert backend.name == "ort"
-    assert ["cannot start CUDAExecutionProvider" in reason for reason in told] == [True]
+    assert ["cannot start CUDAExecutionProvider" in reason for reason in reports] == [True]
     with pytest.raises(ModelError, match="cannot start CUDAExecutionProvider"):
         open_model(model, BackendSettings("ort-cuda"), **options)  # type: ignore[arg-type]
 
@@ -393,8 +395,8 @@ def test_without_engines_mtcnn_runs_on_the_cpu_and_it_is_said(
     monkeypatch.setattr(
         "ferengine.inference.tensorrt.load.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1")
     )
-    told: list[str] = []
-    detector = create_detector("mtcnn", backend=BackendSettings(), on_failure=told.append)
+    reports: list[str] = []
+    detector = create_detector("mtcnn", backend=BackendSettings(), on_failure=reports.append)
     assert isinstance(detector, MtcnnDetector)
-    assert len(told) == 1
-    assert "ferengine build-trt --model pnet" in told[0]
+    assert len(reports) == 1
+    assert "ferengine build-trt --model pnet" in reports[0]

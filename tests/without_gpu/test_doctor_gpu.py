@@ -30,7 +30,7 @@ WITH_GPU = Environment("linux-x86_64", "580.1", "13.0", Gpu("RTX 4090", "8.9", 1
 
 
 def takes(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(choose, "choose_backend", lambda asked: (name, f"{asked} on this machine"))
+    monkeypatch.setattr(choose, "choose_backend", lambda requested: (name, f"{requested} on this machine"))
 
 
 def found() -> Finding:
@@ -91,7 +91,7 @@ def test_the_engines_that_are_there_are_run(fake_gpu: Callable[..., list[str]]) 
     assert finding.status == "ok", finding
     assert finding.reason.startswith("tensorrt: dscnn (logits within ")
     assert ", fast (logits within " in finding.reason
-    assert opened == ["dscnn", "fast"]  # int8 variants run only where they are asked for
+    assert opened == ["dscnn", "fast"]  # int8 variants run only where they are requested
 
 
 def test_half_precision_passes_and_wrong_logits_are_a_failure(fake_gpu: Callable[..., list[str]]) -> None:

@@ -209,7 +209,7 @@ def test_a_process_that_crashes_or_hangs_is_an_answer() -> None:
 
 @pytest.fixture
 def attempts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Engines that are built and measured by nobody; ``behave(target)`` says what became of each."""
+    """Engines that are neither built nor measured; ``behave(target)`` says what became of each."""
 
     def pretend(capability: str, behave: Any) -> list[list[str]]:
         asked: list[list[str]] = []
@@ -329,7 +329,7 @@ def test_a_load_that_fails_does_not_end_the_check(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cameras, "choose_backend", lambda: ("ort", "no GPU"))
     report.tables.clear()
     cameras.check_cameras(report, [], 0.1, counts=(1,))
-    assert set(report.tables["Cameras replayed from memory"]["rows"]) == {"--backend auto, 1"}  # the same twice tells nothing
+    assert set(report.tables["Cameras replayed from memory"]["rows"]) == {"--backend auto, 1"}  # the same twice is of no use
 
 
 def test_wrong_usage_of_the_script_is_named() -> None:

@@ -1,4 +1,4 @@
-"""Networks side by side on one batch of crops: expression, and gender where it was asked for."""
+"""Networks side by side on one batch of crops: expression, and gender where it is wanted."""
 
 from __future__ import annotations
 

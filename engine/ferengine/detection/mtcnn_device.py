@@ -193,8 +193,14 @@ def cells(side: int) -> int:
 
 
 def halves(level: Array) -> tuple[Array, Array]:
-    """A level (h, w, 3) cut in two across its longer side. They overlap as windows of neighbouring cells do, so that the cells
-    of both, one after the other, are those of the whole."""
+    """A level (h, w, 3) cut in two across its longer side.
+
+    The halves overlap as windows of neighbouring cells do, so that the cells of both, one after the other, are those of the
+    whole.
+
+    Raises:
+        ModelError: The level is too small to be cut.
+    """
     longer = 0 if level.shape[0] >= level.shape[1] else 1
     if level.shape[longer] < 4 * _WINDOW:
         raise ModelError("the engine of pnet takes no image at all: build it again (ferengine build-trt --model pnet)")

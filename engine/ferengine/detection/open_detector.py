@@ -31,7 +31,7 @@ def open_mtcnn(
     factor: float,
     on_failure: Callable[[str], None] | None = None,
 ) -> Detector:
-    """MTCNN on what the settings ask for.
+    """MTCNN on the backend that the settings name.
 
     ONNX Runtime's TensorRT-RTX provider and its CPU provider do not run MTCNN: the cascade in C++ does.
 

@@ -83,7 +83,7 @@ class Runner(Protocol):
         """Begin computing the first ``count`` rows of what ``input`` returned last.
 
         Args:
-            count: From 1 to the number of rows that ``input`` was asked for.
+            count: From 1 to the number of rows that ``input`` was called with.
 
         Raises:
             DeviceError: The GPU failed. Where it does so later, ``is_done`` or ``collect`` raise it.

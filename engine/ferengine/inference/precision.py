@@ -65,7 +65,7 @@ def variant_for_cpu(model: Model, precision: PrecisionSetting, report: Callable[
     """What runs on this CPU in the place of a model.
 
     Args:
-        model: The model that was asked for.
+        model: The model that was requested.
         precision: ``int8`` takes the int8 variant. ``auto`` does so where the processor has VNNI and both manifests show that
             the variant loses less than ``MAX_ACCURACY_LOSS``. ``fp32`` and ``fp16``, which is for GPUs, take the model.
         report: Called with one sentence, which holds the hint, where ``auto`` does not take a variant for its loss.
@@ -74,7 +74,7 @@ def variant_for_cpu(model: Model, precision: PrecisionSetting, report: Callable[
         The model or its variant.
 
     Raises:
-        ModelError: ``int8`` is asked for and the model has no such variant, or ``int8_variant`` raises.
+        ModelError: ``int8`` is requested and the model has no such variant, or ``int8_variant`` raises.
     """
     if precision == "int8" or (precision == "auto" and has_vnni()):
         variant = int8_variant(model)

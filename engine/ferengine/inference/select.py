@@ -63,13 +63,13 @@ def choose_backend(name: str = "auto") -> tuple[str, str]:
 
 
 def choose_variant(model: Model, settings: BackendSettings, report: Callable[[str], None] | None = None) -> Model:
-    """What runs where a model was asked for: itself, or its int8 variant.
+    """What runs where a model was requested: itself, or its int8 variant.
 
-    The variant is taken where int8 is asked for; in TensorRT only if there is one, else the engine is a calibrated one. On a
+    The variant is taken where int8 is requested; in TensorRT only if there is one, else the engine is a calibrated one. On a
     CPU that computes int8 exactly it is taken unasked, if its manifest shows that it loses little.
 
     Args:
-        model: The model that was asked for.
+        model: The model that was requested.
         settings: The backend and the precision.
         report: As of ``variant_for_cpu``.
 
@@ -78,7 +78,7 @@ def choose_variant(model: Model, settings: BackendSettings, report: Callable[[st
 
     Raises:
         UsageError: As ``choose_backend``.
-        ModelError: As ``choose_backend`` and ``variant_for_cpu``, and where int8 is asked for of a backend without it.
+        ModelError: As ``choose_backend`` and ``variant_for_cpu``, and where int8 is requested of a backend without it.
     """
     name, _ = choose_backend(settings.backend)
     if name == "ort":
@@ -98,7 +98,7 @@ def open_model(
     max_batch: int,
     on_failure: Callable[[str], None] | None = None,
 ) -> tuple[Model, Runner]:
-    """A runner of a model on the backend that the settings ask for.
+    """A runner of a model on the backend that the settings name.
 
     Where TensorRT has no engine that serves and may not build one, or where the GPU fails, at the start or later, ONNX Runtime
     takes over on the CPU. So it does where ``auto`` took ONNX Runtime's CUDA provider and that does not start.

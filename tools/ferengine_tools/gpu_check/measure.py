@@ -32,7 +32,7 @@ TIMES = "Microseconds a face"
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A batch whose data lie on the GPU: ``enqueue`` asks for it to be computed, ``synchronise`` waits for all asked for."""
+    """A batch whose data lie on the GPU: ``enqueue`` requests its computation, ``synchronise`` waits for all requested."""
 
     enqueue: Callable[[], object]
     synchronise: Callable[[], object]

@@ -117,7 +117,7 @@ def largest_difference(manifest: Manifest, run: Run) -> float | None:
 
 
 def _exact_models() -> list[Manifest]:
-    """All but the int8 variants, which run on CPUs and in TensorRT where they are asked for."""
+    """All but the int8 variants, which run on CPUs and in TensorRT where they are requested."""
     return [manifest for manifest in list_models() if manifest.precision != "int8"]
 
 

@@ -138,7 +138,7 @@ def in_precision(network: Network, precision: Precision, calibration: Array | No
     """A network's ONNX file in another precision.
 
     Args:
-        network: What to convert; one that is not quantisable is built in fp16 where int8 is asked for.
+        network: What to convert; one that is not quantisable is built in fp16 where int8 is requested.
         precision: The precision.
         calibration: Normalised crops, float32 (N, 1, S, S), where ``needs_calibration`` says so.
 
@@ -146,7 +146,7 @@ def in_precision(network: Network, precision: Precision, calibration: Array | No
         The ONNX file and the precision that it has.
 
     Raises:
-        UsageError: Calibration is needed and missing, or the network is quantised and another precision is asked for.
+        UsageError: Calibration is needed and missing, or the network is quantised and another precision is requested.
         ModelError: The network cannot be converted.
     """
     if is_quantised(network.onnx):

@@ -49,7 +49,7 @@ class EngineRecord(_Part):
     """The JSON file beside an engine.
 
     Attributes:
-        source_sha256: Of the network that was asked for.
+        source_sha256: Of the network that was to be built.
         onnx_sha256: Of what the builder read, which is that network in ``precision``.
         cuda: The major version that the runtime is made for.
         driver: Of the machine that built it; None without a GPU, as are ``gpu`` and ``capability``.

@@ -1,4 +1,4 @@
-"""Networks in half precision and int8: what they compute, and in which form."""
+"""Networks in half precision and int8: what they compute, and how they are stored."""
 
 from __future__ import annotations
 

@@ -34,6 +34,7 @@ class Scores:
     scores: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it, scores to five decimals."""
         return {"label": self.label, "scores": {name: round(value, 5) for name, value in self.scores.items()}}
 
 
@@ -55,6 +56,7 @@ class Expression:
     smoothed: Scores
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it, scores to five decimals."""
         return {**Scores(self.label, self.scores).to_dict(), "smoothed": self.smoothed.to_dict()}
 
 
@@ -120,6 +122,7 @@ class Face:
     gender: Gender | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it; ``gender`` and ``reason`` are left out where they are ``None``."""
         face: dict[str, Any] = {
             "track": self.track,
             "box": [round(value, 2) for value in self.box],

@@ -30,7 +30,7 @@ _FURTHER = (
     ("ferengine.sources", "SourceSpec"),
     ("ferengine.sources", "parse_source"),
     ("ferengine.sources.push", "PushSource"),
-    ("ferengine.results", "Pushed"),
+    ("ferengine.runtime.push", "Pushed"),
     ("ferengine.runtime.health", "Health"),
     ("ferengine.runtime.health", "CameraHealth"),
     ("ferengine.runtime.health", "WorkerHealth"),

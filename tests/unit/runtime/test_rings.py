@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from ferengine import Engine, PushSource
@@ -20,6 +22,7 @@ from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import Executor
 from ferengine.runtime.subscriptions import Subscription, Subscriptions
 from ferengine.sources import SourceSpec
+from threads_help import CheckedThread
 
 
 class Links:
@@ -178,11 +181,30 @@ def test_a_ring_that_was_begun_before_a_consumer_came_is_made_again(bench: Bench
     assert [ring.slots for ring in bench.camera.rings.values()] == [7]
 
 
+def test_other_threads_run_while_a_ring_is_allocated() -> None:
+    """The native allocation holds no lock of the interpreter; else there would be no tick at all."""
+    available = int(Path("/proc/meminfo").read_text().split("MemAvailable:")[1].split()[0]) * 1024
+    if available < 1 << 30:
+        pytest.skip("less than 1 GiB of memory is available")
+    ticks, over = [0], threading.Event()
+    during: list[int] = []
+
+    def allocate() -> None:
+        before = ticks[0]
+        try:
+            FrameRing.create(4, 1 << 26)
+            during.append(ticks[0] - before)
+        finally:
+            over.set()
+
+    thread = CheckedThread(allocate)
+    while not over.wait(0.001):
+        ticks[0] += 1
+    thread.join()
+    assert during[0] > 3
+
+
 def test_an_engine_answers_while_a_large_ring_is_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
-    import numpy as np
-
-    from threads_help import CheckedThread
-
     with Engine([PushSource("door", wait=True), PushSource("yard", wait=True)], detector="haar") as engine:
         results = engine.results()
         assert engine.wait_ready(120)

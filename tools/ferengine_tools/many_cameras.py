@@ -120,9 +120,9 @@ def _print_runs(clip: Path, numbers: Sequence[int], frames: int, *, as_json: boo
             if as_json:
                 print(json.dumps(asdict(run)), flush=True)
                 continue
-            delivered = f"{run.delivered}/{run.offered}"
-            print(f"{run.cameras:7}  {run.pace}  {run.fps:8.1f}  {delivered:15}  {run.faces:5}  {run.batch:5.2f}"
-                  f"  {run.mixed:5.2f}  {run.latency_ms:6.0f}  {run.pss_mb:7.0f}  {run.startup_s:7.1f}", flush=True)  # fmt: skip
+            out = f"{run.delivered}/{run.offered}"
+            print(f"{run.cameras:7}  {run.pace}  {run.fps:8.1f}  {out:15}  {run.faces:5}  {run.batch:5.2f}  {run.mixed:5.2f}"
+                  f"  {run.latency_ms:6.0f}  {run.pss_mb:7.0f}  {run.startup_s:7.1f}", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

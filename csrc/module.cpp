@@ -173,7 +173,8 @@ PYBIND11_MODULE(_native, m) {
         .def_readonly("captured_ns", &FrameHeader::captured_ns);
 
     py::class_<FrameRing>(m, "FrameRing", "Frames of one camera in shared memory: one writer, many readers.")
-        .def_static("create", &FrameRing::create, py::arg("slots"), py::arg("slot_bytes"))
+        .def_static("create", &FrameRing::create, py::arg("slots"), py::arg("slot_bytes"),
+                    py::call_guard<py::gil_scoped_release>())
         .def_static("attach", &FrameRing::attach, py::arg("fd"))
         .def_property_readonly("fd", &FrameRing::fd)
         .def_property_readonly("slots", &FrameRing::slots)

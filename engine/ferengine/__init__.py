@@ -26,12 +26,13 @@ _HOMES = {
     "FerengineError": "ferengine.errors",
     "FrameResult": "ferengine.results",
     "Health": "ferengine.runtime.health",
-    "Timings": "ferengine.results",
-    "Pushed": "ferengine.runtime.push",
+    "Pushed": "ferengine.results",
     "PushSource": "ferengine.sources.push",
     "Results": "ferengine.runtime.consumers",
     "Scores": "ferengine.results",
     "SourceSpec": "ferengine.sources",
+    "Summary": "ferengine.runtime.metrics",
+    "Timings": "ferengine.results",
     "UsageError": "ferengine.errors",
     "WorkerHealth": "ferengine.runtime.health",
 }
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from ferengine.results import Expression as Expression
     from ferengine.results import Face as Face
     from ferengine.results import FrameResult as FrameResult
+    from ferengine.results import Pushed as Pushed
     from ferengine.results import Scores as Scores
     from ferengine.results import Timings as Timings
     from ferengine.runtime.consumers import CallbackSubscription as CallbackSubscription
@@ -60,7 +62,7 @@ if TYPE_CHECKING:
     from ferengine.runtime.health import ConsumerHealth as ConsumerHealth
     from ferengine.runtime.health import Health as Health
     from ferengine.runtime.health import WorkerHealth as WorkerHealth
-    from ferengine.runtime.push import Pushed as Pushed
+    from ferengine.runtime.metrics import Summary as Summary
     from ferengine.sources import SourceSpec as SourceSpec
     from ferengine.sources.push import PushSource as PushSource
 

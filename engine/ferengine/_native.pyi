@@ -88,7 +88,7 @@ class FrameRing:
 
     @staticmethod
     def create(slots: int, slot_bytes: int) -> FrameRing:
-        """Allocate (memfd) every page at once: 1 to 4096 slots of 1 byte to 4 GiB.
+        """Allocate (memfd) every page at once, with the GIL released: 1 to 4096 slots of 1 byte to 4 GiB.
 
         Raises ValueError outside those limits, MemoryError when the machine has less memory available.
         """

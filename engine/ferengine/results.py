@@ -23,12 +23,18 @@ UNCERTAIN = "uncertain"
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """A distribution over the model's classes: ``scores`` sum to 1, ``label`` is the largest one's, or ``UNCERTAIN``."""
+    """A distribution over the model's classes.
+
+    Attributes:
+        label: The class with the largest score, or ``UNCERTAIN``.
+        scores: The probability of each class by its name; they sum to 1.
+    """
 
     label: str
     scores: Mapping[str, float]
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it, scores to five decimals."""
         return {"label": self.label, "scores": {name: round(value, 5) for name, value in self.scores.items()}}
 
 
@@ -36,8 +42,13 @@ class Scores:
 class Expression:
     """The perceived expression of one face in one frame, and the same smoothed along its track.
 
-    ``smoothed`` equals the raw scores where there is no track (still images). With a ``min_confidence`` above 0 both
-    labels are ``UNCERTAIN`` where no smoothed score reaches it; the scores are given all the same.
+    With a setting ``min_confidence`` above 0 both labels are ``UNCERTAIN`` where no smoothed score reaches it; the scores
+    are given anyway.
+
+    Attributes:
+        label: The class with the largest raw score, or ``UNCERTAIN``.
+        scores: The raw probability of each class by its name; they sum to 1.
+        smoothed: The distribution averaged over time; it equals the raw one where there is no track (still images).
     """
 
     label: str
@@ -45,12 +56,14 @@ class Expression:
     smoothed: Scores
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it, scores to five decimals."""
         return {**Scores(self.label, self.scores).to_dict(), "smoothed": self.smoothed.to_dict()}
 
 
 @dataclass(frozen=True, slots=True)
 class Gender(Expression):
-    """The perceived gender presentation of one face, in the same form; ``smoothed`` over seconds, for it does not change."""
+    """The perceived gender presentation of one face, with the attributes of Expression; smoothed over seconds, since it does
+    not change."""
 
 
 def make_gender(labels: Sequence[str], scores: Iterable[float], smoothed: Iterable[float]) -> Gender:
@@ -62,12 +75,18 @@ def make_gender(labels: Sequence[str], scores: Iterable[float], smoothed: Iterab
 def make_expression(
     labels: Sequence[str], scores: Iterable[float], smoothed: Iterable[float], min_confidence: float = 0.0
 ) -> Expression:
-    """Name one face's raw and smoothed scores, each one a class and summing to 1 (softmax of logits over the model's
-    temperature). Below ``min_confidence`` (of the largest smoothed score) the answer is ``UNCERTAIN``."""
-    raw, lasting = _named(labels, scores), _named(labels, smoothed)
-    if lasting.scores[lasting.label] < min_confidence:
-        return Expression(UNCERTAIN, raw.scores, Scores(UNCERTAIN, lasting.scores))
-    return Expression(raw.label, raw.scores, lasting)
+    """One face's scores with the names of their classes.
+
+    Args:
+        labels: The classes, in the order of the scores.
+        scores: Raw probabilities, one a class, which sum to 1 (softmax of the logits over the model's temperature).
+        smoothed: The same, averaged over time.
+        min_confidence: The label is ``UNCERTAIN`` where the largest smoothed score is below this.
+    """
+    raw, averaged = _named(labels, scores), _named(labels, smoothed)
+    if averaged.scores[averaged.label] < min_confidence:
+        return Expression(UNCERTAIN, raw.scores, Scores(UNCERTAIN, averaged.scores))
+    return Expression(raw.label, raw.scores, averaged)
 
 
 def _named(labels: Sequence[str], scores: Iterable[float]) -> Scores:
@@ -79,13 +98,17 @@ def _named(labels: Sequence[str], scores: Iterable[float]) -> Scores:
 class Face:
     """One face of one frame.
 
-    ``track`` counts from 1 in each camera and is ``None`` in a still image. ``box``: x, y, w, h in pixels of the frame; it
-    may reach beyond the border. ``score`` is the detector's probability at the last detection, ``track_confidence`` the
-    tracker's own in this frame (1 on a detected face), both in [0, 1]. ``origin``: "detected" or "tracked". ``landmarks``,
-    five points (x, y) in pixels, are left eye, right eye (as the viewer sees them), nose, left and right mouth corner, given
-    only where the face was detected in this very frame by a detector that finds them. ``expression`` is ``None`` where the
-    face was not classified, and ``reason`` then says why (``"deadline"``, ``"face_ring_full"``). ``gender`` is given with the
-    setting ``gender`` only.
+    Attributes:
+        track: The id of its track, counted from 1 in each camera; ``None`` in a still image.
+        box: x, y, w, h in pixels of the frame; it may reach beyond the border.
+        score: The detector's probability at the last detection, in [0, 1].
+        track_confidence: The tracker's own in this frame, in [0, 1]; 1 on a detected face.
+        origin: Whether it was "detected" or "tracked" in this frame.
+        landmarks: Five points (x, y) in pixels: left eye, right eye (as the viewer sees them), nose, left and right mouth
+            corner. Given only where the face was detected in this very frame by a detector that finds them.
+        expression: ``None`` where the face was not classified.
+        reason: Why it was not classified: "deadline" or "face_ring_full".
+        gender: Given with the setting ``gender`` only.
     """
 
     track: int | None
@@ -99,6 +122,7 @@ class Face:
     gender: Gender | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it; ``gender`` and ``reason`` are left out where they are ``None``."""
         face: dict[str, Any] = {
             "track": self.track,
             "box": [round(value, 2) for value in self.box],
@@ -119,9 +143,14 @@ class Face:
 class Timings:
     """When a frame passed each stage: seconds of CLOCK_MONOTONIC, comparable between the processes of a machine.
 
-    ``captured``: decoded; ``tracked``: its faces were detected or tracked; ``queued``: the last face was handed to
-    the classifier; ``inferred``: the last face's scores came out; ``emitted``: the result left the engine. A frame
-    without classified faces has ``queued == inferred == tracked``.
+    A frame without classified faces has ``queued == inferred == tracked``.
+
+    Attributes:
+        captured: It was decoded.
+        tracked: Its faces were detected or tracked.
+        queued: Its last face was sent to the classifier.
+        inferred: Its last face's scores came out.
+        emitted: The result left the engine.
     """
 
     captured: float
@@ -141,14 +170,18 @@ class Timings:
 
 @dataclass(frozen=True, slots=True)
 class CameraEvent:
-    """A change in the life of one camera (any source): ``"started"``, ``"lost"``, ``"back"`` or ``"ended"``.
+    """A change in the life of one camera (any source).
 
-    ``timestamp``: seconds since the epoch, for files too. ``reason``: why it was lost or has ended, ``None`` for a
-    file's own end; it never holds credentials. ``seconds``: how long a camera that is back had been lost.
+    Attributes:
+        camera: Its name.
+        kind: "started", "disconnected", "reconnected" or "ended".
+        timestamp: Seconds since the epoch, for files too.
+        reason: Why it was disconnected or has ended, ``None`` at a file's own end; it never holds credentials.
+        seconds: How long a camera that has reconnected had been disconnected.
     """
 
     camera: str
-    kind: Literal["started", "lost", "back", "ended"]
+    kind: Literal["started", "disconnected", "reconnected", "ended"]
     timestamp: float
     reason: str | None = None
     seconds: float | None = None
@@ -167,8 +200,13 @@ class CameraEvent:
 class FrameResult:
     """Everything known of one frame of one camera.
 
-    ``frame`` is the capture sequence from 0: a gap is a frame dropped (live sources only). ``timestamp`` is seconds
-    since the epoch for live sources and media seconds for files and the demo.
+    Attributes:
+        camera: Its name.
+        frame: The capture sequence from 0: a gap is a frame dropped (live sources only).
+        timestamp: Seconds since the epoch for live sources, media seconds for files and the demo.
+        latency_ms: Milliseconds from capture to the result.
+        faces: The faces, by ascending track.
+        timings: When the frame passed each stage.
     """
 
     camera: str
@@ -187,3 +225,23 @@ class FrameResult:
             "latency_ms": round(self.latency_ms, 3),
             "faces": [face.to_dict() for face in self.faces],
         }
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """What became of a pushed frame; true in a condition when it was accepted.
+
+    Attributes:
+        accepted: Whether there will be a result.
+        reason: What dropped it: "not_ready" (the workers are still starting), "ring_full" (the engine is behind: all slots of
+            the camera's ring are in use) or "ended" (the camera was removed, has failed or has had its ``max_frames``, or
+            the engine has stopped).
+        frame: The number that the result will carry.
+    """
+
+    accepted: bool
+    reason: Literal["not_ready", "ring_full", "ended"] | None = None
+    frame: int | None = None
+
+    def __bool__(self) -> bool:
+        return self.accepted

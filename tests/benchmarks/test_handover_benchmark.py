@@ -11,7 +11,7 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from ferengine._native import FACE_KEY, FaceRing, FrameRing, WorkerPage
 from ferengine.runtime.joiner import CameraJoiner, split_batch
-from ferengine.stages.messages import CLASSIFIED, ScoreBatch, decode_record, decode_scores, encode_record, encode_scores
+from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, decode_event, face_rows
 from ferengine.tracking.face_tracker import TrackedFace
 
 SIDE = 48
@@ -27,7 +27,7 @@ def faces(count: int) -> list[TrackedFace]:
 @pytest.mark.parametrize("count", [1, 8])
 def test_face_ring(benchmark: BenchmarkFixture, count: int) -> None:
     """Tracker to classifier, with the crop of a face as small as it gets."""
-    ring, bell = FaceRing.create(64, SIDE), WorkerPage.create()
+    ring, page = FaceRing.create(64, SIDE), WorkerPage.create()
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     batch, keys = np.empty((64, 1, SIDE, SIDE), np.float32), np.empty(64, FACE_KEY)
     tracked = faces(count)
@@ -35,7 +35,7 @@ def test_face_ring(benchmark: BenchmarkFixture, count: int) -> None:
     def hand_over() -> int:
         squares = np.array([face.square for face in tracked], np.float32)
         assert ring.push(frame, squares, 0, 1, 0, 0, 0, 0)
-        bell.notify()
+        page.notify()
         taken = ring.gather(batch, keys, 129.5, 65.0)
         ring.release(taken)
         return taken
@@ -55,10 +55,12 @@ def test_record_and_scores(benchmark: BenchmarkFixture, count: int) -> None:
     def join() -> int:
         sequence = next(sequences)
         keys["sequence"] = sequence
-        record = encode_record(0, 1, sequence, sequence / 30, 0, 0, 0, CLASSIFIED, 0, 0, tracked)
-        message = encode_scores(ScoreBatch(keys, scores, 32, 0))
-        joiner.add_record(decode_record(record))
-        for _, number, epoch, face, scored in split_batch(decode_scores(message)):
+        message = Record(0, 1, sequence, sequence / 30, 0, 0, 0, CLASSIFIED, 0, 0, face_rows(tracked)).encode()
+        record, batch = decode_event(message), decode_event(ScoreBatch(keys, scores, 32, 0).encode())
+        assert isinstance(record, Record)
+        assert isinstance(batch, ScoreBatch)
+        joiner.add_record(record)
+        for _, number, epoch, face, scored in split_batch(batch):
             joiner.add_scores(number, epoch, face, scored)
         joined = joiner.next_ready(0.0)
         assert joined is not None

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ferengine import CameraEvent, Engine, PushSource, SourceSpec
 from ferengine.errors import UsageError, WorkerError
+from threads_help import CheckedThread
 
 Images = list[NDArray[np.uint8]]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
@@ -178,11 +179,11 @@ def test_health_tells_dead_from_stuck_and_idle(images: Images) -> None:
 
 
 def test_the_event_callback_may_block_fail_and_change_the_sources(images: Images) -> None:
-    told: list[tuple[str, str]] = []
+    reported: list[tuple[str, str]] = []
     blocked, go_on = threading.Event(), threading.Event()
 
     def note(event: CameraEvent) -> None:
-        told.append((event.camera, event.kind))
+        reported.append((event.camera, event.kind))
         if (event.camera, event.kind) == ("door", "started"):
             blocked.set()
             go_on.wait(60)
@@ -204,14 +205,12 @@ def test_the_event_callback_may_block_fail_and_change_the_sources(images: Images
         assert next(results).camera == "yard"
         engine.stop()
         assert list(results) == []
-    assert told == [("door", "started"), ("door", "ended"), ("yard", "started"), ("yard", "ended")]
+    assert reported == [("door", "started"), ("door", "ended"), ("yard", "started"), ("yard", "ended")]
 
 
 def test_adding_from_several_threads_gives_distinct_names() -> None:
     with Engine(keep_open=True, **SETTINGS) as engine:
-        threads = [threading.Thread(target=engine.add_source, args=(PushSource("door"),)) for _ in range(8)]
+        threads = [CheckedThread(lambda: engine.add_source(PushSource("door"))) for _ in range(8)]
         for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join(60)
+            thread.join()
         assert sorted(engine.cameras) == ["door", *(f"door-{number}" for number in range(2, 9))]

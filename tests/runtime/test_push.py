@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from ferengine import Engine, Pushed, PushSource
 from ferengine.errors import UsageError
+from threads_help import CheckedThread
 
 Images = list[NDArray[np.uint8]]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
@@ -91,14 +91,13 @@ def test_a_waiting_source_processes_every_frame_and_holds_the_caller_back(images
             accepted += 1
         assert accepted < 400  # nobody took a result: the queues and the ring were full
         assert engine.summary()["frames"] < accepted
-        taken = threading.Thread(target=lambda: seen.extend(results))
         seen: list[Any] = []
-        taken.start()
+        taken = CheckedThread(lambda: seen.extend(results))
         for _ in range(10):
             assert engine.push("door", images[accepted % 40], accepted / 30, timeout=60)
             accepted += 1
         engine.end_source("door")
-        taken.join(60)
+        taken.join()
     assert [result.frame for result in seen] == list(range(accepted))
 
 

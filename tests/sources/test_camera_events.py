@@ -53,7 +53,7 @@ def test_a_killed_worker_is_a_loss_that_passes(make_clip: Callable[..., Path]) -
             if result.frame == 20:
                 os.kill(engine.worker_pids()["capture-clip"], signal.SIGKILL)
     assert frames == list(range(200))
-    assert [event.kind for event in events] == ["started", "lost", "back", "ended"]
+    assert [event.kind for event in events] == ["started", "disconnected", "reconnected", "ended"]
     assert events[1].reason == "its worker died and is being replaced"
     assert events[2].seconds is not None
     assert [event.timestamp for event in events] == sorted(event.timestamp for event in events)

@@ -32,7 +32,9 @@ from ferengine.inference.tensorrt.environment import Environment, Gpu
 from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.models.registry import load_model
 from ferengine.stages.classify import ClassifyStage
-from ferengine.stages.messages import decode_scores
+from ferengine.stages.messages import BackendChosen, Descriptor, FromWorker, StartClassify
+from ferengine.stages.records import ScoreBatch, decode_event
+from stages_help import context
 
 NO_GPU = Environment("linux-x86_64", None, None, None, "no NVIDIA driver is installed")
 WITH_GPU = Environment("linux-x86_64", "580.1", "13.0", Gpu("RTX 4090", "8.9", 1 << 34), None)
@@ -271,15 +273,15 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     engine, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     engine.setblocking(False)
     worker_end.setblocking(False)
-    messages: list[dict[str, Any]] = []
-    worker: Any = SimpleNamespace(control=SimpleNamespace(send=messages.append))
-    settings = {
-        "trackers": 1, "models": ["dscnn"], "threads": 1, "max_batch": 32, "batch_deadline": 0.0,
-        "backend": {"backend": "auto", "precision": "fp16", "engines": None, "build": False},
-    }  # fmt: skip
-    descriptors = {"faces0": ring.fd, "track_page0": page.fd, "events": worker_end.fileno()}
-    stage = ClassifyStage(worker, settings, descriptors)
-    assert [(m["name"], m["failure"]) for m in messages] == [("tensorrt", None)]
+    reports: list[FromWorker] = []
+    start = StartClassify(
+        page=Descriptor(page.fd), events=Descriptor(worker_end.fileno()), faces=(Descriptor(ring.fd),),
+        track_pages=(Descriptor(page.fd),), models=("dscnn",), threads=1, max_batch=32, batch_deadline=0.0,
+        backend=BackendSettings("auto", "fp16"),
+    )  # fmt: skip
+    stage = ClassifyStage(start, context(page, reports))
+    stage.open()
+    assert [(m.name, m.failure) for m in reports if isinstance(m, BackendChosen)] == [("tensorrt", None)]
     pinned = list(device.pinned.values())
     assert any(np.shares_memory(stage._networks.input(32), memory) for memory in pinned)
     frame = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
@@ -292,16 +294,18 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
         while stage.step():
             pass
         while (data := read(engine)) is not None:
-            batch = decode_scores(data)
+            batch = decode_event(data)
+            assert isinstance(batch, ScoreBatch)
             np.testing.assert_allclose(batch.scores.sum(axis=1), 1, atol=1e-4)
             received += [int(key["sequence"]) * 2 + int(key["face"]) for key in np.asarray(batch.keys, FACE_KEY)]
     assert received == list(range(16))
     assert ring.free == 64
     assert stage._networks.backend_names == ("tensorrt" if lost_after is None else "ort")
-    assert len(messages) == (1 if lost_after is None else 2)
+    assert len(reports) == (1 if lost_after is None else 2)
     stage.close()
     if lost_after is not None:
-        assert "lost" in messages[1]["failure"]
+        assert isinstance(reports[1], BackendChosen)
+        assert "lost" in str(reports[1].failure)
 
 
 def read(end: socket.socket) -> bytes | None:

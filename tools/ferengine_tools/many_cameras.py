@@ -2,7 +2,7 @@
 
     python -m ferengine_tools.many_cameras CLIP [--cameras 1 2 4 8] [--frames 240] [--json]
 
-Each number of cameras is run twice: ``fast``, where every source gives frames as they are asked for and none is lost
+Each number of cameras is run twice: ``fast``, where every source gives frames as they are requested and none is dropped
 (the machine's total rate), and ``live``, where each comes at its own rate and drops what the machine cannot keep up
 with. Memory is the sum of the proportional set sizes (PSS: shared pages are divided among those that map them) of this
 process and all workers, the largest of five samples a second.
@@ -30,7 +30,7 @@ _SAMPLE = 0.2
 @dataclass(frozen=True, slots=True)
 class Run:
     """One run. ``fps``: results a second of all cameras together, from the first capture to the last result;
-    ``delivered`` of ``offered`` frames; ``faces`` in them; ``batch``: faces a batch; ``mixed``: share of the batches with
+    ``delivered`` of ``offered`` frames; ``faces`` in them; ``batch``: faces a batch; ``mixed``: fraction of the batches with
     faces of several cameras; ``latency_ms``: median from capture to result; ``pss_mb``: MiB; ``startup_s``: seconds."""
 
     cameras: int
@@ -120,8 +120,8 @@ def _print_runs(clip: Path, numbers: Sequence[int], frames: int, *, as_json: boo
             if as_json:
                 print(json.dumps(asdict(run)), flush=True)
                 continue
-            share = f"{run.delivered}/{run.offered}"
-            print(f"{run.cameras:7}  {run.pace}  {run.fps:8.1f}  {share:15}  {run.faces:5}  {run.batch:5.2f}  {run.mixed:5.2f}"
+            out = f"{run.delivered}/{run.offered}"
+            print(f"{run.cameras:7}  {run.pace}  {run.fps:8.1f}  {out:15}  {run.faces:5}  {run.batch:5.2f}  {run.mixed:5.2f}"
                   f"  {run.latency_ms:6.0f}  {run.pss_mb:7.0f}  {run.startup_s:7.1f}", flush=True)  # fmt: skip
 
 

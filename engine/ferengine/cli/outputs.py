@@ -5,20 +5,21 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 from rich.console import Console
 
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.results import CameraEvent
+from ferengine.runtime.metrics import SinkSummary
 from ferengine.sinks.csv import RowWriter
 from ferengine.sinks.jsonl import EventWriter
 from ferengine.sinks.sink_thread import Sink, SinkFeeder
 from ferengine.sinks.table import LiveTable
 
 _GRACE = 1.8
-"""Seconds from the wish to stop in which outputs may write what waits; a little more where that took longer."""
+"""Seconds from a request to stop in which outputs may write what waits; a little more where that took longer."""
 _MIN_GRACE = 0.2
 
 _OF_FACES = ("deadline", "face_ring_full")
@@ -26,19 +27,25 @@ _OF_FACES = ("deadline", "face_ring_full")
 
 
 class Outputs:
-    """Events, rows and the live table (where ``table`` is a console), each with a queue and a thread of its own.
+    """Events, rows and the live table, each with a dedicated queue and thread.
 
-    ``happened``: camera events, which go between the results of ``--events``. Raises SinkError when a file cannot be
-    created; those created before are closed.
+    Args:
+        engine: Where results come from.
+        settings: Which outputs there are.
+        camera_events: These go between the results of ``--events``.
+        table: Where to show the live table, ``None`` for none.
+
+    Raises:
+        SinkError: A file cannot be created; those created before are closed.
     """
 
-    def __init__(self, engine: Engine, settings: RunSettings, happened: deque[CameraEvent], table: Console | None) -> None:
+    def __init__(self, engine: Engine, settings: RunSettings, camera_events: deque[CameraEvent], table: Console | None) -> None:
         self._sinks: list[Sink] = []
-        self._feeders: list[SinkFeeder] = []
+        self._threads: list[SinkFeeder] = []
         try:
             if settings.events is not None:
                 writer = EventWriter(settings.events, settings.overwrite)
-                self._add(engine, "events", writer, lambda: _write_all(happened, writer))
+                self._add(engine, "events", writer, lambda: _write_all(camera_events, writer))
             if settings.csv is not None:
                 self._add(
                     engine,
@@ -54,52 +61,53 @@ class Outputs:
 
     def _add(self, engine: Engine, name: str, sink: Sink, between: Callable[[], None] = lambda: None) -> None:
         self._sinks.append(sink)
-        self._feeders.append(SinkFeeder(name, sink, engine.results(), between))
+        self._threads.append(SinkFeeder(name, sink, engine.results(), between))
 
     def start(self) -> None:
-        for feeder in self._feeders:
-            feeder.start()
+        for thread in self._threads:
+            thread.start()
 
     def finish(self, stopped_at: Callable[[], float | None]) -> None:
-        """Wait until all is written and close it.
+        """Wait until everything is written, and close the outputs.
 
-        ``stopped_at``, asked again and again: when the run was stopped, seconds of time.monotonic(). From then on
-        it is waited for a moment only, because a reader may take nothing any more.
+        Args:
+            stopped_at: Returns when the run was stopped, seconds of time.monotonic(), or ``None``. From then on outputs get a
+                moment only, because their readers may take nothing any more.
         """
         self._close_unstarted()
-        least = time.monotonic() + _MIN_GRACE
-        while busy := [feeder for feeder in self._feeders if feeder.busy]:
+        earliest = time.monotonic() + _MIN_GRACE
+        while busy := [thread for thread in self._threads if thread.busy]:
             busy[0].join(0.1)
             stopped = stopped_at()
-            if stopped is not None and time.monotonic() > max(stopped + _GRACE, least):
-                for feeder in busy:
-                    feeder.abandon()
+            if stopped is not None and time.monotonic() > max(stopped + _GRACE, earliest):
+                for thread in busy:
+                    thread.abandon()
                 return
 
     def _close_unstarted(self) -> None:
         """Close what no thread has: outputs of a run that did not begin."""
-        for sink, feeder in zip(self._sinks, self._feeders, strict=False):
-            if not feeder.started:
+        for sink, thread in zip(self._sinks, self._threads, strict=False):
+            if not thread.started:
                 sink.close()
 
     @property
     def errors(self) -> list[str]:
         """What went wrong; it was logged already."""
-        return [feeder.error for feeder in self._feeders if feeder.error is not None]
+        return [thread.error for thread in self._threads if thread.error is not None]
 
     @property
     def all_failed(self) -> bool:
         """Whether there were outputs, and none is left."""
-        return bool(self._feeders) and len(self.errors) == len(self._feeders)
+        return bool(self._threads) and len(self.errors) == len(self._threads)
 
-    def figures(self) -> dict[str, dict[str, Any]]:
+    def summaries(self) -> dict[str, SinkSummary]:
         """Of each output: results written and dropped, and its error."""
-        return {feeder.name: feeder.figures() for feeder in self._feeders}
+        return {thread.name: cast(SinkSummary, thread.figures()) for thread in self._threads}
 
 
-def _write_all(happened: deque[CameraEvent], writer: EventWriter) -> None:
-    while happened:
-        writer.write(happened.popleft())
+def _write_all(camera_events: deque[CameraEvent], writer: EventWriter) -> None:
+    while camera_events:
+        writer.write(camera_events.popleft())
 
 
 def _states(engine: Engine) -> dict[str, tuple[str, int]]:

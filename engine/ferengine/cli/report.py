@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from rich.console import Console
 from rich.table import Table
 
+from ferengine.runtime.metrics import Summary
 
-def print_summary(figures: dict[str, Any], console: Console) -> None:
-    """``Engine.summary()`` for people, on ``console``."""
-    latency = figures["latency_ms"]
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print a table of ``Engine.summary()`` on ``console``."""
     console.print(
-        f"[bold]{figures['frames']}[/] frames, [bold]{figures['fps']:.1f}[/] frames/s, {figures['faces']} faces; "
-        f"batches of {figures['batch']['mean']:.1f}; ready after {figures['startup_s']:.1f} s",
+        f"[bold]{summary['frames']}[/] frames, [bold]{summary['fps']:.1f}[/] frames/s, {summary['faces']} faces; "
+        f"batches of {summary['batch']['mean']:.1f}; ready after {summary['startup_s']:.1f} s",
         highlight=False,
     )
     drops = {
         f"{stage} {reason}": count
-        for stage, reasons in figures["dropped"].items()
+        for stage, reasons in summary["dropped"].items()
         for reason, count in reasons.items()
         if count
     }
     if drops:
         console.print("dropped: " + ", ".join(f"{name} {count}" for name, count in drops.items()), highlight=False)
     stages = Table("stage", "p50 ms", "p95 ms", "p99 ms", title="latency", title_justify="left")
-    for stage, row in latency.items():
-        stages.add_row(stage, *(f"{row[name]:.1f}" for name in ("p50", "p95", "p99")))
+    for stage, latency in summary["latency_ms"].items():
+        stages.add_row(stage, f"{latency['p50']:.1f}", f"{latency['p95']:.1f}", f"{latency['p99']:.1f}")
     console.print(stages)
     workers = Table("process", "peak MiB", "CPU s", "restarts", title="processes", title_justify="left")
-    for name, row in figures["workers"].items():
-        workers.add_row(name, f"{row['peak_mb']:.0f}", f"{row['cpu_s']:.1f}", str(row["restarts"]))
+    for name, worker in summary["workers"].items():
+        workers.add_row(name, f"{worker['peak_mb']:.0f}", f"{worker['cpu_s']:.1f}", str(worker["restarts"]))
     console.print(workers)

@@ -29,6 +29,7 @@ from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.results import CameraEvent
+from ferengine.runtime.metrics import Summary
 from ferengine.sinks.files import check_output, same_file
 from ferengine.sinks.save_paths import refuse_source
 from ferengine.sinks.window import screen_available
@@ -119,10 +120,10 @@ def _run(settings: RunSettings, console: Console) -> int:
                     engine.stop()  # nobody is left whom it runs for: head has had its lines
         finally:
             outputs.finish(lambda: stopper.asked_at)
-    figures = engine.summary()
-    figures["sinks"] = {**figures.pop("outputs"), **outputs.figures()}
-    failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, figures))
-    print_summary(figures, console)
+    summary = engine.summary()
+    summary["sinks"].update(outputs.summaries())
+    failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, summary))
+    print_summary(summary, console)
     return 1 if failed else 0
 
 
@@ -156,11 +157,11 @@ def _decide_table(settings: RunSettings, display: bool, console: Console) -> boo
     return usual if settings.table is None else settings.table
 
 
-def _write_summary(path: Path | None, figures: dict[str, Any]) -> bool:
+def _write_summary(path: Path | None, summary: Summary) -> bool:
     if path is None:
         return True
     try:
-        path.write_text(json.dumps(figures, indent=2) + "\n")
+        path.write_text(json.dumps(summary, indent=2) + "\n")
     except OSError as error:
         logging.getLogger("ferengine").error("%s", SinkError(f"{path} cannot be written: {error.strerror}"))
         return False

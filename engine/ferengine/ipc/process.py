@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import site
@@ -9,13 +10,13 @@ import subprocess
 import sys
 import time
 from collections import deque
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 from ferengine._native import WorkerPage
 from ferengine.errors import WorkerError
 from ferengine.ipc.channel import ControlChannel
-from ferengine.stages.worker import peak_memory_mb
 
 _MINUTE = 60.0
 
@@ -27,6 +28,10 @@ _HINTS = {
     errno.ENOMEM: "free memory, or read fewer cameras",
 }
 
+MessageT = TypeVar("MessageT")
+Encoder = Callable[[MessageT], tuple[bytes, Sequence[int]]]
+"""From a message to its bytes, and to the descriptors that go with it."""
+
 
 def refused(error: OSError | MemoryError) -> WorkerError | None:
     """What to raise when the system refuses the memory, descriptors or processes of the workers; ``None`` for an error
@@ -35,6 +40,18 @@ def refused(error: OSError | MemoryError) -> WorkerError | None:
     hint = _HINTS.get(number or 0)
     said = getattr(error, "strerror", None) or str(error) or "out of memory"
     return None if hint is None else WorkerError(f"the workers cannot be set up ({said}): {hint}")
+
+
+def peak_memory_mb(pid: int) -> float:
+    """Peak resident memory of process ``pid``, shared pages included, in MiB; 0 when it is gone."""
+    try:
+        with open(f"/proc/{pid}/status") as status:  # noqa: PTH123 - hot in the supervisor
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 1024
+    except OSError:
+        pass
+    return 0.0
 
 
 def _environment() -> dict[str, str]:
@@ -55,10 +72,17 @@ def _cpu_seconds(pid: int | None) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-class WorkerProcess:
-    """A worker and its successors: the event page stays, process and control socket are new with each life."""
+class WorkerProcess(Generic[MessageT]):
+    """A worker and its successors: the event page stays, process and control socket are new with each life.
 
-    def __init__(self, name: str) -> None:
+    Args:
+        name: What the worker is called in logs and summaries.
+        module: What is run: ``python -m MODULE CONTROL_DESCRIPTOR PARENT_PID TITLE``.
+        encode: Makes bytes and descriptors of a message.
+        title: What process lists show after ``ferengine:`` (default: the name).
+    """
+
+    def __init__(self, name: str, module: str, encode: Encoder[MessageT], title: str | None = None) -> None:
         self.name = name
         self.page = WorkerPage.create()
         self.lives = 0
@@ -67,6 +91,9 @@ class WorkerProcess:
         self.failed = False
         self.was_ready = False
         self.peak_mb = 0.0
+        self._module = module
+        self._encode = encode
+        self._title = title or name
         self._cpu_s = 0.0
         self._deaths: deque[float] = deque()
         self._process: subprocess.Popen[bytes] | None = None
@@ -85,7 +112,7 @@ class WorkerProcess:
     def spawn(self) -> None:
         """Start a process; call from a long-lived thread (the kernel ties the child's life to it)."""
         self.control, theirs = ControlChannel.pair()
-        command = [sys.executable, "-P", "-m", "ferengine.stages.worker", str(theirs.fileno()), str(os.getpid())]
+        command = [sys.executable, "-P", "-m", self._module, str(theirs.fileno()), str(os.getpid()), self._title]
         try:
             process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=_environment(), process_group=0
@@ -106,10 +133,26 @@ class WorkerProcess:
         self.lives += 1
         self._started = time.monotonic()
 
-    def send(self, message: dict[str, Any], descriptors: dict[str, int] | None = None) -> None:
-        """A control message, if the worker lives; its event is rung."""
+    def send(self, message: MessageT) -> None:
+        """A control message, if the worker lives, and a notification.
+
+        One that finds the worker's queue full is sent later. One for a worker that has just died is dropped: its
+        successor gets everything at its start.
+        """
         if self.control is not None:
-            self.control.send(message, descriptors)
+            with contextlib.suppress(ConnectionError):
+                self.control.send(*self._encode(message))
+            self.page.notify()
+
+    def flush(self) -> bool:
+        """Send what had to wait; whether nothing is left."""
+        if self.control is None or not self.control.unsent:
+            return True
+        try:
+            return self.control.flush()
+        except ConnectionError:
+            return True
+        finally:
             self.page.notify()
 
     @property
@@ -121,8 +164,7 @@ class WorkerProcess:
         return now - max(self._started, self.page.heartbeat)
 
     def stuck(self, now: float, after: float) -> bool:
-        """Whether it has been silent for longer than ``after`` seconds; one that is still starting, and may be loading
-        a large model, gets a minute."""
+        """Whether it has been silent for longer than ``after`` seconds; one that is still starting gets a minute."""
         return self.alive and self.silent_for(now) > (after if self.ready else max(after, _MINUTE))
 
     def sample_memory(self) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
 from ferengine._native import FrameRing
 
@@ -15,9 +13,9 @@ class CameraRings:
     def __init__(self) -> None:
         self._rings: dict[int, FrameRing] = {}
 
-    def add(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
-        """Take the ring of a ``ring`` control message."""
-        self._rings[int(message["generation"])] = FrameRing.attach(os.dup(descriptors["ring"]))
+    def add(self, generation: int, descriptor: int) -> None:
+        """Map the ring of ``generation``; ``descriptor`` is duplicated."""
+        self._rings[generation] = FrameRing.attach(os.dup(descriptor))
 
     def __getitem__(self, generation: int) -> FrameRing:
         return self._rings[generation]

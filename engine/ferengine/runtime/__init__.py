@@ -1,10 +1,8 @@
-"""The processes of the engine: shared memory and sockets between thin workers around the plain stages.
+"""The engine's own side of the pipeline: starts and watches the workers, joins and delivers their results.
 
-    camera -> capture -> frame ring -> track -> face ring -> classify -> scores -> supervisor -> consumers
-                                        |  ^
-                                       detect
-
-``supervisor`` (a thread of the caller's process) starts, watches and replaces the workers and joins their records
-and scores; ``worker`` is the main program of each worker process; ``capture``, ``detection``, ``tracking``,
-``classification`` and ``output`` are what a worker can hold.
+``supervisor`` is the loop, in a thread of the caller's process; ``state`` is what its parts share. ``topology`` holds
+the workers and what connects them, ``workers`` keeps them alive, ``cameras`` is what is known of each camera and
+``rings`` the shared memory of their frames. Records and scores meet in ``joiner``; results go out through
+``subscriptions`` to ``consumers``, with images on loan (``frame_loans``), and to the render workers
+(``output_workers``). ``push`` takes frames from the caller. ``metrics``, ``health`` and ``events`` report.
 """

@@ -1,40 +1,97 @@
-"""What the supervisor knows of one camera."""
+"""What the engine knows of its cameras, which come and go."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from collections import Counter
+from collections.abc import Iterator
+from typing import Literal, Protocol, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ferengine._native import FrameRing
-from ferengine.ipc.process import WorkerProcess
-from ferengine.runtime.camera_life import CameraLife
+from ferengine.config import EngineConfig
+from ferengine.errors import UsageError
+from ferengine.results import CameraEvent, Pushed
 from ferengine.runtime.joiner import CameraJoiner
-from ferengine.sources import SourceSpec
+from ferengine.runtime.workers import new_worker
+from ferengine.sources import SourceSpec, unique_names
 
-if TYPE_CHECKING:
-    from ferengine.runtime.push import PushInput
+StateName: TypeAlias = Literal["opening", "running", "disconnected", "leaving", "ended", "failed"]
 
-StateName: TypeAlias = Literal["opening", "running", "lost", "leaving", "ended", "failed"]
+
+class FrameInput(Protocol):
+    """The writing end of a camera whose frames the caller pushes."""
+
+    def push(self, frame: NDArray[np.uint8], timestamp: float | None, timeout: float) -> Pushed:
+        """See ``Engine.push``."""
+        ...
+
+    def close(self) -> None:
+        """Take no further frame; never blocks."""
+        ...
+
+
+class Lifecycle:
+    """When the camera ``name`` starts, is disconnected, reconnects and ends.
+
+    Each method returns the event to report, or ``None`` where that has been reported; ``now`` is seconds since the epoch.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.state: Literal["opening", "running", "disconnected", "ended"] = "opening"
+        self._started = False
+        self._disconnected_at = 0.0
+
+    def note_open(self, now: float) -> CameraEvent | None:
+        """It is open: "started", or "reconnected"."""
+        if self.state not in ("opening", "disconnected"):
+            return None
+        was_started, self.state, self._started = self._started, "running", True
+        if was_started:
+            return CameraEvent(self.name, "reconnected", now, seconds=max(0.0, now - self._disconnected_at))
+        return CameraEvent(self.name, "started", now)
+
+    def note_disconnect(self, reason: str, now: float) -> CameraEvent | None:
+        """It broke off, or did not open and is tried again."""
+        if self.state not in ("opening", "running"):
+            return None
+        self.state, self._disconnected_at = "disconnected", now
+        return CameraEvent(self.name, "disconnected", now, reason)
+
+    def note_end(self, reason: str | None, now: float) -> CameraEvent | None:
+        """All its results have gone out."""
+        if self.state == "ended":
+            return None
+        self.state = "ended"
+        return CameraEvent(self.name, "ended", now, reason)
 
 
 class CameraState:
     """One source of a run: its capture worker (or, where the caller pushes the frames, its input), rings and joiner,
-    and how far it has come. ``tracker`` is the index of the track worker that has it; ``left`` is set once the camera
-    has been removed."""
+    and how far it has come.
+
+    Args:
+        number: What messages call it.
+        spec: The source.
+        joiner: Where its records wait for their scores.
+        tracker: The index of the track worker that has it.
+    """
 
     def __init__(self, number: int, spec: SourceSpec, joiner: CameraJoiner, tracker: int) -> None:
         self.number = number
         self.spec = spec
         self.joiner = joiner
         self.tracker = tracker
-        self.capture = None if spec.kind == "push" else WorkerProcess(f"capture-{spec.name}")
-        self.input: PushInput | None = None
-        self.left = threading.Event()
+        self.capture = None if spec.kind == "push" else new_worker(f"capture-{spec.name}", f"capture {spec.name}")
+        self.input: FrameInput | None = None
+        self.removed = threading.Event()
         self.output_ended = False
         self.epoch = 1
         self.fps = 0.0
         self.rings: dict[int, FrameRing] = {}
-        self.generations = 0
         self.opened = self.capture is None
         self.ended = False
         self.leave_until: float | None = None
@@ -43,7 +100,9 @@ class CameraState:
         self.not_ready = 0
         self.last_captured_ns = 0
         self.error: str | None = None
-        self.life = CameraLife(spec.name)
+        self.lifecycle = Lifecycle(spec.name)
+        self._input_closed = False
+        self._generations = 0
         self._published = 0
         self._ring_full = 0
 
@@ -68,9 +127,14 @@ class CameraState:
             return "ended"
         if self.leave_until is not None:
             return "leaving"
-        if self.life.state == "lost":
-            return "lost"
+        if self.lifecycle.state == "disconnected":
+            return "disconnected"
         return "running" if self.opened else "opening"
+
+    @property
+    def takes_rings(self) -> bool:
+        """Whether frames may still come."""
+        return not (self._input_closed or self.removed.is_set())
 
     @property
     def published(self) -> int:
@@ -86,13 +150,12 @@ class CameraState:
     def newest_ring(self) -> FrameRing:
         return self.rings[max(self.rings)]
 
-    def add_ring(self, slots: int, slot_bytes: int, readers: int) -> int:
-        """Allocate the next generation; returns its number. Raises MemoryError."""
-        ring = FrameRing.create(slots, slot_bytes)
+    def add_ring(self, ring: FrameRing, readers: int) -> int:
+        """Take ``ring`` as the next generation, with the hold mask ``readers``; returns its number."""
         ring.readers = readers
         ring.emitted = self.joiner.emitted
-        generation = self.generations
-        self.generations += 1
+        generation = self._generations
+        self._generations += 1
         self.rings[generation] = ring
         return generation
 
@@ -114,25 +177,109 @@ class CameraState:
             if self.rings[generation].closed and not any(self.rings[generation].held(reader) for reader in range(32))
         ]
 
-    def ring_message(self, generation: int) -> tuple[dict[str, Any], dict[str, int]]:
-        """The control message that gives a worker this generation."""
-        message = {"op": "ring", "camera": self.number, "generation": generation, "live": self.live}
-        return message, {"ring": self.rings[generation].fd}
-
     def note_emitted(self) -> None:
+        """Tell the track worker how many results have gone out."""
         for ring in self.rings.values():
             ring.emitted = self.joiner.emitted
 
     def recover_rings(self) -> None:
-        """After the death of the capture worker: its successor goes on behind the last frame handed over, in the
-        newest ring."""
+        """After the death of the capture worker: its successor goes on behind the last frame published, in the newest
+        ring."""
         for generation, ring in self.rings.items():
             ring.recover()
             if generation < max(self.rings):
                 ring.close_writer()
 
     def close_writers(self) -> None:
-        """No further frame comes. A camera that never had one has ended."""
+        """No further frame comes. A camera that never had a ring has ended: no track worker will report its end."""
+        self._input_closed = True
         for ring in self.rings.values():
             ring.close_writer()
         self.ended = self.ended or not self.rings
+
+
+class Cameras:
+    """Cameras by number and by name.
+
+    Numbers are never used twice, so that messages still on their way from a removed camera are not mistaken for
+    another's. What a removed one had counted is kept.
+
+    Args:
+        labels, gender_labels: The classes of the networks, in the order of their outputs.
+        config: Settings of the run.
+        trackers: How many track workers share the cameras.
+    """
+
+    def __init__(self, labels: tuple[str, ...], gender_labels: tuple[str, ...], config: EngineConfig, trackers: int) -> None:
+        self._labels, self._gender_labels = labels, gender_labels
+        self._config = config
+        self._trackers = trackers
+        self._by_number: dict[int, CameraState] = {}
+        self._next = 0
+        self._removed_counts: Counter[str] = Counter()
+
+    def __iter__(self) -> Iterator[CameraState]:
+        return iter(list(self._by_number.values()))
+
+    def __len__(self) -> int:
+        return len(self._by_number)
+
+    def get(self, number: int) -> CameraState | None:
+        """``None`` for a camera that has been removed."""
+        return self._by_number.get(number)
+
+    def named(self, name: str) -> CameraState:
+        """Raises UsageError for a name that no camera has."""
+        for camera in self:
+            if camera.name == name:
+                return camera
+        known = ", ".join(camera.name for camera in self) or "none"
+        raise UsageError(f"there is no camera {name!r}: there is {known}")
+
+    def add(self, spec: SourceSpec) -> CameraState:
+        """A camera for ``spec``, under a name that no other has, with the track worker that has fewest."""
+        *_, spec = unique_names([*(camera.spec for camera in self), spec])
+        config = self._config
+        joiner = CameraJoiner(
+            spec.name,
+            spec.live,
+            self._labels,
+            config.deadline,
+            config.smoothing,
+            config.min_confidence,
+            gender_labels=self._gender_labels,
+        )
+        load = Counter(camera.tracker for camera in self if not camera.ended)
+        tracker = min(range(self._trackers), key=lambda index: (load[index], index))
+        camera = CameraState(self._next, spec, joiner, tracker)
+        self._by_number[self._next] = camera
+        self._next += 1
+        return camera
+
+    def remove(self, camera: CameraState) -> None:
+        self._removed_counts.update(camera_counts(camera))
+        del self._by_number[camera.number]
+        camera.removed.set()
+
+    def counts(self) -> Counter[str]:
+        """The sums over all cameras, removed ones included: see ``camera_counts``."""
+        total = Counter(self._removed_counts)
+        for camera in self:
+            total.update(camera_counts(camera))
+        return total
+
+
+def camera_counts(camera: CameraState) -> dict[str, int]:
+    """Frames and faces that went out, and drops by reason."""
+    joiner = camera.joiner
+    return {
+        "frames": joiner.emitted,
+        "faces": joiner.faces,
+        "ring_full": camera.ring_full,
+        "broken": camera.broken,
+        "late": camera.late,
+        "not_ready": camera.not_ready,
+        "skipped": joiner.skipped,
+        "deadline": joiner.unclassified["deadline"],
+        "face_ring_full": joiner.unclassified["face_ring_full"],
+    }

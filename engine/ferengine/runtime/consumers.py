@@ -1,4 +1,4 @@
-"""Those who take the results of an engine: iterators, asyncio streams and callbacks, each with a queue of its own."""
+"""The consumers of an engine's results: iterators, asyncio streams and callbacks, each with a dedicated queue."""
 
 from __future__ import annotations
 
@@ -7,72 +7,93 @@ import contextlib
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.runtime.frame_loans import MAX_WAITING
+from ferengine.runtime.rings import FrameRings
+from ferengine.runtime.state import RunState
 from ferengine.runtime.subscriptions import Item, Policy, Subscription
-
-if TYPE_CHECKING:
-    from ferengine.runtime.supervisor import Supervisor
 
 log = logging.getLogger("ferengine")
 
 T = TypeVar("T")
 
 _IMAGES_WAITING = 2
-"""Results with images that may wait for their consumer, unless it says otherwise."""
+"""Results with images that may wait for their consumer, unless it asks for another number."""
 
 
-def open_subscription(
-    supervisor: Supervisor,
-    name: str,
-    *,
-    frames: bool,
-    cameras: Iterable[str] | None,
-    queue: int | None,
-    policy: Policy,
-) -> Subscription:
-    """A queue for one consumer, known to the supervisor. Raises UsageError for arguments that make no sense."""
-    wanted = None if cameras is None else frozenset(cameras)
-    if frames and queue is not None and not 1 <= queue <= MAX_WAITING:
-        raise UsageError(f"with images 1 to {MAX_WAITING} results may wait (each keeps a frame from being reused), not {queue}")
-    capacity = queue if queue is not None else _IMAGES_WAITING if frames else supervisor.config.queue
+class Consumers:
+    """What consumers need of a run: their queues, and its beginning and end.
 
-    def open_it() -> Subscription:
-        subscription = Subscription(name, capacity, supervisor.wake, policy, wanted)
-        if frames:
-            subscription.lender = supervisor.roster.lend_to(capacity, wanted)
-        supervisor.roster.subscribe(subscription)
+    Args:
+        state: The run.
+        rings: Where images come from.
+        consume: Starts the run, if it has not been started, and lets capture begin.
+    """
+
+    def __init__(self, state: RunState, rings: FrameRings, consume: Callable[[], None]) -> None:
+        self._state = state
+        self._rings = rings
+        self.consume = consume
+
+    def open(
+        self, name: str, *, frames: bool, cameras: Iterable[str] | None, queue: int | None, policy: Policy
+    ) -> Subscription:
+        """A queue for one consumer. Raises UsageError for arguments that make no sense, and where there is no memory for
+        the images that it may keep."""
+        wanted = None if cameras is None else frozenset(cameras)
+        if frames and queue is not None and not 1 <= queue <= MAX_WAITING:
+            raise UsageError(
+                f"with images 1 to {MAX_WAITING} results may wait (each keeps a frame from being reused), not {queue}"
+            )
+        capacity = queue if queue is not None else _IMAGES_WAITING if frames else self._state.config.queue
+        subscription = Subscription(name, capacity, self._state.wake, policy, wanted)
+        call = self._state.executor.call
+        try:
+            if frames:
+                subscription.reader = call(lambda: self._rings.new_reader(capacity, wanted))
+            try:
+                for ring in call(lambda: self._rings.subscribe(subscription)):
+                    ring.result()
+            except UsageError:
+                call(lambda: self._rings.unsubscribe(subscription))
+                raise
+            if frames:
+                call(self._rings.renew_masks)
+        except EngineStoppedError:
+            subscription.end()
         return subscription
 
-    try:
-        return supervisor.calls.call(open_it)
-    except EngineStoppedError:
-        ended = Subscription(name, capacity, supervisor.wake, policy, wanted)
-        ended.end()
-        return ended
+    def close(self, subscription: Subscription, in_hand: Item | None = None) -> None:
+        """The consumer leaves; the image ``in_hand`` and those that wait are released. Never blocks."""
+        if in_hand is not None:
+            in_hand.release()
+        subscription.discard()
+        self._state.executor.post(lambda: self._rings.unsubscribe(subscription))
 
+    def abandon(self, subscription: Subscription, in_hand: Item | None) -> None:
+        """``close`` for finalisers: left to the supervisor, since the collector may come in the middle of anything."""
+        self._state.executor.post(lambda: self.close(subscription, in_hand))
 
-def close_subscription(supervisor: Supervisor, subscription: Subscription, in_hand: Item | None = None) -> None:
-    """The consumer leaves; the image ``in_hand`` and those that wait are given back. Never blocks."""
-    if in_hand is not None:
-        in_hand.discard()
-    subscription.discard()
-    supervisor.calls.post(lambda: supervisor.roster.unsubscribe(subscription))
+    def wait_end(self) -> None:
+        """After the last result: wait for the end, and raise what caused it, if that was an error."""
+        if self._state.ending:
+            self._state.finished.wait()
+            if self._state.error is not None:
+                raise self._state.error
 
 
 class Results(Generic[T]):
-    """The results of ``Engine.results``: an iterator with a queue of its own, which begins when it is made.
+    """The results of ``Engine.results``: an iterator with a dedicated queue, which begins when it is made.
 
     ``close()``, the end of a ``with`` block or of the object give up the queue; until then files wait for it. Not for
     use by several threads at once: make one for each.
     """
 
-    def __init__(self, supervisor: Supervisor, subscription: Subscription, start: Callable[[], None]) -> None:
-        self._supervisor = supervisor
+    def __init__(self, consumers: Consumers, subscription: Subscription) -> None:
+        self._consumers = consumers
         self._subscription = subscription
-        self._start = start
         self._item: Item | None = None
         self._closed = False
 
@@ -93,15 +114,25 @@ class Results(Generic[T]):
         return value
 
     def take(self, timeout: float | None = None) -> T | None:
-        """The next one; ``None`` after ``timeout`` seconds. Raises EOFError after the last, or the error that ended
-        the run. What was lent with the one before is given back."""
-        self._give_back()
-        self._start()
+        """The next one. The image that came with the one before is released.
+
+        Args:
+            timeout: Seconds to wait, ``None`` without limit.
+
+        Returns:
+            ``None`` where none came within ``timeout``.
+
+        Raises:
+            EOFError: There are no more.
+            FerengineError: What ended the run.
+        """
+        self._release()
+        self._consumers.consume()
         try:
             item = self._subscription.take(timeout)
         except EOFError:
             self.close()
-            end_of_run(self._supervisor)
+            self._consumers.wait_end()
             raise
         self._item = item
         return None if item is None else as_value(item)
@@ -110,12 +141,12 @@ class Results(Generic[T]):
         """Give up the queue; may be called more than once."""
         if not self._closed:
             self._closed = True
-            close_subscription(self._supervisor, self._subscription, self._item)
+            self._consumers.close(self._subscription, self._item)
 
-    def _give_back(self) -> None:
+    def _release(self) -> None:
         item, self._item = self._item, None
         if item is not None:
-            item.discard()
+            item.release()
 
     def __enter__(self) -> Self:
         return self
@@ -124,15 +155,12 @@ class Results(Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        if not self._closed:  # left to the supervisor: the collector may come in the middle of anything
-            supervisor, subscription, item = self._supervisor, self._subscription, self._item
-            supervisor.calls.post(lambda: close_subscription(supervisor, subscription, item))
+        if not self._closed:
+            self._consumers.abandon(self._subscription, self._item)
 
 
-async def stream_results(
-    supervisor: Supervisor, open_it: Callable[[], Subscription], start: Callable[[], None]
-) -> AsyncIterator[Any]:
-    """What ``Engine.stream`` returns: sleeps until the supervisor says that there is something to take."""
+async def stream_results(consumers: Consumers, open_queue: Callable[[], Subscription]) -> AsyncIterator[Any]:
+    """What ``Engine.stream`` returns: sleeps until there is something to take."""
     loop = asyncio.get_running_loop()
     arrived = asyncio.Event()
 
@@ -140,11 +168,11 @@ async def stream_results(
         with contextlib.suppress(RuntimeError):  # the loop was closed before the engine
             loop.call_soon_threadsafe(arrived.set)
 
-    subscription = await asyncio.to_thread(open_it)
+    subscription = await asyncio.to_thread(open_queue)
     subscription.on_change = notify
     item: Item | None = None
     try:
-        start()
+        consumers.consume()
         while True:
             arrived.clear()
             try:
@@ -155,20 +183,20 @@ async def stream_results(
                 await arrived.wait()
                 continue
             yield as_value(item)
-            item.discard()
-        await asyncio.to_thread(end_of_run, supervisor)
+            item.release()
+        await asyncio.to_thread(consumers.wait_end)
     finally:
-        close_subscription(supervisor, subscription, item)
+        consumers.close(subscription, item)
 
 
 class CallbackSubscription:
-    """A callback with a queue and a thread of its own: see ``Engine.subscribe``.
+    """A callback with a dedicated queue and thread: see ``Engine.subscribe``.
 
     ``errors`` counts what it raised; the first is logged with its traceback, and ``last_error`` is the last.
     """
 
-    def __init__(self, supervisor: Supervisor, subscription: Subscription, callback: Callable[..., object]) -> None:
-        self._supervisor = supervisor
+    def __init__(self, consumers: Consumers, subscription: Subscription, callback: Callable[..., object]) -> None:
+        self._consumers = consumers
         self._subscription = subscription
         self._callback = callback
         self.last_error: BaseException | None = None
@@ -195,7 +223,11 @@ class CallbackSubscription:
         self._subscription.discard()
 
     def join(self, timeout: float | None = None) -> bool:
-        """Wait until it has had everything (after the end of the run, or ``cancel``); False after ``timeout`` seconds."""
+        """Wait until it has been called with everything (after the end of the run, or ``cancel``).
+
+        Returns:
+            False where that took longer than ``timeout`` seconds.
+        """
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
         return not self._thread.is_alive()
@@ -206,7 +238,7 @@ class CallbackSubscription:
                 self._call(item)
         except EOFError:
             pass
-        close_subscription(self._supervisor, self._subscription)
+        self._consumers.close(self._subscription)
 
     def _call(self, item: Item) -> None:
         try:
@@ -221,17 +253,9 @@ class CallbackSubscription:
                 log.exception("the callback %s failed; it goes on, and further failures are only counted",
                               self._subscription.name)  # fmt: skip
         finally:
-            item.discard()
+            item.release()
 
 
 def as_value(item: Item) -> Any:
     """What a consumer sees of ``item``: the result, or the pair of result and image."""
     return item.result if item.loan is None else (item.result, item.loan.image())
-
-
-def end_of_run(supervisor: Supervisor) -> None:
-    """After the last result: wait for the end, and raise what caused it, if that was an error."""
-    if supervisor.over:
-        supervisor.join()
-        if supervisor.error is not None:
-            raise supervisor.error

@@ -1,26 +1,32 @@
-"""How an engine is doing, at a glance: what ``Engine.health()`` returns."""
+"""How an engine is doing: what ``Engine.health`` returns."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, TypeAlias
 
-from ferengine.ipc.process import WorkerProcess
-from ferengine.runtime.camera_set import camera_counts
-from ferengine.runtime.cameras import StateName
+from ferengine.runtime.cameras import StateName, camera_counts
+from ferengine.runtime.state import RunState
 from ferengine.runtime.subscriptions import Policy
+from ferengine.runtime.workers import Worker
 
-if TYPE_CHECKING:
-    from ferengine.runtime.supervisor import Supervisor
+EngineStateName: TypeAlias = Literal["new", "starting", "running", "stopping", "ended", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class WorkerHealth:
-    """One worker process. ``starting``: not ready yet; ``stuck``: it has given no sign of life for longer than
-    ``stuck_after`` and is being killed; ``restarting``: it died and is being replaced; ``ended``: it was done;
-    ``failed``: it was given up. ``silent_s``: seconds since its last sign of life, ``None`` when it is not alive."""
+    """One worker process.
+
+    Attributes:
+        name: Such as "detect-0".
+        state: "starting": not ready yet; "stuck": it has given no sign of life for longer than ``stuck_after`` and is being
+            killed; "restarting": it died and is being replaced; "ended": it was done; "failed": it was given up.
+        pid: Its process id, ``None`` when it is not alive.
+        restarts: How often it was replaced.
+        silent_s: Seconds since its last sign of life, ``None`` when it is not alive.
+    """
 
     name: str
     state: Literal["starting", "running", "stuck", "restarting", "ended", "failed"]
@@ -31,10 +37,19 @@ class WorkerHealth:
 
 @dataclass(frozen=True, slots=True)
 class CameraHealth:
-    """One camera. ``opening``: its source has not opened yet; ``lost``: the source has stopped and is being reopened;
-    ``leaving``: it is being removed; ``failed``: see ``error``. ``last_frame_age_s``: seconds since the newest frame
-    that was tracked was captured, ``None`` before the first. ``restarts``: of its capture worker. ``dropped``: frames,
-    and under ``deadline`` and ``face_ring_full`` faces, by reason: see ``Engine.summary``."""
+    """One camera.
+
+    Attributes:
+        name: What results call it.
+        state: "opening": its source has not opened yet; "disconnected": the source has stopped and is being reopened;
+            "leaving": it is being removed; "failed": see ``error``.
+        live: Whether it drops frames rather than waiting.
+        frames, faces: How many went out.
+        last_frame_age_s: Seconds since the newest frame that was tracked was captured, ``None`` before the first.
+        restarts: Of its capture worker.
+        dropped: Frames, and under ``deadline`` and ``face_ring_full`` faces, by reason: see ``Engine.summary``.
+        error: What ended it.
+    """
 
     name: str
     state: StateName
@@ -49,8 +64,16 @@ class CameraHealth:
 
 @dataclass(frozen=True, slots=True)
 class ConsumerHealth:
-    """One iterator, stream or callback: ``delivered`` results, ``waiting`` in its queue, ``dropped`` by it, and for a
-    callback how often it raised (``errors``)."""
+    """One iterator, stream or callback.
+
+    Attributes:
+        name: "results", "stream", or the callback's.
+        policy: What happens when its queue is full.
+        delivered: Results that it took.
+        waiting: Results in its queue.
+        dropped: Results that its full queue dropped.
+        errors: How often a callback raised.
+    """
 
     name: str
     policy: Policy
@@ -62,10 +85,16 @@ class ConsumerHealth:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """The whole engine, and each of its parts by name. ``ok``: it runs, and no camera or worker is failed, lost,
-    stuck or restarting."""
+    """The whole engine, and each of its parts by name.
 
-    state: Literal["new", "starting", "running", "stopping", "ended", "failed"]
+    Attributes:
+        state: Of the engine.
+        workers, cameras: By name.
+        consumers: Iterators, streams and callbacks.
+        failures: What went wrong without ending the run.
+    """
+
+    state: EngineStateName
     workers: Mapping[str, WorkerHealth]
     cameras: Mapping[str, CameraHealth]
     consumers: tuple[ConsumerHealth, ...]
@@ -73,38 +102,39 @@ class Health:
 
     @property
     def ok(self) -> bool:
-        ill = {"failed", "lost", "stuck", "restarting"}
+        """Whether it runs, and no camera or worker is failed, disconnected, stuck or restarting."""
+        bad = {"failed", "disconnected", "stuck", "restarting"}
         parts = {*(worker.state for worker in self.workers.values()), *(camera.state for camera in self.cameras.values())}
-        return self.state == "running" and not ill & parts
+        return self.state == "running" and not bad & parts
 
 
-def take_health(supervisor: Supervisor) -> Health:
-    """May be called from any thread: single figures are right, together they may be a moment apart."""
+def take_health(state: RunState) -> Health:
+    """May be called from any thread: single values are right, together they may be a moment apart."""
     now = time.monotonic()
-    stuck_after = supervisor.config.stuck_after
+    stuck_after = state.config.stuck_after
     return Health(
-        state=_engine_state(supervisor),
-        workers={worker.name: _worker(worker, now, stuck_after) for worker in supervisor.topology.workers},
-        cameras=_cameras(supervisor, now),
+        state=_engine_state(state),
+        workers={worker.name: _worker(worker, now, stuck_after) for worker in state.topology.workers},
+        cameras=_cameras(state, now),
         consumers=tuple(
             ConsumerHealth(item.name, item.policy, item.delivered, item.waiting, item.dropped, item.errors)
-            for item in supervisor.delivery.subscriptions
+            for item in state.subscriptions.all
         ),
-        failures=tuple(supervisor.failures),
+        failures=tuple(state.failures),
     )
 
 
-def _engine_state(supervisor: Supervisor) -> Literal["new", "starting", "running", "stopping", "ended", "failed"]:
-    if not supervisor.started:
-        return "ended" if supervisor.over else "new"
-    if not supervisor.running:
-        return "ended" if supervisor.error is None else "failed"
-    if supervisor.over:
+def _engine_state(state: RunState) -> EngineStateName:
+    if state.finished.is_set():
+        return "ended" if state.error is None else "failed"
+    if not state.started:
+        return "new"
+    if state.ending:
         return "stopping"
-    return "running" if supervisor.ready.is_set() else "starting"
+    return "running" if state.ready.is_set() else "starting"
 
 
-def _worker(worker: WorkerProcess, now: float, stuck_after: float) -> WorkerHealth:
+def _worker(worker: Worker, now: float, stuck_after: float) -> WorkerHealth:
     pid = worker.pid
     if pid is None:
         over = worker.finished or not worker.lives
@@ -116,9 +146,9 @@ def _worker(worker: WorkerProcess, now: float, stuck_after: float) -> WorkerHeal
     return WorkerHealth(worker.name, alive, pid, worker.restarts, round(silent, 3))
 
 
-def _cameras(supervisor: Supervisor, now: float) -> dict[str, CameraHealth]:
+def _cameras(state: RunState, now: float) -> dict[str, CameraHealth]:
     found = {}
-    for camera in supervisor.cameras:
+    for camera in state.cameras:
         counts = camera_counts(camera)
         frames, faces = counts.pop("frames"), counts.pop("faces")
         age = now - camera.last_captured_ns / 1e9 if camera.last_captured_ns else None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferengine.classification.smoothing import Smoother
 from ferengine.results import Face, FrameResult, Landmarks, Timings, make_expression, make_gender
-from ferengine.stages.messages import FACE_RING_FULL, Record, ScoreBatch
+from ferengine.stages.records import FACE_RING_FULL, Record, ScoreBatch
 
 _GENDER_SMOOTHING = 10.0
 """Time constant in seconds: along a track it does not change."""
@@ -95,7 +95,7 @@ class CameraJoiner:
             return None
         record = self._records[0]
         scores = self._scores.get((record.sequence, record.epoch), {})
-        complete = record.handover == FACE_RING_FULL or len(scores) >= len(record.faces)
+        complete = record.status == FACE_RING_FULL or len(scores) >= len(record.faces)
         expired = self.live and now - record.captured_ns / 1e9 > self._deadline
         if not complete and not expired:
             return None
@@ -106,13 +106,13 @@ class CameraJoiner:
         return Joined(self._result(record, scores, now), record.generation, record.slot)
 
     def seconds_to_deadline(self, now: float) -> float | None:
-        """How long the oldest waiting live record may still wait; ``None`` when nothing presses."""
+        """How long the oldest waiting live record may still wait; ``None`` where nothing has a deadline."""
         if not self.live or not self._records:
             return None
         return max(0.0, self._records[0].captured_ns / 1e9 + self._deadline - now)
 
     def _result(self, record: Record, scores: dict[int, _FaceScores], now: float) -> FrameResult:
-        reason = "face_ring_full" if record.handover == FACE_RING_FULL else "deadline"
+        reason = "face_ring_full" if record.status == FACE_RING_FULL else "deadline"
         faces = tuple(self._face(row, record.timestamp, scores.get(index), reason) for index, row in enumerate(record.faces))
         self.emitted += 1
         self.faces += len(faces)

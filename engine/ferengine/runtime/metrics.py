@@ -1,4 +1,4 @@
-"""The figures of a run: what ``--summary`` writes."""
+"""The metrics of a run: what ``Engine.summary`` returns and ``--summary`` writes."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import os
 import resource
 from array import array
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.ipc.process import WorkerProcess
+from ferengine.ipc.process import peak_memory_mb
 from ferengine.results import FrameResult, Timings
-from ferengine.stages.messages import ScoreBatch
-from ferengine.stages.worker import peak_memory_mb
-
-if TYPE_CHECKING:
-    from ferengine.runtime.supervisor import Supervisor
+from ferengine.runtime.cameras import Cameras
+from ferengine.runtime.subscriptions import Subscriptions
+from ferengine.runtime.topology import Topology
+from ferengine.runtime.workers import Worker
+from ferengine.stages.records import ScoreBatch
 
 _FILLS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 """Upper ends of the classes of faces in a batch."""
@@ -28,10 +28,103 @@ _KEEP = 1 << 17
 """Frames whose latencies are kept for the percentiles: the last hour of one 30-frame camera."""
 
 
-class RunStatistics:
+class Percentiles(TypedDict):
+    """Of one stage of the timings, in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+class BatchSummary(TypedDict):
+    """The batches of the classifier.
+
+    Attributes:
+        batches: How many there were.
+        mixed: How many of them held faces of several cameras.
+        faces: Faces in all of them.
+        mean: Faces a batch.
+        fill: ``mean`` as a fraction of the setting ``max_batch``.
+        fill_histogram: Batches by their number of faces; "4": above 2 and up to 4.
+        age_ms_histogram: Faces by the time from the face ring to their scores; "5": above 2 ms and up to 5 ms.
+    """
+
+    batches: int
+    mixed: int
+    faces: int
+    mean: float
+    fill: float
+    fill_histogram: dict[str, int]
+    age_ms_histogram: dict[str, int]
+
+
+class SinkSummary(TypedDict):
+    """One output: results ``written`` to it, results that its full queue ``dropped``, and its first ``error``."""
+
+    written: int
+    dropped: int
+    error: str | None
+
+
+class CameraSummary(TypedDict):
+    """One camera: ``frames`` and ``faces`` that went out, and the ``error`` that ended it."""
+
+    frames: int
+    faces: int
+    error: str | None
+
+
+class WorkerSummary(TypedDict):
+    """One process over all its lives: peak memory in MiB (shared pages included), CPU seconds, and restarts."""
+
+    peak_mb: float
+    cpu_s: float
+    restarts: int
+
+
+class Summary(TypedDict):
+    """What ``Engine.summary`` returns and ``--summary`` writes, as JSON takes it.
+
+    Attributes:
+        fps: Results a second of all cameras together, from the first capture to the last result.
+        frames: Results of all cameras, removed ones included.
+        faces: Faces in them.
+        dropped: Drops by stage and reason. ``capture``: frames that found the frame ring full (``ring_full``), could not
+            be decoded (``broken``), came too late at native pace or from a live source (``late``) or were pushed before the
+            workers were ready (``not_ready``). ``track``: frames passed over for a newer one (``skipped``). ``classify``:
+            faces that went out without an expression, because of the ``deadline`` or a full face ring
+            (``face_ring_full``). ``results`` and ``render``: results that a full queue dropped (``queue_full``).
+        sinks: Each output by its name: ``video``, ``window``, and of ``ferengine run`` also ``events``, ``csv``, ``table``.
+        latency_ms: Percentiles of each stage of ``Timings.STAGES``.
+        batch: The batches of the classifier.
+        backend: What runs the networks.
+        startup_s: Seconds until all workers were ready.
+        wall_s: Seconds of the whole run, 0 before its end.
+        cameras: Each camera by its name.
+        workers: Each process by its name, ``engine`` being the caller's own.
+    """
+
+    fps: float
+    frames: int
+    faces: int
+    dropped: dict[str, dict[str, int]]
+    sinks: dict[str, SinkSummary]
+    latency_ms: dict[str, Percentiles]
+    batch: BatchSummary
+    backend: str
+    startup_s: float
+    wall_s: float
+    cameras: dict[str, CameraSummary]
+    workers: dict[str, WorkerSummary]
+
+
+class RunMetrics:
     """Counts and latencies over all cameras; times in seconds of CLOCK_MONOTONIC."""
 
     def __init__(self) -> None:
+        self.backend = ""
+        self.startup_s = 0.0
+        self.wall_s = 0.0
         self.frames = 0
         self.first_capture: float | None = None
         self.last_emit = 0.0
@@ -72,20 +165,20 @@ class RunStatistics:
             return 0.0
         return self.frames / (self.last_emit - self.first_capture)
 
-    def latencies(self) -> dict[str, dict[str, float]]:
-        """p50, p95 and p99 of each stage of the timings, milliseconds; from any thread.
+    def latencies(self) -> dict[str, Percentiles]:
+        """Of each stage of the timings; from any thread.
 
         From a copy: an array cannot grow while NumPy looks at its memory.
         """
-        table = {}
+        table: dict[str, Percentiles] = {}
         for stage, kept in self._latencies.items():
             values = np.percentile(np.frombuffer(kept.tobytes(), np.float32), (50, 95, 99)) if kept else np.zeros(3)
-            table[stage] = {name: round(float(v), 3) for name, v in zip(("p50", "p95", "p99"), values, strict=True)}
+            p50, p95, p99 = (round(float(value), 3) for value in values)
+            table[stage] = {"p50": p50, "p95": p95, "p99": p99}
         return table
 
-    def batch(self) -> dict[str, Any]:
-        """Batches so far: ``mixed`` ones held faces of several cameras; ``fill_histogram``: batches by the number of their
-        faces, ``age_ms_histogram``: faces by the time from the face ring to their scores, "4": above 2 and up to 4."""
+    def batch(self) -> BatchSummary:
+        """Batches so far."""
         mean = self.batched_faces / self.batches if self.batches else 0.0
         return {"batches": self.batches, "mixed": self.mixed_batches, "faces": self.batched_faces, "mean": round(mean, 3),
                 "fill": round(mean / self.batch_capacity, 4), "fill_histogram": _histogram(_FILLS, self._fills),
@@ -99,41 +192,44 @@ def _histogram(ends: Sequence[int], counts: NDArray[np.int64]) -> dict[str, int]
     return dict(zip(names[: used[-1] + 1 if used.size else 0], counts.tolist(), strict=False))
 
 
-def worker_figures(workers: Iterable[WorkerProcess]) -> dict[str, dict[str, Any]]:
-    """Peak memory (MiB, shared pages included) and CPU seconds of each worker over all its lives, and of this process."""
-    figures: dict[str, dict[str, Any]] = {
+def _worker_summaries(workers: Iterable[Worker]) -> dict[str, WorkerSummary]:
+    """Each worker, and this process."""
+    summaries: dict[str, WorkerSummary] = {
         worker.name: {"peak_mb": round(worker.peak_mb, 1), "cpu_s": round(worker.cpu_s, 3), "restarts": worker.restarts}
         for worker in workers
     }
     own = resource.getrusage(resource.RUSAGE_SELF)
-    figures["engine"] = {"peak_mb": round(peak_memory_mb(os.getpid()), 1),
-                         "cpu_s": round(own.ru_utime + own.ru_stime, 3), "restarts": 0}  # fmt: skip
-    return figures
+    summaries["engine"] = {"peak_mb": round(peak_memory_mb(os.getpid()), 1),
+                           "cpu_s": round(own.ru_utime + own.ru_stime, 3), "restarts": 0}  # fmt: skip
+    return summaries
 
 
-def run_summary(supervisor: Supervisor) -> dict[str, Any]:
+def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subscriptions: Subscriptions) -> Summary:
     """What ``Engine.summary`` returns."""
-    statistics, counts = supervisor.statistics, supervisor.cameras.counts()
+    counts = cameras.counts()
     return {
-        "fps": round(statistics.fps, 2),
-        "frames": statistics.frames,
+        "fps": round(metrics.fps, 2),
+        "frames": metrics.frames,
+        "faces": counts["faces"],
         "dropped": {
             "capture": {reason: counts[reason] for reason in ("ring_full", "broken", "late", "not_ready")},
             "track": {"skipped": counts["skipped"]},
             "classify": {reason: counts[reason] for reason in ("deadline", "face_ring_full")},
-            "results": {"queue_full": supervisor.delivery.dropped},
-            "output": {"queue_full": supervisor.output.dropped},
+            "results": {"queue_full": subscriptions.dropped},
+            "render": {"queue_full": sum(output.dropped for output in topology.outputs)},
         },
-        "faces": counts["faces"],
-        "outputs": {outlet.name: {"dropped": outlet.dropped} for outlet in supervisor.topology.outlets},
-        "latency_ms": statistics.latencies(),
-        "batch": statistics.batch(),
-        "backend": supervisor.backend,
-        "startup_s": round(supervisor.startup_s, 3),
-        "wall_s": round(supervisor.wall_s, 3),
+        "sinks": {
+            output.name: {"written": output.written, "dropped": output.dropped, "error": output.error}
+            for output in topology.outputs
+        },
+        "latency_ms": metrics.latencies(),
+        "batch": metrics.batch(),
+        "backend": metrics.backend,
+        "startup_s": round(metrics.startup_s, 3),
+        "wall_s": round(metrics.wall_s, 3),
         "cameras": {
             camera.name: {"frames": camera.joiner.emitted, "faces": camera.joiner.faces, "error": camera.error}
-            for camera in supervisor.cameras
+            for camera in cameras
         },
-        "workers": worker_figures(supervisor.topology.workers),
+        "workers": _worker_summaries(topology.workers),
     }

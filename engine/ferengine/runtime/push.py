@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,57 +12,54 @@ from numpy.typing import NDArray
 from ferengine._native import FrameRing
 from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.frames import check_image, copy_as_bgr
+from ferengine.results import Pushed
 from ferengine.runtime.cameras import CameraState
-
-if TYPE_CHECKING:
-    from ferengine.runtime.supervisor import Supervisor
+from ferengine.runtime.rings import FrameRings
+from ferengine.runtime.state import RunState
 
 _SLICE = 0.05
 """Seconds that one wait lasts at most, so that the end of the run is noticed."""
 
-
-@dataclass(frozen=True, slots=True)
-class Pushed:
-    """What became of a pushed frame.
-
-    ``reason`` says by what it was dropped, ``None`` where it was accepted: ``"not_ready"`` (the workers are still
-    starting), ``"ring_full"`` (the engine is behind: all slots of the camera's ring are in use), ``"ended"`` (the
-    camera was removed, has failed or has had its ``max_frames``, or the engine has stopped). ``frame`` is the number
-    that the result will carry, ``None`` where there will be none. True in a condition when accepted.
-    """
-
-    accepted: bool
-    reason: Literal["not_ready", "ring_full", "ended"] | None = None
-    frame: int | None = None
-
-    def __bool__(self) -> bool:
-        return self.accepted
-
-
-_LATEST = 1e11
+_MAX_TIMESTAMP = 1e11
 """Seconds either way, some 3,000 years: what lies beyond is milliseconds or nanoseconds taken for seconds."""
 
 
 class PushInput:
-    """The writing end of one push camera's rings; may be used by several threads, one frame at a time."""
+    """The writing end of one push camera's rings; may be used by several threads, one frame at a time.
 
-    def __init__(self, camera: CameraState, supervisor: Supervisor) -> None:
+    Args:
+        camera: The camera.
+        state: The run.
+        rings: Where it gets its rings from.
+    """
+
+    def __init__(self, camera: CameraState, state: RunState, rings: FrameRings) -> None:
         self._camera = camera
-        self._supervisor = supervisor
-        self._limit = supervisor.config.max_frames
+        self._state = state
+        self._rings = rings
+        self._limit = state.config.max_frames
         self._lock = threading.Lock()
         self._sequence = 0
         self._closing = False
         self._generation = -1
 
     def push(self, frame: NDArray[np.uint8], timestamp: float | None, timeout: float) -> Pushed:
-        """Copy ``frame`` into the ring. Live: at once or not at all; otherwise within ``timeout`` seconds. Raises
-        UsageError for a frame or time stamp that makes no sense."""
+        """Copy ``frame`` into the ring.
+
+        Args:
+            frame: As ``Engine.push`` takes it.
+            timestamp: Seconds, ``None`` for now.
+            timeout: Seconds within which it is to be accepted where the camera is not live; a live one accepts it at once
+                or not at all.
+
+        Raises:
+            UsageError: The frame or its time stamp makes no sense, or there is no memory for it.
+        """
         name = self._camera.name
         image = check_image(frame, f"{name}: a pushed frame")
         stamp = time.time() if timestamp is None else timestamp
-        if not isinstance(stamp, Real) or not abs(stamp) <= _LATEST:  # NaN is refused too
-            raise UsageError(f"{name}: a time stamp is a number of seconds, {_LATEST:g} at most, not {stamp!r}")
+        if not isinstance(stamp, Real) or not abs(stamp) <= _MAX_TIMESTAMP:  # NaN is refused too
+            raise UsageError(f"{name}: a time stamp is a number of seconds, {_MAX_TIMESTAMP:g} at most, not {stamp!r}")
         captured_ns = time.monotonic_ns()
         deadline = time.monotonic() + (0.0 if self._camera.live else timeout)
         with self._lock:
@@ -79,7 +74,7 @@ class PushInput:
         self._try_close()
 
     def _try_close(self) -> None:
-        if self._lock.acquire(blocking=False):  # whoever has it looks at _closing when done
+        if self._lock.acquire(blocking=False):  # a thread that has it looks at _closing when done
             try:
                 self._camera.close_writers()
             finally:
@@ -88,15 +83,16 @@ class PushInput:
 
     @property
     def _over(self) -> bool:
-        return self._closing or self._supervisor.over or self._camera.error is not None
+        return self._closing or self._state.ending or self._camera.error is not None
 
     def _push(self, image: NDArray[np.uint8], stamp: float, captured_ns: int, deadline: float) -> Pushed:
-        while not self._over and not self._supervisor.ready.is_set():
+        ready = self._state.ready
+        while not self._over and not ready.is_set():
             left = deadline - time.monotonic()
             if left <= 0:
                 self._camera.not_ready += 1
                 return Pushed(False, "not_ready")
-            self._supervisor.ready.wait(min(left, _SLICE))
+            ready.wait(min(left, _SLICE))
         height, width = image.shape[:2]
         ring = self._ring_for(width * height * 3)
         if ring is None or self._over:
@@ -121,12 +117,12 @@ class PushInput:
         """The newest generation, a new one if its slots are too small; ``None`` when the engine has stopped.
 
         The supervisor may have begun one too, for a consumer of images. The generation before is closed only here,
-        where nobody can be writing to it.
+        where no other thread can be writing to it.
         """
         camera = self._camera
         if not camera.rings or camera.newest_ring.slot_bytes < nbytes:
             try:
-                self._supervisor.calls.call(lambda: self._supervisor.roster.new_ring(camera, nbytes))
+                self._state.executor.call(lambda: self._rings.request(camera, nbytes)).result()
             except EngineStoppedError:
                 return None
         if camera.done or not camera.rings:
@@ -140,6 +136,6 @@ class PushInput:
         return camera.rings.get(newest)
 
     def _wake_reader(self) -> None:
-        self._supervisor.topology.trackers[self._camera.tracker].page.notify()
+        self._state.topology.trackers[self._camera.tracker].page.notify()
         if self._camera.ended:
-            self._supervisor.wake()
+            self._state.wake()

@@ -1,36 +1,75 @@
-"""Work that other threads want done by the supervisor's."""
+"""What the parts of a running engine share, and the ways to have work done in another thread."""
 
 from __future__ import annotations
 
+import contextlib
+import os
 import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from ferengine.errors import EngineStoppedError
+from ferengine.config import EngineConfig
+from ferengine.errors import EngineStoppedError, FerengineError
+from ferengine.runtime.cameras import Cameras
+from ferengine.runtime.metrics import RunMetrics
+from ferengine.runtime.subscriptions import Subscriptions
+from ferengine.runtime.topology import Topology
 
 T = TypeVar("T")
 
 
-class Calls:
-    """A queue of functions. Before the supervisor runs, the caller's thread does them itself; after its end they are
-    refused."""
+class WakePipe:
+    """Wakes a thread that sleeps in a selector; from any thread, signal handlers and finalisers included."""
+
+    def __init__(self) -> None:
+        self._out, self._in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._lock = threading.RLock()
+
+    def fileno(self) -> int:
+        return self._out
+
+    def notify(self) -> None:
+        with self._lock, contextlib.suppress(BlockingIOError):  # full: awake anyway
+            if self._in >= 0:
+                os.write(self._in, b"x")
+
+    def clear(self) -> None:
+        """The thread is awake."""
+        os.read(self._out, 4096)
+
+    def close(self) -> None:
+        with self._lock:
+            os.close(self._out)
+            os.close(self._in)
+            self._in = -1
+
+
+class Executor:
+    """Functions to be run by the supervisor's thread.
+
+    Before that runs, the caller's thread runs them itself; after its end they are refused.
+
+    Args:
+        wake: Wakes the supervisor's thread.
+    """
 
     def __init__(self, wake: Callable[[], None]) -> None:
         self._wake = wake
         self._lock = threading.RLock()
-        self._waiting: deque[tuple[Callable[[], Any], Future[Any]]] = deque()
+        self._waiting: deque[tuple[Callable[[], Any], Future[Any] | None]] = deque()
         self._thread: int | None = None
         self._opened = self._closed = False
 
     def open(self) -> None:
-        """From now on the supervisor's thread does them."""
+        """From now on the supervisor's thread runs them."""
         with self._lock:
             self._opened = True
 
     def call(self, work: Callable[[], T]) -> T:
-        """Have ``work`` done, wait for it, and return or raise what it does. Raises EngineStoppedError after the end."""
+        """Run ``work``, wait for it, and return or raise what it does. Raises EngineStoppedError after the end."""
         with self._lock:
             if self._closed:
                 raise EngineStoppedError("the engine has stopped: start a new one")
@@ -42,26 +81,118 @@ class Calls:
         return future.result()
 
     def post(self, work: Callable[[], object]) -> None:
-        """Have ``work`` done some time; after the end, when nobody else is at it, at once. Takes no lock: also for
-        finalisers."""
+        """Run ``work`` some time; after the end at once, in the caller's thread. Takes no lock: also for finalisers."""
         if self._closed:
             work()
         else:
-            self._waiting.append((work, Future()))
+            self._waiting.append((work, None))
             self._wake()
 
     def run(self) -> None:
-        """Supervisor: do what waits."""
+        """Supervisor: run what waits. Raises what posted work raises."""
         self._thread = threading.get_ident()
         while self._waiting:
             work, future = self._waiting.popleft()
+            if future is None:
+                work()
+                continue
             try:
                 future.set_result(work())
             except Exception as error:
                 future.set_exception(error)
 
     def close(self) -> None:
-        """Supervisor: nothing more is taken; do what waits."""
+        """Supervisor: refuse what comes from now on; run what waits."""
         with self._lock:
             self._closed = True
         self.run()
+
+
+class BackgroundThread:
+    """Runs functions that may block, one after the other, in a daemon thread that begins with the first."""
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
+        self._thread: threading.Thread | None = None
+
+    def submit(self, work: Callable[[], object]) -> None:
+        """Never blocks. ``work`` handles its own errors."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        self._work.put(work)
+
+    def close(self, timeout: float) -> None:
+        """Wait until it has run everything, at most ``timeout`` seconds."""
+        if self._thread is not None:
+            self._work.put(None)
+            self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while (work := self._work.get()) is not None:
+            work()
+
+
+class RunState:
+    """One run of an engine, as its parts see it.
+
+    The supervisor's thread alone changes what is here, except for the flags through which other threads speak to it
+    and what they have the executor run.
+
+    Attributes:
+        config: Settings of the run.
+        cameras, topology, subscriptions, metrics: Its parts.
+        executor: Runs what other threads want done in the supervisor's.
+        keep_open: Whether the run goes on without cameras.
+        failures: What went wrong without ending the run.
+        error: What ended it.
+        ready: Set when all workers are, and at the end.
+        finished: Set after the end, when nothing is left to be done.
+        started: Whether the supervisor's thread has been started.
+        consuming: Whether there is a consumer, so that capture may begin.
+        stop_requested, kill_requested: Whether the run is to end, and at once.
+        stopping: Whether it is ending.
+    """
+
+    def __init__(self, config: EngineConfig, cameras: Cameras, topology: Topology, *, keep_open: bool) -> None:
+        self.config = config
+        self.cameras = cameras
+        self.topology = topology
+        self.keep_open = keep_open
+        self.subscriptions = Subscriptions()
+        self.metrics = RunMetrics()
+        self.failures: list[str] = []
+        self.error: FerengineError | None = None
+        self.ready = threading.Event()
+        self.finished = threading.Event()
+        self.started = self.consuming = False
+        self.stop_requested = self.kill_requested = self.stopping = False
+        self.wake_pipe = WakePipe()
+        self.executor = Executor(self.wake)
+
+    @property
+    def ending(self) -> bool:
+        """Whether the run is ending or has ended: nothing new is taken in."""
+        return self.stopping or self.stop_requested
+
+    def wake(self) -> None:
+        """Wake the supervisor's thread."""
+        self.wake_pipe.notify()
+
+    def consume(self) -> None:
+        """There is a consumer: capture may begin."""
+        if not self.consuming:  # asked before every result
+            self.consuming = True
+            self.wake()
+
+    def stop(self, *, force: bool = False) -> None:
+        """End the run, with ``force`` at once."""
+        self.stop_requested = True
+        self.kill_requested |= force
+        self.wake()
+
+    def abort(self, error: FerengineError) -> None:
+        """End the run with ``error``."""
+        self.error = self.error or error
+        self.wake()

@@ -1,4 +1,4 @@
-"""From the supervisor to those who consume: bounded queues, each with its own policy."""
+"""From the supervisor to the consumers: bounded queues, each with its own policy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Literal, TypeAlias, get_args
 
 from ferengine.errors import UsageError
 from ferengine.results import FrameResult
-from ferengine.runtime.frame_loans import Lender, Loan
+from ferengine.runtime.frame_loans import FrameLoan, FrameReader
 
 Policy: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
 """What happens when a consumer's queue is full.
@@ -28,19 +28,29 @@ class Item:
 
     result: FrameResult
     live: bool
-    loan: Loan | None = None
+    loan: FrameLoan | None = None
 
-    def discard(self) -> None:
+    def release(self) -> None:
+        """The consumer is done with it."""
         if self.loan is not None:
-            self.loan.give_back()
+            self.loan.release()
 
 
 class Subscription:
-    """A bounded queue of results for one consumer in another thread.
+    """A bounded queue of results for one consumer in another thread; ``offer`` never blocks.
 
-    ``cameras``: the names it wants, ``None`` for all. ``lender``: where it gets images from, if it wants them.
-    ``on_room`` is called (by the consumer) when a full queue has room again, ``on_change`` (by the supervisor, under
-    no lock) when there is something to take. ``offer`` never blocks.
+    ``on_change`` may be set: it is called (by the supervisor, under no lock) when there is something to take.
+
+    Args:
+        name: What the consumer is called in ``Engine.health``.
+        capacity: Results that may wait.
+        on_room: Called (by the consumer) when a full queue has room again.
+        policy: What happens when the queue is full.
+        cameras: The names of the cameras that it wants, ``None`` for all.
+        reader: How the frame rings know it, if it wants images.
+
+    Raises:
+        UsageError: There is no such policy, or room for no result.
     """
 
     def __init__(
@@ -50,7 +60,7 @@ class Subscription:
         on_room: Callable[[], None],
         policy: Policy = "wait",
         cameras: frozenset[str] | None = None,
-        lender: Lender | None = None,
+        reader: FrameReader | None = None,
     ) -> None:
         if policy not in get_args(Policy):
             raise UsageError(f"there is no policy {policy!r}: choose one of {', '.join(get_args(Policy))}")
@@ -58,7 +68,7 @@ class Subscription:
             raise UsageError(f"a queue holds at least 1 result, not {capacity}")
         self.name = name
         self.policy = policy
-        self.lender = lender
+        self.reader = reader
         self.on_change: Callable[[], None] | None = None
         self.delivered = 0
         self.dropped = 0
@@ -97,7 +107,7 @@ class Subscription:
                 self._changed.notify()
             self.dropped += unwanted is not None and not self._discarding
         if unwanted is not None:
-            unwanted.discard()
+            unwanted.release()
         if self.on_change is not None:
             self.on_change()
 
@@ -131,7 +141,7 @@ class Subscription:
             self._items.clear()
             self._changed.notify_all()
         for item in items:
-            item.discard()
+            item.release()
         self._on_room()
         if self.on_change is not None:
             self.on_change()
@@ -155,52 +165,59 @@ class Subscription:
         return item
 
 
-class Delivery:
+class Subscriptions:
     """All subscriptions of a run. Touched by the supervisor alone, except for the queues themselves."""
 
     def __init__(self) -> None:
-        self.subscriptions: tuple[Subscription, ...] = ()
+        self.all: tuple[Subscription, ...] = ()
         self.unattended = False
+        """Whether files run on without a subscriber."""
         self._dropped = 0
         self._ended = False
 
     @property
     def dropped(self) -> int:
         """Results that full queues dropped, those of consumers that have left included."""
-        return self._dropped + sum(subscription.dropped for subscription in self.subscriptions)
+        return self._dropped + sum(subscription.dropped for subscription in self.all)
 
     @property
-    def lenders(self) -> Iterable[Lender]:
-        return [item.lender for item in self.subscriptions if item.lender is not None]
+    def readers(self) -> Iterable[FrameReader]:
+        """The consumers of images."""
+        return [subscription.reader for subscription in self.all if subscription.reader is not None]
 
     def add(self, subscription: Subscription) -> None:
         if self._ended:
             subscription.end()
-        self.subscriptions = (*self.subscriptions, subscription)
+        self.all = (*self.all, subscription)
 
     def remove(self, subscription: Subscription) -> None:
-        if subscription in self.subscriptions:
+        if subscription in self.all:
             self._dropped += subscription.dropped
-            self.subscriptions = tuple(item for item in self.subscriptions if item is not subscription)
+            self.all = tuple(item for item in self.all if item is not subscription)
 
     def holds_back(self, camera: str) -> bool:
-        """Whether a camera that can wait has to: until there is room for it, or anyone at all."""
-        if not self.subscriptions:
+        """Whether a camera that can wait has to: until there is room for it, or any subscriber."""
+        if not self.all:
             return not self.unattended
-        return any(subscription.holds_back(camera) for subscription in self.subscriptions)
+        return any(subscription.holds_back(camera) for subscription in self.all)
 
-    def offer(self, result: FrameResult, live: bool, lend: Callable[[Lender], Loan | None]) -> None:
-        """Give ``result`` to everyone who wants it; ``lend`` makes the loan of its image, ``None`` where a consumer
-        came too late to get that."""
-        for subscription in self.subscriptions:
+    def offer(self, result: FrameResult, live: bool, borrow: Callable[[FrameReader], FrameLoan | None]) -> None:
+        """Give ``result`` to every subscriber that wants it.
+
+        Args:
+            result: The next result of its camera.
+            live: Whether it may be dropped where it would have to wait.
+            borrow: Makes the loan of its image, ``None`` where a subscriber came too late to get that.
+        """
+        for subscription in self.all:
             if not subscription.wants(result.camera):
                 continue
-            if subscription.lender is None:
+            if subscription.reader is None:
                 subscription.offer(Item(result, live))
-            elif (loan := lend(subscription.lender)) is not None:
+            elif (loan := borrow(subscription.reader)) is not None:
                 subscription.offer(Item(result, live, loan))
 
     def end(self) -> None:
         self._ended = True
-        for subscription in self.subscriptions:
+        for subscription in self.all:
             subscription.end()

@@ -2,35 +2,50 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import os
 import selectors
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
 
 from ferengine import errors
 from ferengine.config import EngineConfig
 from ferengine.errors import EngineStoppedError, FerengineError, WorkerError
 from ferengine.ipc.channel import receive_data
 from ferengine.ipc.process import WorkerProcess, refused
-from ferengine.runtime.camera_set import CameraSet
-from ferengine.runtime.cameras import CameraState
-from ferengine.runtime.events import EventListener
+from ferengine.results import CameraEvent
+from ferengine.runtime.cameras import Cameras, CameraState
+from ferengine.runtime.events import EventReporter
 from ferengine.runtime.joiner import split_batch
-from ferengine.runtime.metrics import RunStatistics
-from ferengine.runtime.output_workers import OutputFeed
-from ferengine.runtime.roster import Roster
-from ferengine.runtime.state import Calls
-from ferengine.runtime.subscriptions import Delivery
+from ferengine.runtime.output_workers import OutputDispatcher
+from ferengine.runtime.push import PushInput
+from ferengine.runtime.rings import FrameRings
+from ferengine.runtime.state import RunState
 from ferengine.runtime.topology import Topology
-from ferengine.runtime.workers import LEAVE, Handlers, Workforce
-from ferengine.stages.messages import END, SCORES, decode_record, decode_scores, kind_of
+from ferengine.runtime.workers import LEAVE, Worker, WorkerCallbacks, WorkerManager
+from ferengine.sources import SourceSpec
+from ferengine.stages.messages import (
+    BackendChosen,
+    BeginCapture,
+    CaptureEnded,
+    ControlMessage,
+    Failed,
+    NeedRing,
+    Ready,
+    Redetect,
+    SinkFailed,
+    SourceDisconnected,
+    SourceOpened,
+    StopCapture,
+    Usage,
+    WindowClosed,
+)
+from ferengine.stages.records import CameraEnd, Record, ScoreBatch, decode_event
 
 _TICK = 0.25
+"""Seconds that the loop sleeps at most."""
 DRAIN = 1.0
-"""Seconds that frames on their way get to come out after a stop."""
+"""Seconds that frames on their way get to come out after a stop, or when their camera is removed."""
 
 log = logging.getLogger("ferengine")
 
@@ -38,202 +53,245 @@ log = logging.getLogger("ferengine")
 class Supervisor:
     """One run, from the start of the workers to their end.
 
-    All state is touched by this thread alone, except for the flags through which others speak to it; whatever else
-    they want done it does for them, through ``calls``. ``keep_open``: the run goes on without cameras.
+    Args:
+        cameras: The cameras of the run.
+        topology: Its workers.
+        config: Its settings.
+        keep_open: Whether the run goes on without cameras.
+        on_event: Called with each camera event.
     """
 
-    def __init__(self, cameras: CameraSet, topology: Topology, config: EngineConfig, *, keep_open: bool) -> None:
-        self._thread = threading.Thread(target=self._run, name="ferengine-supervisor", daemon=True)
-        self.cameras = cameras
-        self.topology = topology
-        self.config = config
-        self.statistics = RunStatistics()
-        self.delivery = Delivery()
-        self.listener = EventListener()
-        self.error: FerengineError | None = None
-        self.failures: list[str] = []
-        self.backend = ""
-        self.ready = threading.Event()
-        self.startup_s = 0.0
-        self.wall_s = 0.0
-        self.keep_open = keep_open
+    def __init__(
+        self,
+        cameras: Cameras,
+        topology: Topology,
+        config: EngineConfig,
+        *,
+        keep_open: bool,
+        on_event: Callable[[CameraEvent], object] | None = None,
+    ) -> None:
+        self.state = state = RunState(config, cameras, topology, keep_open=keep_open)
+        self.rings = FrameRings(state, self._fail_camera)
+        self._cameras = cameras
+        self._topology = topology
         self._selector = selectors.DefaultSelector()
-        self._wake_out, self._wake_in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
-        self._selector.register(self._wake_out, selectors.EVENT_READ)
+        self._selector.register(state.wake_pipe, selectors.EVENT_READ)
         self._selector.register(topology.events_out, selectors.EVENT_READ)
-        self.calls = Calls(self.wake)
-        tell = Handlers(self._handle, self._fail, self._before_replacing, self._started)
-        self.workforce = Workforce(topology, config, self._selector, tell)
-        self.roster = Roster(self)
-        self.output = OutputFeed(topology.outlets)
-        self._begin = threading.Lock()
-        self._wake_lock = threading.RLock()  # also for signal handlers and finalisers
-        self._closed = False
-        self._consume = self._stop_asked = self._kill_asked = False
-        self._gone = self._stopping = False
+        callbacks = WorkerCallbacks(
+            topology.launch, self._handle, self._fail_worker, self._before_replacing, self._note_started
+        )
+        self._workers = WorkerManager(lambda: topology.workers, config, self._selector, callbacks)
+        self._dispatcher = OutputDispatcher(topology.outputs)
+        self._events = EventReporter(on_event)
+        self._thread = threading.Thread(target=self._run, name="ferengine-supervisor", daemon=True)
+        self._start_lock = threading.Lock()
+        self._closed = self._capturing = False
         self._turn = 0
         self._next_tidying = 0.0
 
     # --- called by other threads
 
-    @property
-    def started(self) -> bool:
-        return self._thread.ident is not None
-
-    @property
-    def running(self) -> bool:
-        return self._thread.is_alive()
-
-    @property
-    def over(self) -> bool:
-        """Whether the run is ending or has ended: nothing new is taken in."""
-        return self._stopping or self._stop_asked
-
     def start(self) -> None:
-        """Begin the run, unless it has begun. Raises EngineStoppedError after the end."""
-        with self._begin:
+        """Start the run, unless it has been started. Raises EngineStoppedError after the end."""
+        with self._start_lock:
             if self._closed:
                 raise EngineStoppedError("the engine has been closed: make a new one")
-            if not self.started:
-                self.calls.open()
+            if not self.state.started:
+                self.state.executor.open()
+                self.state.started = True
                 self._thread.start()
 
     def close_unstarted(self) -> bool:
-        """Let go of everything if the run has not begun; False if it has."""
-        with self._begin:
-            if self.started or self._closed:
+        """Let go of everything if the run has not been started; False if it has."""
+        with self._start_lock:
+            if self.state.started or self._closed:
                 return self._closed
-            self._closed = self._stopping = True
-            self.calls.close()
-            self.delivery.end()
+            self._closed = self.state.stopping = True
+            self.state.executor.close()
+            self.state.subscriptions.end()
             self._release()
+            self.state.finished.set()
             return True
-
-    def note(self, failure: str) -> None:
-        """Something failed, and the run goes on."""
-        self.failures.append(failure)
-        log.error("%s", failure)
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the end; False after ``timeout`` seconds."""
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
-    def wake(self) -> None:
-        with self._wake_lock, contextlib.suppress(BlockingIOError):  # full: awake anyway
-            if self._wake_in >= 0:
-                os.write(self._wake_in, b"x")
+    # --- cameras: in the supervisor's thread, or before it runs
 
-    def consume(self) -> None:
-        """Somebody takes the results: capture may begin."""
-        if not self._consume:  # once is enough: this is asked before every result
-            self._consume = True
-            self.wake()
+    def add_camera(self, spec: SourceSpec) -> CameraState:
+        """A further camera, with its capture worker. Raises MemoryError or OSError, and leaves nothing of it behind, where the
+        system refuses what they need."""
+        camera = self._cameras.add(spec)
+        if camera.capture is None:
+            camera.input = PushInput(camera, self.state, self.rings)
+        if self.state.started:
+            self._topology.announce_camera(camera)
+            try:
+                if camera.capture is not None:
+                    self._workers.start(camera.capture)
+            except (MemoryError, OSError):
+                self._forget(camera)
+                raise
+        return camera
 
-    def stop(self, *, force: bool = False) -> None:
-        self._stop_asked = True
-        self._kill_asked |= force
-        self.wake()
+    def close_input(self, camera: CameraState) -> None:
+        """No further frame is captured; those on their way still come out."""
+        if camera.capture is not None:
+            camera.capture.send(StopCapture())
+        elif camera.input is not None:
+            camera.input.close()
+
+    def remove_camera(self, camera: CameraState, *, drain: bool) -> None:
+        """Remove the camera, once what is on its way has come out (at most a second) or at once."""
+        camera.leave_until = time.monotonic() + (DRAIN if drain else 0.0)
+        self.close_input(camera)
+
+    def _forget(self, camera: CameraState) -> None:
+        """Take everything away that the camera had: worker, rings, records that wait."""
+        self._end_output(camera)
+        self._topology.forget_camera(camera)
+        if camera.capture is not None:
+            self._workers.dismiss(camera.capture)
+        camera.drop_rings()
+        self._cameras.remove(camera)
+
+    def _fail_camera(self, camera: CameraState, error: FerengineError) -> None:
+        """The camera ends with ``error``, and so does the run when none is left that could ever give a frame."""
+        camera.error = str(error)
+        only = all(other.error for other in self._cameras) and not self.state.metrics.frames
+        if only and not self.state.keep_open:
+            self.state.abort(error)
+            return
+        self.note_failure(str(error))
+        self._close_writers(camera)
+
+    def _close_writers(self, camera: CameraState) -> None:
+        """No further frame comes: have the track worker note it."""
+        camera.close_writers()
+        self._topology.trackers[camera.tracker].page.notify()
+
+    def _end_output(self, camera: CameraState) -> None:
+        if not camera.output_ended:
+            camera.output_ended = True
+            self._dispatcher.end(camera.number)
+
+    def note_failure(self, failure: str) -> None:
+        """Something failed, and the run goes on."""
+        self.state.failures.append(failure)
+        log.error("%s", failure)
 
     # --- the thread
 
     def _run(self) -> None:
-        begun = time.monotonic()
+        state = self.state
+        began = time.monotonic()
         try:
-            for worker in self.topology.workers:
-                self.workforce.start(worker)
-            self._loop(begun)
+            for worker in self._topology.workers:
+                self._workers.start(worker)
+            self._loop(began)
         except FerengineError as error:
-            self.error = error
+            state.abort(error)
         except Exception as error:
-            self.error = refused(error) if isinstance(error, OSError | MemoryError) else None
-            if self.error is None:
+            system = refused(error) if isinstance(error, OSError | MemoryError) else None
+            if system is None:
                 log.exception("the supervisor failed")
-                self.error = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
+                system = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
+            state.abort(system)
         finally:
-            self._shut_down()
-            for camera in self.cameras:
-                self.listener.tell(camera.life.note_end(self._end_reason(camera), time.time()))
-            self.wall_s = time.monotonic() - begun
-            self.listener.close(DRAIN)  # whoever reads to the end has also had all events
-            self.delivery.end()
-            self.ready.set()
+            try:
+                self._shut_down()
+                for camera in self._cameras:
+                    self._events.report(camera.lifecycle.note_end(self._end_reason(camera), time.time()))
+                state.metrics.wall_s = time.monotonic() - began
+                self._events.close(DRAIN)  # a consumer that reads to the end has also had all events
+            finally:
+                state.subscriptions.end()
+                state.ready.set()
+                state.finished.set()
 
-    def _loop(self, begun: float) -> None:
+    def _loop(self, began: float) -> None:
+        state = self.state
         drain_until = None
-        while self.keep_open or not all(camera.done for camera in self.cameras):
-            if self._kill_asked:
+        while state.keep_open or not all(camera.done for camera in self._cameras):
+            if state.kill_requested or state.error is not None:
                 return
-            if self._stop_asked and drain_until is None:
+            if state.stop_requested and drain_until is None:
                 drain_until = time.monotonic() + DRAIN
-                self._stopping = self.workforce.stopping = True
-                for camera in self.cameras:
-                    self.roster.close_input(camera)
-                if not self.ready.is_set() or not self._gone:
+                state.stopping = self._workers.stopping = True
+                for camera in self._cameras:
+                    self.close_input(camera)
+                if not state.ready.is_set() or not self._capturing:
                     return
-            if drain_until is not None and (time.monotonic() > drain_until or all(camera.done for camera in self.cameras)):
+            if drain_until is not None and (time.monotonic() > drain_until or all(camera.done for camera in self._cameras)):
                 return
             self._poll(self._wait_time())
-            self.calls.run()
+            state.executor.run()
             self._emit()
-            self.workforce.watch()
+            self._workers.watch()
             self._tidy()
-            if not self.ready.is_set() and self._all_ready():
-                self.startup_s = time.monotonic() - begun
-                self.ready.set()
-            if self.ready.is_set() and self._consume and not self._gone:
-                self._gone = True
-                for worker in self.topology.captures:
-                    worker.send({"op": "go"})
+            if not state.ready.is_set() and self._all_ready():
+                state.metrics.startup_s = time.monotonic() - began
+                state.ready.set()
+            if state.ready.is_set() and state.consuming and not self._capturing:
+                self._capturing = True
+                for worker in self._topology.captures:
+                    worker.send(BeginCapture())
 
     def _all_ready(self) -> bool:
-        opened = all(camera.state != "opening" for camera in self.cameras)
-        return opened and all(worker.ready for worker in self.topology.workers if worker.alive)
+        opened = all(camera.state != "opening" for camera in self._cameras) and not self.rings.pending
+        return opened and all(worker.ready for worker in self._topology.workers if worker.alive)
 
     def _wait_time(self) -> float:
         now = time.monotonic()
-        waits = [camera.joiner.seconds_to_deadline(now) for camera in self.cameras]
-        if self.output.waiting:
+        waits = [camera.joiner.seconds_to_deadline(now) for camera in self._cameras]
+        if self._dispatcher.waiting:
             waits.append(0.002)
         return min([_TICK, *(wait for wait in waits if wait is not None)])
 
     def _poll(self, timeout: float) -> None:
-        for key, _ in self._selector.select(timeout):
-            if key.fileobj == self._wake_out:
-                os.read(self._wake_out, 4096)
+        for key, events in self._selector.select(timeout):
+            if key.fileobj is self.state.wake_pipe:
+                self.state.wake_pipe.clear()
             elif isinstance(key.data, WorkerProcess) and key.fd in self._selector.get_map():
-                self.workforce.handle(key.data, key.fd)
+                self._workers.handle(key.data, key.fd, events)
         self._read_events()
 
     def _read_events(self) -> None:
-        while (data := receive_data(self.topology.events_out)) is not None:
-            kind = kind_of(data)
-            if kind == SCORES:
-                batch = decode_scores(data)
-                self.statistics.add_batch(batch)
-                for number, sequence, epoch, face, scores in split_batch(batch):
-                    camera = self.cameras.get(number)
-                    if camera is not None:
-                        camera.joiner.add_scores(sequence, epoch, face, scores)
-                continue
-            record = decode_record(data)
-            camera = self.cameras.get(record.camera)
-            if camera is None:  # removed since
-                continue
-            if kind == END:
-                camera.ended = camera.ended or record.epoch == camera.epoch
-            else:
-                for lender in [*self.delivery.lenders, *self.output.lenders]:
-                    lender.release_skipped(camera.rings.values(), camera.joiner.last_sequence, record.sequence)
-                camera.last_captured_ns = max(camera.last_captured_ns, record.captured_ns)
-                camera.joiner.add_record(record)
+        while (data := receive_data(self._topology.events_out)) is not None:
+            match decode_event(data):
+                case Record() as record:
+                    self._add_record(record)
+                case ScoreBatch() as batch:
+                    self._add_scores(batch)
+                case CameraEnd() as end:
+                    ended = self._cameras.get(end.camera)
+                    if ended is not None:
+                        ended.ended = ended.ended or end.epoch == ended.epoch
 
     # --- results
 
+    def _add_record(self, record: Record) -> None:
+        camera = self._cameras.get(record.camera)
+        if camera is None:  # removed since
+            return
+        for reader in [*self.state.subscriptions.readers, *self._dispatcher.readers]:
+            reader.release_skipped(camera.rings.values(), camera.joiner.last_sequence, record.sequence)
+        camera.last_captured_ns = max(camera.last_captured_ns, record.captured_ns)
+        camera.joiner.add_record(record)
+
+    def _add_scores(self, batch: ScoreBatch) -> None:
+        self.state.metrics.add_batch(batch)
+        for number, sequence, epoch, face, scores in split_batch(batch):
+            camera = self._cameras.get(number)
+            if camera is not None:
+                camera.joiner.add_scores(sequence, epoch, face, scores)
+
     def _emit(self) -> None:
         """Deliver what is ready, one result of each camera in turn, so that none takes all the room in a queue."""
-        self.output.flush()
-        waiting = [camera for camera in self.cameras if camera.joiner.waiting]
+        self._dispatcher.flush()
+        waiting = [camera for camera in self._cameras if camera.joiner.waiting]
         self._turn += 1
         first = self._turn % len(waiting) if waiting else 0
         waiting = [*waiting[first:], *waiting[:first]]
@@ -242,38 +300,41 @@ class Supervisor:
 
     def _emit_one(self, camera: CameraState) -> bool:
         """Deliver the camera's next result; False when it has none that may go out."""
-        if not (camera.live or self._stopping or camera.leave_until is not None or self._has_room(camera)):
+        if not (camera.live or self.state.stopping or camera.leave_until is not None or self._has_room(camera)):
             return False
         joined = camera.joiner.next_ready(time.monotonic())
         if joined is None:
             return False
-        if camera.input is not None:  # nobody opens a pushed camera: it starts with its first result
-            self.listener.tell(camera.life.note_open(time.time()))
-        self.statistics.add_result(joined.result)
-        self.delivery.offer(
+        if camera.input is not None:  # a pushed camera has no source to open: it starts with its first result
+            self._events.report(camera.lifecycle.note_open(time.time()))
+        self.state.metrics.add_result(joined.result)
+        self.state.subscriptions.offer(
             joined.result,
             camera.live,
-            lambda lender: lender.lend(camera.rings.get(joined.generation), joined.slot, joined.result.frame),
+            lambda reader: reader.borrow(camera.rings.get(joined.generation), joined.slot, joined.result.frame),
         )
-        self.output.offer(camera, joined)
+        self._dispatcher.offer(camera, joined)
         camera.note_emitted()
-        self.topology.trackers[camera.tracker].page.notify()
+        self._topology.trackers[camera.tracker].page.notify()
         return True
 
     def _has_room(self, camera: CameraState) -> bool:
-        return self.output.has_room and not self.delivery.holds_back(camera.name)
+        return self._dispatcher.has_room and not self.state.subscriptions.holds_back(camera.name)
 
     def _tidy(self) -> None:
         now = time.monotonic()
-        for camera in self.cameras:
+        for camera in self._cameras:
             leaves = camera.leave_until is not None and (camera.done or now > camera.leave_until)
             if camera.done or leaves:
-                self.listener.tell(camera.life.note_end(self._end_reason(camera), time.time()))
+                self._events.report(camera.lifecycle.note_end(self._end_reason(camera), time.time()))
             if leaves:
-                self.roster.forget(camera)
+                self._forget(camera)
         if now >= self._next_tidying:
             self._next_tidying = now + _TICK
-            self.roster.tidy()
+            for camera in self._cameras:
+                if camera.done:
+                    self._end_output(camera)
+            self.rings.tidy()
 
     def _end_reason(self, camera: CameraState) -> str | None:
         """Why the camera has ended; ``None`` where its source came to its own end."""
@@ -281,110 +342,120 @@ class Supervisor:
             return camera.error
         if camera.leave_until is not None:
             return "it was removed"
-        if self._stop_asked:
+        if self.state.stop_requested:
             return "the run was stopped"
-        return None if camera.done else str(self.error or "the run was stopped")
+        return None if camera.done else str(self.state.error or "the run was stopped")
 
     # --- workers
 
-    def _started(self, worker: WorkerProcess) -> None:
-        if self._gone and worker in self.topology.captures:
-            worker.send({"op": "go"})
-        if worker.restarts and worker in self.topology.detectors:
-            for tracker in self.topology.trackers:
-                tracker.send({"op": "redetect"})
+    def _note_started(self, worker: Worker) -> None:
+        if self._capturing and worker in self._topology.captures:
+            worker.send(BeginCapture())
+        if worker.restarts and worker in self._topology.detectors:
+            for tracker in self._topology.trackers:
+                tracker.send(Redetect())
 
-    def _handle(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
-        camera = self.topology.camera_of(worker)
-        match message["op"]:
-            case "ready":
+    def _handle(self, worker: Worker, message: ControlMessage) -> None:
+        camera = self._topology.camera_of(worker)
+        match message:
+            case Ready():
                 worker.ready = worker.was_ready = True
-            case "opened" if camera is not None:
-                camera.opened, camera.fps, camera.joiner.live = True, message["fps"], message["live"]
-                self.listener.tell(camera.life.note_open(message["time"]))
-                for output in self.topology.outputs:
-                    output.send({"op": "rate", "camera": camera.number, "fps": camera.fps})
-                nbytes = message["width"] * message["height"] * 3
-                if not camera.rings or (camera.spec.blocks and camera.newest_ring.slot_bytes != nbytes):
-                    self.roster.begin_ring(camera, nbytes)
-            case "lost" if camera is not None:
-                self.listener.tell(camera.life.note_lost(message["reason"], message["time"]))
-            case "need_ring" if camera is not None:
-                self.roster.begin_ring(camera, message["bytes"])
-            case "ended" if camera is not None:
-                camera.broken, camera.late = message["broken"], message["late"]
-                camera.ended = camera.ended or not camera.rings  # never open: no tracker will say so
-                self.workforce.dismiss(worker)
-            case "failed":
-                self._fail(worker, message["kind"], message["error"])
-            case "sink_failed":
-                self.note(message["error"])
-            case "backend":
+            case SourceOpened() if camera is not None:
+                self._note_open(camera, message)
+            case SourceDisconnected() if camera is not None:
+                self._events.report(camera.lifecycle.note_disconnect(message.reason, message.time))
+            case NeedRing() if camera is not None:
+                self.rings.begin(camera, message.nbytes)
+            case CaptureEnded() if camera is not None:
+                camera.broken, camera.late = message.broken, message.late
+                self._close_writers(camera)
+                self._workers.dismiss(worker)
+            case Failed():
+                self._fail_worker(worker, message.error_class, message.text)
+            case SinkFailed():
+                self._note_sink(worker, message.error)
+                self.note_failure(message.error)
+            case BackendChosen():
                 self._note_backend(worker, message)
-            case "usage":
-                worker.peak_mb = max(worker.peak_mb, message["peak_mb"])
-            case "quit":
-                self._stop_asked = True
+            case Usage():
+                worker.peak_mb = max(worker.peak_mb, message.peak_mb)
+            case WindowClosed():
+                self.state.stop_requested = True
 
-    def _note_backend(self, worker: WorkerProcess, message: dict[str, Any]) -> None:
-        """What runs the networks, and why; said loudly when it is not the GPU that was meant to."""
-        if worker is self.topology.classifier:
-            self.backend = message["name"]
-        if message["failure"] is None:
-            log.info("%s runs on %s: %s", worker.name, message["name"], message["reason"])
+    def _note_open(self, camera: CameraState, opened: SourceOpened) -> None:
+        camera.opened, camera.fps, camera.joiner.live = True, opened.fps, opened.live
+        self._events.report(camera.lifecycle.note_open(opened.time))
+        self._topology.announce_rate(camera)
+        nbytes = opened.width * opened.height * 3
+        if not camera.rings or (camera.spec.blocks and camera.newest_ring.slot_bytes != nbytes):
+            self.rings.begin(camera, nbytes)
+
+    def _note_backend(self, worker: Worker, chosen: BackendChosen) -> None:
+        """What runs the networks, and why; an error when it is not the GPU that was meant to."""
+        if worker is self._topology.classifier:
+            self.state.metrics.backend = chosen.name
+        if chosen.failure is None:
+            log.info("%s runs on %s: %s", worker.name, chosen.name, chosen.reason)
         else:
-            log.error("%s runs on %s, not on the GPU: %s", worker.name, message["name"], message["failure"])
+            log.error("%s runs on %s, not on the GPU: %s", worker.name, chosen.name, chosen.failure)
 
-    def _fail(self, worker: WorkerProcess, kind: str, text: str) -> None:
-        """A worker gave up with an error of the user's kind: a camera or an output ends, anything else ends the run."""
+    def _note_sink(self, worker: Worker, error: str) -> None:
+        for output in self._topology.outputs:
+            if output.worker is worker:
+                output.error = output.error or error
+
+    def _fail_worker(self, worker: Worker, error_class: str, text: str) -> None:
+        """A worker gave up: a camera or an output ends, anything else ends the run."""
         worker.finished = worker.failed = True
-        error = getattr(errors, kind, WorkerError)(text)
-        camera = self.topology.camera_of(worker)
+        error = getattr(errors, error_class, WorkerError)(text)
+        camera = self._topology.camera_of(worker)
+        outputs = [output for output in self._topology.outputs if output.worker is worker]
         if camera is not None:
-            self.roster.fail(camera, error)
-        elif worker in self.topology.outputs:
-            self.note(text)
-            self.roster.give_up_output(worker)
-        elif worker not in self.topology.captures:
-            raise error
+            self._fail_camera(camera, error)
+        elif outputs:
+            self.note_failure(text)
+            outputs[0].give_up(text)
+            self.rings.release_reader(outputs[0].reader)
+        elif worker not in self._topology.captures:
+            self.state.abort(error)
 
-    def _before_replacing(self, worker: WorkerProcess) -> None:
-        camera = self.topology.camera_of(worker)
+    def _before_replacing(self, worker: Worker) -> None:
+        camera = self._topology.camera_of(worker)
         if camera is not None:
             camera.recover_rings()
-            self.listener.tell(camera.life.note_lost("its worker died and is being replaced", time.time()))
-        if worker in self.topology.trackers:
+            reason = "its worker died and is being replaced"
+            self._events.report(camera.lifecycle.note_disconnect(reason, time.time()))
+        if worker in self._topology.trackers:
             self._read_events()  # what the dead one had sent decides the next track id
-            index = self.topology.trackers.index(worker)
-            for tracked in self.cameras:
+            index = self._topology.trackers.index(worker)
+            for tracked in self._cameras:
                 if tracked.tracker == index:
                     tracked.epoch += 1
 
     # --- the end
 
     def _shut_down(self) -> None:
-        self._stopping = self.workforce.stopping = True
-        self.calls.close()
-        deadline = time.monotonic() + (0.0 if self._kill_asked else LEAVE)
-        self.output.drain(deadline)
-        for worker in self.topology.workers:
-            self.workforce.dismiss(worker)
-        while any(worker.alive for worker in self.topology.workers):
+        state = self.state
+        state.stopping = self._workers.stopping = True
+        state.executor.close()
+        self.rings.close()
+        deadline = time.monotonic() + (0.0 if state.kill_requested else LEAVE)
+        self._dispatcher.drain(deadline)
+        for worker in self._topology.workers:
+            self._workers.dismiss(worker)
+        while any(worker.alive for worker in self._topology.workers):
             if time.monotonic() >= deadline:
-                for worker in self.topology.workers:
+                for worker in self._topology.workers:
                     worker.kill()
             try:
                 self._poll(0.02)
-            except FerengineError as error:  # said by a worker on its way out
-                self.error = self.error or error
+            except FerengineError as error:  # a malformed message: the workers are ended anyway
+                state.abort(error)
         self._release()
 
     def _release(self) -> None:
         self._selector.close()
-        with self._wake_lock:
-            os.close(self._wake_out)
-            os.close(self._wake_in)
-            self._wake_in = -1
-        for camera in self.cameras:
+        self.state.wake_pipe.close()
+        for camera in self._cameras:
             camera.drop_rings()
-        self.topology.close()
+        self._topology.close()

@@ -1,30 +1,91 @@
-"""The workers of a run, the shared memory and sockets between them, and what each is told at its start."""
+"""The workers of a run, the shared memory and sockets between them, and what each gets at its start."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
 from ferengine.ipc.channel import data_pair
-from ferengine.ipc.process import WorkerProcess
 from ferengine.models.registry import GENDER
-from ferengine.runtime.camera_set import CameraSet
-from ferengine.runtime.cameras import CameraState
-from ferengine.runtime.frame_loans import Lender
-from ferengine.runtime.outlet import Outlet
-from ferengine.runtime.planner import Plan
-from ferengine.stages.messages import TRACK_READER, VIDEO_READER, WINDOW_READER
+from ferengine.runtime.cameras import Cameras, CameraState
+from ferengine.runtime.frame_loans import FrameReader
+from ferengine.runtime.output_workers import HOLD, OutputWorker
+from ferengine.runtime.workers import Worker, new_worker
+from ferengine.stages.messages import (
+    AddCamera,
+    AddRing,
+    Descriptor,
+    ForgetCamera,
+    ForgetRing,
+    SaveVideo,
+    SetRate,
+    Start,
+    StartCapture,
+    StartClassify,
+    StartDetect,
+    StartRender,
+    StartTrack,
+)
+from ferengine.stages.records import TRACK_READER, VIDEO_READER, WINDOW_READER
+
+_MAX_POOL = 64
+"""Workers of one kind: a start message carries two descriptors for each track worker."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Worker counts, threads of each inference session, and slots of each camera's frame ring."""
+
+    detectors: int
+    trackers: int
+    threads: int
+    ring_slots: int
+    face_slots: int
+
+
+def make_plan(cameras: int, config: EngineConfig, *, outputs: int = 0, growing: bool = False, cores: int | None = None) -> Plan:
+    """How many workers of each kind to run.
+
+    Small networks gain nothing from a second thread, so sessions get one each and stages run side by side; detection is
+    the heaviest stage and gets every second core, but no more workers than cameras can keep busy.
+
+    Args:
+        cameras: How many sources there are.
+        config: Settings of the run.
+        outputs: How many render workers keep frames of each source.
+        growing: Plan for as many sources as may come.
+        cores: Processors (default: those that this process may use).
+    """
+    cores = cores or len(os.sched_getaffinity(0))
+    cameras = max(cameras, cores) if growing else cameras
+    return Plan(
+        detectors=max(1, min(cores // 2, 2 * cameras, _MAX_POOL)),
+        trackers=max(1, min(cores // 2, cameras, _MAX_POOL)),
+        threads=1,
+        ring_slots=config.detect_every + 4 + outputs * HOLD,
+        face_slots=256,
+    )
 
 
 class Topology:
-    """All workers by kind. What connects them outlives each of them: a successor is handed the same ends."""
+    """All workers by kind. What connects them outlives each of them: a successor gets the same ends.
+
+    Args:
+        cameras: The cameras of the run.
+        config: Its settings.
+        plan: How many workers there are.
+        face_side: Width and height of the crops that the networks take.
+        save: The video file of each camera, by its number.
+        saving, display: Whether there are workers for video files and for windows.
+    """
 
     def __init__(
         self,
-        cameras: CameraSet,
+        cameras: Cameras,
         config: EngineConfig,
         plan: Plan,
         face_side: int,
@@ -36,93 +97,97 @@ class Topology:
         self._config = config
         self._plan = plan
         self._save = save
-        self._display = display
-        self._leaving: list[WorkerProcess] = []
-        self.detectors = [WorkerProcess(f"detect-{index}") for index in range(plan.detectors)]
-        self.trackers = [WorkerProcess(f"track-{index}") for index in range(plan.trackers)]
-        self.classifier = WorkerProcess("classify")
+        self._leaving: list[Worker] = []
+        self._backend = config.backend_settings()
+        self.detectors = [new_worker(f"detect-{index}") for index in range(plan.detectors)]
+        self.trackers = [new_worker(f"track-{index}") for index in range(plan.trackers)]
+        self.classifier = new_worker("classify")
         wanted = (("video", VIDEO_READER, saving), ("window", WINDOW_READER, display))
-        self.outlets = [Outlet(name, reader) for name, reader, asked in wanted if asked]
+        self.outputs = [OutputWorker(name, reader) for name, reader, requested in wanted if requested]
         self.events_in, self.events_out = data_pair()
         self._requests_in, self._requests_out = data_pair()
         self._answers = [data_pair() for _ in self.trackers]
         self._face_rings = [FaceRing.create(plan.face_slots, face_side) for _ in self.trackers]
 
     @property
-    def captures(self) -> list[WorkerProcess]:
+    def captures(self) -> list[Worker]:
         """One for each camera that has one, and those of removed cameras that have not ended yet."""
         self._leaving = [worker for worker in self._leaving if worker.alive]
         return [*(camera.capture for camera in self._cameras if camera.capture is not None), *self._leaving]
 
     @property
-    def workers(self) -> list[WorkerProcess]:
-        return [*self.captures, *self.detectors, *self.trackers, self.classifier, *self.outputs]
+    def renderers(self) -> list[Worker]:
+        return [output.worker for output in self.outputs]
 
     @property
-    def outputs(self) -> list[WorkerProcess]:
-        return [outlet.worker for outlet in self.outlets]
+    def workers(self) -> list[Worker]:
+        return [*self.captures, *self.detectors, *self.trackers, self.classifier, *self.renderers]
 
-    def camera_of(self, worker: WorkerProcess) -> CameraState | None:
+    def camera_of(self, worker: Worker) -> CameraState | None:
         """The camera that ``worker`` captures, ``None`` for another kind of worker and for a removed camera."""
         return next((camera for camera in self._cameras if camera.capture is worker), None)
 
-    def ring_readers(self, lent: Iterable[Lender]) -> int:
-        """The hold mask of new frames."""
-        own = [outlet.lender for outlet in self.outlets if not outlet.failed]
-        return 1 << TRACK_READER | sum(1 << lender.reader for lender in [*own, *lent])
+    def ring_mask(self, readers: Iterable[FrameReader]) -> int:
+        """The hold mask of new frames, with the consumers of images ``readers``."""
+        own = [output.reader for output in self.outputs if not output.failed]
+        return 1 << TRACK_READER | sum(1 << reader.reader for reader in [*own, *readers])
 
-    def ring_slots(self, lent: Iterable[Lender]) -> int:
-        """Slots of a new frame ring: the plan's, and what each consumer of images may keep."""
-        return self._plan.ring_slots + sum(lender.slots for lender in lent)
+    def ring_slots(self, readers: Iterable[FrameReader]) -> int:
+        """Slots of a new frame ring: the plan's, and what each of ``readers`` may keep."""
+        return self._plan.ring_slots + sum(reader.slots for reader in readers)
 
-    def start(self, worker: WorkerProcess) -> None:
-        """Spawn ``worker`` and tell it everything it needs, also what its predecessor knew."""
+    # --- what workers get
+
+    def launch(self, worker: Worker) -> None:
+        """Start the process of ``worker`` and send everything that it needs, also what its predecessor knew."""
         worker.spawn()
-        settings, descriptors = self._settings(worker)
-        worker.send({"op": "start", "stages": [settings]}, {"page": worker.page.fd, **descriptors})
+        worker.send(self._start_message(worker))
+        is_capture = worker in self.captures
         for camera in self._cameras:
-            if worker in self.captures:
-                if camera.capture is worker and camera.rings:
-                    worker.send(*camera.ring_message(max(camera.rings)))
-                continue
-            for generation in camera.rings:
-                worker.send(*camera.ring_message(generation))
+            if not is_capture:
+                for generation in camera.rings:
+                    worker.send(_add_ring(camera, generation))
+            elif camera.capture is worker and camera.rings:
+                worker.send(_add_ring(camera, max(camera.rings)))
 
     def announce_camera(self, camera: CameraState) -> None:
-        """Tell its tracker of a camera that was added, before it gets the camera's rings."""
-        self.trackers[camera.tracker].send({"op": "camera", **self._tracked_camera(camera)})
+        """Give its track worker a camera that was added, before it gets the camera's rings."""
+        self.trackers[camera.tracker].send(_add_camera(camera))
+
+    def announce_rate(self, camera: CameraState) -> None:
+        """Tell the render workers the frame rate of a source that is open."""
+        for worker in self.renderers:
+            worker.send(SetRate(camera.number, camera.fps))
 
     def announce_ring(self, camera: CameraState, generation: int) -> None:
         """Give a new ring to its readers first, then to its writer."""
-        for worker in [*self._trackers_of(camera), *self.outputs]:
-            worker.send(*camera.ring_message(generation))
+        for worker in [*self._readers_of(camera), *self.renderers]:
+            worker.send(_add_ring(camera, generation))
         if camera.capture is not None:
-            camera.capture.send(*camera.ring_message(generation))
+            camera.capture.send(_add_ring(camera, generation))
 
     def forget_ring(self, camera: CameraState, generation: int) -> None:
-        """It is empty and no frame will come: nobody keeps it mapped. (The output worker, which lags behind, sees that
-        for itself.)"""
-        for worker in self._trackers_of(camera):
-            worker.send({"op": "forget_ring", "camera": camera.number, "generation": generation})
+        """It is empty and no frame will come: its readers unmap it. (The render workers, which lag behind, see that for
+        themselves.)"""
+        for worker in self._readers_of(camera):
+            worker.send(ForgetRing(camera.number, generation))
 
     def forget_camera(self, camera: CameraState) -> None:
         """It is gone, with all its rings."""
-        for worker in self._trackers_of(camera):
-            worker.send({"op": "forget_camera", "camera": camera.number})
+        for worker in self._readers_of(camera):
+            worker.send(ForgetCamera(camera.number))
         if camera.capture is not None:
             self._leaving.append(camera.capture)
 
     def save_to(self, camera: CameraState, path: Path) -> None:
         """Have the video of a camera that was added written to ``path``."""
         self._save[camera.number] = path
-        for output in self.outputs:
-            output.send({"op": "save", "camera": camera.number, "path": str(path)})
-
-    def _trackers_of(self, camera: CameraState) -> list[WorkerProcess]:
-        return [*self.detectors, self.trackers[camera.tracker]]
+        for worker in self.renderers:
+            worker.send(SaveVideo(camera.number, str(path)))
 
     def close(self) -> None:
-        pairs = [*((outlet.inbox_in, outlet.inbox_out) for outlet in self.outlets),
+        """Close all sockets and free the face rings."""
+        pairs = [*((output.inbox_in, output.inbox_out) for output in self.outputs),
                  (self.events_in, self.events_out), (self._requests_in, self._requests_out), *self._answers]  # fmt: skip
         for ends in pairs:
             for end in ends:
@@ -131,78 +196,108 @@ class Topology:
         for worker in self.workers:
             worker.close()
 
-    def _settings(self, worker: WorkerProcess) -> tuple[dict[str, Any], dict[str, int]]:
+    def _readers_of(self, camera: CameraState) -> Sequence[Worker]:
+        return [*self.detectors, self.trackers[camera.tracker]]
+
+    # --- start messages
+
+    def _start_message(self, worker: Worker) -> Start:
         camera = self.camera_of(worker)
         if camera is not None:
-            return self._capture_settings(camera)
+            return self._start_capture(worker, camera)
         if worker in self.detectors:
-            return self._detect_settings()
+            return self._start_detect(worker)
         if worker in self.trackers:
-            return self._track_settings(self.trackers.index(worker))
+            return self._start_track(worker)
         if worker is self.classifier:
-            return self._classify_settings()
-        return self._output_settings(worker)
+            return self._start_classify(worker)
+        return self._start_render(worker)
 
-    def _capture_settings(self, camera: CameraState) -> tuple[dict[str, Any], dict[str, int]]:
-        settings = {"kind": "capture", "camera": camera.number, "source": camera.spec.to_dict(),
-                    "max_frames": self._config.max_frames, "resume_at": camera.published,
-                    "was_open": camera.opened}  # fmt: skip
-        return settings, {"track_page": self.trackers[camera.tracker].page.fd}
+    def _start_capture(self, worker: Worker, camera: CameraState) -> StartCapture:
+        return StartCapture(
+            page=_page(worker),
+            track_page=_page(self.trackers[camera.tracker]),
+            camera=camera.number,
+            source=camera.spec,
+            max_frames=self._config.max_frames,
+            resume_at=camera.published,
+            was_open=camera.opened,
+        )
 
-    def _detect_settings(self) -> tuple[dict[str, Any], dict[str, int]]:
+    def _start_detect(self, worker: Worker) -> StartDetect:
         config = self._config
-        settings = {"kind": "detect", "trackers": len(self.trackers), "detector": config.detector,
-                    "min_face": config.min_face, "thresholds": config.thresholds,
-                    "pyramid_factor": config.pyramid_factor, "backend": self._backend_settings()}  # fmt: skip
-        answers = {f"answers{t}": pair[0].fileno() for t, pair in enumerate(self._answers)}
-        return settings, {"requests": self._requests_out.fileno(), **answers, **self._track_pages()}
+        return StartDetect(
+            page=_page(worker),
+            requests=Descriptor(self._requests_out.fileno()),
+            answers=tuple(Descriptor(writer.fileno()) for writer, _ in self._answers),
+            track_pages=self._track_pages(),
+            detector=config.detector,
+            min_face=config.min_face,
+            thresholds=config.thresholds,
+            pyramid_factor=config.pyramid_factor,
+            backend=self._backend,
+        )
 
-    def _track_settings(self, index: int) -> tuple[dict[str, Any], dict[str, int]]:
+    def _start_track(self, worker: Worker) -> StartTrack:
+        config, index = self._config, self.trackers.index(worker)
+        return StartTrack(
+            page=_page(worker),
+            requests=Descriptor(self._requests_in.fileno()),
+            answers=Descriptor(self._answers[index][1].fileno()),
+            events=Descriptor(self.events_in.fileno()),
+            faces=Descriptor(self._face_rings[index].fd),
+            classify_page=_page(self.classifier),
+            index=index,
+            cameras=tuple(_add_camera(camera) for camera in self._cameras if camera.tracker == index),
+            detect_every=config.detect_every,
+            deadline=config.deadline,
+            search=config.search,
+            full_scan=config.full_scan,
+            align_eyes=config.align_eyes,
+            tracker=config.tracker,
+        )
+
+    def _start_classify(self, worker: Worker) -> StartClassify:
         config = self._config
-        cameras = [self._tracked_camera(camera) for camera in self._cameras if camera.tracker == index]
-        settings = {"kind": "track", "index": index, "cameras": cameras, "detectors": len(self.detectors),
-                    "detect_every": config.detect_every, "deadline": config.deadline,
-                    "search": config.search, "full_scan": config.full_scan,
-                    "align": config.align_eyes, "tracker": config.tracker}  # fmt: skip
-        pages = {f"detect_page{d}": worker.page.fd for d, worker in enumerate(self.detectors)}
-        return settings, {
-            "requests": self._requests_in.fileno(),
-            "answers": self._answers[index][1].fileno(),
-            "events": self.events_in.fileno(),
-            "faces": self._face_rings[index].fd,
-            "classify_page": self.classifier.page.fd,
-            **pages,
-        }
+        return StartClassify(
+            page=_page(worker),
+            events=Descriptor(self.events_in.fileno()),
+            faces=tuple(Descriptor(ring.fd) for ring in self._face_rings),
+            track_pages=self._track_pages(),
+            models=(config.model, GENDER) if config.gender else (config.model,),
+            threads=self._plan.threads,
+            max_batch=config.max_batch,
+            batch_deadline=config.batch_deadline,
+            backend=self._backend,
+        )
 
-    @staticmethod
-    def _tracked_camera(camera: CameraState) -> dict[str, Any]:
-        return {"number": camera.number, "live": camera.live, "epoch": camera.epoch,
-                "first_id": camera.joiner.next_track_id,
-                "done": camera.joiner.emitted + camera.joiner.waiting}  # fmt: skip
+    def _start_render(self, worker: Worker) -> StartRender:
+        [output] = [output for output in self.outputs if output.worker is worker]
+        save = self._save if output.name == "video" else {}
+        return StartRender(
+            page=_page(worker),
+            inbox=Descriptor(output.inbox_out.fileno()),
+            reader=output.reader.reader,
+            display=output.name == "window",
+            part=worker.lives,
+            videos=tuple(SaveVideo(camera, str(path)) for camera, path in save.items()),
+            rates=tuple(SetRate(camera.number, camera.fps) for camera in self._cameras),
+        )
 
-    def _classify_settings(self) -> tuple[dict[str, Any], dict[str, int]]:
-        config = self._config
-        models = [config.model, GENDER] if config.gender else [config.model]
-        settings = {"kind": "classify", "trackers": len(self.trackers), "models": models,
-                    "threads": self._plan.threads, "max_batch": config.max_batch,
-                    "backend": self._backend_settings(),
-                    "batch_deadline": config.batch_deadline}  # fmt: skip
-        faces = {f"faces{t}": ring.fd for t, ring in enumerate(self._face_rings)}
-        return settings, {"events": self.events_in.fileno(), **faces, **self._track_pages()}
+    def _track_pages(self) -> tuple[Descriptor, ...]:
+        return tuple(_page(worker) for worker in self.trackers)
 
-    def _backend_settings(self) -> dict[str, Any]:
-        """The fields of ``ferengine.inference.select.BackendSettings``."""
-        config = self._config
-        return {"backend": config.backend, "precision": config.precision, "engines": config.engines,
-                "build": config.build_engines}  # fmt: skip
 
-    def _output_settings(self, worker: WorkerProcess) -> tuple[dict[str, Any], dict[str, int]]:
-        [outlet] = [outlet for outlet in self.outlets if outlet.worker is worker]
-        save = self._save if outlet.name == "video" else {}
-        settings = {"kind": "output", "part": worker.lives, "display": outlet.name == "window",
-                    "reader": outlet.lender.reader, "save": {str(camera): str(path) for camera, path in save.items()},
-                    "fps": {str(camera.number): camera.fps for camera in self._cameras}}  # fmt: skip
-        return settings, {"inbox": outlet.inbox_out.fileno()}
+def _page(worker: Worker) -> Descriptor:
+    return Descriptor(worker.page.fd)
 
-    def _track_pages(self) -> dict[str, int]:
-        return {f"track_page{t}": worker.page.fd for t, worker in enumerate(self.trackers)}
+
+def _add_ring(camera: CameraState, generation: int) -> AddRing:
+    return AddRing(Descriptor(camera.rings[generation].fd), camera.number, generation, camera.live)
+
+
+def _add_camera(camera: CameraState) -> AddCamera:
+    joiner = camera.joiner
+    return AddCamera(
+        camera.number, camera.live, camera.epoch, first_id=joiner.next_track_id, done=joiner.emitted + joiner.waiting
+    )

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+import os
 import selectors
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeAlias
 
 from ferengine.config import EngineConfig
 from ferengine.ipc.process import WorkerProcess
-from ferengine.runtime.topology import Topology
+from ferengine.stages.codec import decode_control, encode_control
+from ferengine.stages.messages import ControlMessage, Finish, ToWorker
 
 _MEMORY_EVERY = 1.0
 LEAVE = 0.7
@@ -19,43 +21,80 @@ LEAVE = 0.7
 
 log = logging.getLogger("ferengine")
 
+Worker: TypeAlias = WorkerProcess[ToWorker]
+
+
+def new_worker(name: str, title: str | None = None) -> Worker:
+    """A worker that is not started yet; which stage it runs its first message says."""
+    return WorkerProcess(name, "ferengine.stages.worker", encode_control, title)
+
 
 @dataclass(frozen=True, slots=True)
-class Handlers:
-    """What the supervisor wants to be told: a control message of a worker, a worker given up for good (the class of
-    the error and its text), a worker about to be replaced, and one that has been started."""
+class WorkerCallbacks:
+    """What the manager reports.
 
-    message: Callable[[WorkerProcess, dict[str, Any]], None]
-    failed: Callable[[WorkerProcess, str, str], None]
-    before_replacing: Callable[[WorkerProcess], None]
-    started: Callable[[WorkerProcess], None]
+    Attributes:
+        launch: Starts the process of a worker, and sends what it has to know.
+        on_message: A control message came.
+        on_failed: A worker was given up for good: the class of the error and its text.
+        before_replacing: A dead worker is about to be started again.
+        on_started: A worker has been started.
+    """
+
+    launch: Callable[[Worker], None]
+    on_message: Callable[[Worker, ControlMessage], None]
+    on_failed: Callable[[Worker, str, str], None]
+    before_replacing: Callable[[Worker], None]
+    on_started: Callable[[Worker], None]
 
 
-class Workforce:
-    """Belongs to the supervisor's thread: the kernel ties the children's lives to the thread that starts them."""
+class WorkerManager:
+    """Keeps the workers alive.
 
-    def __init__(self, topology: Topology, config: EngineConfig, selector: selectors.BaseSelector, tell: Handlers) -> None:
+    Belongs to the supervisor's thread: the kernel ties the children's lives to the thread that starts them.
+
+    Args:
+        workers: All workers that there are now.
+        config: Settings of the run.
+        selector: Where control sockets and process descriptors are watched.
+        callbacks: What is reported.
+    """
+
+    def __init__(
+        self,
+        workers: Callable[[], Sequence[Worker]],
+        config: EngineConfig,
+        selector: selectors.BaseSelector,
+        callbacks: WorkerCallbacks,
+    ) -> None:
         self.stopping = False
-        self._topology = topology
+        self._workers = workers
         self._config = config
         self._selector = selector
-        self._tell = tell
-        self._respawn_at: dict[WorkerProcess, float] = {}
-        self._kill_at: dict[WorkerProcess, float] = {}
+        self._callbacks = callbacks
+        self._respawn_at: dict[Worker, float] = {}
+        self._kill_at: dict[Worker, float] = {}
         self._next_memory = 0.0
 
-    def start(self, worker: WorkerProcess) -> None:
-        self._topology.start(worker)
-        assert worker.control is not None
-        self._selector.register(worker.control, selectors.EVENT_READ, worker)
+    def start(self, worker: Worker) -> None:
+        """Start the process of ``worker``. Raises MemoryError or OSError where the system refuses it."""
+        self._callbacks.launch(worker)
+        control = worker.control
+        assert control is not None
+        both = selectors.EVENT_READ | selectors.EVENT_WRITE
+        control.on_blocked = lambda: self._watch(worker, both)
+        self._selector.register(control, both if control.unsent else selectors.EVENT_READ, worker)
         self._selector.register(worker.pidfd, selectors.EVENT_READ, worker)
-        self._tell.started(worker)
+        self._callbacks.on_started(worker)
 
-    def handle(self, worker: WorkerProcess, descriptor: int) -> None:
-        """One of the worker's two descriptors is readable."""
+    def handle(self, worker: Worker, descriptor: int, events: int) -> None:
+        """One of the worker's two descriptors is ready."""
         if descriptor == worker.pidfd:
-            self._bury(worker)
-        else:
+            self._collect(worker)
+            return
+        if events & selectors.EVENT_WRITE and worker.flush():
+            self._watch(worker, selectors.EVENT_READ)
+        if events & selectors.EVENT_READ:
             self._read_control(worker)
 
     def watch(self) -> None:
@@ -63,43 +102,52 @@ class Workforce:
         now = time.monotonic()
         for worker in [worker for worker, due in self._respawn_at.items() if due <= now]:
             del self._respawn_at[worker]
-            self._tell.before_replacing(worker)
+            self._callbacks.before_replacing(worker)
             self.start(worker)
         for worker in [worker for worker, due in self._kill_at.items() if due <= now]:
             del self._kill_at[worker]
             worker.kill()
         if now >= self._next_memory:
             self._next_memory = now + _MEMORY_EVERY
-            for worker in self._topology.workers:
+            for worker in self._workers():
                 worker.sample_memory()
                 if worker.stuck(now, self._config.stuck_after):
                     log.warning("worker %s has been stuck for %.0f s: killing it", worker.name, worker.silent_for(now))
                     worker.kill()
 
-    def dismiss(self, worker: WorkerProcess) -> None:
+    def dismiss(self, worker: Worker) -> None:
         """It is not needed any more: let it finish, and kill it if it takes too long."""
         worker.finished = True
         self._respawn_at.pop(worker, None)
         if worker.alive:
             worker.sample_memory()
-            worker.send({"op": "finish"})
+            worker.send(Finish())
             self._kill_at[worker] = time.monotonic() + LEAVE
 
-    def _read_control(self, worker: WorkerProcess) -> None:
+    def _watch(self, worker: Worker, events: int) -> None:
+        if worker.control is not None and worker.control.fileno() in self._selector.get_map():
+            self._selector.modify(worker.control, events, worker)
+
+    def _read_control(self, worker: Worker) -> None:
         assert worker.control is not None
         try:
             messages = worker.control.receive()
         except EOFError:
-            self._selector.unregister(worker.control)  # its death is told by the process descriptor
+            self._selector.unregister(worker.control)  # its death shows at the process descriptor
             return
-        for message, _ in messages:
-            self._tell.message(worker, message)
+        for data, descriptors in messages:
+            try:
+                message = decode_control(data, descriptors)
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+            self._callbacks.on_message(worker, message)
 
-    def _bury(self, worker: WorkerProcess) -> None:
-        """A worker process has ended: read its last words, collect it and, unless it was done, replace it."""
+    def _collect(self, worker: Worker) -> None:
+        """A worker process has ended: read its last messages, reap it and, unless it was done, replace it."""
         assert worker.control is not None
         if worker.control.fileno() in self._selector.get_map():
-            self._read_control(worker)  # may raise: the process is then collected at the end
+            self._read_control(worker)  # may raise: the process is then reaped at the end
         if worker.control.fileno() in self._selector.get_map():
             self._selector.unregister(worker.control)
         self._selector.unregister(worker.pidfd)
@@ -112,8 +160,8 @@ class Workforce:
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         limit = self._config.restart_limit if worker.was_ready else min(1, self._config.restart_limit)
         if deaths > limit:
-            self._tell.failed(worker, "WorkerError", f"worker {worker.name} died {deaths} times in a minute (last: {how}); "
-                              "see its messages above")  # fmt: skip
+            text = f"worker {worker.name} died {deaths} times in a minute (last: {how}); see its messages above"
+            self._callbacks.on_failed(worker, "WorkerError", text)
             return
         log.warning("worker %s died (%s): replacing it", worker.name, how)
         self._respawn_at[worker] = time.monotonic() + 0.05 * 2 ** (deaths - 1)

@@ -1,80 +1,86 @@
-"""The capture worker: decodes one source into its frame ring."""
+"""The capture stage: decodes one source into its frame ring."""
 
 from __future__ import annotations
 
 import os
 import threading
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from contextlib import nullcontext
 
 from ferengine._native import FrameRing, WorkerPage
-from ferengine.sources import SourceSpec, open_source
+from ferengine.sources import open_source
 from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.sources.reconnect import FollowedSource, Lost
-from ferengine.stages.reader import END, Feed, InlineFeed, ThreadFeed
+from ferengine.stages.base import Stage
+from ferengine.stages.messages import (
+    AddRing,
+    BeginCapture,
+    CaptureEnded,
+    NeedRing,
+    SourceDisconnected,
+    SourceOpened,
+    StartCapture,
+    StopCapture,
+    ToWorker,
+)
+from ferengine.stages.reader import END, InlineReader, Reader, ThreadedReader
 from ferengine.vision import cv2
-
-if TYPE_CHECKING:
-    from ferengine.stages.worker import Worker
 
 _SLOT_WAIT = 0.02
 """Seconds that a file waits for a free slot before the worker looks at its control socket again."""
 
 
-class CaptureStage:
+class CaptureStage(Stage[StartCapture]):
     """Source -> frame ring. Files wait for a free slot; live sources drop their own frame (``ring_full``).
 
-    A camera or stream that is lost is told to the engine and opened again (``sources.following``), in a thread of this
-    worker; its frames are numbered on.
+    A camera or stream that is disconnected is reported to the engine and opened again (``sources.reconnect``), in a
+    thread of this worker; its frames are numbered on.
     """
 
-    def __init__(self, worker: Worker, settings: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
+    def open(self) -> None:
         cv2.setNumThreads(1)
-        self._worker = worker
-        self._camera = int(settings["camera"])
-        self._limit: int | None = settings["max_frames"]
-        self._reader_page = WorkerPage.attach(os.dup(descriptors["track_page"]))
-        self._spec = SourceSpec.from_dict(settings["source"])
-        self._sequence = int(settings["resume_at"])
+        start = self.start
+        self._spec = start.source
+        self._track_page = WorkerPage.attach(os.dup(start.track_page))
+        self._sequence = start.resume_at
         self._late = 0
         self._stopped = threading.Event()
         self._source = FollowedSource(
             lambda: open_source(self._spec),
             self._spec.reconnect if self._spec.blocks else "never",
             self._stopped,
-            was_open=bool(settings["was_open"]),
+            was_open=start.was_open,
             skip=self._sequence,
         )
-        self._feed = self._make_feed()
         self._live = self._spec.live
         self._ring: FrameRing | None = None
-        self._asked_for = 0
+        self._requested_bytes = 0
         self._waiting: CapturedFrame | None = None
         self._opened = self._running = self._ended = False
+        self._reader = self._make_reader()
 
-    def _make_feed(self) -> Feed:
+    def _make_reader(self) -> Reader:
         if not self._spec.blocks:
-            return InlineFeed(self._source)
-        assert self._worker.page is not None
-        return ThreadFeed(self._source, lambda info: self._spec.drops(info.live), self._stopped, self._worker.page.notify)
+            return InlineReader(self._source)
+        return ThreadedReader(self._source, lambda info: self._spec.drops(info.live), self._stopped, self.context.page.notify)
 
-    def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
-        if message["op"] == "ring" and message["camera"] == self._camera:
-            if self._ring is not None:
-                self._ring.close_writer()
-                self._reader_page.notify()
-            self._ring = FrameRing.attach(os.dup(descriptors["ring"]))
-        elif message["op"] == "go":
-            self._running = True
-            self._feed.begin()
-        elif message["op"] == "stop":
-            self._end()
+    def handle(self, message: ToWorker) -> None:
+        match message:
+            case AddRing():
+                if self._ring is not None:
+                    self._ring.close_writer()
+                    self._track_page.notify()
+                self._ring = FrameRing.attach(os.dup(message.ring))
+            case BeginCapture():
+                self._running = True
+                self._reader.begin()
+            case StopCapture():
+                self._end()
 
     def step(self) -> bool:
         if self._ended or (self._opened and not self._running):
             return False
-        if self._limit is not None and self._sequence >= self._limit:
+        if self.start.max_frames is not None and self._sequence >= self.start.max_frames:
             self._end()
             return True
         if self._waiting is None and not self._take():
@@ -83,7 +89,7 @@ class CaptureStage:
             return self._waiting is None
         image = self._waiting.image
         if image.nbytes > self._ring.slot_bytes:
-            return self._ask_for_larger_ring(image.nbytes)
+            return self._request_larger_ring(image.nbytes)
         slot = self._ring.acquire(0.0 if self._live else _SLOT_WAIT)
         if slot >= 0:
             self._publish(self._ring, slot, self._waiting)
@@ -97,7 +103,9 @@ class CaptureStage:
 
     def _take(self) -> bool:
         """The source's next item; False when there is none yet."""
-        item, missed = self._feed.take()
+        inline_open = not self._opened and not self._spec.blocks
+        with self.context.opening() if inline_open else nullcontext():
+            item, missed = self._reader.take()
         self._sequence += missed
         self._late += missed
         match item:
@@ -106,20 +114,20 @@ class CaptureStage:
             case CapturedFrame():
                 self._waiting = item
             case SourceInfo():
-                self._note_open(item)
+                self._report_open(item)
             case Lost(reason):
-                self._send("lost", reason=reason, time=time.time())
+                self.context.send(SourceDisconnected(self.start.camera, reason, time.time()))
             case _ if item is END:
                 self._end()
         return True
 
-    def _note_open(self, info: SourceInfo) -> None:
+    def _report_open(self, info: SourceInfo) -> None:
         self._opened = True
         self._live = self._spec.drops(info.live)
         nbytes = info.width * info.height * 3
         if self._ring is not None and self._spec.blocks and nbytes != self._ring.slot_bytes:
-            self._asked_for = nbytes  # the engine makes the new ring when it hears of the size
-        self._send("opened", width=info.width, height=info.height, fps=info.fps, live=self._live, time=time.time())
+            self._requested_bytes = nbytes  # the engine makes the new ring when it hears of the size
+        self.context.send(SourceOpened(self.start.camera, info.width, info.height, float(info.fps), self._live, time.time()))
 
     def _publish(self, ring: FrameRing, slot: int, captured: CapturedFrame) -> None:
         image = captured.image
@@ -127,27 +135,24 @@ class CaptureStage:
         ring.payload(slot)[: image.nbytes].reshape(image.shape)[:] = image
         ring.publish(slot, self._sequence, width, height, width * channels, channels, captured.timestamp,
                      time.monotonic_ns(), ring.readers)  # fmt: skip
-        self._reader_page.notify()
+        self._track_page.notify()
 
-    def _ask_for_larger_ring(self, nbytes: int) -> bool:
-        if self._asked_for != nbytes:
-            self._asked_for = nbytes
-            self._send("need_ring", bytes=nbytes)
+    def _request_larger_ring(self, nbytes: int) -> bool:
+        if self._requested_bytes != nbytes:
+            self._requested_bytes = nbytes
+            self.context.send(NeedRing(self.start.camera, nbytes))
         return False
 
     def _end(self) -> None:
         if self._ended:
             return
         self._ended = True
-        self._feed.close()
-        self._send("ended", captured=self._sequence, broken=self._source.broken_frames,
-                   late=self._late + self._source.late_frames)  # fmt: skip
+        self._reader.close()
+        late = self._late + self._source.late_frames
+        self.context.send(CaptureEnded(self.start.camera, self._sequence, self._source.broken_frames, late))
         if self._ring is not None:
             self._ring.close_writer()
-            self._reader_page.notify()
-
-    def _send(self, op: str, **values: Any) -> None:
-        self._worker.control.send({"op": op, "camera": self._camera, **values})
+            self._track_page.notify()
 
     def close(self) -> None:
-        self._feed.close()
+        self._reader.close()

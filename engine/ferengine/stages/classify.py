@@ -1,4 +1,4 @@
-"""The classify worker: gathers faces from all face rings into batches and returns their scores."""
+"""The classify stage: gathers faces from all face rings into batches and returns their scores."""
 
 from __future__ import annotations
 
@@ -6,54 +6,65 @@ import os
 import socket
 import time
 from collections import deque
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY, FaceRing, WorkerPage
 from ferengine.classification.parallel_heads import ParallelClassifier
-from ferengine.config import BackendSettings
+from ferengine.errors import UsageError
 from ferengine.inference.select import choose_backend
 from ferengine.ipc.channel import send_data
-from ferengine.stages.batching import BatchPolicy
-from ferengine.stages.messages import ScoreBatch, encode_scores
-
-if TYPE_CHECKING:
-    from ferengine.stages.worker import Worker
+from ferengine.stages.base import Stage
+from ferengine.stages.messages import BackendChosen, StartClassify
+from ferengine.stages.records import ScoreBatch
 
 
-class ClassifyStage:
+@dataclass(frozen=True, slots=True)
+class BatchPolicy:
+    """When a batch is closed: at once when the device is idle, when ``max_batch`` faces wait, or when the oldest face has
+    waited ``deadline`` seconds; never while none waits. Raises UsageError for limits that make no sense."""
+
+    max_batch: int
+    deadline: float
+
+    def __post_init__(self) -> None:
+        if self.max_batch < 1 or self.deadline < 0:
+            raise UsageError(f"a batch holds at least 1 face and waits at least 0 s, not {self}")
+
+    def closes(self, waiting: int, oldest_age: float, *, device_idle: bool) -> bool:
+        """Whether to close it now: ``waiting`` faces, the oldest of them queued ``oldest_age`` seconds ago."""
+        return waiting > 0 and (device_idle or waiting >= self.max_batch or oldest_age >= self.deadline)
+
+
+class ClassifyStage(Stage[StartClassify]):
     """Face rings -> batch -> scores. A ring's slots are freed only after the scores were sent.
 
     On a GPU one batch is gathered, straight into pinned memory, while another is computed.
     """
 
-    def __init__(self, worker: Worker, settings: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
-        trackers = range(settings["trackers"])
-        self._rings = [FaceRing.attach(os.dup(descriptors[f"faces{t}"])) for t in trackers]
-        self._pages = [WorkerPage.attach(os.dup(descriptors[f"track_page{t}"])) for t in trackers]
-        self._scores = socket.socket(fileno=os.dup(descriptors["events"]))
-        self._control = worker.control
+    def open(self) -> None:
+        start = self.start
+        self._rings = [FaceRing.attach(os.dup(faces)) for faces in start.faces]
+        self._track_pages = [WorkerPage.attach(os.dup(page)) for page in start.track_pages]
+        self._events = socket.socket(fileno=os.dup(start.events))
         self._failure: str | None = None
-        backend = BackendSettings(**settings["backend"])
+        self._opened = False
         self._networks = ParallelClassifier(
-            settings["models"],
-            threads=settings["threads"],
-            backend=backend,
-            max_batch=settings["max_batch"],
+            start.models,
+            threads=start.threads,
+            backend=start.backend,
+            max_batch=start.max_batch,
             on_failure=self._note_failure,
         )
-        self._tell_backend(choose_backend(backend.backend)[1])
-        self._policy = BatchPolicy(settings["max_batch"], settings["batch_deadline"])
-        self._keys = deque(np.empty(settings["max_batch"], FACE_KEY) for _ in range(self._networks.depth + 1))
+        self._opened = True
+        self._report_backend(choose_backend(start.backend.backend)[1])
+        self._policy = BatchPolicy(start.max_batch, start.batch_deadline)
+        self._keys = deque(np.empty(start.max_batch, FACE_KEY) for _ in range(self._networks.depth + 1))
         self._batches: deque[tuple[NDArray[np.void], list[int]]] = deque()
         self._turn = 0
         self._unsent: tuple[bytes, list[int]] | None = None
-
-    def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
-        """Nothing beyond the start concerns the classifier."""
 
     def step(self) -> bool:
         if self._unsent is not None:
@@ -69,10 +80,10 @@ class ClassifyStage:
     def _send(self) -> None:
         assert self._unsent is not None
         message, taken = self._unsent
-        if not send_data(self._scores, message):
+        if not send_data(self._events, message):
             time.sleep(0.001)  # the engine reads without pause; its queue is full for a moment only
             return
-        for ring, page, count in zip(self._rings, self._pages, taken, strict=True):
+        for ring, page, count in zip(self._rings, self._track_pages, taken, strict=True):
             if count:
                 ring.release(count)
                 page.notify()
@@ -101,16 +112,15 @@ class ClassifyStage:
         scores = self._networks.collect()
         keys, taken = self._batches.popleft()
         batch = ScoreBatch(keys, scores, self._policy.max_batch, time.monotonic_ns())
-        self._unsent = encode_scores(batch), taken
+        self._unsent = batch.encode(), taken
 
     def _note_failure(self, reason: str) -> None:
         self._failure = reason
-        if hasattr(self, "_networks"):  # later than at the start, which tells by itself
-            self._tell_backend(reason)
+        if self._opened:  # ``open`` reports by itself
+            self._report_backend(reason)
 
-    def _tell_backend(self, reason: str) -> None:
-        message = {"op": "backend", "name": self._networks.backend_names, "reason": reason, "failure": self._failure}
-        self._control.send(message)
+    def _report_backend(self, reason: str) -> None:
+        self.context.send(BackendChosen(self._networks.backend_names, reason, self._failure))
 
     def close(self) -> None:
         self._networks.close()

@@ -1,70 +1,71 @@
-"""The detect worker: answers the track workers' requests, each for one frame."""
+"""The detect stage: answers the track workers' requests, each for one frame."""
 
 from __future__ import annotations
 
 import os
+import select
 import socket
 from collections import defaultdict, deque
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import WorkerPage
-from ferengine.config import BackendSettings
 from ferengine.detection import create_detector
 from ferengine.ipc.channel import receive_data, send_data
 from ferengine.ipc.rings import CameraRings
-from ferengine.stages.messages import DetectionRequest, encode_detections
+from ferengine.stages.base import Stage
+from ferengine.stages.messages import AddRing, BackendChosen, ForgetCamera, ForgetRing, StartDetect, ToWorker
+from ferengine.stages.records import DetectionAnswer, DetectionRequest
 from ferengine.vision import cv2
 
-if TYPE_CHECKING:
-    from ferengine.stages.worker import Worker
+_ANSWER_WAIT = 0.002
+"""Seconds before an answer that found its queue full is sent again."""
 
 
-class DetectStage:
-    """Request queue -> detector -> the asking track worker. Several workers share the one queue.
+class DetectStage(Stage[StartDetect]):
+    """Request queue -> detector -> the track worker that asked. Several workers share the one queue.
 
-    It holds no slot of its own: whoever asks keeps the frame until the answer has come.
+    It holds no slot of its own: the track worker keeps the frame until the answer has come. A request wakes one idle
+    worker, which the kernel picks: each sleeps at the queue itself, with EPOLLEXCLUSIVE.
     """
 
-    def __init__(self, worker: Worker, settings: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
+    def open(self) -> None:
         cv2.setNumThreads(1)
-        self._worker = worker
+        start = self.start
         self._rings: defaultdict[int, CameraRings] = defaultdict(CameraRings)
-        self._requests = socket.socket(fileno=os.dup(descriptors["requests"]))
-        trackers = range(settings["trackers"])
-        self._answers = [socket.socket(fileno=os.dup(descriptors[f"answers{t}"])) for t in trackers]
-        self._pages = [WorkerPage.attach(os.dup(descriptors[f"track_page{t}"])) for t in trackers]
+        self._requests = socket.socket(fileno=os.dup(start.requests))
+        self._answers = [socket.socket(fileno=os.dup(answers)) for answers in start.answers]
+        self._track_pages = [WorkerPage.attach(os.dup(page)) for page in start.track_pages]
+        self._unsent: list[deque[bytes]] = [deque() for _ in self._answers]
         self._detector = create_detector(
-            settings["detector"],
-            min_face=settings["min_face"],
-            thresholds=tuple(settings["thresholds"]),
-            factor=settings["pyramid_factor"],
-            backend=BackendSettings(**settings["backend"]),
-            on_failure=self._note_failure,
+            start.detector,
+            min_face=start.min_face,
+            thresholds=start.thresholds,
+            factor=start.pyramid_factor,
+            backend=start.backend,
+            on_failure=self._report_failure,
         )
-        self._unsent: deque[tuple[int, bytes]] = deque()
+        self._epoll = select.epoll()
+        self._epoll.register(self._requests, select.EPOLLIN | select.EPOLLEXCLUSIVE)
+        self._epoll.register(self.context.control, select.EPOLLIN)
 
-    def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
-        if message["op"] == "ring":
-            self._rings[message["camera"]].add(message, descriptors)
-        elif message["op"] == "forget_ring":
-            self._rings[message["camera"]].forget(message["generation"])
-        elif message["op"] == "forget_camera":
-            self._rings.pop(message["camera"], None)
+    def handle(self, message: ToWorker) -> None:
+        match message:
+            case AddRing():
+                self._rings[message.camera].add(message.generation, message.ring)
+            case ForgetRing():
+                self._rings[message.camera].forget(message.generation)
+            case ForgetCamera():
+                self._rings.pop(message.camera, None)
 
     def step(self) -> bool:
-        if not self._unsent and not self._search():
-            return False
-        while self._unsent:
-            tracker, answer = self._unsent[0]
-            if not send_data(self._answers[tracker], answer):
-                return False
-            self._unsent.popleft()
-            self._pages[tracker].notify()
-        return True
+        searched = self._search()
+        return self._send_answers() or searched
+
+    def wait(self, seen: int, timeout: float) -> None:
+        """Sleep at the request queue and the control socket."""
+        self._epoll.poll(_ANSWER_WAIT if any(self._unsent) else timeout)
 
     def _search(self) -> bool:
         """Answer the requests that wait, as many at a time as the detector gains from; False when there are none."""
@@ -73,21 +74,34 @@ class DetectStage:
         while len(requests) < self._detector.preferred_batch and (data := receive_data(self._requests)) is not None:
             request = DetectionRequest.decode(data)
             if request.generation not in self._rings[request.camera]:
-                self._worker.poll_control()  # the engine sends rings before anyone can ask for their frames
+                self.context.poll_control()  # the engine sends rings before anyone can ask for their frames
             if request.generation not in self._rings[request.camera]:
-                continue  # the camera was removed, or whoever asked has died
+                continue  # the camera was removed, or the track worker that asked has died
             requests.append(request)
             frames.append(self._rings[request.camera][request.generation].frame(request.slot))
+        if not requests:
+            return False
         found = self._detector.detect_many(frames, [_boxes(request) for request in requests])
         for request, detections in zip(requests, found, strict=True):
-            self._unsent.append((request.tracker, encode_detections(request, detections)))
-        return bool(self._unsent)
+            self._unsent[request.tracker].append(DetectionAnswer(request, detections).encode())
+        return True
 
-    def _note_failure(self, reason: str) -> None:
-        self._worker.control.send({"op": "backend", "name": "the CPU", "reason": "", "failure": reason})
+    def _send_answers(self) -> bool:
+        """Send what there is room for; one track worker's full queue holds up no other's answers."""
+        sent = False
+        for answers, page, unsent in zip(self._answers, self._track_pages, self._unsent, strict=True):
+            while unsent and send_data(answers, unsent[0]):
+                unsent.popleft()
+                page.notify()
+                sent = True
+        return sent
+
+    def _report_failure(self, reason: str) -> None:
+        self.context.send(BackendChosen("the CPU", "", reason))
 
     def close(self) -> None:
         """Release the device that the detector runs on."""
+        self._epoll.close()
         self._detector.close()
 
 

@@ -1,187 +1,367 @@
-"""The binary messages between workers and engine: fixed NumPy records on the way of frames and faces.
+"""The control messages between the engine and its workers: one frozen record each.
 
-Times are CLOCK_MONOTONIC nanoseconds, boxes x, y, w, h in pixels. A camera is its number in this run; ``epoch``
-counts the lives of the track worker that sent a message, so that answers meant for a dead one are not mistaken.
+``ferengine.stages.codec`` makes bytes of them. What goes along with frames and faces is binary: see
+``ferengine.stages.records``.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Literal, NewType, TypeAlias, get_args
 
-import numpy as np
-from numpy.typing import NDArray
+from ferengine.config import BackendSettings
+from ferengine.sources import SourceSpec
 
-from ferengine._native import FACE_KEY
-from ferengine.detection.base import Detections
-from ferengine.results import Box, FrameResult
+Descriptor = NewType("Descriptor", int)
+"""A file descriptor: the receiver gets a duplicate, which is closed once the message has been handled."""
 
-if TYPE_CHECKING:
-    from ferengine.tracking.face_tracker import TrackedFace
-
-TRACK_READER, VIDEO_READER, WINDOW_READER, FIRST_LENT_READER = 0, 1, 2, 3
-"""Bits in a frame ring's hold masks: the track worker's, the output worker's, and the first of those that stand for
-consumers in the engine's own process that have images lent to them."""
-
-RECORD, END, SCORES = 1, 2, 3
-"""First byte of each message to the engine: a frame's record, a camera's end, a batch's scores."""
-
-CLASSIFIED, FACE_RING_FULL = 0, 1
-"""Whether the faces of a record were handed to the classifier."""
-
-_REQUEST = np.dtype([("camera", "u4"), ("epoch", "u4"), ("generation", "u4"), ("slot", "u4"), ("sequence", "u8"),
-                     ("tracker", "u4"), ("count", "u4")])  # fmt: skip
-_DETECTION = np.dtype([("box", "f4", 4), ("score", "f4"), ("landmarks", "f4", (5, 2))])
-_HEADER = np.dtype([("kind", "u4"), ("camera", "u4"), ("epoch", "u4"), ("count", "u4"), ("sequence", "u8"),
-                    ("timestamp", "f8"), ("captured_ns", "i8"), ("tracked_ns", "i8"), ("skipped", "u4"),
-                    ("handover", "u4"), ("generation", "u4"), ("slot", "u4")])  # fmt: skip
-_FACE = np.dtype([("id", "u4"), ("box", "f4", 4), ("score", "f4"), ("confidence", "f4"), ("detected", "u1"),
-                  ("has_landmarks", "u1"), ("landmarks", "f4", (5, 2))])  # fmt: skip
-_NO_LANDMARKS = np.zeros((5, 2), np.float32)
-_SCORES = np.dtype([("kind", "u4"), ("count", "u4"), ("classes", "u4"), ("capacity", "u4"), ("inferred_ns", "i8")])
+# --- from the engine: the start of a worker, which is the first message that it gets
 
 
 @dataclass(frozen=True, slots=True)
-class DetectionRequest:
-    """Track worker ``tracker`` asks for the faces of the frame in ``slot`` of that camera's ring ``generation``: all of
-    them, or those ``near`` some boxes."""
+class StartCapture:
+    """Decode ``source`` into the rings that follow.
 
+    Attributes:
+        page: The worker's own event page.
+        track_page: The event page of the track worker that reads the frames.
+        camera: The camera's number in this run.
+        source: What to open.
+        max_frames: The number of frames after which to end, ``None`` for all.
+        resume_at: The sequence of the first frame: how many a predecessor has captured.
+        was_open: Whether a predecessor had opened the source.
+    """
+
+    page: Descriptor
+    track_page: Descriptor
     camera: int
-    epoch: int
-    generation: int
-    slot: int
-    sequence: int
-    tracker: int
-    near: tuple[Box, ...] | None = None
-
-    def encode(self) -> bytes:
-        count = 0 if self.near is None else len(self.near) + (1 << 31)
-        row = (self.camera, self.epoch, self.generation, self.slot, self.sequence, self.tracker, count)
-        return np.array([row], _REQUEST).tobytes() + np.array(self.near or (), np.float32).tobytes()
-
-    @staticmethod
-    def decode(message: bytes) -> DetectionRequest:
-        row = np.frombuffer(message, _REQUEST, 1)[0].item()
-        count = row[6]
-        boxes = np.frombuffer(message, np.float32, 4 * (count & 0x7FFFFFFF), _REQUEST.itemsize).reshape(-1, 4)
-        near: tuple[Box, ...] | None = tuple((x, y, w, h) for x, y, w, h in boxes.tolist()) if count >> 31 else None
-        camera, epoch, generation, slot, sequence, tracker, _ = row
-        return DetectionRequest(camera, epoch, generation, slot, sequence, tracker, near)
-
-
-def encode_detections(request: DetectionRequest, detections: Detections) -> bytes:
-    """The answer to ``request``."""
-    row = (request.camera, request.epoch, request.generation, request.slot, request.sequence, request.tracker,
-           len(detections) + (0 if detections.landmarks is None else 1 << 31))  # fmt: skip
-    faces = np.zeros(len(detections), _DETECTION)
-    faces["box"], faces["score"] = detections.boxes, detections.scores
-    if detections.landmarks is not None:
-        faces["landmarks"] = detections.landmarks
-    return np.array([row], _REQUEST).tobytes() + faces.tobytes()
-
-
-def decode_detections(message: bytes) -> tuple[DetectionRequest, Detections]:
-    row = np.frombuffer(message, _REQUEST, 1)[0].item()
-    count = row[6]
-    faces = np.frombuffer(message, _DETECTION, count & 0x7FFFFFFF, _REQUEST.itemsize)
-    landmarks = faces["landmarks"].copy() if count >> 31 else None
-    return DetectionRequest(*row[:6]), Detections(faces["box"].copy(), faces["score"].copy(), landmarks)
+    source: SourceSpec
+    max_frames: int | None
+    resume_at: int
+    was_open: bool
 
 
 @dataclass(frozen=True, slots=True)
-class Record:
-    """One frame as its track worker left it; ``faces`` in the order of their numbers in the face ring.
+class StartDetect:
+    """Answer the detection requests of all track workers.
 
-    ``skipped`` frames were passed over since the last record; ``handover`` is CLASSIFIED or FACE_RING_FULL.
-    ``generation`` and ``slot`` say where the image lies in the camera's frame ring.
+    Attributes:
+        page: The worker's own event page.
+        requests: The read end of the queue that all detect workers share.
+        answers: The write end of each track worker's queue of answers.
+        track_pages: The event page of each track worker.
+        detector, min_face, thresholds, pyramid_factor: Settings of EngineConfig.
+        backend: What runs the networks.
+    """
+
+    page: Descriptor
+    requests: Descriptor
+    answers: tuple[Descriptor, ...]
+    track_pages: tuple[Descriptor, ...]
+    detector: Literal["mtcnn", "haar"]
+    min_face: float
+    thresholds: tuple[float, float, float]
+    pyramid_factor: float
+    backend: BackendSettings
+
+
+@dataclass(frozen=True, slots=True)
+class AddCamera:
+    """A further camera for a track worker; its rings follow.
+
+    Attributes:
+        camera: The camera's number.
+        live: Whether it drops frames rather than waiting.
+        epoch: Which life of the track worker this is, for this camera.
+        first_id: The id of its next new track.
+        done: Frames of it that have been tracked.
     """
 
     camera: int
+    live: bool
     epoch: int
-    sequence: int
-    timestamp: float
-    captured_ns: int
-    tracked_ns: int
-    skipped: int
-    handover: int
-    generation: int
-    slot: int
-    faces: NDArray[np.void]
-
-
-def encode_record(
-    camera: int,
-    epoch: int,
-    sequence: int,
-    timestamp: float,
-    captured_ns: int,
-    tracked_ns: int,
-    skipped: int,
-    handover: int,
-    generation: int,
-    slot: int,
-    faces: Sequence[TrackedFace],
-) -> bytes:
-    rows = np.array([_face_row(face) for face in faces], _FACE)  # in one go: setting field by field takes four times as long
-    header = (RECORD, camera, epoch, len(faces), sequence, timestamp, captured_ns, tracked_ns, skipped, handover,
-              generation, slot)  # fmt: skip
-    return np.array([header], _HEADER).tobytes() + rows.tobytes()
-
-
-def _face_row(face: TrackedFace) -> tuple[object, ...]:
-    landmarks = _NO_LANDMARKS if face.landmarks is None else face.landmarks
-    detected, has_landmarks = face.origin == "detected", face.landmarks is not None
-    return face.id, face.box, face.score, face.confidence, detected, has_landmarks, landmarks
-
-
-def encode_end(camera: int, epoch: int) -> bytes:
-    """The camera's last frame has been recorded."""
-    return np.array([(END, camera, epoch, 0, 0, 0.0, 0, 0, 0, 0, 0, 0)], _HEADER).tobytes()
-
-
-def kind_of(message: bytes) -> int:
-    return int.from_bytes(message[:4], "little")
-
-
-def decode_record(message: bytes) -> Record:
-    """A RECORD or END message."""
-    header = np.frombuffer(message, _HEADER, 1)[0].item()
-    _, camera, epoch, count, sequence, timestamp, captured, tracked, skipped, handover, generation, slot = header
-    faces = np.frombuffer(message, _FACE, count, _HEADER.itemsize)
-    return Record(camera, epoch, sequence, timestamp, captured, tracked, skipped, handover, generation, slot, faces)
+    first_id: int
+    done: int
 
 
 @dataclass(frozen=True, slots=True)
-class ScoreBatch:
-    """The scores of one batch: ``keys`` FACE_KEY (n,), ``scores`` float32 (n, classes), ``capacity`` the batch's."""
+class StartTrack:
+    """Track the faces of ``cameras`` and cut them into the face ring.
 
-    keys: NDArray[np.void]
-    scores: NDArray[np.float32]
-    capacity: int
-    inferred_ns: int
+    Attributes:
+        page: The worker's own event page.
+        requests: The write end of the queue that all detect workers share.
+        answers: The read end of this worker's queue of answers.
+        events: The write end of the engine's queue of records.
+        faces: The face ring that this worker fills.
+        classify_page: The classify worker's event page.
+        index: The worker's number among the track workers.
+        cameras: The cameras that it has.
+        detect_every, deadline, search, full_scan, align_eyes, tracker: Settings of EngineConfig.
+    """
+
+    page: Descriptor
+    requests: Descriptor
+    answers: Descriptor
+    events: Descriptor
+    faces: Descriptor
+    classify_page: Descriptor
+    index: int
+    cameras: tuple[AddCamera, ...]
+    detect_every: int
+    deadline: float
+    search: Literal["full", "near"]
+    full_scan: float
+    align_eyes: bool
+    tracker: Literal["kcf", "opencv"]
 
 
-def encode_scores(batch: ScoreBatch) -> bytes:
-    count, classes = batch.scores.shape
-    header = np.array([(SCORES, count, classes, batch.capacity, batch.inferred_ns)], _SCORES)
-    return header.tobytes() + batch.keys.tobytes() + np.ascontiguousarray(batch.scores, np.float32).tobytes()
+@dataclass(frozen=True, slots=True)
+class StartClassify:
+    """Classify the faces of all face rings.
+
+    Attributes:
+        page: The worker's own event page.
+        events: The write end of the engine's queue of scores.
+        faces: The face ring of each track worker.
+        track_pages: The event page of each track worker.
+        models: The names of the networks that read each face.
+        threads: Threads of one inference session.
+        max_batch, batch_deadline: Settings of EngineConfig.
+        backend: What runs the networks.
+    """
+
+    page: Descriptor
+    events: Descriptor
+    faces: tuple[Descriptor, ...]
+    track_pages: tuple[Descriptor, ...]
+    models: tuple[str, ...]
+    threads: int
+    max_batch: int
+    batch_deadline: float
+    backend: BackendSettings
 
 
-def decode_scores(message: bytes) -> ScoreBatch:
-    _, count, classes, capacity, inferred_ns = np.frombuffer(message, _SCORES, 1)[0].item()
-    keys = np.frombuffer(message, FACE_KEY, count, _SCORES.itemsize)
-    scores = np.frombuffer(message, np.float32, count * classes, _SCORES.itemsize + keys.nbytes)
-    return ScoreBatch(keys, scores.reshape(count, classes), capacity, inferred_ns)
+@dataclass(frozen=True, slots=True)
+class SetRate:
+    """The nominal frame rate of a camera, known now that its source is open; 0 when it has none."""
+
+    camera: int
+    fps: float
 
 
-def encode_result(camera: int, generation: int, slot: int, result: FrameResult | None) -> bytes:
-    """One result for the output worker, ``None`` after the camera's last: a pickle between two processes of one
-    program, off the hot path."""
-    return pickle.dumps((camera, generation, slot, result), protocol=5)
+@dataclass(frozen=True, slots=True)
+class SaveVideo:
+    """Write the video of a camera to ``path``."""
+
+    camera: int
+    path: str
 
 
-def decode_result(message: bytes) -> tuple[int, int, int, FrameResult | None]:
-    camera, generation, slot, result = pickle.loads(message)
-    return camera, generation, slot, result
+@dataclass(frozen=True, slots=True)
+class StartRender:
+    """Draw results on their frames, for video files or for windows.
+
+    Attributes:
+        page: The worker's own event page.
+        inbox: The read end of the queue of results.
+        reader: The bit in the frame rings' hold masks that stands for this worker.
+        display: Whether it shows windows; otherwise it writes video files.
+        part: Which life of the worker this is, from 1: a successor writes to other files.
+        videos: What to write where.
+        rates: The frame rates known so far.
+    """
+
+    page: Descriptor
+    inbox: Descriptor
+    reader: int
+    display: bool
+    part: int
+    videos: tuple[SaveVideo, ...]
+    rates: tuple[SetRate, ...]
+
+
+Start: TypeAlias = StartCapture | StartDetect | StartTrack | StartClassify | StartRender
+
+# --- from the engine: later
+
+
+@dataclass(frozen=True, slots=True)
+class AddRing:
+    """A frame ring of a camera: its writer goes on in it, its readers read it once the generation before is empty.
+
+    Attributes:
+        ring: The ring's memory.
+        camera: The camera's number.
+        generation: Which of its rings this is.
+        live: Whether the camera drops frames, which is certain only now that its source is open.
+    """
+
+    ring: Descriptor
+    camera: int
+    generation: int
+    live: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetRing:
+    """A ring is empty, and no frame will come into it."""
+
+    camera: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class ForgetCamera:
+    """A camera is gone, with all its rings."""
+
+    camera: int
+
+
+@dataclass(frozen=True, slots=True)
+class BeginCapture:
+    """Capture begins: all workers are ready, and there is a consumer."""
+
+
+@dataclass(frozen=True, slots=True)
+class StopCapture:
+    """Capture no further frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Redetect:
+    """A detect worker died, perhaps with a request in hand: ask again for all that has not been answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Close everything and end."""
+
+
+ToWorker: TypeAlias = (
+    Start
+    | AddCamera
+    | SetRate
+    | SaveVideo
+    | AddRing
+    | ForgetRing
+    | ForgetCamera
+    | BeginCapture
+    | StopCapture
+    | Redetect
+    | Finish
+)
+
+# --- from a worker
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """The stage is open."""
+
+
+@dataclass(frozen=True, slots=True)
+class SourceOpened:
+    """A source is open, for the first time or again.
+
+    Attributes:
+        camera: The camera's number.
+        width, height: Of its frames, in pixels.
+        fps: Its nominal rate.
+        live: Whether it drops frames.
+        time: When, seconds since the epoch.
+    """
+
+    camera: int
+    width: int
+    height: int
+    fps: float
+    live: bool
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDisconnected:
+    """A source broke off, or did not open, and is tried again; ``time`` in seconds since the epoch."""
+
+    camera: int
+    reason: str
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class NeedRing:
+    """The next frame takes ``nbytes``, which is more than a slot of the ring."""
+
+    camera: int
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureEnded:
+    """No further frame comes: ``captured`` were numbered, ``broken`` could not be decoded, ``late`` were passed over."""
+
+    camera: int
+    captured: int
+    broken: int
+    late: int
+
+
+@dataclass(frozen=True, slots=True)
+class BackendChosen:
+    """What runs the networks of this worker.
+
+    Attributes:
+        name: The backend.
+        reason: Why it was chosen.
+        failure: Why the GPU that was meant to run them does not, ``None`` otherwise.
+    """
+
+    name: str
+    reason: str
+    failure: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SinkFailed:
+    """A video cannot be written; the others go on."""
+
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class WindowClosed:
+    """The user closed a window, which ends the run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The worker gives up: ``error_class`` of ``ferengine.errors``, and its text."""
+
+    error_class: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """The worker's peak memory in MiB, at its end."""
+
+    peak_mb: float
+
+
+FromWorker: TypeAlias = (
+    Ready
+    | SourceOpened
+    | SourceDisconnected
+    | NeedRing
+    | CaptureEnded
+    | BackendChosen
+    | SinkFailed
+    | WindowClosed
+    | Failed
+    | Usage
+)
+ControlMessage: TypeAlias = ToWorker | FromWorker
+
+MESSAGE_TYPES: dict[str, type[ControlMessage]] = {kind.__name__: kind for kind in get_args(ControlMessage)}
+"""All control messages by the names that they travel under."""

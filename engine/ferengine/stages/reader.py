@@ -1,4 +1,4 @@
-"""Between a source and its capture stage: read in the stage's own step, or in a thread where reading may hang."""
+"""Between a source and its capture stage: reads in the stage's own step, or in a thread where reading may hang."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.sources.reconnect import Item
 
 _LEAVE = 0.2
-"""Seconds that a thread gets to hang up; one that hangs longer ends with the process."""
+"""Seconds that a thread gets to end; one that hangs longer ends with the process."""
 
 
 class End:
@@ -19,14 +19,14 @@ class End:
 
 
 END: Final = End()
-Fed: TypeAlias = tuple[Item | End | None, int]
+Taken: TypeAlias = tuple[Item | End | None, int]
 """What comes next (``None``: nothing yet), and how many frames were dropped before it."""
 
 
-class Feed(Protocol):
-    """Hands the items of a source to its stage, in order."""
+class Reader(Protocol):
+    """Gives the items of a source to its stage, in order."""
 
-    def take(self) -> Fed:
+    def take(self) -> Taken:
         """What comes next. Raises the error that ended the source."""
         ...
 
@@ -39,13 +39,13 @@ class Feed(Protocol):
         ...
 
 
-class InlineFeed:
+class InlineReader:
     """Reads when it is asked, for sources whose ``read`` is short."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self._items = _generator(items)
 
-    def take(self) -> Fed:
+    def take(self) -> Taken:
         return next(self._items, END), 0
 
     def begin(self) -> None:
@@ -55,12 +55,16 @@ class InlineFeed:
         self._items.close()
 
 
-class ThreadFeed:
-    """Reads in a thread, so that whatever hangs in it (a name server, a driver) holds up neither control nor
-    shutdown.
+class ThreadedReader:
+    """Reads in a thread, so that what hangs in it (a name server, a driver) holds up neither control nor shutdown.
 
-    One frame waits for ``take``. Where ``drops`` says so of the opened source, a newer one takes its place, which is
-    counted after ``begin``; else the thread waits. ``stopped`` ends the thread, ``wake`` is called after each item.
+    One frame waits for ``take``. A newer one takes its place, which is counted after ``begin``, or the thread waits.
+
+    Args:
+        items: The source; it is iterated in the thread.
+        drops: Whether an opened source drops frames that nobody takes in time.
+        stopped: Ends the thread.
+        wake: Called after each item.
     """
 
     def __init__(
@@ -83,7 +87,7 @@ class ThreadFeed:
         self._thread = threading.Thread(target=self._run, name="ferengine-capture", daemon=True)
         self._thread.start()
 
-    def take(self) -> Fed:
+    def take(self) -> Taken:
         with self._changed:
             if not self._waiting:
                 return None, 0

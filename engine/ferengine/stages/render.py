@@ -1,13 +1,11 @@
-"""The output workers: draw results on their frames; one encodes video files, one shows windows."""
+"""The render stage: draws results on their frames, and encodes video files or shows windows."""
 
 from __future__ import annotations
 
 import os
 import socket
 from collections import defaultdict
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +17,12 @@ from ferengine.results import FrameResult
 from ferengine.sinks.draw import draw_faces
 from ferengine.sinks.video import VideoWriter
 from ferengine.sinks.window import Window
-from ferengine.stages.messages import decode_result
+from ferengine.stages.base import Stage
+from ferengine.stages.messages import AddRing, SaveVideo, SetRate, SinkFailed, StartRender, ToWorker, WindowClosed
+from ferengine.stages.records import RenderItem
 from ferengine.vision import cv2
 
-if TYPE_CHECKING:
-    from ferengine.stages.worker import Worker
+_DEFAULT_FPS = 25.0
 
 
 def part_path(path: Path, part: int) -> Path:
@@ -31,59 +30,58 @@ def part_path(path: Path, part: int) -> Path:
     return path if part == 1 else path.with_suffix(f".part{part}{path.suffix}")
 
 
-class OutputStage:
-    """Results from the engine, frames from the rings -> video files and windows."""
+class RenderStage(Stage[StartRender]):
+    """Results from the engine, frames from the rings -> video files or windows."""
 
-    def __init__(self, worker: Worker, settings: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
+    def open(self) -> None:
         cv2.setNumThreads(1)
-        self._worker = worker
-        self._inbox = socket.socket(fileno=os.dup(descriptors["inbox"]))
+        start = self.start
+        self._inbox = socket.socket(fileno=os.dup(start.inbox))
         self._rings: defaultdict[int, CameraRings] = defaultdict(CameraRings)
-        part = int(settings["part"])
-        self._paths = {int(camera): part_path(Path(path), part) for camera, path in settings["save"].items()}
-        self._reader = int(settings["reader"])
-        self._rates = {int(camera): float(fps) for camera, fps in settings["fps"].items()}
+        self._paths = {video.camera: part_path(Path(video.path), start.part) for video in start.videos}
+        self._rates = {rate.camera: rate.fps for rate in start.rates}
         self._writers: dict[int, VideoWriter] = {}
-        self._display = bool(settings["display"])
         self._windows: dict[int, Window] = {}
 
-    def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
-        if message["op"] == "ring":
-            self._rings[message["camera"]].add(message, descriptors)
-        elif message["op"] == "save" and not self._display:
-            self._paths[int(message["camera"])] = Path(message["path"])
-        elif message["op"] == "rate":
-            self._rates[int(message["camera"])] = float(message["fps"])
+    def handle(self, message: ToWorker) -> None:
+        match message:
+            case AddRing():
+                self._rings[message.camera].add(message.generation, message.ring)
+            case SaveVideo() if not self.start.display:
+                self._paths[message.camera] = Path(message.path)
+            case SetRate():
+                self._rates[message.camera] = message.fps
 
     def step(self) -> bool:
         data = receive_data(self._inbox)
         if data is None:
             self._poll_windows()
             return False
-        camera, generation, slot, result = decode_result(data)
-        if result is None:
-            self._end(camera)
+        item = RenderItem.decode(data)
+        if item.result is None:
+            self._end(item.camera)
             return True
-        if generation not in self._rings[camera]:
-            self._worker.poll_control()
-        rings = self._rings[camera]
-        if generation not in rings:  # this worker has replaced one that died after the camera's end
+        if item.generation not in self._rings[item.camera]:
+            self.context.poll_control()
+        rings = self._rings[item.camera]
+        if item.generation not in rings:  # this worker has replaced one that died after the camera's end
             return True
-        ring = rings[generation]
-        if (result.frame, slot) in ring.held(self._reader):
-            image = ring.frame(slot).copy()
-            self._release_up_to(rings, generation, result.frame)
-            draw_faces(image, result)
-            self._write(camera, image, result)
-            self._show(camera, image, result)
+        ring = rings[item.generation]
+        if (item.result.frame, item.slot) in ring.held(self.start.reader):
+            image = ring.frame(item.slot).copy()
+            self._release_up_to(rings, item.generation, item.result.frame)
+            draw_faces(image, item.result)
+            self._write(item.camera, image, item.result)
+            self._show(item.camera, image, item.result)
         return True
 
     def _release_up_to(self, rings: CameraRings, generation: int, sequence: int) -> None:
+        reader = self.start.reader
         for number, ring in rings.items():
-            for held, slot in ring.held(self._reader):
+            for held, slot in ring.held(reader):
                 if held <= sequence:
-                    ring.release(slot, self._reader)
-            if number < generation and ring.closed and not ring.held(self._reader):
+                    ring.release(slot, reader)
+            if number < generation and ring.closed and not ring.held(reader):
                 rings.forget(number)
 
     def _write(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
@@ -92,16 +90,15 @@ class OutputStage:
         try:
             if camera not in self._writers:
                 height, width = image.shape[:2]
-                path = self._paths[camera]
-                rate = self._rates.get(camera) or 25.0
-                self._writers[camera] = VideoWriter(path, width, height, rate, overwrite=True)
+                fps = self._rates.get(camera) or _DEFAULT_FPS
+                self._writers[camera] = VideoWriter(self._paths[camera], width, height, fps, overwrite=True)
             self._writers[camera].write(image, result.timestamp)
         except SinkError as error:
-            del self._paths[camera]  # said once; the others go on
-            self._worker.control.send({"op": "sink_failed", "error": str(error)})
+            del self._paths[camera]  # reported once; the others go on
+            self.context.send(SinkFailed(str(error)))
 
     def _show(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
-        if not self._display:
+        if not self.start.display:
             return
         if camera not in self._windows:
             self._windows[camera] = Window(f"ferengine: {result.camera}")
@@ -111,7 +108,7 @@ class OutputStage:
     def _poll_windows(self) -> None:
         polled = [window.poll() for window in self._windows.values()]  # all of them: polling also redraws
         if any(polled):
-            self._worker.control.send({"op": "quit"})
+            self.context.send(WindowClosed())
 
     def _end(self, camera: int) -> None:
         """The camera's last result has been drawn."""
@@ -127,7 +124,7 @@ class OutputStage:
         try:
             writer.close()
         except SinkError as error:
-            self._worker.control.send({"op": "sink_failed", "error": str(error)})
+            self.context.send(SinkFailed(str(error)))
 
     def close(self) -> None:
         while self.step():

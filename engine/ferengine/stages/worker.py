@@ -1,7 +1,6 @@
-"""The main program of a worker process: ``python -m ferengine.stages.worker CONTROL_DESCRIPTOR PARENT_PID``.
+"""The main program of a worker: ``python -m ferengine.stages.worker CONTROL_DESCRIPTOR PARENT_PID TITLE``.
 
-It holds a set of stages and turns them over: each ``step`` does a bounded piece of work and never blocks for long,
-so that stages can share a process. When none has work, the worker waits at its event.
+It makes the one stage that its first control message names, and keeps it going.
 """
 
 from __future__ import annotations
@@ -9,113 +8,140 @@ from __future__ import annotations
 import importlib
 import logging
 import os
+import select
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, nullcontext
-from typing import Any, Protocol
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from setproctitle import setproctitle
 
 from ferengine._native import WorkerPage, die_with_parent
 from ferengine.errors import FerengineError
 from ferengine.ipc.channel import ControlChannel
+from ferengine.ipc.process import peak_memory_mb
+from ferengine.stages.base import Stage, StageContext
+from ferengine.stages.codec import decode_control, encode_control
+from ferengine.stages.messages import (
+    Failed,
+    Finish,
+    FromWorker,
+    Ready,
+    Start,
+    StartCapture,
+    StartClassify,
+    StartDetect,
+    StartRender,
+    StartTrack,
+    ToWorker,
+    Usage,
+)
+
+_STAGES: dict[type[Start], tuple[str, str]] = {
+    StartCapture: ("ferengine.stages.capture", "CaptureStage"),
+    StartDetect: ("ferengine.stages.detect", "DetectStage"),
+    StartTrack: ("ferengine.stages.track", "TrackStage"),
+    StartClassify: ("ferengine.stages.classify", "ClassifyStage"),
+    StartRender: ("ferengine.stages.render", "RenderStage"),
+}
+"""Where the stage of each start message is; the others are not imported."""
 
 _IDLE_WAIT = 0.05
-"""Seconds at the event before the heartbeat is renewed."""
-
-_STAGES = {
-    "capture": "ferengine.stages.capture:CaptureStage",
-    "detect": "ferengine.stages.detect:DetectStage",
-    "track": "ferengine.stages.track:TrackStage",
-    "classify": "ferengine.stages.classify:ClassifyStage",
-    "output": "ferengine.stages.render:OutputStage",
-}
-
-_BUILDING_BEAT = 0.5
-"""Seconds between signs of life while an engine is built."""
-
-log = logging.getLogger(__name__)
-
-
-class Stage(Protocol):
-    """A part of the pipeline inside a worker."""
-
-    def handle(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
-        """A control message; messages meant for other stages are ignored. Descriptors that it keeps it duplicates."""
-        ...
-
-    def step(self) -> bool:
-        """Do a bounded piece of work; False when there was none to do."""
-        ...
-
-    def close(self) -> None:
-        """The run is over: finish files, release devices."""
-        ...
+"""Seconds without work before the heartbeat is renewed."""
+_OPENING_BEAT = 0.5
+"""Seconds between heartbeats while something is opened."""
+_MAX_OPENING = 1800.0
+"""Seconds after which an opening counts as stuck; building TensorRT engines takes minutes."""
+_LAST_WORDS = 0.2
+"""Seconds that the engine gets to make room for a worker's last messages."""
 
 
 class Worker:
-    """Control channel, event and stages of this process."""
+    """The control channel, the event page and the stage of this process."""
 
     def __init__(self, control: ControlChannel) -> None:
-        self.control = control
-        self.page: WorkerPage | None = None
-        self.stages: list[Stage] = []
-        self.finished = False
-
-    def poll_control(self) -> None:
-        """Handle all waiting control messages."""
-        for message, descriptors in self.control.receive():
-            if message["op"] == "start":
-                self._start(message, descriptors)
-            elif message["op"] == "finish":
-                self.finished = True
-            for stage in self.stages:
-                stage.handle(message, descriptors)
-            for descriptor in descriptors.values():
-                os.close(descriptor)
-
-    def _start(self, message: Mapping[str, Any], descriptors: Mapping[str, int]) -> None:
-        self.page = WorkerPage.attach(os.dup(descriptors["page"]))
-        self.page.beat()
-        for settings in message["stages"]:
-            module, _, name = _STAGES[settings["kind"]].partition(":")
-            stage = getattr(importlib.import_module(module), name)
-            with _alive(self.page) if settings.get("backend", {}).get("build") else nullcontext():
-                self.stages.append(stage(self, settings, descriptors))
-        self.control.send({"op": "ready"})
+        self._control = control
+        self._page: WorkerPage | None = None
+        self._stage: Stage[Any] | None = None
+        self._finished = False
 
     def run(self) -> None:
-        while not self.finished:
-            page = self.page
-            seen = page.event if page else 0
-            self.poll_control()
-            if page is None:
-                if self.page is None:
-                    _wait_readable(self.control)
-                continue
+        """Keep the stage going until Finish comes. Raises EOFError or ConnectionError when the engine is gone."""
+        while self._stage is None and not self._finished:
+            select.select([self._control], [], [])
+            self._poll_control()
+        while not self._finished:
+            page, stage = self._page, self._stage
+            assert page is not None
+            assert stage is not None
+            seen = page.event
+            self._poll_control()
+            self._control.flush()
             page.beat()
-            busy = False
-            for stage in self.stages:
-                busy |= stage.step()
-            if not busy:
-                page.wait(seen, _IDLE_WAIT)
+            if not stage.step():
+                stage.wait(seen, _IDLE_WAIT)
 
     def close(self) -> None:
-        for stage in self.stages:
-            stage.close()
-        self.control.send({"op": "usage", "peak_mb": peak_memory_mb(os.getpid())})
+        """Close the stage, and report what the worker has used."""
+        if self._stage is not None:
+            self._stage.close()
+        self._send(Usage(peak_memory_mb(os.getpid())))
+        self._control.drain(_LAST_WORDS)
+
+    def report(self, error: FerengineError) -> None:
+        """Tell the engine why the worker gives up."""
+        self._send(Failed(type(error).__name__, str(error)))
+        self._control.drain(_LAST_WORDS)
+
+    def _send(self, message: FromWorker) -> None:
+        self._control.send(*encode_control(message))
+
+    def _poll_control(self) -> None:
+        for data, descriptors in self._control.receive():
+            try:
+                self._handle(decode_control(data, descriptors))  # type: ignore[arg-type]
+            finally:
+                for descriptor in descriptors:
+                    os.close(descriptor)
+
+    def _handle(self, message: ToWorker) -> None:
+        if isinstance(message, Start):
+            self._start(message)
+        elif isinstance(message, Finish):
+            self._finished = True
+        elif self._stage is not None:
+            self._stage.handle(message)
+
+    def _start(self, start: Start) -> None:
+        self._page = page = WorkerPage.attach(os.dup(start.page))
+        module, name = _STAGES[type(start)]
+        with heartbeat(page):
+            stage_class: type[Stage[Start]] = getattr(importlib.import_module(module), name)
+            context = StageContext(
+                page, self._control.fileno(), self._send, self._poll_control, opening=lambda: heartbeat(page)
+            )
+            stage = stage_class(start, context)
+            stage.open()
+        self._stage = stage
+        self._send(Ready())
 
 
 @contextmanager
-def _alive(page: WorkerPage) -> Iterator[None]:
-    """Keep the heartbeat going while a TensorRT engine may be built, which takes minutes and says nothing."""
+def heartbeat(page: WorkerPage, limit: float = _MAX_OPENING) -> Iterator[None]:
+    """Keep the heartbeat of ``page`` going during a block that opens a source, a device or a model, for at most ``limit``
+    seconds."""
     over = threading.Event()
 
     def beat() -> None:
-        while not over.wait(_BUILDING_BEAT):
+        deadline = time.monotonic() + limit
+        while time.monotonic() < deadline and not over.wait(_OPENING_BEAT):
             page.beat()
 
+    page.beat()
     thread = threading.Thread(target=beat, name="ferengine-heartbeat", daemon=True)
     thread.start()
     try:
@@ -125,42 +151,27 @@ def _alive(page: WorkerPage) -> Iterator[None]:
         thread.join()
 
 
-def _wait_readable(control: ControlChannel) -> None:
-    import select
-
-    select.select([control], [], [], 1.0)
-
-
-def peak_memory_mb(pid: int) -> float:
-    """Peak resident memory of process ``pid``, shared pages included, in MiB; 0 when it is gone."""
-    try:
-        with open(f"/proc/{pid}/status") as status:  # noqa: PTH123 - hot in the supervisor
-            for line in status:
-                if line.startswith("VmHWM:"):
-                    return int(line.split()[1]) / 1024
-    except OSError:
-        pass
-    return 0.0
-
-
 def main(arguments: list[str]) -> int:
+    """Returns the exit code: 0 also when the engine is gone, 3 after an error that was reported."""
+    descriptor, parent, title = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the engine decides when a worker ends
     try:
-        die_with_parent(int(arguments[1]))
+        die_with_parent(int(parent))
     except ProcessLookupError:
         return 0
+    setproctitle(f"ferengine: {title}")
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
-    control = ControlChannel(socket.socket(fileno=int(arguments[0])))
-    worker = Worker(control)
+    worker = Worker(ControlChannel(socket.socket(fileno=int(descriptor))))
     try:
-        worker.run()
-        worker.close()
-    except EOFError:
-        return 0  # the engine is gone
-    except FerengineError as error:
-        control.send({"op": "failed", "error": str(error), "kind": type(error).__name__})
-        return 3
+        try:
+            worker.run()
+            worker.close()
+        except FerengineError as error:
+            worker.report(error)
+            return 3
+    except (EOFError, ConnectionError):
+        pass  # the engine is gone
     return 0
 
 

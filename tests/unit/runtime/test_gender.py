@@ -1,4 +1,4 @@
-"""The parallel net: side by side with the expression net, from the batch to the result."""
+"""The parallel network: side by side with the expression net, from the batch to the result."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from ferengine import Analyzer, Engine
+from ferengine._native import FACE_KEY
 from ferengine.classification.classifier import Classifier
 from ferengine.classification.parallel_heads import ParallelClassifier
 from ferengine.errors import ModelError
@@ -16,14 +17,14 @@ from ferengine.models.registry import SHIPPED, load_model
 from ferengine.results import Gender
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.sources.portraits import ASTRONAUT
-from ferengine.stages.messages import FACE_KEY, ScoreBatch, decode_record, encode_record
+from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, face_rows
 from ferengine.tracking.face_tracker import TrackedFace
 
 LABELS, GENDERS = ("happy", "sad"), ("male", "female")
 
 
 def copy_of_dscnn(folder: Path, **changes: object) -> str:
-    """The shipped net with a changed manifest."""
+    """The shipped network with a changed manifest."""
     manifest = json.loads((SHIPPED / "dscnn.json").read_text()) | changes
     (folder / "other.json").write_text(json.dumps(manifest))
     (folder / "other.onnx").write_bytes((SHIPPED / "dscnn.onnx").read_bytes())
@@ -57,8 +58,7 @@ def results_of(joiner: CameraJoiner, scores: list[list[float]]) -> list[Gender |
     face = TrackedFace(1, (0.0, 0.0, 10.0, 10.0), 0.9, 1.0, "detected", None, (5.0, 5.0, 10.0, 0.0))
     answers = []
     for sequence, row in enumerate(scores):
-        message = encode_record(0, 0, sequence, 0.1 * sequence, 1, 2, 0, 0, 0, 0, [face])
-        joiner.add_record(decode_record(message))
+        joiner.add_record(Record(0, 0, sequence, 0.1 * sequence, 1, 2, 0, CLASSIFIED, 0, 0, face_rows([face])))
         key = np.zeros(1, FACE_KEY)
         key["sequence"] = sequence
         for _, number, epoch, index, scored in split_batch(ScoreBatch(key, np.array([row], np.float32), 8, 3)):
@@ -72,7 +72,7 @@ def results_of(joiner: CameraJoiner, scores: list[list[float]]) -> list[Gender |
     return answers
 
 
-def test_gender_is_told_beside_the_expression_and_is_slow_to_change() -> None:
+def test_gender_is_given_beside_the_expression_and_is_slow_to_change() -> None:
     joiner = CameraJoiner("c", False, LABELS, 1.0, 0.0, gender_labels=GENDERS)
     first, second = results_of(joiner, [[0.9, 0.1, 0.2, 0.8], [0.3, 0.7, 0.9, 0.1]])
     assert isinstance(first, Gender)
@@ -87,7 +87,7 @@ def test_gender_is_off_unless_asked_for() -> None:
     assert results_of(joiner, [[0.9, 0.1]]) == [None]
 
 
-def test_the_shipped_net_reads_gender_beside_the_expression() -> None:
+def test_the_shipped_network_reads_gender_beside_the_expression() -> None:
     with Engine("demo", gender=True, max_frames=12) as engine:
         assert engine.gender_labels == ("male", "female")
         faces = [face for result in engine.results() for face in result.faces]

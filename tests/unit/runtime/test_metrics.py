@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferengine._native import FACE_KEY
-from ferengine.runtime.metrics import RunStatistics
-from ferengine.stages.messages import ScoreBatch
+from ferengine.runtime.metrics import RunMetrics
+from ferengine.stages.records import ScoreBatch
 
 
 def batch(ages_ms: Sequence[float], capacity: int = 32) -> ScoreBatch:
@@ -20,28 +20,28 @@ def batch(ages_ms: Sequence[float], capacity: int = 32) -> ScoreBatch:
 
 
 def test_nothing_yet() -> None:
-    figures = RunStatistics().batch()
-    assert figures["fill_histogram"] == figures["age_ms_histogram"] == {}
-    assert figures["mean"] == 0
+    summary = RunMetrics().batch()
+    assert summary["fill_histogram"] == summary["age_ms_histogram"] == {}
+    assert summary["mean"] == 0
 
 
 def test_classes_end_where_their_names_say() -> None:
-    statistics = RunStatistics()
+    metrics = RunMetrics()
     for ages in ([0.5], [1.0], [1.1, 2.0], [5.0, 5.1, 20.0, 501.0, 9000.0]):
-        statistics.add_batch(batch(ages))
-    figures = statistics.batch()
-    assert figures["fill_histogram"] == {"1": 2, "2": 1, "4": 0, "8": 1}
-    assert figures["age_ms_histogram"] == {
+        metrics.add_batch(batch(ages))
+    summary = metrics.batch()
+    assert summary["fill_histogram"] == {"1": 2, "2": 1, "4": 0, "8": 1}
+    assert summary["age_ms_histogram"] == {
         "1": 2, "2": 2, "5": 1, "10": 1, "20": 1, "50": 0, "100": 0, "200": 0, "500": 0, "over 500": 2
     }  # fmt: skip
-    assert figures["fill"] == round(9 / 4 / 32, 4)
+    assert summary["fill"] == round(9 / 4 / 32, 4)
 
 
 @given(st.lists(st.lists(st.floats(0, 2000), min_size=1, max_size=40), max_size=20))
 def test_every_batch_and_face_is_counted_once(runs: list[list[float]]) -> None:
-    statistics = RunStatistics()
+    metrics = RunMetrics()
     for ages in runs:
-        statistics.add_batch(batch(ages))
-    figures = statistics.batch()
-    assert sum(figures["fill_histogram"].values()) == len(runs) == figures["batches"]
-    assert sum(figures["age_ms_histogram"].values()) == sum(map(len, runs)) == figures["faces"]
+        metrics.add_batch(batch(ages))
+    summary = metrics.batch()
+    assert sum(summary["fill_histogram"].values()) == len(runs) == summary["batches"]
+    assert sum(summary["age_ms_histogram"].values()) == sum(map(len, runs)) == summary["faces"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 
 import pytest
@@ -10,8 +9,9 @@ import pytest
 from ferengine._native import FrameRing
 from ferengine.errors import UsageError
 from ferengine.results import FrameResult, Timings
-from ferengine.runtime.frame_loans import Lender, LenderBits, Loan
-from ferengine.runtime.subscriptions import Delivery, Item, Policy, Subscription
+from ferengine.runtime.frame_loans import FrameLoan, FrameReader, ReaderIds
+from ferengine.runtime.subscriptions import Item, Policy, Subscription, Subscriptions
+from threads_help import CheckedThread
 
 
 def _result(frame: int, camera: str = "cam") -> FrameResult:
@@ -63,51 +63,47 @@ def test_a_live_camera_never_pushes_out_a_files_results() -> None:
 
 
 def test_only_cameras_that_are_wanted_are_held_back() -> None:
-    delivery = Delivery()
-    delivery.add(_subscription(1, cameras=["door"]))
-    delivery.add(_subscription(9))
-    delivery.offer(_result(0, "door"), False, lambda lender: None)
-    delivery.offer(_result(0, "yard"), False, lambda lender: None)
-    first, second = delivery.subscriptions
+    subscriptions = Subscriptions()
+    subscriptions.add(_subscription(1, cameras=["door"]))
+    subscriptions.add(_subscription(9))
+    subscriptions.offer(_result(0, "door"), False, lambda reader: None)
+    subscriptions.offer(_result(0, "yard"), False, lambda reader: None)
+    first, second = subscriptions.all
     assert first.waiting == 1
     assert second.waiting == 2
-    assert delivery.holds_back("door")
-    assert not delivery.holds_back("yard")
+    assert subscriptions.holds_back("door")
+    assert not subscriptions.holds_back("yard")
 
 
 def test_files_wait_for_somebody_to_consume_unless_they_are_let_run() -> None:
-    delivery = Delivery()
-    assert delivery.holds_back("cam")
-    delivery.unattended = True
-    assert not delivery.holds_back("cam")
+    subscriptions = Subscriptions()
+    assert subscriptions.holds_back("cam")
+    subscriptions.unattended = True
+    assert not subscriptions.holds_back("cam")
 
 
 def test_drops_of_a_consumer_that_has_left_stay_counted() -> None:
-    delivery = Delivery()
+    subscriptions = Subscriptions()
     subscription = _subscription(1, "drop_oldest")
-    delivery.add(subscription)
+    subscriptions.add(subscription)
     for frame in range(3):
-        delivery.offer(_result(frame), True, lambda lender: None)
-    delivery.remove(subscription)
-    delivery.remove(subscription)
-    assert delivery.dropped == 2
-    assert delivery.subscriptions == ()
+        subscriptions.offer(_result(frame), True, lambda reader: None)
+    subscriptions.remove(subscription)
+    subscriptions.remove(subscription)
+    assert subscriptions.dropped == 2
+    assert subscriptions.all == ()
 
 
 def test_the_end_wakes_a_waiting_consumer() -> None:
     subscription = _subscription(3)
-    raised = threading.Event()
 
     def consume() -> None:
         with pytest.raises(EOFError):
             subscription.take()
-        raised.set()
 
-    thread = threading.Thread(target=consume)
-    thread.start()
+    thread = CheckedThread(consume)
     subscription.end()
-    thread.join(10)
-    assert raised.is_set()
+    thread.join()
 
 
 def test_leaving_gives_room_and_takes_nothing_more() -> None:
@@ -139,10 +135,10 @@ def _ring(readers: int, frames: int) -> FrameRing:
 
 def test_a_dropped_image_frees_its_slot() -> None:
     ring = _ring(1 << 2, 4)
-    lender = Lender(2, 2, None)
-    subscription = Subscription("test", 2, lambda: None, "drop_oldest", None, lender)
+    reader = FrameReader(2, 2, None)
+    subscription = Subscription("test", 2, lambda: None, "drop_oldest", None, reader)
     for sequence, slot in ring.held(2):
-        subscription.offer(Item(_result(sequence), True, lender.lend(ring, slot, sequence)))
+        subscription.offer(Item(_result(sequence), True, reader.borrow(ring, slot, sequence)))
     assert [sequence for sequence, _ in ring.held(2)] == [2, 3]
     subscription.discard()
     assert ring.held(2) == []
@@ -150,39 +146,39 @@ def test_a_dropped_image_frees_its_slot() -> None:
 
 def test_frames_that_the_tracker_skipped_are_let_go_and_no_others() -> None:
     ring = _ring(1 << 2 | 1, 6)
-    Lender(2, 2, None).release_skipped([ring], after=1, before=4)
+    FrameReader(2, 2, None).release_skipped([ring], after=1, before=4)
     assert [sequence for sequence, _ in ring.held(2)] == [0, 1, 4, 5]
     assert len(ring.held(0)) == 6
 
 
-def test_a_frame_from_before_is_not_lent() -> None:
+def test_a_frame_from_before_is_not_on_loan() -> None:
     ring = _ring(1, 2)
-    assert Lender(2, 2, None).lend(ring, 0, 0) is None
-    assert Lender(2, 2, None).lend(None, 0, 0) is None
+    assert FrameReader(2, 2, None).borrow(ring, 0, 0) is None
+    assert FrameReader(2, 2, None).borrow(None, 0, 0) is None
 
 
-def test_a_loan_is_given_back_once() -> None:
+def test_a_loan_is_released_once() -> None:
     ring = _ring(1 << 2, 1)
-    loan = Loan(ring, 0, 2)
+    loan = FrameLoan(ring, 0, 2)
     image = loan.image()
     assert not image.flags.writeable
-    loan.give_back()
+    loan.release()
     ring.publish(ring.acquire(0), 1, 2, 2, 6, 3, 0.0, 1, 1 << 2)  # the slot's next frame, held by another loan
-    loan.give_back()
+    loan.release()
     assert [sequence for sequence, _ in ring.held(2)] == [1]
-    with pytest.raises(ValueError, match="given back"):
+    with pytest.raises(ValueError, match="released"):
         loan.image()
 
 
-def test_the_bits_of_lenders_run_out_and_come_back() -> None:
-    bits = LenderBits()
-    taken = [bits.take() for _ in range(29)]
+def test_reader_ids_run_out_and_come_back() -> None:
+    ids = ReaderIds()
+    taken = [ids.take() for _ in range(29)]
     assert sorted(taken) == list(range(3, 32))
     with pytest.raises(UsageError, match="29 consumers"):
-        bits.take()
-    bits.give_back(7)
+        ids.take()
+    ids.release(7)
     ring = _ring(1 << 7 | 1 << 8, 2)  # published by a capture that had not yet seen that 7 has left
-    bits.clear_up([ring])
+    ids.clear_up([ring])
     assert ring.held(7) == []
     assert len(ring.held(8)) == 2
-    assert bits.take() == 7
+    assert ids.take() == 7

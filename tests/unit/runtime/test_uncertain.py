@@ -11,7 +11,7 @@ from ferengine.errors import UsageError
 from ferengine.results import UNCERTAIN, Face, FrameResult, Timings, make_expression
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.sinks.draw import draw_faces
-from ferengine.stages.messages import CLASSIFIED, ScoreBatch, decode_record, encode_record
+from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, face_rows
 from ferengine.tracking.face_tracker import TrackedFace
 
 LABELS = ("angry", "happy", "sad")
@@ -52,7 +52,7 @@ def test_a_sure_frame_after_unsure_ones_stays_uncertain_until_the_smoothed_score
 
 def _put(joiner: CameraJoiner, sequence: int, scores: list[float]) -> None:
     face = TrackedFace(1, (0, 0, 10, 10), 1.0, 1.0, "tracked", None, (5, 5, 10, 0))
-    joiner.add_record(decode_record(encode_record(0, 1, sequence, sequence / 4, 1, 2, 0, CLASSIFIED, 0, 0, [face])))
+    joiner.add_record(Record(0, 1, sequence, sequence / 4, 1, 2, 0, CLASSIFIED, 0, 0, face_rows([face])))
     keys = np.zeros(1, FACE_KEY)
     keys["epoch"], keys["sequence"] = 1, sequence
     for _, number, epoch, index, scored in split_batch(ScoreBatch(keys, np.array([scores], np.float32), 1, 3)):

@@ -94,7 +94,7 @@ def _receive(take: Callable[[], int], count: int, pipe: Connection) -> None:
 
 def _faces_by_ring(count: int) -> float:
     [frame, *_], (x, y, w, h) = circling(_SIDE)
-    ring, bell, room = FaceRing.create(256, _SIDE), WorkerPage.create(), WorkerPage.create()
+    ring, page, room = FaceRing.create(256, _SIDE), WorkerPage.create(), WorkerPage.create()
     square = (x + w / 2, y + h / 2, w, 0.0)
 
     def send() -> None:
@@ -103,27 +103,27 @@ def _faces_by_ring(count: int) -> float:
         while not ring.push(frame, squares, 0, 1, 0, 0, 0, 0):
             room.wait(seen, 0.05)
             seen = room.event
-        bell.notify()
+        page.notify()
 
-    descriptors = tuple(SentDescriptor(each.fd) for each in (ring, bell, room))
+    descriptors = tuple(SentDescriptor(each.fd) for each in (ring, page, room))
     return _together(send, _take_faces, descriptors, count)
 
 
 def _take_faces(
-    ring_fd: SentDescriptor, bell_fd: SentDescriptor, room_fd: SentDescriptor, count: int, pipe: Connection
+    ring_fd: SentDescriptor, page_fd: SentDescriptor, room_fd: SentDescriptor, count: int, pipe: Connection
 ) -> None:
     ring = FaceRing.attach(ring_fd.detach())
-    bell, room = WorkerPage.attach(bell_fd.detach()), WorkerPage.attach(room_fd.detach())
+    page, room = WorkerPage.attach(page_fd.detach()), WorkerPage.attach(room_fd.detach())
     batch, keys = np.empty((32, 1, _SIDE, _SIDE), np.float32), np.empty(32, FACE_KEY)
 
     def take() -> int:
-        seen = bell.event
+        seen = page.event
         taken = ring.gather(batch, keys, 129.5, 65.0)
         if taken:
             ring.release(taken)
             room.notify()
         else:
-            bell.wait(seen, 0.05)
+            page.wait(seen, 0.05)
         return taken
 
     _receive(take, count, pipe)
@@ -158,7 +158,7 @@ def _take_from_queue(queue: Any, faces: bool, count: int, pipe: Connection) -> N
 def _frames_by_ring(count: int) -> float:
     frame = np.ascontiguousarray(circling(_SIDE)[0][0][:720, :1280])
     height, width, channels = frame.shape
-    ring, bell = FrameRing.create(8, frame.nbytes), WorkerPage.create()
+    ring, page = FrameRing.create(8, frame.nbytes), WorkerPage.create()
 
     def send() -> None:
         slot = -1
@@ -166,22 +166,22 @@ def _frames_by_ring(count: int) -> float:
             slot = ring.acquire(0.05)
         ring.payload(slot)[: frame.nbytes].reshape(frame.shape)[:] = frame
         ring.publish(slot, ring.published, width, height, width * channels, channels, 0.0, time.monotonic_ns(), 1 << _READER)
-        bell.notify()
+        page.notify()
 
-    return _together(send, _take_frames, (SentDescriptor(ring.fd), SentDescriptor(bell.fd)), count)
+    return _together(send, _take_frames, (SentDescriptor(ring.fd), SentDescriptor(page.fd)), count)
 
 
-def _take_frames(ring_fd: SentDescriptor, bell_fd: SentDescriptor, count: int, pipe: Connection) -> None:
-    ring, bell = FrameRing.attach(ring_fd.detach()), WorkerPage.attach(bell_fd.detach())
+def _take_frames(ring_fd: SentDescriptor, page_fd: SentDescriptor, count: int, pipe: Connection) -> None:
+    ring, page = FrameRing.attach(ring_fd.detach()), WorkerPage.attach(page_fd.detach())
 
     def take() -> int:
-        seen = bell.event
+        seen = page.event
         held = ring.held(_READER)
         for _, slot in held:
             assert ring.frame(slot).shape[2] == 3
             ring.release(slot, _READER)
         if not held:
-            bell.wait(seen, 0.05)
+            page.wait(seen, 0.05)
         return len(held)
 
     _receive(take, count, pipe)

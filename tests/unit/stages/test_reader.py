@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 
 from ferengine.errors import SourceError
-from ferengine.runtime.camera_life import CameraLife
 from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.sources.reconnect import Item, Lost
-from ferengine.stages.reader import END, Fed, InlineFeed, ThreadFeed
+from ferengine.stages.reader import END, InlineReader, Taken, ThreadedReader
 
 INFO = SourceInfo(8, 8, 25.0, live=True, ends=False)
 
@@ -23,18 +22,18 @@ def frame(number: int) -> CapturedFrame:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.001)
 
 
-def take(feed: ThreadFeed) -> Fed:
+def take(reader: ThreadedReader) -> Taken:
     """What comes next, waited for."""
-    taken: list[Fed] = []
+    taken: list[Taken] = []
 
     def came() -> bool:
-        taken[:] = [feed.take()]
+        taken[:] = [reader.take()]
         return taken[0][0] is not None
 
     wait_for(came)
@@ -69,33 +68,33 @@ class Gate:
 
 def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
     gate = Gate(INFO, frame(0), frame(1), frame(2), Lost("gone"), INFO, frame(3))
-    feed = ThreadFeed(gate, lambda info: True, threading.Event(), gate.wake)
-    assert feed.take() == (None, 0)
+    reader = ThreadedReader(gate, lambda info: True, threading.Event(), gate.wake)
+    assert reader.take() == (None, 0)
     gate.let()
-    assert feed.take() == (INFO, 0)
+    assert reader.take() == (INFO, 0)
     gate.let()
-    feed.begin()  # what came before is old, and was not asked for
-    assert feed.take() == (None, 0)
+    reader.begin()  # what came before is old, and was not asked for
+    assert reader.take() == (None, 0)
     gate.let(2)
-    item, missed = feed.take()
+    item, missed = reader.take()
     assert isinstance(item, CapturedFrame)
     assert (item.timestamp, missed) == (2.0, 1)
     gate.let(3)
-    assert feed.take()[0] == Lost("gone")
-    assert feed.take()[0] == INFO
-    item, missed = feed.take()
+    assert reader.take()[0] == Lost("gone")
+    assert reader.take()[0] == INFO
+    item, missed = reader.take()
     assert isinstance(item, CapturedFrame)
     assert (item.timestamp, missed) == (3.0, 0)
     gate.let()
-    assert feed.take() == (END, 0)
-    feed.close()
+    assert reader.take() == (END, 0)
+    reader.close()
 
 
 def test_where_nothing_is_dropped_the_thread_waits() -> None:
     items = [INFO, *(frame(i) for i in range(50))]
-    feed = ThreadFeed(iter(items), lambda info: False, threading.Event(), lambda: None)
-    feed.begin()
-    taken = [take(feed) for _ in range(52)]
+    reader = ThreadedReader(iter(items), lambda info: False, threading.Event(), lambda: None)
+    reader.begin()
+    taken = [take(reader) for _ in range(52)]
     assert [item.timestamp for item, _ in taken if isinstance(item, CapturedFrame)] == list(range(50))
     assert taken[-1] == (END, 0)
     assert not any(missed for _, missed in taken)
@@ -107,11 +106,11 @@ def test_an_error_comes_after_what_was_before_it() -> None:
         yield frame(0)
         raise SourceError("broke")
 
-    feed = ThreadFeed(items(), lambda info: False, threading.Event(), lambda: None)
-    assert isinstance(take(feed)[0], SourceInfo)
-    assert isinstance(take(feed)[0], CapturedFrame)
+    reader = ThreadedReader(items(), lambda info: False, threading.Event(), lambda: None)
+    assert isinstance(take(reader)[0], SourceInfo)
+    assert isinstance(take(reader)[0], CapturedFrame)
     with pytest.raises(SourceError, match="broke"):
-        take(feed)
+        take(reader)
 
 
 @pytest.mark.parametrize("drops", [True, False])
@@ -126,10 +125,10 @@ def test_closing_ends_a_waiting_thread(drops: bool) -> None:
         finally:
             closed.set()
 
-    feed = ThreadFeed(items(), lambda info: drops, threading.Event(), lambda: None)
-    take(feed)
-    feed.close()
-    assert closed.wait(5)
+    reader = ThreadedReader(items(), lambda info: drops, threading.Event(), lambda: None)
+    take(reader)
+    reader.close()
+    assert closed.wait(60)
 
 
 def test_closing_does_not_wait_for_what_hangs() -> None:
@@ -137,39 +136,22 @@ def test_closing_does_not_wait_for_what_hangs() -> None:
 
     def items() -> Iterator[Item]:
         yield INFO
-        hanging.wait(30)
+        hanging.wait(60)
 
-    feed = ThreadFeed(items(), lambda info: True, threading.Event(), lambda: None)
-    take(feed)
-    begun = time.monotonic()
-    feed.close()
-    assert time.monotonic() - begun < 10
+    reader = ThreadedReader(items(), lambda info: True, threading.Event(), lambda: None)
+    take(reader)
+    began = time.monotonic()
+    reader.close()
+    assert time.monotonic() - began < 30
     assert not hanging.is_set()
     hanging.set()
 
 
 def test_inline() -> None:
-    feed = InlineFeed([INFO, frame(1)])
-    feed.begin()
-    assert feed.take() == (INFO, 0)
-    assert isinstance(feed.take()[0], CapturedFrame)
-    assert feed.take() == (END, 0)
-    feed.close()
-    feed.close()
-
-
-def test_a_cameras_life_is_told_once() -> None:
-    life = CameraLife("door")
-    told = [
-        life.note_lost("no answer", 1.0), life.note_lost("no answer", 2.0), life.note_open(3.0), life.note_open(3.5),
-        life.note_lost("cable", 4.0), life.note_open(6.5), life.note_end(None, 7.0), life.note_end(None, 8.0),
-        life.note_lost("late", 9.0), life.note_open(9.0),
-    ]  # fmt: skip
-    events = [event.to_dict() for event in told if event is not None]
-    assert events == [
-        {"camera": "door", "event": "lost", "timestamp": 1.0, "reason": "no answer"},
-        {"camera": "door", "event": "started", "timestamp": 3.0},
-        {"camera": "door", "event": "lost", "timestamp": 4.0, "reason": "cable"},
-        {"camera": "door", "event": "back", "timestamp": 6.5, "seconds": 2.5},
-        {"camera": "door", "event": "ended", "timestamp": 7.0},
-    ]
+    reader = InlineReader([INFO, frame(1)])
+    reader.begin()
+    assert reader.take() == (INFO, 0)
+    assert isinstance(reader.take()[0], CapturedFrame)
+    assert reader.take() == (END, 0)
+    reader.close()
+    reader.close()

@@ -1,0 +1,69 @@
+"""A worker process as the engine sees it."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ferengine.ipc.process import WorkerProcess, peak_memory_mb, refused
+
+_ECHO = """
+import socket, sys
+from ferengine.ipc.channel import ControlChannel
+import select
+descriptor, parent, title = sys.argv[1:]
+control = ControlChannel(socket.socket(fileno=int(descriptor)))
+select.select([control], [], [])
+for data, descriptors in control.receive():
+    control.send(data + title.encode(), descriptors)
+"""
+
+
+def encode(message: str) -> tuple[bytes, Sequence[int]]:
+    return message.encode(), []
+
+
+def test_a_module_is_run_and_gets_messages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "echo_worker.py").write_text(_ECHO)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    worker = WorkerProcess("echo", "echo_worker", encode, "an echo")
+    worker.send("nobody is there to get this")
+    worker.spawn()
+    assert worker.alive
+    assert worker.pid is not None
+    worker.send("hello, ")
+    code = worker.reap()
+    assert code == 0
+    assert worker.control is not None
+    assert worker.control.receive() == [(b"hello, an echo", [])]
+    worker.send("it is gone")  # no error: its successor is told everything
+    assert worker.flush()
+    assert (worker.alive, worker.lives, worker.restarts) == (False, 1, 0)
+    assert worker.cpu_s > 0
+    worker.close()
+
+
+@pytest.mark.parametrize(
+    ("error", "hint"),
+    [
+        (OSError(errno.EMFILE, "Too many open files"), "ulimit -n"),
+        (OSError(errno.EAGAIN, "busy"), "ulimit -u"),
+        (MemoryError("full"), "free memory"),
+    ],
+)
+def test_what_the_system_refuses_has_a_hint(error: OSError | MemoryError, hint: str) -> None:
+    assert hint in str(refused(error))
+
+
+def test_another_error_is_not_the_systems() -> None:
+    assert refused(OSError(errno.ENOENT, "no such file")) is None
+
+
+def test_memory_of_a_process() -> None:
+    assert peak_memory_mb(os.getpid()) > 1
+    assert peak_memory_mb(2**22 + 1) == 0

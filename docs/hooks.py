@@ -99,8 +99,8 @@ def _values(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     kind = schema.get("type", "")
     if kind == "array":
         items = schema.get("prefixItems") or [schema["items"]]
-        inner = _values(items[0], definitions)
-        return f"{len(items)} times {inner}" if len(items) > 1 else f"list of: {inner}"
+        count = schema.get("maxItems")
+        return f"{count} times {_values(items[0], definitions)}" if count else f"list of: {_values(items[0], definitions)}"
     words = {"boolean": "`true`, `false`", "number": "number", "integer": "integer", "string": "text", "object": "table"}[kind]
     limits = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     ranges = [f"{sign} {schema[key]:g}" for key, sign in limits.items() if key in schema]

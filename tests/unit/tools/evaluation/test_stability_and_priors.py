@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ferengine.classify.classifier import Classifier
+from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
 from ferengine_tools import evaluate
 from ferengine_tools.evaluation.ensemble import Ensemble, Network, of_classifier

@@ -11,7 +11,7 @@ import pytest
 from ferengine.detection import create_detector, haar
 from ferengine.detection.haar import HaarDetector
 from ferengine.errors import MissingDependencyError, UsageError
-from ferengine.sources.portraits import ASTRONAUT, HOPPER, Portrait
+from ferengine.sources.demo.portraits import ASTRONAUT, HOPPER, Portrait
 from ferengine.tracking.matching import iou_matrix
 
 

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ferengine.detection import create_detector
 from ferengine.detection.base import Detections
-from ferengine.detection.frames import checked_frame
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.errors import UsageError
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.frames import readable_frame
+from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine_tools.plain_mtcnn import PlainMtcnn
 
 
@@ -98,9 +98,9 @@ def test_views_give_the_same_faces(detector: MtcnnDetector, astronaut: NDArray[n
 def test_only_what_opencv_would_copy_each_time_is_copied() -> None:
     frame = np.zeros((50, 60, 3), np.uint8)
     padded = frame[:, :40]
-    assert checked_frame(padded) is padded
+    assert readable_frame(padded) is padded
     for view in (frame[::-1], frame[:, ::-1], frame[..., ::-1], frame[:, ::2], np.broadcast_to(frame[:1], frame.shape)):
-        assert checked_frame(view).flags.c_contiguous
+        assert readable_frame(view).flags.c_contiguous
 
 
 def test_a_frame_is_not_changed(detector: MtcnnDetector, astronaut: NDArray[np.uint8]) -> None:

@@ -43,7 +43,7 @@ _FURTHER = (
     ("ferengine.sinks.video", "VideoWriter"),
     ("ferengine.sinks.draw", "draw_faces"),
     ("ferengine.sinks.draw", "draw_still"),
-    ("ferengine.config", "BackendSettings"),
+    ("ferengine.inference.select", "BackendSettings"),
     ("ferengine.models.registry", "list_models"),
     ("ferengine.models.registry", "load_model"),
     ("ferengine.errors", "UsageError"),

@@ -27,7 +27,7 @@ def faces(count: int) -> list[TrackedFace]:
 @pytest.mark.parametrize("count", [1, 8])
 def test_face_ring(benchmark: BenchmarkFixture, count: int) -> None:
     """Tracker to classifier, with the crop of a face as small as it gets."""
-    ring, bell = FaceRing.create(64, SIDE), WorkerPage.create()
+    ring, page = FaceRing.create(64, SIDE), WorkerPage.create()
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     batch, keys = np.empty((64, 1, SIDE, SIDE), np.float32), np.empty(64, FACE_KEY)
     tracked = faces(count)
@@ -35,7 +35,7 @@ def test_face_ring(benchmark: BenchmarkFixture, count: int) -> None:
     def hand_over() -> int:
         squares = np.array([face.square for face in tracked], np.float32)
         assert ring.push(frame, squares, 0, 1, 0, 0, 0, 0)
-        bell.notify()
+        page.notify()
         taken = ring.gather(batch, keys, 129.5, 65.0)
         ring.release(taken)
         return taken

@@ -20,6 +20,8 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/native -name '*.cpp' -o -name '*.hpp')
+	bash .ci/clang-tidy $(abspath $(BIN))/python
+	$(BIN)/python -m mypy.stubtest ferengine._native --allowlist tests/native/stubtest_allowlist.txt
 
 $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "ferengine needs Python 3.11 or newer: make PYTHON=python3.11 ...")'

@@ -22,6 +22,8 @@ lint: $(VENV)/.installed-dev
 	PYTHONPATH=engine:tools $(BIN)/lint-imports
 	$(BIN)/actionlint
 	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/native -name '*.cpp' -o -name '*.hpp')
+	bash .ci/clang-tidy $(abspath $(BIN))/python
+	$(BIN)/python -m mypy.stubtest ferengine._native --allowlist tests/native/stubtest_allowlist.txt
 
 docs: $(VENV)/.installed-docs # the site, into build/site; any warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml

@@ -1,7 +1,7 @@
 """MTCNN: K. Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE
 Signal Processing Letters 23(10), 2016: P-Net over an image pyramid proposes, R-Net refines, O-Net decides.
 
-All of it runs in C++ (csrc/mtcnn_*), on the frame in place. The steps between the networks are those of the ``mtcnn``
+All of it runs in C++ (csrc/mtcnn/), on the frame in place. The steps between the networks are those of the ``mtcnn``
 package, from which the weights come: other implementations of the same networks differ from it by several pixels.
 """
 

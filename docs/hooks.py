@@ -11,11 +11,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import typer
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +29,7 @@ def command_names() -> list[str]:
 
 
 def _names(group: Any, prefix: str = "") -> Iterator[str]:
-    context = click.Context(group)
+    context = typer.Context(group)
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if not command.hidden:
@@ -107,7 +106,7 @@ def _values(schema: dict[str, Any], definitions: dict[str, Any]) -> str:
     return " ".join(filter(None, [words, ", ".join(ranges)]))
 
 
-FILLED = {
+FILLED: dict[str, Callable[[], str]] = {
     "<!-- filled: commands -->": commands_text,
     "<!-- filled: settings -->": settings_text,
     "<!-- filled: example settings -->": lambda: f"```toml\n{output_of('config', '--example').strip()}\n```",

@@ -113,6 +113,13 @@ def test_links_lead_to_files(page: Path) -> None:
             assert (page.parent / path).exists(), target
 
 
+def test_the_architecture_names_files_that_exist() -> None:
+    text = (SITE / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`([a-z_/]+\.(?:py|hpp|cpp))`", text):
+        base = ROOT if path.split("/")[0] in ("csrc", "tests", "tools", "docs") else ROOT / "engine" / "ferengine"
+        assert (base / path).is_file(), path
+
+
 def test_each_mark_is_filled_on_one_page() -> None:
     texts = [page.read_text(encoding="utf-8") for page in SITE.rglob("*.md")]
     for mark in hooks.FILLED:

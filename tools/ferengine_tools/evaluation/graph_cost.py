@@ -13,9 +13,13 @@ _BY_WEIGHT = {"Conv": 1, "ConvTranspose": 1, "QLinearConv": 3, "ConvInteger": 1}
 
 
 def multiply_adds(model: bytes) -> int:
-    """Multiply-adds of the convolutions and matrix products for one face; additions, activations and means do not count.
+    """Count the multiply-adds of convolutions and matrix products for one face; additions, activations and means do not count.
 
-    Raises ModelError where the graph does not tell its shapes.
+    Args:
+        model: An ONNX file.
+
+    Raises:
+        ModelError: The graph does not say its shapes.
     """
     graph = onnx.load_model_from_string(model)
     for value in (*graph.graph.input, *graph.graph.output):

@@ -13,15 +13,16 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
+from command_help import read_options  # noqa: E402
 from ferengine.errors import UsageError  # noqa: E402
 from ferengine.vision import cv2  # noqa: E402
 from ferengine_tools.data.fer2013 import LABELS  # noqa: E402
-from ferengine_tools.train import read_options, train  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.dataset import load_training_set, normalise, smoothed  # noqa: E402
 from ferengine_tools.training.origin import answers_under, restored, set_prior  # noqa: E402
 from ferengine_tools.training.priors import class_prior, log_softmax, moved  # noqa: E402
+from ferengine_tools.training.run import train  # noqa: E402
 from ferengine_tools.training.trainer import Trainer, disagreement  # noqa: E402
 from ferengine_tools.training.validation import of_ordinary_faces  # noqa: E402
 
@@ -250,7 +251,7 @@ def test_a_checkpoint_of_before_priors_learnt_its_data(config: TrainConfig, tmp_
     save_checkpoint(path, state)
     assert answers_under(path) == "data"
     assert train(replace(first, resume=True)).epoch == 1
-    with pytest.raises(UsageError, match="begun with prior data, not uniform"):
+    with pytest.raises(UsageError, match="started with prior data, not uniform"):
         train(replace(first, resume=True, prior="uniform"))
 
 
@@ -265,8 +266,8 @@ def test_ordinary_faces_are_measured_under_both_priors() -> None:
     assert found["uniform_recall"] == pytest.approx((1 / 2 + 1 / 2) / 2)
 
 
-def test_several_sets_on_the_command_line() -> None:
-    config = read_options(["--model", "fast", "--data", "a", "--data", "b", "--data", "c", "--out", "o"])
+def test_several_sets_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read_options(["--model", "fast", "--data", "a", "--data", "b", "--data", "c", "--out", "o"], monkeypatch)
     assert (config.data, config.beside) == (Path("a"), (Path("b"), Path("c")))
     assert (config.prior, config.threads) == ("uniform", 1)
 

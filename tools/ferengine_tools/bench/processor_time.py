@@ -38,6 +38,7 @@ class ProcessorTime:
 
     @property
     def cores(self) -> dict[str, float]:
+        """Processor time by process, divided by the time that has passed."""
         begun = min((at for at, _ in self._first.values()), default=0.0)
         ended = max((at for at, _ in self._last.values()), default=0.0)
         span = max(ended - begun, _EVERY)

@@ -25,7 +25,13 @@ _BUILDING, _MEASURING = 240, 60
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An engine: ``target`` of a portable one, ``None`` for what the runtime builds by default."""
+    """An engine to build.
+
+    Attributes:
+        runtime: What builds it.
+        precision: Of its weights.
+        target: Compute capability of a portable engine; None for what the runtime builds by default.
+    """
 
     runtime: RuntimeName
     precision: Precision
@@ -33,6 +39,7 @@ class Request:
 
     @property
     def name(self) -> str:
+        """What it is called in the report."""
         return f"{self.runtime} {self.precision}" + (f" for {self.target}" if self.target else "")
 
 

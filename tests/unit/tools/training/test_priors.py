@@ -22,7 +22,8 @@ from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.dataset import load_training_set, normalise, smoothed  # noqa: E402
 from ferengine_tools.training.origin import answers_under, restored, set_prior  # noqa: E402
 from ferengine_tools.training.priors import class_prior, log_softmax, moved  # noqa: E402
-from ferengine_tools.training.trainer import Trainer, disagreement  # noqa: E402
+from ferengine_tools.training.record import RunRecord  # noqa: E402
+from ferengine_tools.training.trainer import EpochFigures, Trainer, disagreement  # noqa: E402
 from ferengine_tools.training.validation import of_ordinary_faces  # noqa: E402
 
 
@@ -263,6 +264,17 @@ def test_ordinary_faces_are_measured_under_both_priors() -> None:
     assert found["accuracy"] == 1
     assert found["macro_f1"] == 1
     assert found["uniform_recall"] == pytest.approx((1 / 2 + 1 / 2) / 2)
+
+
+def test_the_log_takes_columns_that_older_rows_lack(tmp_path: Path) -> None:
+    record = RunRecord(tmp_path, 0)
+    record.add(1, EpochFigures(1.0, 0.5, 1.0, 0.5, {"old": 1.0}), 2.0)
+    again = RunRecord(tmp_path, 1)
+    again.add(2, EpochFigures(1.0, 0.5, 1.0, 0.5, {"new": 0.25}), 2.0)
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,accuracy,validation_loss,validation_accuracy,old,new,seconds"
+    assert [line.split(",")[5:] for line in lines[1:]] == [["1.00000", "nan", "2.00000"], ["nan", "0.25000", "2.00000"]]
+    assert RunRecord(tmp_path, 2)._rows[0]["old"] == 1
 
 
 def test_several_sets_on_the_command_line() -> None:

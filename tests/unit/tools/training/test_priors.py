@@ -120,6 +120,21 @@ def test_sets_are_mixed_each_with_its_own_frequencies(mixed: TrainConfig) -> Non
     assert normalise(faces.images[:2], 6).shape == (2, 1, 48, 48)
 
 
+def test_faces_of_ones_own_lie_beside_with_their_own_validation(mixed: TrainConfig, tmp_path: Path) -> None:
+    """In the layout that ``data prepare`` keeps: here FER-2013's table without any happy face to train on."""
+    own = tmp_path / "own.csv"
+    rows = mixed.data.read_text().splitlines()
+    own.write_text("\n".join(row for row in rows if not (row.startswith("3,") and row.endswith("Training"))))
+    faces = load_training_set(replace(mixed, beside=(*mixed.beside, own)))
+    assert [part.name for part in faces.parts] == ["FER-2013", "wild_faces", "own.csv"]
+    assert len(faces.training) == 56 + 32 + 48
+    assert len(faces.parts[2].validation) == 14
+    assert (faces.part_of[faces.parts[2].validation] == 2).all()
+    assert faces.parts[2].prior[3].item() == pytest.approx(5 / (48 + 35))
+    metrics = Trainer(replace(mixed, beside=(own,))).others()
+    assert list(metrics) == [f"own.csv_{name}" for name in ("accuracy", "macro_f1", "uniform_recall", "best_macro_f1", "power")]
+
+
 def test_the_loss_sees_the_prior_of_each_faces_own_set(mixed: TrainConfig) -> None:
     trainer = Trainer(mixed)
     trainer.network.eval()  # without dropout the loss is a function of the batch

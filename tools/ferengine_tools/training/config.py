@@ -89,6 +89,8 @@ class TrainConfig:
                 raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         if self.beside and (self.task != "expression" or self.prior != "uniform"):
             raise UsageError("several sets of --data need --task expression and --prior uniform")
+        if self.beside and self.mixup:
+            raise UsageError("mixup would mix faces of sets with different class frequencies: leave it out, or name one --data")
         if self.crowd and self.task != "expression":
             raise UsageError("crowd is for --task expression: UTKFace has no votes")
         if self.views < 1 or (self.views == 1 and self.consistency):

@@ -7,7 +7,7 @@ ifneq ($(wildcard ../shared/data),)
 export FERENGINE_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: run test lint clean
+.PHONY: run test lint docs clean
 
 run: $(VENV)/.installed-run
 	$(BIN)/ferengine run $(ARGS)
@@ -20,7 +20,13 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	PYTHONPATH=engine:tools $(BIN)/lint-imports
+	$(BIN)/actionlint
 	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/native -name '*.cpp' -o -name '*.hpp')
+	bash .ci/clang-tidy $(abspath $(BIN))/python
+	$(BIN)/python -m mypy.stubtest ferengine._native --allowlist tests/native/stubtest_allowlist.txt
+
+docs: $(VENV)/.installed-docs # the site, into build/site; any warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml
 
 $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "ferengine needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
@@ -37,7 +43,11 @@ $(VENV)/.installed-test: $(SOURCES) | $(BIN)/pip
 
 $(VENV)/.installed-dev: $(SOURCES) | $(BIN)/pip
 	$(BIN)/pip install --quiet --disable-pip-version-check ".[dev]"
-	touch $@ $(VENV)/.installed-run $(VENV)/.installed-test
+	touch $@ $(VENV)/.installed-run $(VENV)/.installed-test $(VENV)/.installed-docs
+
+$(VENV)/.installed-docs: $(SOURCES) | $(BIN)/pip
+	$(BIN)/pip install --quiet --disable-pip-version-check ".[docs]"
+	touch $@
 
 clean:
 	rm -rf $(VENV) build dist

@@ -1,7 +1,7 @@
-"""A small asyncio service: the last result of every camera as JSON, over HTTP.
+"""A small asyncio service: the newest result of every camera as JSON, over HTTP.
 
 python asyncio_service.py demo --port 8000
-curl http://127.0.0.1:8000/            # the last results
+curl http://127.0.0.1:8000/            # the newest results
 curl http://127.0.0.1:8000/health
 """
 
@@ -15,9 +15,9 @@ from ferengine import Engine, SourceSpec
 from ferengine.sources import parse_source
 
 parser = argparse.ArgumentParser(description=__doc__)
-parser.add_argument("sources", nargs="+", help="files, camera numbers or demo; files are played at their own rate")
+parser.add_argument("sources", nargs="+", help="files, camera numbers or demo; files play at their own rate")
 parser.add_argument("--port", type=int, default=8000, help="0 for any free one")
-parser.add_argument("--seconds", type=float, help="end after so long")
+parser.add_argument("--seconds", type=float, help="stop after this many seconds")
 arguments = parser.parse_args()
 
 latest: dict[str, dict] = {}

@@ -1,4 +1,4 @@
-"""All images of a folder through the engine, as a table: one row a face.
+"""All images of a folder as a table, one row per face.
 
 python folder_batch.py photos/ > faces.csv
 """
@@ -15,11 +15,11 @@ from ferengine import Engine, PushSource
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("folder", type=Path)
-parser.add_argument("--min-face", type=float, default=40.0, help="smallest face, pixels")
+parser.add_argument("--min-face", type=float, default=40.0, help="smallest face to look for, pixels")
 arguments = parser.parse_args()
 
 paths = sorted(path for path in arguments.folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png", ".webp"))
-pushed: list[Path] = []  # by frame number: images that cannot be read get none
+pushed: list[Path] = []  # by frame number; unreadable images have none
 
 
 def push_all(engine: Engine) -> None:
@@ -35,7 +35,7 @@ def push_all(engine: Engine) -> None:
 
 table = csv.writer(sys.stdout)
 table.writerow(["file", "x", "y", "w", "h", "label", "score"])
-# every image is searched, and no face of one is looked for in the next: ten seconds lie between them
+# detect in every image; ten seconds between time stamps keep faces of one image from being tracked into the next
 with Engine(PushSource("folder", wait=True), detect_every=1, smoothing=0, min_face=arguments.min_face) as engine:
     threading.Thread(target=push_all, args=(engine,)).start()
     for result in engine.results():

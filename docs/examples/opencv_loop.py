@@ -1,4 +1,4 @@
-"""Expressions inside an OpenCV loop that a program already has: push each frame, read what has come back.
+"""Expressions inside an existing OpenCV loop: push each frame, draw the newest result.
 
 python opencv_loop.py talk.mp4            # or a camera number
 python opencv_loop.py 0 --show
@@ -12,13 +12,13 @@ from ferengine import Engine, PushSource
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("video", help="file, URL or camera number")
-parser.add_argument("--show", action="store_true", help="open a window; q ends")
+parser.add_argument("--show", action="store_true", help="open a window; q quits")
 arguments = parser.parse_args()
 
 capture = cv2.VideoCapture(int(arguments.video) if arguments.video.isdigit() else arguments.video)
 latest, read = {}, 0  # the newest result of each camera
 
-with Engine(PushSource("mine")) as engine:  # live: what it cannot keep up with is dropped
+with Engine(PushSource("mine")) as engine:  # live: frames are dropped when the engine cannot keep up
     engine.subscribe(lambda result: latest.update({result.camera: result}))
     engine.wait_ready()
     while True:
@@ -37,7 +37,7 @@ with Engine(PushSource("mine")) as engine:  # live: what it cannot keep up with 
             cv2.imshow("mine", frame)
             if cv2.waitKey(1) == ord("q"):
                 break
-    engine.end_source("mine")  # what is on its way still comes out
+    engine.end_source("mine")  # frames already pushed still come out
     engine.wait()
     results = engine.summary()["frames"]
     print(f"{read} frames read, {read - results} dropped, {results} results")

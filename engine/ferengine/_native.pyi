@@ -1,4 +1,8 @@
-"""ferengine's C++ hot path: face crops, KCF, MTCNN and the rings in shared memory."""
+"""ferengine's C++ hot path: face crops, KCF, MTCNN and the rings in shared memory.
+
+Frames are read in place: uint8 (H, W, 3) BGR or (H, W) grey, at most 65536 pixels a side, pixels contiguous, rows in
+ascending order, possibly padded. What cannot be read so raises TypeError (dtype) or ValueError (shape or layout).
+"""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -16,93 +20,144 @@ def crop_faces(
     mean: float = 0.0,
     std: float = 1.0,
 ) -> None:
-    """Cut the n squares of ``frame`` into ``out``, in place, with the GIL released.
-
-    ``frame``: uint8 (H, W, 3) BGR or (H, W) grey, rows may be padded. ``squares``: float32 (n, 4), cx, cy, side in
-    pixels (pixel (i, j) covers [j, j+1) x [i, i+1)) and angle in radians, clockwise on the screen. ``out``:
-    C-contiguous (n, S, S), uint8 (rounded) or float32 ((grey - mean) / std).
+    """Cut the squares of a frame into grey crops, in place, with the GIL released.
 
     Upright squares (angle 0) of at least S pixels are averaged exactly by area; smaller ones interpolated bilinearly;
-    turned ones are means of k x k bilinear samples a pixel, k = ceil(side / S), at most 8. Grey is
+    rotated ones are means of k x k bilinear samples a pixel, k = ceil(side / S), at most 8. Grey is
     (1868 B + 9617 G + 4899 R + 8192) >> 14. Beyond the frame its border is repeated.
 
-    Raises TypeError for a wrong dtype, ValueError for a wrong shape or layout, a square that is not finite with a side
-    above 0 (its row is named), a ``std`` that is not above 0, or a normalisation of uint8.
+    Args:
+        frame: BGR or grey; see the module.
+        squares: float32 (n, 4): cx, cy and side in pixels (pixel (i, j) covers [j, j+1) x [i, i+1)) and angle in
+            radians, clockwise on the screen.
+        out: C-contiguous (n, S, S): uint8 (rounded) or float32 ((grey - mean) / std).
+        mean: 0 for uint8.
+        std: 1 for uint8.
+
+    Raises:
+        TypeError: For a wrong dtype.
+        ValueError: For a wrong shape or layout, a square that is not finite with a side above 0 (its row is named), a
+            ``std`` that is not above 0, or a normalisation of uint8.
     """
 
 def die_with_parent(parent_pid: int) -> None:
     """Be killed when the thread that started this process ends (PR_SET_PDEATHSIG).
 
-    Raises ProcessLookupError if the parent is gone already.
+    Raises:
+        ProcessLookupError: If the parent is gone already.
     """
 
 class WorkerPage:
     """A worker's event and heartbeat in shared memory."""
 
     @staticmethod
-    def create() -> WorkerPage: ...
+    def create() -> WorkerPage:
+        """Allocate a page."""
+
     @staticmethod
     def attach(fd: int) -> WorkerPage:
-        """Map an existing page; takes ownership of ``fd``. Raises ValueError for another kind of descriptor."""
+        """Map an existing page; takes ownership of ``fd``.
+
+        Raises:
+            ValueError: For another kind of descriptor.
+        """
 
     @property
-    def fd(self) -> int: ...
+    def fd(self) -> int:
+        """The descriptor, to be handed to another process."""
+
     def notify(self) -> None:
-        """Raise the bell and wake whoever waits at it."""
+        """Raise the event's count and wake all waiters."""
 
     @property
     def event(self) -> int:
-        """How often the bell was rung (modulo 2**31)."""
+        """How often the event was notified, modulo 2**31."""
 
     def wait(self, seen: int, timeout: float) -> bool:
-        """Wait until the bell differs from ``seen``, at most ``timeout`` seconds, with the GIL released.
+        """Wait until the event's count differs from ``seen``, with the GIL released.
 
-        False when it does not, also earlier when a signal arrives (so that its handler can run).
+        Args:
+            seen: The count that is known.
+            timeout: The longest wait, in seconds.
+
+        Returns:
+            False when the count does not differ in time; also earlier when a signal arrives, so that its handler runs.
         """
 
     def beat(self) -> None:
-        """Note now as the last sign of life."""
+        """Record now as the last sign of life."""
 
     @property
     def heartbeat(self) -> float:
         """The last sign of life, seconds of CLOCK_MONOTONIC; 0 before the first."""
 
 class FrameHeader:
-    """What is known of the frame in a slot; ``timestamp`` in seconds, ``captured_ns`` of CLOCK_MONOTONIC."""
+    """What is known of the frame in a slot."""
 
     @property
-    def sequence(self) -> int: ...
+    def sequence(self) -> int:
+        """The frame's number."""
+
     @property
-    def width(self) -> int: ...
+    def width(self) -> int:
+        """Pixels."""
+
     @property
-    def height(self) -> int: ...
+    def height(self) -> int:
+        """Pixels."""
+
     @property
-    def channels(self) -> int: ...
+    def channels(self) -> int:
+        """1 (grey) or 3 (BGR)."""
+
     @property
-    def timestamp(self) -> float: ...
+    def timestamp(self) -> float:
+        """Seconds of the source's clock."""
+
     @property
-    def captured_ns(self) -> int: ...
+    def captured_ns(self) -> int:
+        """When it was captured, CLOCK_MONOTONIC."""
 
 class FrameRing:
-    """Frames of one camera in shared memory: one writer, up to 32 readers. Indices raise IndexError."""
+    """Frames of one camera in shared memory: one writer, up to 32 readers in other processes.
+
+    A slot or reader out of range raises IndexError.
+    """
 
     @staticmethod
     def create(slots: int, slot_bytes: int) -> FrameRing:
-        """Allocate (memfd) every page at once, with the GIL released: 1 to 4096 slots of 1 byte to 4 GiB.
+        """Allocate a ring, every page at once and with the GIL released.
 
-        Raises ValueError outside those limits, MemoryError when the machine has less memory available.
+
+        Args:
+            slots: 1 to 4096.
+            slot_bytes: 1 byte to 4 GiB.
+
+        Raises:
+            ValueError: Outside those limits.
+            MemoryError: When the machine has less memory available.
         """
 
     @staticmethod
     def attach(fd: int) -> FrameRing:
-        """Map an existing ring; takes ownership of ``fd``. Raises ValueError for another kind of descriptor."""
+        """Map an existing ring; takes ownership of ``fd``.
+
+        Raises:
+            ValueError: For another kind of descriptor.
+        """
 
     @property
-    def fd(self) -> int: ...
+    def fd(self) -> int:
+        """The descriptor, to be handed to another process."""
+
     @property
-    def slots(self) -> int: ...
+    def slots(self) -> int:
+        """How many slots the ring has."""
+
     @property
-    def slot_bytes(self) -> int: ...
+    def slot_bytes(self) -> int:
+        """How many bytes a slot has."""
+
     @property
     def address(self) -> int:
         """Where the mapping begins in this process."""
@@ -112,13 +167,18 @@ class FrameRing:
         """How long the mapping is."""
 
     def acquire(self, timeout: float) -> int:
-        """Writer: a slot that nobody holds, in turn; -1 when there is none within ``timeout`` seconds or before a signal.
+        """Writer: a slot that no reader holds, in turn, with the GIL released.
 
-        The GIL is released meanwhile.
+        Returns:
+            The slot; -1 when there is none within ``timeout`` seconds or before a signal.
         """
 
     def payload(self, slot: int) -> NDArray[np.uint8]:
-        """Writer: the slot's bytes, uint8 (slot_bytes,), writable."""
+        """Writer: the slot's bytes, writable.
+
+        Returns:
+            uint8 (slot_bytes,).
+        """
 
     def publish(
         self,
@@ -132,14 +192,25 @@ class FrameRing:
         captured_ns: int,
         holds: int,
     ) -> None:
-        """Writer: hand the slot over to the readers of the mask ``holds`` (0: nobody, the slot stays free).
+        """Writer: hand the slot to the readers of the mask ``holds``.
 
-        ``stride`` in bytes, ``channels`` 1 or 3, ``timestamp`` in seconds, ``captured_ns`` of CLOCK_MONOTONIC. Raises
-        ValueError if the frame does not fit into the slot, or if a reader still holds it.
+        Args:
+            slot: From ``acquire``.
+            sequence: The frame's number.
+            width: Pixels.
+            height: Pixels.
+            stride: Bytes from one row to the next.
+            channels: 1 or 3.
+            timestamp: Seconds of the source's clock.
+            captured_ns: CLOCK_MONOTONIC.
+            holds: One bit a reader; 0: the slot stays free.
+
+        Raises:
+            ValueError: If the frame does not fit into the slot, or if a reader still holds it.
         """
 
     def recover(self) -> None:
-        """Engine, once the writer is dead: a frame that it had handed over but not yet counted is counted."""
+        """Engine, once the writer is dead: count a frame that it had handed over but not yet counted."""
 
     def close_writer(self) -> None:
         """Writer: no more frames come into this ring."""
@@ -148,29 +219,45 @@ class FrameRing:
         """Writer: count a frame that found no free slot."""
 
     def held(self, reader: int) -> list[tuple[int, int]]:
-        """(sequence, slot) of the slots that ``reader`` holds, ascending."""
+        """Reader: the slots that it holds, in order of their frames.
 
-    def frame(self, slot: int) -> NDArray[np.uint8]:
-        """The image in place, read-only uint8 (H, W, 3), or (H, W) for one channel; it keeps the mapping alive.
-
-        What it shows is sure only while the caller's reader holds the slot. Raises ValueError for a slot never filled.
+        Returns:
+            (sequence, slot) of each.
         """
 
-    def header(self, slot: int) -> FrameHeader: ...
+    def frame(self, slot: int) -> NDArray[np.uint8]:
+        """Reader: the image in place, read-only; it keeps the mapping alive.
+
+        What it shows is sure only while the caller's reader holds the slot.
+
+        Returns:
+            uint8 (H, W, 3), or (H, W) for one channel.
+
+        Raises:
+            ValueError: For a slot never filled.
+        """
+
+    def header(self, slot: int) -> FrameHeader:
+        """What is known of the frame in the slot."""
+
     def release(self, slot: int, reader: int) -> None:
         """Reader: give the slot back."""
 
     def clear_reader(self, reader: int) -> None:
-        """Give back all that a reader which will not come back held."""
+        """Give back all slots that a reader held which will not come back."""
 
     @property
     def published(self) -> int:
         """The sequence after the last published frame's."""
 
     @property
-    def closed(self) -> bool: ...
+    def closed(self) -> bool:
+        """Whether the writer has closed the ring."""
+
     @property
-    def dropped(self) -> int: ...
+    def dropped(self) -> int:
+        """How many frames found no free slot."""
+
     @property
     def emitted(self) -> int:
         """How many results were delivered, written by the engine: the track worker's flow control."""
@@ -189,18 +276,39 @@ class FaceRing:
 
     @staticmethod
     def create(slots: int, side: int) -> FaceRing:
-        """1 to 65536 slots of (side, side) bytes, side 1 to 1024. Raises ValueError or MemoryError."""
+        """Allocate a ring.
+
+        Args:
+            slots: 1 to 65536 faces.
+            side: Of the crops, 1 to 1024 pixels.
+
+        Raises:
+            ValueError: Outside those limits.
+            MemoryError: When the machine has less memory available.
+        """
 
     @staticmethod
     def attach(fd: int) -> FaceRing:
-        """Map an existing ring; takes ownership of ``fd``. A consumer begins at the oldest face not released."""
+        """Map an existing ring; takes ownership of ``fd``.
+
+        A consumer begins at the oldest face not released.
+
+        Raises:
+            ValueError: For another kind of descriptor.
+        """
 
     @property
-    def fd(self) -> int: ...
+    def fd(self) -> int:
+        """The descriptor, to be handed to another process."""
+
     @property
-    def slots(self) -> int: ...
+    def slots(self) -> int:
+        """How many faces the ring holds."""
+
     @property
-    def side(self) -> int: ...
+    def side(self) -> int:
+        """The side of the crops in pixels."""
+
     @property
     def free(self) -> int:
         """Producer: how many faces fit now."""
@@ -211,7 +319,7 @@ class FaceRing:
 
     @property
     def oldest_queued_ns(self) -> int:
-        """Consumer: when the oldest waiting face was queued (CLOCK_MONOTONIC); 0 when none waits."""
+        """Consumer: when the oldest waiting face was queued, CLOCK_MONOTONIC; 0 without one."""
 
     def push(
         self,
@@ -224,9 +332,23 @@ class FaceRing:
         tracked_ns: int,
         deadline_ns: int,
     ) -> bool:
-        """Producer: cut all squares of ``frame`` (see ``crop_faces``) into the ring, faces 0 to n - 1.
+        """Producer: cut all squares of a frame into the ring, with the GIL released.
 
-        False, and nothing written, when they do not fit now. Raises ValueError when they never will.
+        Args:
+            frame: See ``crop_faces``.
+            squares: See ``crop_faces``; the faces are numbered 0 to n - 1.
+            camera: For the keys of the faces, as is what follows.
+            epoch: Of the camera.
+            sequence: Of the frame.
+            captured_ns: CLOCK_MONOTONIC.
+            tracked_ns: CLOCK_MONOTONIC.
+            deadline_ns: CLOCK_MONOTONIC.
+
+        Returns:
+            False, and nothing is written, when they do not fit now.
+
+        Raises:
+            ValueError: When they never will, and as ``crop_faces``.
         """
 
     def gather(
@@ -237,50 +359,107 @@ class FaceRing:
         std: float,
         start: int = 0,
     ) -> int:
-        """Consumer: copy waiting faces into ``out[start:]``, (n, side, side) or (n, 1, side, side), and their keys.
+        """Consumer: copy waiting faces and their keys, with the GIL released.
 
-        ``keys`` is a FACE_KEY array as long as ``out``. float32 is normalised, (level - mean) / std; uint8 copied
-        (mean 0, std 1). Returns how many were gathered. Raises TypeError or ValueError for arrays that do not fit.
+        Args:
+            out: (n, side, side) or (n, 1, side, side), filled from ``start`` on: float32 is normalised,
+                (grey - mean) / std, uint8 copied.
+            keys: FACE_KEY, as long as ``out``.
+            mean: 0 for uint8.
+            std: 1 for uint8.
+            start: Where the first face goes.
+
+        Returns:
+            How many were gathered.
+
+        Raises:
+            TypeError: For a wrong dtype.
+            ValueError: For arrays that do not fit.
         """
 
     def release(self, count: int) -> None:
-        """Consumer: the ``count`` oldest gathered faces may be overwritten. Raises ValueError for more than those."""
+        """Consumer: the oldest gathered faces may be overwritten.
+
+        Raises:
+            ValueError: For more than were gathered.
+        """
 
 class Kcf:
-    """One object's correlation filter; see ``ferengine.tracking.kcf``."""
+    """One object's correlation filter.
 
-    def __init__(self) -> None: ...
+    See ``ferengine.tracking.kcf``.
+    """
+
+    def __init__(self) -> None:
+        """A filter that has learnt nothing."""
+
     def init(self, frame: NDArray[np.uint8], x: float, y: float, w: float, h: float) -> None:
-        """Learn the object in the box (pixels) of ``frame``, uint8 (H, W, 3) BGR or (H, W) grey, in place.
+        """Learn the object in a box of a frame, with the GIL released.
 
-        The GIL is released. Raises TypeError or ValueError for a frame that cannot be read in place (see
-        ``crop_faces``), ValueError for a box that is not finite, beyond 1e9 pixels or without area, and when another
-        thread uses the filter.
+        Args:
+            frame: BGR or grey; see the module.
+            x: Left, in pixels.
+            y: Top.
+            w: Width.
+            h: Height.
+
+        Raises:
+            TypeError: For a frame that cannot be read in place.
+            ValueError: The same; for a box that is not finite, beyond 1e9 pixels or without area; and when another thread
+                uses the filter.
         """
 
 def kcf_update(trackers: Sequence[Kcf], frame: NDArray[np.uint8]) -> tuple[NDArray[np.float64], NDArray[np.float32]]:
-    """Find all n objects in the next ``frame`` and learn from it: boxes float64 (n, 4), x, y, w, h, and confidences
-    float32 (n,) in [0, 1].
+    """Find all objects in the next frame and learn from it, with the GIL released.
 
-    ``frame`` is read in place with the GIL released. Raises TypeError or ValueError for a frame that cannot be, and
-    ValueError for a filter before ``init``, listed twice or in use by another thread.
+    Args:
+        trackers: n filters.
+        frame: BGR or grey; see the module.
+
+    Returns:
+        Boxes float64 (n, 4), x, y, w, h, and confidences float32 (n,) in [0, 1].
+
+    Raises:
+        TypeError: For a frame that cannot be read in place.
+        ValueError: The same; for a filter before ``init``, listed twice or in use by another thread.
     """
 
 def kcf_features(patch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A step on its own, for tests: a patch of grey levels (48, 48) -> its windowed feature maps (24, 24, 14)."""
+    """The windowed feature maps of a patch: a step alone, for tests.
+
+    Args:
+        patch: Grey values (48, 48).
+
+    Returns:
+        (24, 24, 14).
+    """
 
 def kcf_response(learnt: NDArray[np.float32], patch: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A step on its own, for tests: what a filter learnt from one patch (48, 48) answers to another: (24, 24).
+    """The response to one patch of a filter learnt from another: a step alone, for tests.
 
-    Row and column are the shift in cells, modulo 24.
+    Args:
+        learnt: The patch that the filter has seen, (48, 48).
+        patch: The other, (48, 48).
+
+    Returns:
+        (24, 24): row and column are the shift in cells, modulo 24.
     """
 
 def kcf_peak(response: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """A step on its own, for tests: of a response (24, 24) the shift dx, dy in cells, the value, and the
-    peak-to-sidelobe ratio."""
+    """Where a response is highest: a step alone, for tests.
+
+    Args:
+        response: (24, 24), from ``kcf_response``.
+
+    Returns:
+        The shift dx, dy in cells, the value, and the peak-to-sidelobe ratio.
+    """
 
 class MtcnnCascade:
-    """MTCNN's networks and the steps between them; see ``ferengine.detection.mtcnn``. Never changed, hence thread-safe."""
+    """MTCNN's networks and the steps between them.
+
+    Never changed by its use, hence thread-safe. See ``ferengine.detection.mtcnn``.
+    """
 
     def __init__(
         self,
@@ -292,56 +471,146 @@ class MtcnnCascade:
         thresholds: tuple[float, ...],
         max_candidates: int,
     ) -> None:
-        """The weights as ``ferengine.detection.mtcnn_weights.read_weights`` gives them.
+        """Build the networks from their weights.
 
-        Raises ValueError for weights of other shapes or not finite, and for settings out of range.
+        Args:
+            pnet: As ``ferengine.detection.mtcnn_weights.read_weights`` gives them, as are the next two.
+            rnet: Of R-Net.
+            onet: Of O-Net.
+            min_face: The smallest face sought, in pixels, at least 12.
+            factor: From one level of the pyramid to the next, between 0 and 1.
+            thresholds: Three probabilities in [0, 1), of P-Net, R-Net and O-Net.
+            max_candidates: How many R-Net, and O-Net, looks at in a frame.
+
+        Raises:
+            ValueError: For weights of other shapes or not finite, and for settings out of range.
         """
 
     def detect(
         self, frames: Sequence[NDArray[np.uint8]], near: Sequence[NDArray[np.float32] | None]
     ) -> list[tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]]:
-        """For each frame, BGR (H, W, 3) in place: boxes (n, 4) x, y, w, h, scores (n,), landmarks (n, 5, 2), best first.
+        """Find the faces of each frame, in place, with the GIL released.
 
-        ``near``, for each frame: None to search everywhere, or boxes (n, 4) x1, y1, x2, y2 to search around. The GIL is
-        released. Raises TypeError for a wrong dtype, ValueError for a wrong shape or layout, or boxes not finite.
+        Args:
+            frames: BGR; see the module.
+            near: For each frame None, to search everywhere, or boxes (n, 4) x1, y1, x2, y2 to search around.
+
+        Returns:
+            For each frame boxes (n, 4) x, y, w, h, scores (n,) and landmarks (n, 5, 2), best first.
+
+        Raises:
+            TypeError: For a wrong dtype.
+            ValueError: For a wrong shape or layout, or boxes not finite.
         """
 
     def propose(self, level: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """P-Net on a level (H, W, 3), as ``mtcnn_pyramid`` makes it: probabilities (rows, columns) of a face, and boxes
-        (4, rows, columns), what to add to x1, y1, x2, y2 in units of the window. Raises ValueError below 12 pixels."""
+        """P-Net on one level of the pyramid.
+
+        Args:
+            level: (H, W, 3), as ``mtcnn_pyramid`` makes it.
+
+        Returns:
+            Probabilities of a face (rows, columns), and what to add to x1, y1, x2, y2 in units of the window (4, rows,
+            columns).
+
+        Raises:
+            ValueError: Below 12 pixels a side.
+        """
 
     def refine(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """R-Net on (n, 24, 24, 3): probabilities (n,) and boxes (n, 4), as in ``propose``. Raises ValueError."""
+        """R-Net on images of 24 x 24 pixels.
+
+        Args:
+            images: (n, 24, 24, 3), as ``mtcnn_crops`` makes them.
+
+        Returns:
+            Probabilities (n,) and offsets (n, 4), as in ``propose``.
+
+        Raises:
+            ValueError: For another shape.
+        """
 
     def decide(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """O-Net on (n, 48, 48, 3): probabilities (n,) and (n, 14): boxes, then five x and five y of the landmarks in
-        units of the window. Raises ValueError."""
+        """O-Net on images of 48 x 48 pixels.
+
+        Args:
+            images: (n, 48, 48, 3), as ``mtcnn_crops`` makes them.
+
+        Returns:
+            Probabilities (n,) and (n, 14): offsets, then five x and five y of the landmarks in units of the window.
+
+        Raises:
+            ValueError: For another shape.
+        """
 
 def mtcnn_pyramid(frame: NDArray[np.uint8], min_face: float, factor: float) -> list[tuple[float, NDArray[np.float32]]]:
-    """(scale, level) from large to small: the area average of ``frame``, BGR (H, W, 3), in whole levels, as float32
-    (h, w, 3), RGB, (level - 127.5) / 128. The first shows faces of ``min_face`` pixels 12 wide; each further one is
-    ``factor`` times the last, until a side falls below 12. Raises TypeError or ValueError."""
+    """The image pyramid that P-Net scans, from large to small.
+
+    Args:
+        frame: BGR; see the module.
+        min_face: The first level shows faces of so many pixels 12 wide.
+        factor: Each further level is so many times the last, until a side falls below 12.
+
+    Returns:
+        (scale, level) of each: the area average of ``frame``, rounded to integers, as float32 (h, w, 3), RGB,
+        (value - 127.5) / 128.
+
+    Raises:
+        TypeError: For a wrong dtype.
+        ValueError: For a wrong shape or layout, and settings out of range.
+    """
 
 def mtcnn_crops(frame: NDArray[np.uint8], boxes: NDArray[np.float32], size: int) -> NDArray[np.float32]:
-    """The images in ``boxes`` (n, 4) x1, y1, x2, y2, as R- and O-Net take them: float32 (n, size, size, 3), bilinear
-    samples of ``frame``, BGR (H, W, 3), in whole levels, as RGB, (level - 127.5) / 128; level 127 beyond the frame.
+    """The images in boxes of a frame, as R-Net and O-Net take them.
 
-    Raises TypeError or ValueError, also for boxes that are not finite and a size outside 2 to 4096.
+    Args:
+        frame: BGR; see the module.
+        boxes: (n, 4) x1, y1, x2, y2.
+        size: 2 to 4096 pixels.
+
+    Returns:
+        float32 (n, size, size, 3): bilinear samples, rounded to integers, as RGB, (value - 127.5) / 128; 127 beyond the
+        frame.
+
+    Raises:
+        TypeError: For a wrong dtype.
+        ValueError: For a wrong shape or layout, boxes that are not finite, and a size out of range.
     """
 
 def mtcnn_decode(
     verdicts: NDArray[np.float32], threshold: float, scale: float
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """P-Net's map of one level -> boxes (n, 4) x1, y1, x2, y2 in frame pixels and their scores (n,), row by row.
+    """Boxes and scores from P-Net's predictions for one level, row by row.
 
-    ``verdicts`` (rows, columns, 16): the logit of "face" less that of "no face", then what to add to the window's x1,
-    y1, x2, y2 in units of it; only cells of a probability above ``threshold`` count. The level is ``scale`` times the
-    frame. Raises ValueError.
+    Args:
+        verdicts: The predictions (rows, columns, 16): the logit of "face" less that of "no face", then what to add to the
+            window's x1, y1, x2, y2 in units of it.
+        threshold: Only cells of a higher probability count.
+        scale: The level is so many times the frame.
+
+    Returns:
+        Boxes (n, 4) x1, y1, x2, y2 in frame pixels and their scores (n,).
+
+    Raises:
+        ValueError: For another shape, and for a threshold or scale out of range.
     """
 
 def mtcnn_suppress(
     boxes: NDArray[np.float32], scores: NDArray[np.float32], threshold: float, overlap: Literal["union", "min"]
 ) -> NDArray[np.int32]:
-    """Non-maximum suppression: indices of the ``boxes`` (n, 4) x1, y1, x2, y2 kept, best score first, earlier ones first
-    among equals. Each drops the later ones that it overlaps by more than ``threshold``, measured as intersection over
-    union, or over the smaller of both areas ("min"). Raises ValueError for what is not finite or does not fit."""
+    """Non-maximum suppression: indices of the boxes kept, best score first.
+
+    Earlier ones come first among equals. Each drops the later ones that it overlaps by more than ``threshold``.
+
+    Args:
+        boxes: (n, 4) x1, y1, x2, y2.
+        scores: (n,).
+        threshold: In [0, 1].
+        overlap: Measured as intersection over union, or over the smaller of both areas ("min").
+
+    Returns:
+        int32 (k,).
+
+    Raises:
+        ValueError: For what is not finite or does not fit.
+    """

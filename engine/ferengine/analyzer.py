@@ -10,9 +10,7 @@ from numpy.typing import NDArray
 from ferengine.classification.classifier import Classifier
 from ferengine.config import make_config
 from ferengine.detection import create_detector
-from ferengine.detection.open_detector import FallbackDetector
 from ferengine.frames import as_bgr
-from ferengine.inference.select import BackendSettings
 from ferengine.models.registry import GENDER
 from ferengine.results import Face, make_expression, make_gender
 from ferengine.tracking.cropper import FaceCropper
@@ -21,16 +19,24 @@ from ferengine.tracking.cropper import FaceCropper
 class Analyzer:
     """Finds the faces of an image and reads their expressions, with the defaults of ``ferengine run``.
 
-        with Analyzer() as analyzer:
-            faces = analyzer.analyze(image)
+    Not thread-safe: use one analyzer for each thread.
 
-    Keywords are the fields of ``ferengine.config.EngineConfig`` that concern detection, cropping and classification.
-    Not thread-safe: one analyzer a thread.
+    Args:
+        **settings: The fields of ``ferengine.config.EngineConfig`` that concern detection, cropping and classification.
+
+    Raises:
+        UsageError: A setting is unknown or wrong.
+        ModelError: A model is damaged, or the backend cannot work here.
+
+    Example:
+        >>> with Analyzer() as analyzer:
+        ...     analyzer.analyze(np.zeros((120, 160, 3), np.uint8))
+        []
     """
 
     def __init__(self, **settings: Any) -> None:
         config = make_config(**settings)
-        backend = BackendSettings(config.backend, config.precision, config.engines, config.build_engines)
+        backend = config.backend_settings()
         self._detector = create_detector(
             config.detector,
             min_face=config.min_face,
@@ -49,15 +55,18 @@ class Analyzer:
         return self._classifier.labels
 
     def analyze(self, image: NDArray[np.uint8]) -> list[Face]:
-        """The faces of ``image``, best first.
+        """The faces of an image, best first.
 
-        ``image``: uint8 (H, W, 3) BGR, (H, W, 4) BGRA (alpha is ignored) or (H, W) grey, of any layout in memory (views
-        and slices included), 1 to 16384 pixels on a side. Raises UsageError, with the hint, for another dtype (scale
-        floats to 0..255 first), another shape and an empty image.
+        Args:
+            image: uint8 (H, W, 3) BGR, (H, W, 4) BGRA (alpha is ignored) or (H, W) grey, of any layout in memory (views and
+                slices included), 1 to 16384 pixels on a side.
+
+        Raises:
+            UsageError: The image has another dtype (scale floats to 0..255 first) or shape, or is empty.
         """
         frame = as_bgr(image)
         detections = self._detector.detect(frame)
-        squares = self._cropper.squares(detections)
+        squares = self._cropper.regions(detections)
         crops = self._cropper.crop(frame, squares)
         scores = self._classifier.scores(crops)
         genders = None if self._genders is None else self._genders.scores(crops)
@@ -78,8 +87,7 @@ class Analyzer:
 
     def close(self) -> None:
         """Release the device that the networks run on."""
-        if isinstance(self._detector, FallbackDetector):
-            self._detector.close()
+        self._detector.close()
         self._classifier.close()
         if self._genders is not None:
             self._genders.close()
@@ -92,6 +100,15 @@ class Analyzer:
 
 
 def analyze(image: NDArray[np.uint8], **settings: Any) -> list[Face]:
-    """``Analyzer(**settings).analyze(image)``; keep an Analyzer for more than one image."""
+    """The faces of one image, best first; for more than one keep an ``Analyzer``.
+
+    Args:
+        image: As of ``Analyzer.analyze``.
+        **settings: As of ``Analyzer``.
+
+    Raises:
+        UsageError: As ``Analyzer`` and ``Analyzer.analyze``.
+        ModelError: As ``Analyzer``.
+    """
     with Analyzer(**settings) as analyzer:
         return analyzer.analyze(image)

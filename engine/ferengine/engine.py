@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ferengine.config import make_config
 from ferengine.errors import EngineStoppedError, UsageError
-from ferengine.inference.select import BackendSettings, choose_form
+from ferengine.inference.select import choose_variant
 from ferengine.ipc.process import refused
 from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult, Pushed
@@ -92,7 +92,7 @@ class Engine:
         genders = load_model(GENDER, "gender") if config.gender else None
         self.gender_labels = () if genders is None else tuple(genders.manifest.labels)
         for each in filter(None, (model, genders)):  # refused before any file is touched
-            choose_form(each, BackendSettings(config.backend, config.precision))
+            choose_variant(each, config.backend_settings())
         self._save = None if save is None else Path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)

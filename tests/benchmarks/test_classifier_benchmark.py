@@ -11,11 +11,11 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from ferengine.classification.classifier import Classifier
-from ferengine.inference.select import AS_NAMED
+from ferengine.config import FILE_ON_CPU
 
 
 @pytest.mark.parametrize("batch", [1, 8, 32])
-@pytest.mark.parametrize("backend", ["auto", AS_NAMED], ids=["as it runs", "float32"])
+@pytest.mark.parametrize("backend", ["auto", FILE_ON_CPU], ids=["as it runs", "float32"])
 def test_batch(benchmark: BenchmarkFixture, backend: object, batch: int) -> None:
     classifier = Classifier(backend=backend)  # type: ignore[arg-type]
     side = classifier.input_size

@@ -15,10 +15,10 @@ from ferengine._native import MtcnnCascade, mtcnn_crops, mtcnn_pyramid
 from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.detection.mtcnn_weights import read_weights
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine.vision import cv2
-from ferengine_tools.plain_mtcnn import PlainMtcnn
-from ferengine_tools.plain_mtcnn.sampling import crops, normalise, pyramid
+from oracles.plain_mtcnn import PlainMtcnn
+from oracles.plain_mtcnn.sampling import crops, normalise, pyramid
 
 SIZES = {"640x480": (640, 480), "1280x720": (1280, 720)}
 BOXES = np.float32([[60 + 5 * i, 40 + 3 * i, 160 + 6 * i, 140 + 4 * i] for i in range(50)])

@@ -138,7 +138,7 @@ def test_int8_without_such_a_form_is_told_before_a_file_is_touched(tmp_path: Pat
     done = ferengine("run", "--source", "demo", "--model", "dscnn", "--precision", "int8", "--events", str(events),
                      "--overwrite", "--no-display")  # fmt: skip
     assert done.returncode == 1
-    assert "dscnn has no int8 form: leave the precision at auto" in done.stderr
+    assert "dscnn has no int8 variant: leave the precision at auto" in done.stderr
     assert events.read_text() == "kept"
 
 

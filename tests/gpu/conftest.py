@@ -11,4 +11,4 @@ from ferengine.inference.tensorrt.environment import this_machine
 def gpu() -> None:
     here = this_machine()
     if here.gpu is None:
-        pytest.skip(f"no GPU: {here.problem}")
+        pytest.skip(f"no GPU: {here.unavailable_reason}")

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from ferengine import Engine
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.detection.mtcnn_device import MtcnnDeviceDetector
-from ferengine.inference.base import OrtBackend
-from ferengine.inference.tensorrt.device import device_layer, open_device
+from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.inference.tensorrt.engine_file import list_engines, load_engine
 from ferengine.inference.tensorrt.environment import this_machine
+from ferengine.inference.tensorrt.open_device import device_layer, open_device
 from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.inference.tensorrt.tensorrt import installed_runtimes, load_runtime, rtx_supports
 from ferengine.models.registry import load_model
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine_tools.build_trt import main
 from ferengine_tools.gpu_check.measure import compare
 
@@ -48,7 +48,7 @@ def open_engines(runtime: Any, precision: str, folder: Path, model: str) -> dict
 def test_the_classifier_gives_the_same(runtime: str, precision: str, tmp_path: Path) -> None:
     runner = open_engines(runtime, precision, tmp_path, "dscnn")["dscnn"]
     crops = np.random.default_rng(0).normal(0, 0.7, (1000, 1, 48, 48)).astype(np.float32)
-    reference = OrtBackend(load_model("dscnn").onnx).run(crops)
+    reference = OrtRunner(load_model("dscnn").onnx).run(crops)["logits"]
     for _ in range(4):  # the third and fourth times as graphs
         found = compare(runner.run(crops)["logits"], reference)
         assert found.agreement > 0.99

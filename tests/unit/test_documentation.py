@@ -1,129 +1,202 @@
-"""The documentation says what the program does: generated pages are up to date, commands and links in the others exist."""
+"""The documentation says what the program does: its commands, options, names and code exist and run.
+
+`make docs` checks the rest, with every warning an error: links, anchors, pages without a place in the navigation.
+"""
 
 from __future__ import annotations
 
+import doctest
+import json
 import re
+import tomllib
 from collections.abc import Iterator
+from functools import cache
 from importlib import import_module
-from importlib.util import find_spec
-from inspect import signature
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
-from typing import get_args
+from types import ModuleType
 
 import pytest
 
 import ferengine
-from ferengine.cli.app import COMMANDS, TOOLS
-from ferengine_tools import reference
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+SITE = ROOT / "docs" / "pages"
+PAGES = [ROOT / "README.md", *sorted((ROOT / ".github").rglob("*.md")), *sorted(SITE.rglob("*.md"))]
+RUN = [*sorted((SITE / "how-to").glob("add-*.md")), SITE / "tutorial" / "first-program.md"]
+"""Pages whose Python blocks are one program, which is run here."""
+
+SUBCOMMANDS = {"data": ("report", "prepare")}
+"""Subcommands that the parser of their command does not list."""
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
-@pytest.mark.parametrize("name", ["api.md", "commands.md", "config.schema.json"])
-def test_generated_pages_are_up_to_date(name: str) -> None:
-    committed = (ROOT / "docs" / name).read_text(encoding="utf-8")
-    assert committed == reference.pages()[name], "run python -m ferengine_tools.reference docs/"
-
-
-def test_every_public_name_and_command_is_in_its_page() -> None:
-    api = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
-    for name in ferengine.__all__:
-        assert name.startswith("__") or f"## {name}\n" in api
-    assert "<built-in" not in api  # a default is shown as it is written
-    commands = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
-    for name in COMMANDS:
-        assert f"## ferengine {name}\n" in commands
-        for option in options(name):
-            assert f"`{option}`" in commands
-    for name in TOOLS:
-        assert f"`ferengine {name}`" in commands
-
-
-def test_writing_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert reference.main([str(tmp_path)]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == set(reference.pages())
-    assert reference.main([]) == 2
-    assert "usage" in capsys.readouterr().err
-
-
-def options(command: str) -> set[str]:
-    """The options that ``ferengine command`` takes."""
-    module = import_module(COMMANDS[command][1])
-    found = {"--help"}
-    for parameter in signature(getattr(module, command), eval_str=True).parameters.values():
-        about = get_args(parameter.annotation)[-1]
-        for declared in [about.default, *(about.param_decls or ())]:
-            found.update(declared.split("/") if isinstance(declared, str) else ())
-    return found
-
-
-def tool_options(tool: str) -> set[str]:
-    """The options that the modules of ``ferengine tool`` define, read from their text: some need torch to be imported."""
-    spec = find_spec(TOOLS[tool][1])
+def load_hooks() -> ModuleType:
+    """docs/hooks.py, which mkdocs loads by its path as well."""
+    spec = spec_from_file_location("docs_hooks", ROOT / "docs" / "hooks.py")
     assert spec is not None
-    assert spec.origin is not None
-    written = re.findall(r'"(--[a-z][a-z-]*)"', Path(spec.origin).read_text(encoding="utf-8"))
-    if tool == "train":  # each setting is an option
-        settings = Path(reference.__file__).with_name("training") / "config.py"
-        names = re.findall(r"(?m)^    ([a-z_]+): ", settings.read_text(encoding="utf-8"))
-        written += [f"--{name.replace('_', '-')}" for name in names]
-    return {"--help", *written}
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
-def split_fences(text: str) -> tuple[list[str], str]:
-    """The lines inside fenced blocks without a language, and the text outside of all blocks."""
-    inside: list[str] = []
-    outside: list[str] = []
-    fence: str | None = None
-    for line in text.splitlines():
-        if line.startswith("```"):
-            fence = line[3:] if fence is None else None
-        elif fence is None:
-            outside.append(line)
-        elif fence == "":
-            inside.append(line)
-    return inside, "\n".join(outside)
+hooks = load_hooks()
 
 
-def examples(text: str) -> Iterator[list[str]]:
+@cache
+def options(*command: str) -> frozenset[str]:
+    """The long options in the help of ``ferengine command``."""
+    return frozenset(re.findall(r"--[a-z][a-z0-9-]*", hooks.output_of(*command, "--help")))
+
+
+@cache
+def all_options() -> frozenset[str]:
+    """The options of all commands and of tools/gpu_check.sh."""
+    commands = [tuple(name.split()) for name in hooks.command_names()]
+    commands += [(name, each) for name, inside in SUBCOMMANDS.items() for each in inside]
+    script = re.findall(r"--[a-z]+", (ROOT / "tools" / "gpu_check.sh").read_text(encoding="utf-8"))
+    return frozenset(script).union(*(options(*command) for command in commands))
+
+
+def blocks(text: str, language: str) -> list[str]:
+    """The contents of the fenced blocks of one language; "" stands for blocks without one."""
+    fences = re.findall(r"(?ms)^```([^\n]*)\n(.*?)^```$", text)
+    return [body for name, body in fences if name == language]
+
+
+def outside_blocks(text: str) -> str:
+    """The text without its fenced blocks."""
+    return re.sub(r"(?ms)^```[^\n]*\n.*?^```$", "", text)
+
+
+def calls(text: str) -> Iterator[list[str]]:
     """The calls of ferengine in the blocks and in the running text, as words."""
-    inside, outside = split_fences(text)
-    calls = [line.partition("  #")[0] for line in inside]
-    for line in [*calls, *re.findall(r"`(ferengine [^`\n]+)`", outside)]:
+    lines = [line.partition("  #")[0] for block in blocks(text, "") for line in block.splitlines()]
+    inline = re.findall(r"`(ferengine [^`]+)`", outside_blocks(text))
+    for line in [*lines, *inline]:
         words = line.partition(" > ")[0].split()
         if words[:1] == ["ferengine"]:
-            yield words
+            yield words[1:]
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@each_page
 def test_commands_and_options_that_are_named_exist(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
-    for words in examples(text):
-        assert words[1] in {*COMMANDS, *TOOLS} or words[1].startswith("-"), words
-        given = {word for word in words if word.startswith("--")}
-        if words[1] in COMMANDS:
-            assert given <= options(words[1]), words
-        elif words[1] in TOOLS:
-            assert given <= tool_options(words[1]), words
-    known = set().union(*map(options, COMMANDS), *map(tool_options, TOOLS), {"--overwrite"})
-    for option in re.findall(r"`(--[a-z][a-z-]*)", split_fences(text)[1]):
-        assert option in known, option
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_links_lead_somewhere(page: Path) -> None:
-    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
-        path, _, anchor = target.partition("#")
-        if "://" in target:
+    for words in calls(text):
+        name = words[0]
+        if name.startswith("-") or name.isupper():
             continue
-        linked = page.parent / path if path else page
-        assert linked.exists(), target
-        headings = re.findall(r"(?m)^#+ (.+)$", linked.read_text(encoding="utf-8")) if anchor else []
-        assert not anchor or anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+        assert name in hooks.command_names(), words
+        command = words[:2] if words[1:2] and words[1] in SUBCOMMANDS.get(name, ()) else words[:1]
+        assert {word for word in words if word.startswith("--")} <= options(*command), words
+    for option in re.findall(r"`(--[a-z][a-z-]*)", outside_blocks(text)) if page.stem != "changelog" else ():
+        assert option in all_options(), option
 
 
-def test_the_readme_has_examples_that_are_looked_at() -> None:
-    found = list(examples((ROOT / "README.md").read_text(encoding="utf-8")))
-    assert len(found) >= 12
-    assert {words[1] for words in found} >= {"run", "image", "doctor", "config", "cameras"}
+def test_every_command_is_shown() -> None:
+    shown = {words[0] for page in PAGES for words in calls(page.read_text(encoding="utf-8"))}
+    assert shown >= {name.split()[0] for name in hooks.command_names()}
+
+
+def test_the_readme_shows_how_to_begin() -> None:
+    shown = {words[0] for words in calls((ROOT / "README.md").read_text(encoding="utf-8"))}
+    assert shown >= {"run", "image", "doctor", "config", "cameras"}
+
+
+@each_page
+def test_links_lead_to_files(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", outside_blocks(page.read_text(encoding="utf-8"))):
+        path = target.partition("#")[0]
+        if path and "://" not in target and path != f"../{hooks.SCHEMA}":  # the schema is made when the site is built
+            assert (page.parent / path).exists(), target
+
+
+def test_the_architecture_names_files_that_exist() -> None:
+    text = (SITE / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    for path in re.findall(r"`([a-z_/]+\.(?:py|hpp|cpp))`", text):
+        base = ROOT if path.split("/")[0] in ("csrc", "tests", "tools", "docs") else ROOT / "engine" / "ferengine"
+        assert (base / path).is_file(), path
+
+
+def test_each_mark_is_filled_on_one_page() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in SITE.rglob("*.md")]
+    for mark in hooks.FILLED:
+        assert sum(text.count(mark) for text in texts) == 1, mark
+    assert sum(text.count("<!-- filled") for text in texts) == len(hooks.FILLED)
+
+
+def test_the_filled_pages_are_complete() -> None:
+    commands = hooks.on_page_markdown("<!-- filled: commands -->")
+    for name in hooks.command_names():
+        assert f"## ferengine {name} " in commands
+    assert len(re.findall(r"(?mi)^usage: ferengine", commands)) == len(hooks.command_names())
+    settings = hooks.on_page_markdown("<!-- filled: settings -->")
+    schema = json.loads(hooks.output_of("config", "--schema"))
+    for name in schema["properties"]:
+        assert f"| `{name}` | " in settings
+    assert "min-face = 40.0" in hooks.on_page_markdown("<!-- filled: example settings -->")
+
+
+def test_a_command_that_fails_fails_the_build() -> None:
+    with pytest.raises(RuntimeError, match=r"ferengine config failed: .*--example"):
+        hooks.output_of("config")
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (SITE / "reference" / "api").glob("*.md"))
+    for name in ferengine.__all__:
+        assert name.startswith("__") or f"::: ferengine.{name}\n" in text, name
+
+
+@each_page
+def test_blocks_of_code_are_valid(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for block in blocks(text, "python"):
+        compile(block, str(page), "exec")
+    for block in blocks(text, "toml"):
+        tomllib.loads(block)
+    for block in blocks(text, "json"):
+        rest = block.strip()
+        while rest:
+            _, end = json.JSONDecoder().raw_decode(rest)
+            rest = rest[end:].strip()
+
+
+@pytest.mark.parametrize("page", RUN, ids=lambda page: page.stem)
+def test_programs_run(page: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    program = "\n".join(blocks(page.read_text(encoding="utf-8"), "python"))
+    assert program
+    exec(compile(program, str(page), "exec"), {"__name__": page.stem})
+
+
+def documented_modules() -> list[str]:
+    """The modules of the package with examples in their docstrings."""
+    package = Path(ferengine.__file__).parent
+    found = [path for path in sorted(package.rglob("*.py")) if ">>> " in path.read_text(encoding="utf-8")]
+    return [".".join(path.relative_to(package.parent).with_suffix("").parts).removesuffix(".__init__") for path in found]
+
+
+@pytest.mark.parametrize("name", documented_modules())
+def test_examples_in_docstrings(name: str) -> None:
+    done = doctest.testmod(import_module(name), optionflags=doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS)
+    assert done.attempted > 0
+    assert done.failed == 0
+
+
+def test_the_version_is_the_same_everywhere() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert "version" in project["project"]["dynamic"]  # the build reads it from the package
+    source = ROOT / project["tool"]["scikit-build"]["metadata"]["version"]["input"]
+    assert f'__version__ = "{ferengine.__version__}"' in source.read_text(encoding="utf-8")
+    assert f"\nversion: {ferengine.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+    changelog = (SITE / "reference" / "changelog.md").read_text(encoding="utf-8")
+    assert re.findall(r"(?m)^## \[(\d[^]]*)\]", changelog)[0] == ferengine.__version__
+
+
+def test_the_paper_is_cited() -> None:
+    title = 'Zhao, "Facial Expression Recognition Based on Various Deep Neural Networks"'
+    for page in (ROOT / "README.md", SITE / "reference" / "models.md"):
+        assert " ".join(page.read_text(encoding="utf-8").split()).count(title) == 1

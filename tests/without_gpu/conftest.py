@@ -1,5 +1,5 @@
-"""A GPU and a TensorRT that are not there, and that mind more than real ones: nothing computes before somebody waits for
-it, memory that was given back is poison, and whatever is not given back at the end is a failure."""
+"""A GPU and a TensorRT that are not there, stricter than real ones: nothing is computed before it is waited for, memory
+that was released is poison, and whatever is not released at the end is a failure."""
 
 from __future__ import annotations
 

@@ -16,15 +16,18 @@ from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY, FaceRing, WorkerPage
 from ferengine.classification.classifier import Classifier
+from ferengine.config import BackendSettings
 from ferengine.detection import create_detector
-from ferengine.detection.base import Detections
+from ferengine.detection.base import Detections, Detector
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.detection.open_detector import FallbackDetector
 from ferengine.errors import DeviceError, MissingDependencyError, ModelError, UsageError
+from ferengine.inference import onnxruntime as providers
 from ferengine.inference import select as choose
-from ferengine.inference.base import OrtBackend, available_providers
-from ferengine.inference.select import BackendSettings, choose_backend, create_backend
-from ferengine.inference.tensorrt.classifier_runner import FallbackBackend, TensorRtBackend
+from ferengine.inference.base import Outputs
+from ferengine.inference.fallback import FallbackRunner
+from ferengine.inference.onnxruntime import OrtRunner, available_providers
+from ferengine.inference.select import choose_backend, open_model
 from ferengine.inference.tensorrt.environment import Environment, Gpu
 from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.models.registry import load_model
@@ -48,7 +51,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(choose, "installed_runtimes", lambda: runtimes)
         monkeypatch.setattr(choose, "device_layer", lambda: layer)
         monkeypatch.setattr(
-            choose, "_provider_obstacle", lambda name: None if cuda and name == "ort-cuda" else "not in this wheel"
+            choose, "_provider_unavailable", lambda name: None if cuda and name == "ort-cuda" else "not in this wheel"
         )
 
     return pretend
@@ -95,7 +98,7 @@ def test_a_provider_that_the_wheel_lacks_is_refused() -> None:
     if available_providers()["ort-cuda"]:
         pytest.skip("this onnxruntime has CUDA")
     with pytest.raises(MissingDependencyError, match="pip install onnxruntime-gpu"):
-        OrtBackend(load_model("dscnn").onnx, provider="ort-cuda")
+        OrtRunner(load_model("dscnn").onnx, provider="ort-cuda")
 
 
 def test_without_an_engine_the_cpu_takes_over_and_it_is_said_once(
@@ -107,19 +110,19 @@ def test_without_an_engine_the_cpu_takes_over_and_it_is_said_once(
         "ferengine.inference.tensorrt.load.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1")
     )
     with caplog.at_level(logging.WARNING):
-        _, backend = create_backend(load_model("dscnn"), BackendSettings(), threads=1, max_batch=8)
+        _, backend = open_model(load_model("dscnn"), BackendSettings(), threads=1, max_batch=8)
     [record] = caplog.records
     assert "ferengine build-trt --model dscnn" in record.message
     assert backend.name == "ort"
-    told: list[str] = []
-    create_backend(load_model("dscnn"), BackendSettings(), threads=1, max_batch=8, on_failure=told.append)
-    assert len(told) == 1
+    reports: list[str] = []
+    open_model(load_model("dscnn"), BackendSettings(), threads=1, max_batch=8, on_failure=reports.append)
+    assert len(reports) == 1
 
 
 @pytest.mark.parametrize(("precision", "vnni", "runs"), [
     ("auto", True, "fast-int8"), ("auto", False, "fast"), ("fp16", True, "fast"), ("int8", False, "fast-int8"),
 ])  # fmt: skip
-def test_without_an_engine_the_cpu_runs_the_form_that_is_exact_on_it(
+def test_without_an_engine_the_cpu_runs_the_variant_that_is_exact_on_it(
     machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: Any, vnni: bool, runs: str
 ) -> None:
     machine(WITH_GPU, ["tensorrt-rtx"], "cuda-bindings")
@@ -129,20 +132,22 @@ def test_without_an_engine_the_cpu_runs_the_form_that_is_exact_on_it(
     )
     monkeypatch.setattr("ferengine.inference.precision.has_vnni", lambda: vnni)
     classifier = Classifier("fast", backend=BackendSettings(precision=precision), on_failure=lambda reason: None)
-    assert (classifier.manifest.name, classifier.backend.name) == (runs, "ort")
+    assert (classifier.manifest.name, classifier.runner.name) == (runs, "ort")
 
 
-def test_where_cuda_does_not_start_auto_goes_on_and_who_named_it_is_told(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_cuda_does_not_start_auto_goes_on_and_a_named_backend_is_refused(
+    machine: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The wheel is there, CUDA's libraries are not."""
     machine(WITH_GPU, [], None, cuda=True)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"])
-    told: list[str] = []
-    model, options = load_model("dscnn"), {"threads": 1, "max_batch": 8, "on_failure": told.append}
-    _, backend = create_backend(model, BackendSettings(), **options)  # type: ignore[arg-type]
+    reports: list[str] = []
+    model, options = load_model("dscnn"), {"threads": 1, "max_batch": 8, "on_failure": reports.append}
+    _, backend = open_model(model, BackendSettings(), **options)  # type: ignore[arg-type]
     assert backend.name == "ort"
-    assert ["cannot start CUDAExecutionProvider" in reason for reason in told] == [True]
+    assert ["cannot start CUDAExecutionProvider" in reason for reason in reports] == [True]
     with pytest.raises(ModelError, match="cannot start CUDAExecutionProvider"):
-        create_backend(model, BackendSettings("ort-cuda"), **options)  # type: ignore[arg-type]
+        open_model(model, BackendSettings("ort-cuda"), **options)  # type: ignore[arg-type]
 
 
 def crops(count: int, seed: int = 0) -> NDArray[np.float32]:
@@ -152,83 +157,108 @@ def crops(count: int, seed: int = 0) -> NDArray[np.float32]:
 class Second:
     """Stands for ONNX Runtime: computes what the fake engine does."""
 
-    name = "ort"
-    depth = 1
+    name, depth, output_names = "ort", 1, ("logits",)
 
     def __init__(self, network: Any) -> None:
-        self.run = network
+        self._network = network
         self._batch = np.zeros((32, 1, 48, 48), np.float32)
-        self._logits: list[NDArray[np.float32]] = []
+        self._outputs: list[Outputs] = []
 
-    def input(self, count: int) -> NDArray[np.float32]:
-        return self._batch[:count]
+    def run(self, batch: NDArray[np.float32]) -> Outputs:
+        return {"logits": self._network(batch)}
+
+    def capacity(self, row: tuple[int, ...]) -> int:
+        return 32
+
+    def input(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        return self._batch[: shape[0]]
 
     def submit(self, count: int) -> None:
-        self._logits.append(self.run(self._batch[:count]))
+        self._outputs.append(self.run(self._batch[:count]))
 
     @property
     def in_flight(self) -> int:
-        return len(self._logits)
+        return len(self._outputs)
 
     def is_done(self) -> bool:
-        return bool(self._logits)
+        return bool(self._outputs)
 
-    def collect(self) -> NDArray[np.float32]:
-        return self._logits.pop(0)
+    def collect(self) -> Outputs:
+        return self._outputs.pop(0)
 
     def close(self) -> None:
-        self._logits.clear()
+        self._outputs.clear()
 
 
-def make_fallback(device: Any, fake_trt: Any, expected: Any, told: list[str] | None = None) -> FallbackBackend:
+def make_fallback(device: Any, fake_trt: Any, expected: Any, reasons: list[str] | None = None) -> FallbackRunner:
     runner = EngineRunner(fake_trt(device, SIDE_48).loaded, device, b"plan")
-    return FallbackBackend(TensorRtBackend(runner), lambda: Second(expected), None if told is None else told.append)
+    return FallbackRunner(runner, lambda: Second(expected), None if reasons is None else reasons.append)
 
 
 @pytest.mark.parametrize("at", range(0, 60, 3))
 def test_whenever_the_gpu_fails_no_batch_is_lost(make_device: Any, fake_trt: Any, expected: Any, at: int) -> None:
     """The device fails at its call number ``at`` after the start; batches go in and come out as the worker does it."""
-    device, told = make_device(), list[str]()
-    backend = make_fallback(device, fake_trt, expected, told)
+    device, reasons = make_device(), list[str]()
+    runner = make_fallback(device, fake_trt, expected, reasons)
     device.fail_at = len(device.calls) + at
     sent, received = [], []
     for seed in range(9):
         batch = crops(4 + seed % 2, seed)
-        while backend.in_flight >= backend.depth:
-            received.append(backend.collect().copy())
-        backend.input(32)[: len(batch)] = batch
-        backend.submit(len(batch))
+        while runner.in_flight >= runner.depth:
+            received.append(runner.collect()["logits"].copy())
+        runner.input((32, 1, 48, 48))[: len(batch)] = batch
+        runner.submit(len(batch))
         sent.append(expected(batch))
-        if backend.is_done():
-            received.append(backend.collect().copy())
-    while backend.in_flight:
-        received.append(backend.collect().copy())
+        if runner.is_done():
+            received.append(runner.collect()["logits"].copy())
+    while runner.in_flight:
+        received.append(runner.collect()["logits"].copy())
     assert len(received) == len(sent)
     for found, wanted in zip(received, sent, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5)
-    assert len(told) == (backend.name == "ort")
-    assert told or "begin" in device.calls[device.fail_at - 8 : device.fail_at + 1]  # a graph that fails is done without
-    backend.close()
+    assert len(reasons) == (runner.name == "ort")
+    assert reasons or "begin" in device.calls[device.fail_at - 8 : device.fail_at + 1]  # a graph that fails is done without
+    runner.close()
     assert device.closed
 
 
 def test_run_goes_on_too_and_logs_an_error(device: Any, fake_trt: Any, expected: Any, caplog: pytest.LogCaptureFixture) -> None:
-    backend = make_fallback(device, fake_trt, expected)
-    np.testing.assert_allclose(backend.run(crops(5)), expected(crops(5)), rtol=1e-5)
-    assert backend.name == "tensorrt"
+    runner = make_fallback(device, fake_trt, expected)
+    np.testing.assert_allclose(runner.run(crops(5))["logits"], expected(crops(5)), rtol=1e-5)
+    assert runner.name == "tensorrt"
     device.lost = True
     for seed in range(3):
-        np.testing.assert_allclose(backend.run(crops(5, seed)), expected(crops(5, seed)), rtol=1e-5)
+        np.testing.assert_allclose(runner.run(crops(5, seed))["logits"], expected(crops(5, seed)), rtol=1e-5)
     [record] = caplog.records
     assert record.levelno == logging.ERROR
     assert "lost" in record.message
 
 
 def test_batches_beyond_the_engine_are_refused(device: Any, fake_trt: Any) -> None:
-    backend = TensorRtBackend(EngineRunner(fake_trt(device, SIDE_48).loaded, device, b"plan"))
+    runner = EngineRunner(fake_trt(device, SIDE_48).loaded, device, b"plan")
     with pytest.raises(ModelError, match="batches of 32 at most, not 33"):
-        backend.input(33)
-    backend.close()
+        runner.input((33, 1, 48, 48))
+    runner.close()
+
+
+def test_onnxruntime_on_a_gpu_that_fails_falls_back_too(machine: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    machine(WITH_GPU, [], None, cuda=True)
+    monkeypatch.setitem(providers._PROVIDERS, "ort-cuda", "CPUExecutionProvider")  # the CPU, which passes for a GPU here
+    reasons: list[str] = []
+    model = load_model("dscnn")
+    _, runner = open_model(model, BackendSettings("ort-cuda"), threads=1, max_batch=8, on_failure=reasons.append)
+    expected = runner.run(crops(3))["logits"]
+    assert runner.name == "ort-cuda"
+    run, calls = OrtRunner._compute, iter([1])
+
+    def failing(self: OrtRunner, rows: NDArray[np.float32]) -> Outputs:
+        for _ in calls:
+            raise DeviceError("CUDA error 700")
+        return run(self, rows)
+
+    monkeypatch.setattr(OrtRunner, "_compute", failing)
+    np.testing.assert_allclose(runner.run(crops(3))["logits"], expected, atol=1e-5)
+    assert (runner.name, reasons) == ("ort", ["CUDA error 700"])
 
 
 @pytest.mark.parametrize("lost_after", [None, 0, 3])
@@ -238,7 +268,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     """Real rings; the scores come in the order of the faces, whatever happens to the GPU, and all slots are freed."""
     machine(WITH_GPU, ["tensorrt"], "pycuda")
     runner = EngineRunner(fake_trt(device, SIDE_48).loaded, device, b"plan")
-    monkeypatch.setattr("ferengine.inference.tensorrt.load.open_runner", lambda *arguments, **options: runner)
+    monkeypatch.setattr("ferengine.inference.tensorrt.load.open_engine", lambda *arguments, **options: runner)
     ring, page = FaceRing.create(64, 48), WorkerPage.create()
     engine, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     engine.setblocking(False)
@@ -286,27 +316,32 @@ def read(end: socket.socket) -> bytes | None:
 
 
 def test_an_error_that_is_not_the_gpus_is_not_swallowed(device: Any, fake_trt: Any, expected: Any) -> None:
-    backend = make_fallback(device, fake_trt, expected, [])
+    runner = make_fallback(device, fake_trt, expected, [])
     device.lost = True
-    backend.run(crops(2))
+    runner.run(crops(2))
 
-    def broken(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    def broken(batch: NDArray[np.float32]) -> Outputs:
         raise DeviceError("this one too")
 
-    backend._current.run = broken  # type: ignore[method-assign]
+    runner._fallback.current.run = broken  # type: ignore[method-assign]
     with pytest.raises(DeviceError, match="this one too"):
-        backend.run(crops(2))
+        runner.run(crops(2))
 
 
-class FailingDetector:
+class FailingDetector(Detector):
     """Stands for a GPU's: finds one face a frame, until it is lost. Something of the GPU's is in use meanwhile, and must be
-    let go of before it is closed."""
+    released before it is closed."""
+
+    preferred_batch = 16
 
     def __init__(self) -> None:
         self.lost = self.closed = False
         self.held: Callable[[], object] = lambda: None
 
-    def detect_many(self, frames: Any) -> list[Detections]:
+    def detect(self, frame: Any, near: Any = None) -> Detections:
+        return self.detect_many([frame])[0]
+
+    def detect_many(self, frames: Any, near: Any = None) -> list[Detections]:
         context = np.zeros(1)
         self.held = weakref.ref(context)
         if self.lost:
@@ -322,19 +357,38 @@ def detections(count: int) -> Detections:
     return Detections(np.ones((count, 4), np.float32), np.ones(count, np.float32), np.ones((count, 5, 2), np.float32))
 
 
+class SecondDetector(Detector):
+    """Stands for the CPU's: finds two faces, or three near others."""
+
+    def detect(self, frame: Any, near: Any = None) -> Detections:
+        return detections(2 if near is None else 3)
+
+
 def test_detection_goes_on_on_the_cpu() -> None:
-    first, told = FailingDetector(), list[str]()
-    second: Any = SimpleNamespace(detect=lambda frame, near: detections(2 if near is None else 3))
-    detector = FallbackDetector(first, lambda: second, told.append)  # type: ignore[arg-type]
+    first, reasons = FailingDetector(), list[str]()
+    detector = FallbackDetector(first, SecondDetector, reasons.append)
     frames = [np.zeros((20, 20, 3), np.uint8)] * 3
     assert [len(found) for found in detector.detect_many(frames)] == [1, 1, 1]
-    assert detector.frames_at_once > 1
+    assert detector.preferred_batch > 1
     first.lost = True
     assert [len(found) for found in detector.detect_many(frames, [None, np.ones((1, 4), np.float32), None])] == [2, 3, 2]
     assert len(detector.detect(frames[0])) == 2
-    assert told == ["the GPU was lost"]
+    assert reasons == ["the GPU was lost"]
     assert first.closed
-    assert detector.frames_at_once == 1
+    assert detector.preferred_batch == 1
+
+
+def test_a_frame_that_is_none_is_no_failure_of_the_gpu() -> None:
+    first, reasons = FailingDetector(), list[str]()
+
+    def refuse(frames: Any, near: Any = None) -> list[Detections]:
+        raise UsageError("a frame is a BGR uint8 array")
+
+    first.detect_many = refuse  # type: ignore[method-assign]
+    detector = FallbackDetector(first, SecondDetector, reasons.append)
+    with pytest.raises(UsageError):
+        detector.detect(np.zeros((20, 20), np.uint8))
+    assert (reasons, first.closed) == ([], False)
 
 
 def test_without_engines_mtcnn_runs_on_the_cpu_and_it_is_said(
@@ -345,8 +399,8 @@ def test_without_engines_mtcnn_runs_on_the_cpu_and_it_is_said(
     monkeypatch.setattr(
         "ferengine.inference.tensorrt.load.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1")
     )
-    told: list[str] = []
-    detector = create_detector("mtcnn", backend=BackendSettings(), on_failure=told.append)
+    reports: list[str] = []
+    detector = create_detector("mtcnn", backend=BackendSettings(), on_failure=reports.append)
     assert isinstance(detector, MtcnnDetector)
-    assert len(told) == 1
-    assert "ferengine build-trt --model pnet" in told[0]
+    assert len(reports) == 1
+    assert "ferengine build-trt --model pnet" in reports[0]

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from ferengine.errors import DeviceError, ModelError
-from ferengine.inference.base import OrtBackend
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.inference.tensorrt import device as layers
+from ferengine.inference.tensorrt import open_device as layers
+from ferengine.inference.tensorrt.device import bindings_installed
 from ferengine.inference.tensorrt.environment import this_machine
 
 
@@ -98,7 +98,7 @@ def test_a_pycuda_that_does_not_load_is_passed_over(monkeypatch: pytest.MonkeyPa
 
 
 def test_without_a_driver_the_bindings_say_so() -> None:
-    if not layers.bindings_installed():
+    if not bindings_installed():
         pytest.skip("cuda-bindings is not installed")
     if this_machine().cuda is not None:
         pytest.skip("this machine has an NVIDIA driver")
@@ -108,9 +108,8 @@ def test_without_a_driver_the_bindings_say_so() -> None:
         BindingsDevice()
 
 
-@pytest.mark.parametrize("make", [lambda: OrtBackend(b"", provider="ort-cuda"), lambda: OrtRunner(b"")])
 def test_onnxruntime_computes_float32_as_such_and_is_shown_its_libraries(
-    make: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[Any] = []
 
@@ -126,6 +125,6 @@ def test_onnxruntime_computes_float32_as_such_and_is_shown_its_libraries(
     monkeypatch.setattr("onnxruntime.preload_dlls", preload)
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     with pytest.raises(ModelError, match="no such network"):
-        make()
+        OrtRunner(b"", provider="ort-cuda")
     assert asked == ["preloaded", [("CUDAExecutionProvider", {"use_tf32": "0"})]]
     assert capsys.readouterr().out == ""

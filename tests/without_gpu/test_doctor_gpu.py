@@ -16,10 +16,11 @@ import pytest
 from ferengine.cli.checks.base import Finding
 from ferengine.cli.checks.models import check_gpu
 from ferengine.errors import ModelError
-from ferengine.inference import base as backend
+from ferengine.inference import onnxruntime as providers
 from ferengine.inference import select as choose
 from ferengine.inference.tensorrt import load as opening
 from ferengine.inference.tensorrt.environment import Environment, Gpu
+from ferengine.inference.tensorrt.networks import Network
 from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.models import registry
 from ferengine.models.self_test import self_test_crops
@@ -29,7 +30,7 @@ WITH_GPU = Environment("linux-x86_64", "580.1", "13.0", Gpu("RTX 4090", "8.9", 1
 
 
 def takes(monkeypatch: pytest.MonkeyPatch, name: str) -> None:
-    monkeypatch.setattr(choose, "choose_backend", lambda asked: (name, f"{asked} on this machine"))
+    monkeypatch.setattr(choose, "choose_backend", lambda requested: (name, f"{requested} on this machine"))
 
 
 def found() -> Finding:
@@ -40,7 +41,7 @@ def found() -> Finding:
 
 @pytest.fixture
 def shipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with dscnn, fast and its int8 form in place of those that ship."""
+    """A folder with dscnn, fast and its int8 variant in place of those that ship."""
     for name in ("dscnn", "fast", "fast-int8"):
         for suffix in (".onnx", ".json"):
             shutil.copy(registry.SHIPPED / f"{name}{suffix}", tmp_path)
@@ -57,18 +58,16 @@ def fake_gpu(
     def pretend(*, off: float = 0.0, lost: bool = False) -> list[str]:
         opened: list[str] = []
 
-        def open_runner(
-            name: str, onnx: bytes, precision: str, max_batch: int, folder: Any, *, build: bool, named: str
-        ) -> EngineRunner:
+        def open_engine(network: Network, precision: str, max_batch: int, folder: Any, *, build: bool) -> EngineRunner:
             assert (precision, max_batch, folder, build) == ("fp16", 32, None, False)  # as a run asks for it
-            opened.append(name)
+            opened.append(network.name)
             device = make_device()
             runner = EngineRunner(fake_trt(device, SIDE_48).loaded, device, b"plan")
             device.lost = lost
             return runner
 
         takes(monkeypatch, "tensorrt")
-        monkeypatch.setattr("ferengine.inference.tensorrt.load.open_runner", open_runner)
+        monkeypatch.setattr("ferengine.inference.tensorrt.load.open_engine", open_engine)
         for path in shipped.glob("*.json"):
             manifest = json.loads(path.read_text())
             spec = manifest["input"]
@@ -92,7 +91,7 @@ def test_the_engines_that_are_there_are_run(fake_gpu: Callable[..., list[str]]) 
     assert finding.status == "ok", finding
     assert finding.reason.startswith("tensorrt: dscnn (logits within ")
     assert ", fast (logits within " in finding.reason
-    assert opened == ["dscnn", "fast"]  # int8 forms run only where they are asked for
+    assert opened == ["dscnn", "fast"]  # int8 variants run only where they are requested
 
 
 def test_half_precision_passes_and_wrong_logits_are_a_failure(fake_gpu: Callable[..., list[str]]) -> None:
@@ -136,14 +135,14 @@ def test_an_engine_of_one_model_is_run_although_the_other_has_none(
     fake_gpu: Callable[..., list[str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_gpu()
-    open_runner = opening.open_runner
+    open_engine = opening.open_engine
 
-    def of_fast_alone(name: str, *arguments: Any, **options: Any) -> EngineRunner:
-        if name != "fast":
-            raise ModelError(f"there is no engine of {name}")
-        return open_runner(name, *arguments, **options)
+    def of_fast_alone(network: Network, *arguments: Any, **options: Any) -> EngineRunner:
+        if network.name != "fast":
+            raise ModelError(f"there is no engine of {network.name}")
+        return open_engine(network, *arguments, **options)
 
-    monkeypatch.setattr(opening, "open_runner", of_fast_alone)
+    monkeypatch.setattr(opening, "open_engine", of_fast_alone)
     finding = found()
     assert finding.status == "warn"
     assert "dscnn would run on the CPU (there is no engine of dscnn); right: fast (logits within " in finding.reason
@@ -151,10 +150,10 @@ def test_an_engine_of_one_model_is_run_although_the_other_has_none(
 
 def test_onnx_runtime_on_the_gpu(shipped: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     takes(monkeypatch, "ort-cuda")
-    if not backend.available_providers()["ort-cuda"]:
+    if not providers.available_providers()["ort-cuda"]:
         assert found().status == "warn"  # a run would go on on the CPU, for auto took it
         assert "pip install onnxruntime-gpu" in found().reason
-    monkeypatch.setitem(backend._PROVIDERS, "ort-cuda", "CPUExecutionProvider")
+    monkeypatch.setitem(providers._PROVIDERS, "ort-cuda", "CPUExecutionProvider")
     finding = found()
     assert finding.status == "ok"
     assert finding.reason.startswith("ort-cuda: dscnn (logits within ")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ferengine.errors import DeviceError, SourceError, WorkerError
-from ferengine.inference.base import OrtBackend
+from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.inference.tensorrt.engine import LoadedEngine
 from ferengine.inference.tensorrt.environment import Environment, Gpu, this_machine
 from ferengine.models.registry import load_model
@@ -209,7 +209,7 @@ def test_a_process_that_crashes_or_hangs_is_an_answer() -> None:
 
 @pytest.fixture
 def attempts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """Engines that are built and measured by nobody; ``behave(target)`` says what became of each."""
+    """Engines that are neither built nor measured; ``behave(target)`` says what became of each."""
 
     def pretend(capability: str, behave: Any) -> list[list[str]]:
         asked: list[list[str]] = []
@@ -283,7 +283,7 @@ def test_torch_runs_the_network_as_it_is_exported(name: str, half: bool) -> None
     faces = np.random.default_rng(0).normal(size=(5, 1, 48, 48)).astype(np.float32)
     run_torch = PinnedRun(network, "cpu")
     for batch in (faces, faces[:2], faces):
-        np.testing.assert_allclose(run_torch(batch), OrtBackend(model.onnx).run(batch), atol=0.2 if half else 1e-3)
+        np.testing.assert_allclose(run_torch(batch), OrtRunner(model.onnx).run(batch)["logits"], atol=0.2 if half else 1e-3)
 
 
 def test_cameras_are_replayed_from_memory() -> None:
@@ -309,7 +309,7 @@ def test_cameras_see_a_video(tmp_path: Path) -> None:
 
 
 def test_cameras_that_give_nothing_end_the_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cameras, "_PATIENCE", 0.2)
+    monkeypatch.setattr(cameras, "_FIRST_RESULT", 0.2)
     monkeypatch.setattr(cameras, "_feed", lambda *_: None)
     with pytest.raises(WorkerError, match="no result within"):
         replay([np.zeros((96, 128, 3), np.uint8)], 1, 0.2, backend="ort")
@@ -329,7 +329,7 @@ def test_a_load_that_fails_does_not_end_the_check(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cameras, "choose_backend", lambda: ("ort", "no GPU"))
     report.tables.clear()
     cameras.check_cameras(report, [], 0.1, counts=(1,))
-    assert set(report.tables["Cameras replayed from memory"]["rows"]) == {"--backend auto, 1"}  # the same twice tells nothing
+    assert set(report.tables["Cameras replayed from memory"]["rows"]) == {"--backend auto, 1"}  # the same twice is of no use
 
 
 def test_wrong_usage_of_the_script_is_named() -> None:

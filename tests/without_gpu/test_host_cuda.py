@@ -51,7 +51,7 @@ def test_the_machine_is_asked_without_any_package(environment: dict[str, str]) -
     )
     found = json.loads(done.stdout)
     assert found["gpu"] == {"name": "Host 0", "capability": "8.6", "memory": 1 << 30}
-    assert (found["cuda"], found["problem"]) == ("13.0", None)
+    assert (found["cuda"], found["unavailable_reason"]) == ("13.0", None)
 
 
 @pytest.mark.parametrize("package", ["pycuda", "cuda-bindings"])

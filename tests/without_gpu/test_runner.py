@@ -31,7 +31,7 @@ def runner(device: Any, fake_trt: Any, profiles: Any) -> Any:
 
 def send(runner: EngineRunner, batch: Rows) -> None:
     runner.input(batch.shape)[:] = batch
-    runner.submit(batch.shape)
+    runner.submit(len(batch))
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 16, 17, 18, 33, 40, 41, 97])
@@ -70,14 +70,14 @@ def test_nothing_is_allocated_after_the_start(runner: EngineRunner, device: Any)
     assert set(after) - set(before) <= {"graphs"}
 
 
-def test_two_batches_are_on_their_way_on_streams_of_their_own(runner: EngineRunner, device: Any, expected: Any) -> None:
+def test_two_batches_are_in_flight_on_streams_of_their_own(runner: EngineRunner, device: Any, expected: Any) -> None:
     first, second = rows(5, 1), rows(7, 2)
     send(runner, first)
     send(runner, second)
     assert runner.in_flight == 2
     assert sum(bool(work) for work in device.streams.values()) == 2
-    with pytest.raises(DeviceError, match="collect one first"):
-        runner.submit(first.shape)
+    with pytest.raises(RuntimeError, match="collect one first"):
+        runner.submit(len(first))
     np.testing.assert_allclose(runner.collect()["logits"], expected(first), rtol=1e-6)
     third = rows(2, 3)
     send(runner, third)
@@ -86,7 +86,7 @@ def test_two_batches_are_on_their_way_on_streams_of_their_own(runner: EngineRunn
     assert runner.in_flight == 0
 
 
-def test_is_done_tells_when_collect_does_not_wait(runner: EngineRunner) -> None:
+def test_is_done_is_whether_collect_does_not_wait(runner: EngineRunner) -> None:
     assert not runner.is_done()
     send(runner, rows(3))
     polls = [runner.is_done() for _ in range(3)]
@@ -94,19 +94,19 @@ def test_is_done_tells_when_collect_does_not_wait(runner: EngineRunner) -> None:
     runner.collect()
 
 
-def test_run_does_not_swallow_a_batch_on_its_way(runner: EngineRunner) -> None:
+def test_run_does_not_swallow_a_batch_in_flight(runner: EngineRunner) -> None:
     send(runner, rows(3))
-    with pytest.raises(DeviceError, match="collect them first"):
+    with pytest.raises(RuntimeError, match="collect them first"):
         runner.run(rows(2))
     runner.collect()
 
 
 def test_the_third_batch_of_a_size_is_a_graph(runner: EngineRunner, device: Any, expected: Any) -> None:
     for seed in range(12):
-        for count in (8, 3, 24):  # 3 is filled up to 4, 24 to 32
+        for count in (8, 3, 24):  # 3 is padded to 4, 24 to 32
             batch = rows(count, seed)
             np.testing.assert_allclose(runner.run(batch)["logits"], expected(batch), rtol=1e-6)
-    assert device.calls.count("end") == 6  # three sizes on two lanes
+    assert device.calls.count("end") == 6  # three sizes, two batches in flight
     assert device.calls.count("launch") == 3 * 12 - 6 * 2
     assert device.calls.count("context") == 2 * 2 + 6  # a graph is tied to its context: each has its own
 
@@ -135,7 +135,7 @@ def test_without_graphs_everything_runs_directly(make_device: Any, fake_trt: Any
     runner.close()
 
 
-def test_close_waits_for_what_is_on_its_way(runner: EngineRunner, device: Any) -> None:
+def test_close_waits_for_what_is_in_flight(runner: EngineRunner, device: Any) -> None:
     for seed in range(8):
         runner.run(rows(8, seed))  # graphs, too, are given back
     send(runner, rows(4))
@@ -210,15 +210,17 @@ def test_ever_new_shapes_do_not_gather(device: Any, fake_trt: Any) -> None:
             runner.run(np.zeros((1, 3, side, 12), np.float32))
     assert device.calls.count("context") == 1 + 16
     assert len(device.executables) == 16
-    assert len(runner._lanes[0]._seen) <= 64
+    assert len(runner._executions[0]._seen) <= 64
     runner.close()
 
 
 def test_shapes_outside_all_profiles_are_refused(runner: EngineRunner) -> None:
-    with pytest.raises(DeviceError, match=r"no profile for an input of shape \(1, 1, 5, 4\)"):
-        runner.submit((1, 1, 5, 4))
-    with pytest.raises(DeviceError, match="no profile"):
-        runner.submit((41, 1, 4, 4))
+    with pytest.raises(ModelError, match=r"no profile for an input of shape \(1, 1, 5, 4\)"):
+        runner.input((1, 1, 5, 4))
+    with pytest.raises(ModelError, match="no profile"):
+        runner.run(np.zeros((2, 1, 5, 4), np.float32))
+    with pytest.raises(ModelError, match="batches of 40 at most, not 41"):
+        runner.input((41, 1, 4, 4))
 
 
 def test_an_engine_that_is_refused_says_why(make_device: Any, fake_trt: Any, profiles: Any) -> None:

@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ferengine.errors import ModelError
 from ferengine.inference.tensorrt import load as opening
-from ferengine.inference.tensorrt.engine_file import Precision
+from ferengine.inference.tensorrt.networks import Network, classifier_network
 from ferengine.inference.tensorrt.runner import EngineRunner
-from ferengine.inference.tensorrt.verify import check_answers
+from ferengine.inference.tensorrt.verify import check_outputs
+from ferengine.models.manifest import Precision
 from ferengine.models.registry import load_model
 
 OPEN_SIDES = [((1, 3, 12, 12), (8, 3, 30, 30), (16, 3, 60, 40)), ((1, 3, 12, 12), (1, 3, 50, 50), (1, 3, 90, 90))]
@@ -28,7 +29,7 @@ def reference(expected: Callable[[NDArray[np.float32]], NDArray[np.float32]], fa
 @pytest.mark.parametrize("shapes", [OPEN_SIDES, OPEN_SIDES[:1], [((2, 1, 48, 48), (2, 1, 48, 48), (2, 1, 48, 48))]])
 def test_right_answers_pass(device: Any, fake_trt: Any, expected: Any, shapes: Any) -> None:
     runner = EngineRunner(fake_trt(device, shapes).loaded, device, b"plan")
-    check_answers(runner, reference(expected), "fp32")
+    check_outputs(runner, reference(expected), "fp32")
     runner.close()
 
 
@@ -38,7 +39,7 @@ def test_other_answers_are_refused(
 ) -> None:
     runner = EngineRunner(fake_trt(device, profiles).loaded, device, b"plan")
     with pytest.raises(ModelError, match="the engine's logits differ from ONNX Runtime's by"):
-        check_answers(runner, reference(expected, factor), precision)
+        check_outputs(runner, reference(expected, factor), precision)
     runner.close()
 
 
@@ -48,13 +49,13 @@ def test_zeros_are_refused(device: Any, fake_trt: Any, profiles: Any, expected: 
     fake.silent = True
     runner = EngineRunner(fake.loaded, device, b"plan")
     with pytest.raises(ModelError, match="by 1 of their largest"):
-        check_answers(runner, reference(expected), precision)
+        check_outputs(runner, reference(expected), precision)
     runner.close()
 
 
 @pytest.fixture
 def opened(device: Any, fake_trt: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Any:
-    """``open_runner`` with the fake runtime, as if the cache held an engine of every network."""
+    """``open_engine`` with the fake runtime, as if the cache held an engine of every network."""
     fake = fake_trt(device, [((1, 1, 48, 48), (8, 1, 48, 48), (32, 1, 48, 48))], name="tensorrt-rtx")
     file = SimpleNamespace(path=tmp_path / "any.engine")
     monkeypatch.setattr(opening, "load_runtime", lambda: fake.loaded)
@@ -67,7 +68,7 @@ def opened(device: Any, fake_trt: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
 
 def test_an_opened_engine_is_compared_with_its_network_and_closed_if_it_differs(opened: Any, device: Any) -> None:
     with pytest.raises(ModelError, match="does not run right on this GPU"):
-        opening.open_runner("dscnn", load_model("dscnn").onnx, "fp16", 32)
+        opening.open_engine(classifier_network(load_model("dscnn")), "fp16", 32)
     assert device.closed
 
 
@@ -75,7 +76,7 @@ def test_compiled_kernels_are_kept_at_the_start(
     opened: Any, device: Any, expected: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A worker may be killed at any time afterwards."""
-    monkeypatch.setattr(opening, "OrtRunner", lambda onnx, provider: reference(expected))
-    runner = opening.open_runner("any", b"network", "fp16", 32)
+    monkeypatch.setattr(opening, "OrtRunner", lambda onnx: reference(expected))
+    runner = opening.open_engine(Network("any", b"network", "any"), "fp16", 32)
     assert (tmp_path / "any.kernels").read_bytes()[64:] == b"k"
     runner.close()

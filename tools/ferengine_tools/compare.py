@@ -12,8 +12,8 @@ from rich.console import Console
 from rich.progress import track
 
 from ferengine.classification.classifier import Classifier
+from ferengine.config import FILE_ON_CPU
 from ferengine.errors import UsageError
-from ferengine.inference.select import AS_NAMED
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine.models.registry import list_models, load_model
 from ferengine_tools.data.fer2013 import load_fer2013
@@ -37,7 +37,7 @@ def compare(models: Sequence[str], measure: Measure | None = None, *, timed: boo
     """
     rows = []
     for name in track(models, "models", console=Console(stderr=True), transient=True):
-        loaded, classifier = load_model(name), Classifier(name, backend=AS_NAMED)
+        loaded, classifier = load_model(name), Classifier(name, backend=FILE_ON_CPU)
         manifest, measured = loaded.manifest, None if measure is None else measure(classifier)
         accuracy = measured or manifest.accuracy
         rows.append(

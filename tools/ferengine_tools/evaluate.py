@@ -11,11 +11,12 @@ from typing import get_args
 from rich.console import Console
 
 from ferengine.classification.classifier import Classifier
+from ferengine.config import FILE_ON_CPU
 from ferengine.errors import UsageError
-from ferengine.inference.select import AS_NAMED
 from ferengine.models.registry import DEFAULT
-from ferengine_tools.data import utkface
+from ferengine_tools.data import utkface, wild_faces
 from ferengine_tools.data.fer2013 import LabelSet, Split
+from ferengine_tools.evaluation import sets
 from ferengine_tools.evaluation.confusion_picture import draw_confusion
 from ferengine_tools.evaluation.crops import VIEWS
 from ferengine_tools.evaluation.ensemble import Ensemble, open_ensemble
@@ -24,12 +25,14 @@ from ferengine_tools.evaluation.faces import LabelledFaces, folder_faces
 from ferengine_tools.evaluation.group_table import read_groups
 from ferengine_tools.evaluation.mapping import LabelMap, load_map
 from ferengine_tools.evaluation.mistakes import check_empty, find_mistakes, write_mistakes
+from ferengine_tools.evaluation.priors import COUNTS
 from ferengine_tools.evaluation.sets import Copies, fer2013_faces, utkface_faces
 from ferengine_tools.evaluation.speed import machine, speeds
 from ferengine_tools.evaluation.table import renderables
 from ferengine_tools.evaluation.temperature import check_writable, class_temperature, write_temperature
 
 _FER2013: dict[str, Split] = {"train": "training", "training": "training", "public": "public", "private": "private"}
+_WILD: dict[str, wild_faces.Split] = {"train": "training", "training": "training", "validation": "validation"}
 _UTKFACE: dict[str, utkface.Split] = {"train": "training", "training": "training", "validation": "validation", "test": "test"}
 
 FOLDER = "folder"
@@ -42,19 +45,22 @@ def evaluate(classifier: Classifier, data: Path, split: Split) -> Evaluation:
 
 def load_faces(options: argparse.Namespace, task: str, side: int, label_map: LabelMap) -> LabelledFaces:
     """The faces that the options name. Raises UsageError for options that do not go together, and what the loaders raise."""
-    split, splits = options.split, _UTKFACE if task == "gender" else _FER2013
+    wild = task == "expression" and wild_faces.is_wild_faces(options.data)
+    split, splits = options.split, _UTKFACE if task == "gender" else _WILD if wild else _FER2013
     if split not in (*splits, FOLDER):
         raise UsageError(f"--split {split}: for a model of {task} choose one of {', '.join((*splits, FOLDER))}")
     if options.groups is not None and split != FOLDER:
         raise UsageError("--groups needs --split folder: the public sets have their own groups, or none")
-    if (options.without_copies or options.labels != "fer2013") and (split == FOLDER or task != "expression"):
+    if (options.without_copies or options.labels != "fer2013") and (split == FOLDER or wild or task != "expression"):
         raise UsageError("--without-copies and --labels need a split of FER-2013, and a model of expression")
     if options.without_copies and splits[split] == "training":
         raise UsageError("--without-copies is for public and private: it leaves out what is in train, which is all of train")
     if split == FOLDER:
         faces = folder_faces(options.data, side, label_map)
         return faces if options.groups is None else faces.with_groups(read_groups(options.groups, faces.names))
-    if task == "gender":
+    if wild:
+        faces = sets.wild_faces(options.data, _WILD[split])
+    elif task == "gender":
         faces = utkface_faces(options.data, _UTKFACE[split], options.cache)
     else:
         faces = fer2013_faces(options.data, _FER2013[split], labels=options.labels, without_copies=options.without_copies)
@@ -68,7 +74,7 @@ def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | N
     Raises UsageError for the name of an installed model, and what ``write_temperature`` and the loaders raise.
     """
     check_writable(model)
-    classifier = Classifier(model, backend=AS_NAMED)
+    classifier = Classifier(model, backend=FILE_ON_CPU)
     gender = classifier.manifest.task == "gender"
     faces = utkface_faces(data, "validation", cache) if gender else fer2013_faces(data, "public", labels=labels)
     temperature = class_temperature(classifier, faces.sized(classifier.input_size))
@@ -93,9 +99,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     label_map = load_map(options.map) if options.map is not None else LabelMap()
     ensemble = open_ensemble(models)
     if options.split is None:
-        options.split = "test" if ensemble.task == "gender" else "public"
+        options.split = _usual_split(options.data, ensemble.task)
     faces = load_faces(options, ensemble.task, ensemble.input_size, label_map)
-    result, predictions = evaluate_faces(ensemble, faces, options.split, label_map=label_map, views=options.crops)
+    result, predictions = evaluate_faces(
+        ensemble, faces, options.split, label_map=label_map, views=options.crops, prior=options.prior,
+        stability=options.stability,
+    )  # fmt: skip
     microseconds, computer = _speeds(ensemble), machine()
     title = f"{result.model} on {result.split}"
     if options.confusion is not None:
@@ -117,6 +126,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"microseconds a face, {sum_of}one thread: {times}\n  ({computer})")
 
 
+def _usual_split(data: Path, task: str) -> str:
+    if task == "gender":
+        return "test"
+    return "validation" if wild_faces.is_wild_faces(data) else "public"
+
+
 def _speeds(ensemble: Ensemble) -> dict[str, float] | None:
     """Microseconds a face by batch size, the sum over the networks; ``None`` where the engine does not run one of them."""
     classifiers = [network.classifier for network in ensemble.networks if network.classifier is not None]
@@ -133,10 +148,10 @@ def _parser() -> argparse.ArgumentParser:
         help="a shipped model's name, a .onnx file with its manifest, or a checkpoint (.safetensors, needs torch); of several "
         f"the probabilities are averaged (default {DEFAULT})")  # fmt: skip
     add("--data", required=True, type=Path, help="FER-2013 (fer2013.csv, its image folders or tiles); for a model of gender "
-        "UTKFace (folder or zip); or any folder")  # fmt: skip
+        "UTKFace (folder or zip); the folder of wild_faces; or any folder")  # fmt: skip
     add("--split", choices=dict.fromkeys((*_FER2013, *_UTKFACE, FOLDER)), metavar="SPLIT",
-        help="FER-2013: train, public (the default), private; UTKFace: train, validation, test (the default); folder: any "
-        "folder with a sub-folder of cut, square faces for each class")  # fmt: skip
+        help="FER-2013: train, public (the default), private; UTKFace: train, validation, test (the default); wild_faces: "
+        "train, validation (the default); folder: any one with a sub-folder of cut, square faces for each class")  # fmt: skip
     add("--map", type=Path, metavar="TOML", help="[folders] gives each class's label, [outputs] each label's class; false "
         "leaves either out")  # fmt: skip
     add("--groups", type=Path, metavar="CSV", help="of a folder: the columns file and one or more groupings")
@@ -146,6 +161,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--cache", type=Path, metavar="FOLDER", help="where UTKFace's cut faces are kept (default: the user's cache)")
     add("--crops", type=int, choices=VIEWS, default=1,
         help="also average over a face and its mirror image (2), or ten crops (10), told apart")  # fmt: skip
+    add("--prior", choices=("uniform", *COUNTS), help="class frequencies to measure under (default: those of the data's "
+        "training faces; of a folder those that the model answers under)")  # fmt: skip
+    add("--stability", action="store_true", help="also how often a label changes under a shift of one pixel, and in the mirror")
     add("--fit-temperature", action="store_true",
         help="first fit it on PublicTest (UTKFace: validation) and write it into the manifest of the file --model")  # fmt: skip
     add("--confusion", type=Path, metavar="PNG", help="draw the confusion matrix, beside the document's Table I")

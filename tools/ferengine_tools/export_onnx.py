@@ -14,16 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import FerengineError, UsageError
-from ferengine.inference.base import OrtBackend
-from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
+from ferengine.inference.base import only_output
+from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
+from ferengine.inference.onnxruntime import OrtRunner
+from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Precision, Training
 from ferengine.models.registry import load_model
 from ferengine.models.self_test import self_test_crops
 from ferengine_tools.data.fer2013 import Split, load_fer2013
 from ferengine_tools.data.utkface import load_utkface, user_cache
-from ferengine_tools.exporting.check import Agreement, Precision, compare
+from ferengine_tools.exporting.check import Agreement, compare
 from ferengine_tools.exporting.figures import measured
 from ferengine_tools.files import make_folder
-from ferengine_tools.precision import is_quantised, to_fp16, to_int8
+from ferengine_tools.training.config import Prior
 
 INTENDED_USE = {
     "expression": "Perceived facial expression in video, for research and interaction. It reads what a face shows, not what a "
@@ -53,20 +55,23 @@ def export(
     private: bool = False,
     notes: str = "",
     cache: Path | None = None,
+    prior: Prior = "data",
 ) -> tuple[Manifest, Agreement]:
     """Write ``out`` and its manifest beside it: of a checkpoint (``.safetensors``), or of a model, by name or ``.onnx`` file.
 
     fp16 and int8 keep float32 in- and outputs; int8 is static, as QDQ, calibrated on training faces. The file is checked
     against its source on real faces of ``data`` (FER-2013, or UTKFace for gender), or on noise where fp32 is written without
     data; with data the manifest's figures are measured, on the final split only if ``private``. ``cache``: a folder for
-    UTKFace's cut faces (default: the user's). Raises ModelError, and leaves what is there, where file and source disagree;
+    UTKFace's cut faces (default: the user's). ``prior``: of a checkpoint, whether the file answers under the class frequencies
+    of the data that it was trained on (of several sets those of the first), or under a uniform prior; the difference goes into
+    the bias of the last layer. Raises ModelError, and leaves what is there, where file and source disagree;
     UsageError where fp16 or int8 is asked for without data; FerengineError where the file cannot be written.
     """
     if out.suffix != ".onnx":
         raise UsageError(f"{out} must end in .onnx; its manifest is written beside it, as .json")
     if precision != "fp32" and data is None:
         raise UsageError(f"--precision {precision} needs --data: the file is checked on real faces before it is kept")
-    origin = _of_checkpoint(Path(source), notes) if str(source).endswith(".safetensors") else _of_model(source)
+    origin = _of_checkpoint(Path(source), notes, prior) if str(source).endswith(".safetensors") else _of_model(source)
     manifest = origin.manifest
     onnx = origin.onnx
     if precision == "fp16":
@@ -105,18 +110,19 @@ def _lost(manifest: Manifest, source: str) -> str:
     return f"int8 loses {100 * (before - after):.2f} points of the validation split"
 
 
-def _of_checkpoint(path: Path, notes: str) -> _Source:
+def _of_checkpoint(path: Path, notes: str, prior: Prior) -> _Source:
     import torch
 
     from ferengine_tools.exporting.graph import multiply_adds, to_onnx
     from ferengine_tools.networks import deployed
     from ferengine_tools.training.dataset import MEAN, STD
-    from ferengine_tools.training.origin import restored
+    from ferengine_tools.training.origin import restored, set_prior
 
     state, network = restored(path)
     task, planned = state["settings"]["task"], state["settings"]["epochs"]
     if task == "both":
         raise UsageError(f"{path} has two heads; the engine runs expression and gender as nets of their own")
+    set_prior(network, state, prior)
     network = deployed(network)
     early = "" if state["epoch"] >= planned else f"Stopped after {state['epoch']} of {planned} epochs of the schedule."
 
@@ -155,8 +161,8 @@ def _of_model(name: Path | str) -> _Source:
     loaded = load_model(name)
     if loaded.manifest.precision != "fp32" or is_quantised(loaded.onnx):
         raise UsageError(f"{name} is {loaded.manifest.precision} already: other precisions are made from an fp32 model")
-    backend = OrtBackend(loaded.onnx)
-    return _Source(loaded.onnx, lambda batch: np.concatenate([backend.run(part) for part in np.array_split(batch, 8)]),
+    runner = OrtRunner(loaded.onnx, max_batch=256)
+    return _Source(loaded.onnx, lambda batch: only_output(runner.run(batch)),
                    loaded.manifest)  # fmt: skip
 
 
@@ -182,7 +188,7 @@ def _noise() -> NDArray[np.float32]:
 
 def _self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
     """What the network says of the built-in synthetic faces, through ONNX Runtime."""
-    logits = OrtBackend(onnx).run(_normalised(self_test_crops(manifest.input.size), manifest))
+    logits = only_output(OrtRunner(onnx).run(_normalised(self_test_crops(manifest.input.size), manifest)))
     return tuple(tuple(round(float(value), 5) for value in row) for row in logits)
 
 
@@ -203,6 +209,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--private", action="store_true", help="and on PrivateTest (test): once, for the model that is kept")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where UTKFace's cut faces are kept (default: the user's "
                         "cache)")  # fmt: skip
+    parser.add_argument("--prior", choices=("data", "uniform"), default="data", help="of a checkpoint: answer under the class "
+                        "frequencies of its (first) training data, or under a uniform prior")  # fmt: skip
     parser.add_argument("--notes", default="", help="for the manifest")
     options = vars(parser.parse_args(arguments))
     checkpoint, model, out = options.pop("checkpoint"), options.pop("model"), options.pop("out")

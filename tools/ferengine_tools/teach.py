@@ -40,8 +40,8 @@ def fold_of(faces: TrainingSet, folds: int) -> Tensor:
 
 
 def teach(config: TrainConfig, models: Sequence[str], folds: int) -> NDArray[np.float32]:
-    """Probabilities of the training faces, float32 (N, classes), NaN elsewhere. Each fold's run lies in a folder of its own
-    under ``config.out``; finished ones are not run again, unfinished ones resumed."""
+    """Probabilities of the training faces under the data's own class frequencies, float32 (N, classes), NaN elsewhere. Each
+    fold's run lies in a folder of its own under ``config.out``; finished ones are not run again, unfinished ones resumed."""
     if folds < 2:
         raise UsageError(f"there must be at least 2 folds, not {folds}")
     faces = load_training_set(config)
@@ -55,7 +55,7 @@ def teach(config: TrainConfig, models: Sequence[str], folds: int) -> NDArray[np.
             run = replace(config, model=model, out=out, seed=config.seed + number,
                           resume=(out / "checkpoint.safetensors").exists())  # fmt: skip
             trainer = train(run, others)
-            result[held.numpy()] += torch.softmax(trainer.logits(held), 1).numpy() / len(models)
+            result[held.numpy()] += torch.softmax(trainer.answers(held), 1).numpy() / len(models)
     outside = np.setdiff1d(np.arange(len(result)), faces.training.numpy())
     result[outside] = np.nan
     return result
@@ -73,7 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=100)
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="fp32")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     config = TrainConfig(options.model[0], options.data, options.out, labels=options.labels, epochs=options.epochs,
                          without_copies=options.without_copies, seed=options.seed, device=options.device,

@@ -25,7 +25,8 @@ _HELP = {
     "labels": "ferplus8: FER-2013's labels, and contempt where FER+'s crowd says so",
     "gender_data": "UTKFace, for --task both",
     "cache": "folder in which UTKFace's cut faces are kept",
-    "data": "FER-2013 (fer2013.csv, the image folders, or the tiles); for --task gender UTKFace (folder or zip)",
+    "data": "FER-2013 (fer2013.csv, the image folders, or the tiles); for --task gender UTKFace (folder or zip). Repeat it for "
+    "sets to train on beside FER-2013: the folder of wild_faces, or faces cut by ferengine data prepare",
     "out": "folder of checkpoint, log and curves",
     "optimiser": "adamw, or sgd with Nesterov momentum 0.9",
     "rate": "peak learning rate",
@@ -48,7 +49,11 @@ _HELP = {
     "resume": "go on from the checkpoint in --out",
     "device": "auto: a GPU where there is one",
     "precision": "bf16: convolutions in bfloat16 (CPUs with AVX512-BF16 or AMX, GPUs)",
-    "threads": "of torch on the CPU",
+    "prior": "uniform: the loss knows each set's class frequencies, so that the network need not; data: it learns them",
+    "views": "of each face in a batch, each augmented by itself: so many times the time",
+    "consistency": "weight of the disagreement between the views in the loss",
+    "crowd": "weight of a second head, dropped at export, that learns the FER+ votes",
+    "threads": "of torch on the CPU: two burn four times the CPU of one",
 }
 
 
@@ -74,6 +79,7 @@ def train(config: TrainConfig, faces: TrainingSet | None = None) -> Trainer:
             save_checkpoint(trainer.checkpoint, trainer.state())
             record.add(trainer.epoch, figures, time.monotonic() - begun)
             text = f"loss {figures.loss:.3f}, validation {100 * figures.validation_accuracy:.2f} %"
+            text += "".join(f", {name} {100 * value:.2f} %" for name, value in figures.others.items())
             progress.console.print(f"epoch {trainer.epoch}: {text}")
     record.draw(config.out / "curves.png", f"{config.model} on {trainer.faces.name}")
     return trainer
@@ -90,7 +96,11 @@ def parser() -> argparse.ArgumentParser:
         text = _HELP.get(field.name)
         if field.name == "model":
             result.add_argument(option, required=True, choices=sorted(NETWORKS))
-        elif field.name in ("data", "out"):
+        elif field.name == "data":
+            result.add_argument(option, required=True, type=Path, action="append", help=text)
+        elif field.name == "beside":
+            continue
+        elif field.name == "out":
             result.add_argument(option, required=True, type=Path, help=text)
         elif kind is bool:
             result.add_argument(option, action="store_true", help=text)
@@ -111,7 +121,8 @@ def read_options(arguments: list[str] | None) -> TrainConfig:
         options.set_defaults(**document_preset(given.model))
         given = options.parse_args(arguments)
     values = {name: value for name, value in vars(given).items() if name != "preset"}
-    return TrainConfig(**{**values, "distil": tuple(given.distil)})
+    data, *beside = given.data
+    return TrainConfig(**{**values, "data": data, "beside": tuple(beside), "distil": tuple(given.distil)})
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -13,10 +13,10 @@ from typing import Any
 from rich.console import Console
 
 from ferengine.errors import UsageError
+from ferengine.models.manifest import Precision
 from ferengine_tools.compare import compare
 from ferengine_tools.evaluation.comparison import to_markdown
 from ferengine_tools.export_onnx import export
-from ferengine_tools.exporting.check import Precision
 from ferengine_tools.files import written_whole
 from ferengine_tools.teach import teach
 from ferengine_tools.train import train
@@ -155,7 +155,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--only", action="append", choices=[run.name for run in TABLE], help="repeat for several")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--precision", choices=("fp32", "bf16"), default="bf16")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
     options = parser.parse_args(arguments)
     names = options.only or [run.name for run in TABLE]
     base = TrainConfig("standard", options.data, options.out, cache=options.out, device=options.device,

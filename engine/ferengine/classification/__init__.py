@@ -1,1 +1,1 @@
-"""Classification: inference backends, the classifier, batching and smoothing."""
+"""Classification: the classifier, networks side by side, smoothing along a track."""

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.config import BackendName, BackendSettings
 from ferengine.errors import ModelError, UsageError
-from ferengine.inference.base import InferenceBackend
-from ferengine.inference.select import BackendName, BackendSettings, choose_form, create_backend
+from ferengine.inference.base import Array, Runner, only_output
+from ferengine.inference.select import choose_variant, open_model
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import DEFAULT, load_model
 
@@ -19,16 +20,31 @@ log = logging.getLogger(__name__)
 
 
 class Classifier:
-    """An expression model, by name or as a path to a ``.onnx`` file with its manifest. Not thread-safe.
+    """One model and what runs it. Not thread-safe.
 
-    ``threads``: of the inference session. ``backend``: ``auto``, ``ort``, ``tensorrt``, ``ort-cuda``, ``ort-trt-rtx``,
-    or BackendSettings, which also name the precision and what TensorRT may use.
-    ``max_batch``: the most faces that go through the network at a time. ``on_failure`` is told why a GPU that was meant to
-    run it does not, or no longer does (default: logged); the classifier then goes on with ONNX Runtime on the CPU.
-    ``labels`` are the classes in the order of the scores, ``input_size`` is the side of the crops in pixels.
+    Args:
+        model: A shipped model's name, or the path of a ``.onnx`` file with its manifest beside it.
+        threads: Of ONNX Runtime on the CPU.
+        backend: What runs it, by name or with all settings.
+        max_batch: The largest number of faces that go through the network at a time.
+        on_failure: Called with the reason where a GPU that was to run it does not, or no longer does: ONNX Runtime takes over
+            on the CPU. By default it is logged.
 
-    Raises UsageError for an unknown model, ModelError for one that is damaged or of another shape, and for a backend that
-    cannot work here.
+    Attributes:
+        runner: What runs the network.
+        labels: The classes, in the order of the scores.
+        input_size: The side of the crops, pixels.
+        mean: Of intensities, which is subtracted from crops.
+        std: Of intensities, which they are divided by then.
+
+    Raises:
+        UsageError: There is no such model or backend.
+        ModelError: The model is damaged or of another shape than its manifest says, or the backend cannot work here.
+
+    Example:
+        >>> classifier = Classifier("dscnn")
+        >>> classifier.scores(np.zeros((2, 48, 48), np.uint8)).shape
+        (2, 7)
     """
 
     def __init__(
@@ -41,9 +57,9 @@ class Classifier:
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
         settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
-        self.backend: InferenceBackend
-        form = choose_form(load_model(model), settings, log.warning)
-        loaded, self.backend = create_backend(form, settings, threads=threads, max_batch=max_batch, on_failure=on_failure)
+        self.runner: Runner
+        chosen = choose_variant(load_model(model), settings, log.warning)
+        loaded, self.runner = open_model(chosen, settings, threads=threads, max_batch=max_batch, on_failure=on_failure)
         self._manifest = loaded.manifest
         self._max_batch = max_batch
         self.labels: tuple[str, ...] = tuple(loaded.manifest.labels)
@@ -54,20 +70,35 @@ class Classifier:
 
     @property
     def manifest(self) -> Manifest:
-        """What is known of the model, or of its int8 form where that runs."""
+        """What is known of the model, or of its int8 variant where that runs."""
         return self._manifest
 
-    def scores(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Grey crops, uint8 (N, S, S) with S = ``input_size`` -> probabilities, float32 (N, classes), rows sum to 1.
+    def scores(self, crops: NDArray[np.uint8]) -> Array:
+        """The probabilities of each face's classes.
 
-        Crop faces as ``ferengine run`` does (see ``ferengine.tracking.crop_geometry``). Raises UsageError for another array.
+        Args:
+            crops: Grey crops, uint8 (N, S, S) with S = ``input_size``, cut as ``ferengine run`` does (see
+                ``ferengine.tracking.crop_geometry``).
+
+        Returns:
+            float32 (N, classes); rows sum to 1.
+
+        Raises:
+            UsageError: Another array was given.
         """
         return self.probabilities(self.logits(crops))
 
-    def logits(self, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Grey crops, uint8 (N, S, S) -> the network's outputs before temperature and softmax, float32 (N, classes).
+    def logits(self, crops: NDArray[np.uint8]) -> Array:
+        """The network's outputs before temperature and softmax.
 
-        Raises UsageError for another array.
+        Args:
+            crops: As of ``scores``.
+
+        Returns:
+            float32 (N, classes).
+
+        Raises:
+            UsageError: Another array was given.
         """
         size = self.input_size
         if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8 or crops.shape[1:] != (size, size):
@@ -75,30 +106,40 @@ class Classifier:
             raise UsageError(f"crops are a uint8 array of shape (N, {size}, {size}), not {given}")
         return self._run(((crops[:, None].astype(np.float32)) - self.mean) / np.float32(self.std))
 
-    def scores_normalised(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalised crops, float32 (N, 1, S, S) -> softmax(logits / temperature), float32 (N, classes)."""
+    def scores_normalised(self, batch: Array) -> Array:
+        """As ``scores``, of normalised crops: float32 (N, 1, S, S), (intensity - mean) / std."""
         return self.probabilities(self._run(batch))
 
-    def _run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        if not len(batch):
-            return np.empty((0, len(self.labels)), np.float32)
-        size = self._max_batch
-        return np.concatenate([self.backend.run(batch[i : i + size]) for i in range(0, len(batch), size)])
+    def collect(self) -> Array:
+        """The probabilities of the oldest batch that was submitted to ``runner``, as ``scores`` gives them."""
+        return self.probabilities(only_output(self.runner.collect()))
 
-    def probabilities(self, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The network's outputs, float32 (N, classes) -> softmax(logits / temperature)."""
+    def probabilities(self, logits: Array) -> Array:
+        """softmax(logits / temperature), the temperature being the manifest's.
+
+        C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+
+        Args:
+            logits: The network's outputs, float32 (N, classes).
+
+        Returns:
+            float32 (N, classes); rows sum to 1.
+        """
         logits = logits / np.float32(self._manifest.temperature)
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-        probabilities: NDArray[np.float32] = exponentials / exponentials.sum(axis=1, keepdims=True)
+        probabilities: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
         return probabilities
 
     def warm_up(self) -> None:
-        """Run once: the first answer is not late, and a network that does not fit its manifest is found out.
+        """Run once, so that the first scores are not late and a network that does not fit its manifest is found out.
 
-        Two faces where more than one may come, so that a network with a fixed batch of one is found out too.
+        It runs two faces where more than one may come, so that a network with a fixed batch of one is found out too.
+
+        Raises:
+            ModelError: The network does not fit.
         """
         count = min(2, self._max_batch)
-        logits = self.backend.run(np.zeros((count, 1, self.input_size, self.input_size), np.float32))
+        logits = self._run(np.zeros((count, 1, self.input_size, self.input_size), np.float32))
         if logits.shape != (count, len(self.labels)):
             raise ModelError(
                 f"model {self._manifest.name}: its network gives {logits.shape[-1]} scores, its manifest names "
@@ -107,4 +148,12 @@ class Classifier:
 
     def close(self) -> None:
         """Release the device; the classifier cannot be used afterwards."""
-        self.backend.close()
+        self.runner.close()
+
+    def _run(self, batch: Array) -> Array:
+        if not len(batch):
+            return np.empty((0, len(self.labels)), np.float32)
+        size = self._max_batch
+        return np.concatenate(
+            [only_output(self.runner.run(batch[start : start + size])) for start in range(0, len(batch), size)]
+        )

@@ -10,13 +10,24 @@ from numpy.typing import NDArray
 from ferengine.errors import UsageError
 
 _FORGET_AFTER = 30.0
-"""Seconds of media time after which an unseen track is dropped: long past any tracker's own patience."""
+"""Seconds of media time after which an unseen track is forgotten: far longer than any tracker waits for a lost face."""
 
 
 class Smoother:
     """Exponential smoothing with a time constant, whatever the frame rate: y += (1 - exp(-dt / tau)) (x - y).
 
-    ``time_constant``: tau in seconds, 0 for none. ``classes``: length of the score vectors.
+    Args:
+        time_constant: tau in seconds; 0 for no smoothing.
+        classes: The length of the score vectors.
+
+    Raises:
+        UsageError: The time constant is negative or not finite.
+
+    Example:
+        >>> smoother = Smoother(1.0, classes=2)
+        >>> first = smoother.update(track=1, timestamp=0.0, scores=np.array([1, 0], np.float32))
+        >>> smoother.update(track=1, timestamp=1.0, scores=np.array([0, 1], np.float32)).round(2)
+        array([0.37, 0.63], dtype=float32)
     """
 
     def __init__(self, time_constant: float, classes: int) -> None:
@@ -31,9 +42,20 @@ class Smoother:
         return len(self._tracks)
 
     def update(self, track: int, timestamp: float, scores: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The smoothed scores of ``track`` at ``timestamp`` seconds, float32 (classes,), summing to what scores do.
+        """Add a face's scores to its track.
 
         A track seen for the first time, or whose time runs backwards, begins anew with ``scores``.
+
+        Args:
+            track: The track's id.
+            timestamp: Media time, seconds.
+            scores: float32 (classes,).
+
+        Returns:
+            The smoothed scores, float32 (classes,), which sum to what scores do.
+
+        Raises:
+            UsageError: The scores have another shape.
         """
         if scores.shape != (self._classes,):
             raise UsageError(f"scores must have shape ({self._classes},), not {scores.shape}")

@@ -13,9 +13,9 @@ from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.results import CameraEvent
 from ferengine.runtime.metrics import SinkSummary
-from ferengine.sinks.csv import RowWriter
-from ferengine.sinks.jsonl import EventWriter
-from ferengine.sinks.sink_thread import Sink, SinkFeeder
+from ferengine.sinks.csv import CsvWriter
+from ferengine.sinks.jsonl import JsonlWriter
+from ferengine.sinks.sink_thread import Sink, SinkThread
 from ferengine.sinks.table import LiveTable
 
 _GRACE = 1.8
@@ -41,16 +41,16 @@ class Outputs:
 
     def __init__(self, engine: Engine, settings: RunSettings, camera_events: deque[CameraEvent], table: Console | None) -> None:
         self._sinks: list[Sink] = []
-        self._threads: list[SinkFeeder] = []
+        self._threads: list[SinkThread] = []
         try:
             if settings.events is not None:
-                writer = EventWriter(settings.events, settings.overwrite)
+                writer = JsonlWriter(settings.events, settings.overwrite)
                 self._add(engine, "events", writer, lambda: _write_all(camera_events, writer))
             if settings.csv is not None:
                 self._add(
                     engine,
                     "csv",
-                    RowWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels),
+                    CsvWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels),
                 )
             if table is not None:
                 self._add(engine, "table", LiveTable(table, lambda: _states(engine)))
@@ -61,7 +61,7 @@ class Outputs:
 
     def _add(self, engine: Engine, name: str, sink: Sink, between: Callable[[], None] = lambda: None) -> None:
         self._sinks.append(sink)
-        self._threads.append(SinkFeeder(name, sink, engine.results(), between))
+        self._threads.append(SinkThread(name, sink, engine.results(), between))
 
     def start(self) -> None:
         for thread in self._threads:
@@ -105,7 +105,7 @@ class Outputs:
         return {thread.name: cast(SinkSummary, thread.figures()) for thread in self._threads}
 
 
-def _write_all(camera_events: deque[CameraEvent], writer: EventWriter) -> None:
+def _write_all(camera_events: deque[CameraEvent], writer: JsonlWriter) -> None:
     while camera_events:
         writer.write(camera_events.popleft())
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS, BackendSettings
 from ferengine.detection.base import Detections, Detector
 from ferengine.errors import UsageError
-
-if TYPE_CHECKING:
-    from ferengine.inference.select import BackendSettings
 
 __all__ = ["Detections", "Detector", "create_detector"]
 
@@ -17,16 +15,32 @@ __all__ = ["Detections", "Detector", "create_detector"]
 def create_detector(
     name: Literal["mtcnn", "haar"],
     *,
-    min_face: float = 40.0,
-    thresholds: Sequence[float] = (0.6, 0.7, 0.7),
-    factor: float = 0.709,
+    min_face: float = MIN_FACE,
+    thresholds: Sequence[float] = MTCNN_THRESHOLDS,
+    factor: float = MTCNN_FACTOR,
     backend: BackendSettings | None = None,
     on_failure: Callable[[str], None] | None = None,
 ) -> Detector:
-    """The detector called ``name``; all but ``min_face`` concerns MTCNN alone.
+    """A detector by its name.
 
-    ``backend``: what may run its networks (default: the CPU); ``on_failure`` is told why a GPU that was meant to does not,
-    or no longer does. Raises UsageError for another name, and what MtcnnDetector and HaarDetector raise.
+    Args:
+        name: Which.
+        min_face: Width of the smallest face to look for, pixels.
+        thresholds: MTCNN's, of P-, R- and O-Net.
+        factor: MTCNN's step between pyramid levels.
+        backend: What may run MTCNN's networks; without it the CPU does.
+        on_failure: Called with the reason where a GPU that was to run MTCNN does not, or no longer does. By default it is
+            logged.
+
+    Raises:
+        UsageError: There is no such detector, or a value is out of range.
+        MissingDependencyError: Something that the detector needs is not installed.
+        ModelError: MTCNN's weights are damaged, or the backend cannot work here.
+
+    Example:
+        >>> import numpy as np
+        >>> len(create_detector("mtcnn").detect(np.zeros((120, 160, 3), np.uint8)))
+        0
     """
     if name == "haar":
         from ferengine.detection.haar import HaarDetector
@@ -35,12 +49,9 @@ def create_detector(
     if name == "mtcnn":
         from ferengine.detection.mtcnn import MtcnnDetector
 
-        def on_cpu() -> Detector:
-            return MtcnnDetector(min_face, thresholds, factor)
-
         if backend is None:
-            return on_cpu()
-        from ferengine.detection.open_detector import open_on_device
+            return MtcnnDetector(min_face, thresholds, factor)
+        from ferengine.detection.open_detector import open_mtcnn
 
-        return open_on_device(backend, on_cpu, min_face, thresholds, factor, on_failure)
+        return open_mtcnn(backend, min_face, thresholds, factor, on_failure)
     raise UsageError(f"the detector is mtcnn or haar, not {name}")

@@ -7,11 +7,11 @@ import math
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ferengine.detection.base import Detections
-from ferengine.detection.frames import checked_frame
+from ferengine.config import MIN_FACE
+from ferengine.detection.base import Detections, Detector, Frame, Near
 from ferengine.errors import MissingDependencyError, UsageError
+from ferengine.frames import readable_frame
 from ferengine.vision import cv2
 
 CASCADE = "haarcascade_frontalface_default.xml"
@@ -19,15 +19,22 @@ _WINDOW = 24
 """Side of the cascade's own window, pixels: the smallest face that it can find."""
 
 
-class HaarDetector:
-    """Upright frontal faces of at least ``min_face`` pixels (12 and more; the cascade itself starts at 24).
+class HaarDetector(Detector):
+    """Upright frontal faces, by OpenCV's cascade of boosted Haar features; no landmarks.
 
-    Equalised grey, scale step 1.1, at least five neighbours. ``scores`` are 1 / (1 + exp(-w / 2)) of the weight w that
-    ``detectMultiScale3`` gives a box, the sum of its last stage (about 0 to 12): it orders the boxes of all frames, but
-    is no probability. Raises UsageError, and MissingDependencyError when OpenCV came without the cascade's file.
+    On equalised grey, with a scale step of 1.1 and at least five neighbours. ``scores`` are 1 / (1 + exp(-w / 2)) of the
+    weight w that ``detectMultiScale3`` gives a box, the sum of its last stage (about 0 to 12): it orders the boxes of all
+    frames, but is no probability.
+
+    Args:
+        min_face: Width of the smallest face to look for, pixels, at least 12; the cascade itself starts at 24.
+
+    Raises:
+        UsageError: ``min_face`` is smaller than that.
+        MissingDependencyError: OpenCV came without the cascade's file.
     """
 
-    def __init__(self, min_face: float = 40.0) -> None:
+    def __init__(self, min_face: float = MIN_FACE) -> None:
         if not (math.isfinite(min_face) and min_face >= 12):
             raise UsageError(f"min_face must be at least 12 pixels, not {min_face}")
         folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
@@ -39,12 +46,9 @@ class HaarDetector:
         self._cascade = cv2.CascadeClassifier(str(path))
         self._min_face = max(_WINDOW, round(min_face))
 
-    def detect(self, frame: NDArray[np.uint8], near: NDArray[np.float32] | None = None) -> Detections:
-        """Faces in ``frame``, BGR uint8 (H, W, 3); rows may be padded. It looks everywhere, whatever is ``near``.
-
-        Raises UsageError for another array.
-        """
-        frame = checked_frame(frame)
+    def detect(self, frame: Frame, near: Near | None = None) -> Detections:
+        """As ``Detector.detect``; it looks everywhere, whatever is ``near``."""
+        frame = readable_frame(frame)
         if min(frame.shape[:2]) < self._min_face:
             return Detections.none(landmarks=False)
         grey = cv2.equalizeHist(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))

@@ -1,7 +1,7 @@
 """MTCNN: K. Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE
 Signal Processing Letters 23(10), 2016: P-Net over an image pyramid proposes, R-Net refines, O-Net decides.
 
-All of it runs in C++ (csrc/mtcnn_*), on the frame in place. The steps between the networks are those of the ``mtcnn``
+All of it runs in C++ (csrc/mtcnn/), on the frame in place. The steps between the networks are those of the ``mtcnn``
 package, from which the weights come: other implementations of the same networks differ from it by several pixels.
 """
 
@@ -9,41 +9,50 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from itertools import repeat
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import MtcnnCascade
-from ferengine.detection.base import Detections
-from ferengine.detection.frames import checked_frame
+from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
+from ferengine.detection.base import Detections, Detector, Frame, Near, paired
 from ferengine.detection.mtcnn_weights import read_weights
 from ferengine.errors import UsageError
+from ferengine.frames import readable_frame
 
 CELL = 12
 """Side of the window that P-Net judges, pixels."""
 
-Near = NDArray[np.float32]
-"""Boxes of faces known from before: (n, 4), x, y, w, h in pixels."""
 
-
-class MtcnnDetector:
+class MtcnnDetector(Detector):
     """Faces with five landmarks, by the three networks of MTCNN, on one core.
 
-    ``min_face``: width of the smallest face sought, pixels, at least 12 (it sets the pyramid and filters nothing:
-    faces of half that width are sometimes found). ``thresholds``: of P-, R- and O-Net, each in [0, 1).
-    ``factor``: step between pyramid levels, in (0.2, 0.96). ``max_candidates``: boxes that go on from P-Net to
-    R-Net, and from R-Net to O-Net, best first: on photographs of crowds 300 find what no limit finds, 200 lose one
-    face in 300.
-    Raises UsageError for other values, MissingDependencyError and ModelError when there are no weights.
-    Unlike other detectors it is thread-safe, and releases the GIL.
+    Unlike other detectors it is thread-safe. It releases the GIL.
+
+    Args:
+        min_face: Width of the smallest face to look for, pixels, at least 12. It sets the pyramid and filters nothing: faces
+            of half that width are sometimes found.
+        thresholds: Of P-, R- and O-Net, each in [0, 1).
+        factor: Step between pyramid levels, in (0.2, 0.96).
+        max_candidates: How many boxes go on from P-Net to R-Net, and from R-Net to O-Net, best first. On photographs of
+            crowds 300 find what no limit finds, 200 lose one face in 300.
+
+    Raises:
+        UsageError: A value is out of these ranges.
+        MissingDependencyError: There are no weights.
+        ModelError: The weights are not the pinned ones.
+
+    Example:
+        >>> detector = MtcnnDetector(min_face=30)
+        >>> len(detector.detect(np.zeros((120, 160, 3), np.uint8)))
+        0
     """
 
     def __init__(
         self,
-        min_face: float = 40.0,
-        thresholds: Sequence[float] = (0.6, 0.7, 0.7),
-        factor: float = 0.709,
+        min_face: float = MIN_FACE,
+        thresholds: Sequence[float] = MTCNN_THRESHOLDS,
+        factor: float = MTCNN_FACTOR,
         max_candidates: int = 400,
     ) -> None:
         if not (math.isfinite(min_face) and min_face >= CELL):
@@ -64,25 +73,19 @@ class MtcnnDetector:
             max_candidates=max_candidates,
         )
 
-    def detect(self, frame: NDArray[np.uint8], near: Near | None = None) -> Detections:
-        """Faces in ``frame``, BGR uint8 (H, W, 3); rows may be padded.
+    def detect(self, frame: Frame, near: Near | None = None) -> Detections:
+        """As ``Detector.detect``.
 
-        With ``near``, boxes (n, 4) x, y, w, h of faces known from before, only their surroundings are searched (one side
-        of the box beyond it) for faces of about 0.7 to 1.4 times their sizes: newcomers elsewhere are not
-        found. Raises UsageError for other arrays.
+        With ``near`` only the surroundings of these boxes are searched (one side of the box beyond it), for faces of about
+        0.7 to 1.4 times their sizes: new faces elsewhere are not found.
         """
         return self.detect_many([frame], [near])[0]
 
-    def detect_many(self, frames: Sequence[NDArray[np.uint8]], near: Sequence[Near | None] | None = None) -> list[Detections]:
-        """``detect`` for each of ``frames``, of whatever sizes; R-Net and O-Net see the candidates of all in one batch.
-
-        ``near``: what ``detect`` takes, for each frame. Raises UsageError for other arrays and lengths.
-        """
-        if near is not None and len(near) != len(frames):
-            raise UsageError(f"near must hold one item a frame: {len(near)} for {len(frames)} frames")
+    def detect_many(self, frames: Sequence[Frame], near: Sequence[Near | None] | None = None) -> list[Detections]:
+        """As ``Detector.detect_many``; R-Net and O-Net see the candidates of all frames in one batch."""
         searched, regions, positions = [], [], []
-        for position, (frame, boxes) in enumerate(zip(frames, near or repeat(None), strict=False)):
-            frame = checked_frame(frame)
+        for position, (frame, boxes) in enumerate(zip(frames, paired(frames, near), strict=False)):
+            frame = readable_frame(frame)
             boxes = None if boxes is None else _corners(boxes)
             if frame.size:
                 searched.append(frame)

@@ -1,8 +1,8 @@
-"""MTCNN with its networks on a GPU: the cascade of ``ferengine.detection.mtcnn``, batched over frames.
+"""MTCNN with its networks in runners, on a GPU: the cascade of ``ferengine.detection.mtcnn``, batched over frames.
 
-K. Zhang et al., IEEE Signal Processing Letters 23(10), 2016. P-Net sees the pyramid levels of all frames, levels of one
-size in one batch; R-Net and O-Net see the candidates of all frames. The steps between the networks run in C++ on the
-CPU, as in the detector without a GPU.
+K. Zhang et al., "Joint Face Detection and Alignment Using Multitask Cascaded Convolutional Networks", IEEE Signal Processing
+Letters 23(10), 2016. P-Net sees the pyramid levels of all frames, levels of one size in one batch; R-Net and O-Net see the
+candidates of all frames. The steps between the networks run in C++ on the CPU, as in the detector without a GPU.
 """
 
 from __future__ import annotations
@@ -12,41 +12,46 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ferengine._native import mtcnn_crops, mtcnn_pyramid, mtcnn_suppress
-from ferengine.detection.base import Detections
-from ferengine.detection.frames import checked_frame
+from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
+from ferengine.detection.base import Detections, Detector, Frame, Near, paired
 from ferengine.errors import ModelError
-from ferengine.inference.onnxruntime import NetworkRunner
+from ferengine.frames import readable_frame
+from ferengine.inference.base import Array, Runner, Shape
 
 if TYPE_CHECKING:
-    from ferengine.detection.mtcnn_graphs import Network
-
-Array = NDArray[np.float32]
+    from ferengine.detection.mtcnn_graphs import NetworkName
 
 _LEVEL_OVERLAP, _OVERLAP = 0.5, 0.7
 _LEVEL_CANDIDATES = 2000
 _STEP = 16
-"""Sides of levels are filled up to multiples of this, so that frames of nearly equal sizes share a batch."""
+"""Sides of levels are padded to multiples of this, so that frames of nearly equal sizes share a batch."""
 
 _STRIDE, _WINDOW = 2, 12
-"""P-Net's: from cell to cell, and of what a cell judges; pixels of the level."""
+"""P-Net's: from cell to cell, and the side of what a cell sees; pixels of the level."""
+
+_PREFERRED_BATCH = 16
+"""Frames that fill the GPU; more only wait longer."""
 
 
-class MtcnnDeviceDetector:
-    """Faces with five landmarks; arguments are MtcnnDetector's.
+class MtcnnDeviceDetector(Detector):
+    """Faces with five landmarks, by networks that any ``Runner`` computes. It raises what they raise.
 
-    ``runners``: of "pnet", "rnet" and "onet", closed with the detector. Not thread-safe. Raises DeviceError when the GPU
-    fails.
+    Args:
+        runners: Of "pnet", "rnet" and "onet"; they are closed with the detector.
+        min_face: As of ``MtcnnDetector``.
+        thresholds: As of ``MtcnnDetector``.
+        factor: As of ``MtcnnDetector``.
+        max_candidates: As of ``MtcnnDetector``.
     """
 
     def __init__(
         self,
-        runners: Mapping[Network, NetworkRunner],
-        min_face: float,
-        thresholds: Sequence[float],
-        factor: float,
+        runners: Mapping[NetworkName, Runner],
+        min_face: float = MIN_FACE,
+        thresholds: Sequence[float] = MTCNN_THRESHOLDS,
+        factor: float = MTCNN_FACTOR,
         max_candidates: int = 400,
     ) -> None:
         self._runners = runners
@@ -54,15 +59,20 @@ class MtcnnDeviceDetector:
         self._thresholds = tuple(thresholds)
         self._max_candidates = max_candidates
 
-    def detect(self, frame: NDArray[np.uint8]) -> Detections:
-        """Faces in ``frame``, BGR uint8 (H, W, 3); rows may be padded. Raises UsageError for another array."""
-        return self.detect_many([frame])[0]
+    @property
+    def preferred_batch(self) -> int:
+        return _PREFERRED_BATCH
 
-    def detect_many(self, frames: Sequence[NDArray[np.uint8]]) -> list[Detections]:
-        """``detect`` for each of ``frames``, of whatever sizes."""
+    def detect(self, frame: Frame, near: Near | None = None) -> Detections:
+        """As ``Detector.detect``; it looks everywhere, whatever is ``near``."""
+        return self.detect_many([frame], [near])[0]
+
+    def detect_many(self, frames: Sequence[Frame], near: Sequence[Near | None] | None = None) -> list[Detections]:
+        """As ``Detector.detect_many``; it looks everywhere, whatever is ``near``."""
+        paired(frames, near)
         if not frames:
             return []
-        frames = [checked_frame(frame) for frame in frames]
+        frames = [readable_frame(frame) for frame in frames]
         boxes = self._propose(frames)
         boxes = self._refine(frames, boxes)
         return self._decide(frames, boxes)
@@ -71,7 +81,7 @@ class MtcnnDeviceDetector:
         for runner in self._runners.values():
             runner.close()
 
-    def _propose(self, frames: Sequence[NDArray[np.uint8]]) -> list[Array]:
+    def _propose(self, frames: Sequence[Frame]) -> list[Array]:
         levels = [
             (number, scale, level)
             for number, frame in enumerate(frames)
@@ -79,29 +89,29 @@ class MtcnnDeviceDetector:
             for scale, level in mtcnn_pyramid(frame, self._min_face, self._factor)
         ]
         found: list[list[tuple[Array, Array]]] = [[] for _ in frames]
-        for (number, scale, _), (probabilities, offsets) in zip(levels, self._judge([x[2] for x in levels]), strict=True):
+        for (number, scale, _), (probabilities, offsets) in zip(levels, self._run_pnet([x[2] for x in levels]), strict=True):
             boxes, scores = decode(probabilities, offsets, self._thresholds[0], scale)
             best = np.argsort(-scores, kind="stable")[:_LEVEL_CANDIDATES]
             kept = best[mtcnn_suppress(boxes[best], scores[best], _LEVEL_OVERLAP, "union")]
             found[number].append((boxes[kept], scores[kept]))
         return [self._squares(*_joined(parts)) for parts in found]
 
-    def _judge(self, levels: Sequence[Array]) -> list[tuple[Array, Array]]:
+    def _run_pnet(self, levels: Sequence[Array]) -> list[tuple[Array, Array]]:
         """P-Net's probabilities (rows, columns) and offsets (4, rows, columns) for each level (h, w, 3)."""
-        sizes = [(3, filled_up(level.shape[0]), filled_up(level.shape[1])) for level in levels]
+        sizes = [(3, padded(level.shape[0]), padded(level.shape[1])) for level in levels]
         large = [index for index, size in enumerate(sizes) if not self._runners["pnet"].capacity(size)]
         if not large:
-            return self._judge_fitting(levels)
-        parts = self._judge([half for index in large for half in halves(levels[index])])
+            return self._run_pnet_batched(levels)
+        parts = self._run_pnet([half for index in large for half in halves(levels[index])])
         joined = {index: _side_by_side(parts[2 * n], parts[2 * n + 1], levels[index]) for n, index in enumerate(large)}
-        rest = iter(self._judge_fitting([level for index, level in enumerate(levels) if index not in joined]))
+        rest = iter(self._run_pnet_batched([level for index, level in enumerate(levels) if index not in joined]))
         return [joined[index] if index in joined else next(rest) for index in range(len(levels))]
 
-    def _judge_fitting(self, levels: Sequence[Array]) -> list[tuple[Array, Array]]:
+    def _run_pnet_batched(self, levels: Sequence[Array]) -> list[tuple[Array, Array]]:
         groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         for index, level in enumerate(levels):
-            groups[filled_up(level.shape[0]), filled_up(level.shape[1])].append(index)
-        verdicts: dict[int, tuple[Array, Array]] = {}
+            groups[padded(level.shape[0]), padded(level.shape[1])].append(index)
+        maps: dict[int, tuple[Array, Array]] = {}
         for (height, width), members in groups.items():
             for part in self._parts("pnet", members, (3, height, width)):
                 batch = np.zeros((len(part), 3, height, width), np.float32)
@@ -112,19 +122,19 @@ class MtcnnDeviceDetector:
                 for number, index in enumerate(part):
                     rows, columns = cells(levels[index].shape[0]), cells(levels[index].shape[1])
                     offsets = outputs["boxes"][number, :, :rows, :columns]
-                    verdicts[index] = outputs["probabilities"][number, 0, :rows, :columns], offsets
-        return [verdicts[index] for index in range(len(levels))]
+                    maps[index] = outputs["probabilities"][number, 0, :rows, :columns], offsets
+        return [maps[index] for index in range(len(levels))]
 
-    def _refine(self, frames: Sequence[NDArray[np.uint8]], boxes: Sequence[Array]) -> list[Array]:
-        outputs = self._look("rnet", frames, boxes, 24)
+    def _refine(self, frames: Sequence[Frame], boxes: Sequence[Array]) -> list[Array]:
+        outputs = self._run_candidates("rnet", frames, boxes, 24)
         refined = []
         for squares, (probabilities, offsets, _) in zip(boxes, outputs, strict=True):
             face = probabilities > self._thresholds[1]
             refined.append(self._squares(regress(squares[face], offsets[face]), probabilities[face]))
         return refined
 
-    def _decide(self, frames: Sequence[NDArray[np.uint8]], boxes: Sequence[Array]) -> list[Detections]:
-        outputs = self._look("onet", frames, boxes, 48)
+    def _decide(self, frames: Sequence[Frame], boxes: Sequence[Array]) -> list[Detections]:
+        outputs = self._run_candidates("onet", frames, boxes, 48)
         found = []
         for squares, (probabilities, offsets, points) in zip(boxes, outputs, strict=True):
             face = probabilities > self._thresholds[2]
@@ -135,8 +145,8 @@ class MtcnnDeviceDetector:
             found.append(Detections(xywh[kept], scores[kept], landmarks[kept]))
         return found
 
-    def _look(
-        self, name: Network, frames: Sequence[NDArray[np.uint8]], boxes: Sequence[Array], size: int
+    def _run_candidates(
+        self, name: NetworkName, frames: Sequence[Frame], boxes: Sequence[Array], size: int
     ) -> list[tuple[Array, Array, Array]]:
         """Probabilities (n,), offsets (n, 4) and points (n, 10) for the boxes of each frame, all frames in one batch."""
         images = [mtcnn_crops(frame, squares, size) for frame, squares in zip(frames, boxes, strict=True) if len(squares)]
@@ -152,14 +162,14 @@ class MtcnnDeviceDetector:
         split = [np.split(values, ends) for values in (outputs["probabilities"], outputs["boxes"], points)]
         return list(zip(*split, strict=True))
 
-    def _parts(self, name: Network, members: Sequence[int], row: tuple[int, ...]) -> list[Sequence[int]]:
-        """``members`` in batches that the network takes. Raises ModelError when it takes none."""
-        most = self._runners[name].capacity(row)
-        if most < 1:
+    def _parts(self, name: NetworkName, members: Sequence[int], row: Shape) -> list[Sequence[int]]:
+        """``members`` in batches that the network takes. Raises ModelError where it takes none."""
+        size = self._runners[name].capacity(row)
+        if size < 1:
             raise ModelError(
                 f"the engine of {name} takes no image of {row[2]}x{row[1]} pixels: build it again (ferengine build-trt)"
             )
-        return [members[i : i + most] for i in range(0, len(members), most)]
+        return [members[i : i + size] for i in range(0, len(members), size)]
 
     def _squares(self, boxes: Array, scores: Array) -> Array:
         """What the next network looks at: the best boxes that overlap little, best first, with the longer side both ways."""
@@ -169,9 +179,11 @@ class MtcnnDeviceDetector:
         return np.hstack([centre - half, centre + half]).astype(np.float32)
 
 
-def filled_up(side: int) -> int:
-    """The side that a level's is filled up to. An odd one stays: its last cell looks beyond the edge, where filling
-    would be seen; with an even one no cell does."""
+def padded(side: int) -> int:
+    """The side, in pixels, that a level's is padded to.
+
+    An odd one stays: its last cell looks beyond the edge, where the padding would be seen; with an even one no cell does.
+    """
     return side if side % 2 else -(-side // _STEP) * _STEP
 
 
@@ -181,8 +193,14 @@ def cells(side: int) -> int:
 
 
 def halves(level: Array) -> tuple[Array, Array]:
-    """A level (h, w, 3) cut in two across its longer side. They overlap as windows of neighbouring cells do, so that the cells
-    of both, one after the other, are those of the whole."""
+    """A level (h, w, 3) cut in two across its longer side.
+
+    The halves overlap as windows of neighbouring cells do, so that the cells of both, one after the other, are those of the
+    whole.
+
+    Raises:
+        ModelError: The level is too small to be cut.
+    """
     longer = 0 if level.shape[0] >= level.shape[1] else 1
     if level.shape[longer] < 4 * _WINDOW:
         raise ModelError("the engine of pnet takes no image at all: build it again (ferengine build-trt --model pnet)")
@@ -193,16 +211,25 @@ def halves(level: Array) -> tuple[Array, Array]:
 
 
 def _side_by_side(first: tuple[Array, Array], second: tuple[Array, Array], level: Array) -> tuple[Array, Array]:
-    """What P-Net says of ``level``, of what it says of its halves."""
+    """P-Net's maps of ``level``, from those of its halves."""
     axis = -2 if level.shape[0] >= level.shape[1] else -1
     probabilities, offsets = (np.concatenate(pair, axis) for pair in zip(first, second, strict=True))
     return probabilities, offsets
 
 
 def decode(probabilities: Array, offsets: Array, threshold: float, scale: float) -> tuple[Array, Array]:
-    """P-Net's map of one level, ``scale`` times the frame -> boxes x1, y1, x2, y2 in frame pixels (n, 4), scores (n,).
+    """The candidates in P-Net's maps of one level.
 
-    The cell (i, j) stands for the pixels 2i + 1 to 2i + 12 and 2j + 1 to 2j + 12 of the level.
+    The cell (i, j) sees the pixels 2i + 1 to 2i + 12 and 2j + 1 to 2j + 12 of the level.
+
+    Args:
+        probabilities: float32 (rows, columns).
+        offsets: float32 (4, rows, columns), in units of what a cell sees.
+        threshold: Of the probability.
+        scale: Of the level, as a fraction of the frame.
+
+    Returns:
+        Boxes x1, y1, x2, y2 in pixels of the frame, float32 (n, 4), and their scores (n,).
     """
     rows, columns = np.nonzero(probabilities > threshold)
     first = 2.0 * np.stack([columns, rows], axis=1) + 1

@@ -14,17 +14,22 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-# mtcnn_weights._REVISION counts the changes of these graphs.
-Network = Literal["pnet", "rnet", "onet"]
+NetworkName = Literal["pnet", "rnet", "onet"]
+"""P-Net proposes, R-Net refines, O-Net decides. ``mtcnn_weights._REVISION`` counts the changes of their graphs."""
 
 _OPSET, _IR_VERSION = 17, 8  # the oldest that hold these operators: any ONNX Runtime since 1.12 reads them
 
 
-def build_network(name: Network, weights: Sequence[NDArray[np.float32]]) -> bytes:
-    """The ONNX file of one network; inputs and outputs are described in ``mtcnn_networks``.
+def build_network(name: NetworkName, weights: Sequence[NDArray[np.float32]]) -> bytes:
+    """The ONNX file of one network; its input and outputs are described in ``mtcnn_networks``.
 
-    ``weights``: kernels (height, width, in, out), biases and PReLU slopes in the order of the layers, the heads last:
-    boxes, landmarks (O-Net alone), classes. Raises ValueError when they do not fit the network.
+    Args:
+        name: Which network.
+        weights: Kernels (height, width, in, out), biases and PReLU slopes in the order of the layers, the heads last: boxes,
+            landmarks (O-Net alone), classes.
+
+    Raises:
+        ValueError: The weights do not fit the network.
     """
     graph = _Graph(weights)
     {"pnet": _pnet, "rnet": _rnet, "onet": _onet}[name](graph)

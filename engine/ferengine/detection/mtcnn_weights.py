@@ -10,8 +10,6 @@ import hashlib
 import importlib.metadata
 import io
 import logging
-import os
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import MissingDependencyError, ModelError
+from ferengine.inference.files import user_cache, write_atomically
 
 if TYPE_CHECKING:
-    from ferengine.detection.mtcnn_graphs import Network
+    from ferengine.detection.mtcnn_graphs import NetworkName
 
 PACKAGE, VERSION = "mtcnn", "1.0.0"
-SHA256: dict[Network, str] = {
+SHA256: dict[NetworkName, str] = {
     "pnet": "ea6b0c3e685ebee3165326ad6484acc95f2ef78f1c94fbf40a55704fa989f7b5",
     "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
     "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
@@ -35,34 +34,40 @@ _DIGEST = 64  # characters of a SHA-256 in hexadecimal, which lead a cached file
 log = logging.getLogger(__name__)
 
 
-def mtcnn_networks() -> dict[Network, bytes]:
+def mtcnn_networks() -> dict[NetworkName, bytes]:
     """The ONNX files of "pnet", "rnet" and "onet", from the user's cache or made now.
 
-    Input "input": float32 (n, 3, H, W), RGB, (level - 127.5) / 128; H and W free for P-Net (12 and more), 24 for
-    R-Net, 48 for O-Net. Outputs: "probabilities" of a face, (n, 1, rows, columns) for P-Net, else (n,); "boxes",
-    what to add to x1, y1, x2, y2 in units of the window, (n, 4, rows, columns) or (n, 4); O-Net alone "landmarks",
+    Their input "input" is float32 (n, 3, H, W), RGB, (intensity - 127.5) / 128; H and W are free for P-Net (12 and more), 24
+    for R-Net, 48 for O-Net. Their outputs are "probabilities" of a face, (n, 1, rows, columns) for P-Net, else (n,); "boxes",
+    what to add to x1, y1, x2, y2 in units of the window, (n, 4, rows, columns) or (n, 4); of O-Net alone "landmarks",
     (n, 10), five x then five y in units of the window.
-    Raises MissingDependencyError without the package and ModelError when its files are not the pinned ones.
+
+    Raises:
+        MissingDependencyError: The package is not installed.
+        ModelError: Its files are not the pinned ones.
     """
     return {name: _network(name) for name in SHA256}
 
 
 def cache_folder() -> Path | None:
-    """Where the networks are kept, in the user's cache (XDG Base Directory Specification); None without a home.
+    """Where the networks are kept in the user's cache; None where there is no home.
 
     Its name changes with the weights and with the graphs made from them, so a new release never reads an old file.
     """
-    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
-    try:
-        base = configured if configured.is_absolute() else Path.home() / ".cache"
-    except RuntimeError:  # no HOME, and no such user either
+    cache = user_cache()
+    if cache is None:
         return None
     key = hashlib.sha256("".join([str(_REVISION), *SHA256.values()]).encode()).hexdigest()[:16]
-    return base / "ferengine" / f"mtcnn-{key}"
+    return cache / f"mtcnn-{key}"
 
 
-def read_weights(name: Network) -> list[NDArray[np.float32]]:
-    """The arrays of one network, in the order of its layers. Raises as ``mtcnn_networks`` does."""
+def read_weights(name: NetworkName) -> list[NDArray[np.float32]]:
+    """The arrays of one network, float32, in the order of its layers.
+
+    Raises:
+        MissingDependencyError: As ``mtcnn_networks``.
+        ModelError: As ``mtcnn_networks``.
+    """
     try:
         package = importlib.metadata.distribution(PACKAGE)
     except importlib.metadata.PackageNotFoundError:
@@ -85,7 +90,7 @@ def read_weights(name: Network) -> list[NDArray[np.float32]]:
     return [np.asarray(array, np.float32) for array in joblib.load(io.BytesIO(data))]
 
 
-def _network(name: Network) -> bytes:
+def _network(name: NetworkName) -> bytes:
     folder = cache_folder()
     path = folder / f"{name}.network" if folder else None
     model = _load(path) if path else None
@@ -111,15 +116,8 @@ def _load(path: Path) -> bytes | None:
 
 
 def _store(path: Path, model: bytes) -> None:
-    """Write so that no reader ever sees half a file; where that is not allowed the network stays in memory."""
-    temporary = None
+    """Where the cache cannot be written the network stays in memory."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
-            temporary = Path(file.name)
-            file.write(hashlib.sha256(model).hexdigest().encode() + model)
-        temporary.replace(path)
-    except OSError as error:
-        log.info("%s cannot be written (%s): keeping the network in memory", path, error)
-        if temporary:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, hashlib.sha256(model).hexdigest().encode() + model)
+    except ModelError as error:
+        log.info("%s: keeping the network in memory", error)

@@ -3,109 +3,106 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ferengine.detection.base import Detections, Detector
+from ferengine.config import BackendSettings
+from ferengine.detection.base import Detections, Detector, Frame, Near
+from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.detection.mtcnn_device import MtcnnDeviceDetector
 from ferengine.errors import FerengineError, UsageError
-from ferengine.inference.select import BackendSettings, choose_backend
+from ferengine.inference.base import Runner
+from ferengine.inference.fallback import Fallback
+from ferengine.inference.select import choose_backend
 
 if TYPE_CHECKING:
-    from ferengine.detection.mtcnn_graphs import Network
-    from ferengine.inference.onnxruntime import NetworkRunner
+    from ferengine.detection.mtcnn_graphs import NetworkName
 
 log = logging.getLogger(__name__)
 
+_MAX_BATCH = 64
+"""Rows that ONNX Runtime gets at once on a GPU: more take more memory and save no time."""
 
-def open_on_device(
+
+def open_mtcnn(
     settings: BackendSettings,
-    on_cpu: Callable[[], Detector],
     min_face: float,
     thresholds: Sequence[float],
     factor: float,
     on_failure: Callable[[str], None] | None = None,
 ) -> Detector:
-    """MTCNN as ``settings`` ask for it, else what ``on_cpu`` makes; ``on_failure`` is told why (default: logged).
+    """MTCNN on the backend that the settings name.
 
-    ONNX Runtime's own TensorRT-RTX provider and its CPU provider do not run MTCNN: the cascade in C++ does. Raises as
-    ``choose_backend`` does.
+    ONNX Runtime's TensorRT-RTX provider and its CPU provider do not run MTCNN: the cascade in C++ does.
+
+    Args:
+        settings: The backend, the precision, and what TensorRT may use.
+        min_face: As of ``MtcnnDetector``.
+        thresholds: As of ``MtcnnDetector``.
+        factor: As of ``MtcnnDetector``.
+        on_failure: Called with the reason where a GPU that was to run it does not, or no longer does. By default it is logged.
+
+    Raises:
+        UsageError: As ``choose_backend`` and ``MtcnnDetector``.
+        ModelError: As ``choose_backend`` and ``MtcnnDetector``.
+        MissingDependencyError: As ``MtcnnDetector``.
     """
+
+    def open_on_cpu() -> Detector:
+        return MtcnnDetector(min_face, thresholds, factor)
+
     name, _ = choose_backend(settings.backend)
     if name not in ("tensorrt", "ort-cuda"):
-        return on_cpu()
-    tell = on_failure or _warn
+        return open_on_cpu()
     try:
-        runners = _runners(name, settings)
+        runners = _open_runners(name, settings)
     except FerengineError as error:
-        tell(str(error))
-        return on_cpu()
-    return FallbackDetector(MtcnnDeviceDetector(runners, min_face, thresholds, factor), on_cpu, tell)
+        (on_failure or _log_failure)(str(error))
+        return open_on_cpu()
+    return FallbackDetector(MtcnnDeviceDetector(runners, min_face, thresholds, factor), open_on_cpu, on_failure)
 
 
-def _runners(name: str, settings: BackendSettings) -> Mapping[Network, NetworkRunner]:
+def _open_runners(name: str, settings: BackendSettings) -> Mapping[NetworkName, Runner]:
     if name == "tensorrt":
-        from ferengine.inference.tensorrt.load import open_mtcnn
+        from ferengine.detection.mtcnn_engines import open_engines
 
-        folder = Path(settings.engines) if settings.engines else None
-        return open_mtcnn(settings.engine_precision, folder, build=settings.build)
+        return open_engines(settings)
     from ferengine.detection.mtcnn_weights import mtcnn_networks
     from ferengine.inference.onnxruntime import OrtRunner
 
-    return {network: OrtRunner(model) for network, model in mtcnn_networks().items()}
+    return {network: OrtRunner(model, provider="ort-cuda", max_batch=_MAX_BATCH) for network, model in mtcnn_networks().items()}
 
 
-def _warn(reason: str) -> None:
+def _log_failure(reason: str) -> None:
     log.warning("MTCNN runs on the CPU, not on the GPU: %s", reason)
 
 
-class FallbackDetector:
-    """``first`` until it fails, then what ``make_second`` makes; the frames that it failed on are searched again."""
+class FallbackDetector(Detector):
+    """One detector until it fails, then another, which searches the frames again that the first failed on.
+
+    Arguments are those of ``ferengine.inference.fallback.Fallback``.
+    """
 
     def __init__(
-        self, first: MtcnnDeviceDetector, make_second: Callable[[], Detector], on_failure: Callable[[str], None]
+        self, first: Detector, open_second: Callable[[], Detector], on_failure: Callable[[str], None] | None = None
     ) -> None:
-        self._first: MtcnnDeviceDetector | None = first
-        self._second: Detector | None = None
-        self._make_second = make_second
-        self._on_failure = on_failure
+        self._fallback = Fallback(first, open_second, on_failure)
 
     @property
-    def frames_at_once(self) -> int:
-        """How many frames ``detect_many`` gains from."""
-        return 1 if self._first is None else 16
+    def preferred_batch(self) -> int:
+        return self._fallback.current.preferred_batch
 
-    def detect(self, frame: NDArray[np.uint8], near: NDArray[np.float32] | None = None) -> Detections:
-        """As MtcnnDetector's; a GPU searches the whole frame, ``near`` or not."""
+    def detect(self, frame: Frame, near: Near | None = None) -> Detections:
         return self.detect_many([frame], [near])[0]
 
-    def detect_many(
-        self, frames: Sequence[NDArray[np.uint8]], near: Sequence[NDArray[np.float32] | None] | None = None
-    ) -> list[Detections]:
-        """``detect`` for each of ``frames``."""
-        if self._first is not None:
-            try:
-                return self._first.detect_many(frames)
-            except UsageError:
-                raise
-            except FerengineError as error:
-                traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
-                self._fall_back(str(error))
-        assert self._second is not None
-        return [self._second.detect(frame, boxes) for frame, boxes in zip(frames, near or [None] * len(frames), strict=True)]
+    def detect_many(self, frames: Sequence[Frame], near: Sequence[Near | None] | None = None) -> list[Detections]:
+        try:
+            return self._fallback.current.detect_many(frames, near)
+        except UsageError:
+            raise
+        except FerengineError as error:
+            second = self._fallback.replace(error)
+        return second.detect_many(frames, near)
 
     def close(self) -> None:
-        """Release the device."""
-        if self._first is not None:
-            self._first.close()
-            self._first = None
-
-    def _fall_back(self, reason: str) -> None:
-        self._second = self._make_second()
-        self.close()
-        self._on_failure(reason)
+        self._fallback.close()

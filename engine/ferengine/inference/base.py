@@ -1,53 +1,52 @@
-"""Where a network runs."""
+"""What runs a network: one protocol, whatever computes and wherever."""
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from typing import Protocol
 
 import numpy as np
-import onnxruntime
 from numpy.typing import NDArray
 
-from ferengine.errors import MissingDependencyError, ModelError
-from ferengine.inference.onnxruntime_cuda import CUDA, with_options
+from ferengine.errors import ModelError
 
-OrtProvider = Literal["ort", "ort-cuda", "ort-trt-rtx"]
-
-_PROVIDERS: dict[OrtProvider, str] = {
-    "ort": "CPUExecutionProvider",
-    "ort-cuda": CUDA,
-    "ort-trt-rtx": "NvTensorRTRTXExecutionProvider",
-}
-_WHEELS: dict[OrtProvider, str] = {"ort": "onnxruntime", "ort-cuda": "onnxruntime-gpu", "ort-trt-rtx": "onnxruntime-trt-rtx"}
+Array = NDArray[np.float32]
+Shape = tuple[int, ...]
+Outputs = dict[str, Array]
+"""The outputs of a batch by name, each with one row for each row of the batch."""
 
 
-class InferenceBackend(Protocol):
-    """Runs one network. Not thread-safe.
+class Runner(Protocol):
+    """Runs one network, which has one input, float32 (N, C, H, W), and any number of named float32 outputs.
 
-    A batch is either given to ``run``, or gathered into ``input()``, handed over with ``submit`` and taken with
-    ``collect``, oldest first; ``depth`` of them may be on their way.
+    The life of a runner: it is open once it is made. Batches go through it in the order in which they are submitted, up to
+    ``depth`` of them at a time. ``close`` ends it. A batch takes these steps::
+
+        rows = runner.input((count, channels, height, width))  # where the batch is gathered
+        rows[:] = ...
+        runner.submit(count)                                    # computing begins
+        ...                                                     # other work, for as long as not runner.is_done()
+        outputs = runner.collect()                              # waits where it is not done yet
+
+    ``run`` takes all of them for a batch that lies in an array of its own. Runners are not thread-safe, but any one thread at
+    a time may use one.
+
+    Where the GPU fails, ``run``, ``submit``, ``is_done`` and ``collect`` raise DeviceError. Calls that break the order above
+    (a batch beyond ``depth``, ``collect`` with nothing in flight) are defects of the caller and raise RuntimeError.
     """
 
     @property
     def name(self) -> str:
-        """What runs it: a name that ``choose_backend`` knows."""
+        """The backend that computes, as ``--backend`` names it."""
+        ...
+
+    @property
+    def output_names(self) -> tuple[str, ...]:
+        """The keys of what ``run`` and ``collect`` return."""
         ...
 
     @property
     def depth(self) -> int:
-        """How many batches may be on their way at a time."""
-        ...
-
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Normalised crops, float32 (N, 1, S, S), N >= 1 -> logits, float32 (N, classes)."""
-        ...
-
-    def input(self, count: int) -> NDArray[np.float32]:
-        """Where the next batch is gathered into, float32 (count, 1, S, S); on a GPU pinned memory."""
-        ...
-
-    def submit(self, count: int) -> None:
-        """Begin with the first ``count`` rows of ``input``. What goes wrong may show in ``collect`` only."""
+        """How many batches may be in flight at a time."""
         ...
 
     @property
@@ -55,90 +54,96 @@ class InferenceBackend(Protocol):
         """Batches submitted and not yet collected."""
         ...
 
-    def is_done(self) -> bool:
-        """Whether the oldest of them can be collected without waiting."""
+    def capacity(self, row: Shape) -> int:
+        """The largest batch of rows of one shape.
+
+        Args:
+            row: The shape of a row, (C, H, W).
+
+        Returns:
+            How many such rows ``input`` takes; 0 where the network takes none of that shape.
+        """
         ...
 
-    def collect(self) -> NDArray[np.float32]:
-        """The logits of the oldest, float32 (count, classes), good until the next ``submit``."""
+    def input(self, shape: Shape) -> Array:
+        """Memory to gather the next batch into; what it holds at first is undefined.
+
+        Args:
+            shape: (N, C, H, W), N from 1 to the capacity for such rows.
+
+        Returns:
+            float32 of that shape, on a GPU in pinned memory. It is the runner's, and valid until ``submit``.
+
+        Raises:
+            ModelError: The network does not take such a batch.
+        """
         ...
-
-    def close(self) -> None:
-        """Release the device; nothing may be asked for afterwards."""
-        ...
-
-
-def available_providers() -> dict[OrtProvider, bool]:
-    """Which of ONNX Runtime's providers the installed wheel has."""
-    installed = set(onnxruntime.get_available_providers())
-    return {name: provider in installed for name, provider in _PROVIDERS.items()}
-
-
-class OrtBackend:
-    """ONNX Runtime, on the CPU or by another provider. Its threads do not spin: on few cores that would starve the
-    other stages.
-
-    Raises MissingDependencyError when the installed wheel lacks the provider, ModelError when the network cannot be
-    loaded or the provider does not start: ONNX Runtime itself would go on on the CPU and say nothing.
-    """
-
-    depth = 1
-
-    def __init__(self, model: bytes, *, threads: int = 1, provider: OrtProvider = "ort") -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.log_severity_level = 3
-        wanted = _PROVIDERS[provider]
-        if wanted not in onnxruntime.get_available_providers():
-            raise MissingDependencyError(
-                f"ONNX Runtime has no {wanted}: pip install {_WHEELS[provider]} in place of onnxruntime"
-            )
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=[with_options(wanted)])
-        except Exception as error:  # ONNX Runtime raises classes of its own extension module
-            raise ModelError(f"ONNX Runtime {onnxruntime.__version__} cannot load the network: {error}") from None
-        if self._session.get_providers()[0] != wanted:
-            raise ModelError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot start {wanted}: check the driver and CUDA's libraries "
-                "(pip install 'onnxruntime-gpu[cuda,cudnn]')"
-            )
-        inputs, outputs = self._session.get_inputs(), self._session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1 or len(inputs[0].shape) != 4 or len(outputs[0].shape) != 2:
-            raise ModelError("the network must have one input (N, 1, S, S) and one output (N, classes)")
-        self.name: str = provider
-        self._input = inputs[0].name
-        self._row = tuple(inputs[0].shape[1:])
-        self._batch = np.empty((0, *(side if isinstance(side, int) else 1 for side in self._row)), np.float32)
-        self._logits: NDArray[np.float32] | None = None
-
-    def run(self, batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        try:
-            logits: NDArray[np.float32] = self._session.run(None, {self._input: batch})[0]
-        except Exception as error:  # as above
-            raise ModelError(f"the network does not run on {batch.dtype} {batch.shape}: {error}") from None
-        return logits
-
-    def input(self, count: int) -> NDArray[np.float32]:
-        if len(self._batch) < count:
-            self._batch = np.empty((count, *self._batch.shape[1:]), np.float32)
-        return self._batch[:count]
 
     def submit(self, count: int) -> None:
-        self._logits = self.run(self._batch[:count])
+        """Begin computing the first ``count`` rows of what ``input`` returned last.
 
-    @property
-    def in_flight(self) -> int:
-        return int(self._logits is not None)
+        Args:
+            count: From 1 to the number of rows that ``input`` was called with.
+
+        Raises:
+            DeviceError: The GPU failed. Where it does so later, ``is_done`` or ``collect`` raise it.
+            RuntimeError: ``depth`` batches are in flight already, or ``input`` was not called before.
+        """
+        ...
 
     def is_done(self) -> bool:
-        return self._logits is not None
+        """Whether the oldest batch in flight can be collected without waiting; False where there is none."""
+        ...
 
-    def collect(self) -> NDArray[np.float32]:
-        assert self._logits is not None, "nothing was submitted"
-        logits, self._logits = self._logits, None
-        return logits
+    def collect(self) -> Outputs:
+        """The outputs of the oldest batch in flight, waiting for them if need be.
+
+        Returns:
+            float32 arrays by name, ``count`` rows each. They are the runner's, and valid until the next ``submit``.
+
+        Raises:
+            DeviceError: The GPU failed.
+            RuntimeError: No batch is in flight.
+        """
+        ...
+
+    def run(self, batch: Array) -> Outputs:
+        """Compute a batch at once.
+
+        Args:
+            batch: float32 (N, C, H, W), N >= 1. What exceeds the capacity is computed in several batches.
+
+        Returns:
+            float32 arrays by name, N rows each. They are the caller's.
+
+        Raises:
+            ModelError: The network does not take such a batch.
+            DeviceError: The GPU failed.
+            RuntimeError: Batches are in flight.
+        """
+        ...
 
     def close(self) -> None:
-        self._logits = None
+        """Release the memory and the device. Nothing but ``close`` may be called afterwards."""
+        ...
+
+
+def only_output(outputs: Outputs) -> Array:
+    """The output of a network that has one.
+
+    Args:
+        outputs: What ``Runner.run`` or ``Runner.collect`` returned.
+
+    Raises:
+        ModelError: There are several outputs, or none.
+    """
+    if len(outputs) != 1:
+        raise ModelError(f"the network must have one output, not {', '.join(outputs) or 'none'}")
+    return next(iter(outputs.values()))
+
+
+def joined(parts: list[Outputs]) -> Outputs:
+    """The outputs of several batches as those of one, in new arrays where there is more than one part."""
+    if len(parts) == 1:
+        return parts[0]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}

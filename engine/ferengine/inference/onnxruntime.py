@@ -1,56 +1,161 @@
-"""What a detector's network runs on, whatever that is."""
+"""Networks in ONNX Runtime, on the CPU or by one of its GPU providers."""
 
 from __future__ import annotations
 
-from typing import Protocol
+import io
+import logging
+import os
+import sys
+from contextlib import redirect_stdout
+from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ferengine.errors import ModelError
-from ferengine.inference.onnxruntime_cuda import CUDA, with_options
+from ferengine.errors import DeviceError, MissingDependencyError, ModelError
+from ferengine.inference.base import Array, Outputs, Shape, joined
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
+import onnxruntime
+
+OrtProvider = Literal["ort", "ort-cuda", "ort-trt-rtx"]
+"""The backends that are providers of ONNX Runtime."""
+
+_CUDA = "CUDAExecutionProvider"
+_PROVIDERS: dict[OrtProvider, str] = {
+    "ort": "CPUExecutionProvider",
+    "ort-cuda": _CUDA,
+    "ort-trt-rtx": "NvTensorRTRTXExecutionProvider",
+}
+_WHEELS: dict[OrtProvider, str] = {"ort": "onnxruntime", "ort-cuda": "onnxruntime-gpu", "ort-trt-rtx": "onnxruntime-trt-rtx"}
+
+VERSION: str = onnxruntime.__version__
+
+log = logging.getLogger(__name__)
 
 
-class NetworkRunner(Protocol):
-    """Runs one network with one input and named outputs. Not thread-safe."""
-
-    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """float32 (N, channels, H, W), N >= 1 -> outputs by name, new arrays with N rows."""
-        ...
-
-    def capacity(self, row: tuple[int, ...]) -> int:
-        """How many rows of shape (channels, H, W) may come at once; 0 when none may."""
-        ...
-
-    def close(self) -> None:
-        """Release the device."""
-        ...
+def available_providers() -> dict[OrtProvider, bool]:
+    """Which providers the installed wheel has, by backend. Whether they start on this machine is another question."""
+    installed = set(onnxruntime.get_available_providers())
+    return {name: provider in installed for name, provider in _PROVIDERS.items()}
 
 
 class OrtRunner:
-    """ONNX Runtime by its CUDA provider, or on the CPU. Raises ModelError when the provider does not start."""
+    """A network in ONNX Runtime; implements ``ferengine.inference.base.Runner``.
 
-    def __init__(self, model: bytes, *, provider: str = CUDA, most: int = 64) -> None:
-        import onnxruntime  # here: workers that do not use it need not have it in memory
+    ``submit`` computes at once, so that one batch may be in flight. The session's threads do not spin while they wait: on few
+    cores that would starve the other stages.
 
+    Args:
+        model: An ONNX file with one input of four dimensions.
+        threads: How many compute one batch.
+        provider: The CPU, or a GPU.
+        max_batch: The largest batch that is computed at once; without it any.
+
+    Raises:
+        MissingDependencyError: The installed wheel lacks the provider.
+        ModelError: The network cannot be loaded, has other inputs, or the provider does not start. ONNX Runtime itself would
+            go on on the CPU without a word.
+
+    Example:
+        >>> from ferengine.models.registry import load_model
+        >>> runner = OrtRunner(load_model("dscnn").onnx)
+        >>> runner.run(np.zeros((2, 1, 48, 48), np.float32))["logits"].shape
+        (2, 7)
+    """
+
+    depth = 1
+
+    def __init__(self, model: bytes, *, threads: int = 1, provider: OrtProvider = "ort", max_batch: int | None = None) -> None:
+        wanted = _PROVIDERS[provider]
+        if not available_providers()[provider]:
+            raise MissingDependencyError(
+                f"ONNX Runtime has no {wanted}: pip install {_WHEELS[provider]} in place of onnxruntime"
+            )
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=[with_options(provider)])
+            self._session = onnxruntime.InferenceSession(model, options, providers=[_with_options(wanted)])
         except Exception as error:  # ONNX Runtime raises classes of its own extension module
-            raise ModelError(f"ONNX Runtime {onnxruntime.__version__} cannot load the network: {error}") from None
-        if self._session.get_providers()[0] != provider:
-            raise ModelError(f"ONNX Runtime {onnxruntime.__version__} cannot start {provider}: check the driver")
-        self._input = self._session.get_inputs()[0].name
-        self._outputs = [output.name for output in self._session.get_outputs()]
-        self._most = most
+            raise ModelError(f"ONNX Runtime {VERSION} cannot load the network: {error}") from None
+        if self._session.get_providers()[0] != wanted:
+            raise ModelError(
+                f"ONNX Runtime {VERSION} cannot start {wanted}: check the driver and CUDA's libraries "
+                "(pip install 'onnxruntime-gpu[cuda,cudnn]')"
+            )
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or len(inputs[0].shape) != 4:
+            raise ModelError("the network must have one input of four dimensions: (N, channels, height, width)")
+        self.name: str = provider
+        self.output_names = tuple(output.name for output in self._session.get_outputs())
+        self._input_name = inputs[0].name
+        self._max_batch = sys.maxsize if max_batch is None else max_batch
+        self._failure = ModelError if provider == "ort" else DeviceError
+        self._memory = np.empty((0, 1, 1, 1), np.float32)
+        self._rows: Array | None = None
+        self._outputs: Outputs | None = None
 
-    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        return dict(zip(self._outputs, self._session.run(self._outputs, {self._input: batch}), strict=True))
+    @property
+    def in_flight(self) -> int:
+        return int(self._outputs is not None)
 
-    def capacity(self, row: tuple[int, ...]) -> int:
-        return self._most
+    def capacity(self, row: Shape) -> int:
+        return self._max_batch
+
+    def input(self, shape: Shape) -> Array:
+        if shape[0] > self._max_batch:
+            raise ModelError(f"the network takes batches of {self._max_batch} at most, not {shape[0]}")
+        if len(self._memory) < shape[0] or self._memory.shape[1:] != shape[1:]:
+            self._memory = np.empty(shape, np.float32)
+        self._rows = self._memory[: shape[0]]
+        return self._rows
+
+    def submit(self, count: int) -> None:
+        if self._outputs is not None:
+            raise RuntimeError("a batch is in flight: collect it first")
+        if self._rows is None:
+            raise RuntimeError("submit before input")
+        self._outputs = self._compute(self._rows[:count])
+
+    def is_done(self) -> bool:
+        return self._outputs is not None
+
+    def collect(self) -> Outputs:
+        if self._outputs is None:
+            raise RuntimeError("no batch is in flight")
+        outputs, self._outputs = self._outputs, None
+        return outputs
+
+    def run(self, batch: Array) -> Outputs:
+        if self._outputs is not None:
+            raise RuntimeError("a batch is in flight: collect it first")
+        size = min(len(batch), self._max_batch)
+        return joined([self._compute(batch[start : start + size]) for start in range(0, len(batch), size)])
 
     def close(self) -> None:
-        """Nothing is held beyond memory."""
+        self._rows = self._outputs = None
+
+    def _compute(self, rows: Array) -> Outputs:
+        try:
+            values = self._session.run(None, {self._input_name: rows})
+        except Exception as error:  # as above
+            raise self._failure(f"the network does not run on {rows.dtype} {rows.shape}: {error}") from None
+        return dict(zip(self.output_names, values, strict=True))
+
+
+def _with_options(provider: str) -> tuple[str, dict[str, str]]:
+    """What a session's ``providers`` takes for ``provider``.
+
+    CUDA's computes float32 as such, not with the 10 bits of TF32's mantissas that are its default. Its libraries are loaded
+    first from their wheels (``onnxruntime-gpu[cuda,cudnn]``), where they are installed.
+    """
+    if provider != _CUDA:
+        return provider, {}
+    printed = io.StringIO()
+    with redirect_stdout(printed):  # it prints what it does not find, which is not for the standard output
+        onnxruntime.preload_dlls()
+    if printed.getvalue():
+        log.debug("ONNX Runtime: %s", printed.getvalue().strip())
+    return provider, {"use_tf32": "0"}

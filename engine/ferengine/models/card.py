@@ -11,28 +11,28 @@ from ferengine.models.registry import DEFAULT, Model
 Row = tuple[str, str]
 """A short label and a text of any length."""
 
-_BANNED = (
+_PROHIBITED = (
     "in the European Union inferring the emotions of people at the workplace or in education is prohibited, but for medical "
     "and safety reasons: Regulation (EU) 2024/1689 (AI Act), article 5(1)(f)"
 )
-_TOLD = "must be told (AI Act, article 50(3)); faces are personal data, and the GDPR applies"
+_MUST_BE_INFORMED = "must be informed of it (AI Act, article 50(3)); faces are personal data, and the GDPR applies"
 
 NOT_FOR: dict[str, dict[str, str]] = {
     "expression": {
         "feelings": "it reads perceived expression, the word that people would choose for what a face shows, and not what a "
         "person feels: people smile in anger, and faces at rest are called sad",
-        "work, education": _BANNED,
+        "work, education": _PROHIBITED,
         "decisions": "about people: hiring, credit, insurance, police, borders, health, child care",
-        "covert use": f"people who are exposed to emotion recognition {_TOLD}",
-        "conclusions": "lies, diagnoses and groups of people cannot be told from an expression",
+        "covert use": f"people who are exposed to emotion recognition {_MUST_BE_INFORMED}",
+        "conclusions": "lies, diagnoses and groups of people cannot be inferred from an expression",
     },
     "gender": {
         "identity": "it reads perceived presentation, how a face would be called by onlookers, and not who a person is; it "
         "knows two classes only",
-        "work, education": f"it runs beside a network that reads expression, and {_BANNED}",
+        "work, education": f"it runs beside a network that reads expression, and {_PROHIBITED}",
         "deductions": "sexual orientation, race, religion and the like must not be deduced from faces (article 5(1)(g))",
         "decisions": "about people: access, prices, hiring, police, borders, health",
-        "covert use": f"people who are sorted by their faces {_TOLD}",
+        "covert use": f"people who are sorted by their faces {_MUST_BE_INFORMED}",
     },
 }
 """By task, then by what it is not for."""
@@ -67,7 +67,13 @@ _NOT_MEASURED = "not measured"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """``command``: what gives its contents again, in one line; empty where there is none."""
+    """A part of a card.
+
+    Attributes:
+        title: Its heading.
+        rows: Its contents.
+        command: What gives the contents again, in one line; empty where there is none.
+    """
 
     title: str
     rows: tuple[Row, ...]
@@ -75,7 +81,12 @@ class Section:
 
 
 def model_card(model: Model, int8: str = "") -> tuple[Section, ...]:
-    """All that is known of ``model``, for people to read. ``int8``: a sentence on its int8 form, empty where it has none."""
+    """All that is known of a model, for people to read.
+
+    Args:
+        model: The model.
+        int8: A sentence on its int8 variant; empty where it has none.
+    """
     manifest = model.manifest
     training = manifest.training
     return (
@@ -103,7 +114,7 @@ def _what(model: Model, int8: str) -> tuple[Row, ...]:
     rows = [
         ("task", f"perceived {'gender presentation' if manifest.task == 'gender' else 'facial expression'}"),
         ("network", f"{manifest.network}, {size}"),
-        ("input", f"grey crops of {given.size} x {given.size} pixels, (level - {given.mean:g}) / {given.std:g}"),
+        ("input", f"grey crops of {given.size} x {given.size} pixels, (intensity - {given.mean:g}) / {given.std:g}"),
         ("classes", ", ".join(manifest.labels)),
         ("output", f"logits; probabilities are softmax(logits / {manifest.temperature:g})"),
         ("file", f"{manifest.file if model.ships else model.path}, {manifest.precision}, {len(model.onnx) / 1e6:.1f} MB"),
@@ -113,7 +124,7 @@ def _what(model: Model, int8: str) -> tuple[Row, ...]:
     if manifest.source_sha256 is not None:
         rows.append(("made from", f"the fp32 file with the SHA-256 {manifest.source_sha256}"))
     if int8:
-        rows.append(("int8 form", int8))
+        rows.append(("int8 variant", int8))
     if model.ships and manifest.name == DEFAULT:
         rows.append(("default", "what --model means where it is not given"))
     return tuple(rows)
@@ -141,5 +152,5 @@ def _figures(manifest: Manifest) -> tuple[Row, ...]:
     return tuple(rows)
 
 
-def _percent(share: float | None) -> str:
-    return _NOT_MEASURED if share is None else f"{100 * share:.2f} %"
+def _percent(fraction: float | None) -> str:
+    return _NOT_MEASURED if fraction is None else f"{100 * fraction:.2f} %"

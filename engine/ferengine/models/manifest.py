@@ -6,13 +6,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+Precision = Literal["fp32", "fp16", "int8"]
+"""Of a network's weights and layers; inputs and outputs are float32 in any."""
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class InputSpec(_Part):
-    """Grey crops of ``size`` x ``size`` pixels, (level - mean) / std with levels from 0 to 255."""
+    """Grey crops of ``size`` x ``size`` pixels, (intensity - mean) / std with intensities from 0 to 255."""
 
     size: int = Field(ge=8, le=1024)
     channels: Literal[1] = 1
@@ -21,9 +24,12 @@ class InputSpec(_Part):
 
 
 class Training(_Part):
-    """How the weights came about. ``command``, ``epochs`` and ``seed`` are of the last leg: where it started from other weights
-    (``--start``) or was taught by other networks, ``notes`` tell of the earlier legs, which it takes as well to train the model
-    again."""
+    """How the weights came about.
+
+    ``command``, ``epochs`` and ``seed`` are of the last stage of training. Where that was fine-tuned from other weights
+    (``--start``) or distilled from other networks, ``notes`` describe the earlier stages, which are needed to train the model
+    again.
+    """
 
     command: str
     dataset: str
@@ -35,9 +41,12 @@ class Training(_Part):
 
 
 class Accuracy(_Part):
-    """Shares of correct labels: ``public`` (UTKFace: validation) was chosen on, ``private`` (UTKFace: test) looked at once at
-    the end. ``private_without_copies`` leaves out the faces that are also training faces, pixel for pixel; ``ece`` is the
-    expected calibration error in 15 bins, on ``private`` at the manifest's temperature."""
+    """Fractions of correct labels.
+
+    The model was chosen by ``public`` (UTKFace: validation); ``private`` (UTKFace: test) was looked at once, at the end.
+    ``private_without_copies`` leaves out the faces that are also training faces, pixel for pixel. ``ece`` is the expected
+    calibration error in 15 bins, on ``private`` at the manifest's temperature.
+    """
 
     public: float | None = Field(default=None, ge=0, le=1)
     private: float | None = Field(default=None, ge=0, le=1)
@@ -55,10 +64,10 @@ class Manifest(_Part):
     name: str
     task: Literal["expression", "gender"] = "expression"
     file: str
-    precision: Literal["fp32", "fp16", "int8"] = "fp32"
+    precision: Precision = "fp32"
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     source_sha256: str | None = Field(
-        default=None, pattern="^[0-9a-f]{64}$", description="int8: of the fp32 file that it was made from"
+        default=None, pattern="^[0-9a-f]{64}$", description="int8: SHA-256 of the fp32 file that it was made from"
     )
     network: str
     parameters: int
@@ -81,4 +90,5 @@ class Manifest(_Part):
         return self
 
     def to_json(self) -> dict[str, Any]:
+        """The manifest as it stands in its file: plain values for ``json.dumps``."""
         return self.model_dump(mode="json")

@@ -19,7 +19,13 @@ GENDER = "gender"
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A manifest and the ONNX file that it describes, hash checked."""
+    """A manifest and the ONNX file that it describes, its hash checked.
+
+    Attributes:
+        manifest: What is known of it.
+        path: Where the ONNX file lies.
+        onnx: What it holds.
+    """
 
     manifest: Manifest
     path: Path
@@ -32,7 +38,7 @@ class Model:
 
     @property
     def called(self) -> str:
-        """What it is asked for by: the name of a shipped model, else the path."""
+        """What ``--model`` takes: the name of a shipped model, else the path."""
         return self.path.stem if self.ships else str(self.path)
 
 
@@ -42,10 +48,20 @@ def list_models() -> list[Manifest]:
 
 
 def load_model(name: str | Path, task: str | None = None) -> Model:
-    """The shipped model called ``name``, or that of a path to an ``.onnx`` file with its ``.json`` beside it.
+    """A model, by name or path.
 
-    Raises UsageError for an unknown name, ModelError for a missing file, a missing or wrong manifest, a file whose SHA-256
-    differs, and a model of another ``task``.
+    Args:
+        name: A shipped model's name, or the path of an ``.onnx`` file with its ``.json`` beside it.
+        task: ``expression`` or ``gender``, where no other will do.
+
+    Raises:
+        UsageError: There is no shipped model of that name.
+        ModelError: A file is missing, the manifest is wrong, the SHA-256 of the ONNX file differs, or the model has another
+            task.
+
+    Example:
+        >>> load_model("standard").manifest.task
+        'expression'
     """
     beside = str(name).endswith(".onnx")
     if beside:

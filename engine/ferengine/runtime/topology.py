@@ -9,7 +9,6 @@ from pathlib import Path
 
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
-from ferengine.inference.select import BackendSettings
 from ferengine.ipc.channel import data_pair
 from ferengine.models.registry import GENDER
 from ferengine.runtime.cameras import Cameras, CameraState
@@ -99,7 +98,7 @@ class Topology:
         self._plan = plan
         self._save = save
         self._leaving: list[Worker] = []
-        self._backend = BackendSettings(config.backend, config.precision, config.engines, config.build_engines)
+        self._backend = config.backend_settings()
         self.detectors = [new_worker(f"detect-{index}") for index in range(plan.detectors)]
         self.trackers = [new_worker(f"track-{index}") for index in range(plan.trackers)]
         self.classifier = new_worker("classify")

@@ -10,7 +10,7 @@ from contextlib import nullcontext
 from ferengine._native import FrameRing, WorkerPage
 from ferengine.sources import open_source
 from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.reconnect import FollowedSource, Lost
+from ferengine.sources.reconnect import Disconnected, ReconnectingSource
 from ferengine.stages.base import Stage
 from ferengine.stages.messages import (
     AddRing,
@@ -45,7 +45,7 @@ class CaptureStage(Stage[StartCapture]):
         self._sequence = start.resume_at
         self._late = 0
         self._stopped = threading.Event()
-        self._source = FollowedSource(
+        self._source = ReconnectingSource(
             lambda: open_source(self._spec),
             self._spec.reconnect if self._spec.blocks else "never",
             self._stopped,
@@ -115,7 +115,7 @@ class CaptureStage(Stage[StartCapture]):
                 self._waiting = item
             case SourceInfo():
                 self._report_open(item)
-            case Lost(reason):
+            case Disconnected(reason):
                 self.context.send(SourceDisconnected(self.start.camera, reason, time.time()))
             case _ if item is END:
                 self._end()

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ferengine._native import WorkerPage
 from ferengine.detection import create_detector
-from ferengine.detection.open_detector import FallbackDetector
 from ferengine.ipc.channel import receive_data, send_data
 from ferengine.ipc.rings import CameraRings
 from ferengine.stages.base import Stage
@@ -72,8 +71,7 @@ class DetectStage(Stage[StartDetect]):
         """Answer the requests that wait, as many at a time as the detector gains from; False when there are none."""
         requests: list[DetectionRequest] = []
         frames: list[NDArray[np.uint8]] = []
-        at_once = self._detector.frames_at_once if isinstance(self._detector, FallbackDetector) else 1
-        while len(requests) < at_once and (data := receive_data(self._requests)) is not None:
+        while len(requests) < self._detector.preferred_batch and (data := receive_data(self._requests)) is not None:
             request = DetectionRequest.decode(data)
             if request.generation not in self._rings[request.camera]:
                 self.context.poll_control()  # the engine sends rings before anyone can ask for their frames
@@ -83,10 +81,7 @@ class DetectStage(Stage[StartDetect]):
             frames.append(self._rings[request.camera][request.generation].frame(request.slot))
         if not requests:
             return False
-        if isinstance(self._detector, FallbackDetector):
-            found = self._detector.detect_many(frames, [_boxes(request) for request in requests])
-        else:
-            found = [self._detector.detect(frame, _boxes(request)) for frame, request in zip(frames, requests, strict=True)]
+        found = self._detector.detect_many(frames, [_boxes(request) for request in requests])
         for request, detections in zip(requests, found, strict=True):
             self._unsent[request.tracker].append(DetectionAnswer(request, detections).encode())
         return True
@@ -107,8 +102,7 @@ class DetectStage(Stage[StartDetect]):
     def close(self) -> None:
         """Release the device that the detector runs on."""
         self._epoll.close()
-        if isinstance(self._detector, FallbackDetector):
-            self._detector.close()
+        self._detector.close()
 
 
 def _boxes(request: DetectionRequest) -> NDArray[np.float32] | None:

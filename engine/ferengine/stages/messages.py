@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NewType, TypeAlias, get_args
 
-from ferengine.inference.select import BackendSettings
+from ferengine.config import BackendSettings
 from ferengine.sources import SourceSpec
 
 Descriptor = NewType("Descriptor", int)

@@ -29,7 +29,7 @@ from ferengine.stages.records import (
     face_rows,
 )
 from ferengine.tracking import tracker_maker
-from ferengine.tracking.detection_schedule import SearchPolicy
+from ferengine.tracking.detection_schedule import DetectionSchedule
 from ferengine.tracking.face_tracker import FaceTracker, Snapshot, TrackedFace
 from ferengine.vision import cv2
 
@@ -69,7 +69,7 @@ class TrackedCamera:
     live: bool
     epoch: int
     tracker: FaceTracker
-    search: SearchPolicy
+    search: DetectionSchedule
     rings: CameraRings = field(default_factory=CameraRings)
     asked: dict[int, _Detection] = field(default_factory=dict)
     output: _Output | None = None
@@ -121,7 +121,7 @@ class TrackStage(Stage[StartTrack]):
                     self._unsent.extend(asked.request for asked in camera.asked.values() if asked.answer is None)
 
     def _tracked_camera(self, added: AddCamera) -> TrackedCamera:
-        schedule = SearchPolicy(self.start.search == "near", self.start.full_scan)
+        schedule = DetectionSchedule(self.start.search == "near", self.start.full_scan)
         tracker = self._face_tracker(added.first_id)
         return TrackedCamera(added.camera, added.live, added.epoch, tracker, schedule, done=added.done)
 
@@ -192,7 +192,7 @@ class TrackStage(Stage[StartTrack]):
             camera.tracker.advance(frame, timestamp)
             camera.advanced = sequence
             if camera.tracker.wants_detection:
-                self._ask(camera, generation, slot, sequence, camera.search.boxes_in_doubt(camera.tracker))
+                self._ask(camera, generation, slot, sequence, camera.search.boxes_when_uncertain(camera.tracker))
         asked = camera.asked.get(sequence)
         if asked is not None:
             if asked.answer is None:
@@ -203,7 +203,7 @@ class TrackStage(Stage[StartTrack]):
             near = None if camera.search.is_full(sequence, timestamp) else camera.search.boxes(camera.tracker)
             return self._ask(camera, generation, slot, sequence, near)  # near the tracks; or the queue was full
         elif camera.tracker.wants_detection:
-            near = camera.search.boxes_in_doubt(camera.tracker)
+            near = camera.search.boxes_when_uncertain(camera.tracker)
             return self._ask(camera, generation, slot, sequence, near)  # the queue was full: once more
         self._finish(camera, generation, slot, sequence)
         return True
@@ -227,7 +227,7 @@ class TrackStage(Stage[StartTrack]):
         sequence, slot = held[-1]
         frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
         if not camera.asked and self._detection_due(camera, sequence):
-            boxes = camera.search.boxes_in_doubt if camera.tracker.wants_detection else camera.search.boxes
+            boxes = camera.search.boxes_when_uncertain if camera.tracker.wants_detection else camera.search.boxes
             near = None if camera.search.is_full(sequence, timestamp) else boxes(camera.tracker)
             if self._ask(camera, generation, slot, sequence, near):
                 return True
@@ -301,7 +301,7 @@ class TrackStage(Stage[StartTrack]):
         ring = camera.rings[output.generation]
         header = ring.header(output.slot)
         if output.status is None:
-            squares = np.array([face.square for face in output.faces], np.float32).reshape(-1, 4)
+            squares = np.array([face.region for face in output.faces], np.float32).reshape(-1, 4)
             deadline = header.captured_ns + self._deadline_ns if camera.live else 0
             pushed = not output.faces or self._faces.push(
                 ring.frame(output.slot), squares, camera.number, camera.epoch, output.sequence,

@@ -15,8 +15,6 @@ from ferengine.cli.config_file import load_settings
 from ferengine.cli.settings import RunSettings, SourceTable
 from ferengine.errors import UsageError
 
-DOCS = Path(__file__).parents[2] / "docs"
-
 
 def printed(*arguments: str) -> str:
     done = CliRunner().invoke(app, ["config", *arguments])
@@ -56,8 +54,8 @@ def test_every_setting_is_explained_in_the_example() -> None:
         assert lines[at - 1].startswith("# ")
 
 
-def test_the_schema_in_the_documentation_is_up_to_date() -> None:
-    assert (DOCS / "config.schema.json").read_text() == schema_text() == printed("--schema")
+def test_the_schema_is_printed() -> None:
+    assert printed("--schema") == schema_text()
 
 
 def test_the_schema_knows_names_ranges_and_tables() -> None:

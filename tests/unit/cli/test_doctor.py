@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ferengine import detect
+from ferengine import detection
 from ferengine.cli import doctor as command
 from ferengine.cli.app import app
 from ferengine.cli.checks import environment, machine, pipeline, registry, stages
@@ -76,7 +76,7 @@ def test_what_a_check_raises_is_its_failure() -> None:
         return Finding("ok", str(1 / 0))
 
     assert registry.examine(lambda: None) is None
-    assert registry.examine(missing) == Finding("fail", "OpenCV cannot load libGL.so.1: install it", "do what the message says")
+    assert registry.examine(missing) == Finding("fail", "OpenCV cannot load libGL.so.1: install it", "follow the message")
     found = registry.examine(defect)
     assert found is not None
     assert "ZeroDivisionError" in found.reason
@@ -123,7 +123,7 @@ def test_json(few_checks: Callable[..., None]) -> None:
 
 class WrongDetector:
     def __init__(self, count: int, shift: float = 0.0, eyes: float = 0.0) -> None:
-        right = detect.create_detector("mtcnn").detect
+        right = detection.create_detector("mtcnn").detect
         self.count, self.shift, self.eyes, self.right = count, shift, eyes, right
 
     def detect(self, frame: np.ndarray) -> Detections:
@@ -144,7 +144,7 @@ class WrongDetector:
 )
 def test_a_wrong_detector_is_found(fault: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = WrongDetector(**fault)
-    monkeypatch.setattr(detect, "create_detector", lambda name: wrong)
+    monkeypatch.setattr(detection, "create_detector", lambda name: wrong)
     assert stages.check_mtcnn().status == "fail"
     assert told in stages.check_mtcnn().reason
     assert stages.check_haar().status == "warn"  # a run does without Haar
@@ -155,7 +155,7 @@ def test_a_wrong_crop_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cropper.FaceCropper, "crop", lambda *arguments: right(*arguments) + np.uint8(1))
     finding = stages.check_crop()
     assert finding.status == "fail"
-    assert "grey levels off" in finding.reason
+    assert "of 255 off" in finding.reason
 
 
 def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -166,7 +166,7 @@ def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "memory.max").write_text(f"{600 << 20}\n")
     (tmp_path / "memory.current").write_text(f"{100 << 20}\n")
     (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert machine.check_memory().reason == "500 MiB are left within the container's limit"
+    assert machine.check_memory().reason == "500 MiB are available within the container's limit"
     assert machine.check_memory().status == "warn"
     assert "0.5 by the container's quota" in machine.check_processors().reason
     assert machine.check_processors().status == "warn"
@@ -185,8 +185,8 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ("cameras", "status", "told"),
     [
         ([], "warn", "no camera"),
-        ([CameraDevice("/dev/video0", problem="no permission")], "warn", "no permission"),
-        ([CameraDevice("/dev/video0", "Webcam"), CameraDevice("/dev/video1", problem="busy")], "ok", "Webcam"),
+        ([CameraDevice("/dev/video0", unavailable_reason="no permission")], "warn", "no permission"),
+        ([CameraDevice("/dev/video0", "Webcam"), CameraDevice("/dev/video1", unavailable_reason="busy")], "ok", "Webcam"),
     ],
 )
 def test_cameras(cameras: list[CameraDevice], status: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:

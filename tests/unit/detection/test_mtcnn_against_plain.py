@@ -10,12 +10,12 @@ import pytest
 from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.sources.demo import DemoSource
-from ferengine.sources.demo_paths import Scenario
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
+from ferengine.sources.spec import Scenario
 from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
 from ferengine_tools.detection_accuracy import evaluate
-from ferengine_tools.plain_mtcnn import PlainMtcnn
+from oracles.plain_mtcnn import PlainMtcnn
 
 
 def assert_alike(found: Detections, expected: Detections) -> None:

@@ -11,11 +11,11 @@ from numpy.typing import NDArray
 
 from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn import MtcnnDetector
-from ferengine.detection.mtcnn_device import MtcnnDeviceDetector, cells, filled_up
+from ferengine.detection.mtcnn_device import MtcnnDeviceDetector, cells, padded
 from ferengine.detection.mtcnn_weights import mtcnn_networks
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
 
 SETTINGS: dict[str, Any] = {"min_face": 30.0, "thresholds": (0.6, 0.7, 0.7), "factor": 0.709}
 
@@ -23,8 +23,8 @@ SETTINGS: dict[str, Any] = {"min_face": 30.0, "thresholds": (0.6, 0.7, 0.7), "fa
 class Recorder(OrtRunner):
     """Keeps the shapes of the batches."""
 
-    def __init__(self, model: bytes, most: int) -> None:
-        super().__init__(model, provider="CPUExecutionProvider", most=most)
+    def __init__(self, model: bytes, max_batch: int) -> None:
+        super().__init__(model, max_batch=max_batch)
         self.shapes: list[tuple[int, ...]] = []
         self.largest: tuple[int, int] | None = None
 
@@ -51,8 +51,8 @@ def frames() -> list[NDArray[np.uint8]]:
     ]
 
 
-def make(most: int = 64) -> tuple[MtcnnDeviceDetector, dict[Any, Recorder]]:
-    runners = {name: Recorder(model, most) for name, model in mtcnn_networks().items()}
+def make(max_batch: int = 64) -> tuple[MtcnnDeviceDetector, dict[Any, Recorder]]:
+    runners = {name: Recorder(model, max_batch) for name, model in mtcnn_networks().items()}
     return MtcnnDeviceDetector(runners, **SETTINGS), runners
 
 
@@ -72,15 +72,18 @@ def assert_close(found: list[Detections], expected: list[Detections]) -> Iterato
         yield len(one)
 
 
-@pytest.mark.parametrize("most", [64, 3])
-def test_many_frames_give_what_each_gives_alone(frames: list[NDArray[np.uint8]], native: list[Detections], most: int) -> None:
-    detector, runners = make(most)
+@pytest.mark.parametrize("max_batch", [64, 3])
+def test_many_frames_give_what_each_gives_alone(
+    frames: list[NDArray[np.uint8]], native: list[Detections], max_batch: int
+) -> None:
+    detector, runners = make(max_batch)
     counts = list(assert_close(detector.detect_many(frames), native))
     assert min(counts[:4]) >= 1
     assert counts[4] == 0
     assert max(shape[0] for shape in runners["pnet"].shapes) > 1  # equal frames share batches
-    assert all(shape[0] <= most for runner in runners.values() for shape in runner.shapes)
-    assert all(shape[0] == most for name in ("rnet", "onet") for shape in runners[name].shapes[:-1])  # all frames in one batch
+    assert all(shape[0] <= max_batch for runner in runners.values() for shape in runner.shapes)
+    for name in ("rnet", "onet"):  # all frames in one batch
+        assert all(shape[0] == max_batch for shape in runners[name].shapes[:-1])
 
 
 def test_one_frame_and_none(frames: list[NDArray[np.uint8]], native: list[Detections]) -> None:
@@ -93,12 +96,12 @@ def test_one_frame_and_none(frames: list[NDArray[np.uint8]], native: list[Detect
 
 
 @pytest.mark.parametrize("side", range(12, 80))
-def test_filling_up_changes_no_cell(side: int) -> None:
-    pnet = OrtRunner(mtcnn_networks()["pnet"], provider="CPUExecutionProvider")
+def test_padding_changes_no_cell(side: int) -> None:
+    pnet = OrtRunner(mtcnn_networks()["pnet"])
     level = np.random.default_rng(side).normal(0, 0.5, (1, 3, 14, side)).astype(np.float32)
     alone = pnet.run(level)["probabilities"]
     assert alone.shape[3] == cells(side)
-    wide = np.zeros((1, 3, 14, filled_up(side)), np.float32)
+    wide = np.zeros((1, 3, 14, padded(side)), np.float32)
     wide[..., :side] = level
     np.testing.assert_allclose(pnet.run(wide)["probabilities"][..., : cells(side)], alone, atol=1e-6)
 

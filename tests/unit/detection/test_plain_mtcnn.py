@@ -12,7 +12,7 @@ from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
 from ferengine.vision import cv2
-from ferengine_tools.plain_mtcnn.boxes import (
+from oracles.plain_mtcnn.boxes import (
     corners_to_xywh,
     decode_proposals,
     non_maximum_suppression,
@@ -20,7 +20,7 @@ from ferengine_tools.plain_mtcnn.boxes import (
     regress,
     square,
 )
-from ferengine_tools.plain_mtcnn.sampling import crops, normalise, pyramid
+from oracles.plain_mtcnn.sampling import crops, normalise, pyramid
 
 counts = st.integers(0, 12)
 offsets = st.floats(-1, 1, width=32)

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from ferengine.errors import ModelError
+from ferengine.inference.files import locked, write_atomically
 from ferengine.inference.tensorrt.engine_file import (
     EngineFile,
     EngineRecord,
@@ -25,7 +26,6 @@ from ferengine.inference.tensorrt.engine_file import (
     write_engine,
 )
 from ferengine.inference.tensorrt.environment import Environment, Gpu
-from ferengine.inference.tensorrt.files import locked, write_atomically
 
 PLAN, SOURCE = b"a plan", digest(b"a network")
 RECORD = EngineRecord(
@@ -108,7 +108,7 @@ def test_it_serves_where_it_was_built() -> None:
         ({"here": replace(HERE, cuda="12.8")}, "the driver's CUDA", "driver for CUDA 13"),
         ({"here": replace(HERE, gpu=Gpu("H100", "8.0", 1))}, "the compute capability", "build-trt"),
         ({"here": replace(HERE, gpu=Gpu("H200", "9.0", 1))}, "the GPU", "build-trt"),
-        ({"here": replace(HERE, gpu=None, problem="no driver is installed")}, "the GPU", "no driver is installed"),
+        ({"here": replace(HERE, gpu=None, unavailable_reason="no driver is installed")}, "the GPU", "no driver is installed"),
     ],
 )
 def test_each_mismatch_is_named_with_its_hint(changes: dict[str, Any], what: str, hint: str) -> None:
@@ -156,7 +156,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path: Path) -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from ferengine.inference.tensorrt.files import locked
+from ferengine.inference.files import locked
 
 with locked(Path(sys.argv[1])):
     print("held", flush=True)

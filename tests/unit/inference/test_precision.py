@@ -1,4 +1,4 @@
-"""The int8 form of a model: found beside it, taken where the processor computes it exactly, or where it is asked for."""
+"""The int8 variant of a model: found beside it, taken where the processor computes it exactly, or where it is requested."""
 
 from __future__ import annotations
 
@@ -14,13 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
+from ferengine.config import FILE_ON_CPU, BackendSettings
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference import precision as quantised
 from ferengine.inference import select as choose
-from ferengine.inference.precision import form_for_cpu, has_vnni, int8_form
-from ferengine.inference.select import AS_NAMED, BackendSettings, choose_form
+from ferengine.inference.conversion import is_quantised, to_int8
+from ferengine.inference.precision import has_vnni, int8_variant, variant_for_cpu
+from ferengine.inference.select import choose_variant
 from ferengine.models.registry import list_models, load_model
-from ferengine_tools.precision import is_quantised, to_int8
 
 
 def noise(count: int, seed: int) -> NDArray[np.uint8]:
@@ -29,24 +30,24 @@ def noise(count: int, seed: int) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def model(bar_models: Any, tmp_path: Path) -> Path:
-    """A small fp32 model without an int8 form."""
+    """A small fp32 model without an int8 variant."""
     path: Path = bar_models.write(tmp_path, gain=3.0, accuracy={"public": 0.69})
     return path
 
 
 @pytest.fixture
 def pair(model: Path) -> tuple[Path, Path]:
-    """A model and its int8 form beside it, which loses 0.29 points."""
+    """A model and its int8 variant beside it, which loses 0.29 points."""
     source = load_model(model)
     data = to_int8(source.onnx, (noise(32, seed=0)[:, None].astype(np.float32) - 100) / 50)
-    form = model.with_name(f"{model.stem}-int8.onnx")
-    form.write_bytes(data)
+    variant = model.with_name(f"{model.stem}-int8.onnx")
+    variant.write_bytes(data)
     manifest = source.manifest.to_json()
-    manifest.update(name=form.stem, file=form.name, precision="int8", temperature=1.5,
+    manifest.update(name=variant.stem, file=variant.name, precision="int8", temperature=1.5,
                     accuracy={"public": 0.6871},
                     sha256=hashlib.sha256(data).hexdigest(), source_sha256=source.manifest.sha256)  # fmt: skip
-    form.with_suffix(".json").write_text(json.dumps(manifest))
-    return model, form
+    variant.with_suffix(".json").write_text(json.dumps(manifest))
+    return model, variant
 
 
 @pytest.fixture
@@ -81,12 +82,12 @@ def test_an_unknown_processor_has_none(monkeypatch: pytest.MonkeyPatch, cpuinfo:
 
 
 def test_auto_follows_the_processor(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
-    model, form = pair
+    model, variant = pair
     cpuinfo("avx2")
-    assert form_for_cpu(load_model(model), "auto").path == model
+    assert variant_for_cpu(load_model(model), "auto").path == model
     cpuinfo("avx512_vnni")
-    assert form_for_cpu(load_model(model), "auto").path == form
-    assert form_for_cpu(load_model(form), "auto").path == form
+    assert variant_for_cpu(load_model(model), "auto").path == variant
+    assert variant_for_cpu(load_model(variant), "auto").path == variant
 
 
 def set_accuracy(path: Path, public: float | None) -> None:
@@ -105,34 +106,34 @@ def set_accuracy(path: Path, public: float | None) -> None:
         (None, None, "bars.onnx has no accuracy in its manifest"),
     ],
 )
-def test_auto_takes_no_form_that_loses_much_or_that_nobody_measured(
+def test_auto_takes_no_variant_that_loses_much_or_that_nobody_measured(
     cpuinfo: Any, pair: tuple[Path, Path], before: float | None, after: float | None, reason: str
 ) -> None:
-    model, form = pair
+    model, variant = pair
     cpuinfo("avx512_vnni")
     set_accuracy(model, before)
-    set_accuracy(form, after)
-    told: list[str] = []
-    assert form_for_cpu(load_model(model), "auto", told.append).path == model
-    [said] = told
-    assert said.startswith(f"bars-int8.onnx does not run in bars.onnx's place: {reason}")
-    assert said.endswith("; --precision int8 takes it all the same")
-    assert form_for_cpu(load_model(model), "int8", told.append).path == form
+    set_accuracy(variant, after)
+    reports: list[str] = []
+    assert variant_for_cpu(load_model(model), "auto", reports.append).path == model
+    [sentence] = reports
+    assert sentence.startswith(f"bars-int8.onnx does not run in bars.onnx's place: {reason}")
+    assert sentence.endswith("; --precision int8 takes it all the same")
+    assert variant_for_cpu(load_model(model), "int8", reports.append).path == variant
     cpuinfo("avx2")
-    assert form_for_cpu(load_model(model), "auto", told.append).path == model
-    assert len(told) == 1
+    assert variant_for_cpu(load_model(model), "auto", reports.append).path == model
+    assert len(reports) == 1
 
 
 @pytest.mark.parametrize("after", [0.68701, 0.69, 0.75])
-def test_auto_takes_a_form_that_loses_little_or_nothing(cpuinfo: Any, pair: tuple[Path, Path], after: float) -> None:
+def test_auto_takes_a_variant_that_loses_little_or_nothing(cpuinfo: Any, pair: tuple[Path, Path], after: float) -> None:
     cpuinfo("avx_vnni")
     set_accuracy(pair[1], after)
-    told: list[str] = []
-    assert form_for_cpu(load_model(pair[0]), "auto", told.append).path == pair[1]
-    assert told == []
+    reports: list[str] = []
+    assert variant_for_cpu(load_model(pair[0]), "auto", reports.append).path == pair[1]
+    assert reports == []
 
 
-def test_the_classifier_says_once_why_the_form_does_not_run(
+def test_the_classifier_says_once_why_the_variant_does_not_run(
     cpuinfo: Any, pair: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     cpuinfo("avx512_vnni")
@@ -147,36 +148,36 @@ def test_the_classifier_says_once_why_the_form_does_not_run(
 
 
 def test_what_is_asked_for_is_taken(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
-    model, form = pair
+    model, variant = pair
     cpuinfo("avx2")
-    assert form_for_cpu(load_model(model), "int8").path == form
-    assert form_for_cpu(load_model(form), "int8").path == form
+    assert variant_for_cpu(load_model(model), "int8").path == variant
+    assert variant_for_cpu(load_model(variant), "int8").path == variant
     cpuinfo("avx512_vnni")
     for precision in ("fp32", "fp16"):
-        assert choose_form(load_model(model), BackendSettings("ort", precision)).path == model  # type: ignore[arg-type]
+        assert choose_variant(load_model(model), BackendSettings("ort", precision)).path == model  # type: ignore[arg-type]
 
 
-def test_a_model_without_a_form_runs_as_it_is_or_is_refused_with_the_hint(cpuinfo: Any, model: Path) -> None:
+def test_a_model_without_a_variant_runs_as_it_is_or_is_refused_with_the_hint(cpuinfo: Any, model: Path) -> None:
     cpuinfo("avx512_vnni")
     loaded = load_model(model)
-    assert form_for_cpu(loaded, "auto") is loaded
-    with pytest.raises(ModelError, match=rf"no int8 form.*export-onnx --model {model} --precision int8 .*-int8\.onnx"):
-        form_for_cpu(loaded, "int8")
+    assert variant_for_cpu(loaded, "auto") is loaded
+    with pytest.raises(ModelError, match=rf"no int8 variant.*export-onnx --model {model} --precision int8 .*-int8\.onnx"):
+        variant_for_cpu(loaded, "int8")
 
 
-def test_a_form_that_contradicts_its_model_is_refused(pair: tuple[Path, Path]) -> None:
-    model, form = pair
-    manifest = json.loads(form.with_suffix(".json").read_text())
+def test_a_variant_that_contradicts_its_model_is_refused(pair: tuple[Path, Path]) -> None:
+    model, variant = pair
+    manifest = json.loads(variant.with_suffix(".json").read_text())
     changes: dict[str, Any] = {"labels": manifest["labels"][::-1], "task": "gender", "input": {**manifest["input"], "mean": 1}}
     for name, value in changes.items():
-        form.with_suffix(".json").write_text(json.dumps({**manifest, name: value}))
+        variant.with_suffix(".json").write_text(json.dumps({**manifest, name: value}))
         with pytest.raises(ModelError, match=f"bars-int8.onnx was made from bars.onnx and has another {name}"):
-            int8_form(load_model(model))
-    form.with_suffix(".json").write_text(json.dumps({**manifest, "precision": "fp32"}))
+            int8_variant(load_model(model))
+    variant.with_suffix(".json").write_text(json.dumps({**manifest, "precision": "fp32"}))
     with pytest.raises(ModelError, match="is no int8 model"):
-        int8_form(load_model(model))
-    form.with_suffix(".json").unlink()
-    assert int8_form(load_model(model)) is None
+        int8_variant(load_model(model))
+    variant.with_suffix(".json").unlink()
+    assert int8_variant(load_model(model)) is None
 
 
 @pytest.mark.parametrize(
@@ -188,19 +189,19 @@ def test_a_form_that_contradicts_its_model_is_refused(pair: tuple[Path, Path]) -
         ("ort-cuda", "auto", "bars"),
     ],
 )
-def test_a_gpu_runs_the_form_only_where_it_is_asked_for(
+def test_a_gpu_runs_the_variant_only_where_it_is_asked_for(
     pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, backend: Any, precision: Any, name: str
 ) -> None:
     monkeypatch.setattr(choose, "choose_backend", lambda asked: (asked, "test"))
     settings = BackendSettings(backend, precision)
-    assert choose_form(load_model(pair[0]), settings).path.stem == name
+    assert choose_variant(load_model(pair[0]), settings).path.stem == name
     assert settings.engine_precision == ("fp16" if precision == "auto" else precision)
 
 
 def test_int8_by_a_backend_without_it_is_refused(pair: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choose, "choose_backend", lambda asked: (asked, "test"))
     with pytest.raises(ModelError, match="not by ort-cuda"):
-        choose_form(load_model(pair[0]), BackendSettings("ort-cuda", "int8"))
+        choose_variant(load_model(pair[0]), BackendSettings("ort-cuda", "int8"))
     with pytest.raises(UsageError, match="the precision is auto, fp32, fp16, int8, not half"):
         BackendSettings("ort", "half")  # type: ignore[arg-type]
 
@@ -210,28 +211,28 @@ def test_the_hint_names_the_data_of_the_task_and_quotes(bar_models: Any, tmp_pat
     folder.mkdir()
     path = bar_models.write(folder, labels=("male", "female"), task="gender", name="mine")
     with pytest.raises(ModelError, match=r"export-onnx --model '.*my models/mine\.onnx' --precision int8 --data UTKFACE"):
-        form_for_cpu(load_model(path), "int8")
-    with pytest.raises(ModelError, match="dscnn has no int8 form: leave the precision at auto"):
-        form_for_cpu(load_model("dscnn"), "int8")
+        variant_for_cpu(load_model(path), "int8")
+    with pytest.raises(ModelError, match="dscnn has no int8 variant: leave the precision at auto"):
+        variant_for_cpu(load_model("dscnn"), "int8")
 
 
-def test_a_form_of_another_file_is_not_taken(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
-    model, form = pair
+def test_a_variant_of_another_file_is_not_taken(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
+    model, variant = pair
     cpuinfo("avx512_vnni")
-    manifest = json.loads(form.with_suffix(".json").read_text())
-    form.with_suffix(".json").write_text(json.dumps({**manifest, "source_sha256": "0" * 64}))
-    assert form_for_cpu(load_model(model), "auto").path == model
-    form.write_bytes(b"damaged")
+    manifest = json.loads(variant.with_suffix(".json").read_text())
+    variant.with_suffix(".json").write_text(json.dumps({**manifest, "source_sha256": "0" * 64}))
+    assert variant_for_cpu(load_model(model), "auto").path == model
+    variant.write_bytes(b"damaged")
     with pytest.raises(ModelError, match="SHA-256 differs"):
-        int8_form(load_model(model))
+        int8_variant(load_model(model))
 
 
-def test_the_classifier_runs_the_form_with_its_own_temperature(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
-    model, form = pair
+def test_the_classifier_runs_the_variant_with_its_own_temperature(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
+    model, variant = pair
     cpuinfo("avx512_vnni")
     crops = noise(5, seed=1)
-    automatic, named, plain = Classifier(model, backend="ort"), Classifier(form), Classifier(model, backend=AS_NAMED)
-    assert automatic.manifest.name == form.stem
+    automatic, named, plain = Classifier(model, backend="ort"), Classifier(variant), Classifier(model, backend=FILE_ON_CPU)
+    assert automatic.manifest.name == variant.stem
     assert plain.manifest.name == model.stem
     np.testing.assert_array_equal(automatic.scores(crops), named.scores(crops))
     assert (automatic.manifest.temperature, plain.manifest.temperature) == (1.5, 1.0)
@@ -239,13 +240,13 @@ def test_the_classifier_runs_the_form_with_its_own_temperature(cpuinfo: Any, pai
 
 
 @pytest.mark.parametrize("manifest", [each for each in list_models() if each.precision == "int8"], ids=lambda each: each.name)
-def test_a_shipped_form_was_made_from_its_model_and_lost_little(manifest: Any) -> None:
+def test_a_shipped_variant_was_made_from_its_model_and_lost_little(manifest: Any) -> None:
     model = load_model(manifest.name.removesuffix("-int8"))
-    form = int8_form(model)
-    assert form is not None
-    assert form.manifest == manifest
-    assert form.manifest.labels == model.manifest.labels
-    assert is_quantised(form.onnx)
-    assert form.manifest.accuracy.public is not None
+    variant = int8_variant(model)
+    assert variant is not None
+    assert variant.manifest == manifest
+    assert variant.manifest.labels == model.manifest.labels
+    assert is_quantised(variant.onnx)
+    assert variant.manifest.accuracy.public is not None
     assert model.manifest.accuracy.public is not None
-    assert form.manifest.accuracy.public > model.manifest.accuracy.public - 0.003
+    assert variant.manifest.accuracy.public > model.manifest.accuracy.public - 0.003

@@ -27,11 +27,11 @@ def words(text: str) -> str:
 
 
 @pytest.mark.parametrize("manifest", list_models(), ids=lambda manifest: manifest.name)
-def test_the_card_tells_all_that_the_manifest_holds(manifest: Manifest) -> None:
+def test_the_card_shows_all_that_the_manifest_holds(manifest: Manifest) -> None:
     done = show(manifest.name)
     assert done.exit_code == 0, done.output
     assert done.output.splitlines()[0] == manifest.name
-    told = words(done.output)
+    card = words(done.output)
     training, figures = manifest.training, manifest.accuracy
     for text in (
         manifest.network, f"{manifest.parameters:,} parameters", f"{manifest.mmac:g} MMAC", ", ".join(manifest.labels),
@@ -39,9 +39,9 @@ def test_the_card_tells_all_that_the_manifest_holds(manifest: Manifest) -> None:
         f"logits / {manifest.temperature:g}", training.dataset, f"seed {training.seed}", training.machine, training.notes,
         manifest.intended_use, f"{figures.ece:.3f} in 15 bins",
     ):  # fmt: skip
-        assert words(text) in told
-    for share in (figures.public, figures.private, figures.private_without_copies, figures.macro_f1):
-        assert share is None or f"{100 * share:.2f} %" in told
+        assert words(text) in card
+    for fraction in (figures.public, figures.private, figures.private_without_copies, figures.macro_f1):
+        assert fraction is None or f"{100 * fraction:.2f} %" in card
     for command in (training.command, figures.command):
         assert f"  $ {command}" in done.output.splitlines()  # in one line: it is there to be copied
     assert max(map(len, (line for line in done.output.splitlines() if not line.startswith("  $ ")))) <= 100
@@ -49,9 +49,9 @@ def test_the_card_tells_all_that_the_manifest_holds(manifest: Manifest) -> None:
 
 def test_what_it_is_not_for_and_its_limits_are_told() -> None:
     expression, gender = words(show(DEFAULT).output), words(show(GENDER).output)
-    for told in (expression, gender):
-        assert "(AI Act), article 5(1)(f)" in told
-        assert "workplace or in education is prohibited" in told
+    for card in (expression, gender):
+        assert "(AI Act), article 5(1)(f)" in card
+        assert "workplace or in education is prohibited" in card
     assert "not what a person feels" in expression
     assert "64 % of them only" in expression
     assert "not who a person is" in gender
@@ -80,34 +80,34 @@ def test_a_narrow_terminal_breaks_texts_but_no_hash() -> None:
     assert words(load_model(DEFAULT).manifest.intended_use) in words(done.output)
 
 
-def test_the_default_and_the_int8_form_are_told() -> None:
+def test_the_default_and_the_int8_variant_are_told() -> None:
     assert "what --model means where it is not given" in show(DEFAULT).output
     assert "fast-int8.onnx" in show("fast").output
     assert "runs in its place on a CPU with VNNI" in words(show("fast").output)
-    assert "int8 form" not in show("dscnn").output
-    form = show("fast-int8").output
-    assert "int8 form" not in form
-    assert load_model("fast").manifest.sha256 in form
+    assert "int8 variant" not in show("dscnn").output
+    variant = show("fast-int8").output
+    assert "int8 variant" not in variant
+    assert load_model("fast").manifest.sha256 in variant
 
 
 def test_a_model_of_ones_own(bar_models: Any, tmp_path: Path) -> None:
     path = bar_models.write(tmp_path, accuracy={"crops": 10, "seeds": 3})
-    told = words(show(str(path), columns=300).output)
-    assert str(path) in told
-    assert "not measured on FER-2013 PublicTest" in told
-    assert "ECE not measured" in told
-    assert "MMAC" not in told
-    assert "Figures (mean over 10 crops a face, 3 seeds)" in told
-    assert "int8 form" not in told
+    card = words(show(str(path), columns=300).output)
+    assert str(path) in card
+    assert "not measured on FER-2013 PublicTest" in card
+    assert "ECE not measured" in card
+    assert "MMAC" not in card
+    assert "Figures (mean over 10 crops a face, 3 seeds)" in card
+    assert "int8 variant" not in card
     assert all(section.command != "" for section in model_card(load_model(path)) if section.title == "Training")
 
 
-def test_a_form_that_does_not_run_unasked_says_why(bar_models: Any, tmp_path: Path) -> None:
+def test_a_variant_that_does_not_run_unasked_says_why(bar_models: Any, tmp_path: Path) -> None:
     path = bar_models.write(tmp_path, accuracy={"public": 0.69})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     bar_models.write(tmp_path, name="bars-int8", precision="int8", source_sha256=digest, accuracy={"public": 0.68})
-    told = words(show(str(path)).output)
-    assert "bars-int8.onnx, 68.00 % on the split to choose on; does not run unasked: it loses 1.00 points" in told
+    card = words(show(str(path)).output)
+    assert "bars-int8.onnx, 68.00 % on the split to choose on; does not run unasked: it loses 1.00 points" in card
 
 
 def test_json_is_the_manifest(bar_models: Any, tmp_path: Path) -> None:

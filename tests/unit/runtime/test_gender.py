@@ -16,7 +16,7 @@ from ferengine.errors import ModelError
 from ferengine.models.registry import SHIPPED, load_model
 from ferengine.results import Gender
 from ferengine.runtime.joiner import CameraJoiner, split_batch
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, face_rows
 from ferengine.tracking.face_tracker import TrackedFace
 

@@ -11,7 +11,7 @@ import pytest
 
 from ferengine.errors import SourceError
 from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.reconnect import Item, Lost
+from ferengine.sources.reconnect import Disconnected, Item
 from ferengine.stages.reader import END, InlineReader, Taken, ThreadedReader
 
 INFO = SourceInfo(8, 8, 25.0, live=True, ends=False)
@@ -67,7 +67,7 @@ class Gate:
 
 
 def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
-    gate = Gate(INFO, frame(0), frame(1), frame(2), Lost("gone"), INFO, frame(3))
+    gate = Gate(INFO, frame(0), frame(1), frame(2), Disconnected("gone"), INFO, frame(3))
     reader = ThreadedReader(gate, lambda info: True, threading.Event(), gate.wake)
     assert reader.take() == (None, 0)
     gate.let()
@@ -80,7 +80,7 @@ def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
     assert isinstance(item, CapturedFrame)
     assert (item.timestamp, missed) == (2.0, 1)
     gate.let(3)
-    assert reader.take()[0] == Lost("gone")
+    assert reader.take()[0] == Disconnected("gone")
     assert reader.take()[0] == INFO
     item, missed = reader.take()
     assert isinstance(item, CapturedFrame)

@@ -10,16 +10,17 @@ from types import SimpleNamespace
 import pytest
 
 from ferengine.errors import ModelError, UsageError
-from ferengine.inference.precision import int8_form
+from ferengine.inference.conversion import to_fp16
+from ferengine.inference.precision import int8_variant
 from ferengine.inference.tensorrt import load as opening
-from ferengine.inference.tensorrt.builder import Profile, build_engine, known_targets
+from ferengine.inference.tensorrt.builder import build_engine, known_targets
 from ferengine.inference.tensorrt.cache import find_engine
 from ferengine.inference.tensorrt.engine_file import EngineFile, digest, list_engines, load_engine
 from ferengine.inference.tensorrt.environment import Environment, Gpu
+from ferengine.inference.tensorrt.networks import Network, Profile, classifier_network
 from ferengine.inference.tensorrt.tensorrt import TensorRT, load_runtime
 from ferengine.models.registry import list_models, load_model
 from ferengine_tools.build_trt import main
-from ferengine_tools.precision import to_fp16
 from ferengine_tools.trt_networks import choose_networks, parse_batches
 
 pytest.importorskip("tensorrt_rtx", reason="the extra `trt` is not installed: no engines are built")
@@ -82,17 +83,17 @@ def test_records_say_what_was_built_with_what(built: dict[str, EngineFile], trt:
 
 def test_the_engine_of_a_network_is_found(built: dict[str, EngineFile], trt: TensorRT) -> None:
     [folder] = {file.path.parent for file in built.values()}
-    model, record = load_model("dscnn"), built["dscnn"].record
-    found = find_engine([folder], "dscnn", model.onnx, record.precision, trt, 32, RTX)
+    network, record = classifier_network(load_model("dscnn")), built["dscnn"].record
+    found = find_engine([folder], network, record.precision, trt, 32, RTX)
     assert found.file == built["dscnn"]
-    wider = find_engine([folder], "dscnn", model.onnx, record.precision, trt, 64, RTX)
+    wider = find_engine([folder], network, record.precision, trt, 64, RTX)
     assert wider.file is None
     assert "--batch 1:64:64" in wider.reason
-    other = find_engine([folder], "another", b"network", record.precision, trt, 1, RTX)
+    other = find_engine([folder], Network("another", b"network", "another"), record.precision, trt, 1, RTX)
     assert other.file is None
     option = "" if record.precision == "fp16" else f" --precision {record.precision}"
     assert other.reason.endswith(f"ferengine build-trt --model another{option}")
-    mine = find_engine([folder], "another", b"network", "int8", trt, 1, RTX, "my nets/another.onnx")
+    mine = find_engine([folder], Network("another", b"network", "my nets/another.onnx"), "int8", trt, 1, RTX)
     assert mine.reason.endswith("ferengine build-trt --model 'my nets/another.onnx' --precision int8")
 
 
@@ -117,24 +118,24 @@ def test_run_builds_a_missing_engine_into_the_cache_once(
         return SimpleNamespace(keep_kernels=lambda: None)
 
     monkeypatch.setattr(opening, "EngineRunner", runner)
-    monkeypatch.setattr(opening, "check_answers", lambda *arguments: None)  # without a GPU there are none
-    model = load_model("dscnn")
+    monkeypatch.setattr(opening, "check_outputs", lambda *arguments: None)  # without a GPU there are none
+    network = classifier_network(load_model("dscnn"))
     with pytest.raises(ModelError, match="ferengine build-trt --model dscnn"):
-        opening.open_runner("dscnn", model.onnx, "fp16", 16)
+        opening.open_engine(network, "fp16", 16)
     for _ in range(2):
-        opening.open_runner("dscnn", model.onnx, "fp16", 16, build=True)
+        opening.open_engine(network, "fp16", 16, build=True)
     assert opened[0] == opened[1]
     assert sum("building an engine of dscnn" in record.message for record in caplog.records) == 1
     [file] = list_engines(tmp_path / "ferengine" / "engines")
     assert file.record.max_batch == 16
     with pytest.raises(ModelError, match="needs calibration"):
-        opening.open_runner("dscnn", model.onnx, "int8", 16, build=True)
+        opening.open_engine(network, "int8", 16, build=True)
 
 
 def test_int8_is_built_from_a_quantised_file(tmp_path: Path, trt: TensorRT) -> None:
     import numpy as np
 
-    from ferengine_tools.precision import to_int8
+    from ferengine.inference.conversion import to_int8
 
     crops = np.random.default_rng(0).normal(size=(32, 1, 48, 48)).astype(np.float32)
     (tmp_path / "small.onnx").write_bytes(to_int8(load_model("dscnn").onnx, crops))
@@ -147,13 +148,13 @@ def test_int8_is_built_from_a_quantised_file(tmp_path: Path, trt: TensorRT) -> N
         main([*arguments, "--precision", "fp16"])
 
 
-def test_int8_takes_the_form_that_the_model_has(tmp_path: Path, trt: TensorRT) -> None:
-    form = int8_form(load_model("fast"))
-    assert form is not None
+def test_int8_takes_the_variant_that_the_model_has(tmp_path: Path, trt: TensorRT) -> None:
+    variant = int8_variant(load_model("fast"))
+    assert variant is not None
     main(["--model", "fast", "--precision", "int8", "--runtime", "tensorrt-rtx", "--target", "sm_86", "--out", str(tmp_path)])
     [file] = list_engines(tmp_path)
     assert (file.record.precision, file.record.model) == ("int8", "fast-int8")
-    assert find_engine([tmp_path], "fast-int8", form.onnx, "int8", trt, 32, RTX).file == file
+    assert find_engine([tmp_path], classifier_network(variant), "int8", trt, 32, RTX).file == file
 
 
 def test_int8_without_calibration_is_refused(tmp_path: Path) -> None:

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from ferengine.classification.classifier import Classifier
-from ferengine.inference.select import AS_NAMED
+from ferengine.config import FILE_ON_CPU
 from ferengine_tools.bench.record import OWN, Figure
 from ferengine_tools.bench.timing import timing
 
 
 def figures(seconds: float) -> Iterator[Figure]:
     """Microseconds a face at batch 1, 8 and 32, from grey crops to probabilities."""
-    classifier, plain = Classifier(), Classifier(backend=AS_NAMED)
+    classifier, plain = Classifier(), Classifier(backend=FILE_ON_CPU)
     side = classifier.input_size
     faces = np.random.default_rng(0).integers(0, 256, (32, side, side), np.uint8)
     for batch in (1, 8, 32):

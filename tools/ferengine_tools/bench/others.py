@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from ferengine.classification.classifier import Classifier
 from ferengine.sources import SourceSpec, open_source
 from ferengine.vision import cv2
+from ferengine_tools.bench.mtcnn import mtcnn_in_onnxruntime
 from ferengine_tools.bench.record import Figure
-from ferengine_tools.plain_mtcnn import PlainMtcnn
 
 Frame = NDArray[np.uint8]
 Work = Callable[[Frame], object]
@@ -37,7 +37,7 @@ def figures(spec: SourceSpec, seconds: float, absent: dict[str, str]) -> Iterato
 
 def plain_loop() -> Work:
     """What everyone writes: detect in every frame, cut each face with cv2, classify one by one."""
-    detector, classifier = PlainMtcnn(), Classifier()
+    detector, classifier = mtcnn_in_onnxruntime(), Classifier()
     side = classifier.input_size
 
     def work(frame: Frame) -> list[str]:

@@ -16,10 +16,19 @@ from ferengine_tools.data.prepare import LISTING, find_pictures, prepare
 from ferengine_tools.data.report import make_report, print_report
 from ferengine_tools.data.utkface import is_utkface, load_utkface, user_cache
 from ferengine_tools.data.utkface_report import make_utkface_report, print_utkface_report
+from ferengine_tools.data.wild_faces import is_wild_faces, load_wild_faces
+from ferengine_tools.data.wild_faces_report import make_wild_faces_report, print_wild_faces_report
 
 
 def _report(options: argparse.Namespace) -> None:
     messages = Console(stderr=True)
+    if is_wild_faces(options.data):
+        if options.labels != "fer2013" or options.cache is not None:
+            raise UsageError(f"--labels is for FER-2013 and --cache for UTKFace; {options.data} is wild_faces")
+        with messages.status("comparing faces (a few seconds)"):
+            wild = make_wild_faces_report(load_wild_faces(options.data))
+        print(json.dumps(wild.to_dict(), indent=2)) if options.json else print_wild_faces_report(wild, Console())
+        return
     if is_utkface(options.data):
         if options.labels != "fer2013":
             raise UsageError(f"--labels {options.labels} is for FER-2013; {options.data} is UTKFace")
@@ -62,11 +71,13 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     report = commands.add_parser(
         "report",
-        help="counts, copies, near-copies and blank faces of FER-2013 or UTKFace",
-        description="Counts by split and class (of UTKFace by gender, ethnicity and age group), faces that are copies or "
-        "near-copies of others, within and across splits, and blank ones.",
+        help="counts, copies, near-copies and blank faces of FER-2013, UTKFace or wild_faces",
+        description="Counts by split and class (of UTKFace by gender, ethnicity and age group, of wild_faces by annotator), "
+        "faces that are copies or near-copies of others, within and across splits, and blank ones.",
     )
-    report.add_argument("--data", required=True, type=Path, help="fer2013.csv, the image folders, the tiles, or UTKFace")
+    report.add_argument(
+        "--data", required=True, type=Path, help="fer2013.csv, the image folders, the tiles, UTKFace or wild_faces"
+    )
     report.add_argument("--labels", choices=("fer2013", "ferplus8"), default="fer2013", help="ferplus8: with FER+'s contempt")
     report.add_argument(
         "--cache", type=Path, metavar="DIR", help="where UTKFace's cut faces are kept (default: the user's cache)"

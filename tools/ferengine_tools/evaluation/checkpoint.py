@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from ferengine.errors import UsageError
 from ferengine_tools.evaluation.ensemble import Network
 from ferengine_tools.training.dataset import normalise
-from ferengine_tools.training.origin import restored
+from ferengine_tools.training.origin import restored, set_prior
 
 _SIDE, _BATCH = 48, 256
 
 
 def open_checkpoint(path: Path) -> Network:
-    """The averaged weights, at a temperature of 1, on the CPU; named by the run's folder and the file.
+    """The averaged weights, at a temperature of 1 and under the class frequencies of its (first) training data, as its export,
+    on the CPU; named by the run's folder and the file.
 
     Raises UsageError for a network of two heads, and what ``restored`` raises.
     """
@@ -33,4 +34,6 @@ def open_checkpoint(path: Path) -> Network:
         return answer
 
     whole = path.resolve()
-    return Network(f"{whole.parent.name}/{whole.name}", task, tuple(state["labels"]), _SIDE, 1.0, logits)
+    set_prior(network, state, "data")
+    prior = "fer2013" if task == "expression" else None
+    return Network(f"{whole.parent.name}/{whole.name}", task, tuple(state["labels"]), _SIDE, 1.0, logits, prior=prior)

@@ -10,8 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
+from ferengine.config import FILE_ON_CPU
 from ferengine.errors import UsageError
-from ferengine.inference.select import AS_NAMED
+from ferengine_tools.data.fer2013 import LABELS
 from ferengine_tools.evaluation.faces import resize
 from ferengine_tools.evaluation.metrics import softmax
 
@@ -19,7 +20,8 @@ from ferengine_tools.evaluation.metrics import softmax
 @dataclass(frozen=True)
 class Network:
     """``logits``: grey crops, uint8 (N, S, S) with S = ``input_size`` -> float32 (N, labels), before the ``temperature``.
-    ``classifier``: what runs a model in the engine, to be timed; ``None`` for a checkpoint."""
+    ``classifier``: what runs a model in the engine, to be timed; ``None`` for a checkpoint. ``prior``: the class frequencies
+    that the logits hold under, by their name in ``priors``; ``None`` where they are not known."""
 
     name: str
     task: str
@@ -28,6 +30,7 @@ class Network:
     temperature: float
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     classifier: Classifier | None = None
+    prior: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ class Ensemble:
 
 
 def of_classifier(classifier: Classifier) -> Network:
-    """A model as the engine runs it."""
+    """A model as the engine runs it. One that reads FER-2013's expressions answers under their frequencies there."""
     manifest = classifier.manifest
     return Network(
         manifest.name,
@@ -95,6 +98,7 @@ def of_classifier(classifier: Classifier) -> Network:
         manifest.temperature,
         classifier.logits,
         classifier,
+        "fer2013" if manifest.task == "expression" and set(LABELS) <= set(classifier.labels) else None,
     )
 
 
@@ -112,7 +116,7 @@ def open_ensemble(models: Sequence[str]) -> Ensemble:
 
 def _open(model: str) -> Network:
     if not model.endswith(".safetensors"):
-        return of_classifier(Classifier(model, backend=AS_NAMED))
+        return of_classifier(Classifier(model, backend=FILE_ON_CPU))
     from ferengine_tools.evaluation.checkpoint import open_checkpoint  # torch is not there for the others
 
     return open_checkpoint(Path(model))

@@ -17,7 +17,9 @@ from ferengine_tools.evaluation.ensemble import Ensemble, of_classifier
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.groups import GroupAccuracy, by_group
 from ferengine_tools.evaluation.mapping import LabelMap, merge
-from ferengine_tools.evaluation.metrics import Metrics, measure, softmax
+from ferengine_tools.evaluation.metrics import Metrics, measure, of_five, softmax
+from ferengine_tools.evaluation.priors import under
+from ferengine_tools.evaluation.stability import Stability, measure_stability
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,9 @@ class Calibration:
 @dataclass(frozen=True)
 class Evaluation:
     """``metrics``: single crop, temperature 1; ``calibrated``: with the manifest's temperature; ``averaged``: over ``views``
-    views of each face, with the manifest's temperature, where they were asked for; ``groups``: accuracies, single crop.
+    views of each face, with the manifest's temperature, where they were asked for; ``groups``: accuracies, single crop. All
+    these are under the class frequencies ``prior`` (``None``: as the models answer), ``uniform`` is as ``metrics``, but under a
+    uniform prior, where the models can answer so; ``stability``, single crop, where it was asked for.
 
     Of several ``models``, whose probabilities are averaged at their manifests' temperatures, there are no figures at 1:
     ``metrics`` are at those temperatures, too."""
@@ -46,6 +50,9 @@ class Evaluation:
     calibrated: Calibration
     views: Views = 1
     averaged: Metrics | None = None
+    prior: str | None = None
+    uniform: Metrics | None = None
+    stability: Stability | None = None
     groups: Mapping[str, list[GroupAccuracy]] = field(default_factory=dict)
 
     @property
@@ -67,9 +74,13 @@ class Evaluation:
             "faces": self.faces,
             "classes": list(self.classes),
             "crops": 1,
+            "prior": self.prior,
             **asdict(self.metrics),
             "calibrated": asdict(self.calibrated),
             "averaged": None if self.averaged is None else {"crops": self.views, **asdict(self.averaged)},
+            "five": _five(self.metrics),
+            "uniform": None if self.uniform is None else {**asdict(self.uniform), "five": _five(self.uniform)},
+            "stability": None if self.stability is None else asdict(self.stability),
             "groups": {grouping: [asdict(each) for each in rows] for grouping, rows in self.groups.items()},
         }
         ours = in_document_order(shares(self.metrics.confusion), self.classes)
@@ -77,6 +88,11 @@ class Evaluation:
             ordered = [[None if np.isnan(value) else round(value, 4) for value in row] for row in ours.tolist()]
             written["table_one"] = {"classes": list(CLASSES), "document": TABLE_ONE.tolist(), "ours": ordered}
         return written
+
+
+def _five(metrics: Metrics) -> dict[str, float] | None:
+    found = of_five(metrics.confusion, tuple(metrics.recall))
+    return None if found is None else dict(zip(("macro_f1", "mean_recall"), found, strict=True))
 
 
 @dataclass(frozen=True)
@@ -101,13 +117,19 @@ def evaluate_faces(
     *,
     label_map: LabelMap | None = None,
     views: Views = 1,
+    prior: str | None = None,
+    stability: bool = False,
 ) -> tuple[Evaluation, Predictions]:
-    """Measure ``model`` on ``faces`` (N >= 1).
+    """Measure ``model`` on ``faces`` (N >= 1), under the class frequencies ``prior``: a name of ``priors``, ``None`` for the
+    faces' own where they are known, else as the models answer.
 
     A class that only the model has counts: a face read as it is a mistake, unless ``label_map`` leaves the output out. Raises
     UsageError for a class of the data that the model does not know.
     """
-    ensemble = model if isinstance(model, Ensemble) else Ensemble((of_classifier(model),))
+    answered = model if isinstance(model, Ensemble) else Ensemble((of_classifier(model),))
+    known = all(network.prior is not None for network in answered.networks)
+    prior = (prior or faces.prior) if known else None
+    ensemble = answered if prior is None else under(answered, prior)
     matrix, classes = (label_map or LabelMap()).matrix(ensemble.labels, faces.classes)
     faces = faces.sized(ensemble.input_size)
     logits = ensemble.logits(faces.images)
@@ -117,6 +139,17 @@ def evaluate_faces(
     averaged = None
     if views > 1:
         averaged = measure(merge(probabilities(ensemble, faces.images, views), matrix), faces.labels, classes)
+    uniform, steady = None, None
+    if known and prior is not None:
+        even = under(answered, "uniform")
+        uniform = measure(merge(even.probabilities(even.logits(faces.images)), matrix), faces.labels, classes)
+    if stability:
+        wide = faces.images if faces.wide is None else faces.wide
+        steady = measure_stability(
+            lambda crops: merge(ensemble.probabilities(ensemble.logits(crops)), matrix).argmax(axis=1),
+            wide,
+            (wide.shape[1] - faces.images.shape[1]) // 2,
+        )
     predictions = Predictions(faces, classes, scaled)
     evaluation = Evaluation(
         models=tuple(network.name for network in ensemble.networks),
@@ -127,6 +160,9 @@ def evaluate_faces(
         calibrated=Calibration(ensemble.temperature, calibrated.nll, calibrated.ece),
         views=views,
         averaged=averaged,
+        prior=prior,
+        uniform=uniform,
+        stability=steady,
         groups={grouping: by_group(predictions.right, names) for grouping, names in faces.groups.items()},
     )
     return evaluation, predictions

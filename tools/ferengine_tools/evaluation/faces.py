@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,13 +19,17 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".tif", ".tiff")
 @dataclass(frozen=True)
 class LabelledFaces:
     """``images`` grey uint8 (N, S, S), ``labels`` int64 (N,) into ``classes``, ``names`` where each of the N comes from;
-    ``groups``: by name of a grouping the group of each face, str (N,), "" for none."""
+    ``groups``: by name of a grouping the group of each face, str (N,), "" for none; ``wide``: the images with some more of the
+    photograph around them, uint8 (N, S + 2 m, the same); ``prior``: the class frequencies that the labels were drawn by, by
+    their name in ``priors``. Both are ``None`` where they are not known."""
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
     names: tuple[str, ...]
     groups: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
+    wide: NDArray[np.uint8] | None = None
+    prior: str | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -34,11 +38,12 @@ class LabelledFaces:
         """The faces of ``rows``, in that order."""
         groups = {name: values[rows] for name, values in self.groups.items()}
         names = tuple(self.names[row] for row in rows)
-        return LabelledFaces(self.images[rows], self.labels[rows], self.classes, names, groups)
+        wide = None if self.wide is None else self.wide[rows]
+        return replace(self, images=self.images[rows], labels=self.labels[rows], names=names, groups=groups, wide=wide)
 
     def with_groups(self, groups: Mapping[str, NDArray[np.str_]]) -> LabelledFaces:
         """The same faces, grouped."""
-        return LabelledFaces(self.images, self.labels, self.classes, self.names, groups)
+        return replace(self, groups=groups)
 
     def renamed(self, label_map: LabelMap) -> LabelledFaces:
         """The faces with the classes that ``label_map`` gives, without those that it leaves out.
@@ -52,11 +57,13 @@ class LabelledFaces:
         if not len(rows):
             raise UsageError("the map leaves out all faces")
         kept = self.take(rows)
-        return LabelledFaces(kept.images, new[rows], classes, kept.names, kept.groups)
+        return replace(kept, labels=new[rows], classes=classes)
 
     def sized(self, side: int) -> LabelledFaces:
         """The faces with images of ``side`` x ``side`` pixels."""
-        return LabelledFaces(resize(self.images, side), self.labels, self.classes, self.names, self.groups)
+        if side == self.images.shape[1]:
+            return self
+        return replace(self, images=resize(self.images, side), wide=None)
 
 
 def resize(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

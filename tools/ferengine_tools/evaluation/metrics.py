@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 BINS = 15
+FIVE = ("angry", "happy", "sad", "surprise", "neutral")
+"""Expressions that ordinary faces show often enough to be counted."""
 _SMALLEST = 1e-12
 
 
@@ -45,6 +48,19 @@ def measure(probabilities: NDArray[np.float64], labels: NDArray[np.int64], class
         ece=expected_calibration_error(probabilities, labels),
         confusion=confusion.tolist(),
     )
+
+
+def of_five(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> tuple[float, float] | None:
+    """Macro F1 and mean recall over FIVE, in [0, 1], from ``confusion`` (C, C) of ``classes``; ``None`` where one of them is no
+    class or has no faces."""
+    counts = np.asarray(confusion, np.int64)
+    if not set(FIVE) <= set(classes):
+        return None
+    rows = [classes.index(name) for name in FIVE]
+    right, actual, predicted = (each[rows] for each in (counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)))
+    if not actual.all():
+        return None
+    return float(np.mean(2 * right / (actual + predicted))), float(np.mean(right / actual))
 
 
 def confusion_matrix(actual: NDArray[np.int64], predicted: NDArray[np.intp], classes: int) -> NDArray[np.int64]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 from ferengine_tools.data import fer2013, utkface
+from ferengine_tools.data import wild_faces as wild
 from ferengine_tools.data.protocol import unseen_rows
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.groups import age_group
@@ -38,7 +39,22 @@ def split_faces(data: fer2013.Fer2013, split: fer2013.Split, without_copies: Cop
         rows = rows[~copies(data.images[rows], data.images[data.indices("training")])]
     elif without_copies == "near":
         rows = unseen_rows(data, split)
-    return LabelledFaces(data.images[rows], data.labels[rows], data.classes, tuple(f"row {row}" for row in rows))
+    names = tuple(f"row {row}" for row in rows)
+    return LabelledFaces(data.images[rows], data.labels[rows], data.classes, names, prior="fer2013")
+
+
+def wild_faces(path: Path, split: wild.Split) -> LabelledFaces:
+    """A split of wild_faces, with what lies around the crops. Raises what ``load_wild_faces`` raises, and UsageError where the
+    split is empty."""
+    data = wild.load_wild_faces(path)
+    rows = data.indices(split)
+    if not len(rows):
+        raise UsageError(f"{path} has no faces of the split {split}")
+    names = tuple(data.names[row] for row in rows)
+    groups = {"annotator": data.annotators[rows]}
+    return LabelledFaces(
+        data.crops[rows], data.labels[rows], data.classes, names, groups, wide=data.images[rows], prior="everyday"
+    )
 
 
 def copies(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.bool_]:

@@ -13,7 +13,7 @@ from ferengine_tools.evaluation.confusion_picture import in_document_order, shar
 from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
 from ferengine_tools.evaluation.evaluation import Evaluation
 from ferengine_tools.evaluation.groups import group_table
-from ferengine_tools.evaluation.metrics import Metrics
+from ferengine_tools.evaluation.metrics import FIVE, Metrics, of_five
 
 
 def renderables(result: Evaluation) -> Iterator[RenderableType]:
@@ -28,6 +28,18 @@ def renderables(result: Evaluation) -> Iterator[RenderableType]:
     if result.averaged is not None:
         name = "with its mirror" if result.views == 2 else f"mean of {result.views} crops"
         yield f"  {name:<17}{_figures(result.averaged)}"
+    if result.prior is not None:
+        yield f"  all of it under the class frequencies {result.prior}"
+    if result.uniform is not None:
+        yield f"  uniform prior    {_figures(result.uniform)}"
+    for title, metrics in ((f"prior {result.prior}", result.metrics), ("uniform prior", result.uniform)):
+        five = None if metrics is None or result.prior is None else of_five(metrics.confusion, result.classes)
+        if five is not None:
+            f1, recall = (100 * value for value in five)
+            yield f"  {title}, of {', '.join(FIVE)} alone: macro F1 {f1:.2f} %, mean recall {recall:.2f} %"
+    if result.stability is not None:
+        shift, mirror = 100 * result.stability.shift, 100 * result.stability.mirror
+        yield f"  the label changes in {shift:.2f} % under a shift of one pixel, in {mirror:.2f} % in the mirror"
     yield confusion_table(result)
     for grouping, rows in result.groups.items():
         yield group_table(grouping, rows) + "\n"

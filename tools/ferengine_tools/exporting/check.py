@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import ModelError
-from ferengine.inference.base import OrtBackend
-
-Precision = Literal["fp32", "fp16", "int8"]
+from ferengine.inference.base import only_output
+from ferengine.inference.onnxruntime import OrtRunner
+from ferengine.models.manifest import Precision
 
 _LARGEST_DIFFERENCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.1, "int8": 4.0}
 _LEAST_AGREEMENT: dict[Precision, float] = {"fp32": 0.999, "fp16": 0.995, "int8": 0.9}
@@ -32,8 +31,7 @@ def compare(expected: NDArray[np.float32], onnx: bytes, batch: NDArray[np.float3
 
     Raises ModelError where they are further apart than the precision explains.
     """
-    backend = OrtBackend(onnx)
-    logits = np.concatenate([backend.run(batch[start : start + 256]) for start in range(0, len(batch), 256)])
+    logits = only_output(OrtRunner(onnx, max_batch=256).run(batch))
     difference = float(np.abs(logits - expected).max())
     agreement = float((logits.argmax(1) == expected.argmax(1)).mean())
     # not >= and not <=, so that NaN fails

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ferengine.classification.classifier import Classifier
-from ferengine.inference.select import AS_NAMED
+from ferengine.config import FILE_ON_CPU
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine_tools.data.fer2013 import LABELS8, LabelSet
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
@@ -22,7 +22,7 @@ def measured(model: Path, manifest: Manifest, data: Path, *, private: bool, cach
     ``model``: the ``.onnx`` file with its manifest, temperature 1; ``cache`` as of ``utkface_faces``. Raises what the loaders
     of ``data`` raise, and UsageError where the model lacks a class of theirs.
     """
-    classifier = Classifier(model, backend=AS_NAMED)
+    classifier = Classifier(model, backend=FILE_ON_CPU)
     labels: LabelSet = "ferplus8" if len(manifest.labels) == len(LABELS8) else "fer2013"
     chosen, final = _splits(manifest, data, labels, cache)
     faces = chosen().sized(classifier.input_size)
@@ -55,7 +55,7 @@ def _splits(
 def _warm(model: Path, manifest: Manifest, temperature: float) -> Classifier:
     """The classifier with its temperature, for the calibration error."""
     model.with_suffix(".json").write_text(manifest.model_copy(update={"temperature": temperature}).model_dump_json())
-    return Classifier(model, backend=AS_NAMED)
+    return Classifier(model, backend=FILE_ON_CPU)
 
 
 def _final(accuracy: Accuracy, classifier: Classifier, final: Callable[[bool], LabelledFaces]) -> Accuracy:

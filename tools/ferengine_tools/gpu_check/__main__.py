@@ -13,8 +13,8 @@ from tempfile import TemporaryDirectory
 
 from ferengine.errors import FerengineError, ModelError
 from ferengine.inference.select import choose_backend
-from ferengine.inference.tensorrt.device import device_layer
 from ferengine.inference.tensorrt.environment import this_machine
+from ferengine.inference.tensorrt.open_device import device_layer
 from ferengine.inference.tensorrt.tensorrt import installed_runtimes, load_runtime
 from ferengine.models.registry import DEFAULT, Model, load_model
 from ferengine_tools.data.fer2013 import load_fer2013
@@ -51,7 +51,7 @@ def _close(report: Report, contender: Contender) -> None:
 
 
 def describe(report: Report) -> None:
-    """The machine, as far as it can be asked."""
+    """Describe the machine in the report."""
     here = this_machine()
     assert here.gpu is not None
     versions = []
@@ -97,7 +97,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     here = this_machine()
     if here.gpu is None:
-        raise ModelError(f"nothing can be checked: {here.problem}")
+        raise ModelError(f"nothing can be checked: {here.unavailable_reason}")
     model = load_model(options.model)
     options.out.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []

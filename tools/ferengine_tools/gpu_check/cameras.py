@@ -31,13 +31,13 @@ Frame = NDArray[np.uint8]
 CAMERAS = (1, 4, 16, 64)
 _FRAMES = 150
 _WARM_UP = 2.0
-_PATIENCE = 60.0
+_FIRST_RESULT = 60.0
 """Seconds that the first results may take: engines may have to be built."""
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """``fps`` over all cameras; latencies in ms; ``cpu`` in cores; ``gpu`` in percent, None where nobody tells; ``backend`` of
+    """``fps`` over all cameras; latencies in ms; ``cpu`` in cores; ``gpu`` in percent, None without nvidia-smi; ``backend`` of
     the classifier, ``detector``: what MTCNN's networks run on."""
 
     cameras: int
@@ -99,14 +99,14 @@ def replay(frames: Sequence[Frame], cameras: int, seconds: float, *, warm_up: fl
     """Push ``frames`` round and round into ``cameras`` cameras as fast as the engine takes them, and look at it for
     ``seconds``, after ``warm_up``. Raises WorkerError where results stay away."""
     names = [f"camera{number}" for number in range(cameras)]
-    with _messages() as told, Engine([PushSource(name, wait=True) for name in names], **settings) as engine:
+    with _messages() as messages, Engine([PushSource(name, wait=True) for name in names], **settings) as engine:
         stop = threading.Event()
         feeders = [threading.Thread(target=_feed, args=(engine, name, frames, stop), daemon=True) for name in names]
         try:
             with closing(engine.results()) as results:
                 for feeder in feeders:
                     feeder.start()
-                _next(results, _PATIENCE)
+                _next(results, _FIRST_RESULT)
                 for _ in _during(results, warm_up):
                     pass
                 pids = [os.getpid(), *engine.worker_pids().values()]
@@ -125,7 +125,7 @@ def replay(frames: Sequence[Frame], cameras: int, seconds: float, *, warm_up: fl
     p50, p99 = np.percentile(ages, [50, 99])
     gpu = float(np.mean(utilisation)) if utilisation else None
     chosen = choose_backend(settings.get("backend", "auto"))[0]
-    on_gpu = chosen in ("tensorrt", "ort-cuda") and not any(message.startswith("detect") for message in told)
+    on_gpu = chosen in ("tensorrt", "ort-cuda") and not any(message.startswith("detect") for message in messages)
     detector = chosen if on_gpu else "the CPU"
     return Load(cameras, len(seen) / wall, float(p50), float(p99), float(faces.mean()), cpu / wall, gpu, backend, detector)
 
@@ -149,17 +149,17 @@ def _during(results: Any, seconds: float) -> Iterator[FrameResult]:
 @contextmanager
 def _messages() -> Iterator[list[str]]:
     """The errors that the engine logs meanwhile: each begins with the name of its worker."""
-    told: list[str] = []
+    messages: list[str] = []
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            told.append(record.getMessage())
+            messages.append(record.getMessage())
 
     handler = Handler(logging.ERROR)
     logger = logging.getLogger("ferengine")
     logger.addHandler(handler)
     try:
-        yield told
+        yield messages
     finally:
         logger.removeHandler(handler)
 
@@ -183,7 +183,7 @@ def _feed(engine: Engine, name: str, frames: Sequence[Frame], stop: threading.Ev
 
 @contextmanager
 def _gpu_watch() -> Iterator[list[float]]:
-    """How busy the GPU is, in percent, as nvidia-smi tells four times a second; filled in at the end."""
+    """How busy the GPU is, in percent, as nvidia-smi reports four times a second; filled in at the end."""
     found: list[float] = []
     program = shutil.which("nvidia-smi")
     if program is None:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import MissingDependencyError
-from ferengine.inference.base import OrtBackend
+from ferengine.inference.base import only_output
+from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.models.registry import Model
 from ferengine_tools.gpu_check.measure import Contender, Queue
 
@@ -21,8 +22,8 @@ def others(model: Model) -> dict[str, Callable[[], Contender]]:
     """How each is opened, by name: ONNX Runtime on the CPU (the reference) first, the one that compiles longest last. Opening
     raises whatever it raises."""
     return {
-        "onnxruntime cpu": lambda: Contender("onnxruntime cpu", OrtBackend(model.onnx, threads=4).run, on_gpu=False),
-        "onnxruntime cuda": lambda: Contender("onnxruntime cuda", OrtBackend(model.onnx, provider="ort-cuda").run),
+        "onnxruntime cpu": lambda: _onnxruntime(model, "onnxruntime cpu", on_gpu=False),
+        "onnxruntime cuda": lambda: _onnxruntime(model, "onnxruntime cuda", on_gpu=True),
         "torch eager fp32": lambda: _torch(model, "torch eager fp32"),
         "torch eager fp16": lambda: _torch(model, "torch eager fp16"),
         "torch.compile fp32": lambda: _torch(model, "torch.compile fp32"),
@@ -30,8 +31,13 @@ def others(model: Model) -> dict[str, Callable[[], Contender]]:
     }
 
 
+def _onnxruntime(model: Model, name: str, *, on_gpu: bool) -> Contender:
+    runner = OrtRunner(model.onnx, provider="ort-cuda") if on_gpu else OrtRunner(model.onnx, threads=4)
+    return Contender(name, lambda batch: only_output(runner.run(batch)), close=runner.close, on_gpu=on_gpu)
+
+
 def deployed_network(model: Model, *, half: bool = False) -> Any:
-    """The torch module that computes what the model's file does, in the form it is exported in: branches merged, batch
+    """The torch module that computes what the model's file does, as it is exported: branches merged, batch
     normalisation in the convolutions. float32 in and out; ``half``: computed in fp16."""
     import torch
     from torch.fx.experimental.optimization import fuse

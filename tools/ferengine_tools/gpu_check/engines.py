@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ferengine.inference.precision import int8_form
-from ferengine.inference.tensorrt.engine_file import Precision, list_engines
+from ferengine.inference.precision import int8_variant
+from ferengine.inference.tensorrt.engine_file import list_engines
 from ferengine.inference.tensorrt.environment import this_machine
 from ferengine.inference.tensorrt.tensorrt import RuntimeName, installed_runtimes, rtx_supports
+from ferengine.models.manifest import Precision
 from ferengine.models.registry import Model
 from ferengine_tools.gpu_check.report import Report
 
@@ -23,8 +24,8 @@ _BUILDING, _MEASURING = 240, 60
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """An engine: ``target`` of a portable one, ``None`` for what the runtime builds unasked."""
+class Request:
+    """An engine: ``target`` of a portable one, ``None`` for what the runtime builds by default."""
 
     runtime: RuntimeName
     precision: Precision
@@ -40,18 +41,18 @@ def check_engines(report: Report, model: Model, sample: Path, folder: Path, cali
     given one for sm_80, built as if there were no GPU. ``sample``: a Sample's file."""
     gpu = this_machine().gpu
     precisions: list[Precision] = ["fp32", "fp16"]
-    if calibration is not None or int8_form(model) is not None:
+    if calibration is not None or int8_variant(model) is not None:
         precisions.append("int8")
     worked, supported = False, False
     for runtime in installed_runtimes():
         supports = runtime == "tensorrt" or (gpu is not None and rtx_supports(gpu.capability))
         supported |= supports
         for precision in precisions:
-            asked = Asked(runtime, precision)
-            fine = _try(report, model, asked, sample, folder, calibration, excused=not supports)
+            request = Request(runtime, precision)
+            fine = _try(report, model, request, sample, folder, calibration, excused=not supports)
             if not fine and runtime == "tensorrt-rtx":
-                asked = Asked(runtime, precision, _PORTABLE)
-                fine = _try(report, model, asked, sample, folder, calibration, excused=not supports)
+                request = Request(runtime, precision, _PORTABLE)
+                fine = _try(report, model, request, sample, folder, calibration, excused=not supports)
             worked |= fine
     if not worked:
         report.problem("TensorRT", "no engine worked")
@@ -60,23 +61,23 @@ def check_engines(report: Report, model: Model, sample: Path, folder: Path, cali
 
 
 def _try(
-    report: Report, model: Model, asked: Asked, sample: Path, folder: Path, calibration: Path | None, *, excused: bool
+    report: Report, model: Model, request: Request, sample: Path, folder: Path, calibration: Path | None, *, excused: bool
 ) -> bool:
-    place = folder / asked.name.replace(" ", "-")
-    command = ["-m", "ferengine_tools.build_trt", "--model", model.called, "--runtime", asked.runtime, "--precision",
-               asked.precision, "--batch", BATCHES, "--out", str(place)]  # fmt: skip
-    if asked.target is not None:
-        command += ["--target", asked.target]
-    if asked.precision == "int8" and int8_form(model) is None:
+    place = folder / request.name.replace(" ", "-")
+    command = ["-m", "ferengine_tools.build_trt", "--model", model.called, "--runtime", request.runtime, "--precision",
+               request.precision, "--batch", BATCHES, "--out", str(place)]  # fmt: skip
+    if request.target is not None:
+        command += ["--target", request.target]
+    if request.precision == "int8" and int8_variant(model) is None:
         command += ["--calibration", str(calibration)]
-    error = run(command, _BUILDING, visible=asked.target is None)
+    error = run(command, _BUILDING, visible=request.target is None)
     engines = list(list_engines(place)) if error is None else []
     if not engines:
-        report.problem(asked.name, f"building: {error or 'no engine was written'}")
+        report.problem(request.name, f"building: {error or 'no engine was written'}")
         return False
     fine = True
     for graphs in (True, False):
-        name = asked.name if graphs else f"{asked.name}, no graphs"
+        name = request.name if graphs else f"{request.name}, no graphs"
         found = place / f"{'graphs' if graphs else 'plain'}.report"
         command = ["-m", "ferengine_tools.gpu_check.one_engine", name, str(engines[0].path), str(sample), str(found)]
         error = run(command if graphs else [*command, "--no-graphs"], _MEASURING)
@@ -90,7 +91,7 @@ def _try(
 
 def run(arguments: Sequence[str], seconds: float, *, visible: bool = True) -> str | None:
     """Run this Python with ``arguments``; ``visible``: whether it sees the GPU. None when all went well, else why not: how it
-    ended, and the last that it said."""
+    ended, and the last lines that it printed."""
     environment = os.environ if visible else {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     try:
         done = subprocess.run(
@@ -101,5 +102,5 @@ def run(arguments: Sequence[str], seconds: float, *, visible: bool = True) -> st
     if done.returncode == 0:
         return None
     how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit code {done.returncode}"
-    said = [line for line in done.stderr.splitlines() if line.strip()][-6:]
-    return f"{how}: " + "\n".join(said)
+    last = [line for line in done.stderr.splitlines() if line.strip()][-6:]
+    return f"{how}: " + "\n".join(last)

@@ -25,14 +25,14 @@ FP32_DIFFERENCE = 1e-3
 """Of probabilities, with TF32 off."""
 
 FP16_AGREEMENT = 0.998
-"""Share of faces with the same label."""
+"""Fraction of faces with the same label."""
 
 TIMES = "Microseconds a face"
 
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A batch whose data lie on the GPU: ``enqueue`` asks for it to be computed, ``synchronise`` waits for all asked for."""
+    """A batch whose data lie on the GPU: ``enqueue`` requests its computation, ``synchronise`` waits for all requested."""
 
     enqueue: Callable[[], object]
     synchronise: Callable[[], object]
@@ -41,7 +41,7 @@ class Queue:
 @dataclass(frozen=True, slots=True)
 class Contender:
     """``run``: float32 (N, 1, S, S) -> float32 (N, classes), copies included. ``queued``: a batch of that many faces that
-    lie on the GPU already, where it takes such. ``close`` gives the device back."""
+    lie on the GPU already, where it takes such. ``close`` releases the device."""
 
     name: str
     run: Callable[[Array], Array]
@@ -79,7 +79,7 @@ def private_test(model: Model, data: Path) -> Sample:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Against the reference: the largest difference of a probability, the share of equal labels."""
+    """Against the reference: the largest difference of a probability, the fraction of equal labels."""
 
     difference: float
     agreement: float
@@ -108,7 +108,7 @@ def check(report: Report, contender: Contender, sample: Sample) -> Array:
     report.row("Accuracy on PrivateTest", ["", "accuracy"], [contender.name, f"{100 * right:.2f} %"])
     if not found.passes(contender.name):
         report.fail(f"parity of {contender.name}")
-        return logits  # how fast wrong answers come is no use to anybody
+        return logits  # how fast wrong logits are computed does not matter
     if contender.on_gpu:
         _time(report, contender.name, lambda size: microseconds(contender.run, sample.faces, size))
     if contender.queued is not None:
@@ -130,7 +130,7 @@ def _computing(contender: Contender, size: int) -> float:
 
 
 def in_batches(run: Callable[[Array], Array], faces: Array, size: int = 128) -> Array:
-    """The last batch is filled up, so that whoever compiles for shapes sees one."""
+    """The last batch is filled up, so that what compiles for shapes sees one."""
     parts = [faces[i : i + size] for i in range(0, len(faces), size)]
     return np.concatenate([run(np.resize(part, (size, *faces.shape[1:])))[: len(part)] for part in parts])
 

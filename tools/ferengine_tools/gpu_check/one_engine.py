@@ -11,9 +11,10 @@ from functools import partial
 from pathlib import Path
 
 from ferengine.errors import DeviceError
-from ferengine.inference.tensorrt.device import Device, open_device
+from ferengine.inference.tensorrt.device import Device
 from ferengine.inference.tensorrt.engine import LoadedEngine
 from ferengine.inference.tensorrt.engine_file import EngineFile, load_engine, read_record
+from ferengine.inference.tensorrt.open_device import open_device
 from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.inference.tensorrt.tensorrt import TensorRT, load_runtime
 from ferengine.inference.tensorrt.types import ExecutionContext

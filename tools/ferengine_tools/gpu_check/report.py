@@ -91,8 +91,8 @@ def summarise(folder: Path) -> list[str]:
             tables.setdefault(title, {"header": table["header"], "rows": {}})["rows"].update(table["rows"])
         problems += [f"- {name}: {text}" for name, text in found["problems"].items()]
         failed += found["failed"] if found["complete"] else [*found["failed"], f"{part} did not come to its end"]
-    verdict = "FAILED: " + "; ".join(failed) if failed else "incomplete" if missing else "passed"
-    lines = [f"# GPU check: {verdict}" + (f" (not run: {', '.join(missing)})" if missing else "")]
+    outcome = "FAILED: " + "; ".join(failed) if failed else "incomplete" if missing else "passed"
+    lines = [f"# GPU check: {outcome}" + (f" (not run: {', '.join(missing)})" if missing else "")]
     lines += [f"## {title}\n\n{markdown(table['header'], list(table['rows'].values()))}" for title, table in tables.items()]
     if problems:
         lines.append("## What did not run\n\n" + "\n".join(problems) + "\n")

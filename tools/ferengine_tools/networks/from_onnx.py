@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ferengine.errors import ModelError
-from ferengine.inference.base import OrtBackend
+from ferengine.inference.base import only_output
+from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.models.registry import load_model
 from ferengine_tools.networks import NETWORKS, create_network, deployed
 from ferengine_tools.networks.graph_layers import Convolution, Layer, Normalisation, Product, read_layers
@@ -167,7 +168,7 @@ def _split(network: RepNet, plain: RepNet) -> None:
 @torch.no_grad()
 def _compare(network: nn.Module, onnx: bytes, size: int, tolerance: float) -> None:
     batch = np.random.default_rng(0).normal(size=(8, 1, size, size)).astype(np.float32)
-    expected = OrtBackend(onnx).run(batch)
+    expected = only_output(OrtRunner(onnx).run(batch))
     difference = float(np.abs(network(torch.from_numpy(batch)).numpy() - expected).max())
     if not difference <= tolerance:  # nor NaN
         raise ModelError(f"with its weights torch's logits differ from ONNX Runtime's by {difference:.2g}")

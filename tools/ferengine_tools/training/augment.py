@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
 _ERASED_SHARE, _ERASED_SIDES = 0.25, (0.1, 0.35)
+_GAMMA = (0.6, 1.5)
+_BLACK, _WHITE = -129.5 / 65, (255 - 129.5) / 65
+"""Grey levels 0 and 255, normalised."""
 
 
-def augment(batch: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
-    """Normalised crops, float32 (N, 1, S, S): mirrored, turned up to 10 degrees, scaled by up to 12 %, moved by up to 6 %
-    of the side, half of them blurred a little, brighter or darker, with more or less contrast, a quarter partly erased.
+def augment(batch: Tensor, generator: Generator, strength: float = 1.0, margin: int = 0) -> Tensor:
+    """Normalised crops, float32 (N, 1, S + 2 ``margin``, the same) -> (N, 1, S, S): mirrored, turned up to 10 degrees, scaled
+    by up to 12 %, moved by up to 6 % of the side, half of them blurred a little, with a gamma of 0.6 to 1.5, brighter or
+    darker, with more or less contrast, a quarter partly erased.
 
-    ``strength`` multiplies these limits, but for the blur, and the share that is erased. ``generator`` lives on the CPU, so
-    that a seed gives the same changes on every device.
+    ``strength`` multiplies these limits (of gamma their logarithms), but for the blur, and the share that is erased.
+    ``generator`` lives on the CPU, so that a seed gives the same changes on every device.
     """
     gain, shift = torch.exp(_spread(len(batch), 0.2 * strength, generator)), _spread(len(batch), 0.2 * strength, generator)
-    lit = blur(move(batch, generator, strength), generator) * _each(gain, batch) + _each(shift, batch)
-    return erase(lit, generator, _ERASED_SHARE * strength)
+    moved = bend(blur(move(batch, generator, strength, margin), generator), generator, strength)
+    return erase(moved * _each(gain, batch) + _each(shift, batch), generator, _ERASED_SHARE * strength)
+
+
+def bend(batch: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
+    """Each face with a gamma of its own, 0.6 to 1.5, its logarithm uniform: grey levels v, 0 to 1, become v ** gamma."""
+    low, high = (strength * math.log(limit) for limit in _GAMMA)
+    gamma = torch.exp(low + (high - low) * torch.rand(len(batch), generator=generator))
+    levels = ((batch - _BLACK) / (_WHITE - _BLACK)).clamp(min=0)
+    return levels.pow(_each(gamma, batch)) * (_WHITE - _BLACK) + _BLACK
 
 
 def mirror(batch: Tensor, generator: Generator) -> Tensor:
@@ -27,15 +41,17 @@ def mirror(batch: Tensor, generator: Generator) -> Tensor:
     return torch.where(mirrored, batch.flip(3), batch)
 
 
-def move(batch: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
-    """An affine jitter of its own for each face; borders are replicated."""
-    count = len(batch)
+def move(batch: Tensor, generator: Generator, strength: float = 1.0, margin: int = 0) -> Tensor:
+    """An affine jitter of its own for each face, (N, 1, S + 2 ``margin``, the same) -> (N, 1, S, S); what lies beyond the image
+    is its border's."""
+    count, side = len(batch), batch.shape[-1] - 2 * margin
     angle, scale = _spread(count, 0.17 * strength, generator), torch.exp(_spread(count, 0.12 * strength, generator))
-    side = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    turned = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
     right, down = (_spread(count, 0.12 * strength, generator) for _ in range(2))  # a crop's side is 2
-    rows = [torch.stack([cosine * side, -sine, right], 1), torch.stack([sine * side, cosine, down], 1)]
-    grid = functional.affine_grid(torch.stack(rows, 1).to(batch.device), list(batch.shape), align_corners=False)
+    rows = [torch.stack([cosine * turned, -sine, right], 1), torch.stack([sine * turned, cosine, down], 1)]
+    grid = functional.affine_grid(torch.stack(rows, 1).to(batch.device), [count, 1, side, side], align_corners=False)
+    grid = grid * (side / batch.shape[-1])  # the crop's own units to the image's
     return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
 
 

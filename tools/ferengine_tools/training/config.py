@@ -12,7 +12,10 @@ from ferengine_tools.data.fer2013 import LabelSet
 from ferengine_tools.networks import Init
 
 Augment = Literal["full", "mirror", "none"]
-_THIS_MACHINE = ("data", "gender_data", "out", "cache", "resume", "device", "threads", "precision")
+Prior = Literal["uniform", "data"]
+BEFORE_PRIORS: dict[str, Prior] = {"prior": "data"}
+"""Of checkpoints that do not say it."""
+_THIS_MACHINE = ("data", "beside", "gender_data", "out", "cache", "resume", "device", "threads", "precision")
 """Fields that change where and how fast, not what, is trained."""
 
 
@@ -25,12 +28,17 @@ class TrainConfig:
     checkpoints or models ``distil`` say, on average, of the very batch, as it was augmented; ``mixup`` the alpha of its Beta
     distribution; ``sam`` the radius rho of sharpness-aware minimisation (0: off); ``average`` what the averaged weights keep at
     each step; ``labels`` ferplus8 adds contempt; ``without_copies`` leaves out training faces that are also, exactly or nearly,
-    test faces. ``device`` auto (a GPU where there is one), cpu or cuda; ``precision`` of the convolutions; ``threads`` of torch
-    on the CPU."""
+    test faces. ``beside``: further sets of expressions, wild_faces or faces in FER-2013's layout, of which an epoch takes every
+    face once, as of ``data``; ``prior`` uniform: the loss knows each set's own class frequencies, so that the network does not
+    (see ``priors``), data: the network learns them; ``views`` of each face in a batch, each augmented by itself (E. Hoffer et
+    al., "Augment your batch", CVPR 2020), and ``consistency`` the weight in the loss of how much they are read differently;
+    ``crowd`` the weight of a second head, dropped at export, that says how FER+'s crowd voted. ``device`` auto (a GPU where
+    there is one), cpu or cuda; ``precision`` of the convolutions; ``threads`` of torch on the CPU."""
 
     model: str
     data: Path
     out: Path
+    beside: tuple[Path, ...] = ()
     task: Literal["expression", "gender", "both"] = "expression"
     labels: LabelSet = "fer2013"
     gender_data: Path | None = None
@@ -48,6 +56,10 @@ class TrainConfig:
     votes: float = 0.3
     mixup: float = 0.0
     sam: float = 0.0
+    prior: Prior = "uniform"
+    views: int = 1
+    consistency: float = 0.0
+    crowd: float = 0.0
     average: float = 0.998
     teacher: Path | None = None
     distil: tuple[str, ...] = ()
@@ -59,7 +71,7 @@ class TrainConfig:
     resume: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     precision: Literal["fp32", "bf16"] = "fp32"
-    threads: int = 2
+    threads: int = 1
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2 or self.threads < 1:
@@ -71,7 +83,13 @@ class TrainConfig:
         for name in ("smoothing", "votes", "teacher_weight", "average"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
-        for name in ("mixup", "sam", "decay", "warm_up", "strength", "restart"):
+        if self.beside and (self.task != "expression" or self.prior != "uniform"):
+            raise UsageError("several sets of --data need --task expression and --prior uniform")
+        if self.crowd and self.task != "expression":
+            raise UsageError("crowd is for --task expression: UTKFace has no votes")
+        if self.views < 1 or (self.views == 1 and self.consistency):
+            raise UsageError("views must be at least 1, and with consistency at least 2: it compares views of a face")
+        for name in ("mixup", "sam", "decay", "warm_up", "strength", "restart", "consistency", "crowd"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} must be at least 0, not {getattr(self, name)}")
         if not self.rate > 0:
@@ -86,6 +104,7 @@ class TrainConfig:
         """The command line of these settings, without this machine's folders: options that are not the defaults."""
         defaults = TrainConfig(self.model, self.data, self.out).settings()
         data = "UTKFACE" if self.task == "gender" else "FER2013"
+        data = " --data ".join([data, *(path.resolve().name for path in self.beside)])
         words = [f"ferengine train --model {self.model} --data {data} --out runs/{self.out.name}"]
         for name, value in self.settings().items():
             if name == "model" or (value == defaults[name] and name not in ("epochs", "seed")):
@@ -141,4 +160,5 @@ def document_preset(network: str) -> dict[str, Any]:
         "rate": 0.02,
         "decay": 5e-4,
         "average": 0.0,
+        "prior": "data",
     }

@@ -13,7 +13,9 @@ from torch import Tensor
 from ferengine.errors import UsageError
 from ferengine_tools.data.fer2013 import Fer2013, load_fer2013
 from ferengine_tools.data.protocol import training_rows
+from ferengine_tools.data.wild_faces import ROOM, is_wild_faces, load_wild_faces
 from ferengine_tools.training.config import TrainConfig
+from ferengine_tools.training.priors import class_prior
 from ferengine_tools.training.teacher import load_teacher
 
 MEAN, STD = 129.5, 65.0
@@ -21,10 +23,23 @@ MEAN, STD = 129.5, 65.0
 
 
 @dataclass(frozen=True, eq=False)
+class Part:
+    """One of the data sets that make a TrainingSet: ``prior`` float32 (C,), its class frequencies in training, smoothed (1 over
+    the head's classes for heads that it has no faces of); ``validation`` rows, int64."""
+
+    name: str
+    prior: Tensor
+    validation: Tensor
+
+
+@dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """``images`` uint8 (N, 48, 48), ``classes`` int64 (N,), ``targets`` float32 (N, C) with rows that sum to 1, all CPU
-    tensors; ``training`` and ``validation`` rows, int64. ``heads``: how many of the C ``labels`` each head of the network
-    has, in order; a face belongs to the head of its class."""
+    """``images`` uint8 (N, 48 + 2 ``margin``, the same), whose middle is the crop; ``classes`` int64 (N,), ``targets`` float32
+    (N, C) with rows that sum to 1, under the class frequencies of the face's own set, all CPU tensors; ``training`` and
+    ``validation`` rows (the first set's), int64. ``heads``: how many of the C ``labels`` each head of the network has, in
+    order; a face belongs to the head of its class. ``parts``: the data sets; ``part_of`` int64 (N,): the face's own.
+    ``crowd``: the fractions of the FER+ votes, float32 (N, C), rows of zeros where nobody voted; ``None`` where they are not
+    wanted."""
 
     name: str
     labels: tuple[str, ...]
@@ -34,6 +49,10 @@ class TrainingSet:
     targets: Tensor
     training: Tensor
     validation: Tensor
+    parts: tuple[Part, ...]
+    part_of: Tensor
+    margin: int = 0
+    crowd: Tensor | None = None
 
 
 def load_training_set(config: TrainConfig) -> TrainingSet:
@@ -42,6 +61,8 @@ def load_training_set(config: TrainConfig) -> TrainingSet:
         loaded = _genders(config, config.data)
     elif config.task == "expression":
         loaded = _expressions(config)
+        for path in config.beside:
+            loaded = _mixed(loaded, _others(config, path))
     else:
         assert config.gender_data is not None
         loaded = _joined(_expressions(config), _genders(config, config.gender_data))
@@ -54,23 +75,92 @@ def load_training_set(config: TrainConfig) -> TrainingSet:
 def _expressions(config: TrainConfig) -> TrainingSet:
     data = load_fer2013(config.data, config.labels)
     taught = None if config.teacher is None else load_teacher(config.teacher, data.images, data.classes)
+    name = "FER-2013" if data.votes is None or not (config.votes or config.crowd) else "FER-2013 with FER+ votes"
+    return _of_fer2013(config, data, "FER-2013", name, taught)
+
+
+def _of_fer2013(
+    config: TrainConfig, data: Fer2013, part: str, name: str, teacher: NDArray[np.float32] | None = None
+) -> TrainingSet:
+    """Of FER-2013, or of faces in its layout."""
+    training = torch.from_numpy(training_rows(data, config.without_copies))
+    validation = torch.from_numpy(data.indices("public"))
+    labels = torch.from_numpy(data.labels)
+    prior = class_prior(labels[training], len(data.classes))
     return TrainingSet(
-        "FER-2013" if data.votes is None or not config.votes else "FER-2013 with FER+ votes",
+        name,
         data.classes,
         (len(data.classes),),
         torch.from_numpy(data.images),
-        torch.from_numpy(data.labels),
-        targets(data, config, taught),
-        torch.from_numpy(training_rows(data, config.without_copies)),
-        torch.from_numpy(data.indices("public")),
+        labels,
+        targets(data, config, teacher, prior.numpy() if config.prior == "uniform" else None),
+        training,
+        validation,
+        (Part(part, prior, validation),),
+        torch.zeros(len(labels), dtype=torch.int64),
+        crowd=_crowd(data) if config.crowd else None,
     )
 
 
-def targets(data: Fer2013, config: TrainConfig, teacher: NDArray[np.float32] | None = None) -> Tensor:
+def _crowd(data: Fer2013) -> Tensor:
+    """The shares of the votes, float32 (N, classes)."""
+    if data.votes is None:
+        return torch.zeros(len(data.labels), len(data.classes))
+    return torch.from_numpy((data.votes / np.maximum(data.votes.sum(axis=1, keepdims=True), 1)).astype(np.float32))
+
+
+def _others(config: TrainConfig, path: Path) -> TrainingSet:
+    """A data set to train on beside FER-2013: wild_faces, or faces in FER-2013's layout, such as ``data prepare`` gives."""
+    if not is_wild_faces(path):
+        data = load_fer2013(path, config.labels)
+        return _of_fer2013(config, data, path.resolve().name, path.resolve().name)
+    faces = load_wild_faces(path)
+    count = 8 if config.labels == "ferplus8" else len(faces.classes)
+    training, validation = (torch.from_numpy(faces.indices(split)) for split in ("training", "validation"))
+    classes = torch.from_numpy(faces.labels)
+    prior = class_prior(classes[training], count)
+    hard = np.eye(count, dtype=np.float32)[faces.labels]
+    return TrainingSet(
+        "wild_faces",
+        faces.classes,
+        (count,),
+        torch.from_numpy(faces.images),
+        classes,
+        torch.from_numpy(smoothed(hard, config.smoothing, prior.numpy())),
+        training,
+        validation,
+        (Part("wild_faces", prior, validation),),
+        torch.zeros(len(classes), dtype=torch.int64),
+        ROOM,
+        torch.zeros(len(classes), count) if config.crowd else None,
+    )
+
+
+def smoothed(hard: NDArray[np.float32], share: float, prior: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Labels, float32 (N, C), of which a ``share`` is drawn at random: by the set's own frequencies ``prior`` (C,), or
+    uniformly.
+
+    Under an adjusted loss it must be the set's own: were a share of every neutral face in a hundredth as many called afraid as
+    are neutral, the answer under a uniform prior would be fear.
+    """
+    drawn = np.full(hard.shape[1], 1 / hard.shape[1], np.float32) if prior is None else prior
+    return ((1 - share) * hard + share * drawn).astype(np.float32)
+
+
+def targets(
+    data: Fer2013,
+    config: TrainConfig,
+    teacher: NDArray[np.float32] | None = None,
+    prior: NDArray[np.float32] | None = None,
+) -> Tensor:
     """Soft targets, float32 (N, classes): the smoothed label, mixed with what the FER+ votes say of it, mixed with the
-    teacher's probabilities where there are any."""
+    teacher's probabilities where there are any.
+
+    All are meant under the data's own class frequencies: votes are counted against its labels, ``ferengine teach`` writes
+    probabilities under that prior, and smoothing is towards ``prior``, float32 (classes,), where it is given.
+    """
     hard = np.eye(len(data.classes), dtype=np.float32)[data.labels]
-    mixed = (1 - config.smoothing) * hard + config.smoothing / len(data.classes)
+    mixed = smoothed(hard, config.smoothing, prior)
     if data.votes is not None and config.votes:
         mixed = (1 - config.votes) * mixed + config.votes * labels_by_votes(data)
     if teacher is not None:
@@ -97,17 +187,22 @@ def _genders(config: TrainConfig, path: Path) -> TrainingSet:
     from ferengine_tools.data.utkface import GENDERS, load_utkface, user_cache
 
     data = load_utkface(path, config.cache or user_cache())
+    classes = torch.from_numpy(data.gender.astype(np.int64))
+    training, validation = (torch.from_numpy(data.indices(split)) for split in ("training", "validation"))
+    prior = class_prior(classes[training], len(GENDERS))
     hard = np.eye(len(GENDERS), dtype=np.float32)[data.gender]
-    smooth = (1 - config.smoothing) * hard + config.smoothing / len(GENDERS)
+    smooth = smoothed(hard, config.smoothing, prior.numpy() if config.prior == "uniform" else None)
     return TrainingSet(
         "UTKFace",
         GENDERS,
         (len(GENDERS),),
         torch.from_numpy(data.images),
-        torch.from_numpy(data.gender.astype(np.int64)),
-        torch.from_numpy(smooth.astype(np.float32)),
-        torch.from_numpy(data.indices("training")),
-        torch.from_numpy(data.indices("validation")),
+        classes,
+        torch.from_numpy(smooth),
+        training,
+        validation,
+        (Part("UTKFace", prior, validation),),
+        torch.zeros(len(classes), dtype=torch.int64),
     )
 
 
@@ -117,6 +212,7 @@ def _joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
     targets = torch.zeros(faces + len(second.images), len(first.labels) + len(second.labels))
     targets[:faces, : len(first.labels)] = first.targets
     targets[faces:, len(first.labels) :] = second.targets
+    uniform = [torch.full((len(each.labels),), 1 / len(each.labels)) for each in (first, second)]
     return TrainingSet(
         f"{first.name} and {second.name}",
         first.labels + second.labels,
@@ -126,9 +222,42 @@ def _joined(first: TrainingSet, second: TrainingSet) -> TrainingSet:
         targets,
         torch.cat([first.training, second.training + faces]),
         torch.cat([first.validation, second.validation + faces]),
+        (
+            *(Part(each.name, torch.cat([each.prior, uniform[1]]), each.validation) for each in first.parts),
+            *(Part(each.name, torch.cat([uniform[0], each.prior]), each.validation + faces) for each in second.parts),
+        ),
+        torch.cat([first.part_of, second.part_of + len(first.parts)]),
     )
 
 
-def normalise(images: Tensor) -> Tensor:
-    """uint8 (N, 48, 48) -> float32 (N, 1, 48, 48)."""
-    return (images.float().unsqueeze(1) - MEAN) / STD
+def _mixed(first: TrainingSet, second: TrainingSet) -> TrainingSet:
+    """Faces of both for one head, each with its own class frequencies. An epoch takes every training face of every set once.
+    Images without room around the crop get their border repeated."""
+    faces, margin = len(first.images), max(first.margin, second.margin)
+    crowds = [each.crowd for each in (first, second) if each.crowd is not None]
+    return TrainingSet(
+        f"{first.name} and {second.name}",
+        first.labels,
+        first.heads,
+        torch.cat([_widened(each, margin) for each in (first, second)]),
+        torch.cat([first.classes, second.classes]),
+        torch.cat([first.targets, second.targets]),
+        torch.cat([first.training, second.training + faces]),
+        first.validation,
+        (*first.parts, *(Part(each.name, each.prior, each.validation + faces) for each in second.parts)),
+        torch.cat([first.part_of, second.part_of + len(first.parts)]),
+        margin,
+        torch.cat(crowds) if crowds else None,
+    )
+
+
+def _widened(faces: TrainingSet, margin: int) -> Tensor:
+    """The images with ``margin`` pixels around the crop."""
+    more = margin - faces.margin
+    return torch.from_numpy(np.pad(faces.images.numpy(), ((0, 0), (more, more), (more, more)), mode="edge"))
+
+
+def normalise(images: Tensor, margin: int = 0) -> Tensor:
+    """The middle of uint8 (N, 48 + 2 ``margin``, the same), float32 (N, 1, 48, 48)."""
+    middle = images[:, margin : images.shape[1] - margin, margin : images.shape[2] - margin]
+    return (middle.float().unsqueeze(1) - MEAN) / STD

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.models.registry import load_model
 from ferengine_tools.networks import create_network
 from ferengine_tools.networks.from_onnx import load_onnx
 from ferengine_tools.training.checkpoint import load_checkpoint
+from ferengine_tools.training.config import BEFORE_PRIORS, Prior
 from ferengine_tools.training.dataset import MEAN, STD
 
 
@@ -30,12 +31,17 @@ def load_network(source: str | Path, labels: Sequence[str]) -> tuple[str, nn.Mod
     return name, network
 
 
-def load_start(source: str | Path, labels: Sequence[str]) -> tuple[str, nn.Module]:
+def load_start(source: str | Path, labels: Sequence[str], shift: Tensor | None = None) -> tuple[str, nn.Module]:
     """As ``load_network``, for a network of any classes: its last layer then answers with ``labels``, where it keeps the rows
-    of those that it knows, and draws those of others anew."""
+    of those that it knows, and draws those of others anew. ``shift`` float32 (C,) is added to the logits of a network that
+    knows these very classes: the logarithm of the prior that it is to answer under by that of the one it does."""
     name, known, network = _loaded(source)
-    if known != tuple(labels):
-        head = [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+    head = last_layer(network)
+    if known == tuple(labels):
+        if shift is not None:
+            with torch.no_grad():
+                head.bias += shift
+    else:
         fresh = nn.Linear(head.in_features, len(labels))
         with torch.no_grad():
             for row, label in enumerate(labels):
@@ -44,6 +50,36 @@ def load_start(source: str | Path, labels: Sequence[str]) -> tuple[str, nn.Modul
                     fresh.bias[row] = head.bias[known.index(label)]
         head.weight, head.bias, head.out_features = fresh.weight, fresh.bias, fresh.out_features
     return name, network
+
+
+def last_layer(network: nn.Module) -> nn.Linear:
+    """The layer that gives the logits."""
+    return [module for module in network.modules() if isinstance(module, nn.Linear)][-1]
+
+
+def answers_under(source: str | Path) -> Prior:
+    """The prior that a checkpoint (``.safetensors``) or model answers under: the uniform one, or the class frequencies of the
+    data that it was trained on, FER-2013's for every model that ships."""
+    if not str(source).endswith(".safetensors"):
+        return "data"
+    prior: Prior = load_checkpoint(Path(source)).get("settings", {}).get("prior", BEFORE_PRIORS["prior"])
+    return prior
+
+
+def set_prior(network: nn.Module, state: dict[str, Any], prior: Prior) -> None:
+    """Make ``network``, of the checkpoint ``state``, answer under the uniform prior, or (data) under the class frequencies of
+    the data that it was trained on, of several sets those of the first.
+
+    Raises UsageError for a uniform prior of a checkpoint that does not hold its frequencies.
+    """
+    trained: Prior = state["settings"].get("prior", BEFORE_PRIORS["prior"])
+    if trained == prior:
+        return
+    if "priors" not in state:
+        raise UsageError("the checkpoint does not hold the class frequencies of its data: train it anew")
+    log_prior = torch.tensor(next(iter(state["priors"].values()))).log()
+    with torch.no_grad():
+        last_layer(network).bias += (log_prior - log_prior.mean()) * (1 if prior == "data" else -1)
 
 
 def _loaded(source: str | Path) -> tuple[str, tuple[str, ...], nn.Module]:

@@ -11,7 +11,7 @@ from ferengine_tools.evaluation.figure import new_figure, save_figure
 from ferengine_tools.files import written_whole
 from ferengine_tools.training.trainer import EpochFigures
 
-_COLUMNS = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy", "seconds")
+_FIRST = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")
 
 
 class RunRecord:
@@ -26,12 +26,14 @@ class RunRecord:
         self._write()
 
     def add(self, epoch: int, figures: EpochFigures, seconds: float) -> None:
-        self._rows.append({"epoch": epoch, **asdict(figures), "seconds": seconds})
+        written = asdict(figures)
+        others = written.pop("others")
+        self._rows.append({"epoch": epoch, **written, **others, "seconds": seconds})
         self._write()
 
     def _write(self) -> None:
         with written_whole(self._path) as beside, beside.open("w", newline="") as handle:
-            writer = csv.DictWriter(handle, _COLUMNS)
+            writer = csv.DictWriter(handle, list(self._rows[-1]) if self._rows else [*_FIRST, "seconds"], restval="nan")
             writer.writeheader()
             for row in self._rows:
                 writer.writerow({name: int(v) if name == "epoch" else f"{v:.5f}" for name, v in row.items()})
@@ -54,6 +56,9 @@ class RunRecord:
 def _read(path: Path) -> list[dict[str, float]]:
     with path.open(newline="") as handle:
         try:
-            return [{name: float(row[name]) for name in _COLUMNS} for row in csv.DictReader(handle)]
-        except (KeyError, TypeError, ValueError):
-            raise UsageError(f"{path} is not the log of a run: remove it and resume, the checkpoint holds all else") from None
+            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(handle)]
+        except (TypeError, ValueError, AttributeError):
+            rows = [{}]
+    if not all(row.keys() >= {*_FIRST, "seconds"} for row in rows):
+        raise UsageError(f"{path} is not the log of a run: remove it and resume, the checkpoint holds all else")
+    return rows

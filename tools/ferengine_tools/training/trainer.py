@@ -6,7 +6,7 @@ import copy
 import math
 import platform
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,13 @@ from ferengine_tools.networks import create_network, deployed
 from ferengine_tools.networks.from_onnx import calibrate
 from ferengine_tools.training.augment import augment, mirror
 from ferengine_tools.training.checkpoint import load_checkpoint
-from ferengine_tools.training.config import TrainConfig, portable
+from ferengine_tools.training.config import BEFORE_PRIORS, TrainConfig, portable
+from ferengine_tools.training.crowd import CrowdHead
 from ferengine_tools.training.dataset import TrainingSet, load_training_set, normalise
-from ferengine_tools.training.origin import load_network, load_start
+from ferengine_tools.training.origin import answers_under, load_network, load_start
+from ferengine_tools.training.priors import log_softmax, moved
 from ferengine_tools.training.teacher import digest
+from ferengine_tools.training.validation import of_ordinary_faces
 
 _CLIP = 5.0
 _CALIBRATED = 512
@@ -32,12 +35,14 @@ _CALIBRATED = 512
 @dataclass(frozen=True)
 class EpochFigures:
     """``loss`` and ``accuracy`` of the training batches as they were seen (augmented, weights on their way),
-    ``validation_loss`` and ``validation_accuracy`` of the averaged network, single crop."""
+    ``validation_loss`` and ``validation_accuracy`` of the averaged network, single crop, on the first data set under its own
+    class frequencies; ``others``: figures of the other sets' validation faces, by their column in the log."""
 
     loss: float
     accuracy: float
     validation_loss: float
     validation_accuracy: float
+    others: dict[str, float] = field(default_factory=dict)
 
 
 def choose_device(name: str) -> torch.device:
@@ -62,13 +67,16 @@ class Trainer:
             tensor.to(self.device) for tensor in (self.faces.images, self.faces.classes, self.faces.targets)
         )
         self._heads = _heads(self.faces).to(self.device)
+        own = torch.stack([part.prior for part in self.faces.parts]).log()
+        self._first_prior = own[0].to(self.device)
+        self._log_priors = (own if config.prior == "uniform" else torch.zeros_like(own)).to(self.device)
+        self._part_of = self.faces.part_of.to(self.device)
         self.network = self._started().to(self.device, memory_format=torch.channels_last)
-        self._teachers = [
-            deployed(load_network(teacher, self.faces.labels)[1]).to(self.device, memory_format=torch.channels_last)
-            for teacher in config.distil
-        ]
+        self._teachers = [self._teacher(source) for source in config.distil]
         self.average = copy.deepcopy(self.network).eval()
-        self.optimiser = _optimiser(self.network, config)
+        self.crowd = None if self.faces.crowd is None else CrowdHead(self.network, self.faces.crowd, self.device)
+        self.optimiser = _optimiser(self.network, config, self.crowd)
+        self._pairs = _floating_pairs(self.average, self.network)
         self.generator = torch.Generator().manual_seed(config.seed + 1)
         self.steps = max(1, len(self.faces.training) // config.batch)
         self.epoch = 0
@@ -78,19 +86,28 @@ class Trainer:
         config, labels = self.config, self.faces.labels
         if config.start is None:
             return create_network(config.model, len(labels), config.init)
-        name, network = load_start(config.start, labels)
+        shift = {"uniform": 0, "data": 1}[answers_under(config.start)] - {"uniform": 0, "data": 1}[config.prior]
+        name, network = load_start(config.start, labels, shift * (self._first_prior.mean() - self._first_prior).cpu())
         if name != config.model:
             raise ModelError(f"{config.start} holds {name!r}, not {config.model!r}: begin from one of its own kind")
         if config.start.suffix != ".safetensors":  # the export folded the normalisations away
-            calibrate(network, normalise(self.faces.images[self.faces.training[:_CALIBRATED]]))
+            calibrate(network, normalise(self.faces.images[self.faces.training[:_CALIBRATED]], self.faces.margin))
         return network
+
+    def _teacher(self, source: str) -> tuple[nn.Module, Tensor]:
+        """A network and the logarithm of the prior that it answers under, (C,)."""
+        network = deployed(load_network(source, self.faces.labels)[1]).to(self.device, memory_format=torch.channels_last)
+        uniform = answers_under(source) == "uniform"
+        return network, torch.zeros_like(self._first_prior) if uniform else self._first_prior
 
     @property
     def checkpoint(self) -> Path:
         return self.config.out / "checkpoint.safetensors"
 
     def state(self) -> dict[str, Any]:
-        return {"network": self.config.model, "epoch": self.epoch, "labels": list(self.faces.labels),
+        extra = {} if self.crowd is None else {"crowd": self.crowd.state_dict()}
+        return {"network": self.config.model, "epoch": self.epoch, "labels": list(self.faces.labels), **extra,
+                "priors": {part.name: part.prior.tolist() for part in self.faces.parts},
                 "settings": self.config.settings(), "command": self.config.command(), "dataset": self.faces.name,
                 "faces": self._digest,
                 "machine": f"{platform.machine()}, {self.device}, {self.config.threads} threads, torch {torch.__version__}, "
@@ -102,7 +119,7 @@ class Trainer:
     def restore(self) -> None:
         """Go on from the checkpoint. Raises UsageError when it was begun with other settings."""
         state = load_checkpoint(self.checkpoint, self.config.model)
-        usual = TrainConfig(self.config.model, self.config.data, self.config.out).settings()
+        usual = {**TrainConfig(self.config.model, self.config.data, self.config.out).settings(), **BEFORE_PRIORS}
         if state.get("faces", self._digest) != self._digest:  # a checkpoint of before this was kept is believed
             raise UsageError(f"{self.checkpoint} was begun on other faces than those of {self.config.data}")
         for name, value in self.config.settings().items():
@@ -114,6 +131,8 @@ class Trainer:
                 )
         self.network.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
+        if self.crowd is not None:
+            self.crowd.load_state_dict(state["crowd"])
         groups = self.optimiser.state_dict()["param_groups"]
         self.optimiser.load_state_dict({"state": state["optimiser"], "param_groups": groups})
         _as_laid_out(self.optimiser)
@@ -142,57 +161,72 @@ class Trainer:
             for group in self.optimiser.param_groups:
                 group["lr"] = self.rate(step)
             chosen = order[index * self.config.batch : (index + 1) * self.config.batch].to(self.device)
-            batch, target = self._batch(chosen)
-            loss, logits = self._step(batch, target)
+            seen = chosen.repeat(self.config.views)
+            batch, target = self._batch(seen)
+            loss, logits = self._step(batch, target, seen)
             self._follow(min(self.config.average, (1 + step) / (10 + step)))
             loss_sum += loss
-            right += self._right(logits, self._classes[chosen]).float().mean()
+            right += self._right(logits + self._log_priors[self._part_of[seen]], self._classes[seen]).float().mean()
             after_step()
         self.epoch += 1
         validation_loss, validation_accuracy = self.validate()
-        return EpochFigures(float(loss_sum) / self.steps, float(right) / self.steps, validation_loss, validation_accuracy)
+        return EpochFigures(
+            float(loss_sum) / self.steps, float(right) / self.steps, validation_loss, validation_accuracy, self.others()
+        )
 
     def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
-        """Augmented faces and their targets."""
-        batch, target = normalise(self._images[chosen]), self._targets[chosen]
+        """Augmented faces, each occurrence in ``chosen`` by itself, and their targets under their own sets' priors."""
+        margin, images, target = self.faces.margin, self._images[chosen], self._targets[chosen]
         if self.config.augment == "full":
-            batch = augment(batch, self.generator, self.config.strength)
-        elif self.config.augment == "mirror":
-            batch = mirror(batch, self.generator)
+            batch = augment(normalise(images, 0), self.generator, self.config.strength, margin)
+        else:
+            batch = normalise(images, margin)
+            if self.config.augment == "mirror":
+                batch = mirror(batch, self.generator)
         if self.config.mixup > 0:
             # H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018
             share = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
             batch, target = torch.lerp(batch.flip(0), batch, share), torch.lerp(target.flip(0), target, share)
         batch = batch.contiguous(memory_format=torch.channels_last)
         if self._teachers:
-            target = torch.lerp(target, self._taught(batch), self.config.teacher_weight)
+            target = torch.lerp(target, self._taught(batch, chosen), self.config.teacher_weight)
         return batch, target
 
     @torch.no_grad()
-    def _taught(self, batch: Tensor) -> Tensor:
-        """What the teachers say of the batch, on average, (n, C). They see what the pupil sees: L. Beyer et al., "Knowledge
-        distillation: A good teacher is patient and consistent", CVPR 2022."""
+    def _taught(self, batch: Tensor, chosen: Tensor) -> Tensor:
+        """What the teachers say of the batch, on average, (n, C), under the priors of the faces' own sets: the pupil's
+        adjusted logits are compared with the same. They see what the pupil sees: L. Beyer et al., "Knowledge distillation: A
+        good teacher is patient and consistent", CVPR 2022."""
+        own = self._log_priors[self._part_of[chosen]]
+        if self.config.prior == "data":
+            own = self._first_prior.expand_as(own)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            answers = [teacher(batch) for teacher in self._teachers]
-        return torch.stack([self._log_probabilities(logits.float()).exp() for logits in answers]).mean(0)
+            answers = [(teacher(batch), prior) for teacher, prior in self._teachers]
+        return torch.stack([moved(logits.float(), prior, own, self.faces.heads).exp() for logits, prior in answers]).mean(0)
 
-    def _step(self, batch: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        loss, logits = self._gradients(batch, target)
+    def _step(self, batch: Tensor, target: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        loss, logits = self._gradients(batch, target, chosen)
         if self.config.sam > 0:
-            moved = self._climb()
-            self._gradients(batch, target)
+            climbed = self._climb()
+            self._gradients(batch, target, chosen)
             with torch.no_grad():
-                for parameter, step in moved:
+                for parameter, step in climbed:
                     parameter.sub_(step)
         nn.utils.clip_grad_norm_(self.network.parameters(), _CLIP)
         self.optimiser.step()
         return loss.detach(), logits.detach()
 
-    def _gradients(self, batch: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    def _gradients(self, batch: Tensor, target: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss and the logits, as the network gives them: under a uniform prior, where ``prior`` is that."""
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
             logits = self.network(batch)
         logits = logits.float()
-        loss = -(target * self._log_probabilities(logits)).sum(1).mean()
+        log_probabilities = log_softmax(logits + self._log_priors[self._part_of[chosen]], self.faces.heads)
+        loss = -(target * log_probabilities).sum(1).mean()
+        if self.config.consistency > 0:
+            loss = loss + self.config.consistency * disagreement(log_probabilities, self.config.views)
+        if self.crowd is not None:
+            loss = loss + self.config.crowd * self.crowd.loss(chosen)
         self.optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call,unused-ignore]
         return loss, logits
@@ -210,42 +244,51 @@ class Trainer:
     @torch.no_grad()
     def _follow(self, keep: float) -> None:
         """Exponential average of all weights and running statistics."""
-        for mean, new in zip(self.average.state_dict().values(), self.network.state_dict().values(), strict=True):
-            if mean.dtype.is_floating_point:
-                mean.lerp_(new, 1 - keep)
-            else:
+        torch._foreach_lerp_(*self._pairs, 1 - keep)
+        for mean, new in zip(self.average.buffers(), self.network.buffers(), strict=True):
+            if not mean.dtype.is_floating_point:
                 mean.copy_(new)
-
-    def _log_probabilities(self, logits: Tensor) -> Tensor:
-        """Of each head's classes, float32 (n, C)."""
-        return torch.cat([functional.log_softmax(head, 1) for head in logits.split(self.faces.heads, 1)], 1)
 
     def _right(self, logits: Tensor, classes: Tensor) -> Tensor:
         """Whether the face's own head names its class, bool (n,)."""
         return logits.masked_fill(~self._heads[classes].to(logits.device), -math.inf).argmax(1) == classes
 
     def validate(self) -> tuple[float, float]:
-        """Loss (against the labels) and accuracy of the averaged network on the validation faces, single crop."""
+        """Loss (against the labels) and accuracy of the averaged network on the validation faces, single crop, under the
+        class frequencies of the faces' own set."""
         rows = self.faces.validation
-        logits, classes = self.logits(rows), self.faces.classes[rows]
-        loss = functional.nll_loss(self._log_probabilities(logits), classes)
+        logits, classes = self.answers(rows), self.faces.classes[rows]
+        loss = functional.nll_loss(log_softmax(logits, self.faces.heads), classes)
         return float(loss), float(self._right(logits, classes).float().mean())
+
+    def others(self) -> dict[str, float]:
+        """What ``of_ordinary_faces`` says of the averaged network on the validation faces of each set beside the first, by set
+        and figure; nothing where they belong to other heads."""
+        found: dict[str, float] = {}
+        for part, prior in zip(self.faces.parts[1:], self._log_priors[1:].cpu(), strict=True):
+            if len(part.validation) and len(self.faces.heads) == 1:
+                scores = log_softmax(self.logits(part.validation), self.faces.heads)
+                figures = of_ordinary_faces(scores, prior, self.faces.classes[part.validation], self.faces.labels)
+                found |= {f"{part.name}_{name}": value for name, value in figures.items()}
+        return found
 
     def validation_by_head(self) -> list[float]:
         """The accuracy of each head on its own validation faces."""
         rows = self.faces.validation
-        logits, classes = self.logits(rows), self.faces.classes[rows]
+        logits, classes = self.answers(rows), self.faces.classes[rows]
         right, own = self._right(logits, classes), self._heads[classes].cpu()
         firsts = [sum(self.faces.heads[:head]) for head in range(len(self.faces.heads))]
         return [float(right[own[:, first]].float().mean()) for first in firsts]
 
+    def answers(self, rows: Tensor) -> Tensor:
+        """``logits``, and the logarithm of the class frequencies of each face's own set: what its labels were drawn by."""
+        return self.logits(rows) + self._log_priors[self._part_of[rows.to(self.device)]].cpu()
+
     @torch.no_grad()
     def logits(self, rows: Tensor) -> Tensor:
         """Of the averaged network on ``rows`` of the faces, single crop, fp32: float32 (n, classes) on the CPU."""
-        parts = [
-            self.average(normalise(self._images[part.to(self.device)]).contiguous(memory_format=torch.channels_last)).cpu()
-            for part in rows.split(256)
-        ]
+        crops = (normalise(self._images[part.to(self.device)], self.faces.margin) for part in rows.split(256))
+        parts = [self.average(crop.contiguous(memory_format=torch.channels_last)).cpu() for crop in crops]
         return torch.cat(parts)
 
 
@@ -263,10 +306,31 @@ def _as_laid_out(optimiser: torch.optim.Optimizer) -> None:
                 moments[name] = torch.empty_like(parameter, memory_format=torch.preserve_format).copy_(value)
 
 
-def _optimiser(network: nn.Module, config: TrainConfig) -> torch.optim.Optimizer:
+def disagreement(log_probabilities: Tensor, views: int) -> Tensor:
+    """Mean over the faces of the symmetric Kullback-Leibler divergence, nats, between consecutive views of the same face.
+
+    Args:
+        log_probabilities: float32 (views * n, C), all faces in one view after all in another.
+        views: 2 or more.
+    """
+    first = log_probabilities.view(views, -1, log_probabilities.shape[1])
+    second = first.roll(1, 0)
+    pairs = 1 if views == 2 else views
+    return 0.5 * ((first - second) * (first.exp() - second.exp()))[:pairs].sum(2).mean()
+
+
+def _floating_pairs(average: nn.Module, network: nn.Module) -> tuple[list[Tensor], list[Tensor]]:
+    """The weights and running statistics of both, which share the memory of the modules."""
+    pairs = zip(average.state_dict().values(), network.state_dict().values(), strict=True)
+    kept = [(mean, new) for mean, new in pairs if mean.dtype.is_floating_point]
+    return [mean for mean, _ in kept], [new for _, new in kept]
+
+
+def _optimiser(network: nn.Module, config: TrainConfig, crowd: nn.Module | None = None) -> torch.optim.Optimizer:
     """Biases and the scales of normalisation are not decayed."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    free = [p for p in network.parameters() if p.ndim <= 1]
+    parameters = [*network.parameters(), *(crowd.parameters() if crowd is not None else ())]
+    decayed = [p for p in parameters if p.ndim > 1]
+    free = [p for p in parameters if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.decay}, {"params": free, "weight_decay": 0.0}]
     if config.optimiser == "sgd":
         return torch.optim.SGD(groups, lr=config.rate, momentum=0.9, nesterov=True, fused=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferengine.cli.checks.base import Finding
 
@@ -14,24 +15,22 @@ _HAAR_BOX = (64.0, 61.0, 192.0, 192.0)
 _MIN_IOU = 0.8
 _MIN_SCORE = 0.9
 _EYE_TOLERANCE = 8.0
-_CROP_TOLERANCE = 0.51
-"""Grey levels: the reference is not rounded."""
+_CROP_TOLERANCE = 1.0
+"""Of intensities from 0 to 255: each pixel of the image is rounded when it turns grey, and so is each of the crop."""
 
 
 def check_backend() -> Finding:
     """What networks run on here, and why."""
-    import onnxruntime
-
-    from ferengine.inference.select import BackendSettings, choose_backend, choose_form
+    from ferengine.config import BackendSettings
+    from ferengine.inference.onnxruntime import VERSION, available_providers
+    from ferengine.inference.select import choose_backend, choose_variant
     from ferengine.models.registry import DEFAULT, load_model
 
-    offered = onnxruntime.get_available_providers()
-    if "CPUExecutionProvider" not in offered:  # a GPU backend needs it too, to go on when the GPU fails
-        return Finding("fail", f"ONNX Runtime {onnxruntime.__version__} has no CPU provider, only {', '.join(offered)}",
-                       "pip install --force-reinstall onnxruntime")  # fmt: skip
+    if not available_providers()["ort"]:  # a GPU backend needs it too, to go on when the GPU fails
+        return Finding("fail", f"ONNX Runtime {VERSION} has no CPU provider", "pip install --force-reinstall onnxruntime")
     name, reason = choose_backend("auto")
-    form = choose_form(load_model(DEFAULT), BackendSettings()).manifest.name
-    return Finding("ok", f"--backend auto takes {name}, for {form}: {reason} (ONNX Runtime {onnxruntime.__version__})")
+    variant = choose_variant(load_model(DEFAULT), BackendSettings()).manifest.name
+    return Finding("ok", f"--backend auto takes {name}, for {variant}: {reason} (ONNX Runtime {VERSION})")
 
 
 def check_mtcnn() -> Finding:
@@ -66,19 +65,41 @@ def _check_detector(
 
 
 def check_crop() -> Finding:
-    """The C++ crop against NumPy: large, small, turned and half outside."""
-    from ferengine.cli.checks.drawn_face import drawn_face
-    from ferengine.tracking.crop_reference import reference_crop
+    """The C++ crop of an image whose intensities rise evenly: upright, small, rotated and half outside.
+
+    Any mean over an area of such an image is the intensity in the middle of the area.
+    """
     from ferengine.tracking.cropper import FaceCropper
 
-    frame = drawn_face()
-    squares = np.array(
-        [[160, 160, 187.3, 0], [161.7, 150.2, 96, 0], [300, 20, 120, 0], [160, 150, 30, 0], [158, 151, 133, 0.31]], np.float32
-    )
-    crops = FaceCropper(48).crop(frame, squares)
-    references = np.stack([reference_crop(frame, square, 48) for square in squares])
-    off = float(np.abs(crops - references).max())
+    squares = np.array([[128, 128, 187.3, 0], [101.7, 150.2, 96, 0], [0, 128, 96, 0], [120, 110, 30, 0], [128, 131, 133, 0.31]],
+                       np.float32)  # fmt: skip
+    crops = FaceCropper(_CROP_SIZE).crop(_ramp(), squares)
+    off = max(float(np.abs(crop - _expected_crop(square)).max()) for crop, square in zip(crops, squares, strict=True))
     if off > _CROP_TOLERANCE:
-        return Finding("fail", f"the C++ crop is up to {off:.1f} grey levels off its reference",
+        return Finding("fail", f"the C++ crop has intensities that are up to {off:.1f} of 255 off",
                        "build ferengine again on this machine: pip install --force-reinstall --no-cache-dir .")  # fmt: skip
-    return Finding("ok", f"the C++ crop is within {off:.2f} grey levels of its reference")
+    return Finding("ok", f"the C++ crop has the right intensities, within {off:.2f} of 255")
+
+
+_CROP_SIZE, _RAMP_SIDE, _RAMP_RED = 48, 256, 90
+_WEIGHTS = np.array([0.114, 0.587, 0.299])
+"""Of blue, green and red in grey: ITU-R BT.601."""
+
+
+def _ramp() -> NDArray[np.uint8]:
+    """BGR uint8 (256, 256, 3): blue rises by 1 with each column, green with each row."""
+    image = np.full((_RAMP_SIDE, _RAMP_SIDE, 3), _RAMP_RED, np.uint8)
+    image[..., 0], image[..., 1] = np.arange(_RAMP_SIDE), np.arange(_RAMP_SIDE)[:, None]
+    return image
+
+
+def _expected_crop(square: NDArray[np.float32]) -> NDArray[np.float64]:
+    """The intensities that the crop of a square (cx, cy, side, angle) of ``_ramp`` has, float64 (48, 48)."""
+    cx, cy, side, angle = square.astype(np.float64)
+    along = ((np.arange(_CROP_SIZE) + 0.5) / _CROP_SIZE - 0.5) * side
+    u, v = along[None, :], along[:, None]
+    blue = cx + u * np.cos(angle) - v * np.sin(angle) - 0.5  # a pixel's middle lies half a pixel from its edge
+    green = cy + u * np.sin(angle) + v * np.cos(angle) - 0.5
+    color = np.stack([blue, green, np.full_like(blue, _RAMP_RED)], axis=-1)
+    expected: NDArray[np.float64] = np.clip(color, 0, _RAMP_SIDE - 1) @ _WEIGHTS
+    return expected

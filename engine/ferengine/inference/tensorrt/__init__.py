@@ -1,1 +1,1 @@
-"""NVIDIA GPUs: TensorRT's builder and runtime, engine files, device memory. Imported only when a GPU is asked for."""
+"""NVIDIA GPUs: TensorRT's builder and runtime, engine files, device memory. Imported only where a GPU is used."""

@@ -18,7 +18,11 @@ _DEVICE = 0
 
 
 def call(function: Any, *arguments: Any) -> Any:
-    """What a driver function returns besides its code. Raises DeviceError for any code but success."""
+    """What a driver function returns besides its code.
+
+    Raises:
+        DeviceError: The code is not success.
+    """
     code, *values = function(*arguments)
     if code != driver.CUresult.CUDA_SUCCESS:
         raise device_error(function.__name__, describe(code))
@@ -26,13 +30,14 @@ def call(function: Any, *arguments: Any) -> Any:
 
 
 def describe(code: Any) -> str:
+    """The driver's own words for a code."""
     _, text = driver.cuGetErrorString(code)
     return text.decode() if text else str(getattr(code, "name", code))
 
 
 @cache
 def _primary_context() -> Any:
-    """Of the device, held until the process ends: given back to the last, it is reset under those who have it current."""
+    """Of the device, held until the process ends: released by all, it is reset under the threads that have it current."""
     try:
         call(driver.cuInit, 0)
     except RuntimeError as error:  # the bindings do not find the driver's library

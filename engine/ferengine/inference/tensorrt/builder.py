@@ -1,28 +1,44 @@
-"""From ONNX to a serialised TensorRT engine.
+"""From a network to an engine file: shapes, precision, TensorRT's builder, record.
 
-Networks are strongly typed: the precision is what the ONNX file says (``ferengine_tools.precision`` changes it), for
+Networks are strongly typed: the precision is what the ONNX file says (``ferengine.inference.conversion`` changes it), for
 TensorRT 11 no longer has flags for it.
 """
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+import onnx
+
 from ferengine.errors import ModelError, UsageError
-from ferengine.inference.tensorrt.files import read_if_there, write_atomically
+from ferengine.inference.base import Array, Shape
+from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
+from ferengine.inference.files import locked, read_if_there, write_atomically
+from ferengine.inference.tensorrt.engine_file import (
+    EngineFile,
+    EngineRecord,
+    ProfileRecord,
+    TensorRecord,
+    digest,
+    engine_name,
+    write_engine,
+)
+from ferengine.inference.tensorrt.environment import Environment, this_machine
+from ferengine.inference.tensorrt.networks import Network, Profile
 from ferengine.inference.tensorrt.tensorrt import TensorRT
 from ferengine.inference.tensorrt.types import (
     Builder,
     BuilderConfig,
     NetworkDefinition,
     PortableConfig,
-    Shape,
     Tensor,
     TimingConfig,
 )
+from ferengine.models.manifest import Precision
 
 Progress = Callable[[str, int, int], bool]
 """Called as (phase, steps done, steps of the phase); False ends the build."""
@@ -38,15 +54,6 @@ class TensorSpec:
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
-    """The smallest, the best and the largest shape of the network's input."""
-
-    low: Shape
-    best: Shape
-    high: Shape
-
-
-@dataclass(frozen=True, slots=True)
 class BuiltEngine:
     """A serialised engine and what is known of it."""
 
@@ -57,9 +64,107 @@ class BuiltEngine:
     targets: tuple[str, ...]
 
 
+def build_network(
+    trt: TensorRT,
+    network: Network,
+    precision: Precision,
+    profiles: Sequence[Profile],
+    folder: Path,
+    *,
+    targets: Sequence[str] = (),
+    calibration: Array | None = None,
+    command: str,
+    progress: Progress | None = None,
+) -> EngineFile:
+    """Build one engine and write it with its record, under the folder's lock. fp32 is computed without TF32.
+
+    Args:
+        trt: The runtime that the engine is for.
+        network: What to build.
+        precision: Of its weights and layers.
+        profiles: The shapes that it is to serve, as ``choose_profiles`` gives them.
+        folder: Where to write.
+        targets: As of ``build_engine``.
+        calibration: As of ``in_precision``.
+        command: What the record names as the command that built it.
+        progress: Called while it is built.
+
+    Returns:
+        The engine's file.
+
+    Raises:
+        UsageError: As ``in_precision`` and ``build_engine``.
+        ModelError: As these, and where ``tensorrt`` has no GPU to build for or the folder cannot be written.
+    """
+    here = this_machine()
+    if not trt.portable and here.gpu is None:
+        raise ModelError(
+            f"{trt.name} builds on the GPU that it builds for, and {here.unavailable_reason}: use --runtime tensorrt-rtx"
+        )
+    model, made = in_precision(network, precision, calibration)
+    with locked(folder):
+        timing = None if trt.portable else folder / f"timing-{digest(f'{trt.version} {here.gpu}'.encode())[:10]}.cache"
+        built = build_engine(trt, model, profiles, targets=targets, timing_cache=timing, progress=progress)
+        record = _describe(trt, network, made, model, built, here, command)
+        path = folder / engine_name(network.name, made, trt.name, _key(trt, record))
+        write_engine(path, built.plan, record)
+    return EngineFile(path, record)
+
+
+def choose_profiles(network: Network, batches: Sequence[tuple[int, int, int]]) -> list[Profile]:
+    """The shapes that an engine is to serve.
+
+    Args:
+        network: What to build; one that has profiles of its own gets these.
+        batches: The smallest, best and largest batch of each profile.
+
+    Raises:
+        ModelError: More than the batch is open in the network's input, or it is not an ONNX file.
+    """
+    if network.profiles:
+        return list(network.profiles)
+    row = _input_shape(network.onnx)[1:]
+    if any(side < 1 for side in row):
+        raise ModelError(f"{network.name}: only the batch may be open in the network's input, which is (n, {list(row)})")
+    return [Profile((low, *row), (best, *row), (high, *row)) for low, best, high in batches]
+
+
+def needs_calibration(network: Network, precision: Precision) -> bool:
+    """Whether ``in_precision`` needs faces to calibrate the network with."""
+    return precision == "int8" and network.quantisable and not is_quantised(network.onnx)
+
+
+def in_precision(network: Network, precision: Precision, calibration: Array | None = None) -> tuple[bytes, Precision]:
+    """A network's ONNX file in another precision.
+
+    Args:
+        network: What to convert; one that is not quantisable is built in fp16 where int8 is requested.
+        precision: The precision.
+        calibration: Normalised crops, float32 (N, 1, S, S), where ``needs_calibration`` says so.
+
+    Returns:
+        The ONNX file and the precision that it has.
+
+    Raises:
+        UsageError: Calibration is needed and missing, or the network is quantised and another precision is requested.
+        ModelError: The network cannot be converted.
+    """
+    if is_quantised(network.onnx):
+        if precision != "int8":
+            raise UsageError(f"{network.name} is quantised already: build it with --precision int8")
+        return network.onnx, "int8"
+    if precision == "fp32":
+        return network.onnx, "fp32"
+    if precision == "fp16" or not network.quantisable:
+        return to_fp16(network.onnx), "fp16"
+    if calibration is None:
+        raise UsageError(f"{network.name} has no int8 file: it takes faces to calibrate it with (--calibration)")
+    return to_int8(network.onnx, calibration), "int8"
+
+
 def build_engine(
     trt: TensorRT,
-    onnx: bytes,
+    model: bytes,
     profiles: Sequence[Profile],
     *,
     targets: Sequence[str] = (),
@@ -67,18 +172,26 @@ def build_engine(
     timing_cache: Path | None = None,
     progress: Progress | None = None,
 ) -> BuiltEngine:
-    """Build ``onnx``, a network with one input, for the shapes of ``profiles``.
+    """Build an engine of an ONNX file with one input.
 
-    ``targets``: compute capabilities such as ``sm_86``, for tensorrt-rtx alone (default: all since Ampere). ``tf32``:
-    allow inner products of float32 with mantissas of 10 bits. ``timing_cache``: a file that is read and written, for
-    tensorrt alone. Raises ModelError with TensorRT's own messages when it refuses the network, UsageError for targets
-    that the runtime does not know.
+    Args:
+        trt: The runtime that it is for.
+        model: The ONNX file, in the precision that is wanted.
+        profiles: The shapes that it is to serve.
+        targets: Compute capabilities such as ``sm_86``, for tensorrt-rtx alone (default: all since Ampere).
+        tf32: Whether inner products of float32 may be computed with mantissas of 10 bits.
+        timing_cache: A file that is read and written, for tensorrt alone.
+        progress: Called while it is built.
+
+    Raises:
+        ModelError: TensorRT refuses the network, with its own messages.
+        UsageError: The runtime does not know the targets.
     """
     trt.messages.clear()
     builder = _made(trt, trt.builder, "no builder")
     strongly_typed = 1 << int(trt.api.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
     network = builder.create_network(strongly_typed)
-    _parse(trt, network, onnx)
+    _parse(trt, network, model)
     config = builder.create_builder_config()
     if not tf32:
         config.clear_flag(trt.api.BuilderFlag.TF32)
@@ -104,11 +217,52 @@ def build_engine(
 
 
 def known_targets(trt: TensorRT) -> list[str]:
-    """The targets that the runtime can build for; empty when it builds for the GPU in the machine alone."""
+    """The targets that the runtime can build for; empty where it builds for the GPU in the machine alone."""
     if not trt.portable:
         return []
     names = trt.api.ComputeCapability.__members__
     return sorted((f"sm_{name[2:]}" for name in names if name.startswith("SM")), key=lambda name: int(name[3:]))
+
+
+def _input_shape(model: bytes) -> Shape:
+    """Of the first input, -1 where it is open."""
+    try:
+        graph = onnx.load_from_string(model).graph
+        return tuple(d.dim_value or -1 for d in graph.input[0].type.tensor_type.shape.dim)
+    except Exception as error:  # protobuf's classes differ between versions
+        raise ModelError(f"the network is not an ONNX file: {error}") from None
+
+
+def _describe(
+    trt: TensorRT, network: Network, precision: Precision, model: bytes, built: BuiltEngine, here: Environment, command: str
+) -> EngineRecord:
+    return EngineRecord(
+        model=network.name,
+        source_sha256=digest(network.onnx),
+        onnx_sha256=digest(model),
+        engine_sha256=digest(built.plan),
+        precision=precision,
+        tf32=False,
+        runtime=trt.name,
+        runtime_version=trt.version,
+        cuda=trt.cuda,
+        driver=here.driver,
+        gpu=here.gpu.name if here.gpu else None,
+        capability=here.gpu.capability if here.gpu else None,
+        targets=built.targets,
+        os=here.os,
+        inputs=tuple(TensorRecord(name=t.name, shape=t.shape, dtype=t.dtype) for t in built.inputs),
+        outputs=tuple(TensorRecord(name=t.name, shape=t.shape, dtype=t.dtype) for t in built.outputs),
+        profiles=tuple(ProfileRecord(low=p.low, best=p.best, high=p.high) for p in built.profiles),
+        command=command,
+        built=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+    )
+
+
+def _key(trt: TensorRT, record: EngineRecord) -> str:
+    """What distinguishes engines of one network and precision."""
+    machine = None if trt.portable else (record.gpu, record.capability)
+    return repr((record.source_sha256, record.runtime_version, record.targets, machine, record.profiles))
 
 
 def _made(trt: TensorRT, make: Callable[[], Builder], what: str) -> Builder:
@@ -118,9 +272,9 @@ def _made(trt: TensorRT, make: Callable[[], Builder], what: str) -> Builder:
         raise ModelError(f"{trt.name} {trt.version} has {what}: {error}\n{trt.messages.errors()}") from None
 
 
-def _parse(trt: TensorRT, network: NetworkDefinition, onnx: bytes) -> None:
+def _parse(trt: TensorRT, network: NetworkDefinition, model: bytes) -> None:
     parser = trt.parser(network)
-    if not parser.parse(onnx):
+    if not parser.parse(model):
         errors = [parser.get_error(index) for index in range(parser.num_errors)]
         found = "\n".join(f"  node {e.node_name() or '?'} ({e.node_operator() or '?'}): {e.desc()}" for e in errors)
         raise ModelError(f"{trt.name} {trt.version} cannot read the network:\n{found or trt.messages.errors()}")

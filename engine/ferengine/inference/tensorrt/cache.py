@@ -6,53 +6,67 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from ferengine.detection.mtcnn_weights import cache_folder
 from ferengine.errors import ModelError
+from ferengine.inference.files import user_cache
 from ferengine.inference.tensorrt.engine_file import (
     EngineFile,
     Mismatch,
-    Precision,
     digest,
     find_mismatches,
     list_engines,
     load_engine,
 )
 from ferengine.inference.tensorrt.environment import Environment
+from ferengine.inference.tensorrt.networks import Network
 from ferengine.inference.tensorrt.tensorrt import TensorRT
+from ferengine.models.manifest import Precision
 
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """The engine that serves, or why none does: ``reason`` says it in one line."""
+    """The engine that serves, or why none does.
+
+    Attributes:
+        file: The engine; None where none serves.
+        reason: Why, in one line with the hint.
+    """
 
     file: EngineFile | None
     reason: str
 
 
 def engines_folder() -> Path:
-    """The user's cache of engines. Raises ModelError when there is no home to keep it in."""
-    networks = cache_folder()
-    if networks is None:
+    """The user's cache of engines.
+
+    Raises:
+        ModelError: There is no home to keep it in.
+    """
+    cache = user_cache()
+    if cache is None:
         raise ModelError("there is no home folder to keep engines in: set XDG_CACHE_HOME, or name a folder with --out")
-    return networks.parent / "engines"
+    return cache / "engines"
 
 
 def find_engine(
-    folders: list[Path],
-    model: str,
-    onnx: bytes,
-    precision: Precision,
-    trt: TensorRT,
-    max_batch: int,
-    here: Environment,
-    named: str | None = None,
+    folders: list[Path], network: Network, precision: Precision, trt: TensorRT, max_batch: int, here: Environment
 ) -> Search:
-    """The first engine in ``folders`` that was built from ``onnx`` and serves here. ``named``: what build-trt calls the
-    network, where that is not ``model``."""
+    """The first engine that was built of a network and serves here.
+
+    Args:
+        folders: Where to look, in this order.
+        network: What is to run.
+        precision: That it is to run in.
+        trt: What is to run it.
+        max_batch: The largest batch that is to run.
+        here: This machine.
+
+    Returns:
+        The engine; else why the one that fits best cannot be used, or the command that builds one.
+    """
     nearest: tuple[EngineFile, list[Mismatch]] | None = None
-    source = digest(onnx)
+    source = digest(network.onnx)
     for file in (file for folder in folders for file in list_engines(folder)):
-        if file.record.source_sha256 != source and file.record.model != model:
+        if file.record.source_sha256 != source and file.record.model != network.name:
             continue
         mismatches = find_mismatches(
             file.record, source_sha256=source, precision=precision, runtime=trt.name,
@@ -64,14 +78,18 @@ def find_engine(
             nearest = file, mismatches
     if nearest is None:
         where = ", ".join(map(str, folders))
-        words = ["ferengine", "build-trt", "--model", named or model]
+        words = ["ferengine", "build-trt", "--model", network.argument]
         command = shlex.join(words if precision == "fp16" else [*words, "--precision", precision])
-        return Search(None, f"there is no engine of {model} in {where}: {command}")
+        return Search(None, f"there is no engine of {network.name} in {where}: {command}")
     return Search(None, f"{nearest[0].path.name} cannot be used: " + "; ".join(map(str, nearest[1])))
 
 
 def read_engine(search: Search) -> bytes:
-    """The serialised engine that was found. Raises ModelError when there is none, or it cannot be trusted."""
+    """The serialised engine that was found.
+
+    Raises:
+        ModelError: None was found, or it cannot be trusted.
+    """
     if search.file is None:
         raise ModelError(search.reason)
     return load_engine(search.file)

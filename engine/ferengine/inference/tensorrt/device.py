@@ -6,38 +6,49 @@ and handles are plain integers.
 
 from __future__ import annotations
 
-import importlib
 import importlib.util
-import logging
 from dataclasses import dataclass
-from functools import cache
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.errors import DeviceError, MissingDependencyError
-
-log = logging.getLogger(__name__)
+from ferengine.errors import DeviceError
+from ferengine.inference.base import Array, Shape
 
 
 @dataclass(frozen=True, slots=True)
 class Pinned:
-    """Page-locked host memory, which the GPU copies from and to by itself: uint8 (nbytes,), and where it is."""
+    """Page-locked host memory, which the GPU copies from and to by itself.
+
+    Attributes:
+        raw: uint8 (nbytes,).
+        address: Where it begins.
+    """
 
     raw: NDArray[np.uint8]
     address: int
 
 
 class Graphs(Protocol):
-    """CUDA graphs: what was once captured on a stream is launched again in one call."""
+    """CUDA graphs: what was once captured on a stream is launched again in one call.
+
+    NVIDIA, "CUDA C++ Programming Guide", section "CUDA Graphs".
+    """
 
     def begin(self, stream: int) -> None:
         """From now on ``stream`` records instead of running."""
         ...
 
     def end(self, stream: int) -> int:
-        """Stop recording: a graph that can be launched. Raises DeviceError when something could not be recorded."""
+        """Stop recording.
+
+        Returns:
+            The handle of a graph that can be launched.
+
+        Raises:
+            DeviceError: Something could not be recorded.
+        """
         ...
 
     def launch(self, graph: int, stream: int) -> None: ...
@@ -45,7 +56,11 @@ class Graphs(Protocol):
 
 
 class Device(Protocol):
-    """One GPU. All calls raise DeviceError; what one makes, its counterpart must give back before ``close``."""
+    """One GPU.
+
+    All calls raise DeviceError where it fails. What ``allocate``, ``pin`` and ``create_...`` make, their counterparts must
+    release before ``close``.
+    """
 
     graphs: Graphs | None
 
@@ -60,7 +75,11 @@ class Device(Protocol):
     def create_stream(self) -> int: ...
     def destroy_stream(self, stream: int) -> None: ...
     def create_event(self, *, blocking: bool = False) -> int:
-        """``blocking``: whether ``wait`` lets the processor sleep, which wakes a little later, instead of asking on and on."""
+        """An event to ``record``.
+
+        Args:
+            blocking: Whether ``wait`` lets the processor sleep, which wakes a little later, instead of polling.
+        """
         ...
 
     def destroy_event(self, event: int) -> None: ...
@@ -80,38 +99,8 @@ class Device(Protocol):
     def wait(self, event: int) -> None: ...
     def synchronize(self, stream: int) -> None: ...
     def close(self) -> None:
-        """Nothing may be asked for afterwards."""
+        """Nothing may be called afterwards."""
         ...
-
-
-def open_device() -> Device:
-    """The first GPU, through pycuda, or through cuda-python's bindings where pycuda is not installed or does not load.
-
-    CUDA_VISIBLE_DEVICES chooses another. Raises MissingDependencyError without either package, DeviceError without a
-    GPU or with a driver that does not fit.
-    """
-    if _pycuda_loads():
-        from ferengine.inference.tensorrt.pycuda_device import PycudaDevice
-
-        return PycudaDevice()
-    if bindings_installed():
-        from ferengine.inference.tensorrt.bindings_device import BindingsDevice
-
-        return BindingsDevice()
-    raise MissingDependencyError("TensorRT needs pycuda or cuda-bindings to speak to the GPU: pip install 'ferengine[trt]'")
-
-
-@cache
-def _pycuda_loads() -> bool:
-    """Built for another CUDA, it is found and cannot be imported."""
-    if importlib.util.find_spec("pycuda") is None:
-        return False
-    try:
-        importlib.import_module("pycuda.driver")
-    except ImportError as error:
-        log.warning("pycuda is installed but does not load, cuda-bindings is used where it is installed: %s", error)
-        return False
-    return True
 
 
 def bindings_installed() -> bool:
@@ -120,13 +109,6 @@ def bindings_installed() -> bool:
         return importlib.util.find_spec("cuda.bindings") is not None
     except ModuleNotFoundError:  # not even the package around it
         return False
-
-
-def device_layer() -> str | None:
-    """The package that ``open_device`` would use."""
-    if _pycuda_loads():
-        return "pycuda"
-    return "cuda-bindings" if bindings_installed() else None
 
 
 _HINTS = {
@@ -138,7 +120,12 @@ _HINTS = {
 
 
 def device_error(call: str, text: str) -> DeviceError:
-    """What CUDA's ``text`` about ``call`` means for the user. Whatever is not known is taken for a lost device."""
+    """An error that says what CUDA's message means for the user.
+
+    Args:
+        call: What failed.
+        text: CUDA's message; one that is not known is taken for a lost device.
+    """
     lowered = text.lower().replace("_", " ")
     for words, hint in _HINTS.items():
         if words in lowered:
@@ -146,8 +133,8 @@ def device_error(call: str, text: str) -> DeviceError:
     return DeviceError(f"{call}: {text}: the GPU was lost or failed (dmesg and nvidia-smi say more); start again")
 
 
-def view(memory: Pinned, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """The beginning of ``memory`` as a float32 array of ``shape``."""
+def view(memory: Pinned, shape: Shape) -> Array:
+    """The beginning of pinned memory as a float32 array."""
     count = int(np.prod(shape))
-    array: NDArray[Any] = memory.raw[: 4 * count].view(np.float32).reshape(shape)
+    array: Array = memory.raw[: 4 * count].view(np.float32).reshape(shape)
     return array

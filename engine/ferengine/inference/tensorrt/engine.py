@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any, cast
 
 from ferengine.errors import DeviceError, ModelError
+from ferengine.inference.base import Shape
+from ferengine.inference.files import locked, write_atomically
 from ferengine.inference.tensorrt.engine_file import digest
-from ferengine.inference.tensorrt.files import locked, write_atomically
 from ferengine.inference.tensorrt.tensorrt import TensorRT
-from ferengine.inference.tensorrt.types import Engine, ExecutionContext, JitEngine, Shape
+from ferengine.inference.tensorrt.types import Engine, ExecutionContext, JitEngine
 
 log = logging.getLogger(__name__)
 
@@ -18,11 +19,19 @@ _DIGEST = 64  # characters of a SHA-256 in hexadecimal, which lead a file of com
 
 
 class LoadedEngine:
-    """``plan``: a serialised engine that may be trusted. ``kernels``: a file for what tensorrt-rtx compiles on this GPU.
-    ``graphs``: whether it may make CUDA graphs by itself. ``eager``: whether it compiles the kernels for a new shape before it
-    runs it, instead of beside running it with slower ones.
+    """An engine with one input and any outputs, all float32.
 
-    One input and any outputs, all float32. Raises ModelError when the runtime refuses the engine, or for other tensors.
+    Args:
+        trt: The runtime.
+        plan: A serialised engine that may be trusted.
+        kernels: A file for what tensorrt-rtx compiles on this GPU.
+        graphs: Whether tensorrt-rtx may make CUDA graphs by itself.
+        eager: Whether tensorrt-rtx compiles the kernels for a new shape before it runs it, instead of meanwhile running it
+            with slower ones.
+
+    Raises:
+        ModelError: The runtime refuses the engine, or it has other tensors.
+        DeviceError: The runtime does not start.
     """
 
     def __init__(
@@ -48,7 +57,7 @@ class LoadedEngine:
             self._profile(index) for index in range(engine.num_optimization_profiles)
         ]
         self.scratch = 0 if trt.portable else max(1, int(engine.device_memory_size_v2))
-        """Bytes that each context needs from its user (``set_device_memory``); 0 where contexts see to it themselves."""
+        """Bytes that each context needs from its user (``set_device_memory``); 0 where contexts allocate them."""
         if trt.portable:
             self._configure_jit()
 
@@ -57,7 +66,11 @@ class LoadedEngine:
         return DeviceError(f"{self._trt.name} {self._trt.version}: {what}\n{self._trt.messages.errors()}")
 
     def make_context(self) -> ExecutionContext:
-        """A context without profile, addresses or, where ``scratch`` says so, memory. Raises DeviceError."""
+        """A context without profile, addresses or, where ``scratch`` says so, memory.
+
+        Raises:
+            DeviceError: It cannot be made.
+        """
         if self._config is not None:
             context = cast(JitEngine, self._engine).create_execution_context(self._config)
         else:
@@ -88,7 +101,7 @@ class LoadedEngine:
             log.info("%s: the kernels are compiled again next time", error)
 
     def close(self) -> None:
-        """Keep the compiled kernels, let go of the engine. All contexts must be gone."""
+        """Keep the compiled kernels and release the engine. All contexts must be gone."""
         self.keep_kernels()
         self._cache = self._config = None
         del self._engine, self._runtime

@@ -1,7 +1,7 @@
 """Engine files and the JSON beside each: what the engine was made of, by what and for what.
 
 An engine is code that runs in this process. One is read only if it lies in the user's own cache or in a folder that the
-user named, if nobody else can write it, and if its hash is the one of its record.
+user named, if no other user can write it, and if its hash is the one of its record.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ferengine.errors import ModelError
+from ferengine.inference.files import read_if_there, write_atomically
 from ferengine.inference.tensorrt.environment import Environment
-from ferengine.inference.tensorrt.files import read_if_there, write_atomically
 from ferengine.inference.tensorrt.tensorrt import rtx_supports
-
-Precision = Literal["fp32", "fp16", "int8"]
+from ferengine.models.manifest import Precision
 
 _Digest = Field(pattern="^[0-9a-f]{64}$")
 
@@ -49,9 +48,12 @@ class ProfileRecord(_Part):
 class EngineRecord(_Part):
     """The JSON file beside an engine.
 
-    ``source_sha256``: of the float32 network that was asked for; ``onnx_sha256``: of what the builder read, in
-    ``precision``. ``cuda``: the major version that the runtime is made for. ``driver``, ``gpu`` and ``capability``: of
-    the machine that built it, None without a GPU. ``targets``: compute capabilities of a portable engine.
+    Attributes:
+        source_sha256: Of the network that was to be built.
+        onnx_sha256: Of what the builder read, which is that network in ``precision``.
+        cuda: The major version that the runtime is made for.
+        driver: Of the machine that built it; None without a GPU, as are ``gpu`` and ``capability``.
+        targets: The compute capabilities of a portable engine.
     """
 
     format: Literal[1] = 1
@@ -77,7 +79,7 @@ class EngineRecord(_Part):
 
     @property
     def max_batch(self) -> int:
-        """The most rows that any profile takes."""
+        """The largest batch that any profile takes."""
         return max(profile.high[0] for profile in self.profiles)
 
 
@@ -103,22 +105,32 @@ class EngineFile:
 
 
 def digest(data: bytes) -> str:
+    """The SHA-256 of ``data`` in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def engine_name(model: str, precision: str, runtime: str, key: str) -> str:
-    """The file name of an engine; ``key`` tells apart those that differ in shapes, targets, version or GPU."""
+    """The file name of an engine; ``key`` distinguishes those that differ in shapes, targets, version or GPU."""
     return f"{model}-{precision}-{runtime}-{digest(key.encode())[:10]}.engine"
 
 
 def write_engine(path: Path, plan: bytes, record: EngineRecord) -> None:
-    """Write both files; the record comes last and makes the engine valid. The caller holds the folder's lock."""
+    """Write an engine and its record, which comes last and makes the engine valid.
+
+    Args:
+        path: Of the engine. The caller holds the lock of its folder.
+        plan: The serialised engine.
+        record: What is known of it.
+
+    Raises:
+        ModelError: A file cannot be written.
+    """
     write_atomically(path, plan)
     write_atomically(path.with_suffix(".json"), (record.model_dump_json(indent=2) + "\n").encode())
 
 
 def list_engines(folder: Path) -> Iterator[EngineFile]:
-    """The engines of a folder by name; files that are no record of an engine are passed over."""
+    """The engines of a folder by name; files that are no record of an engine are skipped."""
     for path in sorted(folder.glob("*.json")):
         try:
             yield EngineFile(path.with_suffix(".engine"), read_record(path))
@@ -127,7 +139,11 @@ def list_engines(folder: Path) -> Iterator[EngineFile]:
 
 
 def read_record(path: Path) -> EngineRecord:
-    """Raises ModelError for a file that is missing or no record of an engine."""
+    """The record in a JSON file.
+
+    Raises:
+        ModelError: The file is missing, or no record of an engine.
+    """
     data = read_if_there(path)
     if data is None:
         raise ModelError(f"{path} does not exist: an engine is loaded only with its record (ferengine build-trt)")
@@ -140,7 +156,11 @@ def read_record(path: Path) -> EngineRecord:
 
 
 def load_engine(file: EngineFile) -> bytes:
-    """The serialised engine. Raises ModelError when others could have written it or its hash is not the record's."""
+    """The serialised engine.
+
+    Raises:
+        ModelError: Another user could have written it, or its hash is not the record's.
+    """
     rebuild = "build it anew (ferengine build-trt)"
     for path in (file.path, file.path.with_suffix(".json")):
         try:
@@ -150,7 +170,7 @@ def load_engine(file: EngineFile) -> bytes:
         if status.st_uid not in (0, os.geteuid()):
             raise ModelError(f"{path} belongs to another user and was not loaded, for an engine is code: {rebuild}")
         if status.st_mode & stat.S_IWOTH:
-            raise ModelError(f"{path} can be written by everybody and was not loaded, for an engine is code: chmod o-w it")
+            raise ModelError(f"{path} can be written by every user and was not loaded, for an engine is code: chmod o-w it")
     plan = read_if_there(file.path) or b""
     if digest(plan) != file.record.engine_sha256:
         raise ModelError(f"{file.path} is not the file of its record (SHA-256 differs) and was not loaded: {rebuild}")
@@ -167,7 +187,20 @@ def find_mismatches(
     max_batch: int,
     here: Environment,
 ) -> list[Mismatch]:
-    """Why the engine of ``record`` does not serve here; empty when it does. The engine file itself is not looked at."""
+    """Why an engine does not serve here. The engine file itself is not read.
+
+    Args:
+        record: The engine's.
+        source_sha256: Of the network that is to run.
+        precision: That it is to run in.
+        runtime: The TensorRT that is to run it.
+        runtime_version: Its version.
+        max_batch: The largest batch that is to run.
+        here: This machine.
+
+    Returns:
+        One item a reason; empty where the engine serves.
+    """
     rebuild = "build it anew (ferengine build-trt, or run --build-engines)"
     found = []
 
@@ -186,7 +219,7 @@ def find_mismatches(
         wider = f"build it with --batch 1:{max_batch}:{max_batch}, or run with --max-batch {record.max_batch}"
         found.append(Mismatch("the largest batch", str(record.max_batch), str(max_batch), wider))
     if here.gpu is None:
-        found.append(Mismatch("the GPU", record.gpu or ", ".join(record.targets), "missing", here.problem or ""))
+        found.append(Mismatch("the GPU", record.gpu or ", ".join(record.targets), "missing", here.unavailable_reason or ""))
         return found
     if record.cuda and here.cuda and int(here.cuda.split(".")[0]) < int(record.cuda):
         newer = f"install a driver for CUDA {record.cuda}, or {runtime} for CUDA {here.cuda.split('.')[0]}"

@@ -21,19 +21,26 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """``os`` such as ``linux-x86_64``; ``driver`` and the newest ``cuda`` that it serves (``13.0``), None without one;
-    ``problem``: why there is no GPU, with the hint."""
+    """A machine as far as engines depend on it.
+
+    Attributes:
+        os: Such as ``linux-x86_64``.
+        driver: The version of the NVIDIA driver; None without one.
+        cuda: The newest CUDA that the driver serves, such as ``13.0``; None without one.
+        gpu: The first GPU; None without one.
+        unavailable_reason: Why there is no GPU, with the hint; None where there is one.
+    """
 
     os: str
     driver: str | None
     cuda: str | None
     gpu: Gpu | None
-    problem: str | None
+    unavailable_reason: str | None
 
 
 @cache
 def this_machine() -> Environment:
-    """The environment of this process, asked of the driver; no CUDA context is made."""
+    """The environment of this process, as the driver describes it; no CUDA context is made."""
     system = f"{platform.system()}-{platform.machine()}".lower()
     try:
         library = ctypes.CDLL("libcuda.so.1")
@@ -45,8 +52,8 @@ def this_machine() -> Environment:
     code = int(library.cuInit(0))
     if code:
         return Environment(system, _driver_version(), cuda, None, f"the NVIDIA driver does not start: {_text(library, code)}")
-    gpu, problem = _first_gpu(library)
-    return Environment(system, _driver_version(), cuda, gpu, problem)
+    gpu, unavailable_reason = _first_gpu(library)
+    return Environment(system, _driver_version(), cuda, gpu, unavailable_reason)
 
 
 def _first_gpu(library: ctypes.CDLL) -> tuple[Gpu | None, str | None]:

@@ -1,4 +1,4 @@
-"""One batch on its way through an engine: its buffers, its stream, its contexts."""
+"""One batch in flight through an engine: its buffers, its stream, its contexts."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ferengine.errors import DeviceError
+from ferengine.inference.base import Array, Outputs, Shape
 from ferengine.inference.tensorrt.device import Device, Pinned, view
 from ferengine.inference.tensorrt.engine import LoadedEngine
-from ferengine.inference.tensorrt.types import ExecutionContext, Shape
+from ferengine.inference.tensorrt.types import ExecutionContext
 
 log = logging.getLogger(__name__)
 
 _FLOAT = 4  # bytes
 _MAX_GRAPHS = 16
-_REMEMBERED = 64  # shapes, to know those that come again
+_MAX_REMEMBERED = 64  # shapes, to recognise those that come again
 _Made = TypeVar("_Made")
 
 
@@ -35,12 +33,19 @@ class _Run:
     graph: int | None = None
 
 
-class Lane:
-    """Buffers allocated once for the largest shapes, an own stream, one context for each profile of the engine.
+class Execution:
+    """Buffers allocated once for the largest shapes, a stream of its own, one context for each profile of the engine.
 
-    ``graph_sizes``: batches that are worth a CUDA graph. Each gets a context of its own when it comes a second time (a
-    graph is tied to the state of its context), and is captured from that at the third. So do 16 shapes at most: the levels of a
-    detector's pyramids change with the frames. ``blocking``: see Device.create_event.
+    Args:
+        device: The GPU.
+        engine: The engine.
+        graph_sizes: Batches that are worth a CUDA graph. Each gets a context of its own when it comes a second time (a graph
+            is tied to the state of its context), and is captured from that at the third. So do 16 shapes at most: the levels
+            of a detector's pyramids change with the frames.
+        blocking: As of ``Device.create_event``.
+
+    Raises:
+        DeviceError: The device has too little memory, or fails.
     """
 
     def __init__(self, device: Device, engine: LoadedEngine, graph_sizes: frozenset[int], blocking: bool = False) -> None:
@@ -61,12 +66,19 @@ class Lane:
             self.close()
             raise
 
-    def input(self, shape: Shape) -> NDArray[np.float32]:
-        """Pinned memory for the next batch, float32 of ``shape``: fill it before ``submit``."""
+    def input(self, shape: Shape) -> Array:
+        """Pinned memory for the next batch, float32 of ``shape``: to be filled before ``submit``."""
         return view(self._host_input, shape)
 
     def submit(self, shape: Shape) -> None:
-        """Queue copying in, computing and copying out; returns at once. Raises DeviceError."""
+        """Queue copying in, computing and copying out; returns at once.
+
+        Args:
+            shape: Of the batch, which one of the profiles takes.
+
+        Raises:
+            DeviceError: The GPU fails, or no profile takes the shape.
+        """
         run = self._dedicated.get(shape)
         if run is None and shape in self._seen and shape[0] in self._graph_sizes and len(self._dedicated) < _MAX_GRAPHS:
             run = self._dedicated[shape] = self._make_run(self._profile_for(shape))
@@ -77,23 +89,28 @@ class Lane:
         else:
             run = run or self._runs[self._profile_for(shape)]
             self._enqueue(run, shape)
-            if len(self._seen) >= _REMEMBERED:
+            if len(self._seen) >= _MAX_REMEMBERED:
                 self._seen.clear()
             self._seen.add(shape)
         self._last = run
         self._device.record(self._event, self._stream)
 
     def is_done(self) -> bool:
+        """Whether the last ``submit`` is computed and copied out."""
         return self._device.is_done(self._event)
 
-    def wait(self) -> dict[str, NDArray[np.float32]]:
-        """The outputs of the last ``submit``, in pinned memory: good until the next one. Raises DeviceError."""
+    def wait(self) -> Outputs:
+        """The outputs of the last ``submit``, in pinned memory: valid until the next one.
+
+        Raises:
+            DeviceError: The GPU fails.
+        """
         assert self._last is not None
         self._device.wait(self._event)
         return {name: view(self._outputs[name][0], shape) for name, shape in self._last.results.items()}
 
     def close(self) -> None:
-        """Wait for what is queued and give everything back, also when the device is lost."""
+        """Wait for what is queued and release everything, even where the device was lost."""
         steps = list(reversed(self._undo))
         self._undo = []
         self._last = None
@@ -114,8 +131,8 @@ class Lane:
         except DeviceError as error:
             log.debug("closing: %s", error)
 
-    def _owned(self, made: _Made, give_back: Callable[[_Made], None]) -> _Made:
-        self._undo.append(lambda: give_back(made))
+    def _owned(self, made: _Made, release: Callable[[_Made], None]) -> _Made:
+        self._undo.append(lambda: release(made))
         return made
 
     def _allocate(self) -> None:

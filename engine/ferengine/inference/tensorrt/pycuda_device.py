@@ -29,7 +29,7 @@ def _explained(call: str) -> Iterator[None]:
 
 @cache
 def _primary_context() -> Any:
-    """Of device 0, held until the process ends: given back to the last, it is reset under those who have it current."""
+    """Of device 0, held until the process ends: released by all, it is reset under the threads that have it current."""
     driver.init()
     context = driver.Device(0).retain_primary_context()
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))  # its destructor would detach it as a context that pycuda made
@@ -46,7 +46,7 @@ class _Pushed:
     def __del__(self) -> None:
         try:
             self._context.pop()
-        except driver.Error as error:  # somebody else's is on top
+        except driver.Error as error:  # another library's is on top
             log.debug("leaving the GPU: %s", error)
 
 

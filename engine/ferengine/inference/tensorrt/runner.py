@@ -1,4 +1,4 @@
-"""Runs a network on the GPU: batches in, outputs by name out, two batches on their way at a time."""
+"""Runs a network on the GPU: batches in, outputs by name out, two batches in flight at a time."""
 
 from __future__ import annotations
 
@@ -8,30 +8,43 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from ferengine.errors import DeviceError
+from ferengine.errors import DeviceError, ModelError
+from ferengine.inference.base import Array, Outputs, Shape, joined
 from ferengine.inference.tensorrt.device import Device
 from ferengine.inference.tensorrt.engine import LoadedEngine
-from ferengine.inference.tensorrt.execution import Lane
+from ferengine.inference.tensorrt.execution import Execution
 from ferengine.inference.tensorrt.tensorrt import TensorRT
-from ferengine.inference.tensorrt.types import Shape
 
 log = logging.getLogger(__name__)
 
 GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-"""Batches are filled up to the next of these, so that each is a CUDA graph after its third time."""
+"""Batches are padded to the next of these, so that each is a CUDA graph after its third time."""
 
 
 class EngineRunner:
-    """An engine on a device, which it closes. Not thread-safe, but any one thread at a time may use it.
+    """An engine on a device, which it closes; implements ``ferengine.inference.base.Runner``.
 
-    ``kernels``: where tensorrt-rtx keeps what it compiles. ``graphs``: whether to use CUDA graphs. ``eager``:
-    LoadedEngine's. ``depth``: batches that may be on their way at a time (with 2, one computes while the next is filled);
-    each has buffers of its own. ``blocking``: Device.create_event's. Raises ModelError for an engine that does not load,
-    DeviceError for a device that has too little memory or fails.
+    While one batch is computed the next is gathered into pinned memory. Where the GPU was lost, it can still be closed.
+
+    Args:
+        trt: The runtime.
+        device: The GPU.
+        plan: A serialised engine that may be trusted.
+        kernels: Where tensorrt-rtx keeps what it compiles.
+        graphs: Whether to use CUDA graphs.
+        eager: As of ``LoadedEngine``.
+        depth: How many batches may be in flight; each has buffers of its own.
+        blocking: As of ``Device.create_event``.
+
+    Attributes:
+        profiles: The smallest, best and largest shape of the input that each profile of the engine takes.
+
+    Raises:
+        ModelError: The engine cannot be loaded.
+        DeviceError: The device has too little memory, or fails.
     """
+
+    name = "tensorrt"
 
     def __init__(
         self,
@@ -47,69 +60,69 @@ class EngineRunner:
     ) -> None:
         self.depth = depth
         self._device = device
-        self._lanes: list[Lane] = []
-        self._queued: deque[tuple[Lane, int]] = deque()
+        self._executions: list[Execution] = []
+        self._queued: deque[tuple[Execution, int]] = deque()
         self._closed = False
         self._engine: LoadedEngine | None = None
         try:
             self._engine = LoadedEngine(trt, plan, kernels, graphs=graphs, eager=eager)
+            sizes = frozenset(GRAPH_SIZES if graphs else ())
             for _ in range(depth):
-                self._lanes.append(Lane(device, self._engine, frozenset(GRAPH_SIZES if graphs else ()), blocking))
+                self._executions.append(Execution(device, self._engine, sizes, blocking))
         except BaseException as error:
             traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
             self.close()
             raise
+        self.output_names = self._engine.output_names
         self.profiles = self._engine.profiles
-        self.max_batch: int = max(high[0] for _, _, high in self.profiles)
-        self._row = self.profiles[0][2][1:] if all(low[1:] == high[1:] for low, _, high in self.profiles) else None
+        self._row: Shape | None = None
+        self._fixed_row = all(low[1:] == high[1:] for low, _, high in self.profiles)
+        self._smallest = min(low[0] for low, _, _ in self.profiles)
+        self._largest = max(high[0] for _, _, high in self.profiles)
         self._next = 0
 
     @property
     def in_flight(self) -> int:
-        """Batches submitted and not yet collected."""
         return len(self._queued)
 
-    def input(self, shape: Shape | None = None) -> NDArray[np.float32]:
-        """Pinned memory for the next batch, float32 of ``shape`` (default: the largest batch)."""
-        if shape is None:
-            assert self._row is not None, "a network with open sides needs a shape"
-            shape = (self.max_batch, *self._row)
-        return self._lanes[self._next].input(shape)
+    def capacity(self, row: Shape) -> int:
+        return max((high[0] for low, _, high in self.profiles if _fits(row, low[1:], high[1:])), default=0)
 
-    def capacity(self, row: tuple[int, ...]) -> int:
-        """How many rows of shape ``row`` may come at once; 0 when none may."""
-        fitting = [
-            high[0]
-            for low, _, high in self.profiles
-            if len(row) == len(low) - 1 and all(a <= s <= b for a, s, b in zip(low[1:], row, high[1:], strict=True))
-        ]
-        return max(fitting, default=0)
+    def input(self, shape: Shape) -> Array:
+        capacity = self.capacity(shape[1:])
+        if not capacity:
+            raise ModelError(f"the engine has no profile for an input of shape {shape}")
+        if shape[0] > capacity:
+            raise ModelError(f"the engine takes batches of {capacity} at most, not {shape[0]}")
+        self._row = shape[1:]
+        return self._executions[self._next].input(shape)
 
-    def submit(self, shape: Shape) -> None:
-        """Run what ``input`` was filled with; at most ``depth`` batches may be on their way. Raises DeviceError."""
+    def submit(self, count: int) -> None:
         if len(self._queued) >= self.depth:
-            raise DeviceError(f"{self.depth} batches are on their way already: collect one first")
+            raise RuntimeError(f"{self.depth} batches are in flight: collect one first")
+        if self._row is None:
+            raise RuntimeError("submit before input")
         self._device.activate()
-        lane = self._lanes[self._next]
-        lane.submit((self._filled_up(shape[0]), *shape[1:]))
-        self._queued.append((lane, shape[0]))
+        execution = self._executions[self._next]
+        execution.submit((self._padded(count), *self._row))
+        self._queued.append((execution, count))
         self._next = (self._next + 1) % self.depth
 
     def is_done(self) -> bool:
-        """Whether the oldest batch on its way is done, so that ``collect`` does not wait."""
         return bool(self._queued) and self._queued[0][0].is_done()
 
-    def collect(self) -> dict[str, NDArray[np.float32]]:
-        """The outputs of the oldest batch on its way, in pinned memory: good until ``depth`` more were submitted."""
-        lane, count = self._queued.popleft()
+    def collect(self) -> Outputs:
+        if not self._queued:
+            raise RuntimeError("no batch is in flight")
+        execution, count = self._queued.popleft()
         self._device.activate()
-        return {name: values[:count] for name, values in lane.wait().items()}
+        return {name: values[:count] for name, values in execution.wait().items()}
 
-    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        """float32 (N, ...) -> outputs by name, as new arrays; more rows than ``capacity`` go in several batches."""
-        most = self.capacity(batch.shape[1:]) or self.max_batch
-        parts = [self._run_one(batch[i : i + most]) for i in range(0, len(batch), most)]
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def run(self, batch: Array) -> Outputs:
+        if self._queued:
+            raise RuntimeError("batches are in flight: collect them first")
+        size = max(1, min(len(batch), self.capacity(batch.shape[1:])))
+        return joined([self._run_one(batch[start : start + size]) for start in range(0, len(batch), size)])
 
     def keep_kernels(self) -> None:
         """Write what was compiled so far, for the next start. ``close`` does too, but the end may come suddenly."""
@@ -117,12 +130,12 @@ class EngineRunner:
             self._engine.keep_kernels()
 
     def close(self) -> None:
-        """Give back contexts, then memory, then the engine, then the device, also a lost one; more than once is once."""
+        """Release contexts, then memory, then the engine, then the device, even one that was lost. May be called again."""
         if not self._closed:
-            self._attempt(self._device.activate)  # whoever closes may be another thread than ran it
-        for lane in self._lanes:
-            lane.close()
-        self._lanes.clear()
+            self._attempt(self._device.activate)  # another thread may close than ran it
+        for execution in self._executions:
+            execution.close()
+        self._executions.clear()
         self._queued.clear()
         if self._engine is not None:
             self._engine.close()
@@ -134,20 +147,21 @@ class EngineRunner:
     def _attempt(self, step: Callable[[], None]) -> None:
         try:
             step()
-        except DeviceError as error:  # a GPU that was lost has nothing to give back
+        except DeviceError as error:  # a GPU that was lost has nothing to release
             log.debug("closing: %s", error)
 
-    def _run_one(self, rows: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        if self._queued:
-            raise DeviceError("batches are on their way: collect them first")
+    def _run_one(self, rows: Array) -> Outputs:
         self.input(rows.shape)[:] = rows
-        self.submit(rows.shape)
+        self.submit(len(rows))
         return {name: values.copy() for name, values in self.collect().items()}
 
-    def _filled_up(self, count: int) -> int:
+    def _padded(self, count: int) -> int:
         """The batch that is run for ``count`` rows: what lies in the buffer behind them is computed and dropped."""
-        if self._row is None or count > self.max_batch:
+        if not self._fixed_row:
             return count
-        larger = [size for size in GRAPH_SIZES if count <= size <= self.max_batch]
-        smallest = min(low[0] for low, _, _ in self.profiles)
-        return max(larger[0] if larger else self.max_batch, smallest)
+        larger = [size for size in GRAPH_SIZES if count <= size <= self._largest]
+        return max(larger[0] if larger else self._largest, self._smallest)
+
+
+def _fits(row: Shape, low: Shape, high: Shape) -> bool:
+    return len(row) == len(low) and all(a <= side <= b for a, side, b in zip(low, row, high, strict=True))

@@ -1,4 +1,4 @@
-"""Which TensorRT there is, and what it says.
+"""Which TensorRT is installed, and what it logs.
 
 ``tensorrt`` (data centre, Jetson) builds for the GPU in the machine; ``tensorrt-rtx`` (RTX cards) builds portable
 engines on any machine, with or without a GPU, and finishes compiling them where they run.
@@ -39,23 +39,33 @@ class MessageLog:
         self._messages: deque[str] = deque(maxlen=_KEPT_MESSAGES)
 
     def add(self, level: str, message: str) -> None:
-        """``level``: the name of an ``ILogger.Severity``."""
+        """Keep a message; ``level`` is the name of an ``ILogger.Severity``."""
         if level in ("INTERNAL_ERROR", "ERROR", "WARNING"):
             log.debug("TensorRT: %s", message)
             self._messages.append(f"[{level.lower()}] {message}")
 
     def clear(self) -> None:
+        """Forget all messages: those of the calls that follow are of interest."""
         self._messages.clear()
 
-    def errors(self, most: int = 5) -> str:
+    def errors(self, maximum: int = 5) -> str:
         """The last errors (the last warnings where there is none) on one line each; empty when all was well."""
         messages = [text for text in self._messages if not text.startswith("[warning]")] or list(self._messages)
-        return "\n".join(f"  {text}" for text in messages[-most:])
+        return "\n".join(f"  {text}" for text in messages[-maximum:])
 
 
 @dataclass(frozen=True, slots=True)
 class TensorRT:
-    """An imported runtime: its name, its module, its version, the CUDA that it was made for (None: unknown)."""
+    """An imported runtime.
+
+    Attributes:
+        name: Which of the two it is.
+        api: Its module.
+        version: Its version.
+        cuda: The major version of the CUDA that it was made for; None where that is unknown.
+        messages: What it logged last.
+        logger: Its ``ILogger``, which fills ``messages``.
+    """
 
     name: RuntimeName
     api: Any
@@ -70,12 +80,15 @@ class TensorRT:
         return self.name == "tensorrt-rtx"
 
     def builder(self) -> Builder:
+        """A new builder of engines."""
         return cast(Builder, self.api.Builder(self.logger))
 
     def parser(self, network: NetworkDefinition) -> OnnxParser:
+        """A new parser, which fills ``network``."""
         return cast(OnnxParser, self.api.OnnxParser(network, self.logger))
 
     def runtime(self) -> Runtime:
+        """A new runtime, which loads engines."""
         return cast(Runtime, self.api.Runtime(self.logger))
 
 
@@ -93,9 +106,13 @@ def rtx_supports(capability: str) -> bool:
 
 
 def load_runtime(name: RuntimeName | Literal["auto"] = "auto") -> TensorRT:
-    """Import TensorRT; ``auto`` takes ``tensorrt`` where it is installed, else ``tensorrt-rtx``.
+    """Import TensorRT.
 
-    Raises MissingDependencyError when it is not installed or its libraries do not load.
+    Args:
+        name: Which; ``auto`` takes ``tensorrt`` where it is installed, else ``tensorrt-rtx``.
+
+    Raises:
+        MissingDependencyError: It is not installed, or its libraries do not load.
     """
     installed = installed_runtimes()
     if name == "auto":
@@ -133,7 +150,7 @@ def _cuda_of(module: str) -> str | None:
 
 def _logger(api: Any, messages: MessageLog) -> Any:
     class Logger(api.ILogger):  # type: ignore[misc]
-        """Hands TensorRT's messages over; must not raise, it is called from C++."""
+        """Passes TensorRT's messages on; must not raise, for it is called from C++."""
 
         def log(self, severity: Any, message: str) -> None:
             messages.add(severity.name, message)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-Shape = tuple[int, ...]
+from ferengine.inference.base import Shape
 
 
 class Tensor(Protocol):

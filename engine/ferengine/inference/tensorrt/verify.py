@@ -6,27 +6,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import ModelError
-from ferengine.inference.onnxruntime import NetworkRunner
-from ferengine.inference.tensorrt.engine_file import Precision
+from ferengine.inference.base import Runner
 from ferengine.inference.tensorrt.runner import EngineRunner
+from ferengine.models.manifest import Precision
 from ferengine.models.self_test import self_test_crops
 
 _TOLERANCES: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.1, "int8": 0.5}
-"""Of the largest difference, as a share of the largest value: wide, for this finds what is broken, not what is rounded."""
+"""Of the largest difference, as a fraction of the largest value: wide, to find what is broken, not what is rounded."""
 
 _OPEN_SIDE = 48  # pixels, where the network takes any
 
 
-def check_answers(runner: EngineRunner, reference: NetworkRunner, precision: Precision) -> None:
-    """Run a few faces through both. Raises ModelError where an output differs by more than ``precision`` explains."""
+def check_outputs(runner: EngineRunner, reference: Runner, precision: Precision) -> None:
+    """Compare what an engine computes of a few faces with what its network gives.
+
+    Args:
+        runner: The engine's.
+        reference: Runs the network itself, on the CPU.
+        precision: The engine's.
+
+    Raises:
+        ModelError: An output differs by more than the precision explains.
+    """
     rows = _rows(runner)
     found, expected = runner.run(rows), reference.run(rows)
     for name, wanted in expected.items():
-        share = float(np.abs(found[name] - wanted).max() / np.abs(wanted).max())
-        if not share <= _TOLERANCES[precision]:  # nor NaN
+        difference = float(np.abs(found[name] - wanted).max() / np.abs(wanted).max())
+        if not difference <= _TOLERANCES[precision]:  # nor NaN
             raise ModelError(
-                f"the engine's {name} differ from ONNX Runtime's by {share:.2g} of their largest: it does not run right on "
-                "this GPU; build it anew, or take --backend ort"
+                f"the engine's {name} differ from ONNX Runtime's by {difference:.2g} of their largest: it does not run right "
+                "on this GPU; build it anew, or take --backend ort"
             )
 
 

@@ -15,8 +15,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
 from ferengine.classification.classifier import Classifier  # noqa: E402
+from ferengine.config import FILE_ON_CPU  # noqa: E402
 from ferengine.errors import FerengineError, ModelError, UsageError  # noqa: E402
-from ferengine.inference.select import AS_NAMED  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
 from ferengine_tools.train import parser, read_options, train  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
@@ -130,7 +130,7 @@ def test_a_model_can_be_begun_from(config: TrainConfig, tmp_path: Path) -> None:
     labels = load_model("dscnn").manifest.labels
     faces = Trainer(replace(config, out=tmp_path)).faces
     begun = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), replace(faces, labels=labels))
-    expected = Classifier("dscnn", backend=AS_NAMED).logits(faces.images.numpy())
+    expected = Classifier("dscnn", backend=FILE_ON_CPU).logits(faces.images.numpy())
     assert np.abs(begun.logits(torch.arange(len(faces.images))).numpy() - expected).max() < 1e-2
     with pytest.raises(ModelError, match="standard holds 'standard', not 'dscnn'"):
         Trainer(replace(config, out=tmp_path, start=Path("standard")))
@@ -141,7 +141,7 @@ def test_a_start_of_other_classes_keeps_what_it_knows(config: TrainConfig, tmp_p
     faces = replace(Trainer(replace(config, out=tmp_path)).faces, labels=(labels[1], "contempt", labels[0]), heads=(3,))
     begun = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), faces)
     logits = begun.logits(torch.arange(len(faces.images))).numpy()
-    known = Classifier("dscnn", backend=AS_NAMED).logits(faces.images.numpy())
+    known = Classifier("dscnn", backend=FILE_ON_CPU).logits(faces.images.numpy())
     assert logits.shape == (len(known), 3)
     assert np.abs(logits[:, [0, 2]] - known[:, [1, 0]]).max() < 1e-2
     assert np.abs(logits[:, 1, None] - known).min(axis=0).max() > 1e-2

@@ -1,0 +1,71 @@
+// MTCNN's cascade over one or more frames: P-Net proposes over an image pyramid, R-Net refines, O-Net has the last word
+// and adds the landmarks (Zhang et al. 2016, figure 1).
+#pragma once
+
+#include <array>
+#include <span>
+#include <vector>
+
+#include "mtcnn/boxes.hpp"
+#include "mtcnn/pyramid.hpp"
+
+namespace ferengine::mtcnn {
+
+struct CascadeSettings {
+    double min_face, factor;
+    std::array<float, 3> thresholds;  // of P-Net, R-Net and O-Net
+    int max_candidates;               // that R-Net, and that O-Net looks at, in each frame
+};
+
+// A face as O-Net sees it.
+struct DetectedFace {
+    BoxCorners box;
+    float score;
+    Landmarks landmarks;
+};
+
+// A frame to search: everywhere, or only around the boxes of `near` for faces of about their size.
+struct SearchTask {
+    image::FrameView frame;
+    bool everywhere;
+    std::vector<BoxCorners> near;
+};
+
+struct Networks {
+    ProposalNetwork proposal;
+    CropNetwork refinement, output;
+};
+
+// Not changed by its use: several threads may share it.
+class Cascade {
+  public:
+    Cascade(Networks networks, const CascadeSettings& settings) : networks_(std::move(networks)), settings_(settings) {}
+
+    const Networks& networks() const { return networks_; }
+
+    // The faces of each task's frame, best first. R-Net and O-Net see the candidates of all frames in one batch.
+    std::vector<std::vector<DetectedFace>> detect(std::span<const SearchTask> tasks) const;
+
+  private:
+    // A square that the next network looks at.
+    struct Window {
+        size_t task;
+        BoxCorners box;
+    };
+
+    std::vector<Candidate> propose(const SearchTask& task) const;
+    std::vector<std::vector<Candidate>> refine(std::span<const SearchTask> tasks,
+                                               std::span<const Window> windows) const;
+    std::vector<std::vector<DetectedFace>> output(std::span<const SearchTask> tasks,
+                                                  std::span<const Window> windows) const;
+
+    void scan_level(const float* level, const LevelSize& size, int x, int y, std::vector<Candidate>& out) const;
+    void append_windows(std::span<const Candidate> candidates, size_t task, std::vector<Window>& out) const;
+    static std::vector<float> predict(const CropNetwork& network, std::span<const SearchTask> tasks,
+                                      std::span<const Window> windows);
+
+    Networks networks_;
+    CascadeSettings settings_;
+};
+
+}  // namespace ferengine::mtcnn

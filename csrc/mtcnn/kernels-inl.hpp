@@ -1,0 +1,187 @@
+// The inner loops of MTCNN. For foreach_target.hpp.
+
+namespace ferengine::mtcnn::FERENGINE_TARGET {
+namespace {
+
+namespace v = simd::FERENGINE_TARGET;
+using v::Float4;
+using v::Floats;
+using v::kLanes;
+
+constexpr int kVectors = kGroup / kLanes;  // registers that a pixel's group takes
+constexpr int kMaxPixels = 12 / kVectors;  // 12 sums leave room for weights and inputs among 16 registers
+
+// One group of output channels for `Pixels` neighbours. Kernel columns and input channels lie side by side in a row, so
+// a row of the kernel is one dot product of `length` terms.
+template <int Pixels>
+inline void convolve_block(const ConvolutionView& layer, const float* const* rows, int x, const float* weights,
+                           const float* bias, const float* slopes, float* out, ptrdiff_t pitch) {
+    const int length = layer.kernel * layer.in;
+    const ptrdiff_t step = layer.in;
+    Floats sums[Pixels][kVectors];
+#pragma GCC unroll 16
+    for (int p = 0; p < Pixels; ++p)
+#pragma GCC unroll 16
+        for (int i = 0; i < kVectors; ++i) sums[p][i] = v::floats_at(bias + i * kLanes);
+    for (int ky = 0; ky < layer.kernel; ++ky) {
+        const float* inputs = rows[ky] + x * step;
+        for (int tap = 0; tap < length; ++tap, ++inputs, weights += kGroup) {
+            Floats weight[kVectors];
+#pragma GCC unroll 16
+            for (int i = 0; i < kVectors; ++i) weight[i] = v::floats_at(weights + i * kLanes);
+#pragma GCC unroll 16
+            for (int p = 0; p < Pixels; ++p) {
+                const float input = inputs[p * step];
+#pragma GCC unroll 16
+                for (int i = 0; i < kVectors; ++i) sums[p][i] += input * weight[i];
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (int p = 0; p < Pixels; ++p)
+#pragma GCC unroll 16
+        for (int i = 0; i < kVectors; ++i) {
+            const Floats sum = sums[p][i], slope = v::floats_at(slopes + i * kLanes);
+            v::floats_at(out + p * pitch + i * kLanes) = sum > 0.0f ? sum : sum * slope;
+        }
+}
+
+void convolve_row(const ConvolutionView& layer, const float* const* rows, int count, float* out) {
+    const int length = layer.kernel * layer.kernel * layer.in;
+    const ptrdiff_t pitch = ptrdiff_t{layer.groups} * kGroup;
+    const int blocks = (count + kMaxPixels - 1) / kMaxPixels;  // of equal size, give or take one pixel
+    for (int group = 0; group < layer.groups; ++group) {
+        const float* weights = layer.weights + static_cast<ptrdiff_t>(group) * length * kGroup;
+        const float *bias = layer.bias + group * kGroup, *slopes = layer.slopes + group * kGroup;
+        int x = 0;
+        for (int block = 0; block < blocks; ++block) {
+            const int pixels = (count - x) / (blocks - block);
+            float* const target = out + x * pitch + group * kGroup;
+            switch (pixels) {
+                case 1:
+                    convolve_block<1>(layer, rows, x, weights, bias, slopes, target, pitch);
+                    break;
+                case 2:
+                    convolve_block<2>(layer, rows, x, weights, bias, slopes, target, pitch);
+                    break;
+                case 3:
+                    convolve_block<3>(layer, rows, x, weights, bias, slopes, target, pitch);
+                    break;
+                case 4:
+                    convolve_block<4>(layer, rows, x, weights, bias, slopes, target, pitch);
+                    break;
+                case 5:
+                    convolve_block<5>(layer, rows, x, weights, bias, slopes, target, pitch);
+                    break;
+                default:
+                    convolve_block<6>(layer, rows, x, weights, bias, slopes, target, pitch);
+                    break;
+            }
+            x += pixels;
+        }
+    }
+}
+
+void max_pool_row(const MapRows& maps, int size, int channels, int count, float* out) {
+    const float* const* const rows = maps.rows.data();
+    const int row_count = static_cast<int>(maps.rows.size()), pitch = maps.pitch;
+    for (int x = 0; x < count; ++x, out += channels) {
+        const int first = 2 * x, columns = first + size <= maps.width ? size : maps.width - first;
+        for (int c = 0; c < channels; c += kLanes) {
+            const ptrdiff_t start = static_cast<ptrdiff_t>(first) * pitch + c;
+            Floats maximum = v::floats_at(rows[0] + start);
+            for (int r = 0; r < row_count; ++r)
+                for (int column = 0; column < columns; ++column) {
+                    const Floats value = v::floats_at(rows[r] + start + column * pitch);
+                    maximum = value > maximum ? value : maximum;
+                }
+            v::floats_at(out + c) = maximum;
+        }
+    }
+}
+
+void blend_rows(const uint8_t* const* rows, const float* weights, int row_count, int count, float* out) {
+    int x = 0;
+    for (; x + 4 * kLanes <= count; x += 4 * kLanes) {
+        Floats sums[4] = {};
+        for (int r = 0; r < row_count; ++r) {
+            const float weight = weights[r];
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; ++i) sums[i] += weight * v::load_bytes(rows[r] + x + i * kLanes);
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; ++i) v::floats_at(out + x + i * kLanes) = sums[i];
+    }
+    for (; x < count; ++x) {
+        float sum = 0.0f;
+        for (int r = 0; r < row_count; ++r) sum += weights[r] * static_cast<float>(rows[r][x]);
+        out[x] = sum;
+    }
+}
+
+// BGR values of 0 to 255 -> RGB, rounded to an integer (half to even), as the networks take it; the fourth lane has no
+// meaning.
+FERENGINE_INLINE Float4 normalised(const Float4& values) {
+    constexpr float kRounding = 12582912.0f;  // 1.5 * 2^23: floats of this size have no fraction
+    const Float4 bgr = (values + kRounding) - kRounding;
+#if defined(__clang__)
+    const Float4 rgb = __builtin_shufflevector(bgr, bgr, 2, 1, 0, 3);
+#else
+    using Int4 = int __attribute__((vector_size(16)));
+    const Float4 rgb = __builtin_shuffle(bgr, Int4{2, 1, 0, 3});
+#endif
+    return (rgb - 127.5f) * (1.0f / 128.0f);
+}
+
+void blend_columns(const float* sums, const AreaSpan* spans, const float* weights, int count, float* out) {
+    for (int x = 0; x < count; ++x, out += 3) {
+        const float* pixel = sums + 3 * static_cast<ptrdiff_t>(spans[x].first);
+        const float* weight = weights + spans[x].first_weight;
+        Float4 sum = *weight * v::float4_at(pixel);
+        for (int i = 1; i < spans[x].count; ++i) sum += weight[i] * v::float4_at(pixel + 3 * static_cast<ptrdiff_t>(i));
+        v::float4_at(out) = normalised(sum);
+    }
+}
+
+void halve_row(const uint8_t* upper, const uint8_t* lower, int count, uint8_t* out) {
+    int x = 0;
+#if FERENGINE_TARGET_AVX2
+    // Twelve bytes of each half hold four pixels; pairs of one channel are brought side by side and added.
+    const __m256i pairs = _mm256_setr_epi8(0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11, -1, -1, -1, -1,  //
+                                           0, 3, 1, 4, 2, 5, 6, 9, 7, 10, 8, 11, -1, -1, -1, -1);
+    const auto sums = [&](const uint8_t* bgr) {
+        const __m256i pixels =
+            _mm256_inserti128_si256(_mm256_castsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(bgr))),
+                                    _mm_loadu_si128(reinterpret_cast<const __m128i*>(bgr + 12)), 1);
+        return _mm256_maddubs_epi16(_mm256_shuffle_epi8(pixels, pairs), _mm256_set1_epi8(1));
+    };
+    for (; x + 7 <= count; x += 4) {  // the loads read 4 bytes, the second store writes 10 bytes too far
+        const ptrdiff_t from = ptrdiff_t{6} * x;
+        const __m256i four = _mm256_add_epi16(sums(upper + from), sums(lower + from));
+        const __m256i means = _mm256_srli_epi16(_mm256_add_epi16(four, _mm256_set1_epi16(2)), 2);
+        const __m256i bytes = _mm256_packus_epi16(means, means);
+        uint8_t* const target = out + ptrdiff_t{3} * x;
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(target), _mm256_castsi256_si128(bytes));
+        _mm_storel_epi64(reinterpret_cast<__m128i*>(target + 6), _mm256_extracti128_si256(bytes, 1));
+    }
+#endif
+    for (; x < count; ++x)
+        for (int c = 0; c < 3; ++c) {
+            const int i = 6 * x + c;
+            out[3 * x + c] = static_cast<uint8_t>((upper[i] + upper[i + 3] + lower[i] + lower[i + 3] + 2) >> 2);
+        }
+}
+
+void sample_row(const uint8_t* upper, const uint8_t* lower, float fraction, const LinearSample* samples, int count,
+                float* out) {
+    for (int x = 0; x < count; ++x, out += 3) {
+        const ptrdiff_t first = 3 * static_cast<ptrdiff_t>(samples[x].first);
+        const Float4 upper_left = v::load_4_bytes(upper + first), upper_right = v::load_4_bytes(upper + first + 3);
+        const Float4 left = upper_left + fraction * (v::load_4_bytes(lower + first) - upper_left);
+        const Float4 right = upper_right + fraction * (v::load_4_bytes(lower + first + 3) - upper_right);
+        v::float4_at(out) = normalised(left + samples[x].fraction * (right - left));
+    }
+}
+
+}  // namespace
+}  // namespace ferengine::mtcnn::FERENGINE_TARGET

@@ -1,0 +1,38 @@
+// Includes the file FERENGINE_TARGET_INCLUDE once for each instruction set; see dispatch.hpp. Headers that it needs are
+// included before this one.
+#include "simd/dispatch.hpp"
+#include "simd/vector.hpp"
+
+#if FERENGINE_HAS_AVX2_TARGET
+#include <immintrin.h>
+#endif
+
+// Any machine: SSE2, NEON, or plain code.
+#define FERENGINE_TARGET baseline
+#define FERENGINE_TARGET_AVX2 0
+#include "simd/vector-inl.hpp"
+#include FERENGINE_TARGET_INCLUDE
+#undef FERENGINE_TARGET
+#undef FERENGINE_TARGET_AVX2
+
+#if FERENGINE_HAS_AVX2_TARGET
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define FERENGINE_TARGET avx2
+#define FERENGINE_TARGET_AVX2 1
+#include "simd/vector-inl.hpp"
+#include FERENGINE_TARGET_INCLUDE
+#undef FERENGINE_TARGET
+#undef FERENGINE_TARGET_AVX2
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+#undef FERENGINE_TARGET_INCLUDE

@@ -1,0 +1,66 @@
+// Vectors of floats for one instruction set: the vector extension of GCC and Clang, and intrinsics where it has no word
+// for what a machine can do. Included by foreach_target.hpp.
+
+namespace ferengine::simd::FERENGINE_TARGET {
+
+// The floats of a register, at any address.
+constexpr int kLanes = FERENGINE_TARGET_AVX2 ? 8 : 4;
+using Floats = float __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+using Float4 = float __attribute__((vector_size(16), aligned(4), may_alias));
+using LooseFloat8 = float __attribute__((vector_size(32), aligned(4), may_alias));
+
+FERENGINE_INLINE Floats& floats_at(float* address) { return *reinterpret_cast<Floats*>(address); }
+FERENGINE_INLINE const Floats& floats_at(const float* address) { return *reinterpret_cast<const Floats*>(address); }
+FERENGINE_INLINE Float4& float4_at(float* address) { return *reinterpret_cast<Float4*>(address); }
+FERENGINE_INLINE const Float4& float4_at(const float* address) { return *reinterpret_cast<const Float4*>(address); }
+
+// Bytes as floats.
+#if FERENGINE_TARGET_AVX2
+FERENGINE_INLINE Floats load_bytes(const uint8_t* from) {
+    return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
+}
+FERENGINE_INLINE Float4 load_4_bytes(const uint8_t* from) {
+    return _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_loadu_si32(from)));
+}
+#else
+FERENGINE_INLINE Float4 load_4_bytes(const uint8_t* from) {
+    using Byte4 = uint8_t __attribute__((vector_size(4), aligned(1), may_alias));
+    return __builtin_convertvector(*reinterpret_cast<const Byte4*>(from), Float4);
+}
+FERENGINE_INLINE Floats load_bytes(const uint8_t* from) { return load_4_bytes(from); }
+#endif
+
+FERENGINE_INLINE Float8 load(const float* from) { return *reinterpret_cast<const LooseFloat8*>(from); }
+FERENGINE_INLINE void store(float* to, const Float8& values) { *reinterpret_cast<LooseFloat8*>(to) = values; }
+
+FERENGINE_INLINE Float8 min(const Float8& a, const Float8& b) { return a < b ? a : b; }
+
+// The lanes of a (0 to 7) and b (8 to 15) with these indices.
+template <int... Indices>
+FERENGINE_INLINE Float8 shuffle(const Float8& a, const Float8& b) {
+#if defined(__clang__)
+    return __builtin_shufflevector(a, b, Indices...);
+#else
+    using Int8 = int __attribute__((vector_size(32)));
+    return __builtin_shuffle(a, b, Int8{Indices...});
+#endif
+}
+
+// The sums of the lower and of the upper halves, {a, b, c, d, a', b', c', d'}. No lane crosses the middle, which would
+// cost AVX more.
+FERENGINE_INLINE Float8 half_sums(const Float8& a, const Float8& b, const Float8& c, const Float8& d) {
+    const Float8 ab = shuffle<0, 8, 1, 9, 4, 12, 5, 13>(a, b) + shuffle<2, 10, 3, 11, 6, 14, 7, 15>(a, b);
+    const Float8 cd = shuffle<0, 8, 1, 9, 4, 12, 5, 13>(c, d) + shuffle<2, 10, 3, 11, 6, 14, 7, 15>(c, d);
+    return shuffle<0, 1, 8, 9, 4, 5, 12, 13>(ab, cd) + shuffle<2, 3, 10, 11, 6, 7, 14, 15>(ab, cd);
+}
+
+// The sums of eight vectors, one in each lane, from the half_sums of the first and of the last four.
+FERENGINE_INLINE Float8 merge_half_sums(const Float8& abcd, const Float8& efgh) {
+    return shuffle<0, 1, 2, 3, 8, 9, 10, 11>(abcd, efgh) + shuffle<4, 5, 6, 7, 12, 13, 14, 15>(abcd, efgh);
+}
+
+FERENGINE_INLINE float sum(const Float8& a) {
+    return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
+}
+
+}  // namespace ferengine::simd::FERENGINE_TARGET

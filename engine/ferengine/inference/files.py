@@ -1,0 +1,84 @@
+"""Files that other processes may read or write at the same time, and the user's cache of them."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ferengine.errors import ModelError
+
+
+def user_cache() -> Path | None:
+    """ferengine's folder in the user's cache (XDG Base Directory Specification); None where there is no home."""
+    configured = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    try:
+        base = configured if configured.is_absolute() else Path.home() / ".cache"
+    except RuntimeError:  # no HOME, and no such user either
+        return None
+    return base / "ferengine"
+
+
+def read_if_there(path: Path) -> bytes | None:
+    """What the file holds; None where it does not exist.
+
+    Raises:
+        ModelError: It exists and cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def write_atomically(path: Path, data: bytes) -> None:
+    """Write a file such that no reader ever sees half of it, not even after a power cut.
+
+    Args:
+        path: Where to; folders that are missing are made.
+        data: What to write.
+
+    Raises:
+        ModelError: It cannot be written.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.", delete=False) as file:
+            temporary = Path(file.name)
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary:
+            temporary.unlink(missing_ok=True)
+        raise ModelError(f"{path} cannot be written: {error.strerror}") from None
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder's lock: of several processes that want to build the same engine, one does. It dies with its holder.
+
+    Args:
+        folder: Made where it is missing.
+
+    Raises:
+        ModelError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except OSError as error:
+        raise ModelError(f"{folder} cannot be written: {error.strerror}") from None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,117 @@
+// MTCNN's steps and its whole cascade, with random weights, on random and extreme frames and boxes.
+#include <cfloat>
+#include <cstdlib>
+#include <initializer_list>
+#include <vector>
+
+#include "mtcnn/box_cropper.hpp"
+#include "mtcnn/cascade.hpp"
+#include "random_input.hpp"
+
+using namespace ferengine::mtcnn;
+using ferengine::tests::Frame;
+using ferengine::tests::RandomInput;
+using ferengine::tests::require;
+
+namespace {
+
+RandomInput input(11);
+
+Frame random_frame(int max) { return input.frame(1 + input.up_to(max), 1 + input.up_to(max), 3); }
+
+BoxCorners random_box() {
+    constexpr float kExtreme[] = {0.0f,  -0.0f, 0.5f,    65536.0f, -1e9f,  2147483648.0f,
+                                  1e17f, 1e30f, FLT_MAX, -FLT_MAX, FLT_MIN};
+    const auto any = [&] { return input.one_in(6) ? input.any_of(kExtreme) : input.between(-80.0f, 150.0f); };
+    const float x = any(), y = any();
+    if (input.one_in(2)) return {.x1 = x, .y1 = y, .x2 = any(), .y2 = any()};
+    const float side = input.between(0.0f, 120.0f);
+    return {.x1 = x, .y1 = y, .x2 = x + side, .y2 = y + side};
+}
+
+// Every normalised value of a byte image is in this range.
+void check_values(const float* values, int count) {
+    for (int i = 0; i < count; ++i) require(values[i] >= -1.0f && values[i] <= 1.0f, "values are normalised");
+}
+
+// Random weights of the given shapes.
+class Weights {
+  public:
+    Weights(std::initializer_list<std::vector<int>> shapes) {
+        for (const std::vector<int>& shape : shapes) {
+            size_t count = 1;
+            for (const int length : shape) count *= static_cast<size_t>(length);
+            arrays_.emplace_back(count);
+            std::ranges::generate(arrays_.back(), [] { return input.between(-0.2f, 0.2f); });
+            tensors_.push_back({.shape = shape, .data = {}});
+        }
+        for (size_t i = 0; i < arrays_.size(); ++i) tensors_[i].data = arrays_[i];
+    }
+
+    const std::vector<Tensor>& tensors() const { return tensors_; }
+
+  private:
+    std::vector<std::vector<float>> arrays_;
+    std::vector<Tensor> tensors_;
+};
+
+Networks random_networks() {
+    const Weights pnet{{3, 3, 3, 10}, {10},          {1, 1, 10}, {3, 3, 10, 16}, {16}, {1, 1, 16}, {3, 3, 16, 32}, {32},
+                       {1, 1, 32},    {1, 1, 32, 4}, {4},        {1, 1, 32, 2},  {2}};
+    const Weights rnet{{3, 3, 3, 28}, {28},       {1, 1, 28}, {3, 3, 28, 48}, {48},  {1, 1, 48}, {2, 2, 48, 64},
+                       {64},          {1, 1, 64}, {576, 128}, {128},          {128}, {128, 4},   {4},
+                       {128, 2},      {2}};
+    const Weights onet{{3, 3, 3, 32},  {32},     {1, 1, 32}, {3, 3, 32, 64},  {64},  {1, 1, 64},
+                       {3, 3, 64, 64}, {64},     {1, 1, 64}, {2, 2, 64, 128}, {128}, {1, 1, 128},
+                       {1152, 256},    {256},    {256},      {256, 4},        {4},   {256, 10},
+                       {10},           {256, 2}, {2}};
+    return {.proposal = ProposalNetwork(pnet.tensors()),
+            .refinement = CropNetwork::refinement(rnet.tensors()),
+            .output = CropNetwork::output(onet.tensors())};
+}
+
+void check_sampling() {
+    for (int round = 0; round < 2000; ++round) {
+        const Frame frame = random_frame(round % 10 != 0 ? 40 : 150);
+        Pyramid pyramid(frame.view);
+        for (const LevelSize& size :
+             pyramid_levels(frame.view.height, frame.view.width, input.between(0.1, 1.0), 0.7, 12))
+            check_values(pyramid.level(size.height, size.width), 3 * size.height * size.width);
+        const int side = input.one_in(2) ? 24 : 48, floats = 3 * side * side;
+        std::vector<float> crop(static_cast<size_t>(floats + kSlack));
+        BoxCropper cropper(frame.view);
+        for (int i = 0; i < 3; ++i) {
+            cropper.crop(random_box(), side, crop.data());
+            check_values(crop.data(), floats);
+        }
+    }
+}
+
+void check_cascade() {
+    const Networks networks = random_networks();
+    for (int round = 0; round < 40; ++round) {
+        const Cascade cascade(networks, {.min_face = input.between(12.0, 30.0),
+                                         .factor = input.between(0.4, 0.8),
+                                         .thresholds = {0.4f, 0.3f, 0.3f},
+                                         .max_candidates = 1 + input.up_to(20)});
+        std::vector<Frame> frames;
+        std::vector<SearchTask> tasks;
+        for (int i = input.up_to(3); i >= 0; --i) {
+            frames.push_back(random_frame(90));
+            tasks.push_back({.frame = frames.back().view, .everywhere = input.one_in(2), .near = {}});
+            for (int boxes = input.up_to(3); boxes > 0; --boxes) tasks.back().near.push_back(random_box());
+        }
+        const auto found = cascade.detect(tasks);
+        require(found.size() == tasks.size(), "one list of faces for each frame");
+        for (const auto& faces : found)
+            for (const DetectedFace& face : faces) require(face.score > 0.3f, "scores lie above the threshold");
+    }
+}
+
+}  // namespace
+
+int main() {
+    check_sampling();
+    check_cascade();
+    return EXIT_SUCCESS;
+}

@@ -1,0 +1,230 @@
+"""MTCNN's steps in C++ against the plain ones over NumPy and cv2, and its networks against ONNX Runtime."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import onnxruntime
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from numpy.typing import NDArray
+
+from ferengine._native import MtcnnCascade, mtcnn_crops, mtcnn_decode, mtcnn_pyramid, mtcnn_suppress
+from ferengine.detection.mtcnn_weights import mtcnn_networks, read_weights
+from oracles.plain_mtcnn import boxes as plain
+from oracles.plain_mtcnn import sampling
+
+SETTINGS: dict[str, Any] = {"min_face": 40.0, "factor": 0.709, "thresholds": (0.6, 0.7, 0.7), "max_candidates": 400}
+LEVEL = 1 / 128
+"""One grey level, normalised."""
+
+
+def weights() -> list[list[NDArray[np.float32]]]:
+    return [read_weights("pnet"), read_weights("rnet"), read_weights("onet")]
+
+
+@pytest.fixture(scope="module")
+def cascade() -> MtcnnCascade:
+    return MtcnnCascade(*weights(), **SETTINGS)
+
+
+def session(name: Literal["pnet", "rnet", "onet"]) -> onnxruntime.InferenceSession:
+    return onnxruntime.InferenceSession(mtcnn_networks()[name], providers=["CPUExecutionProvider"])
+
+
+def noise(seed: int, *shape: int) -> NDArray[np.uint8]:
+    """Neighbours are alike, as in images."""
+    random = np.random.default_rng(seed)
+    coarse = random.integers(0, 256, tuple(-(-length // 4) for length in shape[:2]) + shape[2:], dtype=np.uint8)
+    smooth = coarse.repeat(4, axis=0).repeat(4, axis=1)[: shape[0], : shape[1]]
+    return np.clip(smooth.astype(int) + random.integers(-20, 21, shape), 0, 255).astype(np.uint8)
+
+
+def channels_last(images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.ascontiguousarray(sampling.normalise(images).transpose(0, 2, 3, 1))
+
+
+# --- pyramid
+
+
+@settings(deadline=None, max_examples=60)
+@example(height=24, width=24, min_face=12.0, factor=0.5, seed=0, padding=0)
+@given(st.integers(1, 300), st.integers(1, 300), st.floats(12, 80), st.floats(0.3, 0.9), st.integers(0, 99), st.integers(0, 7))
+def test_pyramid(height: int, width: int, min_face: float, factor: float, seed: int, padding: int) -> None:
+    frame = noise(seed, height, width + padding, 3)[:, :width]  # rows are padded
+    levels = mtcnn_pyramid(frame, min_face, factor)
+    expected = list(sampling.pyramid(frame, min_face, factor))
+    assert [scale for scale, _ in levels] == [scale for scale, _ in expected]
+    for (_, level), (_, image) in zip(levels, expected, strict=True):
+        difference = np.abs(level - channels_last(image[None])[0])
+        assert difference.max() < 1.01 * LEVEL  # ties may round the other way
+        halved = height % image.shape[0] == width % image.shape[1] == 0  # of means of 2 x 2 pixels a quarter are ties
+        assert (difference > 0.01 * LEVEL).mean() < (0.3 if halved else 0.05)
+
+
+def test_halved_frames_make_small_levels() -> None:
+    frame = noise(5, 1024, 768, 3)
+    for (_, level), (_, image) in zip(mtcnn_pyramid(frame, 20, 0.7), sampling.pyramid(frame, 20, 0.7), strict=True):
+        assert np.abs(level - channels_last(image[None])[0]).max() < 1.01 * LEVEL
+
+
+def test_pyramid_of_a_single_pixel_and_of_the_smallest_level() -> None:
+    assert mtcnn_pyramid(np.zeros((1, 1, 3), np.uint8), 12, 0.7) == []
+    ((scale, level),) = mtcnn_pyramid(np.full((12, 12, 3), (255, 128, 0), np.uint8), 12, 0.7)
+    assert scale == 1
+    np.testing.assert_array_equal(level, np.broadcast_to(np.float32([-127.5, 0.5, 127.5]) * LEVEL, (12, 12, 3)))
+
+
+# --- crops
+
+
+@settings(deadline=None)
+@example(height=37, width=18, x=0.0, y=0.5, box_width=0.0, box_height=0.0, size=24, seed=18)
+@given(
+    st.integers(1, 60), st.integers(1, 60), st.floats(-90, 90, width=32), st.floats(-90, 90, width=32),
+    st.floats(0, 120, width=32), st.floats(0, 120, width=32), st.sampled_from([24, 48]), st.integers(0, 99),
+)  # fmt: skip
+def test_crops(height: int, width: int, x: float, y: float, box_width: float, box_height: float, size: int, seed: int) -> None:
+    frame = noise(seed, height, width + 3, 3)[:, :width]
+    boxes = np.array([[x, y, x + box_width, y + box_height]], np.float32)
+    crops, expected = mtcnn_crops(frame, boxes, size), channels_last(sampling.crops(frame, boxes, size))
+    # a coordinate that rounds to the neighbouring 1/32 of a pixel changes a sample by 1/32 of the contrast
+    assert np.abs(crops - expected).max() <= 255 / 16 * LEVEL
+    if min(box_width, box_height) >= 1:  # else all samples lie in one row or column, and round the same way
+        assert np.abs(crops - expected).mean() <= 0.5 * LEVEL
+
+
+def test_crops_far_outside_and_huge_are_grey() -> None:
+    frame = noise(1, 20, 30, 3)
+    boxes = np.float32([[1e9, 0, 1e9, 5], [-1e30, -1e30, -1e29, -1e29], [40, 30, 90, 60], [-3e38, 3e38, 3e38, 3e38]])
+    np.testing.assert_allclose(mtcnn_crops(frame, boxes, 24), -0.5 * LEVEL)
+    assert np.isfinite(mtcnn_crops(frame, np.float32([[-3e38, -3e38, 3e38, 3e38]]), 24)).all()
+    assert mtcnn_crops(frame, np.empty((0, 4), np.float32), 24).shape == (0, 24, 24, 3)
+
+
+def test_a_crop_without_area_repeats_one_sample() -> None:
+    frame = noise(2, 20, 30, 3)
+    (crop,) = mtcnn_crops(frame, np.float32([[7, 9, 7, 9]]), 24)
+    assert (crop == crop[0, 0]).all()
+
+
+# --- decoding and suppression
+
+
+@settings(deadline=None)
+@given(st.integers(0, 6), st.integers(0, 6), st.floats(0.05, 0.9), st.sampled_from([0.0, 0.6, 0.9]), st.data())
+def test_decoding(rows: int, columns: int, scale: float, threshold: float, data: st.DataObject) -> None:
+    values = st.floats(-8, 8, width=32)
+    verdicts = data.draw(arrays.arrays(np.float32, (rows, columns, 16), elements=values))
+    probabilities = (1 / (1 + np.exp(-verdicts[..., 0]))).astype(np.float32)
+    assume(not (np.abs(probabilities - threshold) < 1e-6).any())  # too close to say
+    moves = verdicts[..., 1:5].transpose(2, 0, 1)
+    expected, expected_scores = plain.decode_proposals(probabilities, moves, threshold, scale)
+    boxes, scores = mtcnn_decode(verdicts, threshold, scale)
+    np.testing.assert_allclose(boxes, expected.reshape(-1, 4), rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
+
+
+@settings(deadline=None)
+@given(st.integers(0, 60), st.integers(0, 99), st.sampled_from([0.0, 0.25, 0.5, 0.75]), st.sampled_from(["union", "min"]))
+def test_suppression(count: int, seed: int, threshold: float, overlap: Literal["union", "min"]) -> None:
+    random = np.random.default_rng(seed)
+    corners = random.integers(-20, 60, (count, 2))
+    boxes = np.hstack([corners, corners + random.integers(0, 40, (count, 2))]).astype(np.float32)  # some without an area
+    scores = random.integers(0, 5, count).astype(np.float32)  # many ties, which go to the earlier box
+    kept = mtcnn_suppress(boxes, scores, threshold, overlap)
+    assert kept.tolist() == plain.non_maximum_suppression(boxes, scores, threshold, overlap).tolist()
+
+
+def test_suppression_of_huge_boxes() -> None:
+    boxes = np.float32([[0, 0, 1e18, 1e18], [0, 0, 1e18, 1e18], [-1e18, -1e18, 0, 0]])
+    assert mtcnn_suppress(boxes, np.float32([1, 2, 3]), 0.5, "union").tolist() == [2, 1]
+
+
+# --- networks
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(12, 70), st.integers(12, 70), st.integers(0, 99))
+def test_pnet(height: int, width: int, seed: int) -> None:
+    cascade, expected = MtcnnCascade(*weights(), **SETTINGS), session("pnet")
+    level = channels_last(noise(seed, height, width, 3)[None])[0]
+    probabilities, boxes = cascade.propose(level)
+    planar = np.ascontiguousarray(level.transpose(2, 0, 1)[None])
+    (p,), (b,) = expected.run(["probabilities", "boxes"], {"input": planar})
+    assert (probabilities.shape, boxes.shape) == (p[0].shape, b.shape)
+    np.testing.assert_allclose(probabilities, p[0], atol=2e-5)
+    np.testing.assert_allclose(boxes, b, atol=2e-5)
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5, 6, 7, 13])
+def test_rnet_and_onet(cascade: MtcnnCascade, count: int) -> None:
+    for name, side, method in (("rnet", 24, cascade.refine), ("onet", 48, cascade.decide)):
+        images = channels_last(np.stack([noise(seed, side, side, 3) for seed in range(13)])[:count])
+        probabilities, values = method(images)
+        if not count:
+            assert (probabilities.shape, values.shape[0]) == ((0,), 0)
+            continue
+        outputs = ["probabilities", "boxes", *(["landmarks"] if name == "onet" else [])]
+        p, *rest = session(name).run(outputs, {"input": np.ascontiguousarray(images.transpose(0, 3, 1, 2))})  # type: ignore[arg-type]
+        np.testing.assert_allclose(probabilities, p, atol=2e-5)
+        np.testing.assert_allclose(values, np.hstack(rest), atol=2e-5)
+
+
+# --- what is refused
+
+
+def test_weights_that_do_not_fit() -> None:
+    pnet, rnet, onet = weights()
+    with pytest.raises(ValueError, match="too few arrays"):
+        MtcnnCascade(pnet[:-1], rnet, onet, **SETTINGS)
+    with pytest.raises(ValueError, match="too many arrays"):
+        MtcnnCascade(pnet, [*rnet, rnet[0]], onet, **SETTINGS)
+    with pytest.raises(ValueError, match=r"array 0 of the weights must have the shape \(3, 3, 3, 32\), not \(3, 3, 3, 10\)"):
+        MtcnnCascade(pnet, rnet, pnet, **SETTINGS)
+    with pytest.raises(ValueError, match="weights must be finite"):
+        MtcnnCascade([pnet[0] * np.float32(np.nan), *pnet[1:]], rnet, onet, **SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"min_face": 11.0}, {"min_face": np.inf}, {"factor": 1.0}, {"thresholds": (0.6, 0.7, 1.0)}, {"max_candidates": 0}],
+)
+def test_settings_out_of_range(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        MtcnnCascade(*weights(), **(SETTINGS | wrong))
+
+
+def test_frames_that_cannot_be_read_in_place(cascade: MtcnnCascade) -> None:
+    frame = np.zeros((50, 60, 3), np.uint8)
+    for wrong in (frame[::-1], frame[:, ::2], frame[..., 0], frame[:0]):
+        with pytest.raises(ValueError, match="frame"):
+            cascade.detect([wrong], [None])
+    with pytest.raises(TypeError, match="uint8"):
+        cascade.detect([frame.astype(np.float32)], [None])  # type: ignore[list-item]
+    with pytest.raises(ValueError, match="as long as frames"):
+        cascade.detect([frame], [])
+
+
+def test_boxes_that_are_none(cascade: MtcnnCascade) -> None:
+    frame = np.zeros((50, 60, 3), np.uint8)
+    nan = np.full((1, 4), np.nan, np.float32)
+    with pytest.raises(ValueError, match="boxes must be finite"):
+        mtcnn_crops(frame, nan, 24)
+    with pytest.raises(ValueError, match="size"):
+        mtcnn_crops(frame, nan[:0], 1)
+    with pytest.raises(ValueError, match="boxes must be finite"):
+        mtcnn_suppress(nan, np.ones(1, np.float32), 0.5, "union")
+    with pytest.raises(ValueError, match="scores must be finite"):
+        mtcnn_suppress(np.ones((1, 4), np.float32), nan[0, :1], 0.5, "union")
+    with pytest.raises(ValueError, match=r"near must have the shape \(n, 4\)"):
+        cascade.detect([frame], [np.ones(4, np.float32)])
+    with pytest.raises(ValueError, match="near must be finite"):
+        cascade.detect([frame], [nan])
+    with pytest.raises(ValueError, match="level must have the shape"):
+        cascade.propose(np.zeros((11, 40, 3), np.float32))
+    with pytest.raises(ValueError, match=r"\(n, 24, 24, 3\)"):
+        cascade.refine(np.zeros((2, 3, 24, 24), np.float32))

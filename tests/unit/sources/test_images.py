@@ -1,0 +1,99 @@
+"""Folders, globs and single images as sources."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ferengine.errors import SourceError
+from ferengine.sources import open_source, parse_source
+from ferengine.sources.images import ImagesSource
+from ferengine.vision import cv2
+
+
+def write(path: Path, brightness: int, height: int = 8, width: int = 16) -> Path:
+    cv2.imwrite(str(path), np.full((height, width, 3), brightness, np.uint8))
+    return path
+
+
+def brightness(source: ImagesSource) -> list[int]:
+    values = []
+    while (frame := source.read()) is not None:
+        values.append(round(float(frame.image.mean())))
+    return values
+
+
+def test_natural_order_each_its_own_size(tmp_path: Path) -> None:
+    for number in (10, 2, 1, 33):
+        write(tmp_path / f"Img{number}.png", number, height=8 + number)
+    write(tmp_path / "img7.PNG", 7)
+    source = ImagesSource(tmp_path, fps=10)
+    info = source.open()
+    assert (info.width, info.height, info.fps, info.live, info.frames) == (16, 9, 10, False, 5)
+    frames = [source.read() for _ in range(5)]
+    assert source.read() is None
+    assert [frame.image.shape[0] for frame in frames if frame] == [9, 10, 8, 18, 41]
+    assert [frame.timestamp for frame in frames if frame] == pytest.approx([0, 0.1, 0.2, 0.3, 0.4])
+
+
+def test_globs_loops_and_skipping(tmp_path: Path) -> None:
+    for number in range(3):
+        write(tmp_path / f"a{number}.png", number)
+        write(tmp_path / f"b{number}.png", 100 + number)
+    source = open_source(parse_source(str(tmp_path / "b*.png"), loop=2, fps=5))
+    assert isinstance(source, ImagesSource)
+    assert source.open().frames == 6
+    source.skip(2)
+    assert brightness(source) == [102, 100, 101, 102]
+    single = ImagesSource(tmp_path / "a2.png", loop=0)
+    assert single.open().frames is None
+    single.skip(5)
+    assert single.read() is not None
+    single.close()
+    single.close()
+    assert single.read() is None
+
+
+def test_what_is_no_image_is_passed_over_and_counted(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path / "2.png", 2)
+    write(tmp_path / "4.png", 4)
+    (tmp_path / "1.jpg").write_text("This is no image.")
+    (tmp_path / "3.png").write_bytes((tmp_path / "2.png").read_bytes()[:40])
+    (tmp_path / "5.webp").touch()
+    (tmp_path / "notes.txt").write_text("Not meant.")
+    (tmp_path / "folder.png").mkdir()
+    source = ImagesSource(tmp_path, loop=2)
+    source.open()
+    assert brightness(source) == [2, 4, 2, 4]
+    assert source.broken_frames == 6
+    assert [record.message.split()[0].rpartition("/")[2] for record in caplog.records] == ["1.jpg", "3.png", "5.webp"]
+    assert capfd.readouterr().err == ""
+
+
+def test_grey_deep_and_transparent_images_become_bgr(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "1.png"), np.full((8, 8), 10, np.uint8))
+    cv2.imwrite(str(tmp_path / "2.png"), np.full((8, 8, 3), 20 * 257, np.uint16))
+    cv2.imwrite(str(tmp_path / "3.png"), np.full((8, 8, 4), 30, np.uint8))
+    source = ImagesSource(tmp_path)
+    source.open()
+    frames = [source.read() for _ in range(3)]
+    assert all(frame is not None and frame.image.shape == (8, 8, 3) and frame.image.dtype == np.uint8 for frame in frames)
+    assert [round(float(frame.image.mean())) for frame in frames if frame] == [10, 20, 30]
+
+
+def test_folders_without_images_say_so(tmp_path: Path) -> None:
+    for path, reason in (
+        (tmp_path, "holds no images"),
+        (tmp_path / "*.png", "none that matches"),
+        (tmp_path / "absent.png", "there is no file"),
+    ):
+        with pytest.raises(SourceError, match=reason) as caught:
+            ImagesSource(path).open()
+        assert str(path) in str(caught.value)
+    (tmp_path / "text.png").write_text("This is no image.")
+    with pytest.raises(SourceError, match="none of its 1 files is an image"):
+        ImagesSource(tmp_path).open()

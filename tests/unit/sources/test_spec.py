@@ -1,0 +1,177 @@
+"""The description of a source: its fields, the text that names it, its dictionary, and what it opens."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+from ferengine.errors import UsageError
+from ferengine.sources import SourceSpec, open_source, parse_source, unique_names
+from ferengine.sources.camera import CameraSource
+from ferengine.sources.spec import SourceOptions
+from ferengine.sources.video import VideoFileSource
+from ferengine.sources.wrappers import PacedSource
+
+SECRET = "rtsp://me:hunter2@10.0.0.7:8554/live"
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "value", "name"),
+    [
+        (SECRET, "stream", SECRET, "10.0.0.7"),
+        (f"door={SECRET}", "stream", SECRET, "door"),
+        ("http://cam/x?a=b", "stream", "http://cam/x?a=b", "cam"),
+        ("rtsp://[fe80::1]/x", "stream", "rtsp://[fe80::1]/x", "fe80::1"),
+        ("/dev/video3", "camera", "/dev/video3", "camera3"),
+        ("/dev/v4l/by-id/usb-C920-index0", "camera", "/dev/v4l/by-id/usb-C920-index0", "usb-C920-index0"),
+        ("0", "camera", "0", "camera0"),
+        ("12", "camera", "12", "camera12"),
+        ("left=2", "camera", "2", "left"),
+        ("demo", "demo", "stroll", "demo"),
+        ("demo:crossing", "demo", "crossing", "demo"),
+        ("./demo", "file", "./demo", "demo"),
+        ("/films/woman2.mp4", "file", "/films/woman2.mp4", "woman2"),
+        ("clip:1.mp4", "file", "clip:1.mp4", "clip:1"),
+        ("stage=demo:turn", "demo", "turn", "stage"),
+        ("frames/*.png", "images", "frames/*.png", "frames"),
+        ("portrait.JPG", "images", "portrait.JPG", "portrait"),
+        ("./a=b.mp4", "file", "./a=b.mp4", "a=b"),
+        ("/dev/shm/clip.mp4", "file", "/dev/shm/clip.mp4", "clip"),
+    ],
+)
+def test_parse_source(text: str, kind: str, value: str, name: str) -> None:
+    spec = parse_source(text, rotate=90, loop=2, pace="native")
+    assert spec == SourceSpec(kind, value, name, rotate=90, loop=2, pace="native")  # type: ignore[arg-type]
+    assert SourceSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    assert pickle.loads(pickle.dumps(spec)) == spec
+
+
+def test_an_existing_path_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a=b.mp4").touch()
+    Path("images [2]").mkdir()
+    assert parse_source("a=b.mp4") == SourceSpec("file", "a=b.mp4", "a=b")
+    assert parse_source("images [2]") == SourceSpec("images", "images [2]", "images [2]")
+    assert parse_source(".").name == tmp_path.name
+    assert parse_source(Path("x=y.mp4")) == SourceSpec("file", "x=y.mp4", "x=y")
+    assert parse_source("x=y.mp4") == SourceSpec("file", "y.mp4", "x")
+
+
+def test_credentials_are_in_no_text_of_a_spec() -> None:
+    spec = parse_source(SECRET)
+    for text in (repr(spec), str(spec), f"{[spec]}", spec.name, spec.where):
+        assert "hunter2" not in text
+        assert "me:" not in text
+    assert "10.0.0.7:8554" in repr(spec)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("kind", "tape"),
+        ("name", ""),
+        ("name", "a/b"),
+        ("name", ".."),
+        ("name", "a\nb"),
+        ("name", "rtsp://me:hunter2@host"),
+        ("name", 7),
+        ("value", ""),
+        ("value", None),
+        ("loop", -1),
+        ("loop", 1.5),
+        ("pace", "slow"),
+        ("size", "1280"),
+        ("size", [1280]),
+        ("size", [0, 720]),
+        ("fps", 0),
+        ("fps", float("nan")),
+        ("fps", "30"),
+        ("pixel_format", "MJPEG"),
+        ("rotate", 45),
+        ("rotate", False),
+        ("when_late", "newest"),
+        ("reconnect", True),
+        ("timeout", 0),
+        ("transport", "http"),
+    ],
+)
+def test_wrong_fields_are_named(field: str, value: object) -> None:
+    with pytest.raises(UsageError, match=rf"^{field}: ") as caught:
+        SourceSpec.from_dict({"kind": "camera", "value": "0", "name": "camera0", field: value})
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_dictionary_may_say_source() -> None:
+    spec = SourceSpec.from_dict({"source": f"door={SECRET}", "size": "1280x720", "fps": 15})
+    assert spec == SourceSpec("stream", SECRET, "door", size=(1280, 720), fps=15)
+    assert SourceSpec.from_dict({"source": "0", "name": "hall"}).name == "hall"
+    for wrong, message in (
+        ({"source": "0", "kind": "file"}, "either source or kind"),
+        ({"kind": "file", "value": "x"}, "name: missing"),
+        ({"source": "0", "sise": "1x1"}, "no field 'sise': known are source, kind"),
+        ({"source": 5.5, "value": "x"}, "either source or kind"),
+    ):
+        with pytest.raises(UsageError, match=message):
+            SourceSpec.from_dict(wrong)
+
+
+def test_what_drops_and_what_waits() -> None:
+    camera, clip = parse_source("0"), parse_source("x.mp4")
+    assert (camera.live, clip.live, parse_source("x.mp4", pace="native").live) == (True, False, True)
+    assert not parse_source("0", when_late="wait").live
+    assert parse_source("x.mp4", when_late="skip").live
+    assert (camera.drops(False), parse_source("0", when_late="skip").drops(False)) == (False, True)
+
+
+def test_sources_that_make_no_sense() -> None:
+    for text in ("", "demo:sleep"):
+        with pytest.raises(UsageError):
+            parse_source(text)
+    with pytest.raises(UsageError):
+        parse_source("demo", loop=-1)
+    with pytest.raises(UsageError):
+        parse_source("demo", pace="slow")
+
+
+def test_open_source() -> None:
+    assert isinstance(open_source(parse_source("3")), CameraSource)
+    assert isinstance(open_source(parse_source("clip.mp4")), VideoFileSource)
+    native = open_source(parse_source("clip.mp4", loop=2, pace="native"))
+    assert isinstance(native, PacedSource)
+    demo = open_source(parse_source("demo:empty", loop=2))
+    assert demo.open().frames == 1200
+    assert open_source(parse_source("demo", loop=0)).open().frames is None
+
+
+def test_open_source_applies_pace_size_rate_and_rotation() -> None:
+    source = open_source(parse_source("demo:empty", size="80x80", fps=5, rotate=270, pace="native"))
+    info = source.open()
+    assert (info.width, info.height, info.fps, info.live) == (60, 80, 5, True)
+    source.close()
+
+
+def test_unique_names() -> None:
+    names = ["woman2", "demo", "woman2", "woman2", "woman2-2", "demo"]
+    specs = unique_names([SourceSpec("file", "x", name) for name in names])
+    assert [spec.name for spec in specs] == ["woman2", "demo", "woman2-3", "woman2-4", "woman2-2", "demo-2"]
+
+
+def test_a_spec_is_one_source_and_not_an_iterable_of_its_fields() -> None:
+    assert not isinstance(parse_source("0"), Iterable)
+
+
+def test_replacing_a_field_checks_it() -> None:
+    spec = parse_source("clip.mp4")
+    assert spec.replace(loop=3, size="64x32") == parse_source("clip.mp4", loop=3, size=(64, 32))
+    with pytest.raises(UsageError, match=r"^loop: input should be greater than or equal to 0, not -1"):
+        spec.replace(loop=-1)
+
+
+def test_every_option_has_a_description() -> None:
+    for name, field in SourceOptions.model_fields.items():
+        assert field.description is not None, name
+        assert field.description.endswith("."), name

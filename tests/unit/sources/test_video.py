@@ -1,0 +1,164 @@
+"""Video files: every frame once, loops, skipping, and damage."""
+
+from __future__ import annotations
+
+import errno
+import random
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from ferengine.errors import SourceError
+from ferengine.sources.video import VideoFileSource
+
+FRAMES = 24
+
+
+def encode(
+    path: Path, codec: str = "libx264", pix_fmt: str = "yuv420p", frames: int = FRAMES, pts: Callable[[int], int] = int
+) -> Path:
+    """A video of 64x48 at 10 frames/s whose frame i is grey of brightness about 10 i."""
+    options = {"movflags": "faststart"} if path.suffix in (".mp4", ".mov") else {}
+    with av.open(str(path), "w", options=options) as container:
+        stream = container.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, pix_fmt
+        stream.codec_context.gop_size = 4
+        noise = np.random.default_rng(0).integers(0, 8, (frames, 48, 64, 3))
+        for index in range(frames):
+            image = (10 * index + noise[index]).astype(np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="bgr24")
+            frame.pts = pts(index)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    return path
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return encode(tmp_path_factory.mktemp("video") / "clip.mp4")
+
+
+def read_all(source: VideoFileSource) -> list[tuple[float, float]]:
+    """Mean brightness and time stamp of every frame."""
+    frames = []
+    while (captured := source.read()) is not None:
+        frames.append((float(captured.image.mean()), captured.timestamp))
+    return frames
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [
+        ("a.mp4", "libx264", "yuv420p"),
+        ("a.mov", "mpeg4", "yuv420p"),
+        ("a.mkv", "libx264", "yuv420p"),
+        ("a.avi", "mjpeg", "yuvj420p"),
+        ("a.gif", "gif", "rgb8"),
+        ("with: colon.mp4", "libx264", "yuv420p"),
+    ],
+)
+def test_every_frame_once_in_order(name: str, codec: str, pix_fmt: str, tmp_path: Path) -> None:
+    source = VideoFileSource(encode(tmp_path / name, codec, pix_fmt))
+    info = source.open()
+    assert (info.width, info.height, info.live, info.frames) == (64, 48, False, FRAMES)
+    assert info.fps == pytest.approx(10)
+    frames = read_all(source)
+    assert [light for light, _ in frames] == pytest.approx([10 * i + 3.5 for i in range(FRAMES)], abs=20)
+    assert all(before[0] < after[0] for before, after in pairwise(frames))
+    assert [stamp for _, stamp in frames] == pytest.approx([i / 10 for i in range(FRAMES)], abs=1e-3)
+    assert source.read() is None
+    assert source.broken_frames == 0
+
+
+def test_time_stamps_are_the_files_own(tmp_path: Path) -> None:
+    source = VideoFileSource(encode(tmp_path / "vfr.mp4", pts=lambda index: index + index**2))
+    source.open()
+    stamps = [stamp for _, stamp in read_all(source)]
+    assert stamps == pytest.approx([(i + i**2) / 10 for i in range(FRAMES)], abs=1e-3)
+    assert source.broken_frames == 0
+
+
+def test_loops_continue_the_clock(video: Path) -> None:
+    source = VideoFileSource(video, loop=3)
+    assert source.open().frames == 3 * FRAMES
+    frames = read_all(source)
+    assert [stamp for _, stamp in frames] == pytest.approx([i / 10 for i in range(3 * FRAMES)], abs=1e-3)
+    assert [light for light, _ in frames[FRAMES:]] == [light for light, _ in frames[:-FRAMES]]
+
+
+def test_loop_for_ever(video: Path) -> None:
+    source = VideoFileSource(video, loop=0)
+    assert source.open().frames is None
+    source.skip(5 * FRAMES + 1)
+    assert source.read().timestamp == pytest.approx((5 * FRAMES + 1) / 10, abs=1e-3)
+    source.close()
+    source.close()
+    assert source.read() is None
+
+
+@pytest.mark.parametrize("skip", [0, 1, 7, FRAMES - 1, FRAMES, FRAMES + 5, 2 * FRAMES, 99])
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_skip_equals_reading(video: Path, skip: int, before: int) -> None:
+    source, reference = VideoFileSource(video, loop=2), VideoFileSource(video, loop=2)
+    source.open()
+    reference.open()
+    for _ in range(before):
+        source.read()
+    source.skip(skip)
+    assert read_all(source) == read_all(reference)[before + skip :]
+
+
+def test_cut_off_file_ends_early_and_counts(video: Path, tmp_path: Path) -> None:
+    data = video.read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(data[: len(data) * 7 // 10])
+    source = VideoFileSource(path)
+    source.open()
+    delivered = len(read_all(source))
+    assert 0 < delivered < FRAMES
+    assert source.broken_frames == FRAMES - delivered
+
+
+def test_damage_in_the_middle_is_passed_over(video: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data = bytearray(video.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + len(data) // 6] = random.Random(0).randbytes(len(data) // 6)
+    path = tmp_path / "damaged.mp4"
+    path.write_bytes(data)
+    source = VideoFileSource(path)
+    source.open()
+    frames = read_all(source)
+    assert frames[-1][1] == pytest.approx((FRAMES - 1) / 10, abs=1e-3)
+    assert source.broken_frames == FRAMES - len(frames) > 0
+    assert capfd.readouterr().err == ""
+
+
+def test_unusable_files_say_why(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    text = tmp_path / "text.mp4"
+    text.write_text("This is no video at all.\n" * 100)
+    empty = tmp_path / "empty.mp4"
+    empty.touch()
+    for path, reason in (
+        (text, "not a video"),
+        (empty, "is empty"),
+        (tmp_path, "is a folder"),
+        (tmp_path / "absent.mp4", "there is no file"),
+        (text / "x.mp4", "cannot be read"),
+    ):
+        with pytest.raises(SourceError, match=reason) as caught:
+            VideoFileSource(path).open()
+        assert str(path) in str(caught.value)
+    assert capfd.readouterr().err == ""
+
+
+def test_unreadable_file(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def denied(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(Path, "open", denied)
+    with pytest.raises(SourceError, match="permission denied"):
+        VideoFileSource(video).open()

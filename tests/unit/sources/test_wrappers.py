@@ -1,0 +1,158 @@
+"""Wrapped sources: pacing on a clock that moves only when someone sleeps; size, rate and rotation of any source."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from ferengine.frames import rotate
+from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.demo import DemoSource
+from ferengine.sources.wrappers import AdjustedSource, PacedSource
+
+
+class Numbered:
+    """``stamps`` as time stamps of images of 60x40 whose left column is white."""
+
+    broken_frames = 0
+    late_frames = 0
+
+    def __init__(self, stamps: list[float], fps: float = 30.0) -> None:
+        self._stamps = iter(stamps)
+        self._fps = fps
+
+    def open(self) -> SourceInfo:
+        return SourceInfo(60, 40, self._fps, live=False, frames=100)
+
+    def read(self) -> CapturedFrame | None:
+        stamp = next(self._stamps, None)
+        image = np.zeros((40, 60, 3), np.uint8)
+        image[:, 0] = 255
+        return None if stamp is None else CapturedFrame(image, stamp)
+
+    def skip(self, frames: int) -> None:
+        for _ in range(frames):
+            next(self._stamps, None)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def stamps_of(source: AdjustedSource) -> list[float]:
+    stamps = []
+    while (frame := source.read()) is not None:
+        stamps.append(frame.timestamp)
+    return stamps
+
+
+@pytest.mark.parametrize(("size", "expected"), [((30, 30), (30, 20)), ((60, 10), (15, 10)), ((640, 480), (60, 40))])
+def test_images_fit_into_the_size_in_proportion(size: tuple[int, int], expected: tuple[int, int]) -> None:
+    source = AdjustedSource(Numbered([0.0]), size=size)
+    info = source.open()
+    frame = source.read()
+    assert frame is not None
+    assert (info.width, info.height) == expected == frame.image.shape[1::-1]
+
+
+@pytest.mark.parametrize(("degrees", "white"), [(0, "left"), (90, "top"), (180, "right"), (270, "bottom")])
+def test_turning_is_clockwise(degrees: int, white: str) -> None:
+    source = AdjustedSource(Numbered([0.0]), rotate=degrees)
+    info = source.open()
+    frame = source.read()
+    assert frame is not None
+    assert (info.width, info.height) == frame.image.shape[1::-1] == ((60, 40) if degrees % 180 == 0 else (40, 60))
+    sides = {"left": (slice(None), 0), "right": (slice(None), -1), "top": (0,), "bottom": (-1,)}
+    assert [side for side, where in sides.items() if frame.image[where].all()] == [white]
+    assert rotate(frame.image, -degrees).shape == (40, 60, 3)
+
+
+@pytest.mark.parametrize(("given", "wanted", "every"), [(30, 10, 3), (30, 15, 2), (25, 5, 5)])
+def test_thinning_keeps_the_rate(given: int, wanted: int, every: int) -> None:
+    stamps = [round(i / given, 3) for i in range(60)]
+    source = AdjustedSource(Numbered(stamps, given), fps=wanted)
+    info = source.open()
+    assert (info.fps, info.frames) == (wanted, None)
+    assert stamps_of(source) == stamps[::every]
+
+
+def test_rates_that_do_not_divide_are_met_on_average() -> None:
+    source = AdjustedSource(Numbered([i / 25 for i in range(250)], 25), fps=10)
+    source.open()
+    assert 98 <= len(stamps_of(source)) <= 102
+
+
+def test_a_pause_makes_no_burst() -> None:
+    source = AdjustedSource(Numbered([0.0, 0.05, 0.1, 5.0, 5.05, 5.1, 5.15, 5.2], 20), fps=10)
+    source.open()
+    assert stamps_of(source) == [0.0, 0.1, 5.0, 5.1, 5.2]
+
+
+def test_a_higher_rate_changes_nothing_and_skipping_counts_what_is_kept() -> None:
+    stamps = [i / 30 for i in range(30)]
+    plain = AdjustedSource(Numbered(stamps), fps=60)
+    assert plain.open().frames == 100
+    assert stamps_of(plain) == stamps
+    thinned, reference = (AdjustedSource(Numbered(stamps), fps=10) for _ in range(2))
+    thinned.open()
+    reference.open()
+    thinned.skip(4)
+    assert stamps_of(thinned) == stamps_of(reference)[4:]
+
+
+class FakeTime:
+    """A clock that moves only when someone sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 50.0
+        self.sleeps: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+def paced(stamps: list[float]) -> tuple[PacedSource, FakeTime]:
+    time = FakeTime()
+    source = PacedSource(Numbered(stamps, 10.0), clock=lambda: time.now, sleep=time.sleep)
+    assert source.open().live
+    return source, time
+
+
+def test_pacing_does_not_drift() -> None:
+    source, time = paced([i / 10 for i in range(50)])
+    for index in range(50):
+        captured = source.read()
+        assert captured.timestamp == pytest.approx(index / 10)
+        assert time.now == pytest.approx(50 + index / 10)
+        time.now += 0.07  # the caller's own work
+    assert source.read() is None
+    assert source.late_frames == 0
+
+
+def test_late_caller_loses_frames() -> None:
+    source, time = paced([i / 10 for i in range(50)])
+    source.read()
+    time.now += 1.05
+    assert source.read().timestamp == pytest.approx(1.0)
+    assert source.late_frames == 9
+    assert source.read().timestamp == pytest.approx(1.1)
+    assert time.now == pytest.approx(51.1)
+    time.now += 100
+    assert source.read() is not None
+    assert source.read() is None
+
+
+def test_read_blocks_no_longer_than_a_period_and_50_ms() -> None:
+    source, time = paced([0.0, 5.0, 5.1, 9.0])
+    for _ in range(4):
+        source.read()
+    assert time.sleeps == pytest.approx([0.15, 0.1, 0.15])
+
+
+def test_paced_demo_keeps_media_time_and_can_be_resumed() -> None:
+    time = FakeTime()
+    source = PacedSource(DemoSource(64, 64, fps=20.0), clock=lambda: time.now, sleep=time.sleep)
+    source.open()
+    source.skip(40)
+    assert source.read().timestamp == pytest.approx(2.0)
+    source.close()

@@ -1,0 +1,119 @@
+"""``ferengine evaluate``: class frequencies that are measured under, and how steady the labels are."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ferengine.classification.classifier import Classifier
+from ferengine.errors import UsageError
+from ferengine_tools import evaluate
+from ferengine_tools.evaluation.ensemble import Ensemble, Network, of_classifier
+from ferengine_tools.evaluation.evaluation import evaluate_faces
+from ferengine_tools.evaluation.metrics import of_five
+from ferengine_tools.evaluation.priors import COUNTS, log_prior, under
+from ferengine_tools.evaluation.sets import fer2013_faces
+from ferengine_tools.evaluation.stability import measure_stability
+
+
+def bright_at(row: int, column: int) -> Any:
+    """Reads whether the pixel is bright."""
+    return lambda crops: (crops[:, row, column] > 100).astype(np.intp)
+
+
+def test_a_label_that_hangs_on_one_pixel_changes_as_that_moves() -> None:
+    """A bright pixel at (4, 5) leaves its place in all eight directions; one beside a bright row's stays in two of them."""
+    images = np.zeros((2, 10, 10), np.uint8)
+    images[0, 4, 5] = 255
+    images[1, 4, :] = 255
+    found = measure_stability(bright_at(4, 5), images)
+    assert found.shift == pytest.approx((8 + 6) / 16)
+    assert found.mirror == pytest.approx(1 / 2)
+
+
+def test_shifts_see_what_lies_around_a_crop() -> None:
+    """The bright column just outside the crop comes in when the crop is moved to the right, in three of eight directions;
+    repeated borders would never show it."""
+    wide = np.zeros((1, 12, 12), np.uint8)
+    wide[:, :, 10] = 255
+    assert measure_stability(bright_at(4, 7), wide, 2).shift == pytest.approx(3 / 8)
+    assert measure_stability(bright_at(4, 7), np.ascontiguousarray(wide[:, 2:10, 2:10])).shift == 0
+
+
+def test_an_even_face_is_steady() -> None:
+    found = measure_stability(lambda crops: crops.mean((1, 2)).astype(np.intp), np.full((3, 8, 8), 7, np.uint8))
+    assert (found.shift, found.mirror) == (0, 0)
+
+
+def test_named_priors_are_frequencies_of_the_models_own_labels() -> None:
+    labels = ("neutral", "happy", "disgust")
+    everyday = np.exp(log_prior("everyday", labels))
+    counts = np.array([COUNTS["everyday"][label] + 5 for label in labels])
+    np.testing.assert_allclose(everyday, counts / counts.sum())
+    assert log_prior("uniform", labels).tolist() == [0, 0, 0]
+    with pytest.raises(UsageError, match=r"the prior fer2013 is of angry, .*; the model knows male, female"):
+        log_prior("fer2013", ("male", "female"))
+
+
+def test_a_network_moves_to_another_prior_and_back() -> None:
+    labels = tuple(COUNTS["fer2013"])[:7]
+    given = np.random.default_rng(0).normal(size=(4, 7)).astype(np.float32)
+    network = Network("it", "expression", labels, 48, 1.0, lambda crops: given, prior="fer2013")
+    crops = np.zeros((4, 48, 48), np.uint8)
+    there = under(Ensemble((network,)), "everyday")
+    moved = there.logits(crops)[0] - given
+    np.testing.assert_allclose(moved, np.tile(log_prior("everyday", labels) - log_prior("fer2013", labels), (4, 1)), atol=1e-5)
+    np.testing.assert_allclose(under(there, "fer2013").logits(crops)[0], given, atol=1e-5)
+    unknown = Ensemble((replace(network, prior=None),))
+    assert under(unknown, "everyday").networks[0] is unknown.networks[0]
+
+
+def test_macro_f1_and_recall_of_five() -> None:
+    classes = ("neutral", "happy", "sad", "surprise", "angry", "fear")
+    confusion = np.diag([8, 6, 4, 2, 2, 1])
+    confusion[0, 5] = 2  # neutral read as fear
+    confusion[1, 0] = 2  # happy read as neutral
+    found = of_five(confusion.tolist(), classes)
+    assert found is not None
+    assert found[0] == pytest.approx((16 / 20 + 12 / 14 + 1 + 1 + 1) / 5)
+    assert found[1] == pytest.approx((0.8 + 0.75 + 1 + 1 + 1) / 5)
+    assert of_five(confusion[:4, :4].tolist(), classes[:4]) is None
+
+
+def test_faces_are_measured_under_their_own_prior_and_both_are_given(bar_models: Any, bars: Path, tmp_path: Path) -> None:
+    classifier = Classifier(bar_models.write(tmp_path, gain=0.001))
+    faces = fer2013_faces(bars, "public")
+    assert (faces.prior, of_classifier(classifier).prior) == ("fer2013", "fer2013")
+    own, _ = evaluate_faces(classifier, faces, "public")
+    assert evaluate_faces(classifier, faces, "", prior="fer2013")[0].metrics == own.metrics
+    everyday, _ = evaluate_faces(classifier, faces, "public", prior="everyday")
+    assert (own.prior, everyday.prior) == ("fer2013", "everyday")
+    assert own.uniform is not None
+    assert everyday.uniform is not None
+    assert own.uniform.confusion == everyday.uniform.confusion
+    # logits of about 0.1: the prior decides, and everyday faces are neutral
+    assert np.array(everyday.metrics.confusion)[:, 6].sum() == len(faces)
+    unknown, _ = evaluate_faces(classifier, replace(faces, prior=None), "folder")
+    assert (unknown.prior, unknown.uniform) == (None, None)
+    assert unknown.metrics == own.metrics
+
+
+def test_stability_and_prior_on_the_command_line(
+    bar_models: Any, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(evaluate, "speeds", lambda classifier: {"1": 1.0})
+    command = ["--model", str(bar_models.write(tmp_path, gain=100.0)), "--data", str(bars), "--stability"]
+    evaluate.main([*command, "--json"])
+    found = json.loads(capsys.readouterr().out)
+    assert found["stability"] == {"shift": 0.0, "mirror": 0.0}  # bars of six rows, read over their whole width
+    assert (found["prior"], found["uniform"]["accuracy"]) == ("fer2013", 1.0)
+    assert found["five"] == {"macro_f1": 1.0, "mean_recall": 1.0}
+    evaluate.main([*command, "--prior", "everyday"])
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "under the class frequencies everyday" in printed
+    assert "the label changes in 0.00 % under a shift of one pixel, in 0.00 % in the mirror" in printed

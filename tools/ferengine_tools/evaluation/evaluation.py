@@ -18,7 +18,8 @@ from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.groups import GroupAccuracy, by_group
 from ferengine_tools.evaluation.mapping import LabelMap, merge
 from ferengine_tools.evaluation.metrics import Metrics, measure, of_five, softmax
-from ferengine_tools.evaluation.priors import under
+from ferengine_tools.evaluation.prior_curve import CurvePoint, prior_curve
+from ferengine_tools.evaluation.priors import log_prior, under
 from ferengine_tools.evaluation.stability import Stability, measure_stability
 
 
@@ -37,7 +38,8 @@ class Evaluation:
     """``metrics``: single crop, temperature 1; ``calibrated``: with the manifest's temperature; ``averaged``: over ``views``
     views of each face, with the manifest's temperature, where they were asked for; ``groups``: accuracies, single crop. All
     these are under the class frequencies ``prior`` (``None``: as the models answer), ``uniform`` is as ``metrics``, but under a
-    uniform prior, where the models can answer so; ``stability``, single crop, where it was asked for.
+    uniform prior, where the models can answer so; ``stability``, single crop, where it was asked for; ``curve``: under
+    ``prior`` to powers from 0 to 1, single crop, temperature 1, of one model that can answer so.
 
     Of several ``models``, whose probabilities are averaged at their manifests' temperatures, there are no figures at 1:
     ``metrics`` are at those temperatures, too."""
@@ -53,6 +55,7 @@ class Evaluation:
     prior: str | None = None
     uniform: Metrics | None = None
     stability: Stability | None = None
+    curve: tuple[CurvePoint, ...] = ()
     groups: Mapping[str, list[GroupAccuracy]] = field(default_factory=dict)
 
     @property
@@ -81,6 +84,7 @@ class Evaluation:
             "five": _five(self.metrics),
             "uniform": None if self.uniform is None else {**asdict(self.uniform), "five": _five(self.uniform)},
             "stability": None if self.stability is None else asdict(self.stability),
+            "curve": [asdict(point) for point in self.curve],
             "groups": {grouping: [asdict(each) for each in rows] for grouping, rows in self.groups.items()},
         }
         ours = in_document_order(shares(self.metrics.confusion), self.classes)
@@ -139,10 +143,15 @@ def evaluate_faces(
     averaged = None
     if views > 1:
         averaged = measure(merge(probabilities(ensemble, faces.images, views), matrix), faces.labels, classes)
-    uniform, steady = None, None
+    uniform, steady, curve = None, None, []
     if known and prior is not None:
         even = under(answered, "uniform")
-        uniform = measure(merge(even.probabilities(even.logits(faces.images)), matrix), faces.labels, classes)
+        alone = even.logits(faces.images)
+        uniform = measure(merge(even.probabilities(alone), matrix), faces.labels, classes)
+        if len(alone) == 1 and prior != "uniform" and classes == faces.classes and set(classes) == set(ensemble.labels):
+            order = [ensemble.labels.index(name) for name in classes]
+            frequencies = log_prior(prior, ensemble.labels)
+            curve = prior_curve(alone[0][:, order].astype(np.float64), frequencies[order], faces.labels, classes)
     if stability:
         wide = faces.images if faces.wide is None else faces.wide
         steady = measure_stability(
@@ -163,6 +172,7 @@ def evaluate_faces(
         prior=prior,
         uniform=uniform,
         stability=steady,
+        curve=tuple(curve),
         groups={grouping: by_group(predictions.right, names) for grouping, names in faces.groups.items()},
     )
     return evaluation, predictions

@@ -14,6 +14,7 @@ from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
 from ferengine_tools.evaluation.evaluation import Evaluation
 from ferengine_tools.evaluation.groups import group_table
 from ferengine_tools.evaluation.metrics import FIVE, Metrics, of_five
+from ferengine_tools.evaluation.prior_curve import curve_table
 
 
 def renderables(result: Evaluation) -> Iterator[RenderableType]:
@@ -40,6 +41,8 @@ def renderables(result: Evaluation) -> Iterator[RenderableType]:
     if result.stability is not None:
         shift, mirror = 100 * result.stability.shift, 100 * result.stability.mirror
         yield f"  the label changes in {shift:.2f} % under a shift of one pixel, in {mirror:.2f} % in the mirror"
+    if result.curve and result.prior is not None:
+        yield curve_table(result.curve, result.prior)
     yield confusion_table(result)
     for grouping, rows in result.groups.items():
         yield group_table(grouping, rows) + "\n"

@@ -11,16 +11,19 @@ from ferengine_tools.training.origin import last_layer
 
 
 class CrowdHead(nn.Module):
-    """Beside the last layer of ``network``, on the features that layer reads.
+    """A linear layer beside the last one of a network, on the features which that reads; no part of the network itself."""
 
-    ``shares`` float32 (N, C): of each face's votes, rows of zeros where nobody voted. Its weights are no part of the network.
-    """
-
-    def __init__(self, network: nn.Module, shares: Tensor, device: torch.device) -> None:
+    def __init__(self, network: nn.Module, votes: Tensor, device: torch.device) -> None:
+        """
+        Args:
+            network: whose features are read at each call of it.
+            votes: float32 (N, C), the fraction of each face's votes for each class; rows of zeros for faces without votes.
+            device: of the network.
+        """
         super().__init__()
         last = last_layer(network)
-        self.layer = nn.Linear(last.in_features, shares.shape[1], device=device)
-        self._shares = [shares.to(device)]  # in a list: no part of the module's state
+        self.layer = nn.Linear(last.in_features, votes.shape[1], device=device)
+        self._votes = [votes.to(device)]  # in a list: no part of the module's state
         self._features = torch.empty(0)
         last.register_forward_pre_hook(self._keep)
 
@@ -28,7 +31,14 @@ class CrowdHead(nn.Module):
         self._features = inputs[0]
 
     def loss(self, chosen: Tensor) -> Tensor:
-        """Cross-entropy of the votes, nats, mean over the batch of ``chosen`` faces that the network has just read; those
-        without votes add nothing. The crowd's own frequencies are learnt with it, so nothing is adjusted here."""
+        """Cross-entropy of the votes; faces without votes add nothing. The crowd's own frequencies are learnt with it, so
+        nothing is adjusted here.
+
+        Args:
+            chosen: int64 (n,), the faces of the batch that the network has just read.
+
+        Returns:
+            The mean over the batch, nats.
+        """
         logits = self.layer(self._features.float())
-        return -(self._shares[0][chosen] * torch.log_softmax(logits, 1)).sum(1).mean()
+        return -(self._votes[0][chosen] * torch.log_softmax(logits, 1)).sum(1).mean()

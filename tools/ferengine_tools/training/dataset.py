@@ -38,8 +38,8 @@ class TrainingSet:
     (N, C) with rows that sum to 1, under the class frequencies of the face's own set, all CPU tensors; ``training`` and
     ``validation`` rows (the first set's), int64. ``heads``: how many of the C ``labels`` each head of the network has, in
     order; a face belongs to the head of its class. ``parts``: the data sets; ``part_of`` int64 (N,): the face's own.
-    ``crowd``: the fractions of the FER+ votes, float32 (N, C), rows of zeros where nobody voted; ``None`` where they are not
-    wanted."""
+    ``crowd``: the fractions of the FER+ votes, float32 (N, C), rows of zeros for faces without votes; ``None`` where they are
+    not wanted."""
 
     name: str
     labels: tuple[str, ...]
@@ -103,7 +103,7 @@ def _of_fer2013(
 
 
 def _crowd(data: Fer2013) -> Tensor:
-    """The shares of the votes, float32 (N, classes)."""
+    """The fraction of the votes for each class, float32 (N, classes)."""
     if data.votes is None:
         return torch.zeros(len(data.labels), len(data.classes))
     return torch.from_numpy((data.votes / np.maximum(data.votes.sum(axis=1, keepdims=True), 1)).astype(np.float32))
@@ -136,15 +136,22 @@ def _others(config: TrainConfig, path: Path) -> TrainingSet:
     )
 
 
-def smoothed(hard: NDArray[np.float32], share: float, prior: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
-    """Labels, float32 (N, C), of which a ``share`` is drawn at random: by the set's own frequencies ``prior`` (C,), or
-    uniformly.
+def smoothed(hard: NDArray[np.float32], fraction: float, prior: NDArray[np.float32] | None = None) -> NDArray[np.float32]:
+    """Label smoothing after C. Szegedy et al., "Rethinking the Inception Architecture", CVPR 2016, section 7.
 
-    Under an adjusted loss it must be the set's own: were a share of every neutral face in a hundredth as many called afraid as
-    are neutral, the answer under a uniform prior would be fear.
+    Under an adjusted loss it must be towards the set's own frequencies. Were fear given 1/70 of every neutral face where it is
+    1/300 of the faces, the best answer to a neutral face under a uniform prior would be fear.
+
+    Args:
+        hard: labels, float32 (N, C), one 1 a row.
+        fraction: of each label, 0 to 1, that is drawn at random.
+        prior: float32 (C,), the frequencies that it is drawn by; ``None`` for uniform ones.
+
+    Returns:
+        float32 (N, C), rows that sum to 1.
     """
     drawn = np.full(hard.shape[1], 1 / hard.shape[1], np.float32) if prior is None else prior
-    return ((1 - share) * hard + share * drawn).astype(np.float32)
+    return ((1 - fraction) * hard + fraction * drawn).astype(np.float32)
 
 
 def targets(

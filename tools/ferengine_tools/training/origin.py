@@ -59,7 +59,7 @@ def last_layer(network: nn.Module) -> nn.Linear:
 
 def answers_under(source: str | Path) -> Prior:
     """The prior that a checkpoint (``.safetensors``) or model answers under: the uniform one, or the class frequencies of the
-    data that it was trained on, FER-2013's for every model that ships."""
+    data that it was trained on, FER-2013's for every model that ships. Raises ModelError for a damaged checkpoint."""
     if not str(source).endswith(".safetensors"):
         return "data"
     prior: Prior = load_checkpoint(Path(source)).get("settings", {}).get("prior", BEFORE_PRIORS["prior"])

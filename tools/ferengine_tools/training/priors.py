@@ -19,7 +19,15 @@ SMOOTHING = 5.0
 
 
 def class_prior(classes: Tensor, count: int) -> Tensor:
-    """The frequencies of ``count`` classes among ``classes``, int64 (N,): float32 (count,), above 0, sum 1."""
+    """The frequencies of classes.
+
+    Args:
+        classes: int64 (N,), 0 to ``count`` - 1, of a set's training faces.
+        count: how many classes there are.
+
+    Returns:
+        float32 (count,), above 0, sum 1: each class counts SMOOTHING faces more than it has.
+    """
     counts = torch.bincount(classes, minlength=count).float() + SMOOTHING
     return counts / counts.sum()
 

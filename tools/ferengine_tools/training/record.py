@@ -33,7 +33,8 @@ class RunRecord:
 
     def _write(self) -> None:
         with written_whole(self._path) as beside, beside.open("w", newline="") as handle:
-            writer = csv.DictWriter(handle, list(self._rows[-1]) if self._rows else [*_FIRST, "seconds"], restval="nan")
+            others = (name for row in self._rows for name in row if name not in (*_FIRST, "seconds"))
+            writer = csv.DictWriter(handle, [*_FIRST, *dict.fromkeys(others), "seconds"], restval="nan")
             writer.writeheader()
             for row in self._rows:
                 writer.writerow({name: int(v) if name == "epoch" else f"{v:.5f}" for name, v in row.items()})

@@ -36,7 +36,7 @@ _CALIBRATED = 512
 class EpochFigures:
     """``loss`` and ``accuracy`` of the training batches as they were seen (augmented, weights on their way),
     ``validation_loss`` and ``validation_accuracy`` of the averaged network, single crop, on the first data set under its own
-    class frequencies; ``others``: figures of the other sets' validation faces, by their column in the log."""
+    class frequencies; ``others``: metrics of the other sets' validation faces, by their column in the log."""
 
     loss: float
     accuracy: float
@@ -263,13 +263,13 @@ class Trainer:
 
     def others(self) -> dict[str, float]:
         """What ``of_ordinary_faces`` says of the averaged network on the validation faces of each set beside the first, by set
-        and figure; nothing where they belong to other heads."""
+        and metric; nothing where they belong to other heads."""
         found: dict[str, float] = {}
         for part, prior in zip(self.faces.parts[1:], self._log_priors[1:].cpu(), strict=True):
             if len(part.validation) and len(self.faces.heads) == 1:
                 scores = log_softmax(self.logits(part.validation), self.faces.heads)
-                figures = of_ordinary_faces(scores, prior, self.faces.classes[part.validation], self.faces.labels)
-                found |= {f"{part.name}_{name}": value for name, value in figures.items()}
+                metrics = of_ordinary_faces(scores, prior, self.faces.classes[part.validation], self.faces.labels)
+                found |= {f"{part.name}_{name}": value for name, value in metrics.items()}
         return found
 
     def validation_by_head(self) -> list[float]:

@@ -25,7 +25,7 @@ ROWS = (("happy", "a", "5"), ("neutral", "b", "f"), ("sad", "a", "6"), ("neutral
 """Label, annotator and person: 5 and f (15) are divisible by 5, so for validation; 6 and 10 (16) are not."""
 
 
-def picture(number: int) -> Any:
+def image_of(number: int) -> Any:
     """Grey levels that rise to the right and, for each face otherwise, downwards, BGR uint8 (112, 112, 3)."""
     down, right = np.mgrid[0:112, 0:112]
     return np.repeat((right + (number + 1) * down / 8)[..., None], 3, 2).astype(np.uint8)
@@ -38,7 +38,7 @@ def write(folder: Path, change: Callable[[list[Row]], object] = lambda rows: Non
     ]
     with zipfile.ZipFile(folder / "faces.zip", "w") as archive:
         for number, row in enumerate(rows):
-            archive.writestr(row["file"], cv2.imencode(".png", picture(number)[:side, :side])[1].tobytes())
+            archive.writestr(row["file"], cv2.imencode(".png", image_of(number)[:side, :side])[1].tobytes())
     change(rows)
     with (folder / "labels.csv").open("w", newline="") as handle:
         writer = csv.DictWriter(handle, list(rows[0]))
@@ -63,7 +63,7 @@ def test_a_crop_is_the_area_mean_of_the_engines_square(tmp_path: Path) -> None:
     centres = 11.2 + (np.arange(48) + 0.5) * 89.6 / 48 - 0.5  # pixel n covers [n, n + 1)
     expected = centres[None, :] + 2 * centres[:, None] / 8
     assert data.crops.shape == (5, 48, 48)
-    assert np.abs(data.crops[1].astype(float) - expected).max() < 1.5  # the picture was truncated to whole levels
+    assert np.abs(data.crops[1].astype(float) - expected).max() < 1.5  # levels are whole numbers
     np.testing.assert_array_equal(data.crops, data.images[:, 6:54, 6:54])
 
 

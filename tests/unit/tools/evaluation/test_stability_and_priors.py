@@ -16,6 +16,7 @@ from ferengine_tools import evaluate
 from ferengine_tools.evaluation.ensemble import Ensemble, Network, of_classifier
 from ferengine_tools.evaluation.evaluation import evaluate_faces
 from ferengine_tools.evaluation.metrics import of_five
+from ferengine_tools.evaluation.prior_curve import best, prior_curve
 from ferengine_tools.evaluation.priors import COUNTS, log_prior, under
 from ferengine_tools.evaluation.sets import fer2013_faces
 from ferengine_tools.evaluation.stability import measure_stability
@@ -117,3 +118,21 @@ def test_stability_and_prior_on_the_command_line(
     printed = " ".join(capsys.readouterr().out.split())
     assert "under the class frequencies everyday" in printed
     assert "the label changes in 0.00 % under a shift of one pixel, in 0.00 % in the mirror" in printed
+
+
+def test_the_curve_of_a_prior_chooses_the_power_of_the_best_macro_f1() -> None:
+    """Logits that are half of what they should be are read best under the square root of the frequencies."""
+    classes = ("angry", "happy", "sad", "surprise", "neutral")
+    rng = np.random.default_rng(0)
+    frequencies = np.array([0.05, 0.3, 0.05, 0.1, 0.5])
+    labels = rng.choice(5, 20_000, p=frequencies)
+    evidence = rng.normal(size=(len(labels), 5)) + 1.5 * np.eye(5)[labels]
+    sure = 1.5 * evidence  # log p(x | y) of such normal evidence, up to a constant
+    curve = prior_curve(0.5 * sure, np.log(frequencies), labels, classes)
+    assert [point.power for point in curve] == [0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1]
+    assert max(curve, key=lambda point: point.accuracy).power == pytest.approx(0.5, abs=0.1)
+    assert max(curve, key=lambda point: point.mean_recall or 0).power <= 0.1
+    assert best(curve).macro_f1 == max(point.macro_f1 or 0 for point in curve)
+    few = prior_curve(sure[:, :2], np.log(frequencies[:2]), labels.clip(max=1), classes[:2])
+    assert best(few).macro_f1 is None
+    assert best(few).accuracy == max(point.accuracy for point in few)

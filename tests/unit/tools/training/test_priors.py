@@ -22,7 +22,8 @@ from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.dataset import load_training_set, normalise, smoothed  # noqa: E402
 from ferengine_tools.training.origin import answers_under, restored, set_prior  # noqa: E402
 from ferengine_tools.training.priors import class_prior, log_softmax, moved  # noqa: E402
-from ferengine_tools.training.trainer import Trainer, disagreement  # noqa: E402
+from ferengine_tools.training.record import RunRecord  # noqa: E402
+from ferengine_tools.training.trainer import EpochFigures, Trainer, disagreement  # noqa: E402
 from ferengine_tools.training.validation import of_ordinary_faces  # noqa: E402
 
 
@@ -142,15 +143,15 @@ def test_teachers_are_moved_to_the_faces_own_prior(mixed: TrainConfig, tmp_path:
     path = first.out / "checkpoint.safetensors"
     state = load_checkpoint(path)
     assert answers_under(path) == "uniform"
-    shares = torch.tensor([0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
+    frequencies = torch.tensor([0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
     trainer = Trainer(replace(mixed, distil=(str(path),)))
-    trainer._first_prior = shares.log()
+    trainer._first_prior = frequencies.log()
     baked, plain = state["average"], dict(state["average"])
-    baked = {**plain, "fc.bias": plain["fc.bias"] + shares.log()}
+    baked = {**plain, "fc.bias": plain["fc.bias"] + frequencies.log()}
     save_checkpoint(path, {**state, "average": baked, "settings": {**state["settings"], "prior": "data"}})
     other = Trainer(replace(mixed, distil=(str(path),)))
-    other._first_prior = shares.log()
-    other._teachers = [(network, shares.log()) for network, _ in other._teachers]
+    other._first_prior = frequencies.log()
+    other._teachers = [(network, frequencies.log()) for network, _ in other._teachers]
     chosen = torch.cat([trainer.faces.training[:2], trainer.faces.training[-2:]])
     batch = normalise(trainer._images[chosen], 6)
     one, two = trainer._taught(batch, chosen), other._taught(batch, chosen)
@@ -186,9 +187,9 @@ def test_a_second_head_learns_the_votes_and_is_no_part_of_the_network(mixed: Tra
     trainer = Trainer(replace(mixed, beside=(), crowd=0.5))
     assert trainer.crowd is not None
     assert not any("crowd" in name for name in trainer.network.state_dict())
-    shares = torch.zeros(84, 7)
-    shares[:, 2] = 1
-    trainer.crowd._shares = [shares]
+    votes = torch.zeros(84, 7)
+    votes[:, 2] = 1
+    trainer.crowd._votes = [votes]
     chosen = trainer.faces.training[:8]
     before = None
     for _ in range(30):
@@ -258,11 +259,22 @@ def test_ordinary_faces_are_measured_under_both_priors() -> None:
     labels = ("neutral", "happy", "fear")
     scores = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.5, 0.0], [0.0, 1.0, 0.0], [0.0, 1.0, 2.0]])
     classes = torch.tensor([0, 0, 1, 1])
-    figures = of_ordinary_faces(scores, torch.tensor([0.75, 0.0, -5.0]), classes, labels)
+    found = of_ordinary_faces(scores, torch.tensor([0.75, 0.0, -5.0]), classes, labels)
     # under their prior all are right; under a uniform one: neutral, happy, happy, fear
-    assert figures["accuracy"] == 1
-    assert figures["macro_f1"] == 1
-    assert figures["uniform_recall"] == pytest.approx((1 / 2 + 1 / 2) / 2)
+    assert found["accuracy"] == 1
+    assert found["macro_f1"] == 1
+    assert found["uniform_recall"] == pytest.approx((1 / 2 + 1 / 2) / 2)
+
+
+def test_the_log_takes_columns_that_older_rows_lack(tmp_path: Path) -> None:
+    record = RunRecord(tmp_path, 0)
+    record.add(1, EpochFigures(1.0, 0.5, 1.0, 0.5, {"old": 1.0}), 2.0)
+    again = RunRecord(tmp_path, 1)
+    again.add(2, EpochFigures(1.0, 0.5, 1.0, 0.5, {"new": 0.25}), 2.0)
+    lines = (tmp_path / "log.csv").read_text().splitlines()
+    assert lines[0] == "epoch,loss,accuracy,validation_loss,validation_accuracy,old,new,seconds"
+    assert [line.split(",")[5:] for line in lines[1:]] == [["1.00000", "nan", "2.00000"], ["nan", "0.25000", "2.00000"]]
+    assert RunRecord(tmp_path, 2)._rows[0]["old"] == 1
 
 
 def test_several_sets_on_the_command_line() -> None:

@@ -1,9 +1,12 @@
-"""Errors that a user can act on: each message names the thing that is wrong and the hint.
+"""Errors that a user can act on: each message names what is wrong and gives a hint.
 
-The command line prints the message alone and exits with ``exit_code``; everything else that escapes is a defect.
+The command line prints the message alone and exits with ``exit_code``. Any other exception that escapes is a bug.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
 
 
 class FerengineError(Exception):
@@ -13,13 +16,13 @@ class FerengineError(Exception):
 
 
 class UsageError(FerengineError, ValueError):
-    """An argument or option makes no sense (exit code 2)."""
+    """An argument or option is invalid (exit code 2)."""
 
     exit_code = 2
 
 
 class MissingDependencyError(FerengineError, ImportError):
-    """A package or a system library that the request needs is not installed."""
+    """A required package or system library is not installed."""
 
 
 class SourceError(FerengineError):
@@ -27,7 +30,7 @@ class SourceError(FerengineError):
 
 
 class CredentialsError(SourceError):
-    """A stream refuses the user name and password, or wants some; trying again would only lock the account."""
+    """A stream refuses the credentials or requires some. It is not retried, since cameras lock accounts."""
 
 
 class ModelError(FerengineError):
@@ -35,7 +38,7 @@ class ModelError(FerengineError):
 
 
 class DeviceError(FerengineError):
-    """A GPU is out of memory, was lost, or its driver does not fit."""
+    """A GPU is out of memory, was lost, or has an unsuitable driver."""
 
 
 class SinkError(FerengineError):
@@ -43,8 +46,26 @@ class SinkError(FerengineError):
 
 
 class WorkerError(FerengineError):
-    """A worker process failed for good: it could not start, or died more often than the restart limit allows."""
+    """A worker process could not start, or died more often than the restart limit allows."""
 
 
 class EngineStoppedError(FerengineError):
-    """The engine has stopped: it takes neither sources nor consumers any more."""
+    """The engine has stopped and accepts no more sources or consumers."""
+
+
+def describe_invalid(item: Mapping[str, Any], name: str, show: Callable[[object], str] = repr) -> str:
+    """Say in one sentence what is wrong with a setting, from one of the errors of pydantic's ``ValidationError``.
+
+    Args:
+        item: An item of ``ValidationError.errors()``.
+        name: The name of the setting as the user wrote it; empty if the error concerns several.
+        show: How to print the wrong value, for values that may hold credentials.
+
+    Returns:
+        For example "min_face: input should be less than 4096, not 5000".
+    """
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "value_error":
+        return f"{name}: {message}" if name else str(message)
+    text = f"{name}: {message[0].lower()}{message[1:]}"
+    return text if item["type"] == "missing" or isinstance(item["input"], dict | list) else f"{text}, not {show(item['input'])}"

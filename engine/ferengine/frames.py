@@ -1,6 +1,12 @@
-"""Images that callers hand in: what is accepted, and how it becomes the BGR that detection and tracking read."""
+"""What a frame is: the arrays that are accepted, and how they become the BGR that the pipeline reads.
+
+Everything that takes an image from outside checks it here, so that one limit and one error message hold for the API,
+the detectors and the trackers.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Collection
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,50 +14,129 @@ from numpy.typing import NDArray
 from ferengine.errors import UsageError
 
 MAX_SIDE = 16384
-"""Pixels."""
+"""Maximum width and height in pixels."""
 
-_SHAPES = "(H, W, 3) BGR, (H, W, 4) BGRA or (H, W) grey"
+_LAYOUTS = {3: "(H, W, 3) BGR", 4: "(H, W, 4) BGRA", 1: "(H, W) grey"}
 
 
-def check_image(image: NDArray[np.uint8], what: str = "an image") -> NDArray[np.uint8]:
-    """``image`` as (H, W, channels) with 1, 3 or 4 channels, a view; rows and pixels may lie anywhere in memory.
+def check_image(
+    image: NDArray[np.uint8], what: str = "an image", *, channels: Collection[int] = (1, 3, 4)
+) -> NDArray[np.uint8]:
+    """Check that an array is an image, whatever its memory layout.
 
-    Accepted are uint8 arrays of the shapes (H, W, 3) BGR, (H, W, 4) BGRA (alpha is ignored), and (H, W) or (H, W, 1)
-    grey, from 1 to 16384 pixels on a side. Raises UsageError, with the hint, for everything else. ``what``: its name
-    in the message.
+    Args:
+        image: uint8 of the shape (H, W, 3) BGR, (H, W, 4) BGRA (alpha is ignored), or (H, W) or (H, W, 1) grey, with
+            1 to ``MAX_SIDE`` pixels a side. Rows and pixels may have any stride.
+        what: The name of the image in error messages.
+        channels: The numbers of channels that are accepted, out of 1, 3 and 4.
+
+    Returns:
+        A view of the shape (H, W, channels).
+
+    Raises:
+        UsageError: For any other array or object. The message says what to do.
     """
     if not isinstance(image, np.ndarray):
-        raise UsageError(f"{what} is a NumPy array of uint8, {_SHAPES}, not {type(image).__name__}")
+        raise UsageError(f"{what} must be a NumPy array of uint8, {_layouts(channels)}, not {type(image).__name__}")
     if image.dtype != np.uint8:
         hint = ": scale it to 0..255 and convert it with .astype(np.uint8)" if image.dtype.kind == "f" else ""
-        raise UsageError(f"{what} has the dtype uint8, not {image.dtype}{hint}")
-    if image.ndim == 2:
-        image = image[:, :, np.newaxis]
-    if image.ndim != 3 or image.shape[2] not in (1, 3, 4):
-        raise UsageError(f"{what} has the shape {_SHAPES}, not {image.shape}")
-    if not image.size:
+        raise UsageError(f"{what} must have the dtype uint8, not {image.dtype}{hint}")
+    view = image[:, :, np.newaxis] if image.ndim == 2 else image
+    if view.ndim != 3 or view.shape[2] not in channels:
+        raise UsageError(f"{what} must have the shape {_layouts(channels)}, not {image.shape}")
+    if not view.size:
         raise UsageError(f"{what} is empty: its shape is {image.shape}")
-    if max(image.shape[:2]) > MAX_SIDE:
-        raise UsageError(f"{what} has at most {MAX_SIDE} pixels on a side, not {image.shape[1]}x{image.shape[0]}: shrink it")
-    return image
+    if max(view.shape[:2]) > MAX_SIDE:
+        raise UsageError(
+            f"{what} can have at most {MAX_SIDE} pixels a side, not {view.shape[1]}x{view.shape[0]}: scale it down"
+        )
+    return view
+
+
+def readable_frame(frame: NDArray[np.uint8], *, grey: bool = False) -> NDArray[np.uint8]:
+    """Check a frame that OpenCV or the native code will read, and copy it only if they cannot read it in place.
+
+    Args:
+        frame: BGR uint8 (H, W, 3); with ``grey`` also (H, W) or (H, W, 1).
+        grey: Whether one channel is accepted.
+
+    Returns:
+        ``frame`` itself if its pixels are adjacent and its rows in order (padded rows are fine), else a contiguous
+        copy. Grey frames are returned as (H, W).
+
+    Raises:
+        UsageError: If it is not such a frame.
+    """
+    checked = check_image(frame, "a frame", channels=(1, 3) if grey else (3,))
+    if not _is_packed(checked):
+        checked = np.ascontiguousarray(checked)
+    if checked.shape[2] == 1:
+        return checked[:, :, 0]
+    return frame if checked is frame else checked
 
 
 def copy_as_bgr(image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
-    """Write ``image``, as ``check_image`` gives it, into ``out``, BGR uint8 (H, W, 3)."""
+    """Write an image as BGR.
+
+    Args:
+        image: An image as ``check_image`` returns it, uint8 (H, W, 1, 3 or 4).
+        out: Where to write it, uint8 (H, W, 3).
+    """
     channels = image.shape[2]
     if channels == 3 and image.strides[1:] == (3, 1):
         np.copyto(out, image)
         return
-    for plane in range(3):  # NumPy copies pixels of another layout 25 times faster so
+    for plane in range(3):  # 25 times faster in NumPy than copying pixels of another layout
         out[:, :, plane] = image[:, :, plane if channels > 1 else 0]
 
 
 def as_bgr(image: NDArray[np.uint8], what: str = "an image") -> NDArray[np.uint8]:
-    """``image`` as BGR uint8 (H, W, 3) with contiguous pixels; itself where it already is that. Raises as
-    ``check_image``."""
+    """Convert an image to BGR with adjacent pixels.
+
+    Args:
+        image: Any image that ``check_image`` accepts.
+        what: The name of the image in error messages.
+
+    Returns:
+        BGR uint8 (H, W, 3): a view if the image already has that layout, else a copy.
+
+    Raises:
+        UsageError: As ``check_image``.
+    """
     checked = check_image(image, what)
-    if checked.shape[2] == 3 and checked.strides[1:] == (3, 1) and checked.strides[0] >= 3 * checked.shape[1]:
+    if checked.shape[2] == 3 and _is_packed(checked):
         return checked
     out = np.empty((*checked.shape[:2], 3), np.uint8)
     copy_as_bgr(checked, out)
     return out
+
+
+def rotate(image: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
+    """Rotate an image clockwise by a multiple of 90 degrees.
+
+    Args:
+        image: uint8 (H, W, 3).
+        degrees: The angle; rounded to a multiple of 90, and negative for counter-clockwise.
+
+    Returns:
+        The rotated image; ``image`` itself for a whole number of turns.
+    """
+    quarters = round(degrees / 90) % 4
+    if quarters == 0:
+        return image
+    from ferengine.vision import cv2  # not at the top: the engine's own process checks frames and needs no OpenCV
+
+    code = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)[quarters - 1]
+    return np.asarray(cv2.rotate(image, code), np.uint8)
+
+
+def _layouts(channels: Collection[int]) -> str:
+    *first, last = [text for number, text in _LAYOUTS.items() if number in channels]
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _is_packed(image: NDArray[np.uint8]) -> bool:
+    """Whether the pixels of a row are adjacent and the rows in order, with padding between them or without."""
+    height, width, channels = image.shape
+    row, pixel, channel = image.strides
+    return (channels == 1 or channel == 1) and (width == 1 or pixel == channels) and (height == 1 or row >= width * channels)

@@ -15,7 +15,7 @@ from ferengine._native import MtcnnCascade, mtcnn_crops, mtcnn_pyramid
 from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.detection.mtcnn_weights import read_weights
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine.vision import cv2
 from ferengine_tools.plain_mtcnn import PlainMtcnn
 from ferengine_tools.plain_mtcnn.sampling import crops, normalise, pyramid

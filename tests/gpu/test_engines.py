@@ -19,7 +19,7 @@ from ferengine.inference.tensorrt.environment import this_machine
 from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.inference.tensorrt.tensorrt import installed_runtimes, load_runtime, rtx_supports
 from ferengine.models.registry import load_model
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine_tools.build_trt import main
 from ferengine_tools.gpu_check.measure import compare
 

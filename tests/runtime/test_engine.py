@@ -76,10 +76,10 @@ def test_demo_against_its_known_boxes() -> None:
     ids: dict[int, set[int | None]] = {}
     with Engine("demo", max_frames=120) as engine:
         for result in engine.results():
-            for person, known in enumerate(truth.truth(result.frame)):
+            for person, known in enumerate(truth.boxes(result.frame)):
                 total += 1
-                best = max(result.faces, key=lambda face: _overlap(face.box, known.box), default=None)
-                if best is not None and _overlap(best.box, known.box) > 0.5:
+                best = max(result.faces, key=lambda face: _overlap(face.box, known), default=None)
+                if best is not None and _overlap(best.box, known) > 0.5:
                     matched += 1
                     ids.setdefault(person, set()).add(best.track)
                     assert best.expression is not None

@@ -12,7 +12,7 @@ import pytest
 from ferengine.errors import SourceError
 from ferengine.runtime.camera_life import CameraLife
 from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.reconnect import Item, Lost
+from ferengine.sources.reconnect import Disconnected, Item
 from ferengine.stages.reader import END, Fed, InlineFeed, ThreadFeed
 
 INFO = SourceInfo(8, 8, 25.0, live=True, ends=False)
@@ -68,7 +68,7 @@ class Gate:
 
 
 def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
-    gate = Gate(INFO, frame(0), frame(1), frame(2), Lost("gone"), INFO, frame(3))
+    gate = Gate(INFO, frame(0), frame(1), frame(2), Disconnected("gone"), INFO, frame(3))
     feed = ThreadFeed(gate, lambda info: True, threading.Event(), gate.wake)
     assert feed.take() == (None, 0)
     gate.let()
@@ -81,7 +81,7 @@ def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
     assert isinstance(item, CapturedFrame)
     assert (item.timestamp, missed) == (2.0, 1)
     gate.let(3)
-    assert feed.take()[0] == Lost("gone")
+    assert feed.take()[0] == Disconnected("gone")
     assert feed.take()[0] == INFO
     item, missed = feed.take()
     assert isinstance(item, CapturedFrame)

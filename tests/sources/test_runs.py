@@ -134,7 +134,7 @@ def test_a_camera_that_is_not_there_yet(http: Any, unused_port: int, start: Call
 
 def test_a_live_stream_that_ends_with_no_reconnection(http: Any, start: Callable[..., Run]) -> None:
     http.images = [np.zeros((48, 64, 3), np.uint8)] * 10
-    run = start("--source", http.url("/mjpeg"), "--reconnect", "never", "--drop", "none")
+    run = start("--source", http.url("/mjpeg"), "--reconnect", "never", "--when-late", "wait")
     assert run.end(asked=False) == 0, run.output
     assert run.told() == ["started", "ended"]
     assert [line["frame"] for line in run.lines() if "frame" in line] == list(range(10))

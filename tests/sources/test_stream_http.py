@@ -15,7 +15,7 @@ import pytest
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources import stream
 from ferengine.sources.base import CapturedFrame
-from ferengine.sources.reconnect import Backoff, FollowedSource, Lost
+from ferengine.sources.reconnect import Backoff, Disconnected, ReconnectingSource
 from ferengine.sources.stream import StreamSource
 from ferengine.sources.video import VideoFileSource
 
@@ -84,11 +84,11 @@ def test_a_file_that_breaks_off_goes_on_where_it_was(http: Any, make_clip: Calla
     http.files["/clip.mp4"] = make_clip(frames=200).read_bytes()
     http.cut = 1
     backoff = Backoff(draw=lambda low, high: 0.0)
-    source = FollowedSource(lambda: StreamSource(http.url("/clip.mp4")), "lost", threading.Event(), backoff=backoff)
+    source = ReconnectingSource(lambda: StreamSource(http.url("/clip.mp4")), "disconnected", threading.Event(), backoff=backoff)
     items = list(source)
     stamps = [item.timestamp for item in items if isinstance(item, CapturedFrame)]
     assert stamps == pytest.approx([i / 20 for i in range(200)], abs=2e-3)
-    assert sum(isinstance(item, Lost) for item in items) == 1
+    assert sum(isinstance(item, Disconnected) for item in items) == 1
 
 
 @pytest.mark.parametrize("code", [401, 403])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
-from ferengine.frames import MAX_SIDE, as_bgr, check_image, copy_as_bgr
+from ferengine.frames import MAX_SIDE, as_bgr, check_image, copy_as_bgr, readable_frame, rotate
 
 
 def _image(height: int, width: int, channels: int) -> NDArray[np.uint8]:
@@ -78,3 +78,35 @@ def test_everything_else_is_one_clear_error(image: Any, named: str) -> None:
     with pytest.raises(UsageError, match=named) as caught:
         as_bgr(image, "door: a pushed frame")
     assert "door: a pushed frame" in str(caught.value)
+
+
+def test_readable_frames_are_not_copied() -> None:
+    padded = _image(8, 12, 3)[:, 2:9]
+    assert readable_frame(padded) is padded
+    for grey in (_image(8, 8, 1), _image(8, 8, 1)[:, :, 0], _image(8, 12, 1)[:, 2:9, 0]):
+        read = readable_frame(grey, grey=True)
+        assert read.shape == grey.shape[:2]
+        assert np.shares_memory(read, grey)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_other_layouts_are_copied_for_opencv_and_native_code(channels: int) -> None:
+    image = _image(6, 8, channels)
+    for view in (image[::-1], image[:, ::-1], image[::2, ::2], image.swapaxes(0, 1)):
+        read = readable_frame(view, grey=True)
+        assert read.flags.c_contiguous
+        assert (read == (view[:, :, 0] if channels == 1 else view)).all()
+
+
+def test_only_grey_readers_take_one_channel() -> None:
+    with pytest.raises(UsageError, match=r"must have the shape \(H, W, 3\) BGR, not \(4, 4\)"):
+        readable_frame(np.zeros((4, 4), np.uint8))
+    with pytest.raises(UsageError, match=r"\(H, W, 3\) BGR or \(H, W\) grey, not \(4, 4, 4\)"):
+        readable_frame(np.zeros((4, 4, 4), np.uint8), grey=True)
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270, -90, 360, 450, 89.9])
+def test_rotation_is_clockwise_by_quarter_turns(degrees: float) -> None:
+    image = _image(4, 6, 3)
+    assert (rotate(image, degrees) == np.rot90(image, -round(degrees / 90))).all()
+    assert rotate(image, 360) is image

@@ -21,7 +21,8 @@ from ferengine.detection import Detector, create_detector
 from ferengine.errors import FerengineError, SinkError, SourceError, UsageError
 from ferengine.results import Box
 from ferengine.sources.demo import DemoSource
-from ferengine.sources.demo_paths import TURN_SECONDS, Scenario
+from ferengine.sources.demo.motion import TURN_SECONDS
+from ferengine.sources.spec import Scenario
 from ferengine.vision import cv2
 from ferengine_tools.detection_accuracy import match_greedily
 
@@ -43,7 +44,7 @@ def detection_image() -> NDArray[np.uint8]:
         captured = source.read()
         if captured is None:
             raise SourceError(f"the demo {scenario} has no frame {index}")
-        truth = [face.box for face in source.truth(index)]
+        truth = source.boxes(index)
         rows.append(np.hstack([_panel(captured.image, detector, title, truth) for detector, title in detectors]))
     return np.vstack(rows)
 

@@ -38,8 +38,8 @@ def _print(camera: CameraDevice, console: Console) -> None:
     console.print(names, highlight=False, markup=False, style="bold", soft_wrap=True)
     for name in camera.stable:
         console.print(f"  {name}", highlight=False, markup=False, soft_wrap=True)
-    if camera.problem is not None:
-        console.print(f"  {camera.problem}", highlight=False, markup=False, soft_wrap=True)
+    if camera.unavailable_reason is not None:
+        console.print(f"  {camera.unavailable_reason}", highlight=False, markup=False, soft_wrap=True)
         return
     table = Table("format", "sizes and frames/s", box=None, padding=(0, 2))
     for form in camera.formats:

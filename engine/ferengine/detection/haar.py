@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.detection.base import Detections
-from ferengine.detection.frames import checked_frame
 from ferengine.errors import MissingDependencyError, UsageError
+from ferengine.frames import readable_frame
 from ferengine.vision import cv2
 
 CASCADE = "haarcascade_frontalface_default.xml"
@@ -44,7 +44,7 @@ class HaarDetector:
 
         Raises UsageError for another array.
         """
-        frame = checked_frame(frame)
+        frame = readable_frame(frame)
         if min(frame.shape[:2]) < self._min_face:
             return Detections.none(landmarks=False)
         grey = cv2.equalizeHist(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY))

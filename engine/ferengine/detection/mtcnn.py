@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from ferengine._native import MtcnnCascade
 from ferengine.detection.base import Detections
-from ferengine.detection.frames import checked_frame
 from ferengine.detection.mtcnn_weights import read_weights
 from ferengine.errors import UsageError
+from ferengine.frames import readable_frame
 
 CELL = 12
 """Side of the window that P-Net judges, pixels."""
@@ -82,7 +82,7 @@ class MtcnnDetector:
             raise UsageError(f"near must hold one item a frame: {len(near)} for {len(frames)} frames")
         searched, regions, positions = [], [], []
         for position, (frame, boxes) in enumerate(zip(frames, near or repeat(None), strict=False)):
-            frame = checked_frame(frame)
+            frame = readable_frame(frame)
             boxes = None if boxes is None else _corners(boxes)
             if frame.size:
                 searched.append(frame)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from ferengine._native import mtcnn_crops, mtcnn_pyramid, mtcnn_suppress
 from ferengine.detection.base import Detections
-from ferengine.detection.frames import checked_frame
 from ferengine.errors import ModelError
+from ferengine.frames import readable_frame
 from ferengine.inference.onnxruntime import NetworkRunner
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class MtcnnDeviceDetector:
         """``detect`` for each of ``frames``, of whatever sizes."""
         if not frames:
             return []
-        frames = [checked_frame(frame) for frame in frames]
+        frames = [readable_frame(frame) for frame in frames]
         boxes = self._propose(frames)
         boxes = self._refine(frames, boxes)
         return self._decide(frames, boxes)

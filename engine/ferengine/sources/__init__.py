@@ -6,8 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ferengine.errors import UsageError
-from ferengine.sources.parse import parse_source
-from ferengine.sources.spec import SourceSpec, unique_names
+from ferengine.sources.spec import SourceSpec, parse_source, unique_names
 
 if TYPE_CHECKING:
     from ferengine.sources.base import Source
@@ -18,20 +17,28 @@ _DEMO_FRAMES = 600
 
 
 def open_source(spec: SourceSpec) -> Source:
-    """The source of ``spec`` with its size, rate and rotation, not yet opened (``open`` does that); only now is its
-    decoder imported."""
+    """Make the source that a spec describes, with its pace, size, rate and rotation.
+
+    Its decoder is imported only now. The source is not opened yet: call its ``open``.
+
+    Args:
+        spec: The source.
+
+    Raises:
+        UsageError: For a pushed source, which the program feeds.
+        MissingDependencyError: If a library that it needs is not installed.
+    """
     source = _plain_source(spec)
-    if spec.pace == "native" and spec.kind != "camera":
-        from ferengine.sources.paced import PacedSource
-
-        source = PacedSource(source)
-    size = None if spec.kind == "camera" else spec.pixels
+    paced = spec.pace == "native" and spec.kind != "camera"
+    size = None if spec.kind == "camera" else spec.size
     fps = None if spec.kind in ("camera", "images") else spec.fps
-    if size or fps or spec.rotate:
-        from ferengine.sources.adjusted import AdjustedSource
+    if not (paced or size or fps or spec.rotate):
+        return source
+    from ferengine.sources.wrappers import AdjustedSource, PacedSource
 
-        source = AdjustedSource(source, size=size, fps=fps, rotate=spec.rotate)
-    return source
+    if paced:
+        source = PacedSource(source)
+    return AdjustedSource(source, size=size, fps=fps, rotate=spec.rotate) if size or fps or spec.rotate else source
 
 
 def _plain_source(spec: SourceSpec) -> Source:
@@ -40,7 +47,7 @@ def _plain_source(spec: SourceSpec) -> Source:
             from ferengine.sources.camera import CameraSource
 
             device = int(spec.value) if spec.value.isdigit() else spec.value
-            width, height = spec.pixels or (None, None)
+            width, height = spec.size or (None, None)
             return CameraSource(device, width, height, spec.fps, spec.pixel_format, timeout=spec.timeout)
         case "stream":
             from ferengine.sources.stream import StreamSource

@@ -1,4 +1,4 @@
-"""The interface of a source of frames."""
+"""The interface of a source of frames, and what sources share."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True)
 class SourceInfo:
-    """What a source says of itself once opened: ``width`` and ``height`` in pixels, ``fps`` its nominal rate.
+    """The properties of an open source.
 
-    ``live`` sources (cameras) cannot wait: frames that nobody takes are lost. ``frames`` is the number of
-    frames where it is known beforehand. ``ends``: it has an end of its own; cameras and live streams have none, when
-    they end they are lost.
+    Attributes:
+        width: Width of the frames in pixels.
+        height: Height of the frames in pixels.
+        fps: Nominal frame rate, frames per second.
+        live: Whether the source cannot wait, like a camera: a frame that is not read in time is gone.
+        frames: The number of frames, or None if it is not known beforehand.
+        ends: Whether the source has an end. Cameras and live streams have none; when they stop they are disconnected.
     """
 
     width: int
@@ -28,29 +32,91 @@ class SourceInfo:
 
 @dataclass(frozen=True, slots=True)
 class CapturedFrame:
-    """One decoded frame: ``image`` BGR uint8 (H, W, 3), valid until the next ``read``; ``timestamp`` seconds
-    since the epoch for live sources, media seconds otherwise."""
+    """One decoded frame.
+
+    Attributes:
+        image: BGR uint8 (H, W, 3), valid until the next ``read``.
+        timestamp: Seconds since the epoch for live sources, media seconds otherwise.
+    """
 
     image: NDArray[np.uint8]
     timestamp: float
 
 
 class Source(Protocol):
-    """Yields the frames of one camera, file or rendering, in order. Knows nothing of processes; not
-    thread-safe."""
+    """Yields the frames of one camera, file, stream or rendering, in order.
+
+    A source knows nothing of processes and is not thread-safe. The engine calls ``open`` once, then ``skip`` if it
+    resumes a file, then ``read`` until it returns None or raises, then ``close``.
+    """
+
+    @property
+    def broken_frames(self) -> int:
+        """Frames so far that could not be decoded."""
+        ...
+
+    @property
+    def late_frames(self) -> int:
+        """Frames so far that were passed over because the caller read them too late."""
+        ...
 
     def open(self) -> SourceInfo:
-        """Open it. Raises SourceError, which names the device or file and the reason."""
+        """Open the source.
+
+        Raises:
+            SourceError: If it cannot be opened; the message names the device, file or host, and the reason.
+        """
         ...
 
     def read(self) -> CapturedFrame | None:
-        """The next frame, or ``None`` at the end. Raises SourceError when a live source breaks."""
+        """Return the next frame, or None at the end.
+
+        Raises:
+            SourceError: If a live source breaks off.
+        """
         ...
 
     def skip(self, frames: int) -> None:
-        """Pass over ``frames`` frames (a worker that takes over in mid-file); no-op for live sources."""
+        """Pass over ``frames`` frames, for a worker that takes over in the middle of a file; live sources do nothing."""
         ...
 
     def close(self) -> None:
-        """Release the device or file; may be called twice, and before ``open``."""
+        """Release the device or file. May be called twice, and before ``open``."""
         ...
+
+
+class FirstFrameSource:
+    """Base of the sources whose size only their first frame tells.
+
+    ``open`` of the subclass decodes that frame and keeps it in ``_first``; ``read`` and ``skip`` here hand it out, or
+    pass over it, before the others. The subclass decodes with ``_decode``.
+    """
+
+    late_frames = 0
+
+    def __init__(self) -> None:
+        self.broken_frames = 0
+        self._first: CapturedFrame | None = None
+
+    def read(self) -> CapturedFrame | None:
+        """Return the next frame in an array of its own, or None at the end."""
+        if self._first is not None:
+            frame, self._first = self._first, None
+            return frame
+        return self._decode()
+
+    def skip(self, frames: int) -> None:
+        """Pass over ``frames`` frames."""
+        if frames > 0 and self._first is not None:
+            self._first = None
+            frames -= 1
+        for _ in range(frames):
+            if not self._pass_over():
+                return
+
+    def _decode(self) -> CapturedFrame | None:
+        raise NotImplementedError
+
+    def _pass_over(self) -> bool:
+        """Skip one frame, without decoding it where that is possible; False at the end."""
+        return self._decode() is not None

@@ -33,16 +33,22 @@ _HAS_DEVICE_CAPS = 0x80000000
 
 
 class CameraSource:
-    """The camera ``device``: the number of a ``/dev/video<number>``, or a path such as ``/dev/v4l/by-id/...``, which
-    stays the same camera's wherever it is plugged in.
+    """A camera, read through Video4Linux 2 by OpenCV.
 
-    ``width``, ``height``, ``fps`` and ``pixel_format`` (four characters, such as MJPG) are wishes that it may round; a
-    warning says what it gives instead. ``timeout``: seconds without a frame after which it counts as broken; one read
-    of OpenCV's may itself take 10.
+    The driver keeps one frame, so that none is old. Time stamps are ``time.time()`` when the frame was handed over.
 
-    The driver keeps one frame, so that none is old. Time stamps are ``time.time()`` when the frame was handed
-    over.
+    Args:
+        device: The number of a ``/dev/video<number>``, or a path such as ``/dev/v4l/by-id/...``, which stays with the
+            camera wherever it is plugged in.
+        width: Width to ask the camera for, in pixels.
+        height: Height to ask it for, in pixels.
+        fps: Frame rate to ask it for. The camera may round what it is asked for; a warning says what it gives instead.
+        pixel_format: Pixel format to ask it for, four characters such as MJPG.
+        timeout: Seconds without a frame after which the camera counts as broken; one read of OpenCV may itself take 10.
     """
+
+    broken_frames = 0
+    late_frames = 0
 
     def __init__(
         self,
@@ -57,8 +63,8 @@ class CameraSource:
         self._device = device
         self._timeout = timeout
         fourcc = None if pixel_format is None else cv2.VideoWriter.fourcc(*pixel_format)
-        self._wishes = {
-            cv2.CAP_PROP_FOURCC: fourcc,  # first: which sizes there are depends on it
+        self._requested = {
+            cv2.CAP_PROP_FOURCC: fourcc,  # first, since the sizes depend on it
             cv2.CAP_PROP_FRAME_WIDTH: width,
             cv2.CAP_PROP_FRAME_HEIGHT: height,
             cv2.CAP_PROP_FPS: fps,
@@ -67,16 +73,20 @@ class CameraSource:
         self._capture: cv2.VideoCapture | None = None
 
     def open(self) -> SourceInfo:
-        """Open the camera. Raises SourceError with the device and the reason: see ``camera_problem``."""
+        """Open the camera.
+
+        Raises:
+            SourceError: If it cannot be opened; the message gives the device and the reason (``camera_error``).
+        """
         with quiet_opencv():
             capture = cv2.VideoCapture(_resolved(self._device), cv2.CAP_V4L2)
         if not capture.isOpened():
-            raise SourceError(camera_problem(self._device))
-        for prop, value in self._wishes.items():
+            raise SourceError(camera_error(self._device))
+        for prop, value in self._requested.items():
             if value is not None:
                 capture.set(prop, value)
         self._capture = capture
-        self._warn_of_refusals(capture)
+        self._warn_if_refused(capture)
         fps = capture.get(cv2.CAP_PROP_FPS)
         return SourceInfo(
             width=int(capture.get(cv2.CAP_PROP_FRAME_WIDTH)),
@@ -87,7 +97,11 @@ class CameraSource:
         )
 
     def read(self) -> CapturedFrame | None:
-        """The next frame; waits for it. Raises SourceError when the camera stops giving any."""
+        """Wait for the next frame.
+
+        Raises:
+            SourceError: If the camera stops giving frames.
+        """
         if self._capture is None:
             raise SourceError(f"the camera {_path(self._device)} was not opened")
         deadline = time.monotonic() + self._timeout
@@ -99,10 +113,10 @@ class CameraSource:
                     return CapturedFrame(_as_bgr(np.asarray(image, np.uint8)), timestamp)
             if time.monotonic() > deadline:
                 break
-        raise SourceError(camera_problem(self._device, while_reading=True))
+        raise SourceError(camera_error(self._device, while_reading=True))
 
     def skip(self, frames: int) -> None:
-        """Nothing: what a camera saw before is gone."""
+        """Do nothing: a camera has no earlier frames."""
 
     def close(self) -> None:
         """Release the device."""
@@ -110,13 +124,13 @@ class CameraSource:
             self._capture.release()
         self._capture = None
 
-    def _warn_of_refusals(self, capture: cv2.VideoCapture) -> None:
-        for prop, wish in self._wishes.items():
+    def _warn_if_refused(self, capture: cv2.VideoCapture) -> None:
+        for prop, asked in self._requested.items():
             got = capture.get(prop)
-            if wish is None or prop == cv2.CAP_PROP_BUFFERSIZE or round(got) == round(wish):
+            if asked is None or prop == cv2.CAP_PROP_BUFFERSIZE or round(got) == round(asked):
                 continue
             name, show = _SHOWN[prop]
-            logger.warning("the camera %s gives %s %s, not %s", _path(self._device), name, show(got), show(wish))
+            logger.warning("the camera %s gives %s %s, not %s", _path(self._device), name, show(got), show(asked))
 
 
 def _as_fourcc(code: float) -> str:
@@ -132,7 +146,7 @@ _SHOWN: dict[int, tuple[str, Callable[[float], str]]] = {
 
 
 def _as_bgr(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Infrared cameras give one channel."""
+    """BGR also of infrared cameras, which give one channel."""
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8) if image.ndim == 2 else image
 
 
@@ -141,14 +155,19 @@ def _path(device: int | str, devices: Path = Path("/dev")) -> Path:
 
 
 def _resolved(device: int | str) -> int | str:
-    """The number behind a link of /dev/v4l, looked up at each opening: it changes when the camera is replugged."""
+    """The number behind a link of /dev/v4l, resolved at each opening: it changes when the camera is replugged."""
     number = re.fullmatch(r"/dev/video(\d+)", os.path.realpath(device)) if isinstance(device, str) else None
     return int(number[1]) if number else device
 
 
-def camera_problem(camera: int | str, *, while_reading: bool = False, devices: Path = Path("/dev")) -> str:
-    """Why the camera (its number or path) cannot be used, and what to do: absent, no permission, busy, or no camera
-    at all."""
+def camera_error(camera: int | str, *, while_reading: bool = False, devices: Path = Path("/dev")) -> str:
+    """Say why a camera cannot be used, and what to do: it is absent, forbidden, busy, or no camera at all.
+
+    Args:
+        camera: Its number or path.
+        while_reading: Whether it worked before.
+        devices: The folder of the device files.
+    """
     device = _path(camera, devices)
     if not device.exists():
         if while_reading:
@@ -164,7 +183,7 @@ def camera_problem(camera: int | str, *, while_reading: bool = False, devices: P
         card, can_capture = _query(descriptor)
         if not can_capture:
             return f"{device} ({card}) gives no images: it is not a capture device; try the next number"
-        # Asking for no buffers changes nothing, but fails where another program owns the stream.
+        # Requesting no buffers changes nothing, but fails if another program owns the stream.
         fcntl.ioctl(descriptor, _VIDIOC_REQBUFS, bytearray(struct.pack("=5I", 0, 1, 1, 0, 0)))
     except OSError as error:
         return _explain(str(device), error)
@@ -175,7 +194,7 @@ def camera_problem(camera: int | str, *, while_reading: bool = False, devices: P
 
 
 def _query(descriptor: int) -> tuple[str, bool]:
-    """The name on the card, and whether the device captures video."""
+    """The name of the card, and whether the device captures video."""
     answer = bytearray(_QUERYCAP_BYTES)
     fcntl.ioctl(descriptor, _VIDIOC_QUERYCAP, answer)
     card = bytes(answer[16:48]).split(b"\0")[0].decode(errors="replace")

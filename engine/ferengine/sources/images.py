@@ -1,4 +1,4 @@
-"""Folders of images, as if each were a frame."""
+"""Folders of images, played like the frames of a video."""
 
 from __future__ import annotations
 
@@ -10,55 +10,49 @@ from pathlib import Path
 import numpy as np
 
 from ferengine.errors import SourceError
-from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.opencv_log import quiet_opencv
-from ferengine.sources.parse import IMAGE_SUFFIXES
+from ferengine.sources.spec import IMAGE_SUFFIXES
 from ferengine.vision import cv2
 
 logger = logging.getLogger(__name__)
 
 
-class ImagesSource:
-    """The images of the folder, glob or single file ``path``, each of its own size, ``loop`` times over (0: for
-    ever), in natural order (``img2`` before ``img10``).
+class ImagesSource(FirstFrameSource):
+    """The images of a folder, a glob or a single file, each of its own size, in natural order (``img2`` before ``img10``).
 
-    Of a folder those that end like images are taken, of a glob all files that match. Grey, 16-bit and transparent
-    images become 8-bit BGR; EXIF orientation is applied. Time stamps count ``fps`` images a second. What cannot be
-    decoded is passed over, named in a warning and counted in ``broken_frames``.
+    In a folder, files that end like images are taken; with a glob, all files that match. Grey, 16-bit and transparent
+    images become 8-bit BGR; EXIF orientation is applied. A file that cannot be decoded is passed over, named in a warning
+    and counted in ``broken_frames``.
+
+    Args:
+        path: The folder, glob or file.
+        loop: How often the images are played; 0 for ever.
+        fps: Images per second, which the time stamps count.
     """
 
     def __init__(self, path: str | Path, loop: int = 1, fps: float = 25.0) -> None:
+        super().__init__()
         self._path = str(path)
         self._loop = loop
         self._fps = fps
         self._files: list[Path] = []
-        self._first: CapturedFrame | None = None
         self._next = 0  # of the files, counted over the loops
         self._delivered = 0
         self._delivered_in_loop = 0
-        self.broken_frames = 0
 
     def open(self) -> SourceInfo:
-        """List the files and decode the first image. Raises SourceError where there is none."""
+        """List the files and decode the first image.
+
+        Raises:
+            SourceError: If there is no image.
+        """
         self._files = _list_images(self._path)
         self._first = self._decode()
         if self._first is None:
-            raise SourceError(f"{self._path}: not one of its {len(self._files)} files is an image that can be decoded")
+            raise SourceError(f"{self._path}: none of its {len(self._files)} files is an image that can be decoded")
         height, width = self._first.image.shape[:2]
         return SourceInfo(width, height, self._fps, live=False, frames=len(self._files) * self._loop or None)
-
-    def read(self) -> CapturedFrame | None:
-        """The next image, in an array of its own, or ``None`` after the last one of the last loop."""
-        if self._first is not None:
-            frame, self._first = self._first, None
-            return frame
-        return self._decode()
-
-    def skip(self, frames: int) -> None:
-        """Pass over ``frames`` images."""
-        for _ in range(frames):
-            if self.read() is None:
-                return
 
     def close(self) -> None:
         """Forget the files."""
@@ -77,7 +71,7 @@ class ImagesSource:
             if image is None:
                 self.broken_frames += 1
                 if not loops:
-                    logger.warning("%s is not an image that can be decoded: passed over", self._files[index])
+                    logger.warning("%s is not an image that can be decoded; it is skipped", self._files[index])
                 continue
             frame = CapturedFrame(np.asarray(image, np.uint8), self._delivered / self._fps)
             self._delivered += 1

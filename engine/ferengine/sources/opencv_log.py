@@ -1,4 +1,4 @@
-"""Keeps OpenCV and its FFmpeg from writing to stderr what an error of ours says better."""
+"""Keeps OpenCV and its FFmpeg from writing to stderr what our own errors say better."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from ferengine.vision import cv2
 
 @contextmanager
 def quiet_opencv() -> Iterator[None]:
-    """OpenCV's own log is silent inside; FFmpeg's stays silent from then on (it reads its level once, when
-    OpenCV opens the first file)."""
+    """Silence OpenCV's log inside the block.
+
+    FFmpeg's log stays silent from then on: it reads its level once, when OpenCV opens the first file.
+    """
     os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # AV_LOG_QUIET
     logging = cv2.utils.logging
     before = logging.getLogLevel()

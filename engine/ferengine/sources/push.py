@@ -5,22 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ferengine.errors import UsageError
-from ferengine.sources import SourceSpec
+from ferengine.sources.spec import SourceSpec
 
 
 @dataclass(frozen=True, slots=True)
 class PushSource:
-    """A camera called ``name`` that gets its frames through ``Engine.push``.
+    """A camera whose frames come through ``Engine.push``.
 
-    It is live: a frame that finds no free slot is dropped, and the tracker skips to the newest. With ``wait`` every
-    frame is processed, as from a file: ``push`` waits for a free slot.
+    It is live: a frame that finds no free slot is dropped, and the tracker skips to the newest.
+
+    Attributes:
+        name: What results call the camera.
+        wait: Process every frame instead, as from a file: ``push`` waits for a free slot.
     """
 
     name: str = "push"
     wait: bool = False
 
     def spec(self) -> SourceSpec:
-        """Raises UsageError for an empty name."""
+        """Return the description of the source that the engine takes.
+
+        Raises:
+            UsageError: If the name is empty or cannot name a file.
+        """
         if not self.name:
             raise UsageError("a push source needs a name")
         return SourceSpec("push", "", self.name, pace="fast" if self.wait else "native")

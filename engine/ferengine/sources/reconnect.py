@@ -1,4 +1,4 @@
-"""Follows one source over its losses: what breaks off is opened again, after a pause that grows."""
+"""Opens a source again when it breaks off, after pauses that grow."""
 
 from __future__ import annotations
 
@@ -13,26 +13,33 @@ from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, Source, SourceInfo
 from ferengine.sources.spec import Reconnect
 
-_STEADY = 10.0
-"""Seconds of frames after which a new loss begins with short pauses again."""
-_FRUITLESS = 3
+_STABLE_AFTER = 10.0
+"""Seconds of frames after which the next disconnection starts with short pauses again."""
+_MAX_EMPTY_OPENINGS = 3
 """Openings of a finite source in a row without one more frame, after which it counts as damaged."""
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
-    """The source broke off, or could not be opened again."""
+class Disconnected:
+    """The source broke off, or could not be opened again; ``reason`` says why."""
 
     reason: str
 
 
-Item: TypeAlias = SourceInfo | CapturedFrame | Lost
+Item: TypeAlias = SourceInfo | CapturedFrame | Disconnected
 
 
 class Backoff:
-    """Pauses of ``shortest`` to ``longest`` seconds, drawn from [shortest, 3 x the last one]: "decorrelated jitter"
-    (M. Brooker, Exponential Backoff And Jitter, AWS Architecture Blog, 2015), so that many cameras behind one switch
-    do not come back in step."""
+    """Pauses between attempts that grow at random, so that many cameras behind one switch do not return in step.
+
+    Each pause is drawn from [``shortest``, 3 x the previous one]: the "decorrelated jitter" of M. Brooker, "Exponential
+    Backoff And Jitter", AWS Architecture Blog, 2015.
+
+    Args:
+        shortest: Minimum pause in seconds.
+        longest: Maximum pause in seconds.
+        draw: Draws a number between two bounds.
+    """
 
     def __init__(
         self, shortest: float = 0.5, longest: float = 30.0, draw: Callable[[float, float], float] = random.uniform
@@ -43,25 +50,31 @@ class Backoff:
         self._last = shortest
 
     def next(self) -> float:
-        """Seconds to wait before the next attempt."""
+        """Return the seconds to wait before the next attempt."""
         self._last = min(self._longest, self._draw(self._shortest, 3 * self._last))
         return self._last
 
     def reset(self) -> None:
-        """The source is well again."""
+        """Start with short pauses again."""
         self._last = self._shortest
 
 
-class FollowedSource:
-    """Iterates over what becomes of the sources that ``make`` makes, one after the other: a SourceInfo each time one
-    is open, its frames, and Lost each time it breaks off or does not open.
+class ReconnectingSource:
+    """Iterates over one source across its disconnections.
 
-    ``reconnect``: "never", "lost" (only what ``was_open`` before is opened again; a first failure is raised) or
-    "always". ``skip``: frames to pass over in a finite source. A finite source goes on where it broke off; its end is
-    the end. An endless one that ends is lost, too.
+    It yields a SourceInfo each time the source is open, then its frames, and a Disconnected each time it breaks off or does
+    not open. A finite source resumes where it broke off, and its end is the end; a source without an end that ends is
+    disconnected, too. Iterating raises SourceError for what is not retried, and CredentialsError always, since cameras
+    lock accounts.
 
-    Raises SourceError for what is not tried again; CredentialsError always, since cameras lock accounts. Setting
-    ``stopped``, from any thread, ends it, at once where it pauses. ``clock``: monotonic seconds.
+    Args:
+        make: Makes the source anew for each attempt.
+        reconnect: "never"; "disconnected": reopen only what was open before, and raise a first failure; or "always".
+        stopped: Ends the iteration when set, from any thread; at once during a pause.
+        was_open: Whether the source was open before, in another worker.
+        skip: Frames to pass over in a finite source.
+        backoff: The pauses between attempts.
+        clock: Monotonic seconds.
     """
 
     def __init__(
@@ -87,16 +100,16 @@ class FollowedSource:
 
     @property
     def broken_frames(self) -> int:
-        """Frames that could not be decoded."""
-        return self._earlier_broken + int(getattr(self._source, "broken_frames", 0))
+        """Frames that could not be decoded, over all connections."""
+        return self._earlier_broken + (self._source.broken_frames if self._source is not None else 0)
 
     @property
     def late_frames(self) -> int:
-        """Frames that a paced source passed over because it was asked too late."""
-        return self._earlier_late + int(getattr(self._source, "lost", 0))
+        """Frames that were passed over because they were read too late, over all connections."""
+        return self._earlier_late + (self._source.late_frames if self._source is not None else 0)
 
     def __iter__(self) -> Iterator[Item]:
-        fruitless = 0
+        empty_openings = 0
         while not self._stopped.is_set():
             before = self._delivered
             ends = False
@@ -115,25 +128,25 @@ class FollowedSource:
             except CredentialsError:
                 raise
             except SourceError as error:
-                fruitless = fruitless + 1 if ends and self._delivered == before else 0
-                if not self._tries_again or fruitless == _FRUITLESS:
+                empty_openings = empty_openings + 1 if ends and self._delivered == before else 0
+                if not self._retries or empty_openings == _MAX_EMPTY_OPENINGS:
                     raise
                 reason = str(error)
             finally:
                 self._close()
-            yield Lost(reason)
+            yield Disconnected(reason)
             self._stopped.wait(self._backoff.next())
 
     @property
-    def _tries_again(self) -> bool:
-        return self._reconnect == "always" or (self._reconnect == "lost" and self._was_open)
+    def _retries(self) -> bool:
+        return self._reconnect == "always" or (self._reconnect == "disconnected" and self._was_open)
 
     def _frames(self, source: Source) -> Iterator[CapturedFrame]:
-        begun = self._clock()
+        started = self._clock()
         while not self._stopped.is_set() and (frame := source.read()) is not None:
             self._delivered += 1
             yield frame
-            if self._clock() - begun > _STEADY:
+            if self._clock() - started > _STABLE_AFTER:
                 self._backoff.reset()
 
     def _close(self) -> None:

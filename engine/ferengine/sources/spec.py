@@ -1,129 +1,250 @@
-"""What to open and how: the description of a source that travels to its worker."""
+"""What to open and how: the description of a source, which travels to its worker, and the text that names one."""
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal, TypeAlias, get_args
+from enum import StrEnum
+from glob import has_magic
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
 
-from ferengine.errors import UsageError
-from ferengine.sources.url import STREAM_SCHEMES, address_host, shown_address
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+    field_validator,
+    model_validator,
+)
+
+from ferengine.errors import UsageError, describe_invalid
+from ferengine.frames import MAX_SIDE
+from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, url_host
 
 Kind: TypeAlias = Literal["camera", "file", "images", "stream", "demo", "push"]
-Pace: TypeAlias = Literal["fast", "native"]
-Drop: TypeAlias = Literal["newest", "none"]
-Reconnect: TypeAlias = Literal["never", "lost", "always"]
-Transport: TypeAlias = Literal["tcp", "udp"]
+Reconnect: TypeAlias = Literal["never", "disconnected", "always"]
 
-_ROTATIONS = (0, 90, 180, 270)
-_MAX_NAME_LENGTH = 100
+IMAGE_SUFFIXES = frozenset(
+    {".bmp", ".dib", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+)
+"""The endings that make a file in a folder an image, in lower case."""
+
+_MIN_SIZE = 16
+_MAX_NAME_BYTES = 100
+_NAMED = re.compile(r"(?P<name>[^=/:]+)=(?P<source>.+)", re.DOTALL)
 
 
-@dataclass(frozen=True, slots=True, repr=False)
-class SourceSpec:
-    """What to open, in a form that travels to other processes.
+class Scenario(StrEnum):
+    """What the demo shows."""
 
-    ``value``: the camera's index or device, the path of the file, the folder or glob of images, the stream's address
-    (which may hold credentials: ``where`` and ``repr`` do not) or the demo's scenario. ``name``: what results call
-    the camera, and its video file. ``loop``: how often a file, a folder or the demo is played (0: for ever).
-    ``pace``: "fast" (as fast as it can be processed) or "native" (at its own rate, like a camera); means nothing to
-    what is live anyway.
+    STROLL = "stroll"
+    """Faces wander, nod and come nearer, each in its own part of the frame; they never overlap."""
+    OCCLUSION = "occlusion"
+    """One face; a bar passes over it and covers it completely for five frames."""
+    TURN = "turn"
+    """One face tilts from 0 to 30 degrees and back, every four seconds."""
+    CROSSING = "crossing"
+    """Two faces pass each other, one just above the other: their boxes touch."""
+    EMPTY = "empty"
+    """The background alone."""
 
-    ``size``: width and height in pixels, such as "1280x720" (kept as a pair), that cameras are asked for and may round,
-    and that other images are scaled down to fit into, before turning. ``fps``: frame rate that cameras are asked
-    for, that images are counted at (default 25) and other sources are thinned out to. ``pixel_format``: four
-    characters (MJPG, YUYV) that a camera is asked for; means nothing to other sources. ``rotate``: degrees clockwise
-    (0, 90, 180, 270), on top of what the file itself says.
 
-    ``drop``: "newest" skips to the newest frame and counts the skipped, "none" waits until each is processed; by
-    default what is live drops and the rest waits. ``reconnect``: whether a camera or stream is opened again "never",
-    when it was open and is "lost", or "always", also when it does not open at the start. ``timeout``: seconds without
-    an image after which it counts as lost (with RTSP up to twice as many). ``transport``: what RTSP streams come
-    over.
+def _read_size(value: object) -> object:
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value) if isinstance(value, str) else None
+    size = (int(found[1]), int(found[2])) if found else value
+    if isinstance(size, list | tuple) and len(size) == 2 and all(type(n) is int and _MIN_SIZE <= n <= MAX_SIDE for n in size):
+        return tuple(size)
+    raise ValueError(
+        f"give WIDTHxHEIGHT, each from {_MIN_SIZE} to {MAX_SIDE} pixels, such as 1280x720, not {hide_credentials(repr(value))}"
+    )
 
-    Raises UsageError, which names field and hint.
+
+def _check_pixel_format(value: str) -> str:
+    if not re.fullmatch(r"[\x20-\x7e]{4}", value):
+        raise ValueError(f"give four characters, such as MJPG or YUYV, not {hide_credentials(repr(value))}")
+    return value
+
+
+_SIZE_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^\d{1,5}x\d{1,5}$"},
+        {
+            "type": "array",
+            "items": {"type": "integer", "minimum": _MIN_SIZE, "maximum": MAX_SIDE},
+            "minItems": 2,
+            "maxItems": 2,
+        },
+    ]
+}
+Size = Annotated[tuple[int, int], BeforeValidator(_read_size), WithJsonSchema(_SIZE_SCHEMA)]
+"""Width and height in pixels; "1280x720" is read too."""
+
+
+class SourceOptions(BaseModel):
+    """How a source is read. Sizes are in pixels, times in seconds.
+
+    The descriptions are the help of ``ferengine run`` and the comments of ``ferengine config --example``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    loop: int = Field(
+        1, ge=0, strict=True, description="Play a file, a folder or the demo this many times; 0 repeats it forever."
+    )
+    pace: Literal["fast", "native"] = Field(
+        "fast",
+        description="Read a file as fast as it can be processed, or at its native rate like a camera. Ignored for live sources.",
+    )
+    size: Size | None = Field(
+        None,
+        description="Ask cameras for WIDTHxHEIGHT pixels, which they may round; scale other sources down to fit into it, "
+        "before rotating.",
+        examples=["1280x720"],
+    )
+    fps: float | None = Field(
+        None,
+        ge=0.01,
+        le=1000,
+        strict=True,
+        allow_inf_nan=False,
+        description="Ask cameras for this frame rate; thin out other sources to it; time images at it (25 if not given).",
+        examples=[15.0],
+    )
+    pixel_format: Annotated[str, AfterValidator(_check_pixel_format)] | None = Field(
+        None, description="Ask cameras for this pixel format, four characters such as MJPG or YUYV.", examples=["MJPG"]
+    )
+    rotate: Literal[0, 90, 180, 270] = Field(
+        0, description="Rotate frames clockwise by this many degrees, in addition to what the file says."
+    )
+    when_late: Literal["skip", "wait"] | None = Field(
+        None,
+        description="When processing falls behind, skip to the newest frame and count the skipped ones, or wait so that every "
+        "frame is processed. If not given, live sources skip and others wait.",
+        examples=["skip"],
+    )
+    reconnect: Reconnect = Field(
+        "disconnected",
+        description="When to open a camera or stream again: never, after it was disconnected, or always, also when it could "
+        "not be opened at the start.",
+    )
+    timeout: float = Field(
+        5.0,
+        ge=0.1,
+        le=600,
+        strict=True,
+        allow_inf_nan=False,
+        description="Treat a camera or stream as disconnected after this many seconds without a frame (up to twice as many "
+        "with RTSP).",
+    )
+    transport: Literal["tcp", "udp"] = Field("tcp", description="Transport of RTSP streams.")
+
+    @field_validator("rotate", mode="before")
+    @classmethod
+    def _refuse_bool(cls, value: object) -> object:
+        if isinstance(value, bool):  # False would pass as 0
+            raise ValueError(f"input should be 0, 90, 180 or 270, not {value}")
+        return value
+
+
+class SourceSpec(SourceOptions):
+    """A source to open, in a form that travels to other processes.
+
+    Args:
+        kind: What it is: a camera, a video file, images, a stream, the demo, or frames that the program pushes.
+        value: The camera's number or device, the path of the file, the folder or glob of images, the URL of the stream
+            (which may hold credentials: ``where`` and ``repr`` do not show them) or the demo's scenario.
+        name: What results call the camera, and what its video file is called.
+        options: The fields of ``SourceOptions``.
+
+    Raises:
+        UsageError: If a value is invalid. The message names the field and says what is accepted.
+
+    Example:
+        >>> SourceSpec("file", "talk.mp4", "talk", loop=0, size="640x360").size
+        (640, 360)
     """
 
     kind: Kind
     value: str
     name: str
-    loop: int = 1
-    pace: Pace = "fast"
-    size: str | tuple[int, int] | None = None
-    fps: float | None = None
-    pixel_format: str | None = None
-    rotate: int = 0
-    drop: Drop | None = None
-    reconnect: Reconnect = "lost"
-    timeout: float = 5.0
-    transport: Transport = "tcp"
 
-    def __post_init__(self) -> None:
-        _check_choice("kind", self.kind, get_args(Kind))
-        _check_name(self.name)
-        if not isinstance(self.value, str) or "\0" in self.value or (not self.value and self.kind != "push"):
-            raise UsageError(f"value: the source {self.name!r} needs a camera, file, folder or address")
+    def __init__(self, kind: Kind, value: str, name: str, **options: Any) -> None:
+        try:
+            super().__init__(kind=kind, value=value, name=name, **options)
+        except ValidationError as error:
+            raise UsageError("; ".join(_describe(item) for item in error.errors(include_url=False))) from None
+
+    @field_validator("name")
+    @classmethod
+    def _check_name(cls, name: str) -> str:
+        if not name or len(name.encode(errors="replace")) > _MAX_NAME_BYTES:
+            raise ValueError(f"the name of a source has 1 to {_MAX_NAME_BYTES} bytes")
+        if "://" in name:
+            raise ValueError("the name of a source cannot be a URL; write NAME=URL")
+        if "/" in name or name in (".", "..") or not name.isprintable():
+            raise ValueError(f"{name!r} cannot name a file: leave out slashes and control characters")
+        return name
+
+    @model_validator(mode="after")
+    def _check_value(self) -> SourceSpec:
+        if "\0" in self.value or (not self.value and self.kind != "push"):
+            raise ValueError(f"value: the source {self.name!r} needs a camera, file, folder or URL")
         if self.kind == "stream":
-            _check_address(self.value)
-        if not _is_whole(self.loop) or self.loop < 0:
-            raise UsageError(f"loop: a source is played 0 (for ever) or more times, not {self.loop!r}")
-        _check_choice("pace", self.pace, get_args(Pace))
-        if self.size is not None:
-            object.__setattr__(self, "size", _read_size(self.size))
-        if self.fps is not None and not _between(self.fps, 0.01, 1000):
-            raise UsageError(f"fps: a frame rate is a number from 0.01 to 1000, not {self.fps!r}")
-        if self.pixel_format is not None and not re.fullmatch(r"[\x20-\x7e]{4}", str(self.pixel_format)):
-            raise UsageError(f"pixel_format: give four characters, such as MJPG or YUYV, not {self.pixel_format!r}")
-        _check_choice("rotate", self.rotate, _ROTATIONS)
-        _check_choice("drop", self.drop, (None, *get_args(Drop)))
-        _check_choice("reconnect", self.reconnect, get_args(Reconnect))
-        if not _between(self.timeout, 0.1, 600):
-            raise UsageError(f"timeout: give seconds from 0.1 to 600, not {self.timeout!r}")
-        _check_choice("transport", self.transport, get_args(Transport))
+            _check_url(self.value)
+        return self
 
-    def __repr__(self) -> str:
-        shown = {**asdict(self), "value": self.where}
-        return f"SourceSpec({', '.join(f'{name}={value!r}' for name, value in shown.items())})"
+    def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
+        rest = [(name, getattr(self, name)) for name in SourceOptions.model_fields]
+        return [("kind", self.kind), ("value", self.where), ("name", self.name), *rest]
 
     @property
     def where(self) -> str:
-        """``value`` for messages: of an address only scheme, host and port."""
-        return shown_address(self.value) if self.kind == "stream" else self.value
-
-    @property
-    def pixels(self) -> tuple[int, int] | None:
-        """``size`` as the pair that it is kept as."""
-        return self.size if isinstance(self.size, tuple) else None
+        """``value`` as it may be shown: only scheme, host and port of a URL."""
+        return redact_url(self.value) if self.kind == "stream" else self.value
 
     @property
     def blocks(self) -> bool:
-        """Whether opening or reading it may hang for as long as a device or a network likes."""
+        """Whether opening or reading it may block for as long as a device or a network likes."""
         return self.kind in ("camera", "stream")
 
     @property
     def live(self) -> bool:
-        """Whether it drops frames, as far as that is known before it was opened."""
+        """Whether it drops frames, as far as that is known before it is open."""
         return self.drops(self.blocks or self.pace == "native")
 
     def drops(self, live: bool) -> bool:
-        """Whether frames are dropped rather than waited for, once it is known whether the source is ``live``."""
-        return live if self.drop is None else self.drop == "newest"
+        """Whether late frames are skipped rather than waited for, once it is known whether the source is ``live``."""
+        return live if self.when_late is None else self.when_late == "skip"
+
+    def replace(self, **changes: Any) -> SourceSpec:
+        """Return the same source with other values.
+
+        Raises:
+            UsageError: As the constructor.
+        """
+        return type(self)(**{**self.model_dump(), **changes})
 
     def to_dict(self) -> dict[str, Any]:
-        """A JSON object, credentials included: for the worker alone."""
-        return asdict(self)
+        """Return it as a JSON object, credentials included: for its worker alone."""
+        return self.model_dump(mode="json")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SourceSpec:
-        """The inverse of ``to_dict``.
+        """Make a source from a dictionary, the inverse of ``to_dict``.
 
-        In place of ``kind`` and ``value`` there may be ``source``, a text as on the command line (a ``name`` beside it
-        wins). Raises UsageError for unknown, missing and wrong fields.
+        Args:
+            values: The fields. ``source``, a text as on the command line, may stand in place of ``kind`` and ``value``; a
+                ``name`` beside it wins.
+
+        Raises:
+            UsageError: For unknown, missing and invalid fields.
         """
         values = dict(values)
-        known = ["source", *(field.name for field in fields(cls))]
+        known = ["source", "kind", "value", "name", *SourceOptions.model_fields]
         for key in values:
             if key not in known:
                 raise UsageError(f"a source has no field {key!r}: known are {', '.join(known)}")
@@ -131,18 +252,41 @@ class SourceSpec:
         if text is not None:
             if "kind" in values or "value" in values:
                 raise UsageError("source: give either source or kind and value")
-            from ferengine.sources.parse import parse_source
-
-            parsed = parse_source(text)
-            values = {"kind": parsed.kind, "value": parsed.value, "name": parsed.name, **values}
+            return parse_source(text, **values)
         for key in ("kind", "value", "name"):
             if key not in values:
                 raise UsageError(f"{key}: missing; a source needs source, or kind, value and name")
         return cls(**values)
 
 
+def parse_source(source: str | int | Path, **options: Any) -> SourceSpec:
+    """Make a source from the text that names it, as on the command line.
+
+    Args:
+        source: A camera's number or device (``/dev/video2``, ``/dev/v4l/by-id/...``), a video file, a folder or glob of
+            images or one image, a URL (``rtsp://``, ``http://`` ...), ``demo`` or ``demo:crossing``; any of them as
+            ``NAME=SOURCE``. What exists as a path is that path, also with a ``=`` in it, and a Path is never taken apart.
+        options: Further fields of SourceSpec. By default a source is called after its file or folder, ``camera0``, or
+            the host of a URL.
+
+    Raises:
+        UsageError: For an empty text, an unknown scenario, an unsupported or malformed URL, or an invalid option.
+
+    Example:
+        >>> parse_source("door=rtsp://10.0.0.7/live").name
+        'door'
+    """
+    text = str(source)
+    named = _NAMED.fullmatch(text) if isinstance(source, str) and not _exists(text) else None
+    if named is not None:
+        options = {"name": named["name"], **options}
+        text = named["source"]
+    kind, value, name = _recognise(text)
+    return SourceSpec(**{"kind": kind, "value": value, "name": name, **options})
+
+
 def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
-    """The same sources with distinct names: the second ``woman2`` becomes ``woman2-2``."""
+    """Return the same sources with distinct names: the second ``woman2`` becomes ``woman2-2``."""
     specs = list(specs)
     wanted = {spec.name for spec in specs}
     taken: set[str] = set()
@@ -153,49 +297,66 @@ def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
             number += 1
             name = f"{spec.name}-{number}"
         taken.add(name)
-        renamed.append(replace(spec, name=name))
+        renamed.append(spec if name == spec.name else spec.replace(name=name))
     return renamed
 
 
-def _check_choice(field: str, value: object, choices: tuple[object, ...]) -> None:
-    if value not in choices or isinstance(value, bool):
-        raise UsageError(f"{field}: there is no {value!r}: choose {', '.join(str(c) for c in choices if c is not None)}")
+def _describe(item: Any) -> str:
+    """One of pydantic's errors as a sentence that shows no credentials."""
+    return describe_invalid(item, ".".join(map(str, item["loc"])), lambda value: hide_credentials(repr(value)))
 
 
-def _check_name(name: object) -> None:
-    if not isinstance(name, str) or not name or len(name.encode(errors="replace")) > _MAX_NAME_LENGTH:
-        raise UsageError(f"name: a source's name is a text of 1 to {_MAX_NAME_LENGTH} bytes")
-    if "://" in name:
-        raise UsageError("name: a source's name is no address; write NAME=ADDRESS")
-    if "/" in name or name in (".", "..") or not name.isprintable():
-        raise UsageError(f"name: {name!r} cannot name a file: leave out slashes and control characters")
-
-
-def _check_address(url: str) -> None:
+def _check_url(url: str) -> None:
     scheme = url.partition("://")[0].lower()
     if "://" not in url or scheme not in STREAM_SCHEMES:
-        raise UsageError(f"streams come from {', '.join(name + '://' for name in STREAM_SCHEMES)}, not {scheme[:20]}://")
-    if address_host(url) is None and "@" not in url:
-        raise UsageError(f"the address {scheme}://... has no host and port that make sense: write {scheme}://HOST:PORT/PATH")
-    if not url.isprintable() or " " in url or address_host(url) is None:
-        raise UsageError(
-            f"the address {scheme}://... cannot be read: write the characters / ? # @ : % and blanks in its user "
-            "name and password percent-encoded (%2F %3F %23 %40 %3A %25 %20)"
+        raise ValueError(f"streams come from {', '.join(name + '://' for name in STREAM_SCHEMES)}, not {scheme[:20]}://")
+    if url_host(url) is None and "@" not in url:
+        raise ValueError(f"the URL {scheme}://... has no valid host and port: write {scheme}://HOST:PORT/PATH")
+    if not url.isprintable() or " " in url or url_host(url) is None:
+        raise ValueError(
+            f"the URL {scheme}://... cannot be read: percent-encode the characters / ? # @ : % and blanks in its user "
+            "name and password (%2F %3F %23 %40 %3A %25 %20)"
         )
 
 
-def _read_size(value: object) -> tuple[int, int]:
-    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", value) if isinstance(value, str) else None
-    size = [int(found[1]), int(found[2])] if found else value
-    if isinstance(size, list | tuple) and len(size) == 2 and all(_is_whole(n) and 16 <= n <= 16384 for n in size):
-        return size[0], size[1]
-    raise UsageError(f"size: give width x height, each from 16 to 16384 pixels, such as 1280x720, not {value!r}")
+def _recognise(text: str) -> tuple[str, str, str]:
+    """Kind, value and default name."""
+    if not text:
+        raise UsageError("the source is empty: give a camera's number, a file, a URL or demo")
+    word, _, scenario = text.partition(":")
+    if word == "demo":
+        return "demo", _scenario(scenario), "demo"
+    if text.isascii() and text.isdigit():
+        return "camera", str(int(text)), f"camera{int(text)}"
+    if text.startswith(("/dev/video", "/dev/v4l/")):
+        return "camera", text, _device_name(text)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) and not _exists(text):
+        host = url_host(text)
+        return "stream", text, host[0].strip("[]") if host else "stream"
+    path = Path(text)
+    if path.is_dir() or (has_magic(text) and not _exists(text)):
+        folder = path if path.is_dir() else path.parent
+        return "images", text, folder.resolve().name or "images"
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return "images", text, path.stem
+    return "file", text, path.stem or text
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+def _scenario(word: str) -> str:
+    if word and word not in list(Scenario):
+        raise UsageError(f"the demo has no scenario {word!r}: choose one of {', '.join(Scenario)}")
+    return word or Scenario.STROLL.value
 
 
-def _between(value: object, low: float, high: float) -> bool:
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    return number and math.isfinite(value) and low <= value <= high  # type: ignore[arg-type,operator]
+def _device_name(device: str) -> str:
+    """``camera2`` for /dev/video2, else the last part of the path."""
+    name = Path(device).name
+    number = re.fullmatch(r"video(\d+)", name)
+    return f"camera{number[1]}" if number else name
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).exists()
+    except (OSError, ValueError):  # too long for a path, or with a zero byte in it
+        return False

@@ -1,7 +1,7 @@
 """Streams over the network: RTSP, MJPEG and video files over HTTP, decoded by PyAV's FFmpeg.
 
-PyAV and not OpenCV: it tells wrong credentials from a dead network by the type of its error, and takes options and
-timeouts for each stream instead of from the environment; decoding to BGR is as fast.
+PyAV rather than OpenCV, because its error types tell wrong credentials from a dead network, and because it takes options
+and timeouts for each stream instead of from the environment. Decoding to BGR is as fast.
 """
 
 from __future__ import annotations
@@ -19,50 +19,54 @@ from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from ferengine.errors import CredentialsError, SourceError
-from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.turning import rotate_image
-from ferengine.sources.url import address_host, shown_address
+from ferengine.frames import rotate
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
+from ferengine.sources.url import redact_url, url_host
 
 _OPEN_TIMEOUT = 10.0
 _FALLBACK_FPS = 25.0
-_NO_IMAGE = 20.0
-"""Seconds in which data may come that no image can be decoded from: key frames are never further apart."""
+_UNDECODABLE_TIMEOUT = 20.0
+"""Seconds in which data may come that no frame can be decoded from: key frames are never further apart."""
 _MIN_STEP = 1e-3
+"""Seconds between two time stamps at least."""
 
 
-class StreamSource:
-    """The images of the stream at ``url`` (rtsp, rtsps, http or https, with credentials or without).
+class StreamSource(FirstFrameSource):
+    """The frames of a network stream.
 
-    ``timeout``: seconds after which a silent stream is given up; connecting may take 10. ``transport``: "tcp" or
-    "udp", of RTSP. ``threads``: of the decoder.
+    Live streams are stamped with ``time.time()`` when a frame is decoded. A file over HTTP, which has a duration, is not
+    live and keeps its own media seconds. Frames are rotated upright where the stream says how; what cannot be decoded is
+    passed over and counted in ``broken_frames``.
 
-    Live streams are stamped with ``time.time()`` when an image is decoded. A file over HTTP, which has a duration,
-    is not live and has its own media seconds. Images are turned upright where the stream says how; what cannot be
-    decoded is passed over and counted in ``broken_frames``.
+    Errors and log messages show no more of the URL than scheme, host and port.
 
-    Errors, and all that is logged, show no more of the address than scheme, host and port.
+    Args:
+        url: An rtsp, rtsps, http or https URL, with credentials or without.
+        timeout: Seconds after which a silent stream is given up; connecting may take 10.
+        transport: Of RTSP: "tcp" or "udp".
+        threads: Threads of the decoder.
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0, transport: str = "tcp", threads: int = 1) -> None:
+        super().__init__()
         self._url = url
-        self._where = shown_address(url)
+        self._where = redact_url(url)
         self._timeout = timeout
         self._transport = transport
         self._threads = threads
         self._container: av.container.InputContainer | None = None
         self._converter = VideoReformatter()
         self._images: Iterator[av.VideoFrame] = iter(())
-        self._first: CapturedFrame | None = None
         self._live = True
         self._origin: float | None = None
         self._timestamp = -1.0
-        self.broken_frames = 0
 
     def open(self) -> SourceInfo:
-        """Connect, and decode the first image, which alone tells the size after turning.
+        """Connect and decode the first frame, which alone tells the size after rotation.
 
-        Raises CredentialsError when user name and password are refused, else SourceError, which says whether nothing
-        answers, there is no such stream, or it cannot be decoded.
+        Raises:
+            CredentialsError: If the user name and password are refused.
+            SourceError: If nothing answers, there is no such stream, or it cannot be decoded.
         """
         self._container = self._connect()
         try:
@@ -74,23 +78,24 @@ class StreamSource:
         stream.codec_context.thread_count = self._threads
         is_rtsp = self._url.lower().startswith("rtsp")
         self._live = is_rtsp or self._container.duration is None
-        self._images = self._decode(self._container, stream)
-        self._first = self.read()
+        self._images = self._decode_images(self._container, stream)
+        self._first = self._decode()
         if self._first is None:
-            raise SourceError(f"{self._where} ended before its first image")
+            raise SourceError(f"{self._where} ended before its first frame")
         if self._live:
-            self.broken_frames = 0  # whoever joins between two key frames cannot decode the first images
+            self.broken_frames = 0  # a stream joined between two key frames cannot decode its first frames
         height, width = self._first.image.shape[:2]
         fps = float(stream.average_rate or stream.guessed_rate or 0)
         fps = fps if 0 < fps <= 1000 else _FALLBACK_FPS
         frames = None if self._live else stream.frames or None
         return SourceInfo(width, height, fps, self._live, frames, ends=not self._live)
 
-    def read(self) -> CapturedFrame | None:
-        """The next image, in an array of its own, or ``None`` at the end. Raises SourceError when it breaks off."""
-        if self._first is not None:
-            frame, self._first = self._first, None
-            return frame
+    def skip(self, frames: int) -> None:
+        """Pass over ``frames`` frames of a file without converting them; do nothing for a live stream."""
+        if not self._live:
+            super().skip(frames)
+
+    def _decode(self) -> CapturedFrame | None:
         image = next(self._images, None)
         if image is None:
             return None
@@ -101,54 +106,46 @@ class StreamSource:
             self._origin = media if self._origin is None else self._origin
             stamp = media - self._origin
         self._timestamp = max(stamp, self._timestamp + _MIN_STEP)
-        # One converter for all images, and in this thread: PyAV's default makes a new one each time, on all cores.
+        # One converter for all frames, and in this thread: PyAV's default makes a new one each time, on all cores.
         array: NDArray[Any] = self._converter.reformat(image, format="bgr24", threads=1).to_ndarray()
-        return CapturedFrame(rotate_image(np.asarray(array, np.uint8), -image.rotation), self._timestamp)
+        return CapturedFrame(rotate(np.asarray(array, np.uint8), -image.rotation), self._timestamp)
 
-    def skip(self, frames: int) -> None:
-        """Pass over ``frames`` images of a file without converting them; nothing for a live stream."""
-        if self._live or frames <= 0:
-            return
-        if self._first is not None:
-            self._first = None
-            frames -= 1
-        for _ in range(frames):
-            if next(self._images, None) is None:
-                return
+    def _pass_over(self) -> bool:
+        return next(self._images, None) is not None
 
     def close(self) -> None:
-        """Hang up."""
+        """Disconnect."""
         self._images, self._first = iter(()), None
         if self._container is not None:
             self._container.close()
         self._container = None
 
     def _connect(self) -> av.container.InputContainer:
-        options = {"analyzeduration": "1000000", "fpsprobesize": "0"}  # else it looks at 5 s of images, to no gain
+        options = {"analyzeduration": "1000000", "fpsprobesize": "0"}  # by default it analyses 5 s of video, to no gain
         if self._url.lower().startswith("rtsp"):
             options |= {"rtsp_transport": self._transport, "allowed_media_types": "video"}
-        begun = time.monotonic()
+        started = time.monotonic()
         try:
             return av.open(self._url, options=options, timeout=(_OPEN_TIMEOUT, self._timeout))
         except av.FFmpegError as error:
-            raise self._open_problem(error, time.monotonic() - begun) from None
+            raise self._open_error(error, time.monotonic() - started) from None
 
-    def _decode(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    def _decode_images(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         last_image = time.monotonic()
         try:
             for packet in container.demux(stream):
                 for image in self._decode_packet(packet):
                     yield image
                     last_image = time.monotonic()
-                if time.monotonic() - last_image > _NO_IMAGE:
+                if time.monotonic() - last_image > _UNDECODABLE_TIMEOUT:
                     codec = stream.codec_context.name
-                    raise SourceError(f"{self._where} sends data, but no image can be decoded from it (codec {codec})")
+                    raise SourceError(f"{self._where} sends data, but no frame can be decoded from it (codec {codec})")
         except av.error.EOFError:
             return
         except (av.error.ExitError, av.error.TimeoutError):
-            raise SourceError(f"{self._where} sends no image any more (waited {self._timeout:g} s)") from None
+            raise SourceError(f"{self._where} stopped sending frames (waited {self._timeout:g} s)") from None
         except av.FFmpegError as error:
-            if self._live and error.errno == errno.EIO:  # so FFmpeg calls the end of an MJPEG stream
+            if self._live and error.errno == errno.EIO:  # FFmpeg's name for the end of an MJPEG stream
                 return
             raise SourceError(f"{self._where} broke off: {error.strerror}") from None
 
@@ -161,7 +158,7 @@ class StreamSource:
             self.broken_frames += 1
             return []
 
-    def _open_problem(self, error: av.FFmpegError, seconds: float) -> SourceError:
+    def _open_error(self, error: av.FFmpegError, seconds: float) -> SourceError:
         where = self._where
         if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
             code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
@@ -170,23 +167,23 @@ class StreamSource:
                 "special characters percent-encoded (@ as %40)"
             )
         if isinstance(error, av.error.HTTPNotFoundError):
-            return SourceError(f"{where} has no such stream (404): check the path in its address")
+            return SourceError(f"{where} has no such stream (404): check the path in its URL")
         if isinstance(error, av.error.HTTPError):
             return SourceError(f"{where} answers with an error ({error.strerror})")
         if isinstance(error, av.error.ConnectionRefusedError):
             return SourceError(f"nothing answers at {where} (connection refused): is it switched on, and the port right?")
         if seconds > _OPEN_TIMEOUT - 0.5 or isinstance(error, av.error.TimeoutError | av.error.ExitError):
-            return SourceError(f"{where} does not answer (waited {seconds:.0f} s): check the address and the network")
+            return SourceError(f"{where} does not answer (waited {seconds:.0f} s): check the URL and the network")
         if isinstance(error, av.error.InvalidDataError):
-            return SourceError(f"{where} answers, but not with a video that can be read")
-        if isinstance(error, OSError) and (problem := _name_problem(self._url)):
-            return SourceError(f"{where} cannot be reached: {problem}")
+            return SourceError(f"{where} answers, but not with a readable video")
+        if isinstance(error, OSError) and (reason := _resolve_error(self._url)):
+            return SourceError(f"{where} cannot be reached: {reason}")
         return SourceError(f"{where} cannot be opened: {error.strerror}")
 
 
-def _name_problem(url: str) -> str | None:
-    """What is wrong with the host's name, which FFmpeg reports as an input/output error."""
-    host = address_host(url)
+def _resolve_error(url: str) -> str | None:
+    """Why the host's name cannot be resolved, which FFmpeg reports as an input/output error."""
+    host = url_host(url)
     if host is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What may be shown of a stream's address: never its credentials, in whatever form they are written."""
+"""Stream URLs: which are supported, and how to show them without their credentials."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?P<port>:\d{1,5})?")
 
 
-def address_host(url: str) -> tuple[str, str] | None:
-    """Host and ``:port`` (or "") of ``url``; ``None`` where they cannot be told from a password.
+def url_host(url: str) -> tuple[str, str] | None:
+    """Return the host of a URL.
 
-    An ``@`` behind the host is such a case: the password then probably holds a ``/``, ``?`` or ``#`` that should have
-    been percent-encoded, and what looks like the host is a piece of it.
+    Args:
+        url: The URL, with credentials or without.
+
+    Returns:
+        Host and ``:port`` (or an empty string), or None if they cannot be told from a password. An ``@`` behind the host is
+        such a case: the password then probably holds a ``/``, ``?`` or ``#`` that should have been percent-encoded,
+        and what looks like the host is a part of it.
     """
     authority, _, rest = _split_authority(url)
     found = _HOST.fullmatch(authority.rpartition("@")[2])
@@ -22,20 +27,27 @@ def address_host(url: str) -> tuple[str, str] | None:
     return found["host"], found["port"] or ""
 
 
-def shown_address(url: str) -> str:
-    """``url`` for logs, events and errors: scheme, host and port only.
+def redact_url(url: str) -> str:
+    """Return a URL as it may stand in logs, events and errors: scheme, host and port only.
 
-    Path and query go too: cameras keep passwords (``?user=..&password=..``), tokens and stream keys there.
+    Path and query go too, because cameras keep passwords (``?user=..&password=..``), tokens and stream keys there.
+
+    >>> redact_url("rtsp://me:secret@10.0.0.7:554/live?key=secret")
+    'rtsp://10.0.0.7:554/...'
     """
-    host = address_host(url)
+    host = url_host(url)
     scheme = url.partition("://")[0].lower()
     return f"{scheme}://{''.join(host) if host else '...'}/..."
 
 
 def hide_credentials(text: str) -> str:
-    """A command-line argument ``text`` with the address in it, if there is one, as ``shown_address`` gives it."""
+    """Return ``text`` with everything from its first URL on replaced by that URL as ``redact_url`` gives it.
+
+    >>> hide_credentials("door=rtsp://me:secret@10.0.0.7/live")
+    'door=rtsp://10.0.0.7/...'
+    """
     found = re.search(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
-    return text if found is None else text[: found.start()] + shown_address(text[found.start() :])
+    return text if found is None else text[: found.start()] + redact_url(text[found.start() :])
 
 
 def _split_authority(url: str) -> tuple[str, str, str]:

@@ -1,4 +1,4 @@
-"""Asks Video4Linux 2 which cameras there are and what they can, without opening a stream.
+"""Asks Video4Linux 2 which cameras there are and what they support, without opening a stream.
 
 Requests and structures are those of linux/videodev2.h (64-bit alignment); see
 https://docs.kernel.org/userspace-api/media/v4l/user-func.html.
@@ -27,13 +27,19 @@ _CAPTURE = 0x00000001
 _CAPTURE_MPLANE = 0x00001000
 _HAS_DEVICE_CAPS = 0x80000000
 _DISCRETE = 1
-_MOST = 256
-"""Entries of one list at most: a driver that never says "no more" must not hang the caller."""
+_MAX_ENTRIES = 256
+"""Of one list: a driver that never reports its end must not hang the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class FrameSize:
-    """``width`` x ``height`` pixels at each of ``fps``; the largest and fastest where a camera names ranges."""
+    """A frame size and its frame rates; the largest and fastest if a camera gives ranges.
+
+    Attributes:
+        width: Pixels.
+        height: Pixels.
+        fps: Frames per second.
+    """
 
     width: int
     height: int
@@ -42,7 +48,13 @@ class FrameSize:
 
 @dataclass(frozen=True, slots=True)
 class PixelFormat:
-    """A FourCC such as ``MJPG`` or ``YUYV``, the driver's words for it, and the sizes it comes in."""
+    """A pixel format of a camera.
+
+    Attributes:
+        code: Its FourCC, such as ``MJPG`` or ``YUYV``.
+        description: The driver's description of it.
+        sizes: The frame sizes that it comes in.
+    """
 
     code: str
     description: str
@@ -51,9 +63,15 @@ class PixelFormat:
 
 @dataclass(frozen=True, slots=True)
 class CameraDevice:
-    """One capture device. ``stable``: its names below /dev/v4l, which outlive another order of plugging in.
+    """One capture device.
 
-    ``problem``: why it could not be asked; the other fields are then empty.
+    Attributes:
+        path: The device file.
+        card: The name of the card.
+        bus: Where it is connected.
+        stable: Its names below /dev/v4l, which do not depend on the order of plugging in.
+        formats: Its pixel formats.
+        unavailable_reason: Why it could not be queried; the other fields are then empty.
     """
 
     path: str
@@ -61,26 +79,35 @@ class CameraDevice:
     bus: str = ""
     stable: tuple[str, ...] = ()
     formats: tuple[PixelFormat, ...] = ()
-    problem: str | None = None
+    unavailable_reason: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
         return asdict(self)
 
 
 def list_cameras(devices: Path = Path("/dev"), ioctl: Ioctl = fcntl.ioctl) -> list[CameraDevice]:
-    """The capture devices below ``devices`` in the order of their numbers. Nodes that give no images (metadata,
-    outputs) are left out; those that cannot be asked have a ``problem``."""
+    """List the capture devices in the order of their numbers.
+
+    Args:
+        devices: The folder of the device files.
+        ioctl: The system call, as ``fcntl.ioctl``.
+
+    Returns:
+        The cameras. Nodes that give no images (metadata, outputs) are left out; those that cannot be queried have an
+        ``unavailable_reason``.
+    """
     found = []
     for path in sorted(devices.glob("video*"), key=lambda path: (len(path.name), path.name)):
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_NONBLOCK)
         except OSError as error:
-            found.append(CameraDevice(str(path), problem=_explain(error)))
+            found.append(CameraDevice(str(path), unavailable_reason=_explain(error)))
             continue
         try:
-            camera = _ask(path, descriptor, ioctl, devices)
+            camera = _query(path, descriptor, ioctl, devices)
         except OSError as error:
-            found.append(CameraDevice(str(path), problem=_explain(error)))
+            found.append(CameraDevice(str(path), unavailable_reason=_explain(error)))
         else:
             found += [camera] if camera else []
         finally:
@@ -96,14 +123,14 @@ def _explain(error: OSError) -> str:
     return error.strerror or str(error)
 
 
-def _ask(path: Path, descriptor: int, ioctl: Ioctl, devices: Path) -> CameraDevice | None:
+def _query(path: Path, descriptor: int, ioctl: Ioctl, devices: Path) -> CameraDevice | None:
     answer = bytearray(_BYTES[QUERYCAP])
     ioctl(descriptor, QUERYCAP, answer)
     whole, of_this_node = struct.unpack_from("=2I", answer, 84)
-    abilities = of_this_node if whole & _HAS_DEVICE_CAPS else whole
-    if not abilities & (_CAPTURE | _CAPTURE_MPLANE):
+    capabilities = of_this_node if whole & _HAS_DEVICE_CAPS else whole
+    if not capabilities & (_CAPTURE | _CAPTURE_MPLANE):
         return None
-    kind = 1 if abilities & _CAPTURE else 9  # V4L2_BUF_TYPE_VIDEO_CAPTURE, ..._MPLANE
+    kind = 1 if capabilities & _CAPTURE else 9  # V4L2_BUF_TYPE_VIDEO_CAPTURE, ..._MPLANE
     links = sorted(link for link in devices.glob("v4l/by-*/*") if link.resolve() == path.resolve())
     return CameraDevice(
         str(path), _text(answer[16:48]), _text(answer[48:80]), tuple(map(str, links)),
@@ -142,14 +169,14 @@ def _rates(descriptor: int, code: int, width: int, height: int, ioctl: Ioctl) ->
 
 
 def _listed(descriptor: int, request: int, ioctl: Ioctl, question: Callable[[int], bytes]) -> Iterator[bytes]:
-    """The answers to ``question(0)``, ``question(1)``, ... until the driver has no more."""
-    for index in range(_MOST):
+    """The answers to ``question(0)``, ``question(1)``, ... until the driver reports the end."""
+    for index in range(_MAX_ENTRIES):
         answer = bytearray(question(index).ljust(_BYTES[request], b"\0"))
         try:
             ioctl(descriptor, request, answer)
         except OSError as error:
             if error.errno in (errno.EINVAL, errno.ENOTTY):
-                return  # the end of the list, or a driver that has none
+                return  # the end of the list, or a driver without one
             raise
         yield bytes(answer)
 

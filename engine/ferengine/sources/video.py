@@ -9,38 +9,40 @@ from pathlib import Path
 import numpy as np
 
 from ferengine.errors import SourceError
-from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.vision import cv2
 
 _FALLBACK_FPS = 25.0
 _MAX_FAILURES = 1000
-"""Failed grabs in a row after which the rest of a damaged file is given up (each passes over one packet or
-more)."""
+"""Failed grabs in a row after which the rest of a damaged file is given up (each passes over one packet or more)."""
 _MIN_STEP = 1e-3
+"""Seconds between two time stamps at least."""
 
 logger = logging.getLogger(__name__)
 
 
-class VideoFileSource:
-    """The frames of the file ``path``, ``loop`` times over (0: for ever).
+class VideoFileSource(FirstFrameSource):
+    """The frames of a video file.
 
-    Time stamps are media seconds from 0; they strictly increase and go on over the loops. Images are turned
-    upright where the file says how. ``threads``: of the decoder; one is enough, since more gain nothing on
-    the slices that files usually have.
+    Time stamps are media seconds from 0; they strictly increase and continue over the loops. Frames are rotated upright
+    where the file says how.
 
-    Frames that cannot be decoded are passed over. ``broken_frames`` counts them, at the end of each loop:
-    exactly where the container has an index of its frames (MP4, MOV, AVI), else at least one for each damaged
-    place.
+    Frames that cannot be decoded are passed over and counted in ``broken_frames`` at the end of each loop: exactly if the
+    container has an index of its frames (MP4, MOV, AVI), else at least one for each damaged place.
+
+    Args:
+        path: The file.
+        loop: How often it is played; 0 for ever.
+        threads: Threads of the decoder. One is enough, since more gain nothing on the slices that files usually have.
     """
 
     def __init__(self, path: str | Path, loop: int = 1, threads: int = 1) -> None:
+        super().__init__()
         self._path = Path(path)
         self._loop = loop
         self._threads = threads
         self._capture: cv2.VideoCapture | None = None
-        self.broken_frames = 0
-        self._first: CapturedFrame | None = None
         self._loops_done = 0
         self._declared = 0  # frames in one loop, as the container estimates it
         self._delivered = 0  # in this loop
@@ -50,9 +52,10 @@ class VideoFileSource:
         self._timestamp = -math.inf
 
     def open(self) -> SourceInfo:
-        """Open the file and decode its first frame, which alone tells the size after turning.
+        """Open the file and decode its first frame, which alone tells the size after rotation.
 
-        Raises SourceError for a missing or unreadable file, a folder, and what is not a video.
+        Raises:
+            SourceError: For a missing or unreadable file, a folder, and a file that is not a video.
         """
         _check_readable(self._path)
         self._capture = self._open_capture()
@@ -66,22 +69,6 @@ class VideoFileSource:
         height, width = self._first.image.shape[:2]
         frames = self._declared * self._loop or None
         return SourceInfo(width, height, fps, live=False, frames=frames)
-
-    def read(self) -> CapturedFrame | None:
-        """The next frame, in an array of its own, or ``None`` at the end of the last loop."""
-        if self._first is not None:
-            frame, self._first = self._first, None
-            return frame
-        return self._decode()
-
-    def skip(self, frames: int) -> None:
-        """Pass over ``frames`` frames without converting them, on into the next loops."""
-        if frames > 0 and self._first is not None:
-            self._first = None
-            frames -= 1
-        for _ in range(frames):
-            if not self._grab():
-                break
 
     def close(self) -> None:
         """Close the file."""
@@ -105,8 +92,11 @@ class VideoFileSource:
             self._damaged_places += 1
         return None
 
+    def _pass_over(self) -> bool:
+        return self._grab() is not None
+
     def _grab(self) -> cv2.VideoCapture | None:
-        """Go to the next frame, over damaged places and into the next loop; ``None`` at the end."""
+        """Go to the next frame, over damaged places and into the next loop; None at the end."""
         while self._capture is not None:
             if self._grab_in_loop(self._capture):
                 return self._capture
@@ -121,8 +111,7 @@ class VideoFileSource:
         return None
 
     def _grab_in_loop(self, capture: cv2.VideoCapture) -> bool:
-        # OpenCV says "no frame" both at the end and at a damaged place: ask again as long as frames are
-        # missing.
+        # OpenCV says "no frame" both at the end and at a damaged place: ask again as long as frames are missing.
         attempts = 1 + min(max(0, self._declared - self._delivered), _MAX_FAILURES)
         for attempt in range(attempts):
             if capture.grab():
@@ -162,7 +151,7 @@ def _check_readable(path: Path) -> None:
 
 
 def _unreadable(path: Path) -> str:
-    """Why OpenCV does not open ``path``, which it does not say itself."""
+    """Why OpenCV cannot open ``path``; it does not say itself."""
     import av  # only here, for the file that does not open
 
     try:
@@ -179,8 +168,7 @@ def _unreadable(path: Path) -> str:
 
 
 def _indexed_frames(path: Path) -> int:
-    """How many frames the container's own index lists, 0 where it has none (OpenCV then estimates,
-    silently)."""
+    """How many frames the container's own index lists, 0 if it has none (OpenCV then estimates silently)."""
     import av  # only here, for the rare file that came up short
 
     try:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ferengine._native import FrameRing, WorkerPage
 from ferengine.sources import SourceSpec, open_source
 from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.reconnect import FollowedSource, Lost
+from ferengine.sources.reconnect import Disconnected, ReconnectingSource
 from ferengine.stages.reader import END, Feed, InlineFeed, ThreadFeed
 from ferengine.vision import cv2
 
@@ -39,7 +39,7 @@ class CaptureStage:
         self._sequence = int(settings["resume_at"])
         self._late = 0
         self._stopped = threading.Event()
-        self._source = FollowedSource(
+        self._source = ReconnectingSource(
             lambda: open_source(self._spec),
             self._spec.reconnect if self._spec.blocks else "never",
             self._stopped,
@@ -107,7 +107,7 @@ class CaptureStage:
                 self._waiting = item
             case SourceInfo():
                 self._note_open(item)
-            case Lost(reason):
+            case Disconnected(reason):
                 self._send("lost", reason=reason, time=time.time())
             case _ if item is END:
                 self._end()

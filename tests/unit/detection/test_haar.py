@@ -11,7 +11,7 @@ import pytest
 from ferengine.detection import create_detector, haar
 from ferengine.detection.haar import HaarDetector
 from ferengine.errors import MissingDependencyError, UsageError
-from ferengine.sources.portraits import ASTRONAUT, HOPPER, Portrait
+from ferengine.sources.demo.portraits import ASTRONAUT, HOPPER, Portrait
 from ferengine.tracking.matching import iou_matrix
 
 
@@ -39,7 +39,7 @@ def test_views_give_the_same_faces(detector: HaarDetector) -> None:
         np.testing.assert_array_equal(detector.detect(view).boxes, expected.boxes)
 
 
-@pytest.mark.parametrize("shape", [(0, 0), (11, 11), (39, 39), (39, 640)])
+@pytest.mark.parametrize("shape", [(11, 11), (39, 39), (39, 640)])
 def test_frames_too_small_for_a_face(detector: HaarDetector, shape: tuple[int, int]) -> None:
     assert len(detector.detect(np.zeros((*shape, 3), np.uint8))) == 0
 
@@ -57,7 +57,7 @@ def test_min_face() -> None:
 
 
 def test_grey_frames_are_refused(detector: HaarDetector) -> None:
-    with pytest.raises(UsageError, match=r"BGR uint8 array of shape \(H, W, 3\), not uint8 \(50, 50\)"):
+    with pytest.raises(UsageError, match=r"the shape \(H, W, 3\) BGR, not \(50, 50\)"):
         detector.detect(np.zeros((50, 50), np.uint8))
 
 

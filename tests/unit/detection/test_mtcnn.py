@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from ferengine.detection import create_detector
 from ferengine.detection.base import Detections
-from ferengine.detection.frames import checked_frame
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.errors import UsageError
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.frames import readable_frame
+from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine_tools.plain_mtcnn import PlainMtcnn
 
 
@@ -53,7 +53,7 @@ def test_shapes_and_order(detector: MtcnnDetector, astronaut: NDArray[np.uint8])
         assert left_mouth[0] < right_mouth[0]
 
 
-@pytest.mark.parametrize("shape", [(0, 0), (0, 50), (1, 1), (11, 11), (11, 300), (39, 39), (39, 640)])
+@pytest.mark.parametrize("shape", [(1, 1), (11, 11), (11, 300), (39, 39), (39, 640)])
 def test_frames_too_small_for_a_face(detector: MtcnnDetector, shape: tuple[int, int]) -> None:
     found = detector.detect(np.full((*shape, 3), 128, np.uint8))
     assert len(found) == 0
@@ -75,11 +75,12 @@ def test_no_face_in_flat_or_noisy_frames(detector: MtcnnDetector) -> None:
         np.zeros((50, 50, 1), np.uint8),
         np.zeros((50, 50, 4), np.uint8),
         np.zeros((50, 50, 3), np.float32),
+        np.zeros((0, 50, 3), np.uint8),
         [[1, 2, 3]],
     ],
 )
 def test_other_arrays_are_refused(detector: MtcnnDetector, frame: Any) -> None:
-    with pytest.raises(UsageError, match=r"BGR uint8 array of shape \(H, W, 3\)"):
+    with pytest.raises(UsageError, match=r"^a frame (must have|must be|is empty)"):
         detector.detect(frame)
 
 
@@ -98,9 +99,9 @@ def test_views_give_the_same_faces(detector: MtcnnDetector, astronaut: NDArray[n
 def test_only_what_opencv_would_copy_each_time_is_copied() -> None:
     frame = np.zeros((50, 60, 3), np.uint8)
     padded = frame[:, :40]
-    assert checked_frame(padded) is padded
+    assert readable_frame(padded) is padded
     for view in (frame[::-1], frame[:, ::-1], frame[..., ::-1], frame[:, ::2], np.broadcast_to(frame[:1], frame.shape)):
-        assert checked_frame(view).flags.c_contiguous
+        assert readable_frame(view).flags.c_contiguous
 
 
 def test_a_frame_is_not_changed(detector: MtcnnDetector, astronaut: NDArray[np.uint8]) -> None:
@@ -167,7 +168,7 @@ def test_bad_arguments(arguments: dict[str, Any]) -> None:
 
 
 def test_frames_are_searched_together_as_one_by_one(astronaut: NDArray[np.uint8], detector: MtcnnDetector) -> None:
-    frames = [astronaut, np.zeros((0, 5, 3), np.uint8), astronaut[::2, ::2], np.zeros((9, 9, 3), np.uint8), astronaut[:300]]
+    frames = [astronaut, np.zeros((5, 5, 3), np.uint8), astronaut[::2, ::2], np.zeros((9, 9, 3), np.uint8), astronaut[:300]]
     together = detector.detect_many(frames)
     assert [len(found) for found in together] == [1, 0, 1, 0, 1]
     for frame, found in zip(frames, together, strict=True):

@@ -10,8 +10,8 @@ import pytest
 from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.sources.demo import DemoSource
-from ferengine.sources.demo_paths import Scenario
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
+from ferengine.sources.spec import Scenario
 from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
 from ferengine_tools.detection_accuracy import evaluate

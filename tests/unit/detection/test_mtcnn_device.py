@@ -15,7 +15,7 @@ from ferengine.detection.mtcnn_device import MtcnnDeviceDetector, cells, filled_
 from ferengine.detection.mtcnn_weights import mtcnn_networks
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
 
 SETTINGS: dict[str, Any] = {"min_face": 30.0, "thresholds": (0.6, 0.7, 0.7), "factor": 0.709}
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.errors import UsageError
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine.tracking.matching import iou_matrix
 from ferengine_tools.near_search import NearSearch, every_nth, main, measure
 

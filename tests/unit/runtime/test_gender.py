@@ -15,7 +15,7 @@ from ferengine.errors import ModelError
 from ferengine.models.registry import SHIPPED, load_model
 from ferengine.results import Gender
 from ferengine.runtime.joiner import CameraJoiner, split_batch
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine.stages.messages import FACE_KEY, ScoreBatch, decode_record, encode_record
 from ferengine.tracking.face_tracker import TrackedFace
 

@@ -12,9 +12,9 @@ import pytest
 
 from ferengine.errors import MissingDependencyError, SourceError, UsageError
 from ferengine.results import Box
-from ferengine.sources import portraits
-from ferengine.sources.demo import OCCLUDED, DemoSource
-from ferengine.sources.demo_paths import Scenario
+from ferengine.sources.demo import OCCLUDED, DemoSource, portraits
+from ferengine.sources.spec import Scenario
+from oracles.demo_truth import demo_truth
 
 
 def frame(source: DemoSource, index: int) -> np.ndarray:
@@ -71,7 +71,7 @@ def test_strollers_stay_in_the_frame_and_apart(size: tuple[int, int], faces: int
     for seed in range(4):
         source = DemoSource(width, height, faces=faces, seed=seed)
         for index in range(0, 1800, 7):
-            truth = source.truth(index)
+            truth = demo_truth(source, index)
             assert [face.person for face in truth] == list(range(faces))
             for face in truth:
                 x, y, w, h = face.box
@@ -86,9 +86,9 @@ def test_strollers_stay_in_the_frame_and_apart(size: tuple[int, int], faces: int
 @pytest.mark.parametrize("scenario", list(Scenario))
 def test_motion_is_smooth(scenario: Scenario) -> None:
     source = DemoSource(scenario=scenario)
-    previous = source.truth(0)
+    previous = demo_truth(source, 0)
     for index in range(1, 300):
-        current = source.truth(index)
+        current = demo_truth(source, index)
         for before, after in zip(previous, current, strict=True):
             step = math.dist(before.box[:2], after.box[:2])
             assert step < 0.12 * after.box[3]
@@ -99,14 +99,14 @@ def test_motion_is_smooth(scenario: Scenario) -> None:
 def test_landmarks_follow_a_turn() -> None:
     source = DemoSource(scenario="turn")
     for index in (0, 13, 60):
-        (face,) = source.truth(index)
+        (face,) = demo_truth(source, index)
         (left_x, left_y), (right_x, right_y) = face.landmarks[:2]
-        upright = source.truth(0)[0].landmarks
+        upright = demo_truth(source, 0)[0].landmarks
         lean = math.degrees(math.atan2(upright[1][1] - upright[0][1], upright[1][0] - upright[0][0]))
         angle = math.degrees(math.atan2(right_y - left_y, right_x - left_x))
         assert angle - lean == pytest.approx(face.angle, abs=1e-6)
         assert math.dist(*face.landmarks[:2]) == pytest.approx(math.dist(*upright[:2]))
-    angles = [source.truth(index)[0].angle for index in range(121)]
+    angles = [demo_truth(source, index)[0].angle for index in range(121)]
     assert max(angles) == pytest.approx(30)
     assert angles[0] == pytest.approx(0)
     assert angles[120] == pytest.approx(0)
@@ -117,7 +117,7 @@ def test_the_image_turns_as_the_landmarks_say() -> None:
     source = DemoSource(1280, 960, scenario="turn")
     for index in (0, 60):
         image = frame(DemoSource(1280, 960, scenario="turn"), index).mean(2)
-        (face,) = source.truth(index)
+        (face,) = demo_truth(source, index)
         for x, y in face.landmarks[:2]:
             eye = image[round(y) - 6 : round(y) + 7, round(x) - 6 : round(x) + 7]
             assert eye.min() < 60
@@ -125,7 +125,7 @@ def test_the_image_turns_as_the_landmarks_say() -> None:
 
 def test_occluder_hides_the_face_for_exactly_five_frames() -> None:
     source = DemoSource(scenario="occlusion")
-    occluded = [source.truth(index)[0].occluded for index in range(150)]
+    occluded = [demo_truth(source, index)[0].occluded for index in range(150)]
     assert [index for index, share in enumerate(occluded) if share == 1.0] == list(OCCLUDED)
     assert len(OCCLUDED) == 5
     assert sum(0 < share < 1 for share in occluded) >= 2
@@ -135,7 +135,7 @@ def test_occluder_hides_the_face_for_exactly_five_frames() -> None:
     source.skip(OCCLUDED[0])
     for index in OCCLUDED:
         image = source.read().image
-        x, y, w, h = source.truth(index)[0].box
+        x, y, w, h = demo_truth(source, index)[0].box
         patch = image[math.floor(y) : math.ceil(y + h), math.floor(x) : math.ceil(x + w)].reshape(-1, 3)
         assert (patch == patch[0]).all()
 
@@ -143,7 +143,7 @@ def test_occluder_hides_the_face_for_exactly_five_frames() -> None:
 @pytest.mark.parametrize("span", [range(10, 11), range(20, 24), range(30, 60)])
 def test_occluder_for_a_given_span(span: range) -> None:
     source = DemoSource(occluder=span)
-    assert [i for i in range(120) if source.truth(i)[0].occluded == 1.0] == list(span)
+    assert [i for i in range(120) if demo_truth(source, i)[0].occluded == 1.0] == list(span)
 
 
 def test_crossing_faces_touch_and_change_sides() -> None:
@@ -151,7 +151,7 @@ def test_crossing_faces_touch_and_change_sides() -> None:
     sides = []
     touching = 0
     for index in range(120):
-        first, second = (face.box for face in source.truth(index))
+        first, second = (face.box for face in demo_truth(source, index))
         assert iou(first, second) < 0.01
         across = min(first[0] + first[2], second[0] + second[2]) - max(first[0], second[0])
         gap = max(first[1], second[1]) - min(first[1] + first[3], second[1] + second[3])
@@ -162,12 +162,12 @@ def test_crossing_faces_touch_and_change_sides() -> None:
 
 
 def test_empty_scene_has_no_face() -> None:
-    assert DemoSource(scenario="empty").truth(17) == []
+    assert demo_truth(DemoSource(scenario="empty"), 17) == []
 
 
 def test_truth_needs_no_portraits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portraits, "find_spec", lambda _name: None)
-    assert len(DemoSource().truth(0)) == 2
+    assert len(demo_truth(DemoSource(), 0)) == 2
 
 
 @pytest.mark.parametrize("missing", ["skimage", "matplotlib"])
@@ -202,7 +202,7 @@ def test_truth_is_what_mtcnn_finds(scenario: Scenario) -> None:
     for index in range(0, 120, 15):
         source.skip(14 if index else 0)
         found = [tuple(box) for box in detector.detect(source.read().image).boxes]
-        truth = source.truth(index)
+        truth = demo_truth(source, index)
         assert len(found) == len(truth)
         for face in truth:
             assert max(iou(face.box, box) for box in found) > 0.6

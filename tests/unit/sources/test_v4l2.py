@@ -132,7 +132,7 @@ def test_what_cannot_be_asked_has_a_problem(devices: Path, error: int, told: str
         raise OSError(error, "No such device")
 
     for camera in list_cameras(devices, refuse):
-        assert told in (camera.problem or "")
+        assert told in (camera.unavailable_reason or "")
         assert camera.formats == ()
 
 
@@ -149,7 +149,7 @@ def test_a_driver_that_never_ends_its_list_does_not_hang(devices: Path) -> None:
 
 
 def test_a_plain_file_is_no_camera(devices: Path) -> None:
-    assert {camera.problem for camera in list_cameras(devices)} == {"not a camera"}
+    assert {camera.unavailable_reason for camera in list_cameras(devices)} == {"not a camera"}
 
 
 def test_the_command(devices: Path, monkeypatch: pytest.MonkeyPatch) -> None:

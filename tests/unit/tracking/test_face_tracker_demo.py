@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from ferengine.detection.mtcnn import MtcnnDetector
-from ferengine.sources.demo import OCCLUDED, DemoFace, DemoSource
+from ferengine.sources.demo import OCCLUDED, DemoSource
 from ferengine.tracking.face_tracker import FaceTracker, TrackedFace
 from ferengine.tracking.matching import match
+from oracles.demo_truth import DemoFace, demo_truth
 
 pytest.importorskip("skimage", reason="the demo's portraits: pip install 'ferengine[demo]'")
 pytest.importorskip("matplotlib", reason="the demo's portraits: pip install 'ferengine[demo]'")
@@ -35,7 +36,7 @@ def watch(detector: MtcnnDetector, scenario: str, frames: range) -> Seen:
             tracker.advance(captured.image, captured.timestamp)
         if detect or tracker.wants_detection:
             tracker.correct(captured.image, detector.detect(captured.image), captured.timestamp)
-        seen.append((source.truth(index), tracker.faces))
+        seen.append((demo_truth(source, index), tracker.faces))
     return seen
 
 
@@ -92,7 +93,7 @@ def test_detections_that_arrive_two_frames_late_keep_the_ids(detector: MtcnnDete
             image, timestamp, snapshot = held
             tracker.correct(image, detector.detect(image), timestamp, snapshot)
         elif index > 2:
-            seen.append((source.truth(index), tracker.faces))
+            seen.append((demo_truth(source, index), tracker.faces))
     answers = ids_by_person(seen)
     assert answers[0].keys() == {0, 1}
     assert all(answer == answers[0] for answer in answers)

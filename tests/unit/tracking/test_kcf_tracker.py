@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
+from ferengine.frames import MAX_SIDE
 from ferengine.results import Box
 from ferengine.tracking import KcfTracker, TrackerUpdate, update_all
 from ferengine.tracking.matching import iou_matrix
@@ -214,11 +215,11 @@ def test_a_box_that_is_none_is_refused(box: Any) -> None:
     ("frame", "named"),
     [
         (np.zeros((9, 9, 4), np.uint8), r"\(9, 9, 4\)"),
-        (np.zeros((9, 9, 1), np.uint8), r"\(9, 9, 1\)"),
+        (np.zeros((9, 9, 2), np.uint8), r"\(9, 9, 2\)"),
         (np.zeros((9, 9, 3), np.float32), "float32"),
         (np.zeros((0, 9, 3), np.uint8), r"\(0, 9, 3\)"),
         (np.zeros((9, 0), np.uint8), r"\(9, 0\)"),
-        (np.zeros((65537, 1), np.uint8), "65537"),
+        (np.zeros((MAX_SIDE + 1, 1), np.uint8), f"at most {MAX_SIDE}"),
         (np.zeros(9, np.uint8), r"\(9,\)"),
         ([[1, 2], [3, 4]], "list"),
         (None, "NoneType"),

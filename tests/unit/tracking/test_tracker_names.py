@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from ferengine import track
+from ferengine import tracking
 from ferengine.config import make_config
 from ferengine.errors import MissingDependencyError, UsageError
 from ferengine.tracking import KcfTracker, opencv_kcf, tracker_maker
@@ -16,11 +16,11 @@ LOADED = "import sys; from ferengine.tracking import KcfTracker; KcfTracker(); p
 
 
 def test_each_public_name_can_be_had() -> None:
-    for name in track.__all__:
-        assert getattr(track, name) is not None
-        assert name in dir(track)
+    for name in tracking.__all__:
+        assert getattr(tracking, name) is not None
+        assert name in dir(tracking)
     with pytest.raises(AttributeError, match="'KfcTracker'"):
-        track.KfcTracker  # noqa: B018
+        tracking.KfcTracker  # noqa: B018
 
 
 def test_the_native_tracker_comes_without_opencv() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +34,7 @@ def _long_enough(spec: SourceSpec) -> SourceSpec:
     source = open_source(spec)
     frames = source.open().frames or _MIN_FRAMES
     source.close()
-    return replace(spec, loop=max(1, math.ceil(_MIN_FRAMES / frames)))
+    return spec.replace(loop=max(1, math.ceil(_MIN_FRAMES / frames)))
 
 
 def _fast(spec: SourceSpec, frames: int | None, way: str, settings: dict[str, Any]) -> Iterator[Figure]:

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.results import Box
-from ferengine.sources.portraits import ASTRONAUT
+from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine.vision import cv2
 
 Frame = NDArray[np.uint8]

@@ -13,8 +13,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from ferengine.detection.base import Detections
-from ferengine.detection.frames import checked_frame
 from ferengine.detection.mtcnn_weights import mtcnn_networks
+from ferengine.frames import readable_frame
 from ferengine_tools.plain_mtcnn.boxes import (
     Boxes,
     corners_to_xywh,
@@ -54,7 +54,7 @@ class PlainMtcnn:
 
     def detect(self, frame: NDArray[np.uint8]) -> Detections:
         """Faces in ``frame``, BGR uint8 (H, W, 3)."""
-        frame = checked_frame(frame)
+        frame = readable_frame(frame)
         proposals = self.propose(frame)
         if not len(proposals):
             return Detections.none()

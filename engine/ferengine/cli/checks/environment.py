@@ -10,8 +10,8 @@ def check_cameras() -> Finding:
     from ferengine.sources.v4l2 import list_cameras
 
     cameras = list_cameras()
-    usable = [camera for camera in cameras if camera.problem is None]
-    told = "; ".join(f"{camera.path} ({camera.problem or camera.card})" for camera in cameras)
+    usable = [camera for camera in cameras if camera.unavailable_reason is None]
+    told = "; ".join(f"{camera.path} ({camera.unavailable_reason or camera.card})" for camera in cameras)
     if usable:
         return Finding("ok", told)
     if cameras:

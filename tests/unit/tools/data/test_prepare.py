@@ -175,10 +175,10 @@ def test_the_command(tmp_path: Path, frame: NDArray[np.uint8], capsys: pytest.Ca
     assert json.loads(capsys.readouterr().out) == {
         "pictures": 2, "faces": 1, "one face": 0, "largest of several": 1, "no face": 1, "unreadable": 0,
     }  # fmt: skip
-    truth = max(DemoSource(faces=2).truth(0), key=lambda face: face.box[2] * face.box[3])
+    truth = max(DemoSource(faces=2).boxes(0), key=lambda box: box[2] * box[3])
     row = listing(out)[0]
-    assert float(row["x"]) == pytest.approx(truth.box[0], abs=0.2 * truth.box[2])
-    assert float(row["w"]) == pytest.approx(truth.box[2], rel=0.25)
+    assert float(row["x"]) == pytest.approx(truth[0], abs=0.2 * truth[2])
+    assert float(row["w"]) == pytest.approx(truth[2], rel=0.25)
     crop = cv2.imread(str(out / row["file"]), cv2.IMREAD_UNCHANGED)
     assert crop is not None
     assert crop.shape == (48, 48)
@@ -196,7 +196,7 @@ def test_no_face_at_all_is_a_failure(tmp_path: Path) -> None:
 
 def test_a_face_that_fills_its_picture_is_found_with_a_border(frame: NDArray[np.uint8]) -> None:
     """Cut into brow and chin, MTCNN does not find the face in the picture alone; the box refers to the picture."""
-    x, y, w, h = DemoSource(faces=2).truth(0)[0].box
+    x, y, w, h = DemoSource(faces=2).boxes(0)[0]
     left, top, right, bottom = (round(value) for value in (x + 0.15 * w, y + 0.15 * h, x + 0.85 * w, y + 0.85 * h))
     tight = np.ascontiguousarray(frame[top:bottom, left:right])
     assert len(MtcnnDetector(40.0).detect(tight)) == 0

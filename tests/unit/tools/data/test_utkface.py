@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
-from ferengine.sources.portraits import ASTRONAUT, HOPPER
+from ferengine.sources.demo.portraits import ASTRONAUT, HOPPER
 from ferengine.tracking.crop_geometry import square_from_landmarks
 from ferengine.vision import cv2
 from ferengine_tools.data.cutting import FaceCutter

@@ -1,38 +1,29 @@
-"""How the faces of the demo move: every pose is a pure function of the seed and the frame's index."""
+"""How the faces of the demo move: every pose is a pure function of the seed and the time."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TypeAlias
 
 import numpy as np
 
 from ferengine.results import Box
-from ferengine.sources.portraits import PORTRAITS, Portrait
-
-
-class Scenario(StrEnum):
-    """What the demo shows."""
-
-    STROLL = "stroll"
-    """Faces wander, nod and come nearer, each in its own part of the frame; they never overlap."""
-    OCCLUSION = "occlusion"
-    """One face; a bar passes and covers it wholly for five frames."""
-    TURN = "turn"
-    """One face tilts from 0 to 30 degrees and back, every four seconds."""
-    CROSSING = "crossing"
-    """Two faces pass each other, one just above the other: their boxes touch."""
-    EMPTY = "empty"
-    """The background alone."""
+from ferengine.sources.demo.portraits import PORTRAITS, Portrait
+from ferengine.sources.spec import Scenario
 
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where a face is: its middle ``x``, ``y`` and its ``height`` in pixels, ``angle`` in degrees
-    clockwise."""
+    """Where a face is.
+
+    Attributes:
+        x: Of its centre, pixels.
+        y: Of its centre, pixels.
+        height: Its height in pixels.
+        angle: Degrees clockwise.
+    """
 
     x: float
     y: float
@@ -44,8 +35,11 @@ class Pose:
 class Actor:
     """One face of a scenario.
 
-    ``pose`` gives its pose at a time in media seconds; ``largest`` is the largest height that it takes,
-    pixels; ``bust``: see ``Sprite``.
+    Attributes:
+        portrait: Whose face it is.
+        pose: Gives its pose at a time in media seconds.
+        largest: The maximum height that it takes, pixels.
+        bust: How far below the chin it fades out; see ``Sprite``.
     """
 
     portrait: Portrait
@@ -54,7 +48,7 @@ class Actor:
     bust: float
 
     def box(self, pose: Pose) -> Box:
-        """The axis-aligned face box at ``pose``: turning moves neither its middle nor its size."""
+        """The axis-aligned face box at ``pose``; rotation moves neither its centre nor its size."""
         width = pose.height * self.portrait.box[2] / self.portrait.box[3]
         return pose.x - width / 2, pose.y - pose.height / 2, width, pose.height
 
@@ -70,7 +64,7 @@ _BUST = 2.0
 
 
 def cast(scenario: Scenario, width: int, height: int, faces: int, seed: int) -> list[Actor]:
-    """The actors of ``scenario`` in a frame of ``width`` x ``height`` pixels, hindmost first."""
+    """Return the actors of a scenario in a frame of ``width`` x ``height`` pixels, back to front."""
     if scenario is Scenario.EMPTY:
         return []
     rng = np.random.default_rng(seed)
@@ -95,8 +89,7 @@ def cast(scenario: Scenario, width: int, height: int, faces: int, seed: int) -> 
 
 
 def _stroller(person: int, faces: int, width: int, height: int, rng: np.random.Generator, drift: Wave) -> Actor:
-    """One face that stays in its own column; all columns drift together, which leaves the gaps between
-    them."""
+    """One face that stays in its own column; all columns drift together, which leaves the gaps between them."""
     column = width / faces
     size = min(0.24 * height, 0.4 * column)
     sideways, upright = _wave(rng, 5.0, 8.0), _wave(rng, 4.5, 7.0)
@@ -114,8 +107,10 @@ def _stroller(person: int, faces: int, width: int, height: int, rng: np.random.G
 
 
 def _crossing(width: int, height: int) -> list[Actor]:
-    """Two faces that swing across the frame in opposite directions, the lower one's box beginning where the
-    upper one's ends. The upper one is in front and fades early, so that neither covers the other's face."""
+    """Two faces that swing across the frame in opposite directions; the lower one's box starts where the upper one's ends.
+
+    The upper one is in front and fades early, so that neither covers the other's face.
+    """
     size = min(0.26 * height, 0.26 * width)
 
     def swing(side: int) -> Callable[[float], Pose]:

@@ -95,5 +95,5 @@ def test_folders_without_images_say_so(tmp_path: Path) -> None:
             ImagesSource(path).open()
         assert str(path) in str(caught.value)
     (tmp_path / "text.png").write_text("This is no image.")
-    with pytest.raises(SourceError, match="not one of its 1 files is an image"):
+    with pytest.raises(SourceError, match="none of its 1 files is an image"):
         ImagesSource(tmp_path).open()

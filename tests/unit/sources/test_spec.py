@@ -1,4 +1,4 @@
-"""The description of a source: its fields, its text, and its form as a dictionary."""
+"""The description of a source: its fields, the text that names it, its dictionary, and what it opens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from ferengine.errors import UsageError
-from ferengine.sources import SourceSpec, parse_source
+from ferengine.sources import SourceSpec, open_source, parse_source, unique_names
+from ferengine.sources.camera import CameraSource
+from ferengine.sources.video import VideoFileSource
+from ferengine.sources.wrappers import PacedSource
 
 SECRET = "rtsp://me:hunter2@10.0.0.7:8554/live"
 
@@ -23,7 +26,14 @@ SECRET = "rtsp://me:hunter2@10.0.0.7:8554/live"
         ("rtsp://[fe80::1]/x", "stream", "rtsp://[fe80::1]/x", "fe80::1"),
         ("/dev/video3", "camera", "/dev/video3", "camera3"),
         ("/dev/v4l/by-id/usb-C920-index0", "camera", "/dev/v4l/by-id/usb-C920-index0", "usb-C920-index0"),
+        ("0", "camera", "0", "camera0"),
+        ("12", "camera", "12", "camera12"),
         ("left=2", "camera", "2", "left"),
+        ("demo", "demo", "stroll", "demo"),
+        ("demo:crossing", "demo", "crossing", "demo"),
+        ("./demo", "file", "./demo", "demo"),
+        ("/films/woman2.mp4", "file", "/films/woman2.mp4", "woman2"),
+        ("clip:1.mp4", "file", "clip:1.mp4", "clip:1"),
         ("stage=demo:turn", "demo", "turn", "stage"),
         ("frames/*.png", "images", "frames/*.png", "frames"),
         ("portrait.JPG", "images", "portrait.JPG", "portrait"),
@@ -31,9 +41,9 @@ SECRET = "rtsp://me:hunter2@10.0.0.7:8554/live"
         ("/dev/shm/clip.mp4", "file", "/dev/shm/clip.mp4", "clip"),
     ],
 )
-def test_what_a_text_names(text: str, kind: str, value: str, name: str) -> None:
-    spec = parse_source(text, rotate=90)
-    assert spec == SourceSpec(kind, value, name, rotate=90)  # type: ignore[arg-type]
+def test_parse_source(text: str, kind: str, value: str, name: str) -> None:
+    spec = parse_source(text, rotate=90, loop=2, pace="native")
+    assert spec == SourceSpec(kind, value, name, rotate=90, loop=2, pace="native")  # type: ignore[arg-type]
     assert SourceSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
     assert pickle.loads(pickle.dumps(spec)) == spec
 
@@ -81,7 +91,7 @@ def test_credentials_are_in_no_text_of_a_spec() -> None:
         ("pixel_format", "MJPEG"),
         ("rotate", 45),
         ("rotate", False),
-        ("drop", "oldest"),
+        ("when_late", "newest"),
         ("reconnect", True),
         ("timeout", 0),
         ("transport", "http"),
@@ -110,6 +120,39 @@ def test_a_dictionary_may_say_source() -> None:
 def test_what_drops_and_what_waits() -> None:
     camera, clip = parse_source("0"), parse_source("x.mp4")
     assert (camera.live, clip.live, parse_source("x.mp4", pace="native").live) == (True, False, True)
-    assert not parse_source("0", drop="none").live
-    assert parse_source("x.mp4", drop="newest").live
-    assert (camera.drops(False), parse_source("0", drop="newest").drops(False)) == (False, True)
+    assert not parse_source("0", when_late="wait").live
+    assert parse_source("x.mp4", when_late="skip").live
+    assert (camera.drops(False), parse_source("0", when_late="skip").drops(False)) == (False, True)
+
+
+def test_sources_that_make_no_sense() -> None:
+    for text in ("", "demo:sleep"):
+        with pytest.raises(UsageError):
+            parse_source(text)
+    with pytest.raises(UsageError):
+        parse_source("demo", loop=-1)
+    with pytest.raises(UsageError):
+        parse_source("demo", pace="slow")
+
+
+def test_open_source() -> None:
+    assert isinstance(open_source(parse_source("3")), CameraSource)
+    assert isinstance(open_source(parse_source("clip.mp4")), VideoFileSource)
+    native = open_source(parse_source("clip.mp4", loop=2, pace="native"))
+    assert isinstance(native, PacedSource)
+    demo = open_source(parse_source("demo:empty", loop=2))
+    assert demo.open().frames == 1200
+    assert open_source(parse_source("demo", loop=0)).open().frames is None
+
+
+def test_open_source_applies_pace_size_rate_and_rotation() -> None:
+    source = open_source(parse_source("demo:empty", size="80x80", fps=5, rotate=270, pace="native"))
+    info = source.open()
+    assert (info.width, info.height, info.fps, info.live) == (60, 80, 5, True)
+    source.close()
+
+
+def test_unique_names() -> None:
+    names = ["woman2", "demo", "woman2", "woman2", "woman2-2", "demo"]
+    specs = unique_names([SourceSpec("file", "x", name) for name in names])
+    assert [spec.name for spec in specs] == ["woman2", "demo", "woman2-3", "woman2-4", "woman2-2", "demo-2"]

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, parse_source
-from ferengine.sources.url import hide_credentials, shown_address
+from ferengine.sources.url import hide_credentials, redact_url
 
 SECRET = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=4, max_size=12)
 
@@ -29,7 +29,7 @@ SECRET = st.text(st.characters(min_codepoint=33, max_codepoint=0x2FF), min_size=
     ],
 )
 def test_only_scheme_host_and_port_are_shown(url: str, shown: str) -> None:
-    assert shown_address(url) == shown
+    assert redact_url(url) == shown
     assert hide_credentials(f"door={url}") == f"door={shown}"
 
 
@@ -38,7 +38,7 @@ def test_only_scheme_host_and_port_are_shown(url: str, shown: str) -> None:
 def test_no_credentials_show_in_any_form(user: str, password: str, encode: bool) -> None:
     user, password = (f"~{quote(text, safe='') if encode else text}~" for text in (user, password))
     for url in (f"rtsp://{user}:{password}@cam:554/live", f"http://cam/x?user={user}&password={password}"):
-        shown = [shown_address(url), hide_credentials(f"--source={url}")]
+        shown = [redact_url(url), hide_credentials(f"--source={url}")]
         try:
             spec = parse_source(url)
             shown += [repr(spec), spec.name, spec.where]
@@ -52,7 +52,7 @@ def test_no_credentials_show_in_any_form(user: str, password: str, encode: bool)
     ["rtsp://", "rtsp:///live", "rtsp://me:p/w@cam/x", "rtsp://cam:port/x", "rtsp://me:p w@cam/x", "rtsp://cam:554:3/x"],
 )
 def test_addresses_that_make_no_sense(url: str) -> None:
-    with pytest.raises(UsageError, match=r"the address rtsp://\.\.\.") as caught:
+    with pytest.raises(UsageError, match=r"the URL rtsp://\.\.\.") as caught:
         SourceSpec("stream", url, "door")
     assert "p/w" not in str(caught.value)
 

@@ -1,20 +1,21 @@
-"""Size, rate and rotation of any source."""
+"""Wrapped sources: pacing on a clock that moves only when someone sleeps; size, rate and rotation of any source."""
 
 from __future__ import annotations
-
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from ferengine.sources import open_source, parse_source
-from ferengine.sources.adjusted import AdjustedSource
+from ferengine.frames import rotate
 from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.turning import rotate_image
+from ferengine.sources.demo import DemoSource
+from ferengine.sources.wrappers import AdjustedSource, PacedSource
 
 
 class Numbered:
     """``stamps`` as time stamps of images of 60x40 whose left column is white."""
+
+    broken_frames = 0
+    late_frames = 0
 
     def __init__(self, stamps: list[float], fps: float = 30.0) -> None:
         self._stamps = iter(stamps)
@@ -62,7 +63,7 @@ def test_turning_is_clockwise(degrees: int, white: str) -> None:
     assert (info.width, info.height) == frame.image.shape[1::-1] == ((60, 40) if degrees % 180 == 0 else (40, 60))
     sides = {"left": (slice(None), 0), "right": (slice(None), -1), "top": (0,), "bottom": (-1,)}
     assert [side for side, where in sides.items() if frame.image[where].all()] == [white]
-    assert rotate_image(frame.image, -degrees).shape == (40, 60, 3)
+    assert rotate(frame.image, -degrees).shape == (40, 60, 3)
 
 
 @pytest.mark.parametrize(("given", "wanted", "every"), [(30, 10, 3), (30, 15, 2), (25, 5, 5)])
@@ -98,9 +99,60 @@ def test_a_higher_rate_changes_nothing_and_skipping_counts_what_is_kept() -> Non
     assert stamps_of(thinned) == stamps_of(reference)[4:]
 
 
-def test_a_spec_puts_it_all_together(make_clip: object, tmp_path: Path) -> None:
-    path = make_clip()  # type: ignore[operator]
-    source = open_source(parse_source(str(path), size="80x80", fps=5, rotate=270, pace="native"))
-    info = source.open()
-    assert (info.width, info.height, info.fps, info.live) == (60, 80, 5, True)
+class FakeTime:
+    """A clock that moves only when someone sleeps."""
+
+    def __init__(self) -> None:
+        self.now = 50.0
+        self.sleeps: list[float] = []
+
+    def sleep(self, seconds: float) -> None:
+        self.sleeps.append(seconds)
+        self.now += seconds
+
+
+def paced(stamps: list[float]) -> tuple[PacedSource, FakeTime]:
+    time = FakeTime()
+    source = PacedSource(Numbered(stamps, 10.0), clock=lambda: time.now, sleep=time.sleep)
+    assert source.open().live
+    return source, time
+
+
+def test_pacing_does_not_drift() -> None:
+    source, time = paced([i / 10 for i in range(50)])
+    for index in range(50):
+        captured = source.read()
+        assert captured.timestamp == pytest.approx(index / 10)
+        assert time.now == pytest.approx(50 + index / 10)
+        time.now += 0.07  # the caller's own work
+    assert source.read() is None
+    assert source.late_frames == 0
+
+
+def test_late_caller_loses_frames() -> None:
+    source, time = paced([i / 10 for i in range(50)])
+    source.read()
+    time.now += 1.05
+    assert source.read().timestamp == pytest.approx(1.0)
+    assert source.late_frames == 9
+    assert source.read().timestamp == pytest.approx(1.1)
+    assert time.now == pytest.approx(51.1)
+    time.now += 100
+    assert source.read() is not None
+    assert source.read() is None
+
+
+def test_read_blocks_no_longer_than_a_period_and_50_ms() -> None:
+    source, time = paced([0.0, 5.0, 5.1, 9.0])
+    for _ in range(4):
+        source.read()
+    assert time.sleeps == pytest.approx([0.15, 0.1, 0.15])
+
+
+def test_paced_demo_keeps_media_time_and_can_be_resumed() -> None:
+    time = FakeTime()
+    source = PacedSource(DemoSource(64, 64, fps=20.0), clock=lambda: time.now, sleep=time.sleep)
+    source.open()
+    source.skip(40)
+    assert source.read().timestamp == pytest.approx(2.0)
     source.close()

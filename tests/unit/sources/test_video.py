@@ -1,9 +1,8 @@
-"""Video files, and the naming of sources."""
+"""Video files: every frame once, loops, skipping, and damage."""
 
 from __future__ import annotations
 
 import errno
-import json
 import random
 from collections.abc import Callable
 from itertools import pairwise
@@ -13,10 +12,7 @@ import av
 import numpy as np
 import pytest
 
-from ferengine.errors import SourceError, UsageError
-from ferengine.sources import SourceSpec, open_source, parse_source, unique_names
-from ferengine.sources.camera import CameraSource
-from ferengine.sources.paced import PacedSource
+from ferengine.errors import SourceError
 from ferengine.sources.video import VideoFileSource
 
 FRAMES = 24
@@ -166,48 +162,3 @@ def test_unreadable_file(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(SourceError, match="permission denied"):
         VideoFileSource(video).open()
-
-
-@pytest.mark.parametrize(
-    ("text", "kind", "value", "name"),
-    [
-        ("0", "camera", "0", "camera0"),
-        ("12", "camera", "12", "camera12"),
-        ("demo", "demo", "stroll", "demo"),
-        ("demo:crossing", "demo", "crossing", "demo"),
-        ("./demo", "file", "./demo", "demo"),
-        ("/films/woman2.mp4", "file", "/films/woman2.mp4", "woman2"),
-        ("clip:1.mp4", "file", "clip:1.mp4", "clip:1"),
-    ],
-)
-def test_parse_source(text: str, kind: str, value: str, name: str) -> None:
-    spec = parse_source(text, loop=2, pace="native")
-    assert spec == SourceSpec(kind, value, name, loop=2, pace="native")
-    assert SourceSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
-
-
-def test_sources_that_make_no_sense() -> None:
-    for text in ("", "demo:sleep"):
-        with pytest.raises(UsageError):
-            parse_source(text)
-    with pytest.raises(UsageError):
-        parse_source("demo", loop=-1)
-    with pytest.raises(UsageError):
-        parse_source("demo", pace="slow")
-
-
-def test_open_source(video: Path) -> None:
-    assert isinstance(open_source(parse_source("3")), CameraSource)
-    assert isinstance(open_source(parse_source(str(video))), VideoFileSource)
-    native = open_source(parse_source(str(video), loop=2, pace="native"))
-    assert isinstance(native, PacedSource)
-    assert native.open().frames == 2 * FRAMES
-    demo = open_source(parse_source("demo:empty", loop=2))
-    assert demo.open().frames == 1200
-    assert open_source(parse_source("demo", loop=0)).open().frames is None
-
-
-def test_unique_names() -> None:
-    names = ["woman2", "demo", "woman2", "woman2", "woman2-2", "demo"]
-    specs = unique_names([SourceSpec("file", "x", name) for name in names])
-    assert [spec.name for spec in specs] == ["woman2", "demo", "woman2-3", "woman2-4", "woman2-2", "demo-2"]

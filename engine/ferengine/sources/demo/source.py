@@ -1,57 +1,48 @@
-"""The demo: portraits that move over a drawn background, with known face boxes.
-
-It is what a newcomer without a camera sees, and the ground truth of tests.
-"""
+"""Renders the demo's frames."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import SourceError, UsageError
-from ferengine.results import Box, Landmarks
+from ferengine.results import Box
 from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.demo_paths import MAX_FACES, Actor, Pose, Scenario, cast
-from ferengine.sources.portraits import Sprite
+from ferengine.sources.demo.motion import MAX_FACES, Actor, Pose, cast
+from ferengine.sources.demo.portraits import Sprite
+from ferengine.sources.spec import Scenario
 from ferengine.vision import cv2
 
 OCCLUDED = range(60, 65)
-"""The frames in which the occluder hides the first face wholly, unless others are named."""
+"""The frames in which the occluder completely hides the first face, unless others are given."""
 
 _BAR_COLOR = (96, 74, 52)
 _BAR_WIDTH = 1.4
-"""Of the face's width: it covers the face as long as their middles are within 0.2 widths."""
-
-
-@dataclass(frozen=True, slots=True)
-class DemoFace:
-    """Where one face of the demo truly is.
-
-    ``person`` counts from 0 and stays with the face. ``box`` (x, y, w, h) is the box that MTCNN gives on the
-    still portrait, moved and scaled; turning leaves it upright, with the same middle and size. ``angle``:
-    degrees clockwise; ``scale``: of the portrait's own pixels; ``occluded``: share of the box behind the
-    occluder.
-    """
-
-    person: int
-    box: Box
-    landmarks: Landmarks
-    angle: float
-    scale: float
-    occluded: float
+"""In widths of the face: the bar covers the face while their centres are within 0.2 widths."""
 
 
 class DemoSource:
-    """A rendered source of ``frames`` frames (``None``: endless) at ``fps``; see ``Scenario`` for what
-    happens.
+    """A rendered source; see ``Scenario`` for what it shows. Frame i is a pure function of the arguments and i.
 
-    ``faces`` (1 to 4) counts in the stroll only. ``occluder``: a bar passes over the first face, covering it
-    wholly in exactly the given frames (``True``: ``OCCLUDED``), which the scenario "occlusion" implies. Frame
-    i is a pure function of the arguments and i. Raises UsageError for arguments out of range.
+    Args:
+        width: Width of the frames in pixels, at least 64.
+        height: Height of the frames in pixels, at least 64.
+        fps: Frame rate.
+        frames: The number of frames; None for an endless demo.
+        faces: 1 to 4 faces; only in the scenario "stroll".
+        seed: Seed of the motion and the background.
+        occluder: Let a bar pass over the first face and cover it completely in exactly these frames (True: ``OCCLUDED``). The
+            scenario "occlusion" implies it.
+        scenario: What is shown.
+
+    Raises:
+        UsageError: If an argument is out of range.
     """
+
+    broken_frames = 0
+    late_frames = 0
 
     def __init__(
         self,
@@ -86,7 +77,11 @@ class DemoSource:
         self._frame = np.empty((height, width, 3), np.uint8)
 
     def open(self) -> SourceInfo:
-        """Load the portraits. Raises MissingDependencyError without the extra ``demo``."""
+        """Load the portraits.
+
+        Raises:
+            MissingDependencyError: If the extra ``demo`` is not installed.
+        """
         self._sprites = [Sprite(actor.portrait, actor.largest, actor.bust) for actor in self._actors]
         self._background = _background(self._info.width, self._info.height, self._seed)
         return self._info
@@ -100,9 +95,9 @@ class DemoSource:
             return None
         self._next += 1
         np.copyto(self._frame, self._background)
-        for sprite, (_, pose) in zip(self._sprites, self._poses(index), strict=True):
+        for sprite, (_, pose) in zip(self._sprites, self.poses(index), strict=True):
             sprite.paint(self._frame, pose.x, pose.y, pose.height, pose.angle)
-        bar = self._bar(index)
+        bar = self.bar(index)
         if bar is not None:
             left, right = max(0, math.floor(bar[0])), math.ceil(bar[1])
             self._frame[:, left:right] = _BAR_COLOR
@@ -116,24 +111,22 @@ class DemoSource:
         """Free the images."""
         self._background, self._sprites = None, []
 
-    def truth(self, index: int) -> list[DemoFace]:
-        """The faces of frame ``index``, in order of ``person``; needs neither ``open`` nor the extra
-        ``demo``."""
-        bar = self._bar(index)
-        return [_truth(person, actor, pose, bar) for person, (actor, pose) in enumerate(self._poses(index))]
+    def boxes(self, index: int) -> list[Box]:
+        """Return the true face boxes of a frame, back to front. Works before ``open`` and without the extra ``demo``."""
+        return [actor.box(pose) for actor, pose in self.poses(index)]
 
-    def _poses(self, index: int) -> list[tuple[Actor, Pose]]:
+    def poses(self, index: int) -> list[tuple[Actor, Pose]]:
+        """Return the faces of frame ``index`` and where they are, back to front."""
         return [(actor, actor.pose(index / self._info.fps)) for actor in self._actors]
 
-    def _bar(self, index: int) -> tuple[float, float] | None:
-        """Left and right border of the occluder in frame ``index``, where there is one.
+    def bar(self, index: int) -> tuple[float, float] | None:
+        """Return the left and right border of the occluder in frame ``index``, in pixels; None if it is not in the frame.
 
-        Its distance from the face's middle is cubic in time: it comes fast, slows down over the face, leaves
-        fast.
+        Its distance from the face's centre is cubic in time: it comes fast, slows down over the face and leaves fast.
         """
         if not self._occluded or not self._actors:
             return None
-        actor, pose = self._poses(index)[0]
+        actor, pose = self.poses(index)[0]
         _, _, w, _ = actor.box(pose)
         middle = (self._occluded[0] + self._occluded[-1]) / 2
         progress = (index - middle) / (len(self._occluded) / 2)
@@ -142,32 +135,8 @@ class DemoSource:
         return (left, right) if right > 0 and left < self._info.width else None
 
 
-def _truth(person: int, actor: Actor, pose: Pose, bar: tuple[float, float] | None) -> DemoFace:
-    box = actor.box(pose)
-    scale = pose.height / actor.portrait.box[3]
-    turn = math.radians(pose.angle)
-    center_x, center_y = actor.portrait.center
-    points = [
-        (
-            pose.x + scale * ((px - center_x) * math.cos(turn) - (py - center_y) * math.sin(turn)),
-            pose.y + scale * ((px - center_x) * math.sin(turn) + (py - center_y) * math.cos(turn)),
-        )
-        for px, py in actor.portrait.landmarks
-    ]
-    landmarks: Landmarks = (points[0], points[1], points[2], points[3], points[4])
-    occluded = 0.0 if bar is None else _covered(box[0], box[0] + box[2], *bar)
-    return DemoFace(person, box, landmarks, pose.angle, scale, occluded)
-
-
-def _covered(left: float, right: float, bar_left: float, bar_right: float) -> float:
-    """The share of [left, right] inside the bar, exactly 1 where all of it is."""
-    inside = max(0.0, min(bar_right, right) - max(bar_left, left))
-    return 1.0 if bar_left <= left and right <= bar_right else inside / (right - left)
-
-
 def _background(width: int, height: int, seed: int) -> NDArray[np.uint8]:
-    """A diagonal gradient with cloudy light, darker corners and a little grain, BGR uint8 (height, width,
-    3)."""
+    """A diagonal gradient with cloudy light, darker corners and a little grain, BGR uint8 (height, width, 3)."""
     rng = np.random.default_rng(seed)
     along_x, along_y = np.meshgrid(np.linspace(0, 1, width, dtype=np.float32), np.linspace(0, 1, height, dtype=np.float32))
     blend = (0.55 * along_x + 0.45 * along_y)[..., None]

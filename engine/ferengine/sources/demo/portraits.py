@@ -1,7 +1,6 @@
 """The two portraits of the demo, cut out around head and shoulders.
 
-The images are not ours to ship: they come with scikit-image and matplotlib, and are found without importing
-either.
+The images come with scikit-image and matplotlib, and are found without importing either.
 """
 
 from __future__ import annotations
@@ -20,10 +19,14 @@ from ferengine.vision import cv2
 
 @dataclass(frozen=True, slots=True)
 class Portrait:
-    """One image and where its face lies, all in pixels of that image.
+    """One image and where its face is, in pixels of that image.
 
-    ``box`` and ``landmarks`` are what MTCNN finds on the still image; ``outline`` is a closed polygon
-    around head and shoulders.
+    Attributes:
+        package: The package that ships the image.
+        file: Its path in the package.
+        box: The face box that MTCNN finds on the still image.
+        landmarks: The landmarks that MTCNN finds on it.
+        outline: A closed polygon around head and shoulders.
     """
 
     package: str
@@ -34,12 +37,16 @@ class Portrait:
 
     @property
     def center(self) -> tuple[float, float]:
-        """The middle of the face box, x and y."""
+        """The centre of the face box, x and y."""
         x, y, w, h = self.box
         return x + w / 2, y + h / 2
 
     def load(self) -> NDArray[np.uint8]:
-        """The whole image, BGR uint8. Raises MissingDependencyError without the package that ships it."""
+        """Read the whole image, BGR uint8 (H, W, 3).
+
+        Raises:
+            MissingDependencyError: If the package that ships it is not installed.
+        """
         spec = find_spec(self.package)
         path = Path(spec.origin).parent / self.file if spec and spec.origin else None
         image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path and path.is_file() else None
@@ -81,14 +88,16 @@ HOPPER = Portrait(
 PORTRAITS = (ASTRONAUT, HOPPER)
 
 _BLUR = 0.035
-"""Of the body, standard deviation in face heights."""
+"""Standard deviation of the body's blur, in face heights."""
 
 
 class Sprite:
-    """A portrait's cut-out at the largest size that it is shown at, ready to be warped onto a frame.
+    """A portrait's cut-out at the maximum size that it is shown at, ready to be warped onto a frame.
 
-    ``face_height``: that size, pixels. ``bust``: how far below the chin the image has faded out, in heights
-    of the face.
+    Args:
+        portrait: The portrait.
+        face_height: That size, pixels.
+        bust: How far below the chin the image has faded out, in face heights.
     """
 
     def __init__(self, portrait: Portrait, face_height: float, bust: float) -> None:
@@ -106,7 +115,7 @@ class Sprite:
         self._face_height = face_height
 
     def paint(self, frame: NDArray[np.uint8], x: float, y: float, face_height: float, angle: float) -> None:
-        """Put the face's middle at (x, y) of ``frame``, turned by ``angle`` degrees clockwise, in place."""
+        """Paint it onto ``frame``, in place: its centre at (x, y), rotated by ``angle`` degrees clockwise."""
         zoom = face_height / self._face_height
         matrix = np.asarray(cv2.getRotationMatrix2D(self._center, -angle, zoom), np.float64)
         matrix[:, 2] += np.array([x, y]) - self._center
@@ -126,7 +135,7 @@ class Sprite:
 def _cut_out(portrait: Portrait, bust: float) -> NDArray[np.float32]:
     """The portrait as BGRA, premultiplied, in [0, 255]: sharp face, body out of focus, fading below the chin.
 
-    Sharp folds and badges of the clothes would now and then pass for a small face.
+    Sharp folds and badges on the clothes would sometimes be detected as a small face.
     """
     image = portrait.load().astype(np.float32)
     rows, columns = image.shape[:2]

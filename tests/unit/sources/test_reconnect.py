@@ -10,7 +10,7 @@ import pytest
 
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.reconnect import Backoff, FollowedSource, Item, Lost
+from ferengine.sources.reconnect import Backoff, Disconnected, Item, ReconnectingSource
 
 
 class Scripted:
@@ -24,7 +24,7 @@ class Scripted:
         self.position = 0
         self.closed = False
         self.broken_frames = 1
-        self.lost = 2
+        self.late_frames = 2
 
     def open(self) -> SourceInfo:
         if not self.opens:
@@ -54,12 +54,12 @@ def dead() -> Scripted:
 class Follow:
     """Follows ``lives`` without pausing; ``stopped`` is set with the last one's loss."""
 
-    def __init__(self, *lives: Scripted, reconnect: str = "lost", **options: object) -> None:
+    def __init__(self, *lives: Scripted, reconnect: str = "disconnected", **options: object) -> None:
         self.lives = lives
         self.stopped = threading.Event()
         self._next: Iterator[Scripted] = iter(lives)
         self.pauses = 0
-        self.source = FollowedSource(
+        self.source = ReconnectingSource(
             lambda: next(self._next),
             reconnect,  # type: ignore[arg-type]
             self.stopped,
@@ -79,7 +79,7 @@ class Follow:
 
     @staticmethod
     def _kind(item: Item) -> str:
-        return {SourceInfo: "o", CapturedFrame: ".", Lost: "x"}[type(item)]
+        return {SourceInfo: "o", CapturedFrame: ".", Disconnected: "x"}[type(item)]
 
 
 def test_what_breaks_off_is_opened_again() -> None:
@@ -92,7 +92,7 @@ def test_what_breaks_off_is_opened_again() -> None:
 
 def test_reasons() -> None:
     follow = Follow(Scripted(1, SourceError("the cable")), Scripted(1))
-    assert [item.reason for item in follow.source if isinstance(item, Lost)] == ["the cable", "it ended"]
+    assert [item.reason for item in follow.source if isinstance(item, Disconnected)] == ["the cable", "it ended"]
 
 
 def test_a_first_failure_is_final_unless_always() -> None:
@@ -108,7 +108,7 @@ def test_never() -> None:
     assert Follow(Scripted(2), reconnect="never").kinds() == "o.."
 
 
-@pytest.mark.parametrize("reconnect", ["lost", "always"])
+@pytest.mark.parametrize("reconnect", ["disconnected", "always"])
 def test_refused_credentials_are_final(reconnect: str) -> None:
     refused = Scripted(error=CredentialsError("401"), opens=False)
     with pytest.raises(CredentialsError):
@@ -130,14 +130,14 @@ def test_a_finite_source_that_gives_no_more_is_damaged() -> None:
 
 def test_stopping_ends_a_pause_at_once() -> None:
     stopped = threading.Event()
-    source = FollowedSource(dead, "always", stopped, backoff=Backoff(draw=lambda low, high: 30.0))
+    source = ReconnectingSource(dead, "always", stopped, backoff=Backoff(draw=lambda low, high: 30.0))
     items: list[Item] = []
     thread = threading.Thread(target=lambda: items.extend(source))
     thread.start()
     stopped.set()
     thread.join(5)
     assert not thread.is_alive()
-    assert all(isinstance(item, Lost) for item in items)
+    assert all(isinstance(item, Disconnected) for item in items)
 
 
 def test_pauses_grow_from_half_a_second_to_thirty() -> None:
@@ -164,5 +164,5 @@ def test_a_steady_source_starts_with_short_pauses_again() -> None:
 
     stopped = threading.Event()
     lives = iter([Scripted(2), Scripted(2)])
-    list(FollowedSource(lambda: next(lives), "lost", stopped, backoff=Backoff(draw=draw), clock=lambda: next(now)))
+    list(ReconnectingSource(lambda: next(lives), "disconnected", stopped, backoff=Backoff(draw=draw), clock=lambda: next(now)))
     assert asked == [1.5, 1.5]

@@ -1,0 +1,11 @@
+"""The demo: portraits that move over a drawn background.
+
+It is what ``ferengine run`` shows without a camera, and what tests run on: ``motion`` says where each face is, ``portraits``
+cuts the faces out, and ``source`` renders the frames.
+"""
+
+from __future__ import annotations
+
+from ferengine.sources.demo.source import OCCLUDED, DemoSource
+
+__all__ = ["OCCLUDED", "DemoSource"]

@@ -1,0 +1,183 @@
+"""Sources that replay another one at its own pace, or change the size, rate or rotation of its frames."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.frames import rotate
+from ferengine.sources.base import CapturedFrame, Source, SourceInfo
+from ferengine.vision import cv2
+
+_PAUSE_TOLERANCE = 0.05
+"""Seconds beyond a frame period that ``PacedSource.read`` may block."""
+_EARLY = 0.01
+"""Fraction of a period by which a frame may be early: time stamps are rounded."""
+
+
+class _Wrapper:
+    """Passes everything on to ``source``."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+
+    @property
+    def broken_frames(self) -> int:
+        """Frames of the source that could not be decoded."""
+        return self._source.broken_frames
+
+    @property
+    def late_frames(self) -> int:
+        """Frames of the source that were passed over because the caller read them too late."""
+        return self._source.late_frames
+
+    def skip(self, frames: int) -> None:
+        """Pass over ``frames`` frames."""
+        self._source.skip(frames)
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
+class PacedSource(_Wrapper):
+    """Replays a file or the demo at its own rate, as if it were a camera.
+
+    Each frame comes when it is due since the first one, so that delays do not add up. A caller that is a frame period
+    or more late misses the frames in between, as with a camera; ``late_frames`` counts them. ``read`` blocks for at most a
+    frame period and 50 ms: a longer pause in the file is shortened to that. Time stamps stay media seconds. A source
+    that is live already is passed through.
+
+    Args:
+        source: The source to replay.
+        clock: Monotonic seconds, as ``time.monotonic``.
+        sleep: Waits for some seconds, as ``time.sleep``.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        super().__init__(source)
+        self._clock = clock
+        self._sleep = sleep
+        self._period = 0.0
+        self._was_live = False
+        self._start: float | None = None
+        self._late = 0
+
+    @property
+    def late_frames(self) -> int:
+        """Frames that were passed over because the caller read them too late."""
+        return self._late + self._source.late_frames
+
+    def open(self) -> SourceInfo:
+        """Open the source; time starts with the first ``read``."""
+        info = self._source.open()
+        self._period = 1 / info.fps
+        self._was_live = info.live
+        return replace(info, live=True)
+
+    def read(self) -> CapturedFrame | None:
+        """Return the frame that is due now, or wait for the next one; None at the end."""
+        frame = self._source.read()
+        if frame is None or self._was_live:
+            return frame
+        if self._start is None:
+            self._start = self._clock() - frame.timestamp
+        early = self._start + frame.timestamp - self._clock()
+        if early <= -self._period:
+            missed = int(-early / self._period)
+            self._source.skip(missed - 1)
+            newer = self._source.read()
+            if newer is None:
+                return frame
+            self._late += missed
+            frame = newer
+            early = self._start + frame.timestamp - self._clock()
+        longest = self._period + _PAUSE_TOLERANCE
+        if early > longest:
+            self._start -= early - longest
+            early = longest
+        if early > 0:
+            self._sleep(early)
+        return frame
+
+
+class AdjustedSource(_Wrapper):
+    """Scales down, thins out and rotates the frames of another source, in this order.
+
+    Proportions are kept and nothing is enlarged. Frames left out for the rate are not counted as dropped, and the
+    remaining ones are numbered without gaps.
+
+    Args:
+        source: The source to adjust.
+        size: Width and height in pixels that frames are scaled down to fit into.
+        fps: Maximum frame rate, kept by the frames' time stamps.
+        rotate: Degrees clockwise: 0, 90, 180 or 270.
+    """
+
+    def __init__(
+        self, source: Source, *, size: tuple[int, int] | None = None, fps: float | None = None, rotate: int = 0
+    ) -> None:
+        super().__init__(source)
+        self._size = size
+        self._fps = fps
+        self._rotate = rotate
+        self._period = 0.0
+        self._due = -math.inf
+
+    def open(self) -> SourceInfo:
+        """Open the source; the size is that of its frames after scaling and rotating."""
+        info = self._source.open()
+        width, height = self._scaled_size(info.width, info.height)
+        if self._rotate % 180:
+            width, height = height, width
+        if self._fps is not None and self._fps < info.fps:
+            self._period = 1 / self._fps
+            info = replace(info, fps=self._fps, frames=None)
+        return replace(info, width=width, height=height)
+
+    def read(self) -> CapturedFrame | None:
+        """Return the next frame that is due, adjusted; None at the end."""
+        frame = self._next_due()
+        if frame is None:
+            return None
+        return CapturedFrame(rotate(self._scale(frame.image), self._rotate), frame.timestamp)
+
+    def skip(self, frames: int) -> None:
+        """Pass over ``frames`` of the frames that ``read`` would return."""
+        if not self._period:
+            self._source.skip(frames)
+            return
+        for _ in range(frames):
+            if self._next_due() is None:
+                return
+
+    def _next_due(self) -> CapturedFrame | None:
+        while (frame := self._source.read()) is not None:
+            if frame.timestamp < self._due - _EARLY * self._period:
+                continue
+            self._due += self._period
+            if self._due <= frame.timestamp:  # the first one, or a pause
+                self._due = frame.timestamp + self._period
+            return frame
+        return None
+
+    def _scale(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        height, width = image.shape[:2]
+        size = self._scaled_size(width, height)
+        return image if size == (width, height) else np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+    def _scaled_size(self, width: int, height: int) -> tuple[int, int]:
+        if self._size is None:
+            return width, height
+        scale = min(1.0, self._size[0] / width, self._size[1] / height)
+        return max(1, round(width * scale)), max(1, round(height * scale))

@@ -1,4 +1,4 @@
-"""Everything that can be set, in one typed place; the command line and the Python API use the same names."""
+"""All settings of the engine; the command line, settings files and the Python API use the same names."""
 
 from __future__ import annotations
 
@@ -6,70 +6,81 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, describe_invalid
 from ferengine.models.registry import DEFAULT
 
 Threshold = Annotated[float, Field(ge=0, lt=1)]
 
 
 class EngineConfig(BaseModel):
-    """Settings of detection, tracking, classification and the runtime. Lengths in pixels, times in seconds.
+    """Settings of detection, tracking, classification and the runtime. Lengths are in pixels, times in seconds.
 
-    The descriptions are the help of ``ferengine run``, the comments of ``ferengine config --example`` and part of
-    the JSON schema.
+    The descriptions are the help of ``ferengine run``, the comments of ``ferengine config --example`` and part of the JSON
+    schema.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    detector: Literal["mtcnn", "haar"] = Field("mtcnn", description="how faces are found")
+    detector: Literal["mtcnn", "haar"] = Field("mtcnn", description="How faces are found.")
     min_face: float = Field(
         40.0,
         ge=12,
         le=4096,
-        description="smallest face to look for, pixels; half costs about twice, and finds far more people who stand back",
+        description="Minimum size of a face to look for, in pixels. Half the size takes about twice the time and finds many more "
+        "people in the background.",
     )
     thresholds: tuple[Threshold, Threshold, Threshold] = Field(
-        (0.6, 0.7, 0.7), description="MTCNN's thresholds of P-, R- and O-Net"
+        (0.6, 0.7, 0.7), description="Thresholds of MTCNN's P-, R- and O-Net."
     )
-    pyramid_factor: float = Field(0.709, gt=0.2, lt=0.96, description="MTCNN's step between scales")
+    pyramid_factor: float = Field(0.709, gt=0.2, lt=0.96, description="Step between the scales of MTCNN's image pyramid.")
 
-    search: Literal["full", "near"] = Field("full", description="where detection looks: everywhere, or near tracks")
-    full_scan: float = Field(1.0, ge=0, le=60, description="with search near: seconds from one full scan to the next")
+    search: Literal["full", "near"] = Field("full", description="Search the full frame for faces, or only near the tracks.")
+    full_scan: float = Field(1.0, ge=0, le=60, description="With search near, search the full frame every N seconds.")
 
-    detect_every: int = Field(6, ge=1, le=120, description="one frame in so many is searched, the rest tracked")
-    tracker: Literal["kcf", "opencv"] = Field("kcf", description="between detections: the native KCF, or OpenCV's")
-    align: Literal["none", "eyes"] = Field("none", description="eyes: level the eyes before classifying")
+    detect_every: int = Field(6, ge=1, le=120, description="Run detection every N frames; track in between.")
+    tracker: Literal["kcf", "opencv"] = Field("kcf", description="Tracker between detections: the native KCF, or OpenCV's.")
+    align: Literal["none", "eyes"] = Field(
+        "none", description="Rotate faces before classification so that the eyes are level, or leave them."
+    )
 
-    model: str = Field(DEFAULT, description="expression model: a name, or a .onnx file with its manifest beside it")
-    gender: bool = Field(False, description="read perceived gender presentation too, with a network of its own")
-    smoothing: float = Field(0.5, ge=0, le=60, description="time constant of the smoothed scores, seconds; 0 is off")
-    min_confidence: float = Field(0.0, ge=0, lt=1, description="below this smoothed score the label is 'uncertain'; 0 is off")
+    model: str = Field(
+        DEFAULT, description="Expression model: the name of a shipped one, or a .onnx file with its manifest beside it."
+    )
+    gender: bool = Field(False, description="Also read perceived gender presentation, with a separate network.")
+    smoothing: float = Field(
+        0.5, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
+    )
+    min_confidence: float = Field(
+        0.0, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."
+    )
     backend: Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"] = Field(
-        "auto", description="what runs the networks; auto: TensorRT where it can, else ONNX Runtime"
+        "auto", description="Backend that runs the networks. auto: TensorRT where it is available, else ONNX Runtime."
     )
     precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
         "auto",
-        description="of the networks; auto: fp16 in TensorRT, int8 on a CPU with VNNI if the model has such a form that loses "
-        "less than 0.3 points, else fp32; fp16 is for TensorRT, elsewhere it is fp32",
+        description="Precision of the networks. auto: fp16 in TensorRT; int8 on a CPU with VNNI if the model has an int8 variant "
+        "that loses less than 0.3 points; else fp32. Backends other than TensorRT run fp16 as fp32.",
     )
     engines: str | None = Field(
-        None, description="TensorRT: folder of engines to trust besides the user's cache", examples=["engines"]
+        None, description="With TensorRT, folder of trusted engines in addition to the user's cache.", examples=["engines"]
     )
-    build_engines: bool = Field(False, description="TensorRT: build an engine that is missing or does not fit")
-    max_batch: int = Field(32, ge=1, le=1024, description="faces in one batch of the classifier, at most")
-    batch_deadline: float = Field(0.01, ge=0, le=1, description="longest wait for a batch to fill, seconds")
-    deadline: float = Field(0.5, gt=0, le=60, description="live: a face this old goes out unclassified, seconds")
+    build_engines: bool = Field(False, description="With TensorRT, build an engine that is missing or does not fit.")
+    max_batch: int = Field(32, ge=1, le=1024, description="Maximum number of faces in one batch of the classifier.")
+    batch_deadline: float = Field(0.01, ge=0, le=1, description="Maximum time to wait for a batch to fill, in seconds.")
+    deadline: float = Field(
+        0.5, gt=0, le=60, description="With live sources, report a face unclassified after this many seconds."
+    )
 
-    max_frames: int | None = Field(None, ge=1, description="stop each camera after so many frames", examples=[1000])
-    queue: int = Field(256, ge=1, le=100_000, description="results that may wait for each consumer")
-    stuck_after: float = Field(20.0, ge=1, description="a worker silent for so long is replaced, seconds")
-    restart_limit: int = Field(5, ge=0, description="deaths of one worker in a minute before it is given up")
+    max_frames: int | None = Field(None, ge=1, description="Stop each source after N frames.", examples=[1000])
+    queue: int = Field(256, ge=1, le=100_000, description="Maximum number of results that wait for each consumer.")
+    stuck_after: float = Field(20.0, ge=1, description="Replace a worker that makes no progress for this many seconds.")
+    restart_limit: int = Field(5, ge=0, description="Give up a worker that dies more than this many times in a minute.")
 
     @field_validator("search")
     @classmethod
     def _only_mtcnn_searches_near(cls, search: str, info: ValidationInfo) -> str:
         if search == "near" and info.data.get("detector") == "haar":
-            raise ValueError("only the detector mtcnn can search near tracks: leave search at full for haar")
+            raise ValueError("only the detector mtcnn can search near tracks; set search to full for haar")
         return search
 
     @property
@@ -78,15 +89,26 @@ class EngineConfig(BaseModel):
 
 
 def make_config(**values: Any) -> EngineConfig:
-    """An EngineConfig, or one UsageError that names every wrong value."""
+    """Make an EngineConfig.
+
+    Args:
+        values: The settings that differ from the defaults.
+
+    Raises:
+        UsageError: Naming every wrong value.
+
+    Example:
+        >>> make_config(detect_every=3).detect_every
+        3
+    """
     try:
         return EngineConfig(**values)
     except ValidationError as error:
-        raise UsageError("; ".join(_sentence(item) for item in error.errors())) from None
+        raise UsageError("; ".join(_sentence(item) for item in error.errors(include_url=False))) from None
 
 
 def _sentence(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"]) or "settings"
     if item["type"] == "extra_forbidden":
         return f"unknown setting {name!r}: known are {', '.join(EngineConfig.model_fields)}"
-    return f"{name}: {item['msg'].lower()}, not {item['input']!r}"
+    return describe_invalid(item, name)

@@ -41,7 +41,7 @@ def test_a_limit_that_is_too_low_is_named(limit: str, hint: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["ferengine.__main__.hide_arguments", "ferengine.cli.run.load_settings", "ferengine.cli.run.Engine"]
+    "place", ["ferengine.__main__.hide_arguments", "ferengine.cli.run.load_settings", "ferengine.cli.session.Engine"]
 )
 def test_control_c_before_the_run_ends_it_without_a_word(place: str) -> None:
     module, _, name = place.rpartition(".")

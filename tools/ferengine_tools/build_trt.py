@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import datetime
 import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
+import typer
+
+from ferengine.cli.command import call
 from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.inference.tensorrt.builder import BuiltEngine, Profile, build_engine
 from ferengine.inference.tensorrt.builder import Progress as Report
@@ -106,60 +108,80 @@ def _bar() -> Progress:
     )  # fmt: skip
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ferengine build-trt", description=__doc__)
-    parser.add_argument(
-        "--model", default="all", help="all, mtcnn, pnet, rnet, onet, a shipped model's name, or a .onnx file (default: all)"
-    )
-    parser.add_argument(
-        "--precision", choices=("fp32", "fp16", "int8"), default="fp16",
-        help="of weights and layers; inputs and outputs are float32. fp32 is computed without TF32 (default: fp16)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--batch", default="1:32:256", metavar="LOW:BEST:HIGH",
-        help="faces in a batch; several profiles separated by commas. MTCNN's networks have their own (default: 1:32:256)",
-    )  # fmt: skip
-    parser.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: the cache that run looks in)")
-    parser.add_argument(
-        "--runtime", choices=("tensorrt", "tensorrt-rtx", "auto"), default="auto",
-        help="tensorrt: for the GPU in this machine; tensorrt-rtx: RTX cards, builds without one (default: what is installed)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--target", default="", metavar="sm_86,...",
-        help="tensorrt-rtx: compute capabilities to build for (default: all since sm_80)",
-    )  # fmt: skip
-    parser.add_argument(
-        "--calibration", type=Path, metavar="DATA",
-        help="int8: faces that set the ranges of activations, for a model that has no int8 form of its own: FER-2013, or "
-             "UTKFace for one that reads gender",
-    )  # fmt: skip
-    return parser
-
-
-def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
-    batches = parse_batches(options.batch)
-    targets = [target for target in options.target.split(",") if target]
-    networks = choose_networks(options.model, options.precision)
-    if options.calibration is not None and not options.calibration.exists():
-        raise UsageError(f"--calibration {options.calibration} does not exist")
-    trt = load_runtime(options.runtime)
-    folder = options.out if options.out is not None else engines_folder()
+def build_trt(
+    model: Annotated[
+        str, typer.Option(help="all, mtcnn, pnet, rnet, onet, the name of a shipped model, or a .onnx file.")
+    ] = "all",
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"],
+        typer.Option(
+            help="Precision of weights and layers; inputs and outputs are float32, and fp32 is computed without TF32."
+        ),
+    ] = "fp16",
+    batch: Annotated[
+        str,
+        typer.Option(
+            metavar="LOW:BEST:HIGH",
+            help="Faces in a batch; separate several profiles with commas. MTCNN's networks have their own profiles.",
+        ),
+    ] = "1:32:256",
+    out: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Write to this folder.", show_default="the cache that run reads")
+    ] = None,
+    runtime: Annotated[
+        Literal["tensorrt", "tensorrt-rtx", "auto"],
+        typer.Option(
+            help="Build for the GPU in this machine with tensorrt, or for RTX cards, without one, with tensorrt-rtx; "
+            "auto takes what is installed."
+        ),
+    ] = "auto",
+    target: Annotated[
+        str,
+        typer.Option(
+            metavar="sm_86,...",
+            help="With tensorrt-rtx: compute capabilities to build for.",
+            show_default="sm_80 and later",
+        ),
+    ] = "",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DATA",
+            help="With int8: faces that set the ranges of activations, for a model without an int8 variant: FER-2013, or "
+            "UTKFace for a model of gender.",
+        ),
+    ] = None,
+) -> None:
+    """Build TensorRT engines of the networks."""
+    batches = parse_batches(batch)
+    targets = [each for each in target.split(",") if each]
+    networks = choose_networks(model, precision)
+    if calibration is not None and not calibration.exists():
+        raise UsageError(f"--calibration {calibration} does not exist")
+    trt = load_runtime(runtime)
+    folder = out if out is not None else engines_folder()
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder} is not a folder")
-    command = shlex.join(["ferengine", "build-trt", *(arguments or [])])
+    command = ["ferengine", "build-trt", "--runtime", runtime, "--precision", precision, "--batch", batch, "--model", model]
+    command += ["--target", target] if target else []
+    command += ["--calibration", calibration.name] if calibration is not None else []
     bar = _bar() if sys.stderr.isatty() else None
     for network in networks:
         profiles = choose_profiles(network, batches)
         with bar or _no_bar():
             report = _report_to(bar, network.name)
             file = build_network(
-                trt, network, options.precision, profiles, folder, targets=targets,
-                calibration=options.calibration, command=command, report=report,
+                trt, network, precision, profiles, folder, targets=targets,
+                calibration=calibration, command=shlex.join(command), report=report,
             )  # fmt: skip
         size = file.path.stat().st_size / 2**20
         whom = ", ".join(targets) or (f"{file.record.gpu}" if not trt.portable else "sm_80 and later")
         print(f"{file.path}: {file.record.precision}, {size:.1f} MiB, {trt.name} {trt.version}, for {whom}")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command outside ``ferengine``. Raises FerengineError."""
+    call(build_trt, "ferengine build-trt", arguments)
 
 
 def _no_bar() -> AbstractContextManager[object]:

@@ -9,7 +9,6 @@ the source "negative_scene" show no face.
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
@@ -17,13 +16,15 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, TypeAlias
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
+from ferengine.cli.command import exit_code, make_command
 from ferengine.detection import Detector, create_detector
-from ferengine.errors import FerengineError, UsageError
+from ferengine.errors import UsageError
 from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
 
@@ -33,7 +34,8 @@ SMALLEST = 40.0
 MATCH_IOU = 0.4
 """A box finds a face when they overlap by at least this much."""
 
-DETECTORS: tuple[Literal["haar", "mtcnn"], ...] = ("haar", "mtcnn")
+DetectorName: TypeAlias = Literal["haar", "mtcnn"]
+DETECTORS: tuple[DetectorName, ...] = ("haar", "mtcnn")
 FACELESS = "negative_scene"
 MASKED = "masked"
 
@@ -197,34 +199,34 @@ def _photographs(folder: Path) -> Iterator[tuple[str, NDArray[np.uint8], list[di
         yield source, np.asarray(image, np.uint8), faces
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: prints the figures, returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ferengine_tools.detection_accuracy", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("folder", type=Path, help='with annotations.jsonl, one photograph a line: {"image": path, '
-                        '"source": name, "faces": [{"box": [x, y, w, h], "ignore": false, "mask": "without_mask"}, ...]}, the '
-                        "last two of a face optional")  # fmt: skip
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument("--detector", choices=DETECTORS, default="mtcnn")
-    which.add_argument("--compare", action="store_true", help="both, side by side")
-    parser.add_argument("--min-face", type=float, default=40.0, help="smallest face to look for, pixels (default 40)")
-    parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
-    options = parser.parse_args(arguments)
-    names: Sequence[Literal["haar", "mtcnn"]] = DETECTORS if options.compare else (options.detector,)
-    try:
-        accuracies: dict[str, DetectionAccuracy] = {
-            name: evaluate(create_detector(name, min_face=options.min_face), options.folder) for name in names
-        }
-    except FerengineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+def detection_accuracy(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help='A folder with annotations.jsonl, one photograph per line: {"image": path, "source": name, "faces": '
+            '[{"box": [x, y, w, h], "ignore": false, "mask": "without_mask"}, ...]}; the last two of a face are optional.'
+        ),
+    ],
+    detector: Annotated[DetectorName, typer.Option(help="The detector to measure.")] = "mtcnn",
+    compare: Annotated[bool, typer.Option("--compare", help="Measure both detectors, side by side.")] = False,
+    min_face: Annotated[float, typer.Option(help="Minimum size of a face, pixels.")] = 40.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of a table.")] = False,
+) -> None:
+    """Measure recall and false boxes of a detector on annotated photographs."""
+    names: Sequence[DetectorName] = DETECTORS if compare else (detector,)
+    accuracies: dict[str, DetectionAccuracy] = {
+        name: evaluate(create_detector(name, min_face=min_face), folder) for name in names
+    }
     figures: dict[str, Any] = {name: accuracy.to_dict() for name, accuracy in accuracies.items()}
-    if options.json:
-        print(json.dumps(figures if options.compare else figures[options.detector], indent=2))
+    if as_json:
+        print(json.dumps(figures if compare else figures[detector], indent=2))
     else:
-        print(comparison(accuracies) if options.compare else accuracies[options.detector].to_text())
-    return 0
+        print(comparison(accuracies) if compare else accuracies[detector].to_text())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(make_command(detection_accuracy), "python -m ferengine_tools.detection_accuracy", arguments)
 
 
 if __name__ == "__main__":

@@ -8,17 +8,18 @@ found ones thick and green. The portraits come with scikit-image and matplotlib 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
+from ferengine.cli.command import exit_code, make_command
 from ferengine.detection import Detector, create_detector
-from ferengine.errors import FerengineError, SinkError, SourceError, UsageError
+from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.results import Box
 from ferengine.sources.demo import DemoSource
 from ferengine.sources.demo.motion import TURN_SECONDS
@@ -63,26 +64,21 @@ def _panel(frame: NDArray[np.uint8], detector: Detector, title: str, truth: Sequ
     return panel
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: writes the image, returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ferengine_tools.detection_image", description=(__doc__ or "").splitlines()[0]
-    )
-    parser.add_argument("out", type=Path, help="a .jpg or .png file")
-    out = parser.parse_args(arguments).out
+def write_image(out: Annotated[Path, typer.Argument(help="A .jpg or .png file.")]) -> None:
+    """Draw what the Haar cascade and MTCNN find in the built-in demo."""
+    if out.suffix.lower() not in (".jpg", ".png"):
+        raise UsageError(f"{out} must end in .jpg or .png")
+    encoded = cv2.imencode(out.suffix.lower(), detection_image(), [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
     try:
-        if out.suffix.lower() not in (".jpg", ".png"):
-            raise UsageError(f"{out} must end in .jpg or .png")
-        encoded = cv2.imencode(out.suffix.lower(), detection_image(), [cv2.IMWRITE_JPEG_QUALITY, 88])[1].tobytes()
-        try:
-            out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_bytes(encoded)
-        except OSError as error:
-            raise SinkError(f"{out} cannot be written: {error.strerror}") from None
-    except FerengineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_bytes(encoded)
+    except OSError as error:
+        raise SinkError(f"{out} cannot be written: {error.strerror}") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(make_command(write_image), "python -m ferengine_tools.detection_image", arguments)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Frames a second and memory with many cameras: one clip replayed as 1, 2, 4, 8 sources at once.
 
-    python -m ferengine_tools.many_cameras CLIP [--cameras 1 2 4 8] [--frames 240] [--json]
+    python -m ferengine_tools.many_cameras CLIP [--cameras 1 --cameras 8] [--frames 240] [--json]
 
 Each number of cameras is run twice: ``fast``, where every source gives frames as they are asked for and none is lost
 (the machine's total rate), and ``live``, where each comes at its own rate and drops what the machine cannot keep up
@@ -10,7 +10,6 @@ process and all workers, the largest of five samples a second.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import sys
@@ -18,10 +17,12 @@ import threading
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import typer
 
 from ferengine import Engine
-from ferengine.errors import FerengineError
+from ferengine.cli.command import exit_code, make_command
 from ferengine.sources import SourceSpec, parse_source
 
 _SAMPLE = 0.2
@@ -93,22 +94,21 @@ def proportional_mb(pid: int) -> float:
     return next((int(line.split()[1]) / 1024 for line in text.splitlines() if line.startswith("Pss:")), 0.0)
 
 
+def many_cameras(
+    clip: Annotated[Path, typer.Argument(help="A video file.")],
+    cameras: Annotated[
+        list[int] | None, typer.Option(help="Numbers of cameras to run. Repeat for more.", show_default="1, 2, 4 and 8")
+    ] = None,
+    frames: Annotated[int, typer.Option(help="Frames of each camera.")] = 240,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per run.")] = False,
+) -> None:
+    """Measure frame rate and memory with many cameras: one clip replayed as several sources at once."""
+    _print_runs(clip, cameras or (1, 2, 4, 8), frames, as_json=as_json)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: prints a table or, with ``--json``, one object a run; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m ferengine_tools.many_cameras", description=(__doc__ or "").partition("\n")[0]
-    )
-    parser.add_argument("clip", type=Path)
-    parser.add_argument("--cameras", type=int, nargs="+", default=[1, 2, 4, 8])
-    parser.add_argument("--frames", type=int, default=240, help="of each camera")
-    parser.add_argument("--json", action="store_true")
-    options = parser.parse_args(arguments)
-    try:
-        _print_runs(options.clip, options.cameras, options.frames, as_json=options.json)
-    except FerengineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    """Run the command and return its exit code."""
+    return exit_code(make_command(many_cameras), "python -m ferengine_tools.many_cameras", arguments)
 
 
 def _print_runs(clip: Path, numbers: Sequence[int], frames: int, *, as_json: bool) -> None:

@@ -9,18 +9,19 @@ are ``--every`` frames old here, while in a run the trackers move them along, so
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Annotated
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
+from ferengine.cli.command import exit_code, make_command
 from ferengine.detection.mtcnn import MtcnnDetector
-from ferengine.errors import FerengineError, UsageError
 from ferengine.sources import open_source, parse_source
 from ferengine.tracking.matching import iou_matrix
 
@@ -87,30 +88,27 @@ def every_nth(path: str, every: int) -> Iterable[tuple[float, NDArray[np.uint8]]
         source.close()
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line: prints the figures, returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m ferengine_tools.near_search", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("videos", nargs="+", help="video files")
-    parser.add_argument("--every", type=int, default=6, help="one frame in so many is searched (default 6)")
-    parser.add_argument("--full-scan", type=float, default=1.0, help="seconds between full scans (default 1)")
-    parser.add_argument("--min-face", type=float, default=40.0, help="smallest face to look for, pixels (default 40)")
-    parser.add_argument("--json", action="store_true", help="print a JSON object instead of a table")
-    options = parser.parse_args(arguments)
-    try:
-        if options.every < 1 or not options.full_scan >= 0:
-            raise UsageError("--every must be at least 1, and --full-scan not negative")
-        detector = MtcnnDetector(options.min_face)
-        results = {video: measure(every_nth(video, options.every), detector, options.full_scan) for video in options.videos}
-    except FerengineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    if options.json:
+def near_search(
+    videos: Annotated[list[str], typer.Argument(help="Video files.")],
+    every: Annotated[int, typer.Option(min=1, help="Search every N-th frame.")] = 6,
+    full_scan: Annotated[float, typer.Option(min=0, help="Seconds between full scans.")] = 1.0,
+    min_face: Annotated[float, typer.Option(help="Minimum size of a face, pixels.")] = 40.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of a table.")] = False,
+) -> None:
+    """Measure what searching near known faces finds, and saves."""
+    detector = MtcnnDetector(min_face)
+    results = {video: measure(every_nth(video, every), detector, full_scan) for video in videos}
+    if as_json:
         print(json.dumps({video: {**asdict(each), "recall": each.recall} for video, each in results.items()}, indent=2))
-        return 0
+        return
     for video, each in results.items():
         print(f"{video}: {each.found} of {each.faces} faces ({each.recall:.2%}), {each.extra} extra, {each.frames} frames, "
               f"{each.near_ms:.2f} ms a frame instead of {each.full_ms:.2f}")  # fmt: skip
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(make_command(near_search), "python -m ferengine_tools.near_search", arguments)
 
 
 if __name__ == "__main__":

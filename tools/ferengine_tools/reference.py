@@ -17,6 +17,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
+import typer
 from pydantic import BaseModel
 from typer.models import ArgumentInfo, OptionInfo
 
@@ -37,8 +38,8 @@ _FURTHER = (
     ("ferengine.runtime.health", "ConsumerHealth"),
     ("ferengine.runtime.consumers", "Results"),
     ("ferengine.runtime.consumers", "CallbackSubscription"),
-    ("ferengine.sinks.jsonl", "EventWriter"),
-    ("ferengine.sinks.csv", "RowWriter"),
+    ("ferengine.sinks.jsonl", "JsonlWriter"),
+    ("ferengine.sinks.csv", "CsvWriter"),
     ("ferengine.sinks.lines", "LineWriter"),
     ("ferengine.sinks.video", "VideoWriter"),
     ("ferengine.sinks.draw", "draw_faces"),
@@ -83,9 +84,9 @@ Those that need torch, matplotlib or TensorRT name the extra to install where it
 def commands_page() -> str:
     """Every command with its options, as ``--help`` tells them."""
     parts = [_COMMANDS_HEAD]
-    for name, (_, module) in COMMANDS.items():
-        parts.append(_command(name, getattr(import_module(module), name)))
-    tools = "\n".join(f"- `ferengine {name}`: {summary}" for name, (summary, _) in TOOLS.items())
+    for name, entry in COMMANDS.items():
+        parts.append(_command(name, getattr(import_module(entry.module), name)))
+    tools = "\n".join(f"- `ferengine {name}`: {entry.summary}" for name, entry in TOOLS.items())
     return "\n".join([*parts, _TOOLS_HEAD, tools + "\n"])
 
 
@@ -93,6 +94,8 @@ def _command(name: str, function: Any) -> str:
     usage = [f"ferengine {name} [OPTIONS]"]
     panels: dict[str, list[str]] = {}
     for parameter in inspect.signature(function, eval_str=True).parameters.values():
+        if parameter.annotation is typer.Context:
+            continue
         kind, about = get_args(parameter.annotation)
         if isinstance(about, ArgumentInfo):
             placeholder = parameter.name.upper()
@@ -100,12 +103,18 @@ def _command(name: str, function: Any) -> str:
             usage.append(placeholder + many if parameter.default is parameter.empty else f"[{placeholder}{many}]")
             panels.setdefault("Arguments", []).append(f"| `{placeholder}` | {_value(kind)} | {_cell(about.help)} |")
         else:
-            row = f"| {_flags(about)} | {_value(kind)} | {_cell(about.help)} |"
+            row = f"| {_flags(about)} | {_value(kind)} | {_cell(about.help)}{_default(parameter.default)} |"
             panels.setdefault(about.rich_help_panel or "General", []).append(row)
     parts = [f"## ferengine {name}\n", f"```\n{' '.join(usage)}\n```\n", _documentation(function)]
     for panel, rows in panels.items():
         parts.append(f"**{panel}**\n\n| option | value | meaning |\n|---|---|---|\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
+
+
+def _default(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return ""
+    return f" Default: {' '.join(map(str, value)) if isinstance(value, tuple) else value}."
 
 
 def _flags(option: OptionInfo) -> str:

@@ -8,18 +8,20 @@ tracker that a detector corrects, the mean IoU over the frames between new start
 
 from __future__ import annotations
 
-import argparse
 import json
 import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
 
 import numpy as np
+import typer
 from numpy.typing import NDArray
 
-from ferengine.errors import FerengineError, UsageError
+from ferengine.cli.command import exit_code, make_command
+from ferengine.errors import UsageError
 from ferengine.results import Box
 from ferengine.tracking.base import Tracker, TrackerUpdate
 from ferengine.tracking.kcf import KcfTracker
@@ -50,7 +52,8 @@ class WholeFrameKcf:
         return TrackerUpdate(self._box, float(found))
 
 
-TRACKERS: dict[str, MakeTracker] = {"kcf": KcfTracker, "opencv": OpenCvKcf, "opencv-whole-frame": WholeFrameKcf}
+TrackerName: TypeAlias = Literal["kcf", "opencv", "opencv-whole-frame"]
+TRACKERS: dict[TrackerName, MakeTracker] = {"kcf": KcfTracker, "opencv": OpenCvKcf, "opencv-whole-frame": WholeFrameKcf}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -174,33 +177,34 @@ def _table(name: str, results: Sequence[Accuracy], cost: dict[int, float]) -> st
     return "\n".join(lines)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """``python -m ferengine_tools.tracking_accuracy FOLDER [--tracker NAME] [--json]``; the exit code."""
-    parser = argparse.ArgumentParser(prog="tracking_accuracy", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("folder", type=Path, help="sequences: <name>/frames/*.jpg and <name>/groundtruth.txt, "
-                        "x,y,w,h of the face in pixels, a line a frame")  # fmt: skip
-    parser.add_argument("--tracker", choices=TRACKERS, default="kcf")
-    parser.add_argument("--detect-every", type=int, default=6, metavar="N", help="frames between new starts")
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
-    options = parser.parse_args(arguments)
-    if options.detect_every < 2:
-        parser.error("--detect-every must be at least 2")
-    make_tracker = TRACKERS[options.tracker]
+def tracking_accuracy(
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            help="Sequences: <name>/frames/*.jpg and <name>/groundtruth.txt, x,y,w,h of the face in pixels, one line per frame."
+        ),
+    ],
+    tracker: Annotated[TrackerName, typer.Option(help="The tracker to measure.")] = "kcf",
+    detect_every: Annotated[int, typer.Option(metavar="N", min=2, help="Frames between new starts.")] = 6,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+) -> None:
+    """Measure how well, and at what cost, a tracker follows the faces of annotated sequences."""
+    make_tracker = TRACKERS[tracker]
     cv2.setNumThreads(1)
-    try:
-        sequences = read_sequences(options.folder)
-        results = [measure(make_tracker, each, detect_every=options.detect_every) for each in sequences]
-    except FerengineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    sequences = read_sequences(folder)
+    results = [measure(make_tracker, each, detect_every=detect_every) for each in sequences]
     cost = {side: update_ms(make_tracker, sequences[0], side) for side in FACE_SIDES}
-    if options.json:
-        report = {"tracker": options.tracker, "sequences": [asdict(r) for r in results], "update_ms": cost}
+    if as_json:
+        report = {"tracker": tracker, "sequences": [asdict(r) for r in results], "update_ms": cost}
         print(json.dumps(report, indent=2))
     else:
-        print(_table(options.tracker, results, cost))
-    return 0
+        print(_table(tracker, results, cost))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(make_command(tracking_accuracy), "python -m ferengine_tools.tracking_accuracy", arguments)
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

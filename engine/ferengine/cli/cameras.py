@@ -9,16 +9,15 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ferengine.cli.command import call
 from ferengine.sources.v4l2 import CameraDevice, FrameSize, list_cameras
 
 
 def cameras(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array, with all sizes and rates.")] = False,
 ) -> None:
-    """List the cameras of this machine with their pixel formats, sizes and frame rates.
+    """List the cameras of this machine with their formats and frame rates.
 
-    The number or the device is what ``ferengine run --camera`` and ``--source`` take.
+    Pass the number or the device to ferengine run --camera.
     """
     found = list_cameras()
     if as_json:
@@ -26,7 +25,7 @@ def cameras(
         return
     if not found:
         Console(stderr=True).print(
-            "no camera: no /dev/video* gives images. In a container, pass the device in (docker run --device /dev/video0)",
+            "no camera: no /dev/video* gives images. In a container, pass the device (docker run --device /dev/video0)",
             highlight=False,
         )
     for camera in found:
@@ -42,15 +41,14 @@ def _print(camera: CameraDevice, console: Console) -> None:
         console.print(f"  {camera.unavailable_reason}", highlight=False, markup=False, soft_wrap=True)
         return
     table = Table("format", "sizes and frames/s", box=None, padding=(0, 2))
-    for form in camera.formats:
-        table.add_row(f"{form.code} ({form.description})", ", ".join(map(_size, form.sizes)) or "the driver names none")
+    for pixel_format in camera.formats:
+        table.add_row(
+            f"{pixel_format.code} ({pixel_format.description})",
+            ", ".join(map(_size, pixel_format.sizes)) or "not listed by the driver",
+        )
     console.print(table)
 
 
 def _size(size: FrameSize) -> str:
     rates = "/".join(f"{rate:g}" for rate in size.fps)
     return f"{size.width}x{size.height}" + (f" ({rates})" if rates else "")
-
-
-def main(arguments: list[str]) -> None:
-    call(cameras, "cameras", arguments)

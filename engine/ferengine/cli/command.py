@@ -1,22 +1,177 @@
-"""What every subcommand's module shares: its function as a command that is called with the arguments left over."""
+"""How a function becomes a command: parsed by typer, imported when it is called, its errors one line each.
+
+A command is a function in a module of its own, named after the command with underscores for dashes. Its parameters are
+annotated as typer reads them (or made from a pydantic model, see ``options``), and its docstring is the help. The module
+imports at its top only what is always installed and quick to load, so that the help of every command works everywhere; the
+function imports the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import inspect
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Protocol
 
 import typer
+from rich.console import Console
+from rich.markup import escape
+from typer.core import TyperCommand, TyperGroup
+
+from ferengine.errors import FerengineError, MissingDependencyError, UsageError
+from ferengine.sources.url import hide_credentials
 
 
-def make_app(function: Callable[..., None]) -> typer.Typer:
-    """An application of the one command ``function``."""
-    app = typer.Typer(
-        add_completion=False, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+class Command(Protocol):
+    """A command or a group of commands, as typer makes them."""
+
+    def main(self, args: Any = None, prog_name: str | None = None, *, standalone_mode: bool = True) -> Any:
+        """Parse the arguments and run."""
+        ...
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"]}
+_PARSE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
+"""UsageError of the parser below typer."""
+
+_EXTRAS = {
+    "torch": "train",
+    "safetensors": "train",
+    "matplotlib": "train",
+    "skimage": "demo",
+    "tensorrt": "trt",
+    "tensorrt_rtx": "trt",
+    "cuda": "trt",
+    "pycuda": "trt",
+}
+"""The extra to install for a module that is missing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One command as the list of all commands shows it.
+
+    Attributes:
+        summary: One sentence: the first one of the function's docstring.
+        module: The module of the function.
+        is_tool: Whether it is listed among the tools. Tools may need packages of an extra, and clean up when interrupted.
+        own_parser: The module has a ``main(arguments)`` that parses the arguments itself.
+    """
+
+    summary: str
+    module: str
+    is_tool: bool = False
+    own_parser: bool = False
+
+
+class LazyCommand(TyperCommand):
+    """A command that imports its module only when it is called, completed or asked for its help."""
+
+    def __init__(self, name: str, entry: Entry) -> None:
+        super().__init__(name, help=entry.summary, rich_help_panel="Tools" if entry.is_tool else "Commands")
+        self._entry = entry
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Load the command and let it parse ``args``."""
+        if self._entry.is_tool and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # tools clean up when they are interrupted
+        return self._load().make_context(info_name, args, parent, **extra)
+
+    def _load(self) -> TyperCommand:
+        module = import_module(self._entry.module)
+        assert self.name is not None
+        if self._entry.own_parser:
+            return _pass_arguments_to(module.main, self.name)
+        return make_command(getattr(module, self.name.replace("-", "_")), self._entry.summary)
+
+
+class CommandGroup(TyperGroup):
+    """The commands of ``entries``, each loaded when it is needed."""
+
+    entries: dict[str, Entry]
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.commands = {name: LazyCommand(name, entry) for name, entry in self.entries.items()}
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command; a package that is missing becomes an error that names the extra to install."""
+        try:
+            return super().invoke(ctx)
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _EXTRAS:
+                raise
+            raise MissingDependencyError(
+                f"ferengine {ctx.invoked_subcommand} needs the package {package}: pip install 'ferengine[{_EXTRAS[package]}]'"
+            ) from None
+
+
+def make_command(function: Callable[..., None], summary: str = "") -> TyperCommand:
+    """Return ``function`` as a command that typer parses the arguments of.
+
+    Args:
+        function: The function; its docstring is the help.
+        summary: The help where docstrings are stripped (``python -OO``).
+    """
+    paragraphs = (inspect.getdoc(function) or summary).split("\n\n")
+    app = typer.Typer(add_completion=False, context_settings=_CONTEXT)
+    app.command(help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))(function)
+    command = typer.main.get_command(app)
+    assert isinstance(command, TyperCommand)
+    return command
+
+
+def run(command: Command, name: str, arguments: Sequence[str] | None = None) -> None:
+    """Run a command.
+
+    Args:
+        command: The command or group.
+        name: What it is called in its help.
+        arguments: Its arguments; ``sys.argv`` without them.
+
+    Raises:
+        UsageError: If the arguments are invalid. The message shows no credentials.
+        SystemExit: If the command ends with an exit code other than 0.
+    """
+    try:
+        code = command.main(arguments, name, standalone_mode=False)
+    except _PARSE_ERROR as error:
+        path = name if error.ctx is None else error.ctx.command_path
+        raise UsageError(f"{hide_credentials(error.format_message().rstrip('.'))} (see {path} --help)") from None
+    if isinstance(code, int) and code:
+        sys.exit(code)
+
+
+def call(function: Callable[..., None], name: str, arguments: Sequence[str] | None = None) -> None:
+    """Run ``function`` as the command ``name``. Raises as ``run``."""
+    run(make_command(function), name, arguments)
+
+
+def exit_code(command: Command, name: str, arguments: Sequence[str] | None = None) -> int:
+    """Run a command as a program does, and return its exit code: a FerengineError becomes one line on standard error."""
+    try:
+        run(command, name, arguments)
+    except FerengineError as error:
+        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        return error.exit_code
+    return 0
+
+
+def _pass_arguments_to(main: Callable[[list[str]], object], name: str) -> TyperCommand:
+    app = typer.Typer(add_completion=False)
+
+    @app.command(
+        name,
+        add_help_option=False,
+        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
     )
-    app.command()(function)
-    return app
+    def command(context: typer.Context) -> None:
+        main(context.args)
 
-
-def call(function: Callable[..., None], name: str, arguments: list[str]) -> Any:
-    """Run ``ferengine name arguments``; wrong usage ends with exit code 2."""
-    return typer.main.get_command(make_app(function)).main(args=arguments, prog_name=f"ferengine {name}")
+    made = typer.main.get_command(app)
+    assert isinstance(made, TyperCommand)
+    return made

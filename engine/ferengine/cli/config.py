@@ -1,4 +1,4 @@
-"""``ferengine config``: an example of a settings file, its schema, or what a file says."""
+"""``ferengine config``: an example settings file, its JSON schema, or the settings in a file."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from typing import Annotated, Any
 import typer
 from pydantic.fields import FieldInfo
 
-from ferengine.cli.command import call
 from ferengine.cli.config_file import load_settings
-from ferengine.cli.options import RUN, help_text
-from ferengine.cli.settings import RunSettings, SourceTable
+from ferengine.cli.options import help_text
+from ferengine.cli.run_options import RUN
+from ferengine.cli.settings import PER_SOURCE, RunSettings, SourceTable
 from ferengine.errors import UsageError
 from ferengine.sources.url import hide_credentials
 
 _HEAD = """\
-# Settings of `ferengine run --config FILE`. Names are those of its options; options win over this file.
-# What is set below are the defaults; what is commented out is not set and shows an example. Paths are seen from where
-# ferengine is started.
+# Settings of `ferengine run --config FILE`. The names are those of its options, which win over this file.
+# Values are the defaults. Settings that are commented out are not set; they show an example or their default.
+# Relative paths start from the folder in which ferengine is started.
 """
 _SOURCES = """\
-# ---- Sources, a table each
+# ---- Sources, one table each
 
-# In place of `source`, at the end of the file. Each takes exactly one of url, camera, file, images and demo.
+# In place of `source`, at the end of the file. Each table has exactly one of url, camera, file, images and demo.
 #[[source]]
 """
 
@@ -33,12 +33,12 @@ def config(
     example: Annotated[bool, typer.Option("--example", help="Print a commented TOML file with all defaults.")] = False,
     schema: Annotated[bool, typer.Option("--schema", help="Print the JSON schema of the file.")] = False,
     check: Annotated[
-        Path | None, typer.Option("--check", help="Print what this file sets, as JSON, or what is wrong in it.")
+        Path | None, typer.Option("--check", help="Print the settings in this file as JSON, or the errors in it.")
     ] = None,
 ) -> None:
-    """Print an example of a settings file, its JSON schema, or what a file says.
+    """Print an example settings file, its JSON schema, or the settings in a file.
 
-    Exactly one option. `ferengine config --example > run.toml`, then `ferengine run --config run.toml`.
+    Give exactly one option. For example `ferengine config --example > run.toml`, then `ferengine run --config run.toml`.
     """
     if example + schema + (check is not None) != 1:
         raise UsageError("ferengine config needs exactly one of --example, --schema and --check FILE")
@@ -53,12 +53,12 @@ def config(
             settings.specs("fast")
         except UsageError as error:
             raise UsageError(f"{check}: {error}") from None
-        said = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        print(json.dumps(_without_credentials(said), indent=2, ensure_ascii=False))
+        given = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        print(json.dumps(_without_credentials(given), indent=2, ensure_ascii=False))
 
 
 def _without_credentials(value: Any) -> Any:
-    """``value`` of a JSON document with the addresses in it as they may be shown."""
+    """A value of a JSON document with the URLs in it as they may be shown."""
     if isinstance(value, dict):
         return {key: _without_credentials(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -67,35 +67,31 @@ def _without_credentials(value: Any) -> Any:
 
 
 def example_file() -> str:
-    """A commented TOML file that sets every setting to its default."""
+    """Return a commented TOML file that sets every setting to its default."""
     parts = [_HEAD]
-    for panel, names in RUN.panels().items():
+    for panel, names in RUN.by_panel().items():
         parts.append(f"# ---- {panel}\n")
         for name in names:
             field = RunSettings.model_fields[name]
-            parts.append(f"# {help_text(field)}\n{_assignment(field)}\n")
-    table = [f"# {help_text(field)}\n{_assignment(field)}" for field in SourceTable.model_fields.values()]
+            parts.append(f"# {help_text(field)}\n{_assignment(field, is_set=name not in PER_SOURCE)}\n")
+    table = [f"# {help_text(field)}\n{_assignment(field, is_set=False)}" for field in SourceTable.model_fields.values()]
     return "\n".join([*parts, _SOURCES + "\n".join(table) + "\n"])
 
 
-def _assignment(field: FieldInfo) -> str:
-    """``name = default``, or as a comment without a space an example where the default is "not set"."""
+def _assignment(field: FieldInfo, *, is_set: bool) -> str:
+    """``name = default``; an example where the default is "not set". As a comment without a space unless ``is_set``."""
     if field.default is None or field.default == ():
         return f"#{field.alias} = {_toml((field.examples or [None])[0])}"
-    return f"{field.alias} = {_toml(field.default)}"
+    return f"{'' if is_set else '#'}{field.alias} = {_toml(field.default)}"
 
 
 def schema_text() -> str:
-    """The JSON schema of the file, as it stands in the documentation."""
+    """Return the JSON schema of the file, as it stands in the documentation."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **RunSettings.model_json_schema()}
     schema["title"] = "Settings of ferengine run"
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _toml(value: Any) -> str:
-    """A default as TOML: JSON's numbers, strings, booleans and arrays are TOML's."""
+    """A default as TOML, which writes numbers, strings, booleans and arrays like JSON."""
     return json.dumps(value, ensure_ascii=False)
-
-
-def main(arguments: list[str]) -> None:
-    call(config, "config", arguments)

@@ -1,4 +1,4 @@
-"""Settings from a TOML file; what is wrong in it is named with its line."""
+"""Reads settings from a TOML file; each error names the line."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from typing import Any, TypeAlias
 from pydantic import BaseModel, ValidationError
 
 from ferengine.cli.settings import RunSettings, SourceTable
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, describe_invalid
 from ferengine.sources.url import hide_credentials
 
 _Path: TypeAlias = tuple[str | int, ...]
 
 _BRANCHES = ("text", "table", "int", "constrained-int", "str")
-"""Parts of pydantic's locations that name no place in the file, but the branch of a union."""
+"""Parts of pydantic's locations that name the branch of a union and not a place in the file."""
 
 
 def load_settings(path: Path) -> RunSettings:
-    """The settings of the TOML file ``path``; keys as on the command line, with dashes or underscores.
+    """Read settings from a TOML file.
 
-    Raises UsageError, with the file and the line, for what is no TOML, unknown keys and values of the wrong type or
-    range; one line for each mistake.
+    Args:
+        path: The file. Its keys are those of the command line, with dashes or underscores.
+
+    Raises:
+        UsageError: If the file cannot be read or is not TOML, or for unknown keys and invalid values; one line for each
+            mistake, with the file and the line.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -45,41 +49,40 @@ def load_settings(path: Path) -> RunSettings:
         # JSON's rules, strictly: a list is a tuple and a string a path, but no string is a number.
         return RunSettings.model_validate_json(json.dumps(table, default=_no_text), strict=True)
     except ValidationError as error:
-        said: dict[_Path, str] = {}
+        errors: dict[_Path, str] = {}
         for item in error.errors(include_url=False):
-            said.setdefault(_place(item), sentence(item))  # of a union's branches the first is enough
-        mistakes = sorted((key_line(text, place), message) for place, message in said.items())
+            errors.setdefault(_place(item), sentence(item))  # for a union the first branch is enough
+        mistakes = sorted((key_line(text, place), message) for place, message in errors.items())
         raise UsageError("\n".join(f"{path}:{line}: {message}" for line, message in mistakes)) from None
 
 
 def sentence(item: Any) -> str:
-    """What is wrong with one value: ``item`` is one of pydantic's errors."""
+    """Say what is wrong with one value, from one of pydantic's errors."""
     place = _place(item)
     where = [str(part) for part in (place[2:] if place[0:1] == ("source",) and len(place) > 2 else place)]
     name = ".".join(where) or "settings"
     if item["type"] == "extra_forbidden":
         return f"unknown setting {name!r}{_suggestion(where[-1], SourceTable if len(place) > 1 else RunSettings)}"
-    message = item["msg"].removeprefix("Value error, ")
-    if message.startswith(f"{where[-1].replace('-', '_')}: "):
-        return f"{name}{message[len(where[-1]) :]}"
-    told = f"{name}: {message[0].lower()}{message[1:]}"
-    return (
-        told
-        if item["type"] in ("value_error", "missing") or isinstance(item["input"], dict | list)
-        else f"{told}, not {hide_credentials(repr(item['input']))}"
-    )
+    return describe_invalid(item, name, lambda value: hide_credentials(repr(value)))
 
 
 def _no_text(value: Any) -> dict[str, str]:
-    """A date or time of TOML as what no setting is, so that it is not taken for a text."""
+    """Turn a date or time of TOML into something that no setting accepts, so that it is not taken for a text."""
     return {"date or time": str(value)}
 
 
 def key_line(text: str, where: Iterable[str | int]) -> int:
-    """The line, from 1, of the statement in the TOML ``text`` that brings the value at ``where``, or its next parent.
+    """Find the statement that sets a value.
 
-    tomllib tells no lines. But what it makes of the first n lines, for each n that is no broken statement, shows
-    with which statement a value came.
+    tomllib reports no lines. But parsing the first n lines, for each n that does not cut a statement in two, shows with which
+    statement a value came.
+
+    Args:
+        text: The TOML document.
+        where: The keys and indices that lead to the value.
+
+    Returns:
+        The line, from 1, of the statement that sets the value, or else its closest parent.
     """
     wanted = tuple(where)
     lines = text.splitlines()
@@ -115,7 +118,7 @@ def _depth(value: Any, where: _Path) -> int:
 
 
 def _place(item: Any) -> _Path:
-    """Where in the file a mistake is: pydantic's location without the branches of unions that it tried."""
+    """Where in the file a mistake is: pydantic's location without the union branches that it tried."""
     loc = item["loc"]
     return tuple(part for number, part in enumerate(loc) if number == 0 or part not in _BRANCHES)
 

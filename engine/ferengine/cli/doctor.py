@@ -1,4 +1,4 @@
-"""``ferengine doctor``: whether this machine can run ferengine, and what to do where it cannot."""
+"""``ferengine doctor``: whether this machine can run ferengine, and what to do if it cannot."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from ferengine import __version__
 from ferengine.cli.checks.base import Finding
 from ferengine.cli.checks.machine import PACKAGES, installed
 from ferengine.cli.checks.registry import CHECKS, examine
-from ferengine.cli.command import call
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -25,9 +24,9 @@ def doctor(
 ) -> None:
     """Check that this machine can run ferengine.
 
-    Looks at versions, limits, cameras and outputs, runs the crop, the detectors and every shipped model on built-in
-    inputs whose outputs are known, then the whole engine on a short video, and at last the models once more on the GPU
-    and in torch, where they are there. Exit code 1 when ferengine run could not work; a warning tells what works without.
+    It checks versions, limits, cameras and outputs; runs the crop, the detectors and every shipped model on built-in inputs
+    with known outputs; then the whole engine on a short video; and last the models on the GPU and in torch, if present. The
+    exit code is 1 if ferengine run cannot work; warnings say what does not work without stopping it.
     """
     console = Console()
     findings: dict[str, Finding] = {}
@@ -53,7 +52,3 @@ def _print(name: str, finding: Finding, console: Console) -> None:
     console.print(line, soft_wrap=True)
     if finding.hint:
         console.print(Text(f"     -> {finding.hint}"), soft_wrap=True)
-
-
-def main(arguments: list[str]) -> None:
-    call(doctor, "doctor", arguments)

@@ -6,32 +6,32 @@ import inspect
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
 
-from ferengine.analyzer import Analyzer
-from ferengine.cli.command import call
-from ferengine.cli.images import CopyFolder, find_images, read_image
-from ferengine.cli.options import STILL, checked, with_options
+from ferengine.cli.options import checked, with_options
+from ferengine.cli.run_options import STILL
 from ferengine.config import EngineConfig
 from ferengine.errors import SinkError, SourceError
-from ferengine.results import Face
-from ferengine.sinks.draw import draw_still
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ferengine.analyzer import Analyzer
+    from ferengine.cli.images import CopyFolder
+    from ferengine.results import Face
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-_PATHS = Annotated[list[str], typer.Argument(help="Images, folders of images and patterns ('shots/**/*.jpg').")]
-_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object an image, one a line.")]
-_SAVE = Annotated[
-    Path | None, typer.Option("--save", help="Write copies with everything drawn into this folder.", show_default=False)
-]
+_PATHS = Annotated[list[str], typer.Argument(help="Images, folders of images, or globs ('shots/**/*.jpg').")]
+_JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object per image, one per line.")]
+_SAVE = Annotated[Path | None, typer.Option("--save", help="Write annotated copies into this folder.")]
 _OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="Replace copies that exist.")]
 
 
@@ -43,10 +43,13 @@ _OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="Replace copies th
     _parameter("overwrite", _OVERWRITE, False),
 )
 def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, **given: Any) -> None:
-    """Read the faces and expressions of still images.
+    """Read faces and expressions in still images.
 
-    An image that cannot be read is named, the others are read all the same; the exit code is then 1.
+    An image that cannot be read is reported and the others are still read; the exit code is then 1.
     """
+    from ferengine.analyzer import Analyzer
+    from ferengine.cli.images import CopyFolder, find_images
+
     settings = checked(EngineConfig, given)
     copies = CopyFolder(save, overwrite=overwrite) if save is not None else None
     errors = Console(stderr=True)
@@ -64,6 +67,9 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
 
 
 def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool) -> None:
+    from ferengine.cli.images import read_image
+    from ferengine.sinks.draw import draw_still
+
     image = read_image(path)
     faces = analyzer.analyze(image)
     _report(path, image, faces, as_json)
@@ -87,7 +93,3 @@ def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], as_json: bo
         if face.gender is not None:
             said += f", {face.gender.label} {100 * max(face.gender.scores.values()):.0f} %"
         print(f"  {said}, {w:.0f}x{h:.0f} at ({x:.0f}, {y:.0f}), detected {100 * face.score:.0f} %", flush=True)
-
-
-def main(arguments: list[str]) -> None:
-    call(image, "image", arguments)

@@ -1,4 +1,4 @@
-"""Still images: which files are meant, how they are read and where their copies go."""
+"""Still images on the command line: which files are named, how they are read, and where their copies go."""
 
 from __future__ import annotations
 
@@ -15,16 +15,22 @@ from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.vision import cv2
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-"""What a folder's images are known by; a file that is named itself may end otherwise."""
+"""The endings of images in a folder; a file that is named itself may have another."""
 
 
 def find_images(names: Iterable[str]) -> Iterator[Path | SourceError]:
-    """The images that ``names`` mean: files, folders (their images, sorted) and patterns (``**`` for folders
-    below); each once. For what leads to none, the error instead."""
+    """Find the images that the command line names.
+
+    Args:
+        names: Files, folders (their images, sorted) and globs (``**`` for folders below).
+
+    Yields:
+        Each image once, or the error for a name that leads to none.
+    """
     seen: set[Path] = set()
     for name in names:
         try:
-            found = _meant(name)
+            found = _named(name)
         except SourceError as error:
             yield error
             continue
@@ -34,7 +40,7 @@ def find_images(names: Iterable[str]) -> Iterator[Path | SourceError]:
                 yield path
 
 
-def _meant(name: str) -> list[Path]:
+def _named(name: str) -> list[Path]:
     path = Path(name)
     if path.is_dir():
         found = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file())
@@ -51,8 +57,14 @@ def _meant(name: str) -> list[Path]:
 
 
 def read_image(path: Path) -> NDArray[np.uint8]:
-    """The image as BGR uint8 (H, W, 3): turned as its Exif data say, deeper or grey ones converted, transparency
-    left out. Raises SourceError, naming the file and the reason."""
+    """Read an image file.
+
+    Returns:
+        BGR uint8 (H, W, 3), rotated according to its EXIF data; deeper and grey images are converted, transparency is ignored.
+
+    Raises:
+        SourceError: Naming the file and the reason.
+    """
     try:
         data = np.fromfile(path, np.uint8)
     except OSError as error:
@@ -65,12 +77,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     except cv2.error as error:
         raise SourceError(f"{path} cannot be decoded: {error.err}") from None
     if image is None:
-        raise SourceError(f"{path} is no image that OpenCV can decode, or it is damaged")
+        raise SourceError(f"{path} is not an image that OpenCV can decode, or it is damaged")
     return np.asarray(image, np.uint8)
 
 
 class CopyFolder:
-    """Where the annotated copies go: ``folder``, made where it is absent; each image keeps its name."""
+    """The folder of the annotated copies, created if it is absent; each image keeps its name."""
 
     def __init__(self, folder: Path, *, overwrite: bool) -> None:
         self._folder = folder
@@ -81,11 +93,14 @@ class CopyFolder:
         except FileExistsError:
             raise UsageError(f"--save: {folder} is a file: name a folder") from None
         except OSError as error:
-            raise SinkError(f"--save: the folder {folder} cannot be made: {error.strerror}") from None
+            raise SinkError(f"--save: the folder {folder} cannot be created: {error.strerror}") from None
 
     def save(self, image: NDArray[np.uint8], original: Path) -> Path:
-        """Write ``image`` under the name of ``original`` (as PNG where that is no image's), numbered where another
-        of this run has it. Raises SinkError."""
+        """Write ``image`` under the name of ``original``: as PNG if that is not an image's name, numbered if it is taken.
+
+        Raises:
+            SinkError: If the file exists (without ``overwrite``) or cannot be written.
+        """
         path = self._folder / self._name(original)
         if path.resolve() == original.resolve():
             raise SinkError(f"{path} is the image itself: choose another folder")
@@ -97,7 +112,7 @@ class CopyFolder:
         try:
             path.write_bytes(data.tobytes())
         except OSError as error:
-            path.unlink(missing_ok=True)  # no half image stays
+            path.unlink(missing_ok=True)  # leave no partial image
             raise write_failed(path, error) from None
         return path
 

@@ -1,4 +1,4 @@
-"""Log lines on the terminal that a live table shares."""
+"""Log lines on a terminal that also shows a live table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from rich.text import Text
 
 
 class _ConsoleHandler(logging.Handler):
-    """Prints above whatever is live on ``console``."""
+    """Prints above the live display of ``console``."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -20,7 +20,7 @@ class _ConsoleHandler(logging.Handler):
 
 
 def log_to(console: Console, level: str) -> None:
-    """Send the log records of this process from ``level`` on to ``console``, one line each."""
+    """Send this process's log records of ``level`` and above to ``console``, one line each."""
     handler = _ConsoleHandler(console)
     handler.setFormatter(logging.Formatter("%(levelname)s %(message)s"))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

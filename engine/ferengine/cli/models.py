@@ -1,4 +1,4 @@
-"""``ferengine models``: what ships, with its figures, and the card of one model."""
+"""``ferengine models``: the shipped models with their accuracy, and the card of one model."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ferengine.cli.command import call
 from ferengine.errors import ModelError
 from ferengine.inference.precision import form_obstacle, int8_form
 from ferengine.models.card import model_card
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import DEFAULT, SHIPPED, Model, list_models, load_model
 
-_WIDEST = 100
-"""Columns of a card, at most: longer lines are hard to read."""
+_MAX_WIDTH = 100
+"""Maximum columns of a card: longer lines are hard to read."""
 
 
 def models(
@@ -30,14 +29,14 @@ def models(
         str | None, typer.Argument(help="Show this model's card: a shipped model's name, or a .onnx file.", show_default=False)
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the whole manifests as a JSON array; of a model that is named its manifest.")
+        bool, typer.Option("--json", help="Print the manifests as a JSON array, or the manifest of one model.")
     ] = False,
 ) -> None:
-    """List the models that ship with ferengine, with the figures of their manifests, or show all that is known of one.
+    """List the shipped models with their accuracy, or show the card of one.
 
-    Its card tells its figures, how it was trained, what it is for, what it is not for, and its known limits. Each file is
-    checked against its hash; exit code 1 when one is damaged. A model of your own is given as the path of its .onnx file,
-    with its manifest beside it, here and to ``--model``.
+    The card gives its accuracy, how it was trained, its intended use and its known limits. Each file is checked against its
+    hash; the exit code is 1 if one is damaged. Name a model of your own, here and to --model, by the path of its .onnx file
+    with its manifest beside it.
     """
     if name is not None:
         _show(load_model(name), as_json)
@@ -58,7 +57,7 @@ def _show(model: Model, as_json: bool) -> None:
         return
     sections, console = model_card(model, _int8_sentence(model)), Console(highlight=False)
     labels = max(len(label) for section in sections for label, _ in section.rows)
-    width = max(20, min(console.width, _WIDEST) - labels - 4)
+    width = max(20, min(console.width, _MAX_WIDTH) - labels - 4)
     console.print(Text(model.manifest.name, "bold"))
     for section in sections:
         console.print(Text(f"\n{section.title}", "bold"))
@@ -67,7 +66,7 @@ def _show(model: Model, as_json: bool) -> None:
             for start, line in zip(chain([label], repeat("")), lines, strict=False):
                 console.print(Text(f"  {start:{labels}}  {line}"), soft_wrap=True)
         if section.command:
-            console.print(Text(f"  $ {section.command}"), soft_wrap=True)  # to be copied, so it is not broken
+            console.print(Text(f"  $ {section.command}"), soft_wrap=True)  # not wrapped, so that it can be copied
 
 
 def _int8_sentence(model: Model) -> str:
@@ -111,17 +110,12 @@ def _print_table(manifests: list[Manifest]) -> None:
     console = Console()
     console.print(table)
     console.print(
-        "* the default. NAME-int8: what runs in NAME's place on a CPU with VNNI. public, private: accuracy on FER-2013's "
-        "PublicTest, which models are chosen on, and PrivateTest; of gender on UTKFace's validation and test split. "
-        "Perceived expression and not inner feeling. ferengine models NAME shows its card: figures, training, licence, what it "
-        "is for and what it is not for.",
+        "* the default. NAME-int8 replaces NAME on a CPU with VNNI. public, private: accuracy on FER-2013's PublicTest, on which "
+        "models are chosen, and PrivateTest; for gender, on UTKFace's validation and test splits. Models read perceived "
+        "expression, not feelings. ferengine models NAME shows a model's card: accuracy, training, licence and intended use.",
         highlight=False,
     )
 
 
-def _percent(share: float | None) -> str:
-    return "-" if share is None else f"{100 * share:.2f}"
-
-
-def main(arguments: list[str]) -> None:
-    call(models, "models", arguments)
+def _percent(fraction: float | None) -> str:
+    return "-" if fraction is None else f"{100 * fraction:.2f}"

@@ -1,4 +1,4 @@
-"""Keeps credentials that were given on the command line out of what ``ps`` shows, and out of messages on wrong usage."""
+"""Keeps credentials on the command line out of the output of ``ps`` and out of usage errors."""
 
 from __future__ import annotations
 
@@ -10,23 +10,31 @@ from pathlib import Path
 from ferengine.errors import UsageError
 from ferengine.sources.url import hide_credentials
 
-_TAKES_ADDRESS = ("--source", "-s", "--camera", "-c")
-_HINTS = {"run": "give it with --source", "image": "save the image to a file first"}
+_TAKES_URL = ("--source", "-s", "--camera", "-c")
+_HINTS = {"run": "give it with --source, or before the options", "image": "save the image to a file first"}
 
 
-def refuse_stray_addresses(arguments: Sequence[str]) -> None:
-    """Raise UsageError for an address that no option for sources takes: the parser's own message would repeat it."""
+def refuse_stray_urls(arguments: Sequence[str]) -> None:
+    """Refuse a URL that no option or argument for sources takes: the message of the parser could repeat it.
+
+    Args:
+        arguments: The command line, from the subcommand on.
+
+    Raises:
+        UsageError: Naming the URL without its credentials.
+    """
     for before, argument in pairwise(["", *arguments]):
-        is_value = before in _TAKES_ADDRESS or argument.startswith(tuple(f"{option}=" for option in _TAKES_ADDRESS))
-        if "://" in argument and not is_value:
+        is_value = before in _TAKES_URL or argument.startswith(tuple(f"{option}=" for option in _TAKES_URL))
+        is_source = arguments[0] == "run" and not argument.startswith("-") and (before == "--" or not before.startswith("-"))
+        if "://" in argument and not is_value and not is_source:
             hint = _HINTS.get(arguments[0], "leave it out")
-            raise UsageError(f"{hide_credentials(argument)} stands where no address is expected: {hint}")
+            raise UsageError(f"{hide_credentials(argument)} is not expected here: {hint}")
 
 
 def hide_arguments() -> None:
-    """Write over the addresses among this process's arguments, in place, as ``ps`` and /proc show them.
+    """Overwrite the URLs among this process's arguments, in place, as ``ps`` and /proc show them.
 
-    Python's own ``sys.argv`` stays as it is. Nothing happens where /proc does not tell where the arguments lie.
+    Python's own ``sys.argv`` stays as it is. Nothing happens if /proc does not say where the arguments are.
     """
     try:
         fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
@@ -40,7 +48,7 @@ def hide_arguments() -> None:
 
 
 def _hidden(argument: bytes) -> bytes:
-    """``argument`` without credentials, padded to its length: the arguments behind it stay where they are."""
+    """``argument`` without credentials, padded to its length so that the arguments behind it stay in place."""
     if b"://" not in argument:
         return argument
     shown = hide_credentials(argument.decode(errors="surrogateescape")).encode(errors="surrogateescape")

@@ -1,19 +1,32 @@
-"""Where frames come from: cameras, streams, video files, images and the demo, behind one interface
-(``sources.base.Source``)."""
+"""Where frames come from: cameras, streams, video files, images and the demo, behind one interface (``base.Source``).
+
+The description of a source is imported on first use: ``url`` hides credentials before anything slow is loaded, pydantic
+included.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from ferengine.errors import UsageError
-from ferengine.sources.spec import SourceSpec, parse_source, unique_names
 
 if TYPE_CHECKING:
     from ferengine.sources.base import Source
+    from ferengine.sources.spec import SourceSpec as SourceSpec
+    from ferengine.sources.spec import parse_source as parse_source
+    from ferengine.sources.spec import unique_names as unique_names
 
 __all__ = ["SourceSpec", "open_source", "parse_source", "unique_names"]
 
 _DEMO_FRAMES = 600
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from ferengine.sources import spec
+
+    return getattr(spec, name)
 
 
 def open_source(spec: SourceSpec) -> Source:

@@ -97,7 +97,7 @@ class SourceOptions(BaseModel):
     )
     pace: Literal["fast", "native"] = Field(
         "fast",
-        description="Read a file as fast as it can be processed, or at its native rate like a camera. Ignored for live sources.",
+        description="Read a file as fast as it can be processed, or at its native rate like a camera. Live sources ignore it.",
     )
     size: Size | None = Field(
         None,
@@ -172,9 +172,11 @@ class SourceSpec(SourceOptions):
     value: str
     name: str
 
+    __iter__ = None  # type: ignore[assignment]  # one source, not an iterable of its fields: the engine takes either
+
     def __init__(self, kind: Kind, value: str, name: str, **options: Any) -> None:
         try:
-            super().__init__(kind=kind, value=value, name=name, **options)
+            super().__init__(**{"kind": kind, "value": value, "name": name, **options})
         except ValidationError as error:
             raise UsageError("; ".join(_describe(item) for item in error.errors(include_url=False))) from None
 

@@ -7,7 +7,6 @@ of fixed size whatever the size of the face, and the responses at three scales f
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -59,7 +58,7 @@ class KcfTracker:
         Raises:
             UsageError: If the box is not finite, more than 1e9 pixels away or empty, or ``frame`` is not a frame.
         """
-        if len(box) != 4 or not all(math.isfinite(value) and abs(value) <= _MAX_COORDINATE for value in box) or min(box[2:]) <= 0:
+        if len(box) != 4 or not all(abs(value) <= _MAX_COORDINATE for value in box) or min(box[2:]) <= 0:  # also for NaN
             raise UsageError(
                 f"a box to track must be finite with a positive width and height, within 1e9 pixels of the frame, not {box}"
             )

@@ -15,7 +15,7 @@ from ferengine.cli.config_file import load_settings
 from ferengine.cli.settings import RunSettings, SourceTable
 from ferengine.errors import UsageError
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[3] / "docs"
 
 
 def printed(*arguments: str) -> str:

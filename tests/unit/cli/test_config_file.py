@@ -77,7 +77,7 @@ def test_sources_as_a_list_and_as_tables(tmp_path: Path) -> None:
         ("camera = [0, -1]\n", ["1: camera.1: a camera is a number or a device (/dev/video2, /dev/v4l/by-id/...), not -1"]),
         ('source = ["demo", 3]\n', ["1: source.1: input should be a valid string, not 3"]),
         ("[model]\nname = 3\n", ["1: model: input should be a valid string"]),
-        ("loop = -1\n", ["1: loop: a source is played 0 (for ever) or more times, not -1"]),
+        ("loop = -1\n", ["1: loop: input should be greater than or equal to 0, not -1"]),
         (
             '[[source]]\nfile = "a"\n\n# b\n[[source]]\nlop = 2\nfile = "b"\nloop = "x"\n',
             ["6: unknown setting 'lop': did you mean 'loop'?", "8: loop: input should be a valid integer, not 'x'"],

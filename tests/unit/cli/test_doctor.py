@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from ferengine import detect
+from ferengine import detection
 from ferengine.cli import doctor as command
 from ferengine.cli.app import app
 from ferengine.cli.checks import environment, machine, pipeline, registry, stages
@@ -123,7 +123,7 @@ def test_json(few_checks: Callable[..., None]) -> None:
 
 class WrongDetector:
     def __init__(self, count: int, shift: float = 0.0, eyes: float = 0.0) -> None:
-        right = detect.create_detector("mtcnn").detect
+        right = detection.create_detector("mtcnn").detect
         self.count, self.shift, self.eyes, self.right = count, shift, eyes, right
 
     def detect(self, frame: np.ndarray) -> Detections:
@@ -144,7 +144,7 @@ class WrongDetector:
 )
 def test_a_wrong_detector_is_found(fault: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = WrongDetector(**fault)
-    monkeypatch.setattr(detect, "create_detector", lambda name: wrong)
+    monkeypatch.setattr(detection, "create_detector", lambda name: wrong)
     assert stages.check_mtcnn().status == "fail"
     assert told in stages.check_mtcnn().reason
     assert stages.check_haar().status == "warn"  # a run does without Haar
@@ -185,8 +185,8 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     ("cameras", "status", "told"),
     [
         ([], "warn", "no camera"),
-        ([CameraDevice("/dev/video0", problem="no permission")], "warn", "no permission"),
-        ([CameraDevice("/dev/video0", "Webcam"), CameraDevice("/dev/video1", problem="busy")], "ok", "Webcam"),
+        ([CameraDevice("/dev/video0", unavailable_reason="no permission")], "warn", "no permission"),
+        ([CameraDevice("/dev/video0", "Webcam"), CameraDevice("/dev/video1", unavailable_reason="busy")], "ok", "Webcam"),
     ],
 )
 def test_cameras(cameras: list[CameraDevice], status: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:

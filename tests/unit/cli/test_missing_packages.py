@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from ferengine.cli.app import COMMANDS, TOOLS
+
 BARE = """
 import sys
 from importlib.machinery import PathFinder
@@ -48,6 +50,13 @@ def test_the_benchmark_needs_no_extra() -> None:
     assert "ferengine" in done.stdout
 
 
+@pytest.mark.parametrize("name", [name for name, entry in {**COMMANDS, **TOOLS}.items() if not entry.own_parser])
+def test_every_command_has_help_without_any_extra(name: str) -> None:
+    done = bare(name, "--help")
+    assert done.returncode == 0, done.stderr
+    assert f"Usage: ferengine {name}" in done.stdout
+
+
 @pytest.mark.parametrize(
     ("arguments", "package", "extra"),
     [
@@ -73,7 +82,7 @@ def test_tools_that_name_the_extra_to_install(
     assert f"pip install 'ferengine[{extra}]'" in done.stderr
 
 
-def test_a_image_names_the_extra_to_install(bars: Path, tmp_path: Path) -> None:
+def test_an_image_names_the_extra_to_install(bars: Path, tmp_path: Path) -> None:
     done = bare("evaluate", "--data", bars, "--confusion", tmp_path / "confusion.png")
     assert done.returncode == 1
     assert "an image needs matplotlib: pip install 'ferengine[train]'" in done.stderr

@@ -10,13 +10,16 @@ import pytest
 from pydantic import BaseModel, Field
 from typer.testing import CliRunner
 
-from ferengine.cli import run as run_module
+from ferengine.cli import session
 from ferengine.cli.app import app
-from ferengine.cli.options import RUN, STILL, OptionSet, checked, help_text, plain_type
+from ferengine.cli.command import call as call_function
+from ferengine.cli.options import OptionSet, checked, help_text, plain_type, with_options
 from ferengine.cli.run import merged
+from ferengine.cli.run_options import RUN, STILL
 from ferengine.cli.settings import PER_SOURCE, RunSettings, SourceTable
 from ferengine.config import EngineConfig
 from ferengine.errors import UsageError
+from ferengine.sources.spec import Size
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[RunSettings]:
         settings.append(given)
         return 0
 
-    monkeypatch.setattr(run_module, "_run", note)
+    monkeypatch.setattr(session, "run_session", note)
     return settings
 
 
@@ -38,10 +41,10 @@ def call(*arguments: str) -> None:
 
 
 def test_every_setting_is_an_option_with_a_help_and_a_place() -> None:
-    names = [name for inside in RUN.panels().values() for name in inside]
+    names = [name for inside in RUN.by_panel().values() for name in inside]
     assert sorted(names) == sorted(RunSettings.model_fields)
     assert set(EngineConfig.model_fields) <= set(names)
-    assert set(PER_SOURCE) <= set(RUN.panels()["Sources"])
+    assert set(PER_SOURCE) <= set(RUN.by_panel()["Sources"])
     for model in (RunSettings, SourceTable):
         for name, field in model.model_fields.items():
             assert field.description, name
@@ -50,10 +53,11 @@ def test_every_setting_is_an_option_with_a_help_and_a_place() -> None:
 
 def test_help_shows_ranges_and_defaults() -> None:
     text = help_text(EngineConfig.model_fields["min_face"])
-    assert text.startswith("Smallest face to look for")
-    assert text.endswith("At least 12, at most 4096. Default: 40.")
-    assert help_text(EngineConfig.model_fields["thresholds"]).endswith("Default: 0.6 0.7 0.7.")
+    assert text.startswith("Minimum size of a face to look for")
+    assert text.endswith("At least 12, at most 4096.")
     output = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output
+    for default in ("40.0", "0.6, 0.7, 0.7", "no-gender", "fast", "disconnected"):
+        assert f"[default: {default}]" in output
     for name in RunSettings.model_fields:
         assert f"--{name.replace('_', '-')}" in output
 
@@ -89,7 +93,7 @@ def test_an_option_at_its_default_wins_too() -> None:
         (("--detect-every", "0"), "--detect-every: input should be greater than or equal to 1, not 0"),
         (
             ("--min-face", "3", "--loop", "-1"),
-            "--loop: a source is played 0 (for ever) or more times, not -1; --min-face: ",
+            "--loop: input should be greater than or equal to 0, not -1; --min-face: input should be greater than",
         ),
         (("--thresholds", "0.5", "1.5", "0.5"), "--thresholds.1: input should be less than 1, not 1.5"),
         (("--camera", "-1"), "--camera: a camera is a number or a device"),
@@ -101,13 +105,13 @@ def test_wrong_values_are_usage_errors(arguments: tuple[str, ...], told: str) ->
     assert str(error).startswith(told)
 
 
-@pytest.mark.parametrize("arguments", [("--nonsense",), ("--detector", "yolo"), ("--min-face", "x"), ("file.mp4",)])
+@pytest.mark.parametrize("arguments", [("--nonsense",), ("--detector", "yolo"), ("--min-face", "x"), ("--rotate", "x")])
 def test_wrong_usage_ends_with_2(arguments: tuple[str, ...]) -> None:
     assert CliRunner().invoke(app, ["run", *arguments]).exit_code == 2
 
 
 def test_stills_take_what_concerns_them() -> None:
-    names = {name for inside in STILL.panels().values() for name in inside}
+    names = {name for inside in STILL.by_panel().values() for name in inside}
     assert {"detector", "min_face", "thresholds", "align", "model"} <= names
     assert not names & {"detect_every", "deadline", "queue", "smoothing", "max_frames"}
 
@@ -116,16 +120,50 @@ def test_a_new_setting_becomes_an_option_by_itself() -> None:
     class Settings(BaseModel):
         brand_new: int | None = Field(None, gt=2, le=9, description="something new")
 
-    [parameter] = OptionSet(Settings).parameters()
+    [parameter] = OptionSet(Settings, rest="Others").parameters()
     kind, option = get_args(parameter.annotation)
     assert (parameter.name, parameter.default, kind) == ("brand_new", None, int | None)
-    assert (option.help, option.rich_help_panel) == ("Something new. Above 2, at most 9.", "Classification")
+    assert (option.help, option.rich_help_panel) == ("Something new. Above 2, at most 9.", "Others")
     assert inspect.Signature([parameter])
+
+
+def test_only_what_was_given_reaches_a_command() -> None:
+    class Settings(BaseModel):
+        epochs: int = Field(30, description="Number of epochs.")
+        rate: float = Field(0.1, description="Learning rate.")
+        out: str = Field(description="Where to write.")
+
+    seen: list[dict[str, Any]] = []
+
+    @with_options(OptionSet(Settings))
+    def train(**given: Any) -> None:
+        """Train."""
+        seen.append(given)
+
+    call_function(train, "train", ["--out", "a", "--epochs", "30"])
+    assert seen == [{"out": "a", "epochs": 30}]
+    with pytest.raises(UsageError, match=r"Missing option '--out'.*see train --help"):
+        call_function(train, "train", [])
+
+
+def test_sources_may_be_given_without_an_option(taken: list[RunSettings]) -> None:
+    call("talk.mp4", "door=rtsp://10.0.0.7/live", "--loop", "0", "--source", "demo", "0")
+    [settings] = taken
+    assert settings.source == ("talk.mp4", "door=rtsp://10.0.0.7/live", "0", "demo")
+    assert [spec.kind for spec in settings.specs("fast")] == ["file", "stream", "camera", "demo"]
+
+
+def test_sources_on_the_command_line_replace_those_of_the_file(taken: list[RunSettings], tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text('source = ["a.mp4"]\nsize = "640x360"\n')
+    call("b.mp4", "--config", str(path))
+    assert taken[0].source == ("b.mp4",)
+    assert [spec.size for spec in taken[0].specs("fast")] == [(640, 360)]
 
 
 @pytest.mark.parametrize(
     ("annotation", "plain"),
-    [(int | None, int), (tuple[int, ...], list[int]), (tuple[float, str], tuple[float, str]), (bool, bool)],
+    [(int | None, int), (Size | None, str), (tuple[int, ...], list[int]), (tuple[float, str], tuple[float, str]), (bool, bool)],
 )
 def test_types_as_typer_takes_them(annotation: Any, plain: Any) -> None:
     assert plain_type(annotation) == plain

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
+from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 
+from ferengine.cli.command import call
 from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, open_source, parse_source
 from ferengine.vision import cv2
@@ -20,10 +23,26 @@ from ferengine_tools.bench.machine import machine, versions
 from ferengine_tools.bench.record import Figure, Record, differences, read_record
 from ferengine_tools.bench.table import comparison, tables
 
-STAGES = {"crop": "crop", "kcf": "kcf", "mtcnn": "mtcnn", "classifier": "classifier", "hand-over": "handover"}
-"""The modules of this package that measure the stages, by their names."""
 
-ENGINE = "engine"
+class Stage(StrEnum):
+    """What can be measured."""
+
+    CROP = "crop"
+    KCF = "kcf"
+    MTCNN = "mtcnn"
+    CLASSIFIER = "classifier"
+    HAND_OVER = "hand-over"
+    ENGINE = "engine"
+
+
+STAGES = {
+    Stage.CROP: "crop",
+    Stage.KCF: "kcf",
+    Stage.MTCNN: "mtcnn",
+    Stage.CLASSIFIER: "classifier",
+    Stage.HAND_OVER: "handover",
+}
+"""The modules of this package that measure the stages."""
 
 
 def measure(
@@ -35,11 +54,11 @@ def measure(
     frames: int | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Record:
-    """Measure ``stages`` (those of ``STAGES``, and ``ENGINE``), each figure for about ``seconds``.
+    """Measure ``stages`` (``Stage``), each figure for about ``seconds``.
 
-    The whole engine is given the video file ``source`` (``None``: the demo), its first ``frames`` frames, and plays a
-    camera for ``live_seconds``. ``note`` is told what is being measured. Raises SourceError for a source that does not
-    open, MissingDependencyError without the extra ``demo``.
+    The whole engine reads the first ``frames`` frames of the video file ``source`` (None: the demo), and plays a camera for
+    ``live_seconds``. ``note`` is called with what is being measured. Raises SourceError for a source that does not open,
+    MissingDependencyError without the extra ``demo``.
     """
     cv2.setNumThreads(1)  # as in the workers
     absent: dict[str, str] = {}
@@ -47,10 +66,10 @@ def measure(
     before = machine()
     for stage in stages:
         note(stage)
-        if stage == ENGINE:
+        if stage == Stage.ENGINE:
             figures += _engine(source, seconds, live_seconds, frames, absent)
         else:
-            figures += import_module(f"ferengine_tools.bench.{STAGES[stage]}").figures(seconds)
+            figures += import_module(f"ferengine_tools.bench.{STAGES[Stage(stage)]}").figures(seconds)
     rounded = [replace(figure, value=_rounded(figure.value), spread=round(figure.spread, 3)) for figure in figures]
     name = Path(source).name if source else "demo"
     return Record(before, versions(), name, datetime.now(UTC).isoformat(timespec="seconds"), rounded, absent)
@@ -79,41 +98,42 @@ def _rounded(value: float) -> float:
     return float(f"{value:.5g}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="ferengine bench", description=(__doc__ or "").partition(": ")[2])
-    add = parser.add_argument
-    names = [*STAGES, ENGINE]
-    add("--only", action="append", choices=names, metavar="STAGE", help=f"measure this alone; repeat it: {', '.join(names)}")
-    add("--source", metavar="FILE", help="video for the whole engine (default: the demo)")
-    add("--frames", type=int, help="take so many frames of it (default: all)")
-    add("--seconds", type=float, default=1.0, help="time for each figure of a stage (default: 1)")
-    add("--live-seconds", type=float, default=10.0, help="how long to play a camera (default: 10)")
-    add("--json", type=Path, metavar="FILE", help="write the record here")
-    add("--compare", type=Path, metavar="EARLIER.json", help="show an earlier record beside this one")
-    options = parser.parse_args(arguments)
-    if (
-        not 0 < options.seconds <= 60
-        or not 0 < options.live_seconds <= 3600
-        or (options.frames is not None and options.frames < 1)
-    ):
+def bench(
+    only: Annotated[
+        list[Stage] | None, typer.Option(help="Measure only this stage. Repeat for more.", show_default="all")
+    ] = None,
+    source: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Video for the whole engine.", show_default="the demo")
+    ] = None,
+    frames: Annotated[int | None, typer.Option(help="Use only this many frames of the video.", show_default="all")] = None,
+    seconds: Annotated[float, typer.Option(help="Time for each measurement of a stage, seconds.")] = 1.0,
+    live_seconds: Annotated[float, typer.Option(help="How long to play a camera, seconds.")] = 10.0,
+    json: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the record to this JSON file.")] = None,
+    compare: Annotated[Path | None, typer.Option(metavar="FILE", help="Show an earlier record beside this one.")] = None,
+) -> None:
+    """Measure each stage and the whole engine on this machine.
+
+    Other implementations are measured beside ours where they are installed.
+    """
+    if not 0 < seconds <= 60 or not 0 < live_seconds <= 3600 or (frames is not None and frames < 1):
         raise UsageError("--seconds is from 0 to 60, --live-seconds from 0 to 3600, --frames at least 1")
-    if options.json is not None and not options.json.absolute().parent.is_dir():
-        raise UsageError(f"there is no folder {options.json.absolute().parent} to write {options.json.name} to")
-    earlier = None if options.compare is None else read_record(options.compare)
-    if options.source is not None:
-        open_source(_file(options.source)).open()  # says now what is wrong with it
+    if json is not None and not json.absolute().parent.is_dir():
+        raise UsageError(f"there is no folder {json.absolute().parent} to write {json.name} to")
+    earlier = None if compare is None else read_record(compare)
+    if source is not None:
+        open_source(_file(source)).open()  # reports now what is wrong with it
     console, stderr = Console(highlight=False), Console(stderr=True, highlight=False)
     with stderr.status("") as status:
         record = measure(
-            options.only or names,
-            options.source,
-            seconds=options.seconds,
-            live_seconds=options.live_seconds,
-            frames=options.frames,
+            only or list(Stage),
+            source,
+            seconds=seconds,
+            live_seconds=live_seconds,
+            frames=frames,
             note=lambda stage: status.update(f"measuring {stage}"),
         )
-    if options.json is not None:
-        record.write(options.json)
+    if json is not None:
+        record.write(json)
     for table in tables(record):
         console.print(table)
     for name, reason in record.absent.items():
@@ -122,11 +142,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(f"{about['processor']}, {about['cores']} cores, {' '.join(about['simd'])}; source: {record.source}; "
                   f"{', '.join(f'{name} {value}' for name, value in record.versions.items())}")  # fmt: skip
     if about["load"][0] > 0.5:
-        stderr.print(f"[yellow]warning:[/] the machine was busy (load {about['load'][0]}): times on the clock are too long")
+        stderr.print(f"[yellow]warning:[/] the machine was busy (load {about['load'][0]}): wall-clock times are too long")
     if earlier is not None:
         for difference in differences(record, earlier):
             stderr.print(f"[yellow]warning:[/] the earlier record is not comparable: {difference}")
         console.print(comparison(record, earlier))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command outside ``ferengine``. Raises FerengineError."""
+    call(bench, "ferengine bench", arguments)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What a check says."""
+"""The result of a check."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ Status: TypeAlias = Literal["ok", "warn", "fail"]
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """``ok``: as it should be. ``warn``: ``ferengine run`` works, but something does not. ``fail``: it cannot work.
+    """What a check found.
 
-    ``reason``: what was found; ``hint``: what to do about it, empty where nothing is to be done.
+    Attributes:
+        status: ``ok``; ``warn`` if ``ferengine run`` works but something else does not; ``fail`` if it cannot work.
+        reason: What was found.
+        hint: What to do about it; empty if nothing is to be done.
     """
 
     status: Status
@@ -20,4 +23,5 @@ class Finding:
     hint: str = ""
 
     def to_dict(self) -> dict[str, Any]:
+        """Return it as a JSON object."""
         return asdict(self)

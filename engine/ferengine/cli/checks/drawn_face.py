@@ -1,4 +1,4 @@
-"""A drawn face that both detectors find: something to test them on that ships as a few lines."""
+"""A drawn face that both detectors find: a test image that needs no file."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from numpy.typing import NDArray
 SIDE = 320
 """Width and height of the image, pixels."""
 _ACROSS, _DOWN = 74.0, 100.0
-"""Half the face's width and height, pixels; what follows is in these units, from its middle."""
+"""Half the face's width and height, pixels; the values below are in these units, from its centre."""
 _EYES = ((-0.42, -0.18), (0.42, -0.18))
 
 EYES: tuple[tuple[float, float], ...] = tuple((SIDE / 2 + _ACROSS * x, SIDE / 2 + _DOWN * y) for x, y in _EYES)
-"""x, y in pixels of the eyes, left one first as the viewer sees them."""
+"""x, y of the eyes in pixels, the viewer's left one first."""
 
 _HAIR, _SKIN, _BROW, _WHITE, _PUPIL = (40, 45, 55), (150, 175, 215), (45, 55, 70), (230, 235, 240), (40, 40, 45)
 _SOCKET, _NOSTRIL, _RIDGE, _SHADE, _LIPS, _MOUTH = (
@@ -21,7 +21,7 @@ _SOCKET, _NOSTRIL, _RIDGE, _SHADE, _LIPS, _MOUTH = (
 
 
 def drawn_face() -> NDArray[np.uint8]:
-    """BGR uint8 (SIDE, SIDE, 3)."""
+    """Draw the face, BGR uint8 (SIDE, SIDE, 3)."""
     y, x = np.mgrid[:SIDE, :SIDE].astype(np.float64)
     u, v = (x - SIDE / 2) / _ACROSS, (y - SIDE / 2) / _DOWN
     image = np.full((SIDE, SIDE, 3), (150.0, 140.0, 130.0))
@@ -29,8 +29,8 @@ def drawn_face() -> NDArray[np.uint8]:
     def oval(x: float, y: float, a: float, b: float, soft: float) -> NDArray[np.float64]:
         """How much of each pixel is inside the ellipse about (x, y) with half axes a and b."""
         distance = np.sqrt(((u - x) / a) ** 2 + ((v - y) / b) ** 2)
-        share: NDArray[np.float64] = np.clip((1 - distance) / soft + 0.5, 0, 1)
-        return share
+        inside: NDArray[np.float64] = np.clip((1 - distance) / soft + 0.5, 0, 1)
+        return inside
 
     def paint(color: tuple[int, int, int], area: NDArray[np.float64], strength: float = 1.0) -> None:
         image[:] += strength * area[..., None] * (np.array(color) - image)
@@ -48,5 +48,5 @@ def drawn_face() -> NDArray[np.uint8]:
     paint(_SHADE, oval(0, 0.27, 0.2, 0.05, 0.8), 0.4)
     paint(_LIPS, oval(0, 0.53, 0.36, 0.09, 0.4))
     paint(_MOUTH, oval(0, 0.52, 0.33, 0.02, 0.8))
-    levels: NDArray[np.uint8] = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    return levels
+    drawn: NDArray[np.uint8] = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return drawn

@@ -1,4 +1,4 @@
-"""What a run reads from and writes to: cameras, the screen, video files, the demo's portraits."""
+"""Checks of what a run reads and writes: cameras, the screen, video files, the demo's portraits."""
 
 from __future__ import annotations
 
@@ -6,30 +6,30 @@ from ferengine.cli.checks.base import Finding
 
 
 def check_cameras() -> Finding:
-    """Cameras, and whether they may be opened."""
+    """Check for cameras that may be opened."""
     from ferengine.sources.v4l2 import list_cameras
 
     cameras = list_cameras()
     usable = [camera for camera in cameras if camera.unavailable_reason is None]
-    told = "; ".join(f"{camera.path} ({camera.unavailable_reason or camera.card})" for camera in cameras)
+    found = "; ".join(f"{camera.path} ({camera.unavailable_reason or camera.card})" for camera in cameras)
     if usable:
-        return Finding("ok", told)
+        return Finding("ok", found)
     if cameras:
-        return Finding("warn", told, "see the reasons; until then use --source")
-    return Finding("warn", "no camera", "plug one in, or pass it into the container (--device /dev/video0); --source works")
+        return Finding("warn", found, "fix the reason, or use --source")
+    return Finding("warn", "no camera", "connect one, or pass it to the container (--device /dev/video0); --source works")
 
 
 def check_screen() -> Finding:
-    """Whether a window can be opened."""
-    from ferengine.sinks.window import screen_available
+    """Check whether a window can be opened."""
+    from ferengine.sinks.screen import screen_available
 
     if screen_available():
         return Finding("ok", "a window can be opened")
-    return Finding("ok", "no screen: --display is off, a table on the terminal takes its place")
+    return Finding("ok", "no screen: --display is off, and the terminal shows a table instead")
 
 
 def check_encoder() -> Finding:
-    """The H.264 encoder of --save."""
+    """Check for the H.264 encoder of --save."""
     import av
 
     try:
@@ -42,7 +42,7 @@ def check_encoder() -> Finding:
 
 
 def check_demo() -> Finding:
-    """The portraits of the built-in demo."""
+    """Check for the portraits of the built-in demo."""
     from importlib.util import find_spec
 
     missing = [

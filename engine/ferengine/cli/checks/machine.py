@@ -1,4 +1,4 @@
-"""The machine: versions, processors, memory and the kernel's limits."""
+"""Checks of the machine: versions, processors, memory and the kernel's limits."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from ferengine import __version__
 from ferengine.cli.checks.base import Finding
 
 PACKAGES = ("numpy", "opencv-contrib-python", "onnxruntime", "av", "mtcnn", "pydantic", "scipy")
-"""What a run stands on."""
+"""The packages that a run needs."""
 _COMFORTABLE_MB = 1024
 _FILES_OF_A_RUN, _FILES_OF_A_CAMERA = 64, 16
 _CGROUP = Path("/sys/fs/cgroup")
 
 
 def installed(package: str) -> str | None:
-    """The version of ``package``, ``None`` where it is not installed."""
+    """Return the version of ``package``, or None if it is not installed."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -28,79 +28,79 @@ def installed(package: str) -> str | None:
 
 
 def check_versions() -> Finding:
-    """Python and the packages that a run stands on."""
+    """Check Python and the packages that a run needs."""
     found = {package: installed(package) for package in PACKAGES}
-    told = (
+    text = (
         f"ferengine {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}; "
         + ", ".join(f"{name} {number}" for name, number in found.items() if number)
     )
     missing = [name for name, number in found.items() if number is None]
     if sys.platform != "linux":
-        return Finding("fail", told, "ferengine needs Linux")
+        return Finding("fail", text, "ferengine needs Linux")
     if missing:
-        # OpenCV under another name (headless, without contrib) may do: what it cannot do shows in the checks below
-        return Finding("warn", f"{told}; not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}")
-    return Finding("ok", told)
+        # OpenCV under another name (headless, without contrib) may do; the checks below show what it lacks
+        return Finding("warn", f"{text}; not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}")
+    return Finding("ok", text)
 
 
 def check_processors() -> Finding:
-    """Processors that this process may use."""
+    """Check how many processors this process may use."""
     cores = len(os.sched_getaffinity(0))
-    told = f"{cores} of {os.cpu_count()} processors may be used"
+    text = f"{cores} of {os.cpu_count()} processors may be used"
     quota = _cgroup_quota()
     if quota is not None and quota < cores:
-        told += f", {quota:g} by the container's quota"
+        text += f", {quota:g} by the container's quota"
         cores = max(1, int(quota))
     if cores < 2:
-        return Finding("warn", told, "give it two processors or more: detection and tracking run side by side")
-    return Finding("ok", told)
+        return Finding("warn", text, "give it at least two processors: detection and tracking run in parallel")
+    return Finding("ok", text)
 
 
 def check_memory() -> Finding:
-    """Memory that is left, within the container's limit."""
-    left, of = _available_mb(), "of the machine"
+    """Check the available memory, within the container's limit."""
+    left, of = _available_mb(), "on the machine"
     limit = _cgroup_left_mb()
     if limit is not None and limit < left:
         left, of = limit, "within the container's limit"
     if left < _COMFORTABLE_MB:
-        return Finding("warn", f"{left:.0f} MiB are left {of}", "a run with one camera takes 0.5 GiB: free some")
-    return Finding("ok", f"{left / 1024:.1f} GiB are left {of}")
+        return Finding("warn", f"{left:.0f} MiB are available {of}", "a run with one camera takes 0.5 GiB: free some")
+    return Finding("ok", f"{left / 1024:.1f} GiB are available {of}")
 
 
 def check_shared_memory() -> Finding:
-    """Whether a frame ring for Full HD can be had: rings are anonymous memory (memfd), not files in /dev/shm."""
+    """Check whether a frame ring for Full HD can be allocated: rings are anonymous memory (memfd), not files in /dev/shm."""
     from ferengine._native import FrameRing
 
     slots, slot_bytes = 16, 1920 * 1080 * 3
     need = slots * slot_bytes
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
     if limit != resource.RLIM_INFINITY and limit < need:
-        return Finding("fail", f"files, and with them shared memory, may have {limit / 2**20:.0f} MiB at most",
+        return Finding("fail", f"files, and therefore shared memory, are limited to {limit / 2**20:.0f} MiB",
                        "ulimit -f unlimited")  # fmt: skip
     try:
         FrameRing.create(slots, slot_bytes)
     except (MemoryError, OSError) as error:
         return Finding("fail", f"no shared memory for the {need / 2**20:.0f} MiB of a Full HD camera: {error}",
                        "free memory, or raise the container's limit")  # fmt: skip
-    return Finding("ok", f"the {need / 2**20:.0f} MiB of a Full HD camera's frame ring can be had; /dev/shm is not used")
+    return Finding("ok", f"the {need / 2**20:.0f} MiB of a Full HD camera's frame ring can be allocated; /dev/shm is not used")
 
 
 def check_open_files() -> Finding:
-    """How many descriptors a process may have open."""
+    """Check how many descriptors a process may have open."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     cameras = max(0, (limit - _FILES_OF_A_RUN) // _FILES_OF_A_CAMERA)
-    told = f"{limit} files may be open, enough for about {cameras} cameras"
-    return Finding("ok", told) if cameras >= 8 else Finding("warn" if cameras else "fail", told, "ulimit -n 4096")
+    text = f"{limit} files may be open, enough for about {cameras} cameras"
+    return Finding("ok", text) if cameras >= 8 else Finding("warn" if cameras else "fail", text, "ulimit -n 4096")
 
 
 def check_kernel() -> Finding:
-    """The calls of Linux that watching worker processes takes."""
+    """Check the Linux calls that supervising worker processes needs."""
     try:
         os.close(os.pidfd_open(os.getpid()))
         os.close(os.memfd_create("ferengine-doctor"))
     except OSError as error:
         return Finding("fail", f"Linux {platform.release()} refuses pidfd_open or memfd_create: {error.strerror}",
-                       "use Linux 5.3 or newer, and a sandbox that lets these calls pass")  # fmt: skip
+                       "use Linux 5.3 or newer, and a sandbox that allows these calls")  # fmt: skip
     return Finding("ok", f"Linux {platform.release()}")
 
 

@@ -1,4 +1,4 @@
-"""The whole engine on a short video of the drawn face."""
+"""Check of the whole engine on a short video of the drawn face."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _FRAMES = 12
 
 
 def check_pipeline() -> Finding:
-    """Workers start, hand frames and faces over shared memory, and every frame comes back with its one face."""
+    """Check that workers start, pass frames and faces through shared memory, and that each frame returns with its one face."""
     from ferengine.cli.checks.drawn_face import SIDE, drawn_face
     from ferengine.engine import Engine
     from ferengine.sinks.video import VideoWriter
@@ -27,10 +27,10 @@ def check_pipeline() -> Finding:
             figures = engine.summary()
     right = sum(len(result.faces) == 1 and result.faces[0].expression is not None for result in results)
     if (len(results), right) != (_FRAMES, _FRAMES):
-        return Finding("fail", f"of {_FRAMES} frames with one face {len(results)} came back, {right} of them right",
-                       "run ferengine run --source FILE --log-level debug, and report what it says")  # fmt: skip
+        return Finding("fail", f"of {_FRAMES} frames with one face, {len(results)} came back and {right} were right",
+                       "run ferengine run FILE --log-level debug, and report its output")  # fmt: skip
     restarts = sum(worker["restarts"] for worker in figures["workers"].values())
-    told = f"{_FRAMES} frames through all workers, ready after {figures['startup_s']:.1f} s"
+    text = f"{_FRAMES} frames through all workers, ready after {figures['startup_s']:.1f} s"
     if restarts:
-        return Finding("warn", f"{told}, but {restarts} workers died on the way", "see their messages above")
-    return Finding("ok", told)
+        return Finding("warn", f"{text}, but {restarts} workers died", "see their messages above")
+    return Finding("ok", text)

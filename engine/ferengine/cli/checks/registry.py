@@ -1,4 +1,4 @@
-"""All checks in the order in which they are made, and how one is made."""
+"""All checks in the order in which they run, and how one runs."""
 
 from __future__ import annotations
 
@@ -28,15 +28,18 @@ CHECKS: Mapping[str, Callable[[], Finding | None]] = {
     "gpu": models.check_gpu,
     "torch": models.check_torch,
 }
-"""Those of a GPU and of torch come last: both take long to load, and a driver that crashes takes the process with it."""
+"""The GPU and torch come last: both are slow to load, and a driver that crashes takes the process with it."""
 
 
 def examine(check: Callable[[], Finding | None]) -> Finding | None:
-    """What ``check`` finds, ``None`` where this machine has nothing to check; that it cannot be made is a failure with its own
-    words."""
+    """Run a check.
+
+    Returns:
+        What it found, or None if this machine has nothing to check. A check that raises is a failure with the error's text.
+    """
     try:
         return check()
     except FerengineError as error:
-        return Finding("fail", str(error), "do what the message says")
+        return Finding("fail", str(error), "follow the message")
     except Exception as error:
         return Finding("fail", f"the check itself failed: {error!r}", "please report this")

@@ -15,10 +15,11 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from ferengine.cli.command import call  # noqa: E402
 from ferengine.errors import ModelError, SourceError, UsageError  # noqa: E402
 from ferengine.models.registry import DEFAULT, SHIPPED  # noqa: E402
 from ferengine.vision import cv2  # noqa: E402
-from ferengine_tools.explain import main  # noqa: E402
+from ferengine_tools.explain import explain as explain_command  # noqa: E402
 from ferengine_tools.explanation.attribution import explain  # noqa: E402
 from ferengine_tools.explanation.faces import PictureFaces  # noqa: E402
 from ferengine_tools.explanation.picture import blend, on_photograph  # noqa: E402
@@ -156,41 +157,41 @@ def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_photograph_is_explained(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "new" / "explained.png"
-    main([str(portrait), "--out", str(out), "--model", DEFAULT])
+    call(explain_command, "ferengine explain", [str(portrait), "--out", str(out), "--model", DEFAULT])
     assert capsys.readouterr().out.startswith("happy ")
     image = cv2.imread(str(out))
     assert image is not None
     assert image.shape[0] > image.shape[1] > 1000
-    main([str(portrait), "--out", str(out), "--label", "sad"])
+    call(explain_command, "ferengine explain", [str(portrait), "--out", str(out), "--label", "sad"])
     assert capsys.readouterr().out.startswith("sad ")
 
 
 def test_a_cut_face_is_explained_from_a_checkpoint(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     face = tmp_path / "face.png"
     cv2.imwrite(str(face), np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
-    main([str(face), "--crop", "--checkpoint", str(whole), "--out", str(tmp_path / "out.png")])
+    call(explain_command, "ferengine explain", [str(face), "--crop", "--checkpoint", str(whole), "--out", str(tmp_path / "out.png")])
     assert "written to" in capsys.readouterr().out
     assert (tmp_path / "out.png").stat().st_size > 10_000
     with pytest.raises(ModelError, match="is a checkpoint of 'dscnn', not of 'fast'"):
-        main([str(face), "--crop", "--checkpoint", str(whole), "--model", "fast"])
+        call(explain_command, "ferengine explain", [str(face), "--crop", "--checkpoint", str(whole), "--model", "fast"])
 
 
 def test_pictures_that_cannot_be_explained(portrait: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"absent\.png does not exist"):
-        main([str(tmp_path / "absent.png")])
+        call(explain_command, "ferengine explain", [str(tmp_path / "absent.png")])
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no picture")
     with pytest.raises(SourceError, match="cannot be read as a picture"):
-        main([str(broken)])
+        call(explain_command, "ferengine explain", [str(broken)])
     cv2.imwrite(str(broken), np.zeros((90, 120, 3), np.uint8))
     with pytest.raises(SourceError, match="no face found: try --min-face 20, or --crop"):
-        main([str(broken)])
+        call(explain_command, "ferengine explain", [str(broken)])
     with pytest.raises(UsageError, match="120 x 90 pixels: --crop takes a face cut square"):
-        main([str(broken), "--crop"])
+        call(explain_command, "ferengine explain", [str(broken), "--crop"])
     with pytest.raises(UsageError, match="--label 'bored' is none of the model's: angry"):
-        main([str(portrait), "--label", "bored"])
+        call(explain_command, "ferengine explain", [str(portrait), "--label", "bored"])
     for suffix in (".onnx", ".json"):
         shutil.copy(SHIPPED / f"{DEFAULT}{suffix}", tmp_path)
     (tmp_path / f"{DEFAULT}.onnx").write_bytes(b"")
     with pytest.raises(ModelError, match="SHA-256 differs"):
-        main([str(portrait), "--model", str(tmp_path / f"{DEFAULT}.onnx")])
+        call(explain_command, "ferengine explain", [str(portrait), "--model", str(tmp_path / f"{DEFAULT}.onnx")])

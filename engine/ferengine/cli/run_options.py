@@ -1,0 +1,38 @@
+"""Which settings are options of ``ferengine run`` and ``ferengine image``, and where their help shows them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ferengine.cli.options import OptionSet
+from ferengine.cli.settings import PER_SOURCE, RunSettings
+from ferengine.config import EngineConfig
+
+_PANELS: Mapping[str, tuple[str, ...]] = {
+    "Sources": ("camera", "source", *PER_SOURCE, "max_frames"),
+    "Outputs": ("events", "csv", "save", "display", "table", "summary", "overwrite", "log_level"),
+    "Detection and tracking": (
+        "detector",
+        "min_face",
+        "thresholds",
+        "pyramid_factor",
+        "detect_every",
+        "search",
+        "full_scan",
+        "tracker",
+        "align",
+    ),
+    "Classification": (),
+    "Runtime": ("max_batch", "batch_deadline", "deadline", "queue", "stuck_after", "restart_limit"),
+}
+
+RUN = OptionSet(RunSettings, panels=_PANELS, rest="Classification", short={"camera": "-c", "source": "-s"})
+"""The options of ``ferengine run``."""
+
+STILL = OptionSet(
+    EngineConfig,
+    without=frozenset({"detect_every", "search", "full_scan", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]}),
+    panels=_PANELS,
+    rest="Classification",
+)
+"""The options that apply to still images."""

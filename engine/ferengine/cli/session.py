@@ -1,0 +1,124 @@
+"""One run of the engine on the command line: its outputs, its signals and its summary."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Sequence
+from contextlib import nullcontext
+from itertools import combinations
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from rich.console import Console
+
+from ferengine.cli.outputs import Outputs
+from ferengine.cli.report import print_summary
+from ferengine.cli.settings import RunSettings
+from ferengine.engine import Engine
+from ferengine.errors import SinkError, UsageError
+from ferengine.results import CameraEvent
+from ferengine.sinks.files import check_output, same_file
+from ferengine.sinks.save_paths import refuse_source
+from ferengine.sinks.screen import screen_available
+from ferengine.sources import SourceSpec
+
+_EVENTS = 10_000
+"""Camera events that may wait to be written; without --events nothing takes them."""
+_TICK = 0.25
+"""Maximum seconds until a signal is handled."""
+
+
+def run_session(settings: RunSettings, console: Console) -> int:
+    """Run the engine with its outputs until it ends or is stopped, and return the exit code."""
+    display = _decide_display(settings.display)
+    table = _decide_table(settings, display, console)
+    specs = settings.specs("native" if display else "fast")
+    _check_files(settings, specs)
+    happened: deque[CameraEvent] = deque(maxlen=_EVENTS)
+    engine = Engine(
+        specs, on_event=happened.append, save=settings.save, overwrite=settings.overwrite, display=display,
+        **settings.engine_values(),
+    )  # fmt: skip
+    stopper = _Stopper(engine)
+    outputs = Outputs(engine, settings, happened, console if table else None)
+    with engine:
+        try:
+            with nullcontext() if table else console.status("starting the workers"):
+                engine.wait_ready()
+            outputs.start()
+            while not engine.wait(_TICK):
+                if outputs.all_failed and settings.save is None and not display:
+                    engine.stop()  # nothing takes the results any more: head has had its lines
+        finally:
+            outputs.finish(lambda: stopper.stopped_at)
+    figures = engine.summary()
+    figures["sinks"] = {**figures.pop("outputs"), **outputs.figures()}
+    failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, figures))
+    print_summary(figures, console)
+    return 1 if failed else 0
+
+
+def _check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
+    """Raise UsageError if two outputs have the same file, or an output that of a source."""
+    events = None if settings.events in (None, "-") else Path(str(settings.events))
+    named = {"--events": events, "--csv": settings.csv, "--save": settings.save, "--summary": settings.summary}
+    files = {option: path for option, path in named.items() if path is not None and not path.is_dir()}
+    for (one, path), (other, second) in combinations(files.items(), 2):
+        if same_file(path, second):
+            raise UsageError(f"{one} and {other} name the same file, {path}: choose another for one of them")
+    for path in files.values():
+        refuse_source(path, specs)
+    if settings.summary is not None:
+        check_output(settings.summary, overwrite=settings.overwrite)
+
+
+def _decide_display(asked: bool | None) -> bool:
+    if asked and not screen_available():
+        raise UsageError("--display: there is no screen (DISPLAY and WAYLAND_DISPLAY are not set); use --save or --events")
+    return screen_available() if asked is None else asked
+
+
+def _decide_table(settings: RunSettings, display: bool, console: Console) -> bool:
+    """Whether to show the table: never between the lines of --events."""
+    mixed = settings.events == "-" and sys.stdout is not None and sys.stdout.isatty()
+    if settings.table and (mixed or not console.is_terminal):
+        reason = "--events - writes to the same terminal" if mixed else "standard error is not a terminal"
+        raise UsageError(f"--table: {reason}; leave it out")
+    usual = console.is_terminal and not display and not mixed
+    return usual if settings.table is None else settings.table
+
+
+def _write_summary(path: Path | None, figures: dict[str, Any]) -> bool:
+    if path is None:
+        return True
+    try:
+        path.write_text(json.dumps(figures, indent=2) + "\n")
+    except OSError as error:
+        logging.getLogger("ferengine").error("%s", SinkError(f"{path} cannot be written: {error.strerror}"))
+        return False
+    return True
+
+
+class _Stopper:
+    """Ends the run cleanly on SIGINT, SIGTERM and (except under nohup) SIGHUP, and at once on a second one.
+
+    It works as process 1 of a container, too.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.stopped_at: float | None = None
+        self._engine = engine
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._stop)
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        again = self.stopped_at is not None and number != signal.SIGHUP  # a closing terminal sends that one twice
+        self._engine.stop(force=again)
+        self.stopped_at = self.stopped_at or time.monotonic()

@@ -1,0 +1,126 @@
+"""The commands: found without their modules, with help, completion and one-line errors that show no credentials."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from importlib import import_module
+from inspect import getdoc
+
+import pytest
+
+from ferengine.cli.app import COMMANDS, TOOLS
+from ferengine.cli.redaction import refuse_stray_urls
+from ferengine.errors import UsageError
+
+SECRET = "rtsp://me:hunter2@10.0.0.7/live"
+
+
+def ferengine(*arguments: str, python: tuple[str, ...] = (), **environment: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *python, "-m", "ferengine", *arguments]
+    environment = {**os.environ, "COLUMNS": "200", **environment}
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=environment)
+
+
+def test_the_help_has_the_tools_in_a_group_of_their_own() -> None:
+    done = ferengine("--help")
+    assert done.returncode == 0
+    commands, tools = done.stdout.partition(" Commands ")[2].split(" Tools ")
+    assert all(name in commands for name in COMMANDS)
+    assert all(name in tools and name not in commands.split() for name in TOOLS)
+
+
+def test_no_arguments_print_the_help_and_are_wrong_usage() -> None:
+    done = ferengine()
+    assert (done.returncode, done.stdout) == (2, ferengine("--help").stdout)
+
+
+def test_the_help_of_all_commands_loads_none_of_them() -> None:
+    code = "import sys; from ferengine.cli.app import app; import typer; typer.main.get_command(app); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"cv2", "numpy", "onnxruntime", "pydantic", "torch"} & set(done.stdout.split())
+
+
+@pytest.mark.parametrize("name", [name for name, entry in {**COMMANDS, **TOOLS}.items() if not entry.own_parser])
+def test_the_summary_is_the_first_sentence_of_the_help(name: str) -> None:
+    entry = {**COMMANDS, **TOOLS}[name]
+    documentation = getdoc(getattr(import_module(entry.module), name.replace("-", "_")))
+    assert documentation is not None
+    assert " ".join(documentation.partition("\n\n")[0].split()) == entry.summary
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_works_without_docstrings(name: str) -> None:
+    done = ferengine(name, "--help", python=("-OO",))
+    assert done.returncode == 0, done.stderr
+    assert COMMANDS[name].summary in done.stdout
+
+
+def test_run_has_its_options_without_docstrings() -> None:
+    done = ferengine("run", "--help", python=("-OO",))
+    assert "Run detection every N frames; track in between." in done.stdout
+    assert "Transport of RTSP streams." in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [("ferengine mod", "models"), ("ferengine run --detec", "--detect-every"), ("ferengine bench --on", "--only")],
+)
+def test_shells_complete_commands_and_options(line: str, expected: str) -> None:
+    words = line.split()
+    done = ferengine(_FERENGINE_COMPLETE="complete_bash", COMP_WORDS=line, COMP_CWORD=str(len(words) - 1))
+    assert expected in done.stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        (("runn",), "error: No such command 'runn'. Did you mean 'run'? (see ferengine --help)"),
+        (("--colour",), "error: No such option: --colour (see ferengine --help)"),
+        (("run", "--xyzzy"), "error: No such option: --xyzzy (see ferengine run --help)"),
+        (("image",), "error: Missing argument 'paths' (see ferengine image --help)"),
+    ],
+)
+def test_wrong_usage_is_one_line(arguments: tuple[str, ...], error: str) -> None:
+    done = ferengine(*arguments)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"{error}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (SECRET,),
+        ("models", SECRET),
+        ("image", SECRET),
+        ("run", "--save", SECRET),
+        ("run", f"--min-face={SECRET}"),
+        ("run", "--min-face", SECRET),
+        ("run", "--gender", SECRET),
+        ("run", "--thresholds", "0.6", "0.7", SECRET),
+        ("run", "--sourc", SECRET),
+        ("run", f"door={SECRET}/a b"),
+        ("run", "a.mp4", "--min-face", "x", f"door={SECRET}"),
+    ],
+)
+def test_no_usage_error_shows_credentials(arguments: tuple[str, ...]) -> None:
+    done = ferengine(*arguments)
+    assert done.returncode == 2
+    assert "hunter2" not in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("run", SECRET), ("run", "-s", SECRET), ("run", f"--source={SECRET}"), ("run", "a.mp4", f"b={SECRET}"),
+     ("run", "--loop", "2", SECRET), ("run", "--no-display", "--", SECRET)],
+)  # fmt: skip
+def test_urls_are_sources_of_run(arguments: tuple[str, ...]) -> None:
+    refuse_stray_urls(arguments)
+
+
+def test_urls_behind_other_options_are_refused() -> None:
+    for arguments in (("run", "--events", SECRET), ("run", f"--csv={SECRET}"), ("image", SECRET), (SECRET,)):
+        with pytest.raises(UsageError, match=r"10\.0\.0\.7/\.\.\. is not expected here") as caught:
+            refuse_stray_urls(arguments)
+        assert "hunter2" not in str(caught.value)

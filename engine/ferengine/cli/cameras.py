@@ -42,10 +42,8 @@ def _print(camera: CameraDevice, console: Console) -> None:
         return
     table = Table("format", "sizes and frames/s", box=None, padding=(0, 2))
     for pixel_format in camera.formats:
-        table.add_row(
-            f"{pixel_format.code} ({pixel_format.description})",
-            ", ".join(map(_size, pixel_format.sizes)) or "not listed by the driver",
-        )
+        sizes = ", ".join(map(_size, pixel_format.sizes)) or "not listed by the driver"
+        table.add_row(f"{pixel_format.code} ({pixel_format.description})", sizes)
     console.print(table)
 
 

@@ -110,8 +110,8 @@ def _print_table(manifests: list[Manifest]) -> None:
     console = Console()
     console.print(table)
     console.print(
-        "* the default. NAME-int8 replaces NAME on a CPU with VNNI. public, private: accuracy on FER-2013's PublicTest, on which "
-        "models are chosen, and PrivateTest; for gender, on UTKFace's validation and test splits. Models read perceived "
+        "* the default. NAME-int8 replaces NAME on a CPU with VNNI. public, private: accuracy on FER-2013's PublicTest, on "
+        "which models are chosen, and PrivateTest; for gender, on UTKFace's validation and test splits. Models read perceived "
         "expression, not feelings. ferengine models NAME shows a model's card: accuracy, training, licence and intended use.",
         highlight=False,
     )

@@ -12,9 +12,9 @@ from rich.console import Console
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.results import CameraEvent
-from ferengine.sinks.csv import RowWriter
-from ferengine.sinks.jsonl import EventWriter
-from ferengine.sinks.sink_thread import Sink, SinkFeeder
+from ferengine.sinks.csv import CsvWriter
+from ferengine.sinks.jsonl import JsonlWriter
+from ferengine.sinks.sink_thread import Sink, SinkThread
 from ferengine.sinks.table import LiveTable
 
 _GRACE = 1.8
@@ -34,16 +34,16 @@ class Outputs:
 
     def __init__(self, engine: Engine, settings: RunSettings, happened: deque[CameraEvent], table: Console | None) -> None:
         self._sinks: list[Sink] = []
-        self._feeders: list[SinkFeeder] = []
+        self._feeders: list[SinkThread] = []
         try:
             if settings.events is not None:
-                writer = EventWriter(settings.events, settings.overwrite)
+                writer = JsonlWriter(settings.events, settings.overwrite)
                 self._add(engine, "events", writer, lambda: _write_all(happened, writer))
             if settings.csv is not None:
                 self._add(
                     engine,
                     "csv",
-                    RowWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels),
+                    CsvWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels),
                 )
             if table is not None:
                 self._add(engine, "table", LiveTable(table, lambda: _states(engine)))
@@ -54,7 +54,7 @@ class Outputs:
 
     def _add(self, engine: Engine, name: str, sink: Sink, between: Callable[[], None] = lambda: None) -> None:
         self._sinks.append(sink)
-        self._feeders.append(SinkFeeder(name, sink, engine.results(), between))
+        self._feeders.append(SinkThread(name, sink, engine.results(), between))
 
     def start(self) -> None:
         for feeder in self._feeders:
@@ -97,7 +97,7 @@ class Outputs:
         return {feeder.name: feeder.figures() for feeder in self._feeders}
 
 
-def _write_all(happened: deque[CameraEvent], writer: EventWriter) -> None:
+def _write_all(happened: deque[CameraEvent], writer: JsonlWriter) -> None:
     while happened:
         writer.write(happened.popleft())
 

@@ -1,2 +1,4 @@
-"""Where results go: JSON lines, video files, a window. Each part imports what it needs, so import them by
-module."""
+"""Where results go: JSON lines, CSV, video files, a window, a live table.
+
+Import sinks by module: each loads only the libraries that it needs.
+"""

@@ -1,4 +1,4 @@
-"""Faces as rows of a CSV file."""
+"""Writes faces as rows of a CSV file."""
 
 from __future__ import annotations
 
@@ -16,13 +16,20 @@ _COLUMNS = ("camera", "frame", "timestamp", "latency_ms", "track", "x", "y", "wi
             "track_confidence", "origin", "label", "smoothed_label", "reason")  # fmt: skip
 
 
-class RowWriter(LineWriter):
-    """One row a face, comma-separated (RFC 4180 but for the line ends, which are ``\\n``), below a header.
+class CsvWriter(LineWriter):
+    """Writes one row per face, comma-separated (RFC 4180, except that lines end in ``\\n``), below a header.
 
-    After the columns that a line of ``--events`` has too come the scores of each of ``labels``, as ``score_happy`` and
-    ``smoothed_happy``; they are empty, and ``reason`` says why, where a face was not classified. ``gender_labels``: of
-    the gender model, if it is on; they bring the columns ``gender``, ``smoothed_gender`` and those of their scores. A
-    frame without faces has no row. How it is written, and what is raised when that fails: see ``LineWriter``.
+    The first columns are the values of a line of ``--events``; then come the scores of each label, as ``score_happy`` and
+    ``smoothed_happy``. If a face was not classified they are empty and ``reason`` says why. A frame without faces has no
+    row. See ``LineWriter`` for how lines are written and which errors are raised.
+
+    Args:
+        path: The file, or "-" for standard output.
+        labels: The labels of the expression model.
+        overwrite: Replace a file that exists.
+        clock: Monotonic seconds.
+        gender_labels: The labels of the gender model, if it is on: they add the columns ``gender``, ``smoothed_gender`` and
+            those of their scores.
     """
 
     def __init__(
@@ -48,12 +55,12 @@ class RowWriter(LineWriter):
 
     def _row(self, result: FrameResult, face: Face) -> list[object]:
         values = face.to_dict()
-        seen = [result.camera, result.frame, round(result.timestamp, 6), round(result.latency_ms, 3)]
-        names, scores = _read(values["expression"], self._labels)
-        row = [*seen, face.track, *values["box"], values["score"], values["track_confidence"], face.origin,
+        frame = [result.camera, result.frame, round(result.timestamp, 6), round(result.latency_ms, 3)]
+        names, scores = _cells(values["expression"], self._labels)
+        row = [*frame, face.track, *values["box"], values["score"], values["track_confidence"], face.origin,
                *names, face.reason, *scores]  # fmt: skip
         if self._gender_labels:
-            names, scores = _read(values.get("gender"), self._gender_labels)
+            names, scores = _cells(values.get("gender"), self._gender_labels)
             row += [*names, *scores]
         return row
 
@@ -62,11 +69,11 @@ def _score_names(prefix: str, labels: Sequence[str]) -> list[str]:
     return [f"{kind}_{prefix}{label}" for kind in ("score", "smoothed") for label in labels]
 
 
-def _read(told: dict[str, Any] | None, labels: Sequence[str]) -> tuple[Sequence[object], Sequence[object]]:
-    """Raw and smoothed label, and the scores of both; empty cells where nothing was read."""
-    if told is None:
+def _cells(reading: dict[str, Any] | None, labels: Sequence[str]) -> tuple[Sequence[object], Sequence[object]]:
+    """Raw and smoothed label, and the scores of both; empty cells if there is no reading."""
+    if reading is None:
         return [""] * 2, [""] * 2 * len(labels)
-    parts = (told, told["smoothed"])
+    parts = (reading, reading["smoothed"])
     return [part["label"] for part in parts], [part["scores"][label] for part in parts for label in labels]
 
 

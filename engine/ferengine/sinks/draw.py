@@ -1,4 +1,4 @@
-"""Draws results onto frames: boxes, identities, labels and the scores of every class."""
+"""Draws results onto frames: boxes, track ids, labels and the scores of each class."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _PALETTE: tuple[Color, ...] = (
     (76, 76, 235), (96, 174, 108), (199, 110, 158), (50, 190, 245), (224, 138, 60),
     (200, 200, 70), (190, 190, 190), (80, 140, 245), (170, 120, 245), (120, 220, 180),
 )  # fmt: skip
-"""BGR, by the class's place in the model's list."""
+"""BGR, by the index of the class in the model."""
 _UNKNOWN: Color = (225, 225, 225)
 _INK: Color = (24, 22, 20)
 _PAPER: Color = (245, 245, 245)
 _FAINT: Color = (170, 170, 170)
 _FONT = cv2.FONT_HERSHEY_SIMPLEX
 _SMALL = 0.82
-"""Of the usual letters."""
+"""Scale of small text."""
 _MAX_BARS = 8
 _MAX_NAME_LENGTH = 14
 
@@ -62,19 +62,27 @@ class _Style:
 
 
 def draw_faces(image: Image, result: FrameResult) -> None:
-    """Draw ``result`` onto ``image``, BGR uint8 (H, W, 3), in place.
+    """Draw a result onto its frame, in place.
 
-    Each face gets its box, coloured by its smoothed label (thin where it was tracked, with strong corners
-    where it was detected), a tag with track and label (and, small, the smoothed gender where it was read), and
-    one bar a class of the smoothed scores; the camera, the frame's number and its latency stand in the corner.
-    Everything is moved or cut so that it stays inside the frame.
+    Each face gets its box, coloured by its smoothed label (with bold corners if it was detected in this frame), a tag with
+    track and label (and in small text the smoothed gender, if it was read), and one bar per class of the smoothed scores. The
+    camera, the number of the frame and its latency are in the corner. Everything is moved or cut to stay inside the frame.
+
+    Args:
+        image: BGR uint8 (H, W, 3).
+        result: The result of this frame.
     """
     draw_still(image, result.faces)
     _draw_corner(image, result, _Style.of(image))
 
 
 def draw_still(image: Image, faces: Iterable[Face]) -> None:
-    """Draw the ``faces`` of a still image onto ``image``, BGR uint8 (H, W, 3), in place, as ``draw_faces`` does."""
+    """Draw faces onto a still image, in place, as ``draw_faces`` does.
+
+    Args:
+        image: BGR uint8 (H, W, 3).
+        faces: The faces found in it.
+    """
     style = _Style.of(image)
     for face in faces:
         box = _visible(face, image)
@@ -83,7 +91,7 @@ def draw_still(image: Image, faces: Iterable[Face]) -> None:
 
 
 def _visible(face: Face, image: Image) -> Rectangle | None:
-    """The face's box in whole pixels, or ``None`` where no part of it is in the frame."""
+    """The face's box in whole pixels, or None if no part of it is in the frame."""
     x, y, w, h = face.box
     left, top, right, bottom = round(x), round(y), round(x + w), round(y + h)
     height, width = image.shape[:2]
@@ -130,8 +138,10 @@ def _draw_box(image: Image, box: Rectangle, color: Color, detected: bool, style:
 
 
 def _draw_tag(image: Image, text: str, small: str, box: Rectangle, color: Color, style: _Style) -> Rectangle:
-    """A filled tag above the box, or inside its top where there is no room, with ``text`` and, behind it, ``small`` in
-    smaller letters; gives back where it is."""
+    """Draw a filled tag above the box, or inside its top if there is no room, and return its rectangle.
+
+    It holds ``text`` and, behind it, ``small`` in smaller letters.
+    """
     if not text and not small:
         return box[0], box[1], box[0], box[1]
     width, height = style.text_size(text)
@@ -147,9 +157,9 @@ def _draw_tag(image: Image, text: str, small: str, box: Rectangle, color: Color,
 
 
 def _draw_bars(image: Image, scores: Mapping[str, float], label: str, box: Rectangle, tag: Rectangle, style: _Style) -> None:
-    """One bar a class on a darkened panel beside the box: to its right, else left, else over its own border.
+    """Draw one bar per class on a darkened panel beside the box: to its right, else left, else over its border.
 
-    Many classes are cut to the best ``_MAX_BARS``.
+    Of many classes the best ``_MAX_BARS`` are shown.
     """
     names = list(scores)
     shown = names if len(names) <= _MAX_BARS else sorted(names, key=lambda name: -scores[name])[:_MAX_BARS]
@@ -201,7 +211,7 @@ def _write(image: Image, text: str, at: tuple[int, int], color: Color, style: _S
 
 
 def _inside(image: Image, left: int, top: int, width: int, height: int) -> Rectangle:
-    """The rectangle moved into the frame; cut where it is larger than the frame."""
+    """The rectangle moved into the frame, and cut if it is larger than the frame."""
     frame_height, frame_width = image.shape[:2]
     left = max(0, min(left, frame_width - width))
     top = max(0, min(top, frame_height - height))

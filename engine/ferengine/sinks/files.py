@@ -1,4 +1,4 @@
-"""What all output files have in common: claimed before anything is written, and watched while it is."""
+"""What all output files have in common: how they are created, and how their loss is noticed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,19 @@ from pathlib import Path
 from ferengine.errors import SinkError, UsageError
 
 
-def claim_output(path: Path, *, overwrite: bool) -> int:
-    """Open ``path`` for writing and give back its descriptor; it is created where absent, and emptied where
-    present.
+def create_output(path: Path, *, overwrite: bool) -> int:
+    """Open an output file for writing, created if it is absent and emptied if it is present.
 
-    Raises UsageError, naming the path, where it exists and ``overwrite`` is false, and SinkError where it cannot be
-    written.
+    Args:
+        path: The file.
+        overwrite: Whether it may exist.
+
+    Returns:
+        Its descriptor.
+
+    Raises:
+        UsageError: If it exists and ``overwrite`` is false.
+        SinkError: If it cannot be written.
     """
     flags = os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (os.O_TRUNC if overwrite else os.O_EXCL)
     try:
@@ -31,22 +38,22 @@ def claim_output(path: Path, *, overwrite: bool) -> int:
 
 
 def write_failed(path: Path | str, error: OSError) -> SinkError:
-    """The error to raise when writing ``path`` failed with ``error``."""
+    """Return the error to raise when writing ``path`` failed with ``error``."""
     return SinkError(f"{path} cannot be written: {error.strerror or error}")
 
 
-def still_there(path: Path, descriptor: int) -> bool:
-    """Whether ``path`` still leads to the open file ``descriptor``: writing to a removed file fails nowhere."""
+def is_still_at(path: Path, descriptor: int) -> bool:
+    """Return whether ``path`` still leads to the open file ``descriptor``: writing to a removed file raises no error."""
     try:
         return os.path.samestat(path.stat(), os.fstat(descriptor))
     except FileNotFoundError:
         return False
     except OSError:
-        return True  # a folder on the way may no longer be read; the file may
+        return True  # a parent folder may no longer be readable; the file may
 
 
 def same_file(one: Path, other: Path) -> bool:
-    """Whether both name one file, which need not exist yet; devices (/dev/null) may take anything from anybody."""
+    """Return whether two paths are one file, which need not exist yet; devices (/dev/null) may be shared."""
     one, other = one.resolve(), other.resolve()
     if one.exists() and other.exists():
         return one.is_file() and one.samefile(other)
@@ -54,9 +61,11 @@ def same_file(one: Path, other: Path) -> bool:
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
-    """Refuse at once what could only fail when ``path`` is written at the end.
+    """Check now that an output can be written at the end.
 
-    Raises UsageError where it exists and ``overwrite`` is false, and SinkError where it cannot be written.
+    Raises:
+        UsageError: If it exists and ``overwrite`` is false.
+        SinkError: If it cannot be written.
     """
     if path.exists() and not overwrite:
         raise UsageError(f"{path} exists already: choose another name or pass --overwrite")

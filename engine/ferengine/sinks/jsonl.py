@@ -1,4 +1,4 @@
-"""Results as JSON lines."""
+"""Writes results as JSON lines."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.lines import LineWriter
 
 
-class EventWriter(LineWriter):
-    """One JSON object a frame or camera event (their ``to_dict``), one a line. How it is written, and what is raised when
-    that fails: see ``LineWriter``."""
+class JsonlWriter(LineWriter):
+    """Writes one JSON object per line for each frame or camera event (their ``to_dict``).
+
+    See ``LineWriter`` for the arguments, for how lines are written and which errors are raised.
+    """
 
     def write(self, result: FrameResult | CameraEvent) -> None:
         """Append one line."""

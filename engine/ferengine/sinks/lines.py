@@ -1,4 +1,4 @@
-"""A text file that grows by whole lines."""
+"""Writes text files by complete lines."""
 
 from __future__ import annotations
 
@@ -10,23 +10,32 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ferengine.errors import SinkError
-from ferengine.sinks.files import claim_output, still_there, write_failed
+from ferengine.sinks.files import create_output, is_still_at, write_failed
 
 _FLUSH_SECONDS = 0.5
 _BUFFER_BYTES = 1 << 16
 
 
 class LineWriter:
-    """Lines, UTF-8, into ``path`` or, for ``"-"``, stdout.
+    """Writes lines, UTF-8, to a file or standard output.
 
-    A file is written half a second after a line came, if the caller ticks ``flush_if_due``; stdout at once.
-    What reaches the output is whole lines only. When it fails (disk full, file removed, reader gone), SinkError is
-    raised once; the writer then ignores everything. ``clock``: monotonic seconds.
+    A file is written half a second after a line came, if the caller calls ``flush_if_due`` often enough; standard output at
+    once. Only complete lines are written. When writing fails (disk full, file removed, reader gone), SinkError is raised
+    once, and the writer then ignores everything.
+
+    Args:
+        path: The file, or "-" for standard output.
+        overwrite: Replace a file that exists.
+        clock: Monotonic seconds.
+
+    Raises:
+        UsageError: If the file exists, without ``overwrite``.
+        SinkError: If the file cannot be created.
     """
 
     def __init__(self, path: str | Path, overwrite: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         to_stdout = str(path) == "-"
-        if to_stdout and sys.stdout is None:  # descriptor 1 may be anything by now
+        if to_stdout and sys.stdout is None:  # descriptor 1 may belong to another file by now
             raise SinkError("standard output is closed: name a file")
         self._path = None if to_stdout else Path(path)
         self._name = "stdout" if to_stdout else str(path)
@@ -35,10 +44,14 @@ class LineWriter:
         self._buffer = bytearray()
         self._buffered_since = 0.0
         self._written = 0
-        self._descriptor: int | None = os.dup(1) if self._path is None else claim_output(self._path, overwrite=overwrite)
+        self._descriptor: int | None = os.dup(1) if self._path is None else create_output(self._path, overwrite=overwrite)
 
     def write_line(self, line: str) -> None:
-        """Append ``line``. Raises SinkError when it is time to flush and that fails."""
+        """Append a line.
+
+        Raises:
+            SinkError: If the buffer is flushed and that fails.
+        """
         if self._descriptor is None:
             return
         if not self._buffer:
@@ -50,13 +63,17 @@ class LineWriter:
             self.flush_if_due()
 
     def flush_if_due(self, now: float | None = None) -> None:
-        """Write what has waited long enough; to be called a few times a second, also when no line comes."""
+        """Write the lines that have waited long enough; call it a few times a second, also when no line comes."""
         now = self._clock() if now is None else now
         if self._buffer and now - self._buffered_since >= self._delay:
             self._flush()
 
     def close(self) -> None:
-        """Write the rest and close; may be called twice. Raises SinkError when that fails."""
+        """Write the remaining lines and close; may be called twice.
+
+        Raises:
+            SinkError: If that fails.
+        """
         if self._descriptor is None:
             return
         try:
@@ -72,7 +89,7 @@ class LineWriter:
         view = memoryview(lines)
         self._buffer.clear()
         try:
-            if self._path is not None and not still_there(self._path, descriptor):
+            if self._path is not None and not is_still_at(self._path, descriptor):
                 self._release()
                 raise SinkError(f"{self._name} was removed while it was being written")
             while view:
@@ -85,7 +102,7 @@ class LineWriter:
         except OSError as error:
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
                 whole = lines.rfind(b"\n", 0, self._written - before) + 1
-                os.ftruncate(descriptor, before + whole)  # no half line stays at the end
+                os.ftruncate(descriptor, before + whole)  # leave no partial line
             self._release()
             raise write_failed(self._name, error) from error
 

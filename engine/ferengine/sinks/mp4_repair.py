@@ -1,4 +1,4 @@
-"""Cuts a fragmented MP4 file whose end could not be written."""
+"""Repairs a fragmented MP4 file whose end could not be written."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ from pathlib import Path
 from typing import BinaryIO
 
 
-def cut_to_whole_fragments(path: Path) -> None:
-    """Take an unfinished last fragment off the MP4 or QuickTime file ``path``.
+def cut_incomplete_fragment(path: Path) -> None:
+    """Cut an incomplete last fragment off an MP4 or QuickTime file.
 
-    Each fragment is a box ``moof`` and a box ``mdat`` (ISO/IEC 14496-12, sections 4.2 and 8.8); a player that meets
-    half of one may refuse the file. Raises OSError.
+    Each fragment is a box ``moof`` and a box ``mdat`` (ISO/IEC 14496-12, sections 4.2 and 8.8); players may refuse a file
+    with half of one.
+
+    Args:
+        path: The file, changed in place.
+
+    Raises:
+        OSError: If it cannot be read or truncated.
     """
     with path.open("r+b") as file:
-        file.truncate(_whole_bytes(file, path.stat().st_size))
+        file.truncate(_complete_bytes(file, path.stat().st_size))
 
 
-def _whole_bytes(file: BinaryIO, size: int) -> int:
-    """Up to where the file is whole."""
-    whole = position = 0
+def _complete_bytes(file: BinaryIO, size: int) -> int:
+    """The length of the complete part of the file."""
+    complete = position = 0
     while position + 8 <= size:
         file.seek(position)
         header = file.read(16)
@@ -30,5 +36,5 @@ def _whole_bytes(file: BinaryIO, size: int) -> int:
             break
         position += length
         if kind != b"moof":
-            whole = position
-    return whole
+            complete = position
+    return complete

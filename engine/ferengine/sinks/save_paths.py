@@ -1,4 +1,4 @@
-"""Where the videos of ``--save`` go."""
+"""The files of the videos of ``--save``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,19 @@ from ferengine.sources import SourceSpec
 
 
 def save_paths(specs: Sequence[SourceSpec], target: Path, overwrite: bool) -> dict[int, Path]:
-    """The video file of each camera by number: ``target`` itself, or with several cameras one file each in that folder.
+    """Choose the video file of each camera.
 
-    Raises UsageError for a name that does not fit or exists already, SinkError for one that cannot be written.
+    Args:
+        specs: The cameras.
+        target: The file of the only camera, or a folder.
+        overwrite: Whether the files may exist.
+
+    Returns:
+        The files by the number of the camera: ``target`` itself, or one file each in that folder.
+
+    Raises:
+        UsageError: For an unsuitable name, or a file that exists.
+        SinkError: For a file that cannot be written.
     """
     if len(specs) == 1 and not target.is_dir():
         paths = {0: _checked(target, overwrite)}
@@ -26,14 +36,14 @@ def save_paths(specs: Sequence[SourceSpec], target: Path, overwrite: bool) -> di
 
 
 def refuse_source(path: Path, specs: Sequence[SourceSpec]) -> None:
-    """Raise UsageError where the output ``path`` is the file of a source: it would be gone before it is read."""
+    """Raise UsageError if the output ``path`` is the file of a source: it would be emptied before it is read."""
     for spec in specs:
         if spec.kind in ("file", "images") and same_file(path, Path(spec.value)):
             raise UsageError(f"{path} is the source {spec.name}: choose another name for the output")
 
 
 def save_path(spec: SourceSpec, folder: Path, overwrite: bool) -> Path:
-    """The video file of one camera among several. Raises as ``save_paths``."""
+    """Choose the video file of one camera among several. Raises as ``save_paths``."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: with several sources --save takes an existing folder")
     return _checked(folder / f"{spec.name}.mp4", overwrite)

@@ -1,4 +1,4 @@
-"""Feeds a sink from a queue of its own, in a thread of its own: slow or broken, it disturbs nobody."""
+"""Runs each sink in its own thread, with its own queue: a slow or failing sink does not block other consumers."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from ferengine.errors import SinkError
 from ferengine.results import FrameResult
 
 _TICK = 0.25
-"""Seconds after which a sink may flush even when no result comes."""
+"""Seconds after which a sink may flush although no result comes."""
 
 log = logging.getLogger("ferengine")
 
 
 class Sink(Protocol):
-    """Where results go. All calls come from one thread; any may raise SinkError, and is then the last but ``close``."""
+    """Where results go.
+
+    All calls come from one thread. Any may raise SinkError; then only ``close`` follows.
+    """
 
     def write(self, result: FrameResult) -> None:
-        """Take one result."""
+        """Write one result."""
         ...
 
     def flush_if_due(self) -> None:
@@ -29,30 +32,39 @@ class Sink(Protocol):
         ...
 
     def close(self) -> None:
-        """Write the rest; may be called twice."""
+        """Write what is buffered and close; may be called twice."""
         ...
 
 
 class ResultQueue(Protocol):
-    """A bounded queue of results with its policy: files wait for room, live sources drop the oldest (``dropped``)."""
+    """A bounded queue of results: files wait for room, live sources drop the oldest (counted in ``dropped``)."""
 
     @property
     def dropped(self) -> int: ...
 
     def take(self, timeout: float | None = None) -> FrameResult | None:
-        """The next result; ``None`` after ``timeout`` seconds. Raises EOFError after the last one."""
+        """Return the next result, or None after ``timeout`` seconds.
+
+        Raises:
+            EOFError: After the last one.
+        """
         ...
 
     def close(self) -> None:
-        """Nothing more is taken: nobody need wait for this queue. May be called twice."""
+        """Take no more results, so that nothing waits for this queue. May be called twice."""
         ...
 
 
-class SinkFeeder:
-    """Takes results from ``queue`` into ``sink`` until the queue ends or the sink fails.
+class SinkThread:
+    """Takes results from a queue into a sink until the queue ends or the sink fails.
 
-    ``between`` is called in the sink's thread before each result and at the end: it may write something else to it. A
-    failure is logged once, kept in ``error``, and frees the queue, so that files do not wait for it.
+    A failure is logged once, kept in ``error``, and closes the queue, so that files do not wait for it.
+
+    Args:
+        name: The name of the sink in messages.
+        sink: Where the results go.
+        queue: Where they come from.
+        between: Called in the sink's thread before each result and at the end; it may write something else to the sink.
     """
 
     def __init__(self, name: str, sink: Sink, queue: ResultQueue, between: Callable[[], None] = lambda: None) -> None:
@@ -73,31 +85,31 @@ class SinkFeeder:
 
     @property
     def busy(self) -> bool:
-        """Whether the sink still has something to write."""
+        """Whether the sink is still writing."""
         return self._thread.is_alive()
 
     def join(self, timeout: float) -> None:
-        """Wait up to ``timeout`` seconds for the sink to be done."""
+        """Wait up to ``timeout`` seconds for the sink to finish."""
         self._thread.join(timeout)
 
     def abandon(self) -> None:
-        """Leave a sink that takes nothing any more to itself; that is its error."""
-        self._fail(f"{self.name}: what came last was not written, because its reader does not take it")
+        """Stop waiting for a sink that is blocked by its reader, and record that as its error."""
+        self._fail(f"{self.name}: the last results were not written, because the reader does not take them")
 
     def figures(self) -> dict[str, Any]:
-        """Results written and dropped, and what went wrong."""
+        """Return the results written and dropped, and the error."""
         return {"written": self.written, "dropped": self._queue.dropped, "error": self.error}
 
     def _run(self) -> None:
         try:
-            self._feed()
+            self._drain()
         except SinkError as error:
             self._fail(str(error))
         except Exception as error:
             log.debug("the sink %s failed", self.name, exc_info=True)
             self._fail(f"{self.name} failed: {error!r}; please report this")
 
-    def _feed(self) -> None:
+    def _drain(self) -> None:
         try:
             due = time.monotonic() + _TICK
             while True:

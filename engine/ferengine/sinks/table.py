@@ -1,4 +1,4 @@
-"""A live table on the terminal: what each camera does, where there is no screen for a window."""
+"""A live table of the cameras on the terminal, for runs without a window."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from rich.table import Table
 from ferengine.results import FrameResult
 
 _WINDOW = 3.0
-"""Seconds that rates and latencies are taken over."""
+"""Seconds over which rates and latencies are measured."""
 
 
 class _Row:
-    """What is known of one camera."""
+    """The values of one camera."""
 
     def __init__(self) -> None:
         self.recent: deque[tuple[float, float]] = deque()
@@ -49,44 +49,47 @@ class _Row:
 
 
 class LiveTable:
-    """A row for each camera on ``console``: its state, frames/s, frames, faces and their labels, median latency, and
-    the frames that were dropped on their way.
+    """A row for each camera: its state, frames/s, frames, faces and their labels, median latency, and dropped frames.
 
-    ``look`` gives state and drops of each camera by name, as they are now. Redrawn by each ``flush_if_due``; ``close``
-    removes it. ``clock``: monotonic seconds.
+    Each ``flush_if_due`` redraws it; ``close`` removes it.
+
+    Args:
+        console: Where it is drawn.
+        states: Returns the current state and the number of dropped frames of each camera, by name.
+        clock: Monotonic seconds.
     """
 
     def __init__(
         self,
         console: Console,
-        look: Callable[[], Mapping[str, tuple[str, int]]],
+        states: Callable[[], Mapping[str, tuple[str, int]]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rows: defaultdict[str, _Row] = defaultdict(_Row)
-        self._look = look
+        self._states = states
         self._clock = clock
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def write(self, result: FrameResult) -> None:
-        """Note ``result``."""
+        """Add a result."""
         self._rows[result.camera].add(result, self._clock())
 
     def flush_if_due(self) -> None:
-        """Draw the table as things are now."""
+        """Redraw the table."""
         if not self._live.is_started:
             self._live.start()
         self._live.update(self.render(), refresh=True)
 
     def close(self) -> None:
-        """Take the table off the terminal; may be called twice."""
+        """Remove the table; may be called twice."""
         self._live.stop()
 
     def render(self) -> Table:
-        """The table as things are now."""
+        """Return the table with the current values."""
         table = Table("camera", "state", "frames/s", "frames", "faces", "latency ms", "dropped")
         for column in (2, 3, 5, 6):
             table.columns[column].justify = "right"
         now = self._clock()
-        for name, (state, dropped) in self._look().items():
+        for name, (state, dropped) in self._states().items():
             table.add_row(name, state, *self._rows[name].cells(now), str(dropped))
         return table

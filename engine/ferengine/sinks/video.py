@@ -1,4 +1,4 @@
-"""H.264 video files that browsers play."""
+"""Writes H.264 video files that browsers play."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from ferengine.errors import SinkError
-from ferengine.sinks.files import claim_output, still_there, write_failed
-from ferengine.sinks.mp4_repair import cut_to_whole_fragments
+from ferengine.sinks.files import create_output, is_still_at, write_failed
+from ferengine.sinks.mp4_repair import cut_incomplete_fragment
 from ferengine.vision import cv2
 
 _SUFFIXES = (".mp4", ".mkv", ".mov")
@@ -27,12 +27,22 @@ _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 
 
 class VideoWriter:
-    """Encodes frames into ``path`` (.mp4, .mkv or .mov), ``width`` x ``height`` pixels (an odd last row or
-    column is cut off), nominally at ``fps``; a frame lasts until the next one's time stamp.
+    """Encodes frames into a video file. A frame lasts until the time stamp of the next one.
 
-    It is written in fragments that begin with a key frame, at least one a second: what a killed
-    process leaves behind plays up to its last fragment, and so does what a full disk leaves. Raises SinkError,
-    naming the path, for another suffix, a file that exists (without ``overwrite``) or cannot be written.
+    The file is written in fragments that start with a key frame, at least one per second: after the process is killed or
+    the disk is full, it plays up to its last fragment.
+
+    Args:
+        path: The file: .mp4, .mkv or .mov.
+        width: Width in pixels; an odd last column is cut off.
+        height: Height in pixels; an odd last row is cut off.
+        fps: Nominal frame rate.
+        overwrite: Replace a file that exists.
+        threads: Threads of the encoder.
+
+    Raises:
+        UsageError: If the file exists, without ``overwrite``.
+        SinkError: For another suffix, an impossible size or rate, or a file that cannot be written.
     """
 
     def __init__(
@@ -40,12 +50,12 @@ class VideoWriter:
     ) -> None:
         self._path = Path(path)
         if self._path.suffix.lower() not in _SUFFIXES:
-            raise SinkError(f"{self._path} is no video's name: let it end in {', '.join(_SUFFIXES)}")
+            raise SinkError(f"{self._path} is not the name of a video: it must end in {', '.join(_SUFFIXES)}")
         self._size = width - width % 2, height - height % 2
         if min(self._size) < 2 or not (math.isfinite(fps) and fps > 0):
             raise SinkError(f"{self._path} cannot be a video of {width}x{height} pixels at {fps} frames/s")
-        self._descriptor = claim_output(self._path, overwrite=overwrite)
-        # What is muxed goes to the file at once, not when FFmpeg's own buffer is full.
+        self._descriptor = create_output(self._path, overwrite=overwrite)
+        # Write to the file at once, not when FFmpeg's own buffer is full.
         options = {"flush_packets": "1"}
         if self._path.suffix.lower() == ".mkv":
             options["cluster_time_limit"] = str(round(1000 * _KEYFRAME_SECONDS))
@@ -64,7 +74,7 @@ class VideoWriter:
         context.pix_fmt = "yuv420p"
         context.time_base = _TIME_BASE
         context.thread_count = threads
-        context.gop_size = 600  # by time instead: see write
+        context.gop_size = 600  # key frames come by time instead: see write
         context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
         context.options = {"preset": "superfast", "tune": "zerolatency", "crf": "23", "forced-idr": "1"}
         self._start: float | None = None
@@ -73,10 +83,14 @@ class VideoWriter:
         self._closed = False
 
     def write(self, image: NDArray[np.uint8], timestamp: float) -> None:
-        """Add ``image``, BGR uint8 (H, W, 3), shown from ``timestamp`` on (seconds, of any origin).
+        """Add a frame.
 
-        An image of another size is scaled into the video's and framed in black. Raises SinkError when the
-        file cannot be written, or was removed (found out within a second).
+        Args:
+            image: BGR uint8 (H, W, 3). An image of another size is scaled to fit and letterboxed.
+            timestamp: When it is shown, in seconds from any origin.
+
+        Raises:
+            SinkError: If the file cannot be written, or was removed (noticed within a second).
         """
         if self._closed:
             raise SinkError(f"{self._path} is already closed")
@@ -89,13 +103,17 @@ class VideoWriter:
         if self._pts >= self._next_keyframe:
             frame.pict_type = PictureType.I
             self._next_keyframe = self._pts + round(_KEYFRAME_SECONDS / _TIME_BASE)
-            if not still_there(self._path, self._descriptor):
+            if not is_still_at(self._path, self._descriptor):
                 self._abandon()
                 raise SinkError(f"{self._path} was removed while it was being written")
         self._encode(frame)
 
     def close(self) -> None:
-        """Finish the file; may be called twice. Raises SinkError when that fails."""
+        """Finish the file; may be called twice.
+
+        Raises:
+            SinkError: If that fails.
+        """
         if self._closed:
             return
         if self._start is not None:
@@ -118,7 +136,7 @@ class VideoWriter:
             raise write_failed(self._path, error) from error
 
     def _abandon(self) -> None:
-        """It failed, which is being reported: leave what plays."""
+        """Close the file after a failure and keep what plays."""
         self._closed = True
         with contextlib.suppress(OSError):
             self._container.close()
@@ -128,12 +146,11 @@ class VideoWriter:
     def _cut(self) -> None:
         if self._path.suffix.lower() != ".mkv" and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             with contextlib.suppress(OSError):
-                cut_to_whole_fragments(self._path)
+                cut_incomplete_fragment(self._path)
 
 
 def _fit(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
-    """``image`` in a frame of ``width`` x ``height``: as it is, without an odd last row or column, or
-    letterboxed."""
+    """``image`` in ``width`` x ``height``: as it is, without an odd last row or column, or letterboxed."""
     rows, columns = image.shape[:2]
     if rows - rows % 2 == height and columns - columns % 2 == width:
         return np.ascontiguousarray(image[:height, :width])
@@ -141,7 +158,7 @@ def _fit(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]
     new_columns, new_rows = max(1, round(columns * scale)), max(1, round(rows * scale))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     left, top = (width - new_columns) // 2, (height - new_rows) // 2
-    framed = np.zeros((height, width, 3), np.uint8)
+    letterboxed = np.zeros((height, width, 3), np.uint8)
     scaled = cv2.resize(image, (new_columns, new_rows), interpolation=method)
-    framed[top : top + new_rows, left : left + new_columns] = scaled
-    return framed
+    letterboxed[top : top + new_rows, left : left + new_columns] = scaled
+    return letterboxed

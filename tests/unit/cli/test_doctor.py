@@ -76,7 +76,7 @@ def test_what_a_check_raises_is_its_failure() -> None:
         return Finding("ok", str(1 / 0))
 
     assert registry.examine(lambda: None) is None
-    assert registry.examine(missing) == Finding("fail", "OpenCV cannot load libGL.so.1: install it", "do what the message says")
+    assert registry.examine(missing) == Finding("fail", "OpenCV cannot load libGL.so.1: install it", "follow the message")
     found = registry.examine(defect)
     assert found is not None
     assert "ZeroDivisionError" in found.reason
@@ -166,7 +166,7 @@ def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     (tmp_path / "memory.max").write_text(f"{600 << 20}\n")
     (tmp_path / "memory.current").write_text(f"{100 << 20}\n")
     (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert machine.check_memory().reason == "500 MiB are left within the container's limit"
+    assert machine.check_memory().reason == "500 MiB are available within the container's limit"
     assert machine.check_memory().status == "warn"
     assert "0.5 by the container's quota" in machine.check_processors().reason
     assert machine.check_processors().status == "warn"

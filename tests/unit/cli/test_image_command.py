@@ -65,7 +65,7 @@ def test_a_bad_file_does_not_stop_the_others(folder: Path) -> None:
     errors = done.stderr.splitlines()
     assert len(errors) == 3
     for line, words in zip(
-        errors, ("absent.png cannot be read: No such file", "notes.txt is no image", "no file matches"), strict=True
+        errors, ("absent.png cannot be read: No such file", "notes.txt is not an image", "no file matches"), strict=True
     ):
         assert line.startswith("error: ")
         assert words in line
@@ -151,7 +151,7 @@ def test_folders_for_copies_that_cannot_be(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UsageError, match="is a file"):
         CopyFolder(tmp_path / "file", overwrite=False)
-    with pytest.raises(SinkError, match="cannot be made"):
+    with pytest.raises(SinkError, match="cannot be created"):
         CopyFolder(tmp_path / "file" / "below", overwrite=False)
     copies = CopyFolder(tmp_path / "out", overwrite=False)
     assert copies.save(drawn_face(), Path("a.raw")).name == "a.png"

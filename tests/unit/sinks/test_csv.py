@@ -11,7 +11,7 @@ import pytest
 
 from ferengine.errors import SinkError
 from ferengine.results import Box, Expression, Face, FrameResult, Gender, Scores, Timings
-from ferengine.sinks.csv import RowWriter
+from ferengine.sinks.csv import CsvWriter
 
 LABELS = ("happy", "sad, or so")
 TIMINGS = Timings(captured=1.0, tracked=1.01, queued=1.02, inferred=1.03, emitted=1.04)
@@ -29,7 +29,7 @@ def result(*faces: Face, frame: int = 7) -> FrameResult:
 
 def test_golden_rows(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
-    writer = RowWriter(path, LABELS)
+    writer = CsvWriter(path, LABELS)
     writer.write(result(face(), face(2, classified=False)))
     writer.write(result(frame=8))
     writer.close()
@@ -45,7 +45,7 @@ def test_golden_rows(tmp_path: Path) -> None:
 
 def test_rows_say_what_events_say(tmp_path: Path) -> None:
     seen = result(face())
-    writer = RowWriter(tmp_path / "out.csv", LABELS)
+    writer = CsvWriter(tmp_path / "out.csv", LABELS)
     writer.write(seen)
     writer.close()
     with (tmp_path / "out.csv").open(newline="") as file:
@@ -60,7 +60,7 @@ def test_rows_say_what_events_say(tmp_path: Path) -> None:
 
 
 def test_gender_has_columns_where_it_is_read(tmp_path: Path) -> None:
-    writer = RowWriter(tmp_path / "out.csv", LABELS, gender_labels=("a", "b"))
+    writer = CsvWriter(tmp_path / "out.csv", LABELS, gender_labels=("a", "b"))
     gender = Gender("b", {"a": 0.1, "b": 0.9}, Scores("a", {"a": 0.6, "b": 0.4}))
     writer.write(result(replace(face(), gender=gender), face(2, classified=False)))
     writer.close()
@@ -73,14 +73,14 @@ def test_gender_has_columns_where_it_is_read(tmp_path: Path) -> None:
 
 
 def test_the_header_is_there_without_a_face(tmp_path: Path) -> None:
-    RowWriter(tmp_path / "out.csv", LABELS).close()
+    CsvWriter(tmp_path / "out.csv", LABELS).close()
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 1
 
 
 def test_row_files_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="no folder"):
-        RowWriter(tmp_path / "absent" / "out.csv", LABELS)
-    writer = RowWriter("/dev/full", LABELS, overwrite=True)
+        CsvWriter(tmp_path / "absent" / "out.csv", LABELS)
+    writer = CsvWriter("/dev/full", LABELS, overwrite=True)
     with pytest.raises(SinkError, match="/dev/full cannot be written: No space left"):
         writer.flush_if_due(1e12)
     writer.close()

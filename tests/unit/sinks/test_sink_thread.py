@@ -12,7 +12,7 @@ import pytest
 from ferengine.errors import SinkError
 from ferengine.results import FrameResult, Timings
 from ferengine.runtime.subscriptions import Item, Subscription
-from ferengine.sinks.sink_thread import SinkFeeder
+from ferengine.sinks.sink_thread import SinkThread
 
 
 def result(frame: int) -> FrameResult:
@@ -68,7 +68,7 @@ def queue(capacity: int = 4) -> Queue:
 
 def test_everything_is_written_and_the_sink_closed() -> None:
     sink, results = Recorder(), queue(10)
-    feeder = SinkFeeder("test", sink, results)
+    feeder = SinkThread("test", sink, results)
     assert not feeder.started
     for number in range(5):
         results.offer(result(number))
@@ -84,7 +84,7 @@ def test_a_sink_may_flush_when_nothing_comes() -> None:
     sink, results = Recorder(), queue()
     flushed = threading.Event()
     sink.flush_if_due = flushed.set  # type: ignore[method-assign]
-    feeder = SinkFeeder("test", sink, results)
+    feeder = SinkThread("test", sink, results)
     feeder.start()
     assert flushed.wait(10)
     results.end()
@@ -96,7 +96,7 @@ def test_what_goes_between_comes_before_the_next_result_and_at_the_end() -> None
     sink, results = Recorder(lambda item: told.append(f"frame {item.frame}")), queue()
     results.offer(result(0))
     results.end()
-    feeder = SinkFeeder("test", sink, results, lambda: told.append("between"))
+    feeder = SinkThread("test", sink, results, lambda: told.append("between"))
     feeder.start()
     feeder.join(10)
     assert told == ["between", "frame 0", "between"]
@@ -107,7 +107,7 @@ def test_a_failing_sink_is_said_once_and_holds_nobody_back(caplog: pytest.LogCap
         raise SinkError("out.csv cannot be written: No space left on device")
 
     sink, results = Recorder(full), queue(1)
-    feeder = SinkFeeder("csv", sink, results)
+    feeder = SinkThread("csv", sink, results)
     with caplog.at_level(logging.ERROR):
         results.offer(result(0))
         feeder.start()
@@ -122,7 +122,7 @@ def test_a_failing_sink_is_said_once_and_holds_nobody_back(caplog: pytest.LogCap
 
 def test_a_defect_of_a_sink_is_reported_too(caplog: pytest.LogCaptureFixture) -> None:
     sink, results = Recorder(lambda _: 1 / 0), queue()
-    feeder = SinkFeeder("csv", sink, results)
+    feeder = SinkThread("csv", sink, results)
     results.offer(result(0))
     feeder.start()
     feeder.join(10)
@@ -141,7 +141,7 @@ def test_a_slow_sink_drops_its_own_oldest_and_counts_them() -> None:
 
     slow_sink, quick_sink = Recorder(slow), Recorder()
     slow_queue, quick_queue = queue(2), queue(20)
-    feeders = [SinkFeeder("slow", slow_sink, slow_queue), SinkFeeder("quick", quick_sink, quick_queue)]
+    feeders = [SinkThread("slow", slow_sink, slow_queue), SinkThread("quick", quick_sink, quick_queue)]
     for feeder in feeders:
         feeder.start()
     slow_queue.offer(result(0))
@@ -162,7 +162,7 @@ def test_a_slow_sink_drops_its_own_oldest_and_counts_them() -> None:
 def test_a_stuck_sink_can_be_left_behind() -> None:
     release = threading.Event()
     results = queue()
-    feeder = SinkFeeder("events", Recorder(lambda _: release.wait(10)), results)
+    feeder = SinkThread("events", Recorder(lambda _: release.wait(10)), results)
     results.offer(result(0))
     feeder.start()
     feeder.join(0.05)

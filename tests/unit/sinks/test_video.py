@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from ferengine.errors import SinkError, UsageError
-from ferengine.sinks.mp4_repair import cut_to_whole_fragments
+from ferengine.sinks.mp4_repair import cut_incomplete_fragment
 from ferengine.sinks.video import VideoWriter
 
 
@@ -216,5 +216,5 @@ def boxes(*kinds: bytes) -> bytes:
 def test_only_whole_fragments_are_kept(whole: bytes, rest: bytes, tmp_path: Path) -> None:
     path = tmp_path / "cut.mp4"
     path.write_bytes(whole + rest)
-    cut_to_whole_fragments(path)
+    cut_incomplete_fragment(path)
     assert path.read_bytes() == whole

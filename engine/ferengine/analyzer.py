@@ -57,7 +57,7 @@ class Analyzer:
         """
         frame = as_bgr(image)
         detections = self._detector.detect(frame)
-        squares = self._cropper.squares(detections)
+        squares = self._cropper.regions(detections)
         crops = self._cropper.crop(frame, squares)
         scores = self._classifier.scores(crops)
         genders = None if self._genders is None else self._genders.scores(crops)

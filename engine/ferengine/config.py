@@ -26,8 +26,8 @@ class EngineConfig(BaseModel):
         40.0,
         ge=12,
         le=4096,
-        description="Minimum size of a face to look for, in pixels. Half the size takes about twice the time and finds many more "
-        "people in the background.",
+        description="Minimum size of a face to look for, in pixels. Half the size takes about twice the time and finds many "
+        "more people in the background.",
     )
     thresholds: tuple[Threshold, Threshold, Threshold] = Field(
         (0.6, 0.7, 0.7), description="Thresholds of MTCNN's P-, R- and O-Net."
@@ -58,8 +58,8 @@ class EngineConfig(BaseModel):
     )
     precision: Literal["auto", "fp32", "fp16", "int8"] = Field(
         "auto",
-        description="Precision of the networks. auto: fp16 in TensorRT; int8 on a CPU with VNNI if the model has an int8 variant "
-        "that loses less than 0.3 points; else fp32. Backends other than TensorRT run fp16 as fp32.",
+        description="Precision of the networks. auto: fp16 in TensorRT; int8 on a CPU with VNNI if the model has an int8 "
+        "variant that loses less than 0.3 points; else fp32. Backends other than TensorRT run fp16 as fp32.",
     )
     engines: str | None = Field(
         None, description="With TensorRT, folder of trusted engines in addition to the user's cache.", examples=["engines"]

@@ -1,4 +1,4 @@
-"""The one place where OpenCV is imported, so that a slim image gets a hint instead of a loader's riddle."""
+"""The one place where OpenCV is imported, so that a missing system library produces an actionable error."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _DEBIAN_PACKAGES = {
 
 
 def explain_import_error(error: ImportError) -> str:
-    """What to install when ``import cv2`` failed with ``error``."""
+    """Say what to install after ``import cv2`` failed with ``error``."""
     text = str(error)
     for library, package in _DEBIAN_PACKAGES.items():
         if library in text:

@@ -33,7 +33,7 @@ def test_face_ring(benchmark: BenchmarkFixture, count: int) -> None:
     tracked = faces(count)
 
     def hand_over() -> int:
-        squares = np.array([face.square for face in tracked], np.float32)
+        squares = np.array([face.region for face in tracked], np.float32)
         assert ring.push(frame, squares, 0, 1, 0, 0, 0, 0)
         bell.notify()
         taken = ring.gather(batch, keys, 129.5, 65.0)

@@ -67,7 +67,7 @@ def test_trackers_and_crops_are_handed_addresses_in_the_mapping(ring: FrameRing,
     for sequence, slot in held[1:]:
         frame = ring.frame(slot)
         tracker.advance(frame, sequence / 25)
-        cropper.crop(frame, [face.square for face in tracker.faces])
+        cropper.crop(frame, [face.region for face in tracker.faces])
     assert len(tracker.faces) == 2
     assert len(inits) == 2
     assert len(updates.frames) == 2  # both faces of a frame in one call

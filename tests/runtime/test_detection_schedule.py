@@ -12,30 +12,30 @@ from ferengine import Engine
 from ferengine.config import make_config
 from ferengine.errors import UsageError
 from ferengine.stages.messages import DetectionRequest
-from ferengine.tracking.detection_schedule import SearchPolicy
+from ferengine.tracking.detection_schedule import DetectionSchedule
 from ferengine.tracking.matching import iou_matrix
 
 
-def plan(policy: SearchPolicy, times: list[float]) -> list[bool]:
+def plan(policy: DetectionSchedule, times: list[float]) -> list[bool]:
     return [policy.is_full(sequence, timestamp) for sequence, timestamp in enumerate(times)]
 
 
 def test_full_search_is_always_full() -> None:
-    assert plan(SearchPolicy(False, 1.0), [0.0, 0.1, 5.0]) == [True, True, True]
+    assert plan(DetectionSchedule(False, 1.0), [0.0, 0.1, 5.0]) == [True, True, True]
 
 
 def test_one_full_scan_in_so_many_seconds() -> None:
     times = [3.0, 3.4, 3.9, 4.0, 4.4, 9.0, 9.2]
-    assert plan(SearchPolicy(True, 1.0), times) == [True, False, False, True, False, True, False]
-    assert plan(SearchPolicy(True, 0.0), [0.0, 0.0, 0.1]) == [True, True, True]
+    assert plan(DetectionSchedule(True, 1.0), times) == [True, False, False, True, False, True, False]
+    assert plan(DetectionSchedule(True, 0.0), [0.0, 0.0, 0.1]) == [True, True, True]
 
 
 def test_timestamps_that_begin_anew() -> None:
-    assert plan(SearchPolicy(True, 1.0), [8.0, 8.2, 0.0, 0.2]) == [True, False, True, False]
+    assert plan(DetectionSchedule(True, 1.0), [8.0, 8.2, 0.0, 0.2]) == [True, False, True, False]
 
 
 def test_looking_ahead_changes_nothing() -> None:
-    policy = SearchPolicy(True, 1.0)
+    policy = DetectionSchedule(True, 1.0)
     assert plan(policy, [0.0, 0.5, 1.0, 1.5]) == [True, False, True, False]
     assert policy.is_full(1, 0.5) is False
     assert policy.is_full(2, 1.0) is True
@@ -45,9 +45,9 @@ def test_looking_ahead_changes_nothing() -> None:
 
 def test_what_is_searched_near() -> None:
     tracker: Any = SimpleNamespace(snapshot=lambda: SimpleNamespace(boxes={3: (1.0, 2.0, 3.0, 4.0)}))
-    assert SearchPolicy(True, 1.0).boxes(tracker) == ((1.0, 2.0, 3.0, 4.0),)
+    assert DetectionSchedule(True, 1.0).boxes(tracker) == ((1.0, 2.0, 3.0, 4.0),)
     tracker.snapshot = lambda: SimpleNamespace(boxes={})
-    assert SearchPolicy(True, 1.0).boxes(tracker) is None
+    assert DetectionSchedule(True, 1.0).boxes(tracker) is None
 
 
 @pytest.mark.parametrize("near", [None, (), ((1.0, 2.5, 3.0, 4.0),), ((0.0, 0.0, 1.0, 1.0),) * 3])

@@ -27,7 +27,7 @@ from ferengine.stages.messages import (
     encode_record,
 )
 from ferengine.tracking import tracker_maker
-from ferengine.tracking.detection_schedule import SearchPolicy
+from ferengine.tracking.detection_schedule import DetectionSchedule
 from ferengine.tracking.face_tracker import FaceTracker, Snapshot, TrackedFace
 from ferengine.vision import cv2
 
@@ -70,7 +70,7 @@ class Camera:
     live: bool
     epoch: int
     tracker: FaceTracker
-    search: SearchPolicy
+    search: DetectionSchedule
     rings: CameraRings = field(default_factory=CameraRings)
     asked: dict[int, _Asked] = field(default_factory=dict)
     output: _Output | None = None
@@ -133,8 +133,8 @@ class TrackStage:
             int(item["number"]), bool(item["live"]), int(item["epoch"]), tracker, self._search_policy(), done=int(item["done"])
         )
 
-    def _search_policy(self) -> SearchPolicy:
-        return SearchPolicy(self._near, self._full_scan)
+    def _search_policy(self) -> DetectionSchedule:
+        return DetectionSchedule(self._near, self._full_scan)
 
     def _face_tracker(self, first_id: int) -> FaceTracker:
         return FaceTracker(self._make_tracker, align=self._align, first_id=first_id)
@@ -198,7 +198,7 @@ class TrackStage:
             camera.tracker.advance(frame, timestamp)
             camera.advanced = sequence
             if camera.tracker.wants_detection:
-                self._ask(camera, generation, slot, sequence, camera.search.boxes_in_doubt(camera.tracker))
+                self._ask(camera, generation, slot, sequence, camera.search.boxes_when_uncertain(camera.tracker))
         asked = camera.asked.get(sequence)
         if asked is not None:
             if asked.answer is None:
@@ -209,7 +209,7 @@ class TrackStage:
             near = None if camera.search.is_full(sequence, timestamp) else camera.search.boxes(camera.tracker)
             return self._ask(camera, generation, slot, sequence, near)  # near the tracks; or the queue was full
         elif camera.tracker.wants_detection:
-            near = camera.search.boxes_in_doubt(camera.tracker)
+            near = camera.search.boxes_when_uncertain(camera.tracker)
             return self._ask(camera, generation, slot, sequence, near)  # the queue was full: once more
         self._finish(camera, generation, slot, sequence)
         return True
@@ -233,7 +233,7 @@ class TrackStage:
         sequence, slot = held[-1]
         frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
         if not camera.asked and self._detection_due(camera, sequence):
-            boxes = camera.search.boxes_in_doubt if camera.tracker.wants_detection else camera.search.boxes
+            boxes = camera.search.boxes_when_uncertain if camera.tracker.wants_detection else camera.search.boxes
             near = None if camera.search.is_full(sequence, timestamp) else boxes(camera.tracker)
             if self._ask(camera, generation, slot, sequence, near):
                 return True
@@ -305,7 +305,7 @@ class TrackStage:
         ring = camera.rings[output.generation]
         header = ring.header(output.slot)
         if output.handover is None:
-            squares = np.array([face.square for face in output.faces], np.float32).reshape(-1, 4)
+            squares = np.array([face.region for face in output.faces], np.float32).reshape(-1, 4)
             deadline = header.captured_ns + self._deadline_ns if camera.live else 0
             pushed = not output.faces or self._faces.push(
                 ring.frame(output.slot), squares, camera.number, camera.epoch, output.sequence,

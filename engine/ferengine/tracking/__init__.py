@@ -1,4 +1,7 @@
-"""Trackers, and who is who from frame to frame. Names are imported on first use: OpenCV comes only with its tracker."""
+"""Trackers, and the identity of faces from frame to frame.
+
+Names are imported on first use, so that OpenCV is loaded only for its own tracker.
+"""
 
 from __future__ import annotations
 
@@ -29,9 +32,14 @@ if TYPE_CHECKING:
 
 
 def tracker_maker(name: Literal["kcf", "opencv"]) -> Callable[[], Tracker]:
-    """What makes a tracker called ``name``: the native KcfTracker, or OpenCvKcf.
+    """Return the class of a tracker.
 
-    Raises UsageError for another name, and MissingDependencyError where OpenCV has no KCF.
+    Args:
+        name: "kcf" for the native KcfTracker, "opencv" for OpenCvKcf.
+
+    Raises:
+        UsageError: For another name.
+        MissingDependencyError: If OpenCV has no KCF.
     """
     if name == "kcf":
         from ferengine.tracking.kcf import KcfTracker
@@ -40,9 +48,9 @@ def tracker_maker(name: Literal["kcf", "opencv"]) -> Callable[[], Tracker]:
     if name == "opencv":
         from ferengine.tracking.opencv_kcf import OpenCvKcf
 
-        OpenCvKcf()  # says now what is missing, not at the first face
+        OpenCvKcf()  # reports now what is missing, not at the first face
         return OpenCvKcf
-    raise UsageError(f"the tracker is kcf or opencv, not {name}")
+    raise UsageError(f"the tracker must be kcf or opencv, not {name}")
 
 
 def __getattr__(name: str) -> object:

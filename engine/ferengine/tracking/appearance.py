@@ -1,4 +1,4 @@
-"""What a face looks like, coarsely: a small normalised grey thumbnail, compared by correlation."""
+"""The appearance of a face as a small normalised grey thumbnail, compared by correlation."""
 
 from __future__ import annotations
 
@@ -11,17 +11,22 @@ from ferengine.results import Box
 from ferengine.vision import cv2
 
 SIDE = 24
-"""Pixels on each side of a thumbnail: coarse enough to bear a pixel of misplacement and a moving mouth."""
+"""Width and height of a thumbnail in pixels: coarse enough to tolerate an offset of a pixel and a moving mouth."""
 
 _FLAT = 2.0 * SIDE
-"""Norm of a thumbnail whose grey levels deviate by 2 of 255: below it there is nothing to recognise."""
+"""Norm of a thumbnail whose intensities have a standard deviation of 2 of 255: below it nothing can be recognised."""
 
 
 def thumbnail(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
-    """The part of ``image``, BGR uint8 (H, W, 3), inside ``box`` (x, y, w, h), as float32 (SIDE * SIDE,).
+    """Return the normalised thumbnail of a part of an image.
 
-    Grey, mean 0 and norm 1, so that a dot product is the normalised cross-correlation; all zeros where the
-    box is outside the image or covers a flat patch.
+    Args:
+        image: BGR uint8 (H, W, 3).
+        box: x, y, w, h in pixels.
+
+    Returns:
+        float32 (SIDE * SIDE,), grey, with mean 0 and norm 1, so that a dot product is the normalised cross-correlation; all
+        zeros if the box is outside the image or covers a flat patch.
     """
     height, width = image.shape[:2]
     x, y, w, h = box
@@ -37,5 +42,5 @@ def thumbnail(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
 
 
 def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Normalised cross-correlation of two thumbnails, clipped to [0, 1]."""
+    """Return the normalised cross-correlation of two thumbnails, clipped to [0, 1]."""
     return min(1.0, max(0.0, float(a @ b)))

@@ -13,7 +13,12 @@ from ferengine.results import Box
 
 @dataclass(frozen=True, slots=True)
 class TrackerUpdate:
-    """Where the object is now: ``box`` x, y, w, h in pixels; ``confidence`` in [0, 1], 0 when it is lost."""
+    """Where an object is now.
+
+    Attributes:
+        box: x, y, w, h in pixels.
+        confidence: In [0, 1]; 0 if the object is lost.
+    """
 
     box: Box
     confidence: float
@@ -27,5 +32,5 @@ class Tracker(Protocol):
         ...
 
     def update(self, frame: NDArray[np.uint8]) -> TrackerUpdate:
-        """Find the object in the next ``frame``; always answers, with confidence 0 when it is lost."""
+        """Find the object in the next ``frame``; the confidence is 0 if it is lost."""
         ...

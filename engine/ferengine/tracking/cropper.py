@@ -1,4 +1,4 @@
-"""Cuts the classifier's crops straight from a frame."""
+"""Cuts the classifier's crops directly out of a frame."""
 
 from __future__ import annotations
 
@@ -10,11 +10,19 @@ from numpy.typing import NDArray
 from ferengine import _native
 from ferengine.detection.base import Detections
 from ferengine.errors import UsageError
-from ferengine.tracking.crop_geometry import Square, face_square
+from ferengine.tracking.crop_geometry import CropRegion, face_region
 
 
 class FaceCropper:
-    """Grey square crops of ``size`` pixels; with ``align`` turned so that the eyes are level."""
+    """Cuts grey square crops out of frames.
+
+    Args:
+        size: Width and height of a crop in pixels.
+        align: Rotate crops so that the eyes are level.
+
+    Raises:
+        UsageError: If the size is less than 1.
+    """
 
     def __init__(self, size: int, align: bool = False) -> None:
         if size < 1:
@@ -22,20 +30,28 @@ class FaceCropper:
         self.size = size
         self.align = align
 
-    def squares(self, detections: Detections) -> NDArray[np.float32]:
-        """The squares of n detected faces: float32 (n, 4), cx, cy, side in pixels, angle in radians."""
-        squares = np.empty((len(detections), 4), np.float32)
+    def regions(self, detections: Detections) -> NDArray[np.float32]:
+        """Return the crop regions of n detected faces: float32 (n, 4), cx, cy, side in pixels, angle in radians."""
+        regions = np.empty((len(detections), 4), np.float32)
         for index, box in enumerate(detections.boxes.tolist()):
             landmarks = None if detections.landmarks is None else detections.landmarks[index]
-            squares[index] = face_square(tuple(box), landmarks, self.align)
-        return squares
+            regions[index] = face_region(tuple(box), landmarks, self.align)
+        return regions
 
-    def crop(self, frame: NDArray[np.uint8], squares: NDArray[np.float32] | Sequence[Square]) -> NDArray[np.uint8]:
-        """The n ``squares`` (n, 4) of ``frame``, BGR uint8 (H, W, 3), grey: uint8 (n, size, size).
+    def crop(self, frame: NDArray[np.uint8], regions: NDArray[np.float32] | Sequence[CropRegion]) -> NDArray[np.uint8]:
+        """Cut crops out of a frame, area-averaged; beyond the frame its border pixels are repeated.
 
-        Area-averaged; beyond the frame its border pixels are repeated.
+        Args:
+            frame: BGR uint8 (H, W, 3) or grey (H, W).
+            regions: (n, 4), as ``regions`` returns them.
+
+        Returns:
+            Intensities: uint8 (n, size, size).
+
+        Raises:
+            ValueError: If the frame is not such an array, or a region is not finite.
         """
-        where = np.ascontiguousarray(squares, np.float32).reshape(-1, 4)
+        where = np.ascontiguousarray(regions, np.float32).reshape(-1, 4)
         crops = np.empty((len(where), self.size, self.size), np.uint8)
         _native.crop_faces(frame, where, crops)
         return crops

@@ -1,4 +1,4 @@
-"""Where the next detection looks: everywhere, or only near the faces that are known."""
+"""Which frames are searched in full, and which only near the faces that are known."""
 
 from __future__ import annotations
 
@@ -8,19 +8,23 @@ from ferengine.results import Box
 from ferengine.tracking.face_tracker import FaceTracker
 
 _SCENE_CHANGE = 0.5
-"""Share of the tracks in doubt from which looking near them is not enough: one weak face of several is most likely still
-about, but where half of them are gone the image may be another one."""
+"""Fraction of uncertain tracks from which searching near them is not enough: one weak face of several is most likely still
+there, but where half of them are gone the scene may have changed."""
 
 
 @dataclass(slots=True)
-class SearchPolicy:
-    """Which of one camera's detection frames are searched in full.
+class DetectionSchedule:
+    """Decides where the detection frames of one camera are searched.
 
-    With ``near`` that is the first of those that are scheduled, and then one in ``full_scan`` seconds of timestamps (also
-    when these jump back); the others are searched near the tracks, lost ones included, or in full where there are none.
-    Where a track turned weak or was lost in between, the frame is searched near the tracks as long as most of them are
-    sure, else in full: the scene may have changed. Without ``near`` all are searched in full. Scheduled full scans depend
-    on the schedule alone, so that two runs over a file search alike.
+    Without ``near`` every one is searched in full. With it, a full scan is made on the first scheduled frame and then once
+    in ``full_scan`` seconds of time stamps (also when these jump back); the other frames are searched near the tracks,
+    lost ones included, or in full if there are none. If a track becomes weak or is lost in between, the frame is searched
+    near the tracks as long as most of them are confident, else in full. Scheduled full scans depend on the schedule alone,
+    so that two runs over a file search alike.
+
+    Attributes:
+        near: Whether to search near the tracks.
+        full_scan: Seconds from one full scan to the next.
     """
 
     near: bool
@@ -29,8 +33,12 @@ class SearchPolicy:
     _decided: dict[int, bool] = field(default_factory=dict)
 
     def is_full(self, sequence: int, timestamp: float) -> bool:
-        """Whether the scheduled frame ``sequence``, of ``timestamp`` seconds, is due for a full scan. Frames must be
-        named in ascending order; those named before may be named again."""
+        """Return whether a scheduled frame is due for a full scan.
+
+        Args:
+            sequence: The number of the frame. Frames must come in ascending order; earlier ones may be repeated.
+            timestamp: Its time in seconds.
+        """
         if sequence not in self._decided:
             within = self._last is not None and 0 <= timestamp - self._last < self.full_scan
             self._decided[sequence] = not (self.near and within)
@@ -39,13 +47,13 @@ class SearchPolicy:
         return self._decided[sequence]
 
     def forget(self, sequence: int) -> None:
-        """The frame ``sequence`` will not be named again."""
+        """Forget a frame that will not be repeated."""
         self._decided.pop(sequence, None)
 
     def boxes(self, tracker: FaceTracker) -> tuple[Box, ...] | None:
-        """What a scheduled frame that is not due for a full scan is searched near; None: in full after all."""
+        """Return the boxes near which a scheduled frame is searched that is not due for a full scan; None for in full."""
         return tuple(tracker.snapshot().boxes.values()) or None if self.near else None
 
-    def boxes_in_doubt(self, tracker: FaceTracker) -> tuple[Box, ...] | None:
-        """What a frame is searched near where the tracker wants a detection; None: in full."""
-        return None if tracker.doubt >= _SCENE_CHANGE else self.boxes(tracker)
+    def boxes_when_uncertain(self, tracker: FaceTracker) -> tuple[Box, ...] | None:
+        """Return the boxes near which a frame is searched because the tracker wants a detection; None for in full."""
+        return None if tracker.uncertain_fraction >= _SCENE_CHANGE else self.boxes(tracker)

@@ -1,4 +1,4 @@
-"""Which box is which: intersection over union, and the best one-to-one assignment."""
+"""Intersection over union of boxes, and the best one-to-one assignment."""
 
 from __future__ import annotations
 
@@ -10,10 +10,21 @@ from ferengine.errors import UsageError
 
 
 def iou_matrix(boxes_a: ArrayLike, boxes_b: ArrayLike) -> NDArray[np.float64]:
-    """Intersection over union of each of ``boxes_a`` (N, 4) with each of ``boxes_b`` (M, 4): float64 (N, M).
+    """Return the intersection over union of each box of one list with each of another.
 
-    Boxes are x, y, w, h; one without area overlaps nothing. Raises UsageError for another shape or for values
-    that are not finite.
+    Args:
+        boxes_a: (N, 4), x, y, w, h. A box without area overlaps nothing.
+        boxes_b: (M, 4).
+
+    Returns:
+        float64 (N, M).
+
+    Raises:
+        UsageError: For another shape, or values that are not finite.
+
+    Example:
+        >>> iou_matrix([[0, 0, 2, 2]], [[0, 0, 2, 2], [1, 0, 2, 2]]).round(3).tolist()
+        [[1.0, 0.333]]
     """
     a, b = _boxes(boxes_a), _boxes(boxes_b)
     low = np.maximum(a[:, None, :2], b[None, :, :2])
@@ -26,10 +37,16 @@ def iou_matrix(boxes_a: ArrayLike, boxes_b: ArrayLike) -> NDArray[np.float64]:
 
 
 def assign(affinity: NDArray[np.float64]) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-    """One-to-one pairs (row, column) of ``affinity`` (N, M) with the largest sum, of positive entries only.
+    """Find the one-to-one assignment with the largest sum of affinities, of positive entries only.
 
-    Returns the pairs in ascending rows, the rows and the columns left over. Solved exactly
-    (Jonker-Volgenant).
+    Solved exactly, by D. F. Crouse's variant of the Jonker-Volgenant algorithm ("On implementing 2D rectangular assignment
+    algorithms", IEEE TAES 2016).
+
+    Args:
+        affinity: (N, M).
+
+    Returns:
+        The pairs (row, column) in ascending rows, then the rows and the columns left over.
     """
     rows, columns = linear_sum_assignment(np.clip(affinity, 0, None), maximize=True)
     pairs = [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if affinity[r, c] > 0]
@@ -42,10 +59,15 @@ def assign(affinity: NDArray[np.float64]) -> tuple[list[tuple[int, int]], list[i
 
 
 def match(boxes_a: ArrayLike, boxes_b: ArrayLike, min_iou: float) -> tuple[list[tuple[int, int]], list[int], list[int]]:
-    """Pairs of ``boxes_a`` (N, 4) and ``boxes_b`` (M, 4), x, y, w, h, with the largest sum of IoU.
+    """Match boxes one to one with the largest sum of IoU.
 
-    A pair needs an IoU of at least ``min_iou`` and above 0. Returns the pairs (index a, index b) in ascending
-    a, the indices of a and of b that found no partner.
+    Args:
+        boxes_a: (N, 4), x, y, w, h.
+        boxes_b: (M, 4).
+        min_iou: Minimum IoU of a pair, which must also be above 0.
+
+    Returns:
+        The pairs (index a, index b) in ascending a, then the indices of a and of b without a partner.
     """
     overlap = iou_matrix(boxes_a, boxes_b)
     return assign(np.where(overlap >= min_iou, overlap, 0.0))

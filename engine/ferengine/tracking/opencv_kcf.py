@@ -1,8 +1,7 @@
-"""KCF from OpenCV's contrib modules, run on a window shrunk around the face.
+"""KCF from OpenCV's contrib modules, run on a scaled-down window around the face.
 
-J. F. Henriques et al., "High-Speed Tracking with Kernelized Correlation Filters", PAMI 2015, with the
-colour-name features of M. Danelljan et al., "Adaptive Color Attributes for Real-Time Visual Tracking", CVPR
-2014.
+J. F. Henriques et al., "High-Speed Tracking with Kernelized Correlation Filters", PAMI 2015, with the colour-name features of
+M. Danelljan et al., "Adaptive Color Attributes for Real-Time Visual Tracking", CVPR 2014.
 """
 
 from __future__ import annotations
@@ -19,35 +18,38 @@ from ferengine.tracking.base import TrackerUpdate
 from ferengine.vision import cv2
 
 _CONTEXT = 1.25
-"""Sides of the patch that KCF learns, in boxes. KCF looks for it within twice its size, so
-the patch bounds the motion that it can follow; more background in it holds it where it is."""
+"""Sides of the patch that KCF learns, in boxes. KCF searches within twice its size, so the patch limits the motion that it
+can follow; more background in it would hold it in place."""
 
 _DETECT_THRESHOLD = 0.2
-"""The filter response that counts as found. OpenCV's 0.5 gives up on blurred faces
-that it has in fact found; what was found wrongly shows in the confidence."""
+"""Minimum filter response. OpenCV's 0.5 loses blurred faces that it has in fact found; a wrong result shows in the
+confidence."""
 
 _WINDOW = 4.0
-"""Sides of the window, in boxes: KCF's search area (2 * _CONTEXT) and room to move."""
+"""Sides of the window in boxes: KCF's search area (2 * _CONTEXT) and room to move."""
 
 _MIN_PATCH = 8
-"""Pixels: KCF learns nothing from a smaller patch, so smaller ones are grown around their centre."""
+"""Pixels: KCF learns nothing from a smaller patch, so smaller ones are enlarged around their centre."""
 
 
 class OpenCvKcf:
     """``cv2.TrackerKCF`` at a cost that does not grow with the face.
 
-    ``init`` takes a square window around the box, clipped to the frame, and shrinks it until the larger side
-    of the face measures ``face_side`` pixels (it never enlarges); KCF runs inside it, so positions come in
-    steps of 1/``face_side`` of a face. A face that leaves the middle of its window gets a new one. The box
-    keeps the size it had at ``init``: KCF does not estimate scale.
+    ``init`` takes a square window around the box, clipped to the frame, and scales it down until the larger side of the face
+    has ``face_side`` pixels; KCF runs inside it, so positions come in steps of 1/``face_side`` of a face. A face that leaves
+    the middle of its window gets a new one. The box keeps the size that it had at ``init``: KCF does not estimate scale.
 
-    The confidence, which OpenCV does not give, is the normalised cross-correlation of the face at ``init``
-    and now; 0 when KCF finds nothing, when the centre of the box has left the frame and when the frame has
-    changed its size.
+    The confidence, which OpenCV does not give, is the normalised cross-correlation of the face at ``init`` and now. It is 0 if
+    KCF finds nothing, if the centre of the box has left the frame, and if the frame has changed its size.
+
+    Args:
+        face_side: Pixels of the larger side of the face.
+
+    Raises:
+        MissingDependencyError: If this OpenCV has no KCF.
     """
 
     def __init__(self, *, face_side: int = 24) -> None:
-        """Raises MissingDependencyError when this OpenCV has no KCF."""
         if not hasattr(cv2, "TrackerKCF"):
             raise MissingDependencyError(
                 f"OpenCV {cv2.__version__} was installed without its contrib modules and has no KCF tracker, which only "
@@ -58,17 +60,25 @@ class OpenCvKcf:
         self._window: _Window | None = None
 
     def init(self, frame: NDArray[np.uint8], box: Box) -> None:
-        """Learn the face in ``box``; raises UsageError when the box is not finite or has no area."""
+        """Learn the face in ``box``.
+
+        Raises:
+            UsageError: If the box is not finite or has no area.
+        """
         if not (all(map(math.isfinite, box)) and box[2] > 0 and box[3] > 0):
             raise UsageError(f"a box to track must be finite with a positive width and height, not {box}")
         self._box = box
         self._window = _Window(frame, box, self._face_side)
-        self._learnt = self._window.face
+        self._template = self._window.face
 
     def update(self, frame: NDArray[np.uint8]) -> TrackerUpdate:
-        """Where the face is in ``frame``; raises UsageError before ``init``."""
+        """Find the face in ``frame``.
+
+        Raises:
+            UsageError: Before ``init``.
+        """
         if self._window is None:
-            raise UsageError("update() of a tracker that has no object yet: call init() first")
+            raise UsageError("the tracker has no object yet: call init() before update()")
         found = self._window.find(frame)
         if found is None:
             return TrackerUpdate(self._box, 0.0)
@@ -78,11 +88,11 @@ class OpenCvKcf:
             return TrackerUpdate(self._box, 0.0)
         if self._window.outgrown(self._box):
             self._window = _Window(frame, self._box, self._face_side)
-        return TrackerUpdate(self._box, similarity(self._learnt, face))
+        return TrackerUpdate(self._box, similarity(self._template, face))
 
 
 class _Window:
-    """A fixed part of the frame, shrunk, with KCF in it; ``face`` is the thumbnail of its first face."""
+    """A fixed part of the frame, scaled down, with KCF in it; ``face`` is the thumbnail of its first face."""
 
     def __init__(self, frame: NDArray[np.uint8], box: Box, face_side: int) -> None:
         x, y, w, h = box
@@ -115,12 +125,12 @@ class _Window:
             parameters.detect_thresh = _DETECT_THRESHOLD
             self._kcf = cv2.TrackerKCF.create(parameters)
             self._kcf.init(shrunk, (px, py, pw, ph))
-            # OpenCV's init() learns nothing: its first update() does, wherever the face has moved meanwhile.
+            # OpenCV's init() learns nothing; its first update() does, wherever the face has moved in the meantime.
             self._kcf.update(shrunk)
             self.face = thumbnail(shrunk, self._face)
 
     def find(self, frame: NDArray[np.uint8]) -> tuple[Box, NDArray[np.float32]] | None:
-        """The box in ``frame`` and the thumbnail of what is inside it, or None."""
+        """The box in ``frame`` and the thumbnail of its content, or None."""
         if self._kcf is None or frame.shape != self._frame_shape:
             return None
         shrunk = self._shrunk(frame)
@@ -142,12 +152,12 @@ class _Window:
         part = frame[self._part]
         if self._size == (part.shape[1], part.shape[0]):
             return np.ascontiguousarray(part)
-        # Linear skips pixels, yet KCF follows real faces on it as well as on area averages, far dearer.
+        # Linear interpolation skips pixels, but KCF follows real faces on it as well as on area averages, which cost far more.
         return np.asarray(cv2.resize(part, self._size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
 def _clipped(low: float, high: float, size: int) -> tuple[int, int]:
-    """First and end of the whole pixels that [low, high) touches inside [0, size)."""
+    """Start and end of the whole pixels that [low, high) touches inside [0, size)."""
     first = min(max(0, math.floor(low)), size)
     return first, max(first, min(size, math.ceil(high)))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ import pytest
 from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, open_source, parse_source, unique_names
 from ferengine.sources.camera import CameraSource
+from ferengine.sources.spec import SourceOptions
 from ferengine.sources.video import VideoFileSource
 from ferengine.sources.wrappers import PacedSource
 
@@ -156,3 +158,20 @@ def test_unique_names() -> None:
     names = ["woman2", "demo", "woman2", "woman2", "woman2-2", "demo"]
     specs = unique_names([SourceSpec("file", "x", name) for name in names])
     assert [spec.name for spec in specs] == ["woman2", "demo", "woman2-3", "woman2-4", "woman2-2", "demo-2"]
+
+
+def test_a_spec_is_one_source_and_not_an_iterable_of_its_fields() -> None:
+    assert not isinstance(parse_source("0"), Iterable)
+
+
+def test_replacing_a_field_checks_it() -> None:
+    spec = parse_source("clip.mp4")
+    assert spec.replace(loop=3, size="64x32") == parse_source("clip.mp4", loop=3, size=(64, 32))
+    with pytest.raises(UsageError, match="^loop: input should be greater than or equal to 0, not -1"):
+        spec.replace(loop=-1)
+
+
+def test_every_option_has_a_description() -> None:
+    for name, field in SourceOptions.model_fields.items():
+        assert field.description is not None, name
+        assert field.description.endswith("."), name

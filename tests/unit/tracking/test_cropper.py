@@ -9,7 +9,7 @@ import pytest
 
 from ferengine.detection.base import Detections
 from ferengine.errors import UsageError
-from ferengine.tracking.crop_geometry import face_square
+from ferengine.tracking.crop_geometry import face_region
 from ferengine.tracking.cropper import FaceCropper
 
 POINTS = np.array([[40, 50], [80, 50], [60, 72], [45, 95], [75, 95]], np.float32)
@@ -47,7 +47,7 @@ def eyes(crop: np.ndarray) -> np.ndarray:
 def test_aligned_crops_put_the_eyes_where_fer2013_has_them(angle: float) -> None:
     points = turned(POINTS, angle)
     cropper = FaceCropper(48, align=True)
-    squares = cropper.squares(detections(points))
+    squares = cropper.regions(detections(points))
     assert squares.dtype == np.float32
     assert squares[0, 3] == pytest.approx(angle, abs=1e-5)
     crops = cropper.crop(portrait(points), squares)
@@ -60,18 +60,18 @@ def test_aligned_crops_put_the_eyes_where_fer2013_has_them(angle: float) -> None
 def test_upright_crops_keep_the_tilt() -> None:
     points = turned(POINTS, 0.4)
     cropper = FaceCropper(64)
-    (left, right) = eyes(cropper.crop(portrait(points), cropper.squares(detections(points)))[0])
+    (left, right) = eyes(cropper.crop(portrait(points), cropper.regions(detections(points)))[0])
     assert math.atan2(right[1] - left[1], right[0] - left[0]) == pytest.approx(0.4, abs=0.05)
     assert (left + right) / 2 == pytest.approx((0.5, 0.38), abs=0.012)
 
 
 def test_without_landmarks_the_box_is_cut() -> None:
-    assert FaceCropper(48).squares(detections(None))[0] == pytest.approx(face_square(BOX, None, False))
+    assert FaceCropper(48).regions(detections(None))[0] == pytest.approx(face_region(BOX, None, False))
 
 
 def test_no_face_gives_no_crop() -> None:
     cropper = FaceCropper(48)
-    squares = cropper.squares(Detections.none())
+    squares = cropper.regions(Detections.none())
     assert squares.shape == (0, 4)
     assert cropper.crop(portrait(POINTS), squares).shape == (0, 48, 48)
     assert cropper.crop(portrait(POINTS), []).shape == (0, 48, 48)

@@ -75,7 +75,7 @@ def test_births_count_up_and_faces_carry_the_detection(tracker: FaceTracker) -> 
     assert first.score == pytest.approx(0.99)
     assert first.landmarks is not None
     assert first.landmarks.shape == (5, 2)
-    assert first.square == pytest.approx((30, 26 + 0.12 * 2.67 * 16, 2.67 * 16, 0), abs=1e-4)
+    assert first.region == pytest.approx((30, 26 + 0.12 * 2.67 * 16, 2.67 * 16, 0), abs=1e-4)
     assert second.box == B
 
 
@@ -87,7 +87,7 @@ def test_a_tracked_face_keeps_score_and_crop_but_no_landmarks(tracker: FaceTrack
     (face,) = tracker.faces
     assert (face.id, face.origin, face.landmarks, face.confidence) == (1, "tracked", None, 0.8)
     assert face.score == before.score
-    assert face.square == pytest.approx((before.square[0] + 5, before.square[1] + 3, *before.square[2:]))
+    assert face.region == pytest.approx((before.region[0] + 5, before.region[1] + 3, *before.region[2:]))
 
 
 def test_align_carries_the_angle() -> None:
@@ -97,7 +97,7 @@ def test_align_carries_the_angle() -> None:
     detections.landmarks[0, 1, 1] += 8
     tracker.correct(FRAME, detections, 0.0)
     tracker.advance(FRAME, 0.1)
-    assert tracker.faces[0].square[3] == pytest.approx(math.atan2(8, 16), abs=1e-4)
+    assert tracker.faces[0].region[3] == pytest.approx(math.atan2(8, 16), abs=1e-4)
 
 
 def test_a_match_replaces_a_drifting_box(tracker: FaceTracker, fakes: list[FakeTracker]) -> None:
@@ -295,7 +295,7 @@ def test_any_run_repeats_and_no_id_is_used_twice(run: list[list[Box] | None]) ->
             else:
                 tracker.correct(frame, found(boxes), index / 10)
                 assert len(tracker.faces) == len(boxes)
-            faces = [(face.id, face.box, face.confidence, face.square) for face in tracker.faces]
+            faces = [(face.id, face.box, face.confidence, face.region) for face in tracker.faces]
             assert ids(tracker) == sorted(set(ids(tracker)))
             assert all(identity < tracker.next_id for identity in ids(tracker))
             seen.append(faces)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.errors import UsageError
-from ferengine.tracking.crop_geometry import Square
+from ferengine.tracking.crop_geometry import CropRegion
 from ferengine.tracking.cropper import FaceCropper
 from ferengine.vision import cv2
 
@@ -40,9 +40,9 @@ class FaceCutter:
 
     def cut(self, image: NDArray[np.uint8], faces: Detections, index: int) -> NDArray[np.uint8]:
         """One of them: grey uint8 (48, 48)."""
-        return self.cut_square(image, self._cropper.squares(faces)[index].tolist())
+        return self.cut_square(image, self._cropper.regions(faces)[index].tolist())
 
-    def cut_square(self, image: NDArray[np.uint8], square: Square) -> NDArray[np.uint8]:
+    def cut_square(self, image: NDArray[np.uint8], square: CropRegion) -> NDArray[np.uint8]:
         """What lies in ``square``: grey uint8 (48, 48)."""
         return self._cropper.crop(image, [square])[0]
 

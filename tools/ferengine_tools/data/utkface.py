@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
-from ferengine.tracking.crop_geometry import square_from_landmarks
+from ferengine.tracking.crop_geometry import region_from_landmarks
 from ferengine_tools.data.cutting import SIDE, FaceCutter, decode
 from ferengine_tools.data.duplicates import Thresholds, find_duplicates
 
@@ -148,7 +148,7 @@ def cut_aligned(cutter: FaceCutter, picture: NDArray[np.uint8]) -> tuple[NDArray
     faces = cutter.detect(picture)
     if len(faces):
         return cutter.cut(picture, faces, _middle(faces, width, height)), True
-    return cutter.cut_square(picture, square_from_landmarks(_MEAN_LANDMARKS * [width, height], align=False)), False
+    return cutter.cut_square(picture, region_from_landmarks(_MEAN_LANDMARKS * [width, height], align=False)), False
 
 
 def _middle(faces: Detections, width: int, height: int) -> int:

@@ -37,7 +37,7 @@ def find_faces(path: Path, side: int, *, min_face: float, most: int) -> PictureF
     if not len(detections):
         raise SourceError(f"{path}: no face found: try --min-face 20, or --crop where the picture is a cut face already")
     cropper = FaceCropper(side, align=config.align_eyes)
-    squares = cropper.squares(detections)[:most]
+    squares = cropper.regions(detections)[:most]
     return PictureFaces(cropper.crop(picture, squares), picture, squares)
 
 

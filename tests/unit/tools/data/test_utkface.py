@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 from ferengine.sources.demo.portraits import ASTRONAUT, HOPPER
-from ferengine.tracking.crop_geometry import square_from_landmarks
+from ferengine.tracking.crop_geometry import region_from_landmarks
 from ferengine.vision import cv2
 from ferengine_tools.data.cutting import FaceCutter
 from ferengine_tools.data.utkface import ETHNICITIES, GENDERS, UtkFace, cut_aligned, load_utkface, split_of
@@ -116,10 +116,10 @@ def test_a_face_that_is_not_found_is_cut_at_the_mean_place(faces: list[NDArray[n
     crop, found = cut_aligned(cutter, wall)
     assert not found
     points = np.array([[0.297, 0.288], [0.685, 0.288], [0.488, 0.516], [0.315, 0.687], [0.664, 0.687]]) * 128
-    np.testing.assert_array_equal(crop, cutter.cut_square(wall, square_from_landmarks(points, align=False)))
+    np.testing.assert_array_equal(crop, cutter.cut_square(wall, region_from_landmarks(points, align=False)))
     usual, found = cut_aligned(cutter, faces[0])
     assert found
-    mean = cutter.cut_square(faces[0], square_from_landmarks(points, align=False))
+    mean = cutter.cut_square(faces[0], region_from_landmarks(points, align=False))
     assert np.corrcoef(mean.ravel(), usual.ravel())[0, 1] > 0.9  # the mean place is where aligned faces are
 
 

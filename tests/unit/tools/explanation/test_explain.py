@@ -169,7 +169,8 @@ def test_a_photograph_is_explained(portrait: Path, tmp_path: Path, capsys: pytes
 def test_a_cut_face_is_explained_from_a_checkpoint(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     face = tmp_path / "face.png"
     cv2.imwrite(str(face), np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
-    call(explain_command, "ferengine explain", [str(face), "--crop", "--checkpoint", str(whole), "--out", str(tmp_path / "out.png")])
+    arguments = [str(face), "--crop", "--checkpoint", str(whole), "--out", str(tmp_path / "out.png")]
+    call(explain_command, "ferengine explain", arguments)
     assert "written to" in capsys.readouterr().out
     assert (tmp_path / "out.png").stat().st_size > 10_000
     with pytest.raises(ModelError, match="is a checkpoint of 'dscnn', not of 'fast'"):

@@ -8,7 +8,7 @@ import pytest
 from ferengine.detection.base import Detections
 from ferengine.results import Box
 from ferengine.tracking.base import TrackerUpdate
-from ferengine.tracking.detection_schedule import SearchPolicy
+from ferengine.tracking.detection_schedule import DetectionSchedule
 from ferengine.tracking.face_tracker import FaceTracker
 
 FRAME = np.zeros((100, 400, 3), np.uint8)
@@ -48,27 +48,27 @@ def followed(*confidences: float) -> FaceTracker:
     ("confidences", "doubt"), [((), 0.0), ((1, 1), 0.0), ((1, 0.2), 0.5), ((0, 0.2, 1, 1), 0.5), ((0.4,), 1.0), ((0,), 1.0)]
 )
 def test_the_share_of_tracks_that_are_weak_or_lost(confidences: tuple[float, ...], doubt: float) -> None:
-    assert followed(*confidences).doubt == doubt
+    assert followed(*confidences).uncertain_fraction == doubt
 
 
 def test_a_face_that_a_detection_has_denied_is_no_doubt() -> None:
     tracker = followed(0.0, 1.0)
     tracker.correct(FRAME, Detections(np.float32(BOXES[1:2]), np.ones(1, np.float32), None), 0.08)
-    assert tracker.doubt == 0.0
+    assert tracker.uncertain_fraction == 0.0
 
 
 def test_one_weak_face_of_several_is_looked_for_near_the_tracks() -> None:
     tracker = followed(1, 0.2, 1, 1)
     assert tracker.wants_detection
-    assert SearchPolicy(True, 1.0).boxes_in_doubt(tracker) == tuple(BOXES)
+    assert DetectionSchedule(True, 1.0).boxes_when_uncertain(tracker) == tuple(BOXES)
 
 
 @pytest.mark.parametrize("confidences", [(0.2,), (0.2, 1), (0, 0, 0, 1), ()])
 def test_a_changed_scene_is_searched_in_full(confidences: tuple[float, ...]) -> None:
-    assert SearchPolicy(True, 1.0).boxes_in_doubt(followed(*confidences)) is None
+    assert DetectionSchedule(True, 1.0).boxes_when_uncertain(followed(*confidences)) is None
 
 
 def test_full_search_stays_full() -> None:
-    policy, tracker = SearchPolicy(False, 1.0), followed(1, 1, 1, 0.2)
+    policy, tracker = DetectionSchedule(False, 1.0), followed(1, 1, 1, 0.2)
     assert policy.boxes(tracker) is None
-    assert policy.boxes_in_doubt(tracker) is None
+    assert policy.boxes_when_uncertain(tracker) is None

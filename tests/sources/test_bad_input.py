@@ -82,7 +82,7 @@ def test_files_in_which_there_is_no_video(make_clip: Callable[..., Path], tmp_pa
 def test_images_for_which_there_is_no_memory_fail_one_source_alone(
     make_clip: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from ferengine.runtime import camera
+    from ferengine.runtime import cameras
 
     class NoMemory:
         @staticmethod
@@ -91,8 +91,8 @@ def test_images_for_which_there_is_no_memory_fail_one_source_alone(
                 raise MemoryError("no memory")
             return ring.create(slots, slot_bytes)
 
-    ring = camera.FrameRing
-    monkeypatch.setattr(camera, "FrameRing", NoMemory)
+    ring = cameras.FrameRing
+    monkeypatch.setattr(cameras, "FrameRing", NoMemory)
     with Engine([make_clip(320, 240), make_clip()], max_frames=5) as engine:
         frames = [result.frame for result in engine.results()]
     assert frames == list(range(5))

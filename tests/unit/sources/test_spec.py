@@ -167,7 +167,7 @@ def test_a_spec_is_one_source_and_not_an_iterable_of_its_fields() -> None:
 def test_replacing_a_field_checks_it() -> None:
     spec = parse_source("clip.mp4")
     assert spec.replace(loop=3, size="64x32") == parse_source("clip.mp4", loop=3, size=(64, 32))
-    with pytest.raises(UsageError, match="^loop: input should be greater than or equal to 0, not -1"):
+    with pytest.raises(UsageError, match=r"^loop: input should be greater than or equal to 0, not -1"):
         spec.replace(loop=-1)
 
 

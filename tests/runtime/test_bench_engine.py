@@ -9,7 +9,7 @@ import pytest
 pytest.importorskip("skimage", reason="the extra `demo` is not installed")
 
 from ferengine_tools.bench import clips, engine_runs, others
-from ferengine_tools.bench.command import ENGINE, measure
+from ferengine_tools.bench.command import Stage, measure
 from ferengine_tools.bench.record import OWN
 
 
@@ -17,7 +17,7 @@ def test_the_whole_engine_on_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(clips, "DEMO_FRAMES", 40)
     monkeypatch.setattr(engine_runs, "_MIN_FRAMES", 60)
     monkeypatch.setattr(others, "find_spec", lambda name: None)
-    record = measure([ENGINE], seconds=0.1, live_seconds=1.5)
+    record = measure([Stage.ENGINE], seconds=0.1, live_seconds=1.5)
     figures = {figure.key[1:]: figure for figure in record.figures}
     for way in (OWN, "ferengine, near search", "decoding alone", others.LOOP):
         assert figures["file", way].value > 0

@@ -51,8 +51,8 @@ void resize_area(const FrameView& frame, const UprightSquare& square, int size, 
     const auto column = [=](int x) {
         const float* const from = sums + first_columns[x];
         const float* const weight = weights + ptrdiff_t{8} * blocks * x;
-        simd::Float8 sum = v::load(from) * v::load(weight);
-        for (int i = 8; i < 8 * blocks; i += 8) sum += v::load(from + i) * v::load(weight + i);
+        simd::Float8 sum = v::load_float8(from) * v::load_float8(weight);
+        for (int i = 8; i < 8 * blocks; i += 8) sum += v::load_float8(from + i) * v::load_float8(weight + i);
         return sum;
     };
 

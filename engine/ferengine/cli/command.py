@@ -78,14 +78,18 @@ class LazyCommand(TyperCommand):
         """Load the command and let it parse ``args``."""
         if self._entry.is_tool and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # tools clean up when they are interrupted
-        return self._load().make_context(info_name, args, parent, **extra)
+        return self.load().make_context(info_name, args, parent, **extra)
 
-    def _load(self) -> TyperCommand:
+    def load(self) -> TyperCommand | TyperGroup:
+        """Import the module and return the command, or the group of commands if the module has a ``typer.Typer``."""
         module = import_module(self._entry.module)
         assert self.name is not None
         if self._entry.own_parser:
             return _pass_arguments_to(module.main, self.name)
-        return make_command(getattr(module, self.name.replace("-", "_")), self._entry.summary)
+        found = getattr(module, self.name.replace("-", "_"))
+        if isinstance(found, typer.Typer):
+            return typer.main.get_group(found)
+        return make_command(found, self._entry.summary)
 
 
 class CommandGroup(TyperGroup):

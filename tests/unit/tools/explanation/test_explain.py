@@ -189,7 +189,7 @@ def test_pictures_that_cannot_be_explained(portrait: Path, tmp_path: Path) -> No
         call(explain_command, "ferengine explain", [str(broken)])
     with pytest.raises(UsageError, match="120 x 90 pixels: --crop takes a face cut square"):
         call(explain_command, "ferengine explain", [str(broken), "--crop"])
-    with pytest.raises(UsageError, match="--label 'bored' is none of the model's: angry"):
+    with pytest.raises(UsageError, match="--label 'bored' is not a class of the model: angry"):
         call(explain_command, "ferengine explain", [str(portrait), "--label", "bored"])
     for suffix in (".onnx", ".json"):
         shutil.copy(SHIPPED / f"{DEFAULT}{suffix}", tmp_path)

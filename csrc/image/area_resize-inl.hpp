@@ -25,8 +25,8 @@ void resize_area(const FrameView& frame, const UprightSquare& square, int size, 
     const double left = square.cx - 0.5 * square.side, top = square.cy - 0.5 * square.side;
 
     // the columns of each destination pixel, in `blocks` times eight from its first on, weight 0 where they are not its
-    const int most = static_cast<int>(std::min(std::ceil(step) + 2.0, static_cast<double>(frame.width)));
-    const int blocks = (most + 7) / 8, columns = (size + 7) / 8 * 8;
+    const int max_columns = static_cast<int>(std::min(std::ceil(step) + 2.0, static_cast<double>(frame.width)));
+    const int blocks = (max_columns + 7) / 8, columns = (size + 7) / 8 * 8;
     scratch.first_columns.assign(static_cast<size_t>(columns), 0);
     scratch.weights.assign(static_cast<size_t>(columns) * static_cast<size_t>(blocks) * 8, 0.0f);
     const int x0 = pixels_under(left, left + step, frame.width).first;
@@ -51,8 +51,8 @@ void resize_area(const FrameView& frame, const UprightSquare& square, int size, 
     const auto column = [=](int x) {
         const float* const from = sums + first_columns[x];
         const float* const weight = weights + ptrdiff_t{8} * blocks * x;
-        simd::Float8 sum = v::load(from) * v::load(weight);
-        for (int i = 8; i < 8 * blocks; i += 8) sum += v::load(from + i) * v::load(weight + i);
+        simd::Float8 sum = v::load_float8(from) * v::load_float8(weight);
+        for (int i = 8; i < 8 * blocks; i += 8) sum += v::load_float8(from + i) * v::load_float8(weight + i);
         return sum;
     };
 

@@ -69,7 +69,7 @@ FERENGINE_INLINE void norms(hog::Scratch& scratch) {
     for (int y = 0; y < kCells; ++y)
         for (int x = 0; x < kCells; ++x) {
             const float* h = histogram_of(scratch, y, x);
-            const Float8 low = v::load(h), high = v::load(h + 8);
+            const Float8 low = v::load_float8(h), high = v::load_float8(h + 8);
             scratch.energy[static_cast<size_t>(y * kCells + x)] = v::sum(low * low + high * high);
         }
     constexpr float floor = 0.4f;  // bounds how far the noise of a flat patch is amplified
@@ -99,7 +99,7 @@ FERENGINE_INLINE void extract_features(const float* patch, FeatureMaps& maps, ho
     for (int y = 0; y < kCells; ++y) {
         for (int x = 0; x < kCells; ++x) {
             const float* h = histogram_of(scratch, y, x);
-            const Float8 low = v::load(h), high = v::load(h + 8);
+            const Float8 low = v::load_float8(h), high = v::load_float8(h + 8);
             Float8 sum_low = {}, sum_high = {};
             float texture[4];
             for (int q = 0; q < 4; ++q) {

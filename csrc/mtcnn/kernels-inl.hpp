@@ -22,13 +22,13 @@ inline void convolve_block(const ConvolutionView& layer, const float* const* row
 #pragma GCC unroll 16
     for (int p = 0; p < Pixels; ++p)
 #pragma GCC unroll 16
-        for (int i = 0; i < kVectors; ++i) sums[p][i] = v::floats_at(bias + i * kLanes);
+        for (int i = 0; i < kVectors; ++i) sums[p][i] = v::load_floats(bias + i * kLanes);
     for (int ky = 0; ky < layer.kernel; ++ky) {
         const float* inputs = rows[ky] + x * step;
         for (int tap = 0; tap < length; ++tap, ++inputs, weights += kGroup) {
             Floats weight[kVectors];
 #pragma GCC unroll 16
-            for (int i = 0; i < kVectors; ++i) weight[i] = v::floats_at(weights + i * kLanes);
+            for (int i = 0; i < kVectors; ++i) weight[i] = v::load_floats(weights + i * kLanes);
 #pragma GCC unroll 16
             for (int p = 0; p < Pixels; ++p) {
                 const float input = inputs[p * step];
@@ -41,8 +41,8 @@ inline void convolve_block(const ConvolutionView& layer, const float* const* row
     for (int p = 0; p < Pixels; ++p)
 #pragma GCC unroll 16
         for (int i = 0; i < kVectors; ++i) {
-            const Floats sum = sums[p][i], slope = v::floats_at(slopes + i * kLanes);
-            v::floats_at(out + p * pitch + i * kLanes) = sum > 0.0f ? sum : sum * slope;
+            const Floats sum = sums[p][i], slope = v::load_floats(slopes + i * kLanes);
+            v::store(out + p * pitch + i * kLanes, sum > 0.0f ? sum : sum * slope);
         }
 }
 
@@ -89,13 +89,13 @@ void max_pool_row(const MapRows& maps, int size, int channels, int count, float*
         const int first = 2 * x, columns = first + size <= maps.width ? size : maps.width - first;
         for (int c = 0; c < channels; c += kLanes) {
             const ptrdiff_t start = static_cast<ptrdiff_t>(first) * pitch + c;
-            Floats maximum = v::floats_at(rows[0] + start);
+            Floats maximum = v::load_floats(rows[0] + start);
             for (int r = 0; r < row_count; ++r)
                 for (int column = 0; column < columns; ++column) {
-                    const Floats value = v::floats_at(rows[r] + start + column * pitch);
+                    const Floats value = v::load_floats(rows[r] + start + column * pitch);
                     maximum = value > maximum ? value : maximum;
                 }
-            v::floats_at(out + c) = maximum;
+            v::store(out + c, maximum);
         }
     }
 }
@@ -110,7 +110,7 @@ void blend_rows(const uint8_t* const* rows, const float* weights, int row_count,
             for (int i = 0; i < 4; ++i) sums[i] += weight * v::load_bytes(rows[r] + x + i * kLanes);
         }
 #pragma GCC unroll 4
-        for (int i = 0; i < 4; ++i) v::floats_at(out + x + i * kLanes) = sums[i];
+        for (int i = 0; i < 4; ++i) v::store(out + x + i * kLanes, sums[i]);
     }
     for (; x < count; ++x) {
         float sum = 0.0f;
@@ -137,9 +137,10 @@ void blend_columns(const float* sums, const AreaSpan* spans, const float* weight
     for (int x = 0; x < count; ++x, out += 3) {
         const float* pixel = sums + 3 * static_cast<ptrdiff_t>(spans[x].first);
         const float* weight = weights + spans[x].first_weight;
-        Float4 sum = *weight * v::float4_at(pixel);
-        for (int i = 1; i < spans[x].count; ++i) sum += weight[i] * v::float4_at(pixel + 3 * static_cast<ptrdiff_t>(i));
-        v::float4_at(out) = normalised(sum);
+        Float4 sum = *weight * v::load_float4(pixel);
+        for (int i = 1; i < spans[x].count; ++i)
+            sum += weight[i] * v::load_float4(pixel + 3 * static_cast<ptrdiff_t>(i));
+        v::store(out, normalised(sum));
     }
 }
 
@@ -179,7 +180,7 @@ void sample_row(const uint8_t* upper, const uint8_t* lower, float fraction, cons
         const Float4 upper_left = v::load_4_bytes(upper + first), upper_right = v::load_4_bytes(upper + first + 3);
         const Float4 left = upper_left + fraction * (v::load_4_bytes(lower + first) - upper_left);
         const Float4 right = upper_right + fraction * (v::load_4_bytes(lower + first + 3) - upper_right);
-        v::float4_at(out) = normalised(left + samples[x].fraction * (right - left));
+        v::store(out, normalised(left + samples[x].fraction * (right - left)));
     }
 }
 

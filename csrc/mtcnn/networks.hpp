@@ -7,7 +7,7 @@
 // that the next one needs, so that all stays in the nearest cache.
 //
 // Why not ONNX Runtime: a frame of 640 x 480 with one face takes 4.8 ms here, and 17 ms with OpenCV and ONNX Runtime
-// (docs/performance.md).
+// (docs/pages/reference/performance.md).
 #pragma once
 
 #include <span>

@@ -3,16 +3,24 @@
 
 namespace ferengine::simd::FERENGINE_TARGET {
 
-// The floats of a register, at any address.
+// The floats of one register.
 constexpr int kLanes = FERENGINE_TARGET_AVX2 ? 8 : 4;
-using Floats = float __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
-using Float4 = float __attribute__((vector_size(16), aligned(4), may_alias));
-using LooseFloat8 = float __attribute__((vector_size(32), aligned(4), may_alias));
+using Floats = float __attribute__((vector_size(4 * kLanes)));
+using Float4 = float __attribute__((vector_size(16)));
 
-FERENGINE_INLINE Floats& floats_at(float* address) { return *reinterpret_cast<Floats*>(address); }
-FERENGINE_INLINE const Floats& floats_at(const float* address) { return *reinterpret_cast<const Floats*>(address); }
-FERENGINE_INLINE Float4& float4_at(float* address) { return *reinterpret_cast<Float4*>(address); }
-FERENGINE_INLINE const Float4& float4_at(const float* address) { return *reinterpret_cast<const Float4*>(address); }
+// The same at any address, for loads and stores. Clang ignores `aligned` in an alias declaration, hence the typedefs.
+// NOLINTBEGIN(modernize-use-using)
+typedef float UnalignedFloats __attribute__((vector_size(4 * kLanes), aligned(4), may_alias));
+typedef float UnalignedFloat4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float UnalignedFloat8 __attribute__((vector_size(32), aligned(4), may_alias));
+typedef uint8_t UnalignedByte4 __attribute__((vector_size(4), aligned(1), may_alias));
+// NOLINTEND(modernize-use-using)
+
+FERENGINE_INLINE Floats load_floats(const float* from) { return *reinterpret_cast<const UnalignedFloats*>(from); }
+FERENGINE_INLINE Float4 load_float4(const float* from) { return *reinterpret_cast<const UnalignedFloat4*>(from); }
+FERENGINE_INLINE Float8 load_float8(const float* from) { return *reinterpret_cast<const UnalignedFloat8*>(from); }
+FERENGINE_INLINE void store(float* to, const Float8& values) { *reinterpret_cast<UnalignedFloat8*>(to) = values; }
+FERENGINE_INLINE void store(float* to, const Float4& values) { *reinterpret_cast<UnalignedFloat4*>(to) = values; }
 
 // Bytes as floats.
 #if FERENGINE_TARGET_AVX2
@@ -24,14 +32,10 @@ FERENGINE_INLINE Float4 load_4_bytes(const uint8_t* from) {
 }
 #else
 FERENGINE_INLINE Float4 load_4_bytes(const uint8_t* from) {
-    using Byte4 = uint8_t __attribute__((vector_size(4), aligned(1), may_alias));
-    return __builtin_convertvector(*reinterpret_cast<const Byte4*>(from), Float4);
+    return __builtin_convertvector(*reinterpret_cast<const UnalignedByte4*>(from), Float4);
 }
 FERENGINE_INLINE Floats load_bytes(const uint8_t* from) { return load_4_bytes(from); }
 #endif
-
-FERENGINE_INLINE Float8 load(const float* from) { return *reinterpret_cast<const LooseFloat8*>(from); }
-FERENGINE_INLINE void store(float* to, const Float8& values) { *reinterpret_cast<LooseFloat8*>(to) = values; }
 
 FERENGINE_INLINE Float8 min(const Float8& a, const Float8& b) { return a < b ? a : b; }
 

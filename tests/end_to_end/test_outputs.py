@@ -102,7 +102,7 @@ def test_a_reader_that_takes_nothing_disturbs_nobody(tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 1
     assert process.stderr is not None
-    assert "events: what came last was not written, because its reader does not take it" in process.stderr.read()
+    assert "events: the last results were not written, because the reader does not take them" in process.stderr.read()
     figures = json.loads(summary.read_text())["sinks"]
     assert figures["events"]["dropped"] > 0
     assert figures["csv"]["dropped"] <= figures["events"]["dropped"]

@@ -12,7 +12,7 @@ import av
 from ferengine import Engine
 from ferengine.sources import SourceSpec
 
-LIVE = SourceSpec("demo", "stroll", "demo", 0, "native")
+LIVE = SourceSpec("demo", "stroll", "demo", loop=0, pace="native")
 
 
 def frames_of(path: Path) -> int:

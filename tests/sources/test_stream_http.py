@@ -119,7 +119,7 @@ def test_what_is_no_stream_says_why(
     secret = "admin:hunter2@"
     for url, reason in (
         (http.url("/absent", secret), r"no such stream \(404\)"),
-        (http.url("/text.mp4", secret), "not with a video"),
+        (http.url("/text.mp4", secret), "not with a readable video"),
         (http.url("/unknown.mp4", secret), "codec that FFmpeg cannot decode"),
         (f"http://{secret}127.0.0.1:{unused_port}/", "nothing answers"),
         (f"http://{secret}127.0.0.1:{silent_port}/", "does not answer"),

@@ -28,6 +28,19 @@ def test_the_import_is_cheap() -> None:
     assert len(loaded) < 100
 
 
+@pytest.mark.parametrize("module", ["ferengine.engine", "ferengine.cli.run", "ferengine.cli.session"])
+def test_the_engines_own_process_loads_no_opencv_and_no_inference_library(module: str) -> None:
+    code = f"import sys; import {module}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"av", "cuda", "cv2", "onnxruntime", "tensorrt", "torch"} & set(done.stdout.split())
+
+
+def test_naming_a_source_loads_no_decoder() -> None:
+    code = "import sys; from ferengine.sources import parse_source; parse_source('demo:crossing'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"av", "cv2", "ferengine.sources.demo"} & set(done.stdout.split())
+
+
 def test_the_detect_worker_has_no_inference_library_in_memory() -> None:
     """Its networks run in C++, or on a GPU that it opens only when asked."""
     code = "import sys; import ferengine.stages.detect; print(*sys.modules)"

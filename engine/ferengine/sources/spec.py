@@ -168,9 +168,9 @@ class SourceSpec(SourceOptions):
         (640, 360)
     """
 
-    kind: Kind
-    value: str
-    name: str
+    kind: Kind = Field(description="Kind of source; push is for frames that the program pushes.")
+    value: str = Field(description="Number, device, path, glob, URL or scenario of the source.")
+    name: str = Field(description="Name of the source in results, and of its video file.")
 
     __iter__ = None  # type: ignore[assignment]  # one source, not an iterable of its fields: the engine takes either
 

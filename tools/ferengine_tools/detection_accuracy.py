@@ -133,9 +133,9 @@ def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
     scenes = false_boxes = crowds = stray_boxes = 0
     seconds = 0.0
     for source, image, annotated in _photographs(folder):
-        begun = time.process_time()
+        started = time.process_time()
         boxes = detector.detect(image).boxes
-        seconds += time.process_time() - begun
+        seconds += time.process_time() - started
         if source == FACELESS:
             scenes += 1
             false_boxes += len(boxes)

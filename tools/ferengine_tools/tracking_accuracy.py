@@ -133,7 +133,7 @@ def follow(make_tracker: MakeTracker, frames: Sequence[Frame], box: Box) -> list
 
 
 def measure(make_tracker: MakeTracker, sequence: FaceSequence, *, detect_every: int = 6) -> Accuracy:
-    """One pass from the first box, and one begun anew from the truth every ``detect_every`` frames."""
+    """One pass from the first box, and one started again from the truth every ``detect_every`` frames."""
     once = _boxes(follow(make_tracker, sequence.frames, _box(sequence.boxes[0])))
     truth = sequence.boxes[1:]
     overlaps = _overlaps(once, truth)

@@ -68,7 +68,12 @@ def test_run_has_its_options_without_docstrings() -> None:
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [("ferengine mod", "models"), ("ferengine run --detec", "--detect-every"), ("ferengine bench --on", "--only")],
+    [
+        ("ferengine mod", "models"),
+        ("ferengine run --detec", "--detect-every"),
+        ("ferengine bench --on", "--only"),
+        ("ferengine data pre", "prepare"),
+    ],
 )
 def test_shells_complete_commands_and_options(line: str, expected: str) -> None:
     words = line.split()

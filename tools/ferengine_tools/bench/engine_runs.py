@@ -78,9 +78,9 @@ def _run(spec: SourceSpec, **settings: Any) -> tuple[Summary, dict[str, float]]:
 def _decoding(spec: SourceSpec, frames: int | None) -> float:
     source = open_source(spec)
     source.open()
-    count, begun = 0, time.perf_counter()
+    count, started = 0, time.perf_counter()
     while (frames is None or count < frames) and source.read() is not None:
         count += 1
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     source.close()
     return count / taken

@@ -69,11 +69,11 @@ def _together(send: Callable[[], object], receiver: Callable[..., None], argumen
     here.recv()
     for _ in range(_WARM):
         send()
-    begun = time.process_time()
+    started = time.process_time()
     for _ in range(count - _WARM):
         send()
     theirs: float = here.recv()
-    ours = time.process_time() - begun
+    ours = time.process_time() - started
     process.join()
     return (ours + theirs) / (count - _WARM)
 
@@ -81,12 +81,12 @@ def _together(send: Callable[[], object], receiver: Callable[..., None], argumen
 def _receive(take: Callable[[], int], count: int, pipe: Connection) -> None:
     """Take ``count`` items, and say what all after the first ``_WARM`` cost."""
     pipe.send("ready")
-    taken, begun = 0, None
+    taken, started = 0, None
     while taken < count:
-        if begun is None and taken >= _WARM:
-            begun = time.process_time()
+        if started is None and taken >= _WARM:
+            started = time.process_time()
         taken += take()
-    pipe.send(time.process_time() - (begun or 0.0))
+    pipe.send(time.process_time() - (started or 0.0))
 
 
 # --- faces

@@ -60,11 +60,11 @@ def _rate(spec: SourceSpec, work: Work, seconds: float) -> float:
     first = source.read()
     if first is not None:
         work(first.image)
-    count, begun = 0, time.perf_counter()
-    while time.perf_counter() - begun < seconds and (captured := source.read()) is not None:
+    count, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds and (captured := source.read()) is not None:
         work(captured.image)
         count += 1
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     source.close()
     return count / taken
 

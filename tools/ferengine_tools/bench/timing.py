@@ -61,7 +61,7 @@ def timing(
 def _sample(work: Callable[[], object], setup: Callable[[], object] | None, repeats: int) -> float:
     if setup is not None:
         setup()
-    begun = time.process_time()
+    started = time.process_time()
     for _ in range(repeats):
         work()
-    return time.process_time() - begun
+    return time.process_time() - started

@@ -206,7 +206,7 @@ def _from_folders(folder: Path) -> Fer2013:
         if emotion not in LABELS:
             raise UsageError(f"{path}: the folder must be one of {', '.join(LABELS)}")
         if usage not in _USAGES:
-            raise UsageError(f"{path}: the name must begin with one of {', '.join(_USAGES)} and _, which tells the split")
+            raise UsageError(f"{path}: the name must begin with one of {', '.join(_USAGES)} and _, which gives the split")
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         if image is None or image.shape != (SIDE, SIDE):
             raise UsageError(f"{path} is not an image of {SIDE} x {SIDE} pixels: is it truncated?")

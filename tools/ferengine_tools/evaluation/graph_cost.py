@@ -50,5 +50,5 @@ def _count(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
 def _shape(name: str, node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     shape = shapes.get(name, ())
     if not shape or not all(shape):
-        raise ModelError(f"the shape of {name!r} at the node {node.name or node.op_type!r} cannot be told from the graph")
+        raise ModelError(f"the shape of {name!r} at the node {node.name or node.op_type!r} is not in the graph")
     return shape

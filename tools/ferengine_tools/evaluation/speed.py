@@ -31,9 +31,9 @@ def microseconds(classifier: Classifier, batch: int, *, seconds: float = 0.5, le
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < least or time.perf_counter() < end:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         classifier.scores(crops)
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - started)
     return float(np.median(times)) / batch * 1e6
 
 

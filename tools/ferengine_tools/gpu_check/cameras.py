@@ -133,10 +133,10 @@ def replay(frames: Sequence[Frame], cameras: int, seconds: float, *, warm_up: fl
                 for _ in _during(results, warm_up):
                     pass
                 pids = [os.getpid(), *engine.worker_pids().values()]
-                cpu_before, begun = sum(map(_cpu_seconds, pids)), time.monotonic()
+                cpu_before, started = sum(map(_cpu_seconds, pids)), time.monotonic()
                 with _gpu_watch() as utilisation:
                     seen = [(len(result.faces), result.latency_ms) for result in _during(results, seconds)]
-                    wall = time.monotonic() - begun
+                    wall = time.monotonic() - started
                 cpu = sum(map(_cpu_seconds, pids)) - cpu_before
         finally:
             stop.set()

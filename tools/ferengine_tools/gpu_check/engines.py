@@ -71,7 +71,7 @@ def _try(
     report: Report, model: Model, request: Request, sample: Path, folder: Path, calibration: Path | None, *, excused: bool
 ) -> bool:
     place = folder / request.name.replace(" ", "-")
-    command = ["-m", "ferengine_tools.build_trt", "--model", model.called, "--runtime", request.runtime, "--precision",
+    command = ["-m", "ferengine", "build-trt", "--model", model.called, "--runtime", request.runtime, "--precision",
                request.precision, "--batch", BATCHES, "--out", str(place)]  # fmt: skip
     if request.target is not None:
         command += ["--target", request.target]

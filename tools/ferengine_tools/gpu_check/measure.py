@@ -172,23 +172,23 @@ def microseconds(run: Callable[[Array], Array], faces: Array, size: int, *, seco
         times.clear()
         end = time.perf_counter() + seconds
         while len(times) < 20 or time.perf_counter() < end:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             run(batch)
-            times.append(time.perf_counter() - begun)
+            times.append(time.perf_counter() - started)
     return float(np.median(times)) / size * 1e6
 
 
 def computing_microseconds(queue: Queue, size: int, *, seconds: float = 0.3) -> float:
     """A face, without copies: batches of ``size`` queued behind each other, as many as an equal stretch before, in which
     clocks rise, took ``seconds`` for."""
-    rounds, begun = 0, time.perf_counter()
-    while rounds < 20 or time.perf_counter() - begun < seconds:
+    rounds, started = 0, time.perf_counter()
+    while rounds < 20 or time.perf_counter() - started < seconds:
         for _ in range(10):
             queue.enqueue()
         queue.synchronise()
         rounds += 10
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for _ in range(rounds):
         queue.enqueue()
     queue.synchronise()
-    return (time.perf_counter() - begun) / rounds / size * 1e6
+    return (time.perf_counter() - started) / rounds / size * 1e6

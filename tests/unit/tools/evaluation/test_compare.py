@@ -79,7 +79,7 @@ def test_quantised_convolutions_count_alike() -> None:
 
 def test_a_graph_without_shapes_is_named() -> None:
     nodes = [helper.make_node("Conv", ["x", "a"], ["h"]), helper.make_node("Flatten", ["h"], ["y"])]
-    with pytest.raises(ModelError, match=r"the shape of 'h' .* cannot be told"):
+    with pytest.raises(ModelError, match=r"the shape of 'h' .* is not in the graph"):
         multiply_adds(graph(nodes, {"a": (4, 1, 3, 3)}, shape=("n", 1, "h", "w")))
 
 

@@ -11,8 +11,8 @@ from typing import get_args
 from rich.console import Console
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import FILE_ON_CPU
 from ferengine.errors import UsageError
+from ferengine.models.backends import FILE_ON_CPU
 from ferengine.models.registry import DEFAULT
 from ferengine_tools.data import utkface, wild_faces
 from ferengine_tools.data.fer2013 import LabelSet, Split

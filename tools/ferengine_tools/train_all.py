@@ -13,7 +13,7 @@ from typing import Any
 from rich.console import Console
 
 from ferengine.errors import UsageError
-from ferengine.models.manifest import Precision
+from ferengine.models.backends import Precision
 from ferengine_tools.compare import compare
 from ferengine_tools.evaluation.comparison import to_markdown
 from ferengine_tools.export_onnx import export

@@ -40,6 +40,7 @@ _PARSE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 _EXTRAS = {
     "torch": "train",
     "safetensors": "train",
+    "scipy": "train",
     "matplotlib": "train",
     "skimage": "demo",
     "tensorrt": "trt",

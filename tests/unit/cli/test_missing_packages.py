@@ -82,7 +82,7 @@ def test_tools_that_name_the_extra_to_install(
     assert f"pip install 'ferengine[{extra}]'" in done.stderr
 
 
-def test_an_image_names_the_extra_to_install(bars: Path, tmp_path: Path) -> None:
+def test_a_figure_names_the_extra_to_install(bars: Path, tmp_path: Path) -> None:
     done = bare("evaluate", "--data", bars, "--confusion", tmp_path / "confusion.png")
     assert done.returncode == 1
-    assert "an image needs matplotlib: pip install 'ferengine[train]'" in done.stderr
+    assert "a figure needs matplotlib: pip install 'ferengine[train]'" in done.stderr

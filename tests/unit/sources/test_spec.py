@@ -175,3 +175,16 @@ def test_every_option_has_a_description() -> None:
     for name, field in SourceOptions.model_fields.items():
         assert field.description is not None, name
         assert field.description.endswith("."), name
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SourceSpec("camera", "0", "door", fps=12.5, size="640x480", pixel_format="MJPG"),
+        SourceSpec("stream", "rtsp://viewer:p%40ss@host:554/live", "yard", reconnect="always", transport="udp"),
+        SourceSpec("file", "/films/\udcff talk.mp4", "talk", loop=0, pace="native", rotate=90),
+    ],
+    ids=lambda spec: spec.name,
+)
+def test_a_spec_comes_back_from_json(spec: SourceSpec) -> None:
+    assert SourceSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec

@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.progress import track
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import FILE_ON_CPU
 from ferengine.errors import UsageError
+from ferengine.models.backends import FILE_ON_CPU
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine.models.registry import load_model
 from ferengine_tools.data.fer2013 import load_fer2013

@@ -24,7 +24,7 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingDependencyError("an image needs matplotlib: pip install 'ferengine[train]'") from None
+        raise MissingDependencyError("a figure needs matplotlib: pip install 'ferengine[train]'") from None
     return Figure(figsize=(width, height), layout="constrained")
 
 

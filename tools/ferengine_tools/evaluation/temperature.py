@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import FILE_ON_CPU
 from ferengine.errors import UsageError
+from ferengine.models.backends import FILE_ON_CPU
 from ferengine.models.registry import load_model
 from ferengine_tools.data.fer2013 import LabelSet
 from ferengine_tools.evaluation.faces import LabelledFaces

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import FILE_ON_CPU
+from ferengine.models.backends import FILE_ON_CPU
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine_tools.data.fer2013 import LABELS8, LabelSet
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces

@@ -20,6 +20,7 @@ from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult, Pushed
 from ferengine.runtime.cameras import Cameras
 from ferengine.runtime.consumers import CallbackSubscription, Consumers, Results, stream_results
+from ferengine.runtime.ending import STOP_OUTPUTS
 from ferengine.runtime.health import Health, take_health
 from ferengine.runtime.metrics import Summary, run_summary
 from ferengine.runtime.subscriptions import Policy
@@ -33,7 +34,7 @@ Image: TypeAlias = NDArray[np.uint8]
 AnySource: TypeAlias = str | int | Path | SourceSpec | PushSource
 
 _CALLBACKS_END = 2.0
-"""Seconds that ``close`` gives a callback to return."""
+"""Seconds that ``close`` gives a callback to return, after the last worker has ended."""
 
 
 class Engine:
@@ -99,7 +100,7 @@ class Engine:
         plan = make_plan(len(specs), config, outputs=(save is not None) + display, growing=keep_open)
         cameras = Cameras(self.labels, self.gender_labels, config, plan.trackers)
         try:
-            topology = Topology(cameras, config, plan, model.manifest.input.size, paths, save is not None, display)
+            topology = Topology(cameras, config, plan, model.manifest.input.size, paths, overwrite, save is not None, display)
             self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open, on_event=on_event)
             for spec in specs:
                 self._supervisor.add_camera(spec)
@@ -165,9 +166,10 @@ class Engine:
         return over
 
     def stop(self, *, force: bool = False) -> None:
-        """End the run: frames on their way still come out (within a second), files are closed.
+        """End the run: frames on their way still come out (for up to three seconds), and outputs are finished (up to five).
 
-        May be called from another thread, a callback or a signal handler, and more than once.
+        What is cut off then is counted in ``summary`` and named in ``failures``. May be called from another thread, a
+        callback or a signal handler, and more than once.
 
         Args:
             force: End it at once.
@@ -175,17 +177,25 @@ class Engine:
         self._state.stop(force=force)
 
     def close(self) -> None:
-        """Stop, and wait until no worker is left. What still waits for a consumer is dropped."""
+        """Stop, and wait until no worker is left. What still waits for an iterator or stream is dropped.
+
+        Callbacks are still called with what waits for them: for as long as they take results if the run has come to its own
+        end, else for five seconds. What is cut off then is counted, logged and in ``failures``.
+        """
+        natural = self._state.finished.is_set() and not self._state.stop_requested
+        deadline = time.monotonic() + STOP_OUTPUTS
+        called = [callback.subscription for callback in self._callbacks]
         for subscription in self._state.subscriptions.all:
-            subscription.discard()
+            if subscription not in called:
+                subscription.discard()
         self._state.stop()
         if not self._supervisor.close_unstarted():
             self._supervisor.join()
         for callback in self._callbacks:
-            if not callback.join(_CALLBACKS_END):
-                self._supervisor.note_failure(
-                    f"a callback did not return within {_CALLBACKS_END:.0f} s: its thread is left running"
-                )
+            left = max(_CALLBACKS_END, deadline - time.monotonic())
+            failure = callback.finish(self._state.config.stuck_after if natural else left, extended=natural)
+            if failure is not None:
+                self._state.note_failure(failure)
 
     # --- results
 

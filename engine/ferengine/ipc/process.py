@@ -80,6 +80,10 @@ class WorkerProcess(Generic[MessageT]):
         module: What is run: ``python -m MODULE CONTROL_DESCRIPTOR PARENT_PID TITLE``.
         encode: Makes bytes and descriptors of a message.
         title: What process lists show after ``ferengine:`` (default: the name).
+
+    Attributes:
+        finishing: It has been asked to end once it has done what waits for it; one that dies before is replaced.
+        finished: It is not needed any more.
     """
 
     def __init__(self, name: str, module: str, encode: Encoder[MessageT], title: str | None = None) -> None:
@@ -88,6 +92,7 @@ class WorkerProcess(Generic[MessageT]):
         self.lives = 0
         self.ready = False
         self.finished = False
+        self.finishing = False
         self.failed = False
         self.was_ready = False
         self.peak_mb = 0.0

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
@@ -18,6 +19,9 @@ from ferengine.runtime.subscriptions import Item, Policy, Subscription
 log = logging.getLogger("ferengine")
 
 T = TypeVar("T")
+
+_TICK = 0.05
+"""Seconds between two looks at a callback at the end."""
 
 _IMAGES_WAITING = 2
 """Results with images that may wait for their consumer, unless it asks for another number."""
@@ -204,6 +208,11 @@ class CallbackSubscription:
         self._thread.start()
 
     @property
+    def subscription(self) -> Subscription:
+        """Its queue."""
+        return self._subscription
+
+    @property
     def delivered(self) -> int:
         """Results that it was called with."""
         return self._subscription.delivered
@@ -231,6 +240,28 @@ class CallbackSubscription:
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def finish(self, patience: float, *, extended: bool) -> str | None:
+        """The run is over: wait until it has been called with everything.
+
+        Args:
+            patience: Seconds to wait.
+            extended: Whether each result that it takes begins them anew.
+
+        Returns:
+            What is wrong, where it took longer: what still waits is given up then.
+        """
+        if threading.current_thread() is self._thread:
+            self._subscription.discard()
+            return None
+        seen, deadline = self.delivered, time.monotonic() + patience
+        while not self.join(_TICK):
+            if extended and self.delivered != seen:
+                seen, deadline = self.delivered, time.monotonic() + patience
+            if time.monotonic() > deadline:
+                cut = self._subscription.cut_off()
+                return f"{self._subscription.name} did not return within {patience:.0f} s: its last {cut} results were cut off"
+        return None
 
     def _run(self) -> None:
         try:

@@ -104,10 +104,15 @@ class FrameRings:
         """Let go of rings that nothing reads or writes any more."""
         for camera in self._cameras:
             self._ids.clear_up(camera.rings.values())
-            unused = list(camera.rings) if camera.done else camera.emptied_rings()
+            unused = self._undrawn(camera) if camera.done else camera.emptied_rings()
             for generation in unused:
                 self._topology.forget_ring(camera, generation)
                 camera.drop_ring(generation)
+
+    def _undrawn(self, camera: CameraState) -> list[int]:
+        """The rings of a camera that is done, but those that an output, or the successor of its worker, still has to draw."""
+        readers = self._topology.output_readers
+        return [number for number, ring in camera.rings.items() if not any(ring.held(reader) for reader in readers)]
 
     def close(self) -> None:
         """The run is over: what is being allocated is not waited for any more."""

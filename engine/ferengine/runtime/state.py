@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections import deque
@@ -19,6 +20,8 @@ from ferengine.runtime.subscriptions import Subscriptions
 from ferengine.runtime.topology import Topology
 
 T = TypeVar("T")
+
+log = logging.getLogger("ferengine")
 
 
 class WakePipe:
@@ -115,9 +118,11 @@ class BackgroundThread:
         self._name = name
         self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._submitted = self._done = 0
 
     def submit(self, work: Callable[[], object]) -> None:
         """Never blocks. ``work`` handles its own errors."""
+        self._submitted += 1
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
@@ -129,9 +134,20 @@ class BackgroundThread:
             self._work.put(None)
             self._thread.join(timeout)
 
+    @property
+    def pending(self) -> int:
+        """Functions that have not returned."""
+        return self._submitted - self._done
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs in it."""
+        return threading.current_thread() is self._thread
+
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             work()
+            self._done += 1
 
 
 class RunState:
@@ -191,6 +207,11 @@ class RunState:
         self.stop_requested = True
         self.kill_requested |= force
         self.wake()
+
+    def note_failure(self, failure: str) -> None:
+        """Something failed, and the run goes on."""
+        self.failures.append(failure)
+        log.error("%s", failure)
 
     def abort(self, error: FerengineError) -> None:
         """End the run with ``error``."""

@@ -80,6 +80,7 @@ class Topology:
         plan: How many workers there are.
         face_side: Width and height of the crops that the networks take.
         save: The video file of each camera, by its number.
+        overwrite: Whether these may exist.
         saving, display: Whether there are workers for video files and for windows.
     """
 
@@ -90,6 +91,7 @@ class Topology:
         plan: Plan,
         face_side: int,
         save: dict[int, Path],
+        overwrite: bool,
         saving: bool,
         display: bool,
     ) -> None:
@@ -97,13 +99,14 @@ class Topology:
         self._config = config
         self._plan = plan
         self._save = save
+        self._overwrite = overwrite
         self._leaving: list[Worker] = []
         self._backend = config.backend_settings()
         self.detectors = [new_worker(f"detect-{index}") for index in range(plan.detectors)]
         self.trackers = [new_worker(f"track-{index}") for index in range(plan.trackers)]
         self.classifier = new_worker("classify")
         wanted = (("video", VIDEO_READER, saving), ("window", WINDOW_READER, display))
-        self.outputs = [OutputWorker(name, reader) for name, reader, requested in wanted if requested]
+        self.outputs = [OutputWorker(name, reader, complete=name == "video") for name, reader, requested in wanted if requested]
         self.events_in, self.events_out = data_pair()
         self._requests_in, self._requests_out = data_pair()
         self._answers = [data_pair() for _ in self.trackers]
@@ -123,14 +126,22 @@ class Topology:
     def workers(self) -> list[Worker]:
         return [*self.captures, *self.detectors, *self.trackers, self.classifier, *self.renderers]
 
+    def output_of(self, worker: Worker) -> OutputWorker | None:
+        """The output that ``worker`` renders, ``None`` for another kind of worker."""
+        return next((output for output in self.outputs if output.worker is worker), None)
+
     def camera_of(self, worker: Worker) -> CameraState | None:
         """The camera that ``worker`` captures, ``None`` for another kind of worker and for a removed camera."""
         return next((camera for camera in self._cameras if camera.capture is worker), None)
 
+    @property
+    def output_readers(self) -> list[int]:
+        """The bits of the outputs in the hold masks."""
+        return [output.reader.reader for output in self.outputs if not output.failed]
+
     def ring_mask(self, readers: Iterable[FrameReader]) -> int:
         """The hold mask of new frames, with the consumers of images ``readers``."""
-        own = [output.reader for output in self.outputs if not output.failed]
-        return 1 << TRACK_READER | sum(1 << reader.reader for reader in [*own, *readers])
+        return 1 << TRACK_READER | sum(1 << bit for bit in [*self.output_readers, *(reader.reader for reader in readers)])
 
     def ring_slots(self, readers: Iterable[FrameReader]) -> int:
         """Slots of a new frame ring: the plan's, and what each of ``readers`` may keep."""
@@ -183,7 +194,7 @@ class Topology:
         """Have the video of a camera that was added written to ``path``."""
         self._save[camera.number] = path
         for worker in self.renderers:
-            worker.send(SaveVideo(camera.number, str(path)))
+            worker.send(SaveVideo(camera.number, str(path), self._overwrite))
 
     def close(self) -> None:
         """Close all sockets and free the face rings."""
@@ -272,15 +283,16 @@ class Topology:
         )
 
     def _start_render(self, worker: Worker) -> StartRender:
-        [output] = [output for output in self.outputs if output.worker is worker]
+        output = self.output_of(worker)
+        assert output is not None
         save = self._save if output.name == "video" else {}
         return StartRender(
             page=_page(worker),
             inbox=Descriptor(output.inbox_out.fileno()),
             reader=output.reader.reader,
             display=output.name == "window",
-            part=worker.lives,
-            videos=tuple(SaveVideo(camera, str(path)) for camera, path in save.items()),
+            videos=tuple(SaveVideo(camera, str(path), self._overwrite) for camera, path in save.items()),
+            parts=tuple(output.parts),
             rates=tuple(SetRate(camera.number, camera.fps) for camera in self._cameras),
         )
 

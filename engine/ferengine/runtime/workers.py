@@ -17,7 +17,7 @@ from ferengine.stages.messages import ControlMessage, Finish, ToWorker
 
 _MEMORY_EVERY = 1.0
 LEAVE = 0.7
-"""Seconds that workers get to close their files before they are killed."""
+"""Seconds that workers with nothing left to do get to end before they are killed."""
 
 log = logging.getLogger("ferengine")
 
@@ -115,6 +115,11 @@ class WorkerManager:
                     log.warning("worker %s has been stuck for %.0f s: killing it", worker.name, worker.silent_for(now))
                     worker.kill()
 
+    def finish(self, worker: Worker) -> None:
+        """Nothing further comes for it: let it do what waits for it, and end. It is replaced as before if it dies or hangs."""
+        worker.finishing = True
+        worker.send(Finish())
+
     def dismiss(self, worker: Worker) -> None:
         """It is not needed any more: let it finish, and kill it if it takes too long."""
         worker.finished = True
@@ -154,6 +159,8 @@ class WorkerManager:
         code = worker.reap()
         worker.close()
         self._kill_at.pop(worker, None)
+        if worker.finishing and code == 0:
+            worker.finished = True
         if worker.finished or self.stopping:
             return
         deaths = worker.deaths_in_a_minute()

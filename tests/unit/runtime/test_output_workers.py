@@ -28,7 +28,10 @@ class StillRing:
 def test_each_output_has_its_own_queue_and_frames(live: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The video takes nothing, the window everything: only the video drops, and only from live sources."""
     monkeypatch.setattr(RenderItem, "encode", lambda item: b"x" * 60_000)
-    outputs = [OutputWorker("video", VIDEO_READER), OutputWorker("window", WINDOW_READER)]
+    outputs = [
+        OutputWorker("video", VIDEO_READER, complete=True),
+        OutputWorker("window", WINDOW_READER, complete=not live),
+    ]
     dispatcher, ring = OutputDispatcher(outputs), StillRing()
     camera = SimpleNamespace(number=0, live=live, rings={0: ring})
     taken = 0

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ferengine.config import make_config
 from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.inference.select import choose_variant
+from ferengine.ipc.interpreter import worker_python
 from ferengine.ipc.process import refused
 from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult, Pushed
@@ -23,6 +24,7 @@ from ferengine.runtime.consumers import CallbackSubscription, Consumers, Results
 from ferengine.runtime.ending import STOP_OUTPUTS
 from ferengine.runtime.health import Health, take_health
 from ferengine.runtime.metrics import Summary, run_summary
+from ferengine.runtime.state import RunState
 from ferengine.runtime.subscriptions import Policy
 from ferengine.runtime.supervisor import DRAIN, Supervisor
 from ferengine.runtime.topology import Topology, make_plan
@@ -62,7 +64,8 @@ class Engine:
     Raises:
         UsageError: The settings make no sense.
         ModelError: A model is missing or damaged.
-        WorkerError: The system refuses the memory or files that the workers need.
+        WorkerError: The system refuses the memory or files that the workers need, or there is no Python to run them (in a
+            frozen program).
 
     Example:
         Print the expressions of a video::
@@ -84,6 +87,7 @@ class Engine:
         **settings: Any,
     ) -> None:
         config = make_config(**settings)
+        worker_python()
         given = list(sources) if isinstance(sources, Iterable) and not isinstance(sources, str) else [sources]
         if not given and not keep_open:
             raise UsageError("no source given: name a camera index, a file or 'demo', or pass keep_open=True")
@@ -106,8 +110,8 @@ class Engine:
                 self._supervisor.add_camera(spec)
         except (MemoryError, OSError) as error:
             raise refused(error) or error from None
-        self._state = self._supervisor.state
-        self._consumers = Consumers(self._state, self._supervisor.rings, self._consume)
+        self._run = self._supervisor.state
+        self._consumers = Consumers(self._run, self._supervisor.rings, self._consume)
         self._taken: Results[FrameResult] | None = None
         self._callbacks: list[CallbackSubscription] = []
 
@@ -117,8 +121,10 @@ class Engine:
         """Start the workers; capture begins once they are ready and there is a consumer.
 
         Raises:
-            EngineStoppedError: The engine has been closed.
+            EngineStoppedError: The engine has been closed, or was made by the process that this one was forked from (so
+                says every method).
         """
+        self._state.check_process()
         self._supervisor.start()
 
     def wait_ready(self, timeout: float | None = None) -> bool:
@@ -474,6 +480,12 @@ class Engine:
 
     # --- within
 
+    @property
+    def _state(self) -> RunState:
+        """The run. Raises EngineStoppedError in a forked process, whatever is asked of it."""
+        self._run.check_process()
+        return self._run
+
     def _consume(self) -> None:
         self.start()
         self._state.consume()
@@ -482,8 +494,9 @@ class Engine:
         return [camera.spec for camera in self._state.cameras]
 
     def _check_names(self, cameras: Sequence[str] | None) -> None:
+        known = self._state.cameras
         for name in cameras or ():
-            self._state.cameras.named(name)
+            known.named(name)
 
 
 def as_spec(source: AnySource) -> SourceSpec:

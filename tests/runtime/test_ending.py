@@ -22,9 +22,14 @@ def stamps_of(path: Path) -> list[float]:
         return [float(frame.pts * frame.time_base) for frame in container.decode(video=0)]
 
 
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
 def write_clip(path: Path, width: int, height: int, frames: int) -> None:
-    """A clip of noise, which takes long to encode."""
-    noise = np.random.default_rng(5).integers(0, 255, (height, width, 3), np.uint8)
+    """A clip of coarse noise that moves."""
+    coarse = np.random.default_rng(5).integers(0, 255, (height // 40, width // 40, 3), np.uint8)
+    noise = coarse.repeat(40, axis=0).repeat(40, axis=1)
     with av.open(str(path), "w") as container:
         stream = container.add_stream("mpeg4", rate=30)
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
@@ -51,7 +56,7 @@ def stopped_video(path: Path, then: Callable[[int], None], **settings: object) -
 def test_a_clip_in_4k_is_saved_completely(tmp_path: Path) -> None:
     """Encoding takes longer than everything else: when the last result comes out, most frames have not been encoded."""
     write_clip(tmp_path / "clip.mp4", 3840, 2160, 30)
-    with Engine(tmp_path / "clip.mp4", save=tmp_path / "out.mp4", min_face=600.0, detect_every=30) as engine:
+    with Engine(tmp_path / "clip.mp4", save=tmp_path / "out.mp4", min_face=600.0) as engine:
         engine.wait()
     assert len(stamps_of(tmp_path / "out.mp4")) == 30
     assert engine.failures == ()
@@ -69,7 +74,7 @@ def test_a_video_worker_that_dies_at_the_end_is_replaced(tmp_path: Path) -> None
     engine = stopped_video(tmp_path / "out.mp4", lambda pid: os.kill(pid, signal.SIGKILL))
     assert len(stamps_of(tmp_path / "out.mp4")) == 10
     assert engine.failures == ()
-    assert os.listdir(tmp_path) == ["out.mp4"]
+    assert names_in(tmp_path) == ["out.mp4"]
 
 
 def test_a_video_worker_that_hangs_at_the_end_is_replaced(tmp_path: Path) -> None:
@@ -101,17 +106,16 @@ def test_parts_are_joined_and_files_of_others_are_untouched(tmp_path: Path) -> N
     (tmp_path / "out.part2.mp4").write_bytes(b"mine")
     (tmp_path / "out.part3.mp4").symlink_to(tmp_path / "nowhere")
     with Engine("demo", save=tmp_path / "out.mp4", max_frames=150) as engine:
-        for result in engine.results():
-            if result.frame in (60, 100):
-                time.sleep(1.0)
+        for result in engine.results(queue=2):  # so that the video is not far ahead
+            if result.frame in (50, 100):
                 os.kill(engine.worker_pids()["video"], signal.SIGKILL)
-    assert sorted(os.listdir(tmp_path)) == ["out.mp4", "out.part2.mp4", "out.part3.mp4"]
+    assert names_in(tmp_path) == ["out.mp4", "out.part2.mp4", "out.part3.mp4"]
     assert (tmp_path / "out.part2.mp4").read_bytes() == b"mine"
     assert not (tmp_path / "nowhere").exists()
     stamps = stamps_of(tmp_path / "out.mp4")
     video = engine.summary()["sinks"]["video"]
     assert len(stamps) == video["written"] == 150 - video["cut"]
-    assert 0 < video["cut"] <= 70
+    assert 0 < video["cut"] <= 90
     assert f"{video['cut']} of 150 results were not written: its worker died with them" in engine.failures[0]
     numbers = [round(stamp * 30) for stamp in stamps]
     assert numbers == pytest.approx([30 * stamp for stamp in stamps], abs=0.01)

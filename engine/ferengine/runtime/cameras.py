@@ -90,6 +90,7 @@ class CameraState:
         self.input: FrameInput | None = None
         self.removed = threading.Event()
         self.output_ended = False
+        self.hold = 1
         self.epoch = 1
         self.fps = 0.0
         self.rings: dict[int, FrameRing] = {}

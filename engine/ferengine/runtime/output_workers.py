@@ -15,7 +15,7 @@ from ferengine.stages.messages import VideoPart
 from ferengine.stages.records import RenderItem
 
 HOLD = 4
-"""Frames of each camera that a render worker may keep from being used again."""
+"""Frames of each camera that a render worker may keep from being used again; fewer of very large ones."""
 
 QUEUE = 8
 """Results that may wait until its inbox has room."""
@@ -152,7 +152,9 @@ class OutputDispatcher:
             if output.failed:
                 continue
             waits = output.complete and not camera.live
-            if not (waits or (output.has_room and self._kept(output, camera, joined) <= HOLD and output.takes(camera, now))):
+            if not (
+                waits or (output.has_room and self._kept(output, camera, joined) <= camera.hold and output.takes(camera, now))
+            ):
                 output.dropped += 1
                 loan = output.reader.borrow(camera.rings.get(joined.generation), joined.slot, joined.result.frame)
                 if loan is not None:

@@ -184,6 +184,7 @@ class RunState:
         self.finished = threading.Event()
         self.started = self.consuming = False
         self.stop_requested = self.kill_requested = self.stopping = False
+        self._process = os.getpid()
         self.wake_pipe = WakePipe()
         self.executor = Executor(self.wake)
 
@@ -191,6 +192,18 @@ class RunState:
     def ending(self) -> bool:
         """Whether the run is ending or has ended: nothing new is taken in."""
         return self.stopping or self.stop_requested
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from the one that has made the engine: its threads are not here."""
+        return os.getpid() != self._process
+
+    def check_process(self) -> None:
+        """Raise EngineStoppedError in a forked process."""
+        if self.is_inherited:
+            raise EngineStoppedError(
+                f"this engine belongs to process {self._process} and does not work in a fork of it: make one after the fork"
+            )
 
     def wake(self) -> None:
         """Wake the supervisor's thread."""

@@ -104,19 +104,28 @@ class Supervisor:
             if not self.state.started:
                 self.state.executor.open()
                 self.state.started = True
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError as error:  # no thread, as under ulimit -u
+                    self.state.started = False
+                    self._end_unstarted()
+                    raise refused(error) or error from None
 
     def close_unstarted(self) -> bool:
         """Let go of everything if the run has not been started; False if it has."""
         with self._start_lock:
             if self.state.started or self._closed:
                 return self._closed
-            self._closed = self.state.stopping = True
-            self.state.executor.close()
-            self.state.subscriptions.end()
-            self._release()
-            self.state.finished.set()
+            self._end_unstarted()
             return True
+
+    def _end_unstarted(self) -> None:
+        self._closed = self.state.stopping = True
+        self.state.executor.close()
+        self.state.subscriptions.end()
+        self._release()
+        self.state.ready.set()
+        self.state.finished.set()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the end; False after ``timeout`` seconds."""
@@ -196,7 +205,7 @@ class Supervisor:
         except FerengineError as error:
             state.abort(error)
         except Exception as error:
-            system = refused(error) if isinstance(error, OSError | MemoryError) else None
+            system = refused(error)
             if system is None:
                 log.exception("the supervisor failed")
                 system = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")

@@ -32,6 +32,14 @@ from ferengine.stages.messages import (
 )
 from ferengine.stages.records import TRACK_READER, VIDEO_READER, WINDOW_READER
 
+_RING_BYTES = 256 << 20
+"""What the frame ring of one camera takes, unless its frames are so large that the minimum of slots takes more."""
+
+_MIN_FILE_SLOTS, _MIN_LIVE_SLOTS = 2, 4
+"""Slots of a ring without which a camera would not work. A file needs one that is captured and one that is tracked: its tracker
+waits for the detection of each frame, so that results do not depend on the number of slots. A live camera needs one more
+that is detected and corrected later, and one for the newest frame."""
+
 _MAX_POOL = 64
 """Workers of one kind: a start message carries two descriptors for each track worker."""
 
@@ -45,6 +53,15 @@ class Plan:
     threads: int
     ring_slots: int
     face_slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class RingSize:
+    """Slots of a frame ring, the fewest with which it works, and how many of them one output may keep."""
+
+    slots: int
+    minimum: int
+    hold: int
 
 
 def make_plan(cameras: int, config: EngineConfig, *, outputs: int = 0, growing: bool = False, cores: int | None = None) -> Plan:
@@ -143,9 +160,26 @@ class Topology:
         """The hold mask of new frames, with the consumers of images ``readers``."""
         return 1 << TRACK_READER | sum(1 << bit for bit in [*self.output_readers, *(reader.reader for reader in readers)])
 
-    def ring_slots(self, readers: Iterable[FrameReader]) -> int:
-        """Slots of a new frame ring: the plan's, and what each of ``readers`` may keep."""
-        return self._plan.ring_slots + sum(reader.slots for reader in readers)
+    def ring_size(self, slot_bytes: int, live: bool, readers: Iterable[FrameReader]) -> RingSize:
+        """How large to make a frame ring.
+
+        Args:
+            slot_bytes: The size of a frame.
+            live: Whether its camera drops frames rather than waiting.
+            readers: The consumers of its images.
+
+        Returns:
+            The plan's number of slots where they take no more than 256 MiB, else as many as that holds, but no fewer than the
+            minimum: 2 for a file and 4 for a live camera, and 1 for each output. What each of ``readers`` may keep is
+            added.
+        """
+        outputs = len(self.outputs)
+        minimum = (_MIN_LIVE_SLOTS if live else _MIN_FILE_SLOTS) + outputs
+        slots = max(min(self._plan.ring_slots, _RING_BYTES // max(1, slot_bytes)), minimum)
+        spare = slots - minimum + outputs
+        hold = min(HOLD, max(1, spare // outputs)) if outputs else HOLD
+        lent = sum(reader.slots for reader in readers)
+        return RingSize(slots + lent, minimum + lent, hold)
 
     # --- what workers get
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ferengine.config import EngineConfig
+from ferengine.ipc.machine import killed_by
 from ferengine.ipc.process import WorkerProcess
 from ferengine.stages.codec import decode_control, encode_control
 from ferengine.stages.messages import ControlMessage, Finish, ToWorker
@@ -164,11 +165,11 @@ class WorkerManager:
         if worker.finished or self.stopping:
             return
         deaths = worker.deaths_in_a_minute()
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        how = killed_by(code)
         limit = self._config.restart_limit if worker.was_ready else min(1, self._config.restart_limit)
         if deaths > limit:
             text = f"worker {worker.name} died {deaths} times in a minute (last: {how}); see its messages above"
             self._callbacks.on_failed(worker, "WorkerError", text)
             return
-        log.warning("worker %s died (%s): replacing it", worker.name, how)
+        log.warning("worker %s died (%s): replacing it", worker.name, how.partition(",")[0])
         self._respawn_at[worker] = time.monotonic() + 0.05 * 2 ** (deaths - 1)

@@ -61,10 +61,15 @@ def create_numbered(path: Path) -> tuple[Path, int]:
             continue  # it exists, and is not ours
 
 
-def write_atomically(path: Path, data: bytes) -> None:
-    """Write a file so that a reader sees the old content or the new one, never a part, also after a crash.
+def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part.
 
     What ``path`` leads to is replaced if it is a file; a device or a pipe is written to.
+
+    Args:
+        path: The file.
+        data: Its content.
+        durable: Whether that also holds after the machine has lost its power.
 
     Raises:
         SinkError: If that fails. The old content is then still there.
@@ -81,7 +86,8 @@ def write_atomically(path: Path, data: bytes) -> None:
                 os.fchmod(descriptor, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
                 file.write(data)
                 file.flush()
-                os.fsync(descriptor)
+                if durable:
+                    os.fsync(descriptor)
             Path(name).replace(target)
         except BaseException:
             Path(name).unlink()

@@ -33,7 +33,7 @@ def test_each_output_has_its_own_queue_and_frames(live: bool, monkeypatch: pytes
         OutputWorker("window", WINDOW_READER, complete=not live),
     ]
     dispatcher, ring = OutputDispatcher(outputs), StillRing()
-    camera = SimpleNamespace(number=0, live=live, rings={0: ring})
+    camera = SimpleNamespace(number=0, live=live, rings={0: ring}, hold=HOLD)
     taken = 0
     for number in range(60):
         for kept in ring.kept.values():

@@ -91,7 +91,8 @@ def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], as_json: bo
     height, width = image.shape[:2]
     if as_json:
         record = {"image": str(path), "width": width, "height": height, "faces": [face.to_dict() for face in faces]}
-        print(json.dumps(record, ensure_ascii=False), flush=True)
+        # a lone surrogate stands for a byte of a name that is not UTF-8: it stays an escape, and the line UTF-8
+        print(json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace").decode(), flush=True)
         return
     print(f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'}", flush=True)
     for face in faces:

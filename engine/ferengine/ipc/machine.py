@@ -18,6 +18,9 @@ _HINTS = {
     errno.EDQUOT: "free space within the quota",
 }
 
+REFUSED = 4
+"""Exit code of a worker to which the machine has refused something."""
+
 _NO_THREAD = "can't start new thread"
 """Begins the RuntimeError that CPython raises where the system refuses a thread."""
 
@@ -113,6 +116,8 @@ def _numbers(path: Path) -> dict[str, int]:
 
 def killed_by(code: int) -> str:
     """Return how a process ended, for a message: by its exit code, or the negative number of a signal."""
+    if code == REFUSED:
+        return "the system refused it memory, files or threads"
     if code >= 0:
         return f"exit code {code}"
     if -code == signal.SIGKILL:

@@ -149,16 +149,27 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         UsageError: If it exists and ``overwrite`` is false.
         SinkError: If it cannot be written.
     """
+    exists = leads_to_something(path)
+    if exists and not overwrite:
+        raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
+    if is_folder(path):
+        raise SinkError(f"{path} is a folder: name a file")
+    if not is_folder(path.parent):
+        raise SinkError(f"{path} cannot be created: there is no folder {path.parent}")
+    if not os.access(path if exists else path.parent, os.W_OK):
+        raise SinkError(f"{path} cannot be written: permission denied")
+
+
+def leads_to_something(path: Path) -> bool:
+    """Return whether an output exists already.
+
+    Raises:
+        SinkError: If the system refuses its name, or does not let this process see it.
+    """
     try:
-        if path.exists() and not overwrite:
-            raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
-        if path.is_dir():
-            raise SinkError(f"{path} is a folder: name a file")
-        if not path.parent.is_dir():
-            raise SinkError(f"{path} cannot be created: there is no folder {path.parent}")
-        if not os.access(path if path.exists() else path.parent, os.W_OK):
-            raise SinkError(f"{path} cannot be written: permission denied")
-    except (OSError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise write_failed(path, error) from None
+    return True

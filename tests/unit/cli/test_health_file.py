@@ -16,18 +16,18 @@ from ferengine.cli.health_file import HealthFile
 def test_it_follows_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health_file, "_EVERY", 0.01)
     path = tmp_path / "health.json"
-    engine = Engine("demo", max_frames=5)
+    engine = Engine("demo", max_frames=10)
     file = HealthFile(path, engine)
     seen: list[str] = []
     with engine:
-        for _ in engine.results():
+        for _ in engine.results(queue=1):
             time.sleep(0.2)
             seen.append(json.loads(path.read_text())["state"])
     file.close()
     record = json.loads(path.read_text())
     assert seen[0] == "running"
     assert record["state"] == "ended"
-    assert record["cameras"]["demo"]["frames"] == 5
+    assert record["cameras"]["demo"]["frames"] == 10
     assert set(record) == {"time", "ok", "state", "workers", "cameras", "consumers", "failures"}
     assert abs(record["time"] - time.time()) < 60
     assert file.error is None

@@ -10,7 +10,8 @@ from collections.abc import Callable
 
 from ferengine import errors
 from ferengine.config import EngineConfig
-from ferengine.errors import EngineStoppedError, FerengineError, WorkerError
+from ferengine.errors import EngineStoppedError, FerengineError, SourceError, WorkerError
+from ferengine.frames import MAX_SIDE
 from ferengine.ipc.channel import receive_data
 from ferengine.ipc.process import WorkerProcess, refused
 from ferengine.results import CameraEvent
@@ -394,6 +395,10 @@ class Supervisor:
         camera.opened, camera.fps, camera.joiner.live = True, opened.fps, opened.live
         self._events.report(camera.lifecycle.note_open(opened.time))
         self._topology.announce_rate(camera)
+        if max(opened.width, opened.height) > MAX_SIDE:
+            text = f"{camera.name} has {opened.width}x{opened.height} pixels, and {MAX_SIDE} a side is the maximum: use --size"
+            self._fail_camera(camera, SourceError(text))
+            return
         nbytes = opened.width * opened.height * 3
         if not camera.rings or (camera.spec.blocks and camera.newest_ring.slot_bytes != nbytes):
             self.rings.begin(camera, nbytes)

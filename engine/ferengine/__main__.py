@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -20,6 +21,8 @@ def main() -> None:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise the caller ignores it
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # no KeyboardInterrupt from within an import
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="surrogateescape")  # a file's name goes out as it came in, whatever its bytes
     hide_arguments()
     try:
         refuse_stray_urls(sys.argv[1:])

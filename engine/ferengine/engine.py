@@ -15,13 +15,16 @@ from numpy.typing import NDArray
 from ferengine.config import make_config
 from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.inference.select import choose_variant
+from ferengine.ipc.interpreter import worker_python
 from ferengine.ipc.process import refused
 from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult, Pushed
 from ferengine.runtime.cameras import Cameras
 from ferengine.runtime.consumers import CallbackSubscription, Consumers, Results, stream_results
+from ferengine.runtime.ending import STOP_OUTPUTS
 from ferengine.runtime.health import Health, take_health
 from ferengine.runtime.metrics import Summary, run_summary
+from ferengine.runtime.state import RunState
 from ferengine.runtime.subscriptions import Policy
 from ferengine.runtime.supervisor import DRAIN, Supervisor
 from ferengine.runtime.topology import Topology, make_plan
@@ -33,7 +36,7 @@ Image: TypeAlias = NDArray[np.uint8]
 AnySource: TypeAlias = str | int | Path | SourceSpec | PushSource
 
 _CALLBACKS_END = 2.0
-"""Seconds that ``close`` gives a callback to return."""
+"""Seconds that ``close`` gives a callback to return, after the last worker has ended."""
 
 
 class Engine:
@@ -61,7 +64,8 @@ class Engine:
     Raises:
         UsageError: The settings make no sense.
         ModelError: A model is missing or damaged.
-        WorkerError: The system refuses the memory or files that the workers need.
+        WorkerError: The system refuses the memory or files that the workers need, or there is no Python to run them (in a
+            frozen program).
 
     Example:
         Print the expressions of a video::
@@ -83,6 +87,7 @@ class Engine:
         **settings: Any,
     ) -> None:
         config = make_config(**settings)
+        worker_python()
         given = list(sources) if isinstance(sources, Iterable) and not isinstance(sources, str) else [sources]
         if not given and not keep_open:
             raise UsageError("no source given: name a camera index, a file or 'demo', or pass keep_open=True")
@@ -99,14 +104,14 @@ class Engine:
         plan = make_plan(len(specs), config, outputs=(save is not None) + display, growing=keep_open)
         cameras = Cameras(self.labels, self.gender_labels, config, plan.trackers)
         try:
-            topology = Topology(cameras, config, plan, model.manifest.input.size, paths, save is not None, display)
+            topology = Topology(cameras, config, plan, model.manifest.input.size, paths, overwrite, save is not None, display)
             self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open, on_event=on_event)
             for spec in specs:
                 self._supervisor.add_camera(spec)
         except (MemoryError, OSError) as error:
             raise refused(error) or error from None
-        self._state = self._supervisor.state
-        self._consumers = Consumers(self._state, self._supervisor.rings, self._consume)
+        self._run = self._supervisor.state
+        self._consumers = Consumers(self._run, self._supervisor.rings, self._consume)
         self._taken: Results[FrameResult] | None = None
         self._callbacks: list[CallbackSubscription] = []
 
@@ -116,8 +121,10 @@ class Engine:
         """Start the workers; capture begins once they are ready and there is a consumer.
 
         Raises:
-            EngineStoppedError: The engine has been closed.
+            EngineStoppedError: The engine has been closed, or was made by the process that this one was forked from (so
+                says every method).
         """
+        self._state.check_process()
         self._supervisor.start()
 
     def wait_ready(self, timeout: float | None = None) -> bool:
@@ -165,9 +172,10 @@ class Engine:
         return over
 
     def stop(self, *, force: bool = False) -> None:
-        """End the run: frames on their way still come out (within a second), files are closed.
+        """End the run: frames on their way still come out (for up to three seconds), and outputs are finished (up to five).
 
-        May be called from another thread, a callback or a signal handler, and more than once.
+        What is cut off then is counted in ``summary`` and named in ``failures``. May be called from another thread, a
+        callback or a signal handler, and more than once.
 
         Args:
             force: End it at once.
@@ -175,17 +183,25 @@ class Engine:
         self._state.stop(force=force)
 
     def close(self) -> None:
-        """Stop, and wait until no worker is left. What still waits for a consumer is dropped."""
+        """Stop, and wait until no worker is left. What still waits for an iterator or stream is dropped.
+
+        Callbacks are still called with what waits for them: for as long as they take results if the run has come to its own
+        end, else for five seconds. What is cut off then is counted, logged and in ``failures``.
+        """
+        natural = self._state.finished.is_set() and not self._state.stop_requested
+        deadline = time.monotonic() + STOP_OUTPUTS
+        called = [callback.subscription for callback in self._callbacks]
         for subscription in self._state.subscriptions.all:
-            subscription.discard()
+            if subscription not in called:
+                subscription.discard()
         self._state.stop()
         if not self._supervisor.close_unstarted():
             self._supervisor.join()
         for callback in self._callbacks:
-            if not callback.join(_CALLBACKS_END):
-                self._supervisor.note_failure(
-                    f"a callback did not return within {_CALLBACKS_END:.0f} s: its thread is left running"
-                )
+            left = max(_CALLBACKS_END, deadline - time.monotonic())
+            failure = callback.finish(self._state.config.stuck_after if natural else left, extended=natural)
+            if failure is not None:
+                self._state.note_failure(failure)
 
     # --- results
 
@@ -464,6 +480,12 @@ class Engine:
 
     # --- within
 
+    @property
+    def _state(self) -> RunState:
+        """The run. Raises EngineStoppedError in a forked process, whatever is asked of it."""
+        self._run.check_process()
+        return self._run
+
     def _consume(self) -> None:
         self.start()
         self._state.consume()
@@ -472,8 +494,9 @@ class Engine:
         return [camera.spec for camera in self._state.cameras]
 
     def _check_names(self, cameras: Sequence[str] | None) -> None:
+        known = self._state.cameras
         for name in cameras or ():
-            self._state.cameras.named(name)
+            known.named(name)
 
 
 def as_spec(source: AnySource) -> SourceSpec:

@@ -50,7 +50,7 @@ def config(
         assert check is not None
         settings = load_settings(check)
         try:
-            settings.specs("fast")
+            settings.specs()
         except UsageError as error:
             raise UsageError(f"{check}: {error}") from None
         given = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)

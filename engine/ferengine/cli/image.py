@@ -14,7 +14,7 @@ from rich.console import Console
 from ferengine.cli.options import checked, with_options
 from ferengine.cli.run_options import STILL
 from ferengine.config import EngineConfig
-from ferengine.errors import SinkError, SourceError
+from ferengine.errors import DeviceError, FerengineError, SourceError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -53,17 +53,23 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
     settings = checked(EngineConfig, given)
     copies = CopyFolder(save, overwrite=overwrite) if save is not None else None
     errors = Console(stderr=True)
-    failed = False
+    read = failures = 0
     with Analyzer(**settings.model_dump()) as analyzer:
         for item in find_images(paths):
             try:
                 if isinstance(item, SourceError):
                     raise item
                 _read(item, analyzer, copies, as_json)
-            except (SourceError, SinkError) as error:
-                failed = True
+            except DeviceError:
+                raise  # of the backend: every further image would fail too
+            except FerengineError as error:
+                failures += 1
                 errors.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
-    sys.exit(1 if failed else 0)
+            else:
+                read += 1
+    if failures:
+        errors.print(f"{failures} of {failures + read} could not be read", highlight=False, markup=False)
+    sys.exit(1 if failures else 0)
 
 
 def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool) -> None:
@@ -71,7 +77,10 @@ def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bo
     from ferengine.sinks.draw import draw_still
 
     image = read_image(path)
-    faces = analyzer.analyze(image)
+    try:
+        faces = analyzer.analyze(image)
+    except MemoryError:
+        raise SourceError(f"{path} cannot be read: out of memory") from None
     _report(path, image, faces, as_json)
     if copies is not None:
         draw_still(image, faces)
@@ -82,7 +91,8 @@ def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], as_json: bo
     height, width = image.shape[:2]
     if as_json:
         record = {"image": str(path), "width": width, "height": height, "faces": [face.to_dict() for face in faces]}
-        print(json.dumps(record, ensure_ascii=False), flush=True)
+        # a lone surrogate stands for a byte of a name that is not UTF-8: it stays an escape, and the line UTF-8
+        print(json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace").decode(), flush=True)
         return
     print(f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'}", flush=True)
     for face in faces:

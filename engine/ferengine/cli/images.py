@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import SinkError, SourceError, UsageError
-from ferengine.sinks.files import write_failed
+from ferengine.frames import MAX_SIDE
+from ferengine.sinks.files import shortened, write_atomically
+from ferengine.sources.image_header import image_size
 from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.vision import cv2
 
@@ -27,16 +30,20 @@ def find_images(names: Iterable[str]) -> Iterator[Path | SourceError]:
     Yields:
         Each image once, or the error for a name that leads to none.
     """
-    seen: set[Path] = set()
+    seen: set[str] = set()
     for name in names:
         try:
             found = _named(name)
         except SourceError as error:
             yield error
             continue
+        except (OSError, ValueError) as error:  # a name that the system refuses, a folder that may not be entered
+            yield SourceError(f"{shortened(name)} cannot be read: {getattr(error, 'strerror', None) or error}")
+            continue
         for path in found:
-            if path.resolve() not in seen:
-                seen.add(path.resolve())
+            real = os.path.realpath(path)  # never raises, except for a zero byte, which was refused above
+            if real not in seen:
+                seen.add(real)
                 yield path
 
 
@@ -67,15 +74,20 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     """
     try:
         data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
+    except (OSError, ValueError) as error:
+        raise SourceError(f"{shortened(path)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if not data.size:
         raise SourceError(f"{path} is empty")
+    size = image_size(data)
+    if size is not None and max(size) > MAX_SIDE:
+        raise SourceError(f"{path} has {size[0]}x{size[1]} pixels, and {MAX_SIDE} a side is the maximum: scale it down")
     try:
         with quiet_opencv():
             image = cv2.imdecode(data, cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise SourceError(f"{path} cannot be decoded: {error.err}") from None
+    except MemoryError:
+        raise SourceError(f"{path} cannot be decoded: out of memory") from None
     if image is None:
         raise SourceError(f"{path} is not an image that OpenCV can decode, or it is damaged")
     return np.asarray(image, np.uint8)
@@ -92,8 +104,9 @@ class CopyFolder:
             folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise UsageError(f"--save: {folder} is a file: name a folder") from None
-        except OSError as error:
-            raise SinkError(f"--save: the folder {folder} cannot be created: {error.strerror}") from None
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SinkError(f"--save: the folder {shortened(folder)} cannot be created: {reason}") from None
 
     def save(self, image: NDArray[np.uint8], original: Path) -> Path:
         """Write ``image`` under the name of ``original``: as PNG if that is not an image's name, numbered if it is taken.
@@ -102,18 +115,17 @@ class CopyFolder:
             SinkError: If the file exists (without ``overwrite``) or cannot be written.
         """
         path = self._folder / self._name(original)
-        if path.resolve() == original.resolve():
+        if os.path.realpath(path) == os.path.realpath(original):
             raise SinkError(f"{path} is the image itself: choose another folder")
-        if path.exists() and not self._overwrite:
+        if os.path.lexists(path) and not self._overwrite:
             raise SinkError(f"{path} exists already: choose another folder or pass --overwrite")
-        encoded, data = cv2.imencode(path.suffix, image)
+        try:
+            encoded, data = cv2.imencode(path.suffix, image)
+        except cv2.error as error:
+            raise SinkError(f"{path} cannot be encoded: {error.err}") from None
         if not encoded:
             raise SinkError(f"{path} cannot be encoded")
-        try:
-            path.write_bytes(data.tobytes())
-        except OSError as error:
-            path.unlink(missing_ok=True)  # leave no partial image
-            raise write_failed(path, error) from None
+        write_atomically(path, data.tobytes())  # leaves no partial image
         return path
 
     def _name(self, original: Path) -> str:

@@ -18,9 +18,9 @@ from ferengine.sinks.jsonl import JsonlWriter
 from ferengine.sinks.sink_thread import Sink, SinkThread
 from ferengine.sinks.table import LiveTable
 
-_GRACE = 1.8
-"""Seconds from a request to stop in which outputs may write what waits; a little more where that took longer."""
-_MIN_GRACE = 0.2
+_GRACE = 5.0
+"""Seconds from a request to stop in which outputs may write what waits; a little more where the run took longer to end."""
+_MIN_GRACE = 1.0
 
 _OF_FACES = ("deadline", "face_ring_full")
 """Reasons of ``Engine.health`` that count faces, not frames."""
@@ -71,8 +71,8 @@ class Outputs:
         """Wait until everything is written, and close the outputs.
 
         Args:
-            stopped_at: Returns when the run was stopped, seconds of time.monotonic(), or ``None``. From then on outputs get a
-                moment only, because their readers may take nothing any more.
+            stopped_at: Returns when the run was stopped, seconds of time.monotonic(), or ``None``. From then on outputs get
+                five seconds only, because their readers may take nothing any more.
         """
         self._close_unstarted()
         earliest = time.monotonic() + _MIN_GRACE
@@ -101,7 +101,7 @@ class Outputs:
         return bool(self._threads) and len(self.errors) == len(self._threads)
 
     def summaries(self) -> dict[str, SinkSummary]:
-        """Of each output: results written and dropped, and its error."""
+        """Of each output: results written, dropped and cut off, and its error."""
         return {thread.name: cast(SinkSummary, thread.figures()) for thread in self._threads}
 
 

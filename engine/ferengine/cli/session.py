@@ -16,6 +16,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from ferengine.cli.health_file import HealthFile
 from ferengine.cli.outputs import Outputs
 from ferengine.cli.report import print_summary
 from ferengine.cli.settings import RunSettings
@@ -23,7 +24,7 @@ from ferengine.engine import Engine
 from ferengine.errors import SinkError, UsageError
 from ferengine.results import CameraEvent
 from ferengine.runtime.metrics import Summary
-from ferengine.sinks.files import check_output, same_file
+from ferengine.sinks.files import check_output, is_folder, same_file, write_atomically
 from ferengine.sinks.save_paths import refuse_source
 from ferengine.sinks.screen import screen_available
 from ferengine.sources import SourceSpec
@@ -38,7 +39,7 @@ def run_session(settings: RunSettings, console: Console) -> int:
     """Run the engine with its outputs until it ends or is stopped, and return the exit code."""
     display = _decide_display(settings.display)
     table = _decide_table(settings, display, console)
-    specs = settings.specs("native" if display else "fast")
+    specs = settings.specs()
     _check_files(settings, specs)
     camera_events: deque[CameraEvent] = deque(maxlen=_EVENTS)
     engine = Engine(
@@ -47,19 +48,25 @@ def run_session(settings: RunSettings, console: Console) -> int:
     )  # fmt: skip
     stopper = _Stopper(engine)
     outputs = Outputs(engine, settings, camera_events, console if table else None)
-    with engine:
-        try:
-            with nullcontext() if table else console.status("starting the workers"):
-                engine.wait_ready()
-            outputs.start()
-            while not engine.wait(_TICK):
-                if outputs.all_failed and settings.save is None and not display:
-                    engine.stop()  # nothing takes the results any more: head has had its lines
-        finally:
-            outputs.finish(lambda: stopper.stopped_at)
+    health = None if settings.health_file is None else HealthFile(settings.health_file, engine)
+    try:
+        with engine:
+            try:
+                with nullcontext() if table else console.status("starting the workers"):
+                    engine.wait_ready()
+                outputs.start()
+                while not engine.wait(_TICK):
+                    if outputs.all_failed and settings.save is None and not settings.display:
+                        engine.stop()  # nothing takes the results any more: head has had its lines
+            finally:
+                outputs.finish(lambda: stopper.stopped_at)
+    finally:
+        if health is not None:
+            health.close()
     summary = engine.summary()
     summary["sinks"].update(outputs.summaries())
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, summary))
+    failed |= health is not None and health.error is not None
     print_summary(summary, console)
     return 1 if failed else 0
 
@@ -67,8 +74,9 @@ def run_session(settings: RunSettings, console: Console) -> int:
 def _check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
     """Raise UsageError if two outputs have the same file, or an output that of a source."""
     events = None if settings.events in (None, "-") else Path(str(settings.events))
-    named = {"--events": events, "--csv": settings.csv, "--save": settings.save, "--summary": settings.summary}
-    files = {option: path for option, path in named.items() if path is not None and not path.is_dir()}
+    named = {"--events": events, "--csv": settings.csv, "--save": settings.save, "--summary": settings.summary,
+             "--health-file": settings.health_file}  # fmt: skip
+    files = {option: path for option, path in named.items() if path is not None and not is_folder(path)}
     for (one, path), (other, second) in combinations(files.items(), 2):
         if same_file(path, second):
             raise UsageError(f"{one} and {other} name the same file, {path}: choose another for one of them")
@@ -76,6 +84,8 @@ def _check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
         refuse_source(path, specs)
     if settings.summary is not None:
         check_output(settings.summary, overwrite=settings.overwrite)
+    if settings.health_file is not None:
+        check_output(settings.health_file, overwrite=True)  # it was left by a run before
 
 
 def _decide_display(asked: bool | None) -> bool:
@@ -98,9 +108,9 @@ def _write_summary(path: Path | None, summary: Summary) -> bool:
     if path is None:
         return True
     try:
-        path.write_text(json.dumps(summary, indent=2) + "\n")
-    except OSError as error:
-        logging.getLogger("ferengine").error("%s", SinkError(f"{path} cannot be written: {error.strerror}"))
+        write_atomically(path, json.dumps(summary, indent=2).encode() + b"\n", durable=True)
+    except SinkError as error:
+        logging.getLogger("ferengine").error("%s", error)
         return False
     return True
 

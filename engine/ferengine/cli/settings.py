@@ -101,7 +101,10 @@ class RunSettings(EngineConfig, SourceOptions):
         examples=["faces.mp4"],
     )
     display: bool | None = Field(
-        None, description="Show a window; q closes it. If not given, only where there is a screen.", examples=[False]
+        None,
+        description="Show a window, which changes nothing else; q closes it and ends the run. If not given, only where there "
+        "is a screen.",
+        examples=[False],
     )
     table: bool | None = Field(
         None,
@@ -109,6 +112,11 @@ class RunSettings(EngineConfig, SourceOptions):
         examples=[False],
     )
     summary: Path | None = Field(None, description="Write the metrics of the run to this JSON file.", examples=["run.json"])
+    health_file: Path | None = Field(
+        None,
+        description="Write the state of the run to this JSON file every second; the file is replaced each time.",
+        examples=["health.json"],
+    )
     overwrite: bool = Field(False, description="Replace output files that exist.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level of log messages on standard error."
@@ -118,16 +126,13 @@ class RunSettings(EngineConfig, SourceOptions):
         """Return the fields of EngineConfig."""
         return {name: getattr(self, name) for name in EngineConfig.model_fields}
 
-    def specs(self, pace: Literal["fast", "native"]) -> list[SourceSpec]:
+    def specs(self) -> list[SourceSpec]:
         """Return the sources in the order given, cameras first.
-
-        Args:
-            pace: The pace of sources for which none was given.
 
         Raises:
             UsageError: For an invalid source.
         """
-        common = {"pace": pace, **_given(self)}
+        common = _given(self)
         pixel_format = common.pop("pixel_format", None)
         named: list[tuple[str, dict[str, Any]]] = [(str(camera), {}) for camera in self.camera]
         for item in self.source:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import os
 import site
 import subprocess
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -17,29 +15,21 @@ from typing import Generic, TypeVar
 from ferengine._native import WorkerPage
 from ferengine.errors import WorkerError
 from ferengine.ipc.channel import ControlChannel
+from ferengine.ipc.interpreter import worker_path, worker_python
+from ferengine.ipc.machine import refusal
 
 _MINUTE = 60.0
-
-_HINTS = {
-    errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.ENFILE: "the machine has too many open files",
-    errno.EAGAIN: "raise the limit of processes (ulimit -u)",
-    errno.EFBIG: "raise the limit of file sizes (ulimit -f), which holds for shared memory too",
-    errno.ENOMEM: "free memory, or read fewer cameras",
-}
 
 MessageT = TypeVar("MessageT")
 Encoder = Callable[[MessageT], tuple[bytes, Sequence[int]]]
 """From a message to its bytes, and to the descriptors that go with it."""
 
 
-def refused(error: OSError | MemoryError) -> WorkerError | None:
-    """What to raise when the system refuses the memory, descriptors or processes of the workers; ``None`` for an error
-    of another kind."""
-    number = error.errno if isinstance(error, OSError) else errno.ENOMEM
-    hint = _HINTS.get(number or 0)
-    said = getattr(error, "strerror", None) or str(error) or "out of memory"
-    return None if hint is None else WorkerError(f"the workers cannot be set up ({said}): {hint}")
+def refused(error: BaseException) -> WorkerError | None:
+    """What to raise when the system refuses the memory, descriptors, threads or processes of the workers; ``None`` for an
+    error of another kind."""
+    said = refusal(error)
+    return None if said is None else WorkerError(f"the workers cannot be set up ({said})")
 
 
 def peak_memory_mb(pid: int) -> float:
@@ -54,12 +44,13 @@ def peak_memory_mb(pid: int) -> float:
     return 0.0
 
 
-def _environment() -> dict[str, str]:
+def _environment(*, foreign: bool) -> dict[str, str]:
     """The caller's, with one thread for the BLAS inside NumPy's and OpenCV's wheels, and this package importable."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     home = str(Path(__file__).resolve().parents[2])
-    if home not in {*site.getsitepackages(), site.getusersitepackages()}:
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), home]))
+    added = worker_path(home, {*site.getsitepackages(), site.getusersitepackages()}, foreign=foreign)
+    if added:
+        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [environment.get("PYTHONPATH"), *added]))
     return environment
 
 
@@ -80,6 +71,10 @@ class WorkerProcess(Generic[MessageT]):
         module: What is run: ``python -m MODULE CONTROL_DESCRIPTOR PARENT_PID TITLE``.
         encode: Makes bytes and descriptors of a message.
         title: What process lists show after ``ferengine:`` (default: the name).
+
+    Attributes:
+        finishing: It has been asked to end once it has done what waits for it; one that dies before is replaced.
+        finished: It is not needed any more.
     """
 
     def __init__(self, name: str, module: str, encode: Encoder[MessageT], title: str | None = None) -> None:
@@ -88,6 +83,7 @@ class WorkerProcess(Generic[MessageT]):
         self.lives = 0
         self.ready = False
         self.finished = False
+        self.finishing = False
         self.failed = False
         self.was_ready = False
         self.peak_mb = 0.0
@@ -110,12 +106,24 @@ class WorkerProcess(Generic[MessageT]):
         return self._process is not None
 
     def spawn(self) -> None:
-        """Start a process; call from a long-lived thread (the kernel ties the child's life to it)."""
+        """Start a process; call from a long-lived thread (the kernel ties the child's life to it).
+
+        Raises:
+            WorkerError: There is no Python to run it with.
+            MemoryError: The system refuses what it needs.
+            OSError: Likewise.
+        """
+        python, foreign = worker_python()
         self.control, theirs = ControlChannel.pair()
-        command = [sys.executable, "-P", "-m", self._module, str(theirs.fileno()), str(os.getpid()), self._title]
+        environment = _environment(foreign=foreign)
+        command = [python, "-P", "-m", self._module, str(theirs.fileno()), str(os.getpid()), self._title]
         try:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=_environment(), process_group=0
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                env=environment,
+                process_group=0,
             )
             try:
                 self.pidfd = os.pidfd_open(process.pid)

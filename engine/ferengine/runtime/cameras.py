@@ -17,6 +17,7 @@ from ferengine.results import CameraEvent, Pushed
 from ferengine.runtime.joiner import CameraJoiner
 from ferengine.runtime.workers import new_worker
 from ferengine.sources import SourceSpec, unique_names
+from ferengine.stages.records import TRACK_READER
 
 StateName: TypeAlias = Literal["opening", "running", "disconnected", "leaving", "ended", "failed"]
 
@@ -89,6 +90,7 @@ class CameraState:
         self.input: FrameInput | None = None
         self.removed = threading.Event()
         self.output_ended = False
+        self.hold = 1
         self.epoch = 1
         self.fps = 0.0
         self.rings: dict[int, FrameRing] = {}
@@ -96,6 +98,7 @@ class CameraState:
         self.ended = False
         self.leave_until: float | None = None
         self.broken = 0
+        self.cut = 0
         self.late = 0
         self.not_ready = 0
         self.last_captured_ns = 0
@@ -190,6 +193,11 @@ class CameraState:
             if generation < max(self.rings):
                 ring.close_writer()
 
+    def note_cut(self) -> None:
+        """It goes, and what was captured and has not come out with it."""
+        held = [sequence for ring in self.rings.values() for sequence, _ in ring.held(TRACK_READER)]
+        self.cut = sum(sequence > self.joiner.last_sequence for sequence in held) + self.joiner.waiting
+
     def close_writers(self) -> None:
         """No further frame comes. A camera that never had a ring has ended: no track worker will report its end."""
         self._input_closed = True
@@ -279,6 +287,7 @@ def camera_counts(camera: CameraState) -> dict[str, int]:
         "broken": camera.broken,
         "late": camera.late,
         "not_ready": camera.not_ready,
+        "cut": camera.cut,
         "skipped": joiner.skipped,
         "deadline": joiner.unclassified["deadline"],
         "face_ring_full": joiner.unclassified["face_ring_full"],

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from typing import Any, Generic, Self, TypeVar
 
@@ -18,6 +19,9 @@ from ferengine.runtime.subscriptions import Item, Policy, Subscription
 log = logging.getLogger("ferengine")
 
 T = TypeVar("T")
+
+_TICK = 0.05
+"""Seconds between two looks at a callback at the end."""
 
 _IMAGES_WAITING = 2
 """Results with images that may wait for their consumer, unless it asks for another number."""
@@ -36,6 +40,15 @@ class Consumers:
         self._state = state
         self._rings = rings
         self.consume = consume
+
+    @property
+    def inherited(self) -> bool:
+        """Whether this is a copy in a forked process: what it leads to is the parent's, and not to be touched."""
+        return self._state.is_inherited
+
+    def check_process(self) -> None:
+        """Raise EngineStoppedError in a forked process."""
+        self._state.check_process()
 
     def open(
         self, name: str, *, frames: bool, cameras: Iterable[str] | None, queue: int | None, policy: Policy
@@ -102,6 +115,11 @@ class Results(Generic[T]):
         """Results that the full queue dropped."""
         return self._subscription.dropped
 
+    @property
+    def waiting(self) -> int:
+        """Results in the queue."""
+        return self._subscription.waiting
+
     def __iter__(self) -> Iterator[T]:
         return self
 
@@ -126,6 +144,7 @@ class Results(Generic[T]):
             EOFError: There are no more.
             FerengineError: What ended the run.
         """
+        self._consumers.check_process()
         self._release()
         self._consumers.consume()
         try:
@@ -139,6 +158,7 @@ class Results(Generic[T]):
 
     def close(self) -> None:
         """Give up the queue; may be called more than once."""
+        self._consumers.check_process()
         if not self._closed:
             self._closed = True
             self._consumers.close(self._subscription, self._item)
@@ -155,12 +175,13 @@ class Results(Generic[T]):
         self.close()
 
     def __del__(self) -> None:
-        if not self._closed:
+        if not self._closed and not self._consumers.inherited:
             self._consumers.abandon(self._subscription, self._item)
 
 
 async def stream_results(consumers: Consumers, open_queue: Callable[[], Subscription]) -> AsyncIterator[Any]:
     """What ``Engine.stream`` returns: sleeps until there is something to take."""
+    consumers.check_process()
     loop = asyncio.get_running_loop()
     arrived = asyncio.Event()
 
@@ -174,6 +195,7 @@ async def stream_results(consumers: Consumers, open_queue: Callable[[], Subscrip
     try:
         consumers.consume()
         while True:
+            consumers.check_process()
             arrived.clear()
             try:
                 item = subscription.take(0)
@@ -186,7 +208,8 @@ async def stream_results(consumers: Consumers, open_queue: Callable[[], Subscrip
             item.release()
         await asyncio.to_thread(consumers.wait_end)
     finally:
-        consumers.close(subscription, item)
+        if not consumers.inherited:
+            consumers.close(subscription, item)
 
 
 class CallbackSubscription:
@@ -202,6 +225,11 @@ class CallbackSubscription:
         self.last_error: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name=f"ferengine-{subscription.name}", daemon=True)
         self._thread.start()
+
+    @property
+    def subscription(self) -> Subscription:
+        """Its queue."""
+        return self._subscription
 
     @property
     def delivered(self) -> int:
@@ -220,6 +248,7 @@ class CallbackSubscription:
 
     def cancel(self) -> None:
         """Call it no more; what waits for it is dropped. May be called by itself, and more than once."""
+        self._consumers.check_process()
         self._subscription.discard()
 
     def join(self, timeout: float | None = None) -> bool:
@@ -228,9 +257,32 @@ class CallbackSubscription:
         Returns:
             False where that took longer than ``timeout`` seconds.
         """
+        self._consumers.check_process()
         if threading.current_thread() is not self._thread:
             self._thread.join(timeout)
         return not self._thread.is_alive()
+
+    def finish(self, patience: float, *, extended: bool) -> str | None:
+        """The run is over: wait until it has been called with everything.
+
+        Args:
+            patience: Seconds to wait.
+            extended: Whether each result that it takes begins them anew.
+
+        Returns:
+            What is wrong, where it took longer: what still waits is given up then.
+        """
+        if threading.current_thread() is self._thread:
+            self._subscription.discard()
+            return None
+        seen, deadline = self.delivered, time.monotonic() + patience
+        while not self.join(_TICK):
+            if extended and self.delivered != seen:
+                seen, deadline = self.delivered, time.monotonic() + patience
+            if time.monotonic() > deadline:
+                cut = self._subscription.cut_off()
+                return f"{self._subscription.name} did not return within {patience:.0f} s: its last {cut} results were cut off"
+        return None
 
     def _run(self) -> None:
         try:

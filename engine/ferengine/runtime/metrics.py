@@ -59,10 +59,12 @@ class BatchSummary(TypedDict):
 
 
 class SinkSummary(TypedDict):
-    """One output: results ``written`` to it, results that its full queue ``dropped``, and its first ``error``."""
+    """One output: results ``written`` to it (of a video, those that its file is certain to hold), results that its full queue
+    ``dropped``, those that were ``cut`` off by the end of the run or the death of its worker, and its first ``error``."""
 
     written: int
     dropped: int
+    cut: int
     error: str | None
 
 
@@ -91,9 +93,11 @@ class Summary(TypedDict):
         faces: Faces in them.
         dropped: Drops by stage and reason. ``capture``: frames that found the frame ring full (``ring_full``), could not
             be decoded (``broken``), came too late at native pace or from a live source (``late``) or were pushed before the
-            workers were ready (``not_ready``). ``track``: frames passed over for a newer one (``skipped``). ``classify``:
-            faces that went out without an expression, because of the ``deadline`` or a full face ring
-            (``face_ring_full``). ``results`` and ``render``: results that a full queue dropped (``queue_full``).
+            workers were ready (``not_ready``). ``track``: frames passed over for a newer one (``skipped``), or on their way
+            when the run was stopped or the camera removed (``cut``). ``classify``: faces that went out without an
+            expression, because of the ``deadline`` or a full face ring (``face_ring_full``). ``results`` and ``render``:
+            results that a full queue dropped (``queue_full``), that a window did not show because others came too soon
+            after them (``not_shown``), or that were not written when the run ended (``cut``).
         sinks: Each output by its name: ``video``, ``window``, and of ``ferengine run`` also ``events``, ``csv``, ``table``.
         latency_ms: Percentiles of each stage of ``Timings.STAGES``.
         batch: The batches of the classifier.
@@ -213,13 +217,17 @@ def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subsc
         "faces": counts["faces"],
         "dropped": {
             "capture": {reason: counts[reason] for reason in ("ring_full", "broken", "late", "not_ready")},
-            "track": {"skipped": counts["skipped"]},
+            "track": {reason: counts[reason] for reason in ("skipped", "cut")},
             "classify": {reason: counts[reason] for reason in ("deadline", "face_ring_full")},
-            "results": {"queue_full": subscriptions.dropped},
-            "render": {"queue_full": sum(output.dropped for output in topology.outputs)},
+            "results": {"queue_full": subscriptions.dropped, "cut": subscriptions.cut},
+            "render": {
+                "queue_full": sum(output.dropped for output in topology.outputs if output.complete),
+                "not_shown": sum(output.dropped for output in topology.outputs if not output.complete),
+                "cut": sum(output.cut for output in topology.outputs),
+            },
         },
         "sinks": {
-            output.name: {"written": output.written, "dropped": output.dropped, "error": output.error}
+            output.name: {"written": output.written, "dropped": output.dropped, "cut": output.cut, "error": output.error}
             for output in topology.outputs
         },
         "latency_ms": metrics.latencies(),

@@ -11,13 +11,17 @@ from ferengine.runtime.cameras import CameraState
 from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.joiner import Joined
 from ferengine.runtime.workers import new_worker
+from ferengine.stages.messages import VideoPart
 from ferengine.stages.records import RenderItem
 
 HOLD = 4
-"""Frames of each camera that a render worker may keep from being used again."""
+"""Frames of each camera that a render worker may keep from being used again; fewer of very large ones."""
 
 QUEUE = 8
 """Results that may wait until its inbox has room."""
+
+_SHOWN_A_SECOND = 60.0
+"""Results of a file that a window shows at most, however fast the file is read."""
 
 
 class OutputWorker:
@@ -28,22 +32,73 @@ class OutputWorker:
     Args:
         name: "video" or "window".
         reader: Its bit in the hold masks.
+        complete: Whether it takes every result of a source that can wait. A window does not: it shows what it can, and
+            nothing waits for it.
+
+    Attributes:
+        parts: The files that its worker has made, in all its lives.
+        offered: Results that were meant for it and not dropped.
+        written: Those that its worker has reported safe, in all its lives.
+        dropped: Results that found no room, or for a window came faster than it shows them.
+        cut: At the end of the run: those that were offered and not written.
+        finished_life: The life of its worker that has been asked to end.
     """
 
-    def __init__(self, name: str, reader: int) -> None:
+    def __init__(self, name: str, reader: int, *, complete: bool) -> None:
         self.name = name
+        self.complete = complete
         self.worker = new_worker(name, f"render {name}")
         self.reader = FrameReader(reader, HOLD - 1, None)
         self.inbox_in, self.inbox_out = data_pair()
         self.waiting: deque[bytes] = deque()
-        self.written = 0
+        self.parts: list[VideoPart] = []
+        self.offered = 0
         self.dropped = 0
+        self.cut = 0
+        self.finished_life = 0
+        self._written_before = self._written_now = 0
+        self._shown_at: dict[int, float] = {}
         self.error: str | None = None
         self.failed = False
 
     @property
     def has_room(self) -> bool:
         return self.failed or len(self.waiting) < QUEUE
+
+    @property
+    def busy(self) -> bool:
+        """Whether it still has results, or a file to close."""
+        return self.offered > 0 and not (self.failed or self.worker.finished)
+
+    @property
+    def verb(self) -> str:
+        return "written" if self.complete else "shown"
+
+    @property
+    def written(self) -> int:
+        return self._written_before + self._written_now
+
+    def note_written(self, results: int) -> None:
+        """Its worker has brought ``results`` to safety, in this life."""
+        self._written_now = results
+
+    def begin_life(self) -> None:
+        """Its worker is about to be replaced."""
+        self._written_before, self._written_now = self.written, 0
+
+    def note_joined(self, camera: int) -> None:
+        """The parts of a camera's video are one file, which has the name of the first."""
+        joined = [part for part in self.parts if part.camera == camera][1:]
+        self.parts = [part for part in self.parts if part not in joined]
+
+    def takes(self, camera: CameraState, now: float) -> bool:
+        """Whether it wants the camera's next result; a window paces its showing of files."""
+        if self.complete or camera.live:
+            return True
+        if now - self._shown_at.get(camera.number, 0.0) < 1 / _SHOWN_A_SECOND:
+            return False
+        self._shown_at[camera.number] = now
+        return True
 
     def put(self, message: bytes) -> None:
         """Queue a RenderItem and send what there is room for."""
@@ -70,8 +125,8 @@ class OutputWorker:
 class OutputDispatcher:
     """Gives every result to every render worker.
 
-    Files wait for room in all of them. A result of a live source that finds no room is dropped, and its frame released
-    at once, so that a slow output does not fill the camera's ring.
+    Files wait for room in the videos. A result of a live source that finds no room is dropped, and so is any result for
+    a window that finds none; its frame is released at once, so that a slow output does not fill the camera's ring.
     """
 
     def __init__(self, outputs: Sequence[OutputWorker]) -> None:
@@ -79,7 +134,7 @@ class OutputDispatcher:
 
     @property
     def has_room(self) -> bool:
-        return all(output.has_room for output in self._outputs)
+        return all(output.has_room for output in self._outputs if output.complete)
 
     @property
     def waiting(self) -> bool:
@@ -92,10 +147,14 @@ class OutputDispatcher:
     def offer(self, camera: CameraState, joined: Joined) -> None:
         """Queue the result, or drop it where the camera is live and there is no room."""
         message: bytes | None = None
+        now = time.monotonic()
         for output in self._outputs:
             if output.failed:
                 continue
-            if camera.live and not (output.has_room and self._kept(output, camera, joined) <= HOLD):
+            waits = output.complete and not camera.live
+            if not (
+                waits or (output.has_room and self._kept(output, camera, joined) <= camera.hold and output.takes(camera, now))
+            ):
                 output.dropped += 1
                 loan = output.reader.borrow(camera.rings.get(joined.generation), joined.slot, joined.result.frame)
                 if loan is not None:
@@ -103,7 +162,7 @@ class OutputDispatcher:
                 continue
             message = message or RenderItem(camera.number, joined.generation, joined.slot, joined.result).encode()
             output.put(message)
-            output.written += 1
+            output.offered += 1
 
     @staticmethod
     def _kept(output: OutputWorker, camera: CameraState, joined: Joined) -> int:
@@ -120,10 +179,3 @@ class OutputDispatcher:
         """Send what there is room for."""
         for output in self._outputs:
             output.flush()
-
-    def drain(self, deadline: float) -> None:
-        """Send the rest, until ``deadline`` of time.monotonic()."""
-        self.flush()
-        while self.waiting and time.monotonic() < deadline:
-            time.sleep(0.002)
-            self.flush()

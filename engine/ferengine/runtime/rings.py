@@ -12,13 +12,19 @@ from functools import partial
 
 from ferengine._native import FrameRing
 from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.ipc.machine import memory_left
 from ferengine.runtime.cameras import CameraState
 from ferengine.runtime.frame_loans import FrameReader, ReaderIds
 from ferengine.runtime.state import BackgroundThread, RunState
 from ferengine.runtime.subscriptions import Subscription
+from ferengine.runtime.topology import RingSize
 
 _LEAVE = 1.0
 """Seconds that an allocation in progress gets at the end of the run; it ends by itself later."""
+
+
+_RESERVE = 64 << 20
+"""Bytes of the memory that is left which are not for frames."""
 
 
 class FrameRings:
@@ -63,20 +69,22 @@ class FrameRings:
         return future
 
     def _submit(self, camera: CameraState, slot_bytes: int, future: Future[None]) -> None:
-        slots = self._slots_for(camera)
-        self._thread.submit(lambda: self._allocate(camera, slots, slot_bytes, future))
+        size = self._size_for(camera, slot_bytes)
+        self._thread.submit(lambda: self._allocate(camera, size, slot_bytes, future))
 
-    def _allocate(self, camera: CameraState, slots: int, slot_bytes: int, future: Future[None]) -> None:
+    def _allocate(self, camera: CameraState, size: RingSize, slot_bytes: int, future: Future[None]) -> None:
         """In the allocator's thread. A camera that has left or ended meanwhile gets no ring any more."""
         ring: FrameRing | None = None
         error: UsageError | None = None
         if not self._closed and camera.takes_rings:
             try:
-                ring = FrameRing.create(slots, slot_bytes)
+                ring = FrameRing.create(_affordable(camera.name, size, slot_bytes), slot_bytes)
+            except UsageError as reason:
+                error = reason
             except (MemoryError, OSError, ValueError) as reason:
                 error = UsageError(
-                    f"{camera.name}: {slots} frames of {slot_bytes / 2**20:.1f} MiB do not fit into memory ({reason}): "
-                    "make them smaller, lower detect_every, or let fewer images wait"
+                    f"{camera.name}: {size.slots} frames of {slot_bytes / 2**20:.1f} MiB do not fit into memory ({reason}): "
+                    "make them smaller (--size), or let fewer images wait"
                 )
         self._state.executor.post(lambda: self._finish(camera, ring, error, future))
 
@@ -84,9 +92,11 @@ class FrameRings:
         if future not in self._pending:  # the run is over
             return
         if ring is not None and camera.takes_rings:
-            if ring.slots < self._slots_for(camera):  # a consumer of images has come meanwhile
+            size = self._size_for(camera, ring.slot_bytes)
+            if ring.slots < size.minimum:  # a consumer of images has come meanwhile
                 self._submit(camera, ring.slot_bytes, future)
                 return
+            camera.hold = size.hold
             generation = camera.add_ring(ring, self._topology.ring_mask(self._readers_of(camera)))
             self._topology.announce_ring(camera, generation)
         self._pending.remove(future)
@@ -104,10 +114,15 @@ class FrameRings:
         """Let go of rings that nothing reads or writes any more."""
         for camera in self._cameras:
             self._ids.clear_up(camera.rings.values())
-            unused = list(camera.rings) if camera.done else camera.emptied_rings()
+            unused = self._undrawn(camera) if camera.done else camera.emptied_rings()
             for generation in unused:
                 self._topology.forget_ring(camera, generation)
                 camera.drop_ring(generation)
+
+    def _undrawn(self, camera: CameraState) -> list[int]:
+        """The rings of a camera that is done, but those that an output, or the successor of its worker, still has to draw."""
+        readers = self._topology.output_readers
+        return [number for number, ring in camera.rings.items() if not any(ring.held(reader) for reader in readers)]
 
     def close(self) -> None:
         """The run is over: what is being allocated is not waited for any more."""
@@ -129,7 +144,11 @@ class FrameRings:
         self._state.subscriptions.add(subscription)
         if subscription.reader is None:
             return []
-        small = [camera for camera in self._with_rings() if camera.newest_ring.slots < self._slots_for(camera)]
+        small = [
+            camera
+            for camera in self._with_rings()
+            if camera.newest_ring.slots < self._size_for(camera, camera.newest_ring.slot_bytes).slots
+        ]
         return [self.request(camera, camera.newest_ring.slot_bytes) for camera in small]
 
     def unsubscribe(self, subscription: Subscription) -> None:
@@ -153,8 +172,25 @@ class FrameRings:
     def _with_rings(self) -> list[CameraState]:
         return [camera for camera in self._cameras if camera.rings and not camera.ended]
 
-    def _slots_for(self, camera: CameraState) -> int:
-        return self._topology.ring_slots(self._readers_of(camera))
+    def _size_for(self, camera: CameraState, slot_bytes: int) -> RingSize:
+        return self._topology.ring_size(slot_bytes, camera.live, self._readers_of(camera))
 
     def _readers_of(self, camera: CameraState) -> list[FrameReader]:
         return [reader for reader in self._state.subscriptions.readers if reader.wants(camera.name)]
+
+
+def _affordable(name: str, size: RingSize, slot_bytes: int) -> int:
+    """How many slots the memory that is left holds, of those that are wanted.
+
+    Raises:
+        UsageError: Not even the fewest with which the camera ``name`` works. It names the limit: a ring that went over it would
+            not fail, but have the kernel kill a process.
+    """
+    left = memory_left()
+    slots = min(size.slots, max(0, left.nbytes - _RESERVE) // max(1, slot_bytes))
+    if slots < size.minimum:
+        raise UsageError(
+            f"{name}: {size.minimum} frames of {slot_bytes / 2**20:.1f} MiB do not fit into {left.limit}, of which "
+            f"{left.nbytes >> 20} MiB are left: scale the source down (--size), or raise the limit"
+        )
+    return slots

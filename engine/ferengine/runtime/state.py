@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 from collections import deque
@@ -19,6 +20,8 @@ from ferengine.runtime.subscriptions import Subscriptions
 from ferengine.runtime.topology import Topology
 
 T = TypeVar("T")
+
+log = logging.getLogger("ferengine")
 
 
 class WakePipe:
@@ -115,9 +118,11 @@ class BackgroundThread:
         self._name = name
         self._work: SimpleQueue[Callable[[], object] | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._submitted = self._done = 0
 
     def submit(self, work: Callable[[], object]) -> None:
         """Never blocks. ``work`` handles its own errors."""
+        self._submitted += 1
         if self._thread is None:
             self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
             self._thread.start()
@@ -129,9 +134,20 @@ class BackgroundThread:
             self._work.put(None)
             self._thread.join(timeout)
 
+    @property
+    def pending(self) -> int:
+        """Functions that have not returned."""
+        return self._submitted - self._done
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the caller runs in it."""
+        return threading.current_thread() is self._thread
+
     def _run(self) -> None:
         while (work := self._work.get()) is not None:
             work()
+            self._done += 1
 
 
 class RunState:
@@ -168,6 +184,7 @@ class RunState:
         self.finished = threading.Event()
         self.started = self.consuming = False
         self.stop_requested = self.kill_requested = self.stopping = False
+        self._process = os.getpid()
         self.wake_pipe = WakePipe()
         self.executor = Executor(self.wake)
 
@@ -175,6 +192,18 @@ class RunState:
     def ending(self) -> bool:
         """Whether the run is ending or has ended: nothing new is taken in."""
         return self.stopping or self.stop_requested
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process was forked from the one that has made the engine: its threads are not here."""
+        return os.getpid() != self._process
+
+    def check_process(self) -> None:
+        """Raise EngineStoppedError in a forked process."""
+        if self.is_inherited:
+            raise EngineStoppedError(
+                f"this engine belongs to process {self._process} and does not work in a fork of it: make one after the fork"
+            )
 
     def wake(self) -> None:
         """Wake the supervisor's thread."""
@@ -191,6 +220,11 @@ class RunState:
         self.stop_requested = True
         self.kill_requested |= force
         self.wake()
+
+    def note_failure(self, failure: str) -> None:
+        """Something failed, and the run goes on."""
+        self.failures.append(failure)
+        log.error("%s", failure)
 
     def abort(self, error: FerengineError) -> None:
         """End the run with ``error``."""

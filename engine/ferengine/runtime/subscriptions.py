@@ -72,6 +72,7 @@ class Subscription:
         self.on_change: Callable[[], None] | None = None
         self.delivered = 0
         self.dropped = 0
+        self.cut = 0
         self.errors = 0
         self._items: deque[Item] = deque()
         self._capacity = capacity
@@ -146,6 +147,12 @@ class Subscription:
         if self.on_change is not None:
             self.on_change()
 
+    def cut_off(self) -> int:
+        """The run is over, and its consumer takes too long: give up what waits, and return how many results that were."""
+        self.cut = len(self._items)
+        self.discard()
+        return self.cut
+
     def take(self, timeout: float | None = None) -> Item | None:
         """The next item; ``None`` after ``timeout`` seconds. Raises EOFError after the last one."""
         deadline = None if timeout is None else time.monotonic() + timeout
@@ -172,13 +179,18 @@ class Subscriptions:
         self.all: tuple[Subscription, ...] = ()
         self.unattended = False
         """Whether files run on without a subscriber."""
-        self._dropped = 0
+        self._dropped = self._cut = 0
         self._ended = False
 
     @property
     def dropped(self) -> int:
         """Results that full queues dropped, those of consumers that have left included."""
         return self._dropped + sum(subscription.dropped for subscription in self.all)
+
+    @property
+    def cut(self) -> int:
+        """Results that waited for callbacks that took too long at the end."""
+        return self._cut + sum(subscription.cut for subscription in self.all)
 
     @property
     def readers(self) -> Iterable[FrameReader]:
@@ -193,6 +205,7 @@ class Subscriptions:
     def remove(self, subscription: Subscription) -> None:
         if subscription in self.all:
             self._dropped += subscription.dropped
+            self._cut += subscription.cut
             self.all = tuple(item for item in self.all if item is not subscription)
 
     def holds_back(self, camera: str) -> bool:

@@ -10,11 +10,13 @@ from collections.abc import Callable
 
 from ferengine import errors
 from ferengine.config import EngineConfig
-from ferengine.errors import EngineStoppedError, FerengineError, WorkerError
+from ferengine.errors import EngineStoppedError, FerengineError, SourceError, WorkerError
+from ferengine.frames import MAX_SIDE
 from ferengine.ipc.channel import receive_data
 from ferengine.ipc.process import WorkerProcess, refused
 from ferengine.results import CameraEvent
 from ferengine.runtime.cameras import Cameras, CameraState
+from ferengine.runtime.ending import STOP_FRAMES, Ending
 from ferengine.runtime.events import EventReporter
 from ferengine.runtime.joiner import split_batch
 from ferengine.runtime.output_workers import OutputDispatcher
@@ -33,11 +35,14 @@ from ferengine.stages.messages import (
     NeedRing,
     Ready,
     Redetect,
+    Rendered,
     SinkFailed,
     SourceDisconnected,
     SourceOpened,
     StopCapture,
     Usage,
+    VideoJoined,
+    VideoPart,
     WindowClosed,
 )
 from ferengine.stages.records import CameraEnd, Record, ScoreBatch, decode_event
@@ -45,7 +50,7 @@ from ferengine.stages.records import CameraEnd, Record, ScoreBatch, decode_event
 _TICK = 0.25
 """Seconds that the loop sleeps at most."""
 DRAIN = 1.0
-"""Seconds that frames on their way get to come out after a stop, or when their camera is removed."""
+"""Seconds that frames on their way get to come out when their camera is removed."""
 
 log = logging.getLogger("ferengine")
 
@@ -83,6 +88,7 @@ class Supervisor:
         self._workers = WorkerManager(lambda: topology.workers, config, self._selector, callbacks)
         self._dispatcher = OutputDispatcher(topology.outputs)
         self._events = EventReporter(on_event)
+        self._ending = Ending(state, self._workers, self._dispatcher, self._events)
         self._thread = threading.Thread(target=self._run, name="ferengine-supervisor", daemon=True)
         self._start_lock = threading.Lock()
         self._closed = self._capturing = False
@@ -99,22 +105,32 @@ class Supervisor:
             if not self.state.started:
                 self.state.executor.open()
                 self.state.started = True
-                self._thread.start()
+                try:
+                    self._thread.start()
+                except RuntimeError as error:  # no thread, as under ulimit -u
+                    self.state.started = False
+                    self._end_unstarted()
+                    raise refused(error) or error from None
 
     def close_unstarted(self) -> bool:
         """Let go of everything if the run has not been started; False if it has."""
         with self._start_lock:
             if self.state.started or self._closed:
                 return self._closed
-            self._closed = self.state.stopping = True
-            self.state.executor.close()
-            self.state.subscriptions.end()
-            self._release()
-            self.state.finished.set()
+            self._end_unstarted()
             return True
+
+    def _end_unstarted(self) -> None:
+        self._closed = self.state.stopping = True
+        self.state.executor.close()
+        self.state.subscriptions.end()
+        self._release()
+        self.state.ready.set()
+        self.state.finished.set()
 
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the end; False after ``timeout`` seconds."""
+        self._events.note_waiting()
         self._thread.join(timeout)
         return not self._thread.is_alive()
 
@@ -150,6 +166,7 @@ class Supervisor:
 
     def _forget(self, camera: CameraState) -> None:
         """Take everything away that the camera had: worker, rings, records that wait."""
+        camera.note_cut()
         self._end_output(camera)
         self._topology.forget_camera(camera)
         if camera.capture is not None:
@@ -164,7 +181,7 @@ class Supervisor:
         if only and not self.state.keep_open:
             self.state.abort(error)
             return
-        self.note_failure(str(error))
+        self.state.note_failure(str(error))
         self._close_writers(camera)
 
     def _close_writers(self, camera: CameraState) -> None:
@@ -176,11 +193,6 @@ class Supervisor:
         if not camera.output_ended:
             camera.output_ended = True
             self._dispatcher.end(camera.number)
-
-    def note_failure(self, failure: str) -> None:
-        """Something failed, and the run goes on."""
-        self.state.failures.append(failure)
-        log.error("%s", failure)
 
     # --- the thread
 
@@ -194,7 +206,7 @@ class Supervisor:
         except FerengineError as error:
             state.abort(error)
         except Exception as error:
-            system = refused(error) if isinstance(error, OSError | MemoryError) else None
+            system = refused(error)
             if system is None:
                 log.exception("the supervisor failed")
                 system = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
@@ -205,7 +217,7 @@ class Supervisor:
                 for camera in self._cameras:
                     self._events.report(camera.lifecycle.note_end(self._end_reason(camera), time.time()))
                 state.metrics.wall_s = time.monotonic() - began
-                self._events.close(DRAIN)  # a consumer that reads to the end has also had all events
+                self._ending.finish_events()  # a consumer that reads to the end has also had all events
             finally:
                 state.subscriptions.end()
                 state.ready.set()
@@ -213,18 +225,16 @@ class Supervisor:
 
     def _loop(self, began: float) -> None:
         state = self.state
-        drain_until = None
         while state.keep_open or not all(camera.done for camera in self._cameras):
             if state.kill_requested or state.error is not None:
                 return
-            if state.stop_requested and drain_until is None:
-                drain_until = time.monotonic() + DRAIN
+            if state.stop_requested and not self._workers.stopping:
                 state.stopping = self._workers.stopping = True
                 for camera in self._cameras:
                     self.close_input(camera)
                 if not state.ready.is_set() or not self._capturing:
                     return
-            if drain_until is not None and (time.monotonic() > drain_until or all(camera.done for camera in self._cameras)):
+            if self._ending.is_past(STOP_FRAMES) or (state.stop_requested and all(camera.done for camera in self._cameras)):
                 return
             self._poll(self._wait_time())
             state.executor.run()
@@ -372,9 +382,8 @@ class Supervisor:
                 self._workers.dismiss(worker)
             case Failed():
                 self._fail_worker(worker, message.error_class, message.text)
-            case SinkFailed():
-                self._note_sink(worker, message.error)
-                self.note_failure(message.error)
+            case SinkFailed() | VideoPart() | VideoJoined() | Rendered():
+                self._note_rendering(worker, message)
             case BackendChosen():
                 self._note_backend(worker, message)
             case Usage():
@@ -386,6 +395,10 @@ class Supervisor:
         camera.opened, camera.fps, camera.joiner.live = True, opened.fps, opened.live
         self._events.report(camera.lifecycle.note_open(opened.time))
         self._topology.announce_rate(camera)
+        if max(opened.width, opened.height) > MAX_SIDE:
+            text = f"{camera.name} has {opened.width}x{opened.height} pixels, and {MAX_SIDE} a side is the maximum: use --size"
+            self._fail_camera(camera, SourceError(text))
+            return
         nbytes = opened.width * opened.height * 3
         if not camera.rings or (camera.spec.blocks and camera.newest_ring.slot_bytes != nbytes):
             self.rings.begin(camera, nbytes)
@@ -399,23 +412,33 @@ class Supervisor:
         else:
             log.error("%s runs on %s, not on the GPU: %s", worker.name, chosen.name, chosen.failure)
 
-    def _note_sink(self, worker: Worker, error: str) -> None:
-        for output in self._topology.outputs:
-            if output.worker is worker:
+    def _note_rendering(self, worker: Worker, message: SinkFailed | VideoPart | VideoJoined | Rendered) -> None:
+        output = self._topology.output_of(worker)
+        if output is None:
+            return
+        match message:
+            case SinkFailed(error):
                 output.error = output.error or error
+                self.state.note_failure(error)
+            case VideoPart():
+                output.parts.append(message)
+            case VideoJoined(camera):
+                output.note_joined(camera)
+            case Rendered(results):
+                output.note_written(results)
 
     def _fail_worker(self, worker: Worker, error_class: str, text: str) -> None:
         """A worker gave up: a camera or an output ends, anything else ends the run."""
         worker.finished = worker.failed = True
         error = getattr(errors, error_class, WorkerError)(text)
         camera = self._topology.camera_of(worker)
-        outputs = [output for output in self._topology.outputs if output.worker is worker]
+        output = self._topology.output_of(worker)
         if camera is not None:
             self._fail_camera(camera, error)
-        elif outputs:
-            self.note_failure(text)
-            outputs[0].give_up(text)
-            self.rings.release_reader(outputs[0].reader)
+        elif output is not None:
+            self.state.note_failure(text)
+            output.give_up(text)
+            self.rings.release_reader(output.reader)
         elif worker not in self._topology.captures:
             self.state.abort(error)
 
@@ -425,6 +448,9 @@ class Supervisor:
             camera.recover_rings()
             reason = "its worker died and is being replaced"
             self._events.report(camera.lifecycle.note_disconnect(reason, time.time()))
+        output = self._topology.output_of(worker)
+        if output is not None:
+            output.begin_life()
         if worker in self._topology.trackers:
             self._read_events()  # what the dead one had sent decides the next track id
             index = self._topology.trackers.index(worker)
@@ -436,11 +462,21 @@ class Supervisor:
 
     def _shut_down(self) -> None:
         state = self.state
-        state.stopping = self._workers.stopping = True
+        state.stopping = True
         state.executor.close()
         self.rings.close()
+        self._read_events()
+        self._ending.note_cut_frames()
+        renderers = self._topology.renderers
+        for worker in self._topology.workers:
+            if worker not in renderers:
+                self._workers.dismiss(worker)
+        for camera in self._cameras:
+            self._end_output(camera)
+        self._workers.stopping = False  # an output that dies with results in hand is replaced
+        self._ending.finish_outputs(lambda: self._poll(self._wait_time()))
+        self._workers.stopping = True
         deadline = time.monotonic() + (0.0 if state.kill_requested else LEAVE)
-        self._dispatcher.drain(deadline)
         for worker in self._topology.workers:
             self._workers.dismiss(worker)
         while any(worker.alive for worker in self._topology.workers):
@@ -451,6 +487,7 @@ class Supervisor:
                 self._poll(0.02)
             except FerengineError as error:  # a malformed message: the workers are ended anyway
                 state.abort(error)
+        self._ending.note_cut_results()
         self._release()
 
     def _release(self) -> None:

@@ -33,6 +33,14 @@ from ferengine.stages.messages import (
 )
 from ferengine.stages.records import TRACK_READER, VIDEO_READER, WINDOW_READER
 
+_RING_BYTES = 256 << 20
+"""What the frame ring of one camera takes, unless its frames are so large that the minimum of slots takes more."""
+
+_MIN_FILE_SLOTS, _MIN_LIVE_SLOTS = 2, 4
+"""Slots of a ring without which a camera would not work. A file needs one that is captured and one that is tracked: its tracker
+waits for the detection of each frame, so that results do not depend on the number of slots. A live camera needs one more
+that is detected and corrected later, and one for the newest frame."""
+
 _MAX_POOL = 64
 """Workers of one kind: a start message carries two descriptors for each track worker."""
 
@@ -46,6 +54,15 @@ class Plan:
     threads: int
     ring_slots: int
     face_slots: int
+
+
+@dataclass(frozen=True, slots=True)
+class RingSize:
+    """Slots of a frame ring, the fewest with which it works, and how many of them one output may keep."""
+
+    slots: int
+    minimum: int
+    hold: int
 
 
 def make_plan(cameras: int, config: EngineConfig, *, outputs: int = 0, growing: bool = False, cores: int | None = None) -> Plan:
@@ -81,6 +98,7 @@ class Topology:
         plan: How many workers there are.
         face_side: Width and height of the crops that the networks take.
         save: The video file of each camera, by its number.
+        overwrite: Whether these may exist.
         saving, display: Whether there are workers for video files and for windows.
     """
 
@@ -91,6 +109,7 @@ class Topology:
         plan: Plan,
         face_side: int,
         save: dict[int, Path],
+        overwrite: bool,
         saving: bool,
         display: bool,
     ) -> None:
@@ -98,13 +117,14 @@ class Topology:
         self._config = config
         self._plan = plan
         self._save = save
+        self._overwrite = overwrite
         self._leaving: list[Worker] = []
         self._backend = config.backend_settings()
         self.detectors = [new_worker(f"detect-{index}") for index in range(plan.detectors)]
         self.trackers = [new_worker(f"track-{index}") for index in range(plan.trackers)]
         self.classifier = new_worker("classify")
         wanted = (("video", VIDEO_READER, saving), ("window", WINDOW_READER, display))
-        self.outputs = [OutputWorker(name, reader) for name, reader, requested in wanted if requested]
+        self.outputs = [OutputWorker(name, reader, complete=name == "video") for name, reader, requested in wanted if requested]
         self.events_in, self.events_out = data_pair()
         self._requests_in, self._requests_out = data_pair()
         self._answers = [data_pair() for _ in self.trackers]
@@ -124,18 +144,43 @@ class Topology:
     def workers(self) -> list[Worker]:
         return [*self.captures, *self.detectors, *self.trackers, self.classifier, *self.renderers]
 
+    def output_of(self, worker: Worker) -> OutputWorker | None:
+        """The output that ``worker`` renders, ``None`` for another kind of worker."""
+        return next((output for output in self.outputs if output.worker is worker), None)
+
     def camera_of(self, worker: Worker) -> CameraState | None:
         """The camera that ``worker`` captures, ``None`` for another kind of worker and for a removed camera."""
         return next((camera for camera in self._cameras if camera.capture is worker), None)
 
+    @property
+    def output_readers(self) -> list[int]:
+        """The bits of the outputs in the hold masks."""
+        return [output.reader.reader for output in self.outputs if not output.failed]
+
     def ring_mask(self, readers: Iterable[FrameReader]) -> int:
         """The hold mask of new frames, with the consumers of images ``readers``."""
-        own = [output.reader for output in self.outputs if not output.failed]
-        return 1 << TRACK_READER | sum(1 << reader.reader for reader in [*own, *readers])
+        return 1 << TRACK_READER | sum(1 << bit for bit in [*self.output_readers, *(reader.reader for reader in readers)])
 
-    def ring_slots(self, readers: Iterable[FrameReader]) -> int:
-        """Slots of a new frame ring: the plan's, and what each of ``readers`` may keep."""
-        return self._plan.ring_slots + sum(reader.slots for reader in readers)
+    def ring_size(self, slot_bytes: int, live: bool, readers: Iterable[FrameReader]) -> RingSize:
+        """How large to make a frame ring.
+
+        Args:
+            slot_bytes: The size of a frame.
+            live: Whether its camera drops frames rather than waiting.
+            readers: The consumers of its images.
+
+        Returns:
+            The plan's number of slots where they take no more than 256 MiB, else as many as that holds, but no fewer than the
+            minimum: 2 for a file and 4 for a live camera, and 1 for each output. What each of ``readers`` may keep is
+            added.
+        """
+        outputs = len(self.outputs)
+        minimum = (_MIN_LIVE_SLOTS if live else _MIN_FILE_SLOTS) + outputs
+        slots = max(min(self._plan.ring_slots, _RING_BYTES // max(1, slot_bytes)), minimum)
+        spare = slots - minimum + outputs
+        hold = min(HOLD, max(1, spare // outputs)) if outputs else HOLD
+        lent = sum(reader.slots for reader in readers)
+        return RingSize(slots + lent, minimum + lent, hold)
 
     # --- what workers get
 
@@ -184,7 +229,7 @@ class Topology:
         """Have the video of a camera that was added written to ``path``."""
         self._save[camera.number] = path
         for worker in self.renderers:
-            worker.send(SaveVideo(camera.number, str(path)))
+            worker.send(SaveVideo(camera.number, str(path), self._overwrite))
 
     def close(self) -> None:
         """Close all sockets and free the face rings."""
@@ -273,15 +318,16 @@ class Topology:
         )
 
     def _start_render(self, worker: Worker) -> StartRender:
-        [output] = [output for output in self.outputs if output.worker is worker]
+        output = self.output_of(worker)
+        assert output is not None
         save = self._save if output.name == "video" else {}
         return StartRender(
             page=_page(worker),
             inbox=Descriptor(output.inbox_out.fileno()),
             reader=output.reader.reader,
             display=output.name == "window",
-            part=worker.lives,
-            videos=tuple(SaveVideo(camera, str(path)) for camera, path in save.items()),
+            videos=tuple(SaveVideo(camera, str(path), self._overwrite) for camera, path in save.items()),
+            parts=tuple(output.parts),
             rates=tuple(SetRate(camera.number, camera.fps) for camera in self._cameras),
         )
 

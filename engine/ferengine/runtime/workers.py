@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ferengine.config import EngineConfig
+from ferengine.ipc.machine import killed_by
 from ferengine.ipc.process import WorkerProcess
 from ferengine.stages.codec import decode_control, encode_control
 from ferengine.stages.messages import ControlMessage, Finish, ToWorker
 
 _MEMORY_EVERY = 1.0
 LEAVE = 0.7
-"""Seconds that workers get to close their files before they are killed."""
+"""Seconds that workers with nothing left to do get to end before they are killed."""
 
 log = logging.getLogger("ferengine")
 
@@ -115,6 +116,11 @@ class WorkerManager:
                     log.warning("worker %s has been stuck for %.0f s: killing it", worker.name, worker.silent_for(now))
                     worker.kill()
 
+    def finish(self, worker: Worker) -> None:
+        """Nothing further comes for it: let it do what waits for it, and end. It is replaced as before if it dies or hangs."""
+        worker.finishing = True
+        worker.send(Finish())
+
     def dismiss(self, worker: Worker) -> None:
         """It is not needed any more: let it finish, and kill it if it takes too long."""
         worker.finished = True
@@ -154,14 +160,16 @@ class WorkerManager:
         code = worker.reap()
         worker.close()
         self._kill_at.pop(worker, None)
+        if worker.finishing and code == 0:
+            worker.finished = True
         if worker.finished or self.stopping:
             return
         deaths = worker.deaths_in_a_minute()
-        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        how = killed_by(code)
         limit = self._config.restart_limit if worker.was_ready else min(1, self._config.restart_limit)
         if deaths > limit:
             text = f"worker {worker.name} died {deaths} times in a minute (last: {how}); see its messages above"
             self._callbacks.on_failed(worker, "WorkerError", text)
             return
-        log.warning("worker %s died (%s): replacing it", worker.name, how)
+        log.warning("worker %s died (%s): replacing it", worker.name, how.partition(",")[0])
         self._respawn_at[worker] = time.monotonic() + 0.05 * 2 ** (deaths - 1)

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from pathlib import Path
 
 from ferengine.errors import SinkError, UsageError
+
+_MAX_SHOWN = 200
+"""Characters of a path that a message shows in full."""
 
 
 def create_output(path: Path, *, overwrite: bool) -> int:
@@ -28,18 +33,84 @@ def create_output(path: Path, *, overwrite: bool) -> int:
     except FileExistsError:
         raise UsageError(f"{path} exists already: choose another name or pass --overwrite") from None
     except FileNotFoundError as error:
-        if path.parent.is_dir():  # /proc and the like
+        if is_folder(path.parent):  # /proc and the like
             raise write_failed(path, error) from error
         raise SinkError(f"{path} cannot be created: there is no folder {path.parent}") from None
     except IsADirectoryError:
         raise SinkError(f"{path} is a folder: name a file") from None
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
         raise write_failed(path, error) from error
 
 
-def write_failed(path: Path | str, error: OSError) -> SinkError:
+def create_numbered(path: Path) -> tuple[Path, int]:
+    """Create a file beside ``path`` under a name that nothing has: ``out.part2.mp4``, ``out.part3.mp4`` and so on.
+
+    Returns:
+        The file and its descriptor.
+
+    Raises:
+        SinkError: If it cannot be created.
+    """
+    number = 1
+    while True:
+        number += 1
+        part = path.with_name(f"{path.stem}.part{number}{path.suffix}")
+        try:
+            return part, create_output(part, overwrite=False)
+        except UsageError:
+            continue  # it exists, and is not ours
+
+
+def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file so that a reader sees the old content or the new one, never a part.
+
+    What ``path`` leads to is replaced if it is a file; a device or a pipe is written to.
+
+    Args:
+        path: The file.
+        data: Its content.
+        durable: Whether that also holds after the machine has lost its power.
+
+    Raises:
+        SinkError: If that fails. The old content is then still there.
+    """
+    try:
+        target = path.resolve()
+        mode = target.stat().st_mode if target.exists() else None
+        if mode is not None and not stat.S_ISREG(mode):
+            target.write_bytes(data)
+            return
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".ferengine-")
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                os.fchmod(descriptor, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
+                file.write(data)
+                file.flush()
+                if durable:
+                    os.fsync(descriptor)
+            Path(name).replace(target)
+        except BaseException:
+            Path(name).unlink()
+            raise
+    except (OSError, ValueError, RuntimeError) as error:
+        raise write_failed(path, error) from None
+
+
+def _umask() -> int:
+    """The process's, which can be read only by setting it; another thread's file would be created with the one set here."""
+    status = Path("/proc/self/status").read_text()
+    return next((int(line.split()[1], 8) for line in status.splitlines() if line.startswith("Umask:")), 0o077)
+
+
+def write_failed(path: Path | str, error: Exception) -> SinkError:
     """Return the error to raise when writing ``path`` failed with ``error``."""
-    return SinkError(f"{path} cannot be written: {error.strerror or error}")
+    return SinkError(f"{shortened(path)} cannot be written: {getattr(error, 'strerror', None) or error}")
+
+
+def shortened(path: Path | str) -> str:
+    """Return a path for a message of one line, with the middle left out if it is very long."""
+    text = str(path)
+    return text if len(text) <= _MAX_SHOWN else f"{text[:40]}...{text[-40:]}"
 
 
 def is_still_at(path: Path, descriptor: int) -> bool:
@@ -54,10 +125,21 @@ def is_still_at(path: Path, descriptor: int) -> bool:
 
 def same_file(one: Path, other: Path) -> bool:
     """Return whether two paths are one file, which need not exist yet; devices (/dev/null) may be shared."""
-    one, other = one.resolve(), other.resolve()
-    if one.exists() and other.exists():
-        return one.is_file() and one.samefile(other)
+    try:
+        one, other = one.resolve(), other.resolve()
+        if one.exists() and other.exists():
+            return one.is_file() and one.samefile(other)
+    except (OSError, ValueError, RuntimeError):  # a name that the system refuses is no file yet
+        return os.fspath(one) == os.fspath(other)
     return one == other
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether ``path`` is a folder; one that this process may not see, or whose name is refused, is not."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -67,11 +149,27 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         UsageError: If it exists and ``overwrite`` is false.
         SinkError: If it cannot be written.
     """
-    if path.exists() and not overwrite:
+    exists = leads_to_something(path)
+    if exists and not overwrite:
         raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
-    if path.is_dir():
+    if is_folder(path):
         raise SinkError(f"{path} is a folder: name a file")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise SinkError(f"{path} cannot be created: there is no folder {path.parent}")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if not os.access(path if exists else path.parent, os.W_OK):
         raise SinkError(f"{path} cannot be written: permission denied")
+
+
+def leads_to_something(path: Path) -> bool:
+    """Return whether an output exists already.
+
+    Raises:
+        SinkError: If the system refuses its name, or does not let this process see it.
+    """
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise write_failed(path, error) from None
+    return True

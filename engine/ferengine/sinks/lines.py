@@ -56,7 +56,7 @@ class LineWriter:
             return
         if not self._buffer:
             self._buffered_since = self._clock()
-        self._buffer += line.encode() + b"\n"
+        self._buffer += line.encode(errors="backslashreplace") + b"\n"  # a lone surrogate, from a name that is not UTF-8
         if len(self._buffer) >= _BUFFER_BYTES:
             self._flush()
         else:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ferengine.errors import SinkError, UsageError
-from ferengine.sinks.files import same_file
+from ferengine.sinks.files import is_folder, leads_to_something, same_file, shortened
 from ferengine.sources import SourceSpec
 
 
@@ -26,7 +26,7 @@ def save_paths(specs: Sequence[SourceSpec], target: Path, overwrite: bool) -> di
         UsageError: For an unsuitable name, or a file that exists.
         SinkError: For a file that cannot be written.
     """
-    if len(specs) == 1 and not target.is_dir():
+    if len(specs) == 1 and not is_folder(target):
         paths = {0: _checked(target, overwrite)}
     else:
         paths = {number: save_path(spec, target, overwrite) for number, spec in enumerate(specs)}
@@ -44,18 +44,19 @@ def refuse_source(path: Path, specs: Sequence[SourceSpec]) -> None:
 
 def save_path(spec: SourceSpec, folder: Path, overwrite: bool) -> Path:
     """Choose the video file of one camera among several. Raises as ``save_paths``."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder: with several sources --save takes an existing folder")
+    if not is_folder(folder):
+        raise UsageError(f"{shortened(folder)} is not a folder: with several sources --save takes an existing folder")
     return _checked(folder / f"{spec.name}.mp4", overwrite)
 
 
 def _checked(path: Path, overwrite: bool) -> Path:
     if path.suffix not in (".mp4", ".mkv", ".mov"):
-        raise UsageError(f"{path}: video files end in .mp4, .mkv or .mov")
-    if not path.parent.is_dir():
+        raise UsageError(f"{shortened(path)}: video files end in .mp4, .mkv or .mov")
+    exists = leads_to_something(path)
+    if not is_folder(path.parent):
         raise SinkError(f"{path}: the folder {path.parent} does not exist")
-    if path.exists() and not overwrite:
+    if exists and not overwrite:
         raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
-    if not os.access(path if path.exists() else path.parent, os.W_OK):
+    if not os.access(path if exists else path.parent, os.W_OK):
         raise SinkError(f"{path} cannot be written: permission denied")
     return path

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from ferengine.errors import SinkError
+from ferengine.ipc.machine import refusal
 from ferengine.results import FrameResult
 
 _TICK = 0.25
@@ -42,6 +43,9 @@ class ResultQueue(Protocol):
     @property
     def dropped(self) -> int: ...
 
+    @property
+    def waiting(self) -> int: ...
+
     def take(self, timeout: float | None = None) -> FrameResult | None:
         """Return the next result, or None after ``timeout`` seconds.
 
@@ -71,6 +75,8 @@ class SinkThread:
         self.name = name
         self.error: str | None = None
         self.written = 0
+        self.cut = 0
+        self._taken = 0
         self._sink = sink
         self._queue = queue
         self._between = between
@@ -94,11 +100,12 @@ class SinkThread:
 
     def abandon(self) -> None:
         """Stop waiting for a sink that is blocked by its reader, and record that as its error."""
-        self._fail(f"{self.name}: the last results were not written, because the reader does not take them")
+        self.cut = self._queue.waiting + self._taken - self.written
+        self._fail(f"{self.name}: the last results were not written, because the reader does not take them ({self.cut} cut)")
 
     def figures(self) -> dict[str, Any]:
-        """Return the results written and dropped, and the error."""
-        return {"written": self.written, "dropped": self._queue.dropped, "error": self.error}
+        """Return the results written, dropped and cut off, and the error."""
+        return {"written": self.written, "dropped": self._queue.dropped, "cut": self.cut, "error": self.error}
 
     def _run(self) -> None:
         try:
@@ -107,7 +114,7 @@ class SinkThread:
             self._fail(str(error))
         except Exception as error:
             log.debug("the sink %s failed", self.name, exc_info=True)
-            self._fail(f"{self.name} failed: {error!r}; please report this")
+            self._fail(f"{self.name} failed: {refusal(error) or f'{error!r}; please report this'}")
 
     def _drain(self) -> None:
         try:
@@ -119,6 +126,7 @@ class SinkThread:
                     break
                 self._between()
                 if result is not None:
+                    self._taken += 1
                     self._sink.write(result)
                     self.written += 1
                 if result is None or time.monotonic() >= due:

@@ -19,7 +19,7 @@ from ferengine.sinks.files import create_output, is_still_at, write_failed
 from ferengine.sinks.mp4_repair import cut_incomplete_fragment
 from ferengine.vision import cv2
 
-_SUFFIXES = (".mp4", ".mkv", ".mov")
+_FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 _TIME_BASE = Fraction(1, 90_000)
 _KEYFRAME_SECONDS = 1.0
 _BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of cv2's conversion
@@ -39,6 +39,11 @@ class VideoWriter:
         fps: Nominal frame rate.
         overwrite: Replace a file that exists.
         threads: Threads of the encoder.
+        descriptor: The file, if it has been created already; it is closed by ``close``.
+
+    Attributes:
+        frames: Frames that were written.
+        safe: Those of them that a file left behind by a killed process is certain to hold.
 
     Raises:
         UsageError: If the file exists, without ``overwrite``.
@@ -46,25 +51,28 @@ class VideoWriter:
     """
 
     def __init__(
-        self, path: str | Path, width: int, height: int, fps: float, overwrite: bool = False, threads: int = 1
+        self,
+        path: str | Path,
+        width: int,
+        height: int,
+        fps: float,
+        overwrite: bool = False,
+        threads: int = 1,
+        descriptor: int | None = None,
     ) -> None:
         self._path = Path(path)
-        if self._path.suffix.lower() not in _SUFFIXES:
-            raise SinkError(f"{self._path} is not the name of a video: it must end in {', '.join(_SUFFIXES)}")
+        self.frames = self.safe = 0
+        if self._path.suffix.lower() not in _FORMATS:
+            raise SinkError(f"{self._path} is not the name of a video: it must end in {', '.join(_FORMATS)}")
         self._size = width - width % 2, height - height % 2
         if min(self._size) < 2 or not (math.isfinite(fps) and fps > 0):
             raise SinkError(f"{self._path} cannot be a video of {width}x{height} pixels at {fps} frames/s")
-        self._descriptor = create_output(self._path, overwrite=overwrite)
-        # Write to the file at once, not when FFmpeg's own buffer is full.
-        options = {"flush_packets": "1"}
-        if self._path.suffix.lower() == ".mkv":
-            options["cluster_time_limit"] = str(round(1000 * _KEYFRAME_SECONDS))
-        else:
-            options["movflags"] = "frag_keyframe+empty_moov+default_base_moof"
+        self._descriptor = create_output(self._path, overwrite=overwrite) if descriptor is None else descriptor
+        options = container_options(self._path)
         rate = Fraction(min(max(fps, 1.0), 1000.0)).limit_denominator(1001)
-        # The absolute path begins with a slash, so FFmpeg takes no colon in it for a protocol.
+        name = path_for_ffmpeg(self._path, self._descriptor)
         try:
-            self._container = av.open(str(self._path.absolute()), "w", options=options)
+            self._container = av.open(name, "w", format=_FORMATS[self._path.suffix.lower()], options=options)
         except OSError as error:
             os.close(self._descriptor)
             raise write_failed(self._path, error) from error
@@ -77,7 +85,9 @@ class VideoWriter:
         context.gop_size = 600  # key frames come by time instead: see write
         context.colorspace, context.color_range = _BT601, _LIMITED_RANGE
         context.options = {"preset": "superfast", "tune": "zerolatency", "crf": "23", "forced-idr": "1"}
+        self._fps = fps
         self._start: float | None = None
+        self._last = 0.0
         self._pts = -1
         self._next_keyframe = 0
         self._closed = False
@@ -87,7 +97,8 @@ class VideoWriter:
 
         Args:
             image: BGR uint8 (H, W, 3). An image of another size is scaled to fit and letterboxed.
-            timestamp: When it is shown, in seconds from any origin.
+            timestamp: When it is shown, in seconds from any origin. One that is before the last one's begins a new origin,
+                one frame later.
 
         Raises:
             SinkError: If the file cannot be written, or was removed (noticed within a second).
@@ -98,15 +109,22 @@ class VideoWriter:
         frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
         if self._start is None:
             self._start = timestamp
+        elif timestamp < self._last:  # a clock was set back: the video goes on at its speed
+            self._start += timestamp - self._last - 1 / self._fps
+        self._last = timestamp
         self._pts = max(self._pts + 1, round((timestamp - self._start) / _TIME_BASE))
         frame.pts, frame.time_base = self._pts, _TIME_BASE
-        if self._pts >= self._next_keyframe:
+        keyframe = self._pts >= self._next_keyframe
+        if keyframe:
             frame.pict_type = PictureType.I
             self._next_keyframe = self._pts + round(_KEYFRAME_SECONDS / _TIME_BASE)
             if not is_still_at(self._path, self._descriptor):
                 self._abandon()
                 raise SinkError(f"{self._path} was removed while it was being written")
         self._encode(frame)
+        if keyframe:  # its packet has ended the fragment before
+            self.safe = self.frames
+        self.frames += 1
 
     def close(self) -> None:
         """Finish the file; may be called twice.
@@ -126,6 +144,7 @@ class VideoWriter:
             raise write_failed(self._path, error) from error
         finally:
             os.close(self._descriptor)
+        self.safe = self.frames
 
     def _encode(self, frame: av.VideoFrame | None) -> None:
         try:
@@ -147,6 +166,28 @@ class VideoWriter:
         if self._path.suffix.lower() != ".mkv" and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             with contextlib.suppress(OSError):
                 cut_incomplete_fragment(self._path)
+
+
+def container_options(path: Path) -> dict[str, str]:
+    """Return FFmpeg's options for the file: fragments, each written at once and not when FFmpeg's own buffer is full."""
+    if path.suffix.lower() == ".mkv":
+        return {"flush_packets": "1", "cluster_time_limit": str(round(1000 * _KEYFRAME_SECONDS))}
+    return {"flush_packets": "1", "movflags": "frag_keyframe+empty_moov+default_base_moof"}
+
+
+def path_for_ffmpeg(path: Path, descriptor: int = -1) -> str:
+    """Return a name under which FFmpeg opens the file.
+
+    Args:
+        path: The file.
+        descriptor: The open file, by which it is named where its own name is not UTF-8, which FFmpeg's binding takes alone.
+    """
+    name = str(path.absolute())  # it begins with a slash, so FFmpeg takes no colon in it for a protocol
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return f"/proc/self/fd/{descriptor}"
+    return name
 
 
 def _fit(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:

@@ -151,10 +151,29 @@ class SetRate:
 
 @dataclass(frozen=True, slots=True)
 class SaveVideo:
-    """Write the video of a camera to ``path``."""
+    """Write the video of a camera to ``path``, which may exist only with ``overwrite``."""
 
     camera: int
     path: str
+    overwrite: bool
+
+
+@dataclass(frozen=True, slots=True)
+class VideoPart:
+    """A file that a video worker has made, reported when it has been created.
+
+    Attributes:
+        camera: The camera's number.
+        path: The file.
+        width, height: Of its frames, in pixels; further parts of the video have the same.
+        start: The time stamp of its first frame, in seconds.
+    """
+
+    camera: int
+    path: str
+    width: int
+    height: int
+    start: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +185,8 @@ class StartRender:
         inbox: The read end of the queue of results.
         reader: The bit in the frame rings' hold masks that stands for this worker.
         display: Whether it shows windows; otherwise it writes video files.
-        part: Which life of the worker this is, from 1: a successor writes to other files.
         videos: What to write where.
+        parts: The files that its predecessors have made: it writes to others, and joins them all at the end.
         rates: The frame rates known so far.
     """
 
@@ -175,8 +194,8 @@ class StartRender:
     inbox: Descriptor
     reader: int
     display: bool
-    part: int
     videos: tuple[SaveVideo, ...]
+    parts: tuple[VideoPart, ...]
     rates: tuple[SetRate, ...]
 
 
@@ -329,6 +348,20 @@ class SinkFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoJoined:
+    """The parts of a camera's video are one file now."""
+
+    camera: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """How many results this life of a render worker has brought to safety: in a file that plays up to them, or shown."""
+
+    results: int
+
+
+@dataclass(frozen=True, slots=True)
 class WindowClosed:
     """The user closed a window, which ends the run."""
 
@@ -356,6 +389,9 @@ FromWorker: TypeAlias = (
     | CaptureEnded
     | BackendChosen
     | SinkFailed
+    | VideoPart
+    | VideoJoined
+    | Rendered
     | WindowClosed
     | Failed
     | Usage

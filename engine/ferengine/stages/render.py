@@ -4,30 +4,43 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.errors import SinkError
+from ferengine.errors import SinkError, UsageError
 from ferengine.ipc.channel import receive_data
 from ferengine.ipc.rings import CameraRings
 from ferengine.results import FrameResult
 from ferengine.sinks.draw import draw_faces
+from ferengine.sinks.files import create_numbered
 from ferengine.sinks.video import VideoWriter
+from ferengine.sinks.video_parts import Part, join_parts
 from ferengine.sinks.window import Window
 from ferengine.stages.base import Stage
-from ferengine.stages.messages import AddRing, SaveVideo, SetRate, SinkFailed, StartRender, ToWorker, WindowClosed
+from ferengine.stages.messages import (
+    AddRing,
+    Rendered,
+    SaveVideo,
+    SetRate,
+    SinkFailed,
+    StartRender,
+    ToWorker,
+    VideoJoined,
+    VideoPart,
+    WindowClosed,
+)
 from ferengine.stages.records import RenderItem
 from ferengine.vision import cv2
 
 _DEFAULT_FPS = 25.0
 
 
-def part_path(path: Path, part: int) -> Path:
-    """``out.mp4``, and ``out.part2.mp4`` for the second life of the worker: nothing written is lost."""
-    return path if part == 1 else path.with_suffix(f".part{part}{path.suffix}")
+_REPORT_EVERY = 0.5
+"""Seconds between two reports of what a window has shown."""
 
 
 class RenderStage(Stage[StartRender]):
@@ -38,17 +51,23 @@ class RenderStage(Stage[StartRender]):
         start = self.start
         self._inbox = socket.socket(fileno=os.dup(start.inbox))
         self._rings: defaultdict[int, CameraRings] = defaultdict(CameraRings)
-        self._paths = {video.camera: part_path(Path(video.path), start.part) for video in start.videos}
+        self._videos = {video.camera: video for video in start.videos}
         self._rates = {rate.camera: rate.fps for rate in start.rates}
+        self._parts: defaultdict[int, list[VideoPart]] = defaultdict(list)
+        for part in start.parts:
+            self._parts[part.camera].append(part)
         self._writers: dict[int, VideoWriter] = {}
         self._windows: dict[int, Window] = {}
+        self._rendered = self._reported = 0
+        self._next_report = 0.0
+        self._dismissed = False
 
     def handle(self, message: ToWorker) -> None:
         match message:
             case AddRing():
                 self._rings[message.camera].add(message.generation, message.ring)
             case SaveVideo() if not self.start.display:
-                self._paths[message.camera] = Path(message.path)
+                self._videos[message.camera] = message
             case SetRate():
                 self._rates[message.camera] = message.fps
 
@@ -56,6 +75,7 @@ class RenderStage(Stage[StartRender]):
         data = receive_data(self._inbox)
         if data is None:
             self._poll_windows()
+            self._report_shown()
             return False
         item = RenderItem.decode(data)
         if item.result is None:
@@ -64,7 +84,7 @@ class RenderStage(Stage[StartRender]):
         if item.generation not in self._rings[item.camera]:
             self.context.poll_control()
         rings = self._rings[item.camera]
-        if item.generation not in rings:  # this worker has replaced one that died after the camera's end
+        if item.generation not in rings:  # its camera was removed, and its ring with it, before this worker came
             return True
         ring = rings[item.generation]
         if (item.result.frame, item.slot) in ring.held(self.start.reader):
@@ -85,49 +105,108 @@ class RenderStage(Stage[StartRender]):
                 rings.forget(number)
 
     def _write(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
-        if camera not in self._paths:
+        if camera not in self._videos:
             return
         try:
             if camera not in self._writers:
-                height, width = image.shape[:2]
-                fps = self._rates.get(camera) or _DEFAULT_FPS
-                self._writers[camera] = VideoWriter(self._paths[camera], width, height, fps, overwrite=True)
-            self._writers[camera].write(image, result.timestamp)
+                self._writers[camera] = self._begin_part(camera, image, result.timestamp)
+            writer = self._writers[camera]
+            safe = writer.safe
+            try:
+                writer.write(image, result.timestamp)
+            finally:
+                self._report(writer.safe - safe)
         except SinkError as error:
-            del self._paths[camera]  # reported once; the others go on
+            del self._videos[camera]  # reported once; the others go on
             self.context.send(SinkFailed(str(error)))
+
+    def _begin_part(self, camera: int, image: NDArray[np.uint8], timestamp: float) -> VideoWriter:
+        """A file of its own for this life of the worker: never one that it has not made itself."""
+        video, parts = self._videos[camera], self._parts[camera]
+        path, descriptor = Path(video.path), None
+        height, width = image.shape[:2]
+        if parts:  # the same size, so that they can be joined
+            path, descriptor = create_numbered(path)
+            height, width = parts[0].height, parts[0].width
+        fps = self._rates.get(camera) or _DEFAULT_FPS
+        try:
+            writer = VideoWriter(path, width, height, fps, overwrite=video.overwrite, descriptor=descriptor)
+        except UsageError as error:
+            raise SinkError(str(error)) from None
+        part = VideoPart(camera, str(path), width, height, timestamp)
+        parts.append(part)
+        self.context.send(part)
+        return writer
 
     def _show(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
         if not self.start.display:
+            return
+        self._rendered += 1
+        if self._dismissed:
             return
         if camera not in self._windows:
             self._windows[camera] = Window(f"ferengine: {result.camera}")
         self._windows[camera].show(image)
         self._poll_windows()
+        self._report_shown()
 
     def _poll_windows(self) -> None:
         polled = [window.poll() for window in self._windows.values()]  # all of them: polling also redraws
-        if any(polled):
+        if any(polled) and not self._dismissed:
+            self._dismissed = True  # nothing opens them again
             self.context.send(WindowClosed())
+
+    def _report_shown(self) -> None:
+        if self.start.display and self._rendered > self._reported and time.monotonic() >= self._next_report:
+            self._next_report = time.monotonic() + _REPORT_EVERY
+            self._report(0)
+
+    def _report(self, results: int) -> None:
+        """``results`` more are safe."""
+        self._rendered += results
+        if self._rendered > self._reported:
+            self._reported = self._rendered
+            self.context.send(Rendered(self._rendered))
 
     def _end(self, camera: int) -> None:
         """The camera's last result has been drawn."""
-        self._rings.pop(camera, None)
+        for _, ring in self._rings.pop(camera, CameraRings()).items():
+            ring.clear_reader(self.start.reader)
         window = self._windows.pop(camera, None)
         if window is not None:
             window.close()
         writer = self._writers.pop(camera, None)
         if writer is not None:
             self._close(writer)
+        self._join(camera)
 
     def _close(self, writer: VideoWriter) -> None:
+        safe = writer.safe
         try:
             writer.close()
         except SinkError as error:
             self.context.send(SinkFailed(str(error)))
+        self._report(writer.safe - safe)
+
+    def _join(self, camera: int) -> None:
+        """Make one file of what several lives of this worker have written."""
+        parts = self._parts.pop(camera, [])
+        if len(parts) < 2:
+            return
+        try:
+            join_parts([Part(Path(part.path), part.start - parts[0].start) for part in parts], self.context.page.beat)
+        except SinkError as error:
+            names = ", ".join(part.path for part in parts)
+            self.context.send(
+                SinkFailed(f"the video worker was replaced, and the parts of its video stay apart ({error}): {names}")
+            )
+        else:
+            self.context.send(VideoJoined(camera))
 
     def close(self) -> None:
         while self.step():
-            pass
-        for writer in self._writers.values():
-            self._close(writer)
+            self.context.page.beat()
+        for camera in {*self._writers, *self._windows, *self._parts}:
+            self.context.page.beat()
+            self._end(camera)
+        self._report(0)

@@ -23,6 +23,7 @@ from setproctitle import setproctitle
 from ferengine._native import WorkerPage, die_with_parent
 from ferengine.errors import FerengineError
 from ferengine.ipc.channel import ControlChannel
+from ferengine.ipc.machine import REFUSED, refusal
 from ferengine.ipc.process import peak_memory_mb
 from ferengine.stages.base import Stage, StageContext
 from ferengine.stages.codec import decode_control, encode_control
@@ -152,7 +153,8 @@ def heartbeat(page: WorkerPage, limit: float = _MAX_OPENING) -> Iterator[None]:
 
 
 def main(arguments: list[str]) -> int:
-    """Returns the exit code: 0 also when the engine is gone, 3 after an error that was reported."""
+    """Returns the exit code: 0 also when the engine is gone, 3 after an error that was reported, ``REFUSED`` after one of the
+    machine."""
     descriptor, parent, title = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the engine decides when a worker ends
@@ -160,7 +162,7 @@ def main(arguments: list[str]) -> int:
         die_with_parent(int(parent))
     except ProcessLookupError:
         return 0
-    setproctitle(f"ferengine: {title}")
+    setproctitle(f"ferengine: {title.encode(errors='backslashreplace').decode()}")  # it takes UTF-8 alone
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     worker = Worker(ControlChannel(socket.socket(fileno=int(descriptor))))
     try:
@@ -172,6 +174,12 @@ def main(arguments: list[str]) -> int:
             return 3
     except (EOFError, ConnectionError):
         pass  # the engine is gone
+    except (MemoryError, OSError, RuntimeError) as error:
+        said = refusal(error)
+        if said is None:
+            raise
+        logging.getLogger("ferengine").error("worker %s: %s", title, said)
+        return REFUSED
     return 0
 
 

@@ -42,17 +42,17 @@ def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
 
 def test_sources_as_a_list_and_as_tables(tmp_path: Path) -> None:
     listed = load(tmp_path, 'camera = [1]\nsource = ["talk.mp4", "demo:crossing"]\nloop = 2\n')
-    assert [(spec.kind, spec.value, spec.loop, spec.pace) for spec in listed.specs("native")] == [
-        ("camera", "1", 2, "native"),
-        ("file", "talk.mp4", 2, "native"),
-        ("demo", "crossing", 2, "native"),
+    assert [(spec.kind, spec.value, spec.loop, spec.pace) for spec in listed.specs()] == [
+        ("camera", "1", 2, "fast"),
+        ("file", "talk.mp4", 2, "fast"),
+        ("demo", "crossing", 2, "fast"),
     ]
     tables = load(
         tmp_path,
         'pace = "fast"\n[[source]]\nname = "door"\ncamera = 0\n[[source]]\nfile = "0"\npace = "native"\nloop = 0\n'
         '[[source]]\ndemo = "stroll"\nname = "the demo"\n[[source]]\nfile = "/a/talk.mp4"\n',
     )
-    assert [(spec.name, spec.kind, spec.value, spec.loop, spec.pace) for spec in tables.specs("native")] == [
+    assert [(spec.name, spec.kind, spec.value, spec.loop, spec.pace) for spec in tables.specs()] == [
         ("door", "camera", "0", 1, "fast"),
         ("0", "file", "./0", 0, "native"),
         ("the demo", "demo", "stroll", 1, "fast"),

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+import subprocess
+import sys
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -62,8 +66,8 @@ def test_a_bad_file_does_not_stop_the_others(folder: Path) -> None:
     done = image("absent.png", folder / "notes.txt", folder / "b.png", str(folder / "*.gif"), "--json")
     assert done.exit_code == 1
     assert [json.loads(line)["image"] for line in done.stdout.splitlines()] == [str(folder / "b.png")]
-    errors = done.stderr.splitlines()
-    assert len(errors) == 3
+    *errors, count = done.stderr.splitlines()
+    assert count == "3 of 4 could not be read"
     for line, words in zip(
         errors, ("absent.png cannot be read: No such file", "notes.txt is not an image", "no file matches"), strict=True
     ):
@@ -159,3 +163,52 @@ def test_folders_for_copies_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"b\.png cannot be written: No space left"):
         CopyFolder(tmp_path / "out", overwrite=True).save(drawn_face(), Path("elsewhere") / "b.png")
     assert os.path.lexists(tmp_path / "out" / "a.png")
+
+
+def test_one_bad_image_does_not_end_a_batch(folder: Path) -> None:
+    """Of each kind: too wide, a bomb of 32000x32000 pixels in a few bytes, no image, a refused name."""
+    wide, bomb, text = folder / "wide.jpg", folder / "bomb.png", folder / "text.jpg"
+    assert cv2.imwrite(str(wide), np.zeros((20, 17000, 3), np.uint8))
+    header = struct.pack(">IIBBBBB", 32000, 32000, 8, 0, 0, 0, 0)
+    chunk = b"IHDR" + header
+    bomb.write_bytes(b"\x89PNG\r\n\x1a\n" + struct.pack(">I", len(header)) + chunk + struct.pack(">I", zlib.crc32(chunk)))
+    text.write_text("text")
+    done = image(wide, bomb, text, "x" * 300, folder / "b.png")
+    assert done.exit_code == 1
+    assert done.stdout.startswith(f"{folder / 'b.png'}: 1 face")
+    errors = done.stderr.splitlines()
+    assert [line.split(" ")[1] for line in errors[:3]] == [str(wide), str(bomb), str(text)]
+    assert "17000x20 pixels, and 16384 a side is the maximum" in errors[0]
+    assert "32000x32000 pixels" in errors[1]
+    assert "File name too long" in errors[3]
+    assert errors[4:] == ["4 of 5 could not be read"]
+
+
+def test_an_image_that_the_analyzer_refuses_does_not_end_a_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from ferengine.analyzer import Analyzer
+
+    analyze = Analyzer.analyze
+
+    def refuse_small(self: Analyzer, image: Any) -> Any:
+        if image.shape[0] == 40:
+            raise MemoryError
+        return analyze(self, image)
+
+    monkeypatch.setattr(Analyzer, "analyze", refuse_small)
+    done = image(folder)
+    assert done.exit_code == 1
+    assert f"{folder / 'a.JPG'} cannot be read: out of memory" in done.stderr
+    assert "b.png: 1 face" in done.stdout
+
+
+def test_names_that_are_not_utf8(folder: Path) -> None:
+    latin = folder / os.fsdecode(b"b\xe9.png")
+    (folder / "b.png").rename(latin)
+    done = subprocess.run(
+        [sys.executable, "-m", "ferengine", "image", str(folder), "--json", "--save", str(folder / "copies")],
+        env={**os.environ, "PYTHONUTF8": "1"}, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    records = [json.loads(line) for line in done.stdout.decode().splitlines()]
+    assert [Path(record["image"]).name for record in records] == ["a.JPG", latin.name]
+    assert latin.name in {path.name for path in (folder / "copies").iterdir()}

@@ -68,7 +68,7 @@ def test_options_arrive(taken: list[RunSettings]) -> None:
     [settings] = taken
     assert (settings.camera, settings.source, settings.thresholds) == ((0, 1), ("demo",), (0.1, 0.2, 0.3))
     assert (settings.display, settings.overwrite, settings.min_face, settings.csv) == (False, True, 20.0, Path("out.csv"))
-    assert [spec.loop for spec in settings.specs("fast")] == [0, 0, 0]
+    assert [spec.loop for spec in settings.specs()] == [0, 0, 0]
 
 
 def test_options_win_over_the_file(taken: list[RunSettings], tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_sources_may_be_given_without_an_option(taken: list[RunSettings]) -> Non
     call("talk.mp4", "door=rtsp://10.0.0.7/live", "--loop", "0", "--source", "demo", "0")
     [settings] = taken
     assert settings.source == ("talk.mp4", "door=rtsp://10.0.0.7/live", "0", "demo")
-    assert [spec.kind for spec in settings.specs("fast")] == ["file", "stream", "camera", "demo"]
+    assert [spec.kind for spec in settings.specs()] == ["file", "stream", "camera", "demo"]
 
 
 def test_sources_on_the_command_line_replace_those_of_the_file(taken: list[RunSettings], tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ def test_sources_on_the_command_line_replace_those_of_the_file(taken: list[RunSe
     path.write_text('source = ["a.mp4"]\nsize = "640x360"\n')
     call("b.mp4", "--config", str(path))
     assert taken[0].source == ("b.mp4",)
-    assert [spec.size for spec in taken[0].specs("fast")] == [(640, 360)]
+    assert [spec.size for spec in taken[0].specs()] == [(640, 360)]
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 
 from ferengine.runtime.joiner import Joined
 from ferengine.runtime.output_workers import HOLD, QUEUE, OutputDispatcher, OutputWorker
+from ferengine.stages.messages import VideoPart
 from ferengine.stages.records import VIDEO_READER, WINDOW_READER, RenderItem
 
 
@@ -28,9 +29,12 @@ class StillRing:
 def test_each_output_has_its_own_queue_and_frames(live: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """The video takes nothing, the window everything: only the video drops, and only from live sources."""
     monkeypatch.setattr(RenderItem, "encode", lambda item: b"x" * 60_000)
-    outputs = [OutputWorker("video", VIDEO_READER), OutputWorker("window", WINDOW_READER)]
+    outputs = [
+        OutputWorker("video", VIDEO_READER, complete=True),
+        OutputWorker("window", WINDOW_READER, complete=not live),
+    ]
     dispatcher, ring = OutputDispatcher(outputs), StillRing()
-    camera = SimpleNamespace(number=0, live=live, rings={0: ring})
+    camera = SimpleNamespace(number=0, live=live, rings={0: ring}, hold=HOLD)
     taken = 0
     for number in range(60):
         for kept in ring.kept.values():
@@ -53,3 +57,32 @@ def test_each_output_has_its_own_queue_and_frames(live: bool, monkeypatch: pytes
     outputs[0].give_up("it died")
     assert dispatcher.has_room
     assert dispatcher.readers == [outputs[1].reader]
+
+
+def test_a_window_paces_its_own_showing_of_files(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two hundred results of a file in a second: the video takes all, the window sixty; of a camera it takes all."""
+    clock = [100.0]
+    monkeypatch.setattr("ferengine.runtime.output_workers.time.monotonic", lambda: clock[0])
+    window = OutputWorker("window", WINDOW_READER, complete=False)
+    video = OutputWorker("video", VIDEO_READER, complete=True)
+    file, live = SimpleNamespace(number=0, live=False), SimpleNamespace(number=1, live=True)
+    shown = []
+    for number in range(200):
+        clock[0] = 100.0 + number / 200
+        assert video.takes(file, clock[0])  # type: ignore[arg-type]
+        assert window.takes(live, clock[0])  # type: ignore[arg-type]
+        shown.append(window.takes(file, clock[0]))  # type: ignore[arg-type]
+    assert 45 <= sum(shown) <= 60
+
+
+def test_what_several_lives_of_a_worker_have_written() -> None:
+    video = OutputWorker("video", VIDEO_READER, complete=True)
+    video.note_written(30)
+    video.note_written(60)
+    video.begin_life()
+    assert video.written == 60
+    video.note_written(5)
+    assert video.written == 65
+    video.parts = [VideoPart(camera, f"{camera}{part}.mp4", 64, 48, 0.0) for camera in (0, 1) for part in (1, 2)]
+    video.note_joined(0)
+    assert [part.path for part in video.parts] == ["01.mp4", "11.mp4", "12.mp4"]

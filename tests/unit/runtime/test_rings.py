@@ -21,6 +21,7 @@ from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import Executor
 from ferengine.runtime.subscriptions import Subscription, Subscriptions
+from ferengine.runtime.topology import RingSize
 from ferengine.sources import SourceSpec
 from threads_help import CheckedThread
 
@@ -32,8 +33,11 @@ class Links:
         self.announced: list[int] = []
         self.forgotten: list[int] = []
 
-    def ring_slots(self, readers: list[FrameReader]) -> int:
-        return 4 + sum(reader.slots for reader in readers)
+    output_readers: tuple[int, ...] = ()
+
+    def ring_size(self, slot_bytes: int, live: bool, readers: list[FrameReader]) -> RingSize:
+        slots = 4 + sum(reader.slots for reader in readers)
+        return RingSize(slots, slots, 1)
 
     def ring_mask(self, readers: list[FrameReader]) -> int:
         return 1 | sum(1 << reader.reader for reader in readers)
@@ -143,7 +147,7 @@ def test_the_end_of_the_run_waits_for_no_allocation(bench: Bench, monkeypatch: p
 def test_a_ring_without_memory_fails_its_camera(bench: Bench) -> None:
     bench.rings.begin(bench.camera, 1 << 33)
     bench.run()
-    assert ["door: 4 frames of 8192.0 MiB do not fit into memory" in text for text in bench.failed] == [True]
+    assert ["door: 4 frames of 8192.0 MiB do not fit into" in text for text in bench.failed] == [True]
     refused = bench.rings.request(bench.camera, 1 << 33)
     bench.run()
     with pytest.raises(UsageError, match="do not fit into memory"):

@@ -1,0 +1,125 @@
+"""What the machine allows: memory, within the container's limit too, and what its refusals mean."""
+
+from __future__ import annotations
+
+import errno
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+_HINTS = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "the machine has too many open files",
+    errno.EAGAIN: "raise the limit of processes and threads (ulimit -u, or the container's limit of pids)",
+    errno.EFBIG: "raise the limit of file sizes (ulimit -f), which holds for shared memory too",
+    errno.ENOMEM: "free memory, or read fewer cameras",
+    errno.ENOSPC: "free space on the disk",
+    errno.EDQUOT: "free space within the quota",
+}
+
+REFUSED = 4
+"""Exit code of a worker to which the machine has refused something."""
+
+_NO_THREAD = "can't start new thread"
+"""Begins the RuntimeError that CPython raises where the system refuses a thread."""
+
+_UNLIMITED = 1 << 60
+"""What cgroup v1 shows for no limit is a little less than 2**63."""
+
+_PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
+
+
+def refusal(error: BaseException) -> str | None:
+    """Return what the machine has refused, with a hint; ``None`` where ``error`` is no refusal of the machine."""
+    if isinstance(error, MemoryError):
+        number, said = errno.ENOMEM, str(error) or "out of memory"
+    elif isinstance(error, OSError):
+        number, said = error.errno or 0, error.strerror or str(error)
+    elif isinstance(error, RuntimeError) and str(error).startswith(_NO_THREAD):
+        number, said = errno.EAGAIN, "no further thread"
+    else:
+        return None
+    return f"{said}: {_HINTS[number]}" if number in _HINTS else None
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLeft:
+    """How much memory may still be taken, and by whose word.
+
+    Attributes:
+        nbytes: Bytes.
+        limit: "the container's memory limit of 512 MiB", or "the machine's memory of 16384 MiB".
+    """
+
+    nbytes: int
+    limit: str
+
+
+def memory_left() -> MemoryLeft:
+    """Return the least of what is available on the machine and in each control group (v1 or v2) around this process.
+
+    File pages that the kernel would give up count as available.
+    """
+    meminfo = _numbers(_PROC / "meminfo")
+    kib = 1024
+    left = MemoryLeft(
+        meminfo.get("MemAvailable", _UNLIMITED // kib) * kib,
+        f"the machine's memory of {meminfo.get('MemTotal', 0) // kib} MiB",
+    )
+    for folder, maximum, usage, idle in _groups():
+        limit, used = _number(folder / maximum), _number(folder / usage)
+        if limit is None or used is None or limit >= _UNLIMITED:
+            continue
+        free = max(0, limit - used + _numbers(folder / "memory.stat").get(idle, 0))
+        if free < left.nbytes:
+            left = MemoryLeft(free, f"the container's memory limit of {limit >> 20} MiB")
+    return left
+
+
+def _groups() -> Iterator[tuple[Path, str, str, str]]:
+    """Each control group around this process that may limit memory: its folder and the names of its values."""
+    try:
+        lines = (_PROC / "self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":
+            root, names = _CGROUPS, ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):
+            root, names = _CGROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        folder = root / path.lstrip("/")
+        while folder.is_relative_to(root):  # a container may see only the root, whatever its own path is
+            yield folder, *names
+            folder = folder.parent
+
+
+def _number(path: Path) -> int | None:
+    """``None`` for "max", and where there is no such file."""
+    try:
+        return int(path.read_text())
+    except (OSError, ValueError):
+        return None
+
+
+def _numbers(path: Path) -> dict[str, int]:
+    """The lines "name value" or "name: value unit" of a file."""
+    try:
+        lines = path.read_text().splitlines()
+    except OSError:
+        return {}
+    return {words[0].rstrip(":"): int(words[1]) for words in map(str.split, lines) if len(words) > 1 and words[1].isdigit()}
+
+
+def killed_by(code: int) -> str:
+    """Return how a process ended, for a message: by its exit code, or the negative number of a signal."""
+    if code == REFUSED:
+        return "the system refused it memory, files or threads"
+    if code >= 0:
+        return f"exit code {code}"
+    if -code == signal.SIGKILL:
+        return "signal 9, which also ends a process when the machine or the container runs out of memory"
+    return f"signal {-code}"

@@ -1,0 +1,95 @@
+"""Joins the parts of a video, which several lives of a video worker have written, into one file."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+from av.video.stream import VideoStream
+
+from ferengine.errors import SinkError
+from ferengine.sinks.files import write_failed
+from ferengine.sinks.mp4_repair import cut_incomplete_fragment
+from ferengine.sinks.video import container_options, path_for_ffmpeg
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file, and the second of the video at which it begins."""
+
+    path: Path
+    offset: float
+
+
+def join_parts(parts: Sequence[Part], beat: Callable[[], None]) -> None:
+    """Put all parts into the first one's file, without encoding anything again, and remove the others.
+
+    A part whose writer was killed before its first fragment was complete holds nothing, and is left out.
+
+    Args:
+        parts: The files in their order, at least one.
+        beat: Called for each packet.
+
+    Raises:
+        SinkError: If they cannot be joined. All parts are then as they were.
+    """
+    target = parts[0].path
+    try:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".ferengine-", suffix=target.suffix)
+    except OSError as error:
+        raise write_failed(target, error) from error
+    joined = Path(name)
+    try:
+        os.fchmod(descriptor, target.stat().st_mode & 0o777)
+        _copy_packets(parts, joined, beat)
+        os.fsync(descriptor)
+        joined.replace(target)
+    except (OSError, ValueError) as error:  # PyAV's errors are either
+        with contextlib.suppress(OSError):
+            joined.unlink()
+        raise SinkError(f"{getattr(error, 'strerror', None) or error}") from error
+    finally:
+        os.close(descriptor)
+    for part in parts[1:]:
+        with contextlib.suppress(OSError):
+            part.path.unlink()
+
+
+def _copy_packets(parts: Sequence[Part], joined: Path, beat: Callable[[], None]) -> None:
+    """Raises OSError or ValueError where the parts are not of one kind, or cannot be read or written."""
+    output: VideoStream | None = None
+    extradata: bytes | None = None
+    last = -1
+    with av.open(path_for_ffmpeg(joined), "w", options=container_options(joined)) as container:
+        for part in parts:
+            if part.path.suffix.lower() != ".mkv":
+                cut_incomplete_fragment(part.path)
+            descriptor = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                with contextlib.suppress(av.error.InvalidDataError), av.open(path_for_ffmpeg(part.path, descriptor)) as source:
+                    if not source.streams.video:
+                        continue
+                    video = source.streams.video[0]
+                    if output is None:
+                        output = container.add_stream_from_template(video)
+                        extradata = video.codec_context.extradata
+                    elif video.codec_context.extradata != extradata:
+                        raise ValueError(f"{part.path} was encoded in another way")
+                    for packet in source.demux(video):
+                        if packet.dts is None or packet.pts is None:
+                            continue  # the end
+                        beat()
+                        assert packet.time_base is not None
+                        packet.pts = max(last + 1, packet.pts + round(part.offset / packet.time_base))
+                        last = packet.dts = packet.pts  # without B frames these are the same
+                        packet.stream = output
+                        container.mux(packet)
+            finally:
+                os.close(descriptor)
+        if output is None:
+            raise ValueError("no part holds a frame")

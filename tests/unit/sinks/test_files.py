@@ -1,0 +1,135 @@
+"""Output files: any name that the system allows, one error for what it refuses, and no half-written file."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from ferengine import Engine
+from ferengine.errors import FerengineError, SinkError
+from ferengine.sinks.files import check_output, create_numbered, create_output, same_file, write_atomically
+from ferengine.sinks.jsonl import JsonlWriter
+from ferengine.sinks.save_paths import save_paths
+from ferengine.sinks.video import VideoWriter
+from ferengine.sources import parse_source
+
+LATIN = os.fsdecode(b"caf\xe9")
+LONG = "x" * 300
+
+
+@pytest.mark.parametrize("name", [LONG, "zero\0byte", "file/below", "loop"])
+def test_names_that_the_system_refuses(name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for link in ("loop", "loop.mp4"):
+        (tmp_path / link).symlink_to(link)
+    path = tmp_path / name
+    video = tmp_path / f"{name}.mp4"
+    specs = [parse_source("demo")]
+    for refuse in (
+        lambda: check_output(path, overwrite=True),
+        lambda: os.close(create_output(path, overwrite=True)),
+        lambda: write_atomically(path, b""),
+        lambda: JsonlWriter(path, overwrite=True),
+        lambda: VideoWriter(video, 64, 48, 30.0, overwrite=True),
+        lambda: save_paths(specs, video, True),
+        lambda: save_paths(specs * 2, path, True),
+        lambda: Engine("demo", save=video, overwrite=True),
+    ):
+        with pytest.raises(FerengineError) as caught:
+            refuse()
+        assert len(str(caught.value).replace(str(tmp_path), "")) < 250
+        assert "\n" not in str(caught.value)
+    assert not same_file(path, tmp_path / "other")
+
+
+def test_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    locked = tmp_path / "locked"
+    (locked / "inner").mkdir(parents=True)
+    locked.chmod(0)
+    user = 65534
+    child = os.fork()
+    if child == 0:  # root may enter every folder
+        if os.geteuid() == 0:
+            os.setresuid(user, user, user)
+        code = 0
+        for refuse in (
+            lambda: check_output(locked / "inner" / "out", overwrite=True),
+            lambda: save_paths([parse_source("demo")], locked / "inner" / "out.mp4", True),
+            lambda: os.close(create_output(locked / "inner" / "out", overwrite=True)),
+        ):
+            try:
+                refuse()
+                code = 1
+            except SinkError as error:
+                code |= "ermission denied" not in str(error)
+            except BaseException:
+                code = 1
+        os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    locked.chmod(0o700)
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    import av
+    import numpy as np
+
+    writer = VideoWriter(tmp_path / f"{LATIN}.mp4", 64, 48, 30.0)
+    for number in range(3):
+        writer.write(np.zeros((48, 64, 3), np.uint8), number / 30)
+    writer.close()
+    assert [os.fsencode(path.name) for path in tmp_path.iterdir()] == [b"caf\xe9.mp4"]
+    with (tmp_path / f"{LATIN}.mp4").open("rb") as file, av.open(file) as container:
+        assert sum(1 for _ in container.decode(video=0)) == 3
+
+
+def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    write_atomically(path, b"1" * 1000)
+    before = path.stat()
+    path.chmod(0o640)
+    link = tmp_path / "link.json"
+    link.symlink_to(path)
+    write_atomically(link, b"2", durable=True)
+    assert link.is_symlink()
+    assert path.read_bytes() == b"2"
+    assert path.stat().st_ino != before.st_ino
+    assert path.stat().st_mode & 0o777 == 0o640
+    write_atomically(Path("/dev/null"), b"3")
+    assert Path("/dev/null").is_char_device()
+    assert sorted(item.name for item in tmp_path.iterdir()) == ["link.json", "state.json"]
+
+
+def test_a_new_file_has_the_usual_mode(tmp_path: Path) -> None:
+    before = os.umask(0o027)
+    try:
+        write_atomically(tmp_path / "state.json", b"1")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "state.json").stat().st_mode & 0o777 == 0o640
+
+
+def test_a_failure_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "state.json"
+    path.write_bytes(b"old")
+
+    def fail(self: Path, target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", fail)
+    with pytest.raises(SinkError, match="No space left on device"):
+        write_atomically(path, b"new")
+    assert [(item.name, item.read_bytes()) for item in tmp_path.iterdir()] == [("state.json", b"old")]
+
+
+def test_numbered_files_are_always_new(tmp_path: Path) -> None:
+    (tmp_path / "out.part2.mp4").write_bytes(b"mine")
+    made = []
+    for _ in range(2):
+        path, descriptor = create_numbered(tmp_path / "out.mp4")
+        os.close(descriptor)
+        made.append(path.name)
+    assert made == ["out.part3.mp4", "out.part4.mp4"]
+    assert (tmp_path / "out.part2.mp4").read_bytes() == b"mine"

@@ -60,6 +60,11 @@ class Source(Protocol):
         """Frames so far that were passed over because the caller read them too late."""
         ...
 
+    @property
+    def replaced_stamps(self) -> int:
+        """Time stamps so far that were missing or made no sense, and were replaced."""
+        ...
+
     def open(self) -> SourceInfo:
         """Open the source.
 
@@ -93,6 +98,7 @@ class FirstFrameSource:
     """
 
     late_frames = 0
+    replaced_stamps = 0
 
     def __init__(self) -> None:
         self.broken_frames = 0

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.sinks.files import write_failed
-from ferengine.sources.opencv_log import quiet_opencv
+from ferengine.sources.images import decode_images
 from ferengine.vision import cv2
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -71,14 +71,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise SourceError(f"{path} cannot be read: {error.strerror or error}") from None
     if not data.size:
         raise SourceError(f"{path} is empty")
-    try:
-        with quiet_opencv():
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise SourceError(f"{path} cannot be decoded: {error.err}") from None
-    if image is None:
+    images = decode_images(data)
+    if not images:
         raise SourceError(f"{path} is not an image that OpenCV can decode, or it is damaged")
-    return np.asarray(image, np.uint8)
+    return images[0]
 
 
 class CopyFolder:

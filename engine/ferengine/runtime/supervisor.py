@@ -368,6 +368,7 @@ class Supervisor:
                 self.rings.begin(camera, message.nbytes)
             case CaptureEnded() if camera is not None:
                 camera.broken, camera.late = message.broken, message.late
+                camera.replaced_stamps = message.replaced_stamps
                 self._close_writers(camera)
                 self._workers.dismiss(worker)
             case Failed():

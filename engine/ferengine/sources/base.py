@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+_SHOWN = 250
+"""Characters of a path that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +45,12 @@ class CapturedFrame:
 
     image: NDArray[np.uint8]
     timestamp: float
+
+
+def show_path(path: str | Path) -> str:
+    """Return a path as it may stand in messages: short, and in characters that every log takes."""
+    text = str(path).encode(errors="backslashreplace").decode()
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"
 
 
 class Source(Protocol):
@@ -98,11 +108,15 @@ class FirstFrameSource:
     """
 
     late_frames = 0
-    replaced_stamps = 0
 
     def __init__(self) -> None:
         self.broken_frames = 0
         self._first: CapturedFrame | None = None
+
+    @property
+    def replaced_stamps(self) -> int:
+        """Time stamps so far that were missing or made no sense, and were replaced."""
+        return 0
 
     def read(self) -> CapturedFrame | None:
         """Return the next frame in an array of its own, or None at the end."""

@@ -79,9 +79,7 @@ class WallClock:
         monotonic: Monotonic seconds, as ``time.monotonic``.
     """
 
-    def __init__(
-        self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic
-    ) -> None:
+    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.replaced = 0
         self._wall, self._monotonic = wall, monotonic
         self._last = -math.inf
@@ -97,6 +95,36 @@ class WallClock:
         else:
             now = wall if wall > self._last else math.nextafter(self._last, math.inf)
         self._last, self._last_monotonic = now, monotonic
+        return now
+
+
+wall_clock = WallClock()
+"""The clock of this process: time does not run back across the connections of a source either."""
+
+
+class CallerClock:
+    """Turns the time stamps that a program gives with its frames into ones that strictly increase.
+
+    A stamp that does not lie behind the one before is replaced by that one plus the step before it, and the stamps behind it
+    continue from there: a clock that is set back leaves no trace. One that is set forth leaves a gap.
+    """
+
+    def __init__(self) -> None:
+        self.replaced = 0
+        self._last: float | None = None
+        self._step = 1 / FALLBACK_RATE
+        self._shift = 0.0
+
+    def stamp(self, given: float) -> float:
+        """Return the time of the next frame, for which the program gives ``given``."""
+        now = given + self._shift
+        if self._last is not None and now <= self._last:
+            self.replaced += 1
+            now = self._last + self._step
+            self._shift = now - given
+        elif self._last is not None:
+            self._step = min(now - self._last, _MAX_STEP)
+        self._last = now
         return now
 
 
@@ -122,6 +150,8 @@ def believable_rate(declared: float, guessed: float, stamps: list[float]) -> flo
 
 
 FALLBACK_RATE = 25.0
+_MAX_STEP = 1.0
+"""Seconds of a pause that are not repeated where a stamp has to be replaced."""
 _MIN_RATE, _MAX_RATE = 1e-3, 1000.0
 _ENOUGH_STEPS = 4
 _RATE_TOLERANCE = 1.5

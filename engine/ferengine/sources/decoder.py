@@ -83,7 +83,9 @@ class Decoder:
         """Return the nominal rate in frames per second, reading ahead so many packets to make sure of it."""
         while len(self._ahead) < packets and self.read_ahead() is not None:
             pass
-        return believable_rate(float(self._stream.average_rate or 0), float(self._stream.guessed_rate or 0), self.stamps_ahead())
+        return believable_rate(
+            float(self._stream.average_rate or 0), float(self._stream.guessed_rate or 0), self.stamps_ahead()
+        )
 
     def stamps_ahead(self) -> list[float]:
         """Return the media seconds of the packets that have been read ahead."""
@@ -152,7 +154,7 @@ class FrameConverter:
         converted = self._reformatter.reformat(frame, width=width, format="bgr24", threads=1)
         plane = converted.planes[0]
         image: NDArray[np.uint8] = np.ndarray(
-            (converted.height, converted.width, 3), np.uint8, buffer=plane, strides=(plane.line_size, 3, 1)
+            (converted.height, converted.width, 3), np.uint8, buffer=memoryview(plane), strides=(plane.line_size, 3, 1)
         )
         return rotate(image, -frame.rotation)
 

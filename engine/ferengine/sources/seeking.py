@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import av
@@ -53,7 +54,7 @@ def read_frame_table(container: av.container.InputContainer, stream: av.VideoStr
     except av.FFmpegError:
         return None
     stamps.sort()
-    if not stamps or any(before == after for before, after in zip(stamps, stamps[1:], strict=False)):
+    if not stamps or any(before == after for before, after in pairwise(stamps)):
         return None
     return FrameTable(stamps, sorted(keyframes))
 

@@ -13,7 +13,7 @@ import av.error
 
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
-from ferengine.sources.clock import FALLBACK_RATE, MediaClock, WallClock, believable_rate
+from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
 from ferengine.sources.decoder import Decoder, media_seconds, video_stream
 from ferengine.sources.redirects import redirect_target
 from ferengine.sources.url import redact_url, url_host
@@ -78,13 +78,13 @@ class StreamSource(FirstFrameSource):
         self._container: av.container.InputContainer | None = None
         self._images: Iterator[av.VideoFrame] = iter(())
         self._live = True
-        self._wall = WallClock()
+        self._replaced_live = 0
         self._media = MediaClock(1 / FALLBACK_RATE)
 
     @property
     def replaced_stamps(self) -> int:
         """Time stamps so far that were missing, made no sense, or came while the system's clock was behind."""
-        return self._wall.replaced if self._live else self._media.replaced
+        return self._media.replaced + self._replaced_live
 
     def open(self) -> SourceInfo:
         """Connect and decode the first frame, which alone tells the size after rotation.
@@ -143,8 +143,14 @@ class StreamSource(FirstFrameSource):
         image = next(self._images, None)
         if image is None:
             return None
-        stamp = self._wall.stamp() if self._live else self._media.stamp(media_seconds(image))
-        return CapturedFrame(self._decoder.convert(image), stamp)
+        return CapturedFrame(self._decoder.convert(image), self._stamp(image))
+
+    def _stamp(self, image: av.VideoFrame) -> float:
+        if not self._live:
+            return self._media.stamp(media_seconds(image))
+        replaced, now = wall_clock.replaced, wall_clock.stamp()
+        self._replaced_live += wall_clock.replaced - replaced
+        return now
 
     def _pass_over(self) -> bool:
         image = next(self._images, None)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import os
 import stat
@@ -13,7 +12,7 @@ import av
 import av.error
 
 from ferengine.errors import SourceError
-from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo, show_path
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
 from ferengine.sources.decoder import Decoder, media_seconds, video_stream
 from ferengine.sources.seeking import read_frame_table
@@ -22,8 +21,6 @@ _SEEK_FROM = 100
 """Frames from which it is quicker to seek than to decode."""
 _MAX_FAILURES = 1000
 """Errors in a row after which the rest of a damaged file is given up."""
-_SHOWN = 60
-"""Characters of an overlong path that an error shows."""
 _WHOLE_INDEX = 0.8
 """Fraction of an AVI that its index covers, if it is not cut off."""
 _PROTOCOLS = "file,crypto,data"
@@ -78,7 +75,7 @@ class VideoFileSource(FirstFrameSource):
         declared = self._declared_frames(self._container)
         self._first = self._decode()
         if self._first is None:
-            raise SourceError(f"{self._path} holds no frame that can be decoded")
+            raise SourceError(f"{show_path(self._path)} holds no frame that can be decoded")
         height, width = self._first.image.shape[:2]
         return SourceInfo(width, height, self._rate, live=False, frames=declared * self._loop or None)
 
@@ -101,7 +98,9 @@ class VideoFileSource(FirstFrameSource):
                 str(self._path.absolute()), metadata_errors="replace", options={"protocol_whitelist": _PROTOCOLS}
             )
         except (av.FFmpegError, ValueError):
-            raise SourceError(f"{self._path} is not a video that FFmpeg can read, or it is cut off or damaged") from None
+            raise SourceError(
+                f"{show_path(self._path)} is not a video that FFmpeg can read, or it is cut off or damaged"
+            ) from None
         stream = video_stream(container)
         if stream is not None and stream.codec_context is not None:
             return container
@@ -109,10 +108,12 @@ class VideoFileSource(FirstFrameSource):
         covers = len(container.streams.video)
         container.close()
         if stream is not None:
-            name = self._path.name
-            raise SourceError(f"{self._path} is in a codec that cannot be decoded: convert it (ffmpeg -i {name} converted.mp4)")
+            name = show_path(self._path.name)
+            raise SourceError(
+                f"{show_path(self._path)} is in a codec that cannot be decoded: convert it (ffmpeg -i {name} converted.mp4)"
+            )
         cover = " and a cover image" if covers else ""
-        raise SourceError(f"{self._path} is not a video: it holds no video, but {kinds}{cover} only")
+        raise SourceError(f"{show_path(self._path)} is not a video: it holds no video, but {kinds}{cover} only")
 
     def _new_clock(self) -> MediaClock:
         return MediaClock(1 / self._rate, self._decoder.start)
@@ -190,7 +191,7 @@ class VideoFileSource(FirstFrameSource):
         indexed = self._indexed - self._decoder.discarded
         broken = max(0, indexed - self._delivered) if indexed > 0 else self._decoder.broken
         if broken:
-            logger.warning("%s: %d frames could not be decoded", self._path.name, broken)
+            logger.warning("%s: %d frames could not be decoded", show_path(self._path.name), broken)
         self.broken_frames += broken
 
     def _seek(self, frames: int) -> bool:
@@ -252,25 +253,25 @@ def _indexed_frames(container: av.container.InputContainer) -> int:
 
 def _check_readable(path: Path) -> None:
     """Raise SourceError that says why ``path`` cannot be a readable file."""
+    shown = show_path(path)
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116 - pathlib's own raises for what is no error here
         if stat.S_ISDIR(mode):
-            raise SourceError(f"{path} is a folder, not a video file")
+            raise SourceError(f"{shown} is a folder, not a video file")
         if not stat.S_ISREG(mode):
-            raise SourceError(f"{path} is a {_kind(mode)}, and a source has to be a file: save its data to one first")
+            raise SourceError(f"{shown} is a {_kind(mode)}, and a source has to be a file: save its data to one first")
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
-        raise SourceError(f"there is no file {path}") from None
+        raise SourceError(f"there is no file {shown}") from None
     except PermissionError:
-        raise SourceError(f"{path} cannot be read: permission denied (see ls -l {path})") from None
+        raise SourceError(f"{shown} cannot be read: permission denied (see ls -l {shown})") from None
     except OSError as error:
-        shown = f"{str(path)[:_SHOWN]}..." if error.errno == errno.ENAMETOOLONG else path
         raise SourceError(f"{shown} cannot be read: {error.strerror}") from None
     except ValueError:
-        raise SourceError(f"{str(path)!r} is no path: it holds a zero byte") from None
+        raise SourceError(f"{shown!r} is no path: it holds a zero byte") from None
     if empty:
-        raise SourceError(f"{path} is empty")
+        raise SourceError(f"{shown} is empty")
 
 
 def _kind(mode: int) -> str:

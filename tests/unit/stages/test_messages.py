@@ -111,5 +111,5 @@ def test_a_source_that_makes_no_sense_is_malformed() -> None:
 
 
 def test_messages_are_compared_by_value() -> None:
-    assert CaptureEnded(1, 2, 3, 4) == CaptureEnded(1, 2, 3, 4) != CaptureEnded(1, 2, 3, 5)
+    assert CaptureEnded(1, 2, 3, 4, 0) == CaptureEnded(1, 2, 3, 4, 0) != CaptureEnded(1, 2, 3, 4, 5)
     assert Failed("WorkerError", "x") != SetRate(1, 2.0)

@@ -92,28 +92,24 @@ class VideoFileSource(FirstFrameSource):
         self._container = None
 
     def _open_container(self) -> av.container.InputContainer:
+        shown = show_path(self._path)
         # The absolute path begins with a slash, so FFmpeg takes no colon in it for a protocol.
         try:
             container = av.open(
                 str(self._path.absolute()), metadata_errors="replace", options={"protocol_whitelist": _PROTOCOLS}
             )
         except (av.FFmpegError, ValueError):
-            raise SourceError(
-                f"{show_path(self._path)} is not a video that FFmpeg can read, or it is cut off or damaged"
-            ) from None
+            raise SourceError(f"{shown} is not a video that FFmpeg can read, or it is cut off or damaged") from None
         stream = video_stream(container)
         if stream is not None and stream.codec_context is not None:
             return container
         kinds = ", ".join(sorted({other.type for other in container.streams if other.type != "video"})) or "nothing"
-        covers = len(container.streams.video)
+        cover = " and a cover image" if container.streams.video else ""
         container.close()
         if stream is not None:
             name = show_path(self._path.name)
-            raise SourceError(
-                f"{show_path(self._path)} is in a codec that cannot be decoded: convert it (ffmpeg -i {name} converted.mp4)"
-            )
-        cover = " and a cover image" if covers else ""
-        raise SourceError(f"{show_path(self._path)} is not a video: it holds no video, but {kinds}{cover} only")
+            raise SourceError(f"{shown} is in a codec that cannot be decoded: convert it (ffmpeg -i {name} converted.mp4)")
+        raise SourceError(f"{shown} holds no video: it holds {kinds}{cover} only")
 
     def _new_clock(self) -> MediaClock:
         return MediaClock(1 / self._rate, self._decoder.start)

@@ -52,6 +52,7 @@ class Decoder:
     Attributes:
         broken: Packets so far that could not be decoded.
         discarded: Packets so far that the container says not to show.
+        start: Media seconds at which the stream begins, None where it does not say.
     """
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, threads: int = 1) -> None:
@@ -62,14 +63,10 @@ class Decoder:
         self._ahead: deque[av.Packet[Any]] = deque()
         self._converter = FrameConverter(stream)
         self._deinterlacer = Deinterlacer()
+        begins, unit = stream.start_time, stream.time_base
+        self.start = None if begins is None or unit is None else float(begins * unit)  # now: seeking changes it
         self.broken = 0
         self.discarded = 0
-
-    @property
-    def start(self) -> float | None:
-        """Media seconds at which the stream begins, None where it does not say."""
-        stream = self._stream
-        return None if stream.start_time is None or stream.time_base is None else float(stream.start_time * stream.time_base)
 
     def read_ahead(self) -> int | None:
         """Demux one packet, to be decoded later; returns its bytes, None at the end."""

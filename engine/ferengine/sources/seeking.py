@@ -10,6 +10,9 @@ from typing import Any
 import av
 import av.error
 
+_STEPS_BACK = (1, 2, 4, 8, 16)
+"""Key frames to go back: MPEG-TS has no index, and a seek in it may land behind its aim."""
+
 
 @dataclass(frozen=True, slots=True)
 class FrameTable:
@@ -23,10 +26,10 @@ class FrameTable:
     stamps: list[int]
     keyframes: list[int]
 
-    def keyframe_before(self, index: int) -> int | None:
-        """Return the time stamp of the last key frame at or before frame ``index``."""
+    def keyframes_before(self, index: int) -> list[int]:
+        """Return time stamps of key frames at or before frame ``index``: the last one first, then some further back."""
         found = bisect_right(self.keyframes, self.stamps[index])
-        return self.keyframes[found - 1] if found else None
+        return [self.keyframes[found - back] for back in _STEPS_BACK if back <= found]
 
 
 def read_frame_table(container: av.container.InputContainer, stream: av.VideoStream) -> FrameTable | None:

@@ -199,13 +199,13 @@ class VideoFileSource(FirstFrameSource):
         if table is None or time_base is None:
             return False
         loops, index = divmod(frames, len(table.stamps))
-        keyframe = table.keyframe_before(index)
-        if keyframe is None or (self._loop and loops >= self._loop):
+        keyframes = table.keyframes_before(index)
+        if not keyframes or (self._loop and loops >= self._loop):
             return False
-        self._restart()
-        image = self._decode_at(keyframe, table.stamps[index])
+        image = self._decode_at(table.stamps[index], keyframes)
         if image is None:
             self._restart()
+            self._clock = self._new_clock()
             self._first = self._decode()
             return False
         self._loops_done, self._delivered = loops, index + 1
@@ -220,19 +220,20 @@ class VideoFileSource(FirstFrameSource):
         self._first = CapturedFrame(self._decoder.convert(image), self._clock.stamp(media_seconds(image)))
         return True
 
-    def _decode_at(self, keyframe: int, stamp: int) -> av.VideoFrame | None:
-        """The frame with this time stamp, decoded from its key frame; None if the file does not hold it there."""
-        try:
-            self._decoder.seek(keyframe)
-        except av.FFmpegError:
-            return None
-        first = True
-        for image in self._images:
-            if image.pts is None or image.pts > stamp or (first and image.pts > keyframe):
+    def _decode_at(self, stamp: int, keyframes: list[int]) -> av.VideoFrame | None:
+        """The frame with this time stamp, decoded from the first of these key frames; None if it is not found there."""
+        for keyframe in keyframes:
+            self._restart()
+            try:
+                self._decoder.seek(keyframe)
+            except av.FFmpegError:
                 return None
-            if image.pts == stamp:
-                return image
-            first = False
+            image = next(self._images, None)
+            if image is None or image.pts is None or image.pts > keyframes[0]:
+                continue
+            while image is not None and image.pts is not None and image.pts < stamp:
+                image = next(self._images, None)
+            return image if image is not None and image.pts == stamp else None
         return None
 
 

@@ -118,6 +118,7 @@ class HttpServer(ThreadingHTTPServer):
         self.credentials = ""
         self.code = 401
         self.cut = 0
+        self.redirects: dict[str, str] = {}
         self.requests: list[str] = []
 
     def url(self, path: str, credentials: str = "") -> str:
@@ -143,6 +144,11 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path.partition("?")[0] == "/mjpeg":
             with contextlib.suppress(OSError):
                 self._send_images()
+        elif self.path in server.redirects:
+            self.send_response(302)
+            self.send_header("Location", server.redirects[self.path])
+            self.send_header("Content-Length", "0")
+            self.end_headers()
         elif self.path in server.files:
             with contextlib.suppress(OSError):
                 self._send_file(server.files[self.path])

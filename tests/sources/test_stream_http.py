@@ -9,6 +9,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 
@@ -131,3 +132,44 @@ def test_what_is_no_stream_says_why(
             StreamSource(url).open()
         assert not isinstance(caught.value, CredentialsError)
         assert not any(word in str(caught.value) for word in ("admin", "hunter2"))
+
+
+def unfinished_recording(path: Path, original: Path) -> bytes:
+    """The file as a recorder writes it that cannot go back: Matroska without a duration."""
+    with av.open(str(original)) as container, av.open(str(path), "w", format="matroska", options={"live": "1"}) as recorder:
+        stream = recorder.add_stream_from_template(container.streams.video[0])
+        for packet in container.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                recorder.mux(packet)
+    return path.read_bytes()
+
+
+def test_a_recording_without_a_duration_ends(http: Any, make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    for frames in (40, 400):
+        http.files["/clip.mkv"] = unfinished_recording(tmp_path / "clip.mkv", make_clip(frames=frames))
+        source = StreamSource(http.url("/clip.mkv"))
+        info = source.open()
+        assert (info.live, info.ends) == (False, True)
+        stamps = [frame.timestamp for frame in read_all(source)]
+        assert stamps == pytest.approx([i / 20 for i in range(frames)], abs=2e-3)
+
+
+def test_redirects_stay_on_their_host(http: Any, make_clip: Callable[..., Path]) -> None:
+    http.files["/clip.mp4"] = make_clip().read_bytes()
+    http.redirects = {"/here": "/clip.mp4", "/away": f"http://localhost:{http.server_port}/clip.mp4", "/circle": "/circle"}
+    source = StreamSource(http.url("/here", "me:hunter2@"))
+    assert source.open().frames == 40
+    source.close()
+    for path, reason in (("/away", "redirects to http://localhost:.* is not followed"), ("/circle", "in a circle")):
+        with pytest.raises(SourceError, match=reason) as caught:
+            StreamSource(http.url(path, "me:hunter2@")).open()
+        assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", ["/live", "/live.m3u8"])
+def test_a_playlist_opens_no_local_file(path: str, http: Any, make_clip: Callable[..., Path]) -> None:
+    playlist = f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:2,\nfile://{make_clip()}\n#EXT-X-ENDLIST\n"
+    http.files[path] = playlist.encode()
+    with pytest.raises(SourceError):
+        StreamSource(http.url(path)).open()

@@ -14,7 +14,7 @@ from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.frames import MAX_SIDE
 from ferengine.sinks.files import shortened, write_atomically
 from ferengine.sources.image_header import image_size
-from ferengine.sources.opencv_log import quiet_opencv
+from ferengine.sources.images import decode_images
 from ferengine.vision import cv2
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -82,15 +82,12 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if size is not None and max(size) > MAX_SIDE:
         raise SourceError(f"{path} has {size[0]}x{size[1]} pixels, and {MAX_SIDE} a side is the maximum: scale it down")
     try:
-        with quiet_opencv():
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
-    except cv2.error as error:
-        raise SourceError(f"{path} cannot be decoded: {error.err}") from None
+        images = decode_images(data)
     except MemoryError:
         raise SourceError(f"{path} cannot be decoded: out of memory") from None
-    if image is None:
+    if not images:
         raise SourceError(f"{path} is not an image that OpenCV can decode, or it is damaged")
-    return np.asarray(image, np.uint8)
+    return images[0]
 
 
 class CopyFolder:

@@ -26,7 +26,7 @@ def refuse_stray_urls(arguments: Sequence[str]) -> None:
     for before, argument in pairwise(["", *arguments]):
         is_value = before in _TAKES_URL or argument.startswith(tuple(f"{option}=" for option in _TAKES_URL))
         is_source = arguments[0] == "run" and not argument.startswith("-") and (before == "--" or not before.startswith("-"))
-        if "://" in argument and not is_value and not is_source:
+        if hide_credentials(argument) != argument and not is_value and not is_source:
             hint = _HINTS.get(arguments[0], "leave it out")
             raise UsageError(f"{hide_credentials(argument)} is not expected here: {hint}")
 
@@ -49,7 +49,5 @@ def hide_arguments() -> None:
 
 def _hidden(argument: bytes) -> bytes:
     """``argument`` without credentials, padded to its length so that the arguments behind it stay in place."""
-    if b"://" not in argument:
-        return argument
     shown = hide_credentials(argument.decode(errors="surrogateescape")).encode(errors="surrogateescape")
     return shown[: len(argument)].ljust(len(argument))

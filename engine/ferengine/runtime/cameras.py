@@ -101,6 +101,7 @@ class CameraState:
         self.cut = 0
         self.late = 0
         self.not_ready = 0
+        self.replaced_stamps = 0
         self.last_captured_ns = 0
         self.error: str | None = None
         self.lifecycle = Lifecycle(spec.name)

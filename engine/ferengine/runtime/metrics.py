@@ -69,10 +69,12 @@ class SinkSummary(TypedDict):
 
 
 class CameraSummary(TypedDict):
-    """One camera: ``frames`` and ``faces`` that went out, and the ``error`` that ended it."""
+    """One camera: ``frames`` and ``faces`` that went out, time stamps that were missing or made no sense and were replaced
+    (``replaced_stamps``), and the ``error`` that ended it."""
 
     frames: int
     faces: int
+    replaced_stamps: int
     error: str | None
 
 
@@ -236,7 +238,12 @@ def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subsc
         "startup_s": round(metrics.startup_s, 3),
         "wall_s": round(metrics.wall_s, 3),
         "cameras": {
-            camera.name: {"frames": camera.joiner.emitted, "faces": camera.joiner.faces, "error": camera.error}
+            camera.name: {
+                "frames": camera.joiner.emitted,
+                "faces": camera.joiner.faces,
+                "replaced_stamps": camera.replaced_stamps,
+                "error": camera.error,
+            }
             for camera in cameras
         },
         "workers": _worker_summaries(topology.workers),

@@ -16,6 +16,7 @@ from ferengine.results import Pushed
 from ferengine.runtime.cameras import CameraState
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import RunState
+from ferengine.sources.clock import CallerClock, WallClock
 
 _SLICE = 0.05
 """Seconds that one wait lasts at most, so that the end of the run is noticed."""
@@ -40,6 +41,8 @@ class PushInput:
         self._limit = state.config.max_frames
         self._lock = threading.Lock()
         self._sequence = 0
+        self._wall = WallClock()
+        self._clock = CallerClock()
         self._closing = False
         self._generation = -1
 
@@ -57,12 +60,14 @@ class PushInput:
         """
         name = self._camera.name
         image = check_image(frame, f"{name}: a pushed frame")
-        stamp = time.time() if timestamp is None else timestamp
-        if not isinstance(stamp, Real) or not abs(stamp) <= _MAX_TIMESTAMP:  # NaN is refused too
-            raise UsageError(f"{name}: a time stamp is a number of seconds, {_MAX_TIMESTAMP:g} at most, not {stamp!r}")
+        if timestamp is not None and not (
+            isinstance(timestamp, Real) and abs(timestamp) <= _MAX_TIMESTAMP
+        ):  # NaN is refused too
+            raise UsageError(f"{name}: a time stamp is a number of seconds, {_MAX_TIMESTAMP:g} at most, not {timestamp!r}")
         captured_ns = time.monotonic_ns()
         deadline = time.monotonic() + (0.0 if self._camera.live else timeout)
         with self._lock:
+            stamp = self._wall.stamp() if timestamp is None else float(timestamp)
             pushed = self._push(image, stamp, captured_ns, deadline)
         if self._closing:
             self._try_close()
@@ -108,7 +113,9 @@ class PushInput:
         copy_as_bgr(image, ring.payload(slot)[: width * height * 3].reshape(height, width, 3))
         number = self._sequence
         self._sequence += 1
-        ring.publish(slot, number, width, height, width * 3, 3, stamp, captured_ns, ring.readers)
+        timestamp = self._clock.stamp(stamp)
+        self._camera.replaced_stamps = self._wall.replaced + self._clock.replaced
+        ring.publish(slot, number, width, height, width * 3, 3, timestamp, captured_ns, ring.readers)
         self._closing |= self._sequence == self._limit
         self._wake_reader()
         return Pushed(True, None, number)

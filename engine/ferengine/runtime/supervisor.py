@@ -83,7 +83,7 @@ class Supervisor:
         self._selector.register(state.wake_pipe, selectors.EVENT_READ)
         self._selector.register(topology.events_out, selectors.EVENT_READ)
         callbacks = WorkerCallbacks(
-            topology.launch, self._handle, self._fail_worker, self._before_replacing, self._note_started
+            topology.launch, self._handle, self._fail_worker, self._before_replacing, self._note_started, self._progress
         )
         self._workers = WorkerManager(lambda: topology.workers, config, self._selector, callbacks)
         self._dispatcher = OutputDispatcher(topology.outputs)
@@ -378,6 +378,7 @@ class Supervisor:
                 self.rings.begin(camera, message.nbytes)
             case CaptureEnded() if camera is not None:
                 camera.broken, camera.late = message.broken, message.late
+                camera.replaced_stamps = message.replaced_stamps
                 self._close_writers(camera)
                 self._workers.dismiss(worker)
             case Failed():
@@ -441,6 +442,10 @@ class Supervisor:
             self.rings.release_reader(output.reader)
         elif worker not in self._topology.captures:
             self.state.abort(error)
+
+    def _progress(self, worker: Worker) -> int | None:
+        camera = self._topology.camera_of(worker)
+        return None if camera is None else camera.published
 
     def _before_replacing(self, worker: Worker) -> None:
         camera = self._topology.camera_of(worker)

@@ -40,6 +40,7 @@ class WorkerCallbacks:
         on_failed: A worker was given up for good: the class of the error and its text.
         before_replacing: A dead worker is about to be started again.
         on_started: A worker has been started.
+        progress: How far a worker has come, a number that grows with its work; None where it is not known.
     """
 
     launch: Callable[[Worker], None]
@@ -47,6 +48,7 @@ class WorkerCallbacks:
     on_failed: Callable[[Worker, str, str], None]
     before_replacing: Callable[[Worker], None]
     on_started: Callable[[Worker], None]
+    progress: Callable[[Worker], int | None]
 
 
 class WorkerManager:
@@ -75,6 +77,7 @@ class WorkerManager:
         self._callbacks = callbacks
         self._respawn_at: dict[Worker, float] = {}
         self._kill_at: dict[Worker, float] = {}
+        self._deaths_at: dict[Worker, tuple[int, int]] = {}
         self._next_memory = 0.0
 
     def start(self, worker: Worker) -> None:
@@ -121,6 +124,16 @@ class WorkerManager:
         worker.finishing = True
         worker.send(Finish())
 
+    def _deaths_without_progress(self, worker: Worker) -> int:
+        """Count a death now; how many there were, however slow, since the worker last got further."""
+        progress = self._callbacks.progress(worker)
+        if progress is None:
+            return 0
+        before, deaths = self._deaths_at.get(worker, (progress, 0))
+        deaths = deaths + 1 if progress == before else 1
+        self._deaths_at[worker] = progress, deaths
+        return deaths
+
     def dismiss(self, worker: Worker) -> None:
         """It is not needed any more: let it finish, and kill it if it takes too long."""
         worker.finished = True
@@ -164,11 +177,14 @@ class WorkerManager:
             worker.finished = True
         if worker.finished or self.stopping:
             return
-        deaths = worker.deaths_in_a_minute()
+        deaths = max(worker.deaths_in_a_minute(), self._deaths_without_progress(worker))
         how = killed_by(code)
         limit = self._config.restart_limit if worker.was_ready else min(1, self._config.restart_limit)
         if deaths > limit:
-            text = f"worker {worker.name} died {deaths} times in a minute (last: {how}); see its messages above"
+            text = (
+                f"worker {worker.name} died {deaths} times in a minute or without getting any further (last: {how}); see its "
+                "messages above"
+            )
             self._callbacks.on_failed(worker, "WorkerError", text)
             return
         log.warning("worker %s died (%s): replacing it", worker.name, how.partition(",")[0])

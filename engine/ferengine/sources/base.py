@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+_SHOWN = 250
+"""Characters of a path that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,12 @@ class CapturedFrame:
     timestamp: float
 
 
+def show_path(path: str | Path) -> str:
+    """Return a path as it may stand in messages: short, and in characters that every log takes."""
+    text = str(path).encode(errors="backslashreplace").decode()
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"
+
+
 class Source(Protocol):
     """Yields the frames of one camera, file, stream or rendering, in order.
 
@@ -58,6 +68,11 @@ class Source(Protocol):
     @property
     def late_frames(self) -> int:
         """Frames so far that were passed over because the caller read them too late."""
+        ...
+
+    @property
+    def replaced_stamps(self) -> int:
+        """Time stamps so far that were missing or made no sense, and were replaced."""
         ...
 
     def open(self) -> SourceInfo:
@@ -97,6 +112,11 @@ class FirstFrameSource:
     def __init__(self) -> None:
         self.broken_frames = 0
         self._first: CapturedFrame | None = None
+
+    @property
+    def replaced_stamps(self) -> int:
+        """Time stamps so far that were missing or made no sense, and were replaced."""
+        return 0
 
     def read(self) -> CapturedFrame | None:
         """Return the next frame in an array of its own, or None at the end."""

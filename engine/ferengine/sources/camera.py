@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import SourceError
 from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.clock import wall_clock
 from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.vision import cv2
 
@@ -35,7 +36,8 @@ _HAS_DEVICE_CAPS = 0x80000000
 class CameraSource:
     """A camera, read through Video4Linux 2 by OpenCV.
 
-    The driver keeps one frame, so that none is old. Time stamps are ``time.time()`` when the frame was handed over.
+    The driver keeps one frame, so that none is old. Time stamps are the time of day when the frame was handed
+    over; they never run backward.
 
     Args:
         device: The number of a ``/dev/video<number>``, or a path such as ``/dev/v4l/by-id/...``, which stays with the
@@ -49,6 +51,7 @@ class CameraSource:
 
     broken_frames = 0
     late_frames = 0
+    replaced_stamps = 0
 
     def __init__(
         self,
@@ -107,7 +110,8 @@ class CameraSource:
         deadline = time.monotonic() + self._timeout
         for _ in range(_FAILURES_ALLOWED):
             if self._capture.grab():
-                timestamp = time.time()
+                replaced, timestamp = wall_clock.replaced, wall_clock.stamp()
+                self.replaced_stamps += wall_clock.replaced - replaced
                 ok, image = self._capture.retrieve()
                 if ok:
                     return CapturedFrame(_as_bgr(np.asarray(image, np.uint8)), timestamp)

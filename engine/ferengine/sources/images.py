@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
+import stat
 from glob import glob
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferengine.errors import SourceError
-from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
+from ferengine.frames import MAX_SIDE, as_bgr
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo, show_path
+from ferengine.sources.image_header import image_size
 from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.sources.spec import IMAGE_SUFFIXES
 from ferengine.vision import cv2
+
+_DEPTHS = (10, 12, 16)
+"""Bits that an image of 16 bits a pixel may really have."""
+_HEADER = 4096
+"""Bytes in which a file says that it is animated."""
 
 logger = logging.getLogger(__name__)
 
@@ -21,9 +32,9 @@ logger = logging.getLogger(__name__)
 class ImagesSource(FirstFrameSource):
     """The images of a folder, a glob or a single file, each of its own size, in natural order (``img2`` before ``img10``).
 
-    In a folder, files that end like images are taken; with a glob, all files that match. Grey, 16-bit and transparent
-    images become 8-bit BGR; EXIF orientation is applied. A file that cannot be decoded is passed over, named in a warning
-    and counted in ``broken_frames``.
+    In a folder, files that end like images are taken; with a glob, all files that match. Grey, deeper and transparent
+    images become 8-bit BGR; EXIF orientation is applied; animations and files of several pages give all their images. A file
+    that cannot be decoded is passed over, named in a warning and counted in ``broken_frames``.
 
     Args:
         path: The folder, glob or file.
@@ -37,6 +48,7 @@ class ImagesSource(FirstFrameSource):
         self._loop = loop
         self._fps = fps
         self._files: list[Path] = []
+        self._pages: list[NDArray[np.uint8]] = []
         self._next = 0  # of the files, counted over the loops
         self._delivered = 0
         self._delivered_in_loop = 0
@@ -50,7 +62,7 @@ class ImagesSource(FirstFrameSource):
         self._files = _list_images(self._path)
         self._first = self._decode()
         if self._first is None:
-            raise SourceError(f"{self._path}: none of its {len(self._files)} files is an image that can be decoded")
+            raise SourceError(f"{show_path(self._path)}: none of its {len(self._files)} files is an image that can be decoded")
         height, width = self._first.image.shape[:2]
         return SourceInfo(width, height, self._fps, live=False, frames=len(self._files) * self._loop or None)
 
@@ -60,51 +72,107 @@ class ImagesSource(FirstFrameSource):
 
     def _decode(self) -> CapturedFrame | None:
         while self._files:
+            if self._pages:
+                frame = CapturedFrame(self._pages.pop(0), self._delivered / self._fps)
+                self._delivered += 1
+                self._delivered_in_loop += 1
+                return frame
             loops, index = divmod(self._next, len(self._files))
             if index == 0 and loops:
                 if loops == self._loop or self._delivered_in_loop == 0:
                     return None
                 self._delivered_in_loop = 0
             self._next += 1
-            with quiet_opencv():
-                image = _read_image(self._files[index])
-            if image is None:
+            try:
+                self._pages = decode_images(np.fromfile(self._files[index], np.uint8))
+            except OSError:
+                self._pages = []
+            if not self._pages:
                 self.broken_frames += 1
                 if not loops:
-                    logger.warning("%s is not an image that can be decoded; it is skipped", self._files[index])
-                continue
-            frame = CapturedFrame(np.asarray(image, np.uint8), self._delivered / self._fps)
-            self._delivered += 1
-            self._delivered_in_loop += 1
-            return frame
+                    logger.warning("%s is not an image that can be decoded; it is skipped", show_path(self._files[index]))
         return None
 
 
-def _read_image(path: Path) -> object | None:
+def decode_images(data: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    """Decode an image file.
+
+    Args:
+        data: The file, uint8 (N,).
+
+    Returns:
+        BGR uint8 (H, W, 3) of each image: of an animation or a file of several pages all, of others one, of what cannot be
+        decoded or has too many pixels none. EXIF orientation is applied. Deeper images keep the upper eight of their 10, 12 or 16 bits, as the
+        brightest pixel shows: infrared cameras store 12 bits in 16.
+    """
+    size = image_size(data)
+    if size is not None and max(size) > MAX_SIDE:  # before a decoder allocates its pixels
+        return []
     try:
-        return cv2.imread(str(path), cv2.IMREAD_COLOR)
+        with quiet_opencv():
+            if _is_animated(data.tobytes()[:_HEADER]):
+                decoded, animation = cv2.imdecodeanimation(data.reshape(1, -1))
+                images = list(animation.frames) if decoded else []
+            else:
+                images = list(cv2.imdecodemulti(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)[1])
+            if any(image.dtype not in (np.uint8, np.uint16) for image in images):
+                images = list(cv2.imdecodemulti(data, cv2.IMREAD_COLOR)[1])
     except cv2.error:  # larger than OpenCV allows
-        return None
+        return []
+    return [as_bgr(_eight_bits(image)) for image in images]
+
+
+def _is_animated(header: bytes) -> bool:
+    """By the chunk acTL of PNG (before its data) or ANIM of WebP."""
+    if header.startswith(b"\x89PNG"):
+        return b"acTL" in header.partition(b"IDAT")[0]
+    return header[8:12] == b"WEBP" and b"ANIM" in header[:64]
+
+
+def _eight_bits(image: NDArray[Any]) -> NDArray[np.uint8]:
+    if image.dtype == np.uint8:
+        return np.asarray(image, np.uint8)
+    depth = next(depth for depth in _DEPTHS if image.max() < 1 << depth)
+    return np.asarray(image >> (depth - 8), np.uint8)
 
 
 def _list_images(path: str) -> list[Path]:
-    folder = Path(path)
-    if folder.is_dir():
+    shown = show_path(path)
+    if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for paths that the system refuses
         try:
-            files = [entry for entry in folder.iterdir() if entry.suffix.lower() in IMAGE_SUFFIXES and entry.is_file()]
-        except PermissionError:
-            raise SourceError(f"{path} cannot be read: permission denied (see ls -ld {path})") from None
+            with os.scandir(path) as entries:
+                files = [Path(entry.path) for entry in entries if _has_suffix(entry.name) and entry.is_file()]
+        except OSError as error:
+            raise SourceError(f"{shown} cannot be read: {(error.strerror or '').lower()} (see ls -ld {shown})") from None
         if not files:
             endings = ", ".join(sorted(IMAGE_SUFFIXES))
-            raise SourceError(f"the folder {path} holds no images (files that end in {endings}); name a video itself")
-    elif folder.exists():
-        files = [folder]
+            raise SourceError(f"the folder {shown} holds no images (files that end in {endings}); name a video itself")
+    elif os.path.lexists(path):
+        _check_file(path)
+        files = [Path(path)]
     else:
         matches = glob(path, recursive=True)  # noqa: PTH207 - the pattern may be absolute, and Path.glob takes none such
-        files = [file for file in map(Path, matches) if file.is_file()]
+        files = [Path(file) for file in matches if os.path.isfile(file)]  # noqa: PTH113
         if not files:
-            raise SourceError(f"there is no file {path}, and none that matches it")
+            _check_file(path)
+            raise SourceError(f"there is no file {shown}, and none that matches it")
     return sorted(files, key=_natural)
+
+
+def _check_file(path: str) -> None:
+    """Raise SourceError for a path that the system refuses, and for what is no file."""
+    try:
+        regular = stat.S_ISREG(os.stat(path).st_mode)  # noqa: PTH116
+    except (FileNotFoundError, ValueError):
+        return
+    except OSError as error:
+        raise SourceError(f"{show_path(path)} cannot be read: {(error.strerror or '').lower()}") from None
+    if not regular:
+        raise SourceError(f"{show_path(path)} is a pipe or a device, and images have to be files: save its data to one first")
+
+
+def _has_suffix(name: str) -> bool:
+    return os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES  # noqa: PTH122
 
 
 def _natural(path: Path) -> list[tuple[int, int, str]]:

@@ -96,7 +96,7 @@ class ReconnectingSource:
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._source: Source | None = None
-        self._earlier_broken = self._earlier_late = 0
+        self._earlier_broken = self._earlier_late = self._earlier_replaced = 0
 
     @property
     def broken_frames(self) -> int:
@@ -107,6 +107,11 @@ class ReconnectingSource:
     def late_frames(self) -> int:
         """Frames that were passed over because they were read too late, over all connections."""
         return self._earlier_late + (self._source.late_frames if self._source is not None else 0)
+
+    @property
+    def replaced_stamps(self) -> int:
+        """Time stamps that were missing or made no sense, over all connections."""
+        return self._earlier_replaced + (self._source.replaced_stamps if self._source is not None else 0)
 
     def __iter__(self) -> Iterator[Item]:
         empty_openings = 0
@@ -153,4 +158,5 @@ class ReconnectingSource:
         assert self._source is not None
         self._source.close()
         self._earlier_broken, self._earlier_late = self.broken_frames, self.late_frames
+        self._earlier_replaced = self.replaced_stamps
         self._source = None

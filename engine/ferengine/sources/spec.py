@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -15,6 +16,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainValidator,
     ValidationError,
     WithJsonSchema,
     field_validator,
@@ -23,6 +25,7 @@ from pydantic import (
 
 from ferengine.errors import UsageError, describe_invalid
 from ferengine.frames import MAX_SIDE
+from ferengine.sources.base import show_path
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, url_host
 
 Kind: TypeAlias = Literal["camera", "file", "images", "stream", "demo", "push"]
@@ -69,6 +72,12 @@ def _check_pixel_format(value: str) -> str:
     return value
 
 
+def _check_text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"input should be a string, not {type(value).__name__}")
+    return value
+
+
 _SIZE_SCHEMA = {
     "anyOf": [
         {"type": "string", "pattern": r"^\d{1,5}x\d{1,5}$"},
@@ -80,6 +89,8 @@ _SIZE_SCHEMA = {
         },
     ]
 }
+Text = Annotated[str, PlainValidator(_check_text), WithJsonSchema({"type": "string"})]
+"""Any text: the ``str`` of pydantic refuses file names that are not UTF-8."""
 Size = Annotated[tuple[int, int], BeforeValidator(_read_size), WithJsonSchema(_SIZE_SCHEMA)]
 """Width and height in pixels; "1280x720" is read too."""
 
@@ -169,7 +180,7 @@ class SourceSpec(SourceOptions):
     """
 
     kind: Kind = Field(description="Kind of source; push is for frames that the program pushes.")
-    value: str = Field(description="Number, device, path, glob, URL or scenario of the source.")
+    value: Text = Field(description="Number, device, path, glob, URL or scenario of the source.")
     name: str = Field(description="Name of the source in results, and of its video file.")
 
     __iter__ = None  # type: ignore[assignment]  # one source, not an iterable of its fields: the engine takes either
@@ -197,6 +208,15 @@ class SourceSpec(SourceOptions):
             raise ValueError(f"value: the source {self.name!r} needs a camera, file, folder or URL")
         if self.kind == "stream":
             _check_url(self.value)
+        if (
+            self.kind in ("file", "images")
+            and (shown := hide_credentials(self.value)) != self.value
+            and not _exists(self.value)
+        ):
+            raise ValueError(
+                f"value: {shown!r} is neither a file nor a URL: write [NAME=]SCHEME://USER:PASSWORD@HOST/PATH, without blanks, "
+                "and without slashes in the name"
+            )
         return self
 
     def __repr_args__(self) -> Iterable[tuple[str | None, Any]]:
@@ -206,7 +226,7 @@ class SourceSpec(SourceOptions):
     @property
     def where(self) -> str:
         """``value`` as it may be shown: only scheme, host and port of a URL."""
-        return redact_url(self.value) if self.kind == "stream" else self.value
+        return redact_url(self.value) if self.kind == "stream" else show_path(self.value)
 
     @property
     def blocks(self) -> bool:
@@ -232,7 +252,7 @@ class SourceSpec(SourceOptions):
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a JSON object, credentials included: for its worker alone."""
-        return self.model_dump(mode="json")
+        return self.model_dump()  # not in pydantic's mode "json", which refuses file names that are not UTF-8
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SourceSpec:
@@ -284,7 +304,7 @@ def parse_source(source: str | int | Path, **options: Any) -> SourceSpec:
         options = {"name": named["name"], **options}
         text = named["source"]
     kind, value, name = _recognise(text)
-    return SourceSpec(**{"kind": kind, "value": value, "name": name, **options})
+    return SourceSpec(**{"kind": kind, "value": value, "name": _as_name(name), **options})
 
 
 def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
@@ -297,7 +317,8 @@ def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
         name, number = spec.name, 1
         while name in taken or (number > 1 and name in wanted):
             number += 1
-            name = f"{spec.name}-{number}"
+            suffix = f"-{number}"
+            name = _cut(spec.name, _MAX_NAME_BYTES - len(suffix)) + suffix
         taken.add(name)
         renamed.append(spec if name == spec.name else spec.replace(name=name))
     return renamed
@@ -325,6 +346,8 @@ def _recognise(text: str) -> tuple[str, str, str]:
     """Kind, value and default name."""
     if not text:
         raise UsageError("the source is empty: give a camera's number, a file, a URL or demo")
+    if text in ("-", "/dev/stdin"):
+        raise UsageError(f"{text}: pipes are not supported as sources: save the video to a file first")
     word, _, scenario = text.partition(":")
     if word == "demo":
         return "demo", _scenario(scenario), "demo"
@@ -336,12 +359,24 @@ def _recognise(text: str) -> tuple[str, str, str]:
         host = url_host(text)
         return "stream", text, host[0].strip("[]") if host else "stream"
     path = Path(text)
-    if path.is_dir() or (has_magic(text) and not _exists(text)):
-        folder = path if path.is_dir() else path.parent
-        return "images", text, folder.resolve().name or "images"
+    if os.path.isdir(text) or (has_magic(text) and not _exists(text)):  # noqa: PTH112 - Path.is_dir raises for odd paths
+        folder = text if os.path.isdir(text) else os.path.dirname(text)  # noqa: PTH112, PTH120
+        return "images", text, os.path.basename(os.path.realpath(folder)) or "images"  # noqa: PTH119
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return "images", text, path.stem
     return "file", text, path.stem or text
+
+
+def _as_name(text: str) -> str:
+    """A name for a source, from that of its file: any text becomes one."""
+    readable = text.encode(errors="surrogateescape").decode(errors="replace")
+    name = "".join(char if char.isprintable() and char != "/" else " " if char.isspace() else "_" for char in readable)
+    return _cut(name.strip() or "source", _MAX_NAME_BYTES)
+
+
+def _cut(name: str, limit: int) -> str:
+    """The beginning of ``name`` that takes at most ``limit`` bytes."""
+    return name.encode()[:limit].decode(errors="ignore")
 
 
 def _scenario(word: str) -> str:

@@ -1,42 +1,62 @@
-"""Streams over the network: RTSP, MJPEG and video files over HTTP, decoded by PyAV's FFmpeg.
-
-PyAV rather than OpenCV, because its error types tell wrong credentials from a dead network, and because it takes options
-and timeouts for each stream instead of from the environment. Decoding to BGR is as fast.
-"""
+"""Streams over the network: RTSP, MJPEG and video files over HTTP, decoded by PyAV's FFmpeg."""
 
 from __future__ import annotations
 
 import errno
 import socket
 import time
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import av
 import av.error
-import numpy as np
-from av.video.reformatter import VideoReformatter
-from numpy.typing import NDArray
 
 from ferengine.errors import CredentialsError, SourceError
-from ferengine.frames import rotate
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
+from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
+from ferengine.sources.decoder import Decoder, media_seconds, video_stream
+from ferengine.sources.redirects import redirect_target
 from ferengine.sources.url import redact_url, url_host
 
+T = TypeVar("T")
+
 _OPEN_TIMEOUT = 10.0
-_FALLBACK_FPS = 25.0
 _UNDECODABLE_TIMEOUT = 20.0
 """Seconds in which data may come that no frame can be decoded from: key frames are never further apart."""
-_MIN_STEP = 1e-3
-"""Seconds between two time stamps at least."""
+_FILE_LEAD = 10.0
+"""Media seconds by which what arrives must be ahead of the clock to be a recording. Cameras begin with the frames since
+their last key frame, which are fewer."""
+_LIVE_AFTER = 1.0
+"""Seconds without such a lead, or the end, after which a stream without a duration is a live one."""
+_MAX_PROBE_BYTES = 64 << 20
+"""Data that is kept to decide it."""
+
+_PROTOCOLS = {
+    "rtsp": "rtsp,rtp,srtp,udp,tcp",
+    "rtsps": "rtsp,rtsps,rtp,srtp,udp,tcp,tls",
+    "http": "http,https,httpproxy,tcp,tls",
+    "https": "http,https,httpproxy,tcp,tls",
+}
+"""What FFmpeg may open for a URL of each kind: never a file."""
+_MAX_REDIRECTS = 5
+_PLAYLISTS = {".m3u8": "hls", ".mpd": "dash"}
+_FORMATS = (
+    "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpegts,mpjpeg,mjpeg,jpeg_pipe,flv,live_flv,avi,mpeg,mpegvideo,asf,ogg,h264,hevc,m4v,"
+    "av1,obu,ivf,nut,mxf,dv,gif,apng,wtv,rm,dhav,h263,vc1"
+)
+"""The containers that are read over HTTP. Playlists, which lead to other places, only where the URL names one."""
 
 
 class StreamSource(FirstFrameSource):
     """The frames of a network stream.
 
-    Live streams are stamped with ``time.time()`` when a frame is decoded. A file over HTTP, which has a duration, is not
-    live and keeps its own media seconds. Frames are rotated upright where the stream says how; what cannot be decoded is
-    passed over and counted in ``broken_frames``.
+    Live streams are stamped with the time of day when a frame is decoded. A file over HTTP is not live and keeps its own
+    media seconds. Which of them it is shows the duration, or without one what arrives: a recording comes as fast as it is
+    read, and ends. Frames become upright, whole and square as in ``VideoFileSource``; what cannot be decoded is passed over
+    and counted in ``broken_frames``.
+
+    A stream opens nothing but network connections of its own kind. An HTTP server's redirect to another host is refused,
+    and a playlist is read only where the URL itself names one.
 
     Errors and log messages show no more of the URL than scheme, host and port.
 
@@ -54,12 +74,17 @@ class StreamSource(FirstFrameSource):
         self._timeout = timeout
         self._transport = transport
         self._threads = threads
+        self._is_rtsp = url.lower().startswith("rtsp")
         self._container: av.container.InputContainer | None = None
-        self._converter = VideoReformatter()
         self._images: Iterator[av.VideoFrame] = iter(())
         self._live = True
-        self._origin: float | None = None
-        self._timestamp = -1.0
+        self._replaced_live = 0
+        self._media = MediaClock(1 / FALLBACK_RATE)
+
+    @property
+    def replaced_stamps(self) -> int:
+        """Time stamps so far that were missing, made no sense, or came while the system's clock was behind."""
+        return self._media.replaced + self._replaced_live
 
     def open(self) -> SourceInfo:
         """Connect and decode the first frame, which alone tells the size after rotation.
@@ -69,24 +94,22 @@ class StreamSource(FirstFrameSource):
             SourceError: If nothing answers, there is no such stream, or it cannot be decoded.
         """
         self._container = self._connect()
-        try:
-            stream = self._container.streams.video[0]
-        except IndexError:
-            raise SourceError(f"{self._where} carries no video") from None
+        stream = video_stream(self._container)
+        if stream is None:
+            raise SourceError(f"{self._where} carries no video")
         if stream.codec_context is None:
             raise SourceError(f"{self._where} sends a codec that FFmpeg cannot decode: set the camera to H.264 or MJPEG")
-        stream.codec_context.thread_count = self._threads
-        is_rtsp = self._url.lower().startswith("rtsp")
-        self._live = is_rtsp or self._container.duration is None
-        self._images = self._decode_images(self._container, stream)
+        decoder = self._decoder = Decoder(self._container, stream, self._threads)
+        self._live = self._is_live(self._container, decoder)
+        fps = (_live_rate(stream) if self._live else self._translate(decoder.read_rate)) or FALLBACK_RATE
+        self._media = MediaClock(1 / fps, decoder.start)
+        self._images = self._decode_images(decoder, stream)
         self._first = self._decode()
         if self._first is None:
             raise SourceError(f"{self._where} ended before its first frame")
         if self._live:
-            self.broken_frames = 0  # a stream joined between two key frames cannot decode its first frames
+            decoder.broken = self.broken_frames = 0  # a stream joined between two key frames cannot decode its first frames
         height, width = self._first.image.shape[:2]
-        fps = float(stream.average_rate or stream.guessed_rate or 0)
-        fps = fps if 0 < fps <= 1000 else _FALLBACK_FPS
         frames = None if self._live else stream.frames or None
         return SourceInfo(width, height, fps, self._live, frames, ends=not self._live)
 
@@ -95,23 +118,45 @@ class StreamSource(FirstFrameSource):
         if not self._live:
             super().skip(frames)
 
+    def _is_live(self, container: av.container.InputContainer, decoder: Decoder) -> bool:
+        """Decide by what arrives: a recording comes as fast as it is read, and ends; a camera comes at its own rate."""
+        if self._is_rtsp or container.format.name == "mpjpeg":
+            return True
+        if container.duration is not None:
+            return False
+        started = time.monotonic()
+        size = 0
+        while size < _MAX_PROBE_BYTES:
+            arrived = self._translate(decoder.read_ahead)
+            if arrived is None:
+                return False
+            size += arrived
+            stamps = decoder.stamps_ahead()
+            elapsed = time.monotonic() - started
+            if stamps and max(stamps) - min(stamps) > _FILE_LEAD + elapsed:
+                return False
+            if elapsed > _LIVE_AFTER:
+                return True
+        return False
+
     def _decode(self) -> CapturedFrame | None:
         image = next(self._images, None)
         if image is None:
             return None
-        if self._live:
-            stamp = time.time()
-        else:
-            media = image.time or 0.0
-            self._origin = media if self._origin is None else self._origin
-            stamp = media - self._origin
-        self._timestamp = max(stamp, self._timestamp + _MIN_STEP)
-        # One converter for all frames, and in this thread: PyAV's default makes a new one each time, on all cores.
-        array: NDArray[Any] = self._converter.reformat(image, format="bgr24", threads=1).to_ndarray()
-        return CapturedFrame(rotate(np.asarray(array, np.uint8), -image.rotation), self._timestamp)
+        return CapturedFrame(self._decoder.convert(image), self._stamp(image))
+
+    def _stamp(self, image: av.VideoFrame) -> float:
+        if not self._live:
+            return self._media.stamp(media_seconds(image))
+        replaced, now = wall_clock.replaced, wall_clock.stamp()
+        self._replaced_live += wall_clock.replaced - replaced
+        return now
 
     def _pass_over(self) -> bool:
-        return next(self._images, None) is not None
+        image = next(self._images, None)
+        if image is not None:
+            self._media.stamp(media_seconds(image))
+        return image is not None
 
     def close(self) -> None:
         """Disconnect."""
@@ -122,41 +167,49 @@ class StreamSource(FirstFrameSource):
 
     def _connect(self) -> av.container.InputContainer:
         options = {"analyzeduration": "1000000", "fpsprobesize": "0"}  # by default it analyses 5 s of video, to no gain
-        if self._url.lower().startswith("rtsp"):
+        options["protocol_whitelist"] = _PROTOCOLS[self._url.partition("://")[0].lower()]
+        if self._is_rtsp:
             options |= {"rtsp_transport": self._transport, "allowed_media_types": "video"}
-        started = time.monotonic()
-        try:
-            return av.open(self._url, options=options, timeout=(_OPEN_TIMEOUT, self._timeout))
-        except av.FFmpegError as error:
-            raise self._open_error(error, time.monotonic() - started) from None
+        else:
+            path = self._url.partition("?")[0].lower()
+            playlist = next((f",{name}" for ending, name in _PLAYLISTS.items() if path.endswith(ending)), "")
+            options |= {"format_whitelist": _FORMATS + playlist, "max_redirects": "0"}
+        url = self._url
+        for _ in range(1 + _MAX_REDIRECTS):
+            started = time.monotonic()
+            try:
+                return av.open(url, options=options, timeout=(_OPEN_TIMEOUT, self._timeout), metadata_errors="replace")
+            except av.FFmpegError as error:
+                target = None if self._is_rtsp or error.errno != errno.EIO else redirect_target(url, self._timeout)
+                if target is None:
+                    raise self._open_error(error, time.monotonic() - started) from None
+                url = target
+        raise SourceError(f"{self._where} redirects in a circle")
 
-    def _decode_images(self, container: av.container.InputContainer, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
+    def _decode_images(self, decoder: Decoder, stream: av.VideoStream) -> Iterator[av.VideoFrame]:
         last_image = time.monotonic()
+        packets = decoder.frames()
+        while (images := self._translate(lambda: next(packets, None))) is not None:
+            self.broken_frames = decoder.broken
+            for image in images:
+                yield image
+                last_image = time.monotonic()
+            if time.monotonic() - last_image > _UNDECODABLE_TIMEOUT:
+                codec = stream.codec_context.name
+                raise SourceError(f"{self._where} sends data, but no frame can be decoded from it (codec {codec})")
+
+    def _translate(self, read: Callable[[], T]) -> T | None:
+        """What ``read`` returns, None at the end. Raises SourceError for FFmpeg's errors."""
         try:
-            for packet in container.demux(stream):
-                for image in self._decode_packet(packet):
-                    yield image
-                    last_image = time.monotonic()
-                if time.monotonic() - last_image > _UNDECODABLE_TIMEOUT:
-                    codec = stream.codec_context.name
-                    raise SourceError(f"{self._where} sends data, but no frame can be decoded from it (codec {codec})")
+            return read()
         except av.error.EOFError:
-            return
+            return None
         except (av.error.ExitError, av.error.TimeoutError):
             raise SourceError(f"{self._where} stopped sending frames (waited {self._timeout:g} s)") from None
         except av.FFmpegError as error:
             if self._live and error.errno == errno.EIO:  # FFmpeg's name for the end of an MJPEG stream
-                return
+                return None
             raise SourceError(f"{self._where} broke off: {error.strerror}") from None
-
-    def _decode_packet(self, packet: av.Packet[Any]) -> list[av.VideoFrame]:
-        try:
-            return [item for item in packet.decode() if isinstance(item, av.VideoFrame)]
-        except (av.error.ExitError, av.error.EOFError):
-            raise
-        except av.FFmpegError:
-            self.broken_frames += 1
-            return []
 
     def _open_error(self, error: av.FFmpegError, seconds: float) -> SourceError:
         where = self._where
@@ -174,6 +227,11 @@ class StreamSource(FirstFrameSource):
             return SourceError(f"nothing answers at {where} (connection refused): is it switched on, and the port right?")
         if seconds > _OPEN_TIMEOUT - 0.5 or isinstance(error, av.error.TimeoutError | av.error.ExitError):
             return SourceError(f"{where} does not answer (waited {seconds:.0f} s): check the URL and the network")
+        if isinstance(error, av.error.ArgumentError):
+            return SourceError(
+                f"{where} answers with a playlist or another format that is not read from this URL: a playlist's own ends in "
+                f"{' or '.join(_PLAYLISTS)}"
+            )
         if isinstance(error, av.error.InvalidDataError):
             return SourceError(f"{where} answers, but not with a readable video")
         if isinstance(error, OSError) and (reason := _resolve_error(self._url)):
@@ -191,3 +249,7 @@ def _resolve_error(url: str) -> str | None:
     except OSError as error:
         return f"there is no host {host[0]} ({error.strerror or 'not found'})"
     return None
+
+
+def _live_rate(stream: av.VideoStream) -> float:
+    return believable_rate(float(stream.average_rate or 0), float(stream.guessed_rate or 0), [])

@@ -6,6 +6,9 @@ import re
 
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_CREDENTIALS = re.compile(r"[^\s=@]*:[^@]*@|[^\s=:@]+//[^@]*@")
+"""User, password and @ where no URL can be read: a colon, a slash or the whole scheme is missing."""
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?P<port>:\d{1,5})?")
 
 
@@ -43,10 +46,17 @@ def redact_url(url: str) -> str:
 def hide_credentials(text: str) -> str:
     """Return ``text`` with everything from its first URL on replaced by that URL as ``redact_url`` gives it.
 
+    A mistyped URL shows nothing behind its credentials either.
+
     >>> hide_credentials("door=rtsp://me:secret@10.0.0.7/live")
     'door=rtsp://10.0.0.7/...'
+    >>> hide_credentials("door=rtsp:/me:secret@10.0.0.7/live")
+    'door=...'
     """
-    found = re.search(r"[A-Za-z][A-Za-z0-9+.-]*://", text)
+    found = _SCHEME.search(text)
+    mistyped = _CREDENTIALS.search(text, 0, len(text) if found is None else found.start())
+    if mistyped is not None:
+        return f"{text[: mistyped.start()]}..."
     return text if found is None else text[: found.start()] + redact_url(text[found.start() :])
 
 

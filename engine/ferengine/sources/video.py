@@ -1,23 +1,30 @@
-"""Video files, decoded by OpenCV's FFmpeg."""
+"""Video files, decoded by PyAV's FFmpeg."""
 
 from __future__ import annotations
 
 import logging
-import math
+import os
+import stat
+from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
+import av
+import av.error
 
 from ferengine.errors import SourceError
-from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
-from ferengine.sources.opencv_log import quiet_opencv
-from ferengine.vision import cv2
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo, show_path
+from ferengine.sources.clock import FALLBACK_RATE, MediaClock
+from ferengine.sources.decoder import Decoder, media_seconds, video_stream
+from ferengine.sources.seeking import read_frame_table
 
-_FALLBACK_FPS = 25.0
+_SEEK_FROM = 100
+"""Frames from which it is quicker to seek than to decode."""
 _MAX_FAILURES = 1000
-"""Failed grabs in a row after which the rest of a damaged file is given up (each passes over one packet or more)."""
-_MIN_STEP = 1e-3
-"""Seconds between two time stamps at least."""
+"""Errors in a row after which the rest of a damaged file is given up."""
+_WHOLE_INDEX = 0.8
+"""Fraction of an AVI that its index covers, if it is not cut off."""
+_PROTOCOLS = "file,crypto,data"
+"""What a file may lead to: other files, in a playlist that the user has opened, but no network."""
 
 logger = logging.getLogger(__name__)
 
@@ -25,8 +32,9 @@ logger = logging.getLogger(__name__)
 class VideoFileSource(FirstFrameSource):
     """The frames of a video file.
 
-    Time stamps are media seconds from 0; they strictly increase and continue over the loops. Frames are rotated upright
-    where the file says how.
+    Time stamps are media seconds from 0; they strictly increase and continue over the loops. Stamps that are missing or make
+    no sense are replaced by the nominal rate and counted in ``replaced_stamps``. Frames are rotated upright where the file
+    says how, interlaced ones become whole images, and pixels become square.
 
     Frames that cannot be decoded are passed over and counted in ``broken_frames`` at the end of each loop: exactly if the
     container has an index of its frames (MP4, MOV, AVI), else at least one for each damaged place.
@@ -42,137 +50,228 @@ class VideoFileSource(FirstFrameSource):
         self._path = Path(path)
         self._loop = loop
         self._threads = threads
-        self._capture: cv2.VideoCapture | None = None
+        self._container: av.container.InputContainer | None = None
+        self._images: Iterator[av.VideoFrame] = iter(())
         self._loops_done = 0
-        self._declared = 0  # frames in one loop, as the container estimates it
         self._delivered = 0  # in this loop
-        self._damaged_places = 0  # in this loop
-        self._period = 1 / _FALLBACK_FPS
-        self._offset = 0.0
-        self._timestamp = -math.inf
+        self._indexed = 0
+        self._clock = MediaClock(1 / FALLBACK_RATE)
+
+    @property
+    def replaced_stamps(self) -> int:
+        """Time stamps so far that were missing or made no sense."""
+        return self._clock.replaced
 
     def open(self) -> SourceInfo:
         """Open the file and decode its first frame, which alone tells the size after rotation.
 
         Raises:
-            SourceError: For a missing or unreadable file, a folder, and a file that is not a video.
+            SourceError: For a missing or unreadable file, a folder, a pipe, and a file that is not a video.
         """
         _check_readable(self._path)
-        self._capture = self._open_capture()
-        fps = self._capture.get(cv2.CAP_PROP_FPS)
-        fps = fps if 0 < fps <= 1000 else _FALLBACK_FPS
-        self._period = 1 / fps
-        self._declared = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
+        self._container = self._open_container()
+        self._rate = self._start(self._container)
+        self._clock = self._new_clock()
+        declared = self._declared_frames(self._container)
         self._first = self._decode()
         if self._first is None:
-            raise SourceError(f"{self._path} holds no frame that can be decoded")
+            raise SourceError(f"{show_path(self._path)} holds no frame that can be decoded")
         height, width = self._first.image.shape[:2]
-        frames = self._declared * self._loop or None
-        return SourceInfo(width, height, fps, live=False, frames=frames)
+        return SourceInfo(width, height, self._rate, live=False, frames=declared * self._loop or None)
+
+    def skip(self, frames: int) -> None:
+        """Pass over ``frames`` frames, by seeking where the file's time stamps allow it."""
+        if frames < _SEEK_FROM or self._first is None or not self._seek(frames):
+            super().skip(frames)
 
     def close(self) -> None:
         """Close the file."""
-        if self._capture is not None:
-            self._capture.release()
-        self._capture = self._first = None
+        self._images, self._first = iter(()), None
+        if self._container is not None:
+            self._container.close()
+        self._container = None
 
-    def _open_capture(self) -> cv2.VideoCapture:
+    def _open_container(self) -> av.container.InputContainer:
+        shown = show_path(self._path)
         # The absolute path begins with a slash, so FFmpeg takes no colon in it for a protocol.
-        with quiet_opencv():
-            capture = cv2.VideoCapture(str(self._path.absolute()), cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, self._threads])
-        if not capture.isOpened():
-            raise SourceError(_unreadable(self._path))
-        return capture
+        try:
+            container = av.open(
+                str(self._path.absolute()), metadata_errors="replace", options={"protocol_whitelist": _PROTOCOLS}
+            )
+        except (av.FFmpegError, ValueError):
+            raise SourceError(f"{shown} is not a video that FFmpeg can read, or it is cut off or damaged") from None
+        stream = video_stream(container)
+        if stream is not None and stream.codec_context is not None:
+            return container
+        kinds = ", ".join(sorted({other.type for other in container.streams if other.type != "video"})) or "nothing"
+        cover = " and a cover image" if container.streams.video else ""
+        container.close()
+        if stream is not None:
+            name = show_path(self._path.name)
+            raise SourceError(f"{shown} is in a codec that cannot be decoded: convert it (ffmpeg -i {name} converted.mp4)")
+        raise SourceError(f"{shown} holds no video: it holds {kinds}{cover} only")
+
+    def _new_clock(self) -> MediaClock:
+        return MediaClock(1 / self._rate, self._decoder.start)
+
+    def _start(self, container: av.container.InputContainer) -> float:
+        """Begin a loop; returns the nominal rate."""
+        stream = video_stream(container)
+        assert stream is not None
+        self._decoder = Decoder(container, stream, self._threads)
+        self._images = self._read_images(self._decoder)
+        self._delivered = 0
+        self._indexed = _indexed_frames(container)
+        return self._decoder.read_rate()
+
+    def _read_images(self, decoder: Decoder) -> Iterator[av.VideoFrame]:
+        failures = 0
+        while failures < _MAX_FAILURES:
+            try:
+                for images in decoder.frames():
+                    if images:
+                        failures = 0
+                    yield from images
+            except av.FFmpegError:
+                decoder.broken += failures == 0
+                failures += 1
+                decoder.resume()
+            else:
+                return
+
+    def _declared_frames(self, container: av.container.InputContainer) -> int:
+        """Frames in one loop, as the container estimates it; 0 if it does not."""
+        if self._indexed:
+            return self._indexed
+        stream = video_stream(container)
+        assert stream is not None
+        if stream.duration is not None and stream.time_base is not None:
+            return round(float(stream.duration * stream.time_base) * self._rate)
+        return round(container.duration / av.time_base * self._rate) if container.duration else 0
 
     def _decode(self) -> CapturedFrame | None:
-        while (capture := self._grab()) is not None:
-            ok, image = capture.retrieve()
-            if ok:
-                return CapturedFrame(np.asarray(image, np.uint8), self._timestamp)
-            self._damaged_places += 1
-        return None
+        image = self._next_image()
+        if image is None:
+            return None
+        return CapturedFrame(self._decoder.convert(image), self._clock.stamp(media_seconds(image)))
 
     def _pass_over(self) -> bool:
-        return self._grab() is not None
+        image = self._next_image()
+        if image is not None:
+            self._clock.stamp(media_seconds(image))
+        return image is not None
 
-    def _grab(self) -> cv2.VideoCapture | None:
-        """Go to the next frame, over damaged places and into the next loop; None at the end."""
-        while self._capture is not None:
-            if self._grab_in_loop(self._capture):
-                return self._capture
+    def _next_image(self) -> av.VideoFrame | None:
+        """The next frame, over damaged places and into the next loop; None at the end."""
+        while self._container is not None:
+            image = next(self._images, None)
+            if image is not None:
+                self._delivered += 1
+                return image
             self._finish_loop()
             if self._delivered == 0 or self._loops_done == self._loop:
                 self.close()
             else:
-                self._capture.release()
-                self._capture = self._open_capture()
-                self._offset = self._timestamp + self._period
-                self._delivered = self._damaged_places = 0
+                self._restart()
         return None
 
-    def _grab_in_loop(self, capture: cv2.VideoCapture) -> bool:
-        # OpenCV says "no frame" both at the end and at a damaged place: ask again as long as frames are missing.
-        attempts = 1 + min(max(0, self._declared - self._delivered), _MAX_FAILURES)
-        for attempt in range(attempts):
-            if capture.grab():
-                self._damaged_places += attempt > 0
-                self._delivered += 1
-                media = self._offset + max(0.0, capture.get(cv2.CAP_PROP_POS_MSEC)) / 1e3
-                self._timestamp = max(media, self._timestamp + _MIN_STEP)
-                return True
-        return False
+    def _restart(self) -> None:
+        if self._container is not None:
+            self._container.close()
+        self._container = self._open_container()
+        self._start(self._container)
+        self._clock.restart()
 
     def _finish_loop(self) -> None:
         self._loops_done += 1
-        if self._delivered >= self._declared and self._damaged_places == 0:
-            return
-        indexed = _indexed_frames(self._path)
-        broken = max(0, indexed - self._delivered) if indexed else self._damaged_places
+        indexed = self._indexed - self._decoder.discarded
+        broken = max(0, indexed - self._delivered) if indexed > 0 else self._decoder.broken
         if broken:
-            logger.warning("%s: %d frames could not be decoded", self._path.name, broken)
+            logger.warning("%s: %d frames could not be decoded", show_path(self._path.name), broken)
         self.broken_frames += broken
+
+    def _seek(self, frames: int) -> bool:
+        """Go to frame ``frames`` as if all before it had been read; False where that is not certain to be exact."""
+        with self._open_container() as container:
+            stream = video_stream(container)
+            assert stream is not None
+            table, time_base = read_frame_table(container, stream), stream.time_base
+        if table is None or time_base is None:
+            return False
+        loops, index = divmod(frames, len(table.stamps))
+        keyframes = table.keyframes_before(index)
+        if not keyframes or (self._loop and loops >= self._loop):
+            return False
+        image = self._decode_at(table.stamps[index], keyframes)
+        if image is None:
+            self._restart()
+            self._clock = self._new_clock()
+            self._first = self._decode()
+            return False
+        self._loops_done, self._delivered = loops, index + 1
+        self._clock = self._new_clock()
+        seconds = [float(stamp * time_base) for stamp in table.stamps]
+        for _ in range(loops):
+            for second in seconds:
+                self._clock.stamp(second)
+            self._clock.restart()
+        for second in seconds[:index]:
+            self._clock.stamp(second)
+        self._first = CapturedFrame(self._decoder.convert(image), self._clock.stamp(media_seconds(image)))
+        return True
+
+    def _decode_at(self, stamp: int, keyframes: list[int]) -> av.VideoFrame | None:
+        """The frame with this time stamp, decoded from the first of these key frames; None if it is not found there."""
+        for keyframe in keyframes:
+            self._restart()
+            try:
+                self._decoder.seek(keyframe)
+            except av.FFmpegError:
+                return None
+            image = next(self._images, None)
+            if image is None or image.pts is None or image.pts > keyframes[0]:
+                continue
+            while image is not None and image.pts is not None and image.pts < stamp:
+                image = next(self._images, None)
+            return image if image is not None and image.pts == stamp else None
+        return None
+
+
+def _indexed_frames(container: av.container.InputContainer) -> int:
+    """How many frames the container's own index lists, 0 if it has none."""
+    stream = video_stream(container)
+    if stream is None or not stream.frames:
+        return 0
+    entries = stream.index_entries
+    if container.format.name == "avi" and len(entries) and entries[-1].timestamp >= _WHOLE_INDEX * stream.frames:
+        return len(entries)  # the header also counts chunks that hold nothing, which repeat the frame before
+    return int(stream.frames)
 
 
 def _check_readable(path: Path) -> None:
     """Raise SourceError that says why ``path`` cannot be a readable file."""
-    if path.is_dir():
-        raise SourceError(f"{path} is a folder, not a video file")
+    shown = show_path(path)
     try:
+        mode = os.stat(path).st_mode  # noqa: PTH116 - pathlib's own raises for what is no error here
+        if stat.S_ISDIR(mode):
+            raise SourceError(f"{shown} is a folder, not a video file")
+        if not stat.S_ISREG(mode):
+            raise SourceError(f"{shown} is a {_kind(mode)}, and a source has to be a file: save its data to one first")
         with path.open("rb") as file:
             empty = not file.read(1)
     except FileNotFoundError:
-        raise SourceError(f"there is no file {path}") from None
+        raise SourceError(f"there is no file {shown}") from None
     except PermissionError:
-        raise SourceError(f"{path} cannot be read: permission denied (see ls -l {path})") from None
+        raise SourceError(f"{shown} cannot be read: permission denied (see ls -l {shown})") from None
     except OSError as error:
-        raise SourceError(f"{path} cannot be read: {error.strerror}") from error
+        raise SourceError(f"{shown} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise SourceError(f"{shown!r} is no path: it holds a zero byte") from None
     if empty:
-        raise SourceError(f"{path} is empty")
+        raise SourceError(f"{shown} is empty")
 
 
-def _unreadable(path: Path) -> str:
-    """Why OpenCV cannot open ``path``; it does not say itself."""
-    import av  # only here, for the file that does not open
-
-    try:
-        with av.open(str(path.absolute())) as container:
-            videos = container.streams.video
-            if not videos:
-                kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-                return f"{path} is not a video: it holds {kinds} only"
-            if videos[0].codec_context is None:
-                return f"{path} is in a codec that cannot be decoded: convert it (ffmpeg -i {path.name} converted.mp4)"
-    except av.FFmpegError:
-        pass
-    return f"{path} is not a video that OpenCV can read, or it is cut off or damaged"
-
-
-def _indexed_frames(path: Path) -> int:
-    """How many frames the container's own index lists, 0 if it has none (OpenCV then estimates silently)."""
-    import av  # only here, for the rare file that came up short
-
-    try:
-        with av.open(str(path.absolute())) as container:
-            return int(container.streams.video[0].frames)
-    except (av.FFmpegError, IndexError):
-        return 0
+def _kind(mode: int) -> str:
+    if stat.S_ISFIFO(mode):
+        return "pipe"
+    return "socket" if stat.S_ISSOCK(mode) else "device"

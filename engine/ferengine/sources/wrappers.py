@@ -32,6 +32,11 @@ class _Wrapper:
         return self._source.broken_frames
 
     @property
+    def replaced_stamps(self) -> int:
+        """Time stamps of the source that were missing or made no sense."""
+        return self._source.replaced_stamps
+
+    @property
     def late_frames(self) -> int:
         """Frames of the source that were passed over because the caller read them too late."""
         return self._source.late_frames
@@ -92,16 +97,11 @@ class PacedSource(_Wrapper):
             return frame
         if self._start is None:
             self._start = self._clock() - frame.timestamp
-        early = self._start + frame.timestamp - self._clock()
-        if early <= -self._period:
-            missed = int(-early / self._period)
-            self._source.skip(missed - 1)
-            newer = self._source.read()
-            if newer is None:
-                return frame
-            self._late += missed
+        late = self._clock() - self._start - self._period  # media seconds up to which frames are late
+        while frame.timestamp <= late and (newer := self._source.read()) is not None:
+            self._late += 1
             frame = newer
-            early = self._start + frame.timestamp - self._clock()
+        early = self._start + frame.timestamp - self._clock()
         longest = self._period + _PAUSE_TOLERANCE
         if early > longest:
             self._start -= early - longest

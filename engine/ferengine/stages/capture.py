@@ -150,7 +150,8 @@ class CaptureStage(Stage[StartCapture]):
         self._ended = True
         self._reader.close()
         late = self._late + self._source.late_frames
-        self.context.send(CaptureEnded(self.start.camera, self._sequence, self._source.broken_frames, late))
+        source = self._source
+        self.context.send(CaptureEnded(self.start.camera, self._sequence, source.broken_frames, late, source.replaced_stamps))
         if self._ring is not None:
             self._ring.close_writer()
             self._track_page.notify()

@@ -317,12 +317,21 @@ class NeedRing:
 
 @dataclass(frozen=True, slots=True)
 class CaptureEnded:
-    """No further frame comes: ``captured`` were numbered, ``broken`` could not be decoded, ``late`` were passed over."""
+    """No further frame comes.
+
+    Attributes:
+        camera: The camera's number.
+        captured: Frames that were numbered.
+        broken: Frames that could not be decoded.
+        late: Frames that were passed over.
+        replaced_stamps: Time stamps that were missing or made no sense.
+    """
 
     camera: int
     captured: int
     broken: int
     late: int
+    replaced_stamps: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from ferengine.errors import SourceError
 from ferengine.sources import camera, open_source, parse_source
 from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.sources.camera import CameraSource, camera_error
+from ferengine.sources.clock import WallClock
 from ferengine.sources.reconnect import Backoff, Disconnected, ReconnectingSource
 from ferengine.vision import cv2
 
@@ -116,13 +117,13 @@ class FakeCapture:
 
 def test_camera_reads_until_it_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(camera.cv2, "VideoCapture", FakeCapture)
-    monkeypatch.setattr(camera.time, "time", lambda: 1234.5)
+    monkeypatch.setattr(camera, "wall_clock", WallClock(lambda: 1234.5))
     source = CameraSource(77, width=320, height=240)
     info = source.open()
     assert (info.width, info.height, info.fps, info.live, info.frames) == (320, 240, 30.0, True, None)
     for _ in range(2):
         captured = source.read()
-        assert captured.timestamp == 1234.5
+        assert captured.timestamp == pytest.approx(1234.5)
         assert captured.image.shape == (4, 6, 3)
     source.skip(10)
     with pytest.raises(SourceError, match="/dev/video77 was unplugged"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -97,3 +98,44 @@ def test_folders_without_images_say_so(tmp_path: Path) -> None:
     (tmp_path / "text.png").write_text("This is no image.")
     with pytest.raises(SourceError, match="none of its 1 files is an image"):
         ImagesSource(tmp_path).open()
+
+
+def test_infrared_images_of_12_bits_in_16(tmp_path: Path) -> None:
+    ramp = np.linspace(0, 4095, 64 * 48).astype(np.uint16).reshape(48, 64)
+    assert cv2.imwrite(str(tmp_path / "a.png"), ramp)
+    source = ImagesSource(tmp_path / "a.png")
+    source.open()
+    frame = source.read()
+    assert frame is not None
+    assert (frame.image.dtype, frame.image.max()) == (np.uint8, 255)
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.webp"])
+def test_animations_give_all_their_images(name: str, tmp_path: Path) -> None:
+    animation = cv2.Animation()
+    animation.frames = [np.full((48, 64, 3), 40 * i, np.uint8) for i in range(5)]
+    animation.durations = np.full(5, 100)
+    assert cv2.imwriteanimation(str(tmp_path / name), animation)
+    source = ImagesSource(tmp_path / name, loop=2)
+    source.open()
+    lights = []
+    while (frame := source.read()) is not None:
+        lights.append(float(frame.image.mean()))
+    assert lights == pytest.approx(2 * [40 * i for i in range(5)], abs=3)
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    for name in (b"a.png", b"b\xe9.png", b"c.png"):
+        (tmp_path / os.fsdecode(name)).write_bytes(cv2.imencode(".png", np.full((8, 9, 3), 70, np.uint8))[1].tobytes())
+    source = ImagesSource(tmp_path)
+    assert source.open().frames == 3
+    assert sum(1 for _ in iter(source.read, None)) == 3
+    assert source.broken_frames == 0
+
+
+def test_refused_paths_are_one_line(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in ("x" * 300 + ".png", str(tmp_path / "pipe.png"), str(tmp_path / "no*.png")):
+        with pytest.raises(SourceError) as caught:
+            ImagesSource(path).open()
+        assert "\n" not in str(caught.value)

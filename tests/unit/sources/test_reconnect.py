@@ -25,6 +25,7 @@ class Scripted:
         self.closed = False
         self.broken_frames = 1
         self.late_frames = 2
+        self.replaced_stamps = 3
 
     def open(self) -> SourceInfo:
         if not self.opens:
@@ -88,6 +89,7 @@ def test_what_breaks_off_is_opened_again() -> None:
     assert all(life.closed for life in follow.lives)
     assert follow.source.broken_frames == 5
     assert follow.source.late_frames == 10
+    assert follow.source.replaced_stamps == 15
 
 
 def test_reasons() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
@@ -188,3 +189,34 @@ def test_every_option_has_a_description() -> None:
 )
 def test_a_spec_comes_back_from_json(spec: SourceSpec) -> None:
     assert SourceSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("Screen Recording at 9.41.00\u202fAM.mov", "Screen Recording at 9.41.00 AM"),
+        (os.fsdecode(b"caf\xe9.mp4"), "caf\ufffd"),
+        ("x" * 150 + ".mp4", "x" * 100),
+        ("\u00e9" * 99 + ".mp4", "\u00e9" * 50),
+        ("tab\there.mp4", "tab here"),
+    ],
+)
+def test_any_file_name_becomes_a_name(file: str, name: str) -> None:
+    spec = parse_source(file)
+    assert (spec.kind, spec.value, spec.name) == ("file", file, name)
+    assert SourceSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec
+    spec.where.encode()
+    second = unique_names([spec, spec])[1]
+    assert second.name != name
+    assert len(second.name.encode()) <= 100
+
+
+def test_long_and_closed_paths_are_files_that_cannot_be_read(tmp_path: Path) -> None:
+    assert parse_source("x=" + "x" * 300).kind == "file"
+    assert parse_source(str(tmp_path / "x" / "y")).kind == "file"
+
+
+@pytest.mark.parametrize("text", ["-", "/dev/stdin"])
+def test_pipes_are_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="pipes are not supported"):
+        parse_source(text)

@@ -61,3 +61,30 @@ def test_other_schemes_are_named() -> None:
     with pytest.raises(UsageError, match="not ftp://") as caught:
         parse_source("ftp://me:secret@host/x")
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a/b=http://u:PW@h",
+        " http://u:PW@h",
+        "http:/u:PW@h",
+        "http:u:PW@h",
+        "rtsp//u:PW@h/x",
+        "u:PW@10.0.0.7/live",
+        "door=u:PW@h",
+        "door= rtsp://u:PW@h",
+        "http:///u:PW@h",
+        "u:PW@h=rtsp://h/x",
+    ],
+)
+def test_mistyped_addresses_hide_their_password(text: str) -> None:
+    assert "PW" not in hide_credentials(text)
+    with pytest.raises(UsageError) as caught:
+        parse_source(text)
+    assert "PW" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["talk.mp4", "door=talk.mp4", "a@b.mp4", "12:30.mp4", "shots/*.jpg", "demo:crossing"])
+def test_ordinary_texts_are_shown(text: str) -> None:
+    assert hide_credentials(text) == text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import random
 from collections.abc import Callable
 from itertools import pairwise
@@ -162,3 +163,69 @@ def test_unreadable_file(video: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Path, "open", denied)
     with pytest.raises(SourceError, match="permission denied"):
         VideoFileSource(video).open()
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pts"),
+    [
+        ("a.mp4", "libx264", int),
+        ("a.mkv", "libx264", lambda index: index + index // 7),
+        ("a.ts", "libx264", int),
+        ("a.webm", "libvpx", int),
+        ("a.avi", "mpeg4", int),
+        ("a.gif", "gif", int),
+    ],
+)
+@pytest.mark.parametrize("skip", [100, 150, 181, 239, 240, 395, 500])
+def test_seeking_equals_reading(name: str, codec: str, pts: Callable[[int], int], skip: int, tmp_path: Path) -> None:
+    path = encode(tmp_path / name, codec, "rgb8" if codec == "gif" else "yuv420p", frames=200, pts=pts)
+    source, reference = VideoFileSource(path, loop=2), VideoFileSource(path, loop=2)
+    source.open()
+    reference.open()
+    source.skip(skip)
+    expected = read_all(reference)[skip:]
+    found = read_all(source)
+    assert [light for light, _ in found] == [light for light, _ in expected]
+    assert [stamp for _, stamp in found] == pytest.approx([stamp for _, stamp in expected])
+    assert source.broken_frames == reference.broken_frames == 0
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes have names only there")
+def test_pipes_are_refused_without_opening_them(tmp_path: Path) -> None:
+    path = tmp_path / "pipe.mp4"
+    os.mkfifo(path)
+    with pytest.raises(SourceError, match="is a pipe"):
+        VideoFileSource(path).open()
+
+
+def test_paths_that_the_system_refuses(tmp_path: Path) -> None:
+    for path in (tmp_path / ("x" * 300), Path("/dev/null"), tmp_path / "zero\0byte"):
+        with pytest.raises(SourceError) as caught:
+            VideoFileSource(path).open()
+        assert "\n" not in str(caught.value)
+        assert len(str(caught.value)) < 400
+
+
+def test_metadata_and_name_that_are_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9.mkv")
+    with av.open(str(encode(tmp_path / "clip.mkv"))) as original, av.open(str(tmp_path / "titled.mkv"), "w") as titled:
+        titled.metadata["title"] = "TITLE"
+        stream = titled.add_stream_from_template(original.streams.video[0])
+        for packet in original.demux(video=0):
+            if packet.size:
+                packet.stream = stream
+                titled.mux(packet)
+    path.write_bytes((tmp_path / "titled.mkv").read_bytes().replace(b"TITLE", b"Kam\xe9r"))
+    source = VideoFileSource(path)
+    source.open()
+    assert len(read_all(source)) == FRAMES
+
+
+def test_time_stamps_that_repeat_are_not_used_to_seek(tmp_path: Path) -> None:
+    path = tmp_path / "a.h264"
+    encode(path, frames=200)
+    source, reference = VideoFileSource(path), VideoFileSource(path)
+    source.open()
+    reference.open()
+    source.skip(150)
+    assert read_all(source) == read_all(reference)[150:]

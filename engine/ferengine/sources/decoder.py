@@ -1,0 +1,221 @@
+"""Decodes the video of a container with PyAV's FFmpeg, for files and streams alike.
+
+PyAV rather than OpenCV, although both are FFmpeg: OpenCV returns uninitialised memory for interlaced frames, keeps the size
+of the first frame, ignores the shape of the pixels, and its errors say nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import av.error
+import av.filter
+import numpy as np
+from av.stream import Disposition
+from av.video.reformatter import VideoReformatter
+from numpy.typing import NDArray
+
+from ferengine.frames import MAX_SIDE, rotate
+from ferengine.sources.clock import believable_rate
+
+_MAX_PIXEL_ASPECT = 8.0
+"""Width of a pixel by its height, or the inverse, beyond which it is an error of the file."""
+_PROBE_PACKETS = 48
+"""Packets whose time stamps show the true rate of a file."""
+
+
+def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
+    """Return the first video of a container, None where it holds none; the cover image of a recording is no video."""
+    return next((stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic), None)
+
+
+def media_seconds(image: av.VideoFrame) -> float | None:
+    """Return the time stamp of a frame, None where it has none."""
+    if image.pts is not None or image.dts is None or image.time_base is None:
+        return image.time
+    return float(image.dts * image.time_base)
+
+
+class Decoder:
+    """The frames of one video stream, in order.
+
+    Args:
+        container: The open container; the caller closes it.
+        stream: The stream of it that is decoded.
+        threads: Threads of the decoder.
+
+    Attributes:
+        broken: Packets so far that could not be decoded.
+        discarded: Packets so far that the container says not to show.
+        start: Media seconds at which the stream begins, None where it does not say.
+    """
+
+    def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, threads: int = 1) -> None:
+        stream.codec_context.thread_count = threads
+        self._container = container
+        self._stream = stream
+        self._demuxed: Iterator[av.Packet[Any]] = container.demux(stream)
+        self._ahead: deque[av.Packet[Any]] = deque()
+        self._converter = FrameConverter(stream)
+        self._deinterlacer = Deinterlacer()
+        begins, unit = stream.start_time, stream.time_base
+        self.start = None if begins is None or unit is None else float(begins * unit)  # now: seeking changes it
+        self.broken = 0
+        self.discarded = 0
+
+    def read_ahead(self) -> int | None:
+        """Demux one packet, to be decoded later; returns its bytes, None at the end."""
+        packet = next(self._demuxed, None)
+        if packet is None:
+            return None
+        self._ahead.append(packet)
+        return int(packet.size)
+
+    def read_rate(self, packets: int = _PROBE_PACKETS) -> float:
+        """Return the nominal rate in frames per second, reading ahead so many packets to make sure of it."""
+        while len(self._ahead) < packets and self.read_ahead() is not None:
+            pass
+        return believable_rate(
+            float(self._stream.average_rate or 0), float(self._stream.guessed_rate or 0), self.stamps_ahead()
+        )
+
+    def stamps_ahead(self) -> list[float]:
+        """Return the media seconds of the packets that have been read ahead."""
+        return [float(packet.pts * packet.time_base) for packet in self._ahead if packet.pts is not None]
+
+    def frames(self) -> Iterator[list[av.VideoFrame]]:
+        """Yield the frames of each packet, which may be none.
+
+        Raises:
+            av.FFmpegError: If demuxing fails. What cannot be decoded is counted in ``broken`` instead.
+        """
+        while True:
+            packet = self._ahead.popleft() if self._ahead else next(self._demuxed, None)
+            if packet is None:
+                break
+            self.discarded += packet.is_discard
+            yield self._deinterlacer.push(self._decode(packet))
+        yield self._deinterlacer.push([None])
+
+    def seek(self, stamp: int) -> None:
+        """Go on at the key frame at or before ``stamp``, in units of the stream's time base.
+
+        Raises:
+            av.FFmpegError: If the container cannot seek.
+        """
+        self._container.seek(stamp, stream=self._stream, backward=True)
+        self._ahead.clear()
+        self._deinterlacer = Deinterlacer()
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on demuxing after an error."""
+        self._demuxed = self._container.demux(self._stream)
+
+    def convert(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """Return a frame as BGR uint8 (H, W, 3), upright and with square pixels."""
+        return self._converter.convert(frame)
+
+    def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame | None]:
+        try:
+            frames = packet.decode()
+        except (av.error.ExitError, av.error.EOFError):
+            return []
+        except av.FFmpegError:
+            self.broken += 1
+            return []
+        return [frame for frame in frames if isinstance(frame, av.VideoFrame) and frame.planes]
+
+
+class FrameConverter:
+    """Converts decoded frames to upright BGR with square pixels.
+
+    Args:
+        stream: Where the frames come from.
+    """
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._stream = stream
+        self._reformatter = VideoReformatter()
+        self._first_size = (stream.codec_context.width, stream.codec_context.height)
+
+    def convert(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
+        """Return BGR uint8 (H, W, 3), in memory of its own; rows may be padded."""
+        width = _square_width(frame.width, self._pixel_aspect(frame))
+        # One reformatter for all frames, and in this thread: PyAV's default makes a new one each time, on all cores.
+        converted = self._reformatter.reformat(frame, width=width, format="bgr24", threads=1)
+        plane = converted.planes[0]
+        image: NDArray[np.uint8] = np.ndarray(
+            (converted.height, converted.width, 3), np.uint8, buffer=memoryview(plane), strides=(plane.line_size, 3, 1)
+        )
+        return rotate(image, -frame.rotation)
+
+    def _pixel_aspect(self, frame: av.VideoFrame) -> Fraction | None:
+        """Of the container, and once the size has changed, of the codec."""
+        if (frame.width, frame.height) == self._first_size:
+            return self._stream.sample_aspect_ratio
+        return self._stream.codec_context.sample_aspect_ratio
+
+
+def _square_width(width: int, aspect: Fraction | None) -> int:
+    if not aspect or not 1 / _MAX_PIXEL_ASPECT <= aspect <= _MAX_PIXEL_ASPECT:
+        return width
+    return min(MAX_SIDE, max(1, math.floor(width * aspect + Fraction(1, 2))))
+
+
+class Deinterlacer:
+    """Makes whole images of interlaced frames, one for each, with FFmpeg's ``bwdif``; passes on progressive ones.
+
+    The filter holds back one frame. It is started by the first interlaced frame of each size and pixel format.
+    """
+
+    def __init__(self) -> None:
+        self._graph: av.filter.Graph | None = None
+        self._layout: tuple[int, int, str] | None = None
+
+    def push(self, frames: list[av.VideoFrame | None]) -> list[av.VideoFrame]:
+        """Return the frames that are ready; None among ``frames`` is the end."""
+        if self._graph is None and not any(frame is not None and frame.interlaced_frame for frame in frames):
+            return [frame for frame in frames if frame is not None]
+        return [ready for frame in frames for ready in self._push(frame)]
+
+    def _push(self, frame: av.VideoFrame | None) -> list[av.VideoFrame]:
+        ready: list[av.VideoFrame] = []
+        layout = None if frame is None else (frame.width, frame.height, frame.format.name)
+        if layout != self._layout:
+            ready += self._finish()
+            if frame is not None and frame.interlaced_frame:
+                self._start(frame)
+                self._layout = layout
+        if self._graph is None:
+            return ready if frame is None else [*ready, frame]
+        self._graph.push(frame)
+        return ready + self._pull()
+
+    def _start(self, frame: av.VideoFrame) -> None:
+        graph = av.filter.Graph()
+        source = graph.add_buffer(width=frame.width, height=frame.height, format=frame.format, time_base=frame.time_base)
+        graph.link_nodes(source, graph.add("bwdif", "mode=send_frame:deint=interlaced"), graph.add("buffersink")).configure()
+        self._graph = graph
+
+    def _finish(self) -> list[av.VideoFrame]:
+        ready: list[av.VideoFrame] = []
+        if self._graph is not None:
+            self._graph.push(None)
+            ready = self._pull()
+        self._graph = self._layout = None
+        return ready
+
+    def _pull(self) -> list[av.VideoFrame]:
+        assert self._graph is not None
+        ready = []
+        while True:
+            try:
+                ready.append(self._graph.pull())
+            except (BlockingIOError, av.error.EOFError):
+                return [frame for frame in ready if isinstance(frame, av.VideoFrame)]

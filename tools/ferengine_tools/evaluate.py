@@ -25,7 +25,7 @@ from ferengine_tools.evaluation.faces import LabelledFaces, folder_faces
 from ferengine_tools.evaluation.group_table import read_groups
 from ferengine_tools.evaluation.mapping import LabelMap, load_map
 from ferengine_tools.evaluation.mistakes import check_empty, find_mistakes, write_mistakes
-from ferengine_tools.evaluation.priors import COUNTS
+from ferengine_tools.evaluation.prior_curve import draw_curve
 from ferengine_tools.evaluation.sets import Copies, fer2013_faces, utkface_faces
 from ferengine_tools.evaluation.speed import machine, speeds
 from ferengine_tools.evaluation.table import renderables
@@ -109,6 +109,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     title = f"{result.model} on {result.split}"
     if options.confusion is not None:
         draw_confusion(options.confusion, result.metrics.confusion, result.classes, title)
+    if options.curve is not None:
+        if not result.curve:
+            raise UsageError("--curve needs one model that names priors, and data with its own prior or --prior")
+        draw_curve(options.curve, result.curve, f"{title}, prior {result.prior}")
     if options.errors is not None:
         found = find_mistakes(predictions.scores, predictions.faces.labels, predictions.classes)
         write_mistakes(options.errors, found, predictions.faces, f"{title}: the most confident mistakes of each class")
@@ -161,8 +165,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--cache", type=Path, metavar="FOLDER", help="where UTKFace's cut faces are kept (default: the user's cache)")
     add("--crops", type=int, choices=VIEWS, default=1,
         help="also average over a face and its mirror image (2), or ten crops (10), told apart")  # fmt: skip
-    add("--prior", choices=("uniform", *COUNTS), help="class frequencies to measure under (default: those of the data's "
-        "training faces; of a folder those that the model answers under)")  # fmt: skip
+    add("--prior", metavar="NAME|FILE", help="class prior to measure under: uniform, fer2013, everyday, or a .json or .toml "
+        "file with the probability of each label (default: the data's own; of a folder the model's own choice)")  # fmt: skip
+    add("--curve", type=Path, metavar="SVG", help="draw how faces are read under powers of the data's class frequencies")
     add("--stability", action="store_true", help="also how often a label changes under a shift of one pixel, and in the mirror")
     add("--fit-temperature", action="store_true",
         help="first fit it on PublicTest (UTKFace: validation) and write it into the manifest of the file --model")  # fmt: skip

@@ -22,6 +22,7 @@ from ferengine.models.registry import load_model
 from ferengine.models.self_test import self_test_crops
 from ferengine_tools.data.fer2013 import Split, load_fer2013
 from ferengine_tools.data.utkface import load_utkface, user_cache
+from ferengine_tools.evaluation.priors import default_prior, known_priors
 from ferengine_tools.exporting.check import Agreement, compare
 from ferengine_tools.exporting.figures import measured
 from ferengine_tools.files import make_folder
@@ -55,17 +56,17 @@ def export(
     private: bool = False,
     notes: str = "",
     cache: Path | None = None,
-    prior: Prior = "data",
+    prior: Prior = "uniform",
 ) -> tuple[Manifest, Agreement]:
     """Write ``out`` and its manifest beside it: of a checkpoint (``.safetensors``), or of a model, by name or ``.onnx`` file.
 
     fp16 and int8 keep float32 in- and outputs; int8 is static, as QDQ, calibrated on training faces. The file is checked
     against its source on real faces of ``data`` (FER-2013, or UTKFace for gender), or on noise where fp32 is written without
     data; with data the manifest's figures are measured, on the final split only if ``private``. ``cache``: a folder for
-    UTKFace's cut faces (default: the user's). ``prior``: of a checkpoint, whether the file answers under the class frequencies
-    of the data that it was trained on (of several sets those of the first), or under a uniform prior; the difference goes into
-    the bias of the last layer. Raises ModelError, and leaves what is there, where file and source disagree;
-    UsageError where fp16 or int8 is asked for without data; FerengineError where the file cannot be written.
+    UTKFace's cut faces (default: the user's). ``prior``: of a checkpoint, whether the file answers under a uniform prior and
+    names those that it knows, or under the class frequencies of the data that it was trained on (of several sets the first);
+    the difference goes into the bias of the last layer. Raises ModelError, and leaves what is there, where file and source
+    disagree; UsageError where fp16 or int8 is asked for without data; FerengineError where the file cannot be written.
     """
     if out.suffix != ".onnx":
         raise UsageError(f"{out} must end in .onnx; its manifest is written beside it, as .json")
@@ -84,17 +85,17 @@ def export(
     manifest = manifest.model_copy(
         update={"name": out.stem, "file": out.name, "precision": precision, "sha256": hashlib.sha256(onnx).hexdigest(),
                 "source_sha256": hashlib.sha256(origin.onnx).hexdigest() if precision == "int8" else None,
-                "temperature": 1.0, "accuracy": Accuracy(), "self_test": _self_test(onnx, manifest)}
+                "temperature": 1.0, "accuracy": Accuracy(), "self_test": self_test(onnx, manifest)}
     )  # fmt: skip
     make_folder(out.parent)
     try:
         with TemporaryDirectory(dir=out.parent) as folder:
             beside = Path(folder) / out.name
             beside.write_bytes(onnx)
-            _write(beside, manifest)
+            write_manifest(beside, manifest)
             if data is not None:
                 manifest = measured(beside, manifest, data, private=private, cache=cache)
-                _write(beside, manifest)
+                write_manifest(beside, manifest)
             beside.replace(out)
             beside.with_suffix(".json").replace(out.with_suffix(".json"))
     except OSError as error:
@@ -150,6 +151,8 @@ def _of_checkpoint(path: Path, notes: str, prior: Prior) -> _Source:
             machine=state["machine"],
             notes=" ".join(filter(None, (early, notes))),
         ),
+        priors=known_priors(state["labels"]) if prior == "uniform" else {},
+        prior=default_prior(task) if prior == "uniform" else None,
         accuracy=Accuracy(),
         licence=f"MIT (the weights; {state['dataset'].split()[0]}, which they were trained on, is for research)",
         intended_use=INTENDED_USE[task],
@@ -186,13 +189,13 @@ def _noise() -> NDArray[np.float32]:
     return np.random.default_rng(0).normal(size=(64, 1, 48, 48)).astype(np.float32)
 
 
-def _self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
+def self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
     """What the network says of the built-in synthetic faces, through ONNX Runtime."""
     logits = only_output(OrtRunner(onnx).run(_normalised(self_test_crops(manifest.input.size), manifest)))
     return tuple(tuple(round(float(value), 5) for value in row) for row in logits)
 
 
-def _write(onnx: Path, manifest: Manifest) -> None:
+def write_manifest(onnx: Path, manifest: Manifest) -> None:
     onnx.with_suffix(".json").write_text(json.dumps(manifest.to_json(), indent=2) + "\n")
 
 
@@ -209,8 +212,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--private", action="store_true", help="and on PrivateTest (test): once, for the model that is kept")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where UTKFace's cut faces are kept (default: the user's "
                         "cache)")  # fmt: skip
-    parser.add_argument("--prior", choices=("data", "uniform"), default="data", help="of a checkpoint: answer under the class "
-                        "frequencies of its (first) training data, or under a uniform prior")  # fmt: skip
+    parser.add_argument("--prior", choices=("uniform", "data"), default="uniform", help="of a checkpoint: answer under a "
+                        "uniform prior, to which --prior of other commands adds one, or always under the class frequencies of "
+                        "its (first) training data")  # fmt: skip
     parser.add_argument("--notes", default="", help="for the manifest")
     options = vars(parser.parse_args(arguments))
     checkpoint, model, out = options.pop("checkpoint"), options.pop("model"), options.pop("out")

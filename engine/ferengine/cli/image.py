@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ferengine.analyzer import Analyzer
     from ferengine.cli.images import CopyFolder
+    from ferengine.models.priors import Prior
     from ferengine.results import Face
 
 
@@ -72,16 +73,18 @@ def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bo
 
     image = read_image(path)
     faces = analyzer.analyze(image)
-    _report(path, image, faces, as_json)
+    _report(path, image, faces, analyzer.prior, as_json)
     if copies is not None:
         draw_still(image, faces)
         copies.save(image, path)
 
 
-def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], as_json: bool) -> None:
+def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], prior: Prior | None, as_json: bool) -> None:
     height, width = image.shape[:2]
     if as_json:
         record = {"image": str(path), "width": width, "height": height, "faces": [face.to_dict() for face in faces]}
+        if prior is not None:
+            record["prior"] = prior.name
         print(json.dumps(record, ensure_ascii=False), flush=True)
         return
     print(f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'}", flush=True)

@@ -88,8 +88,10 @@ class Ensemble:
 
 
 def of_classifier(classifier: Classifier) -> Network:
-    """A model as the engine runs it. One that reads FER-2013's expressions answers under their frequencies there."""
+    """A model as the engine runs it. One that names priors answers under a uniform one; another that reads FER-2013's
+    expressions answers under their frequencies there."""
     manifest = classifier.manifest
+    trained = "fer2013" if manifest.task == "expression" and set(LABELS) <= set(classifier.labels) else None
     return Network(
         manifest.name,
         manifest.task,
@@ -98,7 +100,7 @@ def of_classifier(classifier: Classifier) -> Network:
         manifest.temperature,
         classifier.logits,
         classifier,
-        "fer2013" if manifest.task == "expression" and set(LABELS) <= set(classifier.labels) else None,
+        "uniform" if manifest.priors else trained,
     )
 
 

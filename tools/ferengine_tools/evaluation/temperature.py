@@ -11,6 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
+from ferengine.models.priors import choose_prior
 from ferengine.models.registry import load_model
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.mapping import LabelMap
@@ -20,8 +21,11 @@ from ferengine_tools.files import written_whole
 _RANGE = (0.05, 20.0)
 
 
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The temperature in [0.05, 20] at which the likelihood of ``labels`` (N,) under softmax(logits / T), (N, C), is largest.
+def fit_temperature(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], log_prior: NDArray[np.float64] | None = None
+) -> float:
+    """The temperature in [0.05, 20] at which the likelihood of ``labels`` (N,) is largest under softmax(logits / T + log_prior),
+    (N, C); without ``log_prior`` (C,) under softmax(logits / T).
 
     Raises UsageError for an empty set.
     """
@@ -29,18 +33,21 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
         raise UsageError("a temperature cannot be fitted to no faces")
 
     def loss(logarithm: float) -> float:
-        return negative_log_likelihood(softmax(logits, float(np.exp(logarithm))), labels)
+        return negative_log_likelihood(softmax(logits, float(np.exp(logarithm)), log_prior), labels)
 
     found = minimize_scalar(loss, bounds=tuple(np.log(_RANGE)), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
 
 
 def class_temperature(classifier: Classifier, faces: LabelledFaces) -> float:
-    """The temperature of ``classifier`` over all its classes, on faces of its own size. Raises UsageError where it does not
-    know a class of theirs."""
+    """The temperature of ``classifier`` over all its classes, on faces of its own size, under the prior of the faces where the
+    model names any. Raises UsageError where it does not know a class of theirs, or their prior."""
     LabelMap().matrix(classifier.labels, faces.classes)
     order = np.array([classifier.labels.index(name) for name in faces.classes])
-    return fit_temperature(classifier.logits(faces.images), order[faces.labels])
+    known = classifier.manifest.priors and faces.prior is not None
+    prior = choose_prior(classifier.manifest, faces.prior) if known else None
+    logits = classifier.logits(faces.images)
+    return fit_temperature(logits, order[faces.labels], None if prior is None else prior.logarithm())
 
 
 def check_writable(model: str | Path) -> None:

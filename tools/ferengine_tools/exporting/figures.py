@@ -15,18 +15,21 @@ from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
 from ferengine_tools.evaluation.temperature import class_temperature
 
 
-def measured(model: Path, manifest: Manifest, data: Path, *, private: bool, cache: Path | None = None) -> Manifest:
+def measured(
+    model: Path, manifest: Manifest, data: Path, *, private: bool, cache: Path | None = None, temperature: float | None = None
+) -> Manifest:
     """``manifest`` with the temperature fitted and the accuracy measured on the split to choose on (PublicTest; UTKFace's
     validation), and with ``private`` the figures of the one that is looked at once (PrivateTest; UTKFace's test).
 
-    ``model``: the ``.onnx`` file with its manifest, temperature 1; ``cache`` as of ``utkface_faces``. Raises what the loaders
+    ``model``: the ``.onnx`` file with its manifest; ``cache`` as of ``utkface_faces``; a ``temperature`` that is given is not
+    fitted. Raises what the loaders
     of ``data`` raise, and UsageError where the model lacks a class of theirs.
     """
     classifier = Classifier(model, backend=FILE_ON_CPU)
     labels: LabelSet = "ferplus8" if len(manifest.labels) == len(LABELS8) else "fer2013"
     chosen, final = _splits(manifest, data, labels, cache)
     faces = chosen().sized(classifier.input_size)
-    temperature = round(class_temperature(classifier, faces), 4)
+    temperature = round(class_temperature(classifier, faces) if temperature is None else temperature, 4)
     name = "UTKFACE --split test" if manifest.task == "gender" else "FER2013 --split private"
     if labels != "fer2013":
         name += f" --labels {labels}"

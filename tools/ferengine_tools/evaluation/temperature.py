@@ -24,8 +24,8 @@ _RANGE = (0.05, 20.0)
 def fit_temperature(
     logits: NDArray[np.float32], labels: NDArray[np.int64], log_prior: NDArray[np.float64] | None = None
 ) -> float:
-    """The temperature in [0.05, 20] at which the likelihood of ``labels`` (N,) is largest under softmax(logits / T + log_prior),
-    (N, C); without ``log_prior`` (C,) under softmax(logits / T).
+    """The temperature in [0.05, 20] at which the likelihood of ``labels`` (N,) is largest under softmax(logits / T +
+    log_prior), (N, C); without ``log_prior`` (C,) under softmax(logits / T).
 
     Raises UsageError for an empty set.
     """

@@ -28,9 +28,11 @@ class Attribution:
     guided: NDArray[np.float32]
 
 
-def explain(network: nn.Module, batch: NDArray[np.float32], target: int | None = None) -> Attribution:
-    """``batch``: normalised crops, float32 (N, 1, S, S); ``target``: the class to explain, else the one that the network chose
-    for each face. ``network`` is put into ``eval`` mode.
+def explain(
+    network: nn.Module, batch: NDArray[np.float32], target: int | None = None, shift: NDArray[np.float64] | None = None
+) -> Attribution:
+    """``batch``: normalised crops, float32 (N, 1, S, S); ``target``: the class to explain, else the one of the largest logit of
+    each face, ``shift`` (classes,), as a class prior gives it, added to choose. ``network`` is put into ``eval`` mode.
 
     Grad-CAM on the last map of more than one pixel that a ReLU gives, laid where its cells look at: R. Selvaraju et al.,
     "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017, section 3. Guided
@@ -43,7 +45,8 @@ def explain(network: nn.Module, batch: NDArray[np.float32], target: int | None =
         logits = network(inputs.requires_grad_())
     if seen.map is None:
         raise ModelError("the network has no map of a ReLU, so Grad-CAM has nothing to show")
-    targets = logits.argmax(1) if target is None else torch.full((len(batch),), target)
+    chosen = logits if shift is None else logits + torch.from_numpy(shift)
+    targets = chosen.argmax(1) if target is None else torch.full((len(batch),), target)
     (slope,) = torch.autograd.grad(_chosen(logits, targets), seen.map)
     cam = _laid(functional.relu((slope.mean((2, 3), keepdim=True) * seen.map).sum(1)).detach(), seen.lattice, batch.shape[3])
     cam = cam / cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo().tiny)

@@ -10,7 +10,9 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
-from ferengine.classify.backend import OrtBackend  # noqa: E402
+from ferengine.inference.base import only_output  # noqa: E402
+from ferengine.inference.onnxruntime import OrtRunner  # noqa: E402
+from ferengine.models.registry import load_model  # noqa: E402
 from ferengine_tools.export_onnx import export  # noqa: E402
 from ferengine_tools.train import train  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
@@ -28,6 +30,8 @@ def test_the_first_sets_frequencies_are_in_the_last_bias_unless_a_uniform_prior_
     logits = {}
     for prior in ("data", "uniform"):
         export(path, tmp_path / f"{prior}.onnx", prior=prior)  # type: ignore[arg-type]
-        logits[prior] = OrtBackend((tmp_path / f"{prior}.onnx").read_bytes()).run(batch)
+        logits[prior] = only_output(OrtRunner((tmp_path / f"{prior}.onnx").read_bytes()).run(batch))
     expected = np.log(frequencies) - np.log(frequencies).mean()
+    assert list(load_model(tmp_path / "uniform.onnx").manifest.priors) == ["uniform", "fer2013", "everyday"]
+    assert load_model(tmp_path / "data.onnx").manifest.priors == {}
     np.testing.assert_allclose(logits["data"] - logits["uniform"], np.tile(expected, (5, 1)), atol=1e-4)

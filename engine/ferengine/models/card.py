@@ -123,7 +123,8 @@ def _what(model: Model, int8: str) -> tuple[Row, ...]:
         ("licence", manifest.licence),
     ]
     if manifest.prior is not None:
-        rows.append(("default prior", f"{manifest.prior}; --prior takes another, or a file"))
+        other = "; --prior takes another, or a file" if manifest.task == "expression" else ""
+        rows.append(("default prior", manifest.prior + other))
     if manifest.source_sha256 is not None:
         rows.append(("made from", f"the fp32 file with the SHA-256 {manifest.source_sha256}"))
     if int8:

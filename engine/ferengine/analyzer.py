@@ -11,6 +11,7 @@ from ferengine.classification.classifier import Classifier
 from ferengine.config import make_config
 from ferengine.detection import create_detector
 from ferengine.frames import as_bgr
+from ferengine.models.priors import Prior
 from ferengine.models.registry import GENDER
 from ferengine.results import Face, make_expression, make_gender
 from ferengine.tracking.cropper import FaceCropper
@@ -45,7 +46,7 @@ class Analyzer:
             backend=backend,
         )
         self._min_confidence = config.min_confidence
-        self._classifier = Classifier(config.model, backend=backend)
+        self._classifier = Classifier(config.model, prior=config.prior, backend=backend)
         self._genders = Classifier(GENDER, backend=backend) if config.gender else None
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
 
@@ -53,6 +54,11 @@ class Analyzer:
     def labels(self) -> tuple[str, ...]:
         """The classes of the expression model, in the order of its outputs."""
         return self._classifier.labels
+
+    @property
+    def prior(self) -> Prior | None:
+        """The class prior that expressions are read under; None for a model that names no priors."""
+        return self._classifier.prior
 
     def analyze(self, image: NDArray[np.uint8]) -> list[Face]:
         """The faces of an image, best first.

@@ -56,6 +56,13 @@ class EngineConfig(BaseModel):
     model: str = Field(
         DEFAULT, description="Expression model: the name of a shipped one, or a .onnx file with its manifest beside it."
     )
+    prior: str | None = Field(
+        None,
+        min_length=1,
+        description="Class prior to read expressions under: uniform, fer2013, everyday, or a .json or .toml file with the "
+        "probability of each label. If not given, the model's own choice.",
+        examples=["uniform"],
+    )
     gender: bool = Field(False, description="Also read perceived gender presentation, with a separate network.")
     smoothing: float = Field(
         0.5, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."

@@ -17,6 +17,7 @@ from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.inference.select import choose_variant
 from ferengine.ipc.interpreter import worker_python
 from ferengine.ipc.process import refused
+from ferengine.models.priors import choose_prior
 from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult, Pushed
 from ferengine.runtime.cameras import Cameras
@@ -59,6 +60,7 @@ class Engine:
 
     Attributes:
         labels: The classes of the expression network, in the order of its outputs.
+        prior: The class prior that expressions are read under; None for a model that names no priors.
         gender_labels: The classes of the gender network; empty unless the setting ``gender`` is on.
 
     Raises:
@@ -94,6 +96,7 @@ class Engine:
         specs = unique_names(map(as_spec, given))
         model = load_model(config.model, "expression")
         self.labels = tuple(model.manifest.labels)
+        self.prior = choose_prior(model.manifest, config.prior)
         genders = load_model(GENDER, "gender") if config.gender else None
         self.gender_labels = () if genders is None else tuple(genders.manifest.labels)
         for each in filter(None, (model, genders)):  # refused before any file is touched
@@ -104,7 +107,8 @@ class Engine:
         plan = make_plan(len(specs), config, outputs=(save is not None) + display, growing=keep_open)
         cameras = Cameras(self.labels, self.gender_labels, config, plan.trackers)
         try:
-            topology = Topology(cameras, config, plan, model.manifest.input.size, paths, overwrite, save is not None, display)
+            face_side = model.manifest.input.size
+            topology = Topology(cameras, config, plan, face_side, self.prior, paths, overwrite, save is not None, display)
             self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open, on_event=on_event)
             for spec in specs:
                 self._supervisor.add_camera(spec)

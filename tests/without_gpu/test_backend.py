@@ -276,7 +276,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     reports: list[FromWorker] = []
     start = StartClassify(
         page=Descriptor(page.fd), events=Descriptor(worker_end.fileno()), faces=(Descriptor(ring.fd),),
-        track_pages=(Descriptor(page.fd),), models=("dscnn",), threads=1, max_batch=32, batch_deadline=0.0,
+        track_pages=(Descriptor(page.fd),), models=("dscnn",), prior=None, threads=1, max_batch=32, batch_deadline=0.0,
         backend=BackendSettings("auto", "fp16"),
     )  # fmt: skip
     stage = ClassifyStage(start, context(page, reports))

@@ -72,10 +72,17 @@ def evaluate(
         typer.Option(help="Report also the mean over a face and its mirror image (2), or over ten crops (10)."),
     ] = "1",
     prior: Annotated[
-        Literal["uniform", "fer2013", "everyday"] | None,
+        str | None,
         typer.Option(
-            help="Class frequencies to measure under.", show_default="those of the data, or for a folder those of the model"
+            metavar="NAME|FILE",
+            help="Class prior to measure under: uniform, fer2013, everyday, or a .json or .toml file with the probability of "
+            "each label.",
+            show_default="the data's own, or for a folder the model's choice",
         ),
+    ] = None,
+    curve: Annotated[
+        Path | None,
+        typer.Option(metavar="SVG", help="Draw how faces are read under powers of the data's class frequencies."),
     ] = None,
     stability: Annotated[
         bool,
@@ -110,6 +117,7 @@ def evaluate(
     from ferengine_tools.evaluation.evaluation import evaluate_faces
     from ferengine_tools.evaluation.mapping import LabelMap, load_map
     from ferengine_tools.evaluation.mistakes import check_empty, find_mistakes, write_mistakes
+    from ferengine_tools.evaluation.prior_curve import draw_curve
     from ferengine_tools.evaluation.selection import Selection, load_faces, usual_split
     from ferengine_tools.evaluation.speed import machine
     from ferengine_tools.evaluation.table import renderables
@@ -140,6 +148,10 @@ def evaluate(
     title = f"{result.model} on {result.split}"
     if confusion is not None:
         draw_confusion(confusion, result.metrics.confusion, result.classes, title)
+    if curve is not None:
+        if not result.curve:
+            raise UsageError("--curve needs one model that names priors, and data with its own prior or --prior")
+        draw_curve(curve, result.curve, f"{title}, prior {result.prior}")
     if errors is not None:
         found = find_mistakes(predictions.scores, predictions.faces.labels, predictions.classes)
         write_mistakes(errors, found, predictions.faces, f"{title}: the most confident mistakes of each class")

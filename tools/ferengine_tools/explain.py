@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ferengine.errors import UsageError
+from ferengine.models.priors import choose_prior
 from ferengine.models.registry import DEFAULT, load_model
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from torch import nn
 
 
@@ -23,10 +26,11 @@ class _Subject:
     mean: float
     std: float
     temperature: float
+    log_prior: NDArray[np.float64] | None
 
 
-def from_model(model: str) -> _Subject:
-    """Load a shipped model or a ``.onnx`` file.
+def from_model(model: str, prior: str | None = None) -> _Subject:
+    """Load a shipped model or a ``.onnx`` file, under a class prior.
 
     Raises:
         ModelError: torch cannot rebuild it.
@@ -35,7 +39,9 @@ def from_model(model: str) -> _Subject:
 
     manifest = load_model(model).manifest
     spec = manifest.input
-    return _Subject(load_onnx(model), manifest.labels, spec.size, spec.mean, spec.std, manifest.temperature)
+    chosen = choose_prior(manifest, prior)
+    log_prior = None if chosen is None else chosen.logarithm()
+    return _Subject(load_onnx(model), manifest.labels, spec.size, spec.mean, spec.std, manifest.temperature, log_prior)
 
 
 def from_checkpoint(path: Path, network: str | None) -> _Subject:
@@ -51,7 +57,7 @@ def from_checkpoint(path: Path, network: str | None) -> _Subject:
     state, module = restored(path, network)
     if state["settings"]["task"] == "both":
         raise UsageError(f"{path} has two heads: train expression or gender alone to have it explained")
-    return _Subject(module, tuple(state["labels"]), 48, MEAN, STD, 1.0)
+    return _Subject(module, tuple(state["labels"]), 48, MEAN, STD, 1.0, None)
 
 
 def explain(
@@ -62,6 +68,15 @@ def explain(
     checkpoint: Annotated[
         Path | None,
         typer.Option(help="Explain weights of ferengine train instead; --model then names the network that they must be of."),
+    ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Class prior of the model: uniform, fer2013, everyday, or a .json or .toml file with the probability of each "
+            "label.",
+            show_default="the model's own choice",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Write this image.", show_default="IMAGE_explained.png, in this folder")
@@ -84,15 +99,18 @@ def explain(
     from ferengine_tools.explanation.faces import cut_face, find_faces
     from ferengine_tools.explanation.figure import draw_explanation
 
-    subject = from_model(model or DEFAULT) if checkpoint is None else from_checkpoint(checkpoint, model)
+    if checkpoint is not None and prior is not None:
+        raise UsageError("--prior is for models: a checkpoint is explained as its network answers")
+    subject = from_model(model or DEFAULT, prior) if checkpoint is None else from_checkpoint(checkpoint, model)
     if label is not None and label not in subject.labels:
         raise UsageError(f"--label {label!r} is not a class of the model: {', '.join(subject.labels)}")
     target = None if label is None else subject.labels.index(label)
     size = subject.size
     faces = cut_face(image, size) if crop else find_faces(image, size, min_face=min_face, max_faces=max_faces)
     batch = (faces.crops[:, None].astype(np.float32) - np.float32(subject.mean)) / np.float32(subject.std)
-    attribution = attribute(subject.network, batch, target)
-    scores = softmax(attribution.logits, subject.temperature)
+    shift = None if subject.log_prior is None else subject.temperature * subject.log_prior
+    attribution = attribute(subject.network, batch, target, shift)
+    scores = softmax(attribution.logits, subject.temperature, subject.log_prior)
     named = [f"{subject.labels[each]} {100 * scores[row, each]:.0f} %" for row, each in enumerate(attribution.targets.tolist())]
     titles = named if len(named) == 1 else [f"{number}: {name}" for number, name in enumerate(named, 1)]
     out = out or Path(f"{image.stem}_explained.png")

@@ -37,11 +37,12 @@ def export_onnx(
         Path | None, typer.Option(metavar="DIR", help="Folder of UTKFace's crops.", show_default="the user's cache")
     ] = None,
     prior: Annotated[
-        Literal["data", "uniform"],
+        Literal["uniform", "data"],
         typer.Option(
-            help="Class frequencies that a checkpoint's export answers under: those of its (first) training data, or uniform."
+            help="Prior that a checkpoint's export answers under: uniform, to which --prior of other commands adds one, or the "
+            "class frequencies of its (first) training data."
         ),
-    ] = "data",
+    ] = "uniform",
     notes: Annotated[str, typer.Option(help="Notes for the manifest.")] = "",
 ) -> None:
     """Export a checkpoint to an ONNX file with its manifest.

@@ -14,6 +14,7 @@ from ferengine.inference.base import Array, Runner, only_output
 from ferengine.inference.select import choose_variant, open_model
 from ferengine.models.backends import BackendName, BackendSettings
 from ferengine.models.manifest import Manifest
+from ferengine.models.priors import Prior, choose_prior
 from ferengine.models.registry import DEFAULT, load_model
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,8 @@ class Classifier:
 
     Args:
         model: A shipped model's name, or the path of a ``.onnx`` file with its manifest beside it.
+        prior: The class prior to read faces under: the name of one of the model's, a file, or a ``Prior``; by default the one
+            that the model chooses.
         threads: Of ONNX Runtime on the CPU.
         backend: What runs it, by name or with all settings.
         max_batch: The largest number of faces that go through the network at a time.
@@ -33,12 +36,13 @@ class Classifier:
     Attributes:
         runner: What runs the network.
         labels: The classes, in the order of the scores.
+        prior: The prior in force; ``None`` for a model that names no priors and answers as it was trained.
         input_size: The side of the crops, pixels.
         mean: Of intensities, which is subtracted from crops.
         std: Of intensities, which they are divided by then.
 
     Raises:
-        UsageError: There is no such model or backend.
+        UsageError: There is no such model, prior or backend.
         ModelError: The model is damaged or of another shape than its manifest says, or the backend cannot work here.
 
     Example:
@@ -51,6 +55,7 @@ class Classifier:
         self,
         model: str | Path = DEFAULT,
         *,
+        prior: str | Prior | None = None,
         threads: int = 1,
         backend: BackendName | BackendSettings = "auto",
         max_batch: int = 256,
@@ -61,6 +66,9 @@ class Classifier:
         chosen = choose_variant(load_model(model), settings, log.warning)
         loaded, self.runner = open_model(chosen, settings, threads=threads, max_batch=max_batch, on_failure=on_failure)
         self._manifest = loaded.manifest
+        self.prior = prior if isinstance(prior, Prior) else choose_prior(loaded.manifest, prior)
+        self._temperature = np.float32(loaded.manifest.temperature)
+        self._log_prior = np.zeros(1, np.float32) if self.prior is None else self.prior.logarithm().astype(np.float32)
         self._max_batch = max_batch
         self.labels: tuple[str, ...] = tuple(loaded.manifest.labels)
         self.input_size: int = loaded.manifest.input.size
@@ -89,7 +97,7 @@ class Classifier:
         return self.probabilities(self.logits(crops))
 
     def logits(self, crops: NDArray[np.uint8]) -> Array:
-        """The network's outputs before temperature and softmax.
+        """The network's outputs before temperature, prior and softmax.
 
         Args:
             crops: As of ``scores``.
@@ -115,8 +123,9 @@ class Classifier:
         return self.probabilities(only_output(self.runner.collect()))
 
     def probabilities(self, logits: Array) -> Array:
-        """softmax(logits / temperature), the temperature being the manifest's.
+        """softmax(logits / temperature + log prior), with the manifest's temperature and the prior in force.
 
+        The prior: A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, section 4. The temperature:
         C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
 
         Args:
@@ -125,7 +134,7 @@ class Classifier:
         Returns:
             float32 (N, classes); rows sum to 1.
         """
-        logits = logits / np.float32(self._manifest.temperature)
+        logits = logits / self._temperature + self._log_prior
         exponentials = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
         probabilities: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
         return probabilities

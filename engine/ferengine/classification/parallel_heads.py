@@ -10,6 +10,7 @@ from ferengine.classification.classifier import Classifier
 from ferengine.errors import ModelError
 from ferengine.inference.base import Array
 from ferengine.models.backends import BackendSettings
+from ferengine.models.priors import Prior
 
 
 class ParallelClassifier:
@@ -21,6 +22,7 @@ class ParallelClassifier:
 
     Args:
         models: Names or paths, as of ``Classifier``; so are the other arguments.
+        prior: The class prior that the first model reads faces under; the others read them under their own choice.
         threads: Of ONNX Runtime on the CPU.
         backend: What runs them.
         max_batch: The largest batch.
@@ -41,6 +43,7 @@ class ParallelClassifier:
         self,
         models: Sequence[str],
         *,
+        prior: Prior | None = None,
         threads: int = 1,
         backend: BackendSettings | None = None,
         max_batch: int = 256,
@@ -48,7 +51,15 @@ class ParallelClassifier:
     ) -> None:
         settings = backend or BackendSettings()
         self.classifiers = tuple(
-            Classifier(model, threads=threads, backend=settings, max_batch=max_batch, on_failure=on_failure) for model in models
+            Classifier(
+                model,
+                prior=prior if number == 0 else None,
+                threads=threads,
+                backend=settings,
+                max_batch=max_batch,
+                on_failure=on_failure,
+            )
+            for number, model in enumerate(models)
         )
         self._runners = tuple(classifier.runner for classifier in self.classifiers)
         self._rows: Array | None = None

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ferengine.analyzer import Analyzer
     from ferengine.cli.images import CopyFolder
+    from ferengine.models.priors import Prior
     from ferengine.results import Face
 
 
@@ -81,16 +82,18 @@ def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bo
         faces = analyzer.analyze(image)
     except MemoryError:
         raise SourceError(f"{path} cannot be read: out of memory") from None
-    _report(path, image, faces, as_json)
+    _report(path, image, faces, analyzer.prior, as_json)
     if copies is not None:
         draw_still(image, faces)
         copies.save(image, path)
 
 
-def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], as_json: bool) -> None:
+def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], prior: Prior | None, as_json: bool) -> None:
     height, width = image.shape[:2]
     if as_json:
         record = {"image": str(path), "width": width, "height": height, "faces": [face.to_dict() for face in faces]}
+        if prior is not None:
+            record["prior"] = prior.name
         # a lone surrogate stands for a byte of a name that is not UTF-8: it stays an escape, and the line UTF-8
         print(json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace").decode(), flush=True)
         return

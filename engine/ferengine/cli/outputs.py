@@ -42,15 +42,16 @@ class Outputs:
     def __init__(self, engine: Engine, settings: RunSettings, camera_events: deque[CameraEvent], table: Console | None) -> None:
         self._sinks: list[Sink] = []
         self._threads: list[SinkThread] = []
+        prior = None if engine.prior is None else engine.prior.name
         try:
             if settings.events is not None:
-                writer = JsonlWriter(settings.events, settings.overwrite)
+                writer = JsonlWriter(settings.events, settings.overwrite, prior=prior)
                 self._add(engine, "events", writer, lambda: _write_all(camera_events, writer))
             if settings.csv is not None:
                 self._add(
                     engine,
                     "csv",
-                    CsvWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels),
+                    CsvWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels, prior=prior),
                 )
             if table is not None:
                 self._add(engine, "table", LiveTable(table, lambda: _states(engine)))

@@ -15,6 +15,9 @@ def print_summary(summary: Summary, console: Console) -> None:
         f"batches of {summary['batch']['mean']:.1f}; ready after {summary['startup_s']:.1f} s",
         highlight=False,
     )
+    prior = summary["prior"]
+    name = "that of the training data" if prior is None else prior["name"]
+    console.print(f"class prior: {name}", highlight=False, markup=False)
     drops = {
         f"{stage} {reason}": count
         for stage, reasons in summary["dropped"].items()

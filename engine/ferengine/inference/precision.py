@@ -53,9 +53,9 @@ def int8_variant(model: Model) -> Model | None:
     variant = load_model(path)
     if variant.manifest.source_sha256 != model.manifest.sha256:
         return None
-    for what in ("task", "labels", "input"):
+    for what in ("task", "labels", "input", "priors", "prior"):
         if getattr(variant.manifest, what) != getattr(model.manifest, what):
-            raise ModelError(f"{path} was made from {model.path.name} and has another {what}: export it again, or remove it")
+            raise ModelError(f"{path} was made from {model.path.name}, but its {what} differs: export it again, or remove it")
     if variant.manifest.precision != "int8":
         raise ModelError(f"{path} is no int8 model, but {variant.manifest.precision}: export it again, or remove it")
     return variant

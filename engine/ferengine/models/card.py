@@ -116,11 +116,15 @@ def _what(model: Model, int8: str) -> tuple[Row, ...]:
         ("network", f"{manifest.network}, {size}"),
         ("input", f"grey crops of {given.size} x {given.size} pixels, (intensity - {given.mean:g}) / {given.std:g}"),
         ("classes", ", ".join(manifest.labels)),
-        ("output", f"logits; probabilities are softmax(logits / {manifest.temperature:g})"),
+        ("output", _output(manifest)),
+        *((f"prior {name}", _shown(values)) for name, values in manifest.priors.items()),
         ("file", f"{manifest.file if model.ships else model.path}, {manifest.precision}, {len(model.onnx) / 1e6:.1f} MB"),
         ("sha256", manifest.sha256),
         ("licence", manifest.licence),
     ]
+    if manifest.prior is not None:
+        other = "; --prior takes another, or a file" if manifest.task == "expression" else ""
+        rows.append(("default prior", manifest.prior + other))
     if manifest.source_sha256 is not None:
         rows.append(("made from", f"the fp32 file with the SHA-256 {manifest.source_sha256}"))
     if int8:
@@ -130,10 +134,22 @@ def _what(model: Model, int8: str) -> tuple[Row, ...]:
     return tuple(rows)
 
 
+def _output(manifest: Manifest) -> str:
+    scaled = f"logits / {manifest.temperature:g}"
+    if not manifest.priors:
+        return f"logits; probabilities are softmax({scaled}), under the class frequencies of the training data"
+    return f"logits under a uniform prior; probabilities are softmax({scaled} + log prior)"
+
+
+def _shown(prior: dict[str, float]) -> str:
+    return ", ".join(f"{label} {100 * value:.1f} %" for label, value in prior.items())
+
+
 def _counted(manifest: Manifest) -> str:
     figures = manifest.accuracy
     crops = "one crop" if figures.crops == 1 else f"mean over {figures.crops} crops"
-    return f"{crops} a face, {'one seed' if figures.seeds == 1 else f'{figures.seeds} seeds'}"
+    seeds = "one seed" if figures.seeds == 1 else f"{figures.seeds} seeds"
+    return f"{crops} a face, {seeds}" + (", under the data's own class frequencies" if manifest.priors else "")
 
 
 def _figures(manifest: Manifest) -> tuple[Row, ...]:

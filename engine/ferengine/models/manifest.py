@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ferengine.models.backends import Precision
+
+PRIOR_TOLERANCE = 1e-3
+"""How far from 1 the sum of a prior's probabilities may be."""
 
 
 class _Part(BaseModel):
@@ -44,7 +48,8 @@ class Accuracy(_Part):
 
     The model was chosen by ``public`` (UTKFace: validation); ``private`` (UTKFace: test) was looked at once, at the end.
     ``private_without_copies`` leaves out the faces that are also training faces, pixel for pixel. ``ece`` is the expected
-    calibration error in 15 bins, on ``private`` at the manifest's temperature.
+    calibration error in 15 bins, on ``private`` at the manifest's temperature. All are under the class frequencies of the
+    data set itself.
     """
 
     public: float | None = Field(default=None, ge=0, le=1)
@@ -74,6 +79,13 @@ class Manifest(_Part):
     labels: tuple[str, ...] = Field(min_length=2)
     input: InputSpec
     temperature: float = Field(default=1.0, gt=0)
+    priors: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = Field(
+        default={},
+        description="class priors by name: the probability of each label. The logits are those under a uniform prior; "
+        "probabilities are softmax(logits / temperature + log prior). Without any, probabilities are "
+        "softmax(logits / temperature), under the class frequencies of the training data",
+    )
+    prior: str | None = Field(default=None, description="the one of ``priors`` that is used where no other is chosen")
     training: Training
     accuracy: Accuracy
     licence: str
@@ -86,6 +98,17 @@ class Manifest(_Part):
     def _labels_are_distinct(self) -> Manifest:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be distinct")
+        return self
+
+    @model_validator(mode="after")
+    def _priors_are_of_all_labels(self) -> Manifest:
+        for name, values in self.priors.items():
+            if set(values) != set(self.labels):
+                raise ValueError(f"the prior {name} must give a probability for each of {', '.join(self.labels)}")
+            if abs(math.fsum(values.values()) - 1) > PRIOR_TOLERANCE:
+                raise ValueError(f"the probabilities of the prior {name} must sum to 1, not to {math.fsum(values.values()):g}")
+        if self.prior not in (self.priors or {None}):
+            raise ValueError(f"prior must be one of priors ({', '.join(self.priors) or 'there are none'}), not {self.prior!r}")
         return self
 
     def to_json(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.ipc.process import peak_memory_mb
+from ferengine.models.priors import Prior
 from ferengine.results import FrameResult, Timings
 from ferengine.runtime.cameras import Cameras
 from ferengine.runtime.subscriptions import Subscriptions
@@ -68,6 +69,13 @@ class SinkSummary(TypedDict):
     error: str | None
 
 
+class PriorSummary(TypedDict):
+    """A class prior: its ``name``, or the path of its file, and the probability of each label."""
+
+    name: str
+    probabilities: dict[str, float]
+
+
 class CameraSummary(TypedDict):
     """One camera: ``frames`` and ``faces`` that went out, time stamps that were missing or made no sense and were replaced
     (``replaced_stamps``), and the ``error`` that ended it."""
@@ -104,6 +112,7 @@ class Summary(TypedDict):
         latency_ms: Percentiles of each stage of ``Timings.STAGES``.
         batch: The batches of the classifier.
         backend: What runs the networks.
+        prior: The class prior that expressions were read under; None for a model that names no priors.
         startup_s: Seconds until all workers were ready.
         wall_s: Seconds of the whole run, 0 before its end.
         cameras: Each camera by its name.
@@ -118,6 +127,7 @@ class Summary(TypedDict):
     latency_ms: dict[str, Percentiles]
     batch: BatchSummary
     backend: str
+    prior: PriorSummary | None
     startup_s: float
     wall_s: float
     cameras: dict[str, CameraSummary]
@@ -210,6 +220,10 @@ def _worker_summaries(workers: Iterable[Worker]) -> dict[str, WorkerSummary]:
     return summaries
 
 
+def _prior_summary(prior: Prior | None) -> PriorSummary | None:
+    return None if prior is None else {"name": prior.name, "probabilities": prior.by_label()}
+
+
 def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subscriptions: Subscriptions) -> Summary:
     """What ``Engine.summary`` returns."""
     counts = cameras.counts()
@@ -235,6 +249,7 @@ def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subsc
         "latency_ms": metrics.latencies(),
         "batch": metrics.batch(),
         "backend": metrics.backend,
+        "prior": _prior_summary(topology.prior),
         "startup_s": round(metrics.startup_s, 3),
         "wall_s": round(metrics.wall_s, 3),
         "cameras": {

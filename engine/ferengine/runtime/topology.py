@@ -11,6 +11,7 @@ from pathlib import Path
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
 from ferengine.ipc.channel import data_pair
+from ferengine.models.priors import Prior
 from ferengine.models.registry import GENDER
 from ferengine.runtime.cameras import Cameras, CameraState
 from ferengine.runtime.frame_loans import FrameReader
@@ -97,6 +98,7 @@ class Topology:
         config: Its settings.
         plan: How many workers there are.
         face_side: Width and height of the crops that the networks take.
+        prior: The class prior of the expression model, None where it names none.
         save: The video file of each camera, by its number.
         overwrite: Whether these may exist.
         saving, display: Whether there are workers for video files and for windows.
@@ -108,6 +110,7 @@ class Topology:
         config: EngineConfig,
         plan: Plan,
         face_side: int,
+        prior: Prior | None,
         save: dict[int, Path],
         overwrite: bool,
         saving: bool,
@@ -116,6 +119,7 @@ class Topology:
         self._cameras = cameras
         self._config = config
         self._plan = plan
+        self.prior = prior
         self._save = save
         self._overwrite = overwrite
         self._leaving: list[Worker] = []
@@ -311,6 +315,7 @@ class Topology:
             faces=tuple(Descriptor(ring.fd) for ring in self._face_rings),
             track_pages=self._track_pages(),
             models=(config.model, GENDER) if config.gender else (config.model,),
+            prior=self.prior,
             threads=self._plan.threads,
             max_batch=config.max_batch,
             batch_deadline=config.batch_deadline,

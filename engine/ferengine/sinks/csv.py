@@ -28,6 +28,7 @@ class CsvWriter(LineWriter):
         labels: The labels of the expression model.
         overwrite: Replace a file that exists.
         clock: Monotonic seconds.
+        prior: The name of the class prior in force: the last column, ``prior``, of every row.
         gender_labels: The labels of the gender model, if it is on: they add the columns ``gender``, ``smoothed_gender`` and
             those of their scores.
     """
@@ -39,6 +40,7 @@ class CsvWriter(LineWriter):
         overwrite: bool = False,
         clock: Callable[[], float] = time.monotonic,
         gender_labels: Sequence[str] = (),
+        prior: str | None = None,
     ) -> None:
         super().__init__(path, overwrite, clock)
         self._labels = tuple(labels)
@@ -46,7 +48,8 @@ class CsvWriter(LineWriter):
         columns = [*_COLUMNS, *_score_names("", self._labels)]
         if gender_labels:
             columns += ["gender", "smoothed_gender", *_score_names("gender_", self._gender_labels)]
-        self.write_line(_joined(columns))
+        self._prior = [] if prior is None else [prior]
+        self.write_line(_joined(columns + ["prior"] * len(self._prior)))
 
     def write(self, result: FrameResult) -> None:
         """Append a row for each face."""
@@ -62,7 +65,7 @@ class CsvWriter(LineWriter):
         if self._gender_labels:
             names, scores = _cells(values.get("gender"), self._gender_labels)
             row += [*names, *scores]
-        return row
+        return [*row, *self._prior]
 
 
 def _score_names(prefix: str, labels: Sequence[str]) -> list[str]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Callable
+from pathlib import Path
 
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.lines import LineWriter
@@ -11,9 +14,28 @@ from ferengine.sinks.lines import LineWriter
 class JsonlWriter(LineWriter):
     """Writes one JSON object per line for each frame or camera event (their ``to_dict``).
 
-    See ``LineWriter`` for the arguments, for how lines are written and which errors are raised.
+    See ``LineWriter`` for the other arguments, for how lines are written and which errors are raised.
+
+    Args:
+        path: The file, or "-" for standard output.
+        overwrite: Replace a file that exists.
+        clock: Monotonic seconds.
+        prior: The name of the class prior in force: the lines of frames get it as the key ``prior``.
     """
+
+    def __init__(
+        self,
+        path: str | Path,
+        overwrite: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+        prior: str | None = None,
+    ) -> None:
+        super().__init__(path, overwrite, clock)
+        self._prior = prior
 
     def write(self, result: FrameResult | CameraEvent) -> None:
         """Append one line."""
-        self.write_line(json.dumps(result.to_dict(), separators=(",", ":"), ensure_ascii=False))
+        record = result.to_dict()
+        if self._prior is not None and isinstance(result, FrameResult):
+            record["prior"] = self._prior
+        self.write_line(json.dumps(record, separators=(",", ":"), ensure_ascii=False))

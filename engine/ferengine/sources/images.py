@@ -101,9 +101,9 @@ def decode_images(data: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         data: The file, uint8 (N,).
 
     Returns:
-        BGR uint8 (H, W, 3) of each image: of an animation or a file of several pages all, of others one, of what cannot be
-        decoded or has too many pixels none. EXIF orientation is applied. Deeper images keep the upper eight of their 10, 12 or 16 bits, as the
-        brightest pixel shows: infrared cameras store 12 bits in 16.
+        BGR uint8 (H, W, 3) of each image: of an animation or a file of several pages all, of others one; none for what
+        cannot be decoded or has too many pixels. EXIF orientation is applied. Deeper images keep the upper eight of
+        their 10, 12 or 16 bits, as the brightest pixel shows: infrared cameras store 12 bits in 16.
     """
     size = image_size(data)
     if size is not None and max(size) > MAX_SIDE:  # before a decoder allocates its pixels

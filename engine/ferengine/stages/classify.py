@@ -53,6 +53,7 @@ class ClassifyStage(Stage[StartClassify]):
         self._opened = False
         self._networks = ParallelClassifier(
             start.models,
+            prior=start.prior,
             threads=start.threads,
             backend=start.backend,
             max_batch=start.max_batch,

@@ -54,8 +54,9 @@ def _pack(value: Any, kind: Any, descriptors: list[int]) -> Any:
         return len(descriptors) - 1
     if get_origin(kind) is tuple:
         return [_pack(item, item_kind, descriptors) for item, item_kind in zip(value, _item_types(kind, value), strict=True)]
-    if is_dataclass(kind):
-        return {name: _pack(getattr(value, name), item_kind, descriptors) for name, item_kind in _field_types(kind).items()}  # type: ignore[arg-type]
+    if is_dataclass(value):  # not its kind, which may be a union
+        types_ = _field_types(type(value))  # type: ignore[arg-type]
+        return {name: _pack(getattr(value, name), item_kind, descriptors) for name, item_kind in types_.items()}
     return value
 
 

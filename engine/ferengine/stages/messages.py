@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, NewType, TypeAlias, get_args
 
 from ferengine.models.backends import BackendSettings
+from ferengine.models.priors import Prior
 
 Descriptor = NewType("Descriptor", int)
 """A file descriptor: the receiver gets a duplicate, which is closed once the message has been handled."""
@@ -125,6 +126,7 @@ class StartClassify:
         faces: The face ring of each track worker.
         track_pages: The event page of each track worker.
         models: The names of the networks that read each face.
+        prior: The class prior of the first of them, None where it names none.
         threads: Threads of one inference session.
         max_batch, batch_deadline: Settings of EngineConfig.
         backend: What runs the networks.
@@ -135,6 +137,7 @@ class StartClassify:
     faces: tuple[Descriptor, ...]
     track_pages: tuple[Descriptor, ...]
     models: tuple[str, ...]
+    prior: Prior | None
     threads: int
     max_batch: int
     batch_deadline: float

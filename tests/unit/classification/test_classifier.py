@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ferengine.classification.classifier import Classifier
+from ferengine.classification.parallel_heads import ParallelClassifier
 from ferengine.errors import ModelError, UsageError
+from ferengine.models.priors import Prior
 
 SIDE, MEAN, STD = 16, 100.0, 50.0
 LABELS = ("calm", "loud", "odd")
@@ -69,9 +71,9 @@ def random_crops(count: int, side: int) -> NDArray[np.uint8]:
     return np.random.default_rng(count).integers(0, 256, (count, side, side), np.uint8)
 
 
-def plain_scores(crops: NDArray[np.uint8], temperature: float = 1.0) -> NDArray[np.float64]:
+def plain_scores(crops: NDArray[np.uint8], temperature: float = 1.0, prior: Any = 1.0) -> NDArray[np.float64]:
     logits = ((crops.astype(np.float64) - MEAN) / STD).reshape(len(crops), -1) @ WEIGHTS / temperature
-    exponentials = np.exp(logits)
+    exponentials = np.exp(logits) * np.asarray(prior)
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
 
 
@@ -93,6 +95,52 @@ def test_the_temperature_divides_the_logits(tmp_path: Path, temperature: float) 
     tiny = Classifier(write_model(tmp_path, temperature=temperature))
     crops = random_crops(9, SIDE)
     np.testing.assert_allclose(tiny.scores(crops), plain_scores(crops, temperature), atol=1e-5)
+
+
+PRIORS = {"uniform": dict.fromkeys(LABELS, 1 / 3), "noisy": {"calm": 0.01, "loud": 0.9, "odd": 0.09}}
+
+
+@pytest.mark.parametrize(
+    ("chosen", "name", "prior"),
+    [
+        (None, "noisy", (0.01, 0.9, 0.09)),
+        ("noisy", "noisy", (0.01, 0.9, 0.09)),
+        ("uniform", "uniform", (1, 1, 1)),
+        (Prior("given", LABELS, (0.5, 0.25, 0.25)), "given", (0.5, 0.25, 0.25)),
+    ],
+)
+def test_prior_multiplies_the_scores(tmp_path: Path, chosen: str | Prior | None, name: str, prior: tuple[float, ...]) -> None:
+    """After the temperature, which does not touch it."""
+    tiny = Classifier(write_model(tmp_path, temperature=3.0, priors=PRIORS, prior="noisy"), prior=chosen)
+    crops = random_crops(9, SIDE)
+    assert tiny.prior is not None
+    assert tiny.prior.name == name
+    np.testing.assert_allclose(tiny.scores(crops), plain_scores(crops, 3.0, prior), atol=1e-5)
+    assert tiny.scores(crops).dtype == np.float32
+
+
+def test_prior_of_known_logits(tmp_path: Path) -> None:
+    """Equal logits give the prior itself; a logit that is greater by T log 2 doubles its odds."""
+    tiny = Classifier(write_model(tmp_path, temperature=2.0, priors=PRIORS, prior="noisy"))
+    logits = np.array([[5, 5, 5], [5 + 2 * np.log(2), 5, 5]], np.float32)
+    expected = [[0.01, 0.9, 0.09], [0.02 / 1.01, 0.9 / 1.01, 0.09 / 1.01]]
+    np.testing.assert_allclose(tiny.probabilities(logits), expected, atol=1e-6)
+
+
+def test_prior_of_a_model_without_any(tmp_path: Path) -> None:
+    path = write_model(tmp_path)
+    assert Classifier(path).prior is None
+    with pytest.raises(UsageError, match="tiny names no priors"):
+        Classifier(path, prior="uniform")
+
+
+def test_prior_of_the_first_of_two_models(tmp_path: Path) -> None:
+    path = str(write_model(tmp_path, priors=PRIORS, prior="noisy"))
+    crops = random_crops(4, SIDE)
+    batch = ((crops[:, None].astype(np.float32) - MEAN) / STD).astype(np.float32)
+    scores = ParallelClassifier([path, path], prior=Prior("even", LABELS, (1 / 3, 1 / 3, 1 / 3))).scores_normalised(batch)
+    np.testing.assert_allclose(scores[:, :3], plain_scores(crops), atol=1e-5)
+    np.testing.assert_allclose(scores[:, 3:], plain_scores(crops, prior=(0.01, 0.9, 0.09)), atol=1e-5)
 
 
 def test_large_logits_do_not_overflow(tmp_path: Path) -> None:

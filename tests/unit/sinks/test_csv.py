@@ -43,6 +43,15 @@ def test_golden_rows(tmp_path: Path) -> None:
     )
 
 
+def test_prior_is_the_last_column(tmp_path: Path) -> None:
+    writer = CsvWriter(tmp_path / "out.csv", LABELS, prior="everyday")
+    writer.write(result(face(), face(2, classified=False)))
+    writer.close()
+    header, *rows = (tmp_path / "out.csv").read_text().splitlines()
+    assert header.endswith('"smoothed_sad, or so",prior')
+    assert [row.rpartition(",")[2] for row in rows] == ["everyday", "everyday"]
+
+
 def test_rows_say_what_events_say(tmp_path: Path) -> None:
     seen = result(face())
     writer = CsvWriter(tmp_path / "out.csv", LABELS)

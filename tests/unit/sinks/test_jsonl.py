@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from ferengine.errors import SinkError, UsageError
-from ferengine.results import Expression, Face, FrameResult, Scores, Timings
+from ferengine.results import CameraEvent, Expression, Face, FrameResult, Scores, Timings
 from ferengine.sinks.jsonl import JsonlWriter
 
 TIMINGS = Timings(captured=1.0, tracked=1.01, queued=1.02, inferred=1.03, emitted=1.04)
@@ -38,6 +38,17 @@ def test_golden_line(tmp_path: Path) -> None:
         '"landmarks":[[1.0,2.0],[3.0,4.0],[5.0,6.0],[7.0,8.0],[9.0,10.12]],"expression":{"label":"class1",'
         '"scores":{"class0":0.3,"class1":0.7},"smoothed":{"label":"class1","scores":{"class0":0.3,"class1":0.7}}}}]}\n'
     )
+
+
+def test_prior_is_in_the_lines_of_frames(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    writer = JsonlWriter(path, prior="everyday")
+    writer.write(CameraEvent("camera0", "started", 1.5))
+    writer.write(result())
+    writer.close()
+    event, frame = map(json.loads, path.read_text().splitlines())
+    assert frame == {**result().to_dict(), "prior": "everyday"}
+    assert "prior" not in event
 
 
 def test_lines_are_on_disk_within_a_second(tmp_path: Path) -> None:

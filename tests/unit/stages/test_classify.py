@@ -13,6 +13,8 @@ from ferengine._native import FaceRing, WorkerPage
 from ferengine.errors import UsageError
 from ferengine.inference.select import BackendSettings
 from ferengine.ipc.channel import data_pair, receive_data
+from ferengine.models.priors import Prior
+from ferengine.models.registry import load_model
 from ferengine.stages.classify import BatchPolicy, ClassifyStage
 from ferengine.stages.messages import BackendChosen, Descriptor, FromWorker, StartClassify
 from ferengine.stages.records import ScoreBatch, decode_event
@@ -61,12 +63,15 @@ def test_one_batch_takes_the_faces_of_all_rings() -> None:
     assert rings[0].push(frame, squares, 0, 1, 7, 1, 2, 0)
     assert rings[1].push(frame, squares[:1], 1, 1, 9, 1, 2, 0)
     assert rings[1].push(frame, squares[1:], 2, 1, 5, 1, 2, 0)
+    labels = load_model("dscnn").manifest.labels
+    prior = Prior("one of seven", labels, (0.994, *[0.001] * 6))
     start = StartClassify(
         page=Descriptor(page.fd),
         events=Descriptor(sent.fileno()),
         faces=tuple(Descriptor(ring.fd) for ring in rings),
         track_pages=(Descriptor(page.fd), Descriptor(page.fd)),
         models=("dscnn",),
+        prior=prior,
         threads=1,
         max_batch=8,
         batch_deadline=0.01,
@@ -81,6 +86,7 @@ def test_one_batch_takes_the_faces_of_all_rings() -> None:
     assert message is not None
     batch = decode_event(message)
     assert isinstance(batch, ScoreBatch)
+    assert (batch.scores.argmax(axis=1) == 0).all()  # under that prior
     assert sorted(zip(batch.keys["camera"].tolist(), batch.keys["sequence"].tolist(), strict=True)) == [
         (0, 7), (0, 7), (1, 9), (2, 5),
     ]  # fmt: skip

@@ -20,7 +20,7 @@ from ferengine_tools.evaluation.metrics import Metrics, measure, of_five, softma
 from ferengine_tools.evaluation.network import of_classifier
 from ferengine_tools.evaluation.paper import CLASSES, TABLE_ONE
 from ferengine_tools.evaluation.prior_curve import CurvePoint, prior_curve
-from ferengine_tools.evaluation.priors import log_prior, under
+from ferengine_tools.evaluation.priors import COUNTS, log_frequencies, log_prior_of, under
 from ferengine_tools.evaluation.stability import Stability, measure_stability
 
 
@@ -166,7 +166,8 @@ def evaluate_faces(
     """
     answered = model if isinstance(model, Ensemble) else Ensemble((of_classifier(model),))
     known = all(network.prior is not None for network in answered.networks)
-    prior = (prior or faces.prior) if known else None
+    first = answered.networks[0].classifier
+    prior = (prior or faces.prior or (first.manifest.prior if first is not None else None)) if known else None
     ensemble = answered if prior is None else under(answered, prior)
     matrix, classes = (label_map or LabelMap()).matrix(ensemble.labels, faces.classes)
     faces = faces.sized(ensemble.input_size)
@@ -184,8 +185,10 @@ def evaluate_faces(
         uniform = measure(merge(even.probabilities(alone), matrix), faces.labels, classes)
         if len(alone) == 1 and prior != "uniform" and classes == faces.classes and set(classes) == set(ensemble.labels):
             order = [ensemble.labels.index(name) for name in classes]
-            frequencies = log_prior(prior, ensemble.labels)
-            curve = prior_curve(alone[0][:, order].astype(np.float64), frequencies[order], faces.labels, classes)
+            network = even.networks[0]
+            full = log_frequencies(prior, network.labels) if prior in COUNTS else log_prior_of(network, prior)
+            scaled_logits = alone[0][:, order].astype(np.float64) / network.temperature
+            curve = prior_curve(scaled_logits, full[order], faces.labels, classes)
     if stability:
         wide = faces.images if faces.wide is None else faces.wide
         steady = measure_stability(

@@ -101,9 +101,13 @@ def expected_calibration_error(probabilities: NDArray[np.float64], labels: NDArr
     return float(gaps.sum() / len(labels))
 
 
-def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
-    """softmax(logits / temperature) in float64, (N, C)."""
+def softmax(
+    logits: NDArray[np.float32], temperature: float = 1.0, log_prior: NDArray[np.float64] | None = None
+) -> NDArray[np.float64]:
+    """softmax(logits / temperature + log_prior) in float64, (N, C); ``log_prior`` (C,), ``None`` for none."""
     scaled = logits.astype(np.float64) / temperature
+    if log_prior is not None:
+        scaled = scaled + log_prior
     exponentials = np.exp(scaled - scaled.max(axis=1, keepdims=True))
     probabilities: NDArray[np.float64] = exponentials / exponentials.sum(axis=1, keepdims=True)
     return probabilities

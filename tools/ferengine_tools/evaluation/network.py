@@ -40,9 +40,11 @@ class Network:
 def of_classifier(classifier: Classifier) -> Network:
     """Return a model as the engine runs it.
 
-    A model of FER-2013's expressions answers under their frequencies there.
+    A model that names priors answers under a uniform one; another one of FER-2013's expressions answers under their frequencies
+    there.
     """
     manifest = classifier.manifest
+    trained = "fer2013" if manifest.task == "expression" and set(LABELS) <= set(classifier.labels) else None
     return Network(
         manifest.name,
         manifest.task,
@@ -51,5 +53,5 @@ def of_classifier(classifier: Classifier) -> Network:
         manifest.temperature,
         classifier.logits,
         classifier,
-        "fer2013" if manifest.task == "expression" and set(LABELS) <= set(classifier.labels) else None,
+        "uniform" if manifest.priors else trained,
     )

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
+from ferengine_tools.evaluation.figure import new_figure, save_figure
 from ferengine_tools.evaluation.metrics import confusion_matrix, of_five
 
 POWERS = tuple(round(0.1 * step, 1) for step in range(11))
@@ -23,12 +25,14 @@ class CurvePoint:
         accuracy: Of all faces, in [0, 1].
         macro_f1: Over FIVE, in [0, 1]; None where one of them has no faces.
         mean_recall: Likewise.
+        neutral: Recall of neutral faces, in [0, 1]; None where there are none.
     """
 
     power: float
     accuracy: float
     macro_f1: float | None
     mean_recall: float | None
+    neutral: float | None = None
 
 
 def prior_curve(
@@ -53,10 +57,12 @@ def prior_curve(
         A point for each power, in their order.
     """
     points = []
+    rest = np.array([name == "neutral" for name in classes])[labels]
     for power in powers:
         read = (logits + power * log_prior).argmax(axis=1)
-        five = of_five(confusion_matrix(labels, read, len(classes)).tolist(), tuple(classes)) or (None, None)
-        points.append(CurvePoint(power, float(np.mean(read == labels)), *five))
+        f1, recall = of_five(confusion_matrix(labels, read, len(classes)).tolist(), tuple(classes)) or (None, None)
+        neutral = float(np.mean(read[rest] == labels[rest])) if rest.any() else None
+        points.append(CurvePoint(power, float(np.mean(read == labels)), f1, recall, neutral))
     return points
 
 
@@ -67,12 +73,49 @@ def best(points: Sequence[CurvePoint]) -> CurvePoint:
 
 def curve_table(points: Sequence[CurvePoint], prior: str) -> Table:
     """Return the points as a table; the best power is bold."""
-    table = Table("power", "accuracy %", "macro F1 %", "mean recall %", title=f"under {prior} to a power", title_justify="left")
+    table = Table(
+        "power",
+        "accuracy %",
+        "macro F1 %",
+        "mean recall %",
+        "neutral recall %",
+        title=f"under the class frequencies {prior} to a power",
+        title_justify="left",
+    )
     chosen = best(points)
     for point in points:
-        cells = [f"{point.power:.1f}", *(_percent(value) for value in (point.accuracy, point.macro_f1, point.mean_recall))]
+        cells = [
+            f"{point.power:.1f}",
+            *(_percent(value) for value in (point.accuracy, point.macro_f1, point.mean_recall, point.neutral)),
+        ]
         table.add_row(*cells, style="bold" if point is chosen else None)
     return table
+
+
+def draw_curve(path: Path, points: Sequence[CurvePoint], title: str) -> None:
+    """Draw ``accuracy``, ``macro_f1``, ``mean_recall`` and ``neutral`` over the power, and mark the best.
+
+    Raises:
+        MissingDependencyError: matplotlib is missing.
+        SinkError: The file has a suffix or a folder that will not do.
+    """
+    figure = new_figure(6.4, 4.0)
+    axes = figure.subplots()
+    powers, chosen = [point.power for point in points], best(points)
+    lines: dict[str, list[float | None]] = {
+        "accuracy": [point.accuracy for point in points],
+        "recall of neutral": [point.neutral for point in points],
+        "mean recall of the five": [point.mean_recall for point in points],
+        "macro F1 of the five": [point.macro_f1 for point in points],
+    }
+    for label, values in lines.items():
+        shown = [np.nan if value is None else 100 * value for value in values]
+        axes.plot(powers, shown, marker="o", markersize=3, linewidth=2.2 if "F1" in label else 1.2, label=label)
+    axes.axvline(chosen.power, color="0.6", linestyle="--", linewidth=1)
+    axes.set(xlabel="power of the class frequencies (0: uniform prior, 1: in full)", ylabel="%", title=title)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=8, loc="lower right")
+    save_figure(figure, path)
 
 
 def _percent(value: float | None) -> str:

@@ -102,4 +102,6 @@ def utkface_faces(path: Path, split: utkface.Split, cache: Path | None = None) -
         "gender": gender,
         "ethnicity and gender": np.array([f"{first} {second}" for first, second in zip(ethnicity, gender, strict=True)]),
     }
-    return LabelledFaces(data.images[rows], data.gender[rows], utkface.GENDERS, tuple(map(str, data.names[rows])), groups)
+    return LabelledFaces(
+        data.images[rows], data.gender[rows], utkface.GENDERS, tuple(map(str, data.names[rows])), groups, prior="utkface"
+    )

@@ -12,6 +12,7 @@ from scipy.optimize import minimize_scalar
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
 from ferengine.models.backends import FILE_ON_CPU
+from ferengine.models.priors import choose_prior
 from ferengine.models.registry import load_model
 from ferengine_tools.data.fer2013 import LabelSet
 from ferengine_tools.evaluation.faces import LabelledFaces
@@ -23,8 +24,10 @@ from ferengine_tools.files import written_whole
 _RANGE = (0.05, 20.0)
 
 
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """Return the temperature T at which the likelihood of the labels under softmax(logits / T) is largest.
+def fit_temperature(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], log_prior: NDArray[np.float64] | None = None
+) -> float:
+    """Return the temperature T at which the likelihood of the labels under softmax(logits / T + log_prior) is largest.
 
     Args:
         logits: float32 (N, C).
@@ -40,7 +43,7 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
         raise UsageError("a temperature cannot be fitted to no faces")
 
     def loss(logarithm: float) -> float:
-        return negative_log_likelihood(softmax(logits, float(np.exp(logarithm))), labels)
+        return negative_log_likelihood(softmax(logits, float(np.exp(logarithm)), log_prior), labels)
 
     found = minimize_scalar(loss, bounds=tuple(np.log(_RANGE)), method="bounded", options={"xatol": 1e-4})
     return float(np.exp(found.x))
@@ -49,12 +52,17 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 def class_temperature(classifier: Classifier, faces: LabelledFaces) -> float:
     """Return the temperature of a classifier over all its classes, on faces of its own size.
 
+    It is fitted under the prior of the faces where the model names any.
+
     Raises:
-        UsageError: It does not know a class of the faces.
+        UsageError: It does not know a class of the faces, or their prior.
     """
     LabelMap().matrix(classifier.labels, faces.classes)
     order = np.array([classifier.labels.index(name) for name in faces.classes])
-    return fit_temperature(classifier.logits(faces.images), order[faces.labels])
+    known = classifier.manifest.priors and faces.prior is not None
+    prior = choose_prior(classifier.manifest, faces.prior) if known else None
+    logits = classifier.logits(faces.images)
+    return fit_temperature(logits, order[faces.labels], None if prior is None else prior.logarithm())
 
 
 def check_writable(model: str | Path) -> None:

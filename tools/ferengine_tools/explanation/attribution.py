@@ -33,7 +33,9 @@ class Attribution:
     guided: NDArray[np.float32]
 
 
-def explain(network: nn.Module, batch: NDArray[np.float32], target: int | None = None) -> Attribution:
+def explain(
+    network: nn.Module, batch: NDArray[np.float32], target: int | None = None, shift: NDArray[np.float64] | None = None
+) -> Attribution:
     """Explain the answers of a network.
 
     Grad-CAM on the last map of more than one pixel that a ReLU gives, laid where its cells look at: R. Selvaraju et al.,
@@ -54,7 +56,8 @@ def explain(network: nn.Module, batch: NDArray[np.float32], target: int | None =
         logits = network(inputs.requires_grad_())
     if seen.map is None:
         raise ModelError("the network has no map of a ReLU, so Grad-CAM has nothing to show")
-    targets = logits.argmax(1) if target is None else torch.full((len(batch),), target)
+    chosen = logits if shift is None else logits + torch.from_numpy(shift)
+    targets = chosen.argmax(1) if target is None else torch.full((len(batch),), target)
     (slope,) = torch.autograd.grad(_chosen(logits, targets), seen.map)
     cam = _laid(functional.relu((slope.mean((2, 3), keepdim=True) * seen.map).sum(1)).detach(), seen.lattice, batch.shape[3])
     cam = cam / cam.amax((1, 2), keepdim=True).clamp(min=torch.finfo().tiny)

@@ -22,6 +22,7 @@ from ferengine.models.registry import load_model
 from ferengine.models.self_test import self_test_crops
 from ferengine_tools.data.fer2013 import Split, load_fer2013
 from ferengine_tools.data.utkface import load_utkface, user_cache
+from ferengine_tools.evaluation.priors import default_prior, known_priors
 from ferengine_tools.exporting.check import Agreement, compare
 from ferengine_tools.exporting.metrics import measured
 from ferengine_tools.files import make_folder
@@ -55,7 +56,7 @@ def export(
     private: bool = False,
     notes: str = "",
     cache: Path | None = None,
-    prior: Prior = "data",
+    prior: Prior = "uniform",
 ) -> tuple[Manifest, Agreement]:
     """Write a model and its manifest.
 
@@ -70,8 +71,8 @@ def export(
         private: Whether to measure on the final split as well.
         notes: Notes for the manifest.
         cache: Folder of UTKFace's crops; the user's cache if None.
-        prior: Whether the export of a checkpoint answers under the class frequencies of its data (of several sets the first),
-            or under a uniform prior. The difference goes into the bias of the last layer.
+        prior: Whether the export of a checkpoint answers under a uniform prior, and names the priors that it knows, or under
+            the class frequencies of its data (of several sets the first). The difference goes into the bias of the last layer.
 
     Returns:
         The manifest, and how well the file agrees with its source.
@@ -98,17 +99,17 @@ def export(
     manifest = manifest.model_copy(
         update={"name": out.stem, "file": out.name, "precision": precision, "sha256": hashlib.sha256(onnx).hexdigest(),
                 "source_sha256": hashlib.sha256(origin.onnx).hexdigest() if precision == "int8" else None,
-                "temperature": 1.0, "accuracy": Accuracy(), "self_test": _self_test(onnx, manifest)}
+                "temperature": 1.0, "accuracy": Accuracy(), "self_test": self_test(onnx, manifest)}
     )  # fmt: skip
     make_folder(out.parent)
     try:
         with TemporaryDirectory(dir=out.parent) as folder:
             beside = Path(folder) / out.name
             beside.write_bytes(onnx)
-            _write(beside, manifest)
+            write_manifest(beside, manifest)
             if data is not None:
                 manifest = measured(beside, manifest, data, private=private, cache=cache)
-                _write(beside, manifest)
+                write_manifest(beside, manifest)
             beside.replace(out)
             beside.with_suffix(".json").replace(out.with_suffix(".json"))
     except OSError as error:
@@ -167,6 +168,8 @@ def _of_checkpoint(path: Path, notes: str, prior: Prior) -> _Source:
             machine=state["machine"],
             notes=" ".join(filter(None, (early, notes))),
         ),
+        priors=known_priors(state["labels"]) if prior == "uniform" else {},
+        prior=default_prior(task) if prior == "uniform" else None,
         accuracy=Accuracy(),
         licence=f"MIT (the weights; {state['dataset'].split()[0]}, which they were trained on, is for research)",
         intended_use=INTENDED_USE[task],
@@ -203,11 +206,11 @@ def _noise() -> NDArray[np.float32]:
     return np.random.default_rng(0).normal(size=(64, 1, 48, 48)).astype(np.float32)
 
 
-def _self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
+def self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
     """The logits of the built-in synthetic faces, through ONNX Runtime."""
     logits = only_output(OrtRunner(onnx).run(_normalised(self_test_crops(manifest.input.size), manifest)))
     return tuple(tuple(round(float(value), 5) for value in row) for row in logits)
 
 
-def _write(onnx: Path, manifest: Manifest) -> None:
+def write_manifest(onnx: Path, manifest: Manifest) -> None:
     onnx.with_suffix(".json").write_text(json.dumps(manifest.to_json(), indent=2) + "\n")

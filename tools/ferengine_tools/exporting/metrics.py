@@ -15,7 +15,9 @@ from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
 from ferengine_tools.evaluation.temperature import class_temperature
 
 
-def measured(model: Path, manifest: Manifest, data: Path, *, private: bool, cache: Path | None = None) -> Manifest:
+def measured(
+    model: Path, manifest: Manifest, data: Path, *, private: bool, cache: Path | None = None, temperature: float | None = None
+) -> Manifest:
     """Fit the temperature and measure the accuracy of a model.
 
     Args:
@@ -24,6 +26,7 @@ def measured(model: Path, manifest: Manifest, data: Path, *, private: bool, cach
         data: FER-2013, or UTKFace for gender.
         private: Whether to measure on the split that is looked at once (PrivateTest; UTKFace's test), too.
         cache: Folder of UTKFace's crops; the user's cache if None.
+        temperature: Taken instead of a fitted one.
 
     Returns:
         The manifest with the temperature and with the accuracy on the split to choose on (PublicTest; UTKFace's validation).
@@ -35,7 +38,7 @@ def measured(model: Path, manifest: Manifest, data: Path, *, private: bool, cach
     labels: LabelSet = "ferplus8" if len(manifest.labels) == len(LABELS8) else "fer2013"
     chosen, final = _splits(manifest, data, labels, cache)
     faces = chosen().sized(classifier.input_size)
-    temperature = round(class_temperature(classifier, faces), 4)
+    temperature = round(class_temperature(classifier, faces) if temperature is None else temperature, 4)
     name = "UTKFACE --split test" if manifest.task == "gender" else "FER2013 --split private"
     if labels != "fer2013":
         name += f" --labels {labels}"

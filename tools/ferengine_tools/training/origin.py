@@ -80,9 +80,9 @@ def last_layer(network: nn.Module) -> nn.Linear:
 
 def answers_under(source: str | Path) -> Prior:
     """The prior that a checkpoint (``.safetensors``) or model answers under: the uniform one, or the class frequencies of the
-    data that it was trained on, FER-2013's for every model that ships. Raises ModelError for a damaged checkpoint."""
+    data that it was trained on; a model that names priors the uniform one. Raises ModelError for a damaged checkpoint."""
     if not str(source).endswith(".safetensors"):
-        return "data"
+        return "uniform" if load_model(source).manifest.priors else "data"
     prior: Prior = load_checkpoint(Path(source)).get("settings", {}).get("prior", BEFORE_PRIORS["prior"])
     return prior
 
@@ -102,7 +102,9 @@ def set_prior(network: nn.Module, state: dict[str, Any], prior: Prior) -> None:
     if trained == prior:
         return
     if "priors" not in state:
-        raise UsageError("the checkpoint does not hold the class frequencies of its data: train it anew")
+        raise UsageError(
+            "the checkpoint does not hold the class frequencies of its data: train it anew, or keep them (--prior data)"
+        )
     log_prior = torch.tensor(next(iter(state["priors"].values()))).log()
     with torch.no_grad():
         last_layer(network).bias += (log_prior - log_prior.mean()) * (1 if prior == "data" else -1)

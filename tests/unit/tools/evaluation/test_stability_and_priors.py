@@ -19,7 +19,7 @@ from ferengine_tools.evaluation.evaluation import evaluate_faces
 from ferengine_tools.evaluation.metrics import of_five
 from ferengine_tools.evaluation.network import Network, of_classifier
 from ferengine_tools.evaluation.prior_curve import best, prior_curve
-from ferengine_tools.evaluation.priors import COUNTS, log_prior, under
+from ferengine_tools.evaluation.priors import COUNTS, POWERS, known_priors, log_frequencies, log_prior, under
 from ferengine_tools.evaluation.sets import fer2013_faces
 from ferengine_tools.evaluation.stability import measure_stability
 
@@ -57,22 +57,35 @@ def test_an_even_face_is_steady() -> None:
 
 def test_named_priors_are_frequencies_of_the_models_own_labels() -> None:
     labels = ("neutral", "happy", "disgust")
-    everyday = np.exp(log_prior("everyday", labels))
+    everyday = np.exp(log_frequencies("everyday", labels))
     counts = np.array([COUNTS["everyday"][label] + 5 for label in labels])
     np.testing.assert_allclose(everyday, counts / counts.sum())
-    assert log_prior("uniform", labels).tolist() == [0, 0, 0]
+    tempered = everyday ** POWERS["everyday"]
+    np.testing.assert_allclose(np.exp(log_prior("everyday", labels)), tempered / tempered.sum())
+    np.testing.assert_allclose(np.exp(log_prior("uniform", labels)), [1 / 3, 1 / 3, 1 / 3])
     with pytest.raises(UsageError, match=r"the prior fer2013 is of angry, .*; the model knows male, female"):
         log_prior("fer2013", ("male", "female"))
+    with pytest.raises(UsageError, match=r"there is no prior 'mine'"):
+        log_prior("mine", labels)
+
+
+def test_known_priors_sum_to_one() -> None:
+    found = known_priors(("male", "female"))
+    assert list(found) == ["uniform", "utkface"]
+    assert found["utkface"] == {"male": pytest.approx(9869 / 18886, abs=1e-6), "female": pytest.approx(9017 / 18886, abs=1e-6)}
+    for prior in known_priors(tuple(COUNTS["fer2013"])).values():
+        assert sum(prior.values()) == pytest.approx(1, abs=5e-6)
 
 
 def test_a_network_moves_to_another_prior_and_back() -> None:
     labels = tuple(COUNTS["fer2013"])[:7]
     given = np.random.default_rng(0).normal(size=(4, 7)).astype(np.float32)
-    network = Network("it", "expression", labels, 48, 1.0, lambda crops: given, prior="fer2013")
+    network = Network("it", "expression", labels, 48, 2.0, lambda crops: given, prior="fer2013")
     crops = np.zeros((4, 48, 48), np.uint8)
     there = under(Ensemble((network,)), "everyday")
     moved = there.logits(crops)[0] - given
-    np.testing.assert_allclose(moved, np.tile(log_prior("everyday", labels) - log_prior("fer2013", labels), (4, 1)), atol=1e-5)
+    shift = log_prior("everyday", labels) - log_prior("fer2013", labels)
+    np.testing.assert_allclose(moved, np.tile(2 * (shift - shift.mean()), (4, 1)), atol=1e-5)
     np.testing.assert_allclose(under(there, "fer2013").logits(crops)[0], given, atol=1e-5)
     unknown = Ensemble((replace(network, prior=None),))
     assert under(unknown, "everyday").networks[0] is unknown.networks[0]

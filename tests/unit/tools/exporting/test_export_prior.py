@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the extra `
 
 from ferengine.inference.base import only_output  # noqa: E402
 from ferengine.inference.onnxruntime import OrtRunner  # noqa: E402
+from ferengine.models.registry import load_model  # noqa: E402
 from ferengine_tools.exporting.export import export  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
@@ -31,4 +32,6 @@ def test_the_first_sets_frequencies_are_in_the_last_bias_unless_a_uniform_prior_
         export(path, tmp_path / f"{prior}.onnx", prior=prior)  # type: ignore[arg-type]
         logits[prior] = only_output(OrtRunner((tmp_path / f"{prior}.onnx").read_bytes()).run(batch))
     expected = np.log(frequencies) - np.log(frequencies).mean()
+    assert list(load_model(tmp_path / "uniform.onnx").manifest.priors) == ["uniform", "fer2013", "everyday"]
+    assert load_model(tmp_path / "data.onnx").manifest.priors == {}
     np.testing.assert_allclose(logits["data"] - logits["uniform"], np.tile(expected, (5, 1)), atol=1e-4)

@@ -1,0 +1,117 @@
+"""Class priors: how frequent each class is taken to be, before a face is seen.
+
+A network that ships answers under a uniform prior. The probabilities of faces whose classes are not equally frequent are
+softmax(logits / temperature + log prior): A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, section 4.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import UsageError
+from ferengine.models.manifest import PRIOR_TOLERANCE, Manifest
+
+_SUFFIXES = (".json", ".toml")
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """The prior in force.
+
+    Attributes:
+        name: Its name in the manifest, or the path of its file.
+        labels: The classes of the model, in the order of its outputs.
+        probabilities: One for each label; above 0, their sum is 1.
+
+    Example:
+        >>> Prior("mine", ("calm", "loud"), (0.25, 0.75)).by_label()
+        {'calm': 0.25, 'loud': 0.75}
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    def by_label(self) -> dict[str, float]:
+        """The probabilities by the names of their classes, to five digits."""
+        return {label: float(f"{value:.5g}") for label, value in zip(self.labels, self.probabilities, strict=True)}
+
+    def logarithm(self) -> NDArray[np.float64]:
+        """The natural logarithm of the probabilities, float64 (classes,)."""
+        logarithm: NDArray[np.float64] = np.log(self.probabilities)
+        return logarithm
+
+
+def choose_prior(manifest: Manifest, chosen: str | None = None) -> Prior | None:
+    """Find the prior to read faces under.
+
+    Args:
+        manifest: Of the model.
+        chosen: The name of one of the manifest's priors, or the path of a ``.json`` or ``.toml`` file with the probability of
+            each label. By default the manifest's own choice.
+
+    Returns:
+        The prior; None for a model that names no priors, where none is chosen: it answers as it was trained.
+
+    Raises:
+        UsageError: There is no such prior or file, or its probabilities are wrong.
+
+    Example:
+        >>> from ferengine.models.registry import load_model
+        >>> choose_prior(load_model("standard").manifest, "uniform").name
+        'uniform'
+    """
+    if chosen is None and manifest.prior is None:
+        return None
+    if not manifest.priors:
+        raise UsageError(
+            f"prior {chosen}: the model {manifest.name} names no priors and answers as it was trained: export it again "
+            "(ferengine export-onnx)"
+        )
+    name = chosen if chosen is not None else str(manifest.prior)
+    if name in manifest.priors:
+        values = manifest.priors[name]
+    elif name.endswith(_SUFFIXES):
+        values = _read(Path(name), manifest.labels)
+    else:
+        raise UsageError(
+            f"the model {manifest.name} has no prior {name!r}: choose one of {', '.join(manifest.priors)}, or a .json or .toml "
+            "file with the probability of each label"
+        )
+    return Prior(name, manifest.labels, tuple(values[label] for label in manifest.labels))
+
+
+def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
+    """The probabilities that a file holds, divided by their sum. Raises UsageError, which names it."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"prior {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"prior {path} is not UTF-8 text") from None
+    try:
+        found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
+    except ValueError as error:  # of both parsers
+        raise UsageError(f"prior {path} is not {path.suffix[1:].upper()}: {error}") from None
+    if not isinstance(found, Mapping):
+        raise UsageError(f"prior {path} holds no table: give the probability of each label ({', '.join(labels)})")
+    if set(found) != set(labels):
+        missing, unknown = [label for label in labels if label not in found], sorted(set(found) - set(labels))
+        wrong = [f"has no {', '.join(missing)}"] * bool(missing) + [f"names {', '.join(unknown)}"] * bool(unknown)
+        raise UsageError(f"prior {path} {' and '.join(wrong)}: the labels of the model are {', '.join(labels)}")
+    for label, value in found.items():
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+            raise UsageError(f"prior {path}: {label} must be a probability above 0, not {value!r}")
+    total = math.fsum(found.values())
+    if abs(total - 1) > PRIOR_TOLERANCE:
+        raise UsageError(f"prior {path}: the probabilities sum to {total:g}, not to 1: divide each by the sum")
+    return {label: value / total for label, value in found.items()}

@@ -1,0 +1,126 @@
+"""Models that were trained without a prior, moved to a uniform one without training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from ferengine.classification.classifier import Classifier
+from ferengine.config import FILE_ON_CPU
+from ferengine.errors import ModelError, UsageError
+from ferengine.inference.base import only_output
+from ferengine.inference.conversion import to_int8
+from ferengine.inference.onnxruntime import OrtRunner
+from ferengine.models.registry import load_model
+from ferengine_tools.evaluation.priors import log_frequencies, log_prior
+from ferengine_tools.evaluation.sets import fer2013_faces
+from ferengine_tools.exporting.fold_prior import calibrated_on_both, convert, fold_prior
+
+SHIFT = np.array([0.5, -1.25, 2.0])
+
+
+def small_network(*, outputs: int = 1) -> bytes:
+    """(N, 1, 6, 6) -> convolution -> ReLU -> mean -> Gemm -> (N, 3)."""
+    rng = np.random.default_rng(0)
+    shapes = {"k": (4, 1, 3, 3), "c": (4,), "w": (3, 4), "b": (3,)}
+    nodes = [
+        helper.make_node("Conv", ["x", "k", "c"], ["map"]),
+        helper.make_node("Relu", ["map"], ["positive"]),
+        helper.make_node("ReduceMean", ["positive"], ["mean"], axes=[2, 3], keepdims=0),
+        helper.make_node("Gemm", ["mean", "w", "b"], ["y"], transB=1),
+    ]
+    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, ("n", 3)) for name in ("y", "z")[:outputs]]
+    if outputs > 1:
+        nodes.append(helper.make_node("Relu", ["y"], ["z"]))
+    constants = [numpy_helper.from_array(rng.normal(size=shape).astype(np.float32), name) for name, shape in shapes.items()]
+    given = [helper.make_tensor_value_info("x", TensorProto.FLOAT, ("n", 1, 6, 6))]
+    graph = helper.make_graph(nodes, "small", given, values, constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def crops(count: int) -> NDArray[np.float32]:
+    return np.random.default_rng(count).normal(size=(count, 1, 6, 6)).astype(np.float32)
+
+
+def run(model: bytes, batch: NDArray[np.float32]) -> NDArray[np.float32]:
+    return only_output(OrtRunner(model).run(batch))
+
+
+def test_shift_goes_into_the_last_bias() -> None:
+    before = small_network()
+    after = fold_prior(before, SHIFT)
+    np.testing.assert_allclose(run(after, crops(50)), run(before, crops(50)) + SHIFT, atol=1e-5)
+    assert [node.op_type for node in onnx.load_from_string(after).graph.node] == ["Conv", "Relu", "ReduceMean", "Gemm"]
+
+
+def test_shift_of_an_int8_model_is_exact() -> None:
+    """The quantised output keeps its steps; a shift that is no multiple of them is added in float."""
+    before = to_int8(small_network(), crops(64))
+    after = fold_prior(before, SHIFT)
+    batch = crops(200)
+    assert np.array_equal(run(after, batch), run(before, batch) + SHIFT.astype(np.float32))
+
+
+def test_shift_of_a_network_that_ends_otherwise(bar_models: Any) -> None:
+    before = bar_models.linear(np.random.default_rng(0).normal(size=(48 * 48, 3)).astype(np.float32))
+    batch = np.random.default_rng(1).normal(size=(9, 1, 48, 48)).astype(np.float32)
+    np.testing.assert_allclose(run(fold_prior(before, SHIFT), batch), run(before, batch) + SHIFT, atol=1e-4)
+
+
+def test_several_outputs_are_refused() -> None:
+    with pytest.raises(ModelError, match="2 outputs"):
+        fold_prior(small_network(outputs=2), SHIFT)
+
+
+def test_one_temperature_calibrates_both_sets() -> None:
+    """Logits that are too large by 1.2, of faces whose labels were drawn by them, under either prior."""
+    labels = load_model("dscnn").manifest.labels
+    rng = np.random.default_rng(3)
+    logits, sets = [], []
+    for name in ("fer2013", "everyday"):
+        frequencies = log_prior(name, labels)
+        evidence = rng.normal(scale=1.5, size=(6000, 7))
+        scores = np.exp(evidence + frequencies)
+        scores /= scores.sum(axis=1, keepdims=True)
+        drawn = (scores.cumsum(axis=1) < rng.random((6000, 1))).sum(axis=1)
+        logits.append((1.2 * (evidence + log_prior("fer2013", labels))).astype(np.float32))
+        sets.append(_faces(drawn, labels, name))
+    assert calibrated_on_both(logits, sets, labels) == pytest.approx(1.2, abs=0.06)
+
+
+def _faces(drawn: NDArray[np.int64], labels: tuple[str, ...], prior: str) -> Any:
+    from ferengine_tools.evaluation.faces import LabelledFaces
+
+    return LabelledFaces(np.zeros((len(drawn), 1, 1), np.uint8), drawn, labels, (), prior=prior)
+
+
+def test_converted_model_answers_as_before_under_its_training_data(
+    bar_models: Any, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faces = fer2013_faces(bars, "public")
+    monkeypatch.setattr("ferengine_tools.exporting.fold_prior.wild_faces", lambda path, split: faces)
+    old = bar_models.write(tmp_path, gain=0.5)
+    (tmp_path / "new").mkdir()
+    new = tmp_path / "new" / "bars.onnx"
+    convert(old, new, bars, tmp_path)
+    manifest = load_model(new).manifest
+    assert (list(manifest.priors), manifest.prior) == (["uniform", "fer2013", "everyday"], "everyday")
+    before = Classifier(old, backend=FILE_ON_CPU).logits(faces.images) / manifest.temperature
+    expected = np.exp(before - before.max(axis=1, keepdims=True))
+    expected /= expected.sum(axis=1, keepdims=True)
+    after = Classifier(new, prior="fer2013", backend=FILE_ON_CPU)
+    np.testing.assert_allclose(after.scores(faces.images), expected, atol=1e-4)
+    uniform = Classifier(new, prior="uniform", backend=FILE_ON_CPU).scores(faces.images)
+    moved = expected / np.exp(log_frequencies("fer2013", manifest.labels))
+    np.testing.assert_allclose(uniform, moved / moved.sum(axis=1, keepdims=True), atol=1e-4)
+    stored = json.loads(new.with_suffix(".json").read_text())["accuracy"]
+    assert stored["public"] == 1
+    with pytest.raises(UsageError, match="answers under a uniform one already"):
+        convert(new, tmp_path / "again.onnx", bars, tmp_path)

@@ -1,0 +1,161 @@
+"""Make a model that was trained without a prior answer under a uniform one, without training.
+
+Its logits are moved by - temperature * log frequencies of its training data, in the bias of the last layer: under the prior of
+those frequencies, softmax(logits / temperature + log prior), it then answers exactly as before. Of int8 models the output is
+quantised, so the shift is added after that, in float. In them every hundredth face has two largest logits that are equal, and
+the first one wins; the shift is smaller by 0.0002 from one class to the next, so that rounding does not decide otherwise.
+
+``python -m ferengine_tools.exporting.fold_prior OLD.onnx NEW.onnx --data FER2013 --everyday WILD_FACES`` writes the model with
+its manifest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from ferengine.classification.classifier import Classifier
+from ferengine.errors import ModelError, UsageError
+from ferengine.inference.conversion import is_quantised
+from ferengine.models.backends import FILE_ON_CPU
+from ferengine.models.registry import load_model
+from ferengine_tools.evaluation.faces import LabelledFaces
+from ferengine_tools.evaluation.metrics import expected_calibration_error, softmax
+from ferengine_tools.evaluation.priors import default_prior, known_priors, log_prior
+from ferengine_tools.evaluation.sets import fer2013_faces, wild_faces
+from ferengine_tools.exporting.export import self_test, write_manifest
+from ferengine_tools.exporting.metrics import measured
+from ferengine_tools.files import make_folder
+
+MAX_ECE = {"fer2013": 0.03, "everyday": 0.05}
+"""Calibration errors that are aimed at, by the prior of the faces."""
+_TEMPERATURES = np.round(np.arange(0.5, 1.5, 0.005), 3)
+_TIE = 2e-4
+
+
+def fold_prior(model: bytes, shift: NDArray[np.float64]) -> bytes:
+    """Add ``shift`` to the logits of an ONNX model.
+
+    Args:
+        model: The model. It has one output, float32 (N, C).
+        shift: (C,).
+
+    Returns:
+        The model with another bias of its last layer where that is a Gemm in float, else with an addition at its end.
+
+    Raises:
+        ModelError: The model has several outputs.
+    """
+    proto = onnx.load_from_string(model)
+    graph = proto.graph
+    if len(graph.output) != 1:
+        raise ModelError(f"the model has {len(graph.output)} outputs: a prior is folded into one")
+    name, shift32 = graph.output[0].name, shift.astype(np.float32)
+    last = next(node for node in graph.node if name in node.output)
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    readers = [node for node in graph.node if set(last.input[2:3]) & set(node.input)]
+    beta = next((value.f for value in last.attribute if value.name == "beta"), 1.0)
+    bias = constants.get(last.input[2]) if last.op_type == "Gemm" and len(last.input) == 3 else None
+    if bias is not None and beta == 1 and len(readers) == 1 and bias.data_type == onnx.TensorProto.FLOAT:
+        bias.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(bias) + shift32, bias.name))
+    else:
+        before = f"{name}_before_prior"
+        last.output[list(last.output).index(name)] = before
+        graph.initializer.append(numpy_helper.from_array(shift32, "prior_shift"))
+        graph.node.append(helper.make_node("Add", [before, "prior_shift"], [name], name="prior"))
+    onnx.checker.check_model(proto)
+    return proto.SerializeToString()
+
+
+def calibrated_on_both(logits: Sequence[NDArray[np.float32]], faces: Sequence[LabelledFaces], labels: Sequence[str]) -> float:
+    """The one temperature that comes nearest to MAX_ECE on several sets.
+
+    Args:
+        logits: Of each set, (N, C), under the class frequencies of FER-2013, as the network learnt them.
+        faces: The sets, of the classes ``labels``, each with a prior of MAX_ECE.
+        labels: The classes.
+
+    Returns:
+        The temperature at which the largest of the sets' calibration errors, each divided by its MAX_ECE, is smallest; the
+        sets count alike, whatever their sizes.
+    """
+
+    def excess(temperature: float) -> float:
+        errors = []
+        for given, of_set in zip(logits, faces, strict=True):
+            assert of_set.prior is not None
+            moved = log_prior(of_set.prior, labels) - log_prior("fer2013", labels)
+            error = expected_calibration_error(softmax(given, temperature, moved), of_set.labels)
+            errors.append(error / MAX_ECE[of_set.prior])
+        return max(errors)
+
+    return float(min(_TEMPERATURES, key=excess))
+
+
+def convert(source: Path, out: Path, data: Path, everyday: Path | None, *, cache: Path | None = None) -> None:
+    """Write ``out`` and its manifest: the model ``source`` under a uniform prior, calibrated and measured.
+
+    Args:
+        source: The ``.onnx`` file, with its manifest beside it.
+        out: The new one.
+        data: FER-2013; UTKFace for gender.
+        everyday: wild_faces; not needed for gender.
+        cache: Where UTKFace's cut faces are kept.
+
+    Raises:
+        UsageError: The model answers under a uniform prior already.
+    """
+    loaded = load_model(source)
+    manifest = loaded.manifest
+    if manifest.priors:
+        raise UsageError(f"{source} names priors: it answers under a uniform one already")
+    temperature, trained_on = manifest.temperature, "utkface"
+    if manifest.task == "expression":
+        if everyday is None:
+            raise UsageError("--everyday is needed for a model of expression")
+        trained_on, classifier = "fer2013", Classifier(source, backend=FILE_ON_CPU)
+        sets = [fer2013_faces(data, "public"), wild_faces(everyday, "validation")]
+        if any(each.classes != manifest.labels for each in sets):
+            raise UsageError(f"{source} has other classes than FER-2013")
+        temperature = calibrated_on_both([classifier.logits(each.images) for each in sets], sets, manifest.labels)
+    frequencies = log_prior(trained_on, manifest.labels)
+    shift = -temperature * (frequencies - frequencies.mean())
+    if is_quantised(loaded.onnx):
+        shift = shift - _TIE * np.arange(len(shift))
+    changed = fold_prior(loaded.onnx, shift)
+    beside = out.with_name(out.name.replace("-int8", ""))
+    manifest = manifest.model_copy(
+        update={
+            "sha256": hashlib.sha256(changed).hexdigest(),
+            "source_sha256": None if manifest.source_sha256 is None else hashlib.sha256(beside.read_bytes()).hexdigest(),
+            "temperature": temperature,
+            "priors": known_priors(manifest.labels),
+            "prior": default_prior(manifest.task),
+            "self_test": self_test(changed, manifest),
+        }
+    )
+    make_folder(out.parent)
+    out.write_bytes(changed)
+    write_manifest(out, manifest)
+    write_manifest(out, measured(out, manifest, data, private=True, cache=cache, temperature=temperature))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("source", type=Path, help="the .onnx file, with its manifest beside it")
+    parser.add_argument("out", type=Path, help="the new .onnx file; of an int8 variant, convert the fp32 file first")
+    parser.add_argument("--data", required=True, type=Path, help="FER-2013; UTKFace for a model of gender")
+    parser.add_argument("--everyday", type=Path, help="the folder of wild_faces")
+    parser.add_argument("--cache", type=Path, help="where UTKFace's cut faces are kept (default: the user's cache)")
+    convert(**vars(parser.parse_args(arguments)))
+
+
+if __name__ == "__main__":
+    main()

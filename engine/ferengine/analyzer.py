@@ -11,8 +11,8 @@ from ferengine.classification.classifier import Classifier
 from ferengine.config import make_config
 from ferengine.detection import create_detector
 from ferengine.frames import as_bgr
-from ferengine.models.priors import Prior
 from ferengine.models.registry import GENDER
+from ferengine.models.settings import Prior
 from ferengine.results import Face, make_expression, make_gender
 from ferengine.tracking.cropper import FaceCropper
 

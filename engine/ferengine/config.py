@@ -7,8 +7,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ferengine.errors import UsageError, describe_invalid
-from ferengine.models.backends import BackendName, BackendSettings, PrecisionSetting
 from ferengine.models.registry import DEFAULT
+from ferengine.models.settings import BackendName, BackendSettings, PrecisionSetting
 
 Threshold = Annotated[float, Field(ge=0, lt=1)]
 

@@ -29,8 +29,8 @@ from ferengine.inference.onnxruntime import OrtRunner, available_providers
 from ferengine.inference.select import choose_backend, open_model
 from ferengine.inference.tensorrt.environment import Environment, Gpu
 from ferengine.inference.tensorrt.runner import EngineRunner
-from ferengine.models.backends import BackendSettings
 from ferengine.models.registry import load_model
+from ferengine.models.settings import BackendSettings
 from ferengine.stages.classify import ClassifyStage
 from ferengine.stages.messages import BackendChosen, Descriptor, FromWorker, StartClassify
 from ferengine.stages.records import ScoreBatch, decode_event

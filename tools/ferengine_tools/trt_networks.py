@@ -12,9 +12,9 @@ from ferengine.errors import UsageError
 from ferengine.inference.precision import int8_variant
 from ferengine.inference.tensorrt.builder import needs_calibration
 from ferengine.inference.tensorrt.networks import Network, classifier_network
-from ferengine.models.backends import Precision
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import list_models, load_model
+from ferengine.models.settings import Precision
 
 _CALIBRATION_FACES = 512
 

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.base import Array, Runner, only_output
 from ferengine.inference.select import choose_variant, open_model
-from ferengine.models.backends import BackendName, BackendSettings
 from ferengine.models.manifest import Manifest
-from ferengine.models.priors import Prior, choose_prior
+from ferengine.models.priors import choose_prior
 from ferengine.models.registry import DEFAULT, load_model
+from ferengine.models.settings import BackendName, BackendSettings, Prior
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,7 @@ import numpy as np
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import ModelError
 from ferengine.inference.base import Array
-from ferengine.models.backends import BackendSettings
-from ferengine.models.priors import Prior
+from ferengine.models.settings import BackendSettings, Prior
 
 
 class ParallelClassifier:

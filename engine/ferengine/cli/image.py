@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ferengine.analyzer import Analyzer
     from ferengine.cli.images import CopyFolder
-    from ferengine.models.priors import Prior
+    from ferengine.models.settings import Prior
     from ferengine.results import Face
 
 

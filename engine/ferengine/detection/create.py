@@ -8,7 +8,7 @@ from typing import Literal
 from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
 from ferengine.detection.base import Detector
 from ferengine.errors import UsageError
-from ferengine.models.backends import BackendSettings
+from ferengine.models.settings import BackendSettings
 
 
 def create_detector(

@@ -9,7 +9,7 @@ from ferengine.detection.mtcnn_weights import mtcnn_networks
 from ferengine.inference.tensorrt.load import open_engine
 from ferengine.inference.tensorrt.networks import Network, Profile
 from ferengine.inference.tensorrt.runner import EngineRunner
-from ferengine.models.backends import BackendSettings
+from ferengine.models.settings import BackendSettings
 
 if TYPE_CHECKING:
     from ferengine.detection.mtcnn_graphs import NetworkName

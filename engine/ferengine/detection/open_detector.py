@@ -13,7 +13,7 @@ from ferengine.errors import FerengineError, UsageError
 from ferengine.inference.base import Runner
 from ferengine.inference.fallback import Fallback
 from ferengine.inference.select import choose_backend
-from ferengine.models.backends import BackendSettings
+from ferengine.models.settings import BackendSettings
 
 if TYPE_CHECKING:
     from ferengine.detection.mtcnn_graphs import NetworkName

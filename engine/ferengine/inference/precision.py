@@ -13,8 +13,8 @@ from functools import cache
 from pathlib import Path
 
 from ferengine.errors import ModelError
-from ferengine.models.backends import PrecisionSetting
 from ferengine.models.registry import Model, load_model
+from ferengine.models.settings import PrecisionSetting
 
 MAX_ACCURACY_LOSS = 0.003
 """Fraction of correct labels, on the split that models are chosen on; a variant that loses as much does not run unasked."""

@@ -14,8 +14,8 @@ from ferengine.inference.precision import int8_variant, variant_for_cpu
 from ferengine.inference.tensorrt.environment import Gpu, this_machine
 from ferengine.inference.tensorrt.open_device import device_layer
 from ferengine.inference.tensorrt.tensorrt import installed_runtimes, rtx_supports
-from ferengine.models.backends import BackendName, BackendSettings
 from ferengine.models.registry import Model
+from ferengine.models.settings import BackendName, BackendSettings
 
 if TYPE_CHECKING:
     from ferengine.inference.onnxruntime import OrtProvider

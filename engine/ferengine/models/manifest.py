@@ -7,10 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ferengine.models.backends import Precision
-
-PRIOR_TOLERANCE = 1e-3
-"""How far from 1 the sum of a prior's probabilities may be."""
+from ferengine.models.settings import PRIOR_TOLERANCE, Precision
 
 
 class _Part(BaseModel):

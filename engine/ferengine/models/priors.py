@@ -10,45 +10,14 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ferengine.errors import UsageError
-from ferengine.models.manifest import PRIOR_TOLERANCE, Manifest
+from ferengine.models.manifest import Manifest
+from ferengine.models.settings import PRIOR_TOLERANCE, Prior
 
 _SUFFIXES = (".json", ".toml")
-
-
-@dataclass(frozen=True, slots=True)
-class Prior:
-    """The prior in force.
-
-    Attributes:
-        name: Its name in the manifest, or the path of its file.
-        labels: The classes of the model, in the order of its outputs.
-        probabilities: One for each label; above 0, their sum is 1.
-
-    Example:
-        >>> Prior("mine", ("calm", "loud"), (0.25, 0.75)).by_label()
-        {'calm': 0.25, 'loud': 0.75}
-    """
-
-    name: str
-    labels: tuple[str, ...]
-    probabilities: tuple[float, ...]
-
-    def by_label(self) -> dict[str, float]:
-        """The probabilities by the names of their classes, to five digits."""
-        return {label: float(f"{value:.5g}") for label, value in zip(self.labels, self.probabilities, strict=True)}
-
-    def logarithm(self) -> NDArray[np.float64]:
-        """The natural logarithm of the probabilities, float64 (classes,)."""
-        logarithm: NDArray[np.float64] = np.log(self.probabilities)
-        return logarithm
 
 
 def choose_prior(manifest: Manifest, chosen: str | None = None) -> Prior | None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.ipc.process import peak_memory_mb
-from ferengine.models.priors import Prior
+from ferengine.models.settings import Prior
 from ferengine.results import FrameResult, Timings
 from ferengine.runtime.cameras import Cameras
 from ferengine.runtime.subscriptions import Subscriptions

@@ -11,8 +11,8 @@ from pathlib import Path
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
 from ferengine.ipc.channel import data_pair
-from ferengine.models.priors import Prior
 from ferengine.models.registry import GENDER
+from ferengine.models.settings import Prior
 from ferengine.runtime.cameras import Cameras, CameraState
 from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.output_workers import HOLD, OutputWorker

@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NewType, TypeAlias, get_args
 
-from ferengine.models.backends import BackendSettings
-from ferengine.models.priors import Prior
+from ferengine.models.settings import BackendSettings, Prior
 
 Descriptor = NewType("Descriptor", int)
 """A file descriptor: the receiver gets a duplicate, which is closed once the message has been handled."""

@@ -16,7 +16,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ferengine.classification.classifier import Classifier
 from ferengine.classification.parallel_heads import ParallelClassifier
 from ferengine.errors import ModelError, UsageError
-from ferengine.models.priors import Prior
+from ferengine.models.settings import Prior
 
 SIDE, MEAN, STD = 16, 100.0, 50.0
 LABELS = ("calm", "loud", "odd")

@@ -20,8 +20,8 @@ from ferengine.inference import select as choose
 from ferengine.inference.conversion import is_quantised, to_int8
 from ferengine.inference.precision import has_vnni, int8_variant, variant_for_cpu
 from ferengine.inference.select import choose_variant
-from ferengine.models.backends import FILE_ON_CPU, BackendSettings
 from ferengine.models.registry import list_models, load_model
+from ferengine.models.settings import FILE_ON_CPU, BackendSettings
 
 
 def noise(count: int, seed: int) -> NDArray[np.uint8]:

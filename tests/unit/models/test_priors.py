@@ -13,8 +13,9 @@ import pytest
 
 from ferengine.errors import ModelError, UsageError
 from ferengine.models.manifest import Manifest
-from ferengine.models.priors import Prior, choose_prior
+from ferengine.models.priors import choose_prior
 from ferengine.models.registry import DEFAULT, SHIPPED, list_models, load_model
+from ferengine.models.settings import Prior
 
 LABELS = ("calm", "loud", "odd")
 PRIORS = {"uniform": dict.fromkeys(LABELS, 1 / 3), "noisy": {"odd": 0.1, "calm": 0.2, "loud": 0.7}}

@@ -13,8 +13,8 @@ from ferengine._native import FaceRing, WorkerPage
 from ferengine.errors import UsageError
 from ferengine.inference.select import BackendSettings
 from ferengine.ipc.channel import data_pair, receive_data
-from ferengine.models.priors import Prior
 from ferengine.models.registry import load_model
+from ferengine.models.settings import Prior
 from ferengine.stages.classify import BatchPolicy, ClassifyStage
 from ferengine.stages.messages import BackendChosen, Descriptor, FromWorker, StartClassify
 from ferengine.stages.records import ScoreBatch, decode_event

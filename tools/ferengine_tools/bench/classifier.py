@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from ferengine.classification.classifier import Classifier
-from ferengine.models.backends import FILE_ON_CPU
+from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.bench.record import OWN, Metric
 from ferengine_tools.bench.timing import timing
 

@@ -12,9 +12,9 @@ from rich.progress import track
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
-from ferengine.models.backends import FILE_ON_CPU
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine.models.registry import load_model
+from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.data.fer2013 import load_fer2013
 from ferengine_tools.evaluation import paper
 from ferengine_tools.evaluation.evaluation import evaluate_faces

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
-from ferengine.models.backends import FILE_ON_CPU
+from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.evaluation.faces import resize
 from ferengine_tools.evaluation.metrics import softmax
 from ferengine_tools.evaluation.network import Network, of_classifier

@@ -11,9 +11,9 @@ from scipy.optimize import minimize_scalar
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
-from ferengine.models.backends import FILE_ON_CPU
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import load_model
+from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.data.fer2013 import LabelSet
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.mapping import LabelMap

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ferengine.errors import ModelError
 from ferengine.inference.base import only_output
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.models.backends import Precision
+from ferengine.models.settings import Precision
 
 _LARGEST_DIFFERENCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.1, "int8": 4.0}
 _LEAST_AGREEMENT: dict[Precision, float] = {"fp32": 0.999, "fp16": 0.995, "int8": 0.9}

@@ -16,10 +16,10 @@ from ferengine.errors import FerengineError, UsageError
 from ferengine.inference.base import only_output
 from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.models.backends import Precision
 from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
 from ferengine.models.registry import load_model
 from ferengine.models.self_test import self_test_crops
+from ferengine.models.settings import Precision
 from ferengine_tools.data.fer2013 import Split, load_fer2013
 from ferengine_tools.data.utkface import load_utkface, user_cache
 from ferengine_tools.evaluation.priors import default_prior, known_priors

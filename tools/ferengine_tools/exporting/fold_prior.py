@@ -24,8 +24,8 @@ from onnx import helper, numpy_helper
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.conversion import is_quantised
-from ferengine.models.backends import FILE_ON_CPU
 from ferengine.models.registry import load_model
+from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.metrics import expected_calibration_error, softmax
 from ferengine_tools.evaluation.priors import default_prior, known_priors, log_prior

@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ferengine.classification.classifier import Classifier
-from ferengine.models.backends import FILE_ON_CPU
 from ferengine.models.manifest import Accuracy, Manifest
+from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.data.fer2013 import LABELS8, LabelSet
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
 from ferengine_tools.evaluation.faces import LabelledFaces

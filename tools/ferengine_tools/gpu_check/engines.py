@@ -13,8 +13,8 @@ from ferengine.inference.precision import int8_variant
 from ferengine.inference.tensorrt.engine_file import list_engines
 from ferengine.inference.tensorrt.environment import this_machine
 from ferengine.inference.tensorrt.tensorrt import RuntimeName, installed_runtimes, rtx_supports
-from ferengine.models.backends import Precision
 from ferengine.models.registry import Model
+from ferengine.models.settings import Precision
 from ferengine_tools.gpu_check.report import Report
 
 BATCHES = "1:8:32,1:128:512"

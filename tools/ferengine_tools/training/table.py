@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ferengine.errors import UsageError
-from ferengine.models.backends import Precision
+from ferengine.models.settings import Precision
 from ferengine_tools.evaluation.comparison import compare_models
 from ferengine_tools.evaluation.comparison_table import to_markdown
 from ferengine_tools.exporting.export import export

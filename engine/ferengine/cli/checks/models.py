@@ -73,7 +73,7 @@ def check_gpu() -> Finding | None:
     from ferengine.config import EngineConfig
     from ferengine.inference.base import only_output
     from ferengine.inference.select import choose_backend, open_model
-    from ferengine.models.backends import BackendSettings
+    from ferengine.models.settings import BackendSettings
 
     name, _ = choose_backend("auto")
     if name == "ort":

@@ -23,8 +23,8 @@ def check_backend() -> Finding:
     """What networks run on here, and why."""
     from ferengine.inference.onnxruntime import VERSION, available_providers
     from ferengine.inference.select import choose_backend, choose_variant
-    from ferengine.models.backends import BackendSettings
     from ferengine.models.registry import DEFAULT, load_model
+    from ferengine.models.settings import BackendSettings
 
     if not available_providers()["ort"]:  # a GPU backend needs it too, to go on when the GPU fails
         return Finding("fail", f"ONNX Runtime {VERSION} has no CPU provider", "pip install --force-reinstall onnxruntime")

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from ferengine.errors import ModelError
 from ferengine.inference.base import Runner
 from ferengine.inference.tensorrt.runner import EngineRunner
-from ferengine.models.backends import Precision
 from ferengine.models.self_test import self_test_crops
+from ferengine.models.settings import Precision
 
 _TOLERANCES: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.1, "int8": 0.5}
 """Of the largest difference, as a fraction of the largest value: wide, to find what is broken, not what is rounded."""

@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import FILE_ON_CPU
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.base import only_output
 from ferengine.inference.conversion import to_int8
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.models.registry import load_model
+from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.evaluation.priors import log_frequencies, log_prior
 from ferengine_tools.evaluation.sets import fer2013_faces
 from ferengine_tools.exporting.fold_prior import calibrated_on_both, convert, fold_prior

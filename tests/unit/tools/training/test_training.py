@@ -17,8 +17,8 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the extra `
 from command_help import read_options  # noqa: E402
 from ferengine.classification.classifier import Classifier  # noqa: E402
 from ferengine.errors import FerengineError, ModelError, UsageError  # noqa: E402
-from ferengine.models.backends import FILE_ON_CPU  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
+from ferengine.models.settings import FILE_ON_CPU  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig, paper_preset  # noqa: E402
 from ferengine_tools.training.origin import load_network  # noqa: E402

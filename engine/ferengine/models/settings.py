@@ -1,12 +1,16 @@
-"""What a model may run on: backends and precisions.
+"""How a model is run: backend, precision and class prior.
 
 A plain module: every worker process reads these in its first message, and most of them need no pydantic.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 
@@ -53,3 +57,33 @@ class BackendSettings:
 
 FILE_ON_CPU = BackendSettings("ort", "fp32")
 """Runs the very file that was named, on the CPU: what accuracy is measured with."""
+
+PRIOR_TOLERANCE = 1e-3
+"""How far from 1 the sum of a prior's probabilities may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """The prior in force.
+
+    Attributes:
+        name: Its name in the manifest, or the path of its file.
+        labels: The classes of the model, in the order of its outputs.
+        probabilities: One for each label; above 0, their sum is 1.
+
+    Example:
+        >>> Prior("mine", ("calm", "loud"), (0.25, 0.75)).by_label()
+        {'calm': 0.25, 'loud': 0.75}
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    probabilities: tuple[float, ...]
+
+    def by_label(self) -> dict[str, float]:
+        """The probabilities by the names of their classes, to five digits."""
+        return {label: float(f"{value:.5g}") for label, value in zip(self.labels, self.probabilities, strict=True)}
+
+    def logarithm(self) -> NDArray[np.float64]:
+        """The natural logarithm of the probabilities, float64 (classes,)."""
+        return np.array([math.log(value) for value in self.probabilities])

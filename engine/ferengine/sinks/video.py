@@ -19,7 +19,8 @@ from ferengine.sinks.files import create_output, is_still_at, write_failed
 from ferengine.sinks.mp4_repair import cut_incomplete_fragment
 from ferengine.vision import cv2
 
-_FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
+FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
+"""FFmpeg's name of the format of each kind of file."""
 _TIME_BASE = Fraction(1, 90_000)
 _KEYFRAME_SECONDS = 1.0
 _BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of cv2's conversion
@@ -62,8 +63,8 @@ class VideoWriter:
     ) -> None:
         self._path = Path(path)
         self.frames = self.safe = 0
-        if self._path.suffix.lower() not in _FORMATS:
-            raise SinkError(f"{self._path} is not the name of a video: it must end in {', '.join(_FORMATS)}")
+        if self._path.suffix.lower() not in FORMATS:
+            raise SinkError(f"{self._path} is not the name of a video: it must end in {', '.join(FORMATS)}")
         self._size = width - width % 2, height - height % 2
         if min(self._size) < 2 or not (math.isfinite(fps) and fps > 0):
             raise SinkError(f"{self._path} cannot be a video of {width}x{height} pixels at {fps} frames/s")
@@ -72,7 +73,7 @@ class VideoWriter:
         rate = Fraction(min(max(fps, 1.0), 1000.0)).limit_denominator(1001)
         name = path_for_ffmpeg(self._path, self._descriptor)
         try:
-            self._container = av.open(name, "w", format=_FORMATS[self._path.suffix.lower()], options=options)
+            self._container = av.open(name, "w", format=FORMATS[self._path.suffix.lower()], options=options)
         except OSError as error:
             os.close(self._descriptor)
             raise write_failed(self._path, error) from error

@@ -15,7 +15,7 @@ from av.video.stream import VideoStream
 from ferengine.errors import SinkError
 from ferengine.sinks.files import write_failed
 from ferengine.sinks.mp4_repair import cut_incomplete_fragment
-from ferengine.sinks.video import container_options, path_for_ffmpeg
+from ferengine.sinks.video import FORMATS, container_options, path_for_ffmpeg
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def join_parts(parts: Sequence[Part], beat: Callable[[], None]) -> None:
     joined = Path(name)
     try:
         os.fchmod(descriptor, target.stat().st_mode & 0o777)
-        _copy_packets(parts, joined, beat)
+        _copy_packets(parts, joined, descriptor, beat)
         os.fsync(descriptor)
         joined.replace(target)
     except (OSError, ValueError) as error:  # PyAV's errors are either
@@ -60,18 +60,22 @@ def join_parts(parts: Sequence[Part], beat: Callable[[], None]) -> None:
             part.path.unlink()
 
 
-def _copy_packets(parts: Sequence[Part], joined: Path, beat: Callable[[], None]) -> None:
+def _copy_packets(parts: Sequence[Part], joined: Path, descriptor: int, beat: Callable[[], None]) -> None:
     """Raises OSError or ValueError where the parts are not of one kind, or cannot be read or written."""
     output: VideoStream | None = None
     extradata: bytes | None = None
     last = -1
-    with av.open(path_for_ffmpeg(joined), "w", options=container_options(joined)) as container:
+    name, format_ = path_for_ffmpeg(joined, descriptor), FORMATS[joined.suffix.lower()]
+    with av.open(name, "w", format=format_, options=container_options(joined)) as container:
         for part in parts:
             if part.path.suffix.lower() != ".mkv":
                 cut_incomplete_fragment(part.path)
-            descriptor = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
+            part_descriptor = os.open(part.path, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                with contextlib.suppress(av.error.InvalidDataError), av.open(path_for_ffmpeg(part.path, descriptor)) as source:
+                with (
+                    contextlib.suppress(av.error.InvalidDataError),
+                    av.open(path_for_ffmpeg(part.path, part_descriptor)) as source,
+                ):
                     if not source.streams.video:
                         continue
                     video = source.streams.video[0]
@@ -90,6 +94,6 @@ def _copy_packets(parts: Sequence[Part], joined: Path, beat: Callable[[], None])
                         packet.stream = output
                         container.mux(packet)
             finally:
-                os.close(descriptor)
+                os.close(part_descriptor)
         if output is None:
             raise ValueError("no part holds a frame")

@@ -4,7 +4,7 @@
 #
 #   tools/gpu_check.sh --data FER2013 [--python PYTHON] [--out DIR] [--video FILE] [--short]
 #
-# DIR (default: gpu_check) gets gpu_check.md and the figures as JSON, no engines. --short ends within eight minutes, whatever
+# DIR (default: gpu_check) gets gpu_check.md and the measurements as JSON, no engines. --short ends within eight minutes, whatever
 # is not done by then is cut off; without it tensorrt, which measures kernels while it builds, has time for all its engines.
 # Without --python it makes .venv-gpu and installs everything from PyPI, tensorrt as well where its vendor's index can be
 # reached. With --python nothing is installed: that interpreter has the package, torch and TensorRT already.

@@ -25,8 +25,8 @@ void resize_area(const FrameView& frame, const UprightSquare& square, int size, 
     const double left = square.cx - 0.5 * square.side, top = square.cy - 0.5 * square.side;
 
     // the columns of each destination pixel, in `blocks` times eight from its first on, weight 0 where they are not its
-    const int most = static_cast<int>(std::min(std::ceil(step) + 2.0, static_cast<double>(frame.width)));
-    const int blocks = (most + 7) / 8, columns = (size + 7) / 8 * 8;
+    const int max_columns = static_cast<int>(std::min(std::ceil(step) + 2.0, static_cast<double>(frame.width)));
+    const int blocks = (max_columns + 7) / 8, columns = (size + 7) / 8 * 8;
     scratch.first_columns.assign(static_cast<size_t>(columns), 0);
     scratch.weights.assign(static_cast<size_t>(columns) * static_cast<size_t>(blocks) * 8, 0.0f);
     const int x0 = pixels_under(left, left + step, frame.width).first;

@@ -26,10 +26,11 @@ struct CropScratch {
 };
 
 // One crop of `size` x `size` grey values in [0, 255] into `out`.
-//   angle 0, side >= size: the exact mean over each destination pixel's rectangle, source pixels being constant
-//   squares; angle 0, side < size: bilinear at the destination pixels' centres; else: the mean of k x k bilinear
-//   samples a destination pixel, evenly spread, k = ceil(side / size), at most 8 (beyond that the samples lie further
-//   apart).
+// - Upright (angle 0) with side >= size: the exact mean over each destination pixel's rectangle, source pixels being
+//   constant squares.
+// - Upright with side < size: bilinear at the destination pixels' centres.
+// - Rotated: the mean of k x k bilinear samples a destination pixel, evenly spread, k = ceil(side / size), at most 8
+//   (beyond that the samples lie further apart).
 // Grey is (1868 B + 9617 G + 4899 R + 8192) >> 14 for each source pixel (ITU-R BT.601 luma, within 1 of cv2.cvtColor).
 // Beyond the frame its border pixels are repeated. The region must be finite with side > 0.
 void crop_gray(const FrameView& frame, const CropRegion& region, int size, std::span<float> out, CropScratch& scratch);

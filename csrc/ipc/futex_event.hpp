@@ -29,9 +29,9 @@ inline int64_t deadline_after(double seconds) {
     return monotonic_ns() + (seconds > 0 ? static_cast<int64_t>(std::min(seconds, kYear) * 1e9) : 0);
 }
 
-// The count and the flag "somebody waits" share one word, and each side changes both in one step: whoever raises the
-// count sees every waiter that could still sleep on the old one, so no wake-up is lost. A waiter that was killed costs
-// one superfluous wake-up.
+// The count and a flag for waiters share one word, and each side changes both in one step: a notification sees every
+// waiter that could still sleep on the old count, so no wake-up is lost. A waiter that was killed costs one superfluous
+// wake-up.
 class FutexEvent {
   public:
     // Notifications so far, modulo 2^31.

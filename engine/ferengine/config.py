@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ferengine.errors import UsageError, describe_invalid
-from ferengine.models.manifest import Precision
+from ferengine.models.backends import BackendName, BackendSettings, PrecisionSetting
 from ferengine.models.registry import DEFAULT
 
 Threshold = Annotated[float, Field(ge=0, lt=1)]
-
-BackendName = Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"]
-"""What runs the networks: ONNX Runtime on the CPU (``ort``), by its CUDA or TensorRT-RTX provider, or TensorRT itself."""
-
-PrecisionSetting = Literal["auto", Precision]
-"""A precision, or ``auto``: fp16 in TensorRT; on a CPU int8 where it is exact and the model has a variant that loses little,
-else fp32."""
 
 MIN_FACE = 40.0
 """Width of the smallest face to look for, pixels."""
@@ -28,40 +20,6 @@ MTCNN_THRESHOLDS = (0.6, 0.7, 0.7)
 
 MTCNN_FACTOR = 0.709
 """Step from one level of MTCNN's image pyramid to the next: about the square root of one half."""
-
-
-@dataclass(frozen=True, slots=True)
-class BackendSettings:
-    """What runs the networks.
-
-    Attributes:
-        backend: The backend, or ``auto`` for the best that this machine has.
-        precision: Of the networks; see ``PrecisionSetting``.
-        engines: For TensorRT: a folder of engines to trust besides the user's cache.
-        build: For TensorRT: whether to build an engine that is missing or does not fit.
-
-    Raises:
-        UsageError: The precision is none of ``PrecisionSetting``.
-    """
-
-    backend: BackendName = "auto"
-    precision: PrecisionSetting = "auto"
-    engines: str | None = None
-    build: bool = False
-
-    def __post_init__(self) -> None:
-        known = get_args(PrecisionSetting)
-        if self.precision not in known:
-            raise UsageError(f"the precision is {', '.join(known)}, not {self.precision}")
-
-    @property
-    def engine_precision(self) -> Precision:
-        """Of TensorRT's engines."""
-        return "fp16" if self.precision == "auto" else self.precision
-
-
-FILE_ON_CPU = BackendSettings("ort", "fp32")
-"""Runs the very file that was named, on the CPU: what accuracy is measured with."""
 
 
 class EngineConfig(BaseModel):

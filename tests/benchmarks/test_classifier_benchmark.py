@@ -11,7 +11,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import FILE_ON_CPU
+from ferengine.models.backends import FILE_ON_CPU
 
 
 @pytest.mark.parametrize("batch", [1, 8, 32])

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from command_help import command
 from ferengine import Engine
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.detection.mtcnn_device import MtcnnDeviceDetector
@@ -20,7 +21,6 @@ from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.inference.tensorrt.tensorrt import installed_runtimes, load_runtime, rtx_supports
 from ferengine.models.registry import load_model
 from ferengine.sources.demo.portraits import ASTRONAUT
-from ferengine_tools.build_trt import main
 from ferengine_tools.gpu_check.measure import compare
 
 pytestmark = [pytest.mark.gpu, pytest.mark.timeout(600)]  # tensorrt measures kernels while it builds
@@ -39,7 +39,9 @@ def runtime(request: pytest.FixtureRequest) -> str:
 
 
 def open_engines(runtime: Any, precision: str, folder: Path, model: str) -> dict[str, EngineRunner]:
-    main(["--model", model, "--runtime", runtime, "--precision", precision, "--batch", "1:32:256", "--out", str(folder)])
+    command("build-trt")(
+        ["--model", model, "--runtime", runtime, "--precision", precision, "--batch", "1:32:256", "--out", str(folder)]
+    )
     trt = load_runtime(runtime)
     return {f.record.model: EngineRunner(trt, open_device(), load_engine(f)) for f in list_engines(folder)}
 

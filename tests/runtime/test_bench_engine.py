@@ -18,17 +18,17 @@ def test_the_whole_engine_on_the_demo(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine_runs, "_MIN_FRAMES", 60)
     monkeypatch.setattr(others, "find_spec", lambda name: None)
     record = measure([Stage.ENGINE], seconds=0.1, live_seconds=1.5)
-    figures = {figure.key[1:]: figure for figure in record.figures}
+    metrics = {metric.key[1:]: metric for metric in record.metrics}
     for way in (OWN, "ferengine, near search", "decoding alone", others.LOOP):
-        assert figures["file", way].value > 0
-        assert figures["file", way].unit == "frames/s"
+        assert metrics["file", way].value > 0
+        assert metrics["file", way].unit == "frames/s"
     for way in (OWN, "ferengine, near search"):
-        assert 1 <= figures["file, faces", way].value <= 2
-    latencies = [figures[f"camera 640x480, {name}", OWN].value for name in ("p50", "p95", "p99")]
+        assert 1 <= metrics["file, faces", way].value <= 2
+    latencies = [metrics[f"camera 640x480, {name}", OWN].value for name in ("p50", "p95", "p99")]
     assert latencies == sorted(latencies)
     assert latencies[0] > 0
-    assert figures["camera 640x480, dropped", OWN].value >= 0
-    workers = {case.removeprefix("camera 640x480, ") for case, _ in figures if case.startswith("camera 640x480, ")}
+    assert metrics["camera 640x480, dropped", OWN].value >= 0
+    workers = {case.removeprefix("camera 640x480, ") for case, _ in metrics if case.startswith("camera 640x480, ")}
     assert {"engine", "capture", "detect-0", "track-0", "classify", "all processes"} <= workers
     assert len(record.absent) == 4
     assert record.source == "demo"

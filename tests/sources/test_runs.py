@@ -76,23 +76,23 @@ def test_a_stream_that_stops_and_comes_back_larger(
     assert len(pids) >= 6
     title = "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
     rtsp.stop()
-    run.wait_for(lambda: run.told("door") == ["started", "lost"])
+    run.wait_for(lambda: run.told("door") == ["started", "disconnected"])
     last = max(line["frame"] for line in run.lines() if line["camera"] == "door" and "frame" in line)
     rtsp.start(make_clip(320, 240, frames=800), "viewer", "p@ss")
     run.wait_for(lambda: sum(line["camera"] == "door" and line.get("frame", 0) > last for line in run.lines()) > 10)
     rtsp.pause()  # now it hangs: the stream stalls, and stopping must not wait for it
-    run.wait_for(lambda: run.told("door") == ["started", "lost", "back", "lost"])
+    run.wait_for(lambda: run.told("door") == ["started", "disconnected", "reconnected", "disconnected"])
     begun = time.monotonic()
     assert run.end() == 0, run.output
     assert time.monotonic() - begun < 4
-    assert run.told("door") == ["started", "lost", "back", "lost", "ended"]
+    assert run.told("door") == ["started", "disconnected", "reconnected", "disconnected", "ended"]
     door = [line for line in run.lines() if line["camera"] == "door"]
     frames = [line for line in door if "frame" in line]
     numbers = [line["frame"] for line in frames]
     stamps = [line["timestamp"] for line in frames]
     assert numbers == sorted(set(numbers))
     assert stamps == sorted(set(stamps))
-    assert next(line["seconds"] for line in door if line.get("event") == "back") > 0
+    assert next(line["seconds"] for line in door if line.get("event") == "reconnected") > 0
     assert run.told("demo") == ["started", "ended"]
     everything = "".join((run.output, run.events.read_text(), run.summary.read_text(), title))
     assert not any(secret in everything for secret in SECRETS)
@@ -127,9 +127,9 @@ def test_stopping_while_a_connection_hangs(silent_port: int, start: Callable[...
 def test_a_camera_that_is_not_there_yet(http: Any, unused_port: int, start: Callable[..., Run]) -> None:
     run = start("--source", f"late=http://127.0.0.1:{unused_port}/", "--source", "demo", "--loop", "0", "--reconnect", "always")
     run.wait_for(lambda: sum("frame" in line for line in run.lines()) > 5)
-    assert run.told("late") == ["lost"]
+    assert run.told("late") == ["disconnected"]
     assert run.end() == 0, run.output
-    assert run.told("late") == ["lost", "ended"]
+    assert run.told("late") == ["disconnected", "ended"]
 
 
 def test_a_live_stream_that_ends_with_no_reconnection(http: Any, start: Callable[..., Run]) -> None:

@@ -39,7 +39,7 @@ def config(bars: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 @pytest.fixture(scope="session")
 def whole(config: Any) -> Path:
     """The checkpoint of an uninterrupted run of two epochs."""
-    from ferengine_tools.train import train
+    from ferengine_tools.training.run import train
 
     train(config)
     return config.out / "checkpoint.safetensors"

@@ -26,9 +26,6 @@ PAGES = [ROOT / "README.md", *sorted((ROOT / ".github").rglob("*.md")), *sorted(
 RUN = [*sorted((SITE / "how-to").glob("add-*.md")), SITE / "tutorial" / "first-program.md"]
 """Pages whose Python blocks are one program, which is run here."""
 
-SUBCOMMANDS = {"data": ("report", "prepare")}
-"""Subcommands that the parser of their command does not list."""
-
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
 
@@ -55,7 +52,6 @@ def options(*command: str) -> frozenset[str]:
 def all_options() -> frozenset[str]:
     """The options of all commands and of tools/gpu_check.sh."""
     commands = [tuple(name.split()) for name in hooks.command_names()]
-    commands += [(name, each) for name, inside in SUBCOMMANDS.items() for each in inside]
     script = re.findall(r"--[a-z]+", (ROOT / "tools" / "gpu_check.sh").read_text(encoding="utf-8"))
     return frozenset(script).union(*(options(*command) for command in commands))
 
@@ -89,7 +85,7 @@ def test_commands_and_options_that_are_named_exist(page: Path) -> None:
         if name.startswith("-") or name.isupper():
             continue
         assert name in hooks.command_names(), words
-        command = words[:2] if words[1:2] and words[1] in SUBCOMMANDS.get(name, ()) else words[:1]
+        command = words[:2] if " ".join(words[:2]) in hooks.command_names() else words[:1]
         assert {word for word in words if word.startswith("--")} <= options(*command), words
     for option in re.findall(r"`(--[a-z][a-z-]*)", outside_blocks(text)) if page.stem != "changelog" else ():
         assert option in all_options(), option

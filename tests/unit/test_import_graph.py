@@ -8,20 +8,22 @@ from functools import cache
 from pathlib import Path
 
 import ferengine
+import ferengine_tools
 
-ROOT = Path(ferengine.__file__).parent
+PACKAGES = [Path(each).parent for each in (ferengine.__file__, ferengine_tools.__file__) if each is not None]
 MAY_IMPORT_RUNTIME = ("ferengine", "ferengine.engine", "ferengine.service", "ferengine.fleet", "ferengine.cli")
 
 
 @cache
 def graph() -> dict[str, frozenset[str]]:
-    """The modules of ``ferengine`` that each of its modules names in an import."""
-    modules = {name_of(path): path for path in ROOT.rglob("*.py")}
+    """The modules of ``ferengine`` and ``ferengine_tools`` that each of their modules names in an import."""
+    modules = {name_of(path): path for package in PACKAGES for path in package.rglob("*.py")}
     return {name: frozenset(imports(name, path, modules)) - {name} for name, path in modules.items()}
 
 
 def name_of(path: Path) -> str:
-    parts = ["ferengine", *path.relative_to(ROOT).with_suffix("").parts]
+    [package] = [each for each in PACKAGES if each in path.parents]
+    parts = [package.name, *path.relative_to(package).with_suffix("").parts]
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
@@ -80,6 +82,8 @@ def test_the_graph_is_read() -> None:
     }
     assert "ferengine.sources.demo" in graph()["ferengine.sources"]  # inside a function
     assert "ferengine.engine" in graph()["ferengine"]  # for type checking
+    assert "ferengine_tools.evaluation.checkpoint" in graph()["ferengine_tools.evaluation.ensemble"]  # inside a function
+    assert "ferengine_tools.evaluation.ensemble" in graph()["ferengine_tools.evaluate"]  # for type checking
 
 
 def test_no_module_imports_itself_by_a_detour() -> None:

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY, FaceRing, WorkerPage
 from ferengine.classification.classifier import Classifier
-from ferengine.config import BackendSettings
 from ferengine.detection import create_detector
 from ferengine.detection.base import Detections, Detector
 from ferengine.detection.mtcnn import MtcnnDetector
@@ -30,6 +29,7 @@ from ferengine.inference.onnxruntime import OrtRunner, available_providers
 from ferengine.inference.select import choose_backend, open_model
 from ferengine.inference.tensorrt.environment import Environment, Gpu
 from ferengine.inference.tensorrt.runner import EngineRunner
+from ferengine.models.backends import BackendSettings
 from ferengine.models.registry import load_model
 from ferengine.stages.classify import ClassifyStage
 from ferengine.stages.messages import BackendChosen, Descriptor, FromWorker, StartClassify

@@ -16,7 +16,7 @@ from ferengine.inference.tensorrt import load as opening
 from ferengine.inference.tensorrt.networks import Network, classifier_network
 from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.inference.tensorrt.verify import check_outputs
-from ferengine.models.manifest import Precision
+from ferengine.models.backends import Precision
 from ferengine.models.registry import load_model
 
 OPEN_SIDES = [((1, 3, 12, 12), (8, 3, 30, 30), (16, 3, 60, 40)), ((1, 3, 12, 12), (1, 3, 50, 50), (1, 3, 90, 90))]

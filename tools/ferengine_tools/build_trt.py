@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
 from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from ferengine.cli.command import call
-from ferengine.errors import FerengineError, UsageError
+from ferengine.errors import UsageError
 from ferengine.inference.tensorrt.builder import Progress as Report
 from ferengine.inference.tensorrt.builder import build_network, choose_profiles
 from ferengine.inference.tensorrt.cache import engines_folder
@@ -104,11 +102,6 @@ def build_trt(
         print(f"{file.path}: {file.record.precision}, {size:.1f} MiB, {trt.name} {trt.version}, for {gpus}")
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command outside ``ferengine``. Raises FerengineError."""
-    call(build_trt, "ferengine build-trt", arguments)
-
-
 def _report_to(bar: Progress | None, name: str) -> Report | None:
     if bar is None:
         return None
@@ -119,10 +112,3 @@ def _report_to(bar: Progress | None, name: str) -> Report | None:
         return True
 
     return report
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except FerengineError as error:
-        sys.exit(f"error: {error}")

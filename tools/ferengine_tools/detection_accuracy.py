@@ -43,7 +43,12 @@ MASKED = "masked"
 
 @dataclass(frozen=True, slots=True)
 class Recall:
-    """``found`` of ``faces``."""
+    """How many faces were found.
+
+    Attributes:
+        found: Faces found.
+        faces: Faces that there are.
+    """
 
     found: int
     faces: int
@@ -56,9 +61,17 @@ class Recall:
 
 @dataclass(frozen=True, slots=True)
 class DetectionAccuracy:
-    """``sources``: unmasked faces by source; ``masked``: the faces with masks of all sources; ``false_boxes`` found in
-    ``faceless_scenes`` photographs; ``stray_boxes``: boxes whose middle lies in no face, in ``crowds``, the photographs with
-    faces; ``milliseconds`` of processor time that a photograph took."""
+    """What a detector finds.
+
+    Attributes:
+        sources: Unmasked faces by source.
+        masked: The faces with masks of all sources.
+        faceless_scenes: Photographs without faces.
+        false_boxes: Boxes found in these.
+        crowds: Photographs with faces.
+        stray_boxes: Boxes in these whose middle lies in no face.
+        milliseconds: Processor time per photograph.
+    """
 
     sources: Mapping[str, Recall]
     masked: Recall
@@ -104,19 +117,25 @@ class DetectionAccuracy:
 
 
 def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
-    """Run ``detector`` on each photograph of ``folder`` and count the faces found, greedily by score, one box a face.
+    """Run a detector on each photograph of a folder and count the faces found, greedily by score, one box a face.
 
-    Small and ignored faces do not count, but a box on one of them is not offered to its neighbour. Raises UsageError
-    when the folder is not such a one.
+    Small and ignored faces do not count, but a box on one of them is not offered to its neighbour.
+
+    Args:
+        detector: The detector.
+        folder: Annotated photographs.
+
+    Raises:
+        UsageError: The folder holds something else.
     """
     faces: Counter[str] = Counter()
     found: Counter[str] = Counter()
     scenes = false_boxes = crowds = stray_boxes = 0
     seconds = 0.0
     for source, image, annotated in _photographs(folder):
-        begun = time.process_time()
+        started = time.process_time()
         boxes = detector.detect(image).boxes
-        seconds += time.process_time() - begun
+        seconds += time.process_time() - started
         if source == FACELESS:
             scenes += 1
             false_boxes += len(boxes)
@@ -218,9 +237,9 @@ def detection_accuracy(
     accuracies: dict[str, DetectionAccuracy] = {
         name: evaluate(create_detector(name, min_face=min_face), folder) for name in names
     }
-    figures: dict[str, Any] = {name: accuracy.to_dict() for name, accuracy in accuracies.items()}
+    metrics: dict[str, Any] = {name: accuracy.to_dict() for name, accuracy in accuracies.items()}
     if as_json:
-        print(json.dumps(figures if compare else figures[detector], indent=2))
+        print(json.dumps(metrics if compare else metrics[detector], indent=2))
     else:
         print(comparison(accuracies) if compare else accuracies[detector].to_text())
 

@@ -1,4 +1,4 @@
-"""An image of what the Haar cascade and MTCNN find in the built-in demo: the counterpart of the document's Figure 5.
+"""An image of what the Haar cascade and MTCNN find in the built-in demo: the counterpart of Figure 5 of Zhao's paper.
 
     python -m ferengine_tools.detection_image OUT.jpg
 
@@ -35,7 +35,11 @@ _SCENES = ((Scenario.STROLL, 4, 0), (Scenario.TURN, 1, round(TURN_SECONDS / 2 * 
 
 
 def detection_image() -> NDArray[np.uint8]:
-    """BGR uint8 (H, W, 3). Raises MissingDependencyError without the extra ``demo``."""
+    """Return what the detectors find, BGR uint8 (H, W, 3).
+
+    Raises:
+        MissingDependencyError: The extra ``demo`` is missing.
+    """
     detectors = [(create_detector(name, min_face=24.0), title) for name, title in _SHOWN]
     rows = []
     for scenario, faces, index in _SCENES:

@@ -26,7 +26,11 @@ class _Subject:
 
 
 def from_model(model: str) -> _Subject:
-    """A shipped model or a ``.onnx`` file. Raises what ``load_onnx`` raises."""
+    """Load a shipped model or a ``.onnx`` file.
+
+    Raises:
+        ModelError: torch cannot rebuild it.
+    """
     from ferengine_tools.networks.from_onnx import load_onnx
 
     manifest = load_model(model).manifest
@@ -35,7 +39,12 @@ def from_model(model: str) -> _Subject:
 
 
 def from_checkpoint(path: Path, network: str | None) -> _Subject:
-    """A checkpoint of ``ferengine train``; of another ``network`` it is refused with a ModelError."""
+    """Load a checkpoint of ``ferengine train``.
+
+    Raises:
+        ModelError: It is damaged, or of another network than ``network``.
+        UsageError: It has two heads.
+    """
     from ferengine_tools.training.dataset import MEAN, STD
     from ferengine_tools.training.origin import restored
 
@@ -66,21 +75,21 @@ def explain(
 ) -> None:
     """Show what the network looked at in each face of an image.
 
-    The image is overlaid with Grad-CAM and guided back-propagation. Needs the extra ``train``.
+    The image is overlaid with Grad-CAM and guided back-propagation. Needs the train extra.
     """
     import numpy as np
 
     from ferengine_tools.evaluation.metrics import softmax
     from ferengine_tools.explanation.attribution import explain as attribute
     from ferengine_tools.explanation.faces import cut_face, find_faces
-    from ferengine_tools.explanation.picture import draw_explanation
+    from ferengine_tools.explanation.figure import draw_explanation
 
     subject = from_model(model or DEFAULT) if checkpoint is None else from_checkpoint(checkpoint, model)
     if label is not None and label not in subject.labels:
         raise UsageError(f"--label {label!r} is not a class of the model: {', '.join(subject.labels)}")
     target = None if label is None else subject.labels.index(label)
     size = subject.size
-    faces = cut_face(image, size) if crop else find_faces(image, size, min_face=min_face, most=max_faces)
+    faces = cut_face(image, size) if crop else find_faces(image, size, min_face=min_face, max_faces=max_faces)
     batch = (faces.crops[:, None].astype(np.float32) - np.float32(subject.mean)) / np.float32(subject.std)
     attribution = attribute(subject.network, batch, target)
     scores = softmax(attribution.logits, subject.temperature)

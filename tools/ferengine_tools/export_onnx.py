@@ -1,234 +1,74 @@
-"""``ferengine export-onnx``: a checkpoint, or a model in another precision, becomes an ONNX file and its manifest."""
+"""``ferengine export-onnx``."""
 
 from __future__ import annotations
 
-import argparse
-import hashlib
-import json
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Annotated, Literal
 
-import numpy as np
-from numpy.typing import NDArray
+import typer
 
-from ferengine.errors import FerengineError, UsageError
-from ferengine.inference.base import only_output
-from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
-from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Precision, Training
-from ferengine.models.registry import load_model
-from ferengine.models.self_test import self_test_crops
-from ferengine_tools.data.fer2013 import Split, load_fer2013
-from ferengine_tools.data.utkface import load_utkface, user_cache
-from ferengine_tools.exporting.check import Agreement, compare
-from ferengine_tools.exporting.figures import measured
-from ferengine_tools.files import make_folder
-from ferengine_tools.training.config import Prior
-
-INTENDED_USE = {
-    "expression": "Perceived facial expression in video, for research and interaction. It reads what a face shows, not what a "
-    "person feels, and must not be used to infer emotions at work or in education (EU AI Act, article 5).",
-    "gender": "Perceived gender presentation, for research on groups. It reads how a face looks to others, not who a person "
-    "is, knows two classes only, and must not decide anything about a person.",
-}
-_CHECKED, _CALIBRATED = 2000, 512
-"""Faces of the validation split that the file is checked on, of the training split that set int8's ranges."""
+from ferengine.errors import UsageError
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A network in fp32: ``onnx``, what its origin answers (``logits`` of normalised crops), and its manifest."""
-
-    onnx: bytes
-    logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]
-    manifest: Manifest
-
-
-def export(
-    source: Path | str,
-    out: Path,
-    *,
-    precision: Precision = "fp32",
-    data: Path | None = None,
-    private: bool = False,
-    notes: str = "",
-    cache: Path | None = None,
-    prior: Prior = "data",
-) -> tuple[Manifest, Agreement]:
-    """Write ``out`` and its manifest beside it: of a checkpoint (``.safetensors``), or of a model, by name or ``.onnx`` file.
-
-    fp16 and int8 keep float32 in- and outputs; int8 is static, as QDQ, calibrated on training faces. The file is checked
-    against its source on real faces of ``data`` (FER-2013, or UTKFace for gender), or on noise where fp32 is written without
-    data; with data the manifest's figures are measured, on the final split only if ``private``. ``cache``: a folder for
-    UTKFace's cut faces (default: the user's). ``prior``: of a checkpoint, whether the file answers under the class frequencies
-    of the data that it was trained on (of several sets those of the first), or under a uniform prior; the difference goes into
-    the bias of the last layer. Raises ModelError, and leaves what is there, where file and source disagree;
-    UsageError where fp16 or int8 is asked for without data; FerengineError where the file cannot be written.
-    """
-    if out.suffix != ".onnx":
-        raise UsageError(f"{out} must end in .onnx; its manifest is written beside it, as .json")
-    if precision != "fp32" and data is None:
-        raise UsageError(f"--precision {precision} needs --data: the file is checked on real faces before it is kept")
-    origin = _of_checkpoint(Path(source), notes, prior) if str(source).endswith(".safetensors") else _of_model(source)
-    manifest = origin.manifest
-    onnx = origin.onnx
-    if precision == "fp16":
-        onnx = to_fp16(onnx)
-    elif precision == "int8":
-        assert data is not None
-        onnx = to_int8(onnx, _faces(manifest, data, "training", _CALIBRATED, cache))
-    batch = _noise() if data is None else _faces(manifest, data, "public", _CHECKED, cache)
-    agreement = compare(origin.logits(batch), onnx, batch, precision)
-    manifest = manifest.model_copy(
-        update={"name": out.stem, "file": out.name, "precision": precision, "sha256": hashlib.sha256(onnx).hexdigest(),
-                "source_sha256": hashlib.sha256(origin.onnx).hexdigest() if precision == "int8" else None,
-                "temperature": 1.0, "accuracy": Accuracy(), "self_test": _self_test(onnx, manifest)}
-    )  # fmt: skip
-    make_folder(out.parent)
-    try:
-        with TemporaryDirectory(dir=out.parent) as folder:
-            beside = Path(folder) / out.name
-            beside.write_bytes(onnx)
-            _write(beside, manifest)
-            if data is not None:
-                manifest = measured(beside, manifest, data, private=private, cache=cache)
-                _write(beside, manifest)
-            beside.replace(out)
-            beside.with_suffix(".json").replace(out.with_suffix(".json"))
-    except OSError as error:
-        raise FerengineError(f"{out} cannot be written: {error.strerror or error}: make room, or choose another") from None
-    return manifest, agreement
-
-
-def _lost(manifest: Manifest, source: str) -> str:
-    """What int8 costs, in words; "" where it is not known."""
-    before, after = load_model(source).manifest.accuracy.public, manifest.accuracy.public
-    if before is None or after is None:
-        return ""
-    return f"int8 loses {100 * (before - after):.2f} points of the validation split"
-
-
-def _of_checkpoint(path: Path, notes: str, prior: Prior) -> _Source:
-    import torch
-
-    from ferengine_tools.exporting.graph import multiply_adds, to_onnx
-    from ferengine_tools.networks import deployed
-    from ferengine_tools.training.dataset import MEAN, STD
-    from ferengine_tools.training.origin import restored, set_prior
-
-    state, network = restored(path)
-    task, planned = state["settings"]["task"], state["settings"]["epochs"]
-    if task == "both":
-        raise UsageError(f"{path} has two heads; the engine runs expression and gender as nets of their own")
-    set_prior(network, state, prior)
-    network = deployed(network)
-    early = "" if state["epoch"] >= planned else f"Stopped after {state['epoch']} of {planned} epochs of the schedule."
-
-    @torch.no_grad()
-    def logits(batch: NDArray[np.float32]) -> NDArray[np.float32]:
-        answer: NDArray[np.float32] = network(torch.from_numpy(batch)).numpy()
-        return answer
-
-    manifest = Manifest(
-        name=path.stem,
-        task=task,
-        file=path.name,
-        sha256="0" * 64,
-        network=state["network"],
-        parameters=sum(p.numel() for p in network.parameters()),
-        mmac=round(multiply_adds(network) / 1e6, 2),
-        labels=tuple(state["labels"]),
-        input=InputSpec(size=48, mean=MEAN, std=STD),
-        training=Training(
-            command=state["command"],
-            dataset=state["dataset"],
-            split="Training",
-            epochs=state["epoch"],
-            seed=state["settings"]["seed"],
-            machine=state["machine"],
-            notes=" ".join(filter(None, (early, notes))),
+def export_onnx(
+    out: Annotated[Path, typer.Option(metavar="ONNX", help="The .onnx file. Its manifest is written beside it.")],
+    checkpoint: Annotated[Path | None, typer.Option(help="Export the checkpoint.safetensors of ferengine train.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Convert a shipped model, by name, or a .onnx file with its manifest.")
+    ] = None,
+    precision: Annotated[
+        Literal["fp32", "fp16", "int8"],
+        typer.Option(help="Precision of the weights; inputs and outputs are float32. fp16 and int8 need --data."),
+    ] = "fp32",
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            help="FER-2013, or UTKFace for gender: check the file on real faces, fit the temperature, and measure the accuracy "
+            "on PublicTest, or UTKFace's validation split."
         ),
-        accuracy=Accuracy(),
-        licence=f"MIT (the weights; {state['dataset'].split()[0]}, which they were trained on, is for research)",
-        intended_use=INTENDED_USE[task],
-    )
-    return _Source(to_onnx(network), logits, manifest)
+    ] = None,
+    private: Annotated[
+        bool,
+        typer.Option(
+            "--private", help="Measure also on PrivateTest, or UTKFace's test split: once, for the model that is kept."
+        ),
+    ] = False,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of UTKFace's crops.", show_default="the user's cache")
+    ] = None,
+    prior: Annotated[
+        Literal["data", "uniform"],
+        typer.Option(
+            help="Class frequencies that a checkpoint's export answers under: those of its (first) training data, or uniform."
+        ),
+    ] = "data",
+    notes: Annotated[str, typer.Option(help="Notes for the manifest.")] = "",
+) -> None:
+    """Export a checkpoint to an ONNX file with its manifest.
 
-
-def _of_model(name: Path | str) -> _Source:
-    loaded = load_model(name)
-    if loaded.manifest.precision != "fp32" or is_quantised(loaded.onnx):
-        raise UsageError(f"{name} is {loaded.manifest.precision} already: other precisions are made from an fp32 model")
-    runner = OrtRunner(loaded.onnx, max_batch=256)
-    return _Source(loaded.onnx, lambda batch: only_output(runner.run(batch)),
-                   loaded.manifest)  # fmt: skip
-
-
-def _faces(manifest: Manifest, data: Path, split: Split, count: int, cache: Path | None) -> NDArray[np.float32]:
-    """The first ``count`` normalised faces of a split in a random, fixed order."""
-    if manifest.task == "gender":
-        genders = load_utkface(data, cache or user_cache())
-        images = genders.images[genders.indices("training" if split == "training" else "validation")]
-    else:
-        fer = load_fer2013(data)
-        images = fer.images[fer.indices(split)]
-    chosen = images[np.random.default_rng(0).permutation(len(images))[:count]]
-    return _normalised(chosen, manifest)
-
-
-def _normalised(crops: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.float32]:
-    return ((crops[:, None].astype(np.float32) - manifest.input.mean) / manifest.input.std).astype(np.float32)
-
-
-def _noise() -> NDArray[np.float32]:
-    return np.random.default_rng(0).normal(size=(64, 1, 48, 48)).astype(np.float32)
-
-
-def _self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
-    """What the network says of the built-in synthetic faces, through ONNX Runtime."""
-    logits = only_output(OrtRunner(onnx).run(_normalised(self_test_crops(manifest.input.size), manifest)))
-    return tuple(tuple(round(float(value), 5) for value in row) for row in logits)
-
-
-def _write(onnx: Path, manifest: Manifest) -> None:
-    onnx.with_suffix(".json").write_text(json.dumps(manifest.to_json(), indent=2) + "\n")
-
-
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="ferengine export-onnx", description=__doc__)
-    source = parser.add_mutually_exclusive_group(required=True)
-    source.add_argument("--checkpoint", type=Path, help="checkpoint.safetensors of ferengine train")
-    source.add_argument("--model", help="a shipped model's name, or a .onnx file with its manifest")
-    parser.add_argument("--out", required=True, type=Path, help="the .onnx file; its manifest is written beside it")
-    parser.add_argument("--precision", choices=("fp32", "fp16", "int8"), default="fp32",
-                        help="fp16, int8: in- and outputs stay float32; both need --data")  # fmt: skip
-    parser.add_argument("--data", type=Path, help="FER-2013 (UTKFace for gender): check on real faces, fit the temperature, "
-                        "measure the accuracy on PublicTest (validation)")  # fmt: skip
-    parser.add_argument("--private", action="store_true", help="and on PrivateTest (test): once, for the model that is kept")
-    parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where UTKFace's cut faces are kept (default: the user's "
-                        "cache)")  # fmt: skip
-    parser.add_argument("--prior", choices=("data", "uniform"), default="data", help="of a checkpoint: answer under the class "
-                        "frequencies of its (first) training data, or under a uniform prior")  # fmt: skip
-    parser.add_argument("--notes", default="", help="for the manifest")
-    options = vars(parser.parse_args(arguments))
-    checkpoint, model, out = options.pop("checkpoint"), options.pop("model"), options.pop("out")
-    if options["private"] and options["data"] is None:
-        parser.error("--private needs --data")
+    Or convert a model to another precision. Give exactly one of --checkpoint and --model. The file is compared with its source
+    before it is written.
+    """
+    if (checkpoint is None) == (model is None):
+        raise UsageError("give exactly one of --checkpoint and --model")
+    if private and data is None:
+        raise UsageError("--private needs --data")
     if checkpoint is not None and checkpoint.suffix != ".safetensors":
-        parser.error(f"{checkpoint} is not a checkpoint of ferengine train: those end in .safetensors")
-    manifest, agreement = export(checkpoint or model, out, **options)
+        raise UsageError(f"{checkpoint} is not a checkpoint of ferengine train: those end in .safetensors")
+    from ferengine_tools.exporting.export import export, int8_loss
+
+    source = checkpoint if model is None else model
+    assert source is not None
+    manifest, agreement = export(
+        source, out, precision=precision, data=data, private=private, notes=notes, cache=cache, prior=prior
+    )
     print(f"{out}: {manifest.parameters} parameters, {manifest.precision}, sha256 {manifest.sha256}")
-    seen = "faces" if options["data"] is not None else "pictures of noise (faces with --data)"
+    seen = "faces" if data is not None else "images of noise (faces with --data)"
     print(f"  against its source on {agreement.faces} {seen}: largest logit difference {agreement.difference:.2g}, "
           f"same label on {100 * agreement.agreement:.2f} %")  # fmt: skip
-    for split, share in (("validation", manifest.accuracy.public), ("final", manifest.accuracy.private)):
-        if share is not None:
-            print(f"  accuracy on the {split} split: {100 * share:.2f} %")
-    if model is not None and manifest.precision == "int8" and (lost := _lost(manifest, model)):
-        print(f"  {lost}")
-
-
-if __name__ == "__main__":
-    main()
+    for split, accuracy in (("validation", manifest.accuracy.public), ("final", manifest.accuracy.private)):
+        if accuracy is not None:
+            print(f"  accuracy on the {split} split: {100 * accuracy:.2f} %")
+    loss = int8_loss(manifest, model) if model is not None and manifest.precision == "int8" else None
+    if loss is not None:
+        print(f"  int8 loses {100 * loss:.2f} points of the validation split")

@@ -12,10 +12,10 @@ from ferengine.errors import FerengineError, UsageError
 
 @contextmanager
 def written_whole(path: Path) -> Iterator[Path]:
-    """A path beside ``path`` to write to, which takes its place, and its permissions, in the end; until then what was there
-    stays.
+    """Yield a path to write to, which in the end takes the place and the permissions of ``path``; until then that file stays.
 
-    Raises FerengineError where it cannot be written.
+    Raises:
+        FerengineError: The file cannot be written.
     """
     beside = path.with_name(f"{path.name}.part")
     try:
@@ -30,7 +30,11 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """``path`` and the folders above it. Raises UsageError where there is a file, or none may be made."""
+    """Make a folder and those above it.
+
+    Raises:
+        UsageError: There is a file of that name, or the folder may not be made.
+    """
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -30,9 +30,21 @@ _SAMPLE = 0.2
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. ``fps``: results a second of all cameras together, from the first capture to the last result;
-    ``delivered`` of ``offered`` frames; ``faces`` in them; ``batch``: faces a batch; ``mixed``: fraction of the batches with
-    faces of several cameras; ``latency_ms``: median from capture to result; ``pss_mb``: MiB; ``startup_s``: seconds."""
+    """One run.
+
+    Attributes:
+        cameras: How many there were.
+        pace: Their pace.
+        fps: Results a second of all cameras together, from the first capture to the last result.
+        delivered: Frames that became results.
+        offered: Frames that the cameras gave.
+        faces: Faces in the results.
+        batch: Faces in a batch.
+        mixed: Fraction of the batches with faces of several cameras.
+        latency_ms: Median from capture to result, ms.
+        pss_mb: Memory, MiB.
+        startup_s: Time until ready, seconds.
+    """
 
     cameras: int
     pace: Literal["fast", "live"]
@@ -48,7 +60,17 @@ class Run:
 
 
 def measure(clip: Path, cameras: int, pace: Literal["fast", "live"], frames: int) -> Run:
-    """Play the first ``frames`` frames of ``clip`` as ``cameras`` sources. Raises SourceError where it does not open."""
+    """Play the first frames of a clip as several sources at once.
+
+    Args:
+        clip: The video.
+        cameras: How many sources.
+        pace: As fast as possible, or at the pace of the clip.
+        frames: How many frames each gives.
+
+    Raises:
+        SourceError: The clip does not open.
+    """
     source = parse_source(str(clip), pace="fast" if pace == "fast" else "native", loop=0)
     specs: list[SourceSpec] = [source] * cameras
     with Engine(specs, max_frames=frames) as engine:

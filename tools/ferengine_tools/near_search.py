@@ -32,7 +32,16 @@ MATCH_IOU = 0.5
 
 @dataclass(frozen=True, slots=True)
 class NearSearch:
-    """``found`` of ``faces``; boxes that no full scan has are ``extra``; CPU milliseconds a searched frame."""
+    """What near search finds and costs.
+
+    Attributes:
+        frames: Frames searched.
+        faces: Faces that the full scan finds.
+        found: Those of them that near search finds.
+        extra: Boxes that no full scan has.
+        full_ms: CPU time of a full scan, ms.
+        near_ms: CPU time of a near search, ms.
+    """
 
     frames: int
     faces: int
@@ -48,7 +57,13 @@ class NearSearch:
 
 
 def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]], detector: MtcnnDetector, full_scan: float) -> NearSearch:
-    """Search ``frames``, (timestamp in seconds, BGR), both ways."""
+    """Search frames both ways.
+
+    Args:
+        frames: Time stamps in seconds, and BGR images.
+        detector: What searches.
+        full_scan: Seconds between full scans.
+    """
     count = faces = found = extra = 0
     full_seconds = near_seconds = 0.0
     known: NDArray[np.float32] | None = None
@@ -78,7 +93,11 @@ def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]], detector: MtcnnDe
 
 
 def every_nth(path: str, every: int) -> Iterable[tuple[float, NDArray[np.uint8]]]:
-    """(timestamp, frame) of one frame in ``every``. Raises SourceError."""
+    """Yield the time stamp and the image of one frame in ``every``.
+
+    Raises:
+        SourceError: The video cannot be read.
+    """
     source = open_source(parse_source(path))
     source.open()
     try:

@@ -40,12 +40,14 @@ class WholeFrameKcf:
     """``cv2.TrackerKCF`` as it comes, on the whole frame: the reference for the other two."""
 
     def init(self, frame: Frame, box: Box) -> None:
+        """Start on a box."""
         x, y, w, h = (round(value) for value in box)
         self._box: Box = (x, y, w, h)
         self._kcf = cv2.TrackerKCF.create()
         self._kcf.init(frame, (x, y, w, h))
 
     def update(self, frame: Frame) -> TrackerUpdate:
+        """Follow the face into the next frame."""
         found, (x, y, w, h) = self._kcf.update(frame)
         if found:
             self._box = (x, y, w, h)
@@ -58,7 +60,13 @@ TRACKERS: dict[TrackerName, MakeTracker] = {"kcf": KcfTracker, "opencv": OpenCvK
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FaceSequence:
-    """One annotated sequence: ``frames`` BGR uint8 (H, W, 3) each, ``boxes`` float64 (n, 4), x, y, w, h."""
+    """One annotated sequence.
+
+    Attributes:
+        name: Of its folder.
+        frames: BGR, uint8 (H, W, 3) each.
+        boxes: float64 (n, 4): x, y, w, h.
+    """
 
     name: str
     frames: list[Frame]
@@ -67,8 +75,17 @@ class FaceSequence:
 
 @dataclass(frozen=True, slots=True)
 class Accuracy:
-    """One tracker on one sequence. ``restarted_*`` are over the frames between new starts from the ground
-    truth: mean IoU (a lost face counts with its last box) and share with a confidence above 0."""
+    """One tracker on one sequence.
+
+    Attributes:
+        sequence: Its name.
+        frames: How many there are.
+        mean_iou: Mean overlap with the truth.
+        success_auc: Area under the success curve.
+        precision_20px: Fraction of frames whose centre is within 20 pixels of the truth.
+        restarted_iou: Mean overlap over the frames between new starts from the truth; a lost face counts with its last box.
+        restarted_found: Fraction of these frames with a confidence above 0.
+    """
 
     sequence: str
     frames: int
@@ -80,7 +97,11 @@ class Accuracy:
 
 
 def read_sequences(folder: Path) -> list[FaceSequence]:
-    """The sequences in ``folder``, by name. Raises UsageError when there is none or one is inconsistent."""
+    """Read the sequences in a folder, by name.
+
+    Raises:
+        UsageError: There is none, or one is inconsistent.
+    """
     names = sorted(path.parent.name for path in folder.glob("*/groundtruth.txt"))
     if not names:
         raise UsageError(f"{folder} holds no sequence (<name>/frames/*.jpg and <name>/groundtruth.txt)")
@@ -112,7 +133,7 @@ def follow(make_tracker: MakeTracker, frames: Sequence[Frame], box: Box) -> list
 
 
 def measure(make_tracker: MakeTracker, sequence: FaceSequence, *, detect_every: int = 6) -> Accuracy:
-    """One pass from the first box, and one begun anew from the truth every ``detect_every`` frames."""
+    """One pass from the first box, and one started again from the truth every ``detect_every`` frames."""
     once = _boxes(follow(make_tracker, sequence.frames, _box(sequence.boxes[0])))
     truth = sequence.boxes[1:]
     overlaps = _overlaps(once, truth)

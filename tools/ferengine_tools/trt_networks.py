@@ -12,7 +12,8 @@ from ferengine.errors import UsageError
 from ferengine.inference.precision import int8_variant
 from ferengine.inference.tensorrt.builder import needs_calibration
 from ferengine.inference.tensorrt.networks import Network, classifier_network
-from ferengine.models.manifest import Manifest, Precision
+from ferengine.models.backends import Precision
+from ferengine.models.manifest import Manifest
 from ferengine.models.registry import list_models, load_model
 
 _CALIBRATION_FACES = 512

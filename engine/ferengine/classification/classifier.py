@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.config import BackendName, BackendSettings
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.base import Array, Runner, only_output
 from ferengine.inference.select import choose_variant, open_model
+from ferengine.models.backends import BackendName, BackendSettings
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import DEFAULT, load_model
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import BackendSettings
 from ferengine.errors import ModelError
 from ferengine.inference.base import Array
+from ferengine.models.backends import BackendSettings
 
 
 class ParallelClassifier:

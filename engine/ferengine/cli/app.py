@@ -19,19 +19,27 @@ COMMANDS = {
     "config": Entry("Print an example settings file, its JSON schema, or the settings in a file.", "ferengine.cli.config"),
 }
 
+_DATA = {
+    "report": Entry(
+        "Count the faces of a data set, and find copies, near-copies and blank faces.",
+        "ferengine_tools.data.command",
+        is_tool=True,
+    ),
+    "prepare": Entry("Crop the largest face of each of your own images.", "ferengine_tools.data.command", is_tool=True),
+}
 TOOLS = {
-    name: Entry(summary, f"ferengine_tools.{module}", is_tool=True, own_parser=own_parser)
-    for name, summary, module, own_parser in (
-        ("bench", "Measure each stage and the whole engine on this machine.", "bench.command", False),
-        ("build-trt", "Build TensorRT engines of the networks.", "build_trt", False),
-        ("data", "Report on a data set, or cut faces from your own images.", "data.command", True),
-        ("train", "Train a network on FER-2013 or UTKFace.", "train", True),
-        ("teach", "Compute out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.", "teach", True),
-        ("train-all", "Train, export and measure every model of the published table.", "train_all", True),
-        ("evaluate", "Measure a model on FER-2013, UTKFace or a labelled folder.", "evaluate", True),
-        ("compare", "Compare all models with the published results in one table.", "compare", True),
-        ("explain", "Show what the network looked at in each face of an image.", "explain", False),
-        ("export-onnx", "Export a checkpoint to an ONNX file with its manifest.", "export_onnx", True),
+    name: Entry(summary, f"ferengine_tools.{module}", is_tool=True, commands=commands)
+    for name, summary, module, commands in (
+        ("bench", "Measure each stage and the whole engine on this machine.", "bench.command", {}),
+        ("build-trt", "Build TensorRT engines of the networks.", "build_trt", {}),
+        ("data", "Report on a data set, or crop faces from your own images.", "data.command", _DATA),
+        ("train", "Train a network on FER-2013, UTKFace or both.", "train", {}),
+        ("teach", "Compute out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.", "teach", {}),
+        ("train-all", "Train, export and measure every model of the published table.", "train_all", {}),
+        ("evaluate", "Measure a model on FER-2013, UTKFace or a labelled folder.", "evaluate", {}),
+        ("compare", "Compare all models with the published results in one table.", "compare", {}),
+        ("explain", "Show what the network looked at in each face of an image.", "explain", {}),
+        ("export-onnx", "Export a checkpoint to an ONNX file with its manifest.", "export_onnx", {}),
     )
 }
 """Commands for training, measuring and building. They live in ``ferengine_tools`` and may need packages of an extra."""

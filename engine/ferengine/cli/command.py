@@ -11,8 +11,8 @@ from __future__ import annotations
 import inspect
 import signal
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import import_module
 from typing import Any, Protocol
 
@@ -40,6 +40,7 @@ _PARSE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 _EXTRAS = {
     "torch": "train",
     "safetensors": "train",
+    "scipy": "train",
     "matplotlib": "train",
     "skimage": "demo",
     "tensorrt": "trt",
@@ -58,48 +59,47 @@ class Entry:
         summary: One sentence: the first one of the function's docstring.
         module: The module of the function.
         is_tool: Whether it is listed among the tools. Tools may need packages of an extra, and clean up when interrupted.
-        own_parser: The module has a ``main(arguments)`` that parses the arguments itself.
+        commands: The commands of a group, which has no function of its own.
     """
 
     summary: str
     module: str
     is_tool: bool = False
-    own_parser: bool = False
+    commands: Mapping[str, Entry] = field(default_factory=dict)
+
+    @property
+    def panel(self) -> str:
+        """Its heading in the list of all commands."""
+        return "Tools" if self.is_tool else "Commands"
 
 
 class LazyCommand(TyperCommand):
     """A command that imports its module only when it is called, completed or asked for its help."""
 
     def __init__(self, name: str, entry: Entry) -> None:
-        super().__init__(name, help=entry.summary, rich_help_panel="Tools" if entry.is_tool else "Commands")
+        super().__init__(name, help=entry.summary, rich_help_panel=entry.panel)
         self._entry = entry
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """Load the command and let it parse ``args``."""
         if self._entry.is_tool and signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
             signal.signal(signal.SIGINT, signal.default_int_handler)  # tools clean up when they are interrupted
-        return self.load().make_context(info_name, args, parent, **extra)
+        return self._load().make_context(info_name, args, parent, **extra)
 
-    def load(self) -> TyperCommand | TyperGroup:
-        """Import the module and return the command, or the group of commands if the module has a ``typer.Typer``."""
+    def _load(self) -> TyperCommand:
         module = import_module(self._entry.module)
         assert self.name is not None
-        if self._entry.own_parser:
-            return _pass_arguments_to(module.main, self.name)
-        found = getattr(module, self.name.replace("-", "_"))
-        if isinstance(found, typer.Typer):
-            return typer.main.get_group(found)
-        return make_command(found, self._entry.summary)
+        return make_command(getattr(module, self.name.replace("-", "_")), self._entry.summary)
 
 
 class CommandGroup(TyperGroup):
     """The commands of ``entries``, each loaded when it is needed."""
 
-    entries: dict[str, Entry]
+    entries: Mapping[str, Entry]
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.commands = {name: LazyCommand(name, entry) for name, entry in self.entries.items()}
+        self.commands = {name: _command(name, entry) for name, entry in self.entries.items()}
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; a package that is missing becomes an error that names the extra to install."""
@@ -110,8 +110,19 @@ class CommandGroup(TyperGroup):
             if package not in _EXTRAS:
                 raise
             raise MissingDependencyError(
-                f"ferengine {ctx.invoked_subcommand} needs the package {package}: pip install 'ferengine[{_EXTRAS[package]}]'"
+                f"{ctx.command_path} {ctx.invoked_subcommand} needs the package {package}: "
+                f"pip install 'ferengine[{_EXTRAS[package]}]'"
             ) from None
+
+
+def _command(name: str, entry: Entry) -> TyperCommand | TyperGroup:
+    if not entry.commands:
+        return LazyCommand(name, entry)
+
+    class Group(CommandGroup):
+        entries = entry.commands
+
+    return Group(name=name, help=entry.summary, rich_help_panel=entry.panel, context_settings=_CONTEXT)
 
 
 def make_command(function: Callable[..., None], summary: str = "") -> TyperCommand:
@@ -163,19 +174,3 @@ def exit_code(command: Command, name: str, arguments: Sequence[str] | None = Non
         Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
         return error.exit_code
     return 0
-
-
-def _pass_arguments_to(main: Callable[[list[str]], object], name: str) -> TyperCommand:
-    app = typer.Typer(add_completion=False)
-
-    @app.command(
-        name,
-        add_help_option=False,
-        context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "allow_interspersed_args": False},
-    )
-    def command(context: typer.Context) -> None:
-        main(context.args)
-
-    made = typer.main.get_command(app)
-    assert isinstance(made, TyperCommand)
-    return made

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import NoneType, UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Protocol, TypeVar, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel, BeforeValidator, ValidationError
@@ -17,6 +17,14 @@ from ferengine.cli.config_file import sentence
 from ferengine.errors import UsageError
 
 _Model = TypeVar("_Model", bound=BaseModel)
+
+
+class Options(Protocol):
+    """Options that are made from the fields of a record."""
+
+    def parameters(self) -> list[inspect.Parameter]:
+        """One keyword parameter for each option, as typer reads them."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +69,7 @@ class OptionSet:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[plain, option])
 
 
-def with_options(options: OptionSet, *more: inspect.Parameter) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def with_options(options: Options, *more: inspect.Parameter) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a command so that it takes ``more`` and ``options``; the latter reach it as keywords, only where given."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:

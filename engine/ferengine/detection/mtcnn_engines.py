@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ferengine.config import BackendSettings
 from ferengine.detection.mtcnn_weights import mtcnn_networks
 from ferengine.inference.tensorrt.load import open_engine
 from ferengine.inference.tensorrt.networks import Network, Profile
 from ferengine.inference.tensorrt.runner import EngineRunner
+from ferengine.models.backends import BackendSettings
 
 if TYPE_CHECKING:
     from ferengine.detection.mtcnn_graphs import NetworkName

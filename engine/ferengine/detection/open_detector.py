@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from ferengine.config import BackendSettings
 from ferengine.detection.base import Detections, Detector, Frame, Near
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.detection.mtcnn_device import MtcnnDeviceDetector
@@ -14,6 +13,7 @@ from ferengine.errors import FerengineError, UsageError
 from ferengine.inference.base import Runner
 from ferengine.inference.fallback import Fallback
 from ferengine.inference.select import choose_backend
+from ferengine.models.backends import BackendSettings
 
 if TYPE_CHECKING:
     from ferengine.detection.mtcnn_graphs import NetworkName

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from ferengine.config import PrecisionSetting
 from ferengine.errors import ModelError
+from ferengine.models.backends import PrecisionSetting
 from ferengine.models.registry import Model, load_model
 
 MAX_ACCURACY_LOSS = 0.003

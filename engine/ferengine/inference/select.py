@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
-from ferengine.config import BackendName, BackendSettings
 from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.inference.base import Runner
 from ferengine.inference.fallback import FallbackRunner
@@ -15,6 +14,7 @@ from ferengine.inference.precision import int8_variant, variant_for_cpu
 from ferengine.inference.tensorrt.environment import Gpu, this_machine
 from ferengine.inference.tensorrt.open_device import device_layer
 from ferengine.inference.tensorrt.tensorrt import installed_runtimes, rtx_supports
+from ferengine.models.backends import BackendName, BackendSettings
 from ferengine.models.registry import Model
 
 if TYPE_CHECKING:

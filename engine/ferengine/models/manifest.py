@@ -6,8 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Precision = Literal["fp32", "fp16", "int8"]
-"""Of a network's weights and layers; inputs and outputs are float32 in any."""
+from ferengine.models.backends import Precision
 
 
 class _Part(BaseModel):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -218,7 +219,7 @@ class Topology:
             page=_page(worker),
             track_page=_page(self.trackers[camera.tracker]),
             camera=camera.number,
-            source=camera.spec,
+            source=json.dumps(camera.spec.to_dict()),
             max_frames=self._config.max_frames,
             resume_at=camera.published,
             was_open=camera.opened,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import threading
 import time
 from contextlib import nullcontext
 
 from ferengine._native import FrameRing, WorkerPage
-from ferengine.sources import open_source
+from ferengine.sources import SourceSpec, open_source
 from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.sources.reconnect import Disconnected, ReconnectingSource
 from ferengine.stages.base import Stage
@@ -40,7 +41,7 @@ class CaptureStage(Stage[StartCapture]):
     def open(self) -> None:
         cv2.setNumThreads(1)
         start = self.start
-        self._spec = start.source
+        self._spec = SourceSpec.from_dict(json.loads(start.source))
         self._track_page = WorkerPage.attach(os.dup(start.track_page))
         self._sequence = start.resume_at
         self._late = 0

@@ -14,7 +14,6 @@ from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ferengine.errors import UsageError, WorkerError
-from ferengine.sources import SourceSpec
 from ferengine.stages.messages import MESSAGE_TYPES, ControlMessage, Descriptor
 
 
@@ -53,8 +52,6 @@ def _pack(value: Any, kind: Any, descriptors: list[int]) -> Any:
     if kind is Descriptor:
         descriptors.append(value)
         return len(descriptors) - 1
-    if kind is SourceSpec:
-        return value.to_dict()
     if get_origin(kind) is tuple:
         return [_pack(item, item_kind, descriptors) for item, item_kind in zip(value, _item_types(kind, value), strict=True)]
     if is_dataclass(kind):
@@ -68,8 +65,6 @@ def _unpack(value: Any, kind: Any, descriptors: Sequence[int]) -> Any:
         if type(value) is not int or not 0 <= value < len(descriptors):
             raise ValueError(f"descriptor {value!r} is not among the {len(descriptors)} that came along")
         return descriptors[value]
-    if kind is SourceSpec:
-        return SourceSpec.from_dict(_checked(value, dict))
     origin = get_origin(kind)
     if origin is tuple:
         return tuple(

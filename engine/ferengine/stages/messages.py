@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NewType, TypeAlias, get_args
 
-from ferengine.config import BackendSettings
-from ferengine.sources import SourceSpec
+from ferengine.models.backends import BackendSettings
 
 Descriptor = NewType("Descriptor", int)
 """A file descriptor: the receiver gets a duplicate, which is closed once the message has been handled."""
@@ -26,7 +25,7 @@ class StartCapture:
         page: The worker's own event page.
         track_page: The event page of the track worker that reads the frames.
         camera: The camera's number in this run.
-        source: What to open.
+        source: What to open: a SourceSpec as JSON, which the capture worker alone reads.
         max_frames: The number of frames after which to end, ``None`` for all.
         resume_at: The sequence of the first frame: how many a predecessor has captured.
         was_open: Whether a predecessor had opened the source.
@@ -35,7 +34,7 @@ class StartCapture:
     page: Descriptor
     track_page: Descriptor
     camera: int
-    source: SourceSpec
+    source: str
     max_frames: int | None
     resume_at: int
     was_open: bool

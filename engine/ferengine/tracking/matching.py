@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import lap
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 
 from ferengine.errors import UsageError
 
@@ -39,8 +39,8 @@ def iou_matrix(boxes_a: ArrayLike, boxes_b: ArrayLike) -> NDArray[np.float64]:
 def assign(affinity: NDArray[np.float64]) -> tuple[list[tuple[int, int]], list[int], list[int]]:
     """Find the one-to-one assignment with the largest sum of affinities, of positive entries only.
 
-    Solved exactly, by D. F. Crouse's variant of the Jonker-Volgenant algorithm ("On implementing 2D rectangular assignment
-    algorithms", IEEE TAES 2016).
+    Solved exactly: R. Jonker and A. Volgenant, "A shortest augmenting path algorithm for dense and sparse linear assignment
+    problems", Computing 38, 1987.
 
     Args:
         affinity: (N, M).
@@ -48,8 +48,11 @@ def assign(affinity: NDArray[np.float64]) -> tuple[list[tuple[int, int]], list[i
     Returns:
         The pairs (row, column) in ascending rows, then the rows and the columns left over.
     """
-    rows, columns = linear_sum_assignment(np.clip(affinity, 0, None), maximize=True)
-    pairs = [(int(r), int(c)) for r, c in zip(rows, columns, strict=True) if affinity[r, c] > 0]
+    pairs: list[tuple[int, int]] = []
+    if affinity.size:
+        gain = np.clip(affinity, 0, None)
+        _, partners, _ = lap.lapjv(gain.max() - gain, extend_cost=True)  # minimises; -1: no partner
+        pairs = [(r, int(c)) for r, c in enumerate(partners) if c >= 0 and affinity[r, c] > 0]
     taken_rows, taken_columns = {r for r, _ in pairs}, {c for _, c in pairs}
     return (
         pairs,

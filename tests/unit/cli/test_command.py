@@ -42,9 +42,12 @@ def test_the_help_of_all_commands_loads_none_of_them() -> None:
     assert not {"cv2", "numpy", "onnxruntime", "pydantic", "torch"} & set(done.stdout.split())
 
 
-@pytest.mark.parametrize("name", [name for name, entry in {**COMMANDS, **TOOLS}.items() if not entry.own_parser])
+FUNCTIONS = {name: entry for name, entry in {**COMMANDS, **TOOLS, **TOOLS["data"].commands}.items() if not entry.commands}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_summary_is_the_first_sentence_of_the_help(name: str) -> None:
-    entry = {**COMMANDS, **TOOLS}[name]
+    entry = FUNCTIONS[name]
     documentation = getdoc(getattr(import_module(entry.module), name.replace("-", "_")))
     assert documentation is not None
     assert " ".join(documentation.partition("\n\n")[0].split()) == entry.summary
@@ -65,7 +68,12 @@ def test_run_has_its_options_without_docstrings() -> None:
 
 @pytest.mark.parametrize(
     ("line", "expected"),
-    [("ferengine mod", "models"), ("ferengine run --detec", "--detect-every"), ("ferengine bench --on", "--only")],
+    [
+        ("ferengine mod", "models"),
+        ("ferengine run --detec", "--detect-every"),
+        ("ferengine bench --on", "--only"),
+        ("ferengine data pre", "prepare"),
+    ],
 )
 def test_shells_complete_commands_and_options(line: str, expected: str) -> None:
     words = line.split()

@@ -14,13 +14,13 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import FILE_ON_CPU, BackendSettings
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference import precision as quantised
 from ferengine.inference import select as choose
 from ferengine.inference.conversion import is_quantised, to_int8
 from ferengine.inference.precision import has_vnni, int8_variant, variant_for_cpu
 from ferengine.inference.select import choose_variant
+from ferengine.models.backends import FILE_ON_CPU, BackendSettings
 from ferengine.models.registry import list_models, load_model
 
 

@@ -127,4 +127,4 @@ def test_what_is_no_model_is_refused(bar_models: Any, tmp_path: Path) -> None:
 
 
 def test_the_list_says_how_to_see_a_card() -> None:
-    assert "ferengine models NAME shows its card" in words(show(columns=200).output)
+    assert "ferengine models NAME shows a model's card" in words(show(columns=200).output)

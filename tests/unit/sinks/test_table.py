@@ -43,8 +43,8 @@ def test_states_rates_faces_latency_and_drops() -> None:
         table.write(result("door", number, "happy", "happy", "sad", None))
     assert rows(table)["door"] == ["running", "8.0", "5", "4: 2 happy, 1 sad", "28", "3"]
     clock.now = 60.0
-    seen["door"] = ("lost", 4)
-    assert rows(table)["door"] == ["lost", "0.0", "5", "4: 2 happy, 1 sad", "-", "4"]
+    seen["door"] = ("disconnected", 4)
+    assert rows(table)["door"] == ["disconnected", "0.0", "5", "4: 2 happy, 1 sad", "-", "4"]
     seen["new"] = ("running", 0)
     table.write(result("new", 0))
     assert rows(table)["new"] == ["running", "0.0", "1", "0", "20", "0"]

@@ -207,3 +207,16 @@ def test_long_and_closed_paths_are_files_that_cannot_be_read(tmp_path: Path) -> 
 def test_pipes_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="pipes are not supported"):
         parse_source(text)
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        SourceSpec("camera", "0", "door", fps=12.5, size="640x480", pixel_format="MJPG"),
+        SourceSpec("stream", "rtsp://viewer:p%40ss@host:554/live", "yard", reconnect="always", transport="udp"),
+        SourceSpec("file", "/films/\udcff talk.mp4", "talk", loop=0, pace="native", rotate=90),
+    ],
+    ids=lambda spec: spec.name,
+)
+def test_a_spec_comes_back_from_json(spec: SourceSpec) -> None:
+    assert SourceSpec.from_dict(json.loads(json.dumps(spec.to_dict()))) == spec

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import types
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -12,23 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferengine.errors import WorkerError
-from ferengine.sources import SourceSpec
 from ferengine.stages.codec import decode_control, encode_control
-from ferengine.stages.messages import MESSAGE_TYPES, AddRing, CaptureEnded, Descriptor, Failed, SetRate, StartCapture
-
-SPECS = [
-    SourceSpec("camera", "0", "door", fps=12.5, size="640x480", pixel_format="MJPG"),
-    SourceSpec("stream", "rtsp://viewer:p%40ss@host:554/live", "yard", reconnect="always", transport="udp"),
-    SourceSpec("file", "/films/\udcff talk.mp4", "talk", loop=0, pace="native", rotate=90),
-]
+from ferengine.stages.messages import MESSAGE_TYPES, AddRing, CaptureEnded, Descriptor, Failed, SetRate
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:
     """Any value of the declared type ``kind``; descriptors are checked apart."""
     if kind is Descriptor:
         return st.integers(0, 2**31 - 1)
-    if kind is SourceSpec:
-        return st.sampled_from(SPECS)
     origin = get_origin(kind)
     if origin is Literal:
         return st.sampled_from(get_args(kind))
@@ -99,15 +89,6 @@ def test_what_cannot_be_read_is_named(data: bytes, named: str) -> None:
     with pytest.raises(WorkerError) as caught:
         decode_control(data, [])
     assert named in str(caught.value)
-
-
-def test_a_source_that_makes_no_sense_is_malformed() -> None:
-    start = StartCapture(Descriptor(1), Descriptor(2), 0, SPECS[0], None, 0, was_open=False)
-    data, descriptors = encode_control(start)
-    body = json.loads(data)
-    body["source"]["kind"] = "telegraph"
-    with pytest.raises(WorkerError, match=r"malformed control message StartCapture: source: .*telegraph"):
-        decode_control(json.dumps(body).encode(), descriptors)
 
 
 def test_messages_are_compared_by_value() -> None:

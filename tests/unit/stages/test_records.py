@@ -32,15 +32,9 @@ u8 = st.integers(0, 2**63 - 1)
 f4 = st.floats(-1e6, 1e6, width=32)
 boxes = st.tuples(f4, f4, f4, f4)
 requests = st.builds(DetectionRequest, u4, u4, u4, u4, u8, u4, st.none() | st.lists(boxes, max_size=5).map(tuple))
+landmarks = st.none() | st.just(np.arange(10, dtype=np.float32).reshape(5, 2))
 faces = st.builds(
-    TrackedFace,
-    id=st.integers(1, 2**32 - 1),
-    box=boxes,
-    score=f4,
-    confidence=f4,
-    origin=st.sampled_from(["detected", "tracked"]),
-    landmarks=st.none() | st.just(np.arange(10, dtype=np.float32).reshape(5, 2)),
-    square=st.just((1.0, 2.0, 3.0, 0.0)),
+    TrackedFace, st.integers(1, 2**32 - 1), boxes, f4, f4, st.sampled_from(["detected", "tracked"]), landmarks, boxes
 )
 
 

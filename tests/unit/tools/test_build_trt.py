@@ -9,6 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from command_help import command
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.conversion import to_fp16
 from ferengine.inference.precision import int8_variant
@@ -20,8 +21,9 @@ from ferengine.inference.tensorrt.environment import Environment, Gpu
 from ferengine.inference.tensorrt.networks import Network, Profile, classifier_network
 from ferengine.inference.tensorrt.tensorrt import TensorRT, load_runtime
 from ferengine.models.registry import list_models, load_model
-from ferengine_tools.build_trt import main
 from ferengine_tools.trt_networks import choose_networks, parse_batches
+
+main = command("build-trt")
 
 pytest.importorskip("tensorrt_rtx", reason="the extra `trt` is not installed: no engines are built")
 
@@ -93,8 +95,8 @@ def test_the_engine_of_a_network_is_found(built: dict[str, EngineFile], trt: Ten
     assert other.file is None
     option = "" if record.precision == "fp16" else f" --precision {record.precision}"
     assert other.reason.endswith(f"ferengine build-trt --model another{option}")
-    mine = find_engine([folder], Network("another", b"network", "my nets/another.onnx"), "int8", trt, 1, RTX)
-    assert mine.reason.endswith("ferengine build-trt --model 'my nets/another.onnx' --precision int8")
+    mine = find_engine([folder], Network("another", b"network", "my networks/another.onnx"), "int8", trt, 1, RTX)
+    assert mine.reason.endswith("ferengine build-trt --model 'my networks/another.onnx' --precision int8")
 
 
 def test_the_same_network_gives_the_same_file_name(tmp_path: Path) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import numpy as np
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import FILE_ON_CPU
-from ferengine_tools.bench.record import OWN, Figure
+from ferengine.models.backends import FILE_ON_CPU
+from ferengine_tools.bench.record import OWN, Metric
 from ferengine_tools.bench.timing import timing
 
 
-def figures(seconds: float) -> Iterator[Figure]:
-    """Microseconds a face at batch 1, 8 and 32, from grey crops to probabilities."""
+def metrics(seconds: float) -> Iterator[Metric]:
+    """Microseconds a face at batch 1, 8 and 32, from grayscale crops to probabilities."""
     classifier, plain = Classifier(), Classifier(backend=FILE_ON_CPU)
     side = classifier.input_size
     faces = np.random.default_rng(0).integers(0, 256, (32, side, side), np.uint8)
@@ -26,4 +26,4 @@ def figures(seconds: float) -> Iterator[Figure]:
             ways["one by one"] = lambda: [classifier.scores(crop[None]) for crop in crops][-1]  # noqa: B023
         for way, work in ways.items():
             taken = timing(work, units=batch, seconds=seconds)
-            yield Figure("classifier", f"batch {batch}", way, 1e6 * taken.seconds, "us", taken.spread)
+            yield Metric("classifier", f"batch {batch}", way, 1e6 * taken.seconds, "us", taken.spread)

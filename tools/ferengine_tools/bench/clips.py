@@ -17,13 +17,22 @@ LIVE_FPS = 30.0
 
 
 def render_demo(path: Path) -> SourceSpec:
-    """The demo as a video file of ``DEMO_FRAMES`` frames at ``path``. Raises MissingDependencyError without its portraits."""
+    """Write the demo as a video file of ``DEMO_FRAMES`` frames.
+
+    Raises:
+        MissingDependencyError: Its portraits are missing.
+    """
     return _record(open_source(parse_source("demo:stroll")), path, DEMO_FRAMES, None)
 
 
 def live_clip(spec: SourceSpec, path: Path, seconds: float) -> SourceSpec:
-    """The frames of ``spec``, from its begin again where they do not suffice, as a camera of ``LIVE_SIZE`` and ``LIVE_FPS``
-    would give them for ``seconds``: a file at ``path`` that is played at its own pace."""
+    """Write what a camera would show: a file that is played at its own pace.
+
+    Args:
+        spec: Where the frames come from; it starts again where they do not suffice.
+        path: The file, of ``LIVE_SIZE`` and ``LIVE_FPS``.
+        seconds: How long it plays.
+    """
     looped = parse_source(Path(spec.value), loop=0)
     return _record(open_source(looped), path, round(seconds * LIVE_FPS), LIVE_SIZE, pace="native")
 

@@ -14,13 +14,12 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from ferengine.cli.command import call
 from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, open_source, parse_source
 from ferengine.vision import cv2
 from ferengine_tools.bench import clips
 from ferengine_tools.bench.machine import machine, versions
-from ferengine_tools.bench.record import Figure, Record, differences, read_record
+from ferengine_tools.bench.record import Metric, Record, differences, read_record
 from ferengine_tools.bench.table import comparison, tables
 
 
@@ -54,36 +53,44 @@ def measure(
     frames: int | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> Record:
-    """Measure ``stages`` (``Stage``), each figure for about ``seconds``.
+    """Measure stages.
 
-    The whole engine reads the first ``frames`` frames of the video file ``source`` (None: the demo), and plays a camera for
-    ``live_seconds``. ``note`` is called with what is being measured. Raises SourceError for a source that does not open,
-    MissingDependencyError without the extra ``demo``.
+    Args:
+        stages: Values of ``Stage``.
+        source: The video file that the whole engine reads; the demo if None.
+        seconds: Time for each metric, seconds.
+        live_seconds: How long a camera is played, seconds.
+        frames: How many frames of the video are read; all if None.
+        note: Called with the name of each stage.
+
+    Raises:
+        SourceError: The source does not open.
+        MissingDependencyError: The extra ``demo`` is missing.
     """
     cv2.setNumThreads(1)  # as in the workers
     absent: dict[str, str] = {}
-    figures: list[Figure] = []
+    metrics: list[Metric] = []
     before = machine()
     for stage in stages:
         note(stage)
         if stage == Stage.ENGINE:
-            figures += _engine(source, seconds, live_seconds, frames, absent)
+            metrics += _engine(source, seconds, live_seconds, frames, absent)
         else:
-            figures += import_module(f"ferengine_tools.bench.{STAGES[Stage(stage)]}").figures(seconds)
-    rounded = [replace(figure, value=_rounded(figure.value), spread=round(figure.spread, 3)) for figure in figures]
+            metrics += import_module(f"ferengine_tools.bench.{STAGES[Stage(stage)]}").metrics(seconds)
+    rounded = [replace(metric, value=_rounded(metric.value), spread=round(metric.spread, 3)) for metric in metrics]
     name = Path(source).name if source else "demo"
     return Record(before, versions(), name, datetime.now(UTC).isoformat(timespec="seconds"), rounded, absent)
 
 
 def _engine(
     source: str | None, seconds: float, live_seconds: float, frames: int | None, absent: dict[str, str]
-) -> Iterator[Figure]:
+) -> Iterator[Metric]:
     from ferengine_tools.bench import engine_runs, others
 
     with tempfile.TemporaryDirectory(prefix="ferengine-bench-") as folder:
         spec = clips.render_demo(Path(folder) / "demo.mp4") if source is None else _file(source)
-        yield from engine_runs.figures(spec, frames, live_seconds, Path(folder))
-        yield from others.figures(spec, 3 * seconds, absent)
+        yield from engine_runs.metrics(spec, frames, live_seconds, Path(folder))
+        yield from others.metrics(spec, 3 * seconds, absent)
 
 
 def _file(source: str) -> SourceSpec:
@@ -147,12 +154,3 @@ def bench(
         for difference in differences(record, earlier):
             stderr.print(f"[yellow]warning:[/] the earlier record is not comparable: {difference}")
         console.print(comparison(record, earlier))
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command outside ``ferengine``. Raises FerengineError."""
-    call(bench, "ferengine bench", arguments)
-
-
-if __name__ == "__main__":
-    main()

@@ -8,14 +8,14 @@ import numpy as np
 
 from ferengine._native import crop_faces
 from ferengine.vision import cv2
-from ferengine_tools.bench.record import OWN, Figure
+from ferengine_tools.bench.record import OWN, Metric
 from ferengine_tools.bench.scenes import circling
 from ferengine_tools.bench.timing import timing
 
 _SIDE, _FACE = 48, 144
 
 
-def figures(seconds: float) -> Iterator[Figure]:
+def metrics(seconds: float) -> Iterator[Metric]:
     """Microseconds a face of 144 pixels."""
     [frame, *_], (x, y, w, h) = circling(_FACE)
     squares = np.array([[x + w / 2, y + h / 2, w, 0]], np.float32)
@@ -24,8 +24,8 @@ def figures(seconds: float) -> Iterator[Figure]:
 
     def loop(method: int) -> None:
         small = cv2.resize(frame[top : top + _FACE, left : left + _FACE], (_SIDE, _SIDE), interpolation=method)
-        grey = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-        out[0] = (grey.astype(np.float32) - 129.5) / 65.0
+        gray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
+        out[0] = (gray.astype(np.float32) - 129.5) / 65.0
 
     ways = {
         OWN: lambda: crop_faces(frame, squares, out, 129.5, 65.0),
@@ -34,4 +34,4 @@ def figures(seconds: float) -> Iterator[Figure]:
     }
     for way, work in ways.items():
         taken = timing(work, seconds=seconds)
-        yield Figure("crop", f"{_FACE} px face", way, 1e6 * taken.seconds, "us", taken.spread)
+        yield Metric("crop", f"{_FACE} px face", way, 1e6 * taken.seconds, "us", taken.spread)

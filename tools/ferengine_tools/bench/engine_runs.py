@@ -12,7 +12,7 @@ from ferengine import Engine, Summary
 from ferengine.sources import SourceSpec, open_source
 from ferengine_tools.bench.clips import live_clip
 from ferengine_tools.bench.processor_time import ProcessorTime
-from ferengine_tools.bench.record import OWN, Figure
+from ferengine_tools.bench.record import OWN, Metric
 
 _MIN_FRAMES = 400
 """Shorter files are played several times over: their rate would say how fast the pipeline fills."""
@@ -20,13 +20,19 @@ _MIN_FRAMES = 400
 _NEAR = {"search": "near", "full_scan": 1.0}
 
 
-def figures(spec: SourceSpec, frames: int | None, live_seconds: float, folder: Path) -> Iterator[Figure]:
-    """Frames a second and faces a frame of ``spec`` (its first ``frames`` frames), with a full scan every sixth frame and
-    near the tracks; then what a camera that shows it costs, for ``live_seconds``, from a copy in ``folder``."""
+def metrics(spec: SourceSpec, frames: int | None, live_seconds: float, folder: Path) -> Iterator[Metric]:
+    """Measure the engine on a file, with a full scan every sixth frame and near the tracks, then on a camera.
+
+    Args:
+        spec: The video.
+        frames: How many of its frames are read; all if None.
+        live_seconds: How long the camera is played, seconds.
+        folder: Where the clip of the camera is written.
+    """
     spec = _long_enough(spec)
     for way, settings in ((OWN, {}), ("ferengine, near search", _NEAR)):
         yield from _fast(spec, frames, way, settings)
-    yield Figure("engine", "file", "decoding alone", _decoding(spec, frames), "frames/s")
+    yield Metric("engine", "file", "decoding alone", _decoding(spec, frames), "frames/s")
     yield from _live(live_clip(spec, folder / "live.mp4", live_seconds))
 
 
@@ -37,25 +43,25 @@ def _long_enough(spec: SourceSpec) -> SourceSpec:
     return spec.replace(loop=max(1, math.ceil(_MIN_FRAMES / frames)))
 
 
-def _fast(spec: SourceSpec, frames: int | None, way: str, settings: dict[str, Any]) -> Iterator[Figure]:
+def _fast(spec: SourceSpec, frames: int | None, way: str, settings: dict[str, Any]) -> Iterator[Metric]:
     summary, cores = _run(spec, max_frames=frames, **settings)
-    yield Figure("engine", "file", way, summary["fps"], "frames/s")
-    yield Figure("engine", "file, faces", way, summary["faces"] / max(1, summary["frames"]), "faces/frame")
-    yield Figure("engine", "file, all processes", way, round(sum(cores.values()), 3), "cores")
+    yield Metric("engine", "file", way, summary["fps"], "frames/s")
+    yield Metric("engine", "file, faces", way, summary["faces"] / max(1, summary["frames"]), "faces/frame")
+    yield Metric("engine", "file, all processes", way, round(sum(cores.values()), 3), "cores")
 
 
-def _live(spec: SourceSpec) -> Iterator[Figure]:
+def _live(spec: SourceSpec) -> Iterator[Metric]:
     summary, cores = _run(spec)
     total = summary["latency_ms"]["total"]
     for name, value in (("p50", total["p50"]), ("p95", total["p95"]), ("p99", total["p99"])):
-        yield Figure("engine", f"camera 640x480, {name}", OWN, value, "ms")
+        yield Metric("engine", f"camera 640x480, {name}", OWN, value, "ms")
     dropped = summary["dropped"]
     frames = sum(dropped["capture"].values()) + sum(dropped["track"].values())
-    yield Figure("engine", "camera 640x480, dropped", OWN, frames, "frames")
-    yield Figure("engine", "camera 640x480, all processes", OWN, round(sum(cores.values()), 3), "cores")
+    yield Metric("engine", "camera 640x480, dropped", OWN, frames, "frames")
+    yield Metric("engine", "camera 640x480, all processes", OWN, round(sum(cores.values()), 3), "cores")
     for name, busy in cores.items():
         kind = "capture" if name.startswith("capture") else name
-        yield Figure("engine", f"camera 640x480, {kind}", OWN, round(busy, 3), "cores")
+        yield Metric("engine", f"camera 640x480, {kind}", OWN, round(busy, 3), "cores")
 
 
 def _run(spec: SourceSpec, **settings: Any) -> tuple[Summary, dict[str, float]]:
@@ -72,9 +78,9 @@ def _run(spec: SourceSpec, **settings: Any) -> tuple[Summary, dict[str, float]]:
 def _decoding(spec: SourceSpec, frames: int | None) -> float:
     source = open_source(spec)
     source.open()
-    count, begun = 0, time.perf_counter()
+    count, started = 0, time.perf_counter()
     while (frames is None or count < frames) and source.read() is not None:
         count += 1
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     source.close()
     return count / taken

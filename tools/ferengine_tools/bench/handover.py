@@ -1,7 +1,7 @@
 """Handing faces and frames to another process: through the rings in shared memory, and pickled through
 ``multiprocessing.Queue``.
 
-Each figure is the processor time of both processes together, for one item, copying included.
+Each metric is the processor time of both processes together, for one item, copying included.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ferengine._native import FACE_KEY, FaceRing, FrameRing, WorkerPage, crop_faces
-from ferengine_tools.bench.record import OWN, Figure
+from ferengine_tools.bench.record import OWN, Metric
 from ferengine_tools.bench.scenes import circling
 
 _SIDE = 48
@@ -44,7 +44,7 @@ def _as_is(value: Any) -> Any:
     return value
 
 
-def figures(seconds: float) -> Iterator[Figure]:
+def metrics(seconds: float) -> Iterator[Metric]:
     """Microseconds a face and a frame of 1280x720."""
     faces, frames = round(4000 * seconds) + _WARM, round(200 * seconds) + _WARM
     measures: list[tuple[str, str, Callable[[int], float], int]] = [
@@ -54,7 +54,7 @@ def figures(seconds: float) -> Iterator[Figure]:
         ("1280x720 frame", "multiprocessing.Queue", _frames_by_queue, frames),
     ]
     for case, way, measure, count in measures:
-        yield Figure("hand-over", case, way, 1e6 * measure(count), "us")
+        yield Metric("hand-over", case, way, 1e6 * measure(count), "us")
 
 
 def _together(send: Callable[[], object], receiver: Callable[..., None], arguments: tuple[Any, ...], count: int) -> float:
@@ -69,11 +69,11 @@ def _together(send: Callable[[], object], receiver: Callable[..., None], argumen
     here.recv()
     for _ in range(_WARM):
         send()
-    begun = time.process_time()
+    started = time.process_time()
     for _ in range(count - _WARM):
         send()
     theirs: float = here.recv()
-    ours = time.process_time() - begun
+    ours = time.process_time() - started
     process.join()
     return (ours + theirs) / (count - _WARM)
 
@@ -81,12 +81,12 @@ def _together(send: Callable[[], object], receiver: Callable[..., None], argumen
 def _receive(take: Callable[[], int], count: int, pipe: Connection) -> None:
     """Take ``count`` items, and say what all after the first ``_WARM`` cost."""
     pipe.send("ready")
-    taken, begun = 0, None
+    taken, started = 0, None
     while taken < count:
-        if begun is None and taken >= _WARM:
-            begun = time.process_time()
+        if started is None and taken >= _WARM:
+            started = time.process_time()
         taken += take()
-    pipe.send(time.process_time() - (begun or 0.0))
+    pipe.send(time.process_time() - (started or 0.0))
 
 
 # --- faces

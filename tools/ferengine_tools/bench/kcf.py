@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 from ferengine.tracking import KcfTracker
 from ferengine.vision import cv2
-from ferengine_tools.bench.record import OWN, Figure
+from ferengine_tools.bench.record import OWN, Metric
 from ferengine_tools.bench.scenes import circling
 from ferengine_tools.bench.timing import timing
 
 SIDES = (40, 80, 160, 320)
 
 
-def figures(seconds: float) -> Iterator[Figure]:
+def metrics(seconds: float) -> Iterator[Metric]:
     """Microseconds an update, for faces of several sizes; five updates after each start, as in a run."""
     for side in SIDES:
         frames, box = circling(side)
@@ -27,7 +27,7 @@ def figures(seconds: float) -> Iterator[Figure]:
                 own.update(frame)
 
         taken = timing(follow, units=len(frames) - 1, setup=start, seconds=seconds, least=20)
-        yield Figure("kcf", f"{side} px face", OWN, 1e6 * taken.seconds, "us", taken.spread)
+        yield Metric("kcf", f"{side} px face", OWN, 1e6 * taken.seconds, "us", taken.spread)
         if not hasattr(cv2, "TrackerKCF"):
             continue
         other = cv2.TrackerKCF.create()
@@ -38,4 +38,4 @@ def figures(seconds: float) -> Iterator[Figure]:
                 other.update(frame)
 
         taken = timing(follow_by_opencv, units=len(frames) - 1, seconds=seconds, least=3)
-        yield Figure("kcf", f"{side} px face", "OpenCV, whole frame", 1e6 * taken.seconds, "us", taken.spread)
+        yield Metric("kcf", f"{side} px face", "OpenCV, whole frame", 1e6 * taken.seconds, "us", taken.spread)

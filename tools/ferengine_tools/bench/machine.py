@@ -1,4 +1,4 @@
-"""Where and with what the figures were measured."""
+"""Where and with what the metrics were measured."""
 
 from __future__ import annotations
 

@@ -8,18 +8,18 @@ from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.detection.mtcnn_device import MtcnnDeviceDetector
 from ferengine.detection.mtcnn_weights import mtcnn_networks
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine_tools.bench.record import OWN, Figure
+from ferengine_tools.bench.record import OWN, Metric
 from ferengine_tools.bench.scenes import crowd
 from ferengine_tools.bench.timing import timing
 
 IN_ORT = "networks in ONNX Runtime"
 
 
-def figures(seconds: float) -> Iterator[Figure]:
+def metrics(seconds: float) -> Iterator[Metric]:
     """Milliseconds a frame, smallest face 40 pixels: one face and nine, everywhere and near where they are known to be.
 
     Args:
-        seconds: For each figure.
+        seconds: For each metric.
 
     Raises:
         MissingDependencyError: The extra ``demo`` is not installed.
@@ -35,7 +35,7 @@ def figures(seconds: float) -> Iterator[Figure]:
                 IN_ORT: lambda: in_ort.detect(frame),  # noqa: B023
             }.items():
                 taken = timing(work, seconds=seconds, least=5)
-                yield Figure("mtcnn", case, way, 1e3 * taken.seconds, "ms", taken.spread)
+                yield Metric("mtcnn", case, way, 1e3 * taken.seconds, "ms", taken.spread)
 
 
 def mtcnn_in_onnxruntime() -> MtcnnDeviceDetector:

@@ -15,7 +15,7 @@ from ferengine.classification.classifier import Classifier
 from ferengine.sources import SourceSpec, open_source
 from ferengine.vision import cv2
 from ferengine_tools.bench.mtcnn import mtcnn_in_onnxruntime
-from ferengine_tools.bench.record import Figure
+from ferengine_tools.bench.record import Metric
 
 Frame = NDArray[np.uint8]
 Work = Callable[[Frame], object]
@@ -23,16 +23,16 @@ Work = Callable[[Frame], object]
 LOOP = "single-process loop"
 
 
-def figures(spec: SourceSpec, seconds: float, absent: dict[str, str]) -> Iterator[Figure]:
+def metrics(spec: SourceSpec, seconds: float, absent: dict[str, str]) -> Iterator[Metric]:
     """Frames a second of each way over the first ``seconds`` of work; why others are missing goes into ``absent``."""
-    yield Figure("engine", "file", LOOP, _rate(spec, plain_loop(), seconds), "frames/s")
+    yield Metric("engine", "file", LOOP, _rate(spec, plain_loop(), seconds), "frames/s")
     for name, make in _LIBRARIES.items():
         try:
             work = make()
         except Exception as error:  # whatever somebody else's package raises when it is imported
             absent[name] = _reason(error)
             continue
-        yield Figure("engine", "file", name, _rate(spec, work, seconds), "frames/s")
+        yield Metric("engine", "file", name, _rate(spec, work, seconds), "frames/s")
 
 
 def plain_loop() -> Work:
@@ -45,8 +45,8 @@ def plain_loop() -> Work:
         for x, y, w, h in detector.detect(frame).boxes.astype(int).tolist():
             face = frame[max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)]
             if face.size:
-                grey = cv2.cvtColor(cv2.resize(face, (side, side)), cv2.COLOR_BGR2GRAY)
-                scores = classifier.scores(np.asarray(grey, np.uint8)[None])[0]
+                gray = cv2.cvtColor(cv2.resize(face, (side, side)), cv2.COLOR_BGR2GRAY)
+                scores = classifier.scores(np.asarray(gray, np.uint8)[None])[0]
                 labels.append(classifier.labels[int(scores.argmax())])
         return labels
 
@@ -60,11 +60,11 @@ def _rate(spec: SourceSpec, work: Work, seconds: float) -> float:
     first = source.read()
     if first is not None:
         work(first.image)
-    count, begun = 0, time.perf_counter()
-    while time.perf_counter() - begun < seconds and (captured := source.read()) is not None:
+    count, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds and (captured := source.read()) is not None:
         work(captured.image)
         count += 1
-    taken = time.perf_counter() - begun
+    taken = time.perf_counter() - started
     source.close()
     return count / taken
 

@@ -38,9 +38,10 @@ class ProcessorTime:
 
     @property
     def cores(self) -> dict[str, float]:
-        begun = min((at for at, _ in self._first.values()), default=0.0)
+        """Processor time by process, divided by the time that has passed."""
+        started = min((at for at, _ in self._first.values()), default=0.0)
         ended = max((at for at, _ in self._last.values()), default=0.0)
-        span = max(ended - begun, _EVERY)
+        span = max(ended - started, _EVERY)
         return {name: (self._last[name][1] - used) / span for name, (_, used) in self._first.items()}
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""The figures of one run of ``ferengine bench``: how they are kept, read back and compared."""
+"""The metrics of one run of ``ferengine bench``: how they are kept, read back and compared."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 from ferengine.errors import UsageError
 
-FORMAT = 1
+FORMAT = 2
 OWN = "ferengine"
 """The way that is ours; all others in the same stage and case are what it is compared with."""
 
@@ -19,9 +19,17 @@ _MORE_IS_BETTER: frozenset[str] = frozenset({"frames/s", "faces/frame"})
 
 
 @dataclass(frozen=True, slots=True)
-class Figure:
-    """One measured number: ``value`` of ``case`` in ``stage`` done in one ``way``. ``spread``: half the distance between
-    the quartiles over ``value``, 0 where it was measured once."""
+class Metric:
+    """One measured number.
+
+    Attributes:
+        stage: What was measured.
+        case: With what input.
+        way: By which implementation.
+        value: The number.
+        unit: Its unit.
+        spread: Half the distance between the quartiles, divided by ``value``; 0 for a single measurement.
+    """
 
     stage: str
     case: str
@@ -32,27 +40,41 @@ class Figure:
 
     @property
     def key(self) -> tuple[str, str, str]:
+        """What is the same in two records."""
         return self.stage, self.case, self.way
 
     @property
     def more_is_better(self) -> bool:
+        """Whether a larger value is better."""
         return self.unit in _MORE_IS_BETTER
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One run. ``machine`` and ``versions``: where it ran and with what; ``source``: what the whole engine was given;
-    ``absent``: why a way was not measured, by its name."""
+    """One run of the benchmark.
+
+    Attributes:
+        machine: Where it ran.
+        versions: The versions of the packages.
+        source: What the whole engine read.
+        taken: When, ISO 8601.
+        metrics: What was measured.
+        absent: Why a way was not measured, by its name.
+    """
 
     machine: Mapping[str, Any]
     versions: Mapping[str, str]
     source: str
     taken: str
-    figures: Sequence[Figure]
+    metrics: Sequence[Metric]
     absent: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Write it as JSON. Raises UsageError where that cannot be written."""
+        """Write it as JSON.
+
+        Raises:
+            UsageError: The file cannot be written.
+        """
         try:
             path.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
         except OSError as error:
@@ -60,7 +82,11 @@ class Record:
 
 
 def read_record(path: Path) -> Record:
-    """A record that ``Record.write`` has written. Raises UsageError, which names the file, for anything else."""
+    """Read what ``Record.write`` has written.
+
+    Raises:
+        UsageError: The file is something else.
+    """
     try:
         data = json.loads(path.read_text())
     except OSError as error:
@@ -72,30 +98,32 @@ def read_record(path: Path) -> Record:
     if data["format"] != FORMAT:
         raise UsageError(f"{path} has format {data['format']}, this version reads {FORMAT}: measure again")
     try:
-        figures = tuple(_figure(item) for item in data["figures"])
-        return Record(data["machine"], data["versions"], data["source"], data["taken"], figures, data["absent"])
+        metrics = tuple(_metric(item) for item in data["metrics"])
+        return Record(data["machine"], data["versions"], data["source"], data["taken"], metrics, data["absent"])
     except (KeyError, TypeError, ValueError) as error:
         raise UsageError(f"{path} is a damaged record of ferengine bench ({error}): measure again") from None
 
 
-def _figure(item: Mapping[str, Any]) -> Figure:
-    figure = Figure(**item)
-    if figure.unit not in get_args(Unit) or not isinstance(figure.value, int | float):
-        raise ValueError(f"{figure.value!r} {figure.unit}")
-    return figure
+def _metric(item: Mapping[str, Any]) -> Metric:
+    metric = Metric(**item)
+    if metric.unit not in get_args(Unit) or not isinstance(metric.value, int | float):
+        raise ValueError(f"{metric.value!r} {metric.unit}")
+    return metric
 
 
-def ratio(own: Figure, other: Figure) -> float | None:
-    """How many times better ``own`` is than ``other``: 2 is twice as fast, or half the cost. ``None`` for different
-    units and where a value is 0."""
+def ratio(own: Metric, other: Metric) -> float | None:
+    """Return how many times better ``own`` is than ``other``: 2 is twice as fast, or half the cost.
+
+    None for different units, and where a value is 0.
+    """
     if own.unit != other.unit or not own.value or not other.value:
         return None
     return own.value / other.value if own.more_is_better else other.value / own.value
 
 
-def own_of(figures: Iterable[Figure], figure: Figure) -> Figure | None:
-    """What ``figure`` is compared with: ours of the same stage and case."""
-    return next((each for each in figures if each.key == (figure.stage, figure.case, OWN)), None)
+def own_of(metrics: Iterable[Metric], metric: Metric) -> Metric | None:
+    """What ``metric`` is compared with: ours of the same stage and case."""
+    return next((each for each in metrics if each.key == (metric.stage, metric.case, OWN)), None)
 
 
 def differences(now: Record, earlier: Record) -> list[str]:
@@ -109,7 +137,7 @@ def differences(now: Record, earlier: Record) -> list[str]:
     return found
 
 
-def compared(now: Record, earlier: Record) -> list[tuple[Figure, Figure, float | None]]:
-    """(figure now, the same one earlier, how many times better it is now), of what both records hold."""
-    before = {figure.key: figure for figure in earlier.figures}
-    return [(figure, before[figure.key], ratio(figure, before[figure.key])) for figure in now.figures if figure.key in before]
+def compared(now: Record, earlier: Record) -> list[tuple[Metric, Metric, float | None]]:
+    """(metric now, the same one earlier, how many times better it is now), of what both records hold."""
+    before = {metric.key: metric for metric in earlier.metrics}
+    return [(metric, before[metric.key], ratio(metric, before[metric.key])) for metric in now.metrics if metric.key in before]

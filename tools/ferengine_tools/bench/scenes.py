@@ -15,8 +15,11 @@ Frame = NDArray[np.uint8]
 
 
 def crowd(width: int, height: int, faces: int) -> Frame:
-    """``faces`` copies of one portrait in rows, BGR uint8 (height, width, 3). Raises MissingDependencyError without the
-    extra ``demo``."""
+    """Return copies of one portrait in rows, BGR uint8 (height, width, 3).
+
+    Raises:
+        MissingDependencyError: The extra ``demo`` is missing.
+    """
     columns = math.ceil(math.sqrt(faces))
     tile = min(width, height) // columns
     frame = np.full((height, width, 3), 90, np.uint8)

@@ -8,7 +8,7 @@ from itertools import groupby
 from rich import box
 from rich.table import Table
 
-from ferengine_tools.bench.record import OWN, Figure, Record, compared, own_of, ratio
+from ferengine_tools.bench.record import OWN, Metric, Record, compared, own_of, ratio
 
 _TITLES = {
     "crop": "crop, resize, normalise",
@@ -22,41 +22,41 @@ _TITLES = {
 
 def tables(record: Record) -> Iterator[Table]:
     """One table a stage; the last column says how many times better ferengine is than each other way."""
-    for stage, figures in groupby(record.figures, key=lambda figure: figure.stage):
+    for stage, metrics in groupby(record.metrics, key=lambda metric: metric.stage):
         table = _table(_TITLES.get(stage, stage), "case", "way", "value", "unit", "ferengine is")
         last = None
-        for figure in _by_case(figures):
-            own = own_of(record.figures, figure)
-            better = None if own is None or figure.way.startswith(OWN) else ratio(own, figure)
+        for metric in _by_case(metrics):
+            own = own_of(record.metrics, metric)
+            better = None if own is None or metric.way.startswith(OWN) else ratio(own, metric)
             table.add_row(
-                figure.case if figure.case != last else "", figure.way, shown(figure), figure.unit, _times(better, "better")
+                metric.case if metric.case != last else "", metric.way, shown(metric), metric.unit, _times(better, "better")
             )
-            last = figure.case
+            last = metric.case
         yield table
 
 
-def _by_case(figures: Iterable[Figure]) -> list[Figure]:
-    """All ways of a case together, cases in the order of their first figures."""
-    cases: dict[str, list[Figure]] = {}
-    for figure in figures:
-        cases.setdefault(figure.case, []).append(figure)
-    return [figure for case in cases.values() for figure in case]
+def _by_case(metrics: Iterable[Metric]) -> list[Metric]:
+    """All ways of a case together, cases in the order of their first metrics."""
+    cases: dict[str, list[Metric]] = {}
+    for metric in metrics:
+        cases.setdefault(metric.case, []).append(metric)
+    return [metric for case in cases.values() for metric in case]
 
 
 def comparison(now: Record, earlier: Record) -> Table:
-    """Each figure that both records hold, and how many times better it is now."""
+    """Each metric that both records hold, and how many times better it is now."""
     table = _table("compared with the earlier record", "stage", "case", "way", "earlier", "now", "unit", "now is")
-    for figure, before, better in compared(now, earlier):
+    for metric, before, better in compared(now, earlier):
         table.add_row(
-            figure.stage, figure.case, figure.way, shown(before), shown(figure), figure.unit, _times(better, "better")
+            metric.stage, metric.case, metric.way, shown(before), shown(metric), metric.unit, _times(better, "better")
         )
     return table
 
 
-def shown(figure: Figure) -> str:
+def shown(metric: Metric) -> str:
     """Its value with three significant digits or more."""
-    digits = 0 if abs(figure.value) >= 100 else 1 if abs(figure.value) >= 10 else 2
-    return f"{figure.value:.{digits}f}"
+    digits = 0 if abs(metric.value) >= 100 else 1 if abs(metric.value) >= 10 else 2
+    return f"{metric.value:.{digits}f}"
 
 
 def _times(better: float | None, word: str) -> str:

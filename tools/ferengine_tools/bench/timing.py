@@ -18,7 +18,12 @@ _SHORTEST = 2e-3
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds of processor time a unit of work: the median of all samples, and half their interquartile range over it."""
+    """The time of a unit of work.
+
+    Attributes:
+        seconds: Processor time, the median of all samples.
+        spread: Half the distance between the quartiles, divided by the median.
+    """
 
     seconds: float
     spread: float
@@ -32,9 +37,14 @@ def timing(
     seconds: float = 1.0,
     least: int = 7,
 ) -> Timing:
-    """Time ``work``, which does ``units`` of work, over ``seconds`` and at least ``least`` samples.
+    """Time a piece of work.
 
-    ``setup`` comes before each call of ``work`` and is not counted; without it short work is repeated within a sample.
+    Args:
+        work: What is timed.
+        units: How many units of work a call does.
+        setup: Called before each call of ``work``, and not counted; without it short work is repeated within a sample.
+        seconds: How long to measure, seconds.
+        least: The minimum number of samples.
     """
     _sample(work, setup, 1)
     repeats = 1
@@ -51,7 +61,7 @@ def timing(
 def _sample(work: Callable[[], object], setup: Callable[[], object] | None, repeats: int) -> float:
     if setup is not None:
         setup()
-    begun = time.process_time()
+    started = time.process_time()
     for _ in range(repeats):
         work()
-    return time.process_time() - begun
+    return time.process_time() - started

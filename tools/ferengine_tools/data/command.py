@@ -1,113 +1,95 @@
-"""``ferengine data``: what is in a data set, and faces cut from one's own pictures."""
+"""``ferengine data report`` and ``ferengine data prepare``."""
 
 from __future__ import annotations
 
-import argparse
 import json
 from pathlib import Path
+from typing import Annotated, Literal
 
+import typer
 from rich.console import Console
 from rich.progress import Progress
 
 from ferengine.errors import FerengineError, UsageError
-from ferengine_tools.data.cutting import FaceCutter
-from ferengine_tools.data.fer2013 import LABELS, load_fer2013
-from ferengine_tools.data.prepare import LISTING, find_pictures, prepare
-from ferengine_tools.data.report import make_report, print_report
-from ferengine_tools.data.utkface import is_utkface, load_utkface, user_cache
-from ferengine_tools.data.utkface_report import make_utkface_report, print_utkface_report
-from ferengine_tools.data.wild_faces import is_wild_faces, load_wild_faces
-from ferengine_tools.data.wild_faces_report import make_wild_faces_report, print_wild_faces_report
 
 
-def _report(options: argparse.Namespace) -> None:
+def report(
+    data: Annotated[Path, typer.Option(help="fer2013.csv, its image folders or tiles; UTKFace; or the folder of wild_faces.")],
+    labels: Annotated[
+        Literal["fer2013", "ferplus8"], typer.Option(help="ferplus8: FER-2013's labels, and FER+'s contempt.")
+    ] = "fer2013",
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of UTKFace's crops.", show_default="the user's cache")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of tables.")] = False,
+) -> None:
+    """Count the faces of a data set, and find copies, near-copies and blank faces.
+
+    Faces are counted by split and class, those of UTKFace by gender, ethnicity and age group, those of wild_faces by annotator.
+    Copies and near-copies are counted within and across splits.
+    """
+    from ferengine_tools.data.fer2013 import load_fer2013
+    from ferengine_tools.data.report import make_report, print_report
+    from ferengine_tools.data.utkface import is_utkface, load_utkface, user_cache
+    from ferengine_tools.data.utkface_report import make_utkface_report, print_utkface_report
+    from ferengine_tools.data.wild_faces import is_wild_faces, load_wild_faces
+    from ferengine_tools.data.wild_faces_report import make_wild_faces_report, print_wild_faces_report
+
     messages = Console(stderr=True)
-    if is_wild_faces(options.data):
-        if options.labels != "fer2013" or options.cache is not None:
-            raise UsageError(f"--labels is for FER-2013 and --cache for UTKFace; {options.data} is wild_faces")
+    if is_wild_faces(data):
+        if labels != "fer2013" or cache is not None:
+            raise UsageError(f"--labels is for FER-2013 and --cache for UTKFace; {data} is wild_faces")
         with messages.status("comparing faces (a few seconds)"):
-            wild = make_wild_faces_report(load_wild_faces(options.data))
-        print(json.dumps(wild.to_dict(), indent=2)) if options.json else print_wild_faces_report(wild, Console())
+            wild = make_wild_faces_report(load_wild_faces(data))
+        print(json.dumps(wild.to_dict(), indent=2)) if as_json else print_wild_faces_report(wild, Console())
         return
-    if is_utkface(options.data):
-        if options.labels != "fer2013":
-            raise UsageError(f"--labels {options.labels} is for FER-2013; {options.data} is UTKFace")
-        with messages.status("cutting faces (three minutes, unless they are kept) and comparing them (half a minute)"):
-            report = make_utkface_report(load_utkface(options.data, options.cache or user_cache()))
-        print(json.dumps(report.to_dict(), indent=2)) if options.json else print_utkface_report(report, Console())
+    if is_utkface(data):
+        if labels != "fer2013":
+            raise UsageError(f"--labels {labels} is for FER-2013; {data} is UTKFace")
+        with messages.status("cropping faces (three minutes, unless they are cached) and comparing them (half a minute)"):
+            people = make_utkface_report(load_utkface(data, cache or user_cache()))
+        print(json.dumps(people.to_dict(), indent=2)) if as_json else print_utkface_report(people, Console())
         return
-    if options.cache is not None:
-        raise UsageError(f"--cache is for UTKFace; {options.data} needs none")
+    if cache is not None:
+        raise UsageError(f"--cache is for UTKFace; {data} needs none")
     with messages.status("comparing faces (half a minute)"):
-        found = make_report(load_fer2013(options.data, options.labels))
-    print(json.dumps(found.to_dict(), indent=2)) if options.json else print_report(found, Console())
+        found = make_report(load_fer2013(data, labels))
+    print(json.dumps(found.to_dict(), indent=2)) if as_json else print_report(found, Console())
 
 
-def _prepare(options: argparse.Namespace) -> None:
-    pictures = find_pictures(options.folder)
-    cutter = FaceCutter(options.min_face, options.align == "eyes")
+def prepare(
+    folder: Annotated[Path, typer.Argument(help="Images, in sub-folders or not.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
+    align: Annotated[
+        Literal["eyes", "none"],
+        typer.Option(help="eyes: rotate each face until its eyes are level; none: as ferengine run does."),
+    ] = "eyes",
+    min_face: Annotated[float, typer.Option(help="Minimum size of a face, pixels.")] = 40.0,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of text.")] = False,
+) -> None:
+    """Crop the largest face of each of your own images.
+
+    The crops are grayscale PNG files of 48 x 48 pixels. Names and sub-folders are kept, and faces.csv lists what was found in
+    each image. With a sub-folder for each class the crops are ready for ferengine evaluate --split folder.
+
+    To train on your images, lay them out as FER-2013's image folders first: train/CLASS/Training_NAME,
+    test/CLASS/PublicTest_NAME (to choose on) and test/CLASS/PrivateTest_NAME (for the end), where CLASS is angry, disgust,
+    fear, happy, neutral, sad or surprise. The crops are then ready for ferengine train --data.
+    """
+    from ferengine_tools.data.cutting import FaceCutter
+    from ferengine_tools.data.prepare import LISTING, find_images, write_crops
+
+    images = find_images(folder)
+    cutter = FaceCutter(min_face, align == "eyes")
     messages = Console(stderr=True)
     with Progress(console=messages, disable=not messages.is_terminal) as progress:
-        bar = progress.add_task("cutting faces", total=len(pictures))
-        done = prepare(options.folder, options.out, cutter, pictures, lambda: progress.advance(bar))
-    if options.json:
-        print(json.dumps({"pictures": done.pictures, "faces": done.faces, **done.outcomes}, indent=2))
+        bar = progress.add_task("cropping faces", total=len(images))
+        done = write_crops(folder, out, cutter, images, lambda: progress.advance(bar))
+    if as_json:
+        print(json.dumps({"images": done.images, "faces": done.faces, **done.outcomes}, indent=2))
     else:
-        print(
-            f"{done.faces} faces from {done.pictures} pictures: "
-            + ", ".join(f"{n} {what}" for what, n in done.outcomes.items())
-        )
-        print(f"listed in {options.out / LISTING}")
+        outcomes = ", ".join(f"{count} {outcome}" for outcome, count in done.outcomes.items())
+        print(f"{done.faces} faces from {done.images} images: {outcomes}")
+        print(f"listed in {out / LISTING}")
     if not done.faces:
-        raise FerengineError(
-            f"no face was found in {options.folder}: are its faces smaller than --min-face {options.min_face:g}?"
-        )
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ferengine data", description="What is in a data set, and faces cut from one's own pictures."
-    )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    report = commands.add_parser(
-        "report",
-        help="counts, copies, near-copies and blank faces of FER-2013, UTKFace or wild_faces",
-        description="Counts by split and class (of UTKFace by gender, ethnicity and age group, of wild_faces by annotator), "
-        "faces that are copies or near-copies of others, within and across splits, and blank ones.",
-    )
-    report.add_argument(
-        "--data", required=True, type=Path, help="fer2013.csv, the image folders, the tiles, UTKFace or wild_faces"
-    )
-    report.add_argument("--labels", choices=("fer2013", "ferplus8"), default="fer2013", help="ferplus8: with FER+'s contempt")
-    report.add_argument(
-        "--cache", type=Path, metavar="DIR", help="where UTKFace's cut faces are kept (default: the user's cache)"
-    )
-    report.add_argument("--json", action="store_true", help="print a JSON object instead of tables")
-    report.set_defaults(run=_report)
-    cut = commands.add_parser(
-        "prepare",
-        help="cut the faces of your own pictures: detected, aligned, grey, 48 x 48",
-        description="Cuts the largest face of each picture to grey 48 x 48 PNG files. Names and sub-folders are kept; "
-        f"{LISTING} says what was found in each picture. With a sub-folder a class the faces are ready for ferengine evaluate "
-        "--split folder. To train on your pictures, lay them out as FER-2013's image folders before they are cut: "
-        "train/CLASS/Training_NAME, test/CLASS/PublicTest_NAME (to choose on) and test/CLASS/PrivateTest_NAME (for the end), "
-        f"CLASS one of {', '.join(LABELS)}. The faces are then ready for ferengine train --data.",
-    )
-    cut.add_argument("folder", type=Path, help="pictures, in sub-folders or not")
-    cut.add_argument("--out", required=True, type=Path, metavar="DIR", help="a new or empty folder")
-    cut.add_argument(
-        "--align", choices=("eyes", "none"), default="eyes", help="level the eyes; none: as `ferengine run` cuts by default"
-    )
-    cut.add_argument("--min-face", type=float, default=40.0, help="width of the smallest face sought, pixels (default 40)")
-    cut.add_argument("--json", action="store_true", help="print a JSON object instead of text")
-    cut.set_defaults(run=_prepare)
-    return parser
-
-
-def main(arguments: list[str] | None = None) -> None:
-    options = _parser().parse_args(arguments)
-    options.run(options)
-
-
-if __name__ == "__main__":
-    main()
+        raise FerengineError(f"no face was found in {folder}: are its faces smaller than --min-face {min_face:g}?")

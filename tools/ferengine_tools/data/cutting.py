@@ -15,8 +15,8 @@ from ferengine.vision import cv2
 SIDE = 48
 """Pixels on each side of a cut face."""
 
-_PADDING, _GREY = 0.25, (127, 127, 127)
-"""Border, in units of the picture's longer side, with which a face that fills its picture is looked for again."""
+_PADDING, _GRAY = 0.25, (127, 127, 127)
+"""Border, in units of the image's longer side, with which a face that fills its image is looked for again."""
 
 
 class FaceCutter:
@@ -28,27 +28,35 @@ class FaceCutter:
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """The faces of ``image``, BGR uint8 (H, W, 3), best first; where there are none, those that show up once the
-        picture has a grey border."""
+        image has a gray border."""
         found = self._detector.detect(image)
         if len(found):
             return found
         border = round(_PADDING * max(image.shape[:2]))
-        padded = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_CONSTANT, value=_GREY)
+        padded = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_CONSTANT, value=_GRAY)
         found = self._detector.detect(np.asarray(padded, np.uint8))
         landmarks = None if found.landmarks is None else found.landmarks - np.float32(border)
         return Detections(found.boxes - np.array([border, border, 0, 0], np.float32), found.scores, landmarks)
 
     def cut(self, image: NDArray[np.uint8], faces: Detections, index: int) -> NDArray[np.uint8]:
-        """One of them: grey uint8 (48, 48)."""
+        """One of them: grayscale uint8 (48, 48)."""
         return self.cut_square(image, self._cropper.regions(faces)[index].tolist())
 
     def cut_square(self, image: NDArray[np.uint8], square: CropRegion) -> NDArray[np.uint8]:
-        """What lies in ``square``: grey uint8 (48, 48)."""
+        """What lies in ``square``: grayscale uint8 (48, 48)."""
         return self._cropper.crop(image, [square])[0]
 
 
 def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:
-    """An encoded picture as BGR uint8 (H, W, 3), turned as its EXIF data say. Raises UsageError, with ``name``."""
+    """Decode an image, rotated as its EXIF data say, to BGR uint8 (H, W, 3).
+
+    Args:
+        encoded: The file.
+        name: Its name, for the error.
+
+    Raises:
+        UsageError: It cannot be read as an image.
+    """
     try:
         image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
     except cv2.error:  # such as a header that promises more pixels than OpenCV accepts

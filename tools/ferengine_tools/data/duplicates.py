@@ -1,4 +1,4 @@
-"""Copies and near-copies among small grey faces: the same photograph cut, scaled, stamped or brightened otherwise.
+"""Copies and near-copies among small grayscale faces: the same photograph cut, scaled, stamped or brightened otherwise.
 
 Two faces are near-duplicates when the middle of one correlates with the other, at the best of a few shifts, by at least a
 threshold (J. Lewis, "Fast Normalized Cross-Correlation", 1995). Only pairs whose thumbnails correlate are compared so;
@@ -19,7 +19,7 @@ from ferengine.vision import cv2
 Images = NDArray[np.uint8]
 
 FLAT = 4.0
-"""Grey levels of standard deviation below which a picture is blank: nothing can be compared or learnt."""
+"""Standard deviation of the intensities below which an image is blank: nothing can be compared or learnt."""
 
 _THUMBNAIL, _ALLOWANCE = 12, 0.06
 """Side of a thumbnail, and how much less than the faces themselves the thumbnails of duplicates may correlate. On FER-2013:
@@ -33,8 +33,15 @@ _BLOCK = 512
 
 @dataclass(frozen=True)
 class Thresholds:
-    """Correlations from which on a pair counts, as it is and ``mirrored``. Faces cut alike need higher ones than
-    photographs of all sorts, and chance likenesses are as frequent in the mirror as duplicates are rare."""
+    """Correlations from which on a pair counts.
+
+    Faces cut alike need higher ones than photographs of all sorts, and chance likenesses are as frequent in the mirror as
+    duplicates are rare.
+
+    Attributes:
+        plain: For images as they are.
+        mirrored: For an image and the mirror image of another.
+    """
 
     plain: float
     mirrored: float
@@ -42,7 +49,14 @@ class Thresholds:
 
 @dataclass(frozen=True)
 class Pairs:
-    """n near-duplicates: int64 (n,) ``first`` < ``second``, float32 (n,) ``correlation``, bool (n,) ``mirrored``."""
+    """Pairs of near-duplicates.
+
+    Attributes:
+        first: Rows, int64 (n,).
+        second: Rows, int64 (n,), each larger than its ``first``.
+        correlation: float32 (n,).
+        mirrored: Whether one is the mirror image of the other, bool (n,).
+    """
 
     first: NDArray[np.int64]
     second: NDArray[np.int64]
@@ -55,9 +69,14 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Duplicates:
-    """Of N images: ``blank`` bool (N,); ``copy_of`` int64 (N,), the first image with the same pixels, itself where there is
-    none before; ``pairs`` the near-duplicates among distinct images; ``cluster`` int64 (N,), the first image of those
-    linked by copies and near-duplicates. A blank image is a copy of others, but near to none."""
+    """The duplicates among N images. A blank image is a copy of others, but near to none.
+
+    Attributes:
+        blank: Whether an image has no contrast, bool (N,).
+        copy_of: The first image with the same pixels, int64 (N,); the image itself where there is none before.
+        pairs: The near-duplicates among distinct images.
+        cluster: The first of the images that copies and near-duplicates link, int64 (N,).
+    """
 
     blank: NDArray[np.bool_]
     copy_of: NDArray[np.int64]

@@ -35,8 +35,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Fer2013:
-    """``images`` uint8 (N, 48, 48), ``labels`` int64 (N,) into ``classes``, ``usage`` int64 (N,): 0 training, 1 public test,
-    2 private test; ``votes`` float32 (N, classes), the FER+ votes for these classes, or ``None``."""
+    """N faces of FER-2013.
+
+    Attributes:
+        images: uint8 (N, 48, 48).
+        labels: Into ``classes``, int64 (N,).
+        usage: 0 training, 1 public test, 2 private test; int64 (N,).
+        votes: The FER+ votes for the classes, float32 (N, classes), or None.
+        classes: The names of the classes.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -50,17 +57,22 @@ class Fer2013:
 
 
 def load_fer2013(path: Path, labels: LabelSet = "fer2013") -> Fer2013:
-    """The competition's ``fer2013.csv`` (emotion, pixels, Usage), with FER+'s votes where its ``fer2013new.csv`` lies beside
-    it; a folder with ``labels.csv`` (with votes) and ``tiles-N.webp``; or the image folders ``train`` and ``test`` of
-    ``<emotion>/<Usage>_<number>.png`` or ``.jpg``.
+    """Load FER-2013, or faces in its layout.
 
-    ``labels`` "ferplus8" adds FER+'s eighth class: an image is labelled contempt when more of the crowd chose contempt than
-    any other answer, "unknown" and "not a face" included (212 images: 162, 24 and 26 of the three splits); all others keep
-    FER-2013's label. ``votes`` then has the eighth column.
+    A table that was cut between two rows looks like a small one: where it has not as many faces as the competition's, a
+    warning is logged.
 
-    Raises UsageError, which names file and row, for anything missing, truncated or out of range, and for "ferplus8"
-    without votes. A table cut between two rows cannot be told from a small one: where one has not as many faces as the
-    competition's, a warning is logged.
+    Args:
+        path: The competition's ``fer2013.csv`` (emotion, pixels, Usage), with the votes of FER+ where its ``fer2013new.csv``
+            lies beside it; a folder with ``labels.csv`` (with votes) and ``tiles-N.webp``; or the image folders ``train`` and
+            ``test`` of ``<emotion>/<Usage>_<number>.png`` or ``.jpg``.
+        labels: "ferplus8" adds the eighth class of FER+: an image is labelled contempt when more of the crowd chose contempt
+            than any other answer, "unknown" and "not a face" included (212 images: 162, 24 and 26 of the three splits). All
+            others keep FER-2013's label. The votes then have the eighth column.
+
+    Raises:
+        UsageError: Something is missing, truncated or out of range (the message names file and row), or "ferplus8" without
+            votes.
     """
     if labels not in ("fer2013", "ferplus8"):
         raise UsageError(f"the labels are fer2013 or ferplus8, not {labels}")
@@ -194,7 +206,7 @@ def _from_folders(folder: Path) -> Fer2013:
         if emotion not in LABELS:
             raise UsageError(f"{path}: the folder must be one of {', '.join(LABELS)}")
         if usage not in _USAGES:
-            raise UsageError(f"{path}: the name must begin with one of {', '.join(_USAGES)} and _, which tells the split")
+            raise UsageError(f"{path}: the name must begin with one of {', '.join(_USAGES)} and _, which gives the split")
         image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         if image is None or image.shape != (SIDE, SIDE):
             raise UsageError(f"{path} is not an image of {SIDE} x {SIDE} pixels: is it truncated?")

@@ -19,13 +19,24 @@ def duplicates(data: Fer2013) -> Duplicates:
 
 
 def training_rows(data: Fer2013, without_test_copies: bool = False, found: Duplicates | None = None) -> NDArray[np.int64]:
-    """The official training split, or what is left of it without copies and near-copies of PublicTest's and PrivateTest's
-    faces. ``found``: what ``duplicates`` gave for ``data``, to save finding it again."""
+    """Return the rows of the training split.
+
+    Args:
+        data: FER-2013.
+        without_test_copies: Leave out copies and near-copies of PublicTest's and PrivateTest's faces.
+        found: What ``duplicates`` returned for ``data``, to save finding it again.
+    """
     return _without(data, "training", ("public", "private"), found) if without_test_copies else data.indices("training")
 
 
 def unseen_rows(data: Fer2013, split: Split, found: Duplicates | None = None) -> NDArray[np.int64]:
-    """The faces of a test split of which no copy or near-copy is in the training split. ``found`` as above."""
+    """Return the faces of a test split of which no copy or near-copy is in the training split.
+
+    Args:
+        data: FER-2013.
+        split: The test split.
+        found: As for ``training_rows``.
+    """
     return _without(data, split, ("training",), found)
 
 

@@ -15,8 +15,15 @@ from ferengine_tools.data.duplicates import Duplicates
 
 @dataclass(frozen=True)
 class Repeats:
-    """``pairs`` of near-duplicates with different pixels, of which ``mirrored``; ``photographs`` shown more than once, the most
-    frequent ``most_shown`` times; ``disagreeing``: those with two labels or more."""
+    """How often faces are repeated in a data set.
+
+    Attributes:
+        pairs: Pairs of near-duplicates with different pixels.
+        mirrored: Those of them that are mirrored.
+        photographs: Photographs that are shown more than once.
+        most_shown: How often the most frequent one is shown.
+        disagreeing: Photographs with two labels or more.
+    """
 
     pairs: int
     mirrored: int
@@ -37,7 +44,12 @@ class Repeats:
 
 
 def count_repeats(found: Duplicates, labels: NDArray[np.int64]) -> Repeats:
-    """Of what was ``found`` among N faces; ``labels`` (N,) from 0 on; N >= 1."""
+    """Count the repeated faces.
+
+    Args:
+        found: What was found among N faces, at least one.
+        labels: From 0 on, int64 (N,).
+    """
     sizes = np.bincount(found.cluster, minlength=len(labels))
     labels_of = np.zeros((len(labels), labels.max() + 1), bool)
     labels_of[found.cluster, labels] = True
@@ -52,8 +64,14 @@ def count_repeats(found: Duplicates, labels: NDArray[np.int64]) -> Repeats:
 
 @dataclass(frozen=True)
 class SplitRepeats:
-    """One split: ``faces``, of which ``blank`` without any contrast; ``copies`` and ``near_copies`` by split: how many of this
-    split's faces have another one there with the same pixels, or one that shows the same photograph (copies included)."""
+    """The faces of one split.
+
+    Attributes:
+        faces: How many there are.
+        blank: How many have no contrast.
+        copies: By split: how many have another face there with the same pixels.
+        near_copies: By split: how many have another face there that shows the same photograph, copies included.
+    """
 
     faces: int
     blank: int
@@ -62,7 +80,13 @@ class SplitRepeats:
 
 
 def count_by_split(found: Duplicates, split: NDArray[np.int64], splits: Sequence[str]) -> dict[str, SplitRepeats]:
-    """Of what was ``found`` among N faces, with their ``split`` (N,) into ``splits``."""
+    """Count the repeated faces by split.
+
+    Args:
+        found: What was found among N faces.
+        split: The split of each face, into ``splits``, int64 (N,).
+        splits: Their names.
+    """
     copies, near = (_shared(group, split, len(splits)) for group in (found.copy_of, found.cluster))
     return {
         name: SplitRepeats(

@@ -16,15 +16,26 @@ from ferengine_tools.data.repeats import Repeats, SplitRepeats, count_by_split, 
 
 @dataclass(frozen=True)
 class SplitReport(SplitRepeats):
-    """One split; ``classes``: its faces by label."""
+    """One split.
+
+    Attributes:
+        classes: Its faces by label.
+    """
 
     classes: dict[str, int]
 
 
 @dataclass(frozen=True)
 class Report(Repeats):
-    """``blank``: rows of the faces without contrast; ``training_without_test_copies``: training faces that show no face of the
-    test splits; ``unseen``: by test split the faces that show none of the training split."""
+    """The report on FER-2013.
+
+    Attributes:
+        faces: How many there are.
+        splits: By name.
+        blank: Rows of the faces without contrast.
+        training_without_test_copies: Training faces that show no face of the test splits.
+        unseen: By test split, the faces that show none of the training split.
+    """
 
     faces: int
     splits: dict[str, SplitReport]

@@ -1,6 +1,6 @@
 """UTKFace: Z. Zhang, Y. Song, H. Qi, "Age Progression/Regression by Conditional Adversarial Autoencoder", CVPR 2017.
 
-Its aligned pictures are cut again with the engine's own crop. Names tell the label: ``age_gender_ethnicity_datetime``.
+Its aligned images are cut again with the engine's own crop. Names tell the label: ``age_gender_ethnicity_datetime``.
 """
 
 from __future__ import annotations
@@ -42,17 +42,23 @@ _MOST_MISNAMED = 0.01
 _FEWEST_FOUND = 0.5
 
 _MEAN_LANDMARKS = np.array([[0.297, 0.288], [0.685, 0.288], [0.488, 0.516], [0.315, 0.687], [0.664, 0.687]])
-"""MTCNN's five points in units of the picture, mean of the 23,592 pictures in which it finds a face at once."""
+"""MTCNN's five points in units of the image, mean of the 23,592 images in which it finds a face at once."""
 
 
 @dataclass(frozen=True)
 class UtkFace:
-    """N faces in order of their names.
+    """N faces in the order of their names.
 
-    ``images`` uint8 (N, 48, 48); ``gender`` int64 (N,) into GENDERS; ``age`` int64 (N,), years; ``ethnicity`` int64 (N,)
-    into ETHNICITIES; ``split`` int64 (N,) into SPLITS; ``names`` str (N,), file names; ``detected`` bool (N,): whether MTCNN
-    found the face, else it was cut at the mean place; ``moved`` bool (N,): whether a near-duplicate decided its split;
-    ``skipped``: names without a full label, left out.
+    Attributes:
+        images: uint8 (N, 48, 48).
+        gender: Into GENDERS, int64 (N,).
+        age: Years, int64 (N,).
+        ethnicity: Into ETHNICITIES, int64 (N,).
+        split: Into SPLITS, int64 (N,).
+        names: File names, str (N,).
+        detected: Whether MTCNN found the face, bool (N,); others are cropped at the mean place.
+        moved: Whether a near-duplicate decided the split, bool (N,).
+        skipped: Names without a full label, which are left out.
     """
 
     images: NDArray[np.uint8]
@@ -89,11 +95,18 @@ def user_cache() -> Path | None:
 
 
 def load_utkface(path: Path, cache: Path | None = None) -> UtkFace:
-    """The pictures of a folder (searched to its depth) or of a zip file, cut to 48 x 48 (see UtkFace).
+    """Load the images of UTKFace, cropped to 48 x 48.
 
-    Near-duplicates stay together: all take the split of the first by name. Cutting and comparing 23,704 pictures takes some
-    three minutes; ``cache``, a folder, keeps the result under a hash of the source. Raises UsageError for a source without
-    faces or with one twice, pictures that cannot be read, names that are not labels (beyond 1 %), faces that are not aligned.
+    Near-duplicates stay together: all take the split of the first by name. Cropping and comparing 23,704 images takes some
+    three minutes.
+
+    Args:
+        path: A folder (searched to its depth) or a zip file.
+        cache: A folder that keeps the result under a hash of the source; None keeps nothing.
+
+    Raises:
+        UsageError: The source has no faces, or one twice; images cannot be read; more than 1 % of the names are no labels; or
+            the faces are not aligned.
     """
     if cache is None:
         return _cut(path)
@@ -127,11 +140,11 @@ def _cut(path: Path) -> UtkFace:
     labelled.sort(key=lambda item: PurePosixPath(item[0]).name)
     cutter = FaceCutter()
     images, detected = np.empty((len(labelled), SIDE, SIDE), np.uint8), np.empty(len(labelled), bool)
-    for number, picture in enumerate(_pictures(path, (name for name, _ in labelled))):
-        images[number], detected[number] = cut_aligned(cutter, picture)
+    for number, image in enumerate(_images(path, (name for name, _ in labelled))):
+        images[number], detected[number] = cut_aligned(cutter, image)
     if detected.mean() < _FEWEST_FOUND:
         raise UsageError(
-            f"{path}: a face was found in only {detected.sum()} of {len(detected)} pictures: are these UTKFace's aligned faces?"
+            f"{path}: a face was found in only {detected.sum()} of {len(detected)} images: are these UTKFace's aligned faces?"
         )
     names = np.array([PurePosixPath(name).name for name, _ in labelled])
     age, gender, ethnicity = np.array([label for _, label in labelled], np.int64).T
@@ -140,15 +153,21 @@ def _cut(path: Path) -> UtkFace:
     return UtkFace(images, gender, age, ethnicity, split, names, detected, split != own, tuple(skipped))
 
 
-def cut_aligned(cutter: FaceCutter, picture: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
-    """The face in the middle of an aligned ``picture``, BGR uint8 (H, W, 3), as grey uint8 (48, 48), and whether it was found
-    there; a face that MTCNN does not find is cut at the mean place.
+def cut_aligned(cutter: FaceCutter, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
+    """Crop the face in the middle of an aligned image. A face that MTCNN does not find is cropped at the mean place.
+
+    Args:
+        cutter: Finds and crops faces.
+        image: BGR uint8 (H, W, 3).
+
+    Returns:
+        The crop, grayscale uint8 (48, 48), and whether MTCNN found the face.
     """
-    height, width = picture.shape[:2]
-    faces = cutter.detect(picture)
+    height, width = image.shape[:2]
+    faces = cutter.detect(image)
     if len(faces):
-        return cutter.cut(picture, faces, _middle(faces, width, height)), True
-    return cutter.cut_square(picture, region_from_landmarks(_MEAN_LANDMARKS * [width, height], align=False)), False
+        return cutter.cut(image, faces, _middle(faces, width, height)), True
+    return cutter.cut_square(image, region_from_landmarks(_MEAN_LANDMARKS * [width, height], align=False)), False
 
 
 def _middle(faces: Detections, width: int, height: int) -> int:
@@ -166,16 +185,16 @@ def _names(path: Path) -> list[str]:
         raise UsageError(f"{path} does not exist: name UTKFace's folder or zip file")
     names = [name for name in names if name.lower().endswith(_SUFFIXES) and not PurePosixPath(name).name.startswith(".")]
     if not names:
-        raise UsageError(f"{path} holds no pictures ({', '.join(_SUFFIXES)})")
+        raise UsageError(f"{path} holds no images ({', '.join(_SUFFIXES)})")
     places: dict[str, str] = {}
     for name in names:
         other = places.setdefault(PurePosixPath(name).name, name)
         if other != name:
-            raise UsageError(f"{path} holds a picture twice, as {other} and {name}: name the one folder with the aligned faces")
+            raise UsageError(f"{path} holds an image twice, as {other} and {name}: name the one folder with the aligned faces")
     return names
 
 
-def _pictures(path: Path, names: Iterable[str]) -> Iterator[NDArray[np.uint8]]:
+def _images(path: Path, names: Iterable[str]) -> Iterator[NDArray[np.uint8]]:
     if path.is_dir():
         for name in names:
             yield decode((path / name).read_bytes(), str(path / name))

@@ -17,7 +17,13 @@ from ferengine_tools.evaluation.groups import AGE_GROUPS, age_group
 
 @dataclass(frozen=True)
 class UtkFaceSplit(SplitRepeats):
-    """One split: so many faces of each ``gender``, ``ethnicity`` and ``age`` group."""
+    """One split.
+
+    Attributes:
+        gender: Its faces by gender.
+        ethnicity: By ethnicity.
+        age: By age group.
+    """
 
     gender: dict[str, int]
     ethnicity: dict[str, int]
@@ -26,9 +32,16 @@ class UtkFaceSplit(SplitRepeats):
 
 @dataclass(frozen=True)
 class UtkFaceReport(Repeats):
-    """``disagreeing``: photographs with both genders; ``blank``: names of the faces without contrast; ``undetected``: faces
-    that MTCNN did not find; ``moved``: those in another split than their name says, beside a near-duplicate; ``skipped``:
-    pictures left out for want of a full label."""
+    """The report on UTKFace. ``disagreeing`` counts photographs with both genders.
+
+    Attributes:
+        faces: How many there are.
+        splits: By name.
+        blank: Names of the faces without contrast.
+        undetected: Faces that MTCNN did not find.
+        moved: Faces in another split than their name says, beside a near-duplicate.
+        skipped: Images left out for want of a full label.
+    """
 
     faces: int
     splits: dict[str, UtkFaceSplit]
@@ -81,7 +94,7 @@ def print_utkface_report(report: UtkFaceReport, console: Console) -> None:
     console.print(report.sentence("gender"), highlight=False)
     console.print(
         f"{report.moved} faces went to the split of a near-duplicate; MTCNN did not find {report.undetected}, which were cut "
-        f"at the mean place; {len(report.skipped)} pictures without a full label were left out.",
+        f"at the mean place; {len(report.skipped)} images without a full label were left out.",
         highlight=False,
     )
     if report.blank:

@@ -37,9 +37,15 @@ _VALIDATION = 5
 class WildFaces:
     """N faces in the order of ``labels.csv``.
 
-    ``images`` uint8 (N, 60, 60): the crop as the engine cuts it is their middle, 48 x 48, and ``ROOM`` pixels of the photograph
-    lie around it; ``labels`` int64 (N,) into ``classes``; ``split`` int64 (N,) into SPLITS; ``persons`` and ``annotators``
-    str (N,); ``names`` the files.
+    Attributes:
+        images: uint8 (N, 60, 60): the crop as the engine cuts it is the middle, 48 x 48, and ``ROOM`` pixels of the photograph
+            lie around it.
+        labels: Into ``classes``, int64 (N,).
+        split: Into SPLITS, int64 (N,).
+        persons: str (N,).
+        annotators: str (N,).
+        names: The files.
+        classes: The names of the classes.
     """
 
     images: NDArray[np.uint8]
@@ -79,7 +85,7 @@ def load_wild_faces(folder: Path) -> WildFaces:
         folder: holds both files.
 
     Returns:
-        The faces, grey and area-averaged to 60 x 60 as the engine's cropper does it, split by person.
+        The faces, grayscale and area-averaged to 60 x 60 as the engine's cropper does it, split by person.
 
     Raises:
         UsageError: names file and row, for anything missing, damaged, of another size or with a label that is none of LABELS.

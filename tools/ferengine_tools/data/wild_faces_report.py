@@ -17,7 +17,12 @@ from ferengine_tools.data.wild_faces import SPLITS, WildFaces
 
 @dataclass(frozen=True)
 class WildFacesSplit(SplitRepeats):
-    """One split: its ``persons``, and its faces by label (``classes``)."""
+    """One split.
+
+    Attributes:
+        persons: How many it has.
+        classes: Its faces by label.
+    """
 
     persons: int
     classes: dict[str, int]
@@ -25,8 +30,15 @@ class WildFacesSplit(SplitRepeats):
 
 @dataclass(frozen=True)
 class WildFacesReport(Repeats):
-    """``blank``: names of the faces without contrast; ``annotators``: the labels that each of them gave, by label; ``shared``:
-    persons in more than one split, of which there should be none."""
+    """The report on wild_faces.
+
+    Attributes:
+        faces: How many there are.
+        splits: By name.
+        blank: Names of the faces without contrast.
+        annotators: By annotator, the labels given.
+        shared: Persons in more than one split, of which there should be none.
+    """
 
     faces: int
     splits: dict[str, WildFacesSplit]

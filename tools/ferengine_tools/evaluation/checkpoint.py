@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
-from ferengine_tools.evaluation.ensemble import Network
+from ferengine_tools.evaluation.network import Network
 from ferengine_tools.training.dataset import normalise
 from ferengine_tools.training.origin import restored, set_prior
 
@@ -17,10 +17,18 @@ _SIDE, _BATCH = 48, 256
 
 
 def open_checkpoint(path: Path) -> Network:
-    """The averaged weights, at a temperature of 1 and under the class frequencies of its (first) training data, as its export,
-    on the CPU; named by the run's folder and the file.
+    """Load the averaged weights of a checkpoint, on the CPU.
 
-    Raises UsageError for a network of two heads, and what ``restored`` raises.
+    Args:
+        path: The checkpoint.
+
+    Returns:
+        The network, named after the folder of the run and the file, at a temperature of 1, under the class frequencies of its
+        (first) training data, as its export.
+
+    Raises:
+        UsageError: The network has two heads.
+        ModelError: The file is no checkpoint.
     """
     state, network = restored(path)
     task = state.get("settings", {}).get("task", "expression")

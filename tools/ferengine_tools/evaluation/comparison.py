@@ -1,27 +1,58 @@
-"""The rows of ``ferengine compare`` and its tables."""
+"""Models side by side: a row each, and one for each network of Zhao's paper."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
-from rich import box
-from rich.table import Table
+from rich.console import Console
+from rich.progress import track
 
-from ferengine_tools.evaluation import document
-from ferengine_tools.evaluation.speed import BATCHES
+from ferengine.classification.classifier import Classifier
+from ferengine.errors import UsageError
+from ferengine.models.backends import FILE_ON_CPU
+from ferengine.models.manifest import Accuracy, Manifest
+from ferengine.models.registry import load_model
+from ferengine_tools.data.fer2013 import load_fer2013
+from ferengine_tools.evaluation import paper
+from ferengine_tools.evaluation.evaluation import evaluate_faces
+from ferengine_tools.evaluation.faces import LabelledFaces
+from ferengine_tools.evaluation.graph_cost import multiply_adds
+from ferengine_tools.evaluation.sets import split_faces, utkface_faces
+from ferengine_tools.evaluation.speed import speeds
 
-Source = Literal["manifest", "measured", "document"]
-Part = Literal["accuracy", "cost", "training"]
+Source = Literal["manifest", "measured", "paper"]
+Measure = Callable[[Classifier], Accuracy | None]
+"""Returns the accuracies of a classifier, or None where the data at hand are not its own."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One model. ``public`` to ``ece`` as in the manifest's Accuracy, from ``source``; ``document``: the document's accuracy of
-    that network; ``mmac``: millions of multiply-adds a face; ``megabytes`` of the file; ``microseconds`` a face, one thread, by
-    batch size; ``epochs``, ``seed`` and ``trained_on`` (the machine) of the training, ``seeds`` that the figures are a mean of.
-    ``None`` where it is not known."""
+    """One model. What is not known is None.
+
+    Attributes:
+        model: Its name.
+        task: What it reads.
+        network: Its network.
+        source: Where ``public`` to ``ece`` come from.
+        precision: Of its weights.
+        public: Accuracies and errors as in the manifest's Accuracy.
+        private: As above.
+        private_without_copies: As above.
+        macro_f1: As above.
+        ece: As above.
+        paper: The accuracy that Zhao's paper reports for the network.
+        parameters: Number of weights.
+        mmac: Millions of multiply-adds per face.
+        megabytes: Size of the file.
+        microseconds: Time per face, one thread, by batch size.
+        epochs: Of the training.
+        seed: Of the training.
+        seeds: How many seeds the metrics are a mean of.
+        trained_on: The machine.
+    """
 
     model: str
     task: str
@@ -33,7 +64,7 @@ class Row:
     private_without_copies: float | None = None
     macro_f1: float | None = None
     ece: float | None = None
-    document: float | None = None
+    paper: float | None = None
     parameters: int | None = None
     mmac: float | None = None
     megabytes: float | None = None
@@ -44,90 +75,95 @@ class Row:
     trained_on: str | None = None
 
 
-def of_document() -> list[Row]:
-    """Its accuracies, without saying of which test split, and its one time, of "the proposed model"."""
-    rows = [
-        Row(f"{each}, document", "expression", each, "document", document=value) for each, value in document.ACCURACY.items()
-    ]
-    times = {"1": document.MICROSECONDS}
-    return [*rows, Row("dscnn, document", "expression", "dscnn", "document", microseconds=times)]
+def compare_models(models: Sequence[str], measure: Measure | None = None, *, timed: bool = True) -> list[Row]:
+    """Return a row for each model, then one for each network of Zhao's paper.
+
+    Args:
+        models: Names of shipped models, or ``.onnx`` files.
+        measure: Measures the accuracies. Without it, and where it returns None, they are those of the manifest.
+        timed: Whether to measure the time of a face.
+
+    Raises:
+        ModelError: A model cannot be loaded.
+    """
+    rows = []
+    for name in track(models, "models", console=Console(stderr=True), transient=True):
+        loaded, classifier = load_model(name), Classifier(name, backend=FILE_ON_CPU)
+        manifest, measured = loaded.manifest, None if measure is None else measure(classifier)
+        accuracy = measured or manifest.accuracy
+        rows.append(
+            Row(
+                model=manifest.name,
+                task=manifest.task,
+                network=manifest.network,
+                source="manifest" if measured is None else "measured",
+                precision=manifest.precision,
+                public=accuracy.public,
+                private=accuracy.private,
+                private_without_copies=accuracy.private_without_copies,
+                macro_f1=accuracy.macro_f1,
+                ece=accuracy.ece,
+                paper=_in_paper(manifest),
+                parameters=manifest.parameters,
+                mmac=round(multiply_adds(loaded.onnx) / 1e6, 2),
+                megabytes=round(len(loaded.onnx) / 1e6, 2),
+                microseconds=speeds(classifier) if timed else {},
+                epochs=manifest.training.epochs,
+                seed=manifest.training.seed,
+                seeds=accuracy.seeds,
+                trained_on=manifest.training.machine,
+            )
+        )
+    return rows + rows_of_paper()
 
 
-NOTE = (
-    "figures: of the manifest, or measured here; doc.: the document's accuracies, of a test split that it does not name, and "
-    "its time for one face, on a machine that it does not name. public, private: single crop (gender: UTKFace's validation and "
-    "test split); no copies: private without the faces that are, pixel for pixel, training faces; F1: macro; F1, ECE: of "
-    "private; epochs, seed: of the last leg of training."
-)
+def _in_paper(manifest: Manifest) -> float | None:
+    return paper.ACCURACY.get(manifest.network) if manifest.task == "expression" else None
 
 
-@dataclass(frozen=True)
-class _Column:
-    part: Part
-    heading: str
-    cell: Callable[[Row], str]
-    text: bool = False
+def rows_of_paper() -> list[Row]:
+    """Return the accuracies of Zhao's paper, which does not name the test split, and its one time, of "the proposed model"."""
+    rows = [Row(f"{each}, paper", "expression", each, "paper", paper=value) for each, value in paper.ACCURACY.items()]
+    times = {"1": paper.MICROSECONDS}
+    return [*rows, Row("dscnn, paper", "expression", "dscnn", "paper", microseconds=times)]
 
 
-def _name(row: Row) -> str:
-    extra = ", ".join(each for each in (row.task, row.precision) if each not in ("expression", "fp32", None))
-    return f"{row.model} ({extra})" if extra else row.model
+def measuring(data: Path | None, gender_data: Path | None, cache: Path | None = None) -> Measure:
+    """Return what measures models on both of their test splits.
 
+    Args:
+        data: FER-2013, for models of its classes.
+        gender_data: UTKFace, for models of gender: its validation and test split.
+        cache: Folder of UTKFace's crops; the user's cache if None.
 
-def _percent(value: float | None) -> str:
-    return _or_dash(value and 100 * value, ".2f")
+    Raises:
+        UsageError: The data cannot be read, or a split is empty.
+    """
+    splits: dict[str, tuple[LabelledFaces, LabelledFaces]] = {}
+    unseen = frozenset[str]()
+    if data is not None:
+        fer = load_fer2013(data)
+        splits["expression"] = split_faces(fer, "public"), split_faces(fer, "private")
+        if not all(map(len, splits["expression"])):
+            raise UsageError(f"{data} has no faces of PublicTest, or none of PrivateTest")
+        unseen = frozenset(split_faces(fer, "private", "exact").names)
+    if gender_data is not None:
+        splits["gender"] = utkface_faces(gender_data, "validation", cache), utkface_faces(gender_data, "test", cache)
 
+    def measure(classifier: Classifier) -> Accuracy | None:
+        if classifier.manifest.task not in splits:
+            return None
+        public, private = splits[classifier.manifest.task]
+        if not set(public.classes) <= set(classifier.labels):
+            return None
+        final, predictions = evaluate_faces(classifier, private, "private")
+        kept = [name in unseen for name in private.names]
+        return Accuracy(
+            public=evaluate_faces(classifier, public, "public")[0].accuracy,
+            private=final.accuracy,
+            private_without_copies=float(predictions.right[kept].mean()) if any(kept) else None,
+            macro_f1=final.metrics.macro_f1,
+            ece=final.calibrated.ece,
+        )
 
-def _or_dash(value: float | None, form: str) -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _time(batch: int) -> _Column:
-    return _Column("cost", f"us at {batch}", lambda row: _or_dash(row.microseconds.get(str(batch)), ".0f"))
-
-
-def _seeds(row: Row) -> str:
-    """The seed of the weights, and how many the figures are a mean of where these are more."""
-    seed = _or_dash(row.seed, "d")
-    return seed if row.seeds == 1 else f"{seed} (mean of {row.seeds})"
-
-
-_COLUMNS = (
-    _Column("accuracy", "figures", lambda row: row.source, text=True),
-    _Column("accuracy", "public %", lambda row: _percent(row.public)),
-    _Column("accuracy", "private %", lambda row: _percent(row.private)),
-    _Column("accuracy", "no copies %", lambda row: _percent(row.private_without_copies)),
-    _Column("accuracy", "F1 %", lambda row: _percent(row.macro_f1)),
-    _Column("accuracy", "ECE", lambda row: _or_dash(row.ece, ".3f")),
-    _Column("accuracy", "doc. %", lambda row: _percent(row.document)),
-    _Column("cost", "params k", lambda row: _or_dash(row.parameters and row.parameters / 1e3, ".0f")),
-    _Column("cost", "MMAC", lambda row: _or_dash(row.mmac, ".1f")),
-    _Column("cost", "MB", lambda row: _or_dash(row.megabytes, ".1f")),
-    *map(_time, BATCHES),
-    _Column("training", "epochs", lambda row: _or_dash(row.epochs, "d")),
-    _Column("training", "seed", _seeds),
-    _Column("training", "trained on", lambda row: row.trained_on or "-", text=True),
-)
-
-
-def to_markdown(rows: Sequence[Row]) -> str:
-    """All columns as one table in Markdown."""
-    header = ["model", *(column.heading for column in _COLUMNS)]
-    rule = ["---", *("---" if column.text else "---:" for column in _COLUMNS)]
-    lines = [[_name(row), *(column.cell(row) for column in _COLUMNS)] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines))
-
-
-def to_tables(rows: Sequence[Row]) -> Iterator[Table]:
-    """The columns for a terminal, as a table a part: accuracy, cost, training."""
-    for part in ("accuracy", "cost", "training"):
-        columns = [column for column in _COLUMNS if column.part == part]
-        table = Table(box=box.SIMPLE_HEAD, padding=0)  # with the longest shipped name 80 columns
-        table.add_column("model", no_wrap=True)
-        for column in columns:
-            table.add_column(column.heading.replace(" ", "\n"), justify="left" if column.text else "right")
-        for row in rows:
-            cells = [column.cell(row) for column in columns]
-            if set(cells) - {"-", row.source}:  # the document's networks have no training to tell of
-                table.add_row(_name(row), *cells)
-        yield table
+    return measure

@@ -13,15 +13,21 @@ from ferengine_tools.evaluation.ensemble import Ensemble
 Views = Literal[1, 2, 10]
 VIEWS: tuple[Views, ...] = get_args(Views)
 MARGIN = 1 / 24
-"""How far the four outer views of ten are moved, as a share of the side: 2 of 48 pixels."""
+"""How far the four outer views of ten are moved, as a fraction of the side: 2 of 48 pixels."""
 
 
 def views(images: NDArray[np.uint8], count: Views) -> Iterator[NDArray[np.uint8]]:
-    """``count`` views of grey faces uint8 (N, S, S), each of that shape: the face itself; and mirrored; and both moved to the
-    four corners, where the border's pixels are repeated.
+    """Yield views of faces: the face itself, its mirror image, and both moved to the four corners.
 
-    After A. Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012, section 4.1; the
-    faces keep their scale, which the network was trained on.
+    After A. Krizhevsky et al., "ImageNet Classification with Deep Convolutional Neural Networks", NIPS 2012, section 4.1. The
+    faces keep the scale that the network was trained on; beyond the image the pixels of its border are repeated.
+
+    Args:
+        images: Grayscale, uint8 (N, S, S).
+        count: How many views.
+
+    Yields:
+        A view of all faces, uint8 (N, S, S).
     """
     for moved in _moved(images) if count == 10 else [images]:
         yield moved
@@ -38,7 +44,7 @@ def _moved(images: NDArray[np.uint8]) -> Iterator[NDArray[np.uint8]]:
 
 
 def probabilities(ensemble: Ensemble, images: NDArray[np.uint8], count: Views) -> NDArray[np.float64]:
-    """Mean over the views of the ensemble's probabilities, float64 (N, labels)."""
+    """Return the mean of the ensemble's probabilities over ``count`` views of ``images``, float64 (N, labels)."""
     total = np.zeros((len(images), len(ensemble.labels)))
     for view in views(images, count):
         total += ensemble.probabilities(ensemble.logits(view))

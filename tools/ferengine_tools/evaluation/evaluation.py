@@ -1,4 +1,4 @@
-"""One model, or several together, on one set of labelled faces: everything that ``ferengine evaluate`` tells."""
+"""One model, or several together, on one set of labelled faces: everything that ``ferengine evaluate`` reports."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
-from ferengine_tools.evaluation.confusion_picture import in_document_order, shares
+from ferengine_tools.evaluation.confusion_matrix import fractions, in_paper_order
 from ferengine_tools.evaluation.crops import Views, probabilities
-from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
-from ferengine_tools.evaluation.ensemble import Ensemble, of_classifier
+from ferengine_tools.evaluation.ensemble import Ensemble
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.groups import GroupAccuracy, by_group
 from ferengine_tools.evaluation.mapping import LabelMap, merge
 from ferengine_tools.evaluation.metrics import Metrics, measure, of_five, softmax
+from ferengine_tools.evaluation.network import of_classifier
+from ferengine_tools.evaluation.paper import CLASSES, TABLE_ONE
 from ferengine_tools.evaluation.prior_curve import CurvePoint, prior_curve
 from ferengine_tools.evaluation.priors import log_prior, under
 from ferengine_tools.evaluation.stability import Stability, measure_stability
@@ -25,8 +26,13 @@ from ferengine_tools.evaluation.stability import Stability, measure_stability
 
 @dataclass(frozen=True)
 class Calibration:
-    """``nll`` (nats) and ``ece`` of softmax(logits / ``temperature``); of several models, each with a temperature of its own,
-    ``temperature`` is ``None``."""
+    """Errors of softmax(logits / temperature).
+
+    Attributes:
+        temperature: None where each of several models has its own.
+        nll: Mean negative log-likelihood, nats.
+        ece: Expected calibration error.
+    """
 
     temperature: float | None
     nll: float
@@ -35,14 +41,23 @@ class Calibration:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """``metrics``: single crop, temperature 1; ``calibrated``: with the manifest's temperature; ``averaged``: over ``views``
-    views of each face, with the manifest's temperature, where they were asked for; ``groups``: accuracies, single crop. All
-    these are under the class frequencies ``prior`` (``None``: as the models answer), ``uniform`` is as ``metrics``, but under a
-    uniform prior, where the models can answer so; ``stability``, single crop, where it was asked for; ``curve``: under
-    ``prior`` to powers from 0 to 1, single crop, temperature 1, of one model that can answer so.
+    """What was measured of a model, or of several whose probabilities are averaged.
 
-    Of several ``models``, whose probabilities are averaged at their manifests' temperatures, there are no figures at 1:
-    ``metrics`` are at those temperatures, too."""
+    Attributes:
+        models: Their names.
+        split: Of the faces.
+        faces: How many there are.
+        classes: Their classes.
+        metrics: Single crop, at temperature 1; of several models at the temperatures of their manifests.
+        calibrated: With the temperature of the manifest.
+        views: How many views of each face ``averaged`` is over.
+        averaged: Over the views, with the temperature of the manifest; None where it was not asked for.
+        prior: The class frequencies that all but ``uniform`` is measured under; None: as the models answer.
+        uniform: As ``metrics``, under a uniform prior; None where the models cannot answer so.
+        stability: Single crop; None where it was not asked for.
+        curve: Under ``prior`` to powers from 0 to 1, single crop, temperature 1, of one model that can answer so.
+        groups: Accuracies by grouping, single crop.
+    """
 
     models: tuple[str, ...]
     split: str
@@ -69,7 +84,7 @@ class Evaluation:
         return self.metrics.accuracy
 
     def to_dict(self) -> dict[str, Any]:
-        """What ``--json`` prints; the ``averaged`` figures never mix with those of the single crop."""
+        """What ``--json`` prints; the ``averaged`` metrics are apart from those of the single crop."""
         written = {
             "model": self.model,
             "models": list(self.models),
@@ -87,10 +102,10 @@ class Evaluation:
             "curve": [asdict(point) for point in self.curve],
             "groups": {grouping: [asdict(each) for each in rows] for grouping, rows in self.groups.items()},
         }
-        ours = in_document_order(shares(self.metrics.confusion), self.classes)
+        ours = in_paper_order(fractions(self.metrics.confusion), self.classes)
         if ours is not None:
             ordered = [[None if np.isnan(value) else round(value, 4) for value in row] for row in ours.tolist()]
-            written["table_one"] = {"classes": list(CLASSES), "document": TABLE_ONE.tolist(), "ours": ordered}
+            written["table_one"] = {"classes": list(CLASSES), "paper": TABLE_ONE.tolist(), "ours": ordered}
         return written
 
 
@@ -101,8 +116,13 @@ def _five(metrics: Metrics) -> dict[str, float] | None:
 
 @dataclass(frozen=True)
 class Predictions:
-    """``faces`` with their labels into ``classes``; ``scores``: probabilities of the classes, float64 (N, C), single crop, with
-    the manifest's temperature."""
+    """What a model said of each face.
+
+    Attributes:
+        faces: The faces, with labels into ``classes``.
+        classes: The C classes.
+        scores: Their probabilities, float64 (N, C), single crop, with the temperature of the manifest.
+    """
 
     faces: LabelledFaces
     classes: tuple[str, ...]
@@ -124,11 +144,25 @@ def evaluate_faces(
     prior: str | None = None,
     stability: bool = False,
 ) -> tuple[Evaluation, Predictions]:
-    """Measure ``model`` on ``faces`` (N >= 1), under the class frequencies ``prior``: a name of ``priors``, ``None`` for the
-    faces' own where they are known, else as the models answer.
+    """Measure a model on labelled faces.
 
-    A class that only the model has counts: a face read as it is a mistake, unless ``label_map`` leaves the output out. Raises
-    UsageError for a class of the data that the model does not know.
+    A class that only the model has counts: a face read as it is a mistake, unless ``label_map`` leaves the output out.
+
+    Args:
+        model: What is measured.
+        faces: At least one.
+        split: The name of their split.
+        label_map: Which output stands for which class.
+        views: How many views of each face are averaged as well.
+        prior: The class frequencies to measure under, a name of ``priors``. None: those of the faces where they are known,
+            else those that the models answer under.
+        stability: Whether to measure how often a label changes under a shift or in the mirror.
+
+    Returns:
+        The metrics, and what was said of each face.
+
+    Raises:
+        UsageError: The data have a class that the model does not know.
     """
     answered = model if isinstance(model, Ensemble) else Ensemble((of_classifier(model),))
     known = all(network.prior is not None for network in answered.networks)

@@ -18,10 +18,17 @@ SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class LabelledFaces:
-    """``images`` grey uint8 (N, S, S), ``labels`` int64 (N,) into ``classes``, ``names`` where each of the N comes from;
-    ``groups``: by name of a grouping the group of each face, str (N,), "" for none; ``wide``: the images with some more of the
-    photograph around them, uint8 (N, S + 2 m, the same); ``prior``: the class frequencies that the labels were drawn by, by
-    their name in ``priors``. Both are ``None`` where they are not known."""
+    """N faces with their labels.
+
+    Attributes:
+        images: Grayscale, uint8 (N, S, S).
+        labels: Into ``classes``, int64 (N,).
+        classes: The names of the classes.
+        names: Where each face comes from, N names.
+        groups: By grouping the group of each face, str (N,); "" for none.
+        wide: The images with m pixels more of the photograph on each side, uint8 (N, S + 2 m, S + 2 m), or None.
+        prior: The class frequencies that the labels were drawn by, by their name in ``priors``, or None.
+    """
 
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
@@ -35,20 +42,21 @@ class LabelledFaces:
         return len(self.labels)
 
     def take(self, rows: NDArray[np.int64]) -> LabelledFaces:
-        """The faces of ``rows``, in that order."""
+        """Return the faces of ``rows``, int64, in that order."""
         groups = {name: values[rows] for name, values in self.groups.items()}
         names = tuple(self.names[row] for row in rows)
         wide = None if self.wide is None else self.wide[rows]
         return replace(self, images=self.images[rows], labels=self.labels[rows], names=names, groups=groups, wide=wide)
 
     def with_groups(self, groups: Mapping[str, NDArray[np.str_]]) -> LabelledFaces:
-        """The same faces, grouped."""
+        """Return the same faces in other groups."""
         return replace(self, groups=groups)
 
     def renamed(self, label_map: LabelMap) -> LabelledFaces:
-        """The faces with the classes that ``label_map`` gives, without those that it leaves out.
+        """Return the faces with the classes that ``label_map`` gives, without those that it leaves out.
 
-        Raises UsageError where nothing remains, and for a name in the map that is no class.
+        Raises:
+            UsageError: Nothing remains, or a name in the map is no class.
         """
         targets = label_map.classes(self.classes)
         classes = tuple(dict.fromkeys(name for name in targets if name is not None))
@@ -60,14 +68,14 @@ class LabelledFaces:
         return replace(kept, labels=new[rows], classes=classes)
 
     def sized(self, side: int) -> LabelledFaces:
-        """The faces with images of ``side`` x ``side`` pixels."""
+        """Return the faces with images of ``side`` x ``side`` pixels."""
         if side == self.images.shape[1]:
             return self
         return replace(self, images=resize(self.images, side), wide=None)
 
 
 def resize(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Grey squares uint8 (N, S, S) -> (N, side, side): area-averaged where they shrink, else bilinear."""
+    """Return grayscale images uint8 (N, S, S) as (N, side, side): area-averaged where they shrink, else bilinear."""
     if images.shape[1] == side:
         return images
     how = cv2.INTER_AREA if images.shape[1] > side else cv2.INTER_LINEAR
@@ -78,12 +86,16 @@ def resize(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def folder_faces(folder: Path, side: int, label_map: LabelMap) -> LabelledFaces:
-    """The images of ``folder``/<class>/ and of the folders therein, grey and ``side`` pixels square; hidden files and folders
-    are left out.
+    """Load the square crops of a folder with a sub-folder for each class, searched to its depth; hidden files are left out.
 
-    ``label_map`` gives a sub-folder's class, or leaves it out. The images are faces cut already, as FER-2013's are: they must
-    be square. Raises UsageError, which names it, for a folder without classes, a class without images, a file that is no
-    square image, a name in the map that is no sub-folder.
+    Args:
+        folder: The folder.
+        side: Side of the crops, pixels; others are resized.
+        label_map: The class of each sub-folder, or that it is left out.
+
+    Raises:
+        UsageError: A folder has no classes, a class no images, a file is no square image, or a name in the map is no
+            sub-folder.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name one with a sub-folder of faces for each class")

@@ -16,17 +16,25 @@ DPI = 150
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """An empty figure, inches. Raises MissingDependencyError without matplotlib."""
+    """Return an empty figure, inches.
+
+    Raises:
+        MissingDependencyError: matplotlib is missing.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingDependencyError("a picture needs matplotlib: pip install 'ferengine[train]'") from None
+        raise MissingDependencyError("a figure needs matplotlib: pip install 'ferengine[train]'") from None
     return Figure(figsize=(width, height), layout="constrained")
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write it as PNG, or as what the suffix says. Raises SinkError for a suffix or a folder that will not do, FerengineError
-    where the file cannot be written; what was there then stays."""
+    """Write a figure as PNG, or as what the suffix says. What was there stays until the new file is whole.
+
+    Raises:
+        SinkError: The suffix or the folder does not do.
+        FerengineError: The file cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as beside:

@@ -13,9 +13,13 @@ _BY_WEIGHT = {"Conv": 1, "ConvTranspose": 1, "QLinearConv": 3, "ConvInteger": 1}
 
 
 def multiply_adds(model: bytes) -> int:
-    """Multiply-adds of the convolutions and matrix products for one face; additions, activations and means do not count.
+    """Count the multiply-adds of convolutions and matrix products for one face; additions, activations and means do not count.
 
-    Raises ModelError where the graph does not tell its shapes.
+    Args:
+        model: An ONNX file.
+
+    Raises:
+        ModelError: The graph does not say its shapes.
     """
     graph = onnx.load_model_from_string(model)
     for value in (*graph.graph.input, *graph.graph.output):
@@ -46,5 +50,5 @@ def _count(node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> int:
 def _shape(name: str, node: onnx.NodeProto, shapes: dict[str, tuple[int, ...]]) -> tuple[int, ...]:
     shape = shapes.get(name, ())
     if not shape or not all(shape):
-        raise ModelError(f"the shape of {name!r} at the node {node.name or node.op_type!r} cannot be told from the graph")
+        raise ModelError(f"the shape of {name!r} at the node {node.name or node.op_type!r} is not in the graph")
     return shape

@@ -1,12 +1,14 @@
-"""Accuracy by group of people, each with its confidence interval: without one a small group's figure says little."""
+"""Accuracy by group of people, each with its confidence interval: without one the accuracy of a small group says little."""
 
 from __future__ import annotations
 
+import csv
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,8 +23,16 @@ AGE_GROUPS = (*(f"{first}-{after - 1}" for first, after in pairwise(_AGES)), f"{
 
 @dataclass(frozen=True, slots=True)
 class GroupAccuracy:
-    """``correct`` of the ``faces`` of a ``group``; ``low`` and ``high`` bound the accuracy, all in [0, 1], with the
-    confidence asked for."""
+    """The accuracy on one group.
+
+    Attributes:
+        group: Its name.
+        correct: How many of its faces were read as they are labelled.
+        faces: How many it has.
+        accuracy: The fraction.
+        low: Lower bound of the accuracy, with the confidence asked for.
+        high: Upper bound.
+    """
 
     group: str
     correct: int
@@ -33,12 +43,18 @@ class GroupAccuracy:
 
 
 def by_group(correct: ArrayLike, groups: ArrayLike, confidence: float = 0.95) -> list[GroupAccuracy]:
-    """The accuracy of each group, groups in the order of their numbers, then of their names.
+    """Return the accuracy of each group, in the order of the numbers in their names, then of the names.
 
-    ``correct``: bool (N,), whether each face was read correctly; ``groups``: str (N,), its group, "" for faces of unknown
-    group, which are left out. The interval is E. Wilson's score interval ("Probable Inference, the Law of Succession, and
-    Statistical Inference", JASA 22, 1927): it holds for few faces and near 0 and 1, too. Raises UsageError for arrays of
-    other shapes and a ``confidence`` outside (0, 1).
+    The interval is E. Wilson's score interval ("Probable Inference, the Law of Succession, and Statistical Inference", JASA 22,
+    1927): it holds for few faces and near 0 and 1, too.
+
+    Args:
+        correct: Whether each face was read as it is labelled, bool (N,).
+        groups: Its group, str (N,); "" for faces of unknown group, which are left out.
+        confidence: Of the interval, between 0 and 1.
+
+    Raises:
+        UsageError: The arrays have other shapes, or the confidence is out of range.
     """
     right, names = np.asarray(correct, bool), np.asarray(groups, str)
     if right.ndim != 1 or right.shape != names.shape:
@@ -50,14 +66,50 @@ def by_group(correct: ArrayLike, groups: ArrayLike, confidence: float = 0.95) ->
 
 
 def age_group(age: int) -> str:
-    """Which of AGE_GROUPS an ``age`` in years belongs to. Raises UsageError for a negative one."""
+    """Return which of AGE_GROUPS an age in years belongs to.
+
+    Raises:
+        UsageError: The age is negative.
+    """
     if age < 0:
         raise UsageError(f"an age is 0 or more years, not {age}")
     return AGE_GROUPS[bisect_right(_AGES, age) - 1]
 
 
+def read_groups(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.str_]]:
+    """Read the groups of the faces of a folder: ``--groups groups.csv``.
+
+    Args:
+        path: A csv with the column ``file`` (class folder / file name) and one column for each grouping, such as ``age``.
+        names: The N faces, as in the column ``file``.
+
+    Returns:
+        By grouping the group of each face, str (N,); "" where the table has none.
+
+    Raises:
+        UsageError: It is another table, names a file twice, or names none of the faces.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as handle:  # Excel begins it with a byte-order mark
+            reader = csv.DictReader(handle)
+            columns = [column for column in reader.fieldnames or () if column != "file"]
+            rows = list(reader)
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} cannot be read: {error}") from None
+    if "file" not in (reader.fieldnames or ()) or not columns:
+        raise UsageError(f"{path} must have the column file and at least one more, the groups")
+    table: dict[str, dict[str, str]] = {}
+    for number, row in enumerate(rows, 2):
+        if row["file"] in table:
+            raise UsageError(f"{path}, row {number}: {row['file']} is named twice")
+        table[row["file"]] = row
+    if not any(name in table for name in names):
+        raise UsageError(f"{path} names none of the faces: its column file must be like {names[0]}")
+    return {column: np.array([table.get(name, {}).get(column) or "" for name in names]) for column in columns}
+
+
 def group_table(grouping: str, rows: Sequence[GroupAccuracy]) -> str:
-    """A Markdown table of accuracies, percent, under the name of the ``grouping``; readable as it is."""
+    """Return a Markdown table of accuracies in percent, headed by the name of the grouping; readable as it is."""
     cells = [(grouping, "faces", "accuracy %", "interval")]
     cells += [
         (row.group, str(row.faces), f"{100 * row.accuracy:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}") for row in rows

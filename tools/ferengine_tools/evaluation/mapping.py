@@ -17,24 +17,40 @@ _TABLES = ("folders", "outputs")
 
 @dataclass(frozen=True)
 class LabelMap:
-    """``folders``: the class of a data set's own name; ``outputs``: the class of a model's label. ``None`` leaves the faces, or
-    the output, out; what is not named keeps its name."""
+    """Classes for the names in the data and for the labels of a model. What is not named keeps its name.
+
+    Attributes:
+        folders: The class of a name in the data; None leaves its faces out.
+        outputs: The class of a label of the model; None leaves the output out.
+    """
 
     folders: Mapping[str, str | None] = field(default_factory=dict)
     outputs: Mapping[str, str | None] = field(default_factory=dict)
 
     def classes(self, names: Sequence[str]) -> list[str | None]:
-        """The class of each of a data set's own ``names``. Raises UsageError for one of ``folders`` that is none of them."""
+        """Return the class of each name in the data.
+
+        Raises:
+            UsageError: ``folders`` has a name that the data have not.
+        """
         unknown = [name for name in self.folders if name not in names]
         if unknown:
             raise UsageError(f"the map's folders name {unknown[0]!r}; the data have {', '.join(names)}")
         return [self.folders.get(name, name) for name in names]
 
     def matrix(self, labels: tuple[str, ...], classes: tuple[str, ...]) -> tuple[NDArray[np.float64], tuple[str, ...]]:
-        """How a model's outputs become classes: float64 (labels, C), one 1 a row or none, and the C classes: those of the data
-        (``classes``), then those that only the model has.
+        """Return how the outputs of a model become classes.
 
-        Raises UsageError for a class of the data that no output stands for, and for an output that the model lacks.
+        Args:
+            labels: Of the model.
+            classes: Of the data.
+
+        Returns:
+            float64 (labels, C) with one 1 in a row or none, and the C classes: those of the data, then those that only the
+            model has.
+
+        Raises:
+            UsageError: No output stands for a class of the data, or ``outputs`` has a label that the model has not.
         """
         unknown = [name for name in self.outputs if name not in labels]
         if unknown:
@@ -56,7 +72,9 @@ class LabelMap:
 
 
 def merge(probabilities: NDArray[np.float64], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Probabilities of labels (N, labels) -> of classes (N, C): added up, and divided by what is not left out."""
+    """Return the probabilities of classes, float64 (N, C), from those of labels, (N, labels): added up, and divided by what is
+    left.
+    """
     merged = probabilities @ matrix
     total = merged.sum(axis=1, keepdims=True)
     result: NDArray[np.float64] = merged / np.maximum(total, np.finfo(np.float64).tiny)
@@ -64,9 +82,10 @@ def merge(probabilities: NDArray[np.float64], matrix: NDArray[np.float64]) -> ND
 
 
 def load_map(path: Path) -> LabelMap:
-    """A TOML file with the tables ``[folders]`` and ``[outputs]``, either optional: name = "class", or name = false.
+    """Read a TOML file with the tables ``[folders]`` and ``[outputs]``, either optional: name = "class", or name = false.
 
-    Raises UsageError for a file that cannot be read or holds anything else.
+    Raises:
+        UsageError: The file cannot be read or holds something else.
     """
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))

@@ -16,10 +16,15 @@ _SMALLEST = 1e-12
 
 @dataclass(frozen=True)
 class Metrics:
-    """Shares in [0, 1] and means over the faces.
+    """Measures of a classifier: fractions in [0, 1] and means over the faces.
 
-    ``confusion[actual][predicted]`` counts; ``recall``: ``None`` for a class without faces; ``macro_f1``: mean over the
-    classes that have faces; ``nll``: mean negative log-likelihood, nats; ``ece``: expected calibration error.
+    Attributes:
+        accuracy: Fraction of faces that are read as they are labelled.
+        macro_f1: Mean F1 over the classes that have faces.
+        recall: By class; None for a class without faces.
+        nll: Mean negative log-likelihood, nats.
+        ece: Expected calibration error.
+        confusion: Counts, ``confusion[actual][predicted]``.
     """
 
     accuracy: float
@@ -31,7 +36,13 @@ class Metrics:
 
 
 def measure(probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: tuple[str, ...]) -> Metrics:
-    """All of them, from ``probabilities`` (N, C) and ``labels`` (N,) into the C ``classes``; N >= 1."""
+    """Measure probabilities against labels.
+
+    Args:
+        probabilities: float64 (N, C), N >= 1.
+        labels: Into ``classes``, int64 (N,).
+        classes: The C names.
+    """
     confusion = confusion_matrix(labels, probabilities.argmax(axis=1), len(classes))
     right, actual, predicted = confusion.diagonal(), confusion.sum(axis=1), confusion.sum(axis=0)
     there = actual > 0
@@ -51,8 +62,12 @@ def measure(probabilities: NDArray[np.float64], labels: NDArray[np.int64], class
 
 
 def of_five(confusion: Sequence[Sequence[int]], classes: Sequence[str]) -> tuple[float, float] | None:
-    """Macro F1 and mean recall over FIVE, in [0, 1], from ``confusion`` (C, C) of ``classes``; ``None`` where one of them is no
-    class or has no faces."""
+    """Return macro F1 and mean recall over FIVE, in [0, 1]; None where one of them is no class or has no faces.
+
+    Args:
+        confusion: Counts (C, C), rows are actual classes.
+        classes: The C names.
+    """
     counts = np.asarray(confusion, np.int64)
     if not set(FIVE) <= set(classes):
         return None

@@ -1,4 +1,4 @@
-"""The most confident mistakes of each class: as files and as a contact sheet (the document's Figure 6)."""
+"""The most confident mistakes of each class: as files and as a contact sheet (Figure 6 of Zhao's paper)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,14 @@ LISTING = "mistakes.csv"
 
 @dataclass(frozen=True)
 class Mistake:
-    """Face ``row`` of the data is ``actual``; the model said ``predicted`` with probability ``confidence``."""
+    """A face that was not read as it is labelled.
+
+    Attributes:
+        row: The face.
+        actual: Its label.
+        predicted: The label that the model gave.
+        confidence: Its probability.
+    """
 
     row: int
     actual: str
@@ -36,7 +43,14 @@ class Mistake:
 def find_mistakes(
     probabilities: NDArray[np.float64], labels: NDArray[np.int64], classes: tuple[str, ...], per_class: int = PER_CLASS
 ) -> list[Mistake]:
-    """Up to ``per_class`` of each actual class, surest first; ``probabilities`` (N, C), ``labels`` (N,) into ``classes``."""
+    """Return the mistakes of each actual class, most confident first.
+
+    Args:
+        probabilities: float64 (N, C).
+        labels: Into ``classes``, int64 (N,).
+        classes: The C names.
+        per_class: The maximum for a class.
+    """
     predicted, confidence = probabilities.argmax(axis=1), probabilities.max(axis=1)
     found = []
     for index, name in enumerate(classes):
@@ -49,7 +63,16 @@ def find_mistakes(
 def write_mistakes(folder: Path, mistakes: list[Mistake], faces: LabelledFaces, title: str) -> None:
     """Write ``folder``/<actual>/<rank>_<predicted>_<percent>.png, ``mistakes.csv`` and the sheet ``mistakes.png``.
 
-    Raises UsageError for a folder that holds something already, SinkError where it cannot be written.
+    Args:
+        folder: A new or empty folder.
+        mistakes: What to write, as ``find_mistakes`` returns it.
+        faces: The faces that were read.
+        title: Of the sheet.
+
+    Raises:
+        UsageError: The folder is not empty.
+        SinkError: It cannot be written.
+        MissingDependencyError: matplotlib is missing.
     """
     check_empty(folder)
     sheet = _sheet(mistakes, faces, title) if mistakes else None
@@ -73,7 +96,11 @@ def write_mistakes(folder: Path, mistakes: list[Mistake], faces: LabelledFaces, 
 
 
 def check_empty(folder: Path) -> None:
-    """Raises UsageError unless ``folder`` is empty or does not exist: mistakes of two models must not mix."""
+    """Check that ``folder`` is empty or does not exist: mistakes of two models must not mix.
+
+    Raises:
+        UsageError: It is not.
+    """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not an empty folder: choose another for the mistakes")
 

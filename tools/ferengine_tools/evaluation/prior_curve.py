@@ -16,8 +16,14 @@ POWERS = tuple(round(0.1 * step, 1) for step in range(11))
 
 @dataclass(frozen=True)
 class CurvePoint:
-    """Under frequencies to the ``power``, made to sum to 1: 0 is a uniform prior, 1 the frequencies themselves. ``accuracy``
-    of all faces, ``macro_f1`` and ``mean_recall`` over FIVE (``None`` where one of them has no faces), in [0, 1]."""
+    """How well faces are read under class frequencies to a power, made to sum to 1.
+
+    Attributes:
+        power: 0 is a uniform prior, 1 the frequencies themselves.
+        accuracy: Of all faces, in [0, 1].
+        macro_f1: Over FIVE, in [0, 1]; None where one of them has no faces.
+        mean_recall: Likewise.
+    """
 
     power: float
     accuracy: float
@@ -32,7 +38,9 @@ def prior_curve(
     classes: Sequence[str],
     powers: Sequence[float] = POWERS,
 ) -> list[CurvePoint]:
-    """Logits that are too unsure, as label smoothing makes them, are read best under a prior to a power below 1.
+    """Measure logits under a prior to several powers.
+
+    Logits that are too unsure, as label smoothing makes them, are read best under a power below 1.
 
     Args:
         logits: (N, C), under a uniform prior.
@@ -53,12 +61,12 @@ def prior_curve(
 
 
 def best(points: Sequence[CurvePoint]) -> CurvePoint:
-    """The one of the highest macro F1, of equals the first; of the highest accuracy where there is none."""
+    """Return the point of the highest macro F1, of equals the first; of the highest accuracy where there is none."""
     return max(points, key=lambda point: point.accuracy if point.macro_f1 is None else point.macro_f1)
 
 
 def curve_table(points: Sequence[CurvePoint], prior: str) -> Table:
-    """For people; the best power is bold."""
+    """Return the points as a table; the best power is bold."""
     table = Table("power", "accuracy %", "macro F1 %", "mean recall %", title=f"under {prior} to a power", title_justify="left")
     chosen = best(points)
     for point in points:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
-from ferengine_tools.evaluation.ensemble import Ensemble, Network
+from ferengine_tools.evaluation.ensemble import Ensemble
+from ferengine_tools.evaluation.network import Network
 
 COUNTS: dict[str, dict[str, int]] = {
     "fer2013": {

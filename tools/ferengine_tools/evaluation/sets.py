@@ -21,9 +21,16 @@ Copies = Literal["exact", "near"]
 def fer2013_faces(
     path: Path, split: fer2013.Split, *, labels: fer2013.LabelSet = "fer2013", without_copies: Copies | None = None
 ) -> LabelledFaces:
-    """A split of FER-2013, ``labels`` as of ``load_fer2013``; ``without_copies`` as of ``split_faces``.
+    """Load a split of FER-2013.
 
-    Raises what ``load_fer2013`` raises, and UsageError where the split is empty.
+    Args:
+        path: As for ``load_fer2013``.
+        split: The split.
+        labels: As for ``load_fer2013``.
+        without_copies: As for ``split_faces``.
+
+    Raises:
+        UsageError: The data cannot be read, or the split is empty.
     """
     faces = split_faces(fer2013.load_fer2013(path, labels), split, without_copies)
     if not len(faces):
@@ -32,8 +39,14 @@ def fer2013_faces(
 
 
 def split_faces(data: fer2013.Fer2013, split: fer2013.Split, without_copies: Copies | None = None) -> LabelledFaces:
-    """A split of ``data``; ``without_copies`` "exact" leaves out the images that are, byte for byte, training images as well,
-    "near" also those that show the same photograph (found in half a minute)."""
+    """Return a split of FER-2013.
+
+    Args:
+        data: FER-2013.
+        split: The split.
+        without_copies: "exact" leaves out the images that are, byte for byte, training images as well, "near" also those that
+            show the same photograph (found in half a minute).
+    """
     rows = data.indices(split)
     if without_copies == "exact":
         rows = rows[~copies(data.images[rows], data.images[data.indices("training")])]
@@ -44,8 +57,11 @@ def split_faces(data: fer2013.Fer2013, split: fer2013.Split, without_copies: Cop
 
 
 def wild_faces(path: Path, split: wild.Split) -> LabelledFaces:
-    """A split of wild_faces, with what lies around the crops. Raises what ``load_wild_faces`` raises, and UsageError where the
-    split is empty."""
+    """Load a split of wild_faces, with what lies around the crops.
+
+    Raises:
+        UsageError: The data cannot be read, or the split is empty.
+    """
     data = wild.load_wild_faces(path)
     rows = data.indices(split)
     if not len(rows):
@@ -64,10 +80,15 @@ def copies(images: NDArray[np.uint8], others: NDArray[np.uint8]) -> NDArray[np.b
 
 
 def utkface_faces(path: Path, split: utkface.Split, cache: Path | None = None) -> LabelledFaces:
-    """A split of UTKFace, its genders the classes, grouped by age, ethnicity, gender, and the last two together.
+    """Load a split of UTKFace. Its genders are the classes; the groups are age, ethnicity, gender, and the last two together.
 
-    ``cache``: the folder where the faces, once cut, are kept (default: the user's cache). Raises what ``load_utkface`` raises,
-    and UsageError where the split is empty.
+    Args:
+        path: As for ``load_utkface``.
+        split: The split.
+        cache: Folder of the crops; the user's cache if None.
+
+    Raises:
+        UsageError: The data cannot be read, or the split is empty.
     """
     data = utkface.load_utkface(path, cache or utkface.user_cache())
     rows = data.indices(split)

@@ -16,9 +16,13 @@ BATCHES = (1, 8, 32)
 
 
 def microseconds(classifier: Classifier, batch: int, *, seconds: float = 0.5, least: int = 15) -> float:
-    """Microseconds a face from uint8 crops to probabilities in batches of ``batch``.
+    """Return the time per face from uint8 crops to probabilities, microseconds: the median, after two rounds that do not count.
 
-    The median over at least ``least`` rounds and ``seconds`` of time, after two that do not count.
+    Args:
+        classifier: What is timed.
+        batch: Faces in a batch.
+        seconds: The minimum time to measure, seconds.
+        least: The minimum number of rounds.
     """
     side = classifier.input_size
     crops = np.random.default_rng(0).integers(0, 256, (batch, side, side), np.uint8)
@@ -27,9 +31,9 @@ def microseconds(classifier: Classifier, batch: int, *, seconds: float = 0.5, le
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < least or time.perf_counter() < end:
-        begun = time.perf_counter()
+        started = time.perf_counter()
         classifier.scores(crops)
-        times.append(time.perf_counter() - begun)
+        times.append(time.perf_counter() - started)
     return float(np.median(times)) / batch * 1e6
 
 

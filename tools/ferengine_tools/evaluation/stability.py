@@ -13,8 +13,12 @@ _NEIGHBOURS = tuple((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)
 
 @dataclass(frozen=True)
 class Stability:
-    """Fractions of the faces, 0 to 1, whose label is another one: ``shift`` when the crop is moved by one pixel, the mean over
-    the eight directions; ``mirror`` when it is mirrored."""
+    """Fractions of the faces, 0 to 1, whose label changes.
+
+    Attributes:
+        shift: When the crop is moved by one pixel, the mean over the eight directions.
+        mirror: When it is mirrored.
+    """
 
     shift: float
     mirror: float
@@ -27,7 +31,7 @@ def measure_stability(
     JMLR 2019.
 
     Args:
-        read: grey crops, uint8 (N, S, S), to their labels, (N,).
+        read: grayscale crops, uint8 (N, S, S), to their labels, (N,).
         images: uint8 (N, S + 2 ``margin``, the same), N >= 1; the crops are their middle.
         margin: pixels of the photograph around each crop; without any, the border's pixels are repeated.
     """

@@ -1,4 +1,4 @@
-"""What a person reads of an evaluation."""
+"""The text and tables of an evaluation."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
-from ferengine_tools.evaluation.confusion_picture import in_document_order, shares
-from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
+from ferengine_tools.evaluation.confusion_matrix import fractions, in_paper_order
 from ferengine_tools.evaluation.evaluation import Evaluation
 from ferengine_tools.evaluation.groups import group_table
 from ferengine_tools.evaluation.metrics import FIVE, Metrics, of_five
+from ferengine_tools.evaluation.paper import CLASSES, TABLE_ONE
 from ferengine_tools.evaluation.prior_curve import curve_table
 
 
 def renderables(result: Evaluation) -> Iterator[RenderableType]:
-    """Lines and tables, in order, for a rich console."""
+    """Yield lines and tables, in order, for a rich console."""
     calibrated = result.calibrated
     yield f"{result.model} on {result.split}: {result.faces} faces"
     if len(result.models) > 1:
         yield f"  the mean of {len(result.models)} models' probabilities, each at its own temperature"
-    yield f"  single crop      {_figures(result.metrics)}, ECE {result.metrics.ece:.3f}, NLL {result.metrics.nll:.3f}"
+    yield f"  single crop      {_text(result.metrics)}, ECE {result.metrics.ece:.3f}, NLL {result.metrics.nll:.3f}"
     if calibrated.temperature is not None:
         yield f"  temperature {calibrated.temperature:.2f} ECE {calibrated.ece:.3f}, NLL {calibrated.nll:.3f}"
     if result.averaged is not None:
         name = "with its mirror" if result.views == 2 else f"mean of {result.views} crops"
-        yield f"  {name:<17}{_figures(result.averaged)}"
+        yield f"  {name:<17}{_text(result.averaged)}"
     if result.prior is not None:
         yield f"  all of it under the class frequencies {result.prior}"
     if result.uniform is not None:
-        yield f"  uniform prior    {_figures(result.uniform)}"
+        yield f"  uniform prior    {_text(result.uniform)}"
     for title, metrics in ((f"prior {result.prior}", result.metrics), ("uniform prior", result.uniform)):
         five = None if metrics is None or result.prior is None else of_five(metrics.confusion, result.classes)
         if five is not None:
@@ -49,12 +49,12 @@ def renderables(result: Evaluation) -> Iterator[RenderableType]:
 
 
 def confusion_table(result: Evaluation) -> Table:
-    """Shares of each actual class; below each, where the classes are the document's, the figure of its Table I."""
-    matrix, classes = shares(result.metrics.confusion), result.classes
-    ordered = in_document_order(matrix, classes)
-    title = "Shares of each actual class"
+    """Fractions of each actual class; below each, where the classes are those of Zhao's paper, its Table I."""
+    matrix, classes = fractions(result.metrics.confusion), result.classes
+    ordered = in_paper_order(matrix, classes)
+    title = "Fractions of each actual class"
     if ordered is not None:
-        matrix, classes, title = ordered, CLASSES, f"{title}; below, the document's Table I as printed"
+        matrix, classes, title = ordered, CLASSES, f"{title}; below, Table I of Zhao's paper as printed"
     table = Table("actual", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), pad_edge=False, title=title, title_justify="left")
     for name in ("faces", *classes):
         table.add_column(name, justify="right", no_wrap=True)
@@ -68,5 +68,5 @@ def confusion_table(result: Evaluation) -> Table:
     return table
 
 
-def _figures(metrics: Metrics) -> str:
+def _text(metrics: Metrics) -> str:
     return f"accuracy {100 * metrics.accuracy:.2f} %, macro F1 {100 * metrics.macro_f1:.2f} %"

@@ -11,19 +11,30 @@ from scipy.optimize import minimize_scalar
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
+from ferengine.models.backends import FILE_ON_CPU
 from ferengine.models.registry import load_model
+from ferengine_tools.data.fer2013 import LabelSet
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.mapping import LabelMap
 from ferengine_tools.evaluation.metrics import negative_log_likelihood, softmax
+from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
 from ferengine_tools.files import written_whole
 
 _RANGE = (0.05, 20.0)
 
 
 def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The temperature in [0.05, 20] at which the likelihood of ``labels`` (N,) under softmax(logits / T), (N, C), is largest.
+    """Return the temperature T at which the likelihood of the labels under softmax(logits / T) is largest.
 
-    Raises UsageError for an empty set.
+    Args:
+        logits: float32 (N, C).
+        labels: int64 (N,).
+
+    Returns:
+        A value in [0.05, 20].
+
+    Raises:
+        UsageError: There are no faces.
     """
     if not len(labels):
         raise UsageError("a temperature cannot be fitted to no faces")
@@ -36,15 +47,22 @@ def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> f
 
 
 def class_temperature(classifier: Classifier, faces: LabelledFaces) -> float:
-    """The temperature of ``classifier`` over all its classes, on faces of its own size. Raises UsageError where it does not
-    know a class of theirs."""
+    """Return the temperature of a classifier over all its classes, on faces of its own size.
+
+    Raises:
+        UsageError: It does not know a class of the faces.
+    """
     LabelMap().matrix(classifier.labels, faces.classes)
     order = np.array([classifier.labels.index(name) for name in faces.classes])
     return fit_temperature(classifier.logits(faces.images), order[faces.labels])
 
 
 def check_writable(model: str | Path) -> None:
-    """Raises UsageError for the name of an installed model, for only a file given by its path is changed, and a checkpoint."""
+    """Check that a temperature can be written for ``model``.
+
+    Raises:
+        UsageError: It is the name of an installed model, or a checkpoint.
+    """
     if str(model).endswith(".safetensors"):
         raise UsageError(f"{model} is a checkpoint and keeps no temperature: export it first (ferengine export-onnx)")
     if not str(model).endswith(".onnx"):
@@ -52,10 +70,15 @@ def check_writable(model: str | Path) -> None:
 
 
 def write_temperature(model: str | Path, temperature: float) -> Path:
-    """Put ``temperature`` into the manifest beside the model file ``model``; the manifest's path.
+    """Write a temperature into the manifest of a model file; the old manifest stays until the new one is whole.
 
-    The old manifest stays until the new one is whole. Raises UsageError for the name of a shipped model, ModelError for
-    what is no model, and FerengineError where it cannot be written.
+    Returns:
+        The manifest.
+
+    Raises:
+        UsageError: ``model`` is not a ``.onnx`` file.
+        ModelError: The file is no model.
+        FerengineError: The manifest cannot be written.
     """
     check_writable(model)
     loaded = load_model(model)
@@ -64,3 +87,28 @@ def write_temperature(model: str | Path, temperature: float) -> Path:
     with written_whole(path) as beside:
         beside.write_text(json.dumps(manifest.to_json(), indent=2) + "\n")
     return path
+
+
+def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | None = None) -> tuple[float, Path]:
+    """Fit the temperature of a model file and write it into its manifest.
+
+    Args:
+        model: The ``.onnx`` file.
+        data: FER-2013, whose PublicTest it is fitted on; for a model of gender UTKFace, its validation split.
+        labels: FER-2013's labels, or those with contempt.
+        cache: Folder of UTKFace's crops; the user's cache if None.
+
+    Returns:
+        The temperature and the manifest.
+
+    Raises:
+        UsageError: ``model`` is not a file, or the data cannot be read or have other classes.
+        ModelError: The file is no model.
+        FerengineError: The manifest cannot be written.
+    """
+    check_writable(model)
+    classifier = Classifier(model, backend=FILE_ON_CPU)
+    gender = classifier.manifest.task == "gender"
+    faces = utkface_faces(data, "validation", cache) if gender else fer2013_faces(data, "public", labels=labels)
+    temperature = class_temperature(classifier, faces.sized(classifier.input_size))
+    return temperature, write_temperature(model, temperature)

@@ -1,1 +1,1 @@
-"""Parts of ``ferengine explain``: attributions and their picture."""
+"""Parts of ``ferengine explain``: attributions and their image."""

@@ -18,9 +18,14 @@ from ferengine_tools.explanation.tracing import Lattice, Trace
 
 @dataclass(frozen=True)
 class Attribution:
-    """Of N faces of S x S pixels: ``logits`` float32 (N, classes); ``targets`` int64 (N,), the classes that are explained;
-    ``cam`` float32 (N, S, S) in [0, 1], the class activation map, largest value 1 unless all is 0; ``guided`` float32
-    (N, S, S), the gradient of guided back-propagation, signed, in logits a unit of the normalised input."""
+    """What a network looked at in N faces of S x S pixels.
+
+    Attributes:
+        logits: float32 (N, classes).
+        targets: The classes that are explained, int64 (N,).
+        cam: The class activation map, float32 (N, S, S) in [0, 1], its largest value 1 unless all is 0.
+        guided: The gradient of guided back-propagation, signed, float32 (N, S, S), logits per unit of the normalised input.
+    """
 
     logits: NDArray[np.float32]
     targets: NDArray[np.int64]
@@ -29,13 +34,19 @@ class Attribution:
 
 
 def explain(network: nn.Module, batch: NDArray[np.float32], target: int | None = None) -> Attribution:
-    """``batch``: normalised crops, float32 (N, 1, S, S); ``target``: the class to explain, else the one that the network chose
-    for each face. ``network`` is put into ``eval`` mode.
+    """Explain the answers of a network.
 
     Grad-CAM on the last map of more than one pixel that a ReLU gives, laid where its cells look at: R. Selvaraju et al.,
     "Grad-CAM: Visual Explanations from Deep Networks via Gradient-based Localization", ICCV 2017, section 3. Guided
-    back-propagation: J. Springenberg et al., "Striving for Simplicity", ICLR 2015 workshop, section 3.4. Raises ModelError
-    for a network without such a map.
+    back-propagation: J. Springenberg et al., "Striving for Simplicity", ICLR 2015 workshop, section 3.4.
+
+    Args:
+        network: It is put into ``eval`` mode.
+        batch: Normalised crops, float32 (N, 1, S, S).
+        target: The class to explain; the one that the network chose for each face if None.
+
+    Raises:
+        ModelError: The network has no such map.
     """
     network.eval()
     inputs = torch.from_numpy(batch)

@@ -1,4 +1,4 @@
-"""The faces of a picture that are explained."""
+"""The faces of an image that are explained."""
 
 from __future__ import annotations
 
@@ -17,39 +17,56 @@ from ferengine_tools.evaluation.faces import resize
 
 
 @dataclass(frozen=True)
-class PictureFaces:
-    """``crops`` grey uint8 (N, S, S), cut from ``picture``, BGR uint8 (H, W, 3), at ``squares`` float32 (N, 4): cx, cy, side,
-    angle. ``picture`` is ``None`` where the picture is a cut face itself."""
+class ImageFaces:
+    """The N faces of an image.
+
+    Attributes:
+        crops: Grayscale, uint8 (N, S, S).
+        image: The image that they were cut from, BGR uint8 (H, W, 3); None where the image is a crop itself.
+        squares: Where, float32 (N, 4): centre x, y, side (pixels) and angle (radians).
+    """
 
     crops: NDArray[np.uint8]
-    picture: NDArray[np.uint8] | None
+    image: NDArray[np.uint8] | None
     squares: NDArray[np.float32]
 
 
-def find_faces(path: Path, side: int, *, min_face: float, most: int) -> PictureFaces:
-    """The ``most`` surest faces of a picture, cut as ``ferengine run`` cuts them.
+def find_faces(path: Path, side: int, *, min_face: float, max_faces: int) -> ImageFaces:
+    """Crop the most confident faces of an image as ``ferengine run`` does.
 
-    Raises SourceError for what is no picture, and where no face is found.
+    Args:
+        path: The image.
+        side: Side of the crops, pixels.
+        min_face: Minimum size of a face, pixels.
+        max_faces: Maximum number of faces.
+
+    Raises:
+        SourceError: The file is no image, or no face is found.
     """
-    picture = _read(path, cv2.IMREAD_COLOR)
+    image = _read(path, cv2.IMREAD_COLOR)
     config = make_config(min_face=min_face)
-    detections = create_detector("mtcnn", min_face=config.min_face, thresholds=config.thresholds).detect(picture)
+    detections = create_detector("mtcnn", min_face=config.min_face, thresholds=config.thresholds).detect(image)
     if not len(detections):
-        raise SourceError(f"{path}: no face found: try --min-face 20, or --crop where the picture is a cut face already")
+        raise SourceError(f"{path}: no face found: try --min-face 20, or --crop where the image is a cut face already")
     cropper = FaceCropper(side, align=config.align_eyes)
-    squares = cropper.regions(detections)[:most]
-    return PictureFaces(cropper.crop(picture, squares), picture, squares)
+    squares = cropper.regions(detections)[:max_faces]
+    return ImageFaces(cropper.crop(image, squares), image, squares)
 
 
-def cut_face(path: Path, side: int) -> PictureFaces:
-    """The picture itself as one face. Raises SourceError for what is no picture, UsageError where it is not square."""
-    grey = _read(path, cv2.IMREAD_GRAYSCALE)
-    height, width = grey.shape
+def cut_face(path: Path, side: int) -> ImageFaces:
+    """Read an image that is one face.
+
+    Raises:
+        SourceError: The file is no image.
+        UsageError: It is not square.
+    """
+    grayscale = _read(path, cv2.IMREAD_GRAYSCALE)
+    height, width = grayscale.shape
     if height != width:
         raise UsageError(
             f"{path} is {width} x {height} pixels: --crop takes a face cut square; leave it away to find the faces"
         )
-    return PictureFaces(resize(grey[None], side), None, np.array([[side / 2, side / 2, side, 0]], np.float32))
+    return ImageFaces(resize(grayscale[None], side), None, np.array([[side / 2, side / 2, side, 0]], np.float32))
 
 
 def _read(path: Path, mode: int) -> NDArray[np.uint8]:
@@ -57,5 +74,5 @@ def _read(path: Path, mode: int) -> NDArray[np.uint8]:
         raise SourceError(f"{path} does not exist")
     image = cv2.imread(str(path), mode)
     if image is None:
-        raise SourceError(f"{path} cannot be read as a picture")
+        raise SourceError(f"{path} cannot be read as an image")
     return np.asarray(image, np.uint8)

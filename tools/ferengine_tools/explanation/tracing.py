@@ -18,7 +18,12 @@ _POOLS = (functional.max_pool2d, torch.max_pool2d, functional.avg_pool2d)
 
 @dataclass(frozen=True)
 class Lattice:
-    """Cell i of a map is centred on pixel ``start`` + i * ``step`` of the input, along both axes."""
+    """Where the cells of a map lie: cell i is centred on pixel ``start`` + i * ``step`` of the input, along both axes.
+
+    Attributes:
+        start: Pixels.
+        step: Pixels.
+    """
 
     start: float = 0.0
     step: float = 1.0
@@ -30,9 +35,11 @@ class Lattice:
 
 
 class Trace(TorchFunctionMode):
-    """Computes each ReLU, however it is called, by ``relu``.
+    """Computes each ReLU, however it is called, by another function.
 
-    ``map``: the last result (N, C, H, W) of one that is larger than a pixel, or ``None``; ``lattice``: its own.
+    Attributes:
+        map: The last result (N, C, H, W) of a ReLU that is larger than a pixel, or None.
+        lattice: Where its cells lie.
     """
 
     def __init__(self, relu: Callable[[Tensor], Tensor]) -> None:

@@ -1,1 +1,1 @@
-"""Parts of export: the graph, the check against its source, the figures of the manifest."""
+"""Parts of export: the graph, the check against its source, the metrics of the manifest."""

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from ferengine.errors import ModelError
 from ferengine.inference.base import only_output
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.models.manifest import Precision
+from ferengine.models.backends import Precision
 
 _LARGEST_DIFFERENCE: dict[Precision, float] = {"fp32": 1e-3, "fp16": 0.1, "int8": 4.0}
 _LEAST_AGREEMENT: dict[Precision, float] = {"fp32": 0.999, "fp16": 0.995, "int8": 0.9}
@@ -19,7 +19,13 @@ _LEAST_AGREEMENT: dict[Precision, float] = {"fp32": 0.999, "fp16": 0.995, "int8"
 
 @dataclass(frozen=True)
 class Agreement:
-    """``difference``: the largest of two logits; ``agreement``: share of faces with the same label; over ``faces`` faces."""
+    """How well a file agrees with its source.
+
+    Attributes:
+        faces: How many were compared.
+        difference: The largest of two logits.
+        agreement: Fraction of faces with the same label.
+    """
 
     faces: int
     difference: float
@@ -27,9 +33,16 @@ class Agreement:
 
 
 def compare(expected: NDArray[np.float32], onnx: bytes, batch: NDArray[np.float32], precision: Precision) -> Agreement:
-    """``onnx`` through ONNX Runtime on ``batch``, float32 (N, 1, S, S), against the source's logits ``expected`` (N, C).
+    """Compare a file, through ONNX Runtime, with the logits of its source.
 
-    Raises ModelError where they are further apart than the precision explains.
+    Args:
+        expected: The logits of the source, float32 (N, C).
+        onnx: The file.
+        batch: Normalised crops, float32 (N, 1, S, S).
+        precision: Of the file.
+
+    Raises:
+        ModelError: They are further apart than the precision explains.
     """
     logits = only_output(OrtRunner(onnx, max_batch=256).run(batch))
     difference = float(np.abs(logits - expected).max())

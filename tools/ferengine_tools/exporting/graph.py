@@ -9,7 +9,10 @@ import torch
 
 
 def to_onnx(network: torch.nn.Module) -> bytes:
-    """Opset 17, input "input" (N, 1, 48, 48), output "logits" (N, classes), float32; batch normalisation is folded in."""
+    """Return the ONNX file of a network: opset 17, input "input" (N, 1, 48, 48), output "logits" (N, classes), float32.
+
+    Batch normalisation is folded into the convolutions.
+    """
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the TorchScript exporter is called deprecated, but needs no further package
@@ -22,7 +25,7 @@ def to_onnx(network: torch.nn.Module) -> bytes:
 
 @torch.no_grad()
 def multiply_adds(network: torch.nn.Module) -> int:
-    """Of the convolutions and linear layers, for one face."""
+    """Count the multiply-adds of the convolutions and linear layers for one face."""
     counts: list[int] = []
 
     def count(module: torch.nn.Module, _: object, output: torch.Tensor) -> None:

@@ -37,8 +37,19 @@ _FIRST_RESULT = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """``fps`` over all cameras; latencies in ms; ``cpu`` in cores; ``gpu`` in percent, None without nvidia-smi; ``backend`` of
-    the classifier, ``detector``: what MTCNN's networks run on."""
+    """The engine under load.
+
+    Attributes:
+        cameras: How many there were.
+        fps: Results a second over all cameras.
+        p50: Median latency, ms.
+        p99: 99th percentile of the latency, ms.
+        faces: Faces a frame.
+        cpu: Cores.
+        gpu: Percent; None without nvidia-smi.
+        backend: Of the classifier.
+        detector: What MTCNN's networks run on.
+    """
 
     cameras: int
     fps: float
@@ -52,8 +63,11 @@ class Load:
 
 
 def load_frames(video: Path | None) -> list[Frame]:
-    """Decoded frames, BGR uint8 (H, W, 3): the first of ``video``, or the demo source's. Raises SourceError for a file that
-    holds none, and what DemoSource raises."""
+    """Decode the first frames of a video, or of the demo, BGR uint8 (H, W, 3).
+
+    Raises:
+        SourceError: The file holds none.
+    """
     if video is None:
         source = DemoSource(frames=_FRAMES, faces=4)
         source.open()
@@ -96,8 +110,17 @@ def check_cameras(report: Report, frames: Sequence[Frame], seconds: float, count
 
 
 def replay(frames: Sequence[Frame], cameras: int, seconds: float, *, warm_up: float = _WARM_UP, **settings: Any) -> Load:
-    """Push ``frames`` round and round into ``cameras`` cameras as fast as the engine takes them, and look at it for
-    ``seconds``, after ``warm_up``. Raises WorkerError where results stay away."""
+    """Push frames round and round into cameras as fast as the engine takes them, and measure.
+
+    Args:
+        frames: BGR images.
+        cameras: How many.
+        seconds: How long to measure, seconds.
+        warm_up: How long to run before, seconds.
+
+    Raises:
+        WorkerError: Results stay away.
+    """
     names = [f"camera{number}" for number in range(cameras)]
     with _messages() as messages, Engine([PushSource(name, wait=True) for name in names], **settings) as engine:
         stop = threading.Event()
@@ -110,10 +133,10 @@ def replay(frames: Sequence[Frame], cameras: int, seconds: float, *, warm_up: fl
                 for _ in _during(results, warm_up):
                     pass
                 pids = [os.getpid(), *engine.worker_pids().values()]
-                cpu_before, begun = sum(map(_cpu_seconds, pids)), time.monotonic()
+                cpu_before, started = sum(map(_cpu_seconds, pids)), time.monotonic()
                 with _gpu_watch() as utilisation:
                     seen = [(len(result.faces), result.latency_ms) for result in _during(results, seconds)]
-                    wall = time.monotonic() - begun
+                    wall = time.monotonic() - started
                 cpu = sum(map(_cpu_seconds, pids)) - cpu_before
         finally:
             stop.set()

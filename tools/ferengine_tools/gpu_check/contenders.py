@@ -42,8 +42,8 @@ def deployed_network(model: Model, *, half: bool = False) -> Any:
     import torch
     from torch.fx.experimental.optimization import fuse
 
-    from ferengine_tools.networks import deployed
     from ferengine_tools.networks.from_onnx import load_onnx
+    from ferengine_tools.networks.registry import deployed
 
     network = fuse(deployed(load_onnx(model.path)).eval())
     if not half:

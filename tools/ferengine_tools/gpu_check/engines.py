@@ -13,7 +13,7 @@ from ferengine.inference.precision import int8_variant
 from ferengine.inference.tensorrt.engine_file import list_engines
 from ferengine.inference.tensorrt.environment import this_machine
 from ferengine.inference.tensorrt.tensorrt import RuntimeName, installed_runtimes, rtx_supports
-from ferengine.models.manifest import Precision
+from ferengine.models.backends import Precision
 from ferengine.models.registry import Model
 from ferengine_tools.gpu_check.report import Report
 
@@ -25,7 +25,13 @@ _BUILDING, _MEASURING = 240, 60
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An engine: ``target`` of a portable one, ``None`` for what the runtime builds by default."""
+    """An engine to build.
+
+    Attributes:
+        runtime: What builds it.
+        precision: Of its weights.
+        target: Compute capability of a portable engine; None for what the runtime builds by default.
+    """
 
     runtime: RuntimeName
     precision: Precision
@@ -33,6 +39,7 @@ class Request:
 
     @property
     def name(self) -> str:
+        """What it is called in the report."""
         return f"{self.runtime} {self.precision}" + (f" for {self.target}" if self.target else "")
 
 
@@ -64,7 +71,7 @@ def _try(
     report: Report, model: Model, request: Request, sample: Path, folder: Path, calibration: Path | None, *, excused: bool
 ) -> bool:
     place = folder / request.name.replace(" ", "-")
-    command = ["-m", "ferengine_tools.build_trt", "--model", model.called, "--runtime", request.runtime, "--precision",
+    command = ["-m", "ferengine", "build-trt", "--model", model.called, "--runtime", request.runtime, "--precision",
                request.precision, "--batch", BATCHES, "--out", str(place)]  # fmt: skip
     if request.target is not None:
         command += ["--target", request.target]

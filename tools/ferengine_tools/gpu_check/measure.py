@@ -32,7 +32,12 @@ TIMES = "Microseconds a face"
 
 @dataclass(frozen=True, slots=True)
 class Queue:
-    """A batch whose data lie on the GPU: ``enqueue`` requests its computation, ``synchronise`` waits for all requested."""
+    """A batch whose data lie on the GPU.
+
+    Attributes:
+        enqueue: Requests its computation.
+        synchronise: Waits for all that was requested.
+    """
 
     enqueue: Callable[[], object]
     synchronise: Callable[[], object]
@@ -40,8 +45,15 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class Contender:
-    """``run``: float32 (N, 1, S, S) -> float32 (N, classes), copies included. ``queued``: a batch of that many faces that
-    lie on the GPU already, where it takes such. ``close`` releases the device."""
+    """A way to run a model.
+
+    Attributes:
+        name: What it is called.
+        run: float32 (N, 1, S, S) -> float32 (N, classes), copies included.
+        queued: Makes a batch of that many faces that lie on the GPU already; None where it takes none.
+        close: Releases the device.
+        on_gpu: Whether it runs on the GPU.
+    """
 
     name: str
     run: Callable[[Array], Array]
@@ -52,24 +64,35 @@ class Contender:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """Real faces: normalised crops float32 (N, 1, S, S); the true classes int64 (N,), as the model numbers them; what ONNX
-    Runtime gives on the CPU, float32 (N, classes), once that is known."""
+    """Real faces.
+
+    Attributes:
+        faces: Normalised crops, float32 (N, 1, S, S).
+        truth: The true classes as the model numbers them, int64 (N,).
+        reference: What ONNX Runtime gives on the CPU, float32 (N, classes), once that is known.
+    """
 
     faces: Array
     truth: NDArray[np.int64]
     reference: Array | None = None
 
     def save(self, path: Path) -> None:
+        """Write it to a file."""
         np.savez(path, faces=self.faces, truth=self.truth, reference=self.reference)  # type: ignore[arg-type]
 
     @classmethod
     def load(cls, path: Path) -> Sample:
+        """Read what ``save`` wrote."""
         with np.load(path) as stored:
             return cls(stored["faces"], stored["truth"], stored["reference"])
 
 
 def private_test(model: Model, data: Path) -> Sample:
-    """PrivateTest's faces as ``model`` takes them. Raises UsageError for data without any, or a model of other classes."""
+    """Return PrivateTest's faces as ``model`` takes them.
+
+    Raises:
+        UsageError: The data have none, or the model has other classes.
+    """
     spec, fer = model.manifest.input, load_fer2013(data)
     rows = fer.indices("private")
     faces = (fer.images[rows][:, None].astype(np.float32) - spec.mean) / np.float32(spec.std)
@@ -79,7 +102,12 @@ def private_test(model: Model, data: Path) -> Sample:
 
 @dataclass(frozen=True, slots=True)
 class Parity:
-    """Against the reference: the largest difference of a probability, the fraction of equal labels."""
+    """Agreement with the reference.
+
+    Attributes:
+        difference: The largest difference of a probability.
+        agreement: Fraction of equal labels.
+    """
 
     difference: float
     agreement: float
@@ -144,23 +172,23 @@ def microseconds(run: Callable[[Array], Array], faces: Array, size: int, *, seco
         times.clear()
         end = time.perf_counter() + seconds
         while len(times) < 20 or time.perf_counter() < end:
-            begun = time.perf_counter()
+            started = time.perf_counter()
             run(batch)
-            times.append(time.perf_counter() - begun)
+            times.append(time.perf_counter() - started)
     return float(np.median(times)) / size * 1e6
 
 
 def computing_microseconds(queue: Queue, size: int, *, seconds: float = 0.3) -> float:
     """A face, without copies: batches of ``size`` queued behind each other, as many as an equal stretch before, in which
     clocks rise, took ``seconds`` for."""
-    rounds, begun = 0, time.perf_counter()
-    while rounds < 20 or time.perf_counter() - begun < seconds:
+    rounds, started = 0, time.perf_counter()
+    while rounds < 20 or time.perf_counter() - started < seconds:
         for _ in range(10):
             queue.enqueue()
         queue.synchronise()
         rounds += 10
-    begun = time.perf_counter()
+    started = time.perf_counter()
     for _ in range(rounds):
         queue.enqueue()
     queue.synchronise()
-    return (time.perf_counter() - begun) / rounds / size * 1e6
+    return (time.perf_counter() - started) / rounds / size * 1e6

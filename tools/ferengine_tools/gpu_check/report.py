@@ -63,6 +63,7 @@ class Report:
         return bool(other["complete"] and not other["failed"] and not other["problems"])
 
     def finish(self) -> None:
+        """Write the report."""
         self.complete = True
         self._write()
 

@@ -1,4 +1,4 @@
-"""The depthwise-separable net with residuals, after the mini-Xception of O. Arriaga et al., "Real-time Convolutional Neural
+"""The depthwise-separable network with residuals, after the mini-Xception of O. Arriaga et al., "Real-time Convolutional Neural
 Networks for Emotion and Gender Classification", 2017; its first convolution has stride 2, where most time went."""
 
 from __future__ import annotations

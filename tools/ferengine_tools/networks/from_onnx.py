@@ -14,8 +14,9 @@ from ferengine.errors import ModelError
 from ferengine.inference.base import only_output
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.models.registry import load_model
-from ferengine_tools.networks import NETWORKS, create_network, deployed
+from ferengine_tools.networks import NETWORKS
 from ferengine_tools.networks.graph_layers import Convolution, Layer, Normalisation, Product, read_layers
+from ferengine_tools.networks.registry import create_network, deployed
 from ferengine_tools.networks.rep import RepConv, RepNet
 
 _TOLERANCE, _HALF_TOLERANCE = 1e-3, 5e-2
@@ -40,12 +41,21 @@ class _Slot:
 
 
 def load_onnx(model: str | Path) -> nn.Module:
-    """The network of a shipped model's name or a ``.onnx`` file with its manifest, with the file's weights, in ``eval`` mode.
+    """Load the weights of an ONNX file into the network that it was exported from.
 
-    It has the form that ``create_network`` gives. Batch normalisations that the export folded into convolutions become
-    identities with the bias (``calibrate`` gives them statistics to train on from). The layers of both are matched by shape, in
-    the order of execution, and the result is compared with ONNX Runtime on random input. Raises ModelError for a network that
-    is not one of ``NETWORKS``, layers that do not match, and logits that differ by more than 1e-3 (fp16: 5e-2).
+    Batch normalisations that the export folded into convolutions become identities with the bias (``calibrate`` gives them
+    statistics to train on from). The layers of both are matched by shape, in the order of execution, and the result is
+    compared with ONNX Runtime on random input.
+
+    Args:
+        model: The name of a shipped model, or a ``.onnx`` file with its manifest.
+
+    Returns:
+        The network as ``create_network`` makes it, in ``eval`` mode.
+
+    Raises:
+        ModelError: The network is not one of ``NETWORKS``, layers do not match, or logits differ by more than 1e-3 (fp16:
+            5e-2).
     """
     loaded = load_model(model)
     name, labels, size = loaded.manifest.network, loaded.manifest.labels, loaded.manifest.input.size
@@ -66,8 +76,16 @@ def load_onnx(model: str | Path) -> nn.Module:
 
 
 def fill(network: nn.Module, layers: list[Layer], size: int) -> None:
-    """Put the weights of ``layers`` into ``network``, which takes float32 (N, 1, size, size) and is made of Conv2d, Linear and
-    BatchNorm2d in any order. Raises ModelError where a layer of one has no match in the other."""
+    """Put weights into a network.
+
+    Args:
+        network: Takes float32 (N, 1, size, size) and is made of Conv2d, Linear and BatchNorm2d in any order.
+        layers: The weights.
+        size: Side of the crops, pixels.
+
+    Raises:
+        ModelError: A layer of one has no match in the other.
+    """
     free = list(layers)
     for slot in _execution_order(network, size):
         match = next((layer for layer in free if layer.form == slot.form), None)
@@ -81,8 +99,14 @@ def fill(network: nn.Module, layers: list[Layer], size: int) -> None:
 
 @torch.no_grad()
 def calibrate(network: nn.Module, batch: Tensor) -> None:
-    """Give each batch normalisation the mean and variance of its input on ``batch``, normalised crops (N, 1, S, S), and change
-    its scale and shift so that the network computes the same in ``eval`` mode. Training can then go on from there."""
+    """Give each batch normalisation the statistics of its input, so that training can go on from there.
+
+    Its scale and shift change so that the network computes the same in ``eval`` mode.
+
+    Args:
+        network: What is changed.
+        batch: Normalised crops, float32 (N, 1, S, S).
+    """
 
     def adapt(norm: nn.Module, inputs: tuple[Tensor]) -> None:
         assert isinstance(norm, nn.BatchNorm2d)

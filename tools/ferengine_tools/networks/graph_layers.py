@@ -15,7 +15,14 @@ from ferengine.errors import ModelError
 
 @dataclass(frozen=True)
 class Convolution:
-    """``weight`` (out, in / groups, height, width) and ``bias`` (out,), float32, normalisation after it folded in."""
+    """A convolution; a normalisation after it is folded in.
+
+    Attributes:
+        weight: float32 (out, in / groups, height, width).
+        bias: float32 (out,).
+        strides: Along both axes.
+        groups: How many.
+    """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
@@ -24,31 +31,43 @@ class Convolution:
 
     @property
     def form(self) -> tuple[object, ...]:
-        """What a layer of torch must share with it."""
+        """What a layer of torch must have in common with it."""
         return ("convolution", self.weight.shape, self.strides, self.groups)
 
 
 @dataclass(frozen=True)
 class Product:
-    """``weight`` (out, in) and ``bias`` (out,), float32."""
+    """A matrix product.
+
+    Attributes:
+        weight: float32 (out, in).
+        bias: float32 (out,).
+    """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
 
     @property
     def form(self) -> tuple[object, ...]:
+        """What a layer of torch must have in common with it."""
         return ("product", self.weight.shape)
 
 
 @dataclass(frozen=True)
 class Normalisation:
-    """A batch normalisation that follows no convolution: y = ``scale`` * x + ``shift``, float32 (channels,)."""
+    """A batch normalisation that follows no convolution: y = scale * x + shift.
+
+    Attributes:
+        scale: float32 (channels,).
+        shift: float32 (channels,).
+    """
 
     scale: NDArray[np.float32]
     shift: NDArray[np.float32]
 
     @property
     def form(self) -> tuple[object, ...]:
+        """What a layer of torch must have in common with it."""
         return ("normalisation", self.scale.shape)
 
 
@@ -56,9 +75,10 @@ Layer = Convolution | Product | Normalisation
 
 
 def read_layers(model: bytes) -> tuple[list[Layer], bool]:
-    """The layers of an ONNX file, and whether it holds any 16-bit numbers.
+    """Return the layers of an ONNX file, and whether it holds any 16-bit numbers.
 
-    Raises ModelError for a quantised one, and for weights that are not in the file.
+    Raises:
+        ModelError: The network is quantised, or weights are not in the file.
     """
     graph = onnx.load_model_from_string(model).graph
     if any(node.op_type in ("DequantizeLinear", "QLinearConv", "ConvInteger") for node in graph.node):

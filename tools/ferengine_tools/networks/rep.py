@@ -1,6 +1,6 @@
 """Plain stacks of 3x3 convolutions, made from richer layers that are merged into them: after X. Ding et al., "RepVGG: Making
 VGG-style ConvNets Great Again", CVPR 2021, with the branches merged before one common batch normalisation, so that
-training costs no more than the plain net: M. Hu et al., "Online Convolutional Re-parameterization", CVPR 2022."""
+training costs no more than the plain network: M. Hu et al., "Online Convolutional Re-parameterization", CVPR 2022."""
 
 from __future__ import annotations
 

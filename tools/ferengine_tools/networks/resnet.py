@@ -1,4 +1,4 @@
-"""ResNet-18 as in the document (section III.B): K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016."""
+"""ResNet-18 as in Zhao's paper (section III.B): K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016."""
 
 from __future__ import annotations
 

@@ -8,42 +8,51 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional
 
-_ERASED_SHARE, _ERASED_SIDES = 0.25, (0.1, 0.35)
+_ERASED_FRACTION, _ERASED_SIDES = 0.25, (0.1, 0.35)
 _GAMMA = (0.6, 1.5)
 _BLACK, _WHITE = -129.5 / 65, (255 - 129.5) / 65
-"""Grey levels 0 and 255, normalised."""
+"""The intensities 0 and 255, normalised."""
 
 
 def augment(batch: Tensor, generator: Generator, strength: float = 1.0, margin: int = 0) -> Tensor:
-    """Normalised crops, float32 (N, 1, S + 2 ``margin``, the same) -> (N, 1, S, S): mirrored, turned up to 10 degrees, scaled
-    by up to 12 %, moved by up to 6 % of the side, half of them blurred a little, with a gamma of 0.6 to 1.5, brighter or
-    darker, with more or less contrast, a quarter partly erased.
+    """Change faces as a live detector does.
 
-    ``strength`` multiplies these limits (of gamma their logarithms), but for the blur, and the share that is erased.
-    ``generator`` lives on the CPU, so that a seed gives the same changes on every device.
+    They are mirrored, rotated by up to 10 degrees, scaled by up to 12 %, moved by up to 6 % of the side, half of them blurred a
+    little, with a gamma of 0.6 to 1.5, brighter or darker, with more or less contrast, and a quarter partly erased.
+
+    Args:
+        batch: Normalised crops with a margin, float32 (N, 1, S + 2 ``margin``, S + 2 ``margin``).
+        generator: On the CPU, so that a seed gives the same changes on every device.
+        strength: Multiplies these limits (of gamma their logarithms), except the blur, and the fraction that is erased.
+        margin: Pixels around the crop.
+
+    Returns:
+        Normalised crops, float32 (N, 1, S, S).
     """
     gain, shift = torch.exp(_spread(len(batch), 0.2 * strength, generator)), _spread(len(batch), 0.2 * strength, generator)
     moved = bend(blur(move(batch, generator, strength, margin), generator), generator, strength)
-    return erase(moved * _each(gain, batch) + _each(shift, batch), generator, _ERASED_SHARE * strength)
+    return erase(moved * _each(gain, batch) + _each(shift, batch), generator, _ERASED_FRACTION * strength)
 
 
 def bend(batch: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
-    """Each face with a gamma of its own, 0.6 to 1.5, its logarithm uniform: grey levels v, 0 to 1, become v ** gamma."""
+    """Return each face with a random gamma of 0.6 to 1.5, its logarithm uniform: intensities v, 0 to 1, become v ** gamma."""
     low, high = (strength * math.log(limit) for limit in _GAMMA)
     gamma = torch.exp(low + (high - low) * torch.rand(len(batch), generator=generator))
-    levels = ((batch - _BLACK) / (_WHITE - _BLACK)).clamp(min=0)
-    return levels.pow(_each(gamma, batch)) * (_WHITE - _BLACK) + _BLACK
+    intensities = ((batch - _BLACK) / (_WHITE - _BLACK)).clamp(min=0)
+    return intensities.pow(_each(gamma, batch)) * (_WHITE - _BLACK) + _BLACK
 
 
 def mirror(batch: Tensor, generator: Generator) -> Tensor:
-    """Half of the faces mirrored."""
+    """Return the faces, half of them mirrored."""
     mirrored = (torch.rand(len(batch), generator=generator) < 0.5).to(batch.device).view(-1, 1, 1, 1)
     return torch.where(mirrored, batch.flip(3), batch)
 
 
 def move(batch: Tensor, generator: Generator, strength: float = 1.0, margin: int = 0) -> Tensor:
-    """An affine jitter of its own for each face, (N, 1, S + 2 ``margin``, the same) -> (N, 1, S, S); what lies beyond the image
-    is its border's."""
+    """Return each face under a random affine map, (N, 1, S + 2 ``margin``, S + 2 ``margin``) -> (N, 1, S, S).
+
+    Beyond the image the pixels of its border are repeated.
+    """
     count, side = len(batch), batch.shape[-1] - 2 * margin
     angle, scale = _spread(count, 0.17 * strength, generator), torch.exp(_spread(count, 0.12 * strength, generator))
     turned = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
@@ -56,28 +65,30 @@ def move(batch: Tensor, generator: Generator, strength: float = 1.0, margin: int
 
 
 def blur(batch: Tensor, generator: Generator) -> Tensor:
-    """Half of the faces are mixed, by a random share, with themselves under the 3x3 binomial filter."""
+    """Return the faces, half of them mixed by a random fraction with themselves under the 3x3 binomial filter."""
     kernel = torch.tensor([1.0, 2.0, 1.0], device=batch.device) / 4
     filtered = functional.pad(batch, (1, 1, 1, 1), mode="replicate")
     filtered = functional.conv2d(functional.conv2d(filtered, kernel.view(1, 1, 1, 3)), kernel.view(1, 1, 3, 1))
-    share = _spread(len(batch), 1.0, generator).clamp(min=0)
-    return torch.lerp(batch, filtered, _each(share, batch))
+    fraction = _spread(len(batch), 1.0, generator).clamp(min=0)
+    return torch.lerp(batch, filtered, _each(fraction, batch))
 
 
-def erase(batch: Tensor, generator: Generator, share: float = _ERASED_SHARE) -> Tensor:
-    """A ``share`` of the faces lose a rectangle, its sides 10 to 35 % of the crop's, to one random level: Z. Zhong et al.,
-    "Random Erasing Data Augmentation", AAAI 2020."""
+def erase(batch: Tensor, generator: Generator, fraction: float = _ERASED_FRACTION) -> Tensor:
+    """Fill a rectangle of a fraction of the faces, its sides 10 to 35 % of the crop's, with one random intensity.
+
+    Z. Zhong et al., "Random Erasing Data Augmentation", AAAI 2020.
+    """
     count, side = len(batch), batch.shape[-1]
     smallest, largest = _ERASED_SIDES
     centres = torch.arange(side) + 0.5
-    inside = (torch.rand(count, generator=generator) < share).view(-1, 1, 1, 1)
+    inside = (torch.rand(count, generator=generator) < fraction).view(-1, 1, 1, 1)
     for shape in ((-1, 1, side, 1), (-1, 1, 1, side)):  # the span of rows, then that of columns
         length = (smallest + (largest - smallest) * torch.rand(count, generator=generator)) * side
         start = torch.rand(count, generator=generator) * (side - length)
         within = (centres >= start[:, None]) & (centres < (start + length)[:, None])
         inside = inside & within.view(shape)
-    level = torch.randn(count, generator=generator)
-    return torch.where(inside.to(batch.device), _each(level, batch), batch)
+    intensity = torch.randn(count, generator=generator)
+    return torch.where(inside.to(batch.device), _each(intensity, batch), batch)
 
 
 def _spread(count: int, limit: float, generator: Generator) -> Tensor:

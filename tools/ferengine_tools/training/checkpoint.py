@@ -16,8 +16,15 @@ _KEY = "ferengine"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write ``state`` (nested dictionaries of tensors, numbers, texts and lists) to ``path``; whatever was there stays until
-    the new one is whole. Raises FerengineError when it cannot be written."""
+    """Write a checkpoint; whatever was there stays until the new one is whole.
+
+    Args:
+        path: The file.
+        state: Nested dictionaries of tensors, numbers, texts and lists.
+
+    Raises:
+        FerengineError: The file cannot be written.
+    """
     tensors: dict[str, torch.Tensor] = {}
     skeleton = _take_tensors(state, "", tensors)
     beside = path.with_suffix(".part")
@@ -31,7 +38,15 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, network: str | None = None) -> dict[str, Any]:
-    """Read a checkpoint; nothing in it is executed. Raises ModelError when it is none, or of another ``network``."""
+    """Read a checkpoint; nothing in it is executed.
+
+    Args:
+        path: The file.
+        network: The network that it must be of; any if None.
+
+    Raises:
+        ModelError: It is no checkpoint, or of another network.
+    """
     if not path.is_file():
         raise ModelError(f"{path} cannot be read: No such file")
     try:

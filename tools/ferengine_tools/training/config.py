@@ -1,77 +1,81 @@
-"""What decides a training run: one flat record, the command line's options, and the document's own schedules."""
+"""The settings of a training run, which are also the options of ``ferengine train``, and those of Zhao's paper."""
 
 from __future__ import annotations
 
 import shlex
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from ferengine.errors import UsageError
 from ferengine_tools.data.fer2013 import LabelSet
-from ferengine_tools.networks import Init
+from ferengine_tools.networks import Init, NetworkName
 
 Augment = Literal["full", "mirror", "none"]
 Prior = Literal["uniform", "data"]
 BEFORE_PRIORS: dict[str, Prior] = {"prior": "data"}
-"""Of checkpoints that do not say it."""
+"""The settings of checkpoints that are older than the setting."""
 _THIS_MACHINE = ("data", "beside", "gender_data", "out", "cache", "resume", "device", "threads", "precision")
 """Fields that change where and how fast, not what, is trained."""
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """``task`` both: one trunk with two heads, on ``data`` (FER-2013) and ``gender_data`` (UTKFace); ``cache`` a folder for
-    UTKFace's cut faces. ``warm_up`` in epochs; ``restart`` the epoch after which the schedule of the rate begins anew (0:
-    never); ``start`` a checkpoint or model to begin from; ``strength`` of the full augmentation; ``votes`` the share of the
-    FER+ votes in the target and ``teacher_weight`` that of the ``teacher`` file's probabilities in the rest, and of what the
-    checkpoints or models ``distil`` say, on average, of the very batch, as it was augmented; ``mixup`` the alpha of its Beta
-    distribution; ``sam`` the radius rho of sharpness-aware minimisation (0: off); ``average`` what the averaged weights keep at
-    each step; ``labels`` ferplus8 adds contempt; ``without_copies`` leaves out training faces that are also, exactly or nearly,
-    test faces. ``beside``: further sets of expressions, wild_faces or faces in FER-2013's layout, of which an epoch takes every
-    face once, as of ``data``; ``prior`` uniform: the loss knows each set's own class frequencies, so that the network does not
-    (see ``priors``), data: the network learns them; ``views`` of each face in a batch, each augmented by itself (E. Hoffer et
-    al., "Augment your batch", CVPR 2020), and ``consistency`` the weight in the loss of how much they are read differently;
-    ``crowd`` the weight of a second head, dropped at export, that says how FER+'s crowd voted. ``device`` auto (a GPU where
-    there is one), cpu or cuda; ``precision`` of the convolutions; ``threads`` of torch on the CPU."""
+    """The settings of a training run.
 
-    model: str
-    data: Path
-    out: Path
-    beside: tuple[Path, ...] = ()
-    task: Literal["expression", "gender", "both"] = "expression"
-    labels: LabelSet = "fer2013"
-    gender_data: Path | None = None
-    cache: Path | None = None
-    epochs: int = 45
-    batch: int = 128
-    optimiser: Literal["adamw", "sgd"] = "adamw"
-    rate: float = 4e-3
-    warm_up: float = 1.5
-    restart: int = 0
-    decay: float = 0.05
-    augment: Augment = "full"
-    strength: float = 1.0
-    smoothing: float = 0.1
-    votes: float = 0.3
-    mixup: float = 0.0
-    sam: float = 0.0
-    prior: Prior = "uniform"
-    views: int = 1
-    consistency: float = 0.0
-    crowd: float = 0.0
-    average: float = 0.998
-    teacher: Path | None = None
-    distil: tuple[str, ...] = ()
-    teacher_weight: float = 0.6
-    without_copies: bool = False
-    seed: int = 0
-    init: Init = "kaiming"
-    start: Path | None = None
-    resume: bool = False
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    threads: int = 1
+    Each field but ``beside`` is an option of ``ferengine train``; the text beside its type is the help of the option.
+    """
+
+    model: Annotated[NetworkName, "Network to train."]
+    data: Annotated[Path, "FER-2013; with the task gender, UTKFace."]
+    out: Annotated[Path, "Folder of the checkpoint, the log and the curves."]
+    beside: Annotated[tuple[Path, ...], "Further sets of expressions; an epoch takes every face of each set once."] = ()
+    task: Annotated[Literal["expression", "gender", "both"], "both: one trunk with a head for each."] = "expression"
+    labels: Annotated[LabelSet, "ferplus8: FER-2013's labels, and contempt where the crowd of FER+ says so."] = "fer2013"
+    gender_data: Annotated[Path | None, "UTKFace, for --task both."] = None
+    cache: Annotated[Path | None, "Folder in which UTKFace's crops are kept. Default: the user's cache."] = None
+    epochs: Annotated[int, "Number of epochs."] = 45
+    batch: Annotated[int, "Faces in a batch."] = 128
+    optimiser: Annotated[Literal["adamw", "sgd"], "sgd: with Nesterov momentum 0.9."] = "adamw"
+    rate: Annotated[float, "Maximum learning rate."] = 4e-3
+    warm_up: Annotated[float, "Epochs of linear warm-up; half a cosine follows."] = 1.5
+    restart: Annotated[int, "Start the schedule of the learning rate again after this epoch; 0: never."] = 0
+    decay: Annotated[float, "Weight decay."] = 0.05
+    augment: Annotated[Augment, "full: affine, blur, light and erasing; mirror: only mirrored."] = "full"
+    strength: Annotated[float, "Strength of the full augmentation: 2 is twice as much, 0 only mirrors and blurs."] = 1.0
+    smoothing: Annotated[float, "Fraction of the label that is drawn at random."] = 0.1
+    votes: Annotated[float, "Weight of the FER+ votes in the target, below 1."] = 0.3
+    mixup: Annotated[float, "Alpha of the Beta distribution of mixup; 0: no mixup."] = 0.0
+    sam: Annotated[float, "Radius of sharpness-aware minimisation, which doubles the time; 0: none."] = 0.0
+    prior: Annotated[
+        Prior,
+        "uniform: the loss knows the class frequencies of each set, so that the network does not learn them; data: the network "
+        "learns them.",
+    ] = "uniform"
+    views: Annotated[int, "Views of each face in a batch, each augmented by itself; the time grows as much."] = 1
+    consistency: Annotated[float, "Weight in the loss of the disagreement between the views."] = 0.0
+    crowd: Annotated[float, "Weight of a second head that learns the FER+ votes and is dropped at export."] = 0.0
+    average: Annotated[float, "Fraction of the averaged weights that each step keeps."] = 0.998
+    teacher: Annotated[Path | None, "Probabilities that ferengine teach wrote."] = None
+    distil: Annotated[
+        tuple[str, ...],
+        "Checkpoint or model whose answers to each batch, as it was augmented, are part of the target. Repeat it to average "
+        "several.",
+    ] = ()
+    teacher_weight: Annotated[float, "Weight of --teacher, or of --distil, in the target."] = 0.6
+    without_copies: Annotated[bool, "Leave out training faces that are also, exactly or nearly, test faces."] = False
+    seed: Annotated[int, "Seed of all random numbers."] = 0
+    init: Annotated[Init, "Fresh weights: kaiming, torch's own; gaussian, N(0, 0.04) as in Zhao's paper."] = "kaiming"
+    start: Annotated[
+        Path | None,
+        "Fine-tune this checkpoint (its averaged weights) or model; classes that it does not know get fresh weights.",
+    ] = None
+    resume: Annotated[bool, "Continue from the checkpoint in --out."] = False
+    device: Annotated[Literal["auto", "cpu", "cuda"], "auto: a GPU if there is one."] = "auto"
+    precision: Annotated[Literal["fp32", "bf16"], "bf16: convolutions in bfloat16 (CPUs with AVX512-BF16 or AMX, GPUs)."] = (
+        "fp32"
+    )
+    threads: Annotated[int, "Threads of torch on the CPU; two use four times the CPU time of one."] = 1
 
     def __post_init__(self) -> None:
         if self.epochs < 1 or self.batch < 2 or self.threads < 1:
@@ -82,9 +86,11 @@ class TrainConfig:
             raise UsageError("votes must be below 1: they agree with the labels on two faces of three, and cannot stand alone")
         for name in ("smoothing", "votes", "teacher_weight", "average"):
             if not 0 <= getattr(self, name) <= 1:
-                raise UsageError(f"{name} is a share between 0 and 1, not {getattr(self, name)}")
+                raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         if self.beside and (self.task != "expression" or self.prior != "uniform"):
             raise UsageError("several sets of --data need --task expression and --prior uniform")
+        if self.beside and self.mixup:
+            raise UsageError("mixup would mix faces of sets with different class frequencies: leave it out, or name one --data")
         if self.crowd and self.task != "expression":
             raise UsageError("crowd is for --task expression: UTKFace has no votes")
         if self.views < 1 or (self.views == 1 and self.consistency):
@@ -96,12 +102,12 @@ class TrainConfig:
             raise UsageError(f"rate must be above 0, not {self.rate}")
 
     def settings(self) -> dict[str, Any]:
-        """What decides the weights."""
+        """Return the settings that decide the weights, by field, as JSON gives them back."""
         fields = {name: value for name, value in asdict(self).items() if name not in _THIS_MACHINE}
         return {name: _plain(value) for name, value in fields.items()}
 
     def command(self) -> str:
-        """The command line of these settings, without this machine's folders: options that are not the defaults."""
+        """Return the command line of these settings: options that are not the defaults, without the folders of this machine."""
         defaults = TrainConfig(self.model, self.data, self.out).settings()
         data = "UTKFACE" if self.task == "gender" else "FER2013"
         data = " --data ".join([data, *(path.resolve().name for path in self.beside)])
@@ -110,7 +116,8 @@ class TrainConfig:
             if name == "model" or (value == defaults[name] and name not in ("epochs", "seed")):
                 continue
             option = f"--{name.replace('_', '-')}"
-            words.append(option if value is True else f"{option} {portable(name, value)}")
+            each = value if isinstance(value, list) else [value]
+            words += [option if item is True else f"{option} {shlex.quote(str(portable(name, item)))}" for item in each]
         if self.task == "both":
             words.append("--gender-data UTKFACE")
         if self.precision != "fp32":
@@ -122,36 +129,52 @@ _FILES = ("teacher", "start", "distil")
 
 
 def _plain(value: Any) -> Any:
-    """As JSON gives it back."""
+    """Return a setting as JSON gives it back."""
     return str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
 
 
 def portable(name: str, value: Any) -> Any:
-    """The setting ``name``; files without this machine's folders: a checkpoint by its run's."""
+    """Return a setting without the folders of this machine: a checkpoint is named by the folder of its run.
+
+    Args:
+        name: The field of TrainConfig.
+        value: Its value, as ``TrainConfig.settings`` gives it.
+    """
+    if isinstance(value, list):
+        return [portable(name, item) for item in value]
     if name not in _FILES or not value:
         return value
-    paths = [Path(item) for item in ([value] if isinstance(value, str) else value)]
-    kept = [f"runs/{path.resolve().parent.name}/{path.name}" if path.suffix == ".safetensors" else path.name for path in paths]
-    return shlex.join(kept)
+    path = Path(value)
+    return f"runs/{path.resolve().parent.name}/{path.name}" if path.suffix == ".safetensors" else path.name
 
 
-DOCUMENT_EPOCHS = {"cnn": 17, "vgg": 90, "resnet18": 60, "dscnn": 60}
-"""Section IV.C: the CNN's plateau; VGG's 30 epochs and 60 more; the others' figures show about as many as VGG's second leg."""
+PAPER_EPOCHS = {"cnn": 17, "vgg": 90, "resnet18": 60, "dscnn": 60}
+"""Section IV.C: the plateau of the CNN; 30 epochs of VGG and 60 more. The curves of the others show about as many as the second
+stage of training of VGG."""
 
-DOCUMENT_RESTART = {"vgg": 30}
-"""Where its second leg begins."""
+PAPER_RESTART = {"vgg": 30}
+"""The epoch after which the second stage starts."""
 
 
-def document_preset(network: str) -> dict[str, Any]:
-    """TrainConfig's fields in the document's own way: weights from N(0, 0.04), labels as they are, mirrored faces only.
+def paper_preset(network: str) -> dict[str, Any]:
+    """Return the settings of Zhao, "Facial Expression Recognition Based on Various Deep Neural Networks", section IV.
 
-    Raises UsageError for a network that is not the document's.
+    Weights start from N(0, 0.04), labels are taken as they are, and faces are only mirrored.
+
+    Args:
+        network: One of the paper's networks.
+
+    Returns:
+        Values by field of TrainConfig.
+
+    Raises:
+        UsageError: The paper has no such network.
     """
-    if network not in DOCUMENT_EPOCHS:
-        raise UsageError(f"the document has no network {network!r}: its own are {', '.join(DOCUMENT_EPOCHS)}")
+    if network not in PAPER_EPOCHS:
+        raise UsageError(f"Zhao's paper has no network {network!r}: it has {', '.join(PAPER_EPOCHS)}")
     return {
-        "epochs": DOCUMENT_EPOCHS[network],
-        "restart": DOCUMENT_RESTART.get(network, 0),
+        "epochs": PAPER_EPOCHS[network],
+        "restart": PAPER_RESTART.get(network, 0),
         "init": "gaussian",
         "augment": "mirror",
         "smoothing": 0.0,

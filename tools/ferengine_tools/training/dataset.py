@@ -19,13 +19,20 @@ from ferengine_tools.training.priors import class_prior
 from ferengine_tools.training.teacher import load_teacher
 
 MEAN, STD = 129.5, 65.0
-"""Grey levels of FER-2013's training faces; used for every task, so that nets can share a batch."""
+"""Mean and standard deviation of the intensities of FER-2013's training faces. They are used for every task, so that networks
+can share a batch."""
 
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """One of the data sets that make a TrainingSet: ``prior`` float32 (C,), its class frequencies in training, smoothed (1 over
-    the head's classes for heads that it has no faces of); ``validation`` rows, int64."""
+    """One of the data sets that make a TrainingSet.
+
+    Attributes:
+        name: Of the set.
+        prior: Its class frequencies in training, smoothed, float32 (C,); 1 over the classes of the head for heads that it has
+            no faces of.
+        validation: Rows, int64.
+    """
 
     name: str
     prior: Tensor
@@ -34,12 +41,23 @@ class Part:
 
 @dataclass(frozen=True, eq=False)
 class TrainingSet:
-    """``images`` uint8 (N, 48 + 2 ``margin``, the same), whose middle is the crop; ``classes`` int64 (N,), ``targets`` float32
-    (N, C) with rows that sum to 1, under the class frequencies of the face's own set, all CPU tensors; ``training`` and
-    ``validation`` rows (the first set's), int64. ``heads``: how many of the C ``labels`` each head of the network has, in
-    order; a face belongs to the head of its class. ``parts``: the data sets; ``part_of`` int64 (N,): the face's own.
-    ``crowd``: the fractions of the FER+ votes, float32 (N, C), rows of zeros for faces without votes; ``None`` where they are
-    not wanted."""
+    """What a network is trained on. All tensors are on the CPU.
+
+    Attributes:
+        name: Of the sets.
+        labels: The names of the C classes.
+        heads: How many of the labels each head of the network has, in order; a face belongs to the head of its class.
+        images: uint8 (N, 48 + 2 ``margin``, 48 + 2 ``margin``), whose middle is the crop.
+        classes: int64 (N,).
+        targets: float32 (N, C), rows sum to 1, under the class frequencies of the face's own set.
+        training: Rows, int64.
+        validation: Rows of the first set, int64.
+        parts: The data sets.
+        part_of: The set of each face, int64 (N,).
+        margin: Pixels around the crop.
+        crowd: The fractions of the FER+ votes, float32 (N, C), rows of zeros for faces without votes; None where they are not
+            wanted.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -56,7 +74,11 @@ class TrainingSet:
 
 
 def load_training_set(config: TrainConfig) -> TrainingSet:
-    """The faces of ``config.task``. Raises UsageError for data that cannot be read or lack a split."""
+    """Load the faces of ``config.task``.
+
+    Raises:
+        UsageError: The data cannot be read or lack a split.
+    """
     if config.task == "gender":
         loaded = _genders(config, config.data)
     elif config.task == "expression":
@@ -183,11 +205,11 @@ def labels_by_votes(data: Fer2013) -> NDArray[np.float32]:
     assert data.votes is not None
     hard = np.eye(len(data.classes))[data.labels]
     total = data.votes.sum(axis=1, keepdims=True)
-    shares = data.votes / np.maximum(total, 1)
+    fractions = data.votes / np.maximum(total, 1)
     known = data.indices("training")
-    counts = shares[known].T @ hard[known]
+    counts = fractions[known].T @ hard[known]
     given = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-9)
-    return np.where(total > 0, shares @ given, hard).astype(np.float32)
+    return np.where(total > 0, fractions @ given, hard).astype(np.float32)
 
 
 def _genders(config: TrainConfig, path: Path) -> TrainingSet:

@@ -11,19 +11,26 @@ from torch import Tensor, nn
 
 from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.models.registry import load_model
-from ferengine_tools.networks import create_network
 from ferengine_tools.networks.from_onnx import load_onnx
+from ferengine_tools.networks.registry import create_network
 from ferengine_tools.training.checkpoint import load_checkpoint
 from ferengine_tools.training.config import BEFORE_PRIORS, Prior
 from ferengine_tools.training.dataset import MEAN, STD
 
 
 def load_network(source: str | Path, labels: Sequence[str]) -> tuple[str, nn.Module]:
-    """Name and network, in ``eval`` mode, of a checkpoint (``.safetensors``: its averaged weights), of a shipped model or of an
-    ``.onnx`` file.
+    """Load a network.
 
-    Raises UsageError where its classes are not ``labels`` or it reads other crops than training gives, ModelError for a damaged
-    checkpoint, and what ``load_checkpoint`` and ``load_onnx`` raise.
+    Args:
+        source: A checkpoint (``.safetensors``: its averaged weights), the name of a shipped model, or a ``.onnx`` file.
+        labels: The classes that it must have.
+
+    Returns:
+        The name of the network, and the network in ``eval`` mode.
+
+    Raises:
+        UsageError: Its classes are others, or it reads other crops than training gives.
+        ModelError: The file is damaged, or torch cannot rebuild it.
     """
     name, known, network = _loaded(source)
     if known != tuple(labels):
@@ -32,9 +39,23 @@ def load_network(source: str | Path, labels: Sequence[str]) -> tuple[str, nn.Mod
 
 
 def load_start(source: str | Path, labels: Sequence[str], shift: Tensor | None = None) -> tuple[str, nn.Module]:
-    """As ``load_network``, for a network of any classes: its last layer then answers with ``labels``, where it keeps the rows
-    of those that it knows, and draws those of others anew. ``shift`` float32 (C,) is added to the logits of a network that
-    knows these very classes: the logarithm of the prior that it is to answer under by that of the one it does."""
+    """Load a network of any classes to be fine-tuned.
+
+    Its last layer then answers with ``labels``: it keeps the rows of those that it knows and draws the others anew.
+
+    Args:
+        source: As for ``load_network``.
+        labels: The classes that it is to answer with.
+        shift: Added to the logits of a network that knows these very classes, float32 (C,): the logarithm of the prior that it
+            is to answer under by that of the one it does.
+
+    Returns:
+        The name of the network, and the network.
+
+    Raises:
+        UsageError: It reads other crops than training gives.
+        ModelError: The file is damaged, or torch cannot rebuild it.
+    """
     name, known, network = _loaded(source)
     head = last_layer(network)
     if known == tuple(labels):
@@ -67,10 +88,15 @@ def answers_under(source: str | Path) -> Prior:
 
 
 def set_prior(network: nn.Module, state: dict[str, Any], prior: Prior) -> None:
-    """Make ``network``, of the checkpoint ``state``, answer under the uniform prior, or (data) under the class frequencies of
-    the data that it was trained on, of several sets those of the first.
+    """Make the network of a checkpoint answer under a prior.
 
-    Raises UsageError for a uniform prior of a checkpoint that does not hold its frequencies.
+    Args:
+        network: What is changed.
+        state: The checkpoint.
+        prior: "uniform", or "data" for the class frequencies of the data that it was trained on, of several sets the first.
+
+    Raises:
+        UsageError: A uniform prior is asked for, and the checkpoint does not hold its frequencies.
     """
     trained: Prior = state["settings"].get("prior", BEFORE_PRIORS["prior"])
     if trained == prior:
@@ -94,8 +120,15 @@ def _loaded(source: str | Path) -> tuple[str, tuple[str, ...], nn.Module]:
 
 
 def restored(path: Path, name: str | None = None) -> tuple[dict[str, Any], nn.Module]:
-    """A checkpoint and its network with the averaged weights, in ``eval`` mode. Raises ModelError for a damaged one, or one of
-    another network than ``name``."""
+    """Load a checkpoint and its network with the averaged weights, in ``eval`` mode.
+
+    Args:
+        path: The checkpoint.
+        name: The network that it must be of; any if None.
+
+    Raises:
+        ModelError: It is damaged, or of another network.
+    """
     state = load_checkpoint(path, name)
     try:
         network = create_network(state["network"], len(state["labels"]))

@@ -1,4 +1,4 @@
-"""The record of a run: a CSV row an epoch, and the curves as a picture (the document's Figures 2 to 4)."""
+"""The record of a run: a CSV row an epoch, and the curves as an image (Figures 2 to 4 of Zhao's paper)."""
 
 from __future__ import annotations
 
@@ -9,14 +9,22 @@ from pathlib import Path
 from ferengine.errors import UsageError
 from ferengine_tools.evaluation.figure import new_figure, save_figure
 from ferengine_tools.files import written_whole
-from ferengine_tools.training.trainer import EpochFigures
+from ferengine_tools.training.trainer import EpochMetrics
 
 _FIRST = ("epoch", "loss", "accuracy", "validation_loss", "validation_accuracy")
 
 
 class RunRecord:
-    """``log.csv`` in ``folder``. Rows after ``epoch`` (of a run that was killed after its last checkpoint) are dropped. Raises
-    UsageError for another file of that name, FerengineError where it cannot be written."""
+    """The log of a run, ``log.csv`` in its folder.
+
+    Args:
+        folder: Of the run.
+        epoch: Rows after it are dropped: those of a run that was killed after its last checkpoint.
+
+    Raises:
+        UsageError: There is another file of that name.
+        FerengineError: It cannot be written.
+    """
 
     def __init__(self, folder: Path, epoch: int) -> None:
         self._path = folder / "log.csv"
@@ -25,8 +33,9 @@ class RunRecord:
             self._rows = [row for row in _read(self._path) if row["epoch"] <= epoch]
         self._write()
 
-    def add(self, epoch: int, figures: EpochFigures, seconds: float) -> None:
-        written = asdict(figures)
+    def add(self, epoch: int, metrics: EpochMetrics, seconds: float) -> None:
+        """Write the row of an epoch."""
+        written = asdict(metrics)
         others = written.pop("others")
         self._rows.append({"epoch": epoch, **written, **others, "seconds": seconds})
         self._write()

@@ -15,19 +15,32 @@ from ferengine_tools.files import written_whole
 
 
 def digest(images: NDArray[np.uint8]) -> str:
-    """Of the faces, uint8 (N, S, S), in their order."""
+    """Return the SHA-256 of faces, uint8 (N, S, S), in their order."""
     return hashlib.sha256(images.tobytes()).hexdigest()
 
 
 def save_teacher(path: Path, probabilities: NDArray[np.float32], images: NDArray[np.uint8], labels: tuple[str, ...]) -> None:
-    """``probabilities`` float32 (N, C) of ``images``, NaN rows where the teacher has none. Raises FerengineError where the
-    file cannot be written."""
+    """Write probabilities.
+
+    Args:
+        path: The file.
+        probabilities: float32 (N, C); rows of NaN for faces without.
+        images: The faces, uint8 (N, S, S).
+        labels: The C classes.
+
+    Raises:
+        FerengineError: The file cannot be written.
+    """
     with written_whole(path) as beside, beside.open("wb") as file:
         np.savez_compressed(file, probabilities=probabilities, labels=np.array(labels), faces=np.array(digest(images)))
 
 
 def load_teacher(path: Path, images: NDArray[np.uint8], labels: tuple[str, ...]) -> NDArray[np.float32]:
-    """What ``save_teacher`` wrote for these very faces and labels. Raises UsageError for another file."""
+    """Read what ``save_teacher`` wrote for these very faces and labels.
+
+    Raises:
+        UsageError: The file is something else.
+    """
     try:
         with np.load(path) as file:
             arrays: dict[str, Any] = {name: file[name] for name in ("probabilities", "labels", "faces")}

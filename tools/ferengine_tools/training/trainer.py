@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from ferengine.errors import ModelError, UsageError
-from ferengine_tools.networks import create_network, deployed
 from ferengine_tools.networks.from_onnx import calibrate
+from ferengine_tools.networks.registry import create_network, deployed
 from ferengine_tools.training.augment import augment, mirror
 from ferengine_tools.training.checkpoint import load_checkpoint
 from ferengine_tools.training.config import BEFORE_PRIORS, TrainConfig, portable
@@ -33,10 +33,16 @@ _CALIBRATED = 512
 
 
 @dataclass(frozen=True)
-class EpochFigures:
-    """``loss`` and ``accuracy`` of the training batches as they were seen (augmented, weights on their way),
-    ``validation_loss`` and ``validation_accuracy`` of the averaged network, single crop, on the first data set under its own
-    class frequencies; ``others``: metrics of the other sets' validation faces, by their column in the log."""
+class EpochMetrics:
+    """What was measured in an epoch.
+
+    Attributes:
+        loss: Of the training batches as they were seen: augmented, with the weights on their way.
+        accuracy: Likewise.
+        validation_loss: Of the averaged network, single crop, on the first data set under its own class frequencies.
+        validation_accuracy: Likewise.
+        others: Metrics of the validation faces of the other sets, by their column in the log.
+    """
 
     loss: float
     accuracy: float
@@ -46,15 +52,29 @@ class EpochFigures:
 
 
 def choose_device(name: str) -> torch.device:
-    """Raises UsageError for a GPU that torch does not see."""
+    """Return the device called "auto", "cpu" or "cuda".
+
+    Raises:
+        UsageError: torch sees no GPU.
+    """
     if name == "cuda" and not torch.cuda.is_available():
         raise UsageError(f"torch {torch.__version__} finds no CUDA device: choose --device cpu, or install torch for CUDA")
     return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 class Trainer:
-    """Network, its averaged copy, optimiser and the random state, all of which a checkpoint holds. The whole set lies on the
-    device. ``faces``: what to train on, where it is not the config's own."""
+    """A run: the network, its averaged copy, the optimiser and the random state, all of which a checkpoint holds.
+
+    The whole data set lies on the device.
+
+    Args:
+        config: The settings.
+        faces: What to train on; the faces of ``config`` if None.
+
+    Raises:
+        UsageError: Data or settings do not fit together.
+        ModelError: A network to start from or to learn from does not fit.
+    """
 
     def __init__(self, config: TrainConfig, faces: TrainingSet | None = None) -> None:
         torch.set_num_threads(config.threads)
@@ -82,14 +102,14 @@ class Trainer:
         self.epoch = 0
 
     def _started(self) -> nn.Module:
-        """The network as training begins."""
+        """The network as training starts."""
         config, labels = self.config, self.faces.labels
         if config.start is None:
             return create_network(config.model, len(labels), config.init)
         shift = {"uniform": 0, "data": 1}[answers_under(config.start)] - {"uniform": 0, "data": 1}[config.prior]
         name, network = load_start(config.start, labels, shift * (self._first_prior.mean() - self._first_prior).cpu())
         if name != config.model:
-            raise ModelError(f"{config.start} holds {name!r}, not {config.model!r}: begin from one of its own kind")
+            raise ModelError(f"{config.start} holds {name!r}, not {config.model!r}: start from one of its own kind")
         if config.start.suffix != ".safetensors":  # the export folded the normalisations away
             calibrate(network, normalise(self.faces.images[self.faces.training[:_CALIBRATED]], self.faces.margin))
         return network
@@ -102,9 +122,11 @@ class Trainer:
 
     @property
     def checkpoint(self) -> Path:
+        """The file of the checkpoint."""
         return self.config.out / "checkpoint.safetensors"
 
     def state(self) -> dict[str, Any]:
+        """Return all that a checkpoint holds."""
         extra = {} if self.crowd is None else {"crowd": self.crowd.state_dict()}
         return {"network": self.config.model, "epoch": self.epoch, "labels": list(self.faces.labels), **extra,
                 "priors": {part.name: part.prior.tolist() for part in self.faces.parts},
@@ -117,16 +139,21 @@ class Trainer:
                 "random": torch.get_rng_state()}  # fmt: skip
 
     def restore(self) -> None:
-        """Go on from the checkpoint. Raises UsageError when it was begun with other settings."""
+        """Continue from the checkpoint.
+
+        Raises:
+            UsageError: It was started with other settings or faces.
+            ModelError: It is damaged.
+        """
         state = load_checkpoint(self.checkpoint, self.config.model)
         usual = {**TrainConfig(self.config.model, self.config.data, self.config.out).settings(), **BEFORE_PRIORS}
         if state.get("faces", self._digest) != self._digest:  # a checkpoint of before this was kept is believed
-            raise UsageError(f"{self.checkpoint} was begun on other faces than those of {self.config.data}")
+            raise UsageError(f"{self.checkpoint} was started on other faces than those of {self.config.data}")
         for name, value in self.config.settings().items():
-            begun = state["settings"].get(name, usual[name])  # a setting that is newer than the checkpoint
-            if portable(name, begun) != portable(name, value):
+            started = state["settings"].get(name, usual[name])  # a setting that is newer than the checkpoint
+            if portable(name, started) != portable(name, value):
                 raise UsageError(
-                    f"{self.checkpoint} was begun with {name} {begun}, not {value}: "
+                    f"{self.checkpoint} was started with {name} {started}, not {value}: "
                     f"resume it with its own settings ({state['command']})"
                 )
         self.network.load_state_dict(state["model"])
@@ -150,7 +177,7 @@ class Trainer:
         warm = min(1.0, (step + 1) / max(1.0, self.config.warm_up * self.steps))
         return self.config.rate * warm * 0.5 * (1 + math.cos(math.pi * step / total)) + 1e-6
 
-    def train_epoch(self, after_step: Callable[[], None] = lambda: None) -> EpochFigures:
+    def train_epoch(self, after_step: Callable[[], None] = lambda: None) -> EpochMetrics:
         """One pass over the training faces; ``after_step`` is called after each of the ``steps``."""
         self.network.train()
         rows = self.faces.training
@@ -170,7 +197,7 @@ class Trainer:
             after_step()
         self.epoch += 1
         validation_loss, validation_accuracy = self.validate()
-        return EpochFigures(
+        return EpochMetrics(
             float(loss_sum) / self.steps, float(right) / self.steps, validation_loss, validation_accuracy, self.others()
         )
 
@@ -185,8 +212,8 @@ class Trainer:
                 batch = mirror(batch, self.generator)
         if self.config.mixup > 0:
             # H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018
-            share = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
-            batch, target = torch.lerp(batch.flip(0), batch, share), torch.lerp(target.flip(0), target, share)
+            fraction = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
+            batch, target = torch.lerp(batch.flip(0), batch, fraction), torch.lerp(target.flip(0), target, fraction)
         batch = batch.contiguous(memory_format=torch.channels_last)
         if self._teachers:
             target = torch.lerp(target, self._taught(batch, chosen), self.config.teacher_weight)

@@ -12,7 +12,7 @@ from pathlib import Path
 from ferengine import __version__
 from ferengine.cli.checks.base import Finding
 
-PACKAGES = ("numpy", "opencv-contrib-python", "onnxruntime", "av", "mtcnn", "pydantic", "scipy")
+PACKAGES = ("numpy", "opencv-contrib-python", "onnxruntime", "av", "mtcnn", "pydantic", "lap")
 """The packages that a run needs."""
 _COMFORTABLE_MB = 1024
 _FILES_OF_A_RUN, _FILES_OF_A_CAMERA = 64, 16

@@ -70,9 +70,10 @@ class _NotOnGpuError(Exception):
 def check_gpu() -> Finding | None:
     """The shipped models by the GPU's backend that a run takes, on the engines that are there; ``None`` where a run takes the
     CPU anyway, for a reason that ``check_backend`` gives."""
-    from ferengine.config import BackendSettings, EngineConfig
+    from ferengine.config import EngineConfig
     from ferengine.inference.base import only_output
     from ferengine.inference.select import choose_backend, open_model
+    from ferengine.models.backends import BackendSettings
 
     name, _ = choose_backend("auto")
     if name == "ort":

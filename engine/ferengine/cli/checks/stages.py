@@ -21,9 +21,9 @@ _CROP_TOLERANCE = 1.0
 
 def check_backend() -> Finding:
     """What networks run on here, and why."""
-    from ferengine.config import BackendSettings
     from ferengine.inference.onnxruntime import VERSION, available_providers
     from ferengine.inference.select import choose_backend, choose_variant
+    from ferengine.models.backends import BackendSettings
     from ferengine.models.registry import DEFAULT, load_model
 
     if not available_providers()["ort"]:  # a GPU backend needs it too, to go on when the GPU fails

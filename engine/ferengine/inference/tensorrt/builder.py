@@ -38,7 +38,7 @@ from ferengine.inference.tensorrt.types import (
     Tensor,
     TimingConfig,
 )
-from ferengine.models.manifest import Precision
+from ferengine.models.backends import Precision
 
 Progress = Callable[[str, int, int], bool]
 """Called as (phase, steps done, steps of the phase); False ends the build."""

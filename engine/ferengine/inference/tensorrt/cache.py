@@ -19,7 +19,7 @@ from ferengine.inference.tensorrt.engine_file import (
 from ferengine.inference.tensorrt.environment import Environment
 from ferengine.inference.tensorrt.networks import Network
 from ferengine.inference.tensorrt.tensorrt import TensorRT
-from ferengine.models.manifest import Precision
+from ferengine.models.backends import Precision
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,7 +20,7 @@ from ferengine.errors import ModelError
 from ferengine.inference.files import read_if_there, write_atomically
 from ferengine.inference.tensorrt.environment import Environment
 from ferengine.inference.tensorrt.tensorrt import rtx_supports
-from ferengine.models.manifest import Precision
+from ferengine.models.backends import Precision
 
 _Digest = Field(pattern="^[0-9a-f]{64}$")
 

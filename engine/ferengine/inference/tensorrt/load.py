@@ -16,7 +16,7 @@ from ferengine.inference.tensorrt.open_device import open_device
 from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.inference.tensorrt.tensorrt import TensorRT, load_runtime
 from ferengine.inference.tensorrt.verify import check_outputs
-from ferengine.models.manifest import Precision
+from ferengine.models.backends import Precision
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from ferengine.errors import ModelError
 from ferengine.inference.base import Runner
 from ferengine.inference.tensorrt.runner import EngineRunner
-from ferengine.models.manifest import Precision
+from ferengine.models.backends import Precision
 from ferengine.models.self_test import self_test_crops
 
 _TOLERANCES: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.1, "int8": 0.5}

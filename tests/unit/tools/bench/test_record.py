@@ -10,13 +10,13 @@ import pytest
 from rich.console import Console
 
 from ferengine.errors import UsageError
-from ferengine_tools.bench.record import OWN, Figure, Record, compared, differences, own_of, ratio, read_record
+from ferengine_tools.bench.record import OWN, Metric, Record, compared, differences, own_of, ratio, read_record
 from ferengine_tools.bench.table import comparison, shown, tables
 
-OURS = Figure("kcf", "80 px face", OWN, 250.0, "us", 0.02)
-THEIRS = Figure("kcf", "80 px face", "OpenCV", 10_000.0, "us")
-FAST = Figure("engine", "file", OWN, 600.0, "frames/s")
-LOOP = Figure("engine", "file", "loop", 60.0, "frames/s")
+OURS = Metric("kcf", "80 px face", OWN, 250.0, "us", 0.02)
+THEIRS = Metric("kcf", "80 px face", "OpenCV", 10_000.0, "us")
+FAST = Metric("engine", "file", OWN, 600.0, "frames/s")
+LOOP = Metric("engine", "file", "loop", 60.0, "frames/s")
 RECORD = Record(
     {"processor": "A", "cores": 2}, {"python": "3.11"}, "demo", "2026-01-01", (OURS, THEIRS, FAST, LOOP), {"fer": "no"}
 )
@@ -36,13 +36,13 @@ def test_more_is_better_for_rates_and_less_for_costs() -> None:
 
 def test_no_ratio_of_what_cannot_be_divided() -> None:
     assert ratio(OURS, FAST) is None
-    dropped = Figure("engine", "camera", OWN, 0, "frames")
+    dropped = Metric("engine", "camera", OWN, 0, "frames")
     assert ratio(dropped, dropped) is None
 
 
 def test_what_a_figure_is_compared_with() -> None:
-    assert own_of(RECORD.figures, THEIRS) == OURS
-    assert own_of(RECORD.figures, replace(THEIRS, case="160 px face")) is None
+    assert own_of(RECORD.metrics, THEIRS) == OURS
+    assert own_of(RECORD.metrics, replace(THEIRS, case="160 px face")) is None
 
 
 def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
@@ -51,9 +51,9 @@ def test_a_record_is_read_back_as_it_was_written(tmp_path: Path) -> None:
 
 
 def test_two_records_are_compared_where_both_have_a_figure() -> None:
-    now = replace(RECORD, figures=(replace(OURS, value=125.0), replace(FAST, value=300.0), replace(LOOP, way="new")))
+    now = replace(RECORD, metrics=(replace(OURS, value=125.0), replace(FAST, value=300.0), replace(LOOP, way="new")))
     rows = compared(now, RECORD)
-    assert [(figure.key, before.value) for figure, before, _ in rows] == [(OURS.key, 250.0), (FAST.key, 600.0)]
+    assert [(metric.key, before.value) for metric, before, _ in rows] == [(OURS.key, 250.0), (FAST.key, 600.0)]
     assert [better for *_, better in rows] == pytest.approx([2.0, 0.5])
     shown_table = text_of(comparison(now, RECORD))
     assert "2 x better" in shown_table
@@ -87,7 +87,7 @@ def test_values_are_shown_with_three_digits(value: float, text: str) -> None:
         ("[]", "is not a record"),
         ('{"frames": 3}', "is not a record"),
         ('{"format": 99}', "has format 99"),
-        ('{"format": 1}', "damaged record"),
+        ('{"format": 2}', "damaged record"),
     ],
 )
 def test_other_files_are_refused_by_name(tmp_path: Path, content: str, named: str) -> None:
@@ -103,7 +103,7 @@ def test_a_damaged_figure_is_refused(tmp_path: Path, change: dict[str, object]) 
     path = tmp_path / "damaged.json"
     RECORD.write(path)
     data = json.loads(path.read_text())
-    data["figures"][0].update(change)
+    data["metrics"][0].update(change)
     path.write_text(json.dumps(data))
     with pytest.raises(UsageError, match="damaged record"):
         read_record(path)

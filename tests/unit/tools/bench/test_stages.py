@@ -12,22 +12,24 @@ from typing import Any
 import numpy as np
 import pytest
 
+from command_help import command
 from ferengine.errors import SourceError, UsageError
 from ferengine.inference.precision import has_vnni
 from ferengine.sources import parse_source
 from ferengine_tools.bench import classifier, crop, others
-from ferengine_tools.bench.command import main
 from ferengine_tools.bench.machine import machine, versions
 from ferengine_tools.bench.processor_time import processor_seconds
-from ferengine_tools.bench.record import OWN, Figure, read_record
+from ferengine_tools.bench.record import OWN, Metric, read_record
 from ferengine_tools.bench.timing import timing
 
+main = command("bench")
 
-def ways(figures: list[Figure]) -> dict[str, set[str]]:
-    assert all(figure.value > 0 and figure.spread >= 0 for figure in figures)
+
+def ways(metrics: list[Metric]) -> dict[str, set[str]]:
+    assert all(metric.value > 0 and metric.spread >= 0 for metric in metrics)
     found: dict[str, set[str]] = {}
-    for figure in figures:
-        found.setdefault(figure.case, set()).add(figure.way)
+    for metric in metrics:
+        found.setdefault(metric.case, set()).add(metric.way)
     return found
 
 
@@ -72,8 +74,8 @@ def test_the_median_and_the_spread(clock: Clock) -> None:
 
 
 def test_crop_and_classifier() -> None:
-    assert ways(list(crop.figures(0.01))) == {"144 px face": {OWN, "cv2, area", "cv2, bilinear"}}
-    found = ways(list(classifier.figures(0.01)))
+    assert ways(list(crop.metrics(0.01))) == {"144 px face": {OWN, "cv2, area", "cv2, bilinear"}}
+    found = ways(list(classifier.metrics(0.01)))
     plain = {"float32"} if has_vnni() else set()  # else it is what runs anyway
     assert found == {
         "batch 1": {OWN, *plain},
@@ -85,9 +87,9 @@ def test_crop_and_classifier() -> None:
 def test_hand_over_to_another_process(tmp_path: Path) -> None:
     """In a process of its own: the helper process of multiprocessing stays as long as its parent."""
     path = tmp_path / "record.json"
-    command = [sys.executable, "-m", "ferengine_tools.bench.command", "--only", "hand-over", "--seconds", "0.05"]
+    command = [sys.executable, "-m", "ferengine", "bench", "--only", "hand-over", "--seconds", "0.05"]
     subprocess.run([*command, "--json", str(path)], check=True, capture_output=True, timeout=120)
-    found = ways(list(read_record(path).figures))
+    found = ways(list(read_record(path).metrics))
     assert found == {case: {OWN, "multiprocessing.Queue"} for case in ("one face", "1280x720 frame")}
 
 
@@ -106,7 +108,7 @@ def test_what_is_not_installed_is_said_to_be_absent(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(others, "find_spec", lambda name: None)
     monkeypatch.setattr(others, "plain_loop", lambda: lambda frame: None)
     absent: dict[str, str] = {}
-    [loop] = others.figures(parse_source("demo:stroll"), 0.05, absent)
+    [loop] = others.metrics(parse_source("demo:stroll"), 0.05, absent)
     assert loop.way == others.LOOP
     assert absent == {
         "fer, Haar": "fer is not installed",
@@ -126,8 +128,8 @@ def test_another_library_is_measured_where_it_is_installed(monkeypatch: pytest.M
     monkeypatch.setattr(others, "find_spec", lambda name: None if name == "fer" else object())
     monkeypatch.setattr(others, "plain_loop", lambda: lambda frame: None)
     absent: dict[str, str] = {}
-    found = list(others.figures(parse_source("demo:stroll"), 0.05, absent))
-    assert [figure.way for figure in found] == [others.LOOP, "mtcnn (detection alone)"]
+    found = list(others.metrics(parse_source("demo:stroll"), 0.05, absent))
+    assert [metric.way for metric in found] == [others.LOOP, "mtcnn (detection alone)"]
     assert seen[0].shape == (480, 640, 3)
     assert seen[0].flags.c_contiguous
     assert "MTCNN" in absent["facenet-pytorch (detection alone)"]
@@ -162,9 +164,9 @@ def test_the_command_writes_a_record_and_compares_it(tmp_path: Path, capsys: pyt
     earlier = tmp_path / "earlier.json"
     main(["--only", "crop", "--seconds", "0.01", "--json", str(earlier)])
     data = json.loads(earlier.read_text())
-    assert [figure["way"] for figure in data["figures"]] == [OWN, "cv2, area", "cv2, bilinear"]
+    assert [metric["way"] for metric in data["metrics"]] == [OWN, "cv2, area", "cv2, bilinear"]
     data["machine"]["processor"] = "another one"
-    data["figures"][0]["value"] *= 1000
+    data["metrics"][0]["value"] *= 1000
     earlier.write_text(json.dumps(data))
     capsys.readouterr()
     main(["--only", "crop", "--seconds", "0.01", "--compare", str(earlier)])

@@ -34,7 +34,7 @@ def table(path: Path, change: Callable[[list[Row]], object] = lambda rows: None)
 
 
 def tiles(folder: Path, change: Callable[[list[Row]], object] = lambda rows: None) -> Path:
-    """Two sheets of one row of 64 faces each, 70 of them listed; face n is of the even grey n."""
+    """Two sheets of one row of 64 faces each, 70 of them listed; face n is of the even grayscale n."""
     rows = [{"emotion": str(n % 7), "usage": USAGES[n % 4], **dict.fromkeys(VOTES, "0"), VOTES[n % 7]: "10"} for n in range(70)]
     change(rows)
     with (folder / "labels.csv").open("w", newline="") as handle:
@@ -74,7 +74,7 @@ def test_the_table(tmp_path: Path) -> None:
         ("pixels", " ".join(["256"] * 2304), r"row 4: pixels must be 0 to 255"),
         ("pixels", " ".join(["-1"] * 2304), r"row 4: pixels must be 0 to 255"),
         ("pixels", " ".join(["9" * 20] * 2304), r"row 4: pixels must be 0 to 255"),
-        ("pixels", "grey", r"row 4: pixels must be numbers"),
+        ("pixels", "grayscale", r"row 4: pixels must be numbers"),
     ],
 )
 def test_a_wrong_row_is_named(tmp_path: Path, column: str, value: str, message: str) -> None:
@@ -116,7 +116,7 @@ def test_a_whole_table_is_read_in_silence(
 
 
 def test_other_layouts_may_be_of_any_size(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """A person's own pictures come as folders."""
+    """A person's own images come as folders."""
     load_fer2013(folders(tmp_path / "folders"))
     (tmp_path / "tiles").mkdir()
     load_fer2013(tiles(tmp_path / "tiles"))
@@ -145,7 +145,7 @@ def test_neither_table_nor_tiles(tmp_path: Path, name: str) -> None:
 def test_the_tiles(tmp_path: Path) -> None:
     data = load_fer2013(tiles(tmp_path))
     expected = np.broadcast_to(np.arange(70)[:, None, None], (70, 48, 48))
-    assert np.abs(data.images.astype(int) - expected).max() <= 3  # WebP holds colours, grey comes back rounded
+    assert np.abs(data.images.astype(int) - expected).max() <= 3  # WebP holds colours, grayscale comes back rounded
     assert data.labels.tolist() == [n % 7 for n in range(70)]
     assert data.votes is not None
     np.testing.assert_array_equal(data.votes, 10 * np.eye(7, dtype=np.float32)[data.labels])

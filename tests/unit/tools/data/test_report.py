@@ -10,26 +10,28 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from command_help import command
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
-from ferengine_tools.data import command
-from ferengine_tools.data.command import main
+from ferengine_tools.data import utkface as module
 from ferengine_tools.data.fer2013 import LABELS, Fer2013
 from ferengine_tools.data.protocol import training_rows, unseen_rows
 from ferengine_tools.data.report import make_report
 from ferengine_tools.data.utkface import UtkFace
 
+main = command("data")
+
 TRAINING, PUBLIC, PRIVATE = 0, 1, 2
 
 
 def faces(count: int) -> NDArray[np.uint8]:
-    """Pictures that resemble each other no more than strangers do, uint8 (count, 48, 48)."""
+    """Images that resemble each other no more than strangers do, uint8 (count, 48, 48)."""
     rng = np.random.default_rng(11)
-    pictures = np.empty((count, 48, 48), np.uint8)
-    for picture in pictures:
+    images = np.empty((count, 48, 48), np.uint8)
+    for image in images:
         coarse = cv2.resize(rng.normal(0, 1, (5, 5)).astype(np.float32), (48, 48), interpolation=cv2.INTER_CUBIC)
-        picture[:] = np.clip(128 + 40 * coarse, 0, 255)
-    return pictures
+        image[:] = np.clip(128 + 40 * coarse, 0, 255)
+    return images
 
 
 @pytest.fixture
@@ -120,7 +122,7 @@ def utkface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         moved=np.array([False, True, True, False, False]),
         skipped=("odd.jpg",),
     )
-    monkeypatch.setattr("ferengine_tools.data.command.load_utkface", lambda path, cache: known)
+    monkeypatch.setattr("ferengine_tools.data.utkface.load_utkface", lambda path, cache: known)
     return tmp_path / "utkface.zip"
 
 
@@ -153,9 +155,9 @@ def test_cut_faces_are_kept_and_taken_from_the_users_cache(
     utkface: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept: list[Path | None] = []
-    known = command.load_utkface(utkface, None)
-    monkeypatch.setattr(command, "load_utkface", lambda path, cache: kept.append(cache) or known)
-    monkeypatch.setattr(command, "user_cache", lambda: tmp_path / "usual")
+    known = module.load_utkface(utkface, None)
+    monkeypatch.setattr(module, "load_utkface", lambda path, cache: kept.append(cache) or known)
+    monkeypatch.setattr(module, "user_cache", lambda: tmp_path / "usual")
     main(["report", "--data", str(utkface), "--json"])
     main(["report", "--data", str(utkface), "--json", "--cache", str(tmp_path / "other")])
     capsys.readouterr()
@@ -171,5 +173,5 @@ def test_options_of_the_other_set_are_refused(table: Path) -> None:
         main(["report", "--data", str(table), "--labels", "ferplus8"])
     with pytest.raises(UsageError, match=r"absent\.zip does not exist"):
         main(["report", "--data", str(table.parent / "absent.zip")])
-    with pytest.raises(SystemExit, match="2"):
+    with pytest.raises(UsageError, match="Missing command"):
         main([])

@@ -23,24 +23,24 @@ EYES = np.float32([[38, 37], [88, 37]])  # where UTKFace has them in 128 pixels
 
 @pytest.fixture(scope="module")
 def faces() -> list[NDArray[np.uint8]]:
-    """Three aligned pictures, BGR uint8 (128, 128, 3), as UTKFace cuts them: no forehead; the third is the first, paler."""
+    """Three aligned images, BGR uint8 (128, 128, 3), as UTKFace cuts them: no forehead; the third is the first, paler."""
     pytest.importorskip("skimage", reason="the extra `demo` is not installed")
-    pictures = []
+    images = []
     for portrait in (ASTRONAUT, HOPPER):
         (x0, y0), (x1, y1) = portrait.landmarks[:2]
         scale = (EYES[1, 0] - EYES[0, 0]) / np.hypot(x1 - x0, y1 - y0)
         matrix = cv2.getRotationMatrix2D((x0, y0), np.degrees(np.arctan2(y1 - y0, x1 - x0)), scale)
         matrix[:, 2] += EYES[0] - [x0, y0]
-        pictures.append(np.asarray(cv2.warpAffine(portrait.load(), matrix, (128, 128), flags=cv2.INTER_AREA), np.uint8))
-    return [*pictures, np.asarray(0.8 * pictures[0] + 30, np.uint8)]
+        images.append(np.asarray(cv2.warpAffine(portrait.load(), matrix, (128, 128), flags=cv2.INTER_AREA), np.uint8))
+    return [*images, np.asarray(0.8 * images[0] + 30, np.uint8)]
 
 
 @pytest.fixture
 def folder(tmp_path: Path, faces: list[NDArray[np.uint8]]) -> Path:
-    (tmp_path / "pictures").mkdir()
+    (tmp_path / "images").mkdir()
     for name, face in zip(NAMES, faces, strict=True):
-        assert cv2.imwrite(str(tmp_path / "pictures" / f"{name}.png"), face)
-    return tmp_path / "pictures"
+        assert cv2.imwrite(str(tmp_path / "images" / f"{name}.png"), face)
+    return tmp_path / "images"
 
 
 def same(a: UtkFace, b: UtkFace) -> bool:
@@ -86,14 +86,14 @@ def test_near_duplicates_share_the_split_of_the_first_by_name(tmp_path: Path, fa
 def test_a_zip_file_gives_the_same(tmp_path: Path, folder: Path) -> None:
     path = tmp_path / "utkface.zip"
     with zipfile.ZipFile(path, "w") as archive:
-        archive.writestr("UTKFace/README.md", "not a picture")
+        archive.writestr("UTKFace/README.md", "not an image")
         for file in folder.iterdir():
             archive.write(file, f"UTKFace/{file.name}")
     assert same(load_utkface(path), load_utkface(folder))
 
 
 def test_the_eyes_are_where_the_engine_puts_them(faces: list[NDArray[np.uint8]]) -> None:
-    """Two bright dots on the eyes of an aligned picture appear at 0.38 of the crop's height, 1 / 2.67 of its side apart."""
+    """Two bright dots on the eyes of an aligned image appear at 0.38 of the crop's height, 1 / 2.67 of its side apart."""
     cutter = FaceCutter()
     found = cutter.detect(faces[0])
     assert len(found) == 1
@@ -144,7 +144,7 @@ def test_other_sources_are_refused(tmp_path: Path, folder: Path) -> None:
     with pytest.raises(UsageError, match="does not exist"):
         load_utkface(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(UsageError, match="holds no pictures"):
+    with pytest.raises(UsageError, match="holds no images"):
         load_utkface(tmp_path / "empty")
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"PK\x03\x04 no archive")
@@ -156,11 +156,11 @@ def test_other_sources_are_refused(tmp_path: Path, folder: Path) -> None:
         load_utkface(folder)
 
 
-def test_the_same_picture_in_two_folders_is_refused(folder: Path) -> None:
+def test_the_same_image_in_two_folders_is_refused(folder: Path) -> None:
     """Some distributions hold the whole set more than once."""
     (folder / "again").mkdir()
     (folder / "again" / f"{NAMES[0]}.png").write_bytes((folder / f"{NAMES[0]}.png").read_bytes())
-    with pytest.raises(UsageError, match=rf"holds a picture twice, as .*{NAMES[0]}\.png: name the one folder"):
+    with pytest.raises(UsageError, match=rf"holds an image twice, as .*{NAMES[0]}\.png: name the one folder"):
         load_utkface(folder)
 
 
@@ -182,10 +182,10 @@ def test_a_damaged_member_is_named(tmp_path: Path, folder: Path) -> None:
         load_utkface(path)
 
 
-def test_pictures_that_are_no_faces_are_refused(tmp_path: Path) -> None:
+def test_images_that_are_no_faces_are_refused(tmp_path: Path) -> None:
     for number in range(3):
         cv2.imwrite(str(tmp_path / f"{20 + number}_0_0_1.png"), np.full((128, 128, 3), 90, np.uint8))
-    with pytest.raises(UsageError, match="found in only 0 of 3 pictures"):
+    with pytest.raises(UsageError, match="found in only 0 of 3 images"):
         load_utkface(tmp_path)
 
 
@@ -215,7 +215,7 @@ def test_real_faces_are_found(data_dir: Path) -> None:
     cutter = FaceCutter()
     with zipfile.ZipFile(data_dir / "utkface" / "utkface128.zip") as archive:
         names = archive.namelist()[::500]
-        pictures = [cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR) for name in names]
-    found = [cut_aligned(cutter, np.asarray(picture, np.uint8))[1] for picture in pictures]
+        images = [cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR) for name in names]
+    found = [cut_aligned(cutter, np.asarray(image, np.uint8))[1] for image in images]
     assert len(found) == 48
     assert sum(found) >= 46

@@ -12,13 +12,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from command_help import command
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
-from ferengine_tools.data.command import main
 from ferengine_tools.data.fer2013 import LABELS
 from ferengine_tools.data.wild_faces import is_wild_faces, load_wild_faces, split_of
 from ferengine_tools.data.wild_faces_report import make_wild_faces_report
 from ferengine_tools.evaluation import sets
+
+main = command("data")
 
 Row = dict[str, str]
 ROWS = (("happy", "a", "5"), ("neutral", "b", "f"), ("sad", "a", "6"), ("neutral", "b", "10"), ("angry", "a", "5"))
@@ -26,7 +28,7 @@ ROWS = (("happy", "a", "5"), ("neutral", "b", "f"), ("sad", "a", "6"), ("neutral
 
 
 def image_of(number: int) -> Any:
-    """Grey levels that rise to the right and, for each face otherwise, downwards, BGR uint8 (112, 112, 3)."""
+    """Grayscale levels that rise to the right and, for each face otherwise, downwards, BGR uint8 (112, 112, 3)."""
     down, right = np.mgrid[0:112, 0:112]
     return np.repeat((right + (number + 1) * down / 8)[..., None], 3, 2).astype(np.uint8)
 

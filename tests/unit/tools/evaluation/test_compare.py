@@ -12,18 +12,21 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from command_help import command
 from ferengine.errors import ModelError, UsageError
 from ferengine.models.registry import list_models, load_model
-from ferengine_tools import compare, evaluate
+from ferengine_tools.evaluation import comparison, speed
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.graph_cost import multiply_adds
+
+compare, evaluate = command("compare"), command("evaluate")
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speed is another test's."""
-    for command in (compare, evaluate):
-        monkeypatch.setattr(command, "speeds", lambda classifier: {"1": 300.4, "8": 80.0, "32": 60.0})
+    for module in (comparison, speed):
+        monkeypatch.setattr(module, "speeds", lambda classifier: {"1": 300.4, "8": 80.0, "32": 60.0})
 
 
 def graph(nodes: list[Any], weights: dict[str, tuple[int, ...]], shape: tuple[Any, ...] = ("n", 1, 16, 16)) -> bytes:
@@ -76,7 +79,7 @@ def test_quantised_convolutions_count_alike() -> None:
 
 def test_a_graph_without_shapes_is_named() -> None:
     nodes = [helper.make_node("Conv", ["x", "a"], ["h"]), helper.make_node("Flatten", ["h"], ["y"])]
-    with pytest.raises(ModelError, match=r"the shape of 'h' .* cannot be told"):
+    with pytest.raises(ModelError, match=r"the shape of 'h' .* is not in the graph"):
         multiply_adds(graph(nodes, {"a": (4, 1, 3, 3)}, shape=("n", 1, "h", "w")))
 
 
@@ -90,36 +93,36 @@ def test_the_shipped_networks_cost_what_their_layers_do() -> None:
         assert onnx.load_model_from_string(model).graph.input[0].type.tensor_type.shape.dim[0].dim_param  # still free
 
 
-def test_one_row_a_model_and_the_documents(bar_models: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    figures = {"public": 0.5, "private": 0.6, "private_without_copies": 0.55, "macro_f1": 0.4, "ece": 0.021}
-    first = bar_models.write(tmp_path, name="one", accuracy=figures, network="vgg")
+def test_one_row_a_model_and_those_of_the_paper(bar_models: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    metrics = {"public": 0.5, "private": 0.6, "private_without_copies": 0.55, "macro_f1": 0.4, "ece": 0.021}
+    first = bar_models.write(tmp_path, name="one", accuracy=metrics, network="vgg")
     second = bar_models.write(tmp_path, name="two", task="gender", labels=("male", "female"), accuracy={"private": 0.9})
-    compare.main([str(first), str(second), "--json"])
+    compare([str(first), str(second), "--json"])
     written = json.loads(capsys.readouterr().out)
-    assert written["document"] == {"accuracy": {"cnn": 0.5715, "vgg": 0.5883, "resnet18": 0.6}, "microseconds": 220}
+    assert written["paper"] == {"accuracy": {"cnn": 0.5715, "vgg": 0.5883, "resnet18": 0.6}, "microseconds": 220}
     one, two = written["models"]
-    assert (one["model"], one["public"], one["private"], one["document"]) == ("one", 0.5, 0.6, 0.5883)
+    assert (one["model"], one["public"], one["private"], one["paper"]) == ("one", 0.5, 0.6, 0.5883)
     assert (one["parameters"], one["mmac"], one["source"]) == (48 * 48 * 7, 0.02, "manifest")
     assert (one["epochs"], one["seed"], one["seeds"], one["trained_on"]) == (0, 0, 1, "none")
     assert (one["private_without_copies"], one["macro_f1"], one["ece"]) == (0.55, 0.4, 0.021)
     assert one["microseconds"] == {"1": 300.4, "8": 80.0, "32": 60.0}
-    assert (two["task"], two["public"], two["private"], two["document"]) == ("gender", None, 0.9, None)
+    assert (two["task"], two["public"], two["private"], two["paper"]) == ("gender", None, 0.9, None)
 
-    compare.main([str(first), str(second), "--markdown"])
+    compare([str(first), str(second), "--markdown"])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == (
-        "| model | figures | public % | private % | no copies % | F1 % | ECE | doc. % | params k | MMAC | MB | us at 1 "
+        "| model | metrics | public % | private % | no copies % | F1 % | ECE | paper % | params k | MMAC | MB | us at 1 "
         "| us at 8 | us at 32 | epochs | seed | trained on |"
     )
     assert lines[2] == (
         "| one | manifest | 50.00 | 60.00 | 55.00 | 40.00 | 0.021 | 58.83 | 16 | 0.0 | 0.1 | 300 | 80 | 60 | 0 | 0 | none |"
     )
     assert lines[3].startswith("| two (gender) | manifest | - | 90.00 | - |")
-    assert any(line.startswith("| resnet18, document | document | - | - | - | - | - | 60.00 |") for line in lines)
+    assert any(line.startswith("| resnet18, paper | paper | - | - | - | - | - | 60.00 |") for line in lines)
     assert any("| 220 |" in line for line in lines)
     assert {line.count("|") for line in lines if line.startswith("|")} == {18}
 
-    compare.main([str(first), "--no-speed"])
+    compare([str(first), "--no-speed"])
     printed = capsys.readouterr().out
     assert "58.83" in printed
     assert "300" not in printed
@@ -129,14 +132,14 @@ def test_a_terminal_of_80_columns_has_three_whole_tables(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("COLUMNS", "80")
-    compare.main(["gender-int8", "dscnn"])
+    compare(["gender-int8", "dscnn"])
     lines = [line.strip() for line in capsys.readouterr().out.splitlines()]
     assert [sum(line.startswith(name) for line in lines) for name in ("gender-int8 (gender, int8)", "dscnn ")] == [3, 3]
-    assert sum(line.startswith("resnet18, document") for line in lines) == 1  # has accuracies only
+    assert sum(line.startswith("resnet18, paper") for line in lines) == 1  # has accuracies only
     assert not any("…" in line for line in lines)
-    [figures] = [line.split() for line in lines if line.startswith("dscnn ") and "manifest" in line]
+    [metrics] = [line.split() for line in lines if line.startswith("dscnn ") and "manifest" in line]
     known = load_model("dscnn").manifest.accuracy
-    assert figures[:4] == ["dscnn", "manifest", f"{100 * (known.public or 0):.2f}", f"{100 * (known.private or 0):.2f}"]
+    assert metrics[:4] == ["dscnn", "manifest", f"{100 * (known.public or 0):.2f}", f"{100 * (known.private or 0):.2f}"]
 
 
 def test_accuracies_are_measured_when_asked(
@@ -149,16 +152,16 @@ def test_accuracies_are_measured_when_asked(
     path = tmp_path / "fer2013.csv"
     with path.open("w", newline="") as handle:
         csv.writer(handle).writerows([*rows, wrong, [*copied[:2], "Training"]])
-    compare.main([str(model), "--measure", "--data", str(path), "--json"])
+    compare([str(model), "--measure", "--data", str(path), "--json"])
     [row] = json.loads(capsys.readouterr().out)["models"]
     assert (row["public"], row["private"], row["source"], row["seeds"]) == (1, 14 / 15, "measured", 1)
     assert row["private_without_copies"] == 1
-    evaluate.main(["--model", str(model), "--data", str(path), "--split", "private", "--json"])
+    evaluate(["--model", str(model), "--data", str(path), "--split", "private", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert (row["macro_f1"], row["ece"]) == (found["macro_f1"], found["calibrated"]["ece"])
 
 
-def test_each_row_says_where_its_figures_come_from(
+def test_each_row_says_where_its_metrics_come_from(
     bar_models: Any, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Of two tasks and one set of data; with both sets; and a model of other classes, which neither can measure."""
@@ -167,7 +170,7 @@ def test_each_row_says_where_its_figures_come_from(
         labels = np.array([0, 0, 0, 1] if split == "test" else [0, 1])
         return LabelledFaces(np.zeros((len(labels), 48, 48), np.uint8), labels, ("male", "female"), tuple(map(str, labels)))
 
-    monkeypatch.setattr(compare, "utkface_faces", faces)
+    monkeypatch.setattr(comparison, "utkface_faces", faces)
     expression = bar_models.write(tmp_path, name="one")
     gender = bar_models.write(
         tmp_path, name="two", task="gender", labels=("male", "female"), accuracy={"private": 0.9}, gain=0.0
@@ -176,25 +179,25 @@ def test_each_row_says_where_its_figures_come_from(
     models = [str(expression), str(gender), str(other), "--measure", "--no-speed"]
 
     def measured(*options: str) -> list[tuple[str, float | None]]:
-        compare.main([*models, *options, "--json"])
+        compare([*models, *options, "--json"])
         return [(row["source"], row["private"]) for row in json.loads(capsys.readouterr().out)["models"]]
 
     assert measured("--data", str(bars)) == [("measured", 1), ("manifest", 0.9), ("manifest", 0.8)]
     assert measured("--gender-data", "u") == [("manifest", None), ("measured", 0.75), ("manifest", 0.8)]
     assert measured("--data", str(bars), "--gender-data", "u") == [("measured", 1), ("measured", 0.75), ("manifest", 0.8)]
-    compare.main([*models, "--gender-data", "u", "--markdown"])
+    compare([*models, "--gender-data", "u", "--markdown"])
     assert "| two (gender) | measured | 50.00 | 75.00 | - |" in capsys.readouterr().out
 
 
 def test_options_that_do_not_go_together(bars: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--measure needs --data"):
-        compare.main(["--measure"])
+        compare(["--measure"])
     with pytest.raises(UsageError, match="and they need --measure"):
-        compare.main(["--data", str(bars)])
+        compare(["--data", str(bars)])
     (tmp_path / "training.csv").write_text("".join(bars.read_text().splitlines(keepends=True)[:57]))
     with pytest.raises(UsageError, match=r"training\.csv has no faces of PublicTest, or none of PrivateTest"):
-        compare.main(["--measure", "--data", str(tmp_path / "training.csv")])
+        compare(["--measure", "--data", str(tmp_path / "training.csv")])
     with pytest.raises(UsageError, match="either --json or --markdown"):
-        compare.main(["--json", "--markdown"])
+        compare(["--json", "--markdown"])
     with pytest.raises(UsageError, match="there is no model 'nothing'"):
-        compare.main(["nothing", "--no-speed"])
+        compare(["nothing", "--no-speed"])

@@ -10,13 +10,16 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from command_help import command
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
 from ferengine_tools.data.fer2013 import LABELS, load_fer2013
-from ferengine_tools.evaluate import main
 from ferengine_tools.evaluation.crops import probabilities, views
-from ferengine_tools.evaluation.ensemble import Ensemble, Network, open_ensemble
+from ferengine_tools.evaluation.ensemble import Ensemble, open_ensemble
+from ferengine_tools.evaluation.network import Network
+
+main = command("evaluate")
 
 TURNED = (*LABELS[1:], LABELS[0])
 
@@ -24,7 +27,7 @@ TURNED = (*LABELS[1:], LABELS[0])
 @pytest.fixture(autouse=True)
 def times(monkeypatch: pytest.MonkeyPatch) -> None:
     """Speed is another test's."""
-    monkeypatch.setattr("ferengine_tools.evaluate.speeds", lambda classifier: {"1": 200.15, "8": 80.0, "32": 60.0})
+    monkeypatch.setattr("ferengine_tools.evaluation.speed.speeds", lambda classifier: {"1": 200.15, "8": 80.0, "32": 60.0})
 
 
 @pytest.fixture
@@ -39,6 +42,11 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
     main([str(each) for each in (*arguments, "--json")])
     printed: dict[str, Any] = json.loads(capsys.readouterr().out)
     return printed
+
+
+def both(models: list[str]) -> list[str]:
+    """The options that name two models."""
+    return ["--model", models[0], "--model", models[1]]
 
 
 def test_probabilities_are_averaged_at_each_ones_temperature(pair: list[str], bars: Path) -> None:
@@ -78,13 +86,13 @@ def test_models_that_do_not_go_together(bar_models: Any, pair: list[str], tmp_pa
     with pytest.raises(UsageError, match="right reads expression, gender gender: only models of one task"):
         open_ensemble([pair[0], gender])
     with pytest.raises(UsageError, match=r"right\.onnx is named twice"):
-        main(["--model", pair[0], pair[0], "--data", str(bars)])
+        main(["--model", pair[0], "--model", pair[0], "--data", str(bars)])
     with pytest.raises(UsageError, match="--fit-temperature is for one model at a time"):
-        main(["--model", *pair, "--data", str(bars), "--fit-temperature"])
+        main([*both(pair), "--data", str(bars), "--fit-temperature"])
 
 
 def test_the_json_names_all_models(pair: list[str], bars: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = run(capsys, "--model", *pair, "--data", bars, "--split", "private", "--crops", 2)
+    found = run(capsys, *both(pair), "--data", bars, "--split", "private", "--crops", 2)
     assert (found["model"], found["models"]) == ("right + wrong", ["right", "wrong"])
     assert found["accuracy"] == 1  # the surer one decides
     assert found["calibrated"] == {"temperature": None, "nll": found["nll"], "ece": found["ece"]}
@@ -98,16 +106,16 @@ def test_the_json_names_all_models(pair: list[str], bars: Path, capsys: pytest.C
 
 
 def test_what_a_person_reads(pair: list[str], bars: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    main(["--model", *pair, "--data", str(bars)])
+    main([*both(pair), "--data", str(bars)])
     printed = capsys.readouterr().out
     assert "right + wrong on public: 14 faces" in printed
     assert "the mean of 2 models' probabilities, each at its own temperature" in printed
     assert "single crop      accuracy 100.00 %" in printed
     assert "  temperature" not in printed
-    assert "microseconds a face, the sum of 2 models, one thread: 400.3 at batch 1" in printed
+    assert "microseconds per face, the sum of 2 models, one thread: 400.3 at batch 1" in printed
 
 
-def test_pictures_and_mistakes_of_a_folder(
+def test_images_and_mistakes_of_a_folder(
     pair: list[str], bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra `train`)")
@@ -117,8 +125,8 @@ def test_pictures_and_mistakes_of_a_folder(
         folder.mkdir(parents=True, exist_ok=True)
         cv2.imwrite(str(folder / f"{row}.png"), data.images[row])
     confusion, errors = tmp_path / "confusion.png", tmp_path / "errors"
-    command = ("--model", *pair, "--data", tmp_path / "faces", "--split", "folder")
-    found = run(capsys, *command, "--confusion", confusion, "--errors", errors)
+    arguments = (*both(pair), "--data", tmp_path / "faces", "--split", "folder")
+    found = run(capsys, *arguments, "--confusion", confusion, "--errors", errors)
     assert (found["faces"], found["accuracy"]) == (14, 0)
     assert cv2.imread(str(confusion)) is not None
     assert len((errors / "mistakes.csv").read_text().splitlines()) == 15

@@ -10,14 +10,17 @@ import pytest
 
 pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
+from command_help import command
 from ferengine.errors import ModelError, UsageError
-from ferengine_tools import evaluate
-from ferengine_tools.export_onnx import export
+from ferengine_tools.evaluation import speed
+from ferengine_tools.exporting.export import export
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint
+
+evaluate = command("evaluate")
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
-    evaluate.main([str(each) for each in (*arguments, "--json")])
+    evaluate([str(each) for each in (*arguments, "--json")])
     printed: dict[str, Any] = json.loads(capsys.readouterr().out)
     return printed
 
@@ -25,7 +28,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: Any) -> dict[str, Any]:
 def test_a_checkpoint_is_read_as_its_export(
     whole: Path, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluate, "speeds", lambda classifier: {"1": 1.0})
+    monkeypatch.setattr(speed, "speeds", lambda classifier: {"1": 1.0})
     exported = tmp_path / "exported.onnx"
     export(whole, exported)  # at a temperature of 1
     one, other = (run(capsys, "--model", model, "--data", bars, "--split", "private") for model in (whole, exported))
@@ -35,12 +38,12 @@ def test_a_checkpoint_is_read_as_its_export(
     assert one["calibrated"]["temperature"] == 1
     assert (one["microseconds"], other["microseconds"]) == (None, {"1": 1.0})
 
-    both = run(capsys, "--model", whole, exported, "--data", bars, "--split", "private")
+    both = run(capsys, "--model", whole, "--model", exported, "--data", bars, "--split", "private")
     assert both["models"] == ["whole/checkpoint.safetensors", "exported"]
     assert both["nll"] == pytest.approx(one["nll"], abs=1e-4)
     assert both["microseconds"] is None
 
-    evaluate.main(["--model", str(whole), "--data", str(bars)])
+    evaluate(["--model", str(whole), "--data", str(bars)])
     assert "no time: a checkpoint is run by torch" in " ".join(capsys.readouterr().out.split())
 
 
@@ -48,13 +51,13 @@ def test_checkpoints_that_are_refused(whole: Path, bars: Path, tmp_path: Path) -
     path = tmp_path / "checkpoint.safetensors"
     command = ["--model", str(path), "--data", str(bars)]
     with pytest.raises(ModelError, match=r"checkpoint\.safetensors cannot be read: No such file"):
-        evaluate.main(command)
+        evaluate(command)
     state = load_checkpoint(whole)
     save_checkpoint(path, {**state, "settings": {**state["settings"], "task": "both"}})
     with pytest.raises(UsageError, match="has two heads"):
-        evaluate.main(command)
+        evaluate(command)
     save_checkpoint(path, {name: value for name, value in state.items() if name != "labels"})
     with pytest.raises(ModelError, match="is not a whole checkpoint of ferengine train"):
-        evaluate.main(command)
+        evaluate(command)
     with pytest.raises(UsageError, match="is a checkpoint and keeps no temperature: export it first"):
-        evaluate.main([*command, "--fit-temperature"])
+        evaluate([*command, "--fit-temperature"])

@@ -14,10 +14,10 @@ from ferengine_tools.evaluation.groups import GroupAccuracy, age_group, by_group
 
 
 def wilson(correct: int, faces: int, z: float) -> tuple[float, float]:
-    """The interval as Wilson wrote it: where |share - p| = z sqrt(p (1 - p) / n)."""
-    share = correct / faces
-    middle = (share + z * z / (2 * faces)) / (1 + z * z / faces)
-    half = z / (1 + z * z / faces) * math.sqrt(share * (1 - share) / faces + z * z / (4 * faces * faces))
+    """The interval as Wilson wrote it: where |fraction - p| = z sqrt(p (1 - p) / n)."""
+    fraction = correct / faces
+    middle = (fraction + z * z / (2 * faces)) / (1 + z * z / faces)
+    half = z / (1 + z * z / faces) * math.sqrt(fraction * (1 - fraction) / faces + z * z / (4 * faces * faces))
     return middle - half, middle + half
 
 

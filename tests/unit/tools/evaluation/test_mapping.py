@@ -10,7 +10,7 @@ import pytest
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
 from ferengine_tools.evaluation.faces import LabelledFaces, folder_faces
-from ferengine_tools.evaluation.group_table import read_groups
+from ferengine_tools.evaluation.groups import read_groups
 from ferengine_tools.evaluation.mapping import LabelMap, load_map, merge
 
 

@@ -1,4 +1,4 @@
-"""The most confident mistakes, and the pictures of an evaluation."""
+"""The most confident mistakes, and the images of an evaluation."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ import pytest
 
 from ferengine.errors import SinkError, UsageError
 from ferengine.vision import cv2
-from ferengine_tools.evaluation.confusion_picture import draw_confusion, in_document_order, shares
-from ferengine_tools.evaluation.document import CLASSES, TABLE_ONE
+from ferengine_tools.evaluation.confusion_matrix import draw_confusion, fractions, in_paper_order
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.mistakes import find_mistakes, write_mistakes
+from ferengine_tools.evaluation.paper import CLASSES, TABLE_ONE
 
 PROBABILITIES = np.array([[0.9, 0.1], [0.2, 0.8], [0.4, 0.6], [0.7, 0.3], [0.05, 0.95]])
 ACTUAL = np.array([0, 0, 0, 1, 0])
@@ -61,15 +61,15 @@ def test_a_model_without_mistakes_leaves_an_empty_list(tmp_path: Path) -> None:
 
 
 def test_shares_of_each_actual_class() -> None:
-    found = shares([[3, 1], [0, 0]])
+    found = fractions([[3, 1], [0, 0]])
     np.testing.assert_allclose(found[0], [0.75, 0.25])
     assert np.isnan(found[1]).all()
 
 
-def test_rows_and_columns_follow_the_documents_order() -> None:
+def test_rows_and_columns_follow_the_order_of_the_paper() -> None:
     turned = CLASSES[::-1]
-    np.testing.assert_array_equal(in_document_order(TABLE_ONE[::-1, ::-1], turned), TABLE_ONE)
-    assert in_document_order(np.eye(2), ("calm", "loud")) is None
+    np.testing.assert_array_equal(in_paper_order(TABLE_ONE[::-1, ::-1], turned), TABLE_ONE)
+    assert in_paper_order(np.eye(2), ("calm", "loud")) is None
     assert TABLE_ONE.shape == (7, 7)
     assert TABLE_ONE.diagonal().tolist() == [0.59, 0.69, 0.61, 0.81, 0.71, 0.61, 0.70]
 
@@ -82,7 +82,7 @@ def test_the_confusion_matrix_is_drawn(classes: tuple[str, ...], tmp_path: Path)
     image = cv2.imread(str(path))
     assert image is not None
     height, width = image.shape[:2]
-    assert width / height == pytest.approx(2 if classes == CLASSES else 1, rel=0.05)  # the document's stands beside
+    assert width / height == pytest.approx(2 if classes == CLASSES else 1, rel=0.05)  # the one of Zhao's paper stands beside
     assert len(np.unique(image.reshape(-1, 3), axis=0)) > 20
     draw_confusion(path, np.eye(len(classes), dtype=int).tolist(), classes, " + ".join(["a model"] * 20))
     longer = cv2.imread(str(path))

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from command_help import command
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
-from ferengine_tools import evaluate
 from ferengine_tools.data import utkface
 from ferengine_tools.data.fer2013 import LABELS8
 from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
+
+evaluate = command("evaluate")
 
 
 @pytest.fixture
@@ -55,7 +57,7 @@ def test_contempt_is_the_crowds(photographs: Path, bar_models: Any, capsys: pyte
     assert faces.classes == LABELS8
     assert faces.labels.tolist() == [5, 6, 0, 7]
     model = bar_models.write(photographs.parent, labels=LABELS8)
-    evaluate.main(["--model", str(model), "--data", str(photographs), "--labels", "ferplus8", "--json"])
+    evaluate(["--model", str(model), "--data", str(photographs), "--labels", "ferplus8", "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["recall"]["contempt"] == 0
     assert np.sum(found["confusion"], axis=1).tolist() == [1, 0, 0, 0, 0, 1, 1, 1]
@@ -88,7 +90,7 @@ def test_gender_is_told_by_age_and_ethnicity(
 
     model = bar_models.write(tmp_path, labels=("male", "female"), task="gender", gain=0.0)  # ties go to the first
     command = ["--model", str(model), "--data", str(tmp_path), "--cache", str(tmp_path / "cache")]
-    evaluate.main([*command, "--json"])
+    evaluate([*command, "--json"])
     found = json.loads(capsys.readouterr().out)
     assert (found["split"], found["faces"], found["accuracy"]) == ("test", 4, 0.75)
     assert kept[-1] == tmp_path / "cache"
@@ -96,8 +98,8 @@ def test_gender_is_told_by_age_and_ethnicity(
     assert (groups["Asian"]["correct"], groups["Asian"]["faces"]) == (1, 2)
     assert groups["Asian"]["low"] == pytest.approx(0.0945, abs=1e-3)  # Wilson's, 1 of 2
     assert "table_one" not in found
-    evaluate.main([*command, "--split", "test"])
+    evaluate([*command, "--split", "test"])
     printed = capsys.readouterr().out
     assert "| Asian     |     2 |       50.0 |" in printed
     with pytest.raises(UsageError, match="for a model of gender choose one of train, training, validation, test, folder"):
-        evaluate.main([*command, "--split", "private"])
+        evaluate([*command, "--split", "private"])

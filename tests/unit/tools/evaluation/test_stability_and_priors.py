@@ -10,16 +10,20 @@ from typing import Any
 import numpy as np
 import pytest
 
+from command_help import command
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
-from ferengine_tools import evaluate
-from ferengine_tools.evaluation.ensemble import Ensemble, Network, of_classifier
+from ferengine_tools.evaluation import speed
+from ferengine_tools.evaluation.ensemble import Ensemble
 from ferengine_tools.evaluation.evaluation import evaluate_faces
 from ferengine_tools.evaluation.metrics import of_five
+from ferengine_tools.evaluation.network import Network, of_classifier
 from ferengine_tools.evaluation.prior_curve import best, prior_curve
 from ferengine_tools.evaluation.priors import COUNTS, log_prior, under
 from ferengine_tools.evaluation.sets import fer2013_faces
 from ferengine_tools.evaluation.stability import measure_stability
+
+evaluate = command("evaluate")
 
 
 def bright_at(row: int, column: int) -> Any:
@@ -107,14 +111,14 @@ def test_faces_are_measured_under_their_own_prior_and_both_are_given(bar_models:
 def test_stability_and_prior_on_the_command_line(
     bar_models: Any, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(evaluate, "speeds", lambda classifier: {"1": 1.0})
+    monkeypatch.setattr(speed, "speeds", lambda classifier: {"1": 1.0})
     command = ["--model", str(bar_models.write(tmp_path, gain=100.0)), "--data", str(bars), "--stability"]
-    evaluate.main([*command, "--json"])
+    evaluate([*command, "--json"])
     found = json.loads(capsys.readouterr().out)
     assert found["stability"] == {"shift": 0.0, "mirror": 0.0}  # bars of six rows, read over their whole width
     assert (found["prior"], found["uniform"]["accuracy"]) == ("fer2013", 1.0)
     assert found["five"] == {"macro_f1": 1.0, "mean_recall": 1.0}
-    evaluate.main([*command, "--prior", "everyday"])
+    evaluate([*command, "--prior", "everyday"])
     printed = " ".join(capsys.readouterr().out.split())
     assert "under the class frequencies everyday" in printed
     assert "the label changes in 0.00 % under a shift of one pixel, in 0.00 % in the mirror" in printed

@@ -21,10 +21,10 @@ from ferengine.models.registry import DEFAULT, SHIPPED  # noqa: E402
 from ferengine.vision import cv2  # noqa: E402
 from ferengine_tools.explain import explain as explain_command  # noqa: E402
 from ferengine_tools.explanation.attribution import explain  # noqa: E402
-from ferengine_tools.explanation.faces import PictureFaces  # noqa: E402
-from ferengine_tools.explanation.picture import blend, on_photograph  # noqa: E402
+from ferengine_tools.explanation.faces import ImageFaces  # noqa: E402
+from ferengine_tools.explanation.figure import blend, on_photograph  # noqa: E402
 from ferengine_tools.explanation.tracing import Lattice, Trace  # noqa: E402
-from ferengine_tools.networks import create_network  # noqa: E402
+from ferengine_tools.networks.registry import create_network  # noqa: E402
 
 torch.set_num_threads(1)
 
@@ -126,16 +126,16 @@ def test_the_cells_of_a_map_are_where_their_field_is(layers: list[Any], lattice:
 
 
 def test_maps_are_laid_back_onto_the_photograph() -> None:
-    picture = np.full((100, 120, 3), 90, np.uint8)
+    image = np.full((100, 120, 3), 90, np.uint8)
     cam = np.zeros((1, 48, 48), np.float32)
     cam[0, 36:, :12] = 1  # the lower left of the face
     squares = np.array([[60, 50, 48, 0]], np.float32)
-    drawn = on_photograph(PictureFaces(np.zeros((1, 48, 48), np.uint8), picture, squares), cam)
+    drawn = on_photograph(ImageFaces(np.zeros((1, 48, 48), np.uint8), image, squares), cam)
     changed = (drawn != 90).any(axis=2)
     rows, columns = np.nonzero(changed)
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (62, 73, 36, 47)
     turned = np.array([[60, 50, 48, np.pi / 2]], np.float32)  # clockwise: the lower left goes to the upper left
-    drawn = on_photograph(PictureFaces(np.zeros((1, 48, 48), np.uint8), picture, turned), cam)
+    drawn = on_photograph(ImageFaces(np.zeros((1, 48, 48), np.uint8), image, turned), cam)
     rows, columns = np.nonzero((drawn != 90).any(axis=2))
     assert (rows.min(), rows.max(), columns.min(), columns.max()) == (26, 37, 36, 47)
 
@@ -150,7 +150,7 @@ def test_what_is_cold_stays_as_it_was() -> None:
 @pytest.fixture(scope="module")
 def portrait(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = pytest.importorskip("skimage.data", reason="the extra `demo` is not installed")
-    path = tmp_path_factory.mktemp("pictures") / "portrait.png"
+    path = tmp_path_factory.mktemp("images") / "portrait.png"
     cv2.imwrite(str(path), data.astronaut()[..., ::-1])
     return path
 
@@ -177,12 +177,12 @@ def test_a_cut_face_is_explained_from_a_checkpoint(whole: Path, tmp_path: Path, 
         call(explain_command, "ferengine explain", [str(face), "--crop", "--checkpoint", str(whole), "--model", "fast"])
 
 
-def test_pictures_that_cannot_be_explained(portrait: Path, tmp_path: Path) -> None:
+def test_images_that_cannot_be_explained(portrait: Path, tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"absent\.png does not exist"):
         call(explain_command, "ferengine explain", [str(tmp_path / "absent.png")])
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"no picture")
-    with pytest.raises(SourceError, match="cannot be read as a picture"):
+    broken.write_bytes(b"no image")
+    with pytest.raises(SourceError, match="cannot be read as an image"):
         call(explain_command, "ferengine explain", [str(broken)])
     cv2.imwrite(str(broken), np.zeros((90, 120, 3), np.uint8))
     with pytest.raises(SourceError, match="no face found: try --min-face 20, or --crop"):

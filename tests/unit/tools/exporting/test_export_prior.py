@@ -10,11 +10,12 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
-from ferengine.classify.backend import OrtBackend  # noqa: E402
-from ferengine_tools.export_onnx import export  # noqa: E402
-from ferengine_tools.train import train  # noqa: E402
+from ferengine.inference.base import only_output  # noqa: E402
+from ferengine.inference.onnxruntime import OrtRunner  # noqa: E402
+from ferengine_tools.exporting.export import export  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
+from ferengine_tools.training.run import train  # noqa: E402
 
 
 def test_the_first_sets_frequencies_are_in_the_last_bias_unless_a_uniform_prior_is_wanted(
@@ -28,6 +29,6 @@ def test_the_first_sets_frequencies_are_in_the_last_bias_unless_a_uniform_prior_
     logits = {}
     for prior in ("data", "uniform"):
         export(path, tmp_path / f"{prior}.onnx", prior=prior)  # type: ignore[arg-type]
-        logits[prior] = OrtBackend((tmp_path / f"{prior}.onnx").read_bytes()).run(batch)
+        logits[prior] = only_output(OrtRunner((tmp_path / f"{prior}.onnx").read_bytes()).run(batch))
     expected = np.log(frequencies) - np.log(frequencies).mean()
     np.testing.assert_allclose(logits["data"] - logits["uniform"], np.tile(expected, (5, 1)), atol=1e-4)

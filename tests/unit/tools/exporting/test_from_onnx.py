@@ -19,9 +19,9 @@ from ferengine.errors import ModelError  # noqa: E402
 from ferengine.inference.conversion import to_fp16  # noqa: E402
 from ferengine.models.registry import DEFAULT, SHIPPED, list_models, load_model  # noqa: E402
 from ferengine_tools.exporting.graph import to_onnx  # noqa: E402
-from ferengine_tools.networks import create_network, deployed  # noqa: E402
 from ferengine_tools.networks.from_onnx import calibrate, fill, load_onnx  # noqa: E402
 from ferengine_tools.networks.graph_layers import read_layers  # noqa: E402
+from ferengine_tools.networks.registry import create_network, deployed  # noqa: E402
 
 torch.set_num_threads(1)
 

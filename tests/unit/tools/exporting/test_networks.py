@@ -7,7 +7,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
 from ferengine.errors import UsageError  # noqa: E402
-from ferengine_tools.networks import NETWORKS, create_network, deployed  # noqa: E402
+from ferengine_tools.networks import NETWORKS  # noqa: E402
+from ferengine_tools.networks.registry import create_network, deployed  # noqa: E402
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))

@@ -60,7 +60,7 @@ def test_blur_never_widens_and_spares_half_of_the_faces() -> None:
     torch.testing.assert_close(blur(flat, torch.Generator().manual_seed(0)), flat)
 
 
-def test_a_moved_face_stays_in_the_picture() -> None:
+def test_a_moved_face_stays_in_the_image() -> None:
     """A blob at the centre moves by 6 % of the side at most."""
     batch = torch.zeros(300, 1, 48, 48)
     batch[:, :, 22:26, 22:26] = 1

@@ -13,17 +13,18 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
+from command_help import read_options  # noqa: E402
 from ferengine.errors import UsageError  # noqa: E402
 from ferengine.vision import cv2  # noqa: E402
 from ferengine_tools.data.fer2013 import LABELS  # noqa: E402
-from ferengine_tools.train import read_options, train  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.dataset import load_training_set, normalise, smoothed  # noqa: E402
 from ferengine_tools.training.origin import answers_under, restored, set_prior  # noqa: E402
 from ferengine_tools.training.priors import class_prior, log_softmax, moved  # noqa: E402
 from ferengine_tools.training.record import RunRecord  # noqa: E402
-from ferengine_tools.training.trainer import EpochFigures, Trainer, disagreement  # noqa: E402
+from ferengine_tools.training.run import train  # noqa: E402
+from ferengine_tools.training.trainer import EpochMetrics, Trainer, disagreement  # noqa: E402
 from ferengine_tools.training.validation import of_ordinary_faces  # noqa: E402
 
 
@@ -118,6 +119,21 @@ def test_sets_are_mixed_each_with_its_own_frequencies(mixed: TrainConfig) -> Non
     target = faces.targets[85]  # neutral
     assert target[LABELS.index("happy")].item() == pytest.approx(0.1 * happy)
     assert normalise(faces.images[:2], 6).shape == (2, 1, 48, 48)
+
+
+def test_faces_of_ones_own_lie_beside_with_their_own_validation(mixed: TrainConfig, tmp_path: Path) -> None:
+    """In the layout that ``data prepare`` keeps: here FER-2013's table without any happy face to train on."""
+    own = tmp_path / "own.csv"
+    rows = mixed.data.read_text().splitlines()
+    own.write_text("\n".join(row for row in rows if not (row.startswith("3,") and row.endswith("Training"))))
+    faces = load_training_set(replace(mixed, beside=(*mixed.beside, own)))
+    assert [part.name for part in faces.parts] == ["FER-2013", "wild_faces", "own.csv"]
+    assert len(faces.training) == 56 + 32 + 48
+    assert len(faces.parts[2].validation) == 14
+    assert (faces.part_of[faces.parts[2].validation] == 2).all()
+    assert faces.parts[2].prior[3].item() == pytest.approx(5 / (48 + 35))
+    metrics = Trainer(replace(mixed, beside=(own,))).others()
+    assert list(metrics) == [f"own.csv_{name}" for name in ("accuracy", "macro_f1", "uniform_recall", "best_macro_f1", "power")]
 
 
 def test_the_loss_sees_the_prior_of_each_faces_own_set(mixed: TrainConfig) -> None:
@@ -251,7 +267,7 @@ def test_a_checkpoint_of_before_priors_learnt_its_data(config: TrainConfig, tmp_
     save_checkpoint(path, state)
     assert answers_under(path) == "data"
     assert train(replace(first, resume=True)).epoch == 1
-    with pytest.raises(UsageError, match="begun with prior data, not uniform"):
+    with pytest.raises(UsageError, match="started with prior data, not uniform"):
         train(replace(first, resume=True, prior="uniform"))
 
 
@@ -268,17 +284,17 @@ def test_ordinary_faces_are_measured_under_both_priors() -> None:
 
 def test_the_log_takes_columns_that_older_rows_lack(tmp_path: Path) -> None:
     record = RunRecord(tmp_path, 0)
-    record.add(1, EpochFigures(1.0, 0.5, 1.0, 0.5, {"old": 1.0}), 2.0)
+    record.add(1, EpochMetrics(1.0, 0.5, 1.0, 0.5, {"old": 1.0}), 2.0)
     again = RunRecord(tmp_path, 1)
-    again.add(2, EpochFigures(1.0, 0.5, 1.0, 0.5, {"new": 0.25}), 2.0)
+    again.add(2, EpochMetrics(1.0, 0.5, 1.0, 0.5, {"new": 0.25}), 2.0)
     lines = (tmp_path / "log.csv").read_text().splitlines()
     assert lines[0] == "epoch,loss,accuracy,validation_loss,validation_accuracy,old,new,seconds"
     assert [line.split(",")[5:] for line in lines[1:]] == [["1.00000", "nan", "2.00000"], ["nan", "0.25000", "2.00000"]]
     assert RunRecord(tmp_path, 2)._rows[0]["old"] == 1
 
 
-def test_several_sets_on_the_command_line() -> None:
-    config = read_options(["--model", "fast", "--data", "a", "--data", "b", "--data", "c", "--out", "o"])
+def test_several_sets_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = read_options(["--model", "fast", "--data", "a", "--data", "b", "--data", "c", "--out", "o"], monkeypatch)
     assert (config.data, config.beside) == (Path("a"), (Path("b"), Path("c")))
     assert (config.prior, config.threads) == ("uniform", 1)
 
@@ -287,6 +303,7 @@ def test_several_sets_on_the_command_line() -> None:
     ("changes", "message"),
     [
         ({"beside": (Path("x"),), "prior": "data"}, "several sets of --data need"),
+        ({"beside": (Path("x"),), "mixup": 0.2}, "mixup would mix faces of sets"),
         ({"consistency": 1.0}, "with consistency at least 2"),
         ({"views": 0}, "views must be at least 1"),
         ({"crowd": -1.0}, "crowd must be at least 0"),

@@ -14,10 +14,10 @@ from ferengine.errors import UsageError  # noqa: E402
 from ferengine_tools.data import utkface  # noqa: E402
 from ferengine_tools.data.fer2013 import LABELS, Fer2013, load_fer2013  # noqa: E402
 from ferengine_tools.data.utkface import UtkFace  # noqa: E402
-from ferengine_tools.teach import fold_of, teach  # noqa: E402
-from ferengine_tools.train import train  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.dataset import labels_by_votes, load_training_set, targets  # noqa: E402
+from ferengine_tools.training.folds import fold_of, teach  # noqa: E402
+from ferengine_tools.training.run import train  # noqa: E402
 from ferengine_tools.training.teacher import load_teacher, save_teacher  # noqa: E402
 from ferengine_tools.training.trainer import Trainer  # noqa: E402
 
@@ -50,8 +50,8 @@ def replace_votes(data: Fer2013) -> Fer2013:
 def test_the_real_votes_mean_the_labels_on_average(data_dir: Path) -> None:
     data = load_fer2013(data_dir / "fer2013")
     rows = data.indices("training")
-    shares = np.bincount(data.labels[rows], minlength=7) / len(rows)
-    assert labels_by_votes(data)[rows].mean(0).tolist() == pytest.approx(shares.tolist(), abs=1e-3)
+    fractions = np.bincount(data.labels[rows], minlength=7) / len(rows)
+    assert labels_by_votes(data)[rows].mean(0).tolist() == pytest.approx(fractions.tolist(), abs=1e-3)
 
 
 def test_targets_follow_the_teacher_where_it_knows(config: TrainConfig) -> None:
@@ -104,10 +104,10 @@ def test_the_folds_teach_each_other(config: TrainConfig, tmp_path: Path) -> None
 
 
 def test_copies_of_test_faces_can_be_left_out(config: TrainConfig, tmp_path: Path) -> None:
-    pictures = np.random.default_rng(3).integers(0, 256, (6, 48 * 48))
+    images = np.random.default_rng(3).integers(0, 256, (6, 48 * 48))
     usages = ["Training", "Training", "Training", "PublicTest", "PrivateTest", "PrivateTest"]
-    pictures[5] = np.clip(pictures[1] + 3, 0, 255)  # a little lighter
-    rows = [f"0,{' '.join(map(str, row))},{usage}" for row, usage in zip(pictures, usages, strict=True)]
+    images[5] = np.clip(images[1] + 3, 0, 255)  # a little lighter
+    rows = [f"0,{' '.join(map(str, row))},{usage}" for row, usage in zip(images, usages, strict=True)]
     path = tmp_path / "fer2013.csv"
     path.write_text("\n".join(["emotion,pixels,Usage", *rows]))
     assert load_training_set(replace(config, data=path)).training.tolist() == [0, 1, 2]
@@ -116,7 +116,7 @@ def test_copies_of_test_faces_can_be_left_out(config: TrainConfig, tmp_path: Pat
 
 @pytest.fixture
 def genders(monkeypatch: pytest.MonkeyPatch) -> None:
-    """UTKFace as 40 dark and bright pictures: 28 to train on, 12 to validate."""
+    """UTKFace as 40 dark and bright images: 28 to train on, 12 to validate."""
     count = 40
     gender = np.arange(count) % 2
     images = (

@@ -14,14 +14,15 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
+from command_help import read_options  # noqa: E402
 from ferengine.classification.classifier import Classifier  # noqa: E402
-from ferengine.config import FILE_ON_CPU  # noqa: E402
 from ferengine.errors import FerengineError, ModelError, UsageError  # noqa: E402
+from ferengine.models.backends import FILE_ON_CPU  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
-from ferengine_tools.train import parser, read_options, train  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
-from ferengine_tools.training.config import TrainConfig, document_preset  # noqa: E402
+from ferengine_tools.training.config import TrainConfig, paper_preset  # noqa: E402
 from ferengine_tools.training.origin import load_network  # noqa: E402
+from ferengine_tools.training.run import train  # noqa: E402
 from ferengine_tools.training.trainer import Trainer  # noqa: E402
 
 
@@ -62,7 +63,7 @@ def test_a_run_is_not_resumed_on_other_faces(config: TrainConfig, whole: Path, t
     rows = config.data.read_text().splitlines()
     other = tmp_path / "fer2013.csv"
     other.write_text("\n".join([*rows[:1], *rows[2:], rows[1]]))
-    with pytest.raises(UsageError, match="was begun on other faces than those of"):
+    with pytest.raises(UsageError, match="was started on other faces than those of"):
         train(replace(config, data=other, resume=True))
 
 
@@ -111,7 +112,7 @@ def test_a_run_is_not_overwritten(config: TrainConfig, whole: Path) -> None:
 @pytest.mark.parametrize(("name", "value"), [("epochs", 3), ("seed", 1), ("batch", 7), ("rate", 1e-3)])
 def test_a_run_is_resumed_with_its_own_settings_only(config: TrainConfig, whole: Path, name: str, value: Any) -> None:
     changed: Any = {name: value}
-    with pytest.raises(UsageError, match=rf"begun with {name} .*, not {value}: resume it"):
+    with pytest.raises(UsageError, match=rf"started with {name} .*, not {value}: resume it"):
         train(replace(config, resume=True, **changed))
 
 
@@ -126,12 +127,12 @@ def test_a_start_gives_its_averaged_weights(config: TrainConfig, whole: Path, tm
     assert trainer.epoch == 0
 
 
-def test_a_model_can_be_begun_from(config: TrainConfig, tmp_path: Path) -> None:
+def test_a_model_can_be_fine_tuned(config: TrainConfig, tmp_path: Path) -> None:
     labels = load_model("dscnn").manifest.labels
     faces = Trainer(replace(config, out=tmp_path)).faces
-    begun = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), replace(faces, labels=labels))
+    started = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), replace(faces, labels=labels))
     expected = Classifier("dscnn", backend=FILE_ON_CPU).logits(faces.images.numpy())
-    assert np.abs(begun.logits(torch.arange(len(faces.images))).numpy() - expected).max() < 1e-2
+    assert np.abs(started.logits(torch.arange(len(faces.images))).numpy() - expected).max() < 1e-2
     with pytest.raises(ModelError, match="standard holds 'standard', not 'dscnn'"):
         Trainer(replace(config, out=tmp_path, start=Path("standard")))
 
@@ -139,8 +140,8 @@ def test_a_model_can_be_begun_from(config: TrainConfig, tmp_path: Path) -> None:
 def test_a_start_of_other_classes_keeps_what_it_knows(config: TrainConfig, tmp_path: Path) -> None:
     labels = load_model("dscnn").manifest.labels
     faces = replace(Trainer(replace(config, out=tmp_path)).faces, labels=(labels[1], "contempt", labels[0]), heads=(3,))
-    begun = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), faces)
-    logits = begun.logits(torch.arange(len(faces.images))).numpy()
+    started = Trainer(replace(config, out=tmp_path, start=Path("dscnn")), faces)
+    logits = started.logits(torch.arange(len(faces.images))).numpy()
     known = Classifier("dscnn", backend=FILE_ON_CPU).logits(faces.images.numpy())
     assert logits.shape == (len(known), 3)
     assert np.abs(logits[:, [0, 2]] - known[:, [1, 0]]).max() < 1e-2
@@ -164,7 +165,7 @@ def test_teachers_answer_the_batch_that_the_pupil_sees(config: TrainConfig, whol
 
 def test_a_run_with_teachers_is_resumed_bit_equal_and_names_them(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
     given = replace(config, out=tmp_path / "one", distil=(str(whole), "standard"))
-    assert "--distil runs/whole/checkpoint.safetensors standard" in given.command()
+    assert "--distil runs/whole/checkpoint.safetensors --distil standard" in given.command()
     train(given)
     other = replace(given, out=tmp_path / "other" / "one")
     other.out.mkdir(parents=True)
@@ -180,7 +181,7 @@ def test_a_setting_that_is_newer_than_the_checkpoint_is_its_default(config: Trai
     del state["settings"]["distil"]
     save_checkpoint(tmp_path / "checkpoint.safetensors", state)
     assert train(replace(config, out=tmp_path, resume=True)).epoch == 2
-    with pytest.raises(UsageError, match="begun with distil"):
+    with pytest.raises(UsageError, match="started with distil"):
         train(replace(config, out=tmp_path, resume=True, distil=("standard",)))
 
 
@@ -193,10 +194,11 @@ def test_a_checkpoint_with_a_part_missing_is_named(config: TrainConfig, whole: P
         Trainer(replace(config, out=tmp_path, distil=(str(tmp_path / "half.safetensors"),)))
 
 
-def test_teachers_may_be_named_together_or_one_by_one() -> None:
-    required = ["--model", "fast", "--data", "x", "--out", "y"]
-    for words in (["--distil", "a", "b"], ["--distil", "a", "--distil", "b"]):
-        assert parser().parse_args([*required, *words]).distil == ["a", "b"]
+def test_several_teachers_are_named_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = ["--model", "fast", "--data", "x", "--out", "y", "--distil", "a", "--distil", "b"]
+    config = read_options(words, monkeypatch)
+    assert config.distil == ("a", "b")
+    assert config.command().endswith(" --distil a --distil b --seed 0")
 
 
 def test_a_missing_split_is_named(config: TrainConfig, tmp_path: Path) -> None:
@@ -244,19 +246,20 @@ def test_each_trick_changes_the_weights_and_trains(config: TrainConfig, whole: P
     assert not same(trainer.state()["average"], load_checkpoint(whole)["average"])
 
 
-def test_the_document_preset_is_its_own_schedule() -> None:
-    preset = document_preset("vgg")
+def test_the_paper_preset_is_its_own_schedule() -> None:
+    preset = paper_preset("vgg")
     assert (preset["epochs"], preset["init"], preset["votes"], preset["smoothing"]) == (90, "gaussian", 0.0, 0.0)
-    with pytest.raises(UsageError, match="the document has no network 'fast'"):
-        document_preset("fast")
+    with pytest.raises(UsageError, match="paper has no network 'fast'"):
+        paper_preset("fast")
 
 
-def test_options_that_are_named_win_over_a_preset() -> None:
-    words = "--model cnn --data d --out o --preset document --epochs 3 --distil standard --init kaiming"
-    config = read_options(words.split())
+def test_options_that_are_named_win_over_a_preset(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = "--model cnn --data d --out o --preset paper --epochs 3 --distil standard --init kaiming"
+    config = read_options(words.split(), monkeypatch)
     assert (config.epochs, config.distil, config.init) == (3, ("standard",), "kaiming")
     assert (config.augment, config.optimiser, config.votes) == ("mirror", "sgd", 0.0)
-    assert read_options(["--model", "cnn", "--data", "d", "--out", "o"]) == TrainConfig("cnn", Path("d"), Path("o"))
+    plain = read_options(["--model", "cnn", "--data", "d", "--out", "o"], monkeypatch)
+    assert plain == TrainConfig("cnn", Path("d"), Path("o"))
 
 
 @pytest.mark.parametrize(
@@ -269,9 +272,9 @@ def test_settings_that_make_no_sense_are_refused(config: TrainConfig, name: str,
 
 
 def test_the_curves_are_drawn(whole: Path) -> None:
-    picture = (whole.parent / "curves.png").read_bytes()
-    assert picture.startswith(b"\x89PNG")
-    assert len(picture) > 10_000
+    image = (whole.parent / "curves.png").read_bytes()
+    assert image.startswith(b"\x89PNG")
+    assert len(image) > 10_000
 
 
 def test_a_full_disk_leaves_the_last_checkpoint(whole: Path, tmp_path: Path) -> None:

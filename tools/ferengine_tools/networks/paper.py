@@ -1,4 +1,5 @@
-"""The document's two networks with large fully connected heads (section III.B): CNN and VGG-inspired."""
+"""The two networks with large fully connected heads of Zhao, "Facial Expression Recognition Based on Various Deep Neural
+Networks", section III.B: CNN and VGG-inspired."""
 
 from __future__ import annotations
 
@@ -20,7 +21,7 @@ def _head(widths: tuple[int, ...], classes: int, first_dropout: float) -> nn.Seq
     return nn.Sequential(*layers, nn.Linear(widths[-1], classes))
 
 
-class DocumentCnn(nn.Module):
+class PaperCnn(nn.Module):
     """(N, 1, 48, 48) -> 64 x 24 x 24 -> 128 x 12 x 12 -> 256 x 6 x 6, one 3x3 convolution and one 2x2 maximum each; dropout
     0.2; 9216 -> 4096 -> 1024 -> 256 -> logits (N, classes), dropout 0.5 between."""
 
@@ -37,7 +38,7 @@ class DocumentCnn(nn.Module):
         return logits
 
 
-class DocumentVgg(nn.Module):
+class PaperVgg(nn.Module):
     """(N, 1, 48, 48) -> 2 x 32 channels, 24 x 24 -> 3 x 64, 12 x 12 -> 3 x 128, 6 x 6, a 2x2 maximum after each block; dropout
     0.5; 4608 -> 4096 -> 4096 -> 1024 -> 256 -> logits (N, classes), dropout 0.5 between."""
 

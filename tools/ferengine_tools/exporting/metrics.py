@@ -1,4 +1,4 @@
-"""The figures of a manifest, measured through the model file itself."""
+"""The metrics of a manifest, measured through the model file itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import FILE_ON_CPU
+from ferengine.models.backends import FILE_ON_CPU
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine_tools.data.fer2013 import LABELS8, LabelSet
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
@@ -16,11 +16,20 @@ from ferengine_tools.evaluation.temperature import class_temperature
 
 
 def measured(model: Path, manifest: Manifest, data: Path, *, private: bool, cache: Path | None = None) -> Manifest:
-    """``manifest`` with the temperature fitted and the accuracy measured on the split to choose on (PublicTest; UTKFace's
-    validation), and with ``private`` the figures of the one that is looked at once (PrivateTest; UTKFace's test).
+    """Fit the temperature and measure the accuracy of a model.
 
-    ``model``: the ``.onnx`` file with its manifest, temperature 1; ``cache`` as of ``utkface_faces``. Raises what the loaders
-    of ``data`` raise, and UsageError where the model lacks a class of theirs.
+    Args:
+        model: The ``.onnx`` file with its manifest, at temperature 1.
+        manifest: The manifest.
+        data: FER-2013, or UTKFace for gender.
+        private: Whether to measure on the split that is looked at once (PrivateTest; UTKFace's test), too.
+        cache: Folder of UTKFace's crops; the user's cache if None.
+
+    Returns:
+        The manifest with the temperature and with the accuracy on the split to choose on (PublicTest; UTKFace's validation).
+
+    Raises:
+        UsageError: The data cannot be read, or the model lacks a class of theirs.
     """
     classifier = Classifier(model, backend=FILE_ON_CPU)
     labels: LabelSet = "ferplus8" if len(manifest.labels) == len(LABELS8) else "fer2013"
@@ -60,7 +69,7 @@ def _warm(model: Path, manifest: Manifest, temperature: float) -> Classifier:
 
 def _final(accuracy: Accuracy, classifier: Classifier, final: Callable[[bool], LabelledFaces]) -> Accuracy:
     whole: Evaluation = evaluate_faces(classifier, final(False), "")[0]
-    figures = {"private": whole.accuracy, "macro_f1": whole.metrics.macro_f1, "ece": whole.calibrated.ece}
+    metrics = {"private": whole.accuracy, "macro_f1": whole.metrics.macro_f1, "ece": whole.calibrated.ece}
     if classifier.manifest.task == "expression":
-        figures["private_without_copies"] = evaluate_faces(classifier, final(True), "")[0].accuracy
-    return accuracy.model_copy(update={name: round(value, 5) for name, value in figures.items()})
+        metrics["private_without_copies"] = evaluate_faces(classifier, final(True), "")[0].accuracy
+    return accuracy.model_copy(update={name: round(value, 5) for name, value in metrics.items()})

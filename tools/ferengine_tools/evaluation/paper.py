@@ -1,4 +1,4 @@
-"""Figures of Y. Zhao, "Facial Expression Recognition Based on Various Deep Neural Networks": what ours stand beside."""
+"""Results of Y. Zhao, "Facial Expression Recognition Based on Various Deep Neural Networks", to compare with."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ TABLE_ONE = np.array(
         [0.08, 0.01, 0.07, 0.07, 0.05, 0.02, 0.70],
     ]
 )
-"""Table I, float64 (7, 7): shares of each actual class (rows) by predicted class (columns), as printed: most of its rows do not
-sum to 1."""
+"""Table I as printed, float64 (7, 7): fractions of each actual class (rows) by predicted class (columns). Most rows do not sum
+to 1."""
 
 ACCURACY = {"cnn": 0.5715, "vgg": 0.5883, "resnet18": 0.6}
-"""Section V and abstract: shares of FER-2013's test images, by this project's names of the networks."""
+"""Section V and abstract: fractions of FER-2013's test images, by this project's names of the networks."""
 
 MICROSECONDS = 220.0
-"""Section V: one face, (0.22 +- 0.05) ms, on a machine that the document does not name."""
+"""Section V: one face, (0.22 +- 0.05) ms, on a machine that the paper does not name."""

@@ -1,0 +1,55 @@
+"""What a model may run on: backends and precisions.
+
+A plain module: every worker process reads these in its first message, and most of them need no pydantic.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ferengine.errors import UsageError
+
+Precision = Literal["fp32", "fp16", "int8"]
+"""Of a network's weights and layers; inputs and outputs are float32 in any."""
+
+BackendName = Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"]
+"""What runs the networks: ONNX Runtime on the CPU (``ort``), by its CUDA or TensorRT-RTX provider, or TensorRT itself."""
+
+PrecisionSetting = Literal["auto", Precision]
+"""A precision, or ``auto``: fp16 in TensorRT; on a CPU int8 where it is exact and the model has a variant that loses little,
+else fp32."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendSettings:
+    """What runs the networks.
+
+    Attributes:
+        backend: The backend, or ``auto`` for the best that this machine has.
+        precision: Of the networks; see ``PrecisionSetting``.
+        engines: For TensorRT: a folder of engines to trust besides the user's cache.
+        build: For TensorRT: whether to build an engine that is missing or does not fit.
+
+    Raises:
+        UsageError: The precision is none of ``PrecisionSetting``.
+    """
+
+    backend: BackendName = "auto"
+    precision: PrecisionSetting = "auto"
+    engines: str | None = None
+    build: bool = False
+
+    def __post_init__(self) -> None:
+        known = get_args(PrecisionSetting)
+        if self.precision not in known:
+            raise UsageError(f"the precision is {', '.join(known)}, not {self.precision}")
+
+    @property
+    def engine_precision(self) -> Precision:
+        """Of TensorRT's engines."""
+        return "fp16" if self.precision == "auto" else self.precision
+
+
+FILE_ON_CPU = BackendSettings("ort", "fp32")
+"""Runs the very file that was named, on the CPU: what accuracy is measured with."""

@@ -1,0 +1,213 @@
+"""A checkpoint, or a model in another precision, becomes an ONNX file and its manifest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.errors import FerengineError, UsageError
+from ferengine.inference.base import only_output
+from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
+from ferengine.inference.onnxruntime import OrtRunner
+from ferengine.models.backends import Precision
+from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
+from ferengine.models.registry import load_model
+from ferengine.models.self_test import self_test_crops
+from ferengine_tools.data.fer2013 import Split, load_fer2013
+from ferengine_tools.data.utkface import load_utkface, user_cache
+from ferengine_tools.exporting.check import Agreement, compare
+from ferengine_tools.exporting.metrics import measured
+from ferengine_tools.files import make_folder
+from ferengine_tools.training.config import Prior
+
+INTENDED_USE = {
+    "expression": "Perceived facial expression in video, for research and interaction. It reads what a face shows, not what a "
+    "person feels, and must not be used to infer emotions at work or in education (EU AI Act, article 5).",
+    "gender": "Perceived gender presentation, for research on groups. It reads how a face looks to others, not who a person "
+    "is, knows two classes only, and must not decide anything about a person.",
+}
+_CHECKED, _CALIBRATED = 2000, 512
+"""Faces of the validation split that the file is checked on, of the training split that set int8's ranges."""
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A network in fp32: the file, what its origin answers to normalised crops, and its manifest."""
+
+    onnx: bytes
+    logits: Callable[[NDArray[np.float32]], NDArray[np.float32]]
+    manifest: Manifest
+
+
+def export(
+    source: Path | str,
+    out: Path,
+    *,
+    precision: Precision = "fp32",
+    data: Path | None = None,
+    private: bool = False,
+    notes: str = "",
+    cache: Path | None = None,
+    prior: Prior = "data",
+) -> tuple[Manifest, Agreement]:
+    """Write a model and its manifest.
+
+    The file is compared with its source on real faces of ``data``, or on noise where fp32 is written without data. fp16 and
+    int8 keep float32 inputs and outputs; int8 is static, in the QDQ format, calibrated on training faces.
+
+    Args:
+        source: A checkpoint (``.safetensors``), the name of a model, or a ``.onnx`` file.
+        out: The ``.onnx`` file; the manifest lies beside it.
+        precision: Of the weights.
+        data: FER-2013, or UTKFace for gender. With data the metrics of the manifest are measured.
+        private: Whether to measure on the final split as well.
+        notes: Notes for the manifest.
+        cache: Folder of UTKFace's crops; the user's cache if None.
+        prior: Whether the export of a checkpoint answers under the class frequencies of its data (of several sets the first),
+            or under a uniform prior. The difference goes into the bias of the last layer.
+
+    Returns:
+        The manifest, and how well the file agrees with its source.
+
+    Raises:
+        ModelError: The file disagrees with its source; what was there stays.
+        UsageError: fp16 or int8 without data.
+        FerengineError: The file cannot be written.
+    """
+    if out.suffix != ".onnx":
+        raise UsageError(f"{out} must end in .onnx; its manifest is written beside it, as .json")
+    if precision != "fp32" and data is None:
+        raise UsageError(f"--precision {precision} needs --data: the file is checked on real faces before it is kept")
+    origin = _of_checkpoint(Path(source), notes, prior) if str(source).endswith(".safetensors") else _of_model(source)
+    manifest = origin.manifest
+    onnx = origin.onnx
+    if precision == "fp16":
+        onnx = to_fp16(onnx)
+    elif precision == "int8":
+        assert data is not None
+        onnx = to_int8(onnx, _faces(manifest, data, "training", _CALIBRATED, cache))
+    batch = _noise() if data is None else _faces(manifest, data, "public", _CHECKED, cache)
+    agreement = compare(origin.logits(batch), onnx, batch, precision)
+    manifest = manifest.model_copy(
+        update={"name": out.stem, "file": out.name, "precision": precision, "sha256": hashlib.sha256(onnx).hexdigest(),
+                "source_sha256": hashlib.sha256(origin.onnx).hexdigest() if precision == "int8" else None,
+                "temperature": 1.0, "accuracy": Accuracy(), "self_test": _self_test(onnx, manifest)}
+    )  # fmt: skip
+    make_folder(out.parent)
+    try:
+        with TemporaryDirectory(dir=out.parent) as folder:
+            beside = Path(folder) / out.name
+            beside.write_bytes(onnx)
+            _write(beside, manifest)
+            if data is not None:
+                manifest = measured(beside, manifest, data, private=private, cache=cache)
+                _write(beside, manifest)
+            beside.replace(out)
+            beside.with_suffix(".json").replace(out.with_suffix(".json"))
+    except OSError as error:
+        raise FerengineError(f"{out} cannot be written: {error.strerror or error}: make room, or choose another") from None
+    return manifest, agreement
+
+
+def int8_loss(manifest: Manifest, source: str) -> float | None:
+    """Return how much accuracy int8 costs on the validation split, as a fraction; None where it is not known.
+
+    Args:
+        manifest: The int8 model.
+        source: The model that it was made from.
+    """
+    before, after = load_model(source).manifest.accuracy.public, manifest.accuracy.public
+    return None if before is None or after is None else before - after
+
+
+def _of_checkpoint(path: Path, notes: str, prior: Prior) -> _Source:
+    import torch
+
+    from ferengine_tools.exporting.graph import multiply_adds, to_onnx
+    from ferengine_tools.networks.registry import deployed
+    from ferengine_tools.training.dataset import MEAN, STD
+    from ferengine_tools.training.origin import restored, set_prior
+
+    state, network = restored(path)
+    task, planned = state["settings"]["task"], state["settings"]["epochs"]
+    if task == "both":
+        raise UsageError(f"{path} has two heads; the engine runs expression and gender as networks of their own")
+    set_prior(network, state, prior)
+    network = deployed(network)
+    early = "" if state["epoch"] >= planned else f"Stopped after {state['epoch']} of {planned} epochs of the schedule."
+
+    @torch.no_grad()
+    def logits(batch: NDArray[np.float32]) -> NDArray[np.float32]:
+        answer: NDArray[np.float32] = network(torch.from_numpy(batch)).numpy()
+        return answer
+
+    manifest = Manifest(
+        name=path.stem,
+        task=task,
+        file=path.name,
+        sha256="0" * 64,
+        network=state["network"],
+        parameters=sum(p.numel() for p in network.parameters()),
+        mmac=round(multiply_adds(network) / 1e6, 2),
+        labels=tuple(state["labels"]),
+        input=InputSpec(size=48, mean=MEAN, std=STD),
+        training=Training(
+            command=state["command"],
+            dataset=state["dataset"],
+            split="Training",
+            epochs=state["epoch"],
+            seed=state["settings"]["seed"],
+            machine=state["machine"],
+            notes=" ".join(filter(None, (early, notes))),
+        ),
+        accuracy=Accuracy(),
+        licence=f"MIT (the weights; {state['dataset'].split()[0]}, which they were trained on, is for research)",
+        intended_use=INTENDED_USE[task],
+    )
+    return _Source(to_onnx(network), logits, manifest)
+
+
+def _of_model(name: Path | str) -> _Source:
+    loaded = load_model(name)
+    if loaded.manifest.precision != "fp32" or is_quantised(loaded.onnx):
+        raise UsageError(f"{name} is {loaded.manifest.precision} already: other precisions are made from an fp32 model")
+    runner = OrtRunner(loaded.onnx, max_batch=256)
+    return _Source(loaded.onnx, lambda batch: only_output(runner.run(batch)),
+                   loaded.manifest)  # fmt: skip
+
+
+def _faces(manifest: Manifest, data: Path, split: Split, count: int, cache: Path | None) -> NDArray[np.float32]:
+    """The first ``count`` normalised faces of a split in a random, fixed order."""
+    if manifest.task == "gender":
+        genders = load_utkface(data, cache or user_cache())
+        images = genders.images[genders.indices("training" if split == "training" else "validation")]
+    else:
+        fer = load_fer2013(data)
+        images = fer.images[fer.indices(split)]
+    chosen = images[np.random.default_rng(0).permutation(len(images))[:count]]
+    return _normalised(chosen, manifest)
+
+
+def _normalised(crops: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.float32]:
+    return ((crops[:, None].astype(np.float32) - manifest.input.mean) / manifest.input.std).astype(np.float32)
+
+
+def _noise() -> NDArray[np.float32]:
+    return np.random.default_rng(0).normal(size=(64, 1, 48, 48)).astype(np.float32)
+
+
+def _self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
+    """The logits of the built-in synthetic faces, through ONNX Runtime."""
+    logits = only_output(OrtRunner(onnx).run(_normalised(self_test_crops(manifest.input.size), manifest)))
+    return tuple(tuple(round(float(value), 5) for value in row) for row in logits)
+
+
+def _write(onnx: Path, manifest: Manifest) -> None:
+    onnx.with_suffix(".json").write_text(json.dumps(manifest.to_json(), indent=2) + "\n")

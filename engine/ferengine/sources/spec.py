@@ -16,7 +16,6 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    PlainValidator,
     ValidationError,
     WithJsonSchema,
     field_validator,
@@ -72,12 +71,6 @@ def _check_pixel_format(value: str) -> str:
     return value
 
 
-def _check_text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ValueError(f"input should be a string, not {type(value).__name__}")
-    return value
-
-
 _SIZE_SCHEMA = {
     "anyOf": [
         {"type": "string", "pattern": r"^\d{1,5}x\d{1,5}$"},
@@ -89,8 +82,6 @@ _SIZE_SCHEMA = {
         },
     ]
 }
-Text = Annotated[str, PlainValidator(_check_text), WithJsonSchema({"type": "string"})]
-"""Any text: the ``str`` of pydantic refuses file names that are not UTF-8."""
 Size = Annotated[tuple[int, int], BeforeValidator(_read_size), WithJsonSchema(_SIZE_SCHEMA)]
 """Width and height in pixels; "1280x720" is read too."""
 
@@ -180,7 +171,7 @@ class SourceSpec(SourceOptions):
     """
 
     kind: Kind = Field(description="Kind of source; push is for frames that the program pushes.")
-    value: Text = Field(description="Number, device, path, glob, URL or scenario of the source.")
+    value: str = Field(description="Number, device, path, glob, URL or scenario of the source.")
     name: str = Field(description="Name of the source in results, and of its video file.")
 
     __iter__ = None  # type: ignore[assignment]  # one source, not an iterable of its fields: the engine takes either
@@ -252,7 +243,7 @@ class SourceSpec(SourceOptions):
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as a JSON object, credentials included: for its worker alone."""
-        return self.model_dump()  # not in pydantic's mode "json", which refuses file names that are not UTF-8
+        return self.model_dump(mode="json")
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SourceSpec:

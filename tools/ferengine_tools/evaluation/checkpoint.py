@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 from ferengine_tools.evaluation.ensemble import Network
+from ferengine_tools.training.config import BEFORE_PRIORS
 from ferengine_tools.training.dataset import normalise
 from ferengine_tools.training.origin import restored, set_prior
 
@@ -17,8 +18,8 @@ _SIDE, _BATCH = 48, 256
 
 
 def open_checkpoint(path: Path) -> Network:
-    """The averaged weights, at a temperature of 1 and under the class frequencies of its (first) training data, as its export,
-    on the CPU; named by the run's folder and the file.
+    """The averaged weights, at a temperature of 1 and under a uniform prior, as its export, on the CPU; named by the run's
+    folder and the file. One that was trained before priors were in the loss answers under the class frequencies of its data.
 
     Raises UsageError for a network of two heads, and what ``restored`` raises.
     """
@@ -34,6 +35,8 @@ def open_checkpoint(path: Path) -> Network:
         return answer
 
     whole = path.resolve()
-    set_prior(network, state, "data")
-    prior = "fer2013" if task == "expression" else None
+    trained = "fer2013" if task == "expression" else None
+    uniform = "priors" in state or state["settings"].get("prior", BEFORE_PRIORS["prior"]) == "uniform"
+    set_prior(network, state, "uniform" if uniform else "data")
+    prior = "uniform" if uniform else trained
     return Network(f"{whole.parent.name}/{whole.name}", task, tuple(state["labels"]), _SIDE, 1.0, logits, prior=prior)

@@ -29,7 +29,8 @@ def test_run_writes_events_video_and_summary(tmp_path: Path) -> None:
     assert [line["event"] for line in lines if "event" in line] == ["started", "ended"]
     lines = [line for line in lines if "event" not in line]
     assert [line["frame"] for line in lines] == list(range(60))
-    assert set(lines[0]) == {"camera", "frame", "timestamp", "latency_ms", "faces"}
+    assert set(lines[0]) == {"camera", "frame", "timestamp", "latency_ms", "faces", "prior"}
+    assert {line["prior"] for line in lines} == {"everyday"}
     assert set(lines[0]["faces"][0]) == {
         "track", "box", "score", "track_confidence", "origin", "landmarks", "expression",
     }  # fmt: skip
@@ -42,6 +43,9 @@ def test_run_writes_events_video_and_summary(tmp_path: Path) -> None:
     assert figures["frames"] == 60
     assert figures["fps"] > 0
     assert {"dropped", "faces", "latency_ms", "batch", "startup_s", "wall_s", "workers"} <= set(figures)
+    assert figures["prior"]["name"] == "everyday"
+    assert sum(figures["prior"]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert "class prior: everyday" in done.stderr
     assert figures["workers"]["track-0"]["peak_mb"] > 10
     again = ferengine(*arguments)
     assert again.returncode in (1, 2)
@@ -55,6 +59,26 @@ def test_events_go_to_stdout_and_nothing_else_does() -> None:
     assert done.returncode == 0, done.stderr
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     assert [line["frame"] for line in lines if "event" not in line] == list(range(5))
+
+
+def test_prior_from_a_file_is_in_force_and_said(tmp_path: Path) -> None:
+    """A prior that leaves next to nothing but sadness: every face is sad."""
+    prior, summary = tmp_path / "sad.toml", tmp_path / "out.json"
+    others = ("angry", "disgust", "fear", "happy", "surprise", "neutral")
+    prior.write_text("sad = 0.999999994\n" + "".join(f"{label} = 1e-9\n" for label in others))
+    arguments = ("run", "--source", "demo", "--max-frames", "5", "--no-display", "--events", "-", "--summary", summary)
+    done = ferengine(*arguments, "--prior", prior)
+    assert done.returncode == 0, done.stderr
+    lines = [json.loads(line) for line in done.stdout.splitlines() if '"event"' not in line]
+    assert {line["prior"] for line in lines} == {str(prior)}
+    assert {face["expression"]["label"] for line in lines for face in line["faces"]} == {"sad"}
+    assert json.loads(summary.read_text())["prior"]["name"] == str(prior)
+    prior.write_text("sad = 1\n")
+    refused = ferengine(*arguments, "--overwrite", "--prior", prior)
+    assert refused.returncode == 2
+    assert refused.stderr.splitlines()[-1].startswith(
+        f"error: prior {prior} has no angry, disgust, fear, happy, surprise, neutral"
+    )
 
 
 def test_an_absent_camera_is_named() -> None:

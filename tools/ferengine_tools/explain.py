@@ -11,10 +11,9 @@ import typer
 from ferengine.errors import UsageError
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import DEFAULT, load_model
+from ferengine.models.settings import Prior
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
     from torch import nn
 
 
@@ -26,7 +25,7 @@ class _Subject:
     mean: float
     std: float
     temperature: float
-    log_prior: NDArray[np.float64] | None
+    prior: Prior | None
 
 
 def from_model(model: str, prior: str | None = None) -> _Subject:
@@ -40,8 +39,7 @@ def from_model(model: str, prior: str | None = None) -> _Subject:
     manifest = load_model(model).manifest
     spec = manifest.input
     chosen = choose_prior(manifest, prior)
-    log_prior = None if chosen is None else chosen.logarithm()
-    return _Subject(load_onnx(model), manifest.labels, spec.size, spec.mean, spec.std, manifest.temperature, log_prior)
+    return _Subject(load_onnx(model), manifest.labels, spec.size, spec.mean, spec.std, manifest.temperature, chosen)
 
 
 def from_checkpoint(path: Path, network: str | None) -> _Subject:
@@ -108,11 +106,13 @@ def explain(
     size = subject.size
     faces = cut_face(image, size) if crop else find_faces(image, size, min_face=min_face, max_faces=max_faces)
     batch = (faces.crops[:, None].astype(np.float32) - np.float32(subject.mean)) / np.float32(subject.std)
-    shift = None if subject.log_prior is None else subject.temperature * subject.log_prior
+    log_prior = None if subject.prior is None else subject.prior.logarithm()
+    shift = None if log_prior is None else subject.temperature * log_prior
     attribution = attribute(subject.network, batch, target, shift)
-    scores = softmax(attribution.logits, subject.temperature, subject.log_prior)
+    scores = softmax(attribution.logits, subject.temperature, log_prior)
     named = [f"{subject.labels[each]} {100 * scores[row, each]:.0f} %" for row, each in enumerate(attribution.targets.tolist())]
     titles = named if len(named) == 1 else [f"{number}: {name}" for number, name in enumerate(named, 1)]
     out = out or Path(f"{image.stem}_explained.png")
     draw_explanation(out, faces, attribution, titles)
-    print("\n".join([*titles, f"written to {out}"]))
+    under = [] if subject.prior is None else [f"class prior: {subject.prior.name}"]
+    print("\n".join([*titles, *under, f"written to {out}"]))

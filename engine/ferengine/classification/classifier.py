@@ -63,10 +63,11 @@ class Classifier:
     ) -> None:
         settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
         self.runner: Runner
-        chosen = choose_variant(load_model(model), settings, log.warning)
+        named = load_model(model)
+        self.prior = prior if isinstance(prior, Prior) else choose_prior(named.manifest, prior)
+        chosen = choose_variant(named, settings, log.warning)
         loaded, self.runner = open_model(chosen, settings, threads=threads, max_batch=max_batch, on_failure=on_failure)
         self._manifest = loaded.manifest
-        self.prior = prior if isinstance(prior, Prior) else choose_prior(loaded.manifest, prior)
         self._temperature = np.float32(loaded.manifest.temperature)
         self._log_prior = np.zeros(1, np.float32) if self.prior is None else self.prior.logarithm().astype(np.float32)
         self._max_batch = max_batch

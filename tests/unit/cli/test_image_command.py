@@ -19,6 +19,7 @@ from ferengine.cli.app import app
 from ferengine.cli.checks.drawn_face import SIDE, drawn_face
 from ferengine.cli.images import CopyFolder, find_images, read_image
 from ferengine.errors import SinkError, SourceError, UsageError
+from ferengine.models.registry import load_model
 from ferengine.vision import cv2
 
 
@@ -101,6 +102,21 @@ def test_options_of_the_engine_arrive(folder: Path) -> None:
     assert haar["faces"][0]["landmarks"] is None
     unsure = json.loads(image(folder / "b.png", "--min-confidence", "0.99", "--json").stdout)
     assert unsure["faces"][0]["expression"]["label"] == "uncertain"
+
+
+def test_prior_changes_the_scores_and_is_said(folder: Path) -> None:
+    records = {
+        prior: json.loads(image(folder / "b.png", "--json", "--prior", prior).stdout) for prior in ("uniform", "everyday")
+    }
+    assert {prior: record["prior"] for prior, record in records.items()} == {"uniform": "uniform", "everyday": "everyday"}
+    even, everyday = (records[name]["faces"][0]["expression"]["scores"] for name in ("uniform", "everyday"))
+    priors = load_model("standard").manifest.priors["everyday"]
+    moved = {label: score * priors[label] for label, score in even.items()}
+    assert everyday == pytest.approx({label: value / sum(moved.values()) for label, value in moved.items()}, abs=2e-4)
+    assert json.loads(image(folder / "b.png", "--json").stdout) == records["everyday"]
+    error = image(folder / "b.png", "--prior", "sundays").exception
+    assert isinstance(error, UsageError)
+    assert str(error).startswith("the model standard has no prior 'sundays': choose one of uniform, fer2013, everyday")
 
 
 @pytest.mark.parametrize("arguments", [(), ("--nonsense", "a.png"), ("--detect-every", "3", "a.png")])

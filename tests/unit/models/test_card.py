@@ -71,7 +71,7 @@ def test_the_splits_are_named() -> None:
     assert "of that without exact copies of training faces" in expression
     assert "% on UTKFace test, which was kept for the end" in gender
     assert "copies" not in gender
-    assert "Figures (one crop a face, one seed)" in expression
+    assert "Figures (one crop a face, one seed, under the data's own class frequencies)" in expression
 
 
 def test_a_narrow_terminal_breaks_texts_but_no_hash() -> None:

@@ -22,7 +22,7 @@ HD, UHD, UHD4 = 1920 * 1080 * 3, 3840 * 2160 * 3, 15360 * 8640 * 3
 def size(slot_bytes: int, *, live: bool = False, outputs: int = 0, readers: tuple[FrameReader, ...] = ()) -> RingSize:
     config = make_config(detect_every=6)
     plan = make_plan(1, config, outputs=outputs, cores=1)
-    topology = Topology(Cameras((), (), config, 1), config, plan, 48, {}, False, outputs > 0, outputs > 1)
+    topology = Topology(Cameras((), (), config, 1), config, plan, 48, None, {}, False, outputs > 0, outputs > 1)
     try:
         return topology.ring_size(slot_bytes, live, readers)
     finally:

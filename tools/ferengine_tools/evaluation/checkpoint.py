@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 from ferengine_tools.evaluation.network import Network
+from ferengine_tools.training.config import BEFORE_PRIORS
 from ferengine_tools.training.dataset import normalise
 from ferengine_tools.training.origin import restored, set_prior
 
@@ -23,8 +24,8 @@ def open_checkpoint(path: Path) -> Network:
         path: The checkpoint.
 
     Returns:
-        The network, named after the folder of the run and the file, at a temperature of 1, under the class frequencies of its
-        (first) training data, as its export.
+        The network, named after the folder of the run and the file, at a temperature of 1. It answers under a uniform prior, as
+        its export does; one that was trained before priors were in the loss, under the class frequencies of its data.
 
     Raises:
         UsageError: The network has two heads.
@@ -42,6 +43,8 @@ def open_checkpoint(path: Path) -> Network:
         return answer
 
     whole = path.resolve()
-    set_prior(network, state, "data")
-    prior = "fer2013" if task == "expression" else None
+    trained = "fer2013" if task == "expression" else None
+    uniform = "priors" in state or state["settings"].get("prior", BEFORE_PRIORS["prior"]) == "uniform"
+    set_prior(network, state, "uniform" if uniform else "data")
+    prior = "uniform" if uniform else trained
     return Network(f"{whole.parent.name}/{whole.name}", task, tuple(state["labels"]), _SIDE, 1.0, logits, prior=prior)

@@ -137,6 +137,30 @@ def test_stability_and_prior_on_the_command_line(
     assert "the label changes in 0.00 % under a shift of one pixel, in 0.00 % in the mirror" in printed
 
 
+def test_curve_is_drawn(
+    bar_models: Any, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra `train`)")
+    monkeypatch.setattr(evaluate, "speeds", lambda classifier: {"1": 1.0})
+    model = bar_models.write(tmp_path, gain=1.0)
+    evaluate.main(["--model", str(model), "--data", str(bars), "--curve", str(tmp_path / "curve.svg")])
+    assert (tmp_path / "curve.svg").stat().st_size > 10_000
+    with pytest.raises(UsageError, match="--curve needs one model"):
+        evaluate.main(["--model", str(model), "--data", str(bars), "--prior", "uniform", "--curve", str(tmp_path / "no.svg")])
+    assert not (tmp_path / "no.svg").exists()
+
+
+def test_faces_of_a_folder_are_read_under_the_models_own_choice(bar_models: Any, bars: Path, tmp_path: Path) -> None:
+    priors = known_priors(tuple(COUNTS["fer2013"]))
+    classifier = Classifier(bar_models.write(tmp_path, gain=0.001, priors=priors, prior="everyday"))
+    faces = fer2013_faces(bars, "public")
+    unknown = evaluate_faces(classifier, replace(faces, prior=None), "folder")[0]
+    assert unknown.prior == "everyday"
+    assert unknown.calibrated == evaluate_faces(classifier, faces, "", prior="everyday")[0].calibrated
+    scores = evaluate_faces(classifier, replace(faces, prior=None), "folder")[1].scores
+    np.testing.assert_allclose(scores, classifier.scores(faces.images), atol=1e-6)
+
+
 def test_the_curve_of_a_prior_chooses_the_power_of_the_best_macro_f1() -> None:
     """Logits that are half of what they should be are read best under the square root of the frequencies."""
     classes = ("angry", "happy", "sad", "surprise", "neutral")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from torch.nn import functional  # noqa: E402
 
 from ferengine.cli.command import call  # noqa: E402
 from ferengine.errors import ModelError, SourceError, UsageError  # noqa: E402
-from ferengine.models.registry import DEFAULT, SHIPPED  # noqa: E402
+from ferengine.models.registry import DEFAULT, SHIPPED, load_model  # noqa: E402
 from ferengine.vision import cv2  # noqa: E402
 from ferengine_tools.explain import explain as explain_command  # noqa: E402
 from ferengine_tools.explanation.attribution import explain  # noqa: E402
@@ -60,6 +61,14 @@ def test_the_map_is_hot_where_the_class_was_seen() -> None:
     assert np.unravel_index(other.cam[0].argmax(), (48, 48)) in {(r, c) for r in (9, 10) for c in (33, 34)}
     assert (other.guided[0, 8:12, 32:36] > 0).all()
     assert np.count_nonzero(other.guided) == 16
+
+
+def test_prior_chooses_the_class_that_is_explained() -> None:
+    """A bright and a darker spot: a shift of the logits, as of a prior, makes the bright one win."""
+    batch = spotted(8, 32, 2.0) + spotted(40, 4, -3.0)
+    assert explain(Spots(), batch).targets.tolist() == [1]
+    assert explain(Spots(), batch, shift=np.array([1.5, 0.0])).targets.tolist() == [0]
+    assert explain(Spots(), batch, target=1, shift=np.array([1.5, 0.0])).targets.tolist() == [1]
 
 
 def test_guided_gradients_pass_only_where_all_is_positive() -> None:
@@ -164,6 +173,21 @@ def test_a_photograph_is_explained(portrait: Path, tmp_path: Path, capsys: pytes
     assert image.shape[0] > image.shape[1] > 1000
     call(explain_command, "ferengine explain", [str(portrait), "--out", str(out), "--label", "sad"])
     assert capsys.readouterr().out.startswith("sad ")
+
+
+def test_prior_of_an_explanation(portrait: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = ["--out", str(tmp_path / "explained.png")]
+    certain = tmp_path / "sad.json"
+    labels = load_model(DEFAULT).manifest.labels
+    certain.write_text(json.dumps(dict.fromkeys(labels, 1e-6) | {"sad": 1 - 6e-6}))
+    call(explain_command, "ferengine explain", [str(portrait), *out, "--prior", str(certain)])
+    told = capsys.readouterr().out
+    assert told.startswith("sad ")
+    assert f"class prior: {certain}\n" in told
+    call(explain_command, "ferengine explain", [str(portrait), *out])
+    assert "class prior: everyday\n" in capsys.readouterr().out
+    with pytest.raises(UsageError, match="--prior is for models"):
+        call(explain_command, "ferengine explain", [str(portrait), "--checkpoint", "a.safetensors", "--prior", "uniform"])
 
 
 def test_a_cut_face_is_explained_from_a_checkpoint(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

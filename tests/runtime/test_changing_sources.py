@@ -214,3 +214,9 @@ def test_adding_from_several_threads_gives_distinct_names() -> None:
         for thread in threads:
             thread.join()
         assert sorted(engine.cameras) == ["door", *(f"door-{number}" for number in range(2, 9))]
+
+
+def test_remove_source_of_an_engine_that_was_not_started() -> None:
+    with Engine(["demo", "demo"], max_frames=3) as engine:
+        engine.remove_source("demo-2")
+        assert {result.camera for result in engine.results()} == {"demo"}

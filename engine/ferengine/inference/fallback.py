@@ -57,8 +57,10 @@ class Fallback(Generic[_T]):
         open_second, self._open_second = self._open_second, None
         traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
         self.current.close()
-        self.current = open_second()
-        self._on_failure(str(error))
+        try:
+            self.current = open_second()
+        finally:
+            self._on_failure(str(error))  # also where the second cannot be opened
         return self.current
 
     def close(self) -> None:

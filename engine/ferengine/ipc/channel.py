@@ -114,8 +114,16 @@ class ControlChannel:
             left = deadline - time.monotonic()
             if left <= 0:
                 return False
-            select.select([], [self], [], left)
+            writable = select.poll()  # select takes no descriptor above 1023
+            writable.register(self._end, select.POLLOUT)
+            writable.poll(1e3 * left)
         return True
+
+    def wait(self) -> None:
+        """Sleep until a message waits or the peer is gone."""
+        readable = select.poll()
+        readable.register(self._end, select.POLLIN)
+        readable.poll()
 
     def receive(self) -> list[tuple[bytes, list[int]]]:
         """All waiting messages with the descriptors that came along, which are the caller's to close.
@@ -133,7 +141,7 @@ class ControlChannel:
             except BlockingIOError:
                 return messages
             except ConnectionResetError:
-                data, ancillary, flags = b"", [], 0
+                continue  # the peer left messages unread; the error comes before those that it had sent, and only once
             descriptors = _received_descriptors(ancillary)
             if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
                 _close_all([*descriptors, *(each for _, others in messages for each in others)])

@@ -31,7 +31,7 @@ class CameraRings:
         return generation, self._rings[generation]
 
     def has_newer(self, generation: int) -> bool:
-        return max(self._rings) > generation
+        return max(self._rings, default=-1) > generation
 
     def forget(self, generation: int) -> None:
         """Let a generation go, if it has not gone yet."""

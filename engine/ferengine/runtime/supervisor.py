@@ -161,6 +161,9 @@ class Supervisor:
 
     def remove_camera(self, camera: CameraState, *, drain: bool) -> None:
         """Remove the camera, once what is on its way has come out (at most a second) or at once."""
+        if not self.state.started:
+            self._forget(camera)
+            return
         camera.leave_until = time.monotonic() + (DRAIN if drain else 0.0)
         self.close_input(camera)
 
@@ -182,6 +185,8 @@ class Supervisor:
             self.state.abort(error)
             return
         self.state.note_failure(str(error))
+        if camera.capture is not None:
+            self._workers.dismiss(camera.capture)  # nothing keeps a device open for frames that have no place
         self._close_writers(camera)
 
     def _close_writers(self, camera: CameraState) -> None:

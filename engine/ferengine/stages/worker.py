@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import logging
 import os
-import select
 import signal
 import socket
 import sys
@@ -55,8 +54,10 @@ _IDLE_WAIT = 0.05
 """Seconds without work before the heartbeat is renewed."""
 _OPENING_BEAT = 0.5
 """Seconds between heartbeats while something is opened."""
-_MAX_OPENING = 1800.0
-"""Seconds after which an opening counts as stuck; building TensorRT engines takes minutes."""
+_MAX_OPENING = 120.0
+"""Seconds after which an opening counts as stuck."""
+_MAX_BUILDING = 1800.0
+"""The same where TensorRT engines may be built, which takes minutes."""
 _LAST_WORDS = 0.2
 """Seconds that the engine gets to make room for a worker's last messages."""
 
@@ -73,7 +74,7 @@ class Worker:
     def run(self) -> None:
         """Keep the stage going until Finish comes. Raises EOFError or ConnectionError when the engine is gone."""
         while self._stage is None and not self._finished:
-            select.select([self._control], [], [])
+            self._control.wait()
             self._poll_control()
         while not self._finished:
             page, stage = self._page, self._stage
@@ -120,7 +121,8 @@ class Worker:
     def _start(self, start: Start) -> None:
         self._page = page = WorkerPage.attach(os.dup(start.page))
         module, name = _STAGES[type(start)]
-        with heartbeat(page):
+        building = isinstance(start, StartDetect | StartClassify) and start.backend.build
+        with heartbeat(page, _MAX_BUILDING if building else _MAX_OPENING):
             stage_class: type[Stage[Start]] = getattr(importlib.import_module(module), name)
             context = StageContext(
                 page, self._control.fileno(), self._send, self._poll_control, opening=lambda: heartbeat(page)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import resource
 import select
 import socket
 from collections.abc import Iterator
@@ -161,3 +163,35 @@ def test_sockets_do_not_block() -> None:
     assert channel.receive() == []
     channel.close()
     there.close()
+
+
+def test_last_messages_arrive_though_the_peer_left_some_unread(pair: Pair) -> None:
+    here, there = pair
+    here.send(b"unread")
+    there.send(b"Failed: with the hint")
+    there.close()
+    assert here.receive() == [(b"Failed: with the hint", [])]
+    with pytest.raises(EOFError):
+        here.receive()
+
+
+def test_descriptors_above_1023_can_be_waited_for(pair: Pair) -> None:
+    here, there = pair
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1100:
+        pytest.skip("this machine allows fewer than 1100 open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1100), hard))
+    try:
+        high = socket.socket(fileno=fcntl.fcntl(there.fileno(), fcntl.F_DUPFD_CLOEXEC, 1050))
+        channel = ControlChannel(high)
+        try:
+            here.send(b"hello")
+            channel.wait()
+            assert channel.receive() == [(b"hello", [])]
+            count = fill(channel)
+            assert not channel.drain(0.01)
+            assert count > 3
+        finally:
+            channel.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

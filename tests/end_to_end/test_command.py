@@ -76,9 +76,8 @@ def test_prior_from_a_file_is_in_force_and_said(tmp_path: Path) -> None:
     prior.write_text("sad = 1\n")
     refused = ferengine(*arguments, "--overwrite", "--prior", prior)
     assert refused.returncode == 2
-    assert refused.stderr.splitlines()[-1].startswith(
-        f"error: prior {prior} has no angry, disgust, fear, happy, surprise, neutral"
-    )
+    missing = "angry, disgust, fear, happy, surprise, neutral"
+    assert refused.stderr.splitlines()[-1].startswith(f"error: prior {prior} has no {missing}: ")
 
 
 def test_an_absent_camera_is_named() -> None:

@@ -17,14 +17,17 @@ import av.error
 import av.filter
 import numpy as np
 from av.stream import Disposition
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
 from ferengine.frames import MAX_SIDE, rotate
 from ferengine.sources.clock import believable_rate
+from ferengine.vision import cv2
 
 _MAX_PIXEL_ASPECT = 8.0
 """Width of a pixel by its height, or the inverse, beyond which it is an error of the file."""
+_BT601 = (2, 5, 6)
+"""FFmpeg's AVColorSpace: unspecified, BT.470 BG and SMPTE 170 M, which share one matrix. PyAV does not name them all."""
 _PROBE_PACKETS = 48
 """Packets whose time stamps show the true rate of a file."""
 
@@ -147,6 +150,9 @@ class FrameConverter:
     def convert(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
         """Return BGR uint8 (H, W, 3), in memory of its own; rows may be padded."""
         width = _square_width(frame.width, self._pixel_aspect(frame))
+        if width == frame.width and _is_plain(frame):
+            planes = frame.to_ndarray()
+            return rotate(np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8), -frame.rotation)
         # One reformatter for all frames, and in this thread: PyAV's default makes a new one each time, on all cores.
         converted = self._reformatter.reformat(frame, width=width, format="bgr24", threads=1)
         plane = converted.planes[0]
@@ -160,6 +166,16 @@ class FrameConverter:
         if (frame.width, frame.height) == self._first_size:
             return self._stream.sample_aspect_ratio
         return self._stream.codec_context.sample_aspect_ratio
+
+
+def _is_plain(frame: av.VideoFrame) -> bool:
+    """Whether OpenCV converts it rightly, in four fifths of the time that FFmpeg takes: 4:2:0, BT.601, limited range."""
+    return (
+        frame.format.name == "yuv420p"
+        and frame.colorspace in _BT601
+        and frame.color_range != ColorRange.JPEG
+        and frame.width % 2 == frame.height % 2 == 0
+    )
 
 
 def _square_width(width: int, aspect: Fraction | None) -> int:

@@ -42,8 +42,8 @@ if [ -z "$python" ]; then
     fi
 fi
 
-# Parts are processes of their own, each with the seconds that it may take: what crashes or hangs takes nothing with it.
-export NVIDIA_TF32_OVERRIDE=0 # fp32 is fp32 in cuBLAS and cuDNN too, whoever calls them
+# Each part is a separate process with a time limit, so a part that crashes or hangs does not affect the others.
+export NVIDIA_TF32_OVERRIDE=0 # fp32 is fp32 in cuBLAS and cuDNN too, for every caller
 status=0
 limited() {
     local seconds="$1"

@@ -115,7 +115,7 @@ def test_mistakes_get_one_clear_error(arguments: tuple[str, ...], code: int, wor
 
 
 def endless_run(tmp_path: Path, hangup: signal.Handlers) -> subprocess.Popen[str]:
-    """A run of the demo that has begun to write; ``hangup``: how SIGHUP is handled where it is started."""
+    """A run of the demo that has started to write; ``hangup``: how SIGHUP is handled where it is started."""
     events = tmp_path / "out.jsonl"
     command = [sys.executable, "-m", "ferengine", "run", "--source", "demo", "--loop", "0", "--no-display",
                "--events", str(events), "--save", str(tmp_path / "out.mp4")]  # fmt: skip
@@ -133,12 +133,12 @@ def endless_run(tmp_path: Path, hangup: signal.Handlers) -> subprocess.Popen[str
 )
 def test_a_signal_ends_the_run_cleanly(tmp_path: Path, numbers: tuple[signal.Signals, ...]) -> None:
     process = endless_run(tmp_path, signal.SIG_DFL)
-    begun = time.monotonic()
+    started = time.monotonic()
     for number in numbers:  # a terminal that is closed sends SIGHUP twice
         process.send_signal(number)
         time.sleep(0.01)
     _, log = process.communicate(timeout=20)
-    assert time.monotonic() - begun < 15.0  # two seconds; the rest is for a busy machine
+    assert time.monotonic() - started < 15.0  # two seconds; the rest is for a busy machine
     assert process.returncode == 0, log
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines() if '"frame"' in line]
     with av.open(str(tmp_path / "out.mp4")) as container:

@@ -1,4 +1,4 @@
-"""Outputs of a run that fill up, vanish, stall or are seen on a terminal: each is told once, the others go on."""
+"""Outputs of a run that fill up, vanish, stall or are shown on a terminal: each is reported once, the others continue."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_run_by_a_settings_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "told"),
+    ("arguments", "code", "expected"),
     [
         (("--csv", "absent/out.csv"), 1, "no folder absent"),
         (("--events", "absent/out.jsonl", "--csv", "never.csv"), 1, "no folder absent"),
@@ -165,16 +165,16 @@ def test_a_run_by_a_settings_file(tmp_path: Path) -> None:
         (("--config", "absent.toml"), 2, "absent.toml cannot be read"),
     ],
 )
-def test_outputs_that_cannot_be(arguments: tuple[str, ...], code: int, told: str, tmp_path: Path) -> None:
+def test_outputs_that_cannot_be(arguments: tuple[str, ...], code: int, expected: str, tmp_path: Path) -> None:
     done = subprocess.run([*RUN, *DEMO, *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == code, done.stderr
-    assert told in done.stderr
+    assert expected in done.stderr
     assert "Traceback" not in done.stderr
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (("--save", "talk.mp4"), "talk.mp4 is the source talk"),
         (("--events", "link.mp4"), "link.mp4 is the source talk"),
@@ -183,14 +183,14 @@ def test_outputs_that_cannot_be(arguments: tuple[str, ...], code: int, told: str
         (("--events", "out", "--csv", "./out"), "--events and --csv name the same file, out"),
     ],
 )
-def test_no_output_takes_the_place_of_a_source_or_of_another(arguments: tuple[str, ...], told: str, tmp_path: Path) -> None:
+def test_no_output_takes_the_place_of_a_source_or_of_another(arguments: tuple[str, ...], expected: str, tmp_path: Path) -> None:
     source = tmp_path / "talk.mp4"
     source.write_bytes(b"precious")
     (tmp_path / "link.mp4").hardlink_to(source)
     command = [*RUN, "--source", "talk.mp4", "--no-display", "--overwrite", *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2, done.stderr
-    assert f"error: {told}" in done.stderr
+    assert f"error: {expected}" in done.stderr
     assert source.read_bytes() == b"precious"
     assert not (tmp_path / "out").exists()
 

@@ -1,4 +1,4 @@
-"""What the system refuses the command, and a Ctrl-C that comes before it has begun: one line, never a traceback."""
+"""Resources that the system refuses, and a Ctrl-C before the run starts: one line each, never a traceback."""
 
 from __future__ import annotations
 

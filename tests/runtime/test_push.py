@@ -89,7 +89,7 @@ def test_a_waiting_source_processes_every_frame_and_holds_the_caller_back(images
         accepted = 0
         while engine.push("door", images[accepted % 40], accepted / 30, timeout=1.0):
             accepted += 1
-        assert accepted < 400  # nobody took a result: the queues and the ring were full
+        assert accepted < 400  # no result was taken: the queues and the ring were full
         assert engine.summary()["frames"] < accepted
         seen: list[Any] = []
         taken = CheckedThread(lambda: seen.extend(results))

@@ -1,4 +1,4 @@
-"""Images and files that nobody would choose, through the whole engine."""
+"""Unusual and broken images and files, through the whole engine."""
 
 from __future__ import annotations
 

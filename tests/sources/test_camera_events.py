@@ -1,4 +1,4 @@
-"""What the engine tells of its cameras."""
+"""What the engine reports about its cameras."""
 
 from __future__ import annotations
 
@@ -67,8 +67,8 @@ def test_no_error_and_no_event_holds_credentials(http: Any, caplog: pytest.LogCa
         Engine(http.url("/mjpeg?pwd=hunter2", "viewer:p%40ss@"), on_event=events.append) as engine,
     ):
         list(engine.results())
-    told = f"{caught.value!r} {events} {engine.summary()} {engine.failures} {caplog.text}"
-    assert not any(secret in told for secret in ("viewer", "hunter2", "p%40ss", "p@ss"))
+    reported = f"{caught.value!r} {events} {engine.summary()} {engine.failures} {caplog.text}"
+    assert not any(secret in reported for secret in ("viewer", "hunter2", "p%40ss", "p@ss"))
     assert [event.kind for event in events] == ["ended"]
 
 

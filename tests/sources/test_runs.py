@@ -32,14 +32,14 @@ class Run:
         text = self.events.read_text() if self.events.exists() else ""
         return [json.loads(line) for line in text.splitlines() if line.endswith("}")]
 
-    def told(self, camera: str = "") -> list[str]:
+    def camera_events(self, camera: str = "") -> list[str]:
         return [line["event"] for line in self.lines() if "event" in line and line["camera"].startswith(camera)]
 
     def wait_for(self, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + 60
         while not condition():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                pytest.fail(f"it did not happen: {self.end()} {self.output} {self.told()}")
+                pytest.fail(f"it did not happen: {self.end()} {self.output} {self.camera_events()}")
             time.sleep(0.05)
 
     def end(self, *, asked: bool = True) -> int:
@@ -76,16 +76,16 @@ def test_a_stream_that_stops_and_comes_back_larger(
     assert len(pids) >= 6
     title = "".join(Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
     rtsp.stop()
-    run.wait_for(lambda: run.told("door") == ["started", "disconnected"])
+    run.wait_for(lambda: run.camera_events("door") == ["started", "disconnected"])
     last = max(line["frame"] for line in run.lines() if line["camera"] == "door" and "frame" in line)
     rtsp.start(make_clip(320, 240, frames=800), "viewer", "p@ss")
     run.wait_for(lambda: sum(line["camera"] == "door" and line.get("frame", 0) > last for line in run.lines()) > 10)
     rtsp.pause()  # now it hangs: the stream stalls, and stopping must not wait for it
-    run.wait_for(lambda: run.told("door") == ["started", "disconnected", "reconnected", "disconnected"])
-    begun = time.monotonic()
+    run.wait_for(lambda: run.camera_events("door") == ["started", "disconnected", "reconnected", "disconnected"])
+    started = time.monotonic()
     assert run.end() == 0, run.output
-    assert time.monotonic() - begun < 4
-    assert run.told("door") == ["started", "disconnected", "reconnected", "disconnected", "ended"]
+    assert time.monotonic() - started < 4
+    assert run.camera_events("door") == ["started", "disconnected", "reconnected", "disconnected", "ended"]
     door = [line for line in run.lines() if line["camera"] == "door"]
     frames = [line for line in door if "frame" in line]
     numbers = [line["frame"] for line in frames]
@@ -93,7 +93,7 @@ def test_a_stream_that_stops_and_comes_back_larger(
     assert numbers == sorted(set(numbers))
     assert stamps == sorted(set(stamps))
     assert next(line["seconds"] for line in door if line.get("event") == "reconnected") > 0
-    assert run.told("demo") == ["started", "ended"]
+    assert run.camera_events("demo") == ["started", "ended"]
     everything = "".join((run.output, run.events.read_text(), run.summary.read_text(), title))
     assert not any(secret in everything for secret in SECRETS)
     assert "127.0.0.1" in title
@@ -117,24 +117,24 @@ def test_stopping_while_a_connection_hangs(silent_port: int, start: Callable[...
     run = start("--source", f"door=rtsp://viewer:hunter2@127.0.0.1:{silent_port}/x")
     tasks = Path(f"/proc/{run.process.pid}/task")
     run.wait_for(lambda: sum(len(children.read_text().split()) for children in tasks.glob("*/children")) >= 4)
-    begun = time.monotonic()
+    started = time.monotonic()
     run.end()
-    assert time.monotonic() - begun < 4
-    assert run.told() == ["ended"]
+    assert time.monotonic() - started < 4
+    assert run.camera_events() == ["ended"]
     assert not any(secret in run.output for secret in SECRETS)
 
 
 def test_a_camera_that_is_not_there_yet(http: Any, unused_port: int, start: Callable[..., Run]) -> None:
     run = start("--source", f"late=http://127.0.0.1:{unused_port}/", "--source", "demo", "--loop", "0", "--reconnect", "always")
     run.wait_for(lambda: sum("frame" in line for line in run.lines()) > 5)
-    assert run.told("late") == ["disconnected"]
+    assert run.camera_events("late") == ["disconnected"]
     assert run.end() == 0, run.output
-    assert run.told("late") == ["disconnected", "ended"]
+    assert run.camera_events("late") == ["disconnected", "ended"]
 
 
 def test_a_live_stream_that_ends_with_no_reconnection(http: Any, start: Callable[..., Run]) -> None:
     http.images = [np.zeros((48, 64, 3), np.uint8)] * 10
     run = start("--source", http.url("/mjpeg"), "--reconnect", "never", "--when-late", "wait")
     assert run.end(asked=False) == 0, run.output
-    assert run.told() == ["started", "ended"]
+    assert run.camera_events() == ["started", "ended"]
     assert [line["frame"] for line in run.lines() if "frame" in line] == list(range(10))

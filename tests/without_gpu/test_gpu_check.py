@@ -304,7 +304,7 @@ def test_cameras_see_a_video(tmp_path: Path) -> None:
         writer.write(np.full((48, 64, 3), level, np.uint8))
     writer.release()
     assert [round(float(frame.mean()) / 10) for frame in cameras.load_frames(path)] == [2, 22]
-    with pytest.raises(SourceError, match=r"none\.avi is no video"):
+    with pytest.raises(SourceError, match=r"none\.avi is not a video"):
         cameras.load_frames(tmp_path / "none.avi")
 
 

@@ -67,7 +67,7 @@ def opened(device: Any, fake_trt: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_an_opened_engine_is_compared_with_its_network_and_closed_if_it_differs(opened: Any, device: Any) -> None:
-    with pytest.raises(ModelError, match="does not run right on this GPU"):
+    with pytest.raises(ModelError, match="does not run correctly on this GPU"):
         opening.open_engine(classifier_network(load_model("dscnn")), "fp16", 32)
     assert device.closed
 

@@ -32,14 +32,14 @@ def teach(
     out: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the folds. The file teacher.npz is written there.")],
     folds: Annotated[int, typer.Option(help="Parts that the training faces are split into, at least 2.")] = 3,
     epochs: Annotated[int, typer.Option(help="Epochs of each network.")] = 30,
-    labels: Annotated[LabelSet, typer.Option(help="As of ferengine train.")] = "fer2013",
+    labels: Annotated[LabelSet, typer.Option(help="As in ferengine train.")] = "fer2013",
     without_copies: Annotated[
         bool,
-        typer.Option("--without-copies", help="As of ferengine train, whose --without-copies needs a teacher made with it."),
+        typer.Option("--without-copies", help="As in ferengine train. Its --without-copies needs a teacher made with this."),
     ] = False,
     seed: Annotated[int, typer.Option(help="Seed of the first fold; the others count up from it.")] = 100,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As of ferengine train.")] = "auto",
-    precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="As of ferengine train.")] = "fp32",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As in ferengine train.")] = "auto",
+    precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="As in ferengine train.")] = "fp32",
     threads: Annotated[int, typer.Option(help="Threads of torch on the CPU.")] = 1,
 ) -> None:
     """Compute out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.

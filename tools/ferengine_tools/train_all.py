@@ -33,8 +33,8 @@ def train_all(
             show_default="all",
         ),
     ] = None,
-    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As of ferengine train.")] = "auto",
-    precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="As of ferengine train.")] = "bf16",
+    device: Annotated[Literal["auto", "cpu", "cuda"], typer.Option(help="As in ferengine train.")] = "auto",
+    precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="As in ferengine train.")] = "bf16",
     threads: Annotated[int, typer.Option(help="Threads of torch on the CPU.")] = 1,
 ) -> None:
     """Train, export and measure every model of the published table.

@@ -111,7 +111,7 @@ def _load(path: Path) -> bytes | None:
     digest, model = stored[:_DIGEST], stored[_DIGEST:]
     if hashlib.sha256(model).hexdigest().encode() == digest:
         return model
-    log.warning("%s is damaged: making it anew", path)
+    log.warning("%s is damaged: creating it again", path)
     return None
 
 

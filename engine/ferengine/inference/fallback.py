@@ -69,7 +69,7 @@ class Fallback(Generic[_T]):
 
 
 def _log_failure(reason: str) -> None:
-    log.error("the GPU failed; going on on the CPU: %s", reason)
+    log.error("the GPU failed; continuing on the CPU: %s", reason)
 
 
 class FallbackRunner:

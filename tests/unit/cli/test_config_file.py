@@ -95,8 +95,8 @@ def test_sources_as_a_list_and_as_tables(tmp_path: Path) -> None:
 def test_mistakes_are_named_with_their_lines(tmp_path: Path, text: str, expected: list[str]) -> None:
     found = mistakes(tmp_path, text)
     assert len(found) == len(expected), found
-    for told, start in zip(found, expected, strict=True):
-        assert told.startswith(start), found
+    for mistake, start in zip(found, expected, strict=True):
+        assert mistake.startswith(start), found
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:

@@ -111,11 +111,11 @@ def test_json(few_checks: Callable[..., None]) -> None:
     few_checks(crop=Finding("fail", "wrong", "build it again"), torch=None, kernel=Finding("ok", "Linux"))
     done = CliRunner().invoke(app, ["doctor", "--json"])
     assert done.exit_code == 1
-    told = json.loads(done.output)
-    assert told["ok"] is False
-    assert told["checks"][0] == {"name": "crop", "status": "fail", "reason": "wrong", "hint": "build it again"}
-    assert [check["name"] for check in told["checks"]] == ["crop", "kernel"]
-    assert {"ferengine", "python", "numpy", "onnxruntime"} <= set(told["versions"])
+    report = json.loads(done.output)
+    assert report["ok"] is False
+    assert report["checks"][0] == {"name": "crop", "status": "fail", "reason": "wrong", "hint": "build it again"}
+    assert [check["name"] for check in report["checks"]] == ["crop", "kernel"]
+    assert {"ferengine", "python", "numpy", "onnxruntime"} <= set(report["versions"])
 
 
 # Faults that the checks must find
@@ -134,7 +134,7 @@ class WrongDetector:
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "expected"),
     [
         ({"count": 0}, "finds 0 faces"),
         ({"count": 2}, "finds 2 faces"),
@@ -142,11 +142,11 @@ class WrongDetector:
         ({"count": 1, "eyes": 20.0}, "eyes"),
     ],
 )
-def test_a_wrong_detector_is_found(fault: dict[str, Any], told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_detector_is_found(fault: dict[str, Any], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = WrongDetector(**fault)
     monkeypatch.setattr(detection, "create_detector", lambda name: wrong)
     assert stages.check_mtcnn().status == "fail"
-    assert told in stages.check_mtcnn().reason
+    assert expected in stages.check_mtcnn().reason
     assert stages.check_haar().status == "warn"  # a run does without Haar
 
 
@@ -182,15 +182,15 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cameras", "status", "told"),
+    ("cameras", "status", "expected"),
     [
         ([], "warn", "no camera"),
         ([CameraDevice("/dev/video0", unavailable_reason="no permission")], "warn", "no permission"),
         ([CameraDevice("/dev/video0", "Webcam"), CameraDevice("/dev/video1", unavailable_reason="busy")], "ok", "Webcam"),
     ],
 )
-def test_cameras(cameras: list[CameraDevice], status: str, told: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cameras(cameras: list[CameraDevice], status: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(v4l2, "list_cameras", lambda: cameras)
     finding = environment.check_cameras()
     assert finding.status == status
-    assert told in finding.reason
+    assert expected in finding.reason

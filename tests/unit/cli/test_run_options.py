@@ -88,7 +88,7 @@ def test_an_option_at_its_default_wins_too() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "expected"),
     [
         (("--detect-every", "0"), "--detect-every: input should be greater than or equal to 1, not 0"),
         (
@@ -99,10 +99,10 @@ def test_an_option_at_its_default_wins_too() -> None:
         (("--camera", "-1"), "--camera: a camera is a number or a device"),
     ],
 )
-def test_wrong_values_are_usage_errors(arguments: tuple[str, ...], told: str) -> None:
+def test_wrong_values_are_usage_errors(arguments: tuple[str, ...], expected: str) -> None:
     error = CliRunner().invoke(app, ["run", *arguments]).exception
     assert isinstance(error, UsageError)
-    assert str(error).startswith(told)
+    assert str(error).startswith(expected)
 
 
 @pytest.mark.parametrize("arguments", [("--nonsense",), ("--detector", "yolo"), ("--min-face", "x"), ("--rotate", "x")])

@@ -120,9 +120,9 @@ def test_levels_that_the_engine_does_not_take_are_cut(
 def test_images_that_the_engine_does_not_take_are_named(frames: list[NDArray[np.uint8]]) -> None:
     detector, runners = make()
     runners["pnet"].largest = (8, 8)
-    with pytest.raises(ModelError, match="pnet takes no image at all"):
+    with pytest.raises(ModelError, match="pnet cannot take any image"):
         detector.detect(frames[0])
     detector, runners = make()
     runners["rnet"].largest = (8, 8)
-    with pytest.raises(ModelError, match="the engine of rnet takes no image of 24x24 pixels"):
+    with pytest.raises(ModelError, match="the engine of rnet cannot take an image of 24x24 pixels"):
         detector.detect(frames[0])

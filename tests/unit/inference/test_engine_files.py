@@ -58,7 +58,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_an_engine_that_was_changed_is_not_loaded(tmp_path: Path) -> None:
     file = stored(tmp_path)
     file.path.write_bytes(PLAN + b"!")
-    with pytest.raises(ModelError, match=r"SHA-256 differs.*build it anew"):
+    with pytest.raises(ModelError, match=r"SHA-256 differs.*build it again"):
         load_engine(file)
 
 

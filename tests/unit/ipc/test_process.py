@@ -32,7 +32,7 @@ def test_a_module_is_run_and_gets_messages(tmp_path: Path, monkeypatch: pytest.M
     (tmp_path / "echo_worker.py").write_text(_ECHO)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
     worker = WorkerProcess("echo", "echo_worker", encode, "an echo")
-    worker.send("nobody is there to get this")
+    worker.send("before the start")
     worker.spawn()
     assert worker.alive
     assert worker.pid is not None
@@ -41,7 +41,7 @@ def test_a_module_is_run_and_gets_messages(tmp_path: Path, monkeypatch: pytest.M
     assert code == 0
     assert worker.control is not None
     assert worker.control.receive() == [(b"hello, an echo", [])]
-    worker.send("it is gone")  # no error: its successor is told everything
+    worker.send("it is gone")  # no error: its successor gets every message
     assert worker.flush()
     assert (worker.alive, worker.lives, worker.restarts) == (False, 1, 0)
     assert worker.cpu_s > 0

@@ -57,7 +57,7 @@ def test_posted_work_is_done_later_and_its_errors_are_not_swallowed() -> None:
 
 def test_a_background_thread_works_in_order_and_ends() -> None:
     thread, done, go_on = BackgroundThread("test"), list[int](), threading.Event()
-    thread.close(1)  # it has not begun
+    thread.close(1)  # it has not started
     thread.submit(lambda: go_on.wait(60))
     for number in range(5):
         thread.submit(lambda number=number: done.append(number))  # type: ignore[misc]

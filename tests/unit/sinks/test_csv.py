@@ -60,11 +60,11 @@ def test_rows_say_what_events_say(tmp_path: Path) -> None:
     with (tmp_path / "out.csv").open(newline="") as file:
         [row] = csv.DictReader(file)
     event = json.loads(json.dumps(seen.to_dict()))
-    [told] = event["faces"]
-    assert [float(row[name]) for name in ("x", "y", "width", "height")] == told["box"]
-    assert {label: float(row[f"score_{label}"]) for label in LABELS} == told["expression"]["scores"]
-    assert {label: float(row[f"smoothed_{label}"]) for label in LABELS} == told["expression"]["smoothed"]["scores"]
-    assert (row["label"], row["smoothed_label"]) == (told["expression"]["label"], told["expression"]["smoothed"]["label"])
+    [written] = event["faces"]
+    assert [float(row[name]) for name in ("x", "y", "width", "height")] == written["box"]
+    assert {label: float(row[f"score_{label}"]) for label in LABELS} == written["expression"]["scores"]
+    assert {label: float(row[f"smoothed_{label}"]) for label in LABELS} == written["expression"]["smoothed"]["scores"]
+    assert (row["label"], row["smoothed_label"]) == (written["expression"]["label"], written["expression"]["smoothed"]["label"])
     assert (row["camera"], int(row["frame"]), row["reason"]) == (event["camera"], event["frame"], "")
 
 

@@ -1,4 +1,4 @@
-"""Sinks in threads of their own: slow, broken or stuck, they disturb nobody."""
+"""Sinks in their own threads: a slow, broken or stuck one does not affect the others."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def result(frame: int) -> FrameResult:
 
 
 class Recorder:
-    """A sink that notes what it is told; ``on_write`` may raise or wait."""
+    """A sink that records its calls; ``on_write`` may raise or wait."""
 
     def __init__(self, on_write: Callable[[FrameResult], Any] = lambda _: None) -> None:
         self.frames: list[int] = []
@@ -96,14 +96,14 @@ def test_a_sink_may_flush_when_nothing_comes() -> None:
 
 
 def test_what_goes_between_comes_before_the_next_result_and_at_the_end() -> None:
-    told: list[str] = []
-    sink, results = Recorder(lambda item: told.append(f"frame {item.frame}")), queue()
+    calls: list[str] = []
+    sink, results = Recorder(lambda item: calls.append(f"frame {item.frame}")), queue()
     results.offer(result(0))
     results.end()
-    feeder = SinkThread("test", sink, results, lambda: told.append("between"))
+    feeder = SinkThread("test", sink, results, lambda: calls.append("between"))
     feeder.start()
     feeder.join(10)
-    assert told == ["between", "frame 0", "between"]
+    assert calls == ["between", "frame 0", "between"]
 
 
 def test_a_failing_sink_is_said_once_and_holds_nobody_back(caplog: pytest.LogCaptureFixture) -> None:

@@ -46,8 +46,8 @@ def test_requests_and_structures_are_those_of_the_kernel(tmp_path: Path) -> None
     if "linux/videodev2.h" in build.stderr:
         pytest.skip("linux/videodev2.h is not installed (package linux-libc-dev)")
     assert build.returncode == 0, build.stderr
-    told = subprocess.run([tmp_path / "structures"], capture_output=True, text=True, check=True).stdout
-    numbers = [int(word) for word in told.split()]
+    output = subprocess.run([tmp_path / "structures"], capture_output=True, text=True, check=True).stdout
+    numbers = [int(word) for word in output.split()]
     requests = [v4l2.QUERYCAP, v4l2.ENUM_FMT, v4l2.ENUM_FRAMESIZES, v4l2.ENUM_FRAMEINTERVALS]
     assert numbers[:4] == requests
     assert numbers[4:8] == [v4l2._BYTES[request] for request in requests]
@@ -124,15 +124,15 @@ def test_nodes_that_give_no_images_are_left_out(devices: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "told"),
+    ("error", "expected"),
     [(errno.ENOTTY, "not a camera"), (errno.EACCES, "add your user to the group video"), (errno.ENODEV, "No such device")],
 )
-def test_what_cannot_be_asked_has_a_problem(devices: Path, error: int, told: str) -> None:
+def test_what_cannot_be_asked_has_a_problem(devices: Path, error: int, expected: str) -> None:
     def refuse(*_: object) -> None:
         raise OSError(error, "No such device")
 
     for camera in list_cameras(devices, refuse):
-        assert told in (camera.unavailable_reason or "")
+        assert expected in (camera.unavailable_reason or "")
         assert camera.formats == ()
 
 

@@ -208,7 +208,7 @@ def test_profiles_must_fit_the_input(trt: TensorRT) -> None:
 
 def test_targets_are_checked(trt: TensorRT) -> None:
     assert {"sm_80", "sm_86", "sm_89", "sm_120"} <= set(known_targets(trt))
-    with pytest.raises(UsageError, match=r"no target sm_90: choose of .*sm_89"):
+    with pytest.raises(UsageError, match=r"no target sm_90: choose one of .*sm_89"):
         build_engine(trt, load_model("dscnn").onnx, TINY, targets=["sm_90"])
 
 

@@ -40,8 +40,8 @@ def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     count = 1500
     images = np.full((count, 48, 48), 255, np.uint8)
     images[::3] = np.arange(0, 500, dtype=np.int64)[:, None, None] // 2
-    nobody, split = np.zeros(count, np.int64), np.arange(count) % 3
-    faces = UtkFace(images, nobody, nobody, nobody, split, np.array([""] * count), split == 0, split == 1, ())
+    zeros, split = np.zeros(count, np.int64), np.arange(count) % 3
+    faces = UtkFace(images, zeros, zeros, zeros, split, np.array([""] * count), split == 0, split == 1, ())
 
     def load(path: Path, cache: Path | None) -> UtkFace:
         assert path == folder

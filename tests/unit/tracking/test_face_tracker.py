@@ -182,7 +182,7 @@ def test_a_lost_tracker_is_buried_without_detections(tracker: FaceTracker, fakes
 
 def test_a_face_is_looked_for_where_it_was_last_sure(tracker: FaceTracker, fakes: list[FakeTracker]) -> None:
     tracker.correct(FRAME, found([A]), 0.0)
-    fakes[0].answer = TrackerUpdate(moved(A, 100), 0.3)  # dragged away by whoever passed in front
+    fakes[0].answer = TrackerUpdate(moved(A, 100), 0.3)  # dragged away by a person who passed in front
     tracker.advance(FRAME, 0.1)
     tracker.correct(FRAME, found([moved(A, 5)]), 0.2)
     assert ids(tracker) == [1]

@@ -29,7 +29,7 @@ def metrics(spec: SourceSpec, seconds: float, absent: dict[str, str]) -> Iterato
     for name, make in _LIBRARIES.items():
         try:
             work = make()
-        except Exception as error:  # whatever somebody else's package raises when it is imported
+        except Exception as error:  # a third-party package may raise anything when it is imported
             absent[name] = _reason(error)
             continue
         yield Metric("engine", "file", name, _rate(spec, work, seconds), "frames/s")

@@ -1,8 +1,8 @@
 """Copies and near-copies among small grayscale faces: the same photograph cut, scaled, stamped or brightened otherwise.
 
 Two faces are near-duplicates when the middle of one correlates with the other, at the best of a few shifts, by at least a
-threshold (J. Lewis, "Fast Normalized Cross-Correlation", 1995). Only pairs whose thumbnails correlate are compared so;
-the thumbnails of all pairs are, by matrix products: unlike a table of hashes that leaves out nobody.
+threshold (J. Lewis, "Fast Normalized Cross-Correlation", 1995). Only pairs whose thumbnails correlate are compared in
+this way. The thumbnails of all pairs are compared, by matrix products: unlike a table of hashes, this misses no pair.
 """
 
 from __future__ import annotations

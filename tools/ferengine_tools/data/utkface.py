@@ -89,7 +89,7 @@ def is_utkface(path: Path) -> bool:
 
 
 def user_cache() -> Path | None:
-    """Where cut faces are kept unless told otherwise: beside the engine's networks in the user's cache."""
+    """The default folder of cropped faces: beside the engine's networks in the user's cache."""
     networks = cache_folder()
     return None if networks is None else networks.parent
 

@@ -47,7 +47,7 @@ def find_faces(path: Path, side: int, *, min_face: float, max_faces: int) -> Ima
     config = make_config(min_face=min_face)
     detections = create_detector("mtcnn", min_face=config.min_face, thresholds=config.thresholds).detect(image)
     if not len(detections):
-        raise SourceError(f"{path}: no face found: try --min-face 20, or --crop where the image is a cut face already")
+        raise SourceError(f"{path}: no face found: try --min-face 20, or --crop if the image is a crop of a face already")
     cropper = FaceCropper(side, align=config.align_eyes)
     squares = cropper.regions(detections)[:max_faces]
     return ImageFaces(cropper.crop(image, squares), image, squares)
@@ -64,7 +64,7 @@ def cut_face(path: Path, side: int) -> ImageFaces:
     height, width = grayscale.shape
     if height != width:
         raise UsageError(
-            f"{path} is {width} x {height} pixels: --crop takes a face cut square; leave it away to find the faces"
+            f"{path} is {width} x {height} pixels: --crop takes a square crop of a face; leave it out to find the faces"
         )
     return ImageFaces(resize(grayscale[None], side), None, np.array([[side / 2, side / 2, side, 0]], np.float32))
 

@@ -79,7 +79,7 @@ def load_frames(video: Path | None) -> list[Frame]:
         frames.append(np.asarray(read[1], np.uint8))
     reader.release()
     if not frames:
-        raise SourceError(f"{video} is no video that OpenCV can read")
+        raise SourceError(f"{video} is not a video that OpenCV can read")
     return frames
 
 

@@ -1,4 +1,4 @@
-"""What a part of the check found: kept in a file that is written anew after each step, so that a crash loses nothing.
+"""What a part of the check found: kept in a file that is rewritten after each step, so that a crash loses nothing.
 
 ``python -m ferengine_tools.gpu_check.report DIR`` puts the parts' files together, and exits with 1 when a check failed.
 """

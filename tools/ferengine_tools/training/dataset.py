@@ -200,8 +200,8 @@ def targets(
 
 def labels_by_votes(data: Fer2013) -> NDArray[np.float32]:
     """How FER-2013 labels faces with such FER+ votes, float32 (N, classes): votes @ P(label | vote), counted on the training
-    faces. The votes themselves would mislead: a third of them says neutral, and 4 % fear, where the labels say 17 and 14 %,
-    so a network that learns their mixture answers neutral too often. A face that nobody voted on keeps its label."""
+    faces. The votes themselves would mislead: a third of them say neutral, and 4 % fear, where the labels say 17 and 14 %,
+    so a network that learns their mixture answers neutral too often. A face without votes keeps its label."""
     assert data.votes is not None
     hard = np.eye(len(data.classes))[data.labels]
     total = data.votes.sum(axis=1, keepdims=True)

@@ -99,7 +99,7 @@ def build_network(
     here = this_machine()
     if not trt.portable and here.gpu is None:
         raise ModelError(
-            f"{trt.name} builds on the GPU that it builds for, and {here.unavailable_reason}: use --runtime tensorrt-rtx"
+            f"{trt.name} builds only on the GPU that runs the engine, and {here.unavailable_reason}: use --runtime tensorrt-rtx"
         )
     model, made = in_precision(network, precision, calibration)
     with locked(folder):
@@ -158,7 +158,7 @@ def in_precision(network: Network, precision: Precision, calibration: Array | No
     if precision == "fp16" or not network.quantisable:
         return to_fp16(network.onnx), "fp16"
     if calibration is None:
-        raise UsageError(f"{network.name} has no int8 file: it takes faces to calibrate it with (--calibration)")
+        raise UsageError(f"{network.name} has no int8 file: name faces to calibrate it with (--calibration)")
     return to_int8(network.onnx, calibration), "int8"
 
 
@@ -290,7 +290,7 @@ def _set_targets(trt: TensorRT, config: BuilderConfig, targets: Sequence[str]) -
         raise UsageError(f"{trt.name} builds for the GPU in this machine: targets need --runtime tensorrt-rtx")
     unknown = [target for target in targets if target not in known]
     if unknown:
-        raise UsageError(f"{trt.name} {trt.version} has no target {', '.join(unknown)}: choose of {', '.join(known)}")
+        raise UsageError(f"{trt.name} {trt.version} has no target {', '.join(unknown)}: choose one of {', '.join(known)}")
     portable = cast(PortableConfig, config)
     portable.num_compute_capabilities = len(targets)
     for index, target in enumerate(targets):

@@ -161,16 +161,16 @@ def load_engine(file: EngineFile) -> bytes:
     Raises:
         ModelError: Another user could have written it, or its hash is not the record's.
     """
-    rebuild = "build it anew (ferengine build-trt)"
+    rebuild = "build it again (ferengine build-trt)"
     for path in (file.path, file.path.with_suffix(".json")):
         try:
             status = path.stat()
         except OSError as error:
             raise ModelError(f"{path} cannot be read ({error.strerror}): {rebuild}") from None
         if status.st_uid not in (0, os.geteuid()):
-            raise ModelError(f"{path} belongs to another user and was not loaded, for an engine is code: {rebuild}")
+            raise ModelError(f"{path} belongs to another user and was not loaded, because an engine is code: {rebuild}")
         if status.st_mode & stat.S_IWOTH:
-            raise ModelError(f"{path} can be written by every user and was not loaded, for an engine is code: chmod o-w it")
+            raise ModelError(f"{path} is world-writable and was not loaded, because an engine is code: chmod o-w it")
     plan = read_if_there(file.path) or b""
     if digest(plan) != file.record.engine_sha256:
         raise ModelError(f"{file.path} is not the file of its record (SHA-256 differs) and was not loaded: {rebuild}")
@@ -201,7 +201,7 @@ def find_mismatches(
     Returns:
         One item a reason; empty where the engine serves.
     """
-    rebuild = "build it anew (ferengine build-trt, or run --build-engines)"
+    rebuild = "build it again (ferengine build-trt, or run --build-engines)"
     found = []
 
     def compare(what: str, built: str | None, now: str | None, hint: str = rebuild) -> None:

@@ -34,8 +34,8 @@ def check_outputs(runner: EngineRunner, reference: Runner, precision: Precision)
         difference = float(np.abs(found[name] - wanted).max() / np.abs(wanted).max())
         if not difference <= _TOLERANCES[precision]:  # nor NaN
             raise ModelError(
-                f"the engine's {name} differ from ONNX Runtime's by {difference:.2g} of their largest: it does not run right "
-                "on this GPU; build it anew, or take --backend ort"
+                f"the engine's {name} differ from ONNX Runtime's by {difference:.2g} of their largest: it does not run "
+                "correctly on this GPU; build it again, or use --backend ort"
             )
 
 

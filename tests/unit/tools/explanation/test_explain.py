@@ -211,7 +211,7 @@ def test_images_that_cannot_be_explained(portrait: Path, tmp_path: Path) -> None
     cv2.imwrite(str(broken), np.zeros((90, 120, 3), np.uint8))
     with pytest.raises(SourceError, match="no face found: try --min-face 20, or --crop"):
         call(explain_command, "ferengine explain", [str(broken)])
-    with pytest.raises(UsageError, match="120 x 90 pixels: --crop takes a face cut square"):
+    with pytest.raises(UsageError, match="120 x 90 pixels: --crop takes a square crop of a face"):
         call(explain_command, "ferengine explain", [str(broken), "--crop"])
     with pytest.raises(UsageError, match="--label 'bored' is not a class of the model: angry"):
         call(explain_command, "ferengine explain", [str(portrait), "--label", "bored"])

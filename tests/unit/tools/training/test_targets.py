@@ -26,7 +26,7 @@ def test_targets_mix_label_and_what_the_votes_say_of_it(config: TrainConfig) -> 
     """Of two faces that all call sad (4) one is labelled angry (0), one sad: such votes mean half of each."""
     labels = np.array([0, 4, 3, 6])
     votes = np.zeros((4, 7), np.float32)
-    votes[:2, 4], votes[3, 6] = 10, 3  # of the third nobody voted: its label stands
+    votes[:2, 4], votes[3, 6] = 10, 3  # the third has no votes and keeps its label
     usage = np.array([0, 0, 0, 2])  # the last is a test face and counts for nothing
     data = Fer2013(np.zeros((4, 48, 48), np.uint8), labels, usage, votes)
     crowd = labels_by_votes(data)

@@ -509,7 +509,6 @@ def as_spec(source: AnySource) -> SourceSpec:
         return source.spec()
     if not isinstance(source, AnySource):
         raise UsageError(
-            "a source is a camera's number, a path, an address, 'demo', a SourceSpec or a PushSource, "
-            f"not {type(source).__name__}"
+            f"a source is a camera's number, a path, a URL, 'demo', a SourceSpec or a PushSource, not {type(source).__name__}"
         )
     return source if isinstance(source, SourceSpec) else parse_source(source)

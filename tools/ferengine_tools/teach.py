@@ -45,7 +45,7 @@ def teach(
     """Compute out-of-fold probabilities of a teacher ensemble, for ferengine train --teacher.
 
     The training faces are split into folds. For each fold a network is trained on the other folds, and its probabilities on
-    this fold are kept, so that nothing is passed on that a teacher learnt by heart. Folds that are finished are not trained
+    this fold are kept, so that no answer is passed on that a teacher has memorised. Folds that are finished are not trained
     again.
     """
     from ferengine_tools.training.folds import write_teacher

@@ -44,7 +44,7 @@ class Smoother:
     def update(self, track: int, timestamp: float, scores: NDArray[np.float32]) -> NDArray[np.float32]:
         """Add a face's scores to its track.
 
-        A track seen for the first time, or whose time runs backwards, begins anew with ``scores``.
+        A track seen for the first time, or whose time runs backwards, starts again with ``scores``.
 
         Args:
             track: The track's id.

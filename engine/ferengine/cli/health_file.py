@@ -24,7 +24,7 @@ class HealthFile:
 
     Args:
         path: The file.
-        engine: What it tells of.
+        engine: The engine to report on.
     """
 
     def __init__(self, path: Path, engine: Engine) -> None:

@@ -267,7 +267,7 @@ class CallbackSubscription:
 
         Args:
             patience: Seconds to wait.
-            extended: Whether each result that it takes begins them anew.
+            extended: Whether each result that it takes restarts them.
 
         Returns:
             What is wrong, where it took longer: what still waits is given up then.

@@ -17,8 +17,8 @@ Policy: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
 """What happens when a consumer's queue is full.
 
 ``wait``: sources that can wait (files) are held back, so that nothing is lost; live ones drop the oldest of theirs.
-``drop_oldest``: nobody is held back, the oldest waiting result makes room. ``drop_newest``: nobody is held back, what
-waits stays and the new result is dropped. Drops are counted.
+``drop_oldest``: no source is held back; the oldest waiting result makes room. ``drop_newest``: no source is held back; the
+waiting results stay and the new one is dropped. Drops are counted.
 """
 
 

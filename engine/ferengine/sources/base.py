@@ -101,7 +101,7 @@ class Source(Protocol):
 
 
 class FirstFrameSource:
-    """Base of the sources whose size only their first frame tells.
+    """Base of the sources whose size is known only from their first frame.
 
     ``open`` of the subclass decodes that frame and keeps it in ``_first``; ``read`` and ``skip`` here hand it out, or
     pass over it, before the others. The subclass decodes with ``_decode``.

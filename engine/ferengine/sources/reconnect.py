@@ -68,7 +68,7 @@ class ReconnectingSource:
     lock accounts.
 
     Args:
-        make: Makes the source anew for each attempt.
+        make: Makes a new source for each attempt.
         reconnect: "never"; "disconnected": reopen only what was open before, and raise a first failure; or "always".
         stopped: Ends the iteration when set, from any thread; at once during a pause.
         was_open: Whether the source was open before, in another worker.

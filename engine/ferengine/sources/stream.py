@@ -87,7 +87,7 @@ class StreamSource(FirstFrameSource):
         return self._media.replaced + self._replaced_live
 
     def open(self) -> SourceInfo:
-        """Connect and decode the first frame, which alone tells the size after rotation.
+        """Connect and decode the first frame: only it gives the size after rotation.
 
         Raises:
             CredentialsError: If the user name and password are refused.

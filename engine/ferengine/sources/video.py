@@ -63,7 +63,7 @@ class VideoFileSource(FirstFrameSource):
         return self._clock.replaced
 
     def open(self) -> SourceInfo:
-        """Open the file and decode its first frame, which alone tells the size after rotation.
+        """Open the file and decode its first frame: only it gives the size after rotation.
 
         Raises:
             SourceError: For a missing or unreadable file, a folder, a pipe, and a file that is not a video.

@@ -100,7 +100,7 @@ class ClassifyStage(Stage[StartClassify]):
         batch, keys = self._networks.input(self._policy.max_batch), self._keys[0]
         self._keys.rotate()
         taken, count = [0] * len(self._rings), 0
-        for step in range(len(self._rings)):  # begin with another ring each time: a full batch starves nobody
+        for step in range(len(self._rings)):  # start with another ring each time, so that a full batch starves none
             index = (self._turn + step) % len(self._rings)
             taken[index] = self._rings[index].gather(batch, keys, self._networks.mean, self._networks.std, count)
             count += taken[index]

@@ -62,7 +62,7 @@ class ThreadedReader:
 
     Args:
         items: The source; it is iterated in the thread.
-        drops: Whether an opened source drops frames that nobody takes in time.
+        drops: Whether an opened source drops frames that are not taken in time.
         stopped: Ends the thread.
         wake: Called after each item.
     """

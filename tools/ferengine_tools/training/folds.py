@@ -2,7 +2,7 @@
 
 The training faces are split into folds. For each fold a network is trained on the other folds, and its probabilities on this
 fold are kept: G. Hinton et al., "Distilling the Knowledge in a Neural Network", 2015, out of fold, so that nothing is passed on
-that a teacher learnt by heart.
+that a teacher has memorised.
 """
 
 from __future__ import annotations

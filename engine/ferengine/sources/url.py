@@ -19,8 +19,8 @@ def url_host(url: str) -> tuple[str, str] | None:
         url: The URL, with credentials or without.
 
     Returns:
-        Host and ``:port`` (or an empty string), or None if they cannot be distinguished from a password. An ``@`` behind the host is
-        such a case: the password then probably holds a ``/``, ``?`` or ``#`` that should have been percent-encoded,
+        Host and ``:port`` (or an empty string), or None if they cannot be distinguished from a password. An ``@`` behind the
+        host is such a case: the password then probably holds a ``/``, ``?`` or ``#`` that should have been percent-encoded,
         and what looks like the host is a part of it.
     """
     authority, _, rest = _split_authority(url)

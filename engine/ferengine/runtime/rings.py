@@ -6,12 +6,13 @@ supervisor's goes on meanwhile. Belongs otherwise to the supervisor's thread.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
 from ferengine._native import FrameRing
-from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.errors import EngineStoppedError, FerengineError, UsageError, WorkerError
 from ferengine.ipc.machine import memory_left
 from ferengine.runtime.cameras import CameraState
 from ferengine.runtime.frame_loans import FrameReader, ReaderIds
@@ -26,16 +27,18 @@ _LEAVE = 1.0
 _RESERVE = 64 << 20
 """Bytes of the memory that is left which are not for frames."""
 
+log = logging.getLogger("ferengine")
+
 
 class FrameRings:
     """All frame rings, and the consumers of images that read them.
 
     Args:
         state: The run.
-        on_failed: Called when there is no memory for the frames of a camera.
+        on_failed: Called when a camera gets no ring: mostly when there is no memory for its frames.
     """
 
-    def __init__(self, state: RunState, on_failed: Callable[[CameraState, UsageError], None]) -> None:
+    def __init__(self, state: RunState, on_failed: Callable[[CameraState, FerengineError], None]) -> None:
         self._state = state
         self._cameras = state.cameras
         self._topology = state.topology
@@ -61,7 +64,7 @@ class FrameRings:
 
         Returns:
             Done when the ring has been announced, or the camera has left or ended; its error is UsageError where there is no
-            memory, EngineStoppedError at the end of the run.
+            memory, EngineStoppedError at the end of the run, WorkerError for an unforeseen failure.
         """
         future: Future[None] = Future()
         self._pending.add(future)
@@ -75,7 +78,7 @@ class FrameRings:
     def _allocate(self, camera: CameraState, size: RingSize, slot_bytes: int, future: Future[None]) -> None:
         """In the allocator's thread. A camera that has left or ended meanwhile gets no ring any more."""
         ring: FrameRing | None = None
-        error: UsageError | None = None
+        error: FerengineError | None = None
         if not self._closed and camera.takes_rings:
             try:
                 ring = FrameRing.create(_affordable(camera.name, size, slot_bytes), slot_bytes)
@@ -86,9 +89,12 @@ class FrameRings:
                     f"{camera.name}: {size.slots} frames of {slot_bytes / 2**20:.1f} MiB do not fit into memory ({reason}): "
                     "make them smaller (--size), or let fewer images wait"
                 )
+            except Exception as reason:  # unforeseen: the thread goes on, and the error reaches those that wait for the ring
+                log.exception("the frame ring of %s could not be allocated", camera.name)
+                error = WorkerError(f"{camera.name}: its frame ring could not be allocated: {reason!r}; please report this")
         self._state.executor.post(lambda: self._finish(camera, ring, error, future))
 
-    def _finish(self, camera: CameraState, ring: FrameRing | None, error: UsageError | None, future: Future[None]) -> None:
+    def _finish(self, camera: CameraState, ring: FrameRing | None, error: FerengineError | None, future: Future[None]) -> None:
         if future not in self._pending:  # the run is over
             return
         if ring is not None and camera.takes_rings:
@@ -107,7 +113,7 @@ class FrameRings:
 
     def _note_outcome(self, camera: CameraState, future: Future[None]) -> None:
         error = future.exception()
-        if isinstance(error, UsageError):
+        if isinstance(error, FerengineError) and not isinstance(error, EngineStoppedError):
             self._on_failed(camera, error)
 
     def tidy(self) -> None:

@@ -155,6 +155,24 @@ def test_a_ring_without_memory_fails_its_camera(bench: Bench) -> None:
     assert len(bench.failed) == 1  # the caller of request handles it
 
 
+def test_an_unforeseen_error_fails_the_camera_and_the_allocator_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(slots: int, slot_bytes: int) -> FrameRing:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(rings_module, "FrameRing", SimpleNamespace(create=fails))
+    bench.rings.begin(bench.camera, 12)
+    bench.run()
+    assert bench.rings.pending == 0
+    assert bench.failed == ["door: its frame ring could not be allocated: KeyError('odd'); please report this"]
+    monkeypatch.undo()
+    done = bench.rings.request(bench.camera, 12)
+    bench.run()
+    assert done.result(0) is None
+    assert bench.links.announced == [0]
+
+
 def test_a_consumer_of_images_gets_larger_rings(bench: Bench) -> None:
     bench.rings.begin(bench.camera, 12)
     bench.run()

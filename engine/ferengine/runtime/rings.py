@@ -45,7 +45,7 @@ class FrameRings:
         self._on_failed = on_failed
         self._ids = ReaderIds()
         self._thread = BackgroundThread("ferengine-allocator")
-        self._pending: set[Future[None]] = set()
+        self._pending: dict[Future[None], tuple[int, int, int]] = {}  # camera, bytes of a slot and slots of each
         self._closed = False
 
     # --- rings
@@ -60,14 +60,18 @@ class FrameRings:
         self.request(camera, slot_bytes).add_done_callback(partial(self._note_outcome, camera))
 
     def request(self, camera: CameraState, slot_bytes: int) -> Future[None]:
-        """Begin a new generation with slots of ``slot_bytes``.
+        """Begin a new generation with slots of ``slot_bytes``, unless one of that size is on its way to the camera.
 
         Returns:
             Done when the ring has been announced, or the camera has left or ended; its error is UsageError where there is no
             memory, EngineStoppedError at the end of the run, WorkerError for an unforeseen failure.
         """
+        wanted = camera.number, slot_bytes, self._size_for(camera, slot_bytes).slots
+        for pending, size in self._pending.items():
+            if size == wanted:
+                return pending
         future: Future[None] = Future()
-        self._pending.add(future)
+        self._pending[future] = wanted
         self._submit(camera, slot_bytes, future)
         return future
 
@@ -105,7 +109,7 @@ class FrameRings:
             camera.hold = size.hold
             generation = camera.add_ring(ring, self._topology.ring_mask(self._readers_of(camera)))
             self._topology.announce_ring(camera, generation)
-        self._pending.remove(future)
+        del self._pending[future]
         if error is not None:
             future.set_exception(error)
         else:
@@ -113,7 +117,7 @@ class FrameRings:
 
     def _note_outcome(self, camera: CameraState, future: Future[None]) -> None:
         error = future.exception()
-        if isinstance(error, FerengineError) and not isinstance(error, EngineStoppedError):
+        if camera.error is None and isinstance(error, FerengineError) and not isinstance(error, EngineStoppedError):
             self._on_failed(camera, error)
 
     def tidy(self) -> None:
@@ -133,7 +137,7 @@ class FrameRings:
     def close(self) -> None:
         """The run is over: what is being allocated is not waited for any more."""
         self._closed = True
-        pending, self._pending = self._pending, set()
+        pending, self._pending = self._pending, {}
         for future in pending:
             future.set_exception(EngineStoppedError("the engine has stopped: start a new one"))
         self._thread.close(_LEAVE)

@@ -210,16 +210,20 @@ def test_only_what_can_be_called_is_a_callback() -> None:
 
 
 def test_a_stream_cancelled_while_it_opens_leaves_no_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
-    entered, go_on, done = threading.Event(), threading.Event(), threading.Event()
-    open_queue = Consumers.open
+    entered, go_on = threading.Event(), threading.Event()
+    opened: list[Subscription] = []
+    closed: list[Subscription] = []
+    open_queue, close_queue = Consumers.open, Consumers.close
 
     def open_slowly(self: Consumers, *args: Any, **kwargs: Any) -> Subscription:
         entered.set()
         assert go_on.wait(60)
-        try:
-            return open_queue(self, *args, **kwargs)
-        finally:
-            done.set()
+        opened.append(open_queue(self, *args, **kwargs))
+        return opened[-1]
+
+    def close_noted(self: Consumers, subscription: Subscription) -> None:
+        close_queue(self, subscription)
+        closed.append(subscription)
 
     async def program(engine: Engine) -> None:
         async def consume() -> None:
@@ -234,10 +238,11 @@ def test_a_stream_cancelled_while_it_opens_leaves_no_consumer(monkeypatch: pytes
         go_on.set()
 
     monkeypatch.setattr(Consumers, "open", open_slowly)
+    monkeypatch.setattr(Consumers, "close", close_noted)
     engine = Engine(PushSource("door", wait=True), **SETTINGS)
     try:
         asyncio.run(program(engine))  # joins the thread that opens
-        assert done.is_set()
-        assert engine.health().consumers == ()
+        assert len(opened) == 1
+        assert closed == opened
     finally:
         engine.close()

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from ferengine import Engine, FrameResult, Pushed, PushSource
 from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.runtime.consumers import Consumers
+from ferengine.runtime.subscriptions import Subscription
 from threads_help import CheckedThread
 
 Images = list[NDArray[np.uint8]]
@@ -205,3 +207,42 @@ def test_nonsense_is_refused(arguments: dict[str, Any], named: str) -> None:
 def test_only_what_can_be_called_is_a_callback() -> None:
     with Engine(PushSource("door")) as engine, pytest.raises(UsageError, match=r"a callback is a function.*not NoneType"):
         engine.subscribe(None)  # type: ignore[arg-type]
+
+
+def test_a_stream_cancelled_while_it_opens_leaves_no_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
+    entered, go_on = threading.Event(), threading.Event()
+    opened: list[Subscription] = []
+    closed: list[Subscription] = []
+    open_queue, close_queue = Consumers.open, Consumers.close
+
+    def open_slowly(self: Consumers, *args: Any, **kwargs: Any) -> Subscription:
+        entered.set()
+        assert go_on.wait(60)
+        opened.append(open_queue(self, *args, **kwargs))
+        return opened[-1]
+
+    def close_noted(self: Consumers, subscription: Subscription) -> None:
+        close_queue(self, subscription)
+        closed.append(subscription)
+
+    async def program(engine: Engine) -> None:
+        async def consume() -> None:
+            async for _ in engine.stream():
+                pass
+
+        task = asyncio.create_task(consume())
+        await asyncio.to_thread(entered.wait, 60)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        go_on.set()
+
+    monkeypatch.setattr(Consumers, "open", open_slowly)
+    monkeypatch.setattr(Consumers, "close", close_noted)
+    engine = Engine(PushSource("door", wait=True), **SETTINGS)
+    try:
+        asyncio.run(program(engine))  # joins the thread that opens
+        assert len(opened) == 1
+        assert closed == opened
+    finally:
+        engine.close()

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from concurrent.futures import Future
 from typing import Any, Generic, Self, TypeVar
 
 from ferengine.errors import EngineStoppedError, UsageError
@@ -189,7 +190,24 @@ async def stream_results(consumers: Consumers, open_queue: Callable[[], Subscrip
         with contextlib.suppress(RuntimeError):  # the loop was closed before the engine
             loop.call_soon_threadsafe(arrived.set)
 
-    subscription = await asyncio.to_thread(open_queue)
+    opening: Future[Subscription] = Future()
+
+    def open_in_thread() -> None:
+        try:
+            opening.set_result(open_queue())
+        except Exception as error:
+            opening.set_exception(error)
+
+    def close_opened(done: Future[Subscription]) -> None:
+        if done.exception() is None:
+            consumers.close(done.result())
+
+    try:
+        await asyncio.to_thread(open_in_thread)
+    except BaseException:  # cancelled: the thread goes on, and the queue that it opens has no other owner
+        opening.add_done_callback(close_opened)
+        raise
+    subscription = opening.result()
     subscription.on_change = notify
     item: Item | None = None
     try:

@@ -123,16 +123,17 @@ class PushInput:
     def _ring_for(self, nbytes: int) -> FrameRing | None:
         """The newest generation, a new one if its slots are too small; ``None`` when the engine has stopped.
 
-        The supervisor may have begun one too, for a consumer of images. The generation before is closed only here,
+        The supervisor may have begun one too, for a consumer of images; where that came last and has the old size, another is
+        requested. The generation before is closed only here,
         where no other thread can be writing to it.
         """
         camera = self._camera
-        if not camera.rings or camera.newest_ring.slot_bytes < nbytes:
+        while camera.takes_rings and (not camera.rings or camera.newest_ring.slot_bytes < nbytes):
             try:
                 self._state.executor.call(lambda: self._rings.request(camera, nbytes)).result()
             except EngineStoppedError:
                 return None
-        if camera.done or not camera.rings:
+        if camera.done or not camera.takes_rings:
             return None
         newest = max(camera.rings)
         old = camera.rings.get(self._generation)

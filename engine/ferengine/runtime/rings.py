@@ -6,12 +6,13 @@ supervisor's goes on meanwhile. Belongs otherwise to the supervisor's thread.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 
 from ferengine._native import FrameRing
-from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.errors import EngineStoppedError, FerengineError, UsageError, WorkerError
 from ferengine.ipc.machine import memory_left
 from ferengine.runtime.cameras import CameraState
 from ferengine.runtime.frame_loans import FrameReader, ReaderIds
@@ -26,23 +27,25 @@ _LEAVE = 1.0
 _RESERVE = 64 << 20
 """Bytes of the memory that is left which are not for frames."""
 
+log = logging.getLogger("ferengine")
+
 
 class FrameRings:
     """All frame rings, and the consumers of images that read them.
 
     Args:
         state: The run.
-        on_failed: Called when there is no memory for the frames of a camera.
+        on_failed: Called when a camera gets no ring: mostly when there is no memory for its frames.
     """
 
-    def __init__(self, state: RunState, on_failed: Callable[[CameraState, UsageError], None]) -> None:
+    def __init__(self, state: RunState, on_failed: Callable[[CameraState, FerengineError], None]) -> None:
         self._state = state
         self._cameras = state.cameras
         self._topology = state.topology
         self._on_failed = on_failed
         self._ids = ReaderIds()
         self._thread = BackgroundThread("ferengine-allocator")
-        self._pending: set[Future[None]] = set()
+        self._pending: dict[Future[None], tuple[int, int, int]] = {}  # camera, bytes of a slot and slots of each
         self._closed = False
 
     # --- rings
@@ -57,14 +60,18 @@ class FrameRings:
         self.request(camera, slot_bytes).add_done_callback(partial(self._note_outcome, camera))
 
     def request(self, camera: CameraState, slot_bytes: int) -> Future[None]:
-        """Begin a new generation with slots of ``slot_bytes``.
+        """Begin a new generation with slots of ``slot_bytes``, unless one of that size is on its way to the camera.
 
         Returns:
             Done when the ring has been announced, or the camera has left or ended; its error is UsageError where there is no
-            memory, EngineStoppedError at the end of the run.
+            memory, EngineStoppedError at the end of the run, WorkerError for an unforeseen failure.
         """
+        wanted = camera.number, slot_bytes, self._size_for(camera, slot_bytes).slots
+        for pending, size in self._pending.items():
+            if size == wanted:
+                return pending
         future: Future[None] = Future()
-        self._pending.add(future)
+        self._pending[future] = wanted
         self._submit(camera, slot_bytes, future)
         return future
 
@@ -75,7 +82,7 @@ class FrameRings:
     def _allocate(self, camera: CameraState, size: RingSize, slot_bytes: int, future: Future[None]) -> None:
         """In the allocator's thread. A camera that has left or ended meanwhile gets no ring any more."""
         ring: FrameRing | None = None
-        error: UsageError | None = None
+        error: FerengineError | None = None
         if not self._closed and camera.takes_rings:
             try:
                 ring = FrameRing.create(_affordable(camera.name, size, slot_bytes), slot_bytes)
@@ -86,9 +93,12 @@ class FrameRings:
                     f"{camera.name}: {size.slots} frames of {slot_bytes / 2**20:.1f} MiB do not fit into memory ({reason}): "
                     "make them smaller (--size), or let fewer images wait"
                 )
+            except Exception as reason:  # unforeseen: the thread goes on, and the error reaches those that wait for the ring
+                log.exception("the frame ring of %s could not be allocated", camera.name)
+                error = WorkerError(f"{camera.name}: its frame ring could not be allocated: {reason!r}; please report this")
         self._state.executor.post(lambda: self._finish(camera, ring, error, future))
 
-    def _finish(self, camera: CameraState, ring: FrameRing | None, error: UsageError | None, future: Future[None]) -> None:
+    def _finish(self, camera: CameraState, ring: FrameRing | None, error: FerengineError | None, future: Future[None]) -> None:
         if future not in self._pending:  # the run is over
             return
         if ring is not None and camera.takes_rings:
@@ -99,7 +109,7 @@ class FrameRings:
             camera.hold = size.hold
             generation = camera.add_ring(ring, self._topology.ring_mask(self._readers_of(camera)))
             self._topology.announce_ring(camera, generation)
-        self._pending.remove(future)
+        del self._pending[future]
         if error is not None:
             future.set_exception(error)
         else:
@@ -107,7 +117,7 @@ class FrameRings:
 
     def _note_outcome(self, camera: CameraState, future: Future[None]) -> None:
         error = future.exception()
-        if isinstance(error, UsageError):
+        if camera.error is None and isinstance(error, FerengineError) and not isinstance(error, EngineStoppedError):
             self._on_failed(camera, error)
 
     def tidy(self) -> None:
@@ -127,7 +137,7 @@ class FrameRings:
     def close(self) -> None:
         """The run is over: what is being allocated is not waited for any more."""
         self._closed = True
-        pending, self._pending = self._pending, set()
+        pending, self._pending = self._pending, {}
         for future in pending:
             future.set_exception(EngineStoppedError("the engine has stopped: start a new one"))
         self._thread.close(_LEAVE)

@@ -72,6 +72,7 @@ class CaptureStage(Stage[StartCapture]):
                     self._ring.close_writer()
                     self._track_page.notify()
                 self._ring = FrameRing.attach(os.dup(message.ring))
+                self._requested_bytes = 0  # it may be another than the one that was requested
             case BeginCapture():
                 self._running = True
                 self._reader.begin()

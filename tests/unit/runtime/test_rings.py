@@ -120,7 +120,7 @@ def test_nothing_waits_for_an_allocation(bench: Bench, monkeypatch: pytest.Monke
 def test_a_camera_that_has_left_gets_no_ring(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
     other = bench.cameras.add(SourceSpec("push", "", "yard"))
-    first, second = bench.rings.request(other, 12), bench.rings.request(other, 12)
+    first, second = bench.rings.request(other, 12), bench.rings.request(other, 24)
     assert gate.began.wait(60)
     bench.cameras.remove(other)
     gate.go_on.set()
@@ -129,6 +129,21 @@ def test_a_camera_that_has_left_gets_no_ring(bench: Bench, monkeypatch: pytest.M
     assert first.result(0) is second.result(0) is None
     assert gate.made == [4]  # the second was not even allocated
     assert (other.rings, bench.links.announced) == ({}, [])
+
+
+def test_a_request_of_the_size_that_is_on_its_way_makes_no_second_ring(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = Gate(monkeypatch)
+    first = bench.rings.request(bench.camera, 12)
+    bench.rings.begin(bench.camera, 12)  # the stream was disconnected, and has been opened again
+    larger = bench.rings.request(bench.camera, 24)
+    assert bench.rings.request(bench.camera, 12) is first is not larger
+    gate.go_on.set()
+    while bench.rings.pending:
+        bench.run()
+    assert gate.made == [4, 4]
+    assert [ring.slot_bytes for ring in bench.camera.rings.values()] == [12, 24]
 
 
 def test_the_end_of_the_run_waits_for_no_allocation(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -153,6 +168,24 @@ def test_a_ring_without_memory_fails_its_camera(bench: Bench) -> None:
     with pytest.raises(UsageError, match="do not fit into"):
         refused.result(0)
     assert len(bench.failed) == 1  # the caller of request handles it
+
+
+def test_an_unforeseen_error_fails_the_camera_and_the_allocator_goes_on(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(slots: int, slot_bytes: int) -> FrameRing:
+        raise KeyError("odd")
+
+    monkeypatch.setattr(rings_module, "FrameRing", SimpleNamespace(create=fails))
+    bench.rings.begin(bench.camera, 12)
+    bench.run()
+    assert bench.rings.pending == 0
+    assert bench.failed == ["door: its frame ring could not be allocated: KeyError('odd'); please report this"]
+    monkeypatch.undo()
+    done = bench.rings.request(bench.camera, 12)
+    bench.run()
+    assert done.result(0) is None
+    assert bench.links.announced == [0]
 
 
 def test_a_consumer_of_images_gets_larger_rings(bench: Bench) -> None:

@@ -64,8 +64,9 @@ def test_cameras_come_and_go_and_leave_nothing_behind(images: Images) -> None:
         assert engine.cameras == ()
         results = engine.results()
         assert engine.wait_ready(120)
-        sizes = []
-        for turn in range(4):
+        pids = [os.getpid(), *engine.worker_pids().values()]
+        sizes = [_mappings(pid) for pid in pids]
+        for _ in range(4):
             name = engine.add_source(PushSource("door", wait=True))
             assert name == "door"
             assert engine.cameras == ("door",)
@@ -75,10 +76,7 @@ def test_cameras_come_and_go_and_leave_nothing_behind(images: Images) -> None:
                 assert (result.camera, result.frame) == ("door", number)
             engine.remove_source(name)
             assert engine.cameras == ()
-            pids = [os.getpid(), *engine.worker_pids().values()]
-            if turn == 0:
-                time.sleep(1)  # the workers let go of the camera's memory on their own time
-                sizes = [_mappings(pid) for pid in pids]
+        assert [os.getpid(), *engine.worker_pids().values()] == pids
         assert len(pids) == 4  # this process, detect, track and classify
         assert _wait_until(lambda: [_mappings(pid) for pid in pids] == sizes)
         assert set(engine.health().cameras) == set()

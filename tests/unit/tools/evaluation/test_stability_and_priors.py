@@ -141,12 +141,12 @@ def test_curve_is_drawn(
     bar_models: Any, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra `train`)")
-    monkeypatch.setattr(evaluate, "speeds", lambda classifier: {"1": 1.0})
+    monkeypatch.setattr(speed, "speeds", lambda classifier: {"1": 1.0})
     model = bar_models.write(tmp_path, gain=1.0)
-    evaluate.main(["--model", str(model), "--data", str(bars), "--curve", str(tmp_path / "curve.svg")])
+    evaluate(["--model", str(model), "--data", str(bars), "--curve", str(tmp_path / "curve.svg")])
     assert (tmp_path / "curve.svg").stat().st_size > 10_000
     with pytest.raises(UsageError, match="--curve needs one model"):
-        evaluate.main(["--model", str(model), "--data", str(bars), "--prior", "uniform", "--curve", str(tmp_path / "no.svg")])
+        evaluate(["--model", str(model), "--data", str(bars), "--prior", "uniform", "--curve", str(tmp_path / "no.svg")])
     assert not (tmp_path / "no.svg").exists()
 
 

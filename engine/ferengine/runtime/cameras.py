@@ -95,6 +95,7 @@ class CameraState:
         self.fps = 0.0
         self.rings: dict[int, FrameRing] = {}
         self.opened = self.capture is None
+        self.input_ended = False
         self.ended = False
         self.leave_until: float | None = None
         self.broken = 0

@@ -131,9 +131,7 @@ def test_a_camera_that_has_left_gets_no_ring(bench: Bench, monkeypatch: pytest.M
     assert (other.rings, bench.links.announced) == ({}, [])
 
 
-def test_a_request_of_the_size_that_is_on_its_way_makes_no_second_ring(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_request_of_the_size_that_is_on_its_way_makes_no_second_ring(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     gate = Gate(monkeypatch)
     first = bench.rings.request(bench.camera, 12)
     bench.rings.begin(bench.camera, 12)  # the stream was disconnected, and has been opened again
@@ -170,9 +168,7 @@ def test_a_ring_without_memory_fails_its_camera(bench: Bench) -> None:
     assert len(bench.failed) == 1  # the caller of request handles it
 
 
-def test_an_unforeseen_error_fails_the_camera_and_the_allocator_goes_on(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unforeseen_error_fails_the_camera_and_the_allocator_goes_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def fails(slots: int, slot_bytes: int) -> FrameRing:
         raise KeyError("odd")
 

@@ -29,6 +29,7 @@ from ferengine.sources import SourceSpec
 from ferengine.stages.messages import (
     BackendChosen,
     BeginCapture,
+    CaptureCounts,
     CaptureEnded,
     ControlMessage,
     Failed,
@@ -388,9 +389,10 @@ class Supervisor:
                 self._events.report(camera.lifecycle.note_disconnect(message.reason, message.time))
             case NeedRing() if camera is not None:
                 self.rings.begin(camera, message.nbytes)
+            case CaptureCounts() if camera is not None:
+                camera.note_counts(message.broken, message.late, message.replaced_stamps)
             case CaptureEnded() if camera is not None:
-                camera.broken, camera.late = message.broken, message.late
-                camera.replaced_stamps = message.replaced_stamps
+                camera.note_counts(message.broken, message.late, message.replaced_stamps)
                 self._close_writers(camera)
                 self._workers.dismiss(worker)
             case Failed():
@@ -463,6 +465,7 @@ class Supervisor:
         camera = self._topology.camera_of(worker)
         if camera is not None:
             camera.recover_rings()
+            camera.begin_capture_life()
             reason = "its worker died and is being replaced"
             self._events.report(camera.lifecycle.note_disconnect(reason, time.time()))
         output = self._topology.output_of(worker)

@@ -218,3 +218,14 @@ def test_remove_source_of_an_engine_that_was_not_started() -> None:
     with Engine(["demo", "demo"], max_frames=3) as engine:
         engine.remove_source("demo-2")
         assert {result.camera for result in engine.results()} == {"demo"}
+
+
+def test_end_source_reaches_the_successor_of_a_dead_capture_worker() -> None:
+    with Engine(["demo"], keep_open=True, **SETTINGS) as engine:
+        [camera] = engine.cameras
+        engine.subscribe(lambda result: None)
+        assert engine.wait_ready(120)
+        os.kill(engine.worker_pids()[f"capture-{camera}"], signal.SIGSTOP)
+        engine.end_source(camera)  # what reaches the dead one is lost with it
+        os.kill(engine.worker_pids()[f"capture-{camera}"], signal.SIGKILL)
+        assert _wait_until(lambda: engine.health().cameras[camera].state == "ended")

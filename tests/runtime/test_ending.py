@@ -13,7 +13,8 @@ import av
 import numpy as np
 import pytest
 
-from ferengine import Engine
+from ferengine import Engine, PushSource
+from ferengine.errors import WorkerError
 from ferengine.results import CameraEvent, FrameResult
 
 
@@ -176,3 +177,26 @@ def test_the_event_callback_may_wait_for_the_end() -> None:
         time.sleep(0.01)
     assert ended == [True]
     assert time.monotonic() - began < engine._state.config.stuck_after + 10
+
+
+@pytest.mark.parametrize("step", ["_read_events", "_poll"])
+def test_a_failure_at_the_end_leaves_no_worker_behind(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine = Engine(PushSource("door"), detector="haar")
+    engine.start()
+    assert engine.wait_ready(120)
+    pids = engine.worker_pids().values()
+    supervisor = engine._supervisor
+    method = getattr(supervisor, step)
+
+    def fails(*args: float) -> None:
+        if supervisor.state.stopping:
+            raise KeyError("odd")
+        method(*args)
+
+    monkeypatch.setattr(supervisor, step, fails)
+    engine.stop()
+    with pytest.raises(WorkerError, match="please report this"):
+        engine.wait(60)
+    assert supervisor.state.finished.wait(60)
+    assert pids
+    assert not any(Path(f"/proc/{pid}").exists() for pid in pids)

@@ -95,6 +95,7 @@ class CameraState:
         self.fps = 0.0
         self.rings: dict[int, FrameRing] = {}
         self.opened = self.capture is None
+        self.input_ended = False
         self.ended = False
         self.leave_until: float | None = None
         self.broken = 0
@@ -105,6 +106,7 @@ class CameraState:
         self.last_captured_ns = 0
         self.error: str | None = None
         self.lifecycle = Lifecycle(spec.name)
+        self._earlier_counts = (0, 0, 0)
         self._input_closed = False
         self._generations = 0
         self._published = 0
@@ -185,6 +187,17 @@ class CameraState:
         """Tell the track worker how many results have gone out."""
         for ring in self.rings.values():
             ring.emitted = self.joiner.emitted
+
+    def note_counts(self, broken: int, late: int, replaced_stamps: int) -> None:
+        """What the present life of the capture worker has counted so far."""
+        earlier = self._earlier_counts
+        self.broken, self.late = earlier[0] + broken, earlier[1] + late
+        self.replaced_stamps = earlier[2] + replaced_stamps
+
+    def begin_capture_life(self) -> None:
+        """The capture worker is replaced: what it counted is kept. The successor passes over the beginning of a file, and
+        counts what is broken there itself."""
+        self._earlier_counts = (self.broken, self.late, self.replaced_stamps) if self.live else (0, self.late, 0)
 
     def recover_rings(self) -> None:
         """After the death of the capture worker: its successor goes on behind the last frame published, in the newest

@@ -29,6 +29,7 @@ from ferengine.sources import SourceSpec
 from ferengine.stages.messages import (
     BackendChosen,
     BeginCapture,
+    CaptureCounts,
     CaptureEnded,
     ControlMessage,
     Failed,
@@ -153,7 +154,9 @@ class Supervisor:
         return camera
 
     def close_input(self, camera: CameraState) -> None:
-        """No further frame is captured; those on their way still come out."""
+        """No further frame is captured; those on their way still come out. A capture worker that does not run hears of it when
+        it, or its successor, is started."""
+        camera.input_ended = True
         if camera.capture is not None:
             camera.capture.send(StopCapture())
         elif camera.input is not None:
@@ -208,14 +211,8 @@ class Supervisor:
             for worker in self._topology.workers:
                 self._workers.start(worker)
             self._loop(began)
-        except FerengineError as error:
-            state.abort(error)
         except Exception as error:
-            system = refused(error)
-            if system is None:
-                log.exception("the supervisor failed")
-                system = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
-            state.abort(system)
+            self._abort(error)
         finally:
             try:
                 self._shut_down()
@@ -227,6 +224,14 @@ class Supervisor:
                 state.subscriptions.end()
                 state.ready.set()
                 state.finished.set()
+
+    def _abort(self, error: Exception) -> None:
+        """End the run with ``error``, whatever it is; from an exception handler."""
+        known = error if isinstance(error, FerengineError) else refused(error)
+        if known is None:
+            log.exception("the supervisor failed")
+            known = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
+        self.state.abort(known)
 
     def _loop(self, began: float) -> None:
         state = self.state
@@ -366,6 +371,9 @@ class Supervisor:
     def _note_started(self, worker: Worker) -> None:
         if self._capturing and worker in self._topology.captures:
             worker.send(BeginCapture())
+        camera = self._topology.camera_of(worker)
+        if camera is not None and camera.input_ended:
+            worker.send(StopCapture())
         if worker.restarts and worker in self._topology.detectors:
             for tracker in self._topology.trackers:
                 tracker.send(Redetect())
@@ -381,9 +389,10 @@ class Supervisor:
                 self._events.report(camera.lifecycle.note_disconnect(message.reason, message.time))
             case NeedRing() if camera is not None:
                 self.rings.begin(camera, message.nbytes)
+            case CaptureCounts() if camera is not None:
+                camera.note_counts(message.broken, message.late, message.replaced_stamps)
             case CaptureEnded() if camera is not None:
-                camera.broken, camera.late = message.broken, message.late
-                camera.replaced_stamps = message.replaced_stamps
+                camera.note_counts(message.broken, message.late, message.replaced_stamps)
                 self._close_writers(camera)
                 self._workers.dismiss(worker)
             case Failed():
@@ -456,6 +465,7 @@ class Supervisor:
         camera = self._topology.camera_of(worker)
         if camera is not None:
             camera.recover_rings()
+            camera.begin_capture_life()
             reason = "its worker died and is being replaced"
             self._events.report(camera.lifecycle.note_disconnect(reason, time.time()))
         output = self._topology.output_of(worker)
@@ -471,6 +481,15 @@ class Supervisor:
     # --- the end
 
     def _shut_down(self) -> None:
+        """End what is alive and let go of everything, whatever fails on the way."""
+        for step in (self._finish_work, self._end_workers, self._ending.note_cut_results, self._release):
+            try:
+                step()
+            except Exception as error:
+                self._abort(error)
+
+    def _finish_work(self) -> None:
+        """Have the outputs write what is on its way."""
         state = self.state
         state.stopping = True
         state.executor.close()
@@ -485,20 +504,28 @@ class Supervisor:
             self._end_output(camera)
         self._workers.stopping = False  # an output that dies with results in hand is replaced
         self._ending.finish_outputs(lambda: self._poll(self._wait_time()))
+
+    def _end_workers(self) -> None:
+        """Dismiss all workers, kill those that do not leave, and reap them."""
+        state = self.state
         self._workers.stopping = True
         deadline = time.monotonic() + (0.0 if state.kill_requested else LEAVE)
-        for worker in self._topology.workers:
-            self._workers.dismiss(worker)
-        while any(worker.alive for worker in self._topology.workers):
-            if time.monotonic() >= deadline:
-                for worker in self._topology.workers:
+        try:
+            for worker in self._topology.workers:
+                self._workers.dismiss(worker)
+            while any(worker.alive for worker in self._topology.workers):
+                if time.monotonic() >= deadline:
+                    for worker in self._topology.workers:
+                        worker.kill()
+                try:
+                    self._poll(0.02)
+                except FerengineError as error:  # a malformed message: the workers are ended anyway
+                    state.abort(error)
+        finally:
+            for worker in self._topology.workers:
+                if worker.alive:
                     worker.kill()
-            try:
-                self._poll(0.02)
-            except FerengineError as error:  # a malformed message: the workers are ended anyway
-                state.abort(error)
-        self._ending.note_cut_results()
-        self._release()
+                    worker.reap()
 
     def _release(self) -> None:
         self._selector.close()

@@ -101,17 +101,20 @@ class ReconnectingSource:
     @property
     def broken_frames(self) -> int:
         """Frames that could not be decoded, over all connections."""
-        return self._earlier_broken + (self._source.broken_frames if self._source is not None else 0)
+        source = self._source  # another thread may close it meanwhile
+        return self._earlier_broken + (source.broken_frames if source is not None else 0)
 
     @property
     def late_frames(self) -> int:
         """Frames that were passed over because they were read too late, over all connections."""
-        return self._earlier_late + (self._source.late_frames if self._source is not None else 0)
+        source = self._source  # another thread may close it meanwhile
+        return self._earlier_late + (source.late_frames if source is not None else 0)
 
     @property
     def replaced_stamps(self) -> int:
         """Time stamps that were missing or made no sense, over all connections."""
-        return self._earlier_replaced + (self._source.replaced_stamps if self._source is not None else 0)
+        source = self._source  # another thread may close it meanwhile
+        return self._earlier_replaced + (source.replaced_stamps if source is not None else 0)
 
     def __iter__(self) -> Iterator[Item]:
         empty_openings = 0

@@ -16,6 +16,7 @@ from ferengine.stages.base import Stage
 from ferengine.stages.messages import (
     AddRing,
     BeginCapture,
+    CaptureCounts,
     CaptureEnded,
     NeedRing,
     SourceDisconnected,
@@ -29,6 +30,10 @@ from ferengine.vision import cv2
 
 _SLOT_WAIT = 0.02
 """Seconds that a file waits for a free slot before the worker looks at its control socket again."""
+
+
+_COUNTS_EVERY = 1.0
+"""Seconds between two reports of what was counted."""
 
 
 class CaptureStage(Stage[StartCapture]):
@@ -45,6 +50,8 @@ class CaptureStage(Stage[StartCapture]):
         self._track_page = WorkerPage.attach(os.dup(start.track_page))
         self._sequence = start.resume_at
         self._late = 0
+        self._reported = CaptureCounts(start.camera, 0, 0, 0)
+        self._next_report = time.monotonic() + _COUNTS_EVERY
         self._stopped = threading.Event()
         self._source = ReconnectingSource(
             lambda: open_source(self._spec),
@@ -80,6 +87,8 @@ class CaptureStage(Stage[StartCapture]):
                 self._end()
 
     def step(self) -> bool:
+        if not self._ended and time.monotonic() >= self._next_report:
+            self._report_counts()
         if self._ended or (self._opened and not self._running):
             return False
         if self.start.max_frames is not None and self._sequence >= self.start.max_frames:
@@ -131,6 +140,18 @@ class CaptureStage(Stage[StartCapture]):
             self._requested_bytes = nbytes  # the engine makes the new ring when it hears of the size
         self.context.send(SourceOpened(self.start.camera, info.width, info.height, float(info.fps), self._live, time.time()))
 
+    def _counts(self) -> CaptureCounts:
+        source = self._source
+        late = self._late + source.late_frames
+        return CaptureCounts(self.start.camera, source.broken_frames, late, source.replaced_stamps)
+
+    def _report_counts(self) -> None:
+        self._next_report = time.monotonic() + _COUNTS_EVERY
+        counts = self._counts()
+        if counts != self._reported:
+            self._reported = counts
+            self.context.send(counts)
+
     def _publish(self, ring: FrameRing, slot: int, captured: CapturedFrame) -> None:
         image = captured.image
         height, width, channels = image.shape
@@ -150,9 +171,8 @@ class CaptureStage(Stage[StartCapture]):
             return
         self._ended = True
         self._reader.close()
-        late = self._late + self._source.late_frames
-        source = self._source
-        self.context.send(CaptureEnded(self.start.camera, self._sequence, source.broken_frames, late, source.replaced_stamps))
+        counts = self._counts()
+        self.context.send(CaptureEnded(self.start.camera, self._sequence, counts.broken, counts.late, counts.replaced_stamps))
         if self._ring is not None:
             self._ring.close_writer()
             self._track_page.notify()

@@ -318,13 +318,23 @@ class NeedRing:
 
 
 @dataclass(frozen=True, slots=True)
+class CaptureCounts:
+    """What this life of a capture worker has counted so far; kept if it dies. The fields are those of CaptureEnded."""
+
+    camera: int
+    broken: int
+    late: int
+    replaced_stamps: int
+
+
+@dataclass(frozen=True, slots=True)
 class CaptureEnded:
     """No further frame comes.
 
     Attributes:
         camera: The camera's number.
         captured: Frames that were numbered.
-        broken: Frames that could not be decoded.
+        broken: Frames that could not be decoded, in this life of the worker, as the further counts.
         late: Frames that were passed over.
         replaced_stamps: Time stamps that were missing or made no sense.
     """
@@ -397,6 +407,7 @@ FromWorker: TypeAlias = (
     | SourceOpened
     | SourceDisconnected
     | NeedRing
+    | CaptureCounts
     | CaptureEnded
     | BackendChosen
     | SinkFailed

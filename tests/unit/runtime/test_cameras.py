@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from ferengine.runtime.cameras import Lifecycle
+import pytest
+
+from ferengine.config import make_config
+from ferengine.runtime.cameras import Cameras, Lifecycle
+from ferengine.sources import SourceSpec
 
 
 def test_a_change_is_reported_once() -> None:
@@ -27,3 +31,14 @@ def test_a_change_is_reported_once() -> None:
         {"camera": "door", "event": "reconnected", "timestamp": 6.5, "seconds": 2.5},
         {"camera": "door", "event": "ended", "timestamp": 7.0},
     ]
+
+
+@pytest.mark.parametrize(("live", "broken"), [(True, 5), (False, 2)])
+def test_counts_of_a_capture_worker_that_died_are_kept(live: bool, broken: int) -> None:
+    camera = Cameras(("happy",), (), make_config(), trackers=1).add(SourceSpec("push", "", "door"))
+    camera.joiner.live = live
+    camera.note_counts(1, 2, 0)
+    camera.note_counts(3, 4, 0)  # so far, not since the last report
+    camera.begin_capture_life()
+    camera.note_counts(2, 1, 0)  # a file's successor has counted the beginning again
+    assert (camera.broken, camera.late) == (broken, 5)

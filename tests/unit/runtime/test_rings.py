@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +19,7 @@ from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.runtime import rings as rings_module
 from ferengine.runtime.cameras import Cameras, CameraState
 from ferengine.runtime.frame_loans import FrameReader
+from ferengine.runtime.push import PushInput
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import Executor
 from ferengine.runtime.subscriptions import Subscription, Subscriptions
@@ -212,6 +214,22 @@ def test_a_ring_that_was_begun_before_a_consumer_came_is_made_again(bench: Bench
         bench.run()
     assert gate.made == [4, 7]
     assert [ring.slots for ring in bench.camera.rings.values()] == [7]
+
+
+def test_a_pushed_frame_waits_for_a_ring_that_is_large_enough(bench: Bench) -> None:
+    sizes = [12, 24]
+
+    def request(camera: CameraState, nbytes: int) -> Future[None]:
+        done: Future[None] = Future()
+        camera.add_ring(FrameRing.create(4, sizes.pop(0)), 1)  # the first is for a consumer of images, of the old size
+        done.set_result(None)
+        return done
+
+    state: Any = SimpleNamespace(config=make_config(), executor=SimpleNamespace(call=lambda work: work()))
+    rings: Any = SimpleNamespace(request=request)
+    ring = PushInput(bench.camera, state, rings)._ring_for(24)
+    assert ring is not None
+    assert ring.slot_bytes == 24
 
 
 def test_other_threads_run_while_a_ring_is_allocated() -> None:

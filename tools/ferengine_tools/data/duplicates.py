@@ -1,4 +1,4 @@
-"""Copies and near-copies among small grayscale faces: the same photograph cut, scaled, stamped or brightened otherwise.
+"""Copies and near-copies among small grayscale faces: the same photograph cropped, scaled, stamped or brightened otherwise.
 
 Two faces are near-duplicates when the middle of one correlates with the other, at the best of a few shifts, by at least a
 threshold (J. Lewis, "Fast Normalized Cross-Correlation", 1995). Only pairs whose thumbnails correlate are compared in
@@ -35,7 +35,7 @@ _BLOCK = 512
 class Thresholds:
     """Correlations from which on a pair counts.
 
-    Faces cut alike need higher ones than photographs of all sorts, and chance likenesses are as frequent in the mirror as
+    Faces cropped alike need higher ones than photographs of all sorts, and chance likenesses are as frequent in the mirror as
     duplicates are rare.
 
     Attributes:

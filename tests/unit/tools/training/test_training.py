@@ -116,6 +116,18 @@ def test_a_run_is_resumed_with_its_own_settings_only(config: TrainConfig, whole:
         train(replace(config, resume=True, **changed))
 
 
+def test_a_checkpoint_that_names_label_smoothing_as_it_was_is_resumed(config: TrainConfig, tmp_path: Path) -> None:
+    first = replace(config, out=tmp_path, label_smoothing=0.0, epochs=1)
+    train(first)
+    path = tmp_path / "checkpoint.safetensors"
+    state = load_checkpoint(path)
+    state["settings"]["smoothing"] = state["settings"].pop("label_smoothing")
+    save_checkpoint(path, state)
+    assert train(replace(first, resume=True)).epoch == 1
+    with pytest.raises(UsageError, match=r"started with label_smoothing 0\.0, not 0\.1"):
+        train(replace(first, resume=True, label_smoothing=0.1))
+
+
 def test_nothing_to_resume_is_named(config: TrainConfig, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"checkpoint\.safetensors cannot be read: No such file"):
         train(replace(config, out=tmp_path, resume=True))
@@ -248,7 +260,7 @@ def test_each_trick_changes_the_weights_and_trains(config: TrainConfig, whole: P
 
 def test_the_paper_preset_is_its_own_schedule() -> None:
     preset = paper_preset("vgg")
-    assert (preset["epochs"], preset["init"], preset["votes"], preset["smoothing"]) == (90, "gaussian", 0.0, 0.0)
+    assert (preset["epochs"], preset["init"], preset["votes"], preset["label_smoothing"]) == (90, "gaussian", 0.0, 0.0)
     with pytest.raises(UsageError, match="paper has no network 'fast'"):
         paper_preset("fast")
 

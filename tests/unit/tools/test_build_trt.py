@@ -127,7 +127,7 @@ def test_run_builds_a_missing_engine_into_the_cache_once(
     for _ in range(2):
         opening.open_engine(network, "fp16", 16, build=True)
     assert opened[0] == opened[1]
-    assert sum("building an engine of dscnn" in record.message for record in caplog.records) == 1
+    assert sum("building a TensorRT engine of dscnn" in record.message for record in caplog.records) == 1
     [file] = list_engines(tmp_path / "ferengine" / "engines")
     assert file.record.max_batch == 16
     with pytest.raises(ModelError, match="needs calibration"):

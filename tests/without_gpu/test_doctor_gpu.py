@@ -80,7 +80,7 @@ def fake_gpu(
     return pretend
 
 
-def test_where_a_run_takes_the_cpu_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_finding_where_a_run_takes_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     takes(monkeypatch, "ort")
     assert check_gpu() is None
 

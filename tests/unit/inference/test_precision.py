@@ -106,7 +106,7 @@ def set_accuracy(path: Path, public: float | None) -> None:
         (None, None, "bars.onnx has no accuracy in its manifest"),
     ],
 )
-def test_auto_takes_no_variant_that_loses_much_or_that_nobody_measured(
+def test_auto_rejects_variants_that_lose_much_or_were_not_measured(
     cpuinfo: Any, pair: tuple[Path, Path], before: float | None, after: float | None, reason: str
 ) -> None:
     model, variant = pair
@@ -133,7 +133,7 @@ def test_auto_takes_a_variant_that_loses_little_or_nothing(cpuinfo: Any, pair: t
     assert reports == []
 
 
-def test_the_classifier_says_once_why_the_variant_does_not_run(
+def test_classifier_reports_once_why_the_variant_does_not_run(
     cpuinfo: Any, pair: tuple[Path, Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     cpuinfo("avx512_vnni")

@@ -176,7 +176,7 @@ def test_the_builder_is_watched_and_can_be_stopped(trt: TensorRT) -> None:
         build_engine(trt, network, TINY, progress=lambda *step: False)
 
 
-def test_what_the_builder_says_is_in_the_error(trt: TensorRT) -> None:
+def test_error_contains_the_messages_of_the_builder(trt: TensorRT) -> None:
     with pytest.raises(ModelError, match="SM75"):  # Turing has no float32 products in this runtime
         build_engine(trt, load_model("dscnn").onnx, TINY, targets=["sm_75"])
     assert build_engine(trt, to_fp16(load_model("dscnn").onnx), TINY, targets=["sm_75"]).targets == ("sm_75",)

@@ -68,7 +68,7 @@ def test_shift_of_an_int8_model_is_exact() -> None:
     assert np.array_equal(run(after, batch), run(before, batch) + SHIFT.astype(np.float32))
 
 
-def test_shift_of_a_network_that_ends_otherwise(bar_models: Any) -> None:
+def test_shift_of_a_network_without_a_last_bias(bar_models: Any) -> None:
     before = bar_models.linear(np.random.default_rng(0).normal(size=(48 * 48, 3)).astype(np.float32))
     batch = np.random.default_rng(1).normal(size=(9, 1, 48, 48)).astype(np.float32)
     np.testing.assert_allclose(run(fold_prior(before, SHIFT), batch), run(before, batch) + SHIFT, atol=1e-4)

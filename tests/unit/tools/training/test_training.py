@@ -96,7 +96,7 @@ def test_another_seed_is_another_run(config: TrainConfig, whole: Path, tmp_path:
     assert not same(load_checkpoint(tmp_path / "checkpoint.safetensors")["model"], load_checkpoint(whole)["model"])
 
 
-def test_a_finished_run_resumed_tells_its_accuracy_and_changes_nothing(config: TrainConfig, whole: Path) -> None:
+def test_resuming_a_finished_run_reports_its_accuracy_and_changes_nothing(config: TrainConfig, whole: Path) -> None:
     before = whole.read_bytes()
     trainer = Trainer(config)
     trainer.restore()

@@ -199,7 +199,7 @@ class CameraState:
         ]
 
     def note_emitted(self) -> None:
-        """Tell the track worker how many results have gone out."""
+        """Show the track worker how many results have gone out."""
         for ring in self.rings.values():
             ring.emitted = self.joiner.emitted
 

@@ -228,7 +228,7 @@ class RunState:
         log.error("%s", failure)
 
     def abort(self, error: Exception) -> None:
-        """End the run with ``error``. One that nobody foresaw is logged with its traceback, and reported as WorkerError."""
+        """End the run with ``error``. One that was not foreseen is logged with its traceback, and becomes a WorkerError."""
         known = error if isinstance(error, FerengineError) else refused(error)
         if known is None:
             log.error("the supervisor failed", exc_info=error)

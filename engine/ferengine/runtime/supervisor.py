@@ -155,8 +155,8 @@ class Supervisor:
         return camera
 
     def close_input(self, camera: CameraState) -> None:
-        """No further frame is captured; those on their way still come out. A capture worker that does not run hears of it when
-        it, or its successor, is started."""
+        """No further frame is captured; those on their way still come out. A capture worker that does not run gets the
+        message when it, or its successor, is started."""
         camera.input_ended = True
         if camera.capture is not None:
             camera.capture.send(StopCapture())

@@ -71,7 +71,7 @@ def test_the_splits_are_named() -> None:
     assert "of that without exact copies of training faces" in expression
     assert "% on UTKFace test, which was kept for the end" in gender
     assert "copies" not in gender
-    assert "Figures (one crop a face, one seed, under the data's own class frequencies)" in expression
+    assert "Metrics (one crop a face, one seed, under the data's own class frequencies)" in expression
 
 
 def test_a_narrow_terminal_breaks_texts_but_no_hash() -> None:
@@ -97,7 +97,7 @@ def test_a_model_of_ones_own(bar_models: Any, tmp_path: Path) -> None:
     assert "not measured on FER-2013 PublicTest" in card
     assert "ECE not measured" in card
     assert "MMAC" not in card
-    assert "Figures (mean over 10 crops a face, 3 seeds)" in card
+    assert "Metrics (mean over 10 crops a face, 3 seeds)" in card
     assert "int8 variant" not in card
     assert all(section.command != "" for section in model_card(load_model(path)) if section.title == "Training")
 

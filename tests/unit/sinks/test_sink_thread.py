@@ -81,7 +81,7 @@ def test_everything_is_written_and_the_sink_closed() -> None:
     feeder.join(10)
     assert not feeder.busy
     assert (sink.frames, sink.closes) == ([0, 1, 2, 3, 4], 1)
-    assert feeder.figures() == {"written": 5, "dropped": 0, "cut": 0, "error": None}
+    assert feeder.summary() == {"written": 5, "dropped": 0, "cut": 0, "error": None}
 
 
 def test_a_sink_may_flush_when_nothing_comes() -> None:
@@ -160,7 +160,7 @@ def test_a_slow_sink_drops_its_own_oldest_and_counts_them() -> None:
     slow_queue.end()
     feeders[0].join(10)
     assert slow_sink.frames == [0, 8, 9]
-    assert feeders[0].figures() == {"written": 3, "dropped": 7, "cut": 0, "error": None}
+    assert feeders[0].summary() == {"written": 3, "dropped": 7, "cut": 0, "error": None}
 
 
 def test_a_stuck_sink_can_be_left_behind() -> None:

@@ -1,6 +1,6 @@
 """UTKFace: Z. Zhang, Y. Song, H. Qi, "Age Progression/Regression by Conditional Adversarial Autoencoder", CVPR 2017.
 
-Its aligned images are cropped again with the engine's own crop. Names tell the label: ``age_gender_ethnicity_datetime``.
+Its aligned images are cropped again with the engine's own crop. Names state the label: ``age_gender_ethnicity_datetime``.
 """
 
 from __future__ import annotations

@@ -85,7 +85,12 @@ class Supervisor:
         self._selector.register(state.wake_pipe, selectors.EVENT_READ)
         self._selector.register(topology.events_out, selectors.EVENT_READ)
         callbacks = WorkerCallbacks(
-            topology.launch, self._handle, self._fail_worker, self._before_replacing, self._note_started, self._progress
+            launch=topology.launch,
+            on_message=self._handle,
+            on_failed=self._fail_worker,
+            before_replacing=self._before_replacing,
+            on_started=self._note_started,
+            progress=self._progress,
         )
         self._workers = WorkerManager(lambda: topology.workers, config, self._selector, callbacks)
         self._dispatcher = OutputDispatcher(topology.outputs)

@@ -65,7 +65,11 @@ class TrainConfig:
         "Checkpoint or model whose answers to each batch, as it was augmented, are part of the target. Repeat it to average "
         "several.",
     ] = ()
-    teacher_weight: Annotated[float, "Weight of --teacher, or of --distil, in the target."] = 0.6
+    views_from: Annotated[
+        Path | None,
+        "Folder of ferengine teach --views: its views of the faces replace the augmentation, its answers --distil.",
+    ] = None
+    teacher_weight: Annotated[float, "Weight of --teacher, --distil or --views-from in the target."] = 0.6
     without_copies: Annotated[bool, "Leave out training faces that are also, exactly or nearly, test faces."] = False
     seed: Annotated[int, "Seed of all random numbers."] = 0
     init: Annotated[Init, "Fresh weights: kaiming, torch's own; gaussian, N(0, 0.04) as in Zhao's paper."] = "kaiming"
@@ -94,6 +98,8 @@ class TrainConfig:
             raise UsageError("several sets of --data need --task expression and --prior uniform")
         if self.beside and self.mixup:
             raise UsageError("mixup would mix faces of sets with different class frequencies: leave it out, or name one --data")
+        if self.views_from is not None and (self.distil or self.augment != "full" or self.strength != 1):
+            raise UsageError("--views-from brings its own views and answers: leave out --distil, --augment and --strength")
         if self.crowd and self.task != "expression":
             raise UsageError("crowd is for --task expression: UTKFace has no votes")
         if self.views < 1 or (self.views == 1 and self.consistency):
@@ -133,7 +139,7 @@ def settings_of(state: Mapping[str, Any]) -> dict[str, Any]:
     return {_RENAMED.get(name, name): value for name, value in state["settings"].items()}
 
 
-_FILES = ("teacher", "start", "distil")
+_FILES = ("teacher", "start", "distil", "views_from")
 
 
 def _plain(value: Any) -> Any:

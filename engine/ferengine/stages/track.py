@@ -1,4 +1,4 @@
-"""The track stage: owns the identity of faces and cuts them from the frame ring into its face ring."""
+"""The track stage: owns the identity of faces and crops them from the frame ring into its face ring."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ferengine.config import make_config
+from ferengine.errors import SourceError, WorkerError
 from ferengine.runtime.cameras import Cameras, Lifecycle
 from ferengine.sources import SourceSpec
 
@@ -42,3 +43,17 @@ def test_counts_of_a_capture_worker_that_died_are_kept(live: bool, broken: int) 
     camera.begin_capture_life()
     camera.note_counts(2, 1, 0)  # a file's successor has counted the beginning again
     assert (camera.broken, camera.late) == (broken, 5)
+
+
+def test_end_reason_is_the_most_specific_one() -> None:
+    camera = Cameras(("happy",), (), make_config(), trackers=1).add(SourceSpec("push", "", "door"))
+    assert camera.end_reason(None, stopped=False) == "the run was stopped"  # not done, and nothing else ended it
+    assert camera.end_reason(WorkerError("track-0 died"), stopped=False) == "track-0 died"
+    camera.close_writers()
+    assert camera.done
+    assert camera.end_reason(None, stopped=False) is None
+    assert camera.end_reason(None, stopped=True) == "the run was stopped"
+    camera.leave_until = 0.0
+    assert camera.end_reason(None, stopped=True) == "it was removed"
+    camera.error = str(SourceError("door broke off"))
+    assert camera.end_reason(WorkerError("track-0 died"), stopped=True) == "door broke off"

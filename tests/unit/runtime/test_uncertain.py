@@ -33,7 +33,7 @@ def test_the_smoothed_scores_decide_for_both_labels(best: float, label: str) -> 
     assert expression.to_dict()["smoothed"]["label"] == label
 
 
-def test_a_sure_frame_after_unsure_ones_stays_uncertain_until_the_smoothed_scores_agree() -> None:
+def test_label_stays_uncertain_until_the_smoothed_scores_agree() -> None:
     joiner = CameraJoiner("cam", False, LABELS, deadline=1.0, smoothing=1.0, min_confidence=0.6)
     flat, sure = [0.34, 0.33, 0.33], [0.02, 0.96, 0.02]
     labels = []

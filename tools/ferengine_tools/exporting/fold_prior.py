@@ -11,17 +11,20 @@ its manifest.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import onnx
+import typer
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from ferengine.classification.classifier import Classifier
+from ferengine.cli.command import exit_code, make_command
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.conversion import is_quantised
 from ferengine.models.registry import load_model
@@ -99,18 +102,20 @@ def calibrated_on_both(logits: Sequence[NDArray[np.float32]], faces: Sequence[La
     return float(min(_TEMPERATURES, key=excess))
 
 
-def convert(source: Path, out: Path, data: Path, everyday: Path | None, *, cache: Path | None = None) -> None:
-    """Write ``out`` and its manifest: the model ``source`` under a uniform prior, calibrated and measured.
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="OLD", help="The .onnx file, with its manifest beside it.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="NEW", help="The .onnx file to write. Of an int8 variant, convert the fp32 file first.")
+    ],
+    data: Annotated[Path, typer.Option(help="FER-2013; UTKFace for a model of gender.")],
+    everyday: Annotated[Path | None, typer.Option(help="wild_faces; not needed for a model of gender.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of UTKFace's crops.", show_default="the user's cache")
+    ] = None,
+) -> None:
+    """Make a model that was trained without a prior answer under a uniform one.
 
-    Args:
-        source: The ``.onnx`` file, with its manifest beside it.
-        out: The new one.
-        data: FER-2013; UTKFace for gender.
-        everyday: wild_faces; not needed for gender.
-        cache: Where UTKFace's cut faces are kept.
-
-    Raises:
-        UsageError: The model answers under a uniform prior already.
+    The new file and its manifest are written, calibrated and measured.
     """
     loaded = load_model(source)
     manifest = loaded.manifest
@@ -147,15 +152,10 @@ def convert(source: Path, out: Path, data: Path, everyday: Path | None, *, cache
     write_manifest(out, measured(out, manifest, data, private=True, cache=cache, temperature=temperature))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("source", type=Path, help="the .onnx file, with its manifest beside it")
-    parser.add_argument("out", type=Path, help="the new .onnx file; of an int8 variant, convert the fp32 file first")
-    parser.add_argument("--data", required=True, type=Path, help="FER-2013; UTKFace for a model of gender")
-    parser.add_argument("--everyday", type=Path, help="the folder of wild_faces")
-    parser.add_argument("--cache", type=Path, help="where UTKFace's cut faces are kept (default: the user's cache)")
-    convert(**vars(parser.parse_args(arguments)))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(make_command(convert), "python -m ferengine_tools.exporting.fold_prior", arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

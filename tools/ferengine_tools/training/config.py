@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +16,8 @@ Augment = Literal["full", "mirror", "none"]
 Prior = Literal["uniform", "data"]
 BEFORE_PRIORS: dict[str, Prior] = {"prior": "data"}
 """The settings of checkpoints that are older than the setting."""
+_RENAMED = {"smoothing": "label_smoothing"}
+"""Settings by the names that they had in older checkpoints."""
 _THIS_MACHINE = ("data", "beside", "gender_data", "out", "cache", "resume", "device", "threads", "precision")
 """Fields that change where and how fast, not what, is trained."""
 
@@ -43,7 +46,7 @@ class TrainConfig:
     decay: Annotated[float, "Weight decay."] = 0.05
     augment: Annotated[Augment, "full: affine, blur, light and erasing; mirror: only mirrored."] = "full"
     strength: Annotated[float, "Strength of the full augmentation: 2 is twice as much, 0 only mirrors and blurs."] = 1.0
-    smoothing: Annotated[float, "Fraction of the label that is drawn at random."] = 0.1
+    label_smoothing: Annotated[float, "Fraction of the label that is drawn at random."] = 0.1
     votes: Annotated[float, "Weight of the FER+ votes in the target, below 1."] = 0.3
     mixup: Annotated[float, "Alpha of the Beta distribution of mixup; 0: no mixup."] = 0.0
     sam: Annotated[float, "Radius of sharpness-aware minimisation, which doubles the time; 0: none."] = 0.0
@@ -88,7 +91,7 @@ class TrainConfig:
             raise UsageError("--task both needs --gender-data (UTKFace), and nothing else takes it")
         if self.votes == 1:
             raise UsageError("votes must be below 1: they agree with the labels on two faces of three, and cannot stand alone")
-        for name in ("smoothing", "votes", "teacher_weight", "average"):
+        for name in ("label_smoothing", "votes", "teacher_weight", "average"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         if self.beside and (self.task != "expression" or self.prior != "uniform"):
@@ -129,6 +132,11 @@ class TrainConfig:
         if self.precision != "fp32":
             words.append(f"--precision {self.precision}")
         return " ".join(words)
+
+
+def settings_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a checkpoint was started with, by the names that they have now."""
+    return {_RENAMED.get(name, name): value for name, value in state["settings"].items()}
 
 
 _FILES = ("teacher", "start", "distil", "views_from")
@@ -183,7 +191,7 @@ def paper_preset(network: str) -> dict[str, Any]:
         "restart": PAPER_RESTART.get(network, 0),
         "init": "gaussian",
         "augment": "mirror",
-        "smoothing": 0.0,
+        "label_smoothing": 0.0,
         "votes": 0.0,
         "optimiser": "sgd",
         "rate": 0.02,

@@ -20,7 +20,7 @@ from ferengine_tools.networks.registry import create_network
 from ferengine_tools.training.augment import augment, mirror
 from ferengine_tools.training.captured import CapturedStep
 from ferengine_tools.training.checkpoint import load_checkpoint
-from ferengine_tools.training.config import BEFORE_PRIORS, TrainConfig, portable
+from ferengine_tools.training.config import BEFORE_PRIORS, TrainConfig, portable, settings_of
 from ferengine_tools.training.crowd import CrowdHead
 from ferengine_tools.training.dataset import TrainingSet, load_training_set, normalise
 from ferengine_tools.training.origin import answers_under, load_start
@@ -160,8 +160,9 @@ class Trainer:
         usual = {**TrainConfig(self.config.model, self.config.data, self.config.out).settings(), **BEFORE_PRIORS}
         if state.get("faces", self._digest) != self._digest:  # a checkpoint of before this was kept is believed
             raise UsageError(f"{self.checkpoint} was started on other faces than those of {self.config.data}")
+        settings = settings_of(state)
         for name, value in self.config.settings().items():
-            started = state["settings"].get(name, usual[name])  # a setting that is newer than the checkpoint
+            started = settings.get(name, usual[name])  # a setting that is newer than the checkpoint
             if portable(name, started) != portable(name, value):
                 raise UsageError(
                     f"{self.checkpoint} was started with {name} {started}, not {value}: "

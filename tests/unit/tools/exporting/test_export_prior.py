@@ -19,9 +19,7 @@ from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.run import train  # noqa: E402
 
 
-def test_the_first_sets_frequencies_are_in_the_last_bias_unless_a_uniform_prior_is_wanted(
-    config: TrainConfig, tmp_path: Path
-) -> None:
+def test_last_bias_holds_the_frequencies_unless_the_prior_is_uniform(config: TrainConfig, tmp_path: Path) -> None:
     train(replace(config, model="fast", out=tmp_path / "run", epochs=1))
     path = tmp_path / "run" / "checkpoint.safetensors"
     frequencies = [0.4, *[0.1] * 6]

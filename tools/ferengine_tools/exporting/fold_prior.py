@@ -29,17 +29,13 @@ from ferengine.errors import ModelError, UsageError
 from ferengine.inference.conversion import is_quantised
 from ferengine.models.registry import load_model
 from ferengine.models.settings import FILE_ON_CPU
-from ferengine_tools.evaluation.faces import LabelledFaces
-from ferengine_tools.evaluation.metrics import expected_calibration_error, softmax
 from ferengine_tools.evaluation.priors import default_prior, known_priors, log_prior
 from ferengine_tools.evaluation.sets import fer2013_faces, wild_faces
+from ferengine_tools.evaluation.temperature import temperature_of_sets
 from ferengine_tools.exporting.export import self_test, write_manifest
 from ferengine_tools.exporting.metrics import measured
 from ferengine_tools.files import make_folder
 
-MAX_ECE = {"fer2013": 0.03, "everyday": 0.05}
-"""Calibration errors that are aimed at, by the prior of the faces."""
-_TEMPERATURES = np.round(np.arange(0.5, 1.5, 0.005), 3)
 _TIE = 2e-4
 
 
@@ -77,31 +73,6 @@ def fold_prior(model: bytes, shift: NDArray[np.float64]) -> bytes:
     return proto.SerializeToString()
 
 
-def calibrated_on_both(logits: Sequence[NDArray[np.float32]], faces: Sequence[LabelledFaces], labels: Sequence[str]) -> float:
-    """The one temperature that comes nearest to MAX_ECE on several sets.
-
-    Args:
-        logits: Of each set, (N, C), under the class frequencies of FER-2013, as the network learnt them.
-        faces: The sets, of the classes ``labels``, each with a prior of MAX_ECE.
-        labels: The classes.
-
-    Returns:
-        The temperature at which the largest of the sets' calibration errors, each divided by its MAX_ECE, is smallest; the
-        sets count alike, whatever their sizes.
-    """
-
-    def excess(temperature: float) -> float:
-        errors = []
-        for given, of_set in zip(logits, faces, strict=True):
-            assert of_set.prior is not None
-            moved = log_prior(of_set.prior, labels) - log_prior("fer2013", labels)
-            error = expected_calibration_error(softmax(given, temperature, moved), of_set.labels)
-            errors.append(error / MAX_ECE[of_set.prior])
-        return max(errors)
-
-    return float(min(_TEMPERATURES, key=excess))
-
-
 def convert(
     source: Annotated[Path, typer.Argument(metavar="OLD", help="The .onnx file, with its manifest beside it.")],
     out: Annotated[
@@ -129,7 +100,8 @@ def convert(
         sets = [fer2013_faces(data, "public"), wild_faces(everyday, "validation")]
         if any(each.classes != manifest.labels for each in sets):
             raise UsageError(f"{source} has other classes than FER-2013")
-        temperature = calibrated_on_both([classifier.logits(each.images) for each in sets], sets, manifest.labels)
+        logits = [classifier.logits(each.images) for each in sets]
+        temperature = temperature_of_sets(logits, sets, manifest.labels, log_prior("fer2013", manifest.labels))
     frequencies = log_prior(trained_on, manifest.labels)
     shift = -temperature * (frequencies - frequencies.mean())
     if is_quantised(loaded.onnx):

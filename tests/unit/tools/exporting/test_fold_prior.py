@@ -21,7 +21,8 @@ from ferengine.models.registry import load_model
 from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.evaluation.priors import log_frequencies, log_prior
 from ferengine_tools.evaluation.sets import fer2013_faces
-from ferengine_tools.exporting.fold_prior import calibrated_on_both, convert, fold_prior, main
+from ferengine_tools.evaluation.temperature import temperature_of_sets
+from ferengine_tools.exporting.fold_prior import convert, fold_prior, main
 
 SHIFT = np.array([0.5, -1.25, 2.0])
 
@@ -92,7 +93,12 @@ def test_one_temperature_calibrates_both_sets() -> None:
         drawn = (scores.cumsum(axis=1) < rng.random((6000, 1))).sum(axis=1)
         logits.append((1.2 * (evidence + log_prior("fer2013", labels))).astype(np.float32))
         sets.append(_faces(drawn, labels, name))
-    assert calibrated_on_both(logits, sets, labels) == pytest.approx(1.2, abs=0.06)
+    learnt = log_prior("fer2013", labels)
+    assert temperature_of_sets(logits, sets, labels, learnt) == pytest.approx(1.2, abs=0.06)
+    uniform = [given - np.float32(1.2) * learnt.astype(np.float32) for given in logits]
+    assert temperature_of_sets(uniform, sets, labels) == pytest.approx(1.2, abs=0.06)
+    with pytest.raises(UsageError, match="sets of the model's own classes"):
+        temperature_of_sets(uniform, sets, labels[:-1])
 
 
 def _faces(drawn: NDArray[np.int64], labels: tuple[str, ...], prior: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the extra `
 
 from command_help import read_options  # noqa: E402
 from ferengine.errors import UsageError  # noqa: E402
-from ferengine.vision import cv2  # noqa: E402
 from ferengine_tools.data.fer2013 import LABELS  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
@@ -27,26 +25,6 @@ from ferengine_tools.training.run import train  # noqa: E402
 from ferengine_tools.training.teachers import Teachers  # noqa: E402
 from ferengine_tools.training.trainer import EpochMetrics, Trainer, disagreement  # noqa: E402
 from ferengine_tools.training.validation import of_ordinary_faces  # noqa: E402
-
-
-@pytest.fixture
-def wild(tmp_path: Path) -> Path:
-    """40 faces like those of ``bars``, 112 x 112 in colour: 30 neutral, the others happy; every fifth is for validation."""
-    folder = tmp_path / "wild"
-    folder.mkdir()
-    rng = np.random.default_rng(1)
-    rows = ["file,label,annotator,person"]
-    with zipfile.ZipFile(folder / "faces.zip", "w") as archive:
-        for number in range(40):
-            name = "happy" if number % 4 == 0 else "neutral"
-            image = rng.integers(80, 120, (112, 112))
-            top = round(11.2 + (6 * LABELS.index(name) + 2) * 89.6 / 48)
-            image[top : top + 11] += 120
-            data = cv2.imencode(".png", np.repeat(image[..., None], 3, 2).astype(np.uint8))[1]
-            archive.writestr(f"{number}.png", data.tobytes())
-            rows.append(f"{number}.png,{name},a,{number:x}")
-    (folder / "labels.csv").write_text("\n".join(rows))
-    return folder
 
 
 @pytest.fixture

@@ -126,5 +126,5 @@ def test_onnxruntime_computes_float32_as_such_and_is_shown_its_libraries(
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     with pytest.raises(ModelError, match="no such network"):
         OrtRunner(b"", provider="ort-cuda")
-    assert asked == ["preloaded", [("CUDAExecutionProvider", {"use_tf32": "0"})]]
+    assert asked == ["preloaded", [("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})]]
     assert capsys.readouterr().out == ""

@@ -140,7 +140,7 @@ def _open_on_gpu(name: str, model: Model, settings: BackendSettings, max_batch: 
     if name != "tensorrt":
         from ferengine.inference.onnxruntime import OrtRunner
 
-        return OrtRunner(model.onnx, provider="ort-cuda" if name == "ort-cuda" else "ort-trt-rtx")
+        return OrtRunner(model.onnx, provider="ort-cuda" if name == "ort-cuda" else "ort-trt-rtx", max_batch=max_batch)
     from ferengine.inference.tensorrt.load import open_engine
     from ferengine.inference.tensorrt.networks import classifier_network
 

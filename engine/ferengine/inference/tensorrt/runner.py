@@ -9,16 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ferengine.errors import DeviceError, ModelError
-from ferengine.inference.base import Array, Outputs, Shape, joined
+from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, joined, padded_size
 from ferengine.inference.tensorrt.device import Device
 from ferengine.inference.tensorrt.engine import LoadedEngine
 from ferengine.inference.tensorrt.execution import Execution
 from ferengine.inference.tensorrt.tensorrt import TensorRT
 
 log = logging.getLogger(__name__)
-
-GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-"""Batches are padded to the next of these, so that each is a CUDA graph after its third time."""
 
 
 class EngineRunner:
@@ -66,7 +63,8 @@ class EngineRunner:
         self._engine: LoadedEngine | None = None
         try:
             self._engine = LoadedEngine(trt, plan, kernels, graphs=graphs, eager=eager)
-            sizes = frozenset(GRAPH_SIZES if graphs else ())
+            largest = {high[0] for _, _, high in self._engine.profiles}
+            sizes = frozenset({*BATCH_SIZES, *largest} if graphs else ())
             for _ in range(depth):
                 self._executions.append(Execution(device, self._engine, sizes, blocking))
         except BaseException as error:
@@ -159,8 +157,7 @@ class EngineRunner:
         """The batch that is run for ``count`` rows: what lies in the buffer behind them is computed and dropped."""
         if not self._fixed_row:
             return count
-        larger = [size for size in GRAPH_SIZES if count <= size <= self._largest]
-        return max(larger[0] if larger else self._largest, self._smallest)
+        return max(padded_size(count, self._largest), self._smallest)
 
 
 def _fits(row: Shape, low: Shape, high: Shape) -> bool:

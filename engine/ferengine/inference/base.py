@@ -142,7 +142,7 @@ def padded_size(count: int, largest: int) -> int:
         >>> padded_size(3, 300), padded_size(200, 300), padded_size(260, 300)
         (4, 256, 300)
     """
-    return min(next((size for size in BATCH_SIZES if size >= count), count), largest)
+    return min(next((size for size in BATCH_SIZES if size >= count), largest), largest)
 
 
 def only_output(outputs: Outputs) -> Array:

@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from ferengine.errors import DeviceError, MissingDependencyError, ModelError
-from ferengine.inference.base import Array, Outputs, Shape, joined, padded_size
+from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, joined, padded_size
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
 import onnxruntime
@@ -50,7 +50,7 @@ class OrtRunner:
         model: An ONNX file with one input of four dimensions.
         threads: How many compute one batch.
         provider: The CPU, or a GPU.
-        max_batch: The largest batch that is computed at once; without it any.
+        max_batch: The largest batch that is computed at once; without it any on the CPU, 512 on a GPU.
         provider_options: Instead of those that the provider gets, by their names in ONNX Runtime.
 
     On a GPU batches are padded to a few fixed sizes (``ferengine.inference.base.BATCH_SIZES`` and ``max_batch``): every new
@@ -106,8 +106,8 @@ class OrtRunner:
         self.name: str = provider
         self.output_names = tuple(output.name for output in self._session.get_outputs())
         self._input_name = inputs[0].name
-        self._max_batch = sys.maxsize if max_batch is None else max_batch
         self._on_gpu = provider != "ort"
+        self._max_batch = max_batch or (BATCH_SIZES[-1] if self._on_gpu else sys.maxsize)
         self._failure = DeviceError if self._on_gpu else ModelError
         self._memory = np.empty((0, 1, 1, 1), np.float32)
         self._rows: Array | None = None

@@ -25,6 +25,21 @@ from dataclasses import asdict
 from ferengine.inference.tensorrt.environment import this_machine
 print(json.dumps(asdict(this_machine())))
 """
+ENGINE = """
+import json, sys
+from ferengine import Engine
+from ferengine.errors import ModelError
+with Engine("demo", backend="auto"):
+    pass
+try:
+    Engine("demo", backend="ort-cuda")
+    refusal = ""
+except ModelError as error:
+    refusal = str(error)
+names = ("libcuda", "libcudart", "nvinfer", "tensorrt", "onnxruntime", "libnvidia")
+mapped = open("/proc/self/maps").read()
+print(json.dumps([[name for name in names if name in mapped], refusal]))
+"""
 TESTS = """
 import os, sys, pytest
 sys.setdlopenflags(os.RTLD_LAZY)  # pycuda names the whole driver API; what it does not call here need not be there
@@ -65,3 +80,14 @@ def test_the_device_tests_pass(environment: dict[str, str], package: str) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
     assert "skipped" not in done.stdout
+
+
+def test_the_program_that_embeds_an_engine_maps_neither_cuda_nor_onnxruntime(environment: dict[str, str]) -> None:
+    """CUDA does not work in a process that was forked after it was initialised, which is for the embedding program to do."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENGINE], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    mapped, refusal = json.loads(done.stdout)
+    assert mapped == []
+    if refusal:  # the wheel of this machine may have CUDA
+        assert "the installed onnxruntime cannot do ort-cuda" in refusal

@@ -66,23 +66,34 @@ class RingSize:
     hold: int
 
 
-def make_plan(cameras: int, config: EngineConfig, *, outputs: int = 0, growing: bool = False, cores: int | None = None) -> Plan:
+def make_plan(
+    cameras: int,
+    config: EngineConfig,
+    *,
+    backend: str = "ort",
+    outputs: int = 0,
+    growing: bool = False,
+    cores: int | None = None,
+) -> Plan:
     """How many workers of each kind to run.
 
     Small networks gain nothing from a second thread, so sessions get one each and stages run side by side; detection is
-    the heaviest stage and gets every second core, but no more workers than cameras can keep busy.
+    the heaviest stage and gets every second core, but no more workers than cameras can keep busy. On a GPU it gets the workers
+    that the settings name: each has a CUDA context with its networks, and the device computes their batches in turn.
 
     Args:
         cameras: How many sources there are.
         config: Settings of the run.
+        backend: What ``choose_backend`` says of theirs.
         outputs: How many render workers keep frames of each source.
         growing: Plan for as many sources as may come.
         cores: Processors (default: those that this process may use).
     """
     cores = cores or len(os.sched_getaffinity(0))
     cameras = max(cameras, cores) if growing else cameras
+    on_gpu = config.gpu_detectors and backend != "ort"
     return Plan(
-        detectors=max(1, min(cores // 2, 2 * cameras, _MAX_POOL)),
+        detectors=config.gpu_detectors if on_gpu else max(1, min(cores // 2, 2 * cameras, _MAX_POOL)),
         trackers=max(1, min(cores // 2, cameras, _MAX_POOL)),
         threads=1,
         ring_slots=config.detect_every + 4 + outputs * HOLD,
@@ -285,7 +296,7 @@ class Topology:
             min_face=config.min_face,
             thresholds=config.thresholds,
             pyramid_factor=config.pyramid_factor,
-            backend=self._backend,
+            backend=self._config.detector_settings(),
         )
 
     def _start_track(self, worker: Worker) -> StartTrack:

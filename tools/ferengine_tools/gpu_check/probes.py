@@ -26,8 +26,8 @@ print("cuInit in a fork of a process that asked this_machine():", code, "(0: wor
 """
 
 CHOICE = """
-from ferengine.inference.select import choose_backend
-print(choose_backend("auto"))
+from ferengine.runtime.backend_choice import choose_backend_elsewhere
+print(choose_backend_elsewhere("auto"))
 mapped = open("/proc/self/maps").read()
 print("mapped by choosing:", [name for name in ("libcuda", "onnxruntime", "libcudart", "nvinfer") if name in mapped])
 """

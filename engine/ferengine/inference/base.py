@@ -68,6 +68,22 @@ class Runner(Protocol):
         """
         ...
 
+    def warm_up(self, row: Shape, largest: int) -> None:
+        """Make what batches of rows of one shape need, so that the first of each size is not late.
+
+        On a GPU each fixed size needs algorithms or kernels, memory and a graph; on the CPU nothing is done.
+
+        Args:
+            row: The shape of a row, (C, H, W).
+            largest: The largest batch that will come.
+
+        Raises:
+            ModelError: The network does not take such rows.
+            DeviceError: The GPU failed.
+            RuntimeError: Batches are in flight.
+        """
+        ...
+
     def input(self, shape: Shape) -> Array:
         """Memory to gather the next batch into; what it holds at first is undefined.
 
@@ -143,6 +159,11 @@ def padded_size(count: int, largest: int) -> int:
         (4, 256, 300)
     """
     return min(next((size for size in BATCH_SIZES if size >= count), largest), largest)
+
+
+def fixed_sizes(largest: int) -> list[int]:
+    """All sizes that ``padded_size`` gives for batches of up to ``largest`` rows, in ascending order."""
+    return [*(size for size in BATCH_SIZES if size < largest), largest]
 
 
 def only_output(outputs: Outputs) -> Array:

@@ -107,6 +107,12 @@ class FallbackRunner:
     def capacity(self, row: Shape) -> int:
         return self._fallback.current.capacity(row)
 
+    def warm_up(self, row: Shape, largest: int) -> None:
+        try:
+            self._fallback.current.warm_up(row, largest)
+        except DeviceError as error:
+            self._fall_back(error)
+
     def input(self, shape: Shape) -> Array:
         self._rows = self._fallback.current.input(shape)
         return self._rows

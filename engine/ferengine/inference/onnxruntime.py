@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 
 from ferengine.errors import DeviceError, MissingDependencyError, ModelError
-from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, joined, padded_size
+from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, fixed_sizes, joined, padded_size
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
 import onnxruntime
@@ -119,6 +119,11 @@ class OrtRunner:
 
     def capacity(self, row: Shape) -> int:
         return self._max_batch
+
+    def warm_up(self, row: Shape, largest: int) -> None:
+        if self._on_gpu:
+            for size in fixed_sizes(min(largest, self._max_batch)):
+                self.run(np.zeros((size, *row), np.float32))
 
     def input(self, shape: Shape) -> Array:
         if shape[0] > self._max_batch:

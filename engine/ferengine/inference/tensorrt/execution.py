@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 _FLOAT = 4  # bytes
 _MAX_GRAPHS = 16
+CAPTURED_AT = 3
+"""The time of a shape at which its graph is captured."""
+
 _MAX_REMEMBERED = 64  # shapes, to recognise those that come again
 _Made = TypeVar("_Made")
 

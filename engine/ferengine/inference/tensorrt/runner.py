@@ -8,11 +8,13 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from ferengine.errors import DeviceError, ModelError
-from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, joined, padded_size
+from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, fixed_sizes, joined, padded_size
 from ferengine.inference.tensorrt.device import Device
 from ferengine.inference.tensorrt.engine import LoadedEngine
-from ferengine.inference.tensorrt.execution import Execution
+from ferengine.inference.tensorrt.execution import CAPTURED_AT, Execution
 from ferengine.inference.tensorrt.tensorrt import TensorRT
 
 log = logging.getLogger(__name__)
@@ -85,6 +87,11 @@ class EngineRunner:
 
     def capacity(self, row: Shape) -> int:
         return max((high[0] for low, _, high in self.profiles if _fits(row, low[1:], high[1:])), default=0)
+
+    def warm_up(self, row: Shape, largest: int) -> None:
+        for size in fixed_sizes(min(largest, self.capacity(row))):
+            for _ in range(CAPTURED_AT * self.depth):
+                self._run_one(np.zeros((size, *row), np.float32))
 
     def input(self, shape: Shape) -> Array:
         capacity = self.capacity(shape[1:])

@@ -13,7 +13,6 @@ import pytest
 
 from ferengine.errors import DeviceError, SourceError, WorkerError
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.inference.tensorrt.engine import LoadedEngine
 from ferengine.inference.tensorrt.environment import Environment, Gpu, this_machine
 from ferengine.models.registry import load_model
 from ferengine.vision import cv2
@@ -104,14 +103,6 @@ def test_what_cannot_be_queued_is_given_back(make_device: Any, fake_trt: Any, pr
         with pytest.raises(DeviceError), queued(fake_trt(device, profiles).loaded, device, b"plan", 20):
             pass
         assert device.closed
-
-
-def test_only_what_is_measured_here_waits_for_specialised_kernels(device: Any, fake_trt: Any, profiles: Any) -> None:
-    for eager in (True, False):
-        engine = LoadedEngine(fake_trt(device, profiles, name="tensorrt-rtx").loaded, b"plan", eager=eager)
-        assert (getattr(engine._config, "dynamic_shapes_kernel_specialization_strategy", None) == "eager") is eager
-        engine.close()
-    device.close()
 
 
 def test_warming_up_takes_as_long_as_measuring() -> None:

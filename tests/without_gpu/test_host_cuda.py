@@ -40,6 +40,25 @@ names = ("libcuda", "libcudart", "nvinfer", "tensorrt", "onnxruntime", "libnvidi
 mapped = open("/proc/self/maps").read()
 print(json.dumps([[name for name in names if name in mapped], refusal]))
 """
+CONTEXT = """
+from ctypes import CDLL, byref, c_int
+from ferengine.inference.tensorrt.bindings_device import BindingsDevice
+driver, number = CDLL("libcuda.so.1"), c_int()
+def show():  # 201: no context is current, as the caller left it
+    print(driver.cuCtxGetDevice(byref(number)), number.value)
+device = BindingsDevice()
+show()
+with device.current():
+    assert driver.cuCtxGetDevice(byref(number)) == 0
+    with device.current():
+        device.free(device.allocate(64))
+show()
+try:
+    with device.current():
+        device.allocate(1 << 40)
+except Exception:
+    show()
+"""
 TESTS = """
 import os, sys, pytest
 sys.setdlopenflags(os.RTLD_LAZY)  # pycuda names the whole driver API; what it does not call here need not be there
@@ -91,3 +110,10 @@ def test_the_program_that_embeds_an_engine_maps_neither_cuda_nor_onnxruntime(env
     assert mapped == []
     if refusal:  # the wheel of this machine may have CUDA
         assert "the installed onnxruntime cannot do ort-cuda" in refusal
+
+
+def test_the_callers_context_is_current_again_after_each_call(environment: dict[str, str]) -> None:
+    if not bindings_installed():
+        pytest.skip("cuda-bindings is not installed")
+    done = subprocess.run([sys.executable, "-c", CONTEXT], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("201 0\n" * 3, 0), done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping
 from contextlib import redirect_stdout
@@ -14,6 +15,7 @@ import numpy as np
 
 from ferengine.errors import DeviceError, MissingDependencyError, ModelError
 from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, fixed_sizes, joined, padded_size
+from ferengine.inference.tensorrt.device import is_lost
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
 import onnxruntime
@@ -28,6 +30,9 @@ _PROVIDERS: dict[OrtProvider, str] = {
     "ort-trt-rtx": "NvTensorRTRTXExecutionProvider",
 }
 _WHEELS: dict[OrtProvider, str] = {"ort": "onnxruntime", "ort-cuda": "onnxruntime-gpu", "ort-trt-rtx": "onnxruntime-trt-rtx"}
+
+_CUDA_CODE = re.compile(r"CUDA failure (\d+)")
+"""How the CUDA provider names the code of what failed (its ``CudaCall``)."""
 
 VERSION: str = onnxruntime.__version__
 
@@ -108,7 +113,6 @@ class OrtRunner:
         self._input_name = inputs[0].name
         self._on_gpu = provider != "ort"
         self._max_batch = max_batch or (BATCH_SIZES[-1] if self._on_gpu else sys.maxsize)
-        self._failure = DeviceError if self._on_gpu else ModelError
         self._memory = np.empty((0, 1, 1, 1), np.float32)
         self._rows: Array | None = None
         self._outputs: Outputs | None = None
@@ -174,7 +178,11 @@ class OrtRunner:
         try:
             values = self._session.run(None, {self._input_name: rows})
         except Exception as error:  # as above
-            raise self._failure(f"the network does not run on {rows.dtype} {rows.shape}: {error}") from None
+            text = f"the network does not run on {rows.dtype} {rows.shape}: {error}"
+            if not self._on_gpu:
+                raise ModelError(text) from None
+            code = _CUDA_CODE.search(str(error))
+            raise DeviceError(text, lost=code is not None and is_lost(int(code[1]))) from None
         return dict(zip(self.output_names, values, strict=True))
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.inference.base import Runner
-from ferengine.inference.fallback import FallbackRunner
+from ferengine.inference.fallback import FallbackRunner, is_lost
 from ferengine.inference.precision import int8_variant, variant_for_cpu
 from ferengine.inference.tensorrt.environment import Gpu, this_machine
 from ferengine.inference.tensorrt.open_device import device_layer
@@ -116,6 +117,7 @@ def open_model(
         UsageError: As ``choose_backend``.
         ModelError: As ``choose_backend``, and where the network cannot be loaded.
         MissingDependencyError: ONNX Runtime lacks the provider that was named.
+        DeviceError: CUDA works no more in this process, and the settings say that it restarts.
     """
     from ferengine.inference.onnxruntime import OrtRunner  # here: it takes a while to import
 
@@ -125,9 +127,10 @@ def open_model(
         return model, OrtRunner(model.onnx, threads=threads)
     try:
         on_gpu = _open_on_gpu(name, model, settings, max_batch)
-        return model, FallbackRunner(on_gpu, lambda: OrtRunner(model.onnx, threads=threads), on_failure)
+        on_cpu = partial(OrtRunner, model.onnx, threads=threads)
+        return model, FallbackRunner(on_gpu, on_cpu, on_failure, restarts=settings.restarts)
     except FerengineError as error:
-        if name != "tensorrt" and settings.backend != "auto":
+        if (name != "tensorrt" and settings.backend != "auto") or (settings.restarts and is_lost(error)):
             raise
         (on_failure or _log_failure)(str(error))
     if settings.precision == "auto":

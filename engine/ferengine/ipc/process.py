@@ -76,6 +76,7 @@ class WorkerProcess(Generic[MessageT]):
     Attributes:
         finishing: It has been asked to end once it has done what waits for it; one that dies before is replaced.
         finished: It is not needed any more.
+        gpu_losses: How many of its processes have ended because CUDA did not work in them any more.
     """
 
     def __init__(self, name: str, module: str, encode: Encoder[MessageT], title: str | None = None) -> None:
@@ -95,6 +96,7 @@ class WorkerProcess(Generic[MessageT]):
         self._deaths: deque[float] = deque()
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
+        self.gpu_losses = 0
         self.control: ControlChannel | None = None
         self.pidfd = -1
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
 from ferengine.ipc.channel import data_pair
 from ferengine.models.registry import GENDER
-from ferengine.models.settings import Prior
+from ferengine.models.settings import BackendSettings, Prior
 from ferengine.runtime.cameras import Cameras, CameraState
 from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.output_workers import HOLD, OutputWorker
@@ -134,7 +134,6 @@ class Topology:
         self._save = save
         self._overwrite = overwrite
         self._leaving: list[Worker] = []
-        self._backend = config.backend_settings()
         self.detectors = [new_worker(f"detect-{index}") for index in range(plan.detectors)]
         self.trackers = [new_worker(f"track-{index}") for index in range(plan.trackers)]
         self.classifier = new_worker("classify")
@@ -296,7 +295,7 @@ class Topology:
             min_face=config.min_face,
             thresholds=config.thresholds,
             pyramid_factor=config.pyramid_factor,
-            backend=self._config.detector_settings(),
+            backend=self._once_more(self._config.detector_settings(), worker),
         )
 
     def _start_track(self, worker: Worker) -> StartTrack:
@@ -330,7 +329,7 @@ class Topology:
             threads=self._plan.threads,
             max_batch=config.max_batch,
             batch_deadline=config.batch_deadline,
-            backend=self._backend,
+            backend=self._once_more(self._config.backend_settings(), worker),
         )
 
     def _start_render(self, worker: Worker) -> StartRender:
@@ -346,6 +345,10 @@ class Topology:
             parts=tuple(output.parts),
             rates=tuple(SetRate(camera.number, camera.fps) for camera in self._cameras),
         )
+
+    def _once_more(self, settings: BackendSettings, worker: Worker) -> BackendSettings:
+        """A worker that loses the GPU is replaced by one that uses it again; that goes on on the CPU where it loses it too."""
+        return replace(settings, restarts=worker.gpu_losses == 0 and self._config.restart_limit > 0)
 
     def _track_pages(self) -> tuple[Descriptor, ...]:
         return tuple(_page(worker) for worker in self.trackers)

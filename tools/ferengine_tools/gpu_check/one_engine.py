@@ -36,7 +36,7 @@ def queued(trt: TensorRT, device: Device, plan: bytes, size: int, *, graphs: boo
 
 
 def _queue(undo: ExitStack, trt: TensorRT, device: Device, plan: bytes, size: int, *, graphs: bool) -> Queue:
-    engine = LoadedEngine(trt, plan, graphs=graphs, eager=True)
+    engine = LoadedEngine(trt, plan, graphs=graphs)
     undo.callback(engine.close)
     stream = device.create_stream()
     undo.callback(device.destroy_stream, stream)
@@ -91,7 +91,7 @@ def main(arguments: list[str] | None = None) -> None:
     record = read_record(options.engine.with_suffix(".json"))
     plan, trt, graphs = load_engine(EngineFile(options.engine, record)), load_runtime(record.runtime), not options.no_graphs
     try:
-        with closing(EngineRunner(trt, open_device(), plan, graphs=graphs, eager=True)) as runner:
+        with closing(EngineRunner(trt, open_device(), plan, graphs=graphs)) as runner:
             contender = Contender(
                 options.name,
                 lambda batch: runner.run(batch)["logits"],

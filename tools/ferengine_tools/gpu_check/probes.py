@@ -37,6 +37,7 @@ import torch
 from ferengine.errors import DeviceError
 from ferengine.inference.tensorrt.bindings_device import BindingsDevice
 device = BindingsDevice()
+torch.zeros(1, device="cuda")  # makes the primary context current
 pinned, address = device.pin(64), device.allocate(64)
 stream, event = device.create_stream(), device.create_event()
 pinned.raw[:] = 7
@@ -48,13 +49,13 @@ print("pinned memory can be read after it:", int(pinned.raw.sum()) == 7 * 64)
 for name, step in (
     ("record", lambda: device.record(event, stream)), ("wait", lambda: device.wait(event)),
     ("destroy_event", lambda: device.destroy_event(event)), ("destroy_stream", lambda: device.destroy_stream(stream)),
-    ("free", lambda: device.free(address)), ("unpin", lambda: device.unpin(pinned)), ("activate", device.activate),
+    ("free", lambda: device.free(address)), ("unpin", lambda: device.unpin(pinned)), ("open", BindingsDevice),
 ):
     try:
         step()
         print(name, "works")
     except DeviceError as error:
-        print(name, "-> DeviceError:", error)
+        print(name, "-> DeviceError, lost:", error.lost, error)
 """
 
 CONTEXT = """
@@ -149,8 +150,9 @@ def main(
         from ferengine.inference.tensorrt.open_device import open_device
 
         device = open_device()
-        for line in (*transfers(device), graph_launches(device)):
-            typer.echo(line)
+        with device.current():
+            for line in (*transfers(device), graph_launches(device)):
+                typer.echo(line)
         device.close()
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ferengine.inference.tensorrt.device import bindings_installed
+from ferengine.inference.tensorrt.tensorrt import installed_runtimes
 
 HERE = Path(__file__).parent
 CHECK = """
@@ -39,6 +40,13 @@ except ModelError as error:
 names = ("libcuda", "libcudart", "nvinfer", "tensorrt", "onnxruntime", "libnvidia")
 mapped = open("/proc/self/maps").read()
 print(json.dumps([[name for name in names if name in mapped], refusal]))
+"""
+RUN = """
+import logging, sys
+from ferengine import Engine
+logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(message)s")
+with Engine("demo", backend="tensorrt", model="dscnn", max_frames=12) as engine:
+    print(sum(1 for _ in engine.results()), engine.summary()["backend"])
 """
 CONTEXT = """
 from ctypes import CDLL, byref, c_int
@@ -117,3 +125,30 @@ def test_the_callers_context_is_current_again_after_each_call(environment: dict[
         pytest.skip("cuda-bindings is not installed")
     done = subprocess.run([sys.executable, "-c", CONTEXT], env=environment, capture_output=True, text=True, timeout=60)
     assert (done.stdout, done.returncode) == ("201 0\n" * 3, 0), done.stderr
+
+
+def test_a_gpu_that_no_engine_runs_on_leaves_a_whole_run_to_the_cpu(environment: dict[str, str], tmp_path: Path) -> None:
+    """The real TensorRT, its real engine, and a driver that has no device to run it."""
+    if "tensorrt-rtx" not in installed_runtimes() or not bindings_installed():
+        pytest.skip("tensorrt-rtx or cuda-bindings is not installed")
+    own = {**environment, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [
+        sys.executable,
+        "-m",
+        "ferengine",
+        "build-trt",
+        "--model",
+        "dscnn",
+        "--batch",
+        "1:8:32",
+        "--runtime",
+        "tensorrt-rtx",
+    ]
+    built = subprocess.run(
+        command, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=280
+    )
+    assert built.returncode == 0, built.stderr
+    done = subprocess.run([sys.executable, "-c", RUN], env=own, capture_output=True, text=True, timeout=280)
+    assert done.stdout == "12 ort\n", done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("classify runs on ")]
+    assert line.startswith("classify runs on ort, not on the GPU: tensorrt-rtx")

@@ -9,7 +9,6 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
@@ -27,9 +26,7 @@ from ferengine_tools.gpu_check.cameras import check_cameras, load_frames
 from ferengine_tools.gpu_check.contenders import others
 from ferengine_tools.gpu_check.engines import check_engines
 from ferengine_tools.gpu_check.measure import Contender, Sample, check, in_batches, private_test
-from ferengine_tools.gpu_check.report import PARTS, SUMMARY, Report, summarise
-
-Part = StrEnum("Part", {name.upper(): name for name in PARTS})
+from ferengine_tools.gpu_check.report import SUMMARY, Part, Report, summarise
 
 
 def check_others(

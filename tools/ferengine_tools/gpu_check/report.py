@@ -8,12 +8,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-PARTS = ("others", "engines", "cameras")
+
+class Part(StrEnum):
+    """A part of the check."""
+
+    OTHERS = "others"
+    ENGINES = "engines"
+    CAMERAS = "cameras"
+
+
 SUMMARY = "gpu_check.md"
 
 
@@ -93,7 +102,7 @@ def summarise(folder: Path, cut: Collection[str] = ()) -> list[str]:
     failed: list[str] = []
     missing: list[str] = []
     unfinished: list[str] = []
-    for part in PARTS:
+    for part in Part:
         path = folder / f"{part}.json"
         if not path.is_file():
             missing.append(part)

@@ -44,29 +44,6 @@ def media_seconds(image: av.VideoFrame) -> float | None:
     return float(image.dts * image.time_base)
 
 
-def open_decoder(
-    name: str, container: av.container.InputContainer, stream: av.VideoStream, threads: int, where: str
-) -> Decoder:
-    """The decoder that a setting names.
-
-    Args:
-        name: "cpu" or "nvdec".
-        container: The open container; the caller closes it.
-        stream: The stream of it that is decoded.
-        threads: Threads on the CPU.
-        where: What the source is called in messages.
-
-    Raises:
-        MissingDependencyError: As ``NvdecDecoder``.
-        SourceError: As ``NvdecDecoder``.
-    """
-    if name == "cpu":
-        return Decoder(container, stream, threads)
-    from ferengine.sources.nvdec import NvdecDecoder
-
-    return NvdecDecoder(container, stream, where)
-
-
 class Decoder:
     """The frames of one video stream, in order.
 

@@ -29,6 +29,27 @@ _FORMATS = ("yuv420p", "yuvj420p")
 """8 bits, 4:2:0: what NVDEC returns as NV12."""
 
 
+def open_decoder(
+    name: str, container: av.container.InputContainer, stream: av.VideoStream, threads: int, where: str
+) -> Decoder:
+    """The decoder that a setting names.
+
+    Args:
+        name: "cpu" or "nvdec".
+        container: The open container; the caller closes it.
+        stream: The stream of it that is decoded.
+        threads: Threads on the CPU.
+        where: What the source is called in messages.
+
+    Raises:
+        MissingDependencyError: As ``NvdecDecoder``.
+        SourceError: As ``NvdecDecoder``.
+    """
+    if name == "cpu":
+        return Decoder(container, stream, threads)
+    return NvdecDecoder(container, stream, where)
+
+
 class DecodedFrame(Protocol):
     """PyNvVideoCodec's frame: NV12, here in host memory until the next call of ``Decode``."""
 

@@ -14,7 +14,8 @@ import av.error
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
-from ferengine.sources.decoder import Decoder, media_seconds, open_decoder, video_stream
+from ferengine.sources.decoder import Decoder, media_seconds, video_stream
+from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.redirects import redirect_target
 from ferengine.sources.url import redact_url, url_host
 

@@ -14,7 +14,8 @@ import av.error
 from ferengine.errors import SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo, show_path
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
-from ferengine.sources.decoder import Decoder, media_seconds, open_decoder, video_stream
+from ferengine.sources.decoder import Decoder, media_seconds, video_stream
+from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.seeking import read_frame_table
 
 _SEEK_FROM = 100

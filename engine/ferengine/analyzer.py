@@ -43,7 +43,7 @@ class Analyzer:
             min_face=config.min_face,
             thresholds=config.thresholds,
             factor=config.pyramid_factor,
-            backend=backend,
+            backend=config.detector_settings(),
         )
         self._min_confidence = config.min_confidence
         self._classifier = Classifier(config.model, prior=config.prior, backend=backend)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
 from ferengine.errors import UsageError, describe_invalid
 from ferengine.models.registry import DEFAULT
@@ -43,6 +43,14 @@ class EngineConfig(BaseModel):
         MTCNN_THRESHOLDS, description="Thresholds of MTCNN's P-, R- and O-Net."
     )
     pyramid_factor: float = Field(MTCNN_FACTOR, gt=0.2, lt=0.96, description="Step between the scales of MTCNN's pyramid.")
+
+    gpu_detectors: int = Field(
+        0,
+        ge=0,
+        le=2,
+        description="Run MTCNN on the GPU, in this many workers: 1, or 2 where one does not keep up. 0 keeps detection on the "
+        "CPU, also where the classifier runs on a GPU.",
+    )
 
     search: Literal["full", "near"] = Field("full", description="Search the full frame for faces, or only near the tracks.")
     full_scan: float = Field(1.0, ge=0, le=60, description="With search near, search the full frame every N seconds.")
@@ -100,14 +108,27 @@ class EngineConfig(BaseModel):
             raise ValueError("only the detector mtcnn can search near tracks; set search to full for haar")
         return search
 
+    @model_validator(mode="after")
+    def _only_mtcnn_runs_on_a_gpu(self) -> Self:
+        if self.gpu_detectors and (self.detector != "mtcnn" or self.backend in ("ort", "ort-trt-rtx")):
+            raise ValueError(
+                "gpu_detectors needs the detector mtcnn and the backend auto, tensorrt or ort-cuda, not "
+                f"{self.detector} and {self.backend}"
+            )
+        return self
+
     @property
     def align_eyes(self) -> bool:
         """Whether crops are rotated so that the eyes are level."""
         return self.align == "eyes"
 
     def backend_settings(self) -> BackendSettings:
-        """The part that says what runs the networks."""
+        """The part that says what runs the classifier's networks."""
         return BackendSettings(self.backend, self.precision, self.engines, self.build_engines)
+
+    def detector_settings(self) -> BackendSettings:
+        """The part that says what runs the detector's."""
+        return self.backend_settings() if self.gpu_detectors else BackendSettings("ort")
 
 
 def make_config(**values: Any) -> EngineConfig:

@@ -20,6 +20,7 @@ from ferengine.ipc.process import refused
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult, Pushed
+from ferengine.runtime.backend_choice import choose_backend_elsewhere
 from ferengine.runtime.cameras import Cameras
 from ferengine.runtime.consumers import CallbackSubscription, Consumers, Results, stream_results
 from ferengine.runtime.ending import STOP_OUTPUTS
@@ -99,12 +100,13 @@ class Engine:
         self.prior = choose_prior(model.manifest, config.prior)
         genders = load_model(GENDER, "gender") if config.gender else None
         self.gender_labels = () if genders is None else tuple(genders.manifest.labels)
+        backend = choose_backend_elsewhere(config.backend)
         for each in filter(None, (model, genders)):  # refused before any file is touched
-            choose_variant(each, config.backend_settings())
+            choose_variant(each, config.backend_settings(), backend=backend)
         self._save = None if save is None else Path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)
-        plan = make_plan(len(specs), config, outputs=(save is not None) + display, growing=keep_open)
+        plan = make_plan(len(specs), config, backend=backend, outputs=(save is not None) + display, growing=keep_open)
         cameras = Cameras(self.labels, self.gender_labels, config, plan.trackers)
         try:
             face_side = model.manifest.input.size

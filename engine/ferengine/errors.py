@@ -38,7 +38,16 @@ class ModelError(FerengineError):
 
 
 class DeviceError(FerengineError):
-    """A GPU is out of memory, was lost, or has an unsuitable driver."""
+    """A GPU is out of memory, failed, or has an unsuitable driver.
+
+    Args:
+        message: What failed, and the hint.
+        lost: Whether CUDA works no more in this process, while it may in another.
+    """
+
+    def __init__(self, message: str, *, lost: bool = False) -> None:
+        super().__init__(message)
+        self.lost = lost
 
 
 class SinkError(FerengineError):

@@ -30,7 +30,8 @@ def device(request: pytest.FixtureRequest) -> Iterator[Device]:
         from ferengine.inference.tensorrt.bindings_device import BindingsDevice
 
         made = BindingsDevice()
-    yield made
+    with made.current():
+        yield made
     made.close()
 
 
@@ -78,10 +79,10 @@ def test_a_device_serves_another_thread_after_others_were_closed(device: Device)
     type(device)().close()
 
     def use() -> None:
-        device.activate()
-        event = device.create_event(blocking=True)
-        device.free(device.allocate(1000))
-        device.destroy_event(event)
+        with device.current():
+            event = device.create_event(blocking=True)
+            device.free(device.allocate(1000))
+            device.destroy_event(event)
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(use).result()

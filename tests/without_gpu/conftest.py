@@ -7,8 +7,9 @@ import gc
 import math
 import threading
 import weakref
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,7 +44,7 @@ class FakeDevice:
         self.contexts: weakref.WeakSet[Any] = weakref.WeakSet()
         self.graphs = self if with_graphs else None
         self.blocking: list[bool] = []
-        self._threads = {threading.get_ident()}
+        self._stack: defaultdict[int, int] = defaultdict(int)
         self._next = 0x1000
 
     # --- bookkeeping
@@ -56,7 +57,7 @@ class FakeDevice:
         self.calls.append(name)
         if self.lost:
             raise DeviceError(f"{name}: the GPU was lost")
-        if threading.get_ident() not in self._threads:
+        if name not in ("current", "close") and not self._stack[threading.get_ident()]:
             raise DeviceError(f"{name}: no context is current in this thread")
 
     def _handle(self) -> int:
@@ -78,10 +79,15 @@ class FakeDevice:
 
     # --- ferengine.inference.tensorrt.device.Device
 
-    def activate(self) -> None:
-        if not self.lost:
-            self._threads.add(threading.get_ident())
-        self._call("activate")
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        self._call("current")
+        thread = threading.get_ident()
+        self._stack[thread] += 1
+        try:
+            yield
+        finally:
+            self._stack[thread] -= 1
 
     def allocate(self, nbytes: int) -> int:
         self._call("allocate")
@@ -353,7 +359,7 @@ class FakeTensorRT:
             DataType=SimpleNamespace(FLOAT="float"),
             ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
             CudaGraphStrategy=SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole"),
-            DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER="eager"),
+            DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER="eager", NONE="none"),
         )
         self.loaded = TensorRT(name, api, "0", None, messages, None)
 

@@ -16,7 +16,7 @@ import pytest
 from ferengine.errors import DeviceError, ModelError
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.inference.tensorrt import open_device as layers
-from ferengine.inference.tensorrt.device import bindings_installed
+from ferengine.inference.tensorrt.device import bindings_installed, device_error
 from ferengine.inference.tensorrt.environment import this_machine
 
 
@@ -56,15 +56,20 @@ def stacks(monkeypatch: pytest.MonkeyPatch) -> Iterator[Stacks]:
     sys.modules.pop("ferengine.inference.tensorrt.pycuda_device", None)
 
 
-def test_each_thread_takes_the_context_off_its_stack(stacks: Stacks) -> None:
+def test_each_thread_has_the_context_for_a_block_and_its_own_afterwards(stacks: Stacks) -> None:
     layer = importlib.import_module("ferengine.inference.tensorrt.pycuda_device")
-    depths: list[int] = []
+    seen: list[Any] = []
 
     def work() -> None:
+        stack = stacks.of[threading.get_ident()]
+        stack[:] = ["the caller's own"]  # a thread may get the number of one that has ended
         devices = [layer.PycudaDevice() for _ in range(3)]
-        for device in devices:
-            device.activate()
-        depths.append(len(stacks.of[threading.get_ident()]))
+        seen.append(list(stack))
+        with devices[0].current(), devices[1].current():
+            seen.append(len(stack))
+        with pytest.raises(ValueError, match="inside"), devices[2].current():
+            raise ValueError("inside")
+        seen.append(list(stack))
         for device in devices:
             device.close()
 
@@ -72,10 +77,44 @@ def test_each_thread_takes_the_context_off_its_stack(stacks: Stacks) -> None:
     for thread in [threading.Thread(target=work) for _ in range(3)]:
         thread.start()
         thread.join()
-    assert depths == [1, 1, 1, 1]
+    assert seen == [["the caller's own"], 3, ["the caller's own"]] * 4
     assert stacks.retained == 1
-    layer._leave()  # at the end of the process
-    assert not any(stacks.of.values())
+
+
+def test_pycudas_words_are_found_as_the_drivers_codes(stacks: Stacks, monkeypatch: pytest.MonkeyPatch) -> None:
+    layer = importlib.import_module("ferengine.inference.tensorrt.pycuda_device")
+    words = {
+        "an illegal memory access was encountered": "CUDA_ERROR_ILLEGAL_ADDRESS",
+        "out of memory": "CUDA_ERROR_OUT_OF_MEMORY",
+    }
+    monkeypatch.setattr(layer, "_names", lambda: words)
+    for message, name, lost in (
+        ("cuEventSynchronize failed: an illegal memory access was encountered", "CUDA_ERROR_ILLEGAL_ADDRESS", True),
+        ("cuMemAlloc failed: out of memory - 5 bytes", "CUDA_ERROR_OUT_OF_MEMORY", False),
+        ("something else", "an unknown code", False),
+    ):
+        with pytest.raises(DeviceError, match=name) as caught, layer._explained("waiting"):
+            raise RuntimeError(message)
+        assert caught.value.lost is lost
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "hint", "lost"),
+    [
+        ("CUDA_ERROR_OUT_OF_MEMORY", "out of memory", "--max-batch", False),
+        ("CUDA_ERROR_DEINITIALIZED", "driver shutting down", "shutting down", True),
+        ("CUDA_ERROR_INVALID_IMAGE", "device kernel image is invalid", "compiled for another GPU", False),
+        ("CUDA_ERROR_SYSTEM_DRIVER_MISMATCH", "driver mismatch", "restart the machine", False),
+        ("CUDA_ERROR_ILLEGAL_ADDRESS", "an illegal memory access was encountered", "failed for this process", True),
+        ("CUDA_ERROR_NOT_SUPPORTED", "a driver feature that is not supported", "", False),
+    ],
+)
+def test_an_error_is_explained_by_its_code_and_not_by_its_words(name: str, text: str, hint: str, lost: bool) -> None:
+    error = device_error("call", name, text)
+    assert str(error).startswith(f"call: {text} ({name})")
+    assert hint in str(error)
+    assert "update the driver" not in str(error)
+    assert error.lost is lost
 
 
 def test_a_pycuda_that_does_not_load_is_passed_over(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
@@ -126,5 +165,5 @@ def test_onnxruntime_computes_float32_without_tf32_and_finds_its_libraries(
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
     with pytest.raises(ModelError, match="no such network"):
         OrtRunner(b"", provider="ort-cuda")
-    assert asked == ["preloaded", [("CUDAExecutionProvider", {"use_tf32": "0"})]]
+    assert asked == ["preloaded", [("CUDAExecutionProvider", {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"})]]
     assert capsys.readouterr().out == ""

@@ -13,11 +13,10 @@ import pytest
 
 from ferengine.errors import DeviceError, SourceError, WorkerError
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.inference.tensorrt.engine import LoadedEngine
 from ferengine.inference.tensorrt.environment import Environment, Gpu, this_machine
 from ferengine.models.registry import load_model
 from ferengine.vision import cv2
-from ferengine_tools.gpu_check import cameras, engines
+from ferengine_tools.gpu_check import cameras, engines, ort_shapes, probes
 from ferengine_tools.gpu_check.__main__ import check_others
 from ferengine_tools.gpu_check.cameras import replay
 from ferengine_tools.gpu_check.engines import check_engines, run
@@ -90,7 +89,8 @@ def test_computing_alone_copies_nothing_and_releases_everything(
         assert computing_microseconds(queue, 20, seconds=0.0) > 0
     runs = 1 + 20 + 20  # one before, some while the clocks rise, as many with one wait
     assert device.calls.count("launch" if not options else "execute") == runs - (not options)
-    assert "upload" not in device.calls
+    assert device.calls.count("upload") == 1  # of what is computed on, before
+    assert device.calls.index("upload") < device.calls.index("execute")
     assert device.closed
 
 
@@ -104,14 +104,6 @@ def test_failure_to_queue_releases_everything(make_device: Any, fake_trt: Any, p
         with pytest.raises(DeviceError), queued(fake_trt(device, profiles).loaded, device, b"plan", 20):
             pass
         assert device.closed
-
-
-def test_only_what_is_measured_here_waits_for_specialised_kernels(device: Any, fake_trt: Any, profiles: Any) -> None:
-    for eager in (True, False):
-        engine = LoadedEngine(fake_trt(device, profiles, name="tensorrt-rtx").loaded, b"plan", eager=eager)
-        assert (getattr(engine._config, "dynamic_shapes_kernel_specialization_strategy", None) == "eager") is eager
-        engine.close()
-    device.close()
 
 
 def test_warming_up_takes_as_long_as_measuring() -> None:
@@ -189,6 +181,10 @@ def test_what_was_found_before_a_crash_is_kept(tmp_path: Path) -> None:
     crashed = Report(tmp_path / "engines.json")
     crashed.row("Times", ["", "1"], ["engine", "2"])
     assert summarise(tmp_path) == ["engines did not come to its end"]
+    assert summarise(tmp_path, cut=["engines"]) == []
+    text = (tmp_path / "gpu_check.md").read_text()
+    assert text.startswith("# GPU check: incomplete (not run: cameras; engines did not come to its end: its time was over)")
+    summarise(tmp_path)
     text = (tmp_path / "gpu_check.md").read_text()
     assert text.startswith("# GPU check: FAILED: engines did not come to its end (not run: cameras)")
     assert "| torch | 3 |\n| engine | 2 |" in text
@@ -322,8 +318,9 @@ def test_a_load_that_fails_does_not_end_the_check(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(cameras, "replay", broken)
     monkeypatch.setattr(cameras, "choose_backend", lambda: ("tensorrt", ""))
     cameras.check_cameras(report, [], 0.1)
-    assert report.failed == ["cameras: --backend auto, 4", "cameras: --backend ort, 4"]
-    assert set(report.tables["Cameras replayed from memory"]["rows"]) == {"--backend auto, 1", "--backend ort, 1"}
+    asked = ["--backend auto", "--backend auto --gpu-detectors 1", "--backend ort"]
+    assert report.failed == [f"cameras: {options}, 4" for options in asked]
+    assert list(report.tables["Cameras replayed from memory"]["rows"]) == [f"{options}, 1" for options in asked]
     monkeypatch.setattr(cameras, "choose_backend", lambda: ("ort", "no GPU"))
     report.tables.clear()
     cameras.check_cameras(report, [], 0.1, counts=(1,))
@@ -350,3 +347,42 @@ def test_without_a_gpu_nothing_is_claimed(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("error: nothing can be checked: ")
     assert not (tmp_path / "out").exists()
+
+
+def test_no_contender_begins_when_the_time_is_over(report: Report) -> None:
+    made: list[str] = []
+
+    def make() -> Any:
+        made.append("made")
+        raise RuntimeError("it takes long")
+
+    check_others(report, sample(), {"torch": make, "torch.compile": make}, limit=-1.0)
+    assert made == []
+    assert report.problems["torch.compile"].startswith("not begun")
+    assert report.failed == []
+
+
+@pytest.mark.parametrize("module", ["probes", "ort_shapes", "one_engine", "report", "__main__"])
+def test_every_script_shows_its_help(module: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", f"ferengine_tools.gpu_check.{module}", "--help"], capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    assert "Usage" in done.stdout
+
+
+def test_new_shapes_are_measured_on_the_cpu_too() -> None:
+    line = ort_shapes.measure("dscnn", load_model("dscnn").onnx, [(1, 1, 48, 48), (3, 1, 48, 48)], "ort", None)
+    assert line.startswith("dscnn, defaults: opened in ")
+
+
+def test_probes_of_the_device_layer_give_back_what_they_take(device: Any) -> None:
+    with device.current():
+        assert len(probes.transfers(device, repeats=2)) == 4
+        assert "us to launch" in probes.graph_launches(device, repeats=3)
+    device.close()
+
+
+def test_what_probes_run_in_processes_can_be_compiled() -> None:
+    for name, code in probes.IN_PROCESSES.items():
+        compile(code, name, "exec")

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from ferengine.inference.tensorrt.device import bindings_installed
+from ferengine.inference.tensorrt.tensorrt import installed_runtimes
 
 HERE = Path(__file__).parent
 CHECK = """
@@ -24,6 +25,47 @@ import json
 from dataclasses import asdict
 from ferengine.inference.tensorrt.environment import this_machine
 print(json.dumps(asdict(this_machine())))
+"""
+ENGINE = """
+import json, sys
+from ferengine import Engine
+from ferengine.errors import ModelError
+with Engine("demo", backend="auto"):
+    pass
+try:
+    Engine("demo", backend="ort-cuda")
+    refusal = ""
+except ModelError as error:
+    refusal = str(error)
+names = ("libcuda", "libcudart", "nvinfer", "tensorrt", "onnxruntime", "libnvidia")
+mapped = open("/proc/self/maps").read()
+print(json.dumps([[name for name in names if name in mapped], refusal]))
+"""
+RUN = """
+import logging, sys
+from ferengine import Engine
+logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="%(message)s")
+with Engine("demo", backend="tensorrt", model="dscnn", max_frames=12) as engine:
+    print(sum(1 for _ in engine.results()), engine.summary()["backend"])
+"""
+CONTEXT = """
+from ctypes import CDLL, byref, c_int
+from ferengine.inference.tensorrt.bindings_device import BindingsDevice
+driver, number = CDLL("libcuda.so.1"), c_int()
+def show():  # 201: no context is current, as the caller left it
+    print(driver.cuCtxGetDevice(byref(number)), number.value)
+device = BindingsDevice()
+show()
+with device.current():
+    assert driver.cuCtxGetDevice(byref(number)) == 0
+    with device.current():
+        device.free(device.allocate(64))
+show()
+try:
+    with device.current():
+        device.allocate(1 << 40)
+except Exception:
+    show()
 """
 TESTS = """
 import os, sys, pytest
@@ -65,3 +107,48 @@ def test_the_device_tests_pass(environment: dict[str, str], package: str) -> Non
     assert done.returncode == 0, done.stdout + done.stderr
     assert "4 passed" in done.stdout
     assert "skipped" not in done.stdout
+
+
+def test_the_program_that_embeds_an_engine_maps_neither_cuda_nor_onnxruntime(environment: dict[str, str]) -> None:
+    """CUDA does not work in a process that was forked after it was initialised, which is for the embedding program to do."""
+    done = subprocess.run(
+        [sys.executable, "-c", ENGINE], env=environment, capture_output=True, text=True, check=True, timeout=120
+    )
+    mapped, refusal = json.loads(done.stdout)
+    assert mapped == []
+    if refusal:  # the wheel of this machine may have CUDA
+        assert "the installed onnxruntime cannot do ort-cuda" in refusal
+
+
+def test_the_callers_context_is_current_again_after_each_call(environment: dict[str, str]) -> None:
+    if not bindings_installed():
+        pytest.skip("cuda-bindings is not installed")
+    done = subprocess.run([sys.executable, "-c", CONTEXT], env=environment, capture_output=True, text=True, timeout=60)
+    assert (done.stdout, done.returncode) == ("201 0\n" * 3, 0), done.stderr
+
+
+def test_a_gpu_that_no_engine_runs_on_leaves_a_whole_run_to_the_cpu(environment: dict[str, str], tmp_path: Path) -> None:
+    """The real TensorRT, its real engine, and a driver that has no device to run it."""
+    if "tensorrt-rtx" not in installed_runtimes() or not bindings_installed():
+        pytest.skip("tensorrt-rtx or cuda-bindings is not installed")
+    own = {**environment, "XDG_CACHE_HOME": str(tmp_path)}
+    command = [
+        sys.executable,
+        "-m",
+        "ferengine",
+        "build-trt",
+        "--model",
+        "dscnn",
+        "--batch",
+        "1:8:32",
+        "--runtime",
+        "tensorrt-rtx",
+    ]
+    built = subprocess.run(
+        command, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)}, capture_output=True, text=True, timeout=280
+    )
+    assert built.returncode == 0, built.stderr
+    done = subprocess.run([sys.executable, "-c", RUN], env=own, capture_output=True, text=True, timeout=280)
+    assert done.stdout == "12 ort\n", done.stderr
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("classify runs on ")]
+    assert line.startswith("classify runs on ort, not on the GPU: tensorrt-rtx")

@@ -55,9 +55,9 @@ def test_results_of_run_are_the_callers(runner: EngineRunner, expected: Any) -> 
 def test_a_batch_is_copied_run_copied_and_marked_in_this_order(runner: EngineRunner, device: Any) -> None:
     before = len(device.calls)
     send(runner, rows(3))
-    assert device.calls[before:] == ["activate", "upload", "execute", "download", "record"]
+    assert device.calls[before:] == ["current", "upload", "execute", "download", "record"]
     runner.collect()
-    assert device.calls[-2:] == ["activate", "wait"]
+    assert device.calls[-2:] == ["current", "wait"]
 
 
 def test_nothing_is_allocated_after_the_start(runner: EngineRunner, device: Any) -> None:

@@ -29,7 +29,7 @@ def reference(expected: Callable[[NDArray[np.float32]], NDArray[np.float32]], fa
 @pytest.mark.parametrize("shapes", [OPEN_SIDES, OPEN_SIDES[:1], [((2, 1, 48, 48), (2, 1, 48, 48), (2, 1, 48, 48))]])
 def test_right_answers_pass(device: Any, fake_trt: Any, expected: Any, shapes: Any) -> None:
     runner = EngineRunner(fake_trt(device, shapes).loaded, device, b"plan")
-    check_outputs(runner, reference(expected), "fp32")
+    check_outputs(runner, reference(expected), "fp32", 32)
     runner.close()
 
 
@@ -39,7 +39,7 @@ def test_other_answers_are_refused(
 ) -> None:
     runner = EngineRunner(fake_trt(device, profiles).loaded, device, b"plan")
     with pytest.raises(ModelError, match="the engine's logits differ from ONNX Runtime's by"):
-        check_outputs(runner, reference(expected, factor), precision)
+        check_outputs(runner, reference(expected, factor), precision, 32)
     runner.close()
 
 
@@ -49,7 +49,36 @@ def test_zeros_are_refused(device: Any, fake_trt: Any, profiles: Any, expected: 
     fake.silent = True
     runner = EngineRunner(fake.loaded, device, b"plan")
     with pytest.raises(ModelError, match="by 1 of their largest"):
-        check_outputs(runner, reference(expected), precision)
+        check_outputs(runner, reference(expected), precision, 32)
+    runner.close()
+
+
+def test_every_profile_is_compared(device: Any, fake_trt: Any, expected: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    runner = EngineRunner(fake_trt(device, OPEN_SIDES).loaded, device, b"plan")
+    run, seen = runner.run, []
+
+    def noting(rows: NDArray[np.float32]) -> Any:
+        seen.append(rows.shape)
+        return run(rows)
+
+    monkeypatch.setattr(runner, "run", noting)
+    check_outputs(runner, reference(expected), "fp32", 32)
+    assert [shape[2] for shape in seen] == [60, 90]  # which the smaller profile does not take
+    runner.close()
+
+
+def test_what_is_wrong_in_one_size_alone_is_found(
+    device: Any, fake_trt: Any, profiles: Any, expected: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner = EngineRunner(fake_trt(device, profiles).loaded, device, b"plan")
+    run = runner.run
+
+    def wrong(rows: NDArray[np.float32]) -> Any:
+        return {name: values * np.float32(2 if len(rows) == 16 else 1) for name, values in run(rows).items()}
+
+    monkeypatch.setattr(runner, "run", wrong)
+    with pytest.raises(ModelError, match=r"shape \(16, 1, 4, 4\)"):
+        check_outputs(runner, reference(expected), "fp32", 32)
     runner.close()
 
 

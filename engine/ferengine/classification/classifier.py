@@ -148,6 +148,7 @@ class Classifier:
         Raises:
             ModelError: The network does not fit.
         """
+        self.runner.warm_up((1, self.input_size, self.input_size), self._max_batch)
         count = min(2, self._max_batch)
         logits = self._run(np.zeros((count, 1, self.input_size, self.input_size), np.float32))
         if logits.shape != (count, len(self.labels)):

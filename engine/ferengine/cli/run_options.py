@@ -16,6 +16,7 @@ _PANELS: Mapping[str, tuple[str, ...]] = {
         "min_face",
         "thresholds",
         "pyramid_factor",
+        "gpu_detectors",
         "detect_every",
         "search",
         "full_scan",

@@ -11,7 +11,7 @@ from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.detection.mtcnn_device import MtcnnDeviceDetector
 from ferengine.errors import FerengineError, UsageError
 from ferengine.inference.base import Runner
-from ferengine.inference.fallback import Fallback
+from ferengine.inference.fallback import Fallback, is_lost
 from ferengine.inference.select import choose_backend
 from ferengine.models.settings import BackendSettings
 
@@ -46,6 +46,7 @@ def open_mtcnn(
         UsageError: As ``choose_backend`` and ``MtcnnDetector``.
         ModelError: As ``choose_backend`` and ``MtcnnDetector``.
         MissingDependencyError: As ``MtcnnDetector``.
+        DeviceError: CUDA works no more in this process, and the settings say that it restarts.
     """
 
     def open_on_cpu() -> Detector:
@@ -57,9 +58,12 @@ def open_mtcnn(
     try:
         runners = _open_runners(name, settings)
     except FerengineError as error:
+        if settings.restarts and is_lost(error):
+            raise
         (on_failure or _log_failure)(str(error))
         return open_on_cpu()
-    return FallbackDetector(MtcnnDeviceDetector(runners, min_face, thresholds, factor), open_on_cpu, on_failure)
+    on_gpu = MtcnnDeviceDetector(runners, min_face, thresholds, factor)
+    return FallbackDetector(on_gpu, open_on_cpu, on_failure, restarts=settings.restarts)
 
 
 def _open_runners(name: str, settings: BackendSettings) -> Mapping[NetworkName, Runner]:
@@ -84,9 +88,14 @@ class FallbackDetector(Detector):
     """
 
     def __init__(
-        self, first: Detector, open_second: Callable[[], Detector], on_failure: Callable[[str], None] | None = None
+        self,
+        first: Detector,
+        open_second: Callable[[], Detector],
+        on_failure: Callable[[str], None] | None = None,
+        *,
+        restarts: bool = False,
     ) -> None:
-        self._fallback = Fallback(first, open_second, on_failure)
+        self._fallback = Fallback(first, open_second, on_failure, restarts=restarts)
 
     @property
     def preferred_batch(self) -> int:

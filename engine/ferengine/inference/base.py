@@ -14,6 +14,9 @@ Shape = tuple[int, ...]
 Outputs = dict[str, Array]
 """The outputs of a batch by name, each with one row for each row of the batch."""
 
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+"""Batches on a GPU are padded to the next of these, or to the largest batch: each shape costs a search, memory, a graph."""
+
 
 class Runner(Protocol):
     """Runs one network, which has one input, float32 (N, C, H, W), and any number of named float32 outputs.
@@ -62,6 +65,22 @@ class Runner(Protocol):
 
         Returns:
             How many such rows ``input`` takes; 0 where the network takes none of that shape.
+        """
+        ...
+
+    def warm_up(self, row: Shape, largest: int) -> None:
+        """Make what batches of rows of one shape need, so that the first of each size is not late.
+
+        On a GPU each fixed size needs algorithms or kernels, memory and a graph; on the CPU nothing is done.
+
+        Args:
+            row: The shape of a row, (C, H, W).
+            largest: The largest batch that will come.
+
+        Raises:
+            ModelError: The network does not take such rows.
+            DeviceError: The GPU failed.
+            RuntimeError: Batches are in flight.
         """
         ...
 
@@ -126,6 +145,25 @@ class Runner(Protocol):
     def close(self) -> None:
         """Release the memory and the device. Nothing but ``close`` may be called afterwards."""
         ...
+
+
+def padded_size(count: int, largest: int) -> int:
+    """The size that a batch is run with on a GPU.
+
+    Args:
+        count: Its rows, from 1 to ``largest``.
+        largest: The largest batch there can be; it is a size of its own.
+
+    Example:
+        >>> padded_size(3, 300), padded_size(200, 300), padded_size(260, 300)
+        (4, 256, 300)
+    """
+    return min(next((size for size in BATCH_SIZES if size >= count), largest), largest)
+
+
+def fixed_sizes(largest: int) -> list[int]:
+    """All sizes that ``padded_size`` gives for batches of up to ``largest`` rows, in ascending order."""
+    return [*(size for size in BATCH_SIZES if size < largest), largest]
 
 
 def only_output(outputs: Outputs) -> Array:

@@ -30,13 +30,22 @@ class Fallback(Generic[_T]):
         first: What runs on the GPU.
         open_second: Makes what takes its place; called when the first fails, never before.
         on_failure: Called once with the reason of the failure. By default it is logged as an error.
+        restarts: As of ``BackendSettings``.
 
     Attributes:
         current: The one in use.
     """
 
-    def __init__(self, first: _T, open_second: Callable[[], _T], on_failure: Callable[[str], None] | None = None) -> None:
+    def __init__(
+        self,
+        first: _T,
+        open_second: Callable[[], _T],
+        on_failure: Callable[[str], None] | None = None,
+        *,
+        restarts: bool = False,
+    ) -> None:
         self.current = first
+        self._restarts = restarts
         self._open_second: Callable[[], _T] | None = open_second
         self._on_failure = on_failure or _log_failure
 
@@ -50,9 +59,9 @@ class Fallback(Generic[_T]):
             The second, which is ``current`` from now on.
 
         Raises:
-            FerengineError: ``error`` itself, where the second was in use already.
+            FerengineError: ``error`` itself, where the second was in use already, or where the process is to end for it.
         """
-        if self._open_second is None:
+        if self._open_second is None or (self._restarts and is_lost(error)):
             raise error
         open_second, self._open_second = self._open_second, None
         traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
@@ -68,6 +77,11 @@ class Fallback(Generic[_T]):
         self.current.close()
 
 
+def is_lost(error: FerengineError) -> bool:
+    """Whether CUDA works no more in this process, while it may in another."""
+    return isinstance(error, DeviceError) and error.lost
+
+
 def _log_failure(reason: str) -> None:
     log.error("the GPU failed; continuing on the CPU: %s", reason)
 
@@ -80,9 +94,14 @@ class FallbackRunner:
     """
 
     def __init__(
-        self, first: Runner, open_second: Callable[[], Runner], on_failure: Callable[[str], None] | None = None
+        self,
+        first: Runner,
+        open_second: Callable[[], Runner],
+        on_failure: Callable[[str], None] | None = None,
+        *,
+        restarts: bool = False,
     ) -> None:
-        self._fallback = Fallback(first, open_second, on_failure)
+        self._fallback = Fallback(first, open_second, on_failure, restarts=restarts)
         self._rows: Array | None = None
         self._submitted: deque[Array] = deque()
         self._rescued: deque[Outputs] = deque()
@@ -106,6 +125,12 @@ class FallbackRunner:
 
     def capacity(self, row: Shape) -> int:
         return self._fallback.current.capacity(row)
+
+    def warm_up(self, row: Shape, largest: int) -> None:
+        try:
+            self._fallback.current.warm_up(row, largest)
+        except DeviceError as error:
+            self._fall_back(error)
 
     def input(self, shape: Shape) -> Array:
         self._rows = self._fallback.current.input(shape)

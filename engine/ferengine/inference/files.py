@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -30,6 +31,32 @@ def read_if_there(path: Path) -> bytes | None:
     """
     try:
         return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def read_code(path: Path, what: str) -> bytes | None:
+    """What a file holds that is run as it is, such as compiled kernels; None where it does not exist.
+
+    It is opened once: what was checked is what is read.
+
+    Args:
+        path: Of the file.
+        what: What it is, for the message: "an engine".
+
+    Raises:
+        ModelError: It cannot be read, or another user could have written it.
+    """
+    try:
+        with path.open("rb") as file:
+            status = os.fstat(file.fileno())
+            if status.st_uid not in (0, os.geteuid()):
+                raise ModelError(f"{path} belongs to another user and was not loaded, because {what} is code: remove it")
+            if status.st_mode & stat.S_IWOTH:
+                raise ModelError(f"{path} is world-writable and was not loaded, because {what} is code: chmod o-w it")
+            return file.read()
     except FileNotFoundError:
         return None
     except OSError as error:

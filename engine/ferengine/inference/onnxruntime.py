@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import logging
 import os
+import re
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stdout
 from typing import Literal
 
 import numpy as np
 
 from ferengine.errors import DeviceError, MissingDependencyError, ModelError
-from ferengine.inference.base import Array, Outputs, Shape, joined
+from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, fixed_sizes, joined, padded_size
+from ferengine.inference.tensorrt.device import is_lost
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
 import onnxruntime
@@ -27,6 +30,9 @@ _PROVIDERS: dict[OrtProvider, str] = {
     "ort-trt-rtx": "NvTensorRTRTXExecutionProvider",
 }
 _WHEELS: dict[OrtProvider, str] = {"ort": "onnxruntime", "ort-cuda": "onnxruntime-gpu", "ort-trt-rtx": "onnxruntime-trt-rtx"}
+
+_CUDA_CODE = re.compile(r"CUDA failure (\d+)")
+"""How the CUDA provider names the code of what failed (its ``CudaCall``)."""
 
 VERSION: str = onnxruntime.__version__
 
@@ -49,7 +55,11 @@ class OrtRunner:
         model: An ONNX file with one input of four dimensions.
         threads: How many compute one batch.
         provider: The CPU, or a GPU.
-        max_batch: The largest batch that is computed at once; without it any.
+        max_batch: The largest batch that is computed at once; without it any on the CPU, 512 on a GPU.
+        provider_options: Instead of those that the provider gets, by their names in ONNX Runtime.
+
+    On a GPU batches are padded to a few fixed sizes (``ferengine.inference.base.BATCH_SIZES`` and ``max_batch``): every new
+    shape costs a search for algorithms and new memory.
 
     Raises:
         MissingDependencyError: The installed wheel lacks the provider.
@@ -65,7 +75,15 @@ class OrtRunner:
 
     depth = 1
 
-    def __init__(self, model: bytes, *, threads: int = 1, provider: OrtProvider = "ort", max_batch: int | None = None) -> None:
+    def __init__(
+        self,
+        model: bytes,
+        *,
+        threads: int = 1,
+        provider: OrtProvider = "ort",
+        max_batch: int | None = None,
+        provider_options: Mapping[str, str] | None = None,
+    ) -> None:
         wanted = _PROVIDERS[provider]
         if not available_providers()[provider]:
             raise MissingDependencyError(
@@ -77,7 +95,9 @@ class OrtRunner:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=[_with_options(wanted)])
+            self._session = onnxruntime.InferenceSession(
+                model, options, providers=[_with_options(wanted, provider_options or {})]
+            )
         except Exception as error:  # ONNX Runtime raises classes of its own extension module
             raise ModelError(f"ONNX Runtime {VERSION} cannot load the network: {error}") from None
         if self._session.get_providers()[0] != wanted:
@@ -91,8 +111,8 @@ class OrtRunner:
         self.name: str = provider
         self.output_names = tuple(output.name for output in self._session.get_outputs())
         self._input_name = inputs[0].name
-        self._max_batch = sys.maxsize if max_batch is None else max_batch
-        self._failure = ModelError if provider == "ort" else DeviceError
+        self._on_gpu = provider != "ort"
+        self._max_batch = max_batch or (BATCH_SIZES[-1] if self._on_gpu else sys.maxsize)
         self._memory = np.empty((0, 1, 1, 1), np.float32)
         self._rows: Array | None = None
         self._outputs: Outputs | None = None
@@ -104,11 +124,16 @@ class OrtRunner:
     def capacity(self, row: Shape) -> int:
         return self._max_batch
 
+    def warm_up(self, row: Shape, largest: int) -> None:
+        if self._on_gpu:
+            for size in fixed_sizes(min(largest, self._max_batch)):
+                self.run(np.zeros((size, *row), np.float32))
+
     def input(self, shape: Shape) -> Array:
         if shape[0] > self._max_batch:
             raise ModelError(f"the network takes batches of {self._max_batch} at most, not {shape[0]}")
         if len(self._memory) < shape[0] or self._memory.shape[1:] != shape[1:]:
-            self._memory = np.empty(shape, np.float32)
+            self._memory = np.zeros((self._padded(shape[0]), *shape[1:]), np.float32)
         self._rows = self._memory[: shape[0]]
         return self._rows
 
@@ -117,7 +142,8 @@ class OrtRunner:
             raise RuntimeError("a batch is in flight: collect it first")
         if self._rows is None:
             raise RuntimeError("submit before input")
-        self._outputs = self._compute(self._rows[:count])
+        values = self._compute(self._memory[: self._padded(count)])
+        self._outputs = {name: rows[:count] for name, rows in values.items()}
 
     def is_done(self) -> bool:
         return self._outputs is not None
@@ -132,30 +158,49 @@ class OrtRunner:
         if self._outputs is not None:
             raise RuntimeError("a batch is in flight: collect it first")
         size = min(len(batch), self._max_batch)
-        return joined([self._compute(batch[start : start + size]) for start in range(0, len(batch), size)])
+        return joined([self._run_one(batch[start : start + size]) for start in range(0, len(batch), size)])
 
     def close(self) -> None:
         self._rows = self._outputs = None
+
+    def _run_one(self, rows: Array) -> Outputs:
+        missing = self._padded(len(rows)) - len(rows)
+        if not missing:
+            return self._compute(rows)
+        padded = np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), np.float32)])
+        return {name: values[: len(rows)] for name, values in self._compute(padded).items()}
+
+    def _padded(self, count: int) -> int:
+        """The batch that is run for ``count`` rows: what lies behind them is computed and dropped."""
+        return padded_size(count, self._max_batch) if self._on_gpu else count
 
     def _compute(self, rows: Array) -> Outputs:
         try:
             values = self._session.run(None, {self._input_name: rows})
         except Exception as error:  # as above
-            raise self._failure(f"the network does not run on {rows.dtype} {rows.shape}: {error}") from None
+            text = f"the network does not run on {rows.dtype} {rows.shape}: {error}"
+            if not self._on_gpu:
+                raise ModelError(text) from None
+            code = _CUDA_CODE.search(str(error))
+            raise DeviceError(text, lost=code is not None and is_lost(int(code[1]))) from None
         return dict(zip(self.output_names, values, strict=True))
 
 
-def _with_options(provider: str) -> tuple[str, dict[str, str]]:
+_CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
+
+
+def _with_options(provider: str, options: Mapping[str, str]) -> tuple[str, dict[str, str]]:
     """What a session's ``providers`` takes for ``provider``.
 
-    CUDA's computes float32 as such, not with the 10 bits of TF32's mantissas that are its default. Its libraries are loaded
-    first from their wheels (``onnxruntime-gpu[cuda,cudnn]``), where they are installed.
+    CUDA's computes float32 as such, not with the 10 bits of TF32's mantissas that are its default, and takes the convolutions
+    that cuDNN's heuristics name: its default tries all of them for every new shape, which takes hundreds of milliseconds. Its
+    libraries are loaded first from their wheels (``onnxruntime-gpu[cuda,cudnn]``), where they are installed.
     """
     if provider != _CUDA:
-        return provider, {}
+        return provider, dict(options)
     printed = io.StringIO()
     with redirect_stdout(printed):  # it prints what it does not find, which is not for the standard output
         onnxruntime.preload_dlls()
     if printed.getvalue():
         log.debug("ONNX Runtime: %s", printed.getvalue().strip())
-    return provider, {"use_tf32": "0"}
+    return provider, {**_CUDA_OPTIONS, **options}

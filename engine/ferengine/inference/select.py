@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from ferengine.errors import FerengineError, ModelError, UsageError
 from ferengine.inference.base import Runner
-from ferengine.inference.fallback import FallbackRunner
+from ferengine.inference.fallback import FallbackRunner, is_lost
 from ferengine.inference.precision import int8_variant, variant_for_cpu
 from ferengine.inference.tensorrt.environment import Gpu, this_machine
 from ferengine.inference.tensorrt.open_device import device_layer
@@ -44,25 +45,23 @@ def choose_backend(name: str = "auto") -> tuple[str, str]:
     if name == "ort":
         return "ort", "chosen by the user"
     here = this_machine()
-    unavailable = {
-        "tensorrt": here.unavailable_reason or _tensorrt_unavailable(),
-        "ort-cuda": here.unavailable_reason or _provider_unavailable("ort-cuda"),
-        "ort-trt-rtx": here.unavailable_reason or _provider_unavailable("ort-trt-rtx"),
-    }
     if name != "auto":
-        if unavailable[name]:
-            raise ModelError(f"--backend {name} cannot work here: {unavailable[name]} (--backend auto takes what there is)")
+        if reason := here.unavailable_reason or _unavailable(name):
+            raise ModelError(f"--backend {name} cannot work here: {reason} (--backend auto takes what there is)")
         return name, "chosen by the user"
-    gpu = here.gpu.name if here.gpu else "no GPU"
-    reason = unavailable["tensorrt"] or _unsupported(here.gpu)
+    if here.gpu is None:
+        return "ort", here.unavailable_reason or "no GPU"
+    reason = _tensorrt_unavailable() or _unsupported(here.gpu)
     if not reason:
-        return "tensorrt", f"{gpu}, with {installed_runtimes()[0]} and {device_layer()}"
-    if not unavailable["ort-cuda"]:
-        return "ort-cuda", f"{gpu}, with ONNX Runtime's CUDA provider ({reason})"
+        return "tensorrt", f"{here.gpu.name}, with {installed_runtimes()[0]} and {device_layer()}"
+    if not _provider_unavailable("ort-cuda"):
+        return "ort-cuda", f"{here.gpu.name}, with ONNX Runtime's CUDA provider ({reason})"
     return "ort", reason
 
 
-def choose_variant(model: Model, settings: BackendSettings, report: Callable[[str], None] | None = None) -> Model:
+def choose_variant(
+    model: Model, settings: BackendSettings, report: Callable[[str], None] | None = None, backend: str | None = None
+) -> Model:
     """What runs where a model was requested: itself, or its int8 variant.
 
     The variant is taken where int8 is requested; in TensorRT only if there is one, else the engine is a calibrated one. On a
@@ -72,6 +71,7 @@ def choose_variant(model: Model, settings: BackendSettings, report: Callable[[st
         model: The model that was requested.
         settings: The backend and the precision.
         report: As of ``variant_for_cpu``.
+        backend: What ``choose_backend`` says of the settings' backend, where it was asked already.
 
     Returns:
         The model or its variant.
@@ -80,7 +80,7 @@ def choose_variant(model: Model, settings: BackendSettings, report: Callable[[st
         UsageError: As ``choose_backend``.
         ModelError: As ``choose_backend`` and ``variant_for_cpu``, and where int8 is requested of a backend without it.
     """
-    name, _ = choose_backend(settings.backend)
+    name = backend or choose_backend(settings.backend)[0]
     if name == "ort":
         return variant_for_cpu(model, settings.precision, report)
     if settings.precision != "int8":
@@ -117,6 +117,7 @@ def open_model(
         UsageError: As ``choose_backend``.
         ModelError: As ``choose_backend``, and where the network cannot be loaded.
         MissingDependencyError: ONNX Runtime lacks the provider that was named.
+        DeviceError: CUDA works no more in this process, and the settings say that it restarts.
     """
     from ferengine.inference.onnxruntime import OrtRunner  # here: it takes a while to import
 
@@ -126,9 +127,10 @@ def open_model(
         return model, OrtRunner(model.onnx, threads=threads)
     try:
         on_gpu = _open_on_gpu(name, model, settings, max_batch)
-        return model, FallbackRunner(on_gpu, lambda: OrtRunner(model.onnx, threads=threads), on_failure)
+        on_cpu = partial(OrtRunner, model.onnx, threads=threads)
+        return model, FallbackRunner(on_gpu, on_cpu, on_failure, restarts=settings.restarts)
     except FerengineError as error:
-        if name != "tensorrt" and settings.backend != "auto":
+        if (name != "tensorrt" and settings.backend != "auto") or (settings.restarts and is_lost(error)):
             raise
         (on_failure or _log_failure)(str(error))
     if settings.precision == "auto":
@@ -140,7 +142,7 @@ def _open_on_gpu(name: str, model: Model, settings: BackendSettings, max_batch: 
     if name != "tensorrt":
         from ferengine.inference.onnxruntime import OrtRunner
 
-        return OrtRunner(model.onnx, provider="ort-cuda" if name == "ort-cuda" else "ort-trt-rtx")
+        return OrtRunner(model.onnx, provider="ort-cuda" if name == "ort-cuda" else "ort-trt-rtx", max_batch=max_batch)
     from ferengine.inference.tensorrt.load import open_engine
     from ferengine.inference.tensorrt.networks import classifier_network
 
@@ -153,6 +155,13 @@ def _log_failure(reason: str) -> None:
     log.warning("the GPU is not used, ONNX Runtime on the CPU is: %s", reason)
 
 
+def _unavailable(name: str) -> str | None:
+    """Why a backend on a GPU is not available, the GPU aside."""
+    if name == "tensorrt":
+        return _tensorrt_unavailable()
+    return _provider_unavailable("ort-cuda" if name == "ort-cuda" else "ort-trt-rtx")
+
+
 def _tensorrt_unavailable() -> str | None:
     if not installed_runtimes():
         return "no TensorRT is installed (pip install 'ferengine[trt]', or tensorrt)"
@@ -161,9 +170,9 @@ def _tensorrt_unavailable() -> str | None:
     return None
 
 
-def _unsupported(gpu: Gpu | None) -> str | None:
+def _unsupported(gpu: Gpu) -> str | None:
     """Why the TensorRT that would be taken is not tried unasked: named, it may be, and says itself what is wrong."""
-    if gpu is None or installed_runtimes()[0] != "tensorrt-rtx" or rtx_supports(gpu.capability):
+    if installed_runtimes()[0] != "tensorrt-rtx" or rtx_supports(gpu.capability):
         return None
     return f"tensorrt-rtx is not made for {gpu.name} with compute capability {gpu.capability} (pip install tensorrt)"
 

@@ -21,6 +21,9 @@ _HINTS = {
 REFUSED = 4
 """Exit code of a worker to which the machine has refused something."""
 
+GPU_LOST = 5
+"""Exit code of a worker in which CUDA works no more; its successor may use the GPU."""
+
 _NO_THREAD = "can't start new thread"
 """Begins the RuntimeError that CPython raises where the system refuses a thread."""
 
@@ -118,6 +121,8 @@ def killed_by(code: int) -> str:
     """Return how a process ended, for a message: by its exit code, or the negative number of a signal."""
     if code == REFUSED:
         return "the system refused it memory, files or threads"
+    if code == GPU_LOST:
+        return "it lost the GPU"
     if code >= 0:
         return f"exit code {code}"
     if -code == signal.SIGKILL:

@@ -44,8 +44,9 @@ def peak_memory_mb(pid: int) -> float:
     return 0.0
 
 
-def _environment(*, foreign: bool) -> dict[str, str]:
-    """The caller's, with one thread for the BLAS inside NumPy's and OpenCV's wheels, and this package importable."""
+def worker_environment(*, foreign: bool) -> dict[str, str]:
+    """The environment of a worker: the caller's, with one thread for the BLAS inside NumPy's and OpenCV's wheels, and this
+    package importable."""
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
     home = str(Path(__file__).resolve().parents[2])
     added = worker_path(home, {*site.getsitepackages(), site.getusersitepackages()}, foreign=foreign)
@@ -75,6 +76,7 @@ class WorkerProcess(Generic[MessageT]):
     Attributes:
         finishing: It has been asked to end once it has done what waits for it; one that dies before is replaced.
         finished: It is not needed any more.
+        gpu_losses: How many of its processes have ended because CUDA did not work in them any more.
     """
 
     def __init__(self, name: str, module: str, encode: Encoder[MessageT], title: str | None = None) -> None:
@@ -94,6 +96,7 @@ class WorkerProcess(Generic[MessageT]):
         self._deaths: deque[float] = deque()
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
+        self.gpu_losses = 0
         self.control: ControlChannel | None = None
         self.pidfd = -1
 
@@ -115,7 +118,7 @@ class WorkerProcess(Generic[MessageT]):
         """
         python, foreign = worker_python()
         self.control, theirs = ControlChannel.pair()
-        environment = _environment(foreign=foreign)
+        environment = worker_environment(foreign=foreign)
         command = [python, "-P", "-m", self._module, str(theirs.fileno()), str(os.getpid()), self._title]
         try:
             process = subprocess.Popen(

@@ -34,6 +34,8 @@ class BackendSettings:
         precision: Of the networks; see ``PrecisionSetting``.
         engines: For TensorRT: a folder of engines to trust besides the user's cache.
         build: For TensorRT: whether to build an engine that is missing or does not fit.
+        restarts: Whether a process that CUDA works no more in raises DeviceError and ends, for its successor to use the GPU
+            again, rather than going on on the CPU.
 
     Raises:
         UsageError: The precision is none of ``PrecisionSetting``.
@@ -43,6 +45,7 @@ class BackendSettings:
     precision: PrecisionSetting = "auto"
     engines: str | None = None
     build: bool = False
+    restarts: bool = False
 
     def __post_init__(self) -> None:
         known = get_args(PrecisionSetting)

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
 from ferengine.ipc.channel import data_pair
 from ferengine.models.registry import GENDER
-from ferengine.models.settings import Prior
+from ferengine.models.settings import BackendSettings, Prior
 from ferengine.runtime.cameras import Cameras, CameraState
 from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.output_workers import HOLD, OutputWorker
@@ -66,23 +66,34 @@ class RingSize:
     hold: int
 
 
-def make_plan(cameras: int, config: EngineConfig, *, outputs: int = 0, growing: bool = False, cores: int | None = None) -> Plan:
+def make_plan(
+    cameras: int,
+    config: EngineConfig,
+    *,
+    backend: str = "ort",
+    outputs: int = 0,
+    growing: bool = False,
+    cores: int | None = None,
+) -> Plan:
     """How many workers of each kind to run.
 
     Small networks gain nothing from a second thread, so sessions get one each and stages run side by side; detection is
-    the heaviest stage and gets every second core, but no more workers than cameras can keep busy.
+    the heaviest stage and gets every second core, but no more workers than cameras can keep busy. On a GPU it gets the workers
+    that the settings name: each has a CUDA context with its networks, and the device computes their batches in turn.
 
     Args:
         cameras: How many sources there are.
         config: Settings of the run.
+        backend: What ``choose_backend`` says of theirs.
         outputs: How many render workers keep frames of each source.
         growing: Plan for as many sources as may come.
         cores: Processors (default: those that this process may use).
     """
     cores = cores or len(os.sched_getaffinity(0))
     cameras = max(cameras, cores) if growing else cameras
+    on_gpu = config.gpu_detectors and backend != "ort"
     return Plan(
-        detectors=max(1, min(cores // 2, 2 * cameras, _MAX_POOL)),
+        detectors=config.gpu_detectors if on_gpu else max(1, min(cores // 2, 2 * cameras, _MAX_POOL)),
         trackers=max(1, min(cores // 2, cameras, _MAX_POOL)),
         threads=1,
         ring_slots=config.detect_every + 4 + outputs * HOLD,
@@ -123,7 +134,6 @@ class Topology:
         self._save = save
         self._overwrite = overwrite
         self._leaving: list[Worker] = []
-        self._backend = config.backend_settings()
         self.detectors = [new_worker(f"detect-{index}") for index in range(plan.detectors)]
         self.trackers = [new_worker(f"track-{index}") for index in range(plan.trackers)]
         self.classifier = new_worker("classify")
@@ -285,7 +295,7 @@ class Topology:
             min_face=config.min_face,
             thresholds=config.thresholds,
             pyramid_factor=config.pyramid_factor,
-            backend=self._backend,
+            backend=self._once_more(self._config.detector_settings(), worker),
         )
 
     def _start_track(self, worker: Worker) -> StartTrack:
@@ -319,7 +329,7 @@ class Topology:
             threads=self._plan.threads,
             max_batch=config.max_batch,
             batch_deadline=config.batch_deadline,
-            backend=self._backend,
+            backend=self._once_more(self._config.backend_settings(), worker),
         )
 
     def _start_render(self, worker: Worker) -> StartRender:
@@ -335,6 +345,10 @@ class Topology:
             parts=tuple(output.parts),
             rates=tuple(SetRate(camera.number, camera.fps) for camera in self._cameras),
         )
+
+    def _once_more(self, settings: BackendSettings, worker: Worker) -> BackendSettings:
+        """A worker that loses the GPU is replaced by one that uses it again; that goes on on the CPU where it loses it too."""
+        return replace(settings, restarts=worker.gpu_losses == 0 and self._config.restart_limit > 0)
 
     def _track_pages(self) -> tuple[Descriptor, ...]:
         return tuple(_page(worker) for worker in self.trackers)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ferengine.config import EngineConfig
-from ferengine.ipc.machine import killed_by
+from ferengine.ipc.machine import GPU_LOST, killed_by
 from ferengine.ipc.process import WorkerProcess
 from ferengine.stages.codec import decode_control, encode_control
 from ferengine.stages.messages import ControlMessage, Finish, ToWorker
@@ -194,6 +194,8 @@ class WorkerManager:
             self._selector.unregister(worker.control)
         self._selector.unregister(worker.pidfd)
         code = worker.reap()
+        if code == GPU_LOST:
+            worker.gpu_losses += 1
         worker.close()
         self._kill_at.pop(worker, None)
         if worker.finishing and code == 0:

@@ -65,7 +65,7 @@ def _plain_source(spec: SourceSpec) -> Source:
         case "stream":
             from ferengine.sources.stream import StreamSource
 
-            return StreamSource(spec.value, timeout=spec.timeout, transport=spec.transport)
+            return StreamSource(spec.value, timeout=spec.timeout, transport=spec.transport, decoder=spec.decoder)
         case "images":
             from ferengine.sources.images import ImagesSource
 
@@ -79,4 +79,4 @@ def _plain_source(spec: SourceSpec) -> Source:
         case "file":
             from ferengine.sources.video import VideoFileSource
 
-            return VideoFileSource(spec.value, spec.loop)
+            return VideoFileSource(spec.value, spec.loop, decoder=spec.decoder)

@@ -28,6 +28,7 @@ from ferengine.sources.base import show_path
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, url_host
 
 Kind: TypeAlias = Literal["camera", "file", "images", "stream", "demo", "push"]
+DecoderName: TypeAlias = Literal["cpu", "nvdec"]
 Reconnect: TypeAlias = Literal["never", "disconnected", "always"]
 
 IMAGE_SUFFIXES = frozenset(
@@ -121,6 +122,11 @@ class SourceOptions(BaseModel):
     )
     rotate: Literal[0, 90, 180, 270] = Field(
         0, description="Rotate frames clockwise by this many degrees, in addition to what the file says."
+    )
+    decoder: DecoderName = Field(
+        "cpu",
+        description="Decode files and streams on the CPU, or on an NVIDIA GPU's NVDEC (needs PyNvVideoCodec; H.264, HEVC, AV1, "
+        "VP8 and VP9 of 8 bits). Other sources ignore it.",
     )
     when_late: Literal["skip", "wait"] | None = Field(
         None,

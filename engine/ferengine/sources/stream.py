@@ -15,6 +15,7 @@ from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
 from ferengine.sources.decoder import Decoder, media_seconds, video_stream
+from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.redirects import redirect_target
 from ferengine.sources.url import redact_url, url_host
 
@@ -65,15 +66,19 @@ class StreamSource(FirstFrameSource):
         timeout: Seconds after which a silent stream is given up; connecting may take 10.
         transport: Of RTSP: "tcp" or "udp".
         threads: Threads of the decoder.
+        decoder: What decodes: "cpu" or "nvdec".
     """
 
-    def __init__(self, url: str, *, timeout: float = 5.0, transport: str = "tcp", threads: int = 1) -> None:
+    def __init__(
+        self, url: str, *, timeout: float = 5.0, transport: str = "tcp", threads: int = 1, decoder: str = "cpu"
+    ) -> None:
         super().__init__()
         self._url = url
         self._where = redact_url(url)
         self._timeout = timeout
         self._transport = transport
         self._threads = threads
+        self._decoder_name = decoder
         self._is_rtsp = url.lower().startswith("rtsp")
         self._container: av.container.InputContainer | None = None
         self._images: Iterator[av.VideoFrame] = iter(())
@@ -99,7 +104,7 @@ class StreamSource(FirstFrameSource):
             raise SourceError(f"{self._where} carries no video")
         if stream.codec_context is None:
             raise SourceError(f"{self._where} sends a codec that FFmpeg cannot decode: set the camera to H.264 or MJPEG")
-        decoder = self._decoder = Decoder(self._container, stream, self._threads)
+        decoder = self._decoder = open_decoder(self._decoder_name, self._container, stream, self._threads, self._where)
         self._live = self._is_live(self._container, decoder)
         fps = (_live_rate(stream) if self._live else self._translate(decoder.read_rate)) or FALLBACK_RATE
         self._media = MediaClock(1 / fps, decoder.start)

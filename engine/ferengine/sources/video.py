@@ -15,6 +15,7 @@ from ferengine.errors import SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo, show_path
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
 from ferengine.sources.decoder import Decoder, media_seconds, video_stream
+from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.seeking import read_frame_table
 
 _SEEK_FROM = 100
@@ -43,13 +44,15 @@ class VideoFileSource(FirstFrameSource):
         path: The file.
         loop: How often it is played; 0 for ever.
         threads: Threads of the decoder. One is enough, since more gain nothing on the slices that files usually have.
+        decoder: What decodes: "cpu" or "nvdec".
     """
 
-    def __init__(self, path: str | Path, loop: int = 1, threads: int = 1) -> None:
+    def __init__(self, path: str | Path, loop: int = 1, threads: int = 1, decoder: str = "cpu") -> None:
         super().__init__()
         self._path = Path(path)
         self._loop = loop
         self._threads = threads
+        self._decoder_name = decoder
         self._container: av.container.InputContainer | None = None
         self._images: Iterator[av.VideoFrame] = iter(())
         self._loops_done = 0
@@ -118,7 +121,7 @@ class VideoFileSource(FirstFrameSource):
         """Begin a loop; returns the nominal rate."""
         stream = video_stream(container)
         assert stream is not None
-        self._decoder = Decoder(container, stream, self._threads)
+        self._decoder = open_decoder(self._decoder_name, container, stream, self._threads, show_path(self._path))
         self._images = self._read_images(self._decoder)
         self._delivered = 0
         self._indexed = _indexed_frames(container)

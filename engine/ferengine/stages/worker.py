@@ -20,9 +20,9 @@ from typing import Any
 from setproctitle import setproctitle
 
 from ferengine._native import WorkerPage, die_with_parent
-from ferengine.errors import FerengineError
+from ferengine.errors import DeviceError, FerengineError
 from ferengine.ipc.channel import ControlChannel
-from ferengine.ipc.machine import REFUSED, refusal
+from ferengine.ipc.machine import GPU_LOST, REFUSED, refusal
 from ferengine.ipc.process import peak_memory_mb
 from ferengine.stages.base import Stage, StageContext
 from ferengine.stages.codec import decode_control, encode_control
@@ -156,7 +156,7 @@ def heartbeat(page: WorkerPage, limit: float = _MAX_OPENING) -> Iterator[None]:
 
 def main(arguments: list[str]) -> int:
     """Returns the exit code: 0 also when the engine is gone, 3 after an error that was reported, ``REFUSED`` after one of the
-    machine."""
+    machine, ``GPU_LOST`` where CUDA works no more in this process."""
     descriptor, parent, title = arguments
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the engine decides when a worker ends
@@ -172,6 +172,9 @@ def main(arguments: list[str]) -> int:
             worker.run()
             worker.close()
         except FerengineError as error:
+            if isinstance(error, DeviceError) and error.lost:
+                logging.getLogger("ferengine").error("worker %s lost the GPU: %s", title, error)
+                return GPU_LOST
             worker.report(error)
             return 3
     except (EOFError, ConnectionError):

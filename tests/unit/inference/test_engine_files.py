@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ferengine.errors import ModelError
-from ferengine.inference.files import locked, write_atomically
+from ferengine.inference.files import locked, read_code, write_atomically
 from ferengine.inference.tensorrt.engine_file import (
     EngineFile,
     EngineRecord,
@@ -26,6 +26,7 @@ from ferengine.inference.tensorrt.engine_file import (
     write_engine,
 )
 from ferengine.inference.tensorrt.environment import Environment, Gpu
+from ferengine.inference.tensorrt.tensorrt import rtx_supports
 
 PLAN, SOURCE = b"a plan", digest(b"a network")
 RECORD = EngineRecord(
@@ -122,7 +123,8 @@ def test_each_mismatch_is_named_with_its_hint(changes: dict[str, Any], what: str
 @pytest.mark.parametrize(
     ("targets", "capability", "serves"),
     [
-        ((), "8.0", True),
+        ((), "8.0", False),
+        ((), "8.6", True),
         ((), "9.0", False),
         ((), "10.0", False),
         ((), "12.0", True),
@@ -140,7 +142,7 @@ def test_portable_engines_serve_their_targets(targets: tuple[str, ...], capabili
     found = find_mismatches(record, **{**ASKED, "runtime": "tensorrt-rtx", "here": here})
     assert (not found) is serves
     if not serves:
-        made_for = capability not in ("9.0", "10.0")
+        made_for = capability not in ("8.0", "9.0", "10.0")
         hint = f"sm_{capability.replace('.', '')}" if made_for else "tensorrt-rtx is not made for this GPU"
         assert hint in found[0].hint
 
@@ -181,3 +183,28 @@ def test_the_lock_keeps_others_out_and_dies_with_its_holder(tmp_path: Path) -> N
             process.communicate()
     with locked(tmp_path):
         pass
+
+
+@pytest.mark.parametrize("capability", ["7.5", "8.6", "8.9", "12.0", "12.1"])
+def test_tensorrt_rtx_is_made_for_the_cards_of_its_support_matrix(capability: str) -> None:
+    assert rtx_supports(capability)
+
+
+@pytest.mark.parametrize("capability", ["7.0", "8.0", "8.7", "9.0", "10.0", "10.3", "11.0"])
+def test_tensorrt_rtx_is_not_made_for_data_centre_cards(capability: str) -> None:
+    assert not rtx_supports(capability)
+
+
+def test_code_of_another_user_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compiled kernels and timing caches choose what runs as engines do."""
+    path = tmp_path / "any.kernels"
+    assert read_code(path, "a kernel") is None
+    path.write_bytes(b"kernels")
+    assert read_code(path, "a kernel") == b"kernels"
+    path.chmod(0o646)
+    with pytest.raises(ModelError, match=r"world-writable .* because a kernel is code"):
+        read_code(path, "a kernel")
+    path.chmod(0o644)
+    os.chown(path, 4711, -1) if os.geteuid() == 0 else monkeypatch.setattr(os, "geteuid", lambda: 12345)
+    with pytest.raises(ModelError, match="belongs to another user"):
+        read_code(path, "a kernel")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ferengine.errors import ModelError
+from ferengine.errors import DeviceError, ModelError
 from ferengine.inference.fallback import Fallback
 
 
@@ -36,3 +36,19 @@ def test_fallback_reports_the_gpu_also_where_the_cpu_cannot_take_over() -> None:
     with pytest.raises(ModelError, match="no memory"):
         Fallback(Part(), refuse, reports.append).replace(ModelError("the device is lost"))
     assert reports == ["the device is lost"]
+
+
+@pytest.mark.parametrize(("lost", "restarts", "goes_on"), [(True, True, False), (True, False, True), (False, True, True)])
+def test_only_a_process_that_restarts_gives_up_for_a_lost_gpu(lost: bool, restarts: bool, goes_on: bool) -> None:
+    first, second = Part(), Part()
+    reports: list[str] = []
+    fallback = Fallback(first, lambda: second, reports.append, restarts=restarts)
+    error = DeviceError("an illegal address", lost=lost)
+    if goes_on:
+        assert fallback.replace(error) is second
+    else:
+        with pytest.raises(DeviceError) as caught:
+            fallback.replace(error)
+        assert caught.value is error
+        assert fallback.current is first
+    assert bool(reports) is goes_on

@@ -40,7 +40,7 @@ JIT = {
     ],
     "IRuntimeCache": ["deserialize", "serialize"],
     "CudaGraphStrategy": ["WHOLE_GRAPH_CAPTURE"],
-    "DynamicShapesKernelSpecializationStrategy": ["EAGER"],
+    "DynamicShapesKernelSpecializationStrategy": ["EAGER", "NONE"],
     "ComputeCapability": ["SM80", "SM120"],
 }
 

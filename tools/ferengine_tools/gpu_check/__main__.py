@@ -3,13 +3,17 @@ step, and ``gpu_check.md`` of all parts that are there; exit code 1 when a check
 
 from __future__ import annotations
 
-import argparse
+import math
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
 
 from ferengine.errors import FerengineError, ModelError
 from ferengine.inference.select import choose_backend
@@ -22,12 +26,25 @@ from ferengine_tools.gpu_check.cameras import check_cameras, load_frames
 from ferengine_tools.gpu_check.contenders import others
 from ferengine_tools.gpu_check.engines import check_engines
 from ferengine_tools.gpu_check.measure import Contender, Sample, check, in_batches, private_test
-from ferengine_tools.gpu_check.report import PARTS, SUMMARY, Report, summarise
+from ferengine_tools.gpu_check.report import SUMMARY, Part, Report, summarise
 
 
-def check_others(report: Report, sample: Sample, contenders: dict[str, Callable[[], Contender]]) -> None:
-    """Each in turn, the first as the reference of those after it. What does not run goes to the report."""
+def check_others(
+    report: Report, sample: Sample, contenders: dict[str, Callable[[], Contender]], limit: float = math.inf
+) -> None:
+    """Each in turn, the first as the reference of those after it. What does not run goes to the report.
+
+    Args:
+        report: What is found.
+        sample: Faces.
+        contenders: How each is opened.
+        limit: Seconds after which no further one begins.
+    """
+    end = time.monotonic() + limit
     for name, make in contenders.items():
+        if time.monotonic() > end:
+            report.problem(name, f"not begun: the {limit:.0f} s for all were over")
+            continue
         contender: Contender | None = None
         try:
             contender = make()
@@ -70,12 +87,12 @@ def describe(report: Report) -> None:
         report.row("Machine", ["", ""], [what, value])
 
 
-def run_networks(part: str, report: Report, model: Model, data: Path, engines: Path) -> None:
+def run_networks(part: str, report: Report, model: Model, data: Path, engines: Path, limit: float) -> None:
     """The parts that measure networks alone."""
     sample = private_test(model, data)
     contenders = others(model)
     if part == "others":
-        check_others(report, sample, contenders)
+        check_others(report, sample, contenders, limit)
         return
     reference = in_batches(contenders["onnxruntime cpu"]().run, sample.faces)
     replace(sample, reference=reference).save(engines / "sample.npz")
@@ -83,43 +100,49 @@ def run_networks(part: str, report: Report, model: Model, data: Path, engines: P
     check_engines(report, model, engines / "sample.npz", engines, calibration)
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m ferengine_tools.gpu_check", description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, metavar="FER2013", help="real faces; PrivateTest alone will do")
-    parser.add_argument("--out", type=Path, default=Path("gpu_check"), metavar="DIR", help="for the reports")
-    parser.add_argument("--part", action="append", choices=PARTS, help="others: ONNX Runtime and torch; engines: TensorRT; "
-                        "cameras: whole engines (default: all; may be repeated)")  # fmt: skip
-    parser.add_argument("--model", default=DEFAULT)
-    parser.add_argument(
-        "--video", type=Path, metavar="FILE", help="what cameras see (default: the demo, which needs the extra)"
-    )
-    parser.add_argument("--seconds", type=float, default=3.0, help="for each number of cameras")
-    options = parser.parse_args(arguments)
+def main(
+    data: Annotated[Path, typer.Option(metavar="FER2013", help="Real faces; PrivateTest alone will do.")],
+    out: Annotated[Path, typer.Option(metavar="DIR", help="For the reports.")] = Path("gpu_check"),
+    part: Annotated[
+        list[Part] | None,
+        typer.Option(help="others: ONNX Runtime and torch; engines: TensorRT; cameras: whole engines. Default: all."),
+    ] = None,
+    model: Annotated[str, typer.Option(help="The classifier.")] = DEFAULT,
+    video: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="What cameras see. Default: the demo, which needs the extra.")
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="For each number of cameras.")] = 3.0,
+    limit: Annotated[float, typer.Option(help="Seconds after which no further contender of 'others' begins.")] = math.inf,
+) -> None:
+    """Parity, accuracy and speed of all that runs the networks on an NVIDIA GPU.
+
+    Each part writes a JSON file after every step, and gpu_check.md of all parts that are there. Exit code 1: a check failed.
+    """
     here = this_machine()
     if here.gpu is None:
         raise ModelError(f"nothing can be checked: {here.unavailable_reason}")
-    model = load_model(options.model)
-    options.out.mkdir(parents=True, exist_ok=True)
+    loaded = load_model(model)
+    out.mkdir(parents=True, exist_ok=True)
     failed: list[str] = []
-    for part in options.part or PARTS:
-        report = Report(options.out / f"{part}.json")
+    for name in [each.value for each in part or Part]:
+        report = Report(out / f"{name}.json")
         try:
             describe(report)
-            if part == "cameras":
-                check_cameras(report, load_frames(options.video), options.seconds)
+            if name == "cameras":
+                check_cameras(report, load_frames(video), seconds)
             else:
                 with TemporaryDirectory(prefix="ferengine-") as engines:
-                    run_networks(part, report, model, options.data, Path(engines))
+                    run_networks(name, report, loaded, data, Path(engines), limit)
             report.finish()
         finally:
-            summarise(options.out)
+            summarise(out)
         failed += report.failed
-    print(f"{'; '.join(failed) or 'passed'}: see {options.out / SUMMARY}")
-    sys.exit(1 if failed else 0)
+    typer.echo(f"{'; '.join(failed) or 'passed'}: see {out / SUMMARY}")
+    raise typer.Exit(1 if failed else 0)
 
 
 if __name__ == "__main__":
     try:
-        main()
+        typer.run(main)
     except FerengineError as error:
         sys.exit(f"error: {error}")

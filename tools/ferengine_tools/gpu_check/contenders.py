@@ -13,7 +13,7 @@ from ferengine.errors import MissingDependencyError
 from ferengine.inference.base import only_output
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.models.registry import Model
-from ferengine_tools.gpu_check.measure import Contender, Queue
+from ferengine_tools.gpu_check.measure import Contender, Queue, random_rows
 
 Array = NDArray[np.float32]
 
@@ -109,5 +109,5 @@ def _queued(network: Any, shape: tuple[int, ...]) -> Iterator[Queue]:
     import torch
 
     with torch.inference_mode():
-        rows = torch.randn(shape, device="cuda")
+        rows = torch.from_numpy(random_rows(shape)).to("cuda")
         yield Queue(lambda: network(rows), torch.cuda.synchronize)

@@ -19,7 +19,7 @@ from ferengine_tools.gpu_check.report import Report
 
 BATCHES = "1:8:32,1:128:512"
 _PORTABLE = "sm_80"
-_BUILDING, _MEASURING = 240, 60
+_BUILDING, _MEASURING = 240, 120
 """Seconds that a process may take."""
 
 

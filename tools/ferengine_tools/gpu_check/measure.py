@@ -30,6 +30,12 @@ FP16_AGREEMENT = 0.998
 TIMES = "Microseconds a face"
 
 
+def random_rows(shape: tuple[int, ...]) -> Array:
+    """The data that every contender computes on when they lie on the GPU: how much power, and so how fast its clocks, depends
+    on them. float32 of ``shape``, normal."""
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
 @dataclass(frozen=True, slots=True)
 class Queue:
     """A batch whose data lie on the GPU.

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import math
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
 
 from ferengine.errors import DeviceError
 from ferengine.inference.tensorrt.device import Device
@@ -18,7 +21,7 @@ from ferengine.inference.tensorrt.open_device import open_device
 from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.inference.tensorrt.tensorrt import TensorRT, load_runtime
 from ferengine.inference.tensorrt.types import ExecutionContext
-from ferengine_tools.gpu_check.measure import Contender, Queue, Sample, check
+from ferengine_tools.gpu_check.measure import Array, Contender, Queue, Sample, check, random_rows
 from ferengine_tools.gpu_check.report import Report
 
 
@@ -28,6 +31,7 @@ def queued(trt: TensorRT, device: Device, plan: bytes, size: int, *, graphs: boo
     layer makes them."""
     with ExitStack() as undo:
         undo.callback(device.close)
+        undo.enter_context(device.current())
         try:
             yield _queue(undo, trt, device, plan, size, graphs=graphs)
         except BaseException as error:
@@ -36,7 +40,7 @@ def queued(trt: TensorRT, device: Device, plan: bytes, size: int, *, graphs: boo
 
 
 def _queue(undo: ExitStack, trt: TensorRT, device: Device, plan: bytes, size: int, *, graphs: bool) -> Queue:
-    engine = LoadedEngine(trt, plan, graphs=graphs, eager=True)
+    engine = LoadedEngine(trt, plan, graphs=graphs)
     undo.callback(engine.close)
     stream = device.create_stream()
     undo.callback(device.destroy_stream, stream)
@@ -46,9 +50,18 @@ def _queue(undo: ExitStack, trt: TensorRT, device: Device, plan: bytes, size: in
         undo.callback(device.free, address)
         return address
 
+    def upload(address: int, rows: Array) -> None:
+        pinned = device.pin(rows.nbytes)
+        undo.callback(device.unpin, pinned)
+        pinned.raw[:] = rows.reshape(-1).view(np.uint8)
+        device.upload(address, pinned, rows.nbytes, stream)
+        undo.callback(device.synchronize, stream)
+        device.synchronize(stream)
+
     contexts = [engine.make_context()]
     undo.callback(contexts.clear)  # before its memory and its engine
-    _prepare(engine, contexts[0], size, stream, allocate)
+    address = _prepare(engine, contexts[0], size, stream, allocate)
+    upload(address, random_rows((size, *engine.profiles[0][2][1:])))
 
     def enqueue() -> None:
         if not contexts[0].execute_async_v3(stream):
@@ -68,40 +81,42 @@ def _queue(undo: ExitStack, trt: TensorRT, device: Device, plan: bytes, size: in
     return Queue(partial(device.graphs.launch, graph, stream), partial(device.synchronize, stream))
 
 
-def _prepare(engine: LoadedEngine, context: ExecutionContext, size: int, stream: int, allocate: Callable[[int], int]) -> None:
-    """Profile, shape, memory and addresses of a batch of ``size``."""
+def _prepare(engine: LoadedEngine, context: ExecutionContext, size: int, stream: int, allocate: Callable[[int], int]) -> int:
+    """Profile, shape, memory and addresses of a batch of ``size``; the address of its input."""
     fitting = [(high[0], index) for index, (low, _, high) in enumerate(engine.profiles) if low[0] <= size <= high[0]]
     if engine.scratch:
         context.set_device_memory(allocate(engine.scratch), engine.scratch)
     context.set_optimization_profile_async(min(fitting)[1], stream)
     context.set_input_shape(engine.input_name, (size, *engine.profiles[0][2][1:]))
-    for name in (engine.input_name, *engine.output_names):
-        context.set_tensor_address(name, allocate(4 * math.prod(context.get_tensor_shape(name))))
+    for name in (*engine.output_names, engine.input_name):
+        address = allocate(4 * math.prod(context.get_tensor_shape(name)))
+        context.set_tensor_address(name, address)
+    return address  # of the last
 
 
-def main(arguments: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="python -m ferengine_tools.gpu_check.one_engine", description=__doc__)
-    parser.add_argument("name")
-    parser.add_argument("engine", type=Path)
-    parser.add_argument("sample", type=Path)
-    parser.add_argument("report", type=Path)
-    parser.add_argument("--no-graphs", action="store_true")
-    options = parser.parse_args(arguments)
-    report = Report(options.report)
-    record = read_record(options.engine.with_suffix(".json"))
-    plan, trt, graphs = load_engine(EngineFile(options.engine, record)), load_runtime(record.runtime), not options.no_graphs
+def main(
+    name: Annotated[str, typer.Argument(help="What it is called in the report.")],
+    engine: Annotated[Path, typer.Argument(help="Its file.")],
+    sample: Annotated[Path, typer.Argument(help="Faces, as 'Sample.save' writes them.")],
+    target: Annotated[Path, typer.Argument(metavar="REPORT", help="Where to write.")],
+    graphs: Annotated[bool, typer.Option(help="Whether to use CUDA graphs.")] = True,
+) -> None:
+    """Measure one engine."""
+    report = Report(target)
+    record = read_record(engine.with_suffix(".json"))
+    plan, trt = load_engine(EngineFile(engine, record)), load_runtime(record.runtime)
     try:
-        with closing(EngineRunner(trt, open_device(), plan, graphs=graphs, eager=True)) as runner:
+        with closing(EngineRunner(trt, open_device(), plan, graphs=graphs)) as runner:
             contender = Contender(
-                options.name,
+                name,
                 lambda batch: runner.run(batch)["logits"],
                 lambda size: queued(trt, open_device(), plan, size, graphs=graphs),
             )
-            check(report, contender, Sample.load(options.sample))
+            check(report, contender, Sample.load(sample))
     except Exception as error:  # whatever it is, it is what this engine does here
-        report.problem(options.name, f"{type(error).__name__}: {error}")
+        report.problem(name, f"{type(error).__name__}: {error}")
     report.finish()
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -1,17 +1,28 @@
 """What a part of the check found: kept in a file that is rewritten after each step, so that a crash loses nothing.
 
-``python -m ferengine_tools.gpu_check.report DIR`` puts the parts' files together, and exits with 1 when a check failed.
+``python -m ferengine_tools.gpu_check.report DIR`` puts the parts' files together, and exits with 1 when a check failed. A part
+that had no time left (``--cut``) is incomplete, not failed.
 """
 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-PARTS = ("others", "engines", "cameras")
+import typer
+
+
+class Part(StrEnum):
+    """A part of the check."""
+
+    OTHERS = "others"
+    ENGINES = "engines"
+    CAMERAS = "cameras"
+
+
 SUMMARY = "gpu_check.md"
 
 
@@ -76,13 +87,22 @@ class Report:
         temporary.replace(self.path)
 
 
-def summarise(folder: Path) -> list[str]:
-    """Write ``gpu_check.md`` of the parts whose reports lie in ``folder``; what failed, parts that did not end included."""
+def summarise(folder: Path, cut: Collection[str] = ()) -> list[str]:
+    """Write ``gpu_check.md`` of the parts whose reports lie in a folder.
+
+    Args:
+        folder: Where the reports are.
+        cut: Parts whose time was over before their end.
+
+    Returns:
+        What failed, parts that crashed included.
+    """
     tables: dict[str, dict[str, Any]] = {}
     problems: list[str] = []
     failed: list[str] = []
     missing: list[str] = []
-    for part in PARTS:
+    unfinished: list[str] = []
+    for part in Part:
         path = folder / f"{part}.json"
         if not path.is_file():
             missing.append(part)
@@ -91,9 +111,12 @@ def summarise(folder: Path) -> list[str]:
         for title, table in found["tables"].items():
             tables.setdefault(title, {"header": table["header"], "rows": {}})["rows"].update(table["rows"])
         problems += [f"- {name}: {text}" for name, text in found["problems"].items()]
-        failed += found["failed"] if found["complete"] else [*found["failed"], f"{part} did not come to its end"]
-    outcome = "FAILED: " + "; ".join(failed) if failed else "incomplete" if missing else "passed"
-    lines = [f"# GPU check: {outcome}" + (f" (not run: {', '.join(missing)})" if missing else "")]
+        failed += found["failed"]
+        if not found["complete"]:
+            (unfinished if part in cut else failed).append(f"{part} did not come to its end")
+    outcome = "FAILED: " + "; ".join(failed) if failed else "incomplete" if missing or unfinished else "passed"
+    notes = [*([f"not run: {', '.join(missing)}"] if missing else []), *(f"{what}: its time was over" for what in unfinished)]
+    lines = [f"# GPU check: {outcome}" + (f" ({'; '.join(notes)})" if notes else "")]
     lines += [f"## {title}\n\n{markdown(table['header'], list(table['rows'].values()))}" for title, table in tables.items()]
     if problems:
         lines.append("## What did not run\n\n" + "\n".join(problems) + "\n")
@@ -107,8 +130,15 @@ def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+def main(
+    folder: Annotated[Path, typer.Argument(help="Where the parts' reports are.")],
+    cut: Annotated[list[str] | None, typer.Option(help="A part whose time was over before its end. May be repeated.")] = None,
+) -> None:
+    """Put the reports of all parts together."""
+    failures = summarise(folder, cut or ())
+    typer.echo((folder / SUMMARY).read_text())
+    raise typer.Exit(1 if failures else 0)
+
+
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    failures = summarise(place)
-    print((place / SUMMARY).read_text())
-    sys.exit(1 if failures else 0)
+    typer.run(main)

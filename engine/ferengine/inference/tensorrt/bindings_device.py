@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import ctypes
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
 import numpy as np
 from cuda.bindings import driver
 
+from ferengine.errors import DeviceError
 from ferengine.inference.tensorrt.device import Graphs, Pinned, device_error
+
+log = logging.getLogger(__name__)
 
 _NON_BLOCKING = 1  # CU_STREAM_NON_BLOCKING: no implicit order with the default stream
 _NO_TIMING = 2  # CU_EVENT_DISABLE_TIMING
@@ -25,14 +31,14 @@ def call(function: Any, *arguments: Any) -> Any:
     """
     code, *values = function(*arguments)
     if code != driver.CUresult.CUDA_SUCCESS:
-        raise device_error(function.__name__, describe(code))
+        raise _error(function.__name__, code)
     return values[0] if len(values) == 1 else values
 
 
-def describe(code: Any) -> str:
-    """The driver's own words for a code."""
+def _error(call: str, code: Any) -> DeviceError:
     _, text = driver.cuGetErrorString(code)
-    return text.decode() if text else str(getattr(code, "name", code))
+    name = str(getattr(code, "name", code))
+    return device_error(call, name, text.decode() if text else "an error without a text")
 
 
 @cache
@@ -41,7 +47,7 @@ def _primary_context() -> Any:
     try:
         call(driver.cuInit, 0)
     except RuntimeError as error:  # the bindings do not find the driver's library
-        raise device_error("opening the GPU", str(error)) from None
+        raise DeviceError(f"opening the GPU: {error}: the NVIDIA driver is missing or does not load") from None
     return call(driver.cuDevicePrimaryCtxRetain, call(driver.cuDeviceGet, _DEVICE))
 
 
@@ -49,11 +55,19 @@ class BindingsDevice:
     """Device 0 in its primary context."""
 
     def __init__(self) -> None:
-        self.activate()
+        with self.current():
+            pass  # opens it
         self.graphs: Graphs | None = BindingsGraphs()
 
-    def activate(self) -> None:
-        call(driver.cuCtxSetCurrent, _primary_context())
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        call(driver.cuCtxPushCurrent, _primary_context())
+        try:
+            yield
+        finally:
+            code, _ = driver.cuCtxPopCurrent()
+            if code != driver.CUresult.CUDA_SUCCESS:  # it also reports what earlier calls did
+                log.debug("leaving the GPU: %s", code)
 
     def allocate(self, nbytes: int) -> int:
         return int(call(driver.cuMemAlloc, nbytes))
@@ -95,7 +109,7 @@ class BindingsDevice:
         if code == driver.CUresult.CUDA_ERROR_NOT_READY:
             return False
         if code != driver.CUresult.CUDA_SUCCESS:
-            raise device_error("cuEventQuery", describe(code))
+            raise _error("cuEventQuery", code)
         return True
 
     def wait(self, event: int) -> None:

@@ -7,6 +7,7 @@ TensorRT 11 no longer has flags for it.
 from __future__ import annotations
 
 import datetime
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,7 @@ import onnx
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.base import Array, Shape
 from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
-from ferengine.inference.files import locked, read_if_there, write_atomically
+from ferengine.inference.files import locked, read_code, write_atomically
 from ferengine.inference.tensorrt.engine_file import (
     EngineFile,
     EngineRecord,
@@ -39,6 +40,8 @@ from ferengine.inference.tensorrt.types import (
     TimingConfig,
 )
 from ferengine.models.settings import Precision
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[str, int, int], bool]
 """Called as (phase, steps done, steps of the phase); False ends the build."""
@@ -193,6 +196,7 @@ def build_engine(
     network = builder.create_network(strongly_typed)
     _parse(trt, network, model)
     config = builder.create_builder_config()
+    config.max_aux_streams = 0  # small networks gain nothing from parallel layers; batches overlap already
     if not tf32:
         config.clear_flag(trt.api.BuilderFlag.TF32)
     _set_targets(trt, config, targets)
@@ -201,7 +205,7 @@ def build_engine(
         config.progress_monitor = _monitor(trt.api, progress)
     caching = cast(TimingConfig, config) if timing_cache is not None and not trt.portable else None
     if caching is not None and timing_cache is not None:
-        caching.set_timing_cache(caching.create_timing_cache(read_if_there(timing_cache) or b""), False)
+        _use_timings(caching, timing_cache)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
         raise ModelError(f"{trt.name} {trt.version} cannot build the network:\n{trt.messages.errors()}")
@@ -214,6 +218,18 @@ def build_engine(
         tuple(profiles),
         tuple(targets),
     )
+
+
+def _use_timings(config: TimingConfig, path: Path) -> None:
+    """Set the timings of former builds, which choose the kernels; empty ones where they cannot be used."""
+    try:
+        stored = read_code(path, "a timing cache") or b""
+    except ModelError as error:
+        log.warning("%s; timing anew", error)
+        stored = b""
+    if not config.set_timing_cache(config.create_timing_cache(stored), False):
+        log.info("%s was made by another version or GPU: timing anew", path)
+        config.set_timing_cache(config.create_timing_cache(b""), False)
 
 
 def known_targets(trt: TensorRT) -> list[str]:

@@ -7,6 +7,7 @@ and handles are plain integers.
 from __future__ import annotations
 
 import importlib.util
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,8 +65,8 @@ class Device(Protocol):
 
     graphs: Graphs | None
 
-    def activate(self) -> None:
-        """Make the context current in the calling thread."""
+    def current(self) -> AbstractContextManager[None]:
+        """Make the context the calling thread's for a block, which all other calls need. Then the thread's own is back."""
         ...
 
     def allocate(self, nbytes: int) -> int: ...
@@ -111,26 +112,50 @@ def bindings_installed() -> bool:
         return False
 
 
+_VISIBLE = "no GPU is visible (CUDA_VISIBLE_DEVICES, nvidia-smi)"
+_UPDATE = "the NVIDIA driver does not fit the CUDA that is installed: update the driver"
+_REBUILD = "it was compiled for another GPU: build it again (ferengine build-trt), or use --backend ort"
 _HINTS = {
-    "out of memory": "other programs use the GPU (nvidia-smi shows them), or the batch is too large (--max-batch)",
-    "driver": "the NVIDIA driver does not fit the CUDA that is installed: update the driver",
-    "no device": "no GPU is visible (CUDA_VISIBLE_DEVICES, nvidia-smi)",
-    "no cuda-capable device": "no GPU is visible (CUDA_VISIBLE_DEVICES, nvidia-smi)",
+    "CUDA_ERROR_OUT_OF_MEMORY": "other programs use the GPU (nvidia-smi shows them), or the batch is too large (--max-batch)",
+    "CUDA_ERROR_NO_DEVICE": _VISIBLE,
+    "CUDA_ERROR_INVALID_DEVICE": _VISIBLE,
+    "CUDA_ERROR_STUB_LIBRARY": "libcuda.so.1 is the toolkit's stub: the driver's own must come before it (LD_LIBRARY_PATH)",
+    "CUDA_ERROR_SYSTEM_DRIVER_MISMATCH": "the driver's library and its kernel module differ: restart the machine",
+    "CUDA_ERROR_COMPAT_NOT_SUPPORTED_ON_DEVICE": _UPDATE,
+    "CUDA_ERROR_UNSUPPORTED_PTX_VERSION": _UPDATE,
+    "CUDA_ERROR_NO_BINARY_FOR_GPU": _REBUILD,
+    "CUDA_ERROR_INVALID_IMAGE": _REBUILD,
+    "CUDA_ERROR_DEINITIALIZED": "the driver is shutting down",
 }
 
+_LOST = {
+    4: "CUDA_ERROR_DEINITIALIZED", 46: "CUDA_ERROR_DEVICE_UNAVAILABLE", 214: "CUDA_ERROR_ECC_UNCORRECTABLE",
+    220: "CUDA_ERROR_NVLINK_UNCORRECTABLE", 226: "CUDA_ERROR_CONTAINED", 700: "CUDA_ERROR_ILLEGAL_ADDRESS",
+    702: "CUDA_ERROR_LAUNCH_TIMEOUT", 709: "CUDA_ERROR_CONTEXT_IS_DESTROYED", 710: "CUDA_ERROR_ASSERT",
+    714: "CUDA_ERROR_HARDWARE_STACK_ERROR", 715: "CUDA_ERROR_ILLEGAL_INSTRUCTION", 716: "CUDA_ERROR_MISALIGNED_ADDRESS",
+    717: "CUDA_ERROR_INVALID_ADDRESS_SPACE", 718: "CUDA_ERROR_INVALID_PC", 719: "CUDA_ERROR_LAUNCH_FAILED",
+    721: "CUDA_ERROR_TENSOR_MEMORY_LEAK", 999: "CUDA_ERROR_UNKNOWN",
+}  # fmt: skip
+"""Errors after which no call of the process succeeds any more, until it ends (CUDA driver API, "Data types", ``CUresult``)."""
 
-def device_error(call: str, text: str) -> DeviceError:
-    """An error that says what CUDA's message means for the user.
+
+def device_error(call: str, name: str, text: str) -> DeviceError:
+    """An error that says what CUDA's code means for the user.
 
     Args:
         call: What failed.
-        text: CUDA's message; one that is not known is taken for a lost device.
+        name: Of the code, as the driver's API names it: ``CUDA_ERROR_OUT_OF_MEMORY``.
+        text: CUDA's own words for it.
     """
-    lowered = text.lower().replace("_", " ")
-    for words, hint in _HINTS.items():
-        if words in lowered:
-            return DeviceError(f"{call}: {text}: {hint}")
-    return DeviceError(f"{call}: {text}: the GPU was lost or failed (dmesg and nvidia-smi say more); start again")
+    lost = name in _LOST.values()
+    failed = "the GPU or its memory failed for this process (dmesg and nvidia-smi say more)" if lost else ""
+    hint = _HINTS.get(name) or failed
+    return DeviceError(f"{call}: {text} ({name})" + (f": {hint}" if hint else ""), lost=lost)
+
+
+def is_lost(code: int) -> bool:
+    """Whether a code of CUDA's, the driver's or the runtime's (they agree in these), leaves the process without the GPU."""
+    return code in _LOST
 
 
 def view(memory: Pinned, shape: Shape) -> Array:

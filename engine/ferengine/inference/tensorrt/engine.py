@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from ferengine.errors import DeviceError, ModelError
 from ferengine.inference.base import Shape
-from ferengine.inference.files import locked, write_atomically
+from ferengine.inference.files import locked, read_code, write_atomically
 from ferengine.inference.tensorrt.engine_file import digest
 from ferengine.inference.tensorrt.tensorrt import TensorRT
 from ferengine.inference.tensorrt.types import Engine, ExecutionContext, JitEngine
@@ -26,21 +26,21 @@ class LoadedEngine:
         plan: A serialised engine that may be trusted.
         kernels: A file for what tensorrt-rtx compiles on this GPU.
         graphs: Whether tensorrt-rtx may make CUDA graphs by itself.
-        eager: Whether tensorrt-rtx compiles the kernels for a new shape before it runs it, instead of meanwhile running it
-            with slower ones.
+
+    For batches of rows of one shape tensorrt-rtx compiles the kernels of each size before it first runs it: they come in few
+    sizes, which are warmed up. For rows of any shape, which a detector's pyramids make, it compiles none: they would never
+    end.
 
     Raises:
         ModelError: The runtime refuses the engine, or it has other tensors.
         DeviceError: The runtime does not start.
     """
 
-    def __init__(
-        self, trt: TensorRT, plan: bytes, kernels: Path | None = None, *, graphs: bool = True, eager: bool = False
-    ) -> None:
+    def __init__(self, trt: TensorRT, plan: bytes, kernels: Path | None = None, *, graphs: bool = True) -> None:
         trt.messages.clear()
         self._trt = trt
         self._kernels = kernels if trt.portable else None
-        self._graphs, self._eager = graphs, eager
+        self._graphs = graphs
         try:
             self._runtime = trt.runtime()
         except (RuntimeError, TypeError) as error:  # without a GPU or with an old driver its constructor gives nullptr
@@ -56,6 +56,8 @@ class LoadedEngine:
         self.profiles: list[tuple[Shape, Shape, Shape]] = [
             self._profile(index) for index in range(engine.num_optimization_profiles)
         ]
+        self.fixed_row = all(low[1:] == high[1:] for low, _, high in self.profiles)
+        """Whether all rows have one shape."""
         self.scratch = 0 if trt.portable else max(1, int(engine.device_memory_size_v2))
         """Bytes that each context needs from its user (``set_device_memory``); 0 where contexts allocate them."""
         if trt.portable:
@@ -125,20 +127,21 @@ class LoadedEngine:
         config = cast(JitEngine, self._engine).create_runtime_config()
         if self._graphs:
             config.cuda_graph_strategy = self._trt.api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
-        if self._eager:
-            config.dynamic_shapes_kernel_specialization_strategy = self._trt.api.DynamicShapesKernelSpecializationStrategy.EAGER
+        strategies = self._trt.api.DynamicShapesKernelSpecializationStrategy
+        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER if self.fixed_row else strategies.NONE
         cache = config.create_runtime_cache()
         stored = _checked(self._kernels)
-        if stored:
-            cache.deserialize(stored)
+        if stored and not cache.deserialize(stored):
+            log.info("%s was made by another driver, GPU or version: the kernels are compiled again", self._kernels)
         config.set_runtime_cache(cache)
         self._config, self._cache = config, cache
 
 
 def _checked(path: Path | None) -> bytes:
-    """What the file holds, if it is whole."""
+    """What the file holds, if it is whole and may be trusted."""
     try:
-        data = path.read_bytes() if path else b""
-    except OSError:
+        data = (read_code(path, "a compiled kernel") if path else None) or b""
+    except ModelError as error:
+        log.warning("%s; the kernels are compiled again", error)
         return b""
     return data[_DIGEST:] if digest(data[_DIGEST:]).encode() == data[:_DIGEST] else b""

@@ -7,8 +7,6 @@ user named, if no other user can write it, and if its hash is the one of its rec
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ferengine.errors import ModelError
-from ferengine.inference.files import read_if_there, write_atomically
+from ferengine.inference.files import read_code, read_if_there, write_atomically
 from ferengine.inference.tensorrt.environment import Environment
 from ferengine.inference.tensorrt.tensorrt import rtx_supports
 from ferengine.models.settings import Precision
@@ -162,16 +160,10 @@ def load_engine(file: EngineFile) -> bytes:
         ModelError: Another user could have written it, or its hash is not the record's.
     """
     rebuild = "build it again (ferengine build-trt)"
-    for path in (file.path, file.path.with_suffix(".json")):
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise ModelError(f"{path} cannot be read ({error.strerror}): {rebuild}") from None
-        if status.st_uid not in (0, os.geteuid()):
-            raise ModelError(f"{path} belongs to another user and was not loaded, because an engine is code: {rebuild}")
-        if status.st_mode & stat.S_IWOTH:
-            raise ModelError(f"{path} is world-writable and was not loaded, because an engine is code: chmod o-w it")
-    plan = read_if_there(file.path) or b""
+    read_code(file.path.with_suffix(".json"), "an engine")
+    plan = read_code(file.path, "an engine")
+    if plan is None:
+        raise ModelError(f"{file.path} does not exist: {rebuild}")
     if digest(plan) != file.record.engine_sha256:
         raise ModelError(f"{file.path} is not the file of its record (SHA-256 differs) and was not loaded: {rebuild}")
     return plan
@@ -232,7 +224,7 @@ def find_mismatches(
             add = f"build it with --target sm_{here.gpu.capability.replace('.', '')}"
         else:
             add = "tensorrt-rtx is not made for this GPU: pip install tensorrt"
-        built = ", ".join(record.targets) or "8.x and from 12.0 on"
+        built = ", ".join(record.targets) or "8.6, 8.9 and from 12.0 on"
         found.append(Mismatch("the compute capability", built, here.gpu.capability, add))
     return found
 
@@ -240,7 +232,7 @@ def find_mismatches(
 def _serves(targets: tuple[str, ...], capability: str) -> bool:
     """Whether a portable engine may be tried: named, or one of the same major version that is older.
 
-    An engine without targets is for all since 8.0 that tensorrt-rtx supports.
+    An engine without targets is for all since 8.6 that tensorrt-rtx supports.
     """
     major, minor = map(int, capability.split("."))
     if not targets:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+
+_LIBRARY = "libcuda.so.1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,14 +41,28 @@ class Environment:
     unavailable_reason: str | None
 
 
+def driver_in_sight() -> bool:
+    """Whether the loader would find the driver's library (libcuda.so.1). Nothing is loaded for it."""
+    folders = [*os.environ.get("LD_LIBRARY_PATH", "").split(":"), "/lib", "/usr/lib", "/lib64", "/usr/lib64"]
+    if any((Path(folder) / _LIBRARY).exists() for folder in folders if folder):
+        return True
+    try:
+        return f"{_LIBRARY}\0".encode() in Path("/etc/ld.so.cache").read_bytes()
+    except OSError:
+        return False
+
+
 @cache
 def this_machine() -> Environment:
-    """The environment of this process, as the driver describes it; no CUDA context is made."""
+    """The environment of this process, as the driver describes it.
+
+    No CUDA context is made, but CUDA is initialised, after which a fork of this process cannot use it.
+    """
     system = f"{platform.system()}-{platform.machine()}".lower()
     try:
-        library = ctypes.CDLL("libcuda.so.1")
+        library = ctypes.CDLL(_LIBRARY)
     except OSError:
-        return Environment(system, None, None, None, "no NVIDIA driver is installed (libcuda.so.1 is not found)")
+        return Environment(system, None, None, None, f"no NVIDIA driver is installed ({_LIBRARY} is not found)")
     version = ctypes.c_int(0)
     library.cuDriverGetVersion(ctypes.byref(version))
     cuda = f"{version.value // 1000}.{version.value % 1000 // 10}"

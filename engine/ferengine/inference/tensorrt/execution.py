@@ -18,6 +18,9 @@ log = logging.getLogger(__name__)
 
 _FLOAT = 4  # bytes
 _MAX_GRAPHS = 16
+CAPTURED_AT = 3
+"""The time of a shape at which its graph is captured."""
+
 _MAX_REMEMBERED = 64  # shapes, to recognise those that come again
 _Made = TypeVar("_Made")
 
@@ -197,6 +200,7 @@ class Execution:
         self._set_shape(run, shape)
         device.upload(self._input, self._host_input, _FLOAT * math.prod(shape), self._stream)
         if not run.context.execute_async_v3(self._stream):
+            device.synchronize(self._stream)  # says by its code what is wrong with the device, if anything is
             raise self._engine.failure(f"a batch of shape {shape} cannot be run")
         for name, (pinned, address) in self._outputs.items():
             device.download(pinned, address, _FLOAT * math.prod(run.results[name]), self._stream)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import atexit
 import ctypes
 import logging
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -24,7 +22,27 @@ def _explained(call: str) -> Iterator[None]:
     try:
         yield
     except driver.Error as error:
-        raise device_error(call, str(error)) from None
+        raise device_error(call, *_code(str(error))) from None
+
+
+def _code(text: str) -> tuple[str, str]:
+    """The name of the code, and the driver's words for it, of pycuda's message: "cuMemAlloc failed: out of memory"."""
+    said = text.partition(" failed: ")[2].partition(" - ")[0] or text
+    return _names().get(said, "an unknown code"), said
+
+
+@cache
+def _names() -> dict[str, str]:
+    """The names of the driver's codes by its words for them, which are all that pycuda passes on."""
+    library = ctypes.CDLL("libcuda.so.1")
+    names: dict[str, str] = {}
+    for code in range(1, 1000):
+        name, words = ctypes.c_char_p(), ctypes.c_char_p()
+        library.cuGetErrorName(code, ctypes.byref(name))
+        library.cuGetErrorString(code, ctypes.byref(words))
+        if name.value and words.value:
+            names.setdefault(words.value.decode(), name.value.decode())
+    return names
 
 
 @cache
@@ -36,35 +54,13 @@ def _primary_context() -> Any:
     return context
 
 
-class _Pushed:
-    """The context on one thread's stack, taken off when the thread ends: pycuda aborts the process where one is left."""
-
-    def __init__(self) -> None:
-        self._context = _primary_context()
-        self._context.push()
-
-    def __del__(self) -> None:
-        try:
-            self._context.pop()
-        except driver.Error as error:  # another library's is on top
-            log.debug("leaving the GPU: %s", error)
-
-
-_threads = threading.local()
-
-
-@atexit.register
-def _leave() -> None:
-    """What the main thread pushed; other threads' locals go with them."""
-    _threads.__dict__.clear()
-
-
 class PycudaDevice:
     """Device 0 in its primary context. pycuda has no graphs: they come from cuda-python's bindings where those are
     installed too."""
 
     def __init__(self) -> None:
-        self.activate()
+        with self.current():
+            pass  # opens it
         self._objects: dict[int, Any] = {}
         self.graphs: Graphs | None = None
         if bindings_installed():
@@ -72,10 +68,18 @@ class PycudaDevice:
 
             self.graphs = BindingsGraphs()
 
-    def activate(self) -> None:
-        if not hasattr(_threads, "pushed"):
-            with _explained("opening the GPU"):
-                _threads.pushed = _Pushed()
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        with _explained("opening the GPU"):
+            context = _primary_context()
+            context.push()
+        try:
+            yield
+        finally:
+            try:
+                context.pop()  # pycuda aborts the process where a thread ends with one on its stack
+            except driver.Error as error:
+                log.debug("leaving the GPU: %s", error)
 
     def allocate(self, nbytes: int) -> int:
         with _explained("allocating memory"):

@@ -6,19 +6,19 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+
 from ferengine.errors import DeviceError, ModelError
-from ferengine.inference.base import Array, Outputs, Shape, joined
+from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, fixed_sizes, joined, padded_size
 from ferengine.inference.tensorrt.device import Device
 from ferengine.inference.tensorrt.engine import LoadedEngine
-from ferengine.inference.tensorrt.execution import Execution
+from ferengine.inference.tensorrt.execution import CAPTURED_AT, Execution
 from ferengine.inference.tensorrt.tensorrt import TensorRT
 
 log = logging.getLogger(__name__)
-
-GRAPH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
-"""Batches are padded to the next of these, so that each is a CUDA graph after its third time."""
 
 
 class EngineRunner:
@@ -32,7 +32,6 @@ class EngineRunner:
         plan: A serialised engine that may be trusted.
         kernels: Where tensorrt-rtx keeps what it compiles.
         graphs: Whether to use CUDA graphs.
-        eager: As of ``LoadedEngine``.
         depth: How many batches may be in flight; each has buffers of its own.
         blocking: As of ``Device.create_event``.
 
@@ -54,7 +53,6 @@ class EngineRunner:
         kernels: Path | None = None,
         *,
         graphs: bool = True,
-        eager: bool = False,
         depth: int = 2,
         blocking: bool = False,
     ) -> None:
@@ -65,10 +63,12 @@ class EngineRunner:
         self._closed = False
         self._engine: LoadedEngine | None = None
         try:
-            self._engine = LoadedEngine(trt, plan, kernels, graphs=graphs, eager=eager)
-            sizes = frozenset(GRAPH_SIZES if graphs else ())
-            for _ in range(depth):
-                self._executions.append(Execution(device, self._engine, sizes, blocking))
+            with device.current():
+                self._engine = LoadedEngine(trt, plan, kernels, graphs=graphs)
+                largest = {high[0] for _, _, high in self._engine.profiles}
+                sizes = frozenset({*BATCH_SIZES, *largest} if graphs else ())
+                for _ in range(depth):
+                    self._executions.append(Execution(device, self._engine, sizes, blocking))
         except BaseException as error:
             traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does
             self.close()
@@ -76,7 +76,7 @@ class EngineRunner:
         self.output_names = self._engine.output_names
         self.profiles = self._engine.profiles
         self._row: Shape | None = None
-        self._fixed_row = all(low[1:] == high[1:] for low, _, high in self.profiles)
+        self._fixed_row = self._engine.fixed_row
         self._smallest = min(low[0] for low, _, _ in self.profiles)
         self._largest = max(high[0] for _, _, high in self.profiles)
         self._next = 0
@@ -87,6 +87,11 @@ class EngineRunner:
 
     def capacity(self, row: Shape) -> int:
         return max((high[0] for low, _, high in self.profiles if _fits(row, low[1:], high[1:])), default=0)
+
+    def warm_up(self, row: Shape, largest: int) -> None:
+        for size in fixed_sizes(min(largest, self.capacity(row))):
+            for _ in range(CAPTURED_AT * self.depth):
+                self._run_one(np.zeros((size, *row), np.float32))
 
     def input(self, shape: Shape) -> Array:
         capacity = self.capacity(shape[1:])
@@ -102,21 +107,25 @@ class EngineRunner:
             raise RuntimeError(f"{self.depth} batches are in flight: collect one first")
         if self._row is None:
             raise RuntimeError("submit before input")
-        self._device.activate()
         execution = self._executions[self._next]
-        execution.submit((self._padded(count), *self._row))
+        with self._device.current():
+            execution.submit((self._padded(count), *self._row))
         self._queued.append((execution, count))
         self._next = (self._next + 1) % self.depth
 
     def is_done(self) -> bool:
-        return bool(self._queued) and self._queued[0][0].is_done()
+        if not self._queued:
+            return False
+        with self._device.current():
+            return self._queued[0][0].is_done()
 
     def collect(self) -> Outputs:
         if not self._queued:
             raise RuntimeError("no batch is in flight")
         execution, count = self._queued.popleft()
-        self._device.activate()
-        return {name: values[:count] for name, values in execution.wait().items()}
+        with self._device.current():
+            outputs = execution.wait()
+        return {name: values[:count] for name, values in outputs.items()}
 
     def run(self, batch: Array) -> Outputs:
         if self._queued:
@@ -127,24 +136,26 @@ class EngineRunner:
     def keep_kernels(self) -> None:
         """Write what was compiled so far, for the next start. ``close`` does too, but the end may come suddenly."""
         if self._engine is not None:
-            self._engine.keep_kernels()
+            with self._device.current():
+                self._engine.keep_kernels()
 
     def close(self) -> None:
         """Release contexts, then memory, then the engine, then the device, even one that was lost. May be called again."""
-        if not self._closed:
-            self._attempt(self._device.activate)  # another thread may close than ran it
-        for execution in self._executions:
-            execution.close()
-        self._executions.clear()
-        self._queued.clear()
-        if self._engine is not None:
-            self._engine.close()
-            self._engine = None
-        if not self._closed:
-            self._closed = True
-            self._attempt(self._device.close)
+        if self._closed:
+            return
+        self._closed = True
+        with ExitStack() as stack:  # another thread may close than ran it
+            self._attempt(lambda: stack.enter_context(self._device.current()))
+            for execution in self._executions:
+                execution.close()
+            self._executions.clear()
+            self._queued.clear()
+            if self._engine is not None:
+                self._engine.close()
+                self._engine = None
+        self._attempt(self._device.close)
 
-    def _attempt(self, step: Callable[[], None]) -> None:
+    def _attempt(self, step: Callable[[], object]) -> None:
         try:
             step()
         except DeviceError as error:  # a GPU that was lost has nothing to release
@@ -159,8 +170,7 @@ class EngineRunner:
         """The batch that is run for ``count`` rows: what lies in the buffer behind them is computed and dropped."""
         if not self._fixed_row:
             return count
-        larger = [size for size in GRAPH_SIZES if count <= size <= self._largest]
-        return max(larger[0] if larger else self._largest, self._smallest)
+        return max(padded_size(count, self._largest), self._smallest)
 
 
 def _fits(row: Shape, low: Shape, high: Shape) -> bool:

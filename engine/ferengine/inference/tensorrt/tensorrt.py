@@ -100,9 +100,8 @@ def installed_runtimes() -> list[RuntimeName]:
 
 def rtx_supports(capability: str) -> bool:
     """Whether tensorrt-rtx is made for GPUs of this compute capability (``8.9``): Turing, Ampere, Ada and Blackwell's RTX
-    cards, not the data centre's 9.0 and 10.x (the support matrix of its documentation, 1.0 to 1.5)."""
-    major, minor = map(int, capability.split("."))
-    return (major, minor) == (7, 5) or major == 8 or major >= 12
+    cards, not the data centre's 8.0, 9.0 and 10.x, nor 8.7 (the support matrix of its documentation, 1.0 to 1.5)."""
+    return capability in ("7.5", "8.6", "8.9") or capability.startswith("12.")
 
 
 def load_runtime(name: RuntimeName | Literal["auto"] = "auto") -> TensorRT:

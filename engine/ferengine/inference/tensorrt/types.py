@@ -45,6 +45,7 @@ class BuilderConfig(Protocol):
     """IBuilderConfig."""
 
     progress_monitor: Any
+    max_aux_streams: int
 
     def add_optimization_profile(self, profile: OptimizationProfile) -> int: ...
     def clear_flag(self, flag: Any) -> None: ...

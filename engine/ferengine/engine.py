@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 from ferengine.config import make_config
 from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.inference.select import choose_variant
+from ferengine.inference.select_elsewhere import choose_backend_elsewhere
 from ferengine.ipc.interpreter import worker_python
 from ferengine.ipc.process import refused
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import GENDER, load_model
 from ferengine.results import CameraEvent, FrameResult, Pushed
-from ferengine.runtime.backend_choice import choose_backend_elsewhere
 from ferengine.runtime.cameras import Cameras
 from ferengine.runtime.consumers import CallbackSubscription, Consumers, Results, stream_results
 from ferengine.runtime.ending import STOP_OUTPUTS

@@ -190,9 +190,10 @@ def decode_event(message: bytes) -> Event:
     kind = int.from_bytes(message[:4], "little")
     try:
         if kind == _RECORD:
-            _, camera, epoch, count, *rest, scene_cut = np.frombuffer(message, _HEADER, 1)[0].item()
-            faces = np.frombuffer(message, _FACE, count, _HEADER.itemsize)
-            return Record(camera, epoch, *rest, bool(scene_cut), faces)
+            fields = dict(zip(_HEADER.names or (), np.frombuffer(message, _HEADER, 1)[0].item(), strict=True))
+            faces = np.frombuffer(message, _FACE, fields.pop("count"), _HEADER.itemsize)
+            del fields["kind"]
+            return Record(**{**fields, "scene_cut": bool(fields["scene_cut"]), "faces": faces})
         if kind == _SCORES:
             _, count, classes, capacity, inferred_ns = np.frombuffer(message, _SCORES_HEADER, 1)[0].item()
             keys = np.frombuffer(message, FACE_KEY, count, _SCORES_HEADER.itemsize)

@@ -26,7 +26,7 @@ print("cuInit in a fork of a process that asked this_machine():", code, "(0: wor
 """
 
 CHOICE = """
-from ferengine.runtime.backend_choice import choose_backend_elsewhere
+from ferengine.inference.select_elsewhere import choose_backend_elsewhere
 print(choose_backend_elsewhere("auto"))
 mapped = open("/proc/self/maps").read()
 print("mapped by choosing:", [name for name in ("libcuda", "onnxruntime", "libcudart", "nvinfer") if name in mapped])

@@ -9,21 +9,21 @@ from pathlib import Path
 import pytest
 
 from ferengine.errors import DeviceError, ModelError
+from ferengine.inference import select_elsewhere
+from ferengine.inference.select_elsewhere import choose_backend_elsewhere
 from ferengine.inference.tensorrt.environment import driver_in_sight
-from ferengine.runtime import backend_choice
-from ferengine.runtime.backend_choice import choose_backend_elsewhere
 
 
 @pytest.fixture(autouse=True)
 def in_sight(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    monkeypatch.setattr(backend_choice, "driver_in_sight", lambda: True)
-    backend_choice._ask.cache_clear()
+    monkeypatch.setattr(select_elsewhere, "driver_in_sight", lambda: True)
+    select_elsewhere._ask.cache_clear()
     yield
-    backend_choice._ask.cache_clear()
+    select_elsewhere._ask.cache_clear()
 
 
 def child_runs(code: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(backend_choice, "_CODE", code)
+    monkeypatch.setattr(select_elsewhere, "_CODE", code)
 
 
 def test_the_answer_is_the_childs_last_line(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -48,7 +48,7 @@ def test_a_driver_that_brings_the_child_down_is_named(code: str, said: str, monk
 
 def test_a_driver_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     child_runs("import time; time.sleep(60)", monkeypatch)
-    monkeypatch.setattr(backend_choice, "_SECONDS", 0.5)
+    monkeypatch.setattr(select_elsewhere, "_SECONDS", 0.5)
     with pytest.raises(DeviceError, match="does not answer"):
         choose_backend_elsewhere("auto")
 
@@ -56,7 +56,7 @@ def test_a_driver_that_hangs_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_cpu_needs_no_child(monkeypatch: pytest.MonkeyPatch) -> None:
     child_runs("raise SystemExit(3)", monkeypatch)
     assert choose_backend_elsewhere("ort") == "ort"
-    monkeypatch.setattr(backend_choice, "driver_in_sight", lambda: False)
+    monkeypatch.setattr(select_elsewhere, "driver_in_sight", lambda: False)
     if "linux" in sys.platform and not driver_in_sight():
         assert choose_backend_elsewhere("auto") == "ort"
 

@@ -109,7 +109,7 @@ class StreamSource(FirstFrameSource):
             raise SourceError(f"{self._where} ended before its first frame")
         if self._live:
             decoder.broken = self.broken_frames = 0  # a stream joined between two key frames cannot decode its first frames
-        height, width = self._first.image.shape[:2]
+        height, width = self._first.shape[:2]
         frames = None if self._live else stream.frames or None
         return SourceInfo(width, height, fps, self._live, frames, ends=not self._live)
 
@@ -143,7 +143,7 @@ class StreamSource(FirstFrameSource):
         image = next(self._images, None)
         if image is None:
             return None
-        return CapturedFrame(self._decoder.convert(image), self._stamp(image))
+        return self._decoder.capture(image, self._stamp(image))
 
     def _stamp(self, image: av.VideoFrame) -> float:
         if not self._live:

@@ -76,7 +76,7 @@ class VideoFileSource(FirstFrameSource):
         self._first = self._decode()
         if self._first is None:
             raise SourceError(f"{show_path(self._path)} holds no frame that can be decoded")
-        height, width = self._first.image.shape[:2]
+        height, width = self._first.shape[:2]
         return SourceInfo(width, height, self._rate, live=False, frames=declared * self._loop or None)
 
     def skip(self, frames: int) -> None:
@@ -153,7 +153,7 @@ class VideoFileSource(FirstFrameSource):
         image = self._next_image()
         if image is None:
             return None
-        return CapturedFrame(self._decoder.convert(image), self._clock.stamp(media_seconds(image)))
+        return self._decoder.capture(image, self._clock.stamp(media_seconds(image)))
 
     def _pass_over(self) -> bool:
         image = self._next_image()
@@ -217,7 +217,7 @@ class VideoFileSource(FirstFrameSource):
             self._clock.restart()
         for second in seconds[:index]:
             self._clock.stamp(second)
-        self._first = CapturedFrame(self._decoder.convert(image), self._clock.stamp(media_seconds(image)))
+        self._first = self._decoder.capture(image, self._clock.stamp(media_seconds(image)))
         return True
 
     def _decode_at(self, stamp: int, keyframes: list[int]) -> av.VideoFrame | None:

@@ -38,10 +38,11 @@ class FrameConverter:
         self._stream = stream
         self._reformatter = VideoReformatter()
         self._first_size = (stream.codec_context.width, stream.codec_context.height)
+        self._first_width = _square_width(stream.codec_context.width, stream.sample_aspect_ratio)
 
     def capture(self, frame: av.VideoFrame, timestamp: float) -> CapturedFrame:
         """Return a decoded frame as one that is converted when its pixels are needed."""
-        return _DecodedFrame(self, frame, _square_width(frame.width, self._pixel_aspect(frame)), timestamp)
+        return _DecodedFrame(self, frame, self._square_width(frame), timestamp)
 
     def convert(self, frame: av.VideoFrame, width: int) -> NDArray[np.uint8]:
         """Return BGR uint8 (H, ``width``, 3) as it was encoded, not yet upright, in memory of its own; rows may be padded."""
@@ -66,11 +67,11 @@ class FrameConverter:
         yuv_to_bgr((y, u, v), (y.line_size, u.line_size, v.line_size), out, halved_rows, *weights, full_range)
         return True
 
-    def _pixel_aspect(self, frame: av.VideoFrame) -> Fraction | None:
-        """Of the container, and once the size has changed, of the codec."""
+    def _square_width(self, frame: av.VideoFrame) -> int:
+        """By the pixels of the container, and once the size has changed, by those of the codec."""
         if (frame.width, frame.height) == self._first_size:
-            return self._stream.sample_aspect_ratio
-        return self._stream.codec_context.sample_aspect_ratio
+            return self._first_width
+        return _square_width(frame.width, self._stream.codec_context.sample_aspect_ratio)
 
 
 class _DecodedFrame(CapturedFrame):

@@ -108,8 +108,14 @@ class Source(Protocol):
         """
         ...
 
-    def skip(self, frames: int) -> None:
-        """Pass over ``frames`` frames, for a worker that takes over in the middle of a file; live sources do nothing."""
+    def skip(self, frames: int, last: float | None = None) -> None:
+        """Pass over ``frames`` frames, for a worker that takes over in the middle of a file; live sources do nothing.
+
+        Args:
+            frames: How many.
+            last: Time stamp of the last of them, where it is known: a source that does not read them makes sure by it that
+                it goes on with the right one.
+        """
         ...
 
     def close(self) -> None:
@@ -142,7 +148,7 @@ class FirstFrameSource:
             return frame
         return self._decode()
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:  # noqa: ARG002 - it reads them all
         """Pass over ``frames`` frames."""
         if frames > 0 and self._first is not None:
             self._first = None

@@ -113,10 +113,10 @@ class StreamSource(FirstFrameSource):
         frames = None if self._live else stream.frames or None
         return SourceInfo(width, height, fps, self._live, frames, ends=not self._live)
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:
         """Pass over ``frames`` frames of a file without converting them; do nothing for a live stream."""
         if not self._live:
-            super().skip(frames)
+            super().skip(frames, last)
 
     def _is_live(self, container: av.container.InputContainer, decoder: Decoder) -> bool:
         """Decide by what arrives: a recording comes as fast as it is read, and ends; a camera comes at its own rate."""

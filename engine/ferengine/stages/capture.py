@@ -60,6 +60,7 @@ class CaptureStage(Stage[StartCapture]):
             self._stopped,
             was_open=start.was_open,
             skip=self._sequence,
+            last=start.resume_after,
         )
         self._live = self._spec.live
         self._ring: FrameRing | None = None

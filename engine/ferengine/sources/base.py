@@ -148,7 +148,7 @@ class FirstFrameSource:
             return frame
         return self._decode()
 
-    def skip(self, frames: int, last: float | None = None) -> None:  # noqa: ARG002 - it reads them all
+    def skip(self, frames: int, last: float | None = None) -> None:
         """Pass over ``frames`` frames."""
         if frames > 0 and self._first is not None:
             self._first = None

@@ -55,8 +55,8 @@ class StreamSource(FirstFrameSource):
     read, and ends. Frames become upright, whole and square as in ``VideoFileSource``; what cannot be decoded is passed over
     and counted in ``broken_frames``.
 
-    A stream opens nothing but network connections of its own kind. An HTTP server's redirect to another host is refused,
-    and a playlist is read only where the URL itself names one.
+    A stream opens nothing but network connections of its own kind. A redirect to another host is refused, and a
+    playlist is read only where the URL itself names one.
 
     Errors and log messages show no more of the URL than scheme, host and port.
 
@@ -176,6 +176,9 @@ class StreamSource(FirstFrameSource):
             options |= {"format_whitelist": _FORMATS + playlist, "max_redirects": "0"}
         url = self._url
         for _ in range(1 + _MAX_REDIRECTS):
+            if self._is_rtsp and (target := redirect_target(url, self._timeout)) is not None:
+                url = target  # before FFmpeg follows it, which nothing can forbid
+                continue
             started = time.monotonic()
             try:
                 return av.open(url, options=options, timeout=(_OPEN_TIMEOUT, self._timeout), metadata_errors="replace")

@@ -205,7 +205,9 @@ class RenderStage(Stage[StartRender]):
         else:
             self.context.send(VideoJoined(camera))
             for path in unreadable:
-                self.context.send(SinkFailed(f"the video worker was replaced, and a part of its video cannot be read in full: {path}"))
+                self.context.send(
+                    SinkFailed(f"the video worker was replaced, and a part of its video cannot be read in full: {path}")
+                )
 
     def close(self) -> None:
         while self.step():

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from ferengine.errors import SinkError
 from ferengine.sinks.files import write_failed
 from ferengine.sinks.mp4_repair import cut_incomplete_fragment
-from ferengine.sinks.video import FORMATS, container_options, path_for_ffmpeg
+from ferengine.sinks.video import FORMATS, MAX_PAUSE, SHORT_PAUSE, container_options, path_for_ffmpeg
 
 _HEADER_BYTES = 1 << 16
 """Bytes within which the first frames of a part begin."""
@@ -32,6 +32,8 @@ class Part:
 
 def join_parts(parts: Sequence[Part], beat: Callable[[], None]) -> list[Path]:
     """Put all parts into the first one's file, without encoding anything again, and remove the others.
+
+    Pauses between them are kept or shortened as ``VideoWriter`` does within one.
 
     A part whose writer was killed before its first fragment was complete holds no frame, and is left out.
 
@@ -76,7 +78,7 @@ def _copy_packets(parts: Sequence[Part], joined: Path, descriptor: int, beat: Ca
     output: VideoStream | None = None
     unreadable: list[Path] = []
     extradata: bytes | None = None
-    last = -1
+    last, left_out = -1, 0.0
     name, format_ = path_for_ffmpeg(joined, descriptor), FORMATS[joined.suffix.lower()]
     with av.open(name, "w", format=format_, options=container_options(joined)) as container:
         for part in parts:
@@ -99,12 +101,17 @@ def _copy_packets(parts: Sequence[Part], joined: Path, descriptor: int, beat: Ca
                         extradata = video.codec_context.extradata
                     elif video.codec_context.extradata != extradata:
                         raise ValueError(f"{part.path} was encoded in another way")
+                    begins = True
                     for packet in _packets(source, video, part.path, unreadable):
                         if packet.dts is None or packet.pts is None:
                             continue  # the end
                         beat()
                         assert packet.time_base is not None
-                        packet.pts = max(last + 1, packet.pts + round(part.offset / packet.time_base))
+                        if begins:
+                            pause = float((packet.pts - last) * packet.time_base) + part.offset - left_out
+                            left_out += pause - SHORT_PAUSE if last >= 0 and pause > MAX_PAUSE else 0.0
+                        begins = False
+                        packet.pts = max(last + 1, packet.pts + round((part.offset - left_out) / packet.time_base))
                         last = packet.dts = packet.pts  # without B frames these are the same
                         packet.stream = output
                         container.mux(packet)

@@ -44,6 +44,12 @@ def test_parts_at_their_offsets(suffix: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [parts[0]]
 
 
+def test_long_pauses_between_parts_are_shortened(tmp_path: Path) -> None:
+    parts = [write(tmp_path / f"{name}.mp4", 2) for name in "abc"]
+    join_parts([Part(parts[0], 0.0), Part(parts[1], 30_000.0), Part(parts[2], 30_010.0)], lambda: None)
+    assert stamps_of(parts[0]) == pytest.approx([0, 1 / 30, 1 + 1 / 30, 1 + 2 / 30, 11 + 1 / 30, 11 + 2 / 30], abs=2e-3)
+
+
 def test_a_part_that_was_cut_off_at_once_is_left_out(tmp_path: Path) -> None:
     parts = [tmp_path / "out.mp4", write(tmp_path / "out.part2.mp4", 10)]
     parts[0].write_bytes(parts[1].read_bytes()[:300])  # no complete header

@@ -80,7 +80,7 @@ def _run(spec: SourceSpec, **settings: Any) -> tuple[Summary, dict[str, float]]:
 def _decoding(spec: SourceSpec, frames: int | None) -> float:
     source = open_source(spec)
     source.open()
-    out = np.empty(0, np.uint8)
+    out = np.empty((0, 0, 3), np.uint8)
     count, started = 0, time.perf_counter()
     while (frames is None or count < frames) and (frame := source.read()) is not None:
         if frame.shape != out.shape:

@@ -44,8 +44,8 @@ FERENGINE_INLINE void yuv_32_to_bgr(const uint8_t* y, const uint8_t* u, const ui
     const auto times = [](const __m256i& chroma, int16_t by) {
         return _mm256_mulhrs_epi16(chroma, _mm256_set1_epi16(by));
     };
-    const __m256i to_green = _mm256_sub_epi16(
-        _mm256_setzero_si256(), _mm256_add_epi16(times(blue, gains.green_u), times(red, gains.green_v)));
+    const __m256i to_green = _mm256_sub_epi16(_mm256_setzero_si256(),
+                                              _mm256_add_epi16(times(blue, gains.green_u), times(red, gains.green_v)));
     const __m256i b = levels(even, odd, times(blue, gains.blue_u));
     const __m256i g = levels(even, odd, to_green);
     const __m256i r = levels(even, odd, times(red, gains.red_v));

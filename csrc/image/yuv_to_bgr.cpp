@@ -8,7 +8,8 @@
 namespace ferengine::image {
 namespace {
 
-// The gains as 16-bit integers. Luma is multiplied as (Y - black) << 7, chroma as (C - 128) << 8, both give 32 to a level.
+// The gains as 16-bit integers. Luma is multiplied as (Y - black) << 7, chroma as (C - 128) << 8, both give 32 to a
+// level.
 struct YuvGains {
     int16_t black, luma, red_v, green_u, green_v, blue_u;
 };

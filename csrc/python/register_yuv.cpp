@@ -28,7 +28,8 @@ void yuv_to_bgr(const std::array<py::buffer, 3>& planes, const std::array<ptrdif
         out.strides(1) != 3 || out.shape(0) < 1 || out.shape(1) < 1 || out.strides(0) < 3 * out.shape(1) ||
         out.shape(0) > (1 << 16) || out.shape(1) > (1 << 16))
         throw py::value_error("out must be uint8 (H, W, 3), pixels adjacent and rows in order");
-    if (!(red_weight > 0.0f && blue_weight > 0.0f && red_weight + blue_weight < 1.0f && red_weight + blue_weight > 0.1f))
+    if (!(red_weight > 0.0f && blue_weight > 0.0f && red_weight + blue_weight < 1.0f &&
+          red_weight + blue_weight > 0.1f))
         throw py::value_error("the weights of red and blue must be above 0, and their sum between 0.1 and 1");
     const int height = static_cast<int>(out.shape(0)), width = static_cast<int>(out.shape(1));
     const int chroma_rows = halved_rows ? (height + 1) / 2 : height, chroma_width = (width + 1) / 2;
@@ -42,8 +43,8 @@ void yuv_to_bgr(const std::array<py::buffer, 3>& planes, const std::array<ptrdif
     auto* const target = static_cast<uint8_t*>(out.mutable_data());
     const ptrdiff_t out_stride = out.strides(0);
     const py::gil_scoped_release release;
-    image::yuv_to_bgr(
-        frame, {.red_weight = red_weight, .blue_weight = blue_weight, .full_range = full_range}, target, out_stride);
+    image::yuv_to_bgr(frame, {.red_weight = red_weight, .blue_weight = blue_weight, .full_range = full_range}, target,
+                      out_stride);
 }
 
 }  // namespace

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from importlib import import_module
 from inspect import getdoc
+from pathlib import Path
 
 import pytest
 import typer
@@ -141,7 +142,7 @@ def test_a_path_that_the_system_refuses_is_one_line(capsys: pytest.CaptureFixtur
 
     @app.command()
     def read(path: str) -> None:
-        os.stat(path)
+        Path(path).stat()
 
     assert exit_code(typer.main.get_command(app), "read", ["x" * 300]) == 1
     [line] = capsys.readouterr().err.splitlines()

@@ -34,4 +34,5 @@ PYBIND11_MODULE(_native, m) {
     ferengine::python::register_crop(m);
     ferengine::python::register_kcf(m);
     ferengine::python::register_mtcnn(m);
+    ferengine::python::register_yuv(m);
 }

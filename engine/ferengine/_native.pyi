@@ -9,6 +9,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from typing_extensions import Buffer
 
 FACE_KEY: np.dtype[np.void]
 """camera u4, epoch u4, sequence u8, face u4, reserved u4, captured_ns, tracked_ns, queued_ns, deadline_ns i8."""
@@ -38,6 +39,33 @@ def crop_faces(
         TypeError: For a wrong dtype.
         ValueError: For a wrong shape or layout, a square that is not finite with a side above 0 (its row is named), a
             ``std`` that is not above 0, or a normalisation of uint8.
+    """
+
+def yuv_to_bgr(
+    planes: tuple[Buffer, Buffer, Buffer],
+    strides: tuple[int, int, int],
+    out: NDArray[np.uint8],
+    halved_rows: bool,
+    red_weight: float,
+    blue_weight: float,
+    full_range: bool,
+) -> None:
+    """Convert an 8-bit frame of 4:2:0 or 4:2:2 to BGR, with the GIL released.
+
+    Each chroma sample holds for all its pixels, as in OpenCV and swscale. Levels are within 1 of the exact values of
+    ITU-T H.273, section 8.3, and the same on every machine.
+
+    Args:
+        planes: Luma, then blue and red chroma, as anything with the buffer protocol.
+        strides: Bytes from row to row of each.
+        out: uint8 (H, W, 3), pixels adjacent; rows may be padded.
+        halved_rows: Whether chroma has half the rows (4:2:0) or all (4:2:2).
+        red_weight: Of red in luma: 0.299 for BT.601, 0.2126 for BT.709.
+        blue_weight: Of blue in luma: 0.114 for BT.601, 0.0722 for BT.709.
+        full_range: Whether the values fill 0 to 255, or luma 16 to 235 and chroma 16 to 240.
+
+    Raises:
+        ValueError: If a plane is too small, or ``out`` or a weight is not as described.
     """
 
 def die_with_parent(parent_pid: int) -> None:

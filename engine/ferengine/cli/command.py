@@ -9,6 +9,7 @@ function imports the rest.
 from __future__ import annotations
 
 import inspect
+import os
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -22,6 +23,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from ferengine.errors import FerengineError, MissingDependencyError, UsageError
+from ferengine.sources.base import show_path
 from ferengine.sources.url import hide_credentials
 
 
@@ -172,6 +174,15 @@ def exit_code(command: Command, name: str, arguments: Sequence[str] | None = Non
     try:
         run(command, name, arguments)
     except FerengineError as error:
-        Console(stderr=True).print(f"[bold red]error:[/] {escape(str(error))}", highlight=False, soft_wrap=True)
+        _print_error(str(error))
         return error.exit_code
+    except OSError as error:
+        if not isinstance(error.filename, str | os.PathLike) or error.strerror is None:
+            raise
+        _print_error(f"{show_path(os.fspath(error.filename))}: {error.strerror.lower()}")  # a path that the system refuses
+        return FerengineError.exit_code
     return 0
+
+
+def _print_error(text: str) -> None:
+    Console(stderr=True).print(f"[bold red]error:[/] {escape(text)}", highlight=False, soft_wrap=True)

@@ -30,7 +30,9 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-_PATHS = Annotated[list[str], typer.Argument(help="Images, folders of images, or globs ('shots/**/*.jpg').")]
+_PATHS = Annotated[
+    list[str], typer.Argument(help="Images, folders of images, globs ('shots/**/*.jpg'), or - for standard input.")
+]
 _JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object per image, one per line.")]
 _SAVE = Annotated[Path | None, typer.Option("--save", help="Write annotated copies into this folder.")]
 _OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="Replace copies that exist.")]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +21,17 @@ from ferengine.vision import cv2
 
 SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """The endings of images in a folder; a file that is named itself may have another."""
+_STANDARD_INPUT = Path("/dev/stdin")
+_CHUNK = 1 << 20
+_MAX_BYTES = 1 << 30
+"""Bytes of a file that are read: devices may have no end."""
 
 
 def find_images(names: Iterable[str]) -> Iterator[Path | SourceError]:
     """Find the images that the command line names.
 
     Args:
-        names: Files, folders (their images, sorted) and globs (``**`` for folders below).
+        names: Files, folders (their images, sorted), globs (``**`` for folders below) and ``-``, standard input.
 
     Yields:
         Each image once, or the error for a name that leads to none.
@@ -48,6 +54,8 @@ def find_images(names: Iterable[str]) -> Iterator[Path | SourceError]:
 
 
 def _named(name: str) -> list[Path]:
+    if name == "-":
+        return [_STANDARD_INPUT]
     path = Path(name)
     if path.is_dir():
         found = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file())
@@ -73,9 +81,11 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         SourceError: Naming the file and the reason.
     """
     try:
-        data = np.fromfile(path, np.uint8)
+        data = np.frombuffer(_read_bytes(path), np.uint8)
     except (OSError, ValueError) as error:
         raise SourceError(f"{shortened(path)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if data.size > _MAX_BYTES:
+        raise SourceError(f"{path} is larger than {_MAX_BYTES >> 20} MiB")
     if not data.size:
         raise SourceError(f"{path} is empty")
     size = image_size(data)
@@ -88,6 +98,24 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if not images:
         raise SourceError(f"{path} is not an image that OpenCV can decode, or it is damaged")
     return images[0]
+
+
+def _read_bytes(path: Path) -> bytearray:
+    if path != _STANDARD_INPUT:
+        with path.open("rb") as file:
+            return _read_chunks(file)
+    if sys.stdin is None:  # closed when the program was started
+        raise SourceError("standard input is closed")
+    if sys.stdin.isatty():
+        raise SourceError("- is standard input, and this one is a terminal: pipe an image into the command")
+    return _read_chunks(sys.stdin.buffer)  # opening /dev/stdin fails for a socket
+
+
+def _read_chunks(file: BinaryIO) -> bytearray:
+    data = bytearray()
+    while len(data) <= _MAX_BYTES and (chunk := file.read(_CHUNK)):
+        data += chunk
+    return data
 
 
 class CopyFolder:

@@ -67,6 +67,8 @@ def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
         raise UsageError(f"prior {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"prior {path} is not UTF-8 text") from None
+    except ValueError:
+        raise UsageError(f"prior {str(path)!r} is no path: it holds a zero byte") from None
     try:
         found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except ValueError as error:  # of both parsers

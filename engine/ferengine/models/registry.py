@@ -66,10 +66,14 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
     beside = str(name).endswith(".onnx")
     if beside:
         path = Path(name)
-        if not path.is_file():
-            raise ModelError(f"{path} does not exist")
         manifest_path = path.with_suffix(".json")
-        if not manifest_path.is_file():
+        try:
+            exists, has_manifest = path.is_file(), manifest_path.is_file()
+        except OSError as error:  # too long, or below a folder that may not be entered
+            raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+        if not exists:
+            raise ModelError(f"{path} does not exist")
+        if not has_manifest:
             raise ModelError(f"{path} has no manifest: {manifest_path.name} must lie beside it (ferengine export-onnx)")
     else:
         manifest_path = SHIPPED / f"{name}.json"

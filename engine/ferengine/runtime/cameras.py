@@ -163,6 +163,12 @@ class CameraState:
         return max([self._published, *(ring.published for ring in self.rings.values())])
 
     @property
+    def last_timestamp(self) -> float | None:
+        """Of the frame captured last; None before the first, and where frames were dropped behind it."""
+        headers = (ring.header(slot) for ring in self.rings.values() for slot in range(ring.slots))
+        return next((found.timestamp for found in headers if found.width and found.sequence == self.published - 1), None)
+
+    @property
     def ring_full(self) -> int:
         """Frames that capture dropped because no slot was free."""
         return self._ring_full + sum(ring.dropped for ring in self.rings.values())

@@ -281,6 +281,7 @@ class Topology:
             source=json.dumps(camera.spec.to_dict()),
             max_frames=self._config.max_frames,
             resume_at=camera.published,
+            resume_after=camera.last_timestamp,
             was_open=camera.opened,
         )
 

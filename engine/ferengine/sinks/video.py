@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import os
 import stat
@@ -23,12 +24,20 @@ FORMATS = {".mp4": "mp4", ".mkv": "matroska", ".mov": "mov"}
 """FFmpeg's name of the format of each kind of file."""
 _TIME_BASE = Fraction(1, 90_000)
 _KEYFRAME_SECONDS = 1.0
+MAX_PAUSE = 60.0
+"""Seconds without a frame that the video shows as they were."""
+SHORT_PAUSE = 1.0
+"""Seconds that a longer pause lasts in the video: a camera that was away for a night would be a frozen image for hours, and MP4
+has no room for more than 13 of them."""
 _BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of cv2's conversion
 _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
 
+logger = logging.getLogger(__name__)
+
 
 class VideoWriter:
-    """Encodes frames into a video file. A frame lasts until the time stamp of the next one.
+    """Encodes frames into a video file. A frame lasts until the time stamp of the next one, or for one second where there is
+    none for over a minute; a warning says so.
 
     The file is written in fragments that start with a key frame, at least one per second: after the process is killed or
     the disk is full, it plays up to its last fragment.
@@ -112,6 +121,10 @@ class VideoWriter:
             self._start = timestamp
         elif timestamp < self._last:  # a clock was set back: the video goes on at its speed
             self._start += timestamp - self._last - 1 / self._fps
+        elif timestamp - self._last > MAX_PAUSE:
+            pause = timestamp - self._last
+            self._start += pause - SHORT_PAUSE
+            logger.warning("%s: a pause of %.0f s without frames lasts %g s in the video", self._path, pause, SHORT_PAUSE)
         self._last = timestamp
         self._pts = max(self._pts + 1, round((timestamp - self._start) / _TIME_BASE))
         frame.pts, frame.time_base = self._pts, _TIME_BASE

@@ -34,17 +34,34 @@ class SourceInfo:
     ends: bool = True
 
 
-@dataclass(frozen=True, slots=True)
 class CapturedFrame:
-    """One decoded frame.
+    """One frame.
 
-    Attributes:
-        image: BGR uint8 (H, W, 3), valid until the next ``read``.
+    Args:
+        image: BGR uint8 (H, W, 3).
         timestamp: Seconds since the epoch for live sources, media seconds otherwise.
     """
 
-    image: NDArray[np.uint8]
-    timestamp: float
+    __slots__ = ("_image", "timestamp")
+
+    def __init__(self, image: NDArray[np.uint8], timestamp: float) -> None:
+        self._image = image
+        self.timestamp = timestamp
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Height, width and 3, without the cost of ``image`` where that has still to be made."""
+        height, width, channels = self._image.shape
+        return height, width, channels
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        """BGR uint8 (H, W, 3), valid until the next ``read``; rows may be padded."""
+        return self._image
+
+    def write(self, out: NDArray[np.uint8]) -> None:
+        """Write the image to ``out``, contiguous uint8 of its ``shape``: the quickest way to have it there."""
+        out[:] = self._image
 
 
 def show_path(path: str | Path) -> str:
@@ -91,8 +108,14 @@ class Source(Protocol):
         """
         ...
 
-    def skip(self, frames: int) -> None:
-        """Pass over ``frames`` frames, for a worker that takes over in the middle of a file; live sources do nothing."""
+    def skip(self, frames: int, last: float | None = None) -> None:
+        """Pass over ``frames`` frames, for a worker that takes over in the middle of a file; live sources do nothing.
+
+        Args:
+            frames: How many.
+            last: Time stamp of the last of them, where it is known: a source that does not read them makes sure by it that
+                it goes on with the right one.
+        """
         ...
 
     def close(self) -> None:
@@ -125,7 +148,7 @@ class FirstFrameSource:
             return frame
         return self._decode()
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:
         """Pass over ``frames`` frames."""
         if frames > 0 and self._first is not None:
             self._first = None

@@ -119,7 +119,7 @@ class CameraSource:
                 break
         raise SourceError(camera_error(self._device, while_reading=True))
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:
         """Do nothing: a camera has no earlier frames."""
 
     def close(self) -> None:

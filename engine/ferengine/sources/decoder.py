@@ -6,28 +6,19 @@ of the first frame, ignores the shape of the pixels, and its errors say nothing.
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Iterator
-from fractions import Fraction
 from typing import Any
 
 import av
 import av.error
 import av.filter
-import numpy as np
 from av.stream import Disposition
-from av.video.reformatter import ColorRange, VideoReformatter
-from numpy.typing import NDArray
 
-from ferengine.frames import MAX_SIDE, rotate
+from ferengine.sources.base import CapturedFrame
 from ferengine.sources.clock import believable_rate
-from ferengine.vision import cv2
+from ferengine.sources.conversion import FrameConverter
 
-_MAX_PIXEL_ASPECT = 8.0
-"""Width of a pixel by its height, or the inverse, beyond which it is an error of the file."""
-_BT601 = (2, 5, 6)
-"""FFmpeg's AVColorSpace: unspecified, BT.470 BG and SMPTE 170 M, which share one matrix. PyAV does not name them all."""
 _PROBE_PACKETS = 48
 """Packets whose time stamps show the true rate of a file."""
 
@@ -120,9 +111,9 @@ class Decoder:
         """Go on demuxing after an error."""
         self._demuxed = self._container.demux(self._stream)
 
-    def convert(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """Return a frame as BGR uint8 (H, W, 3), upright and with square pixels."""
-        return self._converter.convert(frame)
+    def capture(self, frame: av.VideoFrame, timestamp: float) -> CapturedFrame:
+        """Return a frame as BGR, upright and with square pixels, which is converted when its pixels are needed."""
+        return self._converter.capture(frame, timestamp)
 
     def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame | None]:
         try:
@@ -133,55 +124,6 @@ class Decoder:
             self.broken += 1
             return []
         return [frame for frame in frames if isinstance(frame, av.VideoFrame) and frame.planes]
-
-
-class FrameConverter:
-    """Converts decoded frames to upright BGR with square pixels.
-
-    Args:
-        stream: Where the frames come from.
-    """
-
-    def __init__(self, stream: av.VideoStream) -> None:
-        self._stream = stream
-        self._reformatter = VideoReformatter()
-        self._first_size = (stream.codec_context.width, stream.codec_context.height)
-
-    def convert(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """Return BGR uint8 (H, W, 3), in memory of its own; rows may be padded."""
-        width = _square_width(frame.width, self._pixel_aspect(frame))
-        if width == frame.width and _is_plain(frame):
-            planes = frame.to_ndarray()
-            return rotate(np.asarray(cv2.cvtColor(planes, cv2.COLOR_YUV2BGR_I420), np.uint8), -frame.rotation)
-        # One reformatter for all frames, and in this thread: PyAV's default makes a new one each time, on all cores.
-        converted = self._reformatter.reformat(frame, width=width, format="bgr24", threads=1)
-        plane = converted.planes[0]
-        image: NDArray[np.uint8] = np.ndarray(
-            (converted.height, converted.width, 3), np.uint8, buffer=memoryview(plane), strides=(plane.line_size, 3, 1)
-        )
-        return rotate(image, -frame.rotation)
-
-    def _pixel_aspect(self, frame: av.VideoFrame) -> Fraction | None:
-        """Of the container, and once the size has changed, of the codec."""
-        if (frame.width, frame.height) == self._first_size:
-            return self._stream.sample_aspect_ratio
-        return self._stream.codec_context.sample_aspect_ratio
-
-
-def _is_plain(frame: av.VideoFrame) -> bool:
-    """Whether OpenCV converts it rightly, in four fifths of the time that FFmpeg takes: 4:2:0, BT.601, limited range."""
-    return (
-        frame.format.name == "yuv420p"
-        and frame.colorspace in _BT601
-        and frame.color_range != ColorRange.JPEG
-        and frame.width % 2 == frame.height % 2 == 0
-    )
-
-
-def _square_width(width: int, aspect: Fraction | None) -> int:
-    if not aspect or not 1 / _MAX_PIXEL_ASPECT <= aspect <= _MAX_PIXEL_ASPECT:
-        return width
-    return min(MAX_SIDE, max(1, math.floor(width * aspect + Fraction(1, 2))))
 
 
 class Deinterlacer:

@@ -15,10 +15,9 @@ import av
 import av.error
 import numpy as np
 from av.bitstream import BitStreamFilterContext
-from numpy.typing import NDArray
 
 from ferengine.errors import MissingDependencyError, SourceError
-from ferengine.frames import rotate
+from ferengine.sources.base import CapturedFrame
 from ferengine.sources.decoder import Decoder
 
 _CODECS = {"h264": "H264", "hevc": "HEVC", "av1": "AV1", "vp8": "VP8", "vp9": "VP9"}
@@ -112,9 +111,9 @@ class NvdecDecoder(Decoder):
         self._like: av.VideoFrame | None = None
         self._waiting: list[av.VideoFrame] = []
 
-    def convert(self, frame: av.VideoFrame) -> NDArray[np.uint8]:
-        """Return a frame as BGR uint8 (H, W, 3), upright and with square pixels."""
-        return rotate(super().convert(frame), 0 if self._like is None else -self._like.rotation)
+    def capture(self, frame: av.VideoFrame, timestamp: float) -> CapturedFrame:
+        """As ``Decoder.capture``, rotated as the first frame says: those of the GPU do not."""
+        return self._converter.capture(frame, timestamp, 0 if self._like is None else self._like.rotation)
 
     def seek(self, stamp: int) -> None:
         """Go on at the key frame at or before ``stamp``. What lies in the decoder is dropped."""

@@ -73,6 +73,7 @@ class ReconnectingSource:
         stopped: Ends the iteration when set, from any thread; at once during a pause.
         was_open: Whether the source was open before, in another worker.
         skip: Frames to pass over in a finite source.
+        last: Time stamp of the last of them, where it is known.
         backoff: The pauses between attempts.
         clock: Monotonic seconds.
     """
@@ -85,6 +86,7 @@ class ReconnectingSource:
         *,
         was_open: bool = False,
         skip: int = 0,
+        last: float | None = None,
         backoff: Backoff | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -93,6 +95,7 @@ class ReconnectingSource:
         self._stopped = stopped
         self._was_open = was_open
         self._delivered = skip
+        self._last = last
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._source: Source | None = None
@@ -126,7 +129,7 @@ class ReconnectingSource:
                 info = self._source.open()
                 ends = info.ends
                 if ends:
-                    self._source.skip(self._delivered)
+                    self._source.skip(self._delivered, self._last)
                 self._was_open = True
                 yield info
                 yield from self._frames(self._source)
@@ -153,6 +156,7 @@ class ReconnectingSource:
         started = self._clock()
         while not self._stopped.is_set() and (frame := source.read()) is not None:
             self._delivered += 1
+            self._last = frame.timestamp
             yield frame
             if self._clock() - started > _STABLE_AFTER:
                 self._backoff.reset()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,8 +11,13 @@ from typing import Any
 import av
 import av.error
 
+from ferengine.sources.clock import MediaClock
+
 _STEPS_BACK = (1, 2, 4, 8, 16)
 """Key frames to go back: MPEG-TS has no index, and a seek in it may land behind its aim."""
+
+_SAME_STAMP = 1e-6
+"""Seconds by which the same time stamp may differ when it was summed up in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +66,56 @@ def read_frame_table(container: av.container.InputContainer, stream: av.VideoStr
     if not stamps or any(before == after for before, after in pairwise(stamps)):
         return None
     return FrameTable(stamps, sorted(keyframes))
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where in a file a frame is.
+
+    Attributes:
+        loops: How often the file was played before.
+        index: The frame, of the file's table.
+        broken: How many of those before it in the table could not be decoded.
+    """
+
+    loops: int
+    index: int
+    broken: int
+
+
+def find_place(clock: MediaClock, seconds: list[float], frames: int, last: float | None) -> Place | None:
+    """Find where to go on in a file of which ``frames`` frames were read.
+
+    Frames that cannot be decoded are in the table but were not read, so that the number alone leads too far back.
+
+    Args:
+        clock: A new clock of the file; it is advanced to the place.
+        seconds: Media seconds of the frames in the table.
+        frames: How many frames were read, at least one.
+        last: Time stamp of the last of them, None if it is not known.
+
+    Returns:
+        The place of the next frame, or None where it is not certain.
+    """
+    loops, index = divmod(frames, len(seconds))
+    stamp = -math.inf
+    for _ in range(loops):
+        for second in seconds:
+            stamp = clock.stamp(second)
+        clock.restart()
+    for second in seconds[:index]:
+        stamp = clock.stamp(second)
+    if last is None or abs(stamp - last) <= _SAME_STAMP:
+        return Place(loops, index, 0)
+    if loops:
+        return None  # what was broken in which loop is not known
+    for broken, second in enumerate(seconds[index:-1], 1):
+        stamp = clock.stamp(second)
+        if abs(stamp - last) <= _SAME_STAMP:
+            return Place(0, index + broken, broken)
+        if stamp > last:
+            return None
+    return None
 
 
 def _is_hidden(packet: av.Packet[Any], stream: av.VideoStream) -> bool:

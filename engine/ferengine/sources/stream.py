@@ -56,8 +56,8 @@ class StreamSource(FirstFrameSource):
     read, and ends. Frames become upright, whole and square as in ``VideoFileSource``; what cannot be decoded is passed over
     and counted in ``broken_frames``.
 
-    A stream opens nothing but network connections of its own kind. An HTTP server's redirect to another host is refused,
-    and a playlist is read only where the URL itself names one.
+    A stream opens nothing but network connections of its own kind. A redirect to another host is refused, and a
+    playlist is read only where the URL itself names one.
 
     Errors and log messages show no more of the URL than scheme, host and port.
 
@@ -114,14 +114,14 @@ class StreamSource(FirstFrameSource):
             raise SourceError(f"{self._where} ended before its first frame")
         if self._live:
             decoder.broken = self.broken_frames = 0  # a stream joined between two key frames cannot decode its first frames
-        height, width = self._first.image.shape[:2]
+        height, width = self._first.shape[:2]
         frames = None if self._live else stream.frames or None
         return SourceInfo(width, height, fps, self._live, frames, ends=not self._live)
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:
         """Pass over ``frames`` frames of a file without converting them; do nothing for a live stream."""
         if not self._live:
-            super().skip(frames)
+            super().skip(frames, last)
 
     def _is_live(self, container: av.container.InputContainer, decoder: Decoder) -> bool:
         """Decide by what arrives: a recording comes as fast as it is read, and ends; a camera comes at its own rate."""
@@ -148,7 +148,7 @@ class StreamSource(FirstFrameSource):
         image = next(self._images, None)
         if image is None:
             return None
-        return CapturedFrame(self._decoder.convert(image), self._stamp(image))
+        return self._decoder.capture(image, self._stamp(image))
 
     def _stamp(self, image: av.VideoFrame) -> float:
         if not self._live:
@@ -181,6 +181,9 @@ class StreamSource(FirstFrameSource):
             options |= {"format_whitelist": _FORMATS + playlist, "max_redirects": "0"}
         url = self._url
         for _ in range(1 + _MAX_REDIRECTS):
+            if self._is_rtsp and (target := redirect_target(url, self._timeout)) is not None:
+                url = target  # before FFmpeg follows it, which nothing can forbid
+                continue
             started = time.monotonic()
             try:
                 return av.open(url, options=options, timeout=(_OPEN_TIMEOUT, self._timeout), metadata_errors="replace")

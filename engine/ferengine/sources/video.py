@@ -16,7 +16,7 @@ from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo, 
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
 from ferengine.sources.decoder import Decoder, media_seconds, video_stream
 from ferengine.sources.nvdec import open_decoder
-from ferengine.sources.seeking import read_frame_table
+from ferengine.sources.seeking import find_place, read_frame_table
 
 _SEEK_FROM = 100
 """Frames from which it is quicker to seek than to decode."""
@@ -79,13 +79,13 @@ class VideoFileSource(FirstFrameSource):
         self._first = self._decode()
         if self._first is None:
             raise SourceError(f"{show_path(self._path)} holds no frame that can be decoded")
-        height, width = self._first.image.shape[:2]
+        height, width = self._first.shape[:2]
         return SourceInfo(width, height, self._rate, live=False, frames=declared * self._loop or None)
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:
         """Pass over ``frames`` frames, by seeking where the file's time stamps allow it."""
-        if frames < _SEEK_FROM or self._first is None or not self._seek(frames):
-            super().skip(frames)
+        if frames < _SEEK_FROM or self._first is None or not self._seek(frames, last):
+            super().skip(frames, last)
 
     def close(self) -> None:
         """Close the file."""
@@ -156,7 +156,7 @@ class VideoFileSource(FirstFrameSource):
         image = self._next_image()
         if image is None:
             return None
-        return CapturedFrame(self._decoder.convert(image), self._clock.stamp(media_seconds(image)))
+        return self._decoder.capture(image, self._clock.stamp(media_seconds(image)))
 
     def _pass_over(self) -> bool:
         image = self._next_image()
@@ -193,7 +193,7 @@ class VideoFileSource(FirstFrameSource):
             logger.warning("%s: %d frames could not be decoded", show_path(self._path.name), broken)
         self.broken_frames += broken
 
-    def _seek(self, frames: int) -> bool:
+    def _seek(self, frames: int, last: float | None) -> bool:
         """Go to frame ``frames`` as if all before it had been read; False where that is not certain to be exact."""
         with self._open_container() as container:
             stream = video_stream(container)
@@ -201,26 +201,24 @@ class VideoFileSource(FirstFrameSource):
             table, time_base = read_frame_table(container, stream), stream.time_base
         if table is None or time_base is None:
             return False
-        loops, index = divmod(frames, len(table.stamps))
-        keyframes = table.keyframes_before(index)
-        if not keyframes or (self._loop and loops >= self._loop):
+        seconds = [float(stamp * time_base) for stamp in table.stamps]
+        clock = self._new_clock()
+        place = find_place(clock, seconds, frames, last)
+        if place is None or (self._loop and place.loops >= self._loop):
             return False
-        image = self._decode_at(table.stamps[index], keyframes)
+        keyframes = table.keyframes_before(place.index)
+        if not keyframes:
+            return False
+        image = self._decode_at(table.stamps[place.index], keyframes)
         if image is None:
             self._restart()
             self._clock = self._new_clock()
             self._first = self._decode()
             return False
-        self._loops_done, self._delivered = loops, index + 1
-        self._clock = self._new_clock()
-        seconds = [float(stamp * time_base) for stamp in table.stamps]
-        for _ in range(loops):
-            for second in seconds:
-                self._clock.stamp(second)
-            self._clock.restart()
-        for second in seconds[:index]:
-            self._clock.stamp(second)
-        self._first = CapturedFrame(self._decoder.convert(image), self._clock.stamp(media_seconds(image)))
+        self._loops_done, self._delivered = place.loops, place.index - place.broken + 1
+        self._decoder.broken += place.broken
+        self._clock = clock
+        self._first = self._decoder.capture(image, clock.stamp(media_seconds(image)))
         return True
 
     def _decode_at(self, stamp: int, keyframes: list[int]) -> av.VideoFrame | None:

@@ -41,9 +41,9 @@ class _Wrapper:
         """Frames of the source that were passed over because the caller read them too late."""
         return self._source.late_frames
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:
         """Pass over ``frames`` frames."""
-        self._source.skip(frames)
+        self._source.skip(frames, last)
 
     def close(self) -> None:
         """Close the source."""
@@ -152,10 +152,10 @@ class AdjustedSource(_Wrapper):
             return None
         return CapturedFrame(rotate(self._scale(frame.image), self._rotate), frame.timestamp)
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:
         """Pass over ``frames`` of the frames that ``read`` would return."""
         if not self._period:
-            self._source.skip(frames)
+            self._source.skip(frames, last)
             return
         for _ in range(frames):
             if self._next_due() is None:

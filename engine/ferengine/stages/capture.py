@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -59,6 +60,7 @@ class CaptureStage(Stage[StartCapture]):
             self._stopped,
             was_open=start.was_open,
             skip=self._sequence,
+            last=start.resume_after,
         )
         self._live = self._spec.live
         self._ring: FrameRing | None = None
@@ -98,9 +100,9 @@ class CaptureStage(Stage[StartCapture]):
             return False
         if self._waiting is None or self._ring is None:
             return self._waiting is None
-        image = self._waiting.image
-        if image.nbytes > self._ring.slot_bytes:
-            return self._request_larger_ring(image.nbytes)
+        nbytes = math.prod(self._waiting.shape)
+        if nbytes > self._ring.slot_bytes:
+            return self._request_larger_ring(nbytes)
         slot = self._ring.acquire(0.0 if self._live else _SLOT_WAIT)
         if slot >= 0:
             self._publish(self._ring, slot, self._waiting)
@@ -153,9 +155,8 @@ class CaptureStage(Stage[StartCapture]):
             self.context.send(counts)
 
     def _publish(self, ring: FrameRing, slot: int, captured: CapturedFrame) -> None:
-        image = captured.image
-        height, width, channels = image.shape
-        ring.payload(slot)[: image.nbytes].reshape(image.shape)[:] = image
+        height, width, channels = captured.shape
+        captured.write(ring.payload(slot)[: height * width * channels].reshape(captured.shape))
         ring.publish(slot, self._sequence, width, height, width * channels, channels, captured.timestamp,
                      time.monotonic_ns(), ring.readers)  # fmt: skip
         self._track_page.notify()

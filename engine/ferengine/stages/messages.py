@@ -28,6 +28,7 @@ class StartCapture:
         source: What to open: a SourceSpec as JSON, which the capture worker alone reads.
         max_frames: The number of frames after which to end, ``None`` for all.
         resume_at: The sequence of the first frame: how many a predecessor has captured.
+        resume_after: The time stamp of the last frame that a predecessor has captured, ``None`` where that is not known.
         was_open: Whether a predecessor had opened the source.
     """
 
@@ -37,6 +38,7 @@ class StartCapture:
     source: str
     max_frames: int | None
     resume_at: int
+    resume_after: float | None
     was_open: bool
 
 

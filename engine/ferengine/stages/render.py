@@ -194,7 +194,9 @@ class RenderStage(Stage[StartRender]):
         if len(parts) < 2:
             return
         try:
-            join_parts([Part(Path(part.path), part.start - parts[0].start) for part in parts], self.context.page.beat)
+            unreadable = join_parts(
+                [Part(Path(part.path), part.start - parts[0].start) for part in parts], self.context.page.beat
+            )
         except SinkError as error:
             names = ", ".join(part.path for part in parts)
             self.context.send(
@@ -202,6 +204,10 @@ class RenderStage(Stage[StartRender]):
             )
         else:
             self.context.send(VideoJoined(camera))
+            for path in unreadable:
+                self.context.send(
+                    SinkFailed(f"the video worker was replaced, and a part of its video cannot be read in full: {path}")
+                )
 
     def close(self) -> None:
         while self.step():

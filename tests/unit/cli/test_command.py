@@ -7,10 +7,13 @@ import subprocess
 import sys
 from importlib import import_module
 from inspect import getdoc
+from pathlib import Path
 
 import pytest
+import typer
 
 from ferengine.cli.app import COMMANDS, TOOLS
+from ferengine.cli.command import exit_code
 from ferengine.cli.redaction import refuse_stray_urls
 from ferengine.errors import UsageError
 
@@ -137,3 +140,15 @@ def test_urls_behind_other_options_are_refused() -> None:
         with pytest.raises(UsageError, match=r"10\.0\.0\.7/\.\.\. is not expected here") as caught:
             refuse_stray_urls(arguments)
         assert "hunter2" not in str(caught.value)
+
+
+def test_a_path_that_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def read(path: str) -> None:
+        Path(path).stat()
+
+    assert exit_code(typer.main.get_command(app), "read", ["x" * 300]) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("xxx: file name too long")

@@ -8,6 +8,7 @@ import struct
 import subprocess
 import sys
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,32 @@ def test_a_bad_file_does_not_stop_the_others(folder: Path) -> None:
     ):
         assert line.startswith("error: ")
         assert words in line
+
+
+def test_standard_input_is_an_image(folder: Path, tmp_path: Path) -> None:
+    data = (folder / "b.png").read_bytes()
+    done = CliRunner().invoke(app, ["image", "-", "--json", "--save", str(tmp_path / "copies")], input=data)
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["image"] == "/dev/stdin"
+    assert len(json.loads(done.stdout)["faces"]) == 1
+    assert [path.name for path in (tmp_path / "copies").iterdir()] == ["stdin.png"]
+
+
+@pytest.mark.parametrize("data", [b"", b"no image"])
+def test_standard_input_that_is_no_image(data: bytes) -> None:
+    done = CliRunner().invoke(app, ["image", "-"], input=data)
+    assert done.exit_code == 1
+    assert done.stderr.startswith("error: /dev/stdin is ")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="pipes have names only there")
+def test_a_named_pipe_is_read(folder: Path, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    data = (folder / "b.png").read_bytes()
+    with ThreadPoolExecutor() as writer:
+        writer.submit(pipe.write_bytes, data)
+        assert read_image(pipe).shape == (SIDE, SIDE, 3)
 
 
 def test_annotated_copies(folder: Path, tmp_path: Path) -> None:

@@ -117,3 +117,10 @@ def test_a_manifest_that_is_no_json_object_is_refused(copy: Path, content: bytes
     copy.with_suffix(".json").write_bytes(content)
     with pytest.raises(ModelError, match=r"standard\.json is not a manifest"):
         load_model(copy)
+
+
+@pytest.mark.parametrize("name", [f"{'x' * 300}.onnx", "/dev/null/x.onnx", "zero\0byte.onnx", f"{'d/' * 3000}x.onnx"])
+def test_paths_that_the_system_refuses(name: str) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_model(name)
+    assert "\n" not in str(caught.value)

@@ -77,6 +77,22 @@ def test_time_stamps_of_a_camera_that_stutters(tmp_path: Path) -> None:
     assert stamps == pytest.approx([0, 0.04, 0.04, 4.0, 4.0 + 1 / 30], abs=2e-3)
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_long_pause_is_shortened_and_said(suffix: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / f"night{suffix}"
+    writer = VideoWriter(path, 64, 48, 25.0)
+    for timestamp in (1000.0, 1000.04, 1050.0, 1050.0 + 50_000, 1050.04 + 50_000, 1050.04 + 150_000):
+        writer.write(np.zeros((48, 64, 3), np.uint8), timestamp)
+    writer.close()
+    with av.open(str(path)) as container:
+        stamps = [frame.time for frame in container.decode(video=0)]
+    assert stamps == pytest.approx([0, 0.04, 50, 51, 51.04, 52.04], abs=2e-3)
+    assert [record.getMessage().partition(": ")[2] for record in caplog.records] == [
+        "a pause of 50000 s without frames lasts 1 s in the video",
+        "a pause of 100000 s without frames lasts 1 s in the video",
+    ]
+
+
 def test_odd_sizes_and_changes_of_size(tmp_path: Path) -> None:
     path = tmp_path / "out.mp4"
     writer = VideoWriter(path, 65, 49, 25.0)

@@ -44,10 +44,36 @@ def test_parts_at_their_offsets(suffix: str, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [parts[0]]
 
 
+def test_long_pauses_between_parts_are_shortened(tmp_path: Path) -> None:
+    parts = [write(tmp_path / f"{name}.mp4", 2) for name in "abc"]
+    join_parts([Part(parts[0], 0.0), Part(parts[1], 30_000.0), Part(parts[2], 30_010.0)], lambda: None)
+    assert stamps_of(parts[0]) == pytest.approx([0, 1 / 30, 1 + 1 / 30, 1 + 2 / 30, 11 + 1 / 30, 11 + 2 / 30], abs=2e-3)
+
+
 def test_a_part_that_was_cut_off_at_once_is_left_out(tmp_path: Path) -> None:
     parts = [tmp_path / "out.mp4", write(tmp_path / "out.part2.mp4", 10)]
     parts[0].write_bytes(parts[1].read_bytes()[:300])  # no complete header
-    join_parts([Part(parts[0], 0.0), Part(parts[1], 1.0)], lambda: None)
+    assert join_parts([Part(parts[0], 0.0), Part(parts[1], 1.0)], lambda: None) == []
+    assert len(stamps_of(parts[0])) == 10
+
+
+@pytest.mark.parametrize("bytes_left", [0, 30, 100])
+def test_a_part_of_matroska_that_was_cut_off_at_once_is_left_out(bytes_left: int, tmp_path: Path) -> None:
+    parts = [write(tmp_path / "out.mkv", 10), write(tmp_path / "out.part2.mkv", 10)]
+    parts[1].write_bytes(parts[1].read_bytes()[:bytes_left])
+    assert join_parts([Part(parts[0], 0.0), Part(parts[1], 1.0)], lambda: None) == []
+    assert len(stamps_of(parts[0])) == 10
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_part_that_cannot_be_read_is_named_and_kept(suffix: str, tmp_path: Path) -> None:
+    parts = [write(tmp_path / f"out{suffix}", 10), write(tmp_path / f"out.part2{suffix}", 10)]
+    data = parts[1].read_bytes()
+    parts[1].write_bytes(bytes(byte ^ 0x55 for byte in data[:40]) + data[40:])
+    if suffix == ".mp4":  # boxes whose lengths are right
+        parts[1].write_bytes(data.replace(b"moov", b"free").replace(b"ftyp", b"free"))
+    assert join_parts([Part(parts[0], 0.0), Part(parts[1], 1.0)], lambda: None) == [parts[1]]
+    assert parts[1].exists()
     assert len(stamps_of(parts[0])) == 10
 
 

@@ -41,7 +41,7 @@ class Scripted:
             raise self.error
         return None
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:
         self.position = min(self.frames, self.position + frames)
 
     def close(self) -> None:

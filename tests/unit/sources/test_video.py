@@ -229,3 +229,26 @@ def test_time_stamps_that_repeat_are_not_used_to_seek(tmp_path: Path) -> None:
     reference.open()
     source.skip(150)
     assert read_all(source) == read_all(reference)[150:]
+
+
+@pytest.mark.parametrize(("name", "codec"), [("a.mp4", "libx264"), ("a.avi", "mpeg4")])
+@pytest.mark.parametrize("skip", [110, 180])
+def test_seeking_behind_damage_equals_reading(name: str, codec: str, skip: int, tmp_path: Path) -> None:
+    path = encode(tmp_path / name, codec, frames=200)
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+        damaged = [(packet.pos, packet.size) for packet in packets[40:43]]
+    data = bytearray(path.read_bytes())
+    for position, size in damaged:
+        assert position is not None
+        data[position : position + size] = bytes(size)
+    path.write_bytes(data)
+    reference = VideoFileSource(path)
+    reference.open()
+    expected = read_all(reference)
+    assert reference.broken_frames > 0
+    source = VideoFileSource(path)
+    source.open()
+    source.skip(skip, expected[skip - 1][1])
+    assert [stamp for _, stamp in read_all(source)] == pytest.approx([stamp for _, stamp in expected[skip:]])
+    assert source.broken_frames == reference.broken_frames

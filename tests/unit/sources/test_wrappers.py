@@ -31,7 +31,7 @@ class Numbered:
         image[:, 0] = 255
         return None if stamp is None else CapturedFrame(image, stamp)
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:
         for _ in range(frames):
             next(self._stamps, None)
 

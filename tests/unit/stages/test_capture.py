@@ -16,7 +16,7 @@ def test_a_ring_that_is_still_too_small_is_asked_for_again() -> None:
     reports: list[FromWorker] = []
     descriptor = Descriptor(page.fd)
     source = json.dumps(parse_source("demo").to_dict())
-    stage = CaptureStage(StartCapture(descriptor, descriptor, 0, source, None, 0, False), context(page, reports))
+    stage = CaptureStage(StartCapture(descriptor, descriptor, 0, source, None, 0, None, False), context(page, reports))
     stage.open()
     stage.handle(BeginCapture())
     for generation in range(2):

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from ferengine import Engine, Summary
 from ferengine.sources import SourceSpec, open_source
 from ferengine_tools.bench.clips import live_clip
@@ -78,8 +80,12 @@ def _run(spec: SourceSpec, **settings: Any) -> tuple[Summary, dict[str, float]]:
 def _decoding(spec: SourceSpec, frames: int | None) -> float:
     source = open_source(spec)
     source.open()
+    out = np.empty((0, 0, 3), np.uint8)
     count, started = 0, time.perf_counter()
-    while (frames is None or count < frames) and source.read() is not None:
+    while (frames is None or count < frames) and (frame := source.read()) is not None:
+        if frame.shape != out.shape:
+            out = np.empty(frame.shape, np.uint8)
+        frame.write(out)
         count += 1
     taken = time.perf_counter() - started
     source.close()

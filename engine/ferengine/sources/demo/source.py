@@ -104,7 +104,7 @@ class DemoSource:
             self._frame[:, left:right] = _BAR_COLOR
         return CapturedFrame(self._frame, index / self._info.fps)
 
-    def skip(self, frames: int) -> None:
+    def skip(self, frames: int, last: float | None = None) -> None:
         """Pass over ``frames`` frames at no cost."""
         self._next += frames
 

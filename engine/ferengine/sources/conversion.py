@@ -1,0 +1,113 @@
+"""Makes upright BGR images with square pixels of the frames that PyAV decodes."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.video.reformatter import ColorRange, VideoReformatter
+from numpy.typing import NDArray
+
+from ferengine._native import yuv_to_bgr
+from ferengine.frames import MAX_SIDE, rotate
+from ferengine.sources.base import CapturedFrame
+
+_MAX_PIXEL_ASPECT = 8.0
+"""Width of a pixel by its height, or the inverse, beyond which it is an error of the file."""
+_HALVED_ROWS = {"yuv420p": True, "yuvj420p": True, "yuv422p": False, "yuvj422p": False}
+"""The pixel formats that ``yuv_to_bgr`` reads, and whether their chroma has half the rows."""
+_BT601, _BT709, _BT2020 = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)
+_WEIGHTS = {1: _BT709, 2: _BT601, 5: _BT601, 6: _BT601, 9: _BT2020}
+"""The weights of red and blue in luma, by FFmpeg's AVColorSpace, which PyAV does not name in full. What is unspecified
+counts as BT.601, as in FFmpeg and OpenCV."""
+
+
+class FrameConverter:
+    """Converts the decoded frames of one stream.
+
+    Most video is 8-bit 4:2:0, which ``yuv_to_bgr`` writes where it belongs in a fraction of the time that FFmpeg takes. FFmpeg
+    converts what is deeper, has other chroma or colours, or pixels that are not square.
+
+    Args:
+        stream: Where the frames come from.
+    """
+
+    def __init__(self, stream: av.VideoStream) -> None:
+        self._stream = stream
+        self._reformatter = VideoReformatter()
+        self._first_size = (stream.codec_context.width, stream.codec_context.height)
+        self._first_width = _square_width(stream.codec_context.width, stream.sample_aspect_ratio)
+
+    def capture(self, frame: av.VideoFrame, timestamp: float, rotation: int | None = None) -> CapturedFrame:
+        """Return a decoded frame as one that is converted when its pixels are needed.
+
+        Args:
+            frame: What was decoded.
+            timestamp: As of the CapturedFrame.
+            rotation: Degrees that it lies rotated counter-clockwise; by default what the frame says.
+        """
+        rotated = frame.rotation if rotation is None else rotation
+        return _DecodedFrame(self, frame, self._square_width(frame), rotated, timestamp)
+
+    def convert(self, frame: av.VideoFrame, width: int) -> NDArray[np.uint8]:
+        """Return BGR uint8 (H, ``width``, 3) as it was encoded, not yet upright, in memory of its own; rows may be padded."""
+        if self.write(frame, width, image := np.empty((frame.height, width, 3), np.uint8)):
+            return image
+        # One reformatter for all frames, and in this thread: PyAV's default makes a new one each time, on all cores.
+        converted = self._reformatter.reformat(frame, width=width, format="bgr24", threads=1)
+        plane = converted.planes[0]
+        return np.ndarray(
+            (converted.height, converted.width, 3), np.uint8, buffer=memoryview(plane), strides=(plane.line_size, 3, 1)
+        )
+
+    def write(self, frame: av.VideoFrame, width: int, out: NDArray[np.uint8]) -> bool:
+        """Convert a frame into ``out`` if ``yuv_to_bgr`` reads its kind; else return False."""
+        weights, halved_rows = _WEIGHTS.get(frame.colorspace), _HALVED_ROWS.get(frame.format.name)
+        if weights is None or halved_rows is None or width != frame.width:
+            return False
+        y, u, v = frame.planes
+        if y.line_size < 0 or u.line_size < 0 or v.line_size < 0:  # upside down
+            return False
+        full_range = frame.color_range == ColorRange.JPEG or frame.format.name.startswith("yuvj")
+        yuv_to_bgr((y, u, v), (y.line_size, u.line_size, v.line_size), out, halved_rows, *weights, full_range)
+        return True
+
+    def _square_width(self, frame: av.VideoFrame) -> int:
+        """By the pixels of the container, and once the size has changed, by those of the codec."""
+        if (frame.width, frame.height) == self._first_size:
+            return self._first_width
+        return _square_width(frame.width, self._stream.codec_context.sample_aspect_ratio)
+
+
+class _DecodedFrame(CapturedFrame):
+    """A frame that is converted when its pixels are needed: one that is passed over never is."""
+
+    __slots__ = ("_converter", "_frame", "_rotation", "_width")
+
+    def __init__(self, converter: FrameConverter, frame: av.VideoFrame, width: int, rotation: int, timestamp: float) -> None:
+        self._converter = converter
+        self._frame = frame
+        self._width = width
+        self._rotation = rotation
+        self.timestamp = timestamp
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        height = self._frame.height
+        return (self._width, height, 3) if self._rotation % 180 else (height, self._width, 3)
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        return rotate(self._converter.convert(self._frame, self._width), -self._rotation)
+
+    def write(self, out: NDArray[np.uint8]) -> None:
+        if self._rotation or not self._converter.write(self._frame, self._width, out):
+            out[:] = self.image
+
+
+def _square_width(width: int, aspect: Fraction | None) -> int:
+    if not aspect or not 1 / _MAX_PIXEL_ASPECT <= aspect <= _MAX_PIXEL_ASPECT:
+        return width
+    return min(MAX_SIDE, max(1, math.floor(width * aspect + Fraction(1, 2))))

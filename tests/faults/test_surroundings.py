@@ -54,7 +54,8 @@ def test_a_disk_of_random_size(seed: int, clip: Path, undisturbed: list[FrameRes
     if shutil.which("unshare") is None or subprocess.run([*command, "true"], capture_output=True, check=False).returncode == 77:
         pytest.skip("no small file system can be mounted: unshare --user --mount is not allowed here")
     arguments = ("--source", str(clip), "--no-display", "--min-face", "30", "--events", str(small / "out.jsonl"),
-                 "--save", str(small / "out.mp4"), "--csv", str(kept / "out.csv"), "--summary", str(kept / "out.json"))  # fmt: skip
+                 "--save", str(small / "out.mp4"), "--csv", str(kept / "out.csv"),
+                 "--summary", str(kept / "out.json"))  # fmt: skip
     done = subprocess.run([*command, *RUN, *arguments], capture_output=True, text=True, timeout=200, check=False)
     FIGURES.count("disk too small" if kilobytes < 1000 else "disk large enough")
     assert "Traceback" not in done.stderr
@@ -77,7 +78,7 @@ def test_a_folder_that_vanishes(seed: int, clip: Path, undisturbed: list[FrameRe
     arguments = ("--source", str(clip), "--no-display", "--min-face", "30", "--loop", "4", "--csv", str(table),
                  "--events", str(gone / "out.jsonl"), "--save", str(gone / "out.mp4"))  # fmt: skip
     process = subprocess.Popen([*RUN, *arguments], stderr=subprocess.PIPE, text=True)
-    wait_until(lambda: table.exists() and table.stat().st_size > 0 or process.poll() is not None)
+    wait_until(lambda: (table.exists() and table.stat().st_size > 0) or process.poll() is not None)
     time.sleep(chance.uniform(0, 0.5))
     running = process.poll() is None
     shutil.rmtree(gone)

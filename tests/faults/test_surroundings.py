@@ -23,7 +23,7 @@ from ferengine.results import CameraEvent, FrameResult
 from ferengine.sources import parse_source
 from ferengine.sources.demo import DemoSource
 from ferengine.vision import cv2
-from fuzz_help import damaged
+from fuzzing.mutations import damaged
 
 RUN = (sys.executable, "-m", "ferengine", "run")
 

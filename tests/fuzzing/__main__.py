@@ -13,7 +13,7 @@ import traceback
 from pathlib import Path
 
 from ferengine.errors import FerengineError
-from fuzzing.kinds import KINDS
+from fuzzing.kinds import make_cases
 
 SECONDS = 60
 """After so many a case hangs; the signal's default action then ends the process, wherever it is."""
@@ -38,7 +38,7 @@ def main(kind: str, first: int, count: int, *, limited: bool = True) -> int:
     settled = 0.0
     refused = 0
     with tempfile.TemporaryDirectory(prefix="ferengine-fuzz-") as folder:
-        cases = KINDS[kind](Path(folder))
+        cases = make_cases(kind, Path(folder))
         try:
             for number in range(first, first + count):
                 print("case", number, flush=True)

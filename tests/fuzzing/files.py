@@ -16,7 +16,6 @@ from fuzzing.mutations import damaged
 
 FORMATS = {"mp4": ("libx264", "yuv420p"), "mkv": ("libx264", "yuv420p"), "ts": ("mpeg2video", "yuv420p"),
            "avi": ("mjpeg", "yuvj420p"), "gif": ("gif", "rgb8")}  # fmt: skip
-IMAGE_SUFFIXES = ("png", "jpg", "bmp", "tif", "webp", "ppm", "jp2")
 
 _FRAMES = 300
 """A damaged header may promise any number of frames: so many are read."""
@@ -74,7 +73,7 @@ class ImageFiles:
     """Images of one format, read as ``ferengine image`` does and as a source.
 
     Args:
-        suffix: One of ``IMAGE_SUFFIXES``.
+        suffix: The end of their names.
         folder: Where they are written.
     """
 

@@ -1,19 +1,11 @@
-"""All kinds of mutated inputs by name."""
+"""All kinds of mutated inputs by name; each is imported when it is made."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
-from functools import partial
+from importlib import import_module
 from pathlib import Path
-from typing import Protocol
-
-from fuzzing.files import FORMATS, IMAGE_SUFFIXES, ImageFiles, MediaFiles
-from fuzzing.messages import Messages
-from fuzzing.models import Manifests, Networks
-from fuzzing.native import Native
-from fuzzing.pushes import Pushes
-from fuzzing.texts import Priors, Settings, SourceTexts
+from typing import Protocol, cast
 
 
 class Cases(Protocol):
@@ -28,15 +20,22 @@ class Cases(Protocol):
         ...
 
 
-KINDS: dict[str, Callable[[Path], Cases]] = {
-    **{f"media-{suffix}": partial(MediaFiles, suffix) for suffix in FORMATS},
-    **{f"image-{suffix}": partial(ImageFiles, suffix) for suffix in IMAGE_SUFFIXES},
-    "settings": Settings,
-    "priors": Priors,
-    "source-texts": SourceTexts,
-    "manifests": Manifests,
-    "networks": Networks,
-    "pushes": Pushes,
-    "messages": Messages,
-    "native": Native,
+KINDS: dict[str, tuple[str, str, tuple[str, ...]]] = {
+    **{f"media-{suffix}": ("files", "MediaFiles", (suffix,)) for suffix in ("mp4", "mkv", "ts", "avi", "gif")},
+    **{f"image-{suffix}": ("files", "ImageFiles", (suffix,)) for suffix in ("png", "jpg", "bmp", "tif", "webp", "ppm", "jp2")},
+    "settings": ("texts", "Settings", ()),
+    "priors": ("texts", "Priors", ()),
+    "source-texts": ("texts", "SourceTexts", ()),
+    "manifests": ("models", "Manifests", ()),
+    "networks": ("models", "Networks", ()),
+    "pushes": ("pushes", "Pushes", ()),
+    "messages": ("messages", "Messages", ()),
+    "native": ("native", "Native", ()),
 }
+"""The module of this package, the class in it, and what it is made with before the folder."""
+
+
+def make_cases(kind: str, folder: Path) -> Cases:
+    """The cases of a kind."""
+    module, name, arguments = KINDS[kind]
+    return cast(Cases, getattr(import_module(f"fuzzing.{module}"), name)(*arguments, folder))

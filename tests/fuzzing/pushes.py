@@ -90,7 +90,7 @@ def _array(chance: random.Random) -> Any:
             return array[::2]
         case 1 if array.ndim:
             return array[::-1]
-        case 2:
+        case 2 if array.ndim:
             return array[..., ::-1]
         case 3:
             return np.asfortranarray(array)

@@ -197,7 +197,7 @@ class SourceSpec(SourceOptions):
 
     @model_validator(mode="after")
     def _check_value(self) -> SourceSpec:
-        if "\0" in self.value or (not self.value and self.kind != "push"):
+        if not self.value and self.kind != "push":
             raise ValueError(f"value: the source {self.name!r} needs a camera, file, folder or URL")
         _check_characters(self.value)
         if self.kind == "stream":
@@ -333,6 +333,8 @@ def _check_characters(text: str) -> None:
         os.fsencode(text)
     except UnicodeEncodeError:
         raise ValueError("a lone surrogate is no character: the text was decoded wrongly") from None
+    if "\0" in text:
+        raise ValueError("a zero byte is part of no name")
 
 
 def _check_url(url: str) -> None:

@@ -28,7 +28,11 @@ def test_no_worker_survives_its_parent(seed: int, number: signal.Signals, clip: 
     arguments = ("--source", str(clip), "--loop", "0", "--no-display", "--pace", chance.choice(["fast", "native"]),
                  "--min-face", "30", "--events", str(events), "--save", str(video), "--summary", str(summary))  # fmt: skip
     process = subprocess.Popen(
-        [*RUN, *arguments], env={**os.environ, "FERENGINE_TEST_MARK": str(tmp_path)}, stderr=subprocess.PIPE, text=True
+        [*RUN, *arguments],
+        env={**os.environ, "FERENGINE_TEST_MARK": str(tmp_path)},
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a shell's background job ignores it
     )
     if chance.random() < 0.6:  # else anywhere in the start
         wait_until(lambda: events.exists() and events.stat().st_size > 0)
@@ -37,7 +41,10 @@ def test_no_worker_survives_its_parent(seed: int, number: signal.Signals, clip: 
         time.sleep(chance.uniform(0, 1.5))
     process.send_signal(number)
     FIGURES.count(f"{number.name} of a parent")
-    _, log = process.communicate(timeout=60)
+    try:
+        _, log = process.communicate(timeout=60)
+    finally:
+        process.kill()
     FIGURES.gone.append(wait_until(lambda: not marked_processes(mark)))
     assert "Traceback" not in log
     lines = events.read_text().split("\n") if events.exists() else [""]

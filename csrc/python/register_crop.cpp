@@ -43,7 +43,7 @@ void crop_faces(const py::array& frame, const Squares& squares, py::array out, f
 
 void register_crop(py::module_& m) {
     m.def("crop_faces", &crop_faces, py::arg("frame"), py::arg("squares"), py::arg("out"), py::arg("mean") = 0.0f,
-          py::arg("std") = 1.0f, "Cut the squares of a frame into grey crops, in place, with the GIL released.");
+          py::arg("std") = 1.0f, "Crop the squares of a frame, in grayscale and in place, with the GIL released.");
 }
 
 }  // namespace ferengine::python

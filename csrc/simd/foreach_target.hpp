@@ -5,6 +5,8 @@
 
 #if FERENGINE_HAS_AVX2_TARGET
 #include <immintrin.h>
+
+#include <cstring>
 #endif
 
 // Any machine: SSE2, NEON, or plain code.

@@ -28,7 +28,9 @@ FERENGINE_INLINE Floats load_bytes(const uint8_t* from) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
 }
 FERENGINE_INLINE Float4 load_4_bytes(const uint8_t* from) {
-    return _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_loadu_si32(from)));
+    int bytes;  // not _mm_loadu_si32, which GCC has since 11.3
+    std::memcpy(&bytes, from, sizeof(bytes));
+    return _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(bytes)));
 }
 #else
 FERENGINE_INLINE Float4 load_4_bytes(const uint8_t* from) {

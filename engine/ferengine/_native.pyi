@@ -20,7 +20,7 @@ def crop_faces(
     mean: float = 0.0,
     std: float = 1.0,
 ) -> None:
-    """Cut the squares of a frame into grey crops, in place, with the GIL released.
+    """Crop the squares of a frame, in grayscale and in place, with the GIL released.
 
     Upright squares (angle 0) of at least S pixels are averaged exactly by area; smaller ones interpolated bilinearly;
     rotated ones are means of k x k bilinear samples a pixel, k = ceil(side / S), at most 8. Grey is

@@ -423,7 +423,7 @@ class Engine:
     def push(self, camera: str, frame: Image, timestamp: float | None = None, *, timeout: float = 10.0) -> Pushed:
         """Hand in the next frame of a ``PushSource``; it is copied, once, into shared memory.
 
-        Never blocks for a live source, but for its first frame and for one that is larger than all before.
+        Never blocks for a live source, except for its first frame and for one that is larger than all before.
 
         Args:
             camera: The source's name.

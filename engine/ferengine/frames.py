@@ -16,7 +16,7 @@ from ferengine.errors import UsageError
 MAX_SIDE = 16384
 """Maximum width and height in pixels."""
 
-_LAYOUTS = {3: "(H, W, 3) BGR", 4: "(H, W, 4) BGRA", 1: "(H, W) grey"}
+_LAYOUTS = {3: "(H, W, 3) BGR", 4: "(H, W, 4) BGRA", 1: "(H, W) grayscale"}
 
 
 def check_image(

@@ -207,6 +207,7 @@ class FrameResult:
         latency_ms: Milliseconds from capture to the result.
         faces: The faces, by ascending track.
         timings: When the frame passed each stage.
+        scene_cut: Whether it shows another scene than the frame before: tracks go on only where a face looks as it did.
     """
 
     camera: str
@@ -215,16 +216,18 @@ class FrameResult:
     latency_ms: float
     faces: tuple[Face, ...]
     timings: Timings
+    scene_cut: bool = False
 
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object of one line of ``--events``."""
-        return {
+        """The JSON object of one line of ``--events``; ``scene_cut`` is left out where it is false."""
+        line: dict[str, Any] = {
             "camera": self.camera,
             "frame": self.frame,
             "timestamp": round(self.timestamp, 6),
             "latency_ms": round(self.latency_ms, 3),
             "faces": [face.to_dict() for face in self.faces],
         }
+        return line | {"scene_cut": True} if self.scene_cut else line
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ FRAME = cv2.GaussianBlur(np.random.default_rng(0).integers(0, 256, (720, 1280, 3
 
 @pytest.fixture(params=[72, 144, 288])
 def squares(request: pytest.FixtureRequest) -> NDArray[np.float32]:
-    """Whole pixels, so that OpenCV cuts the same."""
+    """Whole pixels, so that OpenCV crops the same."""
     side = float(request.param)
     centres = np.random.default_rng(1).integers(160, 560, (FACES, 2)).astype(np.float32)
     return np.column_stack([centres, np.full(FACES, side), np.zeros(FACES)]).astype(np.float32)

@@ -15,8 +15,8 @@ from ferengine._native import MtcnnCascade, mtcnn_crops, mtcnn_pyramid
 from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.detection.mtcnn_weights import read_weights
-from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine.vision import cv2
+from ferengine_tools.bench.scenes import crowd
 from oracles.plain_mtcnn import PlainMtcnn
 from oracles.plain_mtcnn.sampling import crops, normalise, pyramid
 
@@ -26,19 +26,6 @@ BOXES = np.float32([[60 + 5 * i, 40 + 3 * i, 160 + 6 * i, 140 + 4 * i] for i in 
 
 class Detects(Protocol):
     def detect(self, frame: NDArray[np.uint8]) -> Detections: ...
-
-
-def scene(size: str, faces: int) -> NDArray[np.uint8]:
-    """An image with ``faces`` copies of one portrait, in rows."""
-    width, height = SIZES[size]
-    columns = int(np.ceil(np.sqrt(faces)))
-    tile = min(width, height) // columns
-    frame = np.full((height, width, 3), 90, np.uint8)
-    for index in range(faces):
-        row, column = divmod(index, columns)
-        portrait = cv2.resize(ASTRONAUT.load(), (tile, tile), interpolation=cv2.INTER_AREA)
-        frame[row * tile : (row + 1) * tile, column * tile : (column + 1) * tile] = portrait
-    return frame
 
 
 @pytest.fixture(autouse=True)
@@ -54,12 +41,12 @@ def detector(request: pytest.FixtureRequest) -> Detects:
 @pytest.mark.parametrize("faces", [1, 9])
 @pytest.mark.parametrize("size", SIZES)
 def test_detection(benchmark: Any, detector: Detects, size: str, faces: int) -> None:
-    found = benchmark(detector.detect, scene(size, faces))
+    found = benchmark(detector.detect, crowd(*SIZES[size], faces))
     assert len(found) == faces
 
 
 def test_near_search(benchmark: Any) -> None:
-    detector, frame = MtcnnDetector(min_face=24), scene("640x480", 1)
+    detector, frame = MtcnnDetector(min_face=24), crowd(640, 480, 1)
     near = detector.detect(frame).boxes
     assert len(benchmark(detector.detect, frame, near)) == 1
 
@@ -67,7 +54,7 @@ def test_near_search(benchmark: Any) -> None:
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("way", ["plain", "native"])
 def test_pyramid(benchmark: Any, way: str, size: str) -> None:
-    frame = scene(size, 1)
+    frame = crowd(*SIZES[size], 1)
     if way == "native":
         levels = benchmark(mtcnn_pyramid, frame, 40, 0.709)
     else:
@@ -78,7 +65,7 @@ def test_pyramid(benchmark: Any, way: str, size: str) -> None:
 @pytest.mark.parametrize("side", [24, 48])
 @pytest.mark.parametrize("way", ["plain", "native"])
 def test_fifty_crops(benchmark: Any, way: str, side: int) -> None:
-    frame = scene("640x480", 1)
+    frame = crowd(640, 480, 1)
     if way == "native":
         result = benchmark(mtcnn_crops, frame, BOXES, side)
     else:

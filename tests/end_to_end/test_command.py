@@ -61,7 +61,7 @@ def test_events_go_to_stdout_and_nothing_else_does() -> None:
     assert [line["frame"] for line in lines if "event" not in line] == list(range(5))
 
 
-def test_prior_from_a_file_is_in_force_and_said(tmp_path: Path) -> None:
+def test_prior_from_a_file_is_used_and_reported(tmp_path: Path) -> None:
     """A prior that leaves next to nothing but sadness: every face is sad."""
     prior, summary = tmp_path / "sad.toml", tmp_path / "out.json"
     others = ("angry", "disgust", "fear", "happy", "surprise", "neutral")
@@ -156,7 +156,7 @@ def test_under_nohup_a_closed_terminal_is_nothing(tmp_path: Path) -> None:
     assert process.returncode == 0
 
 
-def test_int8_without_such_a_form_is_told_before_a_file_is_touched(tmp_path: Path) -> None:
+def test_int8_without_variant_is_refused_before_any_file_is_written(tmp_path: Path) -> None:
     events = tmp_path / "out.jsonl"
     events.write_text("kept")
     done = ferengine("run", "--source", "demo", "--model", "dscnn", "--precision", "int8", "--events", str(events),

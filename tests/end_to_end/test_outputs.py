@@ -93,7 +93,7 @@ def test_a_removed_folder(tmp_path: Path) -> None:
     assert len(log.splitlines()) < 30
 
 
-def test_a_reader_that_takes_nothing_disturbs_nobody(tmp_path: Path) -> None:
+def test_pipe_reader_that_takes_nothing_does_not_affect_other_outputs(tmp_path: Path) -> None:
     table, summary = tmp_path / "out.csv", tmp_path / "out.json"
     arguments = (*DEMO, "--loop", "0", "--pace", "native", "--queue", "32", "--events", "-", "--csv", str(table),
                  "--summary", str(summary))  # fmt: skip
@@ -112,7 +112,7 @@ def test_a_reader_that_takes_nothing_disturbs_nobody(tmp_path: Path) -> None:
         json.loads(line)
 
 
-def test_a_reader_that_left_is_told_once(tmp_path: Path) -> None:
+def test_pipe_reader_that_left_is_reported_once(tmp_path: Path) -> None:
     table = tmp_path / "out.csv"
     arguments = (*DEMO, "--max-frames", "60", "--events", "-", "--csv", str(table))
     process = subprocess.Popen([*RUN, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

@@ -47,7 +47,7 @@ def _event(chance: random.Random) -> bytes:
                 TrackedFace(number, (1.0, 2.0, 3.0, 4.0), 0.5, 0.5, "detected", None, (0.0, 0.0, 1.0, 0.0))
                 for number in range(3)
             ]
-            return Record(0, 1, 2, 0.5, 1, 2, 0, 0, 1, face_rows(faces)).encode()
+            return Record(0, 1, 2, 0.5, 1, 2, 0, 0, 1, False, face_rows(faces)).encode()
         case 1:
             return ScoreBatch(np.zeros(3, FACE_KEY), np.zeros((3, 7), np.float32), 8, 1).encode()
         case _:

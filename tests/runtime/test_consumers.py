@@ -45,7 +45,7 @@ def test_every_iterator_callback_and_take_gets_everything(images: Images, push_a
         assert engine.summary()["dropped"]["results"]["queue_full"] == 0
 
 
-def test_a_failing_callback_is_counted_and_disturbs_nobody(
+def test_failing_callback_is_counted_and_does_not_affect_others(
     images: Images, push_all: PushAll, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fails(result: FrameResult) -> None:

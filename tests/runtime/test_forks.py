@@ -37,7 +37,7 @@ def in_child(work: Callable[[], object]) -> str:
         return pipe.read()
 
 
-def test_every_call_in_a_forked_child_says_so() -> None:
+def test_every_call_in_a_forked_child_is_refused() -> None:
     with Engine("demo", max_frames=20) as engine:
         results = engine.results()
         callback = engine.subscribe(lambda result: None)

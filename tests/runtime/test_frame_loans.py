@@ -19,7 +19,7 @@ PushAll = Callable[[Engine, str, Images], None]
 SETTINGS: dict[str, Any] = {"detector": "haar"}
 
 
-def test_held_images_stay_as_they_are_and_hold_nobody_up(images: Images, push_all: PushAll) -> None:
+def test_held_images_stay_unchanged_and_do_not_block_others(images: Images, push_all: PushAll) -> None:
     with Engine(PushSource("door", wait=True), **SETTINGS) as engine:
         loans = [engine.results(frames=True, policy="drop_oldest") for _ in range(3)]
         everything = engine.results()

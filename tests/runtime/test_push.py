@@ -62,7 +62,7 @@ def test_tracks_end_when_the_size_changes_and_their_ids_are_not_used_again(image
     assert set.union(*ids[:12]).isdisjoint(set.union(*ids[12:]))
 
 
-def test_a_live_source_says_what_dropped_a_frame(images: Images) -> None:
+def test_push_to_live_source_returns_the_reason_of_a_drop(images: Images) -> None:
     with Engine(PushSource("door"), **SETTINGS) as engine:
         assert engine.push("door", images[0]) == Pushed(False, "not_ready")
         held = engine.results(frames=True, queue=1, policy="drop_newest")  # keeps what it has, and takes nothing

@@ -74,7 +74,7 @@ def test_one_video_file_is_for_one_source(tmp_path: Path) -> None:
     assert engine.cameras == ("door",)
 
 
-def test_a_source_that_joins_a_replaced_video_worker_has_the_name_that_it_should(images: Images, tmp_path: Path) -> None:
+def test_save_after_replaced_video_worker_keeps_the_file_name(images: Images, tmp_path: Path) -> None:
     with Engine(PushSource("door", wait=True), save=tmp_path, **SETTINGS) as engine:
         results = engine.results()
         assert engine.push("door", images[0], timeout=60)

@@ -111,7 +111,7 @@ def test_percent_encoded_credentials_are_decoded(http: Any) -> None:
     source.close()
 
 
-def test_what_is_no_stream_says_why(
+def test_url_that_is_no_stream_is_refused_with_the_reason(
     http: Any, make_clip: Callable[..., Path], silent_port: int, unused_port: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stream, "_OPEN_TIMEOUT", 0.6)

@@ -101,7 +101,7 @@ def test_other_layouts_are_copied_for_opencv_and_native_code(channels: int) -> N
 def test_only_grey_readers_take_one_channel() -> None:
     with pytest.raises(UsageError, match=r"must have the shape \(H, W, 3\) BGR, not \(4, 4\)"):
         readable_frame(np.zeros((4, 4), np.uint8))
-    with pytest.raises(UsageError, match=r"\(H, W, 3\) BGR or \(H, W\) grey, not \(4, 4, 4\)"):
+    with pytest.raises(UsageError, match=r"\(H, W, 3\) BGR or \(H, W\) grayscale, not \(4, 4, 4\)"):
         readable_frame(np.zeros((4, 4, 4), np.uint8), grey=True)
 
 

@@ -70,7 +70,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         (DATA_CENTRE, ["tensorrt-rtx"], "pycuda", False, "ort", "compute capability 9.0 (pip install tensorrt)"),
     ],
 )
-def test_auto_takes_the_best_and_says_why(
+def test_auto_selects_the_best_backend_with_the_reason(
     machine: Any, here: Environment, runtimes: list[str], layer: str | None, cuda: bool, name: str, reason: str
 ) -> None:
     machine(here, runtimes, layer, cuda)
@@ -101,7 +101,7 @@ def test_a_provider_that_the_wheel_lacks_is_refused() -> None:
         OrtRunner(load_model("dscnn").onnx, provider="ort-cuda")
 
 
-def test_without_an_engine_the_cpu_takes_over_and_it_is_said_once(
+def test_without_an_engine_the_cpu_takes_over_with_one_report(
     machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     machine(WITH_GPU, ["tensorrt-rtx"], "cuda-bindings")
@@ -391,7 +391,7 @@ def test_a_frame_that_is_none_is_no_failure_of_the_gpu() -> None:
     assert (reasons, first.closed) == ([], False)
 
 
-def test_without_engines_mtcnn_runs_on_the_cpu_and_it_is_said(
+def test_without_engines_mtcnn_runs_on_the_cpu_with_a_report(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, machine: Any
 ) -> None:
     machine(WITH_GPU, ["tensorrt-rtx"], "cuda-bindings")

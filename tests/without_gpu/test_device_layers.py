@@ -108,7 +108,7 @@ def test_without_a_driver_the_bindings_say_so() -> None:
         BindingsDevice()
 
 
-def test_onnxruntime_computes_float32_as_such_and_is_shown_its_libraries(
+def test_onnxruntime_computes_float32_without_tf32_and_finds_its_libraries(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked: list[Any] = []

@@ -80,7 +80,7 @@ def fake_gpu(
     return pretend
 
 
-def test_where_a_run_takes_the_cpu_nothing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_finding_where_a_run_takes_the_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
     takes(monkeypatch, "ort")
     assert check_gpu() is None
 
@@ -125,7 +125,7 @@ def test_without_engines_the_hint_is_that_of_a_run(
     with caplog.at_level(logging.WARNING):
         finding = found()
     assert finding.status == "warn"
-    assert "dscnn, fast would run on the CPU (there is no engine of dscnn in " in finding.reason
+    assert "dscnn, fast would run on the CPU (there is no TensorRT engine of dscnn in " in finding.reason
     assert "ferengine build-trt --model dscnn" in finding.reason
     assert "ferengine build-trt" in finding.hint
     assert caplog.records == []  # said once, by the check

@@ -83,7 +83,7 @@ def test_times_are_of_whole_batches() -> None:
 
 
 @pytest.mark.parametrize("options", [{}, {"graphs": False}])
-def test_computing_alone_copies_nothing_and_gives_everything_back(
+def test_computing_alone_copies_nothing_and_releases_everything(
     device: Any, fake_trt: Any, profiles: Any, options: dict[str, bool]
 ) -> None:
     with queued(fake_trt(device, profiles).loaded, device, b"plan", 20, **options) as queue:
@@ -94,7 +94,7 @@ def test_computing_alone_copies_nothing_and_gives_everything_back(
     assert device.closed
 
 
-def test_what_cannot_be_queued_is_given_back(make_device: Any, fake_trt: Any, profiles: Any) -> None:
+def test_failure_to_queue_releases_everything(make_device: Any, fake_trt: Any, profiles: Any) -> None:
     whole = make_device()
     with queued(fake_trt(whole, profiles).loaded, whole, b"plan", 20) as queue:
         queue.synchronise()
@@ -259,9 +259,7 @@ def test_one_that_does_not_work_is_tried_again_for_sm_80(attempts: Any, report: 
 
 
 @pytest.mark.parametrize(("capability", "failed"), [("9.0", []), ("8.9", ["no TensorRT engine worked"])])
-def test_where_nothing_works_it_is_said(
-    attempts: Any, report: Report, tmp_path: Path, capability: str, failed: list[str]
-) -> None:
+def test_report_when_no_engine_works(attempts: Any, report: Report, tmp_path: Path, capability: str, failed: list[str]) -> None:
     attempts(capability, lambda target: "crash")
     check_engines(report, load_model("dscnn"), tmp_path / "s.npz", tmp_path, None)
     assert report.problems["tensorrt-rtx fp16"] == report.problems["tensorrt-rtx fp16 for sm_80"] == "signal 11: "

@@ -223,7 +223,7 @@ def test_shapes_outside_all_profiles_are_refused(runner: EngineRunner) -> None:
         runner.input((41, 1, 4, 4))
 
 
-def test_an_engine_that_is_refused_says_why(make_device: Any, fake_trt: Any, profiles: Any) -> None:
+def test_refused_engine_gives_the_reason(make_device: Any, fake_trt: Any, profiles: Any) -> None:
     device = make_device()
     fake = fake_trt(device, profiles)
     fake.refuses = True

@@ -59,7 +59,7 @@ def from_checkpoint(path: Path, network: str | None) -> _Subject:
 
 
 def explain(
-    image: Annotated[Path, typer.Argument(help="A photograph or, with --crop, a face that is cut already.")],
+    image: Annotated[Path, typer.Argument(help="A photograph or, with --crop, a face that is cropped already.")],
     model: Annotated[
         str | None, typer.Option(help="A shipped model's name, or a .onnx file with its manifest.", show_default=DEFAULT)
     ] = None,
@@ -79,7 +79,7 @@ def explain(
     out: Annotated[
         Path | None, typer.Option(metavar="PNG", help="Write this image.", show_default="IMAGE_explained.png, in this folder")
     ] = None,
-    crop: Annotated[bool, typer.Option("--crop", help="The image is one face, cut square as those of FER-2013.")] = False,
+    crop: Annotated[bool, typer.Option("--crop", help="The image is one face, cropped square as those of FER-2013.")] = False,
     label: Annotated[
         str | None, typer.Option(help="Explain this class.", show_default="the one that the network chose for each face")
     ] = None,

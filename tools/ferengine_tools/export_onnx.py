@@ -27,6 +27,9 @@ def export_onnx(
             "on PublicTest, or UTKFace's validation split."
         ),
     ] = None,
+    everyday: Annotated[
+        Path | None, typer.Option(help="The folder of wild_faces: fit one temperature on its validation faces and --data's.")
+    ] = None,
     private: Annotated[
         bool,
         typer.Option(
@@ -61,7 +64,7 @@ def export_onnx(
     source = checkpoint if model is None else model
     assert source is not None
     manifest, agreement = export(
-        source, out, precision=precision, data=data, private=private, notes=notes, cache=cache, prior=prior
+        source, out, precision=precision, data=data, private=private, notes=notes, cache=cache, everyday=everyday, prior=prior
     )
     print(f"{out}: {manifest.parameters} parameters, {manifest.precision}, sha256 {manifest.sha256}")
     seen = "faces" if data is not None else "images of noise (faces with --data)"

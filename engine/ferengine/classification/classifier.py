@@ -86,7 +86,7 @@ class Classifier:
         """The probabilities of each face's classes.
 
         Args:
-            crops: Grey crops, uint8 (N, S, S) with S = ``input_size``, cut as ``ferengine run`` does (see
+            crops: Gray crops, uint8 (N, S, S) with S = ``input_size``, cropped as ``ferengine run`` does (see
                 ``ferengine.tracking.crop_geometry``).
 
         Returns:

@@ -156,7 +156,8 @@ def run(command: Command, name: str, arguments: Sequence[str] | None = None) -> 
         code = command.main(arguments, name, standalone_mode=False)
     except _PARSE_ERROR as error:
         path = name if error.ctx is None else error.ctx.command_path
-        raise UsageError(f"{hide_credentials(error.format_message().rstrip('.'))} (see {path} --help)") from None
+        text = error.format_message().rstrip(".").replace(": Value error, ", ": ")  # so pydantic introduces each of ours
+        raise UsageError(f"{hide_credentials(text)} (see {path} --help)") from None
     if isinstance(code, int) and code:
         sys.exit(code)
 

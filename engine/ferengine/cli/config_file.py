@@ -35,9 +35,9 @@ def load_settings(path: Path) -> RunSettings:
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
-        raise UsageError(f"--config: {path} cannot be read: {error.strerror}") from None
+        raise UsageError(f"the settings file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise UsageError(f"--config: {path} is not UTF-8 text") from None
+        raise UsageError(f"the settings file {path} is not UTF-8 text") from None
     try:
         table = tomllib.loads(text)
         data = json.dumps(table, default=_no_text)

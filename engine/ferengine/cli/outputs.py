@@ -103,7 +103,7 @@ class Outputs:
 
     def summaries(self) -> dict[str, SinkSummary]:
         """Of each output: results written, dropped and cut off, and its error."""
-        return {thread.name: cast(SinkSummary, thread.figures()) for thread in self._threads}
+        return {thread.name: cast(SinkSummary, thread.summary()) for thread in self._threads}
 
 
 def _write_all(camera_events: deque[CameraEvent], writer: JsonlWriter) -> None:

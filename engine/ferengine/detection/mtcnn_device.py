@@ -167,7 +167,8 @@ class MtcnnDeviceDetector(Detector):
         size = self._runners[name].capacity(row)
         if size < 1:
             raise ModelError(
-                f"the engine of {name} cannot take an image of {row[2]}x{row[1]} pixels: build it again (ferengine build-trt)"
+                f"the TensorRT engine of {name} cannot take an image of {row[2]}x{row[1]} pixels: "
+                "build it again (ferengine build-trt)"
             )
         return [members[i : i + size] for i in range(0, len(members), size)]
 
@@ -203,7 +204,7 @@ def halves(level: Array) -> tuple[Array, Array]:
     """
     longer = 0 if level.shape[0] >= level.shape[1] else 1
     if level.shape[longer] < 4 * _WINDOW:
-        raise ModelError("the engine of pnet cannot take any image: build it again (ferengine build-trt --model pnet)")
+        raise ModelError("the TensorRT engine of pnet cannot take any image: build it again (ferengine build-trt --model pnet)")
     middle = level.shape[longer] // 2 // _STRIDE * _STRIDE
     first, second = np.split(level, [middle], axis=longer)
     overlap = level.take(range(middle, middle + _WINDOW - _STRIDE), axis=longer)

@@ -84,8 +84,7 @@ def variant_for_cpu(model: Model, precision: PrecisionSetting, report: Callable[
                 return variant
             if report is not None:
                 report(
-                    f"{variant.path.name} does not run in {model.path.name}'s place: {reason}; "
-                    "--precision int8 takes it all the same"
+                    f"{variant.path.name} does not run in {model.path.name}'s place: {reason}; --precision int8 takes it anyway"
                 )
         elif precision == "int8" and model.manifest.precision != "int8":
             raise ModelError(f"{model.manifest.name} has no int8 variant: {_hint(model)}")

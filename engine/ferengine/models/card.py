@@ -12,7 +12,7 @@ Row = tuple[str, str]
 """A short label and a text of any length."""
 
 _PROHIBITED = (
-    "in the European Union inferring the emotions of people at the workplace or in education is prohibited, but for medical "
+    "in the European Union inferring the emotions of people at the workplace or in education is prohibited, except for medical "
     "and safety reasons: Regulation (EU) 2024/1689 (AI Act), article 5(1)(f)"
 )
 _MUST_BE_INFORMED = "must be informed of it (AI Act, article 50(3)); faces are personal data, and the GDPR applies"
@@ -91,7 +91,7 @@ def model_card(model: Model, int8: str = "") -> tuple[Section, ...]:
     training = manifest.training
     return (
         Section("What it is", _what(model, int8)),
-        Section(f"Figures ({_counted(manifest)})", _figures(manifest), manifest.accuracy.command),
+        Section(f"Metrics ({_counted(manifest)})", _metrics(manifest), manifest.accuracy.command),
         Section(
             "Training",
             (
@@ -114,7 +114,7 @@ def _what(model: Model, int8: str) -> tuple[Row, ...]:
     rows = [
         ("task", f"perceived {'gender presentation' if manifest.task == 'gender' else 'facial expression'}"),
         ("network", f"{manifest.network}, {size}"),
-        ("input", f"grey crops of {given.size} x {given.size} pixels, (intensity - {given.mean:g}) / {given.std:g}"),
+        ("input", f"grayscale crops of {given.size} x {given.size} pixels, (intensity - {given.mean:g}) / {given.std:g}"),
         ("classes", ", ".join(manifest.labels)),
         ("output", _output(manifest)),
         *((f"prior {name}", _shown(values)) for name, values in manifest.priors.items()),
@@ -146,25 +146,25 @@ def _shown(prior: dict[str, float]) -> str:
 
 
 def _counted(manifest: Manifest) -> str:
-    figures = manifest.accuracy
-    crops = "one crop" if figures.crops == 1 else f"mean over {figures.crops} crops"
-    seeds = "one seed" if figures.seeds == 1 else f"{figures.seeds} seeds"
+    metrics = manifest.accuracy
+    crops = "one crop" if metrics.crops == 1 else f"mean over {metrics.crops} crops"
+    seeds = "one seed" if metrics.seeds == 1 else f"{metrics.seeds} seeds"
     return f"{crops} a face, {seeds}" + (", under the data's own class frequencies" if manifest.priors else "")
 
 
-def _figures(manifest: Manifest) -> tuple[Row, ...]:
-    figures, (chosen, final) = manifest.accuracy, _SPLITS[manifest.task]
+def _metrics(manifest: Manifest) -> tuple[Row, ...]:
+    metrics, (chosen, final) = manifest.accuracy, _SPLITS[manifest.task]
     rows = [
-        ("accuracy", f"{_percent(figures.public)} on {chosen}, which it was chosen on"),
-        ("", f"{_percent(figures.private)} on {final}, which was kept for the end"),
+        ("accuracy", f"{_percent(metrics.public)} on {chosen}, which it was chosen on"),
+        ("", f"{_percent(metrics.private)} on {final}, which was kept for the end"),
     ]
     if manifest.task == "expression":
-        rows.append(("", f"{_percent(figures.private_without_copies)} of that without exact copies of training faces"))
-    rows.append(("macro F1", f"{_percent(figures.macro_f1)} on {final}"))
-    if figures.ece is None:
+        rows.append(("", f"{_percent(metrics.private_without_copies)} of that without exact copies of training faces"))
+    rows.append(("macro F1", f"{_percent(metrics.macro_f1)} on {final}"))
+    if metrics.ece is None:
         rows.append(("ECE", _NOT_MEASURED))
     else:
-        rows.append(("ECE", f"{figures.ece:.3f} in 15 bins on {final}; the temperature was fitted on {chosen}"))
+        rows.append(("ECE", f"{metrics.ece:.3f} in 15 bins on {final}; the temperature was fitted on {chosen}"))
     return tuple(rows)
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ferengine._native import FrameRing
 from ferengine.config import EngineConfig
-from ferengine.errors import UsageError
+from ferengine.errors import FerengineError, UsageError
 from ferengine.results import CameraEvent, Pushed
 from ferengine.runtime.joiner import CameraJoiner
 from ferengine.runtime.workers import new_worker
@@ -138,6 +138,21 @@ class CameraState:
             return "disconnected"
         return "running" if self.opened else "opening"
 
+    def end_reason(self, run_error: FerengineError | None, *, stopped: bool) -> str | None:
+        """Why it has ended; ``None`` where its source came to its own end.
+
+        Args:
+            run_error: What ended the run.
+            stopped: Whether the run was asked to stop.
+        """
+        if self.error is not None:
+            return self.error
+        if self.leave_until is not None:
+            return "it was removed"
+        if stopped:
+            return "the run was stopped"
+        return None if self.done else str(run_error or "the run was stopped")
+
     @property
     def takes_rings(self) -> bool:
         """Whether frames may still come."""
@@ -191,7 +206,7 @@ class CameraState:
         ]
 
     def note_emitted(self) -> None:
-        """Tell the track worker how many results have gone out."""
+        """Show the track worker how many results have gone out."""
         for ring in self.rings.values():
             ring.emitted = self.joiner.emitted
 

@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from ferengine.errors import FerengineError, WorkerError
-from ferengine.ipc.process import refused
-from ferengine.runtime.events import EventReporter
+from ferengine.errors import FerengineError
+from ferengine.runtime.consumers import EventReporter
 from ferengine.runtime.output_workers import OutputDispatcher
+from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import RunState
-from ferengine.runtime.workers import WorkerManager
+from ferengine.runtime.workers import LEAVE, WorkerManager
 
 STOP_FRAMES = 3.0
 """Seconds from a stop in which frames on their way may still come out."""
 STOP_OUTPUTS = 5.0
 """Seconds from a stop in which outputs and callbacks may finish what they have been given."""
+
+_TICK, _FULL_TICK = 0.25, 0.002
+"""Seconds between two looks at the outputs at most, and while one has no room for what waits."""
 
 
 class Ending:
@@ -27,13 +30,22 @@ class Ending:
     Args:
         state: The run.
         workers: Its worker processes.
+        rings: Its frame rings.
         dispatcher: What gives results to the outputs.
         events: What calls the callback for camera events.
     """
 
-    def __init__(self, state: RunState, workers: WorkerManager, dispatcher: OutputDispatcher, events: EventReporter) -> None:
+    def __init__(
+        self,
+        state: RunState,
+        workers: WorkerManager,
+        rings: FrameRings,
+        dispatcher: OutputDispatcher,
+        events: EventReporter,
+    ) -> None:
         self._state = state
         self._workers = workers
+        self._rings = rings
         self._dispatcher = dispatcher
         self._events = events
         self._stopped_at: float | None = None
@@ -45,31 +57,59 @@ class Ending:
             self._stopped_at = time.monotonic()
         return state.kill_requested or (self._stopped_at is not None and time.monotonic() > self._stopped_at + seconds)
 
-    def note_cut_frames(self) -> None:
+    # --- the steps, in their order
+
+    def finish_work(self, read_events: Callable[[], None], poll: Callable[[float], None]) -> None:
+        """Capture, track and classify no more, and have the outputs write what waits for them.
+
+        Args:
+            read_events: Takes the records and scores that have come in.
+            poll: Waits for messages and deaths, for so many seconds at most, and handles them.
+        """
+        state = self._state
+        state.stopping = True
+        state.executor.close()
+        self._rings.close()
+        read_events()
+        self._note_cut_frames()
+        renderers = state.topology.renderers
+        for worker in state.topology.workers:
+            if worker not in renderers:
+                self._workers.dismiss(worker)
+        for camera in state.cameras:
+            self._dispatcher.end(camera)
+        self._finish_outputs(poll)
+
+    def _note_cut_frames(self) -> None:
         """Count the frames that were captured and came to no result; files lose none unless they are stopped."""
         for camera in self._state.cameras:
             camera.note_cut()
             if camera.cut and self._state.error is None:
                 self._state.note_failure(f"{camera.name}: the end of the run cut off {camera.cut} frames on their way")
 
-    def finish_outputs(self, poll: Callable[[], None]) -> None:
-        """Have the outputs write what waits for them. One that dies is replaced, and its successor goes on.
-
-        Args:
-            poll: Waits for messages and deaths, and handles them.
-        """
+    def _finish_outputs(self, poll: Callable[[float], None]) -> None:
+        """An output that dies with results in hand is replaced, and its successor goes on."""
+        self._workers.stopping = False
         outputs = self._state.topology.outputs
-        try:
-            while any(output.busy for output in outputs) and not self.is_past(STOP_OUTPUTS):
-                self._dispatcher.flush()
-                for output in outputs:
-                    if not output.waiting and output.worker.alive and output.finished_life != output.worker.lives:
-                        output.finished_life = output.worker.lives
-                        self._workers.finish(output.worker)
-                poll()
-                self._workers.watch()
-        except (FerengineError, OSError, MemoryError) as error:  # a malformed message, or no memory for a successor
-            self._state.abort(error if isinstance(error, FerengineError) else refused(error) or WorkerError(str(error)))
+        while any(output.busy for output in outputs) and not self.is_past(STOP_OUTPUTS):
+            self._dispatcher.flush()
+            for output in outputs:
+                if not output.waiting and output.worker.alive and output.finished_life != output.worker.lives:
+                    output.finished_life = output.worker.lives
+                    self._workers.finish(output.worker)
+            poll(_FULL_TICK if self._dispatcher.waiting else _TICK)
+            self._workers.watch()
+
+    def end_workers(self, poll: Callable[[float], None]) -> None:
+        """End all workers: at once if the run was killed, else within a moment."""
+
+        def poll_anyway() -> None:
+            try:
+                poll(0.02)
+            except FerengineError as error:  # a malformed message: the workers are ended all the same
+                self._state.abort(error)
+
+        self._workers.end_all(0.0 if self._state.kill_requested else LEAVE, poll_anyway)
 
     def note_cut_results(self) -> None:
         """Count the results that no output will write any more."""

@@ -119,7 +119,8 @@ class CameraJoiner:
         inferred = max((item.inferred_ns / 1e9 for item in scores.values()), default=queued)
         captured = record.captured_ns / 1e9
         timings = Timings(captured, tracked, queued, inferred, now)
-        return FrameResult(self.name, record.sequence, record.timestamp, 1e3 * (now - captured), faces, timings)
+        latency = 1e3 * (now - captured)
+        return FrameResult(self.name, record.sequence, record.timestamp, latency, faces, timings, record.scene_cut)
 
     def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str) -> Face:
         track = int(row["id"])

@@ -170,10 +170,12 @@ class OutputDispatcher:
         held = [sequence for ring in camera.rings.values() for sequence, _ in ring.held(output.reader.reader)]
         return sum(sequence <= joined.result.frame for sequence in held)
 
-    def end(self, camera: int) -> None:
-        """The camera's last result has been offered: its file may be closed."""
-        for output in self._outputs:
-            output.put(RenderItem(camera, 0, 0, None).encode())
+    def end(self, camera: CameraState) -> None:
+        """The camera's last result has been offered: its file may be closed. May be called more than once."""
+        if not camera.output_ended:
+            camera.output_ended = True
+            for output in self._outputs:
+                output.put(RenderItem(camera.number, 0, 0, None).encode())
 
     def flush(self) -> None:
         """Send what there is room for."""

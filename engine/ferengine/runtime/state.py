@@ -13,7 +13,8 @@ from queue import SimpleQueue
 from typing import Any, TypeVar
 
 from ferengine.config import EngineConfig
-from ferengine.errors import EngineStoppedError, FerengineError
+from ferengine.errors import EngineStoppedError, FerengineError, WorkerError
+from ferengine.ipc.process import refused
 from ferengine.runtime.cameras import Cameras
 from ferengine.runtime.metrics import RunMetrics
 from ferengine.runtime.subscriptions import Subscriptions
@@ -226,7 +227,11 @@ class RunState:
         self.failures.append(failure)
         log.error("%s", failure)
 
-    def abort(self, error: FerengineError) -> None:
-        """End the run with ``error``."""
-        self.error = self.error or error
+    def abort(self, error: Exception) -> None:
+        """End the run with ``error``. One that was not foreseen is logged with its traceback, and becomes a WorkerError."""
+        known = error if isinstance(error, FerengineError) else refused(error)
+        if known is None:
+            log.error("the supervisor failed", exc_info=error)
+            known = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
+        self.error = self.error or known
         self.wake()

@@ -7,6 +7,7 @@ import selectors
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from ferengine import errors
 from ferengine.config import EngineConfig
@@ -16,15 +17,15 @@ from ferengine.ipc.channel import receive_data
 from ferengine.ipc.process import WorkerProcess, refused
 from ferengine.results import CameraEvent
 from ferengine.runtime.cameras import Cameras, CameraState
+from ferengine.runtime.consumers import EventReporter
 from ferengine.runtime.ending import STOP_FRAMES, Ending
-from ferengine.runtime.events import EventReporter
 from ferengine.runtime.joiner import split_batch
 from ferengine.runtime.output_workers import OutputDispatcher
 from ferengine.runtime.push import PushInput
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import RunState
 from ferengine.runtime.topology import Topology
-from ferengine.runtime.workers import LEAVE, Worker, WorkerCallbacks, WorkerManager
+from ferengine.runtime.workers import Worker, WorkerCallbacks, WorkerManager
 from ferengine.sources import SourceSpec
 from ferengine.stages.messages import (
     BackendChosen,
@@ -84,12 +85,17 @@ class Supervisor:
         self._selector.register(state.wake_pipe, selectors.EVENT_READ)
         self._selector.register(topology.events_out, selectors.EVENT_READ)
         callbacks = WorkerCallbacks(
-            topology.launch, self._handle, self._fail_worker, self._before_replacing, self._note_started, self._progress
+            launch=topology.launch,
+            on_message=self._handle,
+            on_failed=self._fail_worker,
+            before_replacing=self._before_replacing,
+            on_started=self._note_started,
+            progress=self._progress,
         )
         self._workers = WorkerManager(lambda: topology.workers, config, self._selector, callbacks)
         self._dispatcher = OutputDispatcher(topology.outputs)
         self._events = EventReporter(on_event)
-        self._ending = Ending(state, self._workers, self._dispatcher, self._events)
+        self._ending = Ending(state, self._workers, self.rings, self._dispatcher, self._events)
         self._thread = threading.Thread(target=self._run, name="ferengine-supervisor", daemon=True)
         self._start_lock = threading.Lock()
         self._closed = self._capturing = False
@@ -154,8 +160,8 @@ class Supervisor:
         return camera
 
     def close_input(self, camera: CameraState) -> None:
-        """No further frame is captured; those on their way still come out. A capture worker that does not run hears of it when
-        it, or its successor, is started."""
+        """No further frame is captured; those on their way still come out. A capture worker that does not run gets the
+        message when it, or its successor, is started."""
         camera.input_ended = True
         if camera.capture is not None:
             camera.capture.send(StopCapture())
@@ -173,7 +179,7 @@ class Supervisor:
     def _forget(self, camera: CameraState) -> None:
         """Take everything away that the camera had: worker, rings, records that wait."""
         camera.note_cut()
-        self._end_output(camera)
+        self._dispatcher.end(camera)
         self._topology.forget_camera(camera)
         if camera.capture is not None:
             self._workers.dismiss(camera.capture)
@@ -197,11 +203,6 @@ class Supervisor:
         camera.close_writers()
         self._topology.trackers[camera.tracker].page.notify()
 
-    def _end_output(self, camera: CameraState) -> None:
-        if not camera.output_ended:
-            camera.output_ended = True
-            self._dispatcher.end(camera.number)
-
     # --- the thread
 
     def _run(self) -> None:
@@ -212,26 +213,18 @@ class Supervisor:
                 self._workers.start(worker)
             self._loop(began)
         except Exception as error:
-            self._abort(error)
+            self.state.abort(error)
         finally:
             try:
                 self._shut_down()
                 for camera in self._cameras:
-                    self._events.report(camera.lifecycle.note_end(self._end_reason(camera), time.time()))
+                    self._report_end(camera)
                 state.metrics.wall_s = time.monotonic() - began
                 self._ending.finish_events()  # a consumer that reads to the end has also had all events
             finally:
                 state.subscriptions.end()
                 state.ready.set()
                 state.finished.set()
-
-    def _abort(self, error: Exception) -> None:
-        """End the run with ``error``, whatever it is; from an exception handler."""
-        known = error if isinstance(error, FerengineError) else refused(error)
-        if known is None:
-            log.exception("the supervisor failed")
-            known = WorkerError(f"the engine's supervisor failed: {error!r}; please report this")
-        self.state.abort(known)
 
     def _loop(self, began: float) -> None:
         state = self.state
@@ -346,25 +339,19 @@ class Supervisor:
         for camera in self._cameras:
             leaves = camera.leave_until is not None and (camera.done or now > camera.leave_until)
             if camera.done or leaves:
-                self._events.report(camera.lifecycle.note_end(self._end_reason(camera), time.time()))
+                self._report_end(camera)
             if leaves:
                 self._forget(camera)
         if now >= self._next_tidying:
             self._next_tidying = now + _TICK
             for camera in self._cameras:
                 if camera.done:
-                    self._end_output(camera)
+                    self._dispatcher.end(camera)
             self.rings.tidy()
 
-    def _end_reason(self, camera: CameraState) -> str | None:
-        """Why the camera has ended; ``None`` where its source came to its own end."""
-        if camera.error is not None:
-            return camera.error
-        if camera.leave_until is not None:
-            return "it was removed"
-        if self.state.stop_requested:
-            return "the run was stopped"
-        return None if camera.done else str(self.state.error or "the run was stopped")
+    def _report_end(self, camera: CameraState) -> None:
+        reason = camera.end_reason(self.state.error, stopped=self.state.stop_requested)
+        self._events.report(camera.lifecycle.note_end(reason, time.time()))
 
     # --- workers
 
@@ -379,7 +366,7 @@ class Supervisor:
                 tracker.send(Redetect())
 
     def _handle(self, worker: Worker, message: ControlMessage) -> None:
-        camera = self._topology.camera_of(worker)
+        camera, output = self._topology.camera_of(worker), self._topology.output_of(worker)
         match message:
             case Ready():
                 worker.ready = worker.was_ready = True
@@ -397,8 +384,15 @@ class Supervisor:
                 self._workers.dismiss(worker)
             case Failed():
                 self._fail_worker(worker, message.error_class, message.text)
-            case SinkFailed() | VideoPart() | VideoJoined() | Rendered():
-                self._note_rendering(worker, message)
+            case SinkFailed() if output is not None:
+                output.error = output.error or message.error
+                self.state.note_failure(message.error)
+            case VideoPart() if output is not None:
+                output.parts.append(message)
+            case VideoJoined() if output is not None:
+                output.note_joined(message.camera)
+            case Rendered() if output is not None:
+                output.note_written(message.results)
             case BackendChosen():
                 self._note_backend(worker, message)
             case Usage():
@@ -426,21 +420,6 @@ class Supervisor:
             log.info("%s runs on %s: %s", worker.name, chosen.name, chosen.reason)
         else:
             log.error("%s runs on %s, not on the GPU: %s", worker.name, chosen.name, chosen.failure)
-
-    def _note_rendering(self, worker: Worker, message: SinkFailed | VideoPart | VideoJoined | Rendered) -> None:
-        output = self._topology.output_of(worker)
-        if output is None:
-            return
-        match message:
-            case SinkFailed(error):
-                output.error = output.error or error
-                self.state.note_failure(error)
-            case VideoPart():
-                output.parts.append(message)
-            case VideoJoined(camera):
-                output.note_joined(camera)
-            case Rendered(results):
-                output.note_written(results)
 
     def _fail_worker(self, worker: Worker, error_class: str, text: str) -> None:
         """A worker gave up: a camera or an output ends, anything else ends the run."""
@@ -483,50 +462,17 @@ class Supervisor:
 
     def _shut_down(self) -> None:
         """End what is alive and let go of everything, whatever fails on the way."""
-        for step in (self._finish_work, self._end_workers, self._ending.note_cut_results, self._release):
+        steps: tuple[Callable[[], None], ...] = (
+            partial(self._ending.finish_work, self._read_events, self._poll),
+            partial(self._ending.end_workers, self._poll),
+            self._ending.note_cut_results,
+            self._release,
+        )
+        for step in steps:
             try:
                 step()
             except Exception as error:
-                self._abort(error)
-
-    def _finish_work(self) -> None:
-        """Have the outputs write what is on its way."""
-        state = self.state
-        state.stopping = True
-        state.executor.close()
-        self.rings.close()
-        self._read_events()
-        self._ending.note_cut_frames()
-        renderers = self._topology.renderers
-        for worker in self._topology.workers:
-            if worker not in renderers:
-                self._workers.dismiss(worker)
-        for camera in self._cameras:
-            self._end_output(camera)
-        self._workers.stopping = False  # an output that dies with results in hand is replaced
-        self._ending.finish_outputs(lambda: self._poll(self._wait_time()))
-
-    def _end_workers(self) -> None:
-        """Dismiss all workers, kill those that do not leave, and reap them."""
-        state = self.state
-        self._workers.stopping = True
-        deadline = time.monotonic() + (0.0 if state.kill_requested else LEAVE)
-        try:
-            for worker in self._topology.workers:
-                self._workers.dismiss(worker)
-            while any(worker.alive for worker in self._topology.workers):
-                if time.monotonic() >= deadline:
-                    for worker in self._topology.workers:
-                        worker.kill()
-                try:
-                    self._poll(0.02)
-                except FerengineError as error:  # a malformed message: the workers are ended anyway
-                    state.abort(error)
-        finally:
-            for worker in self._topology.workers:
-                if worker.alive:
-                    worker.kill()
-                    worker.reap()
+                self.state.abort(error)
 
     def _release(self) -> None:
         self._selector.close()

@@ -183,8 +183,8 @@ class Topology:
         slots = max(min(self._plan.ring_slots, _RING_BYTES // max(1, slot_bytes)), minimum)
         spare = slots - minimum + outputs
         hold = min(HOLD, max(1, spare // outputs)) if outputs else HOLD
-        lent = sum(reader.slots for reader in readers)
-        return RingSize(slots + lent, minimum + lent, hold)
+        loaned = sum(reader.slots for reader in readers)
+        return RingSize(slots + loaned, minimum + loaned, hold)
 
     # --- what workers get
 
@@ -205,7 +205,7 @@ class Topology:
         self.trackers[camera.tracker].send(_add_camera(camera))
 
     def announce_rate(self, camera: CameraState) -> None:
-        """Tell the render workers the frame rate of a source that is open."""
+        """Report the frame rate of a source that is open to the render workers."""
         for worker in self.renderers:
             worker.send(SetRate(camera.number, camera.fps))
 

@@ -150,6 +150,29 @@ class WorkerManager:
             worker.send(Finish())
             self._kill_at[worker] = time.monotonic() + LEAVE
 
+    def end_all(self, patience: float, poll: Callable[[], None]) -> None:
+        """Dismiss all workers, kill those that do not leave, and reap them.
+
+        Args:
+            patience: Seconds that they get to leave.
+            poll: Waits a moment for messages and deaths, and handles them; handles its own errors.
+        """
+        self.stopping = True
+        deadline = time.monotonic() + patience
+        try:
+            for worker in self._workers():
+                self.dismiss(worker)
+            while any(worker.alive for worker in self._workers()):
+                if time.monotonic() >= deadline:
+                    for worker in self._workers():
+                        worker.kill()
+                poll()
+        finally:
+            for worker in self._workers():
+                if worker.alive:
+                    worker.kill()
+                    worker.reap()
+
     def _watch(self, worker: Worker, events: int) -> None:
         if worker.control is not None and worker.control.fileno() in self._selector.get_map():
             self._selector.modify(worker.control, events, worker)

@@ -103,7 +103,7 @@ class SinkThread:
         self.cut = self._queue.waiting + self._taken - self.written
         self._fail(f"{self.name}: the last results were not written, because the reader does not take them ({self.cut} cut)")
 
-    def figures(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, Any]:
         """Return the results written, dropped and cut off, and the error."""
         return {"written": self.written, "dropped": self._queue.dropped, "cut": self.cut, "error": self.error}
 

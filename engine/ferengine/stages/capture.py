@@ -139,7 +139,7 @@ class CaptureStage(Stage[StartCapture]):
         self._live = self._spec.drops(info.live)
         nbytes = info.width * info.height * 3
         if self._ring is not None and self._spec.blocks and nbytes != self._ring.slot_bytes:
-            self._requested_bytes = nbytes  # the engine makes the new ring when it hears of the size
+            self._requested_bytes = nbytes  # the engine makes the new ring once it knows the size
         self.context.send(SourceOpened(self.start.camera, info.width, info.height, float(info.fps), self._live, time.time()))
 
     def _counts(self) -> CaptureCounts:

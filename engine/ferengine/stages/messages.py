@@ -85,7 +85,7 @@ class AddCamera:
 
 @dataclass(frozen=True, slots=True)
 class StartTrack:
-    """Track the faces of ``cameras`` and cut them into the face ring.
+    """Track the faces of ``cameras`` and crop them into the face ring.
 
     Attributes:
         page: The worker's own event page.

@@ -1,4 +1,4 @@
-"""The track stage: owns the identity of faces and cuts them from the frame ring into its face ring."""
+"""The track stage: owns the identity of faces and crops them from the frame ring into its face ring."""
 
 from __future__ import annotations
 
@@ -57,6 +57,7 @@ class _Output:
     slot: int
     sequence: int
     faces: list[TrackedFace]
+    scene_cut: bool
     tracked_ns: int
     status: int | None = None
 
@@ -187,6 +188,7 @@ class TrackStage(Stage[StartTrack]):
         sequence, slot = held[0]
         frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
         self._note_size(camera, frame)
+        camera.tracker.look(frame, timestamp)
         if sequence not in camera.asked and sequence % self._every and camera.advanced != sequence:
             camera.tracker.advance(frame, timestamp)
             camera.advanced = sequence
@@ -224,12 +226,13 @@ class TrackStage(Stage[StartTrack]):
             ring.skip(older_slot, TRACK_READER)
         sequence, slot = held[-1]
         frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
+        self._note_size(camera, frame)
+        camera.tracker.look(frame, timestamp)
         if not camera.asked and self._detection_due(camera, sequence):
             boxes = camera.search.boxes_when_uncertain if camera.tracker.wants_detection else camera.search.boxes
             near = None if camera.search.is_full(sequence, timestamp) else boxes(camera.tracker)
             if self._ask(camera, generation, slot, sequence, near):
                 return True
-        self._note_size(camera, frame)
         camera.tracker.advance(frame, timestamp)
         self._finish(camera, generation, slot, sequence)
         return True
@@ -287,7 +290,7 @@ class TrackStage(Stage[StartTrack]):
 
     def _finish(self, camera: TrackedCamera, generation: int, slot: int, sequence: int) -> None:
         faces = sorted(camera.tracker.faces, key=lambda face: face.id)[:_MAX_FACES]
-        camera.output = _Output(generation, slot, sequence, faces, time.monotonic_ns())
+        camera.output = _Output(generation, slot, sequence, faces, camera.tracker.is_cut, time.monotonic_ns())
         camera.last = sequence
         camera.search.forget(sequence)
         self._send_output(camera)
@@ -312,7 +315,7 @@ class TrackStage(Stage[StartTrack]):
                 self._classify_page.notify()
         record = Record(
             camera.number, camera.epoch, output.sequence, header.timestamp, header.captured_ns, output.tracked_ns,
-            output.status, output.generation, output.slot, face_rows(output.faces),
+            output.status, output.generation, output.slot, output.scene_cut, face_rows(output.faces),
         )  # fmt: skip
         if not send_data(self._events, record.encode()):
             return False

@@ -95,7 +95,7 @@ class Worker:
         self._control.drain(_LAST_WORDS)
 
     def report(self, error: FerengineError) -> None:
-        """Tell the engine why the worker gives up."""
+        """Report to the engine why the worker gives up."""
         self._send(Failed(type(error).__name__, str(error)))
         self._control.drain(_LAST_WORDS)
 

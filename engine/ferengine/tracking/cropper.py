@@ -1,4 +1,4 @@
-"""Cuts the classifier's crops directly out of a frame."""
+"""Crops the classifier's faces directly out of a frame."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from ferengine.tracking.crop_geometry import CropRegion, face_region
 
 
 class FaceCropper:
-    """Cuts grey square crops out of frames.
+    """Crops gray squares out of frames.
 
     Args:
         size: Width and height of a crop in pixels.
@@ -39,7 +39,7 @@ class FaceCropper:
         return regions
 
     def crop(self, frame: NDArray[np.uint8], regions: NDArray[np.float32] | Sequence[CropRegion]) -> NDArray[np.uint8]:
-        """Cut crops out of a frame, area-averaged; beyond the frame its border pixels are repeated.
+        """Crop a frame, area-averaged; beyond the frame its border pixels are repeated.
 
         Args:
             frame: BGR uint8 (H, W, 3) or grey (H, W).

@@ -20,7 +20,7 @@ class DetectionSchedule:
     in ``full_scan`` seconds of time stamps (also when these jump back); the other frames are searched near the tracks,
     lost ones included, or in full if there are none. If a track becomes weak or is lost in between, the frame is searched
     near the tracks as long as most of them are confident, else in full. Scheduled full scans depend on the schedule alone,
-    so that two runs over a file search alike.
+    so that two runs over a file search alike. After a cut every frame is searched in full until a detection is there.
 
     Attributes:
         near: Whether to search near the tracks.
@@ -52,7 +52,9 @@ class DetectionSchedule:
 
     def boxes(self, tracker: FaceTracker) -> tuple[Box, ...] | None:
         """Return the boxes near which a scheduled frame is searched that is not due for a full scan; None for in full."""
-        return tuple(tracker.snapshot().boxes.values()) or None if self.near else None
+        if not self.near or tracker.in_new_scene:
+            return None
+        return tuple(tracker.snapshot().boxes.values()) or None
 
     def boxes_when_uncertain(self, tracker: FaceTracker) -> tuple[Box, ...] | None:
         """Return the boxes near which a frame is searched because the tracker wants a detection; None for in full."""

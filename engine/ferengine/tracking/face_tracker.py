@@ -2,7 +2,8 @@
 
 Detections are assigned to tracks by IoU, one to one, as in A. Bewley et al., "Simple Online and Realtime Tracking", ICIP
 2016; between detections a correlation filter per face takes the place of its Kalman filter. What differs: where boxes
-overlap, the appearance of the faces decides, and a lost track waits for its face near the place where it was last seen.
+overlap, the appearance of the faces decides, and a lost track waits for its face near the place where it was last seen. A
+cut ends what boxes say: after it a face keeps its id only if it looks like itself.
 """
 
 from __future__ import annotations
@@ -22,12 +23,18 @@ from ferengine.tracking.base import Tracker, TrackerUpdate
 from ferengine.tracking.crop_geometry import CropGeometry, CropRegion, face_region
 from ferengine.tracking.kcf import KcfTracker, update_all
 from ferengine.tracking.matching import assign, iou_matrix
+from ferengine.tracking.scene import SceneCuts
 
 _DUPLICATE_IOU = 0.6
 """IoU of two tracks that probably follow one face."""
 
 _APPEARANCE_WEIGHT = 0.5
 """What a similarity of 1 adds to the IoU where several tracks and detections overlap."""
+
+
+_ALIKE = 0.7
+"""Similarity from which a face after a cut is the one before it. Measured between clips of different people whose faces were
+put at one place: at most 0.47."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -55,9 +62,15 @@ class TrackedFace:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """Where each track was on a frame whose detection is still to come: ``boxes`` by id."""
+    """Where each track was on a frame whose detection is still to come.
+
+    Attributes:
+        boxes: By id.
+        scene: How many cuts there had been.
+    """
 
     boxes: Mapping[int, Box]
+    scene: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -75,8 +88,8 @@ class _Detection:
 class _Track:
     """``confident_box`` is the last box whose confidence was not weak.
 
-    ``lost_since`` is set while the face is not found, and ``confirmed_lost`` once a detection did not find it either: then
-    the tracker is not updated any more.
+    ``lost_since`` is set while the face is not found, and ``confirmed_lost`` once a detection did not find it either, or the
+    scene has changed: then the tracker is not updated any more. ``scene`` is the one that it was last seen in.
     """
 
     id: int
@@ -84,6 +97,7 @@ class _Track:
     detection: _Detection
     box: Box
     confident_box: Box
+    scene: int
     confidence: float = 1.0
     origin: Origin = "detected"
     lost_since: float | None = None
@@ -100,8 +114,9 @@ class _Track:
             region=self.detection.geometry.region(self.box),
         )
 
-    def reinitialise(self, frame: NDArray[np.uint8], detection: _Detection) -> None:
+    def reinitialise(self, frame: NDArray[np.uint8], detection: _Detection, scene: int) -> None:
         """Put the track where the detector finds its face."""
+        self.scene = scene
         self.tracker.init(frame, detection.box)
         self.detection, self.box, self.confident_box = detection, detection.box, detection.box
         self.confidence, self.origin, self.lost_since, self.confirmed_lost = 1.0, "detected", None, False
@@ -114,7 +129,8 @@ class FaceTracker:
     made on an earlier frame is handed in late, with that frame and the ``snapshot`` taken on it.
 
     A face that its tracker or a detection loses is not in ``faces``, but keeps its id for ``max_lost_s`` seconds and gets it
-    back when a detection appears near where it was last found confidently. A face whose tracker reports less than
+    back when a detection appears near where it was last found confidently. A cut loses every face at once; those that are found
+    again where they were, and look as they did, get their ids back. A face whose tracker reports less than
     ``weak_confidence`` stays in ``faces`` and makes ``wants_detection`` true. The same calls give the same results.
 
     Args:
@@ -154,6 +170,11 @@ class FaceTracker:
         self._tracks: list[_Track] = []
         self._duplicates: set[tuple[int, int]] = set()
         self._wants_detection = True
+        self._cuts = SceneCuts()
+        self._scene = 0
+        self._looked_at: float | None = None
+        self._followed = False  # by ``look``, before ``advance`` comes to it
+        self._is_cut = self._in_new_scene = False
 
     @property
     def next_id(self) -> int:
@@ -165,6 +186,16 @@ class FaceTracker:
         """Whether there has been no detection yet or, since the last one, a track became weak, was lost or came to overlap
         another heavily. Each loss asks once: an occluded face does not ask again after a detection."""
         return self._wants_detection
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the current frame shows another scene than the one before."""
+        return self._is_cut
+
+    @property
+    def in_new_scene(self) -> bool:
+        """Whether there has been no detection since the last cut: faces may be anywhere."""
+        return self._in_new_scene
 
     @property
     def uncertain_fraction(self) -> float:
@@ -179,7 +210,34 @@ class FaceTracker:
 
     def snapshot(self) -> Snapshot:
         """Return where the tracks are now, for a detection on the current frame that arrives later."""
-        return Snapshot({track.id: track.box for track in self._tracks})
+        return Snapshot({track.id: track.box for track in self._tracks}, self._scene)
+
+    def look(self, frame: NDArray[np.uint8], timestamp: float) -> None:
+        """Find out whether a frame begins another scene.
+
+        It does where its sample is unlike the last one's and most tracks have lost their faces too: a face that fills the
+        frame and moves is no cut. ``advance`` and ``correct`` look by themselves; call it first where the place of a detection
+        depends on it. The same time stamp again is the same frame.
+
+        Args:
+            frame: BGR uint8 (H, W, 3).
+            timestamp: Its time in seconds.
+        """
+        if timestamp == self._looked_at:
+            return
+        self._looked_at, self._is_cut, self._followed = timestamp, False, False
+        if not self._cuts.is_cut(frame):
+            return
+        self._follow(frame, timestamp)
+        self._followed = True
+        followed = [track for track in self._tracks if not track.confirmed_lost]
+        self._is_cut = 2 * sum(self._is_confident(track.confidence) for track in followed) <= len(followed)
+        if self._is_cut:
+            self._scene += 1
+            self._in_new_scene = self._wants_detection = True
+            for track in self._tracks:
+                track.confidence, track.confirmed_lost = 0.0, True
+                track.lost_since = timestamp if track.lost_since is None else track.lost_since
 
     def advance(self, frame: NDArray[np.uint8], timestamp: float) -> None:
         """Follow every track into the next frame.
@@ -189,13 +247,19 @@ class FaceTracker:
             timestamp: Its time in seconds.
         """
         self._prune(timestamp)
+        self.look(frame, timestamp)
+        if not self._followed:
+            self._follow(frame, timestamp)
+        self._followed = False
+        duplicates = self._find_duplicates()
+        self._wants_detection |= not duplicates <= self._duplicates
+        self._duplicates |= duplicates
+
+    def _follow(self, frame: NDArray[np.uint8], timestamp: float) -> None:
         followed = [track for track in self._tracks if not track.confirmed_lost]
         updates = update_all([track.tracker for track in followed], frame)
         for track, update in zip(followed, updates, strict=True):
             self._update(track, update, timestamp)
-        duplicates = self._find_duplicates()
-        self._wants_detection |= not duplicates <= self._duplicates
-        self._duplicates |= duplicates
 
     def correct(
         self,
@@ -207,7 +271,7 @@ class FaceTracker:
         """Assign detections to the tracks, and start tracks for the others.
 
         Every matched track takes the detection's box, whatever its own. Detections that are not finite or have no area are
-        ignored.
+        ignored, and so are all of a frame before the last cut.
 
         Args:
             frame: The frame that was searched, BGR uint8 (H, W, 3).
@@ -216,6 +280,10 @@ class FaceTracker:
             snapshot: The one taken on that frame, if others have been tracked since; the tracks are put back to it, and the
                 next ``advance`` catches up.
         """
+        if snapshot is None:
+            self.look(frame, timestamp)
+        elif snapshot.scene != self._scene:
+            return
         self._prune(timestamp)
         if snapshot is not None:
             for track in self._tracks:
@@ -224,13 +292,13 @@ class FaceTracker:
         followed = [track for track in self._tracks if not track.confirmed_lost]
         pairs, missed, unmatched = assign(self._overlap_affinity(followed, found))
         for row, column in pairs:
-            followed[row].reinitialise(frame, found[column])
+            followed[row].reinitialise(frame, found[column], self._scene)
 
         missing = [followed[row] for row in missed] + [track for track in self._tracks if track.confirmed_lost]
         fresh = [found[column] for column in unmatched]
         pairs, missed, unmatched = assign(self._return_affinity(missing, fresh))
         for row, column in pairs:
-            missing[row].reinitialise(frame, fresh[column])
+            missing[row].reinitialise(frame, fresh[column], self._scene)
         for row in missed:
             track = missing[row]
             if snapshot is None or track.id in snapshot.boxes:
@@ -239,7 +307,7 @@ class FaceTracker:
         for column in unmatched:
             self._tracks.append(self._spawn(frame, fresh[column]))
         self._duplicates = self._find_duplicates()
-        self._wants_detection = False
+        self._wants_detection = self._in_new_scene = False
 
     def _update(self, track: _Track, update: TrackerUpdate, timestamp: float) -> None:
         was_confident, was_lost = self._is_confident(track.confidence), track.lost_since is not None
@@ -288,7 +356,8 @@ class FaceTracker:
         return np.where(overlap >= self._min_iou, overlap + _APPEARANCE_WEIGHT * _similarities(tracks, found), 0.0)
 
     def _return_affinity(self, tracks: list[_Track], found: list[_Detection]) -> NDArray[np.float64]:
-        """Similarity and IoU of what is near a track's last confident or last detected box, else 0."""
+        """Similarity and IoU of what is near a track's last confident or last detected box, else 0; of a track of an earlier
+        scene only where the faces are alike."""
         found_boxes = [detection.box for detection in found]
         affinity = np.zeros((len(tracks), len(found)))
         for boxes in ([track.confident_box for track in tracks], [track.detection.box for track in tracks]):
@@ -296,13 +365,15 @@ class FaceTracker:
             near = np.array([[_near(box, other) for other in found_boxes] for box in boxes], bool)
             allowed = (overlap >= self._min_iou) | near.reshape(overlap.shape)
             affinity = np.maximum(affinity, np.where(allowed, 1.0 + overlap, 0.0))
-        return np.where(affinity > 0, affinity + _similarities(tracks, found), 0.0)
+        alike = _similarities(tracks, found)
+        least = np.array([0.0 if track.scene == self._scene else _ALIKE for track in tracks]).reshape(-1, 1)
+        return np.where((affinity > 0) & (alike >= least), affinity + alike, 0.0)
 
     def _spawn(self, frame: NDArray[np.uint8], detection: _Detection) -> _Track:
         tracker = self._make_tracker()
         tracker.init(frame, detection.box)
         self._next_id += 1
-        return _Track(self._next_id - 1, tracker, detection, box=detection.box, confident_box=detection.box)
+        return _Track(self._next_id - 1, tracker, detection, box=detection.box, confident_box=detection.box, scene=self._scene)
 
 
 def _near(a: Box, b: Box) -> bool:

@@ -89,7 +89,7 @@ def test_quarter_turns_equal_rot90(quarter: int) -> None:
 
 @settings(max_examples=50, deadline=None)
 @given(frames(), st.floats(1, 60, width=32), angles, st.integers(1, 20))
-def test_bytes_are_the_rounded_levels(frame: NDArray[np.uint8], side: float, angle: float, size: int) -> None:
+def test_bytes_are_the_rounded_intensities(frame: NDArray[np.uint8], side: float, angle: float, size: int) -> None:
     square = np.array([[frame.shape[1] / 2, frame.shape[0] / 3, side, angle]], np.float32)
     rounded = np.empty((1, size, size), np.uint8)
     crop_faces(frame, square, rounded)
@@ -108,7 +108,7 @@ def test_floats_are_normalised(mean: float, std: float) -> None:
 @pytest.mark.parametrize("angle", [0.0, 0.7])
 @pytest.mark.parametrize("centre", [0.0, -1e9, 1e9, 1e17, -3e38, 3e38])
 @pytest.mark.parametrize("side", [1e-38, 1e-3, 1.0, 48.0, 1e9, 1e17, 3e38])
-def test_extreme_squares_stay_within_the_frames_levels(angle: float, centre: float, side: float) -> None:
+def test_extreme_squares_stay_within_the_frames_intensities(angle: float, centre: float, side: float) -> None:
     frame = noise(30, 40, 3)
     levels = grey_levels(frame)
     for position in ((centre, 7.0), (9.0, centre), (centre, centre)):

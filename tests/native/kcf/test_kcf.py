@@ -85,7 +85,7 @@ def reference_peak(response: Real) -> tuple[float, float, float, float]:
 
 
 class ReferenceKcf:
-    """The whole tracker in float64; the patches are cut by ``crop_faces``, which has tests of its own."""
+    """The whole tracker in float64; the patches are cropped by ``crop_faces``, which has tests of its own."""
 
     def init(self, frame: NDArray[np.uint8], box: tuple[float, ...]) -> None:
         x, y, self.w, self.h = box

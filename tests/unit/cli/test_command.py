@@ -87,6 +87,11 @@ def test_shells_complete_commands_and_options(line: str, expected: str) -> None:
         (("runn",), "error: No such command 'runn'. Did you mean 'run'? (see ferengine --help)"),
         (("--colour",), "error: No such option: --colour (see ferengine --help)"),
         (("run", "--xyzzy"), "error: No such option: --xyzzy (see ferengine run --help)"),
+        (
+            ("run", "--detector", "mtccn"),
+            "error: Invalid value for '--detector': 'mtccn' is not one of 'mtcnn', 'haar' (see ferengine run --help)",
+        ),
+        (("config", "--check", "gone.toml"), "error: the settings file gone.toml cannot be read: No such file or directory"),
         (("image",), "error: Missing argument 'paths' (see ferengine image --help)"),
     ],
 )

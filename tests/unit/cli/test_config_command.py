@@ -77,7 +77,7 @@ def test_a_file_can_be_checked(tmp_path: Path) -> None:
     assert "run.toml:1: min-face" in str(error)
 
 
-def test_a_check_refuses_what_run_would_and_keeps_passwords_to_itself(tmp_path: Path) -> None:
+def test_check_refuses_what_run_refuses_and_shows_no_password(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text('source = ["rtsp://user:secret@host/x?key=secret", "door=http://user:secret@host/y"]\n')
     assert json.loads(printed("--check", str(path))) == {"source": ["rtsp://host/...", "door=http://host/..."]}

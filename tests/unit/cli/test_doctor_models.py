@@ -96,7 +96,7 @@ def test_the_difference_is_the_largest_one(shipped: Path) -> None:
         largest_difference(manifest(), lambda batch: off[:, :2])
 
 
-def test_without_torch_nothing_is_said_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_torch_there_is_no_line_about_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(checks, "find_spec", lambda name: None)
     assert check_torch() is None
 

@@ -39,7 +39,7 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
-def test_faces_are_told_in_words(folder: Path) -> None:
+def test_faces_are_described_in_words(folder: Path) -> None:
     done = image(folder / "b.png")
     assert done.exit_code == 0, done.output
     first, second = done.stdout.splitlines()
@@ -104,7 +104,7 @@ def test_options_of_the_engine_arrive(folder: Path) -> None:
     assert unsure["faces"][0]["expression"]["label"] == "uncertain"
 
 
-def test_prior_changes_the_scores_and_is_said(folder: Path) -> None:
+def test_prior_changes_the_scores_and_is_reported(folder: Path) -> None:
     records = {
         prior: json.loads(image(folder / "b.png", "--json", "--prior", prior).stdout) for prior in ("uniform", "everyday")
     }

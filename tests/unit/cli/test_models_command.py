@@ -37,7 +37,7 @@ def test_json_holds_the_manifests() -> None:
     assert default["problem"] is None
 
 
-def test_a_damaged_and_a_missing_file_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_and_missing_files_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for path in registry.SHIPPED.iterdir():
         shutil.copy(path, tmp_path)
     monkeypatch.setattr(registry, "SHIPPED", tmp_path)

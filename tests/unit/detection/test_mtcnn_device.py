@@ -124,5 +124,5 @@ def test_images_that_the_engine_does_not_take_are_named(frames: list[NDArray[np.
         detector.detect(frames[0])
     detector, runners = make()
     runners["rnet"].largest = (8, 8)
-    with pytest.raises(ModelError, match="the engine of rnet cannot take an image of 24x24 pixels"):
+    with pytest.raises(ModelError, match="the TensorRT engine of rnet cannot take an image of 24x24 pixels"):
         detector.detect(frames[0])

@@ -87,7 +87,7 @@ def test_broken_records_are_named_and_passed_over(tmp_path: Path, text: str) -> 
     assert list(list_engines(tmp_path)) == [file]
 
 
-def test_an_engine_without_record_says_so(tmp_path: Path) -> None:
+def test_engine_without_record_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="only with its record"):
         read_record(tmp_path / "no.json")
 

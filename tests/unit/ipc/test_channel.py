@@ -108,7 +108,7 @@ def test_a_peer_that_is_gone_is_another_matter(pair: Pair) -> None:
         here.flush()
 
 
-def test_sending_to_and_receiving_from_nobody() -> None:
+def test_sending_and_receiving_without_a_peer() -> None:
     here, there = ControlChannel.pair()
     there.close()
     with pytest.raises(ConnectionError, match="gone"):

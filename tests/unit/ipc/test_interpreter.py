@@ -85,7 +85,7 @@ def test_a_frozen_program_is_refused(host: Path, monkeypatch: pytest.MonkeyPatch
     assert not (host.parent / "started").exists()
 
 
-def test_an_interpreter_that_was_found_looks_where_this_process_does() -> None:
+def test_found_interpreter_imports_from_the_paths_of_this_process() -> None:
     assert worker_path("/home", {"/home"}, foreign=False) == []
     assert worker_path("/home", {"/usr"}, foreign=False) == ["/home"]
     found = worker_path("/home", {"/home"}, foreign=True)

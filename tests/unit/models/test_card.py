@@ -47,7 +47,7 @@ def test_the_card_shows_all_that_the_manifest_holds(manifest: Manifest) -> None:
     assert max(map(len, (line for line in done.output.splitlines() if not line.startswith("  $ ")))) <= 100
 
 
-def test_what_it_is_not_for_and_its_limits_are_told() -> None:
+def test_card_shows_unsuitable_uses_and_limits() -> None:
     expression, gender = words(show(DEFAULT).output), words(show(GENDER).output)
     for card in (expression, gender):
         assert "(AI Act), article 5(1)(f)" in card
@@ -71,7 +71,7 @@ def test_the_splits_are_named() -> None:
     assert "of that without exact copies of training faces" in expression
     assert "% on UTKFace test, which was kept for the end" in gender
     assert "copies" not in gender
-    assert "Figures (one crop a face, one seed, under the data's own class frequencies)" in expression
+    assert "Metrics (one crop a face, one seed, under the data's own class frequencies)" in expression
 
 
 def test_a_narrow_terminal_breaks_texts_but_no_hash() -> None:
@@ -80,7 +80,7 @@ def test_a_narrow_terminal_breaks_texts_but_no_hash() -> None:
     assert words(load_model(DEFAULT).manifest.intended_use) in words(done.output)
 
 
-def test_the_default_and_the_int8_variant_are_told() -> None:
+def test_card_names_the_default_and_the_int8_variant() -> None:
     assert "what --model means where it is not given" in show(DEFAULT).output
     assert "fast-int8.onnx" in show("fast").output
     assert "runs in its place on a CPU with VNNI" in words(show("fast").output)
@@ -97,12 +97,12 @@ def test_a_model_of_ones_own(bar_models: Any, tmp_path: Path) -> None:
     assert "not measured on FER-2013 PublicTest" in card
     assert "ECE not measured" in card
     assert "MMAC" not in card
-    assert "Figures (mean over 10 crops a face, 3 seeds)" in card
+    assert "Metrics (mean over 10 crops a face, 3 seeds)" in card
     assert "int8 variant" not in card
     assert all(section.command != "" for section in model_card(load_model(path)) if section.title == "Training")
 
 
-def test_a_variant_that_does_not_run_unasked_says_why(bar_models: Any, tmp_path: Path) -> None:
+def test_card_explains_why_a_variant_does_not_run(bar_models: Any, tmp_path: Path) -> None:
     path = bar_models.write(tmp_path, accuracy={"public": 0.69})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     bar_models.write(tmp_path, name="bars-int8", precision="int8", source_sha256=digest, accuracy={"public": 0.68})
@@ -126,5 +126,5 @@ def test_what_is_no_model_is_refused(bar_models: Any, tmp_path: Path) -> None:
     assert "SHA-256 differs" in str(refused)
 
 
-def test_the_list_says_how_to_see_a_card() -> None:
+def test_list_names_the_command_that_shows_a_card() -> None:
     assert "ferengine models NAME shows a model's card" in words(show(columns=200).output)

@@ -60,7 +60,7 @@ def test_another_file_than_the_manifests_is_refused(copy: Path) -> None:
         load_model(copy)
 
 
-def test_a_path_never_loads_the_neighbour_that_its_manifest_names(copy: Path) -> None:
+def test_manifest_of_another_file_is_refused(copy: Path) -> None:
     other = copy.with_name("other.onnx")
     other.write_bytes(b"another network")
     shutil.copy(copy.with_suffix(".json"), other.with_suffix(".json"))

@@ -6,6 +6,7 @@ import pytest
 
 from ferengine._native import FrameRing
 from ferengine.config import make_config
+from ferengine.errors import SourceError, WorkerError
 from ferengine.runtime.cameras import Cameras, Lifecycle, camera_counts
 from ferengine.sources import SourceSpec
 from ferengine.stages.records import TRACK_READER, VIDEO_READER
@@ -69,3 +70,17 @@ def test_skipped_frames_of_rings_that_are_gone_are_counted() -> None:
             ring.skip(sequence, TRACK_READER)
     camera.drop_ring(0)
     assert camera_counts(camera)["skipped"] == 4
+
+
+def test_end_reason_is_the_most_specific_one() -> None:
+    camera = Cameras(("happy",), (), make_config(), trackers=1).add(SourceSpec("push", "", "door"))
+    assert camera.end_reason(None, stopped=False) == "the run was stopped"  # not done, and nothing else ended it
+    assert camera.end_reason(WorkerError("track-0 died"), stopped=False) == "track-0 died"
+    camera.close_writers()
+    assert camera.done
+    assert camera.end_reason(None, stopped=False) is None
+    assert camera.end_reason(None, stopped=True) == "the run was stopped"
+    camera.leave_until = 0.0
+    assert camera.end_reason(None, stopped=True) == "it was removed"
+    camera.error = str(SourceError("door broke off"))
+    assert camera.end_reason(WorkerError("track-0 died"), stopped=True) == "door broke off"

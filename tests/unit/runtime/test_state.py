@@ -1,13 +1,19 @@
-"""Work for another thread."""
+"""The state of a run, and work for another thread."""
 
 from __future__ import annotations
 
+import errno
+import os
+import re
 import threading
 
 import pytest
 
-from ferengine.errors import EngineStoppedError
-from ferengine.runtime.state import BackgroundThread, Executor, WakePipe
+from ferengine.config import make_config
+from ferengine.errors import EngineStoppedError, FerengineError, SourceError, WorkerError
+from ferengine.runtime.cameras import Cameras
+from ferengine.runtime.state import BackgroundThread, Executor, RunState, WakePipe
+from ferengine.runtime.topology import Topology, make_plan
 from threads_help import CheckedThread
 
 
@@ -74,3 +80,26 @@ def test_a_wake_pipe_takes_any_number_of_notifications() -> None:
     pipe.clear()
     pipe.close()
     pipe.notify()  # after the end, as finalisers do
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "text"),
+    [
+        (SourceError("no source opens"), SourceError, "no source opens"),
+        (OSError(errno.EMFILE, os.strerror(errno.EMFILE)), WorkerError, "Too many open files"),
+        (KeyError("odd"), WorkerError, "supervisor failed: KeyError\\('odd'\\); please report this"),
+    ],
+)
+def test_abort_keeps_the_first_error_in_words(error: Exception, expected: type[FerengineError], text: str) -> None:
+    config = make_config()
+    cameras = Cameras(("happy",), (), config, trackers=1)
+    topology = Topology(cameras, config, make_plan(1, config, cores=2), 48, None, {}, False, False, False)
+    state = RunState(config, cameras, topology, keep_open=False)
+    try:
+        state.abort(error)
+        state.abort(SourceError("later"))
+        assert type(state.error) is expected
+        assert re.search(text, str(state.error))
+    finally:
+        state.wake_pipe.close()
+        topology.close()

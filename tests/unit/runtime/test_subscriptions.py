@@ -75,7 +75,7 @@ def test_only_cameras_that_are_wanted_are_held_back() -> None:
     assert not subscriptions.holds_back("yard")
 
 
-def test_files_wait_for_somebody_to_consume_unless_they_are_let_run() -> None:
+def test_files_wait_for_a_consumer_unless_unattended() -> None:
     subscriptions = Subscriptions()
     assert subscriptions.holds_back("cam")
     subscriptions.unattended = True
@@ -144,7 +144,7 @@ def test_a_dropped_image_frees_its_slot() -> None:
     assert ring.held(2) == []
 
 
-def test_frames_that_the_tracker_skipped_are_let_go_and_no_others() -> None:
+def test_only_skipped_frames_are_released() -> None:
     ring = _ring(1 << 2 | 1, 6)
     FrameReader(2, 2, None).release_skipped([ring], after=1, before=4)
     assert [sequence for sequence, _ in ring.held(2)] == [0, 1, 4, 5]

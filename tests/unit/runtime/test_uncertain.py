@@ -33,7 +33,7 @@ def test_the_smoothed_scores_decide_for_both_labels(best: float, label: str) -> 
     assert expression.to_dict()["smoothed"]["label"] == label
 
 
-def test_a_sure_frame_after_unsure_ones_stays_uncertain_until_the_smoothed_scores_agree() -> None:
+def test_label_stays_uncertain_until_the_smoothed_scores_agree() -> None:
     joiner = CameraJoiner("cam", False, LABELS, deadline=1.0, smoothing=1.0, min_confidence=0.6)
     flat, sure = [0.34, 0.33, 0.33], [0.02, 0.96, 0.02]
     labels = []
@@ -52,7 +52,7 @@ def test_a_sure_frame_after_unsure_ones_stays_uncertain_until_the_smoothed_score
 
 def _put(joiner: CameraJoiner, sequence: int, scores: list[float]) -> None:
     face = TrackedFace(1, (0, 0, 10, 10), 1.0, 1.0, "tracked", None, (5, 5, 10, 0))
-    joiner.add_record(Record(0, 1, sequence, sequence / 4, 1, 2, CLASSIFIED, 0, 0, face_rows([face])))
+    joiner.add_record(Record(0, 1, sequence, sequence / 4, 1, 2, CLASSIFIED, 0, 0, False, face_rows([face])))
     keys = np.zeros(1, FACE_KEY)
     keys["epoch"], keys["sequence"] = 1, sequence
     for _, number, epoch, index, scored in split_batch(ScoreBatch(keys, np.array([scores], np.float32), 1, 3)):

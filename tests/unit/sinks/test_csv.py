@@ -52,7 +52,7 @@ def test_prior_is_the_last_column(tmp_path: Path) -> None:
     assert [row.rpartition(",")[2] for row in rows] == ["everyday", "everyday"]
 
 
-def test_rows_say_what_events_say(tmp_path: Path) -> None:
+def test_rows_equal_json_lines(tmp_path: Path) -> None:
     seen = result(face())
     writer = CsvWriter(tmp_path / "out.csv", LABELS)
     writer.write(seen)

@@ -71,7 +71,7 @@ def test_what_is_drawn_follows_the_result() -> None:
     assert render(result(raw_only)).tobytes() == images[0]
 
 
-def test_gender_stands_small_behind_the_label() -> None:
+def test_gender_is_drawn_small_after_the_label() -> None:
     """It lengthens the tag by less than its letters would, and changes nothing else."""
     base = replace(face((200, 150, 100, 120)), expression=None, reason="deadline")
     label = "female"

@@ -81,7 +81,7 @@ def test_everything_is_written_and_the_sink_closed() -> None:
     feeder.join(10)
     assert not feeder.busy
     assert (sink.frames, sink.closes) == ([0, 1, 2, 3, 4], 1)
-    assert feeder.figures() == {"written": 5, "dropped": 0, "cut": 0, "error": None}
+    assert feeder.summary() == {"written": 5, "dropped": 0, "cut": 0, "error": None}
 
 
 def test_a_sink_may_flush_when_nothing_comes() -> None:
@@ -111,7 +111,7 @@ def test_results_that_were_lost_in_a_buffer_do_not_count_as_written() -> None:
     assert feeder.written == 1
 
 
-def test_what_goes_between_comes_before_the_next_result_and_at_the_end() -> None:
+def test_between_runs_before_each_result_and_at_the_end() -> None:
     calls: list[str] = []
     sink, results = Recorder(lambda item: calls.append(f"frame {item.frame}")), queue()
     results.offer(result(0))
@@ -122,7 +122,7 @@ def test_what_goes_between_comes_before_the_next_result_and_at_the_end() -> None
     assert calls == ["between", "frame 0", "between"]
 
 
-def test_a_failing_sink_is_said_once_and_holds_nobody_back(caplog: pytest.LogCaptureFixture) -> None:
+def test_failing_sink_is_reported_once_and_holds_back_no_source(caplog: pytest.LogCaptureFixture) -> None:
     def full(_: FrameResult) -> None:
         raise SinkError("out.csv cannot be written: No space left on device")
 
@@ -176,7 +176,7 @@ def test_a_slow_sink_drops_its_own_oldest_and_counts_them() -> None:
     slow_queue.end()
     feeders[0].join(10)
     assert slow_sink.frames == [0, 8, 9]
-    assert feeders[0].figures() == {"written": 3, "dropped": 7, "cut": 0, "error": None}
+    assert feeders[0].summary() == {"written": 3, "dropped": 7, "cut": 0, "error": None}
 
 
 def test_a_stuck_sink_can_be_left_behind() -> None:

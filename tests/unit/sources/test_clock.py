@@ -52,7 +52,7 @@ def test_wall_clock_goes_on_when_the_system_is_set_back() -> None:
     assert clock.replaced == 2
 
 
-def test_caller_clock_takes_a_clock_that_is_set_back_for_what_it_is() -> None:
+def test_caller_clock_recognises_a_clock_that_was_set_back() -> None:
     clock = CallerClock()
     stamps = [clock.stamp(given) for given in (7200.0, 7200.5, 3601.0, 3601.5, 7300.0)]
     assert stamps == pytest.approx([7200.0, 7200.5, 7201.0, 7201.5, 10900.0])

@@ -83,7 +83,7 @@ def file() -> Iterator[Bench]:
     bench.close()
 
 
-def test_a_late_answer_without_faces_frees_its_frame_and_lets_the_next_be_asked_for(live: Bench) -> None:
+def test_late_empty_answer_frees_the_frame_and_allows_the_next_request(live: Bench) -> None:
     live.publish(0)
     first = live.request()
     live.publish(1)  # frame 0 goes out as tracked; its answer is late

@@ -127,7 +127,7 @@ def test_run_builds_a_missing_engine_into_the_cache_once(
     for _ in range(2):
         opening.open_engine(network, "fp16", 16, build=True)
     assert opened[0] == opened[1]
-    assert sum("building an engine of dscnn" in record.message for record in caplog.records) == 1
+    assert sum("building a TensorRT engine of dscnn" in record.message for record in caplog.records) == 1
     [file] = list_engines(tmp_path / "ferengine" / "engines")
     assert file.record.max_batch == 16
     with pytest.raises(ModelError, match="needs calibration"):
@@ -176,7 +176,7 @@ def test_the_builder_is_watched_and_can_be_stopped(trt: TensorRT) -> None:
         build_engine(trt, network, TINY, progress=lambda *step: False)
 
 
-def test_what_the_builder_says_is_in_the_error(trt: TensorRT) -> None:
+def test_error_contains_the_messages_of_the_builder(trt: TensorRT) -> None:
     with pytest.raises(ModelError, match="SM75"):  # Turing has no float32 products in this runtime
         build_engine(trt, load_model("dscnn").onnx, TINY, targets=["sm_75"])
     assert build_engine(trt, to_fp16(load_model("dscnn").onnx), TINY, targets=["sm_75"]).targets == ("sm_75",)

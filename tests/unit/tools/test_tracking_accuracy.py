@@ -67,7 +67,7 @@ def test_the_command_reports_each_sequence(tmp_path: Path, capsys: pytest.Captur
     assert "walk" in capsys.readouterr().out
 
 
-def test_the_shrunken_window_follows_what_the_plain_tracker_lags_behind(tmp_path: Path) -> None:
+def test_shrunken_window_is_more_accurate_than_the_whole_frame(tmp_path: Path) -> None:
     from ferengine.tracking.opencv_kcf import OpenCvKcf
 
     write_sequence(tmp_path / "walk")

@@ -32,8 +32,8 @@ def gender(bar_models: Any, tmp_path: Path) -> Network:
 
 @pytest.fixture
 def people(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that looks like UTKFace; of its 1,500 faces, which are cut at once, each third is one to train on and has its
-    own level of grayscale."""
+    """A folder that looks like UTKFace; every third of its 1,500 faces, which are cropped at once, is one to train on, with an
+    intensity of its own."""
     folder = tmp_path / "utkface"
     folder.mkdir()
     (folder / "25_1_0_20170112213500903.png").write_bytes(b"cut below")

@@ -23,7 +23,7 @@ def turned(points: np.ndarray, angle: float, about: tuple[float, float] = (60.0,
 
 
 @pytest.mark.parametrize("align", [False, True])
-def test_a_frontal_face_is_cut_as_fer2013(align: bool) -> None:
+def test_frontal_face_is_cropped_as_in_fer2013(align: bool) -> None:
     cx, cy, side, angle = region_from_landmarks(FRONTAL, align)
     assert side == pytest.approx(2.67 * 40)
     assert angle == 0

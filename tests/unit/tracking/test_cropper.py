@@ -1,4 +1,4 @@
-"""FaceCropper: the faces' squares, cut by the extension."""
+"""FaceCropper: the faces' squares, cropped by the extension."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def followed(*confidences: float) -> FaceTracker:
 @pytest.mark.parametrize(
     ("confidences", "doubt"), [((), 0.0), ((1, 1), 0.0), ((1, 0.2), 0.5), ((0, 0.2, 1, 1), 0.5), ((0.4,), 1.0), ((0,), 1.0)]
 )
-def test_the_share_of_tracks_that_are_weak_or_lost(confidences: tuple[float, ...], doubt: float) -> None:
+def test_fraction_of_weak_or_lost_tracks(confidences: tuple[float, ...], doubt: float) -> None:
     assert followed(*confidences).uncertain_fraction == doubt
 
 

@@ -92,7 +92,7 @@ def test_a_tall_box_keeps_its_shape() -> None:
     assert iou(update.box, (x + 5, 100, 60, 80)) > 0.85
 
 
-def test_the_confidence_tells_when_the_face_is_gone() -> None:
+def test_confidence_falls_when_the_face_is_gone() -> None:
     tracker = started(scene(200, 100, 80), (200, 100, 80, 80))
     assert tracker.update(scene(205, 100, 80)).confidence > 0.8
     assert tracker.update(scene(-300, 100, 80)).confidence < 0.3

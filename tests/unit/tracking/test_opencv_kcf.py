@@ -68,7 +68,7 @@ def test_it_follows_beyond_its_first_window() -> None:
     assert iou(update.box, (x, 200, 40, 40)) > 0.7
 
 
-def test_the_confidence_tells_when_the_face_is_gone() -> None:
+def test_confidence_falls_when_the_face_is_gone() -> None:
     tracker = OpenCvKcf()
     tracker.init(scene(200, 100, 80), (200, 100, 80, 80))
     assert tracker.update(scene(205, 100, 80)).confidence > 0.8

@@ -76,15 +76,15 @@ def prepare(
     test/CLASS/PublicTest_NAME (to choose on) and test/CLASS/PrivateTest_NAME (for the end), where CLASS is angry, disgust,
     fear, happy, neutral, sad or surprise. The crops are then ready for ferengine train --data.
     """
-    from ferengine_tools.data.cutting import FaceCutter
+    from ferengine_tools.data.cropping import PhotoCropper
     from ferengine_tools.data.prepare import LISTING, find_images, write_crops
 
     images = find_images(folder)
-    cutter = FaceCutter(min_face, align == "eyes")
+    cropper = PhotoCropper(min_face, align == "eyes")
     messages = Console(stderr=True)
     with Progress(console=messages, disable=not messages.is_terminal) as progress:
         bar = progress.add_task("cropping faces", total=len(images))
-        done = write_crops(folder, out, cutter, images, lambda: progress.advance(bar))
+        done = write_crops(folder, out, cropper, images, lambda: progress.advance(bar))
     if as_json:
         print(json.dumps({"images": done.images, "faces": done.faces, **done.outcomes}, indent=2))
     else:

@@ -1,4 +1,4 @@
-"""Copies and near-copies among small grayscale faces: the same photograph cut, scaled, stamped or brightened otherwise.
+"""Copies and near-copies among small grayscale faces: the same photograph cropped, scaled, stamped or brightened otherwise.
 
 Two faces are near-duplicates when the middle of one correlates with the other, at the best of a few shifts, by at least a
 threshold (J. Lewis, "Fast Normalized Cross-Correlation", 1995). Only pairs whose thumbnails correlate are compared in
@@ -35,7 +35,7 @@ _BLOCK = 512
 class Thresholds:
     """Correlations from which on a pair counts.
 
-    Faces cut alike need higher ones than photographs of all sorts, and chance likenesses are as frequent in the mirror as
+    Faces cropped alike need higher ones than photographs of all sorts, and chance similarities are as frequent in the mirror as
     duplicates are rare.
 
     Attributes:
@@ -121,8 +121,8 @@ def _search(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
     firsts, seconds, values = [np.empty(0, np.int64)], [np.empty(0, np.int64)], [np.empty(0, np.float32)]
     for begin in range(0, len(images), _BLOCK):
-        likeness = thumbnails[begin : begin + _BLOCK] @ other_thumbnails[begin:].T
-        a, b = np.nonzero(likeness >= threshold - _ALLOWANCE)
+        similarity = thumbnails[begin : begin + _BLOCK] @ other_thumbnails[begin:].T
+        a, b = np.nonzero(similarity >= threshold - _ALLOWANCE)
         a, b = a[a < b] + begin, b[a < b] + begin
         exact = np.array([_correlation(images[i], others[j]) for i, j in zip(a, b, strict=True)], np.float32)
         keep = exact >= threshold

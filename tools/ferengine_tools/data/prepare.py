@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ferengine.detection.base import Detections
 from ferengine.errors import FerengineError, UsageError
 from ferengine.vision import cv2
-from ferengine_tools.data.cutting import decode
+from ferengine_tools.data.cropping import decode
 
 LISTING = "faces.csv"
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -30,14 +30,14 @@ Outcome = Literal["one face", "largest of several", "no face", "unreadable"]
 OUTCOMES: tuple[Outcome, ...] = ("one face", "largest of several", "no face", "unreadable")
 
 
-class Cutter(Protocol):
-    """What ``write_crops`` asks of a FaceCutter."""
+class Cropper(Protocol):
+    """What ``write_crops`` asks of a PhotoCropper."""
 
     def detect(self, image: NDArray[np.uint8]) -> Detections:
         """Find the faces of an image."""
         ...
 
-    def cut(self, image: NDArray[np.uint8], faces: Detections, index: int) -> NDArray[np.uint8]:
+    def crop(self, image: NDArray[np.uint8], faces: Detections, index: int) -> NDArray[np.uint8]:
         """Crop one of them."""
         ...
 
@@ -75,7 +75,7 @@ def find_images(folder: Path) -> list[Path]:
 
 
 def write_crops(
-    folder: Path, out: Path, cutter: Cutter, images: Iterable[Path], done: Callable[[], None] = lambda: None
+    folder: Path, out: Path, cropper: Cropper, images: Iterable[Path], done: Callable[[], None] = lambda: None
 ) -> Prepared:
     """Crop the largest face of each image and write it as PNG.
 
@@ -85,7 +85,7 @@ def write_crops(
     Args:
         folder: Where the images lie, in sub-folders or not.
         out: A new or empty folder; crops go to the same sub-folders.
-        cutter: Finds and crops faces.
+        cropper: Finds and crops faces.
         images: What to read.
         done: Called after each image.
 
@@ -108,7 +108,7 @@ def write_crops(
             listing = csv.DictWriter(handle, _COLUMNS)
             listing.writeheader()
             for image, name in names.items():
-                found = _largest_face(image, cutter)
+                found = _largest_face(image, cropper)
                 if found.crop is not None:
                     (out / name).parent.mkdir(parents=True, exist_ok=True)
                     (out / name).write_bytes(_png(found.crop))
@@ -131,18 +131,18 @@ class _Found:
     crop: NDArray[np.uint8] | None = None
 
 
-def _largest_face(path: Path, cutter: Cutter) -> _Found:
+def _largest_face(path: Path, cropper: Cropper) -> _Found:
     try:
         image = decode(path.read_bytes(), str(path))
     except (OSError, UsageError):
         return _Found("unreadable", {"faces": 0})
-    faces = cutter.detect(image)
+    faces = cropper.detect(image)
     if not len(faces):
         return _Found("no face", {"faces": 0})
     largest = int((faces.boxes[:, 2] * faces.boxes[:, 3]).argmax())
     box = dict(zip("xywh", (f"{value:.1f}" for value in faces.boxes[largest]), strict=True))
     row = {"faces": len(faces), **box, "score": f"{faces.scores[largest]:.3f}"}
-    return _Found("one face" if len(faces) == 1 else "largest of several", row, cutter.cut(image, faces, largest))
+    return _Found("one face" if len(faces) == 1 else "largest of several", row, cropper.crop(image, faces, largest))
 
 
 def _names(folder: Path, images: Iterable[Path]) -> dict[Path, Path]:

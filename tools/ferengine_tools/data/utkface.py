@@ -1,6 +1,6 @@
 """UTKFace: Z. Zhang, Y. Song, H. Qi, "Age Progression/Regression by Conditional Adversarial Autoencoder", CVPR 2017.
 
-Its aligned images are cut again with the engine's own crop. Names tell the label: ``age_gender_ethnicity_datetime``.
+Its aligned images are cropped again with the engine's own crop. Names state the label: ``age_gender_ethnicity_datetime``.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
 from ferengine.tracking.crop_geometry import region_from_landmarks
-from ferengine_tools.data.cutting import SIDE, FaceCutter, decode
+from ferengine_tools.data.cropping import SIDE, PhotoCropper, decode
 from ferengine_tools.data.duplicates import Thresholds, find_duplicates
 
 GENDERS = ("male", "female")
@@ -33,8 +33,8 @@ Split = Literal["training", "validation", "test"]
 THRESHOLDS = Thresholds(plain=0.95, mirrored=0.96)
 """By eye: above them nearly all pairs show one photograph, 0.01 below nearly none do, for aligned faces resemble each other."""
 
-_CUTTING = 1
-"""Raise it with every change of cutting or splitting: it invalidates the caches."""
+_CROPPING = 1
+"""Raise it with every change of cropping or splitting: it invalidates the caches."""
 
 _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_[^_]+\.\w+")  # a few dates are odd, such as "20170116220224657 .jpg"
 _SUFFIXES = (".webp", ".jpg", ".jpeg", ".png")
@@ -109,20 +109,20 @@ def load_utkface(path: Path, cache: Path | None = None) -> UtkFace:
             the faces are not aligned.
     """
     if cache is None:
-        return _cut(path)
+        return _crop_all(path)
     kept = cache / f"utkface-{_fingerprint(path)}.npz"
     if kept.is_file():
         return _read(kept)
     try:
-        cache.mkdir(parents=True, exist_ok=True)  # refused now, not after minutes of cutting
-        data = _cut(path)
+        cache.mkdir(parents=True, exist_ok=True)  # refused now, not after minutes of cropping
+        data = _crop_all(path)
         _write(kept, data)
     except OSError as error:
-        raise UsageError(f"{cache} cannot be written to ({error.strerror}): choose another folder for the cut faces") from None
+        raise UsageError(f"{cache} cannot be written to ({error.strerror}): choose another folder for the crops") from None
     return data
 
 
-def _cut(path: Path) -> UtkFace:
+def _crop_all(path: Path) -> UtkFace:
     labelled: list[tuple[str, tuple[int, ...]]] = []
     skipped: list[str] = []
     for name in _names(path):
@@ -138,10 +138,10 @@ def _cut(path: Path) -> UtkFace:
             f"such as {skipped[0]}: is this UTKFace?"
         )
     labelled.sort(key=lambda item: PurePosixPath(item[0]).name)
-    cutter = FaceCutter()
+    cropper = PhotoCropper()
     images, detected = np.empty((len(labelled), SIDE, SIDE), np.uint8), np.empty(len(labelled), bool)
     for number, image in enumerate(_images(path, (name for name, _ in labelled))):
-        images[number], detected[number] = cut_aligned(cutter, image)
+        images[number], detected[number] = crop_aligned(cropper, image)
     if detected.mean() < _FEWEST_FOUND:
         raise UsageError(
             f"{path}: a face was found in only {detected.sum()} of {len(detected)} images: are these UTKFace's aligned faces?"
@@ -153,21 +153,21 @@ def _cut(path: Path) -> UtkFace:
     return UtkFace(images, gender, age, ethnicity, split, names, detected, split != own, tuple(skipped))
 
 
-def cut_aligned(cutter: FaceCutter, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
+def crop_aligned(cropper: PhotoCropper, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:
     """Crop the face in the middle of an aligned image. A face that MTCNN does not find is cropped at the mean place.
 
     Args:
-        cutter: Finds and crops faces.
+        cropper: Finds and crops faces.
         image: BGR uint8 (H, W, 3).
 
     Returns:
         The crop, grayscale uint8 (48, 48), and whether MTCNN found the face.
     """
     height, width = image.shape[:2]
-    faces = cutter.detect(image)
+    faces = cropper.detect(image)
     if len(faces):
-        return cutter.cut(image, faces, _middle(faces, width, height)), True
-    return cutter.cut_square(image, region_from_landmarks(_MEAN_LANDMARKS * [width, height], align=False)), False
+        return cropper.crop(image, faces, _middle(faces, width, height)), True
+    return cropper.crop_square(image, region_from_landmarks(_MEAN_LANDMARKS * [width, height], align=False)), False
 
 
 def _middle(faces: Detections, width: int, height: int) -> int:
@@ -216,8 +216,8 @@ def _open(path: Path) -> zipfile.ZipFile:
 
 
 def _fingerprint(path: Path) -> str:
-    """Of names and contents, and of the way they are cut."""
-    digest = hashlib.sha256(f"cutting {_CUTTING}".encode())
+    """Of names and contents, and of the way they are cropped."""
+    digest = hashlib.sha256(f"cutting {_CROPPING}".encode())
     for name in sorted(_names(path)) if path.is_dir() else ():
         content = (path / name).read_bytes()
         digest.update(f"{name} {len(content)} ".encode())
@@ -246,5 +246,5 @@ def _read(path: Path) -> UtkFace:
         with np.load(path, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in UtkFace.__dataclass_fields__}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"{path} is damaged ({error}): delete it, and the faces are cut again") from None
+        raise UsageError(f"{path} is damaged ({error}): delete it, and the faces are cropped again") from None
     return UtkFace(**{**values, "skipped": tuple(map(str, values["skipped"]))})

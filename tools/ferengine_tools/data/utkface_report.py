@@ -52,7 +52,7 @@ class UtkFaceReport(Repeats):
 
 
 def make_utkface_report(data: UtkFace) -> UtkFaceReport:
-    """Count everything; half a minute for UTKFace's faces, once they are cut."""
+    """Count everything; half a minute for UTKFace's faces, once they are cropped."""
     found = find_duplicates(data.images, THRESHOLDS)
     ages = np.array([age_group(int(age)) for age in data.age])
     splits = {}
@@ -93,8 +93,8 @@ def print_utkface_report(report: UtkFaceReport, console: Console) -> None:
     console.print(repeats_table(report.splits))
     console.print(report.sentence("gender"), highlight=False)
     console.print(
-        f"{report.moved} faces went to the split of a near-duplicate; MTCNN did not find {report.undetected}, which were cut "
-        f"at the mean place; {len(report.skipped)} images without a full label were left out.",
+        f"{report.moved} faces went to the split of a near-duplicate; MTCNN did not find {report.undetected}, which were "
+        f"cropped at the mean place; {len(report.skipped)} images without a full label were left out.",
         highlight=False,
     )
     if report.blank:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 from ferengine.tracking.cropper import FaceCropper
-from ferengine_tools.data.cutting import SIDE, decode
+from ferengine_tools.data.cropping import SIDE, decode
 from ferengine_tools.data.fer2013 import LABELS
 
 ROOM = 6
@@ -38,7 +38,7 @@ class WildFaces:
     """N faces in the order of ``labels.csv``.
 
     Attributes:
-        images: uint8 (N, 60, 60): the crop as the engine cuts it is the middle, 48 x 48, and ``ROOM`` pixels of the photograph
+        images: uint8 (N, 60, 60): the crop as the engine makes it is the middle, 48 x 48, and ``ROOM`` pixels of the photograph
             lie around it.
         labels: Into ``classes``, int64 (N,).
         split: Into SPLITS, int64 (N,).

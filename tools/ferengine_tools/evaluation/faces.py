@@ -134,6 +134,6 @@ def _read(path: Path, side: int) -> NDArray[np.uint8]:
         raise UsageError(f"{path} cannot be read as an image: is it truncated?")
     height, width = image.shape
     if height != width:
-        raise UsageError(f"{path} is {width} x {height} pixels: faces must be cut square first (ferengine data prepare)")
+        raise UsageError(f"{path} is {width} x {height} pixels: faces must be cropped square first (ferengine data prepare)")
     resized: NDArray[np.uint8] = resize(np.asarray(image, np.uint8)[None], side)[0]
     return resized

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,15 @@ from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.data.fer2013 import LabelSet
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.mapping import LabelMap
-from ferengine_tools.evaluation.metrics import negative_log_likelihood, softmax
+from ferengine_tools.evaluation.metrics import expected_calibration_error, negative_log_likelihood, softmax
+from ferengine_tools.evaluation.priors import log_prior
 from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
 from ferengine_tools.files import written_whole
 
+MAX_ECE = {"fer2013": 0.03, "everyday": 0.05}
+"""Calibration errors that are aimed at, by the prior of the faces."""
 _RANGE = (0.05, 20.0)
+_STEPS = np.round(np.arange(0.5, 1.5, 0.005), 3)
 
 
 def fit_temperature(
@@ -63,6 +68,43 @@ def class_temperature(classifier: Classifier, faces: LabelledFaces) -> float:
     prior = choose_prior(classifier.manifest, faces.prior) if known else None
     logits = classifier.logits(faces.images)
     return fit_temperature(logits, order[faces.labels], None if prior is None else prior.logarithm())
+
+
+def temperature_of_sets(
+    logits: Sequence[NDArray[np.float32]],
+    faces: Sequence[LabelledFaces],
+    labels: Sequence[str],
+    learnt: NDArray[np.float64] | None = None,
+) -> float:
+    """The one temperature that comes nearest to MAX_ECE on several sets.
+
+    Args:
+        logits: Of each set, (N, C).
+        faces: The sets, of the classes ``labels``, each with a prior of MAX_ECE.
+        labels: The classes.
+        learnt: The logarithm of the prior that the network learnt with its data, (C,); None for one that answers under a
+            uniform prior.
+
+    Returns:
+        The temperature at which the largest of the sets' calibration errors, each divided by its MAX_ECE, is smallest; the
+        sets count alike, whatever their sizes.
+
+    Raises:
+        UsageError: A set has other classes.
+    """
+    if any(tuple(each.classes) != tuple(labels) for each in faces):
+        raise UsageError(f"a temperature over several sets needs sets of the model's own classes: {', '.join(labels)}")
+
+    def excess(temperature: float) -> float:
+        errors = []
+        for given, of_set in zip(logits, faces, strict=True):
+            assert of_set.prior is not None
+            moved = log_prior(of_set.prior, labels) - (0 if learnt is None else learnt)
+            error = expected_calibration_error(softmax(given, temperature, moved), of_set.labels)
+            errors.append(error / MAX_ECE[of_set.prior])
+        return max(errors)
+
+    return float(min(_STEPS, key=excess))
 
 
 def check_writable(model: str | Path) -> None:

@@ -22,7 +22,7 @@ class ImageFaces:
 
     Attributes:
         crops: Grayscale, uint8 (N, S, S).
-        image: The image that they were cut from, BGR uint8 (H, W, 3); None where the image is a crop itself.
+        image: The image that they were cropped from, BGR uint8 (H, W, 3); None where the image is a crop itself.
         squares: Where, float32 (N, 4): centre x, y, side (pixels) and angle (radians).
     """
 

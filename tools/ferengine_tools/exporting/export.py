@@ -56,6 +56,7 @@ def export(
     private: bool = False,
     notes: str = "",
     cache: Path | None = None,
+    everyday: Path | None = None,
     prior: Prior = "uniform",
 ) -> tuple[Manifest, Agreement]:
     """Write a model and its manifest.
@@ -71,6 +72,8 @@ def export(
         private: Whether to measure on the final split as well.
         notes: Notes for the manifest.
         cache: Folder of UTKFace's crops; the user's cache if None.
+        everyday: wild_faces, for a model of expression under a uniform prior: one temperature is fitted on the validation faces
+            of both.
         prior: Whether the export of a checkpoint answers under a uniform prior, and names the priors that it knows, or under
             the class frequencies of its data (of several sets the first). The difference goes into the bias of the last layer.
 
@@ -86,9 +89,12 @@ def export(
         raise UsageError(f"{out} must end in .onnx; its manifest is written beside it, as .json")
     if precision != "fp32" and data is None:
         raise UsageError(f"--precision {precision} needs --data: the file is checked on real faces before it is kept")
+    if everyday is not None and data is None:
+        raise UsageError("--everyday needs --data: the temperature is fitted on both")
     origin = _of_checkpoint(Path(source), notes, prior) if str(source).endswith(".safetensors") else _of_model(source)
-    manifest = origin.manifest
-    onnx = origin.onnx
+    manifest, onnx = origin.manifest, origin.onnx
+    if everyday is not None and (manifest.task != "expression" or not manifest.priors):
+        raise UsageError("--everyday is for models of expression that answer under a uniform prior")
     if precision == "fp16":
         onnx = to_fp16(onnx)
     elif precision == "int8":
@@ -108,7 +114,7 @@ def export(
             beside.write_bytes(onnx)
             write_manifest(beside, manifest)
             if data is not None:
-                manifest = measured(beside, manifest, data, private=private, cache=cache)
+                manifest = measured(beside, manifest, data, private=private, cache=cache, everyday=everyday)
                 write_manifest(beside, manifest)
             beside.replace(out)
             beside.with_suffix(".json").replace(out.with_suffix(".json"))

@@ -11,32 +11,31 @@ its manifest.
 
 from __future__ import annotations
 
-import argparse
 import hashlib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 import onnx
+import typer
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from ferengine.classification.classifier import Classifier
+from ferengine.cli.command import exit_code, make_command
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.conversion import is_quantised
 from ferengine.models.registry import load_model
 from ferengine.models.settings import FILE_ON_CPU
-from ferengine_tools.evaluation.faces import LabelledFaces
-from ferengine_tools.evaluation.metrics import expected_calibration_error, softmax
 from ferengine_tools.evaluation.priors import default_prior, known_priors, log_prior
 from ferengine_tools.evaluation.sets import fer2013_faces, wild_faces
+from ferengine_tools.evaluation.temperature import temperature_of_sets
 from ferengine_tools.exporting.export import self_test, write_manifest
 from ferengine_tools.exporting.metrics import measured
 from ferengine_tools.files import make_folder
 
-MAX_ECE = {"fer2013": 0.03, "everyday": 0.05}
-"""Calibration errors that are aimed at, by the prior of the faces."""
-_TEMPERATURES = np.round(np.arange(0.5, 1.5, 0.005), 3)
 _TIE = 2e-4
 
 
@@ -74,43 +73,20 @@ def fold_prior(model: bytes, shift: NDArray[np.float64]) -> bytes:
     return proto.SerializeToString()
 
 
-def calibrated_on_both(logits: Sequence[NDArray[np.float32]], faces: Sequence[LabelledFaces], labels: Sequence[str]) -> float:
-    """The one temperature that comes nearest to MAX_ECE on several sets.
+def convert(
+    source: Annotated[Path, typer.Argument(metavar="OLD", help="The .onnx file, with its manifest beside it.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="NEW", help="The .onnx file to write. Of an int8 variant, convert the fp32 file first.")
+    ],
+    data: Annotated[Path, typer.Option(help="FER-2013; UTKFace for a model of gender.")],
+    everyday: Annotated[Path | None, typer.Option(help="wild_faces; not needed for a model of gender.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Folder of UTKFace's crops.", show_default="the user's cache")
+    ] = None,
+) -> None:
+    """Make a model that was trained without a prior answer under a uniform one.
 
-    Args:
-        logits: Of each set, (N, C), under the class frequencies of FER-2013, as the network learnt them.
-        faces: The sets, of the classes ``labels``, each with a prior of MAX_ECE.
-        labels: The classes.
-
-    Returns:
-        The temperature at which the largest of the sets' calibration errors, each divided by its MAX_ECE, is smallest; the
-        sets count alike, whatever their sizes.
-    """
-
-    def excess(temperature: float) -> float:
-        errors = []
-        for given, of_set in zip(logits, faces, strict=True):
-            assert of_set.prior is not None
-            moved = log_prior(of_set.prior, labels) - log_prior("fer2013", labels)
-            error = expected_calibration_error(softmax(given, temperature, moved), of_set.labels)
-            errors.append(error / MAX_ECE[of_set.prior])
-        return max(errors)
-
-    return float(min(_TEMPERATURES, key=excess))
-
-
-def convert(source: Path, out: Path, data: Path, everyday: Path | None, *, cache: Path | None = None) -> None:
-    """Write ``out`` and its manifest: the model ``source`` under a uniform prior, calibrated and measured.
-
-    Args:
-        source: The ``.onnx`` file, with its manifest beside it.
-        out: The new one.
-        data: FER-2013; UTKFace for gender.
-        everyday: wild_faces; not needed for gender.
-        cache: Where UTKFace's cut faces are kept.
-
-    Raises:
-        UsageError: The model answers under a uniform prior already.
+    The new file and its manifest are written, calibrated and measured.
     """
     loaded = load_model(source)
     manifest = loaded.manifest
@@ -124,7 +100,8 @@ def convert(source: Path, out: Path, data: Path, everyday: Path | None, *, cache
         sets = [fer2013_faces(data, "public"), wild_faces(everyday, "validation")]
         if any(each.classes != manifest.labels for each in sets):
             raise UsageError(f"{source} has other classes than FER-2013")
-        temperature = calibrated_on_both([classifier.logits(each.images) for each in sets], sets, manifest.labels)
+        logits = [classifier.logits(each.images) for each in sets]
+        temperature = temperature_of_sets(logits, sets, manifest.labels, log_prior("fer2013", manifest.labels))
     frequencies = log_prior(trained_on, manifest.labels)
     shift = -temperature * (frequencies - frequencies.mean())
     if is_quantised(loaded.onnx):
@@ -147,15 +124,10 @@ def convert(source: Path, out: Path, data: Path, everyday: Path | None, *, cache
     write_manifest(out, measured(out, manifest, data, private=True, cache=cache, temperature=temperature))
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("source", type=Path, help="the .onnx file, with its manifest beside it")
-    parser.add_argument("out", type=Path, help="the new .onnx file; of an int8 variant, convert the fp32 file first")
-    parser.add_argument("--data", required=True, type=Path, help="FER-2013; UTKFace for a model of gender")
-    parser.add_argument("--everyday", type=Path, help="the folder of wild_faces")
-    parser.add_argument("--cache", type=Path, help="where UTKFace's cut faces are kept (default: the user's cache)")
-    convert(**vars(parser.parse_args(arguments)))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code."""
+    return exit_code(make_command(convert), "python -m ferengine_tools.exporting.fold_prior", arguments)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -11,12 +11,19 @@ from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.data.fer2013 import LABELS8, LabelSet
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
 from ferengine_tools.evaluation.faces import LabelledFaces
-from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
-from ferengine_tools.evaluation.temperature import class_temperature
+from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces, wild_faces
+from ferengine_tools.evaluation.temperature import class_temperature, temperature_of_sets
 
 
 def measured(
-    model: Path, manifest: Manifest, data: Path, *, private: bool, cache: Path | None = None, temperature: float | None = None
+    model: Path,
+    manifest: Manifest,
+    data: Path,
+    *,
+    private: bool,
+    cache: Path | None = None,
+    everyday: Path | None = None,
+    temperature: float | None = None,
 ) -> Manifest:
     """Fit the temperature and measure the accuracy of a model.
 
@@ -26,6 +33,7 @@ def measured(
         data: FER-2013, or UTKFace for gender.
         private: Whether to measure on the split that is looked at once (PrivateTest; UTKFace's test), too.
         cache: Folder of UTKFace's crops; the user's cache if None.
+        everyday: wild_faces: the temperature is fitted on the validation faces of both.
         temperature: Taken instead of a fitted one.
 
     Returns:
@@ -38,6 +46,9 @@ def measured(
     labels: LabelSet = "ferplus8" if len(manifest.labels) == len(LABELS8) else "fer2013"
     chosen, final = _splits(manifest, data, labels, cache)
     faces = chosen().sized(classifier.input_size)
+    if temperature is None and everyday is not None:
+        sets = [faces, wild_faces(everyday, "validation").sized(classifier.input_size)]
+        temperature = temperature_of_sets([classifier.logits(each.images) for each in sets], sets, manifest.labels)
     temperature = round(class_temperature(classifier, faces) if temperature is None else temperature, 4)
     name = "UTKFACE --split test" if manifest.task == "gender" else "FER2013 --split private"
     if labels != "fer2013":

@@ -22,7 +22,8 @@ def augment(batch: Tensor, generator: Generator, strength: float = 1.0, margin: 
 
     Args:
         batch: Normalised crops with a margin, float32 (N, 1, S + 2 ``margin``, S + 2 ``margin``).
-        generator: On the CPU, so that a seed gives the same changes on every device.
+        generator: Draws all random numbers, on its own device: one on the CPU gives the same changes on every device, one on
+            that of the batch costs no transfer.
         strength: Multiplies these limits (of gamma their logarithms), except the blur, and the fraction that is erased.
         margin: Pixels around the crop.
 
@@ -37,14 +38,14 @@ def augment(batch: Tensor, generator: Generator, strength: float = 1.0, margin: 
 def bend(batch: Tensor, generator: Generator, strength: float = 1.0) -> Tensor:
     """Return each face with a random gamma of 0.6 to 1.5, its logarithm uniform: intensities v, 0 to 1, become v ** gamma."""
     low, high = (strength * math.log(limit) for limit in _GAMMA)
-    gamma = torch.exp(low + (high - low) * torch.rand(len(batch), generator=generator))
+    gamma = torch.exp(low + (high - low) * _uniform(len(batch), generator))
     intensities = ((batch - _BLACK) / (_WHITE - _BLACK)).clamp(min=0)
     return intensities.pow(_each(gamma, batch)) * (_WHITE - _BLACK) + _BLACK
 
 
 def mirror(batch: Tensor, generator: Generator) -> Tensor:
     """Return the faces, half of them mirrored."""
-    mirrored = (torch.rand(len(batch), generator=generator) < 0.5).to(batch.device).view(-1, 1, 1, 1)
+    mirrored = (_uniform(len(batch), generator) < 0.5).to(batch.device).view(-1, 1, 1, 1)
     return torch.where(mirrored, batch.flip(3), batch)
 
 
@@ -55,7 +56,7 @@ def move(batch: Tensor, generator: Generator, strength: float = 1.0, margin: int
     """
     count, side = len(batch), batch.shape[-1] - 2 * margin
     angle, scale = _spread(count, 0.17 * strength, generator), torch.exp(_spread(count, 0.12 * strength, generator))
-    turned = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
+    turned = 1 - 2 * (_uniform(count, generator) < 0.5).float()
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
     right, down = (_spread(count, 0.12 * strength, generator) for _ in range(2))  # a crop's side is 2
     rows = [torch.stack([cosine * turned, -sine, right], 1), torch.stack([sine * turned, cosine, down], 1)]
@@ -66,9 +67,9 @@ def move(batch: Tensor, generator: Generator, strength: float = 1.0, margin: int
 
 def blur(batch: Tensor, generator: Generator) -> Tensor:
     """Return the faces, half of them mixed by a random fraction with themselves under the 3x3 binomial filter."""
-    kernel = torch.tensor([1.0, 2.0, 1.0], device=batch.device) / 4
     filtered = functional.pad(batch, (1, 1, 1, 1), mode="replicate")
-    filtered = functional.conv2d(functional.conv2d(filtered, kernel.view(1, 1, 1, 3)), kernel.view(1, 1, 3, 1))
+    filtered = (filtered[..., :-2] + 2 * filtered[..., 1:-1] + filtered[..., 2:]) / 4
+    filtered = (filtered[..., :-2, :] + 2 * filtered[..., 1:-1, :] + filtered[..., 2:, :]) / 4
     fraction = _spread(len(batch), 1.0, generator).clamp(min=0)
     return torch.lerp(batch, filtered, _each(fraction, batch))
 
@@ -80,19 +81,24 @@ def erase(batch: Tensor, generator: Generator, fraction: float = _ERASED_FRACTIO
     """
     count, side = len(batch), batch.shape[-1]
     smallest, largest = _ERASED_SIDES
-    centres = torch.arange(side) + 0.5
-    inside = (torch.rand(count, generator=generator) < fraction).view(-1, 1, 1, 1)
+    centres = torch.arange(side, device=generator.device) + 0.5
+    inside = (_uniform(count, generator) < fraction).view(-1, 1, 1, 1)
     for shape in ((-1, 1, side, 1), (-1, 1, 1, side)):  # the span of rows, then that of columns
-        length = (smallest + (largest - smallest) * torch.rand(count, generator=generator)) * side
-        start = torch.rand(count, generator=generator) * (side - length)
+        length = (smallest + (largest - smallest) * _uniform(count, generator)) * side
+        start = _uniform(count, generator) * (side - length)
         within = (centres >= start[:, None]) & (centres < (start + length)[:, None])
         inside = inside & within.view(shape)
-    intensity = torch.randn(count, generator=generator)
+    intensity = torch.randn(count, generator=generator, device=generator.device)
     return torch.where(inside.to(batch.device), _each(intensity, batch), batch)
 
 
+def _uniform(count: int, generator: Generator) -> Tensor:
+    """From 0 to 1, on the generator's device."""
+    return torch.rand(count, generator=generator, device=generator.device)
+
+
 def _spread(count: int, limit: float, generator: Generator) -> Tensor:
-    return (torch.rand(count, generator=generator) * 2 - 1) * limit
+    return (_uniform(count, generator) * 2 - 1) * limit
 
 
 def _each(values: Tensor, batch: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -15,6 +16,8 @@ Augment = Literal["full", "mirror", "none"]
 Prior = Literal["uniform", "data"]
 BEFORE_PRIORS: dict[str, Prior] = {"prior": "data"}
 """The settings of checkpoints that are older than the setting."""
+_RENAMED = {"smoothing": "label_smoothing"}
+"""Settings by the names that they had in older checkpoints."""
 _THIS_MACHINE = ("data", "beside", "gender_data", "out", "cache", "resume", "device", "threads", "precision")
 """Fields that change where and how fast, not what, is trained."""
 
@@ -43,7 +46,7 @@ class TrainConfig:
     decay: Annotated[float, "Weight decay."] = 0.05
     augment: Annotated[Augment, "full: affine, blur, light and erasing; mirror: only mirrored."] = "full"
     strength: Annotated[float, "Strength of the full augmentation: 2 is twice as much, 0 only mirrors and blurs."] = 1.0
-    smoothing: Annotated[float, "Fraction of the label that is drawn at random."] = 0.1
+    label_smoothing: Annotated[float, "Fraction of the label that is drawn at random."] = 0.1
     votes: Annotated[float, "Weight of the FER+ votes in the target, below 1."] = 0.3
     mixup: Annotated[float, "Alpha of the Beta distribution of mixup; 0: no mixup."] = 0.0
     sam: Annotated[float, "Radius of sharpness-aware minimisation, which doubles the time; 0: none."] = 0.0
@@ -62,7 +65,11 @@ class TrainConfig:
         "Checkpoint or model whose answers to each batch, as it was augmented, are part of the target. Repeat it to average "
         "several.",
     ] = ()
-    teacher_weight: Annotated[float, "Weight of --teacher, or of --distil, in the target."] = 0.6
+    views_from: Annotated[
+        Path | None,
+        "Folder of ferengine teach --views: its views of the faces replace the augmentation, its answers --distil.",
+    ] = None
+    teacher_weight: Annotated[float, "Weight of --teacher, --distil or --views-from in the target."] = 0.6
     without_copies: Annotated[bool, "Leave out training faces that are also, exactly or nearly, test faces."] = False
     seed: Annotated[int, "Seed of all random numbers."] = 0
     init: Annotated[Init, "Fresh weights: kaiming, torch's own; gaussian, N(0, 0.04) as in Zhao's paper."] = "kaiming"
@@ -84,13 +91,15 @@ class TrainConfig:
             raise UsageError("--task both needs --gender-data (UTKFace), and nothing else takes it")
         if self.votes == 1:
             raise UsageError("votes must be below 1: they agree with the labels on two faces of three, and cannot stand alone")
-        for name in ("smoothing", "votes", "teacher_weight", "average"):
+        for name in ("label_smoothing", "votes", "teacher_weight", "average"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UsageError(f"{name} must be between 0 and 1, not {getattr(self, name)}")
         if self.beside and (self.task != "expression" or self.prior != "uniform"):
             raise UsageError("several sets of --data need --task expression and --prior uniform")
         if self.beside and self.mixup:
             raise UsageError("mixup would mix faces of sets with different class frequencies: leave it out, or name one --data")
+        if self.views_from is not None and (self.distil or self.augment != "full" or self.strength != 1):
+            raise UsageError("--views-from brings its own views and answers: leave out --distil, --augment and --strength")
         if self.crowd and self.task != "expression":
             raise UsageError("crowd is for --task expression: UTKFace has no votes")
         if self.views < 1 or (self.views == 1 and self.consistency):
@@ -125,7 +134,12 @@ class TrainConfig:
         return " ".join(words)
 
 
-_FILES = ("teacher", "start", "distil")
+def settings_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings that a checkpoint was started with, by the names that they have now."""
+    return {_RENAMED.get(name, name): value for name, value in state["settings"].items()}
+
+
+_FILES = ("teacher", "start", "distil", "views_from")
 
 
 def _plain(value: Any) -> Any:
@@ -177,7 +191,7 @@ def paper_preset(network: str) -> dict[str, Any]:
         "restart": PAPER_RESTART.get(network, 0),
         "init": "gaussian",
         "augment": "mirror",
-        "smoothing": 0.0,
+        "label_smoothing": 0.0,
         "votes": 0.0,
         "optimiser": "sgd",
         "rate": 0.02,

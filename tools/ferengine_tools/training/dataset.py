@@ -148,7 +148,7 @@ def _others(config: TrainConfig, path: Path) -> TrainingSet:
         (count,),
         torch.from_numpy(faces.images),
         classes,
-        torch.from_numpy(smoothed(hard, config.smoothing, prior.numpy())),
+        torch.from_numpy(smoothed(hard, config.label_smoothing, prior.numpy())),
         training,
         validation,
         (Part("wild_faces", prior, validation),),
@@ -189,7 +189,7 @@ def targets(
     probabilities under that prior, and smoothing is towards ``prior``, float32 (classes,), where it is given.
     """
     hard = np.eye(len(data.classes), dtype=np.float32)[data.labels]
-    mixed = smoothed(hard, config.smoothing, prior)
+    mixed = smoothed(hard, config.label_smoothing, prior)
     if data.votes is not None and config.votes:
         mixed = (1 - config.votes) * mixed + config.votes * labels_by_votes(data)
     if teacher is not None:
@@ -220,7 +220,7 @@ def _genders(config: TrainConfig, path: Path) -> TrainingSet:
     training, validation = (torch.from_numpy(data.indices(split)) for split in ("training", "validation"))
     prior = class_prior(classes[training], len(GENDERS))
     hard = np.eye(len(GENDERS), dtype=np.float32)[data.gender]
-    smooth = smoothed(hard, config.smoothing, prior.numpy() if config.prior == "uniform" else None)
+    smooth = smoothed(hard, config.label_smoothing, prior.numpy() if config.prior == "uniform" else None)
     return TrainingSet(
         "UTKFace",
         GENDERS,

@@ -12,7 +12,7 @@ from ferengine.models.settings import Precision
 from ferengine_tools.evaluation.comparison import compare_models
 from ferengine_tools.evaluation.comparison_table import to_markdown
 from ferengine_tools.exporting.export import export
-from ferengine_tools.files import written_whole
+from ferengine_tools.files import make_folder, written_whole
 from ferengine_tools.training import plan
 from ferengine_tools.training.config import TrainConfig, paper_preset
 from ferengine_tools.training.folds import write_teacher
@@ -32,13 +32,7 @@ def train_all(base: TrainConfig, gender_data: Path | None, names: list[str], con
     Raises:
         UsageError: UTKFace is missing, or a run that another one starts from.
     """
-    runs = [run for run in plan.TABLE if run.name in names]
-    if any(run.task != "expression" for run in runs) and gender_data is None:
-        raise UsageError("gender is trained on UTKFace: name it with --gender-data, or leave gender and both out with --only")
-    teacher = base.out / "teacher" / "teacher.npz"
-    if any(run.taught for run in runs) and not teacher.is_file():
-        console.print(f"teachers: {', '.join(plan.TEACHERS)}, {plan.FOLDS} folds of {plan.TEACHER_EPOCHS} epochs")
-        write_teacher(replace(base, out=teacher.parent, epochs=plan.TEACHER_EPOCHS, seed=100), plan.TEACHERS, plan.FOLDS)
+    runs, teacher = [run for run in plan.TABLE if run.name in names], prepare(base, gender_data, names, console)
     models = [
         file for run in runs for seed in range(run.seeds) for file in _run(run, seed, base, gender_data, teacher, console)
     ]
@@ -47,6 +41,22 @@ def train_all(base: TrainConfig, gender_data: Path | None, names: list[str], con
         with written_whole(table) as beside:
             beside.write_text(to_markdown(compare_models([str(model) for model in models])) + "\n")
         console.print(f"the table: {table}")
+
+
+def prepare(base: TrainConfig, gender_data: Path | None, names: list[str], console: Console) -> Path:
+    """Train the teachers, where runs are taught by them, and return the file of their probabilities.
+
+    Args and raises: As ``train_all``.
+    """
+    runs = [run for run in plan.TABLE if run.name in names]
+    if any(run.task != "expression" for run in runs) and gender_data is None:
+        raise UsageError("gender is trained on UTKFace: name it with --gender-data, or leave gender and both out with --only")
+    make_folder(base.out)
+    teacher = base.out / "teacher" / "teacher.npz"
+    if any(run.taught for run in runs) and not teacher.is_file():
+        console.print(f"teachers: {', '.join(plan.TEACHERS)}, {plan.FOLDS} folds of {plan.TEACHER_EPOCHS} epochs")
+        write_teacher(replace(base, out=teacher.parent, epochs=plan.TEACHER_EPOCHS, seed=100), plan.TEACHERS, plan.FOLDS)
+    return teacher
 
 
 def _run(run: Run, seed: int, base: TrainConfig, gender_data: Path | None, teacher: Path, console: Console) -> list[Path]:

@@ -16,16 +16,19 @@ from torch.nn import functional
 
 from ferengine.errors import ModelError, UsageError
 from ferengine_tools.networks.from_onnx import calibrate
-from ferengine_tools.networks.registry import create_network, deployed
+from ferengine_tools.networks.registry import create_network
 from ferengine_tools.training.augment import augment, mirror
+from ferengine_tools.training.captured import CapturedStep
 from ferengine_tools.training.checkpoint import load_checkpoint
-from ferengine_tools.training.config import BEFORE_PRIORS, TrainConfig, portable
+from ferengine_tools.training.config import BEFORE_PRIORS, TrainConfig, portable, settings_of
 from ferengine_tools.training.crowd import CrowdHead
 from ferengine_tools.training.dataset import TrainingSet, load_training_set, normalise
-from ferengine_tools.training.origin import answers_under, load_network, load_start
-from ferengine_tools.training.priors import log_softmax, moved
+from ferengine_tools.training.origin import answers_under, load_start
+from ferengine_tools.training.priors import log_softmax
 from ferengine_tools.training.teacher import digest
+from ferengine_tools.training.teachers import Teachers
 from ferengine_tools.training.validation import of_ordinary_faces
+from ferengine_tools.training.views import load_views
 
 _CLIP = 5.0
 _CALIBRATED = 512
@@ -92,12 +95,21 @@ class Trainer:
         self._log_priors = (own if config.prior == "uniform" else torch.zeros_like(own)).to(self.device)
         self._part_of = self.faces.part_of.to(self.device)
         self.network = self._started().to(self.device, memory_format=torch.channels_last)
-        self._teachers = [self._teacher(source) for source in config.distil]
+        self._teachers = Teachers(config.distil, self.faces, self.device, config.prior, config.precision == "bf16")
+        self._views = None if config.views_from is None else load_views(config.views_from, self.faces).to(self.device)
+        self._position = torch.full((len(self.faces.images),), -1)  # of each face among the training faces
+        self._position[self.faces.training] = torch.arange(len(self.faces.training))
+        self._position = self._position.to(self.device)
         self.average = copy.deepcopy(self.network).eval()
         self.crowd = None if self.faces.crowd is None else CrowdHead(self.network, self.faces.crowd, self.device)
         self.optimiser = _optimiser(self.network, config, self.crowd)
         self._pairs = _floating_pairs(self.average, self.network)
         self.generator = torch.Generator().manual_seed(config.seed + 1)
+        self._augmenting, self._captured = self.generator, None
+        if self.device.type == "cuda":
+            self._augmenting = torch.Generator(self.device).manual_seed(config.seed + 1)
+            if not (config.mixup or config.sam):  # these two take numbers from the host in each step
+                self._captured = CapturedStep(self._learn, self._augmenting)
         self.steps = max(1, len(self.faces.training) // config.batch)
         self.epoch = 0
 
@@ -113,12 +125,6 @@ class Trainer:
         if config.start.suffix != ".safetensors":  # the export folded the normalisations away
             calibrate(network, normalise(self.faces.images[self.faces.training[:_CALIBRATED]], self.faces.margin))
         return network
-
-    def _teacher(self, source: str) -> tuple[nn.Module, Tensor]:
-        """A network and the logarithm of the prior that it answers under, (C,)."""
-        network = deployed(load_network(source, self.faces.labels)[1]).to(self.device, memory_format=torch.channels_last)
-        uniform = answers_under(source) == "uniform"
-        return network, torch.zeros_like(self._first_prior) if uniform else self._first_prior
 
     @property
     def checkpoint(self) -> Path:
@@ -136,7 +142,12 @@ class Trainer:
                            f"{self.config.precision}",
                 "model": self.network.state_dict(), "average": self.average.state_dict(),
                 "optimiser": self.optimiser.state_dict()["state"], "generator": self.generator.get_state(),
-                "random": torch.get_rng_state()}  # fmt: skip
+                "random": torch.get_rng_state(), **self._device_random()}  # fmt: skip
+
+    def _device_random(self) -> dict[str, Any]:
+        if self.device.type == "cpu":
+            return {}
+        return {"device_generator": self._augmenting.get_state(), "device_random": torch.cuda.get_rng_state(self.device)}
 
     def restore(self) -> None:
         """Continue from the checkpoint.
@@ -149,8 +160,9 @@ class Trainer:
         usual = {**TrainConfig(self.config.model, self.config.data, self.config.out).settings(), **BEFORE_PRIORS}
         if state.get("faces", self._digest) != self._digest:  # a checkpoint of before this was kept is believed
             raise UsageError(f"{self.checkpoint} was started on other faces than those of {self.config.data}")
+        settings = settings_of(state)
         for name, value in self.config.settings().items():
-            started = state["settings"].get(name, usual[name])  # a setting that is newer than the checkpoint
+            started = settings.get(name, usual[name])  # a setting that is newer than the checkpoint
             if portable(name, started) != portable(name, value):
                 raise UsageError(
                     f"{self.checkpoint} was started with {name} {started}, not {value}: "
@@ -165,6 +177,9 @@ class Trainer:
         _as_laid_out(self.optimiser)
         self.generator.set_state(state["generator"])
         torch.set_rng_state(state["random"])
+        if self.device.type == "cuda" and "device_generator" in state:
+            self._augmenting.set_state(state["device_generator"])
+            torch.cuda.set_rng_state(state["device_random"], self.device)
         self.epoch = int(state["epoch"])
 
     def rate(self, step: int) -> float:
@@ -185,15 +200,12 @@ class Trainer:
         loss_sum, right = torch.zeros((), device=self.device), torch.zeros((), device=self.device)
         for index in range(self.steps):
             step = self.epoch * self.steps + index
-            for group in self.optimiser.param_groups:
-                group["lr"] = self.rate(step)
+            _set_rate(self.optimiser, self.rate(step))
             chosen = order[index * self.config.batch : (index + 1) * self.config.batch].to(self.device)
-            seen = chosen.repeat(self.config.views)
-            batch, target = self._batch(seen)
-            loss, logits = self._step(batch, target, seen)
+            loss, correct = (self._captured or self._learn)(chosen.repeat(self.config.views))
             self._follow(min(self.config.average, (1 + step) / (10 + step)))
             loss_sum += loss
-            right += self._right(logits + self._log_priors[self._part_of[seen]], self._classes[seen]).float().mean()
+            right += correct
             after_step()
         self.epoch += 1
         validation_loss, validation_accuracy = self.validate()
@@ -201,35 +213,36 @@ class Trainer:
             float(loss_sum) / self.steps, float(right) / self.steps, validation_loss, validation_accuracy, self.others()
         )
 
+    def _learn(self, seen: Tensor) -> tuple[Tensor, Tensor]:
+        """One step on rows of the faces: the loss, and the fraction that was answered rightly."""
+        batch, target = self._batch(seen)
+        loss, logits = self._step(batch, target, seen)
+        return loss, self._right(logits + self._log_priors[self._part_of[seen]], self._classes[seen]).float().mean()
+
     def _batch(self, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """Augmented faces, each occurrence in ``chosen`` by itself, and their targets under their own sets' priors."""
-        margin, images, target = self.faces.margin, self._images[chosen], self._targets[chosen]
-        if self.config.augment == "full":
-            batch = augment(normalise(images, 0), self.generator, self.config.strength, margin)
+        target = self._targets[chosen]
+        if self._views is not None:
+            drawn = torch.randint(len(self._views.images), (len(chosen),), generator=self._augmenting, device=self.device)
+            batch, answers = self._views.take(drawn, self._position[chosen])
+            target = torch.lerp(target, answers, self.config.teacher_weight)
         else:
-            batch = normalise(images, margin)
-            if self.config.augment == "mirror":
-                batch = mirror(batch, self.generator)
+            batch = self._augmented(self._images[chosen])
         if self.config.mixup > 0:
             # H. Zhang et al., "mixup: Beyond Empirical Risk Minimization", ICLR 2018
             fraction = float(torch.distributions.Beta(self.config.mixup, self.config.mixup).sample())
             batch, target = torch.lerp(batch.flip(0), batch, fraction), torch.lerp(target.flip(0), target, fraction)
         batch = batch.contiguous(memory_format=torch.channels_last)
         if self._teachers:
-            target = torch.lerp(target, self._taught(batch, chosen), self.config.teacher_weight)
+            target = torch.lerp(target, self._teachers(batch, chosen), self.config.teacher_weight)
         return batch, target
 
-    @torch.no_grad()
-    def _taught(self, batch: Tensor, chosen: Tensor) -> Tensor:
-        """What the teachers say of the batch, on average, (n, C), under the priors of the faces' own sets: the pupil's
-        adjusted logits are compared with the same. They see what the pupil sees: L. Beyer et al., "Knowledge distillation: A
-        good teacher is patient and consistent", CVPR 2022."""
-        own = self._log_priors[self._part_of[chosen]]
-        if self.config.prior == "data":
-            own = self._first_prior.expand_as(own)
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
-            answers = [(teacher(batch), prior) for teacher, prior in self._teachers]
-        return torch.stack([moved(logits.float(), prior, own, self.faces.heads).exp() for logits, prior in answers]).mean(0)
+    def _augmented(self, images: Tensor) -> Tensor:
+        margin = self.faces.margin
+        if self.config.augment == "full":
+            return augment(normalise(images, 0), self._augmenting, self.config.strength, margin)
+        batch = normalise(images, margin)
+        return mirror(batch, self._augmenting) if self.config.augment == "mirror" else batch
 
     def _step(self, batch: Tensor, target: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         loss, logits = self._gradients(batch, target, chosen)
@@ -245,7 +258,7 @@ class Trainer:
 
     def _gradients(self, batch: Tensor, target: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor]:
         """The loss and the logits, as the network gives them: under a uniform prior, where ``prior`` is that."""
-        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16"):
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bf16", cache_enabled=False):
             logits = self.network(batch)
         logits = logits.float()
         log_probabilities = log_softmax(logits + self._log_priors[self._part_of[chosen]], self.faces.heads)
@@ -359,6 +372,17 @@ def _optimiser(network: nn.Module, config: TrainConfig, crowd: nn.Module | None 
     decayed = [p for p in parameters if p.ndim > 1]
     free = [p for p in parameters if p.ndim <= 1]
     groups = [{"params": decayed, "weight_decay": config.decay}, {"params": free, "weight_decay": 0.0}]
+    on_gpu = parameters[0].is_cuda
+    rate: Any = torch.tensor(config.rate, device=parameters[0].device) if on_gpu else config.rate
     if config.optimiser == "sgd":
-        return torch.optim.SGD(groups, lr=config.rate, momentum=0.9, nesterov=True, fused=True)
-    return torch.optim.AdamW(groups, lr=config.rate, fused=True)
+        return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True, fused=True)
+    return torch.optim.AdamW(groups, lr=rate, fused=True, capturable=on_gpu)
+
+
+def _set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
+    """A captured step reads the rate where it lies on the device."""
+    for group in optimiser.param_groups:
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate

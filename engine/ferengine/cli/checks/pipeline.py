@@ -24,13 +24,13 @@ def check_pipeline() -> Finding:
         writer.close()
         with Engine(path) as engine:
             results = list(engine.results())
-            figures = engine.summary()
+            summary = engine.summary()
     right = sum(len(result.faces) == 1 and result.faces[0].expression is not None for result in results)
     if (len(results), right) != (_FRAMES, _FRAMES):
         return Finding("fail", f"of {_FRAMES} frames with one face, {len(results)} came back and {right} were right",
                        "run ferengine run FILE --log-level debug, and report its output")  # fmt: skip
-    restarts = sum(worker["restarts"] for worker in figures["workers"].values())
-    text = f"{_FRAMES} frames through all workers, ready after {figures['startup_s']:.1f} s"
+    restarts = sum(worker["restarts"] for worker in summary["workers"].values())
+    text = f"{_FRAMES} frames through all workers, ready after {summary['startup_s']:.1f} s"
     if restarts:
         return Finding("warn", f"{text}, but {restarts} workers died", "see their messages above")
     return Finding("ok", text)

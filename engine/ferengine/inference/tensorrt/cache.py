@@ -80,7 +80,7 @@ def find_engine(
         where = ", ".join(map(str, folders))
         words = ["ferengine", "build-trt", "--model", network.argument]
         command = shlex.join(words if precision == "fp16" else [*words, "--precision", precision])
-        return Search(None, f"there is no engine of {network.name} in {where}: {command}")
+        return Search(None, f"there is no TensorRT engine of {network.name} in {where}: {command}")
     return Search(None, f"{nearest[0].path.name} cannot be used: " + "; ".join(map(str, nearest[1])))
 
 

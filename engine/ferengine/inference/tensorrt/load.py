@@ -54,7 +54,7 @@ def open_engine(
         with locked(engines_folder() / "building"):  # of several workers that miss it one builds, the others find it
             search = find_engine(folders, network, precision, trt, max_batch, this_machine())
             if search.file is None:
-                log.warning("building an engine of %s, for %s", network.name, search.reason)
+                log.warning("building a TensorRT engine of %s, for %s", network.name, search.reason)
                 search = _build(trt, network, precision, max_batch)
     plan = read_engine(search)
     assert search.file is not None

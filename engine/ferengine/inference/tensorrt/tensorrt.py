@@ -150,7 +150,7 @@ def _cuda_of(module: str) -> str | None:
 
 def _logger(api: Any, messages: MessageLog) -> Any:
     class Logger(api.ILogger):  # type: ignore[misc]
-        """Passes TensorRT's messages on; must not raise, for it is called from C++."""
+        """Passes TensorRT's messages on; must not raise, because C++ calls it."""
 
         def log(self, severity: Any, message: str) -> None:
             messages.add(severity.name, message)

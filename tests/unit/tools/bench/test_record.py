@@ -60,7 +60,7 @@ def test_two_records_are_compared_where_both_have_a_figure() -> None:
     assert "0.5 x better" in shown_table
 
 
-def test_another_machine_or_source_is_told() -> None:
+def test_comparison_warns_of_another_machine_or_source() -> None:
     assert differences(RECORD, RECORD) == []
     other = replace(RECORD, machine={"processor": "B", "cores": 8}, source="talk.mp4")
     assert differences(RECORD, other) == [
@@ -68,7 +68,7 @@ def test_another_machine_or_source_is_told() -> None:
     ]  # fmt: skip
 
 
-def test_the_table_says_how_many_times_better_we_are() -> None:
+def test_table_shows_the_ratio_to_each_alternative() -> None:
     kcf, engine = map(text_of, tables(RECORD))
     assert "40 x better" in kcf
     assert "10 x better" in engine

@@ -104,7 +104,7 @@ def test_processor_time_of_a_process_that_is_gone() -> None:
     assert processor_seconds(2**22 + 1) is None
 
 
-def test_what_is_not_installed_is_said_to_be_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_libraries_are_listed_as_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(others, "find_spec", lambda name: None)
     monkeypatch.setattr(others, "plain_loop", lambda: lambda frame: None)
     absent: dict[str, str] = {}

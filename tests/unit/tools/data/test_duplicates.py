@@ -42,7 +42,7 @@ def test_different_images_are_no_duplicates() -> None:
     [
         (lambda scene: np.clip(0.6 * middle(scene) + 70, 0, 255), False),  # paler
         (lambda scene: cv2.GaussianBlur(middle(scene), (0, 0), 1.0), False),
-        (lambda scene: middle(scene, 3, -2), False),  # cut elsewhere
+        (lambda scene: middle(scene, 3, -2), False),  # cropped elsewhere
         (lambda scene: middle(scene)[:, ::-1], True),
     ],
 )
@@ -66,7 +66,7 @@ def test_copies_are_linked_but_compared_once() -> None:
 
 
 def test_a_chain_is_one_cluster() -> None:
-    """Cut at 0, 3 and 6 pixels the ends are too far apart, but both are near the middle one."""
+    """Cropped at 0, 3 and 6 pixels the ends are too far apart, but both are near the middle one."""
     scene = scenes(1, seed=3)[0]
     images = np.stack([middle(scene, -3), middle(scenes(1, seed=4)[0]), middle(scene, 3), middle(scene)])
     found = find_duplicates(images, THRESHOLDS)

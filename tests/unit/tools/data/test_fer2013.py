@@ -97,7 +97,7 @@ def test_a_truncated_table_is_refused(tmp_path: Path) -> None:
         load_fer2013(path)
 
 
-def test_a_table_cut_between_two_rows_is_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_table_truncated_between_two_rows_is_reported(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     load_fer2013(table(tmp_path / "fer2013.csv"))
     [record] = caplog.records
     assert record.levelname == "WARNING"
@@ -107,7 +107,7 @@ def test_a_table_cut_between_two_rows_is_told(tmp_path: Path, caplog: pytest.Log
     )
 
 
-def test_a_whole_table_is_read_in_silence(
+def test_complete_table_is_read_without_a_warning(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr("ferengine_tools.data.fer2013._FACES", {"training": 2, "public": 1, "private": 1})

@@ -74,7 +74,7 @@ def test_seven_classes(data: Path) -> None:
     ]
 
 
-def test_contempt_is_who_got_more_votes_for_it_than_for_anything_else(data: Path) -> None:
+def test_contempt_needs_more_votes_than_any_other_class(data: Path) -> None:
     fer = load_fer2013(data, labels="ferplus8")
     assert fer.classes == LABELS8 == (*LABELS, "contempt")
     assert fer.labels.tolist() == [7, *EMOTIONS[1:]]

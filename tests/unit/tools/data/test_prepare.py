@@ -16,7 +16,7 @@ from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.errors import FerengineError, UsageError
 from ferengine.sources.demo import DemoSource
 from ferengine.vision import cv2
-from ferengine_tools.data.cutting import FaceCutter, decode
+from ferengine_tools.data.cropping import PhotoCropper, decode
 from ferengine_tools.data.fer2013 import SPLITS, load_fer2013
 from ferengine_tools.data.prepare import find_images, write_crops
 
@@ -34,7 +34,7 @@ class Script:
         boxes = np.stack([np.full(count, 1, np.float32), np.full(count, 2, np.float32), sides, sides], 1)
         return Detections(boxes, np.linspace(0.9, 0.8, count, dtype=np.float32), np.zeros((count, 5, 2), np.float32))
 
-    def cut(self, image: NDArray[np.uint8], faces: Detections, index: int) -> NDArray[np.uint8]:
+    def crop(self, image: NDArray[np.uint8], faces: Detections, index: int) -> NDArray[np.uint8]:
         return np.full((48, 48), index, np.uint8)
 
 
@@ -195,12 +195,12 @@ def test_no_face_at_all_is_a_failure(tmp_path: Path) -> None:
 
 
 def test_a_face_that_fills_its_image_is_found_with_a_border(frame: NDArray[np.uint8]) -> None:
-    """Cut into brow and chin, MTCNN does not find the face in the image alone; the box refers to the image."""
+    """Cropped into brow and chin, MTCNN does not find the face in the image alone; the box refers to the image."""
     x, y, w, h = DemoSource(faces=2).boxes(0)[0]
     left, top, right, bottom = (round(value) for value in (x + 0.15 * w, y + 0.15 * h, x + 0.85 * w, y + 0.85 * h))
     tight = np.ascontiguousarray(frame[top:bottom, left:right])
     assert len(MtcnnDetector(40.0).detect(tight)) == 0
-    found = FaceCutter().detect(tight)
+    found = PhotoCropper().detect(tight)
     assert len(found) == 1
     assert found.boxes[0] == pytest.approx([x - left, y - top, w, h], abs=0.25 * h)
     assert found.landmarks is not None

@@ -106,7 +106,7 @@ def test_the_command(table: Path, data: Fer2013, capsys: pytest.CaptureFixture[s
 
 @pytest.fixture
 def utkface(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Five faces of known labels, one of them twice and once more in the mirror; cutting is not what is tested here."""
+    """Five faces of known labels, one of them twice and once more in the mirror; cropping is not what is tested here."""
     images = faces(5)
     images[1] = images[0]
     images[4] = images[0][:, ::-1]

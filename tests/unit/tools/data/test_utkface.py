@@ -1,4 +1,4 @@
-"""UTKFace from folders and zip files: labels, splits, the cut, the cache, and what is refused."""
+"""UTKFace from folders and zip files: labels, splits, the crops, the cache, and what is refused."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ferengine.errors import UsageError
 from ferengine.sources.demo.portraits import ASTRONAUT, HOPPER
 from ferengine.tracking.crop_geometry import region_from_landmarks
 from ferengine.vision import cv2
-from ferengine_tools.data.cutting import FaceCutter
-from ferengine_tools.data.utkface import ETHNICITIES, GENDERS, UtkFace, cut_aligned, load_utkface, split_of
+from ferengine_tools.data.cropping import PhotoCropper
+from ferengine_tools.data.utkface import ETHNICITIES, GENDERS, UtkFace, crop_aligned, load_utkface, split_of
 
 NAMES = ("25_1_0_20170112213500903", "61_0_3_20170109150557335", "110_1_4_20170110183726390")
 EYES = np.float32([[38, 37], [88, 37]])  # where UTKFace has them in 128 pixels
@@ -23,7 +23,7 @@ EYES = np.float32([[38, 37], [88, 37]])  # where UTKFace has them in 128 pixels
 
 @pytest.fixture(scope="module")
 def faces() -> list[NDArray[np.uint8]]:
-    """Three aligned images, BGR uint8 (128, 128, 3), as UTKFace cuts them: no forehead; the third is the first, paler."""
+    """Three aligned images, BGR uint8 (128, 128, 3), as UTKFace crops them: no forehead; the third is the first, paler."""
     pytest.importorskip("skimage", reason="the extra `demo` is not installed")
     images = []
     for portrait in (ASTRONAUT, HOPPER):
@@ -94,14 +94,14 @@ def test_a_zip_file_gives_the_same(tmp_path: Path, folder: Path) -> None:
 
 def test_the_eyes_are_where_the_engine_puts_them(faces: list[NDArray[np.uint8]]) -> None:
     """Two bright dots on the eyes of an aligned image appear at 0.38 of the crop's height, 1 / 2.67 of its side apart."""
-    cutter = FaceCutter()
-    found = cutter.detect(faces[0])
+    cropper = PhotoCropper()
+    found = cropper.detect(faces[0])
     assert len(found) == 1
     assert found.landmarks is not None
     dotted = np.zeros_like(faces[0])
     for x, y in found.landmarks[0, :2]:
         cv2.circle(dotted, (round(float(x)), round(float(y))), 3, (255, 255, 255), cv2.FILLED)
-    crop = cutter.cut(dotted, found, 0).astype(float)
+    crop = cropper.crop(dotted, found, 0).astype(float)
     rows, columns = np.indices(crop.shape)
     left = crop * (columns < 24)
     right = crop * (columns >= 24)
@@ -110,16 +110,16 @@ def test_the_eyes_are_where_the_engine_puts_them(faces: list[NDArray[np.uint8]])
     assert centers[1][1] - centers[0][1] == pytest.approx(48 / 2.67, abs=1.0)
 
 
-def test_a_face_that_is_not_found_is_cut_at_the_mean_place(faces: list[NDArray[np.uint8]]) -> None:
-    cutter = FaceCutter()
+def test_a_face_that_is_not_found_is_cropped_at_the_mean_place(faces: list[NDArray[np.uint8]]) -> None:
+    cropper = PhotoCropper()
     wall = np.broadcast_to(np.arange(128, dtype=np.uint8)[:, None, None], (128, 128, 3)).copy()
-    crop, found = cut_aligned(cutter, wall)
+    crop, found = crop_aligned(cropper, wall)
     assert not found
     points = np.array([[0.297, 0.288], [0.685, 0.288], [0.488, 0.516], [0.315, 0.687], [0.664, 0.687]]) * 128
-    np.testing.assert_array_equal(crop, cutter.cut_square(wall, region_from_landmarks(points, align=False)))
-    usual, found = cut_aligned(cutter, faces[0])
+    np.testing.assert_array_equal(crop, cropper.crop_square(wall, region_from_landmarks(points, align=False)))
+    usual, found = crop_aligned(cropper, faces[0])
     assert found
-    mean = cutter.cut_square(faces[0], region_from_landmarks(points, align=False))
+    mean = cropper.crop_square(faces[0], region_from_landmarks(points, align=False))
     assert np.corrcoef(mean.ravel(), usual.ravel())[0, 1] > 0.9  # the mean place is where aligned faces are
 
 
@@ -166,7 +166,7 @@ def test_the_same_image_in_two_folders_is_refused(folder: Path) -> None:
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setattr("ferengine_tools.data.utkface.FaceCutter", None)  # refused before anything is cut
+    monkeypatch.setattr("ferengine_tools.data.utkface.PhotoCropper", None)  # refused before anything is cropped
     with pytest.raises(UsageError, match=r"cache cannot be written to \(Not a directory\): choose another folder"):
         load_utkface(folder, tmp_path / "file" / "cache")
 
@@ -194,10 +194,10 @@ def test_the_cache(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
     data = load_utkface(folder, cache)
     [kept] = cache.iterdir()
     with monkeypatch.context() as patch:
-        patch.setattr("ferengine_tools.data.utkface.FaceCutter", None)  # nothing is cut again
+        patch.setattr("ferengine_tools.data.utkface.PhotoCropper", None)  # nothing is cropped again
         assert same(load_utkface(folder, cache), data)
     with monkeypatch.context() as patch:
-        patch.setattr("ferengine_tools.data.utkface._CUTTING", 0)  # what another version cut is not taken
+        patch.setattr("ferengine_tools.data.utkface._CROPPING", 0)  # what another version cropped is not taken
         load_utkface(folder, cache)
     [other] = set(cache.iterdir()) - {kept}
     other.unlink()
@@ -212,10 +212,10 @@ def test_the_cache(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.data
 def test_real_faces_are_found(data_dir: Path) -> None:
-    cutter = FaceCutter()
+    cropper = PhotoCropper()
     with zipfile.ZipFile(data_dir / "utkface" / "utkface128.zip") as archive:
         names = archive.namelist()[::500]
         images = [cv2.imdecode(np.frombuffer(archive.read(name), np.uint8), cv2.IMREAD_COLOR) for name in names]
-    found = [cut_aligned(cutter, np.asarray(image, np.uint8))[1] for image in images]
+    found = [crop_aligned(cropper, np.asarray(image, np.uint8))[1] for image in images]
     assert len(found) == 48
     assert sum(found) >= 46

@@ -72,7 +72,7 @@ def test_the_order_of_labels_is_the_models_own(bar_models: Any, bars: Path, tmp_
     assert rotated.metrics.confusion == np.roll(2 * np.eye(7, dtype=int), 1, axis=1).tolist()
 
 
-def test_views_are_told_apart(bar_models: Any, bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_views_are_reported_separately(bar_models: Any, bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model = bar_models.write(tmp_path)
     alone = run(capsys, "--model", model, "--data", bars)
     for crops in (2, 10):
@@ -216,7 +216,7 @@ def test_what_a_person_reads(bar_models: Any, bars: Path, tmp_path: Path, capsys
     assert "1.0 at batch 32" in printed
 
 
-def test_speed_is_told_a_face(bar_models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_speed_is_reported_per_face(bar_models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     classifier = Classifier(bar_models.write(tmp_path))
     clock = count(0, 0.004)  # every look at it is 4 ms later
     monkeypatch.setattr(speed, "time", SimpleNamespace(perf_counter=lambda: next(clock)))

@@ -54,7 +54,7 @@ def test_folders_that_hold_no_faces(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"one\.png cannot be read as an image"):
         folder_faces(tmp_path, 48, LabelMap())
     cv2.imwrite(str(tmp_path / "joy" / "one.png"), np.zeros((40, 60), np.uint8))
-    with pytest.raises(UsageError, match=r"one\.png is 60 x 40 pixels: faces must be cut square first"):
+    with pytest.raises(UsageError, match=r"one\.png is 60 x 40 pixels: faces must be cropped square first"):
         folder_faces(tmp_path, 48, LabelMap())
 
 

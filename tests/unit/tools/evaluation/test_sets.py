@@ -78,7 +78,7 @@ def people() -> utkface.UtkFace:
     )
 
 
-def test_gender_is_told_by_age_and_ethnicity(
+def test_gender_metrics_by_age_and_ethnicity(
     bar_models: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kept: list[Any] = []

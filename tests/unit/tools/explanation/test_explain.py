@@ -190,7 +190,7 @@ def test_prior_of_an_explanation(portrait: Path, tmp_path: Path, capsys: pytest.
         call(explain_command, "ferengine explain", [str(portrait), "--checkpoint", "a.safetensors", "--prior", "uniform"])
 
 
-def test_a_cut_face_is_explained_from_a_checkpoint(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_crop_is_explained_from_a_checkpoint(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     face = tmp_path / "face.png"
     cv2.imwrite(str(face), np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
     arguments = [str(face), "--crop", "--checkpoint", str(whole), "--out", str(tmp_path / "out.png")]

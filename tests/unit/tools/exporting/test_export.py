@@ -62,7 +62,7 @@ def test_the_export_equals_torch_and_loads(config: TrainConfig, whole: Path, tmp
     assert np.trace(result.metrics.confusion) == round(14 * result.accuracy)
 
 
-def test_the_manifest_tells_how_the_weights_came_about(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+def test_manifest_records_the_training(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
     training = export(whole, tmp_path / "a.onnx")[0].training
     assert training.epochs == 2
     assert training.seed == 0
@@ -83,7 +83,7 @@ def test_the_manifest_tells_how_the_weights_came_about(config: TrainConfig, whol
     assert training.notes == "Stopped after 1 of 9 epochs of the schedule. Early."
 
 
-def test_a_network_that_onnx_runtime_runs_otherwise_is_not_written(
+def test_export_refuses_a_network_that_onnx_runtime_computes_differently(
     whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = to_onnx(create_network("dscnn", 7).eval())
@@ -93,9 +93,7 @@ def test_a_network_that_onnx_runtime_runs_otherwise_is_not_written(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_self_test_tells_what_the_network_says_of_the_built_in_faces(
-    config: TrainConfig, whole: Path, tmp_path: Path
-) -> None:
+def test_self_test_holds_the_logits_of_the_built_in_faces(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
     manifest, _ = export(whole, tmp_path / "mine.onnx")
     network = create_network("dscnn", 7).eval()
     network.load_state_dict(load_checkpoint(whole)["average"])
@@ -162,7 +160,7 @@ def test_final_metrics_are_measured_only_when_asked_for(config: TrainConfig, who
     assert final.public == first.public
 
 
-def test_the_command_exports_and_says_what_it_checked(
+def test_command_exports_and_reports_the_checks(
     config: TrainConfig, whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     main(["--checkpoint", str(whole), "--out", str(tmp_path / "mine.onnx"), "--data", str(config.data)])

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
+from ferengine.classification.classifier import Classifier  # noqa: E402
+from ferengine.errors import UsageError  # noqa: E402
 from ferengine.inference.base import only_output  # noqa: E402
 from ferengine.inference.onnxruntime import OrtRunner  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
+from ferengine.models.settings import FILE_ON_CPU  # noqa: E402
+from ferengine_tools.data.fer2013 import LABELS  # noqa: E402
+from ferengine_tools.evaluation.priors import known_priors  # noqa: E402
+from ferengine_tools.evaluation.sets import fer2013_faces, wild_faces  # noqa: E402
+from ferengine_tools.evaluation.temperature import temperature_of_sets  # noqa: E402
 from ferengine_tools.exporting.export import export  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.run import train  # noqa: E402
 
 
-def test_the_first_sets_frequencies_are_in_the_last_bias_unless_a_uniform_prior_is_wanted(
-    config: TrainConfig, tmp_path: Path
-) -> None:
+def test_last_bias_holds_the_frequencies_unless_the_prior_is_uniform(config: TrainConfig, tmp_path: Path) -> None:
     train(replace(config, model="fast", out=tmp_path / "run", epochs=1))
     path = tmp_path / "run" / "checkpoint.safetensors"
     frequencies = [0.4, *[0.1] * 6]
@@ -35,3 +41,18 @@ def test_the_first_sets_frequencies_are_in_the_last_bias_unless_a_uniform_prior_
     assert list(load_model(tmp_path / "uniform.onnx").manifest.priors) == ["uniform", "fer2013", "everyday"]
     assert load_model(tmp_path / "data.onnx").manifest.priors == {}
     np.testing.assert_allclose(logits["data"] - logits["uniform"], np.tile(expected, (5, 1)), atol=1e-4)
+
+
+def test_one_temperature_is_fitted_on_both_sets(bar_models: Any, bars: Path, wild: Path, tmp_path: Path) -> None:
+    source = bar_models.write(tmp_path, gain=6.0, priors=known_priors(LABELS), prior="everyday")
+    both, _ = export(source, tmp_path / "both.onnx", data=bars, everyday=wild)
+    classifier = Classifier(source, backend=FILE_ON_CPU)
+    sets = [fer2013_faces(bars, "public"), wild_faces(wild, "validation")]
+    expected = temperature_of_sets([classifier.logits(each.images) for each in sets], sets, LABELS)
+    assert both.temperature == pytest.approx(expected)
+    alone, _ = export(source, tmp_path / "alone.onnx", data=bars)
+    assert alone.temperature != pytest.approx(expected, abs=0.01)
+    with pytest.raises(UsageError, match="--everyday needs --data"):
+        export(source, tmp_path / "x.onnx", everyday=wild)
+    with pytest.raises(UsageError, match="models of expression that answer under a uniform prior"):
+        export(bar_models.write(tmp_path, name="plain"), tmp_path / "x.onnx", data=bars, everyday=wild)

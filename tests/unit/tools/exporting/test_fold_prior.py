@@ -21,7 +21,8 @@ from ferengine.models.registry import load_model
 from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.evaluation.priors import log_frequencies, log_prior
 from ferengine_tools.evaluation.sets import fer2013_faces
-from ferengine_tools.exporting.fold_prior import calibrated_on_both, convert, fold_prior
+from ferengine_tools.evaluation.temperature import temperature_of_sets
+from ferengine_tools.exporting.fold_prior import convert, fold_prior, main
 
 SHIFT = np.array([0.5, -1.25, 2.0])
 
@@ -68,7 +69,7 @@ def test_shift_of_an_int8_model_is_exact() -> None:
     assert np.array_equal(run(after, batch), run(before, batch) + SHIFT.astype(np.float32))
 
 
-def test_shift_of_a_network_that_ends_otherwise(bar_models: Any) -> None:
+def test_shift_of_a_network_without_a_last_bias(bar_models: Any) -> None:
     before = bar_models.linear(np.random.default_rng(0).normal(size=(48 * 48, 3)).astype(np.float32))
     batch = np.random.default_rng(1).normal(size=(9, 1, 48, 48)).astype(np.float32)
     np.testing.assert_allclose(run(fold_prior(before, SHIFT), batch), run(before, batch) + SHIFT, atol=1e-4)
@@ -92,7 +93,12 @@ def test_one_temperature_calibrates_both_sets() -> None:
         drawn = (scores.cumsum(axis=1) < rng.random((6000, 1))).sum(axis=1)
         logits.append((1.2 * (evidence + log_prior("fer2013", labels))).astype(np.float32))
         sets.append(_faces(drawn, labels, name))
-    assert calibrated_on_both(logits, sets, labels) == pytest.approx(1.2, abs=0.06)
+    learnt = log_prior("fer2013", labels)
+    assert temperature_of_sets(logits, sets, labels, learnt) == pytest.approx(1.2, abs=0.06)
+    uniform = [given - np.float32(1.2) * learnt.astype(np.float32) for given in logits]
+    assert temperature_of_sets(uniform, sets, labels) == pytest.approx(1.2, abs=0.06)
+    with pytest.raises(UsageError, match="sets of the model's own classes"):
+        temperature_of_sets(uniform, sets, labels[:-1])
 
 
 def _faces(drawn: NDArray[np.int64], labels: tuple[str, ...], prior: str) -> Any:
@@ -124,3 +130,13 @@ def test_converted_model_answers_as_before_under_its_training_data(
     assert stored["public"] == 1
     with pytest.raises(UsageError, match="answers under a uniform one already"):
         convert(new, tmp_path / "again.onnx", bars, tmp_path)
+
+
+def test_the_command_names_what_it_needs(
+    bar_models: Any, bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old, new = str(bar_models.write(tmp_path)), str(tmp_path / "new.onnx")
+    assert main([old, new]) == 2
+    assert "Missing option '--data'" in capsys.readouterr().err
+    assert main([old, new, "--data", str(bars)]) == 2
+    assert "--everyday is needed for a model of expression" in capsys.readouterr().err

@@ -10,7 +10,7 @@ from ferengine_tools.training.augment import augment, bend, move  # noqa: E402
 from ferengine_tools.training.dataset import MEAN, STD  # noqa: E402
 
 
-def test_gamma_bends_grey_levels_between_its_limits() -> None:
+def test_gamma_bends_intensities_between_its_limits() -> None:
     level = 0.25
     batch = torch.full((4000, 1, 2, 2), (255 * level - MEAN) / STD)
     bent = bend(batch, torch.Generator().manual_seed(0))[:, 0, 0, 0] * STD + MEAN

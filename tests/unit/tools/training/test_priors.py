@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,37 +14,17 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the extra `
 
 from command_help import read_options  # noqa: E402
 from ferengine.errors import UsageError  # noqa: E402
-from ferengine.vision import cv2  # noqa: E402
 from ferengine_tools.data.fer2013 import LABELS  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.dataset import load_training_set, normalise, smoothed  # noqa: E402
-from ferengine_tools.training.origin import answers_under, restored, set_prior  # noqa: E402
+from ferengine_tools.training.origin import answers_under, load_network, restored, set_prior  # noqa: E402
 from ferengine_tools.training.priors import class_prior, log_softmax, moved  # noqa: E402
 from ferengine_tools.training.record import RunRecord  # noqa: E402
 from ferengine_tools.training.run import train  # noqa: E402
+from ferengine_tools.training.teachers import Teachers  # noqa: E402
 from ferengine_tools.training.trainer import EpochMetrics, Trainer, disagreement  # noqa: E402
 from ferengine_tools.training.validation import of_ordinary_faces  # noqa: E402
-
-
-@pytest.fixture
-def wild(tmp_path: Path) -> Path:
-    """40 faces like those of ``bars``, 112 x 112 in colour: 30 neutral, the others happy; every fifth is for validation."""
-    folder = tmp_path / "wild"
-    folder.mkdir()
-    rng = np.random.default_rng(1)
-    rows = ["file,label,annotator,person"]
-    with zipfile.ZipFile(folder / "faces.zip", "w") as archive:
-        for number in range(40):
-            name = "happy" if number % 4 == 0 else "neutral"
-            image = rng.integers(80, 120, (112, 112))
-            top = round(11.2 + (6 * LABELS.index(name) + 2) * 89.6 / 48)
-            image[top : top + 11] += 120
-            data = cv2.imencode(".png", np.repeat(image[..., None], 3, 2).astype(np.uint8))[1]
-            archive.writestr(f"{number}.png", data.tobytes())
-            rows.append(f"{number}.png,{name},a,{number:x}")
-    (folder / "labels.csv").write_text("\n".join(rows))
-    return folder
 
 
 @pytest.fixture
@@ -160,21 +139,24 @@ def test_teachers_are_moved_to_the_faces_own_prior(mixed: TrainConfig, tmp_path:
     state = load_checkpoint(path)
     assert answers_under(path) == "uniform"
     frequencies = torch.tensor([0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1])
-    trainer = Trainer(replace(mixed, distil=(str(path),)))
-    trainer._first_prior = frequencies.log()
-    baked, plain = state["average"], dict(state["average"])
+    loaded = load_training_set(mixed)
+    faces = replace(loaded, parts=(replace(loaded.parts[0], prior=frequencies), *loaded.parts[1:]))
+
+    def teachers() -> Teachers:
+        return Teachers((str(path),), faces, torch.device("cpu"), "uniform", bf16=False)
+
+    trainer, network = Trainer(mixed, faces), load_network(path, faces.labels)[1]
+    chosen = torch.cat([faces.training[:2], faces.training[-2:]])
+    batch = normalise(trainer._images[chosen], 6)
+    one = teachers()(batch, chosen)
+    plain = dict(state["average"])
     baked = {**plain, "fc.bias": plain["fc.bias"] + frequencies.log()}
     save_checkpoint(path, {**state, "average": baked, "settings": {**state["settings"], "prior": "data"}})
-    other = Trainer(replace(mixed, distil=(str(path),)))
-    other._first_prior = frequencies.log()
-    other._teachers = [(network, frequencies.log()) for network, _ in other._teachers]
-    chosen = torch.cat([trainer.faces.training[:2], trainer.faces.training[-2:]])
-    batch = normalise(trainer._images[chosen], 6)
-    one, two = trainer._taught(batch, chosen), other._taught(batch, chosen)
+    two = teachers()(batch, chosen)
     assert torch.allclose(one, two, atol=1e-5)
     assert one.sum(1).tolist() == pytest.approx([1.0] * 4)
-    own = trainer.faces.parts[1].prior
-    uniform = torch.softmax(trainer._teachers[0][0](batch[2:]), 1)
+    own = faces.parts[1].prior
+    uniform = torch.softmax(network(batch[2:]), 1)
     expected = uniform * own / (uniform * own).sum(1, keepdim=True)
     assert torch.allclose(one[2:], expected.detach(), atol=1e-5)
 

@@ -96,7 +96,7 @@ def test_another_seed_is_another_run(config: TrainConfig, whole: Path, tmp_path:
     assert not same(load_checkpoint(tmp_path / "checkpoint.safetensors")["model"], load_checkpoint(whole)["model"])
 
 
-def test_a_finished_run_resumed_tells_its_accuracy_and_changes_nothing(config: TrainConfig, whole: Path) -> None:
+def test_resuming_a_finished_run_reports_its_accuracy_and_changes_nothing(config: TrainConfig, whole: Path) -> None:
     before = whole.read_bytes()
     trainer = Trainer(config)
     trainer.restore()
@@ -114,6 +114,18 @@ def test_a_run_is_resumed_with_its_own_settings_only(config: TrainConfig, whole:
     changed: Any = {name: value}
     with pytest.raises(UsageError, match=rf"started with {name} .*, not {value}: resume it"):
         train(replace(config, resume=True, **changed))
+
+
+def test_a_checkpoint_that_names_label_smoothing_as_it_was_is_resumed(config: TrainConfig, tmp_path: Path) -> None:
+    first = replace(config, out=tmp_path, label_smoothing=0.0, epochs=1)
+    train(first)
+    path = tmp_path / "checkpoint.safetensors"
+    state = load_checkpoint(path)
+    state["settings"]["smoothing"] = state["settings"].pop("label_smoothing")
+    save_checkpoint(path, state)
+    assert train(replace(first, resume=True)).epoch == 1
+    with pytest.raises(UsageError, match=r"started with label_smoothing 0\.0, not 0\.1"):
+        train(replace(first, resume=True, label_smoothing=0.1))
 
 
 def test_nothing_to_resume_is_named(config: TrainConfig, tmp_path: Path) -> None:
@@ -248,7 +260,7 @@ def test_each_trick_changes_the_weights_and_trains(config: TrainConfig, whole: P
 
 def test_the_paper_preset_is_its_own_schedule() -> None:
     preset = paper_preset("vgg")
-    assert (preset["epochs"], preset["init"], preset["votes"], preset["smoothing"]) == (90, "gaussian", 0.0, 0.0)
+    assert (preset["epochs"], preset["init"], preset["votes"], preset["label_smoothing"]) == (90, "gaussian", 0.0, 0.0)
     with pytest.raises(UsageError, match="paper has no network 'fast'"):
         paper_preset("fast")
 

@@ -1,4 +1,4 @@
-"""Faces cut as the running engine cuts them, so that networks learn on what they will see."""
+"""Faces cropped as the running engine crops them, so that networks learn on what they will see."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ferengine.tracking.cropper import FaceCropper
 from ferengine.vision import cv2
 
 SIDE = 48
-"""Pixels on each side of a cut face."""
+"""Pixels on each side of a crop."""
 
 _PADDING, _GRAY = 0.25, (127, 127, 127)
 """Border, in units of the image's longer side, with which a face that fills its image is looked for again."""
 
 
-class FaceCutter:
+class PhotoCropper:
     """MTCNN and the engine's crop; with ``align`` the eyes are levelled. ``min_face`` as in MtcnnDetector."""
 
     def __init__(self, min_face: float = 40.0, align: bool = False) -> None:
@@ -38,11 +38,11 @@ class FaceCutter:
         landmarks = None if found.landmarks is None else found.landmarks - np.float32(border)
         return Detections(found.boxes - np.array([border, border, 0, 0], np.float32), found.scores, landmarks)
 
-    def cut(self, image: NDArray[np.uint8], faces: Detections, index: int) -> NDArray[np.uint8]:
+    def crop(self, image: NDArray[np.uint8], faces: Detections, index: int) -> NDArray[np.uint8]:
         """One of them: grayscale uint8 (48, 48)."""
-        return self.cut_square(image, self._cropper.regions(faces)[index].tolist())
+        return self.crop_square(image, self._cropper.regions(faces)[index].tolist())
 
-    def cut_square(self, image: NDArray[np.uint8], square: CropRegion) -> NDArray[np.uint8]:
+    def crop_square(self, image: NDArray[np.uint8], square: CropRegion) -> NDArray[np.uint8]:
         """What lies in ``square``: grayscale uint8 (48, 48)."""
         return self._cropper.crop(image, [square])[0]
 

@@ -1,0 +1,110 @@
+"""Cuts, and what they do to the ids of faces."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from ferengine.detection.base import Detections
+from ferengine.results import Box
+from ferengine.tracking.detection_schedule import DetectionSchedule
+from ferengine.tracking.face_tracker import FaceTracker
+from ferengine.tracking.scene import SceneCuts
+from ferengine.vision import cv2
+
+FACE: Box = (130.0, 70.0, 60.0, 60.0)
+
+
+def scene(seed: int, size: tuple[int, int] = (320, 180)) -> NDArray[np.uint8]:
+    """A smooth image like a photograph out of focus, another one for each seed."""
+    coarse = np.random.default_rng(seed).integers(40, 216, (6, 10, 3), np.uint8)
+    return cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)
+
+
+def with_face(background: NDArray[np.uint8], person: int, box: Box = FACE) -> NDArray[np.uint8]:
+    """A face, by ``person``, drawn on a copy of the background."""
+    x, y, w, h = (round(value) for value in box)
+    coarse = np.random.default_rng(1000 + person).integers(0, 256, (8, 8, 3), np.uint8)
+    frame = background.copy()
+    frame[y : y + h, x : x + w] = cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC)
+    return frame
+
+
+def found(*boxes: Box) -> Detections:
+    return Detections(np.array(boxes, np.float32).reshape(-1, 4), np.full(len(boxes), 0.99, np.float32), None)
+
+
+@pytest.mark.parametrize("size", [(320, 180), (64, 48), (20, 20), (1920, 1080)])
+def test_another_image_is_a_cut_and_the_same_one_brighter_is_not(size: tuple[int, int]) -> None:
+    cuts, first, second = SceneCuts(), scene(1, size), scene(2, size)
+    assert not cuts.is_cut(first)
+    assert not cuts.is_cut(first)
+    assert not cuts.is_cut(np.clip(first * 0.6 + 50, 0, 255).astype(np.uint8))
+    assert cuts.is_cut(second)
+    assert not cuts.is_cut(second)
+
+
+def test_pan_is_no_cut() -> None:
+    wide, cuts = scene(3, (640, 180)), SceneCuts()
+    assert not any(cuts.is_cut(wide[:, x : x + 320]) for x in range(0, 320, 12))
+
+
+def test_black_frame_between_is_passed_over() -> None:
+    cuts, black = SceneCuts(), np.full((180, 320, 3), 16, np.uint8)
+    assert [cuts.is_cut(frame) for frame in (scene(1), black, scene(1), black, scene(2))] == [False] * 4 + [True]
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_id_ends_at_a_cut_to_another_person_at_the_same_place(scheduled: bool) -> None:
+    tracker = FaceTracker()
+    tracker.correct(with_face(scene(1), 1), found(FACE), 0.0)
+    tracker.advance(with_face(scene(1), 1), 0.1)
+    after = with_face(scene(2), 2)
+    if scheduled:
+        tracker.look(after, 0.2)
+    else:
+        tracker.advance(after, 0.2)
+    assert tracker.is_cut
+    assert tracker.in_new_scene
+    assert tracker.wants_detection
+    assert tracker.faces == []  # nobody is shown under an id that may be another's
+    assert DetectionSchedule(True, 10.0).boxes(tracker) is None
+    tracker.correct(after, found(FACE), 0.2)
+    assert [face.id for face in tracker.faces] == [2]
+    assert tracker.is_cut
+    assert not tracker.in_new_scene
+    tracker.advance(after, 0.3)
+    assert not tracker.is_cut
+    assert [face.id for face in tracker.faces] == [2]
+
+
+def test_id_survives_a_cut_away_and_back() -> None:
+    tracker = FaceTracker()
+    for step, (background, person) in enumerate([(1, 1), (2, 2), (1, 1)]):
+        tracker.correct(with_face(scene(background), person), found(FACE), 0.3 * step)
+        assert [face.id for face in tracker.faces] == [2 if person == 2 else 1]
+
+
+def test_late_detection_of_the_scene_before_is_ignored() -> None:
+    tracker = FaceTracker()
+    before = with_face(scene(1), 1)
+    tracker.correct(before, found(FACE), 0.0)
+    tracker.advance(before, 0.1)
+    snapshot = tracker.snapshot()
+    tracker.advance(with_face(scene(2), 2), 0.2)
+    tracker.correct(before, found(FACE), 0.1, snapshot)
+    assert tracker.faces == []
+    assert tracker.wants_detection
+
+
+def test_face_that_fills_the_frame_and_is_followed_is_no_cut() -> None:
+    """The sample changes as at a cut, but the tracker is sure of its face."""
+    tracker = FaceTracker()
+    box: Box = (20.0, 10.0, 280.0, 160.0)
+    tracker.correct(with_face(scene(1), 1, box), found(box), 0.0)
+    moved: Box = (60.0, 10.0, 280.0, 160.0)
+    frame = with_face(scene(2, (380, 180)), 1, moved)[:, :320]
+    tracker.advance(frame, 0.1)
+    assert not tracker.is_cut
+    assert [face.id for face in tracker.faces] == [1]

@@ -188,9 +188,10 @@ def decode_event(message: bytes) -> Event:
     kind = int.from_bytes(message[:4], "little")
     try:
         if kind == _RECORD:
-            _, camera, epoch, count, *rest, scene_cut = np.frombuffer(message, _HEADER, 1)[0].item()
+            header = np.frombuffer(message, _HEADER, 1)[0].item()
+            _, camera, epoch, count, sequence, timestamp, captured, tracked, status, generation, slot, cut = header
             faces = np.frombuffer(message, _FACE, count, _HEADER.itemsize)
-            return Record(camera, epoch, *rest, bool(scene_cut), faces)
+            return Record(camera, epoch, sequence, timestamp, captured, tracked, status, generation, slot, bool(cut), faces)
         if kind == _SCORES:
             _, count, classes, capacity, inferred_ns = np.frombuffer(message, _SCORES_HEADER, 1)[0].item()
             keys = np.frombuffer(message, FACE_KEY, count, _SCORES_HEADER.itemsize)

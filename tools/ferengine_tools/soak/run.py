@@ -11,10 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from ferengine import CameraHealth
 from ferengine.engine import Engine
 from ferengine.results import FrameResult
-from ferengine.runtime.health import CameraHealth
-from ferengine.runtime.metrics import Percentiles
 from ferengine_tools.soak.cameras import Pusher, make_sources
 from ferengine_tools.soak.samples import FrameSample, ProcessSample, Sampler, interval_for, read_samples
 from ferengine_tools.soak.verdict import Check, check_processes, nothing
@@ -62,7 +61,7 @@ class SoakReport:
     checks: tuple[Check, ...]
     frames: int
     dropped: dict[str, int]
-    latency_ms: Percentiles
+    latency_ms: Mapping[str, float]
     failures: tuple[str, ...]
 
     @property
@@ -147,7 +146,8 @@ def run_soak(settings: SoakSettings, folder: Path) -> SoakReport:
         *check_counts(counter, pusher.offered, health.cameras, sum(consumer.dropped for consumer in health.consumers)),
         nothing("failures reported", len(engine.failures)),
     )
-    latency = summary["latency_ms"]["total"]
+    total = summary["latency_ms"]["total"]
+    latency = {"p50": total["p50"], "p95": total["p95"], "p99": total["p99"]}
     dropped = Counter[str]()
     for camera in health.cameras.values():
         dropped.update(camera.dropped)

@@ -18,6 +18,14 @@ settings.load_profile("ferengine")
 os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("ferengine")
+    group.addoption("--fault-rounds", type=int, default=2, help="Rounds of each test in tests/faults.")
+    group.addoption("--fault-seed", type=int, default=1000, help="Seed of the first round.")
+    group.addoption("--fuzz-cases", type=int, default=60, help="Mutated inputs of each kind in tests/fuzz.")
+    group.addoption("--fuzz-seed", type=int, default=1, help="Seed of the mutations.")
+
+
 @pytest.fixture(autouse=True)
 def _no_log_handler_stays() -> Iterator[None]:
     """The command line logs to the console for the rest of its process, which a test that calls it in this one is not."""

@@ -102,6 +102,13 @@ void FrameRing::release(uint32_t index, uint32_t reader) {
     if (before == bit) ring_->freed.notify();
 }
 
+void FrameRing::skip(uint32_t index, uint32_t reader) {
+    check(index);
+    bit_of(reader);
+    ring_->skipped.fetch_add(1, std::memory_order_relaxed);
+    release(index, reader);
+}
+
 void FrameRing::clear_reader(uint32_t reader) {
     for (uint32_t index = 0; index < slots_; ++index) release(index, reader);
 }

@@ -60,6 +60,8 @@ class FrameRing {
     // The header, sure to describe bytes inside the slot even where the caller does not hold it.
     FrameHeader checked_header(uint32_t index) const;
     void release(uint32_t index, uint32_t reader);
+    // The same for a frame that the reader passed over for a newer one: the count outlives the reader.
+    void skip(uint32_t index, uint32_t reader);
     void clear_reader(uint32_t reader);
 
     // --- state
@@ -67,6 +69,7 @@ class FrameRing {
     uint64_t published() const { return ring_->published.load(std::memory_order_acquire); }
     bool closed() const { return ring_->closed.load(std::memory_order_acquire) != 0; }
     uint64_t dropped() const { return ring_->dropped.load(std::memory_order_relaxed); }
+    uint64_t skipped() const { return ring_->skipped.load(std::memory_order_relaxed); }
     uint64_t emitted() const { return ring_->emitted.load(std::memory_order_acquire); }
     void set_emitted(uint64_t value) { ring_->emitted.store(value, std::memory_order_release); }
     uint32_t readers() const { return ring_->readers.load(std::memory_order_acquire); }
@@ -78,7 +81,7 @@ class FrameRing {
         FrameHeader header;
     };
     struct Layout {
-        static constexpr uint64_t kMagic = 0x32474e4952524546;  // "FERRING2"
+        static constexpr uint64_t kMagic = 0x33474e4952524546;  // "FERRING3"
         MappingHeader header;
         uint32_t slots;
         uint64_t slot_bytes;
@@ -86,6 +89,7 @@ class FrameRing {
         alignas(64) SharedAtomic<uint64_t> published;  // by the writer
         SharedAtomic<uint64_t> dropped;
         SharedAtomic<uint32_t> closed;
+        alignas(64) SharedAtomic<uint64_t> skipped;  // by a reader
         alignas(64) SharedAtomic<uint64_t> emitted;  // by the engine
         SharedAtomic<uint32_t> readers;
     };

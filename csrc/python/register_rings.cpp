@@ -170,11 +170,14 @@ void register_frame_ring(py::module_& m) {
         .def("frame", &frame, py::arg("slot"), "Reader: the image in place, read-only; it keeps the mapping alive.")
         .def("header", &FrameRing::header, py::arg("slot"), "What is known of the frame in the slot.")
         .def("release", &FrameRing::release, py::arg("slot"), py::arg("reader"), "Reader: give the slot back.")
+        .def("skip", &FrameRing::skip, py::arg("slot"), py::arg("reader"),
+             "Reader: give the slot back, and count its frame as passed over.")
         .def("clear_reader", &FrameRing::clear_reader, py::arg("reader"),
              "Give back all slots that a reader held which will not come back.")
         .def_property_readonly("published", &FrameRing::published, "The sequence after the last published frame's.")
         .def_property_readonly("closed", &FrameRing::closed, "Whether the writer has closed the ring.")
         .def_property_readonly("dropped", &FrameRing::dropped, "How many frames found no free slot.")
+        .def_property_readonly("skipped", &FrameRing::skipped, "How many frames a reader passed over.")
         .def_property("emitted", &FrameRing::emitted, &FrameRing::set_emitted,
                       "How many results were delivered, written by the engine: the track worker's flow control.")
         .def_property("readers", &FrameRing::readers, &FrameRing::set_readers,

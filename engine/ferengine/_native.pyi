@@ -271,6 +271,9 @@ class FrameRing:
     def release(self, slot: int, reader: int) -> None:
         """Reader: give the slot back."""
 
+    def skip(self, slot: int, reader: int) -> None:
+        """Reader: give the slot back, and count its frame as passed over."""
+
     def clear_reader(self, reader: int) -> None:
         """Give back all slots that a reader held which will not come back."""
 
@@ -285,6 +288,10 @@ class FrameRing:
     @property
     def dropped(self) -> int:
         """How many frames found no free slot."""
+
+    @property
+    def skipped(self) -> int:
+        """How many frames a reader passed over."""
 
     @property
     def emitted(self) -> int:

@@ -51,7 +51,13 @@ class DeviceError(FerengineError):
 
 
 class SinkError(FerengineError):
-    """An output cannot be created or written."""
+    """An output cannot be created or written.
+
+    Attributes:
+        lost: How many results had been handed over and are not in the file, where that is known.
+    """
+
+    lost: int | None = None
 
 
 class WorkerError(FerengineError):

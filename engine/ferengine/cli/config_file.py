@@ -40,20 +40,29 @@ def load_settings(path: Path) -> RunSettings:
         raise UsageError(f"the settings file {path} is not UTF-8 text") from None
     try:
         table = tomllib.loads(text)
+        data = json.dumps(table, default=_no_text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(_syntax_error(path, text, str(error))) from None
+    except RecursionError:
+        raise _nested(path) from None
     twice = _given_twice(table)
     if twice is not None:
         raise UsageError(f"{path}:{key_line(text, twice)}: {twice[-1]} is given twice, with a dash and an underscore")
     try:
         # JSON's rules, strictly: a list is a tuple and a string a path, but no string is a number.
-        return RunSettings.model_validate_json(json.dumps(table, default=_no_text), strict=True)
+        return RunSettings.model_validate_json(data, strict=True)
     except ValidationError as error:
         errors: dict[_Path, str] = {}
         for item in error.errors(include_url=False):
+            if item["type"] == "json_invalid":  # json.dumps wrote it: only its depth can be wrong
+                raise _nested(path) from None
             errors.setdefault(_place(item), sentence(item))  # for a union the first branch is enough
         mistakes = sorted((key_line(text, place), message) for place, message in errors.items())
         raise UsageError("\n".join(f"{path}:{line}: {message}" for line, message in mistakes)) from None
+
+
+def _nested(path: Path) -> UsageError:
+    return UsageError(f"{path}: its tables or lists are nested too deeply")
 
 
 def sentence(item: Any) -> str:

@@ -71,7 +71,9 @@ def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
         raise UsageError(f"prior {str(path)!r} is no path: it holds a zero byte") from None
     try:
         found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except ValueError as error:  # of both parsers
+    except RecursionError:  # of both parsers, as are the next
+        raise UsageError(f"prior {path} is nested too deeply: give the probability of each label") from None
+    except ValueError as error:
         raise UsageError(f"prior {path} is not {path.suffix[1:].upper()}: {error}") from None
     if not isinstance(found, Mapping):
         raise UsageError(f"prior {path} holds no table: give the probability of each label ({', '.join(labels)})")

@@ -111,6 +111,7 @@ class CameraState:
         self._generations = 0
         self._published = 0
         self._ring_full = 0
+        self._skipped = 0
 
     @property
     def name(self) -> str:
@@ -174,6 +175,11 @@ class CameraState:
         return self._ring_full + sum(ring.dropped for ring in self.rings.values())
 
     @property
+    def skipped(self) -> int:
+        """Frames that the track worker passed over for a newer one."""
+        return self._skipped + sum(ring.skipped for ring in self.rings.values())
+
+    @property
     def newest_ring(self) -> FrameRing:
         return self.rings[max(self.rings)]
 
@@ -191,6 +197,7 @@ class CameraState:
         ring = self.rings.pop(generation)
         self._published = max(self._published, ring.published)
         self._ring_full += ring.dropped
+        self._skipped += ring.skipped
 
     def drop_rings(self) -> None:
         for generation in list(self.rings):
@@ -227,6 +234,14 @@ class CameraState:
             ring.recover()
             if generation < max(self.rings):
                 ring.close_writer()
+
+    def release_recorded(self) -> None:
+        """After the death of its track worker: give back the frames that it held on to though it had recorded them, such as
+        one whose detection had not come. Its successor would count them as passed over."""
+        for ring in self.rings.values():
+            for sequence, slot in ring.held(TRACK_READER):
+                if sequence <= self.joiner.last_sequence:
+                    ring.release(slot, TRACK_READER)
 
     def note_cut(self) -> None:
         """It goes, and what was captured and has not come out with it."""
@@ -323,7 +338,7 @@ def camera_counts(camera: CameraState) -> dict[str, int]:
         "late": camera.late,
         "not_ready": camera.not_ready,
         "cut": camera.cut,
-        "skipped": joiner.skipped,
+        "skipped": camera.skipped,
         "deadline": joiner.unclassified["deadline"],
         "face_ring_full": joiner.unclassified["face_ring_full"],
     }

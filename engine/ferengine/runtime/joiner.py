@@ -58,7 +58,6 @@ class CameraJoiner:
         self.next_track_id = 1
         self.emitted = 0
         self.faces = 0
-        self.skipped = 0
         self.unclassified: Counter[str] = Counter()
         self._deadline = deadline
         self._min_confidence = min_confidence
@@ -77,7 +76,6 @@ class CameraJoiner:
         return len(self._records)
 
     def add_record(self, record: Record) -> None:
-        self.skipped += record.skipped
         if record.sequence <= self.last_sequence:
             return
         self.last_sequence = record.sequence

@@ -456,6 +456,7 @@ class Supervisor:
             for tracked in self._cameras:
                 if tracked.tracker == index:
                     tracked.epoch += 1
+                    tracked.release_recorded()
 
     # --- the end
 

@@ -17,6 +17,7 @@ from ferengine.stages.codec import decode_control, encode_control
 from ferengine.stages.messages import ControlMessage, Finish, ToWorker
 
 _MEMORY_EVERY = 1.0
+_MAX_PAUSE = 2.0
 LEAVE = 0.7
 """Seconds that workers with nothing left to do get to end before they are killed."""
 
@@ -28,6 +29,12 @@ Worker: TypeAlias = WorkerProcess[ToWorker]
 def new_worker(name: str, title: str | None = None) -> Worker:
     """A worker that is not started yet; which stage it runs its first message says."""
     return WorkerProcess(name, "ferengine.stages.worker", encode_control, title)
+
+
+def pause_before_replacing(deaths: int) -> float:
+    """Seconds between the death of a worker and the start of its successor, after so many deaths in a row: 0.05, doubled with
+    each further one, up to 2."""
+    return float(min(_MAX_PAUSE, 0.05 * 2 ** min(deaths - 1, 10)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,4 +220,4 @@ class WorkerManager:
             self._callbacks.on_failed(worker, "WorkerError", text)
             return
         log.warning("worker %s died (%s): replacing it", worker.name, how.partition(",")[0])
-        self._respawn_at[worker] = time.monotonic() + 0.05 * 2 ** (deaths - 1)
+        self._respawn_at[worker] = time.monotonic() + pause_before_replacing(deaths)

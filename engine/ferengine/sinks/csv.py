@@ -53,8 +53,8 @@ class CsvWriter(LineWriter):
 
     def write(self, result: FrameResult) -> None:
         """Append a row for each face."""
-        for face in result.faces:
-            self.write_line(_joined(self._row(result, face)))
+        for number, face in enumerate(result.faces, 1):
+            self.write_line(_joined(self._row(result, face)), ends_result=number == len(result.faces))
 
     def _row(self, result: FrameResult, face: Face) -> list[object]:
         values = face.to_dict()

@@ -38,4 +38,6 @@ class JsonlWriter(LineWriter):
         record = result.to_dict()
         if self._prior is not None and isinstance(result, FrameResult):
             record["prior"] = self._prior
-        self.write_line(json.dumps(record, separators=(",", ":"), ensure_ascii=False))
+        self.write_line(
+            json.dumps(record, separators=(",", ":"), ensure_ascii=False), ends_result=isinstance(result, FrameResult)
+        )

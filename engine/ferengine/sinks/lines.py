@@ -44,10 +44,15 @@ class LineWriter:
         self._buffer = bytearray()
         self._buffered_since = 0.0
         self._written = 0
+        self._ends: list[int] = []  # where the buffered results end, in bytes from the beginning
         self._descriptor: int | None = os.dup(1) if self._path is None else create_output(self._path, overwrite=overwrite)
 
-    def write_line(self, line: str) -> None:
+    def write_line(self, line: str, *, ends_result: bool = False) -> None:
         """Append a line.
+
+        Args:
+            line: The line.
+            ends_result: Whether it is the last one of a result: ``SinkError.lost`` counts these.
 
         Raises:
             SinkError: If the buffer is flushed and that fails.
@@ -57,6 +62,8 @@ class LineWriter:
         if not self._buffer:
             self._buffered_since = self._clock()
         self._buffer += line.encode(errors="backslashreplace") + b"\n"  # a lone surrogate, from a name that is not UTF-8
+        if ends_result:
+            self._ends.append(self._written + len(self._buffer))
         if len(self._buffer) >= _BUFFER_BYTES:
             self._flush()
         else:
@@ -86,28 +93,35 @@ class LineWriter:
         if descriptor is None:
             return
         before, lines = self._written, bytes(self._buffer)
+        ends, self._ends = self._ends, []
         view = memoryview(lines)
         self._buffer.clear()
         try:
             if self._path is not None and not is_still_at(self._path, descriptor):
                 self._release()
-                raise SinkError(f"{self._name} was removed while it was being written")
+                raise _losing(SinkError(f"{self._name} was removed while it was being written"), len(ends))
             while view:
                 count = os.write(descriptor, view)
                 self._written += count
                 view = view[count:]
         except BrokenPipeError:
             self._release()
-            raise SinkError(f"{self._name} was closed by its reader") from None
+            closed = SinkError(f"{self._name} was closed by its reader")
+            raise _losing(closed, sum(end > self._written for end in ends)) from None
         except OSError as error:
+            kept = before + lines.rfind(b"\n", 0, self._written - before) + 1
             if stat.S_ISREG(os.fstat(descriptor).st_mode):
-                whole = lines.rfind(b"\n", 0, self._written - before) + 1
-                os.ftruncate(descriptor, before + whole)  # leave no partial line
+                os.ftruncate(descriptor, kept)  # leave no partial line
             self._release()
-            raise write_failed(self._name, error) from error
+            raise _losing(write_failed(self._name, error), sum(end > kept for end in ends)) from error
 
     def _release(self) -> None:
         if self._descriptor is not None:
             os.close(self._descriptor)
         self._descriptor = None
         self._buffer.clear()
+
+
+def _losing(error: SinkError, results: int) -> SinkError:
+    error.lost = results
+    return error

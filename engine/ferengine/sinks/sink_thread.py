@@ -111,6 +111,8 @@ class SinkThread:
         try:
             self._drain()
         except SinkError as error:
+            if error.lost is not None:
+                self.written = self._taken - error.lost
             self._fail(str(error))
         except Exception as error:
             log.debug("the sink %s failed", self.name, exc_info=True)

@@ -38,6 +38,8 @@ IMAGE_SUFFIXES = frozenset(
 
 _MIN_SIZE = 16
 _MAX_NAME_BYTES = 100
+_SURROGATES = re.compile("[\ud800-\udfff]")
+"""Bytes of a file's name that are not UTF-8, as Python shows them, and what a program may have put into a text."""
 _NAMED = re.compile(r"(?P<name>[^=/:]+)=(?P<source>.+)", re.DOTALL)
 
 
@@ -201,8 +203,9 @@ class SourceSpec(SourceOptions):
 
     @model_validator(mode="after")
     def _check_value(self) -> SourceSpec:
-        if "\0" in self.value or (not self.value and self.kind != "push"):
+        if not self.value and self.kind != "push":
             raise ValueError(f"value: the source {self.name!r} needs a camera, file, folder or URL")
+        _check_characters(self.value)
         if self.kind == "stream":
             _check_url(self.value)
         if (
@@ -296,6 +299,10 @@ def parse_source(source: str | int | Path, **options: Any) -> SourceSpec:
         'door'
     """
     text = str(source)
+    try:
+        _check_characters(text)
+    except ValueError as error:
+        raise UsageError(f"source: {error}") from None
     named = _NAMED.fullmatch(text) if isinstance(source, str) and not _exists(text) else None
     if named is not None:
         options = {"name": named["name"], **options}
@@ -324,6 +331,16 @@ def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
 def _describe(item: Any) -> str:
     """One of pydantic's errors as a sentence that shows no credentials."""
     return describe_invalid(item, ".".join(map(str, item["loc"])), lambda value: hide_credentials(repr(value)))
+
+
+def _check_characters(text: str) -> None:
+    """Raise ValueError if no file can be called that: Python shows bytes that are not UTF-8 as the surrogates DC80 to DCFF."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise ValueError("a lone surrogate is no character: the text was decoded wrongly") from None
+    if "\0" in text:
+        raise ValueError("a zero byte is part of no name")
 
 
 def _check_url(url: str) -> None:
@@ -366,7 +383,7 @@ def _recognise(text: str) -> tuple[str, str, str]:
 
 def _as_name(text: str) -> str:
     """A name for a source, from that of its file: any text becomes one."""
-    readable = text.encode(errors="surrogateescape").decode(errors="replace")
+    readable = _SURROGATES.sub("\N{REPLACEMENT CHARACTER}", text)
     name = "".join(char if char.isprintable() and char != "/" else " " if char.isspace() else "_" for char in readable)
     return _cut(name.strip() or "source", _MAX_NAME_BYTES)
 

@@ -16,6 +16,8 @@ from ferengine.vision import cv2
 
 _PAUSE_TOLERANCE = 0.05
 """Seconds beyond a frame period that ``PacedSource.read`` may block."""
+_CATCH_UP = 1.0
+"""Seconds that ``PacedSource.read`` passes over late frames."""
 _EARLY = 0.01
 """Fraction of a period by which a frame may be early: time stamps are rounded."""
 
@@ -54,9 +56,10 @@ class PacedSource(_Wrapper):
     """Replays a file or the demo at its own rate, as if it were a camera.
 
     Each frame comes when it is due since the first one, so that delays do not add up. A caller that is a frame period
-    or more late misses the frames in between, as with a camera; ``late_frames`` counts them. ``read`` blocks for at most a
-    frame period and 50 ms: a longer pause in the file is shortened to that. Time stamps stay media seconds. A source
-    that is live already is passed through.
+    or more late misses the frames in between, as with a camera; ``late_frames`` counts them. Where passing over them takes
+    longer than a second, because decoding is slower than the rate, time goes on from the frame that it has come to. Otherwise
+    ``read`` blocks for at most a frame period and 50 ms: a longer pause in the file is shortened to that. Time stamps stay
+    media seconds. A source that is live already is passed through.
 
     Args:
         source: The source to replay.
@@ -97,10 +100,14 @@ class PacedSource(_Wrapper):
             return frame
         if self._start is None:
             self._start = self._clock() - frame.timestamp
-        late = self._clock() - self._start - self._period  # media seconds up to which frames are late
+        began = self._clock()
+        late = began - self._start - self._period  # media seconds up to which frames are late
         while frame.timestamp <= late and (newer := self._source.read()) is not None:
             self._late += 1
             frame = newer
+            if self._clock() - began > _CATCH_UP:
+                self._start = self._clock() - frame.timestamp
+                return frame
         early = self._start + frame.timestamp - self._clock()
         longest = self._period + _PAUSE_TOLERANCE
         if early > longest:

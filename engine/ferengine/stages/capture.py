@@ -121,6 +121,8 @@ class CaptureStage(Stage[StartCapture]):
             item, missed = self._reader.take()
         self._sequence += missed
         self._late += missed
+        if missed:
+            self._report_counts()  # their numbers are passed over with the next frame: the count must not die with this worker
         match item:
             case None:
                 return False

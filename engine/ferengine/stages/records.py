@@ -36,8 +36,8 @@ _REQUEST = np.dtype([("camera", "u4"), ("epoch", "u4"), ("generation", "u4"), ("
                      ("tracker", "u4"), ("count", "u4")])  # fmt: skip
 _DETECTION = np.dtype([("box", "f4", 4), ("score", "f4"), ("landmarks", "f4", (5, 2))])
 _HEADER = np.dtype([("kind", "u4"), ("camera", "u4"), ("epoch", "u4"), ("count", "u4"), ("sequence", "u8"),
-                    ("timestamp", "f8"), ("captured_ns", "i8"), ("tracked_ns", "i8"), ("skipped", "u4"),
-                    ("status", "u4"), ("generation", "u4"), ("slot", "u4"), ("scene_cut", "u4")])  # fmt: skip
+                    ("timestamp", "f8"), ("captured_ns", "i8"), ("tracked_ns", "i8"), ("status", "u4"),
+                    ("generation", "u4"), ("slot", "u4"), ("scene_cut", "u4")])  # fmt: skip
 _FACE = np.dtype([("id", "u4"), ("box", "f4", 4), ("score", "f4"), ("confidence", "f4"), ("detected", "u1"),
                   ("has_landmarks", "u1"), ("landmarks", "f4", (5, 2))])  # fmt: skip
 _NO_LANDMARKS = np.zeros((5, 2), np.float32)
@@ -111,7 +111,6 @@ class Record:
         camera, epoch, sequence: Which frame, and which life of the track worker.
         timestamp: The frame's, in seconds.
         captured_ns, tracked_ns: When it was captured, and when its faces were detected or tracked.
-        skipped: Frames that were passed over since the last record.
         status: CLASSIFIED or FACE_RING_FULL.
         generation, slot: Where the image lies in the camera's frame rings.
         scene_cut: Whether it shows another scene than the frame before.
@@ -124,7 +123,6 @@ class Record:
     timestamp: float
     captured_ns: int
     tracked_ns: int
-    skipped: int
     status: int
     generation: int
     slot: int
@@ -133,7 +131,7 @@ class Record:
 
     def encode(self) -> bytes:
         header = (_RECORD, self.camera, self.epoch, len(self.faces), self.sequence, self.timestamp, self.captured_ns,
-                  self.tracked_ns, self.skipped, self.status, self.generation, self.slot, self.scene_cut)  # fmt: skip
+                  self.tracked_ns, self.status, self.generation, self.slot, self.scene_cut)  # fmt: skip
         return np.array([header], _HEADER).tobytes() + self.faces.tobytes()
 
 
@@ -156,7 +154,7 @@ class CameraEnd:
     epoch: int
 
     def encode(self) -> bytes:
-        return np.array([(_END, self.camera, self.epoch, 0, 0, 0.0, 0, 0, 0, 0, 0, 0, 0)], _HEADER).tobytes()
+        return np.array([(_END, self.camera, self.epoch, 0, 0, 0.0, 0, 0, 0, 0, 0, 0)], _HEADER).tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,10 +188,10 @@ def decode_event(message: bytes) -> Event:
     kind = int.from_bytes(message[:4], "little")
     try:
         if kind == _RECORD:
-            fields = dict(zip(_HEADER.names or (), np.frombuffer(message, _HEADER, 1)[0].item(), strict=True))
-            faces = np.frombuffer(message, _FACE, fields.pop("count"), _HEADER.itemsize)
-            del fields["kind"]
-            return Record(**{**fields, "scene_cut": bool(fields["scene_cut"]), "faces": faces})
+            header = np.frombuffer(message, _HEADER, 1)[0].item()
+            _, camera, epoch, count, sequence, timestamp, captured, tracked, status, generation, slot, cut = header
+            faces = np.frombuffer(message, _FACE, count, _HEADER.itemsize)
+            return Record(camera, epoch, sequence, timestamp, captured, tracked, status, generation, slot, bool(cut), faces)
         if kind == _SCORES:
             _, count, classes, capacity, inferred_ns = np.frombuffer(message, _SCORES_HEADER, 1)[0].item()
             keys = np.frombuffer(message, FACE_KEY, count, _SCORES_HEADER.itemsize)

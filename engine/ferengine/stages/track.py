@@ -76,7 +76,6 @@ class TrackedCamera:
     output: _Output | None = None
     last: int = -1
     last_asked: int | None = None
-    skipped: int = 0
     done: int = 0
     advanced: int = -1
     ended: bool = False
@@ -224,8 +223,7 @@ class TrackStage(Stage[StartTrack]):
         if not held:
             return self._pass_on(camera, generation, ring)
         for _, older_slot in held[:-1]:
-            ring.release(older_slot, TRACK_READER)
-            camera.skipped += 1
+            ring.skip(older_slot, TRACK_READER)
         sequence, slot = held[-1]
         frame, timestamp = ring.frame(slot), ring.header(slot).timestamp
         self._note_size(camera, frame)
@@ -317,12 +315,12 @@ class TrackStage(Stage[StartTrack]):
                 self._classify_page.notify()
         record = Record(
             camera.number, camera.epoch, output.sequence, header.timestamp, header.captured_ns, output.tracked_ns,
-            camera.skipped, output.status, output.generation, output.slot, output.scene_cut, face_rows(output.faces),
+            output.status, output.generation, output.slot, output.scene_cut, face_rows(output.faces),
         )  # fmt: skip
         if not send_data(self._events, record.encode()):
             return False
         if output.sequence not in camera.asked:
             ring.release(output.slot, TRACK_READER)
-        camera.skipped, camera.output = 0, None
+        camera.output = None
         camera.done += 1
         return True

@@ -28,7 +28,7 @@ class FrameRingMachine(RuleBasedStateMachine):
         self.masks = [0] * SLOTS
         self.sequences = [0] * SLOTS
         self.images: list[NDArray[np.uint8] | None] = [None] * SLOTS
-        self.next = self.dropped = self.emitted = self.readers = 0
+        self.next = self.dropped = self.skipped = self.emitted = self.readers = 0
 
     @rule(
         holds=st.integers(0, 2**32 - 1) | st.integers(0, 7),
@@ -64,6 +64,12 @@ class FrameRingMachine(RuleBasedStateMachine):
         self.reader.release(slot, reader)
         self.masks[slot] &= ~(1 << reader)
 
+    @rule(slot=st.integers(0, SLOTS - 1), reader=st.integers(0, 3))
+    def skip(self, slot: int, reader: int) -> None:
+        self.reader.skip(slot, reader)
+        self.masks[slot] &= ~(1 << reader)
+        self.skipped += 1
+
     @rule(reader=st.integers(0, 3) | st.integers(0, 31))
     def clear_reader(self, reader: int) -> None:
         self.reader.clear_reader(reader)
@@ -87,6 +93,7 @@ class FrameRingMachine(RuleBasedStateMachine):
         for ring in (self.writer, self.reader):
             assert (ring.slots, ring.slot_bytes) == (SLOTS, SLOT_BYTES)
             assert (ring.published, ring.dropped, ring.closed) == (self.next, self.dropped, False)
+            assert ring.skipped == self.skipped
             assert (ring.emitted, ring.readers) == (self.emitted, self.readers)
         for reader in (0, 1, 2, 31):
             held = [(self.sequences[i], i) for i in range(SLOTS) if self.masks[i] >> reader & 1]

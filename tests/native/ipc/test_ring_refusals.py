@@ -72,8 +72,10 @@ def test_indices_out_of_range_are_refused() -> None:
     with pytest.raises(IndexError):
         ring.publish(2, 0, 1, 1, 1, 1, 0.0, 0, 1)
     for slot, reader in ((2, 0), (0, 32)):
-        with pytest.raises(IndexError):
-            ring.release(slot, reader)
+        for give_back in (ring.release, ring.skip):
+            with pytest.raises(IndexError):
+                give_back(slot, reader)
+    assert ring.skipped == 0
     with pytest.raises(IndexError):
         ring.held(32)
     with pytest.raises(IndexError):

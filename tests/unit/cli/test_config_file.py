@@ -121,3 +121,12 @@ def test_the_line_is_found_whatever_stands_around(before: list[str], data: st.Da
     text = "\n".join(lines)
     where = ("wanted",) if table is None else ("t", "wanted")
     assert text.splitlines()[key_line(text, where) - 1] == "wanted = 1"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["save = " + "[" * 250 + "]" * 250, "save = " + "{a=" * 20_000, "[" + ".".join("a" * 2000) + "]"],
+    ids=["lists", "unclosed tables", "dotted"],
+)
+def test_settings_that_are_nested_too_deeply_are_refused(text: str, tmp_path: Path) -> None:
+    assert mistakes(tmp_path, text) == [" its tables or lists are nested too deeply"]

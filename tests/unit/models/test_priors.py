@@ -126,3 +126,12 @@ def test_shipped_models_name_their_priors(shipped: Manifest) -> None:
     assert list(shipped.priors) == own
     assert shipped.prior == ("uniform" if shipped.task == "gender" else "everyday")
     assert set(shipped.priors["uniform"].values()) == {round(1 / len(shipped.labels), 6)}
+
+
+@pytest.mark.parametrize(("name", "text"), [("a.json", "[" * 100_000), ("a.toml", "calm = " + "[" * 100_000)])
+def test_choose_prior_refuses_a_file_that_is_nested_too_deeply(
+    manifest: Manifest, tmp_path: Path, name: str, text: str
+) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(UsageError, match=r"is nested too deeply"):
+        choose_prior(manifest, str(tmp_path / name))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from ferengine._native import FrameRing
 from ferengine.config import make_config
 from ferengine.errors import SourceError, WorkerError
-from ferengine.runtime.cameras import Cameras, Lifecycle
+from ferengine.runtime.cameras import Cameras, Lifecycle, camera_counts
 from ferengine.sources import SourceSpec
+from ferengine.stages.records import TRACK_READER, VIDEO_READER
 
 
 def test_a_change_is_reported_once() -> None:
@@ -43,6 +45,31 @@ def test_counts_of_a_capture_worker_that_died_are_kept(live: bool, broken: int) 
     camera.begin_capture_life()
     camera.note_counts(2, 1, 0)  # a file's successor has counted the beginning again
     assert (camera.broken, camera.late) == (broken, 5)
+
+
+def test_the_successor_of_a_track_worker_finds_no_frame_that_was_recorded() -> None:
+    """A frame whose detection is late stays held after its record went out: the successor would count it as skipped."""
+    camera = Cameras(("happy",), (), make_config(), trackers=1).add(SourceSpec("push", "", "door"))
+    ring = FrameRing.create(4, 3)
+    camera.add_ring(ring, (1 << TRACK_READER) | (1 << VIDEO_READER))
+    for sequence in range(3):
+        ring.publish(ring.acquire(0), sequence, 1, 1, 3, 3, 0.0, 0, ring.readers)
+    camera.joiner.last_sequence = 1
+    camera.release_recorded()
+    assert ring.held(TRACK_READER) == [(2, 2)]
+    assert ring.held(VIDEO_READER) == [(0, 0), (1, 1), (2, 2)]
+
+
+def test_skipped_frames_of_rings_that_are_gone_are_counted() -> None:
+    camera = Cameras(("happy",), (), make_config(), trackers=1).add(SourceSpec("push", "", "door"))
+    for generation in range(2):
+        ring = FrameRing.create(4, 3)
+        assert camera.add_ring(ring, 1 << TRACK_READER) == generation
+        for sequence in range(2):
+            ring.publish(ring.acquire(0), sequence, 1, 1, 3, 3, 0.0, 0, ring.readers)
+            ring.skip(sequence, TRACK_READER)
+    camera.drop_ring(0)
+    assert camera_counts(camera)["skipped"] == 4
 
 
 def test_end_reason_is_the_most_specific_one() -> None:

@@ -58,7 +58,7 @@ def results_of(joiner: CameraJoiner, scores: list[list[float]]) -> list[Gender |
     face = TrackedFace(1, (0.0, 0.0, 10.0, 10.0), 0.9, 1.0, "detected", None, (5.0, 5.0, 10.0, 0.0))
     answers = []
     for sequence, row in enumerate(scores):
-        joiner.add_record(Record(0, 0, sequence, 0.1 * sequence, 1, 2, 0, CLASSIFIED, 0, 0, False, face_rows([face])))
+        joiner.add_record(Record(0, 0, sequence, 0.1 * sequence, 1, 2, CLASSIFIED, 0, 0, False, face_rows([face])))
         key = np.zeros(1, FACE_KEY)
         key["sequence"] = sequence
         for _, number, epoch, index, scored in split_batch(ScoreBatch(key, np.array([row], np.float32), 8, 3)):

@@ -52,7 +52,7 @@ def test_label_stays_uncertain_until_the_smoothed_scores_agree() -> None:
 
 def _put(joiner: CameraJoiner, sequence: int, scores: list[float]) -> None:
     face = TrackedFace(1, (0, 0, 10, 10), 1.0, 1.0, "tracked", None, (5, 5, 10, 0))
-    joiner.add_record(Record(0, 1, sequence, sequence / 4, 1, 2, 0, CLASSIFIED, 0, 0, False, face_rows([face])))
+    joiner.add_record(Record(0, 1, sequence, sequence / 4, 1, 2, CLASSIFIED, 0, 0, False, face_rows([face])))
     keys = np.zeros(1, FACE_KEY)
     keys["epoch"], keys["sequence"] = 1, sequence
     for _, number, epoch, index, scored in split_batch(ScoreBatch(keys, np.array([scores], np.float32), 1, 3)):

@@ -90,6 +90,9 @@ def test_row_files_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match="no folder"):
         CsvWriter(tmp_path / "absent" / "out.csv", LABELS)
     writer = CsvWriter("/dev/full", LABELS, overwrite=True)
-    with pytest.raises(SinkError, match="/dev/full cannot be written: No space left"):
+    writer.write(result(face(), face(2)))
+    writer.write(result())
+    with pytest.raises(SinkError, match="/dev/full cannot be written: No space left") as caught:
         writer.flush_if_due(1e12)
+    assert caught.value.lost == 1  # one without faces has no rows
     writer.close()

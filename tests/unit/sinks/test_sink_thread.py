@@ -95,6 +95,22 @@ def test_a_sink_may_flush_when_nothing_comes() -> None:
     feeder.join(10)
 
 
+def test_results_that_were_lost_in_a_buffer_do_not_count_as_written() -> None:
+    def full(item: FrameResult) -> None:
+        if item.frame == 3:
+            error = SinkError("disk full")
+            error.lost = 3
+            raise error
+
+    results = queue(10)
+    feeder = SinkThread("test", Recorder(full), results)
+    for number in range(5):
+        results.offer(result(number))
+    feeder.start()
+    feeder.join(10)
+    assert feeder.written == 1
+
+
 def test_between_runs_before_each_result_and_at_the_end() -> None:
     calls: list[str] = []
     sink, results = Recorder(lambda item: calls.append(f"frame {item.frame}")), queue()

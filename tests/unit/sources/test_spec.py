@@ -132,6 +132,9 @@ def test_sources_that_make_no_sense() -> None:
     for text in ("", "demo:sleep"):
         with pytest.raises(UsageError):
             parse_source(text)
+    for text in ("a\0.mp4", "a\0/*.png", "x=a\0b", "demo\0"):
+        with pytest.raises(UsageError, match="zero byte is part of no name"):
+            parse_source(text)
     with pytest.raises(UsageError):
         parse_source("demo", loop=-1)
     with pytest.raises(UsageError):
@@ -220,3 +223,14 @@ def test_long_and_closed_paths_are_files_that_cannot_be_read(tmp_path: Path) -> 
 def test_pipes_are_refused(text: str) -> None:
     with pytest.raises(UsageError, match="pipes are not supported"):
         parse_source(text)
+
+
+def test_a_source_is_named_after_a_file_whatever_its_characters() -> None:
+    """Bytes that are not UTF-8 come as the surrogates DC80 to DCFF; others stand for nothing."""
+    assert parse_source("/films/\udcff\udcfe talk.mp4").name == "\ufffd\ufffd talk"
+    for text in ("a\ud800.mp4", "\ud800/*.png", "/dev/video\ud800", "rtsp://host/\ud800"):
+        with pytest.raises(UsageError, match="surrogate is no character"):
+            parse_source(text)
+    for text in ("a\0.mp4", "a\0/*.png", "x=a\0b", "demo\0"):
+        with pytest.raises(UsageError, match="zero byte is part of no name"):
+            parse_source(text)

@@ -157,3 +157,24 @@ def test_paced_demo_keeps_media_time_and_can_be_resumed() -> None:
     source.skip(40)
     assert source.read().timestamp == pytest.approx(2.0)
     source.close()
+
+
+def test_pacing_of_a_source_that_is_slower_than_its_rate_goes_on() -> None:
+    """Passing over late frames ends after a second: on a machine that cannot keep up it would not come to an end."""
+    source, time = paced([i / 10 for i in range(1000)])
+    read = source._source.read
+
+    def slow_read() -> CapturedFrame | None:
+        time.now += 0.3
+        return read()
+
+    source._source.read = slow_read  # type: ignore[method-assign]
+    assert source.read().timestamp == 0.0
+    time.now += 30
+    before, delivered = time.now, []
+    for _ in range(20):
+        delivered.append(source.read().timestamp)
+        assert time.now - before <= 1.6
+        before = time.now
+    assert delivered == sorted(set(delivered))
+    assert len(delivered) + 1 + source.late_frames == round(10 * delivered[-1]) + 1

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
+
 from ferengine._native import FrameRing, WorkerPage
 from ferengine.sources import parse_source
+from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.stages.capture import CaptureStage
-from ferengine.stages.messages import AddRing, BeginCapture, Descriptor, FromWorker, NeedRing, StartCapture
+from ferengine.stages.messages import AddRing, BeginCapture, CaptureCounts, Descriptor, FromWorker, NeedRing, StartCapture
+from ferengine.stages.reader import Taken
 from stages_help import context
 
 
@@ -25,3 +29,36 @@ def test_a_ring_that_is_still_too_small_is_asked_for_again() -> None:
             stage.step()
     stage.close()
     assert [report for report in reports if isinstance(report, NeedRing)] == [NeedRing(0, 640 * 480 * 3)] * 2
+
+
+class LateReader:
+    """Has passed over two frames before its second one."""
+
+    def __init__(self) -> None:
+        image = np.zeros((2, 2, 3), np.uint8)
+        info = SourceInfo(2, 2, 25.0, live=True)
+        self._items: list[Taken] = [(info, 0), (CapturedFrame(image, 0.0), 0), (CapturedFrame(image, 0.1), 2)]
+
+    def take(self) -> Taken:
+        return self._items.pop(0) if self._items else (None, 0)
+
+    def begin(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def test_late_frames_are_reported_before_the_frame_that_follows_them() -> None:
+    """A worker that is killed then takes no count with it."""
+    page, ring = WorkerPage.create(), FrameRing.create(4, 12)
+    reports: list[FromWorker] = []
+    descriptor = Descriptor(page.fd)
+    source = json.dumps(parse_source("demo").to_dict())
+    stage = CaptureStage(StartCapture(descriptor, descriptor, 0, source, None, 0, False), context(page, reports))
+    stage.open()
+    stage._reader = LateReader()
+    stage.handle(BeginCapture())
+    stage.handle(AddRing(Descriptor(ring.fd), 0, 0, True))
+    while ring.published < 4:
+        stage.step()
+    assert [report for report in reports if isinstance(report, CaptureCounts)] == [CaptureCounts(0, 0, 2, 0)]
+    stage.close()

@@ -62,7 +62,7 @@ def test_detection_answers(request: DetectionRequest, count: int, landmarks: boo
 
 @given(
     st.builds(
-        Record, u4, u4, u8, st.floats(allow_nan=False), u8, u8, u4, st.sampled_from([CLASSIFIED, FACE_RING_FULL]), u4, u4,
+        Record, u4, u4, u8, st.floats(allow_nan=False), u8, u8, st.sampled_from([CLASSIFIED, FACE_RING_FULL]), u4, u4,
         st.booleans(), st.lists(faces, max_size=5).map(face_rows),
     )
 )  # fmt: skip

@@ -120,3 +120,15 @@ def test_repeated_requests_wait_for_room_and_are_not_lost(file: Bench) -> None:
     file.run()
     assert file.request() == asked[1]  # the other one has been answered meanwhile
     assert receive_data(file.requests[1]) is None
+
+
+def test_skipped_frames_are_counted_though_their_worker_dies() -> None:
+    """The count is in shared memory: it does not wait for the record of the frame that came out instead."""
+    bench = Bench(live=True)
+    bench.publish(0)
+    assert bench.request().sequence == 0
+    for sequence in (1, 2, 3):
+        bench.ring.publish(bench.ring.acquire(0), sequence, 64, 48, 64 * 3, 3, sequence / 25, 0, bench.ring.readers)
+    bench.run()
+    assert bench.ring.skipped == 2
+    assert [sequence for sequence, _ in bench.ring.held(TRACK_READER)] == [0]

@@ -1,0 +1,86 @@
+"""``ferengine soak``: a few seconds of it, with and without something that grows."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("skimage", reason="the extra `demo` is not installed")
+pytest.importorskip("matplotlib", reason="the extra `demo` is not installed")
+
+from command_help import command
+from ferengine.errors import UsageError
+from ferengine.results import FrameResult
+from ferengine_tools.soak import run
+from ferengine_tools.soak.run import ResultCounter, SoakReport, SoakSettings, run_soak
+
+SETTINGS = SoakSettings(seconds=4, warm_up=1.5, cameras=2, growth=25)
+
+
+def failed(report: SoakReport) -> list[str]:
+    return [check.subject for check in report.checks if not check.passed]
+
+
+def test_a_clean_run_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    command("soak")(["--minutes", "0.08", "--warm-up", "0.03", "--growth", "25", "--out", tmp_path / "new"])
+    assert "nothing grew and nothing was lost" in capsys.readouterr().out
+    assert {path.name for path in (tmp_path / "new").iterdir()} == {"processes.csv", "frames.csv", "soak.json", "soak.png"}
+    verdict = json.loads((tmp_path / "new" / "soak.json").read_text())
+    assert verdict["passed"]
+    assert verdict["frames"] > 10
+    assert verdict["failures"] == []
+    with (tmp_path / "new" / "processes.csv").open(newline="") as file:
+        names = {row["process"] for row in csv.DictReader(file)}
+    assert names == {"engine", "capture-demo-0", "detect-0", "track-0", "classify"}
+
+
+def test_growing_memory_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Leaking(ResultCounter):
+        def add(self, result: FrameResult) -> None:
+            super().add(result)
+            kept.append(os.urandom(3 << 20))
+
+    kept: list[bytes] = []
+    monkeypatch.setattr(run, "ResultCounter", Leaking)
+    assert failed(run_soak(SETTINGS, tmp_path))[:1] == ["memory of engine, MiB"]
+
+
+def test_leaked_descriptors_fail(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    class Leaking(ResultCounter):
+        def add(self, result: FrameResult) -> None:
+            super().add(result)
+            opened.append(os.open("/dev/null", os.O_RDONLY))
+
+    opened: list[int] = []
+    monkeypatch.setattr(run, "ResultCounter", Leaking)
+    with pytest.raises(SystemExit) as caught:
+        command("soak")(["--minutes", "0.06", "--growth", "25"])
+    for descriptor in opened:
+        os.close(descriptor)
+    assert caught.value.code == 1
+    out = capsys.readouterr().out
+    assert "descriptors of engine" in out
+    assert "the run failed" in out
+
+
+def test_a_lost_result_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Losing(ResultCounter):
+        def add(self, result: FrameResult) -> None:
+            if result.frame != 7:
+                super().add(result)
+
+    monkeypatch.setattr(run, "ResultCounter", Losing)
+    assert failed(run_soak(SETTINGS, tmp_path)) == ["results not counted"]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--minutes", "0"), ("--cameras", "65"), ("--size", "big"), ("--size", "32x32"), ("--minutes", "1", "--warm-up", "1")],
+)
+def test_wrong_options_are_refused(options: tuple[str, ...]) -> None:
+    with pytest.raises(UsageError, match=r"--minutes|--cameras|--size|--warm-up"):
+        command("soak")(options)

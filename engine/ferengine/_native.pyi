@@ -579,8 +579,8 @@ def mtcnn_crops(frame: NDArray[np.uint8], boxes: NDArray[np.float32], size: int)
 
 def mtcnn_decode(
     verdicts: NDArray[np.float32], threshold: float, scale: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Boxes and scores from P-Net's predictions for one level, row by row.
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Windows, boxes and scores from P-Net's predictions for one level, row by row.
 
     Args:
         verdicts: The predictions (rows, columns, 16): the logit of "face" less that of "no face", then what to add to the
@@ -589,7 +589,8 @@ def mtcnn_decode(
         scale: The level is so many times the frame.
 
     Returns:
-        Boxes (n, 4) x1, y1, x2, y2 in frame pixels and their scores (n,).
+        What the cells see, and the boxes that they move it to, (n, 4) x1, y1, x2, y2 in frame pixels each, and their scores
+        (n,).
 
     Raises:
         ValueError: For another shape, and for a threshold or scale out of range.

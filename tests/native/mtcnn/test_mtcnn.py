@@ -122,8 +122,9 @@ def test_decoding(rows: int, columns: int, scale: float, threshold: float, data:
     probabilities = (1 / (1 + np.exp(-verdicts[..., 0]))).astype(np.float32)
     assume(not (np.abs(probabilities - threshold) < 1e-6).any())  # too close to say
     moves = verdicts[..., 1:5].transpose(2, 0, 1)
-    expected, expected_scores = plain.decode_proposals(probabilities, moves, threshold, scale)
-    boxes, scores = mtcnn_decode(verdicts, threshold, scale)
+    windows, expected, expected_scores = plain.decode_proposals(probabilities, moves, threshold, scale)
+    seen, boxes, scores = mtcnn_decode(verdicts, threshold, scale)
+    np.testing.assert_allclose(seen, windows.reshape(-1, 4), rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(boxes, expected.reshape(-1, 4), rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
 

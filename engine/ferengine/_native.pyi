@@ -615,3 +615,25 @@ def mtcnn_suppress(
     Raises:
         ValueError: For what is not finite or does not fit.
     """
+
+def retinaface_decode(
+    levels: Sequence[tuple[NDArray[np.float32], int, tuple[float, float]]],
+    threshold: float,
+    overlap: float,
+    max_candidates: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Boxes, scores and landmarks of the faces in RetinaFace's maps, best first.
+
+    Args:
+        levels: Of each stride its map (30, height, width), the stride in pixels, and the sides of its two priors. The channels
+            of a prior: the logit of "face" less that of "no face", four of the box, ten of the landmarks.
+        threshold: Only priors of a higher probability count.
+        overlap: Of two faces that overlap by more (intersection over union) the better is kept.
+        max_candidates: How many priors enter the suppression, best first.
+
+    Returns:
+        Boxes (n, 4) x, y, w, h; scores (n,); and landmarks (n, 5, 2), in pixels of the network's input.
+
+    Raises:
+        ValueError: For another shape, values that are not finite, and settings out of range.
+    """

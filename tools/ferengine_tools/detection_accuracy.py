@@ -16,14 +16,14 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
 from ferengine.cli.command import exit_code, make_command
-from ferengine.config import MIN_FACE
+from ferengine.config import MIN_FACE, DetectorName
 from ferengine.detection import Detector, create_detector
 from ferengine.errors import UsageError
 from ferengine.tracking.matching import iou_matrix
@@ -35,8 +35,7 @@ SMALLEST = 40.0
 MATCH_IOU = 0.4
 """A box finds a face when they overlap by at least this much."""
 
-DetectorName: TypeAlias = Literal["haar", "mtcnn"]
-DETECTORS: tuple[DetectorName, ...] = ("haar", "mtcnn")
+DETECTORS: tuple[DetectorName, ...] = ("haar", "mtcnn", "retinaface")
 FACELESS = "negative_scene"
 MASKED = "masked"
 
@@ -228,7 +227,7 @@ def detection_accuracy(
         ),
     ],
     detector: Annotated[DetectorName, typer.Option(help="The detector to measure.")] = "mtcnn",
-    compare: Annotated[bool, typer.Option("--compare", help="Measure both detectors, side by side.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Measure all detectors, side by side.")] = False,
     min_face: Annotated[float, typer.Option(help="Minimum size of a face, pixels.")] = MIN_FACE,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of a table.")] = False,
 ) -> None:

@@ -1,6 +1,7 @@
 #include "mtcnn/cascade.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 
 #include "mtcnn/box_cropper.hpp"
@@ -13,6 +14,9 @@ constexpr int kWindow = ProposalNetwork::kWindow;
 
 // Overlap above which the weaker box is dropped: within a pyramid level, and at every later step.
 constexpr float kLevelOverlap = 0.5f, kOverlap = 0.7f;
+
+// P-Net looks closely where it skims a probability of this part of its threshold.
+constexpr float kSkim = 0.1f;
 
 // Cells of one pyramid level that enter its suppression, best first: noise cannot stall the cascade.
 constexpr size_t kMaxLevelCandidates = 2000;
@@ -74,7 +78,8 @@ Proposals Cascade::propose(const SearchTask& task) const {
 // Appends P-Net's candidates on one level, whose upper left corner is (x, y) in the frame.
 void Cascade::scan_level(const float* level, const LevelSize& size, int x, int y, Proposals& out) const {
     const size_t first = out.boxes.size();
-    ProposalNetwork::Scan scan(networks_.proposal, level, size.height, size.width);
+    const float skim = kSkim * settings_.thresholds[0];
+    ProposalNetwork::Scan scan(networks_.proposal, level, size.height, size.width, std::log(skim / (1 - skim)));
     for (int row = 0; row < scan.rows(); ++row)
         decode_row(scan.next_row(), row, settings_.thresholds[0], size.scale, out);
     const auto dx = static_cast<float>(x), dy = static_cast<float>(y);

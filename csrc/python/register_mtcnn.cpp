@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -133,7 +134,8 @@ py::tuple propose(const Cascade& cascade, const Floats& level) {
     float *const probability_at = probabilities.mutable_data(), *const box_at = boxes.mutable_data();
     {
         const py::gil_scoped_release release;
-        ProposalNetwork::Scan scan(cascade.networks().proposal, level.data(), height, width);
+        constexpr float everywhere = -std::numeric_limits<float>::infinity();
+        ProposalNetwork::Scan scan(cascade.networks().proposal, level.data(), height, width, everywhere);
         for (size_t cell = 0; cell < cells;) {
             const mtcnn::Predictions row = scan.next_row();
             for (size_t x = 0; x < row.size(); ++x, ++cell) {

@@ -79,8 +79,7 @@ ProposalNetwork::ProposalNetwork(WeightReader reader)
     reader.finish();
 }
 
-ProposalNetwork::Scan::Scan(const ProposalNetwork& network, const float* level, int height, int width,
-                            float skim)
+ProposalNetwork::Scan::Scan(const ProposalNetwork& network, const float* level, int height, int width, float skim)
     : network_(network),
       level_(level),
       width_(width),

@@ -55,9 +55,9 @@ class ProposalNetwork {
 
     // One pass over a level of the image pyramid, RGB, (value - 127.5) / 128; network and level outlive it.
     //
-    // It skims: of each two rows and columns it looks at the first, and at the cells in between only beside one whose logit
-    // is `skim` or more. A face is seen by several cells, so that what is left out is nothing; the last convolutions are
-    // three fifths of the work.
+    // It skims: of each two rows and columns it looks at the first, and at the cells in between only beside one whose
+    // logit is `skim` or more. A face is seen by several cells, so that what is left out is nothing; the last
+    // convolutions are three fifths of the work.
     class Scan {
       public:
         // `skim` of minus infinity leaves nothing out.
@@ -66,8 +66,8 @@ class ProposalNetwork {
         int rows() const { return rows_; }
         int columns() const { return columns_; }
 
-        // The next row of predictions, rows() times; valid until the next call. Where it did not look, the logit is minus
-        // infinity.
+        // The next row of predictions, rows() times; valid until the next call. Where it did not look, the logit is
+        // minus infinity.
         Predictions next_row();
 
       private:

@@ -122,7 +122,8 @@ py::list detect(const Cascade& cascade, const std::vector<py::array>& frames,
     return result;
 }
 
-py::tuple propose(const Cascade& cascade, const Floats& level) {
+py::tuple propose(const Cascade& cascade, const Floats& level, float skim) {
+    if (std::isnan(skim)) throw py::value_error("skim must be a number");
     constexpr int min = ProposalNetwork::kWindow, max = 1 << 16;
     if (level.ndim() != 3 || level.shape(2) != 3 || level.shape(0) < min || level.shape(1) < min ||
         level.shape(0) > max || level.shape(1) > max)
@@ -134,8 +135,7 @@ py::tuple propose(const Cascade& cascade, const Floats& level) {
     float *const probability_at = probabilities.mutable_data(), *const box_at = boxes.mutable_data();
     {
         const py::gil_scoped_release release;
-        constexpr float everywhere = -std::numeric_limits<float>::infinity();
-        ProposalNetwork::Scan scan(cascade.networks().proposal, level.data(), height, width, everywhere);
+        ProposalNetwork::Scan scan(cascade.networks().proposal, level.data(), height, width, skim);
         for (size_t cell = 0; cell < cells;) {
             const mtcnn::Predictions row = scan.next_row();
             for (size_t x = 0; x < row.size(); ++x, ++cell) {
@@ -259,7 +259,8 @@ void register_mtcnn(py::module_& m) {
              "Build the networks from their weights.")
         .def("detect", &detect, py::arg("frames"), py::arg("near"),
              "Find the faces of each frame, in place, with the GIL released.")
-        .def("propose", &propose, py::arg("level"), "P-Net on one level of the pyramid.")
+        .def("propose", &propose, py::arg("level"), py::arg("skim") = -std::numeric_limits<float>::infinity(),
+             "P-Net on one level of the pyramid.")
         .def(
             "refine",
             [](const Cascade& cascade, const Floats& images) {

@@ -503,18 +503,21 @@ class MtcnnCascade:
             ValueError: For a wrong shape or layout, or boxes not finite.
         """
 
-    def propose(self, level: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def propose(
+        self, level: NDArray[np.float32], skim: float = float("-inf")
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """P-Net on one level of the pyramid.
 
         Args:
             level: (H, W, 3), as ``mtcnn_pyramid`` makes it.
+            skim: Cells of odd rows or columns are looked at only beside one of an even row and column whose logit is so large.
 
         Returns:
-            Probabilities of a face (rows, columns), and what to add to x1, y1, x2, y2 in units of the window (4, rows,
-            columns).
+            Probabilities of a face (rows, columns), 0 where a cell was not looked at, and what to add to x1, y1, x2, y2 in
+            units of the window (4, rows, columns).
 
         Raises:
-            ValueError: Below 12 pixels a side.
+            ValueError: Below 12 pixels a side, or ``skim`` is not a number.
         """
 
     def refine(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

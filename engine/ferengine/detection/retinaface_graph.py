@@ -140,7 +140,7 @@ class _Graph:
 
     def output(self, name: str, tensor: str) -> None:
         self._nodes.append(helper.make_node("Identity", [tensor], [name]))
-        shape = ["n", 30, f"rows_{name}", f"columns_{name}"]
+        shape: list[int | str | None] = ["n", 30, f"rows_{name}", f"columns_{name}"]
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
     def finish(self) -> bytes:

@@ -161,6 +161,27 @@ def test_pnet(height: int, width: int, seed: int) -> None:
     np.testing.assert_allclose(boxes, b, atol=2e-5)
 
 
+@settings(deadline=None, max_examples=40)
+@given(st.integers(12, 70), st.integers(12, 70), st.integers(0, 99), st.floats(0, 1))
+def test_pnet_skims(height: int, width: int, seed: int, quantile: float) -> None:
+    cascade = MtcnnCascade(*weights(), **SETTINGS)
+    level = channels_last(noise(seed, height, width, 3)[None])[0]
+    probabilities, boxes = cascade.propose(level)
+    coarse = probabilities[::2, ::2]
+    limit = float(np.quantile(coarse, quantile))
+    assume(0 < limit < 1)
+    assume(not ((np.abs(coarse - limit) < 1e-6) & (coarse != limit)).any())  # too close to say
+    skimmed, skimmed_boxes = cascade.propose(level, float(np.log(limit / (1 - limit))) - 1e-5)
+    promising = np.zeros(probabilities.shape, bool)
+    promising[::2, ::2] = coarse >= limit
+    padded = np.pad(promising, 1)
+    looked = np.any([padded[y : y + len(promising), x : x + promising.shape[1]] for y in range(3) for x in range(3)], axis=0)
+    looked[::2, ::2] = True
+    assert (skimmed[~looked] == 0).all()
+    np.testing.assert_allclose(skimmed[looked], probabilities[looked], atol=1e-6)
+    np.testing.assert_allclose(skimmed_boxes[:, looked], boxes[:, looked], atol=1e-5)
+
+
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 6, 7, 13])
 def test_rnet_and_onet(cascade: MtcnnCascade, count: int) -> None:
     for name, side, method in (("rnet", 24, cascade.refine), ("onet", 48, cascade.decide)):

@@ -16,7 +16,7 @@ constexpr int kWindow = ProposalNetwork::kWindow;
 constexpr float kLevelOverlap = 0.5f, kOverlap = 0.7f;
 
 // P-Net looks closely where it skims a probability of this fraction of its threshold.
-constexpr float kSkim = 0.2f;
+constexpr float kSkim = 0.1f;
 
 // Cells of one pyramid level that enter its suppression, best first: noise cannot stall the cascade.
 constexpr size_t kMaxLevelCandidates = 2000;

@@ -2,33 +2,32 @@
 #pragma once
 
 #include <array>
-#include <cstdint>
 #include <span>
 #include <vector>
 
+#include "boxes/suppression.hpp"
 #include "mtcnn/networks.hpp"
 
 namespace ferengine::mtcnn {
 
-// In pixels.
-struct BoxCorners {
-    float x1, y1, x2, y2;
-};
-
-struct Candidate {
-    BoxCorners box;
-    float score;
-};
+using boxes::BoxCorners;
+using boxes::Candidate;
+using boxes::non_maximum_suppression;
+using boxes::Overlap;
 
 // Five points x, y in pixels, one after another.
 using Landmarks = std::array<float, 10>;
 
-// What overlap is measured by: intersection over union, or over the smaller of both areas.
-enum class Overlap : uint8_t { of_union, of_smaller };
+// What a network takes for faces: what suppression compares, with scores, and the boxes that go on. P-Net's are
+// compared as the windows that it saw, as in the authors' own code: the boxes that it moves them to are rough, and drop
+// each other where faces are close.
+struct Proposals {
+    std::vector<Candidate> windows;
+    std::vector<BoxCorners> boxes;
 
-// Indices of the boxes kept, best score first (the earlier one of equals): greedily, each drops the later ones that it
-// overlaps by more than `threshold`. Boxes and scores must be finite.
-std::vector<int> non_maximum_suppression(std::span<const Candidate> candidates, float threshold, Overlap overlap);
+    void append(const BoxCorners& window, float score, const BoxCorners& box);
+    Proposals select(std::span<const int> indices) const;
+};
 
 // The box with each corner moved by its offset, in units of the box's width and height in inclusive pixels
 // (x2 - x1 + 1), as the networks were trained.
@@ -42,6 +41,6 @@ BoxCorners make_square(const BoxCorners& box);
 
 // Appends the windows of one row of P-Net's predictions with a probability above `threshold`, in frame pixels. Cell
 // (x, y) stands for the pixels 2x + 1 to 2x + 12 and 2y + 1 to 2y + 12 of the level, which is `scale` times the frame.
-void decode_row(const Predictions& predictions, int y, float threshold, double scale, std::vector<Candidate>& out);
+void decode_row(const Predictions& predictions, int y, float threshold, double scale, Proposals& out);
 
 }  // namespace ferengine::mtcnn

@@ -1,6 +1,8 @@
 #include "mtcnn/cascade.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 #include "mtcnn/box_cropper.hpp"
 #include "mtcnn/search_regions.hpp"
@@ -13,13 +15,24 @@ constexpr int kWindow = ProposalNetwork::kWindow;
 // Overlap above which the weaker box is dropped: within a pyramid level, and at every later step.
 constexpr float kLevelOverlap = 0.5f, kOverlap = 0.7f;
 
+// P-Net looks closely where it skims a probability of this fraction of its threshold.
+constexpr float kSkim = 0.1f;
+
 // Cells of one pyramid level that enter its suppression, best first: noise cannot stall the cascade.
 constexpr size_t kMaxLevelCandidates = 2000;
 
-void keep_best(std::vector<Candidate>& candidates) {
-    if (candidates.size() <= kMaxLevelCandidates) return;
-    std::ranges::stable_sort(candidates, [](const Candidate& a, const Candidate& b) { return a.score > b.score; });
-    candidates.resize(kMaxLevelCandidates);
+// The best of a level that overlap little.
+Proposals suppress_level(Proposals found) {
+    if (found.windows.size() > kMaxLevelCandidates) {
+        std::vector<int> order(found.windows.size());
+        std::iota(order.begin(), order.end(), 0);
+        std::ranges::stable_sort(order, [&](int a, int b) {
+            return found.windows[static_cast<size_t>(a)].score > found.windows[static_cast<size_t>(b)].score;
+        });
+        order.resize(kMaxLevelCandidates);
+        found = found.select(order);
+    }
+    return found.select(non_maximum_suppression(found.windows, kLevelOverlap, Overlap::of_union));
 }
 
 }  // namespace
@@ -28,7 +41,7 @@ std::vector<std::vector<DetectedFace>> Cascade::detect(std::span<const SearchTas
     std::vector<Window> windows;
     for (size_t task = 0; task < tasks.size(); ++task) append_windows(propose(tasks[task]), task, windows);
 
-    const std::vector<std::vector<Candidate>> refined = refine(tasks, windows);
+    const std::vector<Proposals> refined = refine(tasks, windows);
     windows.clear();
     for (size_t task = 0; task < tasks.size(); ++task) append_windows(refined[task], task, windows);
 
@@ -36,14 +49,14 @@ std::vector<std::vector<DetectedFace>> Cascade::detect(std::span<const SearchTas
 }
 
 // P-Net: the candidates of all levels.
-std::vector<Candidate> Cascade::propose(const SearchTask& task) const {
+Proposals Cascade::propose(const SearchTask& task) const {
     const image::FrameView& frame = task.frame;
     const std::vector<LevelSize> levels =
         pyramid_levels(frame.height, frame.width, kWindow / settings_.min_face, settings_.factor, kWindow);
-    std::vector<Candidate> found, candidates;
+    Proposals found;
     Pyramid pyramid(frame);
     for (size_t index = 0; index < levels.size(); ++index) {
-        candidates.clear();
+        Proposals candidates;
         if (task.everywhere) {
             const LevelSize& size = levels[index];
             scan_level(pyramid.level(size.height, size.width), size, 0, 0, candidates);
@@ -55,44 +68,50 @@ std::vector<Candidate> Cascade::propose(const SearchTask& task) const {
                            region.y, candidates);
             }
         }
-        keep_best(candidates);
-        for (const int kept : non_maximum_suppression(candidates, kLevelOverlap, Overlap::of_union))
-            found.push_back(candidates[static_cast<size_t>(kept)]);
+        const Proposals kept = suppress_level(std::move(candidates));
+        found.windows.insert(found.windows.end(), kept.windows.begin(), kept.windows.end());
+        found.boxes.insert(found.boxes.end(), kept.boxes.begin(), kept.boxes.end());
     }
     return found;
 }
 
 // Appends P-Net's candidates on one level, whose upper left corner is (x, y) in the frame.
-void Cascade::scan_level(const float* level, const LevelSize& size, int x, int y, std::vector<Candidate>& out) const {
-    const size_t first = out.size();
-    ProposalNetwork::Scan scan(networks_.proposal, level, size.height, size.width);
+void Cascade::scan_level(const float* level, const LevelSize& size, int x, int y, Proposals& out) const {
+    const size_t first = out.boxes.size();
+    const float skim = kSkim * settings_.thresholds[0];
+    ProposalNetwork::Scan scan(networks_.proposal, level, size.height, size.width, std::log(skim / (1 - skim)));
     for (int row = 0; row < scan.rows(); ++row)
         decode_row(scan.next_row(), row, settings_.thresholds[0], size.scale, out);
     const auto dx = static_cast<float>(x), dy = static_cast<float>(y);
-    for (Candidate& candidate : std::span(out).subspan(first)) {
-        BoxCorners& box = candidate.box;
-        box = {.x1 = box.x1 + dx, .y1 = box.y1 + dy, .x2 = box.x2 + dx, .y2 = box.y2 + dy};
+    const auto moved = [&](const BoxCorners& box) -> BoxCorners {
+        return {.x1 = box.x1 + dx, .y1 = box.y1 + dy, .x2 = box.x2 + dx, .y2 = box.y2 + dy};
+    };
+    for (size_t i = first; i < out.boxes.size(); ++i) {
+        out.windows[i].box = moved(out.windows[i].box);
+        out.boxes[i] = moved(out.boxes[i]);
     }
 }
 
-// What the next network looks at: the best boxes that overlap little, best first, made square.
-void Cascade::append_windows(std::span<const Candidate> candidates, size_t task, std::vector<Window>& out) const {
-    const std::vector<int> kept = non_maximum_suppression(candidates, kOverlap, Overlap::of_union);
+// What the next network looks at: the best boxes whose windows overlap little, best first, made square.
+void Cascade::append_windows(const Proposals& proposals, size_t task, std::vector<Window>& out) const {
+    const std::vector<int> kept = non_maximum_suppression(proposals.windows, kOverlap, Overlap::of_union);
     const size_t count = std::min(kept.size(), static_cast<size_t>(settings_.max_candidates));
     for (size_t i = 0; i < count; ++i)
-        out.push_back({.task = task, .box = make_square(candidates[static_cast<size_t>(kept[i])].box)});
+        out.push_back({.task = task, .box = make_square(proposals.boxes[static_cast<size_t>(kept[i])])});
 }
 
 // R-Net: the windows that it takes for faces, for each task.
-std::vector<std::vector<Candidate>> Cascade::refine(std::span<const SearchTask> tasks,
-                                                    std::span<const Window> windows) const {
+std::vector<Proposals> Cascade::refine(std::span<const SearchTask> tasks, std::span<const Window> windows) const {
     const std::vector<float> values = predict(networks_.refinement, tasks, windows);
     const Predictions predictions(values);
-    std::vector<std::vector<Candidate>> refined(tasks.size());
+    std::vector<Proposals> refined(tasks.size());
     for (size_t i = 0; i < windows.size(); ++i) {
         const float score = predictions[i].probability();
-        if (score > settings_.thresholds[1])
-            refined[windows[i].task].push_back({.box = regress(windows[i].box, predictions[i]), .score = score});
+        if (!(score > settings_.thresholds[1])) continue;
+        // compared where they moved to: the windows of one face move to nearly the same box, which O-Net need not see
+        // twice
+        const BoxCorners box = regress(windows[i].box, predictions[i]);
+        refined[windows[i].task].append(box, score, box);
     }
     return refined;
 }
@@ -126,9 +145,15 @@ std::vector<float> Cascade::predict(const CropNetwork& network, std::span<const 
                                     std::span<const Window> windows) {
     const auto features = static_cast<size_t>(network.features()), side = static_cast<size_t>(network.side());
     std::vector<float> image(side * side * 3 + kSlack), described(windows.size() * features + kSlack);
-    for (size_t i = 0; i < windows.size(); ++i) {
-        BoxCropper(tasks[windows[i].task].frame).crop(windows[i].box, network.side(), image.data());
-        network.extract_features(image.data(), described.data() + i * features);
+    for (size_t i = 0; i < windows.size();) {
+        const size_t task = windows[i].task;  // windows are sorted by it
+        std::vector<BoxCorners> boxes;
+        for (size_t j = i; j < windows.size() && windows[j].task == task; ++j) boxes.push_back(windows[j].box);
+        BoxCropper cropper(tasks[task].frame, boxes);
+        for (const BoxCorners& box : boxes) {
+            cropper.crop(box, network.side(), image.data());
+            network.extract_features(image.data(), described.data() + i++ * features);
+        }
     }
     return network.predict(described.data(), static_cast<int>(windows.size()));
 }

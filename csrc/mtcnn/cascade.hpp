@@ -53,14 +53,13 @@ class Cascade {
         BoxCorners box;
     };
 
-    std::vector<Candidate> propose(const SearchTask& task) const;
-    std::vector<std::vector<Candidate>> refine(std::span<const SearchTask> tasks,
-                                               std::span<const Window> windows) const;
+    Proposals propose(const SearchTask& task) const;
+    std::vector<Proposals> refine(std::span<const SearchTask> tasks, std::span<const Window> windows) const;
     std::vector<std::vector<DetectedFace>> output(std::span<const SearchTask> tasks,
                                                   std::span<const Window> windows) const;
 
-    void scan_level(const float* level, const LevelSize& size, int x, int y, std::vector<Candidate>& out) const;
-    void append_windows(std::span<const Candidate> candidates, size_t task, std::vector<Window>& out) const;
+    void scan_level(const float* level, const LevelSize& size, int x, int y, Proposals& out) const;
+    void append_windows(const Proposals& proposals, size_t task, std::vector<Window>& out) const;
     static std::vector<float> predict(const CropNetwork& network, std::span<const SearchTask> tasks,
                                       std::span<const Window> windows);
 

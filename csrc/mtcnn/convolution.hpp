@@ -46,10 +46,15 @@ class Convolution {
     int pitch() const { return groups_ * kGroup; }
 
     // `count` output pixels from the kernel() rows below each other in `rows`.
-    void row(const float* const* rows, int count, float* out) const {
+    void row(const float* const* rows, int count, float* out) const { sparse_row(rows, 1, count, out, 1); }
+
+    // The same for every `step`th pixel of the input, into every `out_step`th of the output.
+    void sparse_row(const float* const* rows, int step, int count, float* out, int out_step) const {
         const ConvolutionView view{.in = in_,
                                    .groups = groups_,
                                    .kernel = kernel_,
+                                   .step = ptrdiff_t{step} * in_,
+                                   .pitch = ptrdiff_t{out_step} * pitch(),
                                    .weights = weights_.data(),
                                    .bias = bias_.data(),
                                    .slopes = slopes_.data()};

@@ -17,7 +17,7 @@ template <int Pixels>
 inline void convolve_block(const ConvolutionView& layer, const float* const* rows, int x, const float* weights,
                            const float* bias, const float* slopes, float* out, ptrdiff_t pitch) {
     const int length = layer.kernel * layer.in;
-    const ptrdiff_t step = layer.in;
+    const ptrdiff_t step = layer.step;
     Floats sums[Pixels][kVectors];
 #pragma GCC unroll 16
     for (int p = 0; p < Pixels; ++p)
@@ -48,7 +48,7 @@ inline void convolve_block(const ConvolutionView& layer, const float* const* row
 
 void convolve_row(const ConvolutionView& layer, const float* const* rows, int count, float* out) {
     const int length = layer.kernel * layer.kernel * layer.in;
-    const ptrdiff_t pitch = ptrdiff_t{layer.groups} * kGroup;
+    const ptrdiff_t pitch = layer.pitch;
     const int blocks = (count + kMaxPixels - 1) / kMaxPixels;  // of equal size, give or take one pixel
     for (int group = 0; group < layer.groups; ++group) {
         const float* weights = layer.weights + static_cast<ptrdiff_t>(group) * length * kGroup;

@@ -15,9 +15,11 @@ constexpr int kGroup = 16;  // output channels computed together; a convolution'
 constexpr int kSlack = 16;
 
 // A convolution as its kernel reads it. `weights`: (groups, kernel, kernel * in, kGroup), zero beyond the last channel;
-// `bias` and `slopes` (of the PReLU that follows; 1 for none): (groups * kGroup).
+// `bias` and `slopes` (of the PReLU that follows; 1 for none): (groups * kGroup). Floats from one output pixel to the
+// next, in the inputs (`step`) and in the outputs (`pitch`).
 struct ConvolutionView {
     int in, groups, kernel;
+    ptrdiff_t step, pitch;
     const float *weights, *bias, *slopes;
 };
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 namespace ferengine::mtcnn {
 namespace {
@@ -78,7 +79,7 @@ ProposalNetwork::ProposalNetwork(WeightReader reader)
     reader.finish();
 }
 
-ProposalNetwork::Scan::Scan(const ProposalNetwork& network, const float* level, int height, int width)
+ProposalNetwork::Scan::Scan(const ProposalNetwork& network, const float* level, int height, int width, float skim)
     : network_(network),
       level_(level),
       width_(width),
@@ -89,9 +90,18 @@ ProposalNetwork::Scan::Scan(const ProposalNetwork& network, const float* level, 
       columns_(cells(width)),
       convolved_(2, convolved_width_, network.first_.pitch()),
       pooled_(3, pooled_width_, network.first_.channels()),
-      second_(3, columns_ + 2, network.second_.pitch()),
+      second_(4, columns_ + 2, network.second_.pitch()),
       third_(1, columns_, network.third_.pitch()),
-      predictions_(1, columns_, network.heads_.pitch()) {}
+      predictions_(3, columns_, network.heads_.pitch()),
+      skim_(skim) {}
+
+namespace {
+
+std::array<const float*, 3> three_rows(RowBuffer& buffer, int y) {
+    return {buffer.row(y), buffer.row(y + 1), buffer.row(y + 2)};
+}
+
+}  // namespace
 
 // The first convolution and its maxima, one row on.
 void ProposalNetwork::Scan::make_pooled_row() {
@@ -110,19 +120,52 @@ void ProposalNetwork::Scan::make_pooled_row() {
     max_pool_row(maps, 2, first.channels(), pooled_width_, pooled_.row(y));
 }
 
-Predictions ProposalNetwork::Scan::next_row() {
-    const auto three_rows = [](RowBuffer& buffer, int y) {
-        return std::array<const float*, 3>{buffer.row(y), buffer.row(y + 1), buffer.row(y + 2)};
-    };
-    for (; second_count_ < row_ + 3; ++second_count_) {
+// The rows of the second convolution before `end`.
+void ProposalNetwork::Scan::make_second_rows(int end) {
+    for (; second_count_ < end; ++second_count_) {
         while (pooled_count_ < second_count_ + 3) make_pooled_row();
         network_.second_.row(three_rows(pooled_, second_count_).data(), columns_ + 2, second_.row(second_count_));
     }
-    network_.third_.row(three_rows(second_, row_).data(), columns_, third_.row(0));
-    const float* const third = third_.row(0);
-    network_.heads_.row(&third, columns_, predictions_.row(0));
-    ++row_;
-    return Predictions({predictions_.row(0), static_cast<size_t>(columns_) * kGroup});
+}
+
+// Predictions for `count` cells of row y, from x on in steps of `step`.
+void ProposalNetwork::Scan::look(int y, int x, int step, int count) {
+    const Convolution& third = network_.third_;
+    std::array<const float*, 3> inputs = three_rows(second_, y);
+    for (const float*& input : inputs) input += ptrdiff_t{x} * third.in();
+    third.sparse_row(inputs.data(), step, count, third_.row(0), 1);
+    const float* const features = third_.row(0);
+    network_.heads_.sparse_row(&features, 1, count, predictions_.row(y) + ptrdiff_t{x} * kGroup, step);
+}
+
+// Every second cell of the even row y.
+void ProposalNetwork::Scan::skim_row(int y) {
+    make_second_rows(y + 3);
+    look(y, 0, 2, (columns_ + 1) / 2);
+    ++skimmed_count_;
+}
+
+// Whether the cell (x, y), which skimming leaves out, lies beside one that is promising.
+bool ProposalNetwork::Scan::promising(int y, int x) {
+    for (int row = y - y % 2; row <= std::min(y + y % 2, rows_ - 1); row += 2)
+        for (int column = x - x % 2; column <= std::min(x + x % 2, columns_ - 1); column += 2)
+            if (predictions_.row(row)[ptrdiff_t{column} * kGroup] >= skim_) return true;
+    return false;
+}
+
+Predictions ProposalNetwork::Scan::next_row() {
+    const int y = row_++;
+    while (2 * skimmed_count_ <= std::min(y + y % 2, rows_ - 1)) skim_row(2 * skimmed_count_);
+    make_second_rows(y + 3);
+    const int first = y % 2 == 0 ? 1 : 0, step = y % 2 == 0 ? 2 : 1;
+    for (int x = first; x < columns_;) {
+        int end = x;
+        while (end < columns_ && promising(y, end)) end += step;
+        if (end > x) look(y, x, step, (end - x) / step);
+        if (end < columns_) predictions_.row(y)[ptrdiff_t{end} * kGroup] = -std::numeric_limits<float>::infinity();
+        x = end + step;
+    }
+    return Predictions({predictions_.row(y), static_cast<size_t>(columns_) * kGroup});
 }
 
 // --- R-Net and O-Net

@@ -42,7 +42,7 @@ std::vector<LevelSize> pyramid_levels(int height, int width, double scale, doubl
 const float* Pyramid::level(int height, int width) {
     while (source_.height % 2 == 0 && source_.width % 2 == 0 && source_.width >= 2 * kMinReduction * width &&
            source_.height >= 2 * kMinReduction * height)
-        halve();
+        source_ = halve(source_, halved_[source_.data == halved_[0].data() ? 1 : 0]);
     area_spans(source_.width, width, columns_, column_weights_);
     area_spans(source_.height, height, rows_, row_weights_);
     const size_t row = static_cast<size_t>(width) * 3;
@@ -59,15 +59,14 @@ const float* Pyramid::level(int height, int width) {
     return level_.data();
 }
 
-void Pyramid::halve() {
-    const int height = source_.height / 2, width = source_.width / 2;
-    std::vector<uint8_t>& target = halved_[source_.data == halved_[0].data() ? 1 : 0];
+image::FrameView halve(const image::FrameView& frame, std::vector<uint8_t>& memory) {
+    const int height = frame.height / 2, width = frame.width / 2;
     const size_t row = static_cast<size_t>(width) * 3;
-    target.resize(row * static_cast<size_t>(height));
+    memory.resize(row * static_cast<size_t>(height));
     for (int y = 0; y < height; ++y)
-        halve_row(source_.row(2 * y), source_.row(2 * y + 1), width, target.data() + row * static_cast<size_t>(y));
-    source_ = {
-        .data = target.data(), .height = height, .width = width, .channels = 3, .stride = static_cast<ptrdiff_t>(row)};
+        halve_row(frame.row(2 * y), frame.row(2 * y + 1), width, memory.data() + row * static_cast<size_t>(y));
+    return {
+        .data = memory.data(), .height = height, .width = width, .channels = 3, .stride = static_cast<ptrdiff_t>(row)};
 }
 
 }  // namespace ferengine::mtcnn

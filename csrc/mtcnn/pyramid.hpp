@@ -20,6 +20,9 @@ struct LevelSize {
 // than `window`.
 std::vector<LevelSize> pyramid_levels(int height, int width, double scale, double factor, int window);
 
+// The means of 2 x 2 pixels of a BGR frame, in `memory`; an odd last row or column is left out.
+image::FrameView halve(const image::FrameView& frame, std::vector<uint8_t>& memory);
+
 // Makes the levels of one BGR frame, from large to small. Each is the area average of the frame, rounded to integers;
 // or, for small ones, of the frame halved so often that it is still four times the level's size: half the time for the
 // same boxes. Levels made each from the last are faster still, but blur, and lose faces.
@@ -31,8 +34,6 @@ class Pyramid {
     const float* level(int height, int width);
 
   private:
-    void halve();
-
     image::FrameView source_;
     std::array<std::vector<uint8_t>, 2> halved_;
     std::vector<AreaSpan> columns_, rows_;

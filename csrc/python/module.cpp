@@ -26,7 +26,7 @@ void translate_system_error(std::exception_ptr pointer) {
 
 PYBIND11_MODULE(_native, m) {
     m.doc() =
-        "ferengine's C++ hot path: face crops, KCF, MTCNN and the rings in shared memory.\n\n"
+        "ferengine's C++ hot path: face crops, KCF, MTCNN, RetinaFace and the rings in shared memory.\n\n"
         "The stub, _native.pyi, describes all arguments, results and errors.";
     pybind11::register_exception_translator(&translate_system_error);
 
@@ -35,4 +35,5 @@ PYBIND11_MODULE(_native, m) {
     ferengine::python::register_kcf(m);
     ferengine::python::register_mtcnn(m);
     ferengine::python::register_yuv(m);
+    ferengine::python::register_retinaface(m);
 }

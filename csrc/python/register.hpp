@@ -10,5 +10,6 @@ void register_crop(pybind11::module_& m);
 void register_kcf(pybind11::module_& m);
 void register_mtcnn(pybind11::module_& m);
 void register_yuv(pybind11::module_& m);
+void register_retinaface(pybind11::module_& m);
 
 }  // namespace ferengine::python

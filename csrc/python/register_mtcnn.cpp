@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <optional>
 #include <span>
 #include <string>
@@ -121,7 +122,8 @@ py::list detect(const Cascade& cascade, const std::vector<py::array>& frames,
     return result;
 }
 
-py::tuple propose(const Cascade& cascade, const Floats& level) {
+py::tuple propose(const Cascade& cascade, const Floats& level, float skim) {
+    if (std::isnan(skim)) throw py::value_error("skim must be a number");
     constexpr int min = ProposalNetwork::kWindow, max = 1 << 16;
     if (level.ndim() != 3 || level.shape(2) != 3 || level.shape(0) < min || level.shape(1) < min ||
         level.shape(0) > max || level.shape(1) > max)
@@ -133,7 +135,7 @@ py::tuple propose(const Cascade& cascade, const Floats& level) {
     float *const probability_at = probabilities.mutable_data(), *const box_at = boxes.mutable_data();
     {
         const py::gil_scoped_release release;
-        ProposalNetwork::Scan scan(cascade.networks().proposal, level.data(), height, width);
+        ProposalNetwork::Scan scan(cascade.networks().proposal, level.data(), height, width, skim);
         for (size_t cell = 0; cell < cells;) {
             const mtcnn::Predictions row = scan.next_row();
             for (size_t x = 0; x < row.size(); ++x, ++cell) {
@@ -188,7 +190,7 @@ py::list pyramid(const py::array& frame, double min_face, double factor) {
 }
 
 py::array_t<float> crops(const py::array& frame, const Floats& boxes, int size) {
-    mtcnn::BoxCropper cropper(colour_view(frame));
+    const image::FrameView view = colour_view(frame);
     if (size < 2 || size > 4096) throw py::value_error("size must lie between 2 and 4096");
     const std::vector<BoxCorners> wanted = box_corners(boxes, "boxes");
     py::array_t<float> result(
@@ -197,6 +199,7 @@ py::array_t<float> crops(const py::array& frame, const Floats& boxes, int size) 
     const py::gil_scoped_release release;
     const auto floats = static_cast<size_t>(size) * static_cast<size_t>(size) * 3;
     std::vector<float> crop(floats + kSlack);
+    mtcnn::BoxCropper cropper(view, wanted);
     for (const BoxCorners& box : wanted) {
         cropper.crop(box, size, crop.data());
         out = std::copy_n(crop.data(), floats, out);
@@ -230,18 +233,21 @@ py::tuple decode(const Floats& verdicts, float threshold, double scale) {
     if (!(std::isfinite(scale) && scale > 0.0)) throw py::value_error("scale must be finite and above 0");
     const auto row = static_cast<size_t>(verdicts.shape(1)) * kGroup;
     std::span<const float> values(verdicts.data(), static_cast<size_t>(verdicts.size()));
-    std::vector<mtcnn::Candidate> found;
+    mtcnn::Proposals found;
     for (int y = 0; y < static_cast<int>(verdicts.shape(0)); ++y, values = values.subspan(row))
         mtcnn::decode_row(mtcnn::Predictions(values.first(row)), y, threshold, scale, found);
-    const auto count = static_cast<py::ssize_t>(found.size());
-    py::array_t<float> boxes({count, py::ssize_t{4}}), scores(count);
+    const auto count = static_cast<py::ssize_t>(found.boxes.size());
+    py::array_t<float> windows({count, py::ssize_t{4}}), boxes({count, py::ssize_t{4}}), scores(count);
+    const auto store = [](const BoxCorners& box, float* to) {
+        std::ranges::copy(std::array{box.x1, box.y1, box.x2, box.y2}, to);
+    };
     for (py::ssize_t i = 0; i < count; ++i) {
-        const mtcnn::Candidate& candidate = found[static_cast<size_t>(i)];
-        const BoxCorners& box = candidate.box;
-        std::ranges::copy(std::array{box.x1, box.y1, box.x2, box.y2}, boxes.mutable_data(i, 0));
-        *scores.mutable_data(i) = candidate.score;
+        const auto index = static_cast<size_t>(i);
+        store(found.windows[index].box, windows.mutable_data(i, 0));
+        store(found.boxes[index], boxes.mutable_data(i, 0));
+        *scores.mutable_data(i) = found.windows[index].score;
     }
-    return py::make_tuple(boxes, scores);
+    return py::make_tuple(windows, boxes, scores);
 }
 
 }  // namespace
@@ -253,7 +259,8 @@ void register_mtcnn(py::module_& m) {
              "Build the networks from their weights.")
         .def("detect", &detect, py::arg("frames"), py::arg("near"),
              "Find the faces of each frame, in place, with the GIL released.")
-        .def("propose", &propose, py::arg("level"), "P-Net on one level of the pyramid.")
+        .def("propose", &propose, py::arg("level"), py::arg("skim") = -std::numeric_limits<float>::infinity(),
+             "P-Net on one level of the pyramid.")
         .def(
             "refine",
             [](const Cascade& cascade, const Floats& images) {
@@ -271,7 +278,7 @@ void register_mtcnn(py::module_& m) {
     m.def("mtcnn_crops", &crops, py::arg("frame"), py::arg("boxes"), py::arg("size"),
           "The images in boxes of a frame, as R-Net and O-Net take them.");
     m.def("mtcnn_decode", &decode, py::arg("verdicts"), py::arg("threshold"), py::arg("scale"),
-          "Boxes and scores from P-Net's predictions for one level, row by row.");
+          "Windows, boxes and scores from P-Net's predictions for one level, row by row.");
     m.def("mtcnn_suppress", &suppress, py::arg("boxes"), py::arg("scores"), py::arg("threshold"), py::arg("overlap"),
           "Non-maximum suppression: indices of the boxes kept, best score first.");
 }

@@ -538,18 +538,21 @@ class MtcnnCascade:
             ValueError: For a wrong shape or layout, or boxes not finite.
         """
 
-    def propose(self, level: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def propose(
+        self, level: NDArray[np.float32], skim: float = float("-inf")
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """P-Net on one level of the pyramid.
 
         Args:
             level: (H, W, 3), as ``mtcnn_pyramid`` makes it.
+            skim: Cells of odd rows or columns are looked at only beside one of an even row and column whose logit is so large.
 
         Returns:
-            Probabilities of a face (rows, columns), and what to add to x1, y1, x2, y2 in units of the window (4, rows,
-            columns).
+            Probabilities of a face (rows, columns), 0 where a cell was not looked at, and what to add to x1, y1, x2, y2 in
+            units of the window (4, rows, columns).
 
         Raises:
-            ValueError: Below 12 pixels a side.
+            ValueError: Below 12 pixels a side, or ``skim`` is not a number.
         """
 
     def refine(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
@@ -614,8 +617,8 @@ def mtcnn_crops(frame: NDArray[np.uint8], boxes: NDArray[np.float32], size: int)
 
 def mtcnn_decode(
     verdicts: NDArray[np.float32], threshold: float, scale: float
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Boxes and scores from P-Net's predictions for one level, row by row.
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Windows, boxes and scores from P-Net's predictions for one level, row by row.
 
     Args:
         verdicts: The predictions (rows, columns, 16): the logit of "face" less that of "no face", then what to add to the
@@ -624,7 +627,8 @@ def mtcnn_decode(
         scale: The level is so many times the frame.
 
     Returns:
-        Boxes (n, 4) x1, y1, x2, y2 in frame pixels and their scores (n,).
+        What the cells see, and the boxes that they move it to, (n, 4) x1, y1, x2, y2 in frame pixels each, and their scores
+        (n,).
 
     Raises:
         ValueError: For another shape, and for a threshold or scale out of range.
@@ -648,4 +652,26 @@ def mtcnn_suppress(
 
     Raises:
         ValueError: For what is not finite or does not fit.
+    """
+
+def retinaface_decode(
+    levels: Sequence[tuple[NDArray[np.float32], int, tuple[float, float]]],
+    threshold: float,
+    overlap: float,
+    max_candidates: int,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Boxes, scores and landmarks of the faces in RetinaFace's maps, best first.
+
+    Args:
+        levels: Of each stride its map (30, height, width), the stride in pixels, and the sides of its two priors. The channels
+            of a prior: the logit of "face" less that of "no face", four of the box, ten of the landmarks.
+        threshold: Only priors of a higher probability count.
+        overlap: Of two faces that overlap by more (intersection over union) the better is kept.
+        max_candidates: How many priors enter the suppression, best first.
+
+    Returns:
+        Boxes (n, 4) x, y, w, h; scores (n,); and landmarks (n, 5, 2), in pixels of the network's input.
+
+    Raises:
+        ValueError: For another shape, values that are not finite, and settings out of range.
     """

@@ -22,6 +22,9 @@ MTCNN_FACTOR = 0.709
 """Step from one level of MTCNN's image pyramid to the next: about the square root of one half."""
 
 
+DetectorName = Literal["mtcnn", "retinaface", "haar"]
+
+
 class EngineConfig(BaseModel):
     """Settings of detection, tracking, classification and the runtime. Lengths are in pixels, times in seconds.
 
@@ -31,7 +34,10 @@ class EngineConfig(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    detector: Literal["mtcnn", "haar"] = Field("mtcnn", description="How faces are found.")
+    detector: DetectorName = Field(
+        "mtcnn",
+        description="How faces are found. retinaface finds more small and masked ones; its weights are installed apart.",
+    )
     min_face: float = Field(
         MIN_FACE,
         ge=12,
@@ -105,7 +111,7 @@ class EngineConfig(BaseModel):
     @classmethod
     def _only_mtcnn_searches_near(cls, search: str, info: ValidationInfo) -> str:
         if search == "near" and info.data.get("detector") == "haar":
-            raise ValueError("only the detector mtcnn can search near tracks; set search to full for haar")
+            raise ValueError("only the detectors mtcnn and retinaface can search near tracks; set search to full for haar")
         return search
 
     @model_validator(mode="after")

@@ -54,7 +54,8 @@ def test_what_is_searched_near() -> None:
 def test_settings() -> None:
     assert make_config().search == "full"
     assert make_config(search="near", full_scan=2).full_scan == 2
-    with pytest.raises(UsageError, match="only the detector mtcnn can search near"):
+    assert make_config(search="near", detector="retinaface").search == "near"
+    with pytest.raises(UsageError, match="only the detectors mtcnn and retinaface can search near"):
         make_config(detector="haar", search="near")
     with pytest.raises(UsageError, match="full_scan"):
         make_config(full_scan=-1)

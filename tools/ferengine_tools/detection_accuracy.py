@@ -14,29 +14,31 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
 from ferengine.cli.command import exit_code, make_command
-from ferengine.config import MIN_FACE
+from ferengine.config import MIN_FACE, DetectorName
 from ferengine.detection import Detector, create_detector
-from ferengine.errors import UsageError
+from ferengine.errors import MissingDependencyError, UsageError
 from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
 
 SMALLEST = 40.0
 """Faces count from this shorter side on, pixels."""
 
+SIZES = ((20.0, 40.0), (40.0, 80.0), (80.0, float("inf")))
+"""From and below which shorter side faces are counted together, masked ones too, pixels."""
+
 MATCH_IOU = 0.4
 """A box finds a face when they overlap by at least this much."""
 
-DetectorName: TypeAlias = Literal["haar", "mtcnn"]
-DETECTORS: tuple[DetectorName, ...] = ("haar", "mtcnn")
+DETECTORS: tuple[DetectorName, ...] = ("haar", "mtcnn", "retinaface")
 FACELESS = "negative_scene"
 MASKED = "masked"
 
@@ -71,6 +73,7 @@ class DetectionAccuracy:
         crowds: Photographs with faces.
         stray_boxes: Boxes in these whose middle lies in no face.
         milliseconds: Processor time per photograph.
+        sizes: Masked and unmasked faces by size, those below ``SMALLEST`` too.
     """
 
     sources: Mapping[str, Recall]
@@ -80,6 +83,7 @@ class DetectionAccuracy:
     crowds: int
     stray_boxes: int
     milliseconds: float
+    sizes: Mapping[str, Recall] = field(default_factory=dict)
 
     @property
     def recall(self) -> float:
@@ -104,6 +108,7 @@ class DetectionAccuracy:
             "stray_boxes": self.stray_boxes,
             "milliseconds": round(self.milliseconds, 2),
             "groups": {name: {"found": each.found, "faces": each.faces} for name, each in groups.items()},
+            "sizes": {name: {"found": each.found, "faces": each.faces} for name, each in self.sizes.items()},
         }
 
     def to_text(self) -> str:
@@ -111,7 +116,7 @@ class DetectionAccuracy:
         false = f"{self.false_per_scene:.3f} false boxes a faceless scene"
         stray = f"{self.stray_boxes} boxes beside the faces of {self.crowds} photographs"
         rows = [f"recall {self.recall:.2%}, {false}, {stray}"]
-        for name, each in {**self.sources, MASKED: self.masked}.items():
+        for name, each in {**self.sources, MASKED: self.masked, **self.sizes}.items():
             rows.append(f"  {name:<16} {each.found:5} of {each.faces:5}  {each.fraction:7.2%}")
         return "\n".join(rows)
 
@@ -130,6 +135,8 @@ def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
     """
     faces: Counter[str] = Counter()
     found: Counter[str] = Counter()
+    faces_of: Counter[str] = Counter()
+    found_of: Counter[str] = Counter()
     scenes = false_boxes = crowds = stray_boxes = 0
     seconds = 0.0
     for source, image, annotated in _photographs(folder):
@@ -144,7 +151,12 @@ def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
         stray_boxes += count_stray(boxes, [face["box"] for face in annotated])
         hits = match_greedily(boxes, [face["box"] for face in annotated])
         for index, face in enumerate(annotated):
-            if face.get("ignore") or min(face["box"][2:]) < SMALLEST:
+            if face.get("ignore"):
+                continue
+            if size := size_of(face["box"]):
+                faces_of[size] += 1
+                found_of[size] += index in hits
+            if min(face["box"][2:]) < SMALLEST:
                 continue
             group = source if face.get("mask", "without_mask") == "without_mask" else MASKED
             faces[group] += 1
@@ -158,7 +170,18 @@ def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
         crowds=crowds,
         stray_boxes=stray_boxes,
         milliseconds=1000 * seconds / max(1, scenes + crowds),
+        sizes={name: Recall(found_of[name], faces_of[name]) for name in map(_size_name, SIZES) if faces_of[name]},
     )
+
+
+def size_of(box: Sequence[float]) -> str | None:
+    """The size that a face of this box, x, y, w, h in pixels, counts under; None for smaller ones."""
+    return next((_size_name(size) for size in SIZES if size[0] <= min(box[2:]) < size[1]), None)
+
+
+def _size_name(size: tuple[float, float]) -> str:
+    low, high = size
+    return f"{low:g} to {high:g} px" if high < float("inf") else f"{low:g} px and more"
 
 
 def count_stray(boxes: NDArray[np.float32], faces: Sequence[Sequence[float]]) -> int:
@@ -177,6 +200,9 @@ def comparison(accuracies: Mapping[str, DetectionAccuracy]) -> str:
     rows: list[tuple[str, list[str]]] = [("unmasked faces found", [f"{100 * each.recall:.1f} %" for each in columns])]
     for source, recall in first.sources.items():
         rows.append((f"- {source} ({recall.faces})", [f"{100 * each.sources[source].fraction:.1f} %" for each in columns]))
+    for size, recall in first.sizes.items():
+        found = [f"{100 * each.sizes[size].fraction:.1f} %" for each in columns]
+        rows.append((f"faces of {size} found ({recall.faces})", found))
     rows += [
         (f"masked faces found ({first.masked.faces})", [f"{100 * each.masked.fraction:.1f} %" for each in columns]),
         (f"false boxes in {first.faceless_scenes} scenes without a face", [str(each.false_boxes) for each in columns]),
@@ -228,15 +254,20 @@ def detection_accuracy(
         ),
     ],
     detector: Annotated[DetectorName, typer.Option(help="The detector to measure.")] = "mtcnn",
-    compare: Annotated[bool, typer.Option("--compare", help="Measure both detectors, side by side.")] = False,
+    compare: Annotated[bool, typer.Option("--compare", help="Measure all detectors, side by side.")] = False,
     min_face: Annotated[float, typer.Option(help="Minimum size of a face, pixels.")] = MIN_FACE,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of a table.")] = False,
 ) -> None:
     """Measure recall and false boxes of a detector on annotated photographs."""
-    names: Sequence[DetectorName] = DETECTORS if compare else (detector,)
-    accuracies: dict[str, DetectionAccuracy] = {
-        name: evaluate(create_detector(name, min_face=min_face), folder) for name in names
-    }
+    detectors: dict[DetectorName, Detector] = {}
+    for name in DETECTORS if compare else (detector,):
+        try:
+            detectors[name] = create_detector(name, min_face=min_face)
+        except MissingDependencyError as error:
+            if not compare:
+                raise
+            print(f"{name} is left out: {error}", file=sys.stderr)
+    accuracies: dict[str, DetectionAccuracy] = {name: evaluate(each, folder) for name, each in detectors.items()}
     metrics: dict[str, Any] = {name: accuracy.to_dict() for name, accuracy in accuracies.items()}
     if as_json:
         print(json.dumps(metrics if compare else metrics[detector], indent=2))

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
-from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
+from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS, DetectorName
 from ferengine.detection.base import Detector
 from ferengine.errors import UsageError
 from ferengine.models.settings import BackendSettings
 
 
 def create_detector(
-    name: Literal["mtcnn", "haar"],
+    name: DetectorName,
     *,
     min_face: float = MIN_FACE,
     thresholds: Sequence[float] = MTCNN_THRESHOLDS,
@@ -27,7 +26,8 @@ def create_detector(
         min_face: Width of the smallest face to look for, pixels.
         thresholds: MTCNN's, of P-, R- and O-Net.
         factor: MTCNN's step between pyramid levels.
-        backend: What may run MTCNN's networks; without it the CPU does.
+        backend: What may run MTCNN's networks; without it the CPU does. RetinaFace takes its precision and always runs on the
+            CPU.
         on_failure: Called with the reason where a GPU that was to run MTCNN does not, or no longer does. By default it is
             logged.
 
@@ -46,6 +46,10 @@ def create_detector(
         from ferengine.detection.haar import HaarDetector
 
         return HaarDetector(min_face)
+    if name == "retinaface":
+        from ferengine.detection.retinaface import RetinaFaceDetector
+
+        return RetinaFaceDetector(min_face) if backend is None else RetinaFaceDetector(min_face, precision=backend.precision)
     if name == "mtcnn":
         from ferengine.detection.mtcnn import MtcnnDetector
 
@@ -54,4 +58,4 @@ def create_detector(
         from ferengine.detection.open_detector import open_mtcnn
 
         return open_mtcnn(backend, min_face, thresholds, factor, on_failure)
-    raise UsageError(f"the detector is mtcnn or haar, not {name}")
+    raise UsageError(f"the detector is mtcnn, retinaface or haar, not {name}")

@@ -88,12 +88,12 @@ class MtcnnDeviceDetector(Detector):
             if frame.size
             for scale, level in mtcnn_pyramid(frame, self._min_face, self._factor)
         ]
-        found: list[list[tuple[Array, Array]]] = [[] for _ in frames]
+        found: list[list[tuple[Array, Array, Array]]] = [[] for _ in frames]
         for (number, scale, _), (probabilities, offsets) in zip(levels, self._run_pnet([x[2] for x in levels]), strict=True):
-            boxes, scores = decode(probabilities, offsets, self._thresholds[0], scale)
+            windows, boxes, scores = decode(probabilities, offsets, self._thresholds[0], scale)
             best = np.argsort(-scores, kind="stable")[:_LEVEL_CANDIDATES]
-            kept = best[mtcnn_suppress(boxes[best], scores[best], _LEVEL_OVERLAP, "union")]
-            found[number].append((boxes[kept], scores[kept]))
+            kept = best[mtcnn_suppress(windows[best], scores[best], _LEVEL_OVERLAP, "union")]
+            found[number].append((windows[kept], boxes[kept], scores[kept]))
         return [self._squares(*_joined(parts)) for parts in found]
 
     def _run_pnet(self, levels: Sequence[Array]) -> list[tuple[Array, Array]]:
@@ -130,7 +130,8 @@ class MtcnnDeviceDetector(Detector):
         refined = []
         for squares, (probabilities, offsets, _) in zip(boxes, outputs, strict=True):
             face = probabilities > self._thresholds[1]
-            refined.append(self._squares(regress(squares[face], offsets[face]), probabilities[face]))
+            moved = regress(squares[face], offsets[face])
+            refined.append(self._squares(moved, moved, probabilities[face]))
         return refined
 
     def _decide(self, frames: Sequence[Frame], boxes: Sequence[Array]) -> list[Detections]:
@@ -172,9 +173,10 @@ class MtcnnDeviceDetector(Detector):
             )
         return [members[i : i + size] for i in range(0, len(members), size)]
 
-    def _squares(self, boxes: Array, scores: Array) -> Array:
-        """What the next network looks at: the best boxes that overlap little, best first, with the longer side both ways."""
-        boxes = boxes[mtcnn_suppress(boxes, scores, _OVERLAP, "union")[: self._max_candidates]]
+    def _squares(self, windows: Array, boxes: Array, scores: Array) -> Array:
+        """What the next network looks at: the best boxes whose windows overlap little, best first, with the longer side both
+        ways."""
+        boxes = boxes[mtcnn_suppress(windows, scores, _OVERLAP, "union")[: self._max_candidates]]
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2
         half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True, initial=0) / 2
         return np.hstack([centre - half, centre + half]).astype(np.float32)
@@ -218,7 +220,7 @@ def _side_by_side(first: tuple[Array, Array], second: tuple[Array, Array], level
     return probabilities, offsets
 
 
-def decode(probabilities: Array, offsets: Array, threshold: float, scale: float) -> tuple[Array, Array]:
+def decode(probabilities: Array, offsets: Array, threshold: float, scale: float) -> tuple[Array, Array, Array]:
     """The candidates in P-Net's maps of one level.
 
     The cell (i, j) sees the pixels 2i + 1 to 2i + 12 and 2j + 1 to 2j + 12 of the level.
@@ -230,12 +232,14 @@ def decode(probabilities: Array, offsets: Array, threshold: float, scale: float)
         scale: Of the level, as a fraction of the frame.
 
     Returns:
-        Boxes x1, y1, x2, y2 in pixels of the frame, float32 (n, 4), and their scores (n,).
+        What the cells see and the boxes that they move it to, x1, y1, x2, y2 in pixels of the frame, float32 (n, 4) each, and
+        their scores (n,).
     """
     rows, columns = np.nonzero(probabilities > threshold)
     first = 2.0 * np.stack([columns, rows], axis=1) + 1
-    windows = np.hstack([first, first + 11]) + 11 * offsets[:, rows, columns].T
-    return (windows / scale).astype(np.float32), probabilities[rows, columns]
+    windows = np.hstack([first, first + 11])
+    boxes = windows + 11 * offsets[:, rows, columns].T
+    return (windows / scale).astype(np.float32), (boxes / scale).astype(np.float32), probabilities[rows, columns]
 
 
 def regress(boxes: Array, offsets: Array) -> Array:
@@ -250,7 +254,8 @@ def place_landmarks(boxes: Array, points: Array) -> Array:
     return (boxes[:, None, :2] + points.reshape(-1, 2, 5).transpose(0, 2, 1) * size - 1).astype(np.float32)
 
 
-def _joined(parts: Sequence[tuple[Array, Array]]) -> tuple[Array, Array]:
+def _joined(parts: Sequence[tuple[Array, Array, Array]]) -> tuple[Array, Array, Array]:
     if not parts:
-        return np.empty((0, 4), np.float32), np.empty(0, np.float32)
-    return np.concatenate([boxes for boxes, _ in parts]), np.concatenate([scores for _, scores in parts])
+        return np.empty((0, 4), np.float32), np.empty((0, 4), np.float32), np.empty(0, np.float32)
+    windows, boxes, scores = zip(*parts, strict=True)
+    return np.concatenate(windows), np.concatenate(boxes), np.concatenate(scores)

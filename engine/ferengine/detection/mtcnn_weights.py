@@ -9,15 +9,14 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import io
-import logging
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.detection import network_cache
 from ferengine.errors import MissingDependencyError, ModelError
-from ferengine.inference.files import user_cache, write_atomically
 
 if TYPE_CHECKING:
     from ferengine.detection.mtcnn_graphs import NetworkName
@@ -29,9 +28,6 @@ SHA256: dict[NetworkName, str] = {
     "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
 }
 _REVISION = 2  # raised whenever the graphs that mtcnn_graphs makes change
-_DIGEST = 64  # characters of a SHA-256 in hexadecimal, which lead a cached file
-
-log = logging.getLogger(__name__)
 
 
 def mtcnn_networks() -> dict[NetworkName, bytes]:
@@ -50,15 +46,8 @@ def mtcnn_networks() -> dict[NetworkName, bytes]:
 
 
 def cache_folder() -> Path | None:
-    """Where the networks are kept in the user's cache; None where there is no home.
-
-    Its name changes with the weights and with the graphs made from them, so a new release never reads an old file.
-    """
-    cache = user_cache()
-    if cache is None:
-        return None
-    key = hashlib.sha256("".join([str(_REVISION), *SHA256.values()]).encode()).hexdigest()[:16]
-    return cache / f"mtcnn-{key}"
+    """Where the networks are kept in the user's cache; None where there is no home."""
+    return network_cache.cache_folder("mtcnn", str(_REVISION), *SHA256.values())
 
 
 def read_weights(name: NetworkName) -> list[NDArray[np.float32]]:
@@ -91,33 +80,9 @@ def read_weights(name: NetworkName) -> list[NDArray[np.float32]]:
 
 
 def _network(name: NetworkName) -> bytes:
-    folder = cache_folder()
-    path = folder / f"{name}.network" if folder else None
-    model = _load(path) if path else None
-    if model is None:
+    def build() -> bytes:
         from ferengine.detection.mtcnn_graphs import build_network
 
-        model = build_network(name, read_weights(name))
-        if path:
-            _store(path, model)
-    return model
+        return build_network(name, read_weights(name))
 
-
-def _load(path: Path) -> bytes | None:
-    try:
-        stored = path.read_bytes()
-    except OSError:
-        return None
-    digest, model = stored[:_DIGEST], stored[_DIGEST:]
-    if hashlib.sha256(model).hexdigest().encode() == digest:
-        return model
-    log.warning("%s is damaged: creating it again", path)
-    return None
-
-
-def _store(path: Path, model: bytes) -> None:
-    """Where the cache cannot be written the network stays in memory."""
-    try:
-        write_atomically(path, hashlib.sha256(model).hexdigest().encode() + model)
-    except ModelError as error:
-        log.info("%s: keeping the network in memory", error)
+    return network_cache.cached_network(cache_folder(), name, build)

@@ -59,7 +59,7 @@ class StartDetect:
     requests: Descriptor
     answers: tuple[Descriptor, ...]
     track_pages: tuple[Descriptor, ...]
-    detector: Literal["mtcnn", "haar"]
+    detector: Literal["mtcnn", "retinaface", "haar"]
     min_face: float
     thresholds: tuple[float, float, float]
     pyramid_factor: float

@@ -122,8 +122,9 @@ def test_decoding(rows: int, columns: int, scale: float, threshold: float, data:
     probabilities = (1 / (1 + np.exp(-verdicts[..., 0]))).astype(np.float32)
     assume(not (np.abs(probabilities - threshold) < 1e-6).any())  # too close to say
     moves = verdicts[..., 1:5].transpose(2, 0, 1)
-    expected, expected_scores = plain.decode_proposals(probabilities, moves, threshold, scale)
-    boxes, scores = mtcnn_decode(verdicts, threshold, scale)
+    windows, expected, expected_scores = plain.decode_proposals(probabilities, moves, threshold, scale)
+    seen, boxes, scores = mtcnn_decode(verdicts, threshold, scale)
+    np.testing.assert_allclose(seen, windows.reshape(-1, 4), rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(boxes, expected.reshape(-1, 4), rtol=1e-5, atol=1e-3)
     np.testing.assert_allclose(scores, expected_scores, atol=1e-5)
 
@@ -158,6 +159,27 @@ def test_pnet(height: int, width: int, seed: int) -> None:
     assert (probabilities.shape, boxes.shape) == (p[0].shape, b.shape)
     np.testing.assert_allclose(probabilities, p[0], atol=2e-5)
     np.testing.assert_allclose(boxes, b, atol=2e-5)
+
+
+@settings(deadline=None, max_examples=40)
+@given(st.integers(12, 70), st.integers(12, 70), st.integers(0, 99), st.floats(0, 1))
+def test_pnet_skims(height: int, width: int, seed: int, quantile: float) -> None:
+    cascade = MtcnnCascade(*weights(), **SETTINGS)
+    level = channels_last(noise(seed, height, width, 3)[None])[0]
+    probabilities, boxes = cascade.propose(level)
+    coarse = probabilities[::2, ::2]
+    limit = float(np.quantile(coarse, quantile))
+    assume(0 < limit < 1)
+    assume(not ((np.abs(coarse - limit) < 1e-6) & (coarse != limit)).any())  # too close to say
+    skimmed, skimmed_boxes = cascade.propose(level, float(np.log(limit / (1 - limit))) - 1e-5)
+    promising = np.zeros(probabilities.shape, bool)
+    promising[::2, ::2] = coarse >= limit
+    padded = np.pad(promising, 1)
+    looked = np.any([padded[y : y + len(promising), x : x + promising.shape[1]] for y in range(3) for x in range(3)], axis=0)
+    looked[::2, ::2] = True
+    assert (skimmed[~looked] == 0).all()
+    np.testing.assert_allclose(skimmed[looked], probabilities[looked], atol=1e-6)
+    np.testing.assert_allclose(skimmed_boxes[:, looked], boxes[:, looked], atol=1e-5)
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 5, 6, 7, 13])

@@ -1,7 +1,6 @@
 """MTCNN in plain Python over cv2 and ONNX Runtime: what the engine's own, in C++, is tested and measured against.
 
-The steps between the networks are those of the ``mtcnn`` package, from which the weights come: other implementations
-of the same networks differ from it by several pixels.
+The steps between the networks are those of ``ferengine.detection.mtcnn``.
 """
 
 from __future__ import annotations
@@ -64,25 +63,27 @@ class PlainMtcnn:
         return self._decide(frame, refined)
 
     def propose(self, frame: NDArray[np.uint8]) -> Boxes:
-        boxes, scores = [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)]
+        windows, boxes, scores = [np.empty((0, 4), np.float32)], [np.empty((0, 4), np.float32)], [np.empty(0, np.float32)]
         for scale, level in pyramid(frame, self._min_face, self._factor):
             probabilities, offsets = self.pnet.run(["probabilities", "boxes"], {"input": normalise(level[None])})
-            level_boxes, level_scores = decode_proposals(probabilities[0, 0], offsets[0], self._thresholds[0], scale)
+            seen, moved, level_scores = decode_proposals(probabilities[0, 0], offsets[0], self._thresholds[0], scale)
             best = np.argsort(-level_scores, kind="stable")[:_LEVEL_CANDIDATES]
-            keep = best[non_maximum_suppression(level_boxes[best], level_scores[best], _LEVEL_OVERLAP)]
-            boxes.append(level_boxes[keep])
+            keep = best[non_maximum_suppression(seen[best], level_scores[best], _LEVEL_OVERLAP)]
+            windows.append(seen[keep])
+            boxes.append(moved[keep])
             scores.append(level_scores[keep])
-        return self._squares(np.concatenate(boxes), np.concatenate(scores))
+        return self._squares(np.concatenate(windows), np.concatenate(boxes), np.concatenate(scores))
 
     def _refine(self, frame: NDArray[np.uint8], boxes: Boxes) -> Boxes:
         images = normalise(crops(frame, boxes, 24))
         probabilities, offsets = self.rnet.run(["probabilities", "boxes"], {"input": images})
         face = probabilities > self._thresholds[1]
-        return self._squares(regress(boxes[face], offsets[face]), probabilities[face])
+        moved = regress(boxes[face], offsets[face])
+        return self._squares(moved, moved, probabilities[face])
 
-    def _squares(self, boxes: Boxes, scores: NDArray[np.float32]) -> Boxes:
-        """What the next network looks at: the best boxes that overlap little, best first."""
-        keep = non_maximum_suppression(boxes, scores, _OVERLAP)[: self._max_candidates]
+    def _squares(self, windows: Boxes, boxes: Boxes, scores: NDArray[np.float32]) -> Boxes:
+        """What the next network looks at: the best boxes whose windows overlap little, best first."""
+        keep = non_maximum_suppression(windows, scores, _OVERLAP)[: self._max_candidates]
         return square(boxes[keep])
 
     def _decide(self, frame: NDArray[np.uint8], boxes: Boxes) -> Detections:

@@ -63,8 +63,9 @@ def corners_to_xywh(boxes: Boxes) -> Boxes:
 
 def decode_proposals(
     probabilities: NDArray[np.float32], offsets: NDArray[np.float32], threshold: float, scale: float
-) -> tuple[Boxes, NDArray[np.float32]]:
-    """P-Net's map of one pyramid level -> boxes in frame pixels (n, 4) and their scores (n,).
+) -> tuple[Boxes, Boxes, NDArray[np.float32]]:
+    """P-Net's map of one pyramid level -> its windows and the boxes that they move to, in frame pixels (n, 4) each, and their
+    scores (n,).
 
     ``probabilities`` (rows, columns), ``offsets`` (4, rows, columns) in units of the window; only cells above
     ``threshold`` count. The cell (i, j) stands for the pixels 2i + 1 to 2i + 12 and 2j + 1 to 2j + 12 of the level,
@@ -74,4 +75,4 @@ def decode_proposals(
     first = 2.0 * np.stack([columns, rows], axis=1) + 1
     windows = np.hstack([first, first + 11])
     moved = windows + 11 * offsets[:, rows, columns].T
-    return (moved / scale).astype(np.float32), probabilities[rows, columns]
+    return (windows / scale).astype(np.float32), (moved / scale).astype(np.float32), probabilities[rows, columns]

@@ -105,15 +105,17 @@ def test_proposals_are_decoded_cell_by_cell(rows: int, columns: int, scale: floa
     unit = st.floats(0, 1, width=32)
     probabilities = data.draw(arrays.arrays(np.float32, (rows, columns), elements=unit))
     moves = data.draw(arrays.arrays(np.float32, (4, rows, columns), elements=offsets))
-    expected = []
+    expected, seen = [], []
     for y in range(rows):
         for x in range(columns):
             if probabilities[y, x] > 0.6:
                 window = (2 * x + 1, 2 * y + 1, 2 * x + 12, 2 * y + 12)
+                seen.append([side / scale for side in window])
                 corners = [(window[i] + 11 * moves[i, y, x]) / scale for i in range(4)]
                 expected.append((*corners, probabilities[y, x]))
-    decoded, scores = decode_proposals(probabilities, moves, 0.6, scale)
+    windows, decoded, scores = decode_proposals(probabilities, moves, 0.6, scale)
     np.testing.assert_allclose(np.column_stack([decoded, scores]), np.reshape(expected, (-1, 5)), rtol=1e-4, atol=1e-3)
+    np.testing.assert_allclose(windows, np.reshape(seen, (-1, 4)), rtol=1e-4, atol=1e-3)
 
 
 @given(st.integers(1, 200), st.integers(1, 200), st.floats(12, 60), st.floats(0.3, 0.9))
@@ -146,12 +148,14 @@ def test_crops_sample_the_frame_bilinearly(x: float, y: float, side: float, size
     rows, columns = np.mgrid[0:50, 0:70]
     frame = np.stack([2 * columns, 3 * rows, rows + columns], axis=2).astype(np.uint8)
     (crop,) = crops(frame, np.array([[x, y, x + side, y + side]], np.float32), size)
+    step = side / (size - 1)
+    edge = 1 if step * 49 / 50 < 2 else 2  # a halved frame loses half a pixel at its edges, and an odd last row or column
     for row, column in ((0, 0), (size // 2, size // 3), (size - 1, size - 1)):
         at_x = (x + side * column / (size - 1)) * 69 / 70
         at_y = (y + side * row / (size - 1)) * 49 / 50
-        if 0 <= at_x <= 69 and 0 <= at_y <= 49:
+        if edge - 1 <= at_x <= 70 - edge and edge - 1 <= at_y <= 50 - edge:
             np.testing.assert_allclose(crop[row, column], [2 * at_x, 3 * at_y, at_x + at_y], atol=1)
-        elif not (-1 <= at_x <= 70 and -1 <= at_y <= 50):
+        elif not (-edge <= at_x <= 69 + edge and -edge <= at_y <= 49 + edge):
             assert (crop[row, column] == 127).all()
 
 

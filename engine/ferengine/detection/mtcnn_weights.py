@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import MissingDependencyError, ModelError
-from ferengine.inference.files import user_cache, write_atomically
+from ferengine.inference.files import read_own, user_cache, write_atomically
 
 if TYPE_CHECKING:
     from ferengine.detection.mtcnn_graphs import NetworkName
@@ -105,8 +105,11 @@ def _network(name: NetworkName) -> bytes:
 
 def _load(path: Path) -> bytes | None:
     try:
-        stored = path.read_bytes()
+        stored = read_own(path)
     except OSError:
+        return None
+    except ModelError as error:
+        log.warning("%s and is not read: creating it again", error)
         return None
     digest, model = stored[:_DIGEST], stored[_DIGEST:]
     if hashlib.sha256(model).hexdigest().encode() == digest:

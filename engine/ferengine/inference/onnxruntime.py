@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import sys
+import threading
 from contextlib import redirect_stdout
 from typing import Literal
 
@@ -29,6 +30,10 @@ _PROVIDERS: dict[OrtProvider, str] = {
 _WHEELS: dict[OrtProvider, str] = {"ort": "onnxruntime", "ort-cuda": "onnxruntime-gpu", "ort-trt-rtx": "onnxruntime-trt-rtx"}
 
 VERSION: str = onnxruntime.__version__
+
+_FIRST_RUN = 60.0
+"""Seconds that a network gets for its first batch. One that is not done by then, such as a loop without end, is cut off."""
+_FLOAT32 = "tensor(float)"
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +84,7 @@ class OrtRunner:
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=[_with_options(wanted)])
         except Exception as error:  # ONNX Runtime raises classes of its own extension module
-            raise ModelError(f"ONNX Runtime {VERSION} cannot load the network: {error}") from None
+            raise ModelError(f"ONNX Runtime {VERSION} cannot load the network: {_one_line(error)}") from None
         if self._session.get_providers()[0] != wanted:
             raise ModelError(
                 f"ONNX Runtime {VERSION} cannot start {wanted}: check the driver and CUDA's libraries "
@@ -88,6 +93,10 @@ class OrtRunner:
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
             raise ModelError("the network must have one input of four dimensions: (N, channels, height, width)")
+        for each in (*inputs, *self._session.get_outputs()):
+            if each.type != _FLOAT32:
+                raise ModelError(f"the network's {each.name} must be float32 ({_FLOAT32}), not {each.type}")
+        self._first = True
         self.name: str = provider
         self.output_names = tuple(output.name for output in self._session.get_outputs())
         self._input_name = inputs[0].name
@@ -139,10 +148,39 @@ class OrtRunner:
 
     def _compute(self, rows: Array) -> Outputs:
         try:
-            values = self._session.run(None, {self._input_name: rows})
+            values = self._run_first(rows) if self._first else self._session.run(None, {self._input_name: rows})
+        except ModelError:
+            raise
         except Exception as error:  # as above
-            raise self._failure(f"the network does not run on {rows.dtype} {rows.shape}: {error}") from None
+            raise self._failure(f"the network does not run on {rows.dtype} {rows.shape}: {_one_line(error)}") from None
         return dict(zip(self.output_names, values, strict=True))
+
+    def _run_first(self, rows: Array) -> list[Array]:
+        options, over = onnxruntime.RunOptions(), threading.Event()
+        options.log_severity_level = 4  # what is cut off is reported below
+
+        def cut_off() -> None:
+            if not over.wait(_FIRST_RUN):
+                options.terminate = True
+
+        watch = threading.Thread(target=cut_off, name="ferengine-first-batch", daemon=True)
+        watch.start()
+        try:
+            values: list[Array] = self._session.run(None, {self._input_name: rows}, options)
+        except Exception:
+            if options.terminate:
+                raise ModelError(f"the network did not finish its first batch within {_FIRST_RUN:g} s") from None
+            raise
+        finally:
+            over.set()
+            watch.join()
+        self._first = False
+        return values
+
+
+def _one_line(error: Exception) -> str:
+    """What ONNX Runtime says of an error goes over several lines."""
+    return " ".join(str(error).split())
 
 
 def _with_options(provider: str) -> tuple[str, dict[str, str]]:

@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ferengine.models.settings import PRIOR_TOLERANCE, Precision
+from ferengine.results import UNCERTAIN
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class InputSpec(_Part):
@@ -95,6 +96,9 @@ class Manifest(_Part):
     def _labels_are_distinct(self) -> Manifest:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be distinct")
+        for label in self.labels:
+            if not label.strip() or not label.isprintable() or label == UNCERTAIN:
+                raise ValueError(f"a label is printable text, other than {UNCERTAIN!r}, not {label!r}")
         return self
 
     @model_validator(mode="after")

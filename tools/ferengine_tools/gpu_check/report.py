@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ferengine.json_text import json_text
+
 PARTS = ("others", "engines", "cameras")
 SUMMARY = "gpu_check.md"
 
@@ -72,7 +74,7 @@ class Report:
             "complete": self.complete, "tables": self.tables, "problems": self.problems, "failed": self.failed,
         }  # fmt: skip
         temporary = self.path.with_suffix(".new")
-        temporary.write_text(json.dumps(found, indent=2) + "\n")
+        temporary.write_text(json_text(found, indent=2) + "\n")
         temporary.replace(self.path)
 
 

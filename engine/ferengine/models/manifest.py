@@ -47,7 +47,7 @@ class Accuracy(_Part):
     The model was chosen by ``public`` (UTKFace: validation); ``private`` (UTKFace: test) was looked at once, at the end.
     ``private_without_copies`` leaves out the faces that are also training faces, pixel for pixel. ``ece`` is the expected
     calibration error in 15 bins, on ``private`` at the manifest's temperature. All are under the class frequencies of the
-    data set itself.
+    data set itself, which is ``dataset`` where it is not FER-2013 or UTKFace.
     """
 
     public: float | None = Field(default=None, ge=0, le=1)
@@ -55,6 +55,7 @@ class Accuracy(_Part):
     private_without_copies: float | None = Field(default=None, ge=0, le=1)
     macro_f1: float | None = Field(default=None, ge=0, le=1)
     ece: float | None = Field(default=None, ge=0, le=1)
+    dataset: str | None = None
     crops: int = 1
     seeds: int = 1
     command: str = ""

@@ -121,3 +121,32 @@ def test_the_line_is_found_whatever_stands_around(before: list[str], data: st.Da
     text = "\n".join(lines)
     where = ("wanted",) if table is None else ("t", "wanted")
     assert text.splitlines()[key_line(text, where) - 1] == "wanted = 1"
+
+
+_HOSTILE = {
+    "arrays": ("a = " + "[" * 100_000, "nested too deeply"),
+    "closed arrays": ("a = " + "[" * 900 + "]" * 900, "nested too deeply|unknown setting"),
+    "tables": ("a = " + "{a=" * 60_000, "nested too deeply"),
+    "key": ("a." * 100_000 + "a = 1", ":1: a key of more than 64 parts"),
+    "header": ("x = 1\n[" + "a." * 100_000 + "a]", ":2: a key of more than 64 parts"),
+    "inline": ("a = {" + "'a'." * 50_000 + "a = 1}", ":1: a key of more than 64 parts"),
+    "size": ("# " + "a" * (1 << 18), "more than 262,144 bytes"),
+    "many": ("".join(f"a{number} = 1\n" for number in range(1_000)) + "b = 1\n", ":1001: unknown setting 'b'"),
+}
+
+
+@pytest.mark.parametrize("kind", _HOSTILE)
+def test_a_file_that_is_made_to_hang_the_parser_is_refused(tmp_path: Path, kind: str) -> None:
+    text, said = _HOSTILE[kind]
+    path = tmp_path / "settings.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=said):
+        load_settings(path)
+
+
+def test_many_cameras_in_one_line_are_no_long_key(tmp_path: Path) -> None:
+    path = tmp_path / "settings.toml"
+    names = [f"rtsp://10.0.0.{number}:554/live.sdp" for number in range(100)]
+    path.write_text(f"epsilon = {names}\n")
+    with pytest.raises(UsageError, match="unknown setting"):
+        load_settings(path)

@@ -19,6 +19,7 @@ from ferengine.sources.url import hide_credentials
 _Path: TypeAlias = tuple[str | int, ...]
 
 _MAX_BYTES = 1 << 18
+_MAX_MISTAKES = 20
 _MAX_PARTS = 64
 """Of a key. tomllib takes the square of the time for them: a minute for 30,000."""
 
@@ -68,8 +69,12 @@ def load_settings(path: Path) -> RunSettings:
         errors: dict[_Path, str] = {}
         for item in error.errors(include_url=False):
             errors.setdefault(_place(item), sentence(item))  # for a union the first branch is enough
-        mistakes = sorted((key_line(text, place), message) for place, message in errors.items())
-        raise UsageError("\n".join(f"{path}:{line}: {message}" for line, message in mistakes)) from None
+        shown = list(errors.items())[:_MAX_MISTAKES]  # to find a line takes several parses
+        mistakes = sorted((key_line(text, place), message) for place, message in shown)
+        lines = [f"{path}:{line}: {message}" for line, message in mistakes]
+        if len(errors) > len(shown):
+            lines.append(f"{path}: and {len(errors) - len(shown)} more mistakes")
+        raise UsageError("\n".join(lines)) from None
 
 
 def sentence(item: Any) -> str:

@@ -84,11 +84,14 @@ class Analyzer:
                 a, b, c, d, e = ((float(px), float(py)) for px, py in detections.landmarks[index])
                 landmarks = (a, b, c, d, e)
             score = float(detections.scores[index])
-            expression = make_expression(self.labels, row, row, self._min_confidence)
-            gender = None
-            if self._genders is not None and genders is not None:
+            expression = gender = None
+            finite = not np.isnan(row).any() and (genders is None or not np.isnan(genders[index]).any())
+            if finite:
+                expression = make_expression(self.labels, row, row, self._min_confidence)
+            if finite and self._genders is not None and genders is not None:
                 gender = make_gender(self._genders.labels, genders[index], genders[index])
-            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, gender=gender))
+            reason = None if finite else "not_finite"
+            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, reason, gender))
         return faces
 
     def close(self) -> None:

@@ -107,7 +107,7 @@ class Face:
         landmarks: Five points (x, y) in pixels: left eye, right eye (as the viewer sees them), nose, left and right mouth
             corner. Given only where the face was detected in this very frame by a detector that finds them.
         expression: ``None`` where the face was not classified.
-        reason: Why it was not classified: "deadline" or "face_ring_full".
+        reason: Why it was not classified: "deadline", "face_ring_full" or "not_finite" (the network gave no number).
         gender: Given with the setting ``gender`` only.
     """
 

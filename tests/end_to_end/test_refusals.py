@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -37,6 +39,28 @@ def test_a_limit_that_is_too_low_is_named(limit: str, hint: str) -> None:
     assert done.returncode == 1
     assert "error: " in done.stderr
     assert hint in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_read_only_home_and_no_cache_do_not_matter(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir(mode=0o500)
+    done = in_shell(f"export HOME={home} XDG_CACHE_HOME=/proc/none;", *DEMO)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_too_few_processes_are_named() -> None:
+    """The limit counts threads, and does not hold for root: another user, who has none yet, tries."""
+    become = "import os, sys; os.setgid(54321); os.setuid(54321); os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    change = ("-c", become, "-m", "ferengine") if os.getuid() == 0 else ("-m", "ferengine")
+    command = ["bash", "-c", 'ulimit -u 3; exec "$@"', "bash", sys.executable, *change, *DEMO]
+    environment = {**os.environ, "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env=environment)
+    if "No module named" in done.stderr or "Permission denied" in done.stderr:
+        pytest.skip("another user cannot read the package")
+    assert done.returncode == 1
+    assert "ulimit -u" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +10,7 @@ import typer
 from rich.console import Console
 
 from ferengine.errors import UsageError
+from ferengine.json_text import json_text
 
 
 def compare(
@@ -56,7 +56,7 @@ def compare(
             "paper": {"accuracy": paper.ACCURACY, "microseconds": paper.MICROSECONDS},
             "machine": machine(),
         }
-        print(json.dumps(written, indent=2))
+        print(json_text(written, indent=2))
         return
     notes = f"{NOTE}\nus: microseconds per face, one thread, at that batch, on {machine()}."
     if markdown:

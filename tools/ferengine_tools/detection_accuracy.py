@@ -26,6 +26,7 @@ from ferengine.cli.command import exit_code, make_command
 from ferengine.config import MIN_FACE, DetectorName
 from ferengine.detection import Detector, create_detector
 from ferengine.errors import MissingDependencyError, UsageError
+from ferengine.json_text import json_text
 from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
 
@@ -270,7 +271,7 @@ def detection_accuracy(
     accuracies: dict[str, DetectionAccuracy] = {name: evaluate(each, folder) for name, each in detectors.items()}
     metrics: dict[str, Any] = {name: accuracy.to_dict() for name, accuracy in accuracies.items()}
     if as_json:
-        print(json.dumps(metrics if compare else metrics[detector], indent=2))
+        print(json_text(metrics if compare else metrics[detector], indent=2))
     else:
         print(comparison(accuracies) if compare else accuracies[detector].to_text())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 
 from ferengine.errors import UsageError
+from ferengine.json_text import json_text
 from ferengine.models.registry import DEFAULT
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def evaluate(
         found = find_mistakes(predictions.scores, predictions.faces.labels, predictions.classes)
         write_mistakes(errors, found, predictions.faces, f"{title}: the most confident mistakes of each class")
     if as_json:
-        print(json.dumps({**result.to_dict(), "microseconds": microseconds, "machine": computer}, indent=2))
+        print(json_text({**result.to_dict(), "microseconds": microseconds, "machine": computer}, indent=2))
         return
     console = Console(highlight=False)
     for part in renderables(result):

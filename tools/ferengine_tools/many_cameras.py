@@ -10,7 +10,6 @@ process and all workers, the largest of five samples a second.
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -23,6 +22,7 @@ import typer
 
 from ferengine import Engine
 from ferengine.cli.command import exit_code, make_command
+from ferengine.json_text import json_text
 from ferengine.sources import SourceSpec, parse_source
 
 _SAMPLE = 0.2
@@ -140,7 +140,7 @@ def _print_runs(clip: Path, numbers: Sequence[int], frames: int, *, as_json: boo
         for pace in ("fast", "live"):
             run = measure(clip, cameras, pace, frames)
             if as_json:
-                print(json.dumps(asdict(run)), flush=True)
+                print(json_text(asdict(run)), flush=True)
                 continue
             out = f"{run.delivered}/{run.offered}"
             print(f"{run.cameras:7}  {run.pace}  {run.fps:8.1f}  {out:15}  {run.faces:5}  {run.batch:5.2f}  {run.mixed:5.2f}"

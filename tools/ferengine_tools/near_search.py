@@ -9,7 +9,6 @@ are ``--every`` frames old here, while in a run the trackers move them along, so
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Iterable, Sequence
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from ferengine.cli.command import exit_code, make_command
 from ferengine.config import MIN_FACE
 from ferengine.detection.mtcnn import MtcnnDetector
+from ferengine.json_text import json_text
 from ferengine.sources import open_source, parse_source
 from ferengine.tracking.matching import iou_matrix
 
@@ -119,7 +119,7 @@ def near_search(
     detector = MtcnnDetector(min_face)
     results = {video: measure(every_nth(video, every), detector, full_scan) for video in videos}
     if as_json:
-        print(json.dumps({video: {**asdict(each), "recall": each.recall} for video, each in results.items()}, indent=2))
+        print(json_text({video: {**asdict(each), "recall": each.recall} for video, each in results.items()}, indent=2))
         return
     for video, each in results.items():
         print(f"{video}: {each.found} of {each.faces} faces ({each.recall:.2%}), {each.extra} extra, {each.frames} frames, "

@@ -8,7 +8,6 @@ tracker that a detector corrects, the mean IoU over the frames between new start
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -22,6 +21,7 @@ from numpy.typing import NDArray
 
 from ferengine.cli.command import exit_code, make_command
 from ferengine.errors import UsageError
+from ferengine.json_text import json_text
 from ferengine.results import Box
 from ferengine.tracking.base import Tracker, TrackerUpdate
 from ferengine.tracking.kcf import KcfTracker
@@ -217,7 +217,7 @@ def tracking_accuracy(
     cost = {side: update_ms(make_tracker, sequences[0], side) for side in FACE_SIDES}
     if as_json:
         report = {"tracker": tracker, "sequences": [asdict(r) for r in results], "update_ms": cost}
-        print(json.dumps(report, indent=2))
+        print(json_text(report, indent=2))
     else:
         print(_table(tracker, results, cost))
 

@@ -15,6 +15,7 @@ from ferengine.inference.select import choose_variant, open_model
 from ferengine.models.manifest import Manifest
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import DEFAULT, load_model
+from ferengine.models.self_test import self_test_crops
 from ferengine.models.settings import BackendName, BackendSettings, Prior
 
 log = logging.getLogger(__name__)
@@ -143,19 +144,27 @@ class Classifier:
     def warm_up(self) -> None:
         """Run once, so that the first scores are not late and a network that does not fit its manifest is found out.
 
-        It runs two faces where more than one may come, so that a network with a fixed batch of one is found out too.
+        It runs two faces where more than one may come, so that a network with a fixed batch of one is found out too. They are
+        of the self-test: weights that are not finite make scores so.
 
         Raises:
             ModelError: The network does not fit.
         """
         self.runner.warm_up((1, self.input_size, self.input_size), self._max_batch)
         count = min(2, self._max_batch)
-        logits = self._run(np.zeros((count, 1, self.input_size, self.input_size), np.float32))
-        if logits.shape != (count, len(self.labels)):
+        try:
+            logits = self.logits(self_test_crops(self.input_size)[:count])
+        except ModelError as error:
+            raise ModelError(f"model {self._manifest.name}: {error}") from None
+        if logits.ndim != 2 or len(logits) != count:
+            raise ModelError(f"model {self._manifest.name}: its network gives {logits.shape} for {count} faces")
+        if logits.shape[1] != len(self.labels):
             raise ModelError(
-                f"model {self._manifest.name}: its network gives {logits.shape[-1]} scores, its manifest names "
+                f"model {self._manifest.name}: its network gives {logits.shape[1]} scores, its manifest names "
                 f"{len(self.labels)} labels"
             )
+        if not np.isfinite(logits).all():
+            raise ModelError(f"model {self._manifest.name}: its network gives scores that are not finite: check its weights")
 
     def close(self) -> None:
         """Release the device; the classifier cannot be used afterwards."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from ferengine.json_text import json_text
 from ferengine.sources.v4l2 import CameraDevice, FrameSize, list_cameras
 
 
@@ -21,7 +21,7 @@ def cameras(
     """
     found = list_cameras()
     if as_json:
-        print(json.dumps([camera.to_dict() for camera in found], indent=2))
+        print(json_text([camera.to_dict() for camera in found], indent=2))
         return
     if not found:
         Console(stderr=True).print(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ from ferengine.cli.options import help_text
 from ferengine.cli.run_options import RUN
 from ferengine.cli.settings import PER_SOURCE, RunSettings, SourceTable
 from ferengine.errors import UsageError
+from ferengine.json_text import json_text
 from ferengine.sources.url import hide_credentials
 
 _HEAD = """\
@@ -54,7 +54,7 @@ def config(
         except UsageError as error:
             raise UsageError(f"{check}: {error}") from None
         given = settings.model_dump(mode="json", by_alias=True, exclude_unset=True)
-        print(json.dumps(_without_credentials(given), indent=2, ensure_ascii=False))
+        print(json_text(_without_credentials(given), indent=2, ensure_ascii=False))
 
 
 def _without_credentials(value: Any) -> Any:
@@ -89,9 +89,9 @@ def schema_text() -> str:
     """Return the JSON schema of the file, as it stands in the documentation."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **RunSettings.model_json_schema()}
     schema["title"] = "Settings of ferengine run"
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
+    return json_text(schema, indent=2, ensure_ascii=False) + "\n"
 
 
 def _toml(value: Any) -> str:
     """A default as TOML, which writes numbers, strings, booleans and arrays like JSON."""
-    return json.dumps(value, ensure_ascii=False)
+    return json_text(value, ensure_ascii=False)

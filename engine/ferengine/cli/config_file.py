@@ -18,6 +18,13 @@ from ferengine.sources.url import hide_credentials
 
 _Path: TypeAlias = tuple[str | int, ...]
 
+_MAX_BYTES = 1 << 18
+_MAX_MISTAKES = 20
+_MAX_PARTS = 64
+"""Of a key. tomllib takes the square of the time for them: a minute for 30,000."""
+
+_QUOTED = re.compile(r"""\"[^"\n]*\"|'[^'\n]*'""")
+
 _BRANCHES = ("text", "table", "int", "constrained-int", "str")
 """Parts of pydantic's locations that name the branch of a union and not a place in the file."""
 
@@ -33,14 +40,21 @@ def load_settings(path: Path) -> RunSettings:
             mistake, with the file and the line.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)
+        text = data[:_MAX_BYTES].decode()
     except OSError as error:
         raise UsageError(f"the settings file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"the settings file {path} is not UTF-8 text") from None
+    if len(data) > _MAX_BYTES:
+        raise UsageError(f"the settings file {path} has more than {_MAX_BYTES:,} bytes, which no settings need")
+    long = _line_of_long_key(text)
+    if long is not None:
+        raise UsageError(f"{path}:{long}: a key of more than {_MAX_PARTS} parts, which no setting has")
     try:
         table = tomllib.loads(text)
-        data = json.dumps(table, default=_no_text)
+        given = json.dumps(table, default=_no_text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(_syntax_error(path, text, str(error))) from None
     except RecursionError:
@@ -50,15 +64,19 @@ def load_settings(path: Path) -> RunSettings:
         raise UsageError(f"{path}:{key_line(text, twice)}: {twice[-1]} is given twice, with a dash and an underscore")
     try:
         # JSON's rules, strictly: a list is a tuple and a string a path, but no string is a number.
-        return RunSettings.model_validate_json(data, strict=True)
+        return RunSettings.model_validate_json(given, strict=True)
     except ValidationError as error:
         errors: dict[_Path, str] = {}
         for item in error.errors(include_url=False):
             if item["type"] == "json_invalid":  # json.dumps wrote it: only its depth can be wrong
                 raise _nested(path) from None
             errors.setdefault(_place(item), sentence(item))  # for a union the first branch is enough
-        mistakes = sorted((key_line(text, place), message) for place, message in errors.items())
-        raise UsageError("\n".join(f"{path}:{line}: {message}" for line, message in mistakes)) from None
+        shown = list(errors.items())[:_MAX_MISTAKES]  # to find a line takes several parses
+        mistakes = sorted((key_line(text, place), message) for place, message in shown)
+        lines = [f"{path}:{line}: {message}" for line, message in mistakes]
+        if len(errors) > len(shown):
+            lines.append(f"{path}: and {len(errors) - len(shown)} more mistakes")
+        raise UsageError("\n".join(lines)) from None
 
 
 def _nested(path: Path) -> UsageError:
@@ -80,6 +98,14 @@ def _no_text(value: Any) -> dict[str, str]:
     return {"date or time": str(value)}
 
 
+def _line_of_long_key(text: str) -> int | None:
+    """The line that has more dots in front of or between equals signs, outside of quotes, than a key may have parts."""
+    for number, line in enumerate(text.splitlines(), 1):
+        if any(part.count(".") >= _MAX_PARTS for part in _QUOTED.sub("", line.partition("#")[0]).split("=")):
+            return number
+    return None
+
+
 def key_line(text: str, where: Iterable[str | int]) -> int:
     """Find the statement that sets a value.
 
@@ -95,18 +121,28 @@ def key_line(text: str, where: Iterable[str | int]) -> int:
     """
     wanted = tuple(where)
     lines = text.splitlines()
-    best, best_depth, start = 1, 0, 0
-    for end in range(1, len(lines) + 1):
+
+    def depth_in(end: int) -> int | None:
+        """Of what the first ``end`` lines set; None where they cut a statement in two."""
         try:
-            table = tomllib.loads("\n".join(lines[:end]))
+            return _depth(tomllib.loads("\n".join(lines[:end])), wanted)
         except tomllib.TOMLDecodeError:
-            continue
-        depth = _depth(table, wanted)
-        if depth > best_depth:
-            first = next((n for n in range(start, end) if lines[n].strip() and not lines[n].lstrip().startswith("#")), start)
-            best, best_depth = first + 1, depth
-        start = end
-    return best
+            return None
+
+    whole = depth_in(len(lines)) or 0
+    if not whole:
+        return 1
+    low, high, found = 1, len(lines), len(lines)
+    while low <= high:  # with more lines the depth never falls
+        middle = end = (low + high) // 2
+        while (depth := depth_in(end)) is None and end < high:
+            end += 1
+        if depth is not None and depth < whole:
+            low = end + 1
+        else:
+            found, high = end if depth is not None else found, middle - 1
+    start = next((end for end in range(found - 1, 0, -1) if depth_in(end) is not None), 0)
+    return next((n + 1 for n in range(start, found) if lines[n].strip() and not lines[n].lstrip().startswith("#")), start + 1)
 
 
 def _depth(value: Any, where: _Path) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 import sys
 from typing import Annotated
@@ -15,6 +14,7 @@ from ferengine import __version__
 from ferengine.cli.checks.base import Finding
 from ferengine.cli.checks.machine import PACKAGES, installed
 from ferengine.cli.checks.registry import CHECKS, examine
+from ferengine.json_text import json_text
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
@@ -41,7 +41,7 @@ def doctor(
     if as_json:
         versions = {"ferengine": __version__, "python": platform.python_version(), **{p: installed(p) for p in PACKAGES}}
         checks = [{"name": name, **finding.to_dict()} for name, finding in findings.items()]
-        print(json.dumps({"ok": not failed, "versions": versions, "checks": checks}, indent=2))
+        print(json_text({"ok": not failed, "versions": versions, "checks": checks}, indent=2))
     else:
         console.print(f"ferengine run cannot work: {', '.join(failed)}" if failed else "ferengine run works here")
     sys.exit(1 if failed else 0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from ferengine.engine import Engine
 from ferengine.errors import SinkError
+from ferengine.json_text import json_text
 from ferengine.sinks.files import write_atomically
 
 _EVERY = 1.0
@@ -50,7 +50,7 @@ class HealthFile:
         health = self._engine.health()
         record = {"time": round(time.time(), 3), "ok": health.ok, **asdict(health)}
         try:
-            write_atomically(self._path, json.dumps(record).encode() + b"\n")
+            write_atomically(self._path, json_text(record).encode() + b"\n")
         except SinkError as error:
             if self.error is None:  # reported once; the folder may come back
                 logging.getLogger("ferengine").error("%s", error)

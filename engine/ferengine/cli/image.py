@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ from ferengine.cli.options import checked, with_options
 from ferengine.cli.run_options import STILL
 from ferengine.config import EngineConfig
 from ferengine.errors import DeviceError, FerengineError, SourceError
+from ferengine.json_text import json_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -97,7 +97,7 @@ def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], prior: Prio
         if prior is not None:
             record["prior"] = prior.name
         # a lone surrogate stands for a byte of a name that is not UTF-8: it stays an escape, and the line UTF-8
-        print(json.dumps(record, ensure_ascii=False).encode(errors="backslashreplace").decode(), flush=True)
+        print(json_text(record, ensure_ascii=False).encode(errors="backslashreplace").decode(), flush=True)
         return
     print(f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'}", flush=True)
     for face in faces:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from itertools import chain, repeat
 from textwrap import wrap
@@ -16,6 +15,7 @@ from rich.text import Text
 
 from ferengine.errors import ModelError
 from ferengine.inference.precision import int8_variant, unavailable_reason
+from ferengine.json_text import json_text
 from ferengine.models.card import model_card
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import DEFAULT, SHIPPED, Model, list_models, load_model
@@ -43,7 +43,7 @@ def models(
         return
     rows = [(manifest, _problem(manifest)) for manifest in list_models()]
     if as_json:
-        print(json.dumps([_record(manifest, problem) for manifest, problem in rows], indent=2))
+        print(json_text([_record(manifest, problem) for manifest, problem in rows], indent=2))
     else:
         _print_table([manifest for manifest, _ in rows])
         for problem in filter(None, (problem for _, problem in rows)):
@@ -53,7 +53,7 @@ def models(
 
 def _show(model: Model, as_json: bool) -> None:
     if as_json:
-        print(json.dumps(model.manifest.to_json(), indent=2))
+        print(json_text(model.manifest.to_json(), indent=2))
         return
     sections, console = model_card(model, _int8_sentence(model)), Console(highlight=False)
     labels = max(len(label) for section in sections for label, _ in section.rows)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import signal
 import sys
@@ -22,6 +21,7 @@ from ferengine.cli.report import print_summary
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.errors import SinkError, UsageError
+from ferengine.json_text import json_text
 from ferengine.results import CameraEvent
 from ferengine.runtime.metrics import Summary
 from ferengine.sinks.files import check_output, is_folder, same_file, write_atomically
@@ -108,7 +108,7 @@ def _write_summary(path: Path | None, summary: Summary) -> bool:
     if path is None:
         return True
     try:
-        write_atomically(path, json.dumps(summary, indent=2).encode() + b"\n", durable=True)
+        write_atomically(path, json_text(summary, indent=2).encode() + b"\n", durable=True)
     except SinkError as error:
         logging.getLogger("ferengine").error("%s", error)
         return False

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ferengine.errors import ModelError
-from ferengine.inference.files import user_cache, write_atomically
+from ferengine.inference.files import read_own, user_cache, write_atomically
 
 _DIGEST = 64  # characters of a SHA-256 in hexadecimal, which lead a cached file
 
@@ -44,8 +44,11 @@ def cached_network(folder: Path | None, name: str, build: Callable[[], bytes]) -
 
 def _load(path: Path) -> bytes | None:
     try:
-        stored = path.read_bytes()
+        stored = read_own(path)
     except OSError:
+        return None
+    except ModelError as error:
+        log.warning("%s and is not read: creating it again", error)
         return None
     digest, model = stored[:_DIGEST], stored[_DIGEST:]
     if hashlib.sha256(model).hexdigest().encode() == digest:

@@ -109,3 +109,26 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def read_own(path: Path) -> bytes:
+    """Read a cached file that steers what is computed, if only this user (or root) can have written it.
+
+    It is opened once: what was checked is what is read.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        OSError: It cannot be read.
+        ModelError: It is no regular file, belongs to another user, or others may write it.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - of a descriptor
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(f"{path} is no file")
+        if status.st_uid not in (0, os.geteuid()):
+            raise ModelError(f"{path} belongs to another user")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ModelError(f"{path} may be written by other users")
+        return file.read()

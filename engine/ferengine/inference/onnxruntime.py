@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from contextlib import redirect_stdout
 from typing import Literal
@@ -35,6 +36,10 @@ _CUDA_CODE = re.compile(r"CUDA failure (\d+)")
 """How the CUDA provider names the code of what failed (its ``CudaCall``)."""
 
 VERSION: str = onnxruntime.__version__
+
+_FIRST_RUN = 60.0
+"""Seconds that a network gets for its first batch. One that is not done by then, such as a loop without end, is cut off."""
+_FLOAT32 = "tensor(float)"
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +104,7 @@ class OrtRunner:
                 model, options, providers=[_with_options(wanted, provider_options or {})]
             )
         except Exception as error:  # ONNX Runtime raises classes of its own extension module
-            raise ModelError(f"ONNX Runtime {VERSION} cannot load the network: {error}") from None
+            raise ModelError(f"ONNX Runtime {VERSION} cannot load the network: {_one_line(error)}") from None
         if self._session.get_providers()[0] != wanted:
             raise ModelError(
                 f"ONNX Runtime {VERSION} cannot start {wanted}: check the driver and CUDA's libraries "
@@ -108,6 +113,10 @@ class OrtRunner:
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
             raise ModelError("the network must have one input of four dimensions: (N, channels, height, width)")
+        for each in (*inputs, *self._session.get_outputs()):
+            if each.type != _FLOAT32:
+                raise ModelError(f"the network's {each.name} must be float32 ({_FLOAT32}), not {each.type}")
+        self._first = True
         self.name: str = provider
         self.output_names = tuple(output.name for output in self._session.get_outputs())
         self._input_name = inputs[0].name
@@ -176,14 +185,43 @@ class OrtRunner:
 
     def _compute(self, rows: Array) -> Outputs:
         try:
-            values = self._session.run(None, {self._input_name: rows})
+            values = self._run_first(rows) if self._first else self._session.run(None, {self._input_name: rows})
+        except ModelError:
+            raise
         except Exception as error:  # as above
-            text = f"the network does not run on {rows.dtype} {rows.shape}: {error}"
+            text = f"the network does not run on {rows.dtype} {rows.shape}: {_one_line(error)}"
             if not self._on_gpu:
                 raise ModelError(text) from None
             code = _CUDA_CODE.search(str(error))
             raise DeviceError(text, lost=code is not None and is_lost(int(code[1]))) from None
         return dict(zip(self.output_names, values, strict=True))
+
+    def _run_first(self, rows: Array) -> list[Array]:
+        options, over = onnxruntime.RunOptions(), threading.Event()
+        options.log_severity_level = 4  # what is cut off is reported below
+
+        def cut_off() -> None:
+            if not over.wait(_FIRST_RUN):
+                options.terminate = True
+
+        watch = threading.Thread(target=cut_off, name="ferengine-first-batch", daemon=True)
+        watch.start()
+        try:
+            values: list[Array] = self._session.run(None, {self._input_name: rows}, options)
+        except Exception:
+            if options.terminate:
+                raise ModelError(f"the network did not finish its first batch within {_FIRST_RUN:g} s") from None
+            raise
+        finally:
+            over.set()
+            watch.join()
+        self._first = False
+        return values
+
+
+def _one_line(error: Exception) -> str:
+    """What ONNX Runtime says of an error goes over several lines."""
+    return " ".join(str(error).split())
 
 
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}

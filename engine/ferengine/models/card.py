@@ -154,6 +154,8 @@ def _counted(manifest: Manifest) -> str:
 
 def _metrics(manifest: Manifest) -> tuple[Row, ...]:
     metrics, (chosen, final) = manifest.accuracy, _SPLITS[manifest.task]
+    if metrics.dataset is not None:
+        chosen, final = f"PublicTest of {metrics.dataset}", f"PrivateTest of {metrics.dataset}"
     rows = [
         ("accuracy", f"{_percent(metrics.public)} on {chosen}, which it was chosen on"),
         ("", f"{_percent(metrics.private)} on {final}, which was kept for the end"),

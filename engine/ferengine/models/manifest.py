@@ -8,10 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ferengine.models.settings import PRIOR_TOLERANCE, Precision
+from ferengine.results import UNCERTAIN
 
 
 class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class InputSpec(_Part):
@@ -46,7 +47,7 @@ class Accuracy(_Part):
     The model was chosen by ``public`` (UTKFace: validation); ``private`` (UTKFace: test) was looked at once, at the end.
     ``private_without_copies`` leaves out the faces that are also training faces, pixel for pixel. ``ece`` is the expected
     calibration error in 15 bins, on ``private`` at the manifest's temperature. All are under the class frequencies of the
-    data set itself.
+    data set itself, which is ``dataset`` where it is not FER-2013 or UTKFace.
     """
 
     public: float | None = Field(default=None, ge=0, le=1)
@@ -54,6 +55,7 @@ class Accuracy(_Part):
     private_without_copies: float | None = Field(default=None, ge=0, le=1)
     macro_f1: float | None = Field(default=None, ge=0, le=1)
     ece: float | None = Field(default=None, ge=0, le=1)
+    dataset: str | None = None
     crops: int = 1
     seeds: int = 1
     command: str = ""
@@ -95,6 +97,9 @@ class Manifest(_Part):
     def _labels_are_distinct(self) -> Manifest:
         if len(set(self.labels)) != len(self.labels):
             raise ValueError("labels must be distinct")
+        for label in self.labels:
+            if not label.strip() or not label.isprintable() or label == UNCERTAIN:
+                raise ValueError(f"a label is printable text, other than {UNCERTAIN!r}, not {label!r}")
         return self
 
     @model_validator(mode="after")

@@ -18,6 +18,7 @@ from ferengine.models.manifest import Manifest
 from ferengine.models.settings import PRIOR_TOLERANCE, Prior
 
 _SUFFIXES = (".json", ".toml")
+_MAX_BYTES = 1 << 16
 
 
 def choose_prior(manifest: Manifest, chosen: str | None = None) -> Prior | None:
@@ -62,6 +63,8 @@ def choose_prior(manifest: Manifest, chosen: str | None = None) -> Prior | None:
 def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
     """The probabilities that a file holds, divided by their sum. Raises UsageError, which names it."""
     try:
+        if path.stat().st_size > _MAX_BYTES:
+            raise UsageError(f"prior {path} has more than {_MAX_BYTES:,} bytes, which no table of probabilities needs")
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise UsageError(f"prior {path} cannot be read: {error.strerror}") from None
@@ -72,7 +75,7 @@ def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
     try:
         found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
     except RecursionError:  # of both parsers, as are the next
-        raise UsageError(f"prior {path} is nested too deeply: give the probability of each label") from None
+        raise UsageError(f"prior {path} is nested too deeply to be read") from None
     except ValueError as error:
         raise UsageError(f"prior {path} is not {path.suffix[1:].upper()}: {error}") from None
     if not isinstance(found, Mapping):

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -15,6 +18,10 @@ SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT = "standard"
 GENDER = "gender"
 """The shipped network that reads perceived gender presentation."""
+
+_MAX_MANIFEST = 1 << 20
+_MAX_MODEL = (1 << 31) - 1
+"""Bytes. A protocol buffer, which an ONNX file is, holds less than 2 GiB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +63,8 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
 
     Raises:
         UsageError: There is no shipped model of that name.
-        ModelError: A file is missing, the manifest is wrong, the SHA-256 of the ONNX file differs, or the model has another
-            task.
+        ModelError: A file is missing, the manifest is wrong, the SHA-256 of the ONNX file differs, weights of it lie in
+            other files, which that does not cover, or the model has another task.
 
     Example:
         >>> load_model("standard").manifest.task
@@ -85,20 +92,64 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
         raise ModelError(f"the model {name} reads {manifest.task}, not {task}")
     if not beside:
         path = SHIPPED / manifest.file
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    data = _read(path, _MAX_MODEL)
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise ModelError(f"{path} is not the file of its manifest (SHA-256 differs): reinstall or export it again")
+    if has_external_data(data):
+        raise ModelError(
+            f"{path} keeps weights in other files, which its SHA-256 does not cover: save it as one file "
+            "(onnx.save_model(onnx.load(PATH), PATH))"
+        )
     return Model(manifest, path, data)
 
 
-def _read_manifest(path: Path) -> Manifest:
+def has_external_data(data: bytes) -> bool:
+    """Whether an ONNX file refers to weights in other files, anywhere in it.
+
+    Raises:
+        ModelError: It is no ONNX file.
+    """
+    if b"location" not in data:  # the key that names such a file; without it the import of onnx is saved
+        return False
+    import onnx
+    from google.protobuf.message import DecodeError
+
     try:
-        return Manifest.model_validate_json(path.read_bytes())
+        return _refers(onnx.load_from_string(data), onnx.TensorProto)
+    except (DecodeError, RecursionError):
+        raise ModelError("the network is no ONNX file, or it is damaged") from None
+
+
+def _refers(message: Any, tensor: Any) -> bool:
+    """Whether a message of protocol buffers is, or holds, a tensor whose values lie elsewhere."""
+    if isinstance(message, tensor):
+        return bool(message.external_data) or message.data_location == message.EXTERNAL
+    for field, value in message.ListFields():
+        if field.message_type is None:
+            continue
+        if any(_refers(each, tensor) for each in (value if hasattr(value, "__len__") else (value,))):
+            return True
+    return False
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """The bytes of a file, opened once and without waiting for one that is none."""
+    try:
+        with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - of a descriptor
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise ModelError(f"{path} is no file")
+            if status.st_size > limit:
+                raise ModelError(f"{path} has {status.st_size:,} bytes, and {limit:,} are the maximum")
+            return file.read(limit)
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _read_manifest(path: Path) -> Manifest:
+    data = _read(path, _MAX_MANIFEST)
+    try:
+        return Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"

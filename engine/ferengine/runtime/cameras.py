@@ -341,4 +341,5 @@ def camera_counts(camera: CameraState) -> dict[str, int]:
         "skipped": camera.skipped,
         "deadline": joiner.unclassified["deadline"],
         "face_ring_full": joiner.unclassified["face_ring_full"],
+        "not_finite": joiner.unclassified["not_finite"],
     }

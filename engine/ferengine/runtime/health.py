@@ -47,7 +47,7 @@ class CameraHealth:
         frames, faces: How many went out.
         last_frame_age_s: Seconds since the newest frame that was tracked was captured, ``None`` before the first.
         restarts: Of its capture worker.
-        dropped: Frames, and under ``deadline`` and ``face_ring_full`` faces, by reason: see ``Engine.summary``.
+        dropped: Frames, and under ``deadline``, ``face_ring_full`` and ``not_finite`` faces, by reason: see ``Engine.summary``.
         error: What ended it.
     """
 

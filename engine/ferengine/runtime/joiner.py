@@ -125,6 +125,8 @@ class CameraJoiner:
     def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str) -> Face:
         track = int(row["id"])
         expression = gender = None
+        if scored is not None and np.isnan(scored.scores).any():
+            scored, reason = None, "not_finite"
         if scored is None:
             self.unclassified[reason] += 1
         else:

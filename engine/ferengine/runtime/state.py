@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import threading
+import weakref
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -26,29 +27,41 @@ log = logging.getLogger("ferengine")
 
 
 class WakePipe:
-    """Wakes a thread that sleeps in a selector; from any thread, signal handlers and finalisers included."""
+    """Wakes a thread that sleeps in a selector; from any thread, signal handlers and finalisers included.
+
+    One that nobody closes is closed when it is collected.
+    """
 
     def __init__(self) -> None:
-        self._out, self._in = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._ends = list(os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC))
         self._lock = threading.RLock()
+        weakref.finalize(self, _close_ends, self._ends).atexit = False
 
     def fileno(self) -> int:
-        return self._out
+        return self._ends[0]
 
     def notify(self) -> None:
         with self._lock, contextlib.suppress(BlockingIOError):  # full: awake anyway
-            if self._in >= 0:
-                os.write(self._in, b"x")
+            if self._ends:
+                os.write(self._ends[1], b"x")
 
     def clear(self) -> None:
         """The thread is awake."""
-        os.read(self._out, 4096)
+        os.read(self._ends[0], 4096)
 
     def close(self) -> None:
+        """Close both ends; what comes later wakes nobody."""
         with self._lock:
-            os.close(self._out)
-            os.close(self._in)
-            self._in = -1
+            _close_ends(self._ends)
+
+
+def _close_ends(ends: list[int]) -> None:
+    """Forget the ends before they are closed: a signal handler that notifies in between must not write to a number that
+    stands for another file by then."""
+    closing = ends[:]
+    ends.clear()
+    for descriptor in closing:
+        os.close(descriptor)
 
 
 class Executor:
@@ -86,17 +99,29 @@ class Executor:
 
     def post(self, work: Callable[[], object]) -> None:
         """Run ``work`` some time; after the end at once, in the caller's thread. Takes no lock: also for finalisers."""
-        if self._closed:
-            work()
+        self._waiting.append((work, None))
+        if self._closed:  # asked after the append: had it been before, the end might come between and leave ``work`` behind
+            self._run_waiting()
         else:
-            self._waiting.append((work, None))
             self._wake()
 
     def run(self) -> None:
         """Supervisor: run what waits. Raises what posted work raises."""
         self._thread = threading.get_ident()
-        while self._waiting:
-            work, future = self._waiting.popleft()
+        self._run_waiting()
+
+    def close(self) -> None:
+        """Supervisor: refuse what comes from now on; run what waits."""
+        with self._lock:
+            self._closed = True
+        self.run()
+
+    def _run_waiting(self) -> None:
+        while True:
+            try:
+                work, future = self._waiting.popleft()
+            except IndexError:  # also where another thread was faster, after the end
+                return
             if future is None:
                 work()
                 continue
@@ -104,12 +129,6 @@ class Executor:
                 future.set_result(work())
             except Exception as error:
                 future.set_exception(error)
-
-    def close(self) -> None:
-        """Supervisor: refuse what comes from now on; run what waits."""
-        with self._lock:
-            self._closed = True
-        self.run()
 
 
 class BackgroundThread:

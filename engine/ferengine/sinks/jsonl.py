@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ferengine.json_text import json_text
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.lines import LineWriter
 
@@ -38,6 +38,5 @@ class JsonlWriter(LineWriter):
         record = result.to_dict()
         if self._prior is not None and isinstance(result, FrameResult):
             record["prior"] = self._prior
-        self.write_line(
-            json.dumps(record, separators=(",", ":"), ensure_ascii=False), ends_result=isinstance(result, FrameResult)
-        )
+        text = json_text(record, separators=(",", ":"), ensure_ascii=False)
+        self.write_line(text, ends_result=isinstance(result, FrameResult))

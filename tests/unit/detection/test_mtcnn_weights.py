@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -105,6 +107,39 @@ def test_a_damaged_cached_file_is_made_anew(cache: Path, damage: bytes, caplog: 
     assert mtcnn_networks() == made
     assert path.read_bytes() == good
     assert str(path) in caplog.text
+
+
+@pytest.mark.parametrize("mode", [0o666, 0o664, 0o646])
+def test_a_cached_file_that_others_may_write_is_not_read(cache: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
+    """Whoever may write the file may write its hash as well."""
+    made = mtcnn_networks()
+    path = cache / "pnet.network"
+    other = b"another network"
+    path.write_bytes(hashlib.sha256(other).hexdigest().encode() + other)
+    path.chmod(mode)
+    assert mtcnn_networks() == made
+    assert f"{path} may be written by other users and is not read" in caplog.text
+    assert path.stat().st_mode & 0o022 == 0
+
+
+def test_a_cached_file_of_another_user_is_not_read(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = mtcnn_networks()
+    owner = (cache / "pnet.network").stat().st_uid
+    if owner == 0:  # what root owns anybody may trust
+        os.chown(cache / "pnet.network", 12345, -1)
+    else:
+        monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    assert mtcnn_networks() == made
+    assert "belongs to another user and is not read" in caplog.text
+
+
+def test_a_cached_file_that_is_a_pipe_does_not_wait(cache: Path) -> None:
+    made = mtcnn_networks()
+    (cache / "pnet.network").unlink()
+    os.mkfifo(cache / "pnet.network")
+    assert mtcnn_networks() == made
 
 
 def test_one_changed_byte_is_noticed(cache: Path) -> None:

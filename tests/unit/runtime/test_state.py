@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import re
 import threading
+from pathlib import Path
 
 import pytest
 
 from ferengine.config import make_config
+from ferengine.engine import Engine
 from ferengine.errors import EngineStoppedError, FerengineError, SourceError, WorkerError
 from ferengine.runtime.cameras import Cameras
 from ferengine.runtime.state import BackgroundThread, Executor, RunState, WakePipe
@@ -103,3 +106,61 @@ def test_abort_keeps_the_first_error_in_words(error: Exception, expected: type[F
     finally:
         state.wake_pipe.close()
         topology.close()
+
+
+def test_a_wake_pipe_that_nobody_closes_is_closed_with_its_owner() -> None:
+    pipe = WakePipe()
+    descriptor = pipe.fileno()
+    os.fstat(descriptor)
+    del pipe
+    gc.collect()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_an_engine_that_is_neither_started_nor_closed_leaves_no_descriptor() -> None:
+    Engine("demo")
+    gc.collect()
+    before = descriptors()
+    for _ in range(3):
+        Engine("demo")
+    gc.collect()
+    assert descriptors() <= before
+
+
+def test_a_notification_while_the_pipe_is_closed_writes_nowhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal handler may run between the closing of two descriptors, in the thread that holds the lock."""
+    pipe = WakePipe()
+    close, written = os.close, list[int]()
+
+    def closing(descriptor: int) -> None:
+        close(descriptor)
+        pipe.notify()
+
+    monkeypatch.setattr(os, "close", closing)
+    monkeypatch.setattr(os, "write", lambda descriptor, _: written.append(descriptor))
+    pipe.close()
+    pipe.close()
+    assert written == []
+
+
+def test_work_posted_while_the_executor_closes_is_done() -> None:
+    for _ in range(200):
+        executor, done = Executor(lambda: None), list[int]()
+        executor.open()
+        barrier = threading.Barrier(2)
+
+        def post(executor: Executor = executor, done: list[int] = done, barrier: threading.Barrier = barrier) -> None:
+            barrier.wait()
+            for number in range(20):
+                executor.post(lambda number=number: done.append(number))
+
+        poster = CheckedThread(post)
+        barrier.wait()
+        executor.close()
+        poster.join()
+        assert sorted(done) == list(range(20))

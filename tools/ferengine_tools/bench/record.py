@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from ferengine.errors import UsageError
+from ferengine.json_text import json_text
 
 FORMAT = 2
 OWN = "ferengine"
@@ -76,7 +77,7 @@ class Record:
             UsageError: The file cannot be written.
         """
         try:
-            path.write_text(json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
+            path.write_text(json_text({"format": FORMAT, **asdict(self)}, indent=1) + "\n")
         except OSError as error:
             raise UsageError(f"{path} cannot be written: {error.strerror}") from None
 

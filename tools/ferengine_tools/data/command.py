@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -11,6 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from ferengine.errors import FerengineError, UsageError
+from ferengine.json_text import json_text
 
 
 def report(
@@ -41,20 +41,20 @@ def report(
             raise UsageError(f"--labels is for FER-2013 and --cache for UTKFace; {data} is wild_faces")
         with messages.status("comparing faces (a few seconds)"):
             wild = make_wild_faces_report(load_wild_faces(data))
-        print(json.dumps(wild.to_dict(), indent=2)) if as_json else print_wild_faces_report(wild, Console())
+        print(json_text(wild.to_dict(), indent=2)) if as_json else print_wild_faces_report(wild, Console())
         return
     if is_utkface(data):
         if labels != "fer2013":
             raise UsageError(f"--labels {labels} is for FER-2013; {data} is UTKFace")
         with messages.status("cropping faces (three minutes, unless they are cached) and comparing them (half a minute)"):
             people = make_utkface_report(load_utkface(data, cache or user_cache()))
-        print(json.dumps(people.to_dict(), indent=2)) if as_json else print_utkface_report(people, Console())
+        print(json_text(people.to_dict(), indent=2)) if as_json else print_utkface_report(people, Console())
         return
     if cache is not None:
         raise UsageError(f"--cache is for UTKFace; {data} needs none")
     with messages.status("comparing faces (half a minute)"):
         found = make_report(load_fer2013(data, labels))
-    print(json.dumps(found.to_dict(), indent=2)) if as_json else print_report(found, Console())
+    print(json_text(found.to_dict(), indent=2)) if as_json else print_report(found, Console())
 
 
 def prepare(
@@ -86,7 +86,7 @@ def prepare(
         bar = progress.add_task("cropping faces", total=len(images))
         done = write_crops(folder, out, cropper, images, lambda: progress.advance(bar))
     if as_json:
-        print(json.dumps({"images": done.images, "faces": done.faces, **done.outcomes}, indent=2))
+        print(json_text({"images": done.images, "faces": done.faces, **done.outcomes}, indent=2))
     else:
         outcomes = ", ".join(f"{count} {outcome}" for outcome, count in done.outcomes.items())
         print(f"{done.faces} faces from {done.images} images: {outcomes}")

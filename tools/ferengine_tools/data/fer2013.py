@@ -29,6 +29,9 @@ _TILES_A_ROW = 64
 _SUFFIXES = (".png", ".jpg")
 _FACES = {"training": 28_709, "public": 3_589, "private": 3_589}
 """Of the competition's table, by split."""
+_TRAINING = (3_995, 436, 4_097, 7_215, 4_830, 3_171, 4_965)
+"""Of the competition's training split, by class."""
+NAME = "FER-2013"
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +46,8 @@ class Fer2013:
         usage: 0 training, 1 public test, 2 private test; int64 (N,).
         votes: The FER+ votes for the classes, float32 (N, classes), or None.
         classes: The names of the classes.
+        name: What a manifest calls them: FER-2013 only where they are as many in each split, and in each class of the training
+            split, as the competition's; else the name of the file or folder. Other faces in its layout are not FER-2013.
     """
 
     images: NDArray[np.uint8]
@@ -50,6 +55,7 @@ class Fer2013:
     usage: NDArray[np.int64]
     votes: NDArray[np.float32] | None
     classes: tuple[str, ...] = LABELS
+    name: str = NAME
 
     def indices(self, split: Split) -> NDArray[np.int64]:
         """Rows of one of the competition's splits."""
@@ -77,6 +83,7 @@ def load_fer2013(path: Path, labels: LabelSet = "fer2013") -> Fer2013:
     if labels not in ("fer2013", "ferplus8"):
         raise UsageError(f"the labels are fer2013 or ferplus8, not {labels}")
     data, crowd = _load(path)
+    data = replace(data, name=NAME if _is_the_competitions(data) else f"own faces ({path.resolve().name})")
     if labels == "fer2013":
         return data if crowd is None else replace(data, votes=crowd.votes(_VOTES[: len(LABELS)]))
     if crowd is None:
@@ -192,6 +199,11 @@ def _warn_of_other_counts(path: Path, data: Fer2013) -> None:
     if counts != _FACES:
         held, usual = (", ".join(f"{number:,} {split}" for split, number in each.items()) for each in (counts, _FACES))
         log.warning("%s holds %s faces, where the competition's has %s: is it truncated?", path, held, usual)
+
+
+def _is_the_competitions(data: Fer2013) -> bool:
+    counts = {split: len(data.indices(split)) for split in SPLITS}
+    return counts == _FACES and tuple(np.bincount(data.labels[data.indices("training")], minlength=len(LABELS))) == _TRAINING
 
 
 def _from_folders(folder: Path) -> Fer2013:

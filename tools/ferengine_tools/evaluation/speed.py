@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
 from ferengine.classification.classifier import Classifier
+from ferengine.inference.onnxruntime import VERSION
 
 BATCHES = (1, 8, 32)
 
@@ -51,4 +51,4 @@ def machine() -> str:
             if line.startswith("model name"):
                 name = line.partition(":")[2].strip()
                 break
-    return f"{name}, {os.cpu_count()} cores, ONNX Runtime {onnxruntime.__version__}"
+    return f"{name}, {os.cpu_count()} cores, ONNX Runtime {VERSION}"

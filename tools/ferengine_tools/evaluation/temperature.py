@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from scipy.optimize import minimize_scalar
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
+from ferengine.json_text import json_text
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import load_model
 from ferengine.models.settings import FILE_ON_CPU
@@ -135,7 +135,7 @@ def write_temperature(model: str | Path, temperature: float) -> Path:
     manifest = loaded.manifest.model_copy(update={"temperature": round(temperature, 4)})
     path = Path(model).with_suffix(".json")
     with written_whole(path) as beside:
-        beside.write_text(json.dumps(manifest.to_json(), indent=2) + "\n")
+        beside.write_text(json_text(manifest.to_json(), indent=2) + "\n")
     return path
 
 

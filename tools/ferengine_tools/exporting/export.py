@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +16,12 @@ from ferengine.errors import FerengineError, UsageError
 from ferengine.inference.base import only_output
 from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
 from ferengine.inference.onnxruntime import OrtRunner
+from ferengine.json_text import json_text
 from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
 from ferengine.models.registry import load_model
 from ferengine.models.self_test import self_test_crops
 from ferengine.models.settings import Precision
+from ferengine_tools.data.fer2013 import NAME as FER2013
 from ferengine_tools.data.fer2013 import Split, load_fer2013
 from ferengine_tools.data.utkface import load_utkface, user_cache
 from ferengine_tools.evaluation.priors import default_prior, known_priors
@@ -34,6 +36,8 @@ INTENDED_USE = {
     "gender": "Perceived gender presentation, for research on groups. It reads how a face looks to others, not who a person "
     "is, knows two classes only, and must not decide anything about a person.",
 }
+_KNOWN_SETS = frozenset({FER2013, "FER+ votes", "UTKFace", "wild_faces"})
+"""What training calls the data sets whose licences are known: for research."""
 _CHECKED, _CALIBRATED = 2000, 512
 """Faces of the validation split that the file is checked on, of the training split that set int8's ranges."""
 
@@ -177,10 +181,18 @@ def _of_checkpoint(path: Path, notes: str, prior: Prior) -> _Source:
         priors=known_priors(state["labels"]) if prior == "uniform" else {},
         prior=default_prior(task) if prior == "uniform" else None,
         accuracy=Accuracy(),
-        licence=f"MIT (the weights; {state['dataset'].split()[0]}, which they were trained on, is for research)",
+        licence=_licence(state["dataset"]),
         intended_use=INTENDED_USE[task],
     )
     return _Source(to_onnx(network), logits, manifest)
+
+
+def _licence(dataset: str) -> str:
+    """Of the weights. Those trained on faces that ferengine does not know are whoever's the faces are."""
+    unknown = [name for name in re.split(" and | with ", dataset) if name not in _KNOWN_SETS]
+    if unknown:
+        return f"not stated: trained on {', '.join(unknown)}, whose owner decides"
+    return f"MIT (the weights; {dataset}, which they were trained on, is for research)"
 
 
 def _of_model(name: Path | str) -> _Source:
@@ -219,4 +231,4 @@ def self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:
 
 
 def write_manifest(onnx: Path, manifest: Manifest) -> None:
-    onnx.with_suffix(".json").write_text(json.dumps(manifest.to_json(), indent=2) + "\n")
+    onnx.with_suffix(".json").write_text(json_text(manifest.to_json(), indent=2) + "\n")

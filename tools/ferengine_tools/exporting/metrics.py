@@ -8,7 +8,8 @@ from pathlib import Path
 from ferengine.classification.classifier import Classifier
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine.models.settings import FILE_ON_CPU
-from ferengine_tools.data.fer2013 import LABELS8, LabelSet
+from ferengine_tools.data.fer2013 import LABELS8, LabelSet, load_fer2013
+from ferengine_tools.data.fer2013 import NAME as FER2013
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces, wild_faces
@@ -56,6 +57,7 @@ def measured(
     accuracy = Accuracy(
         public=round(evaluate_faces(classifier, faces, "")[0].accuracy, 5),
         command=f"ferengine evaluate --model {manifest.name} --data {name}",
+        dataset=None if manifest.task == "gender" or (measured_on := load_fer2013(data).name) == FER2013 else measured_on,
     )
     if private:
         accuracy = _final(accuracy, _warm(model, manifest, temperature), final)

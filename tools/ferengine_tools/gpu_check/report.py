@@ -14,6 +14,8 @@ from typing import Annotated, Any
 
 import typer
 
+from ferengine.json_text import json_text
+
 
 class Part(StrEnum):
     """A part of the check."""
@@ -83,7 +85,7 @@ class Report:
             "complete": self.complete, "tables": self.tables, "problems": self.problems, "failed": self.failed,
         }  # fmt: skip
         temporary = self.path.with_suffix(".new")
-        temporary.write_text(json.dumps(found, indent=2) + "\n")
+        temporary.write_text(json_text(found, indent=2) + "\n")
         temporary.replace(self.path)
 
 

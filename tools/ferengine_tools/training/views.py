@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ferengine.errors import FerengineError, UsageError
+from ferengine.json_text import json_text
 from ferengine_tools.files import make_folder, written_whole
 from ferengine_tools.training.augment import augment
 from ferengine_tools.training.dataset import MEAN, STD, TrainingSet, normalise
@@ -99,7 +100,7 @@ def write_views(folder: Path, faces: TrainingSet, teach: Teach, count: int, seed
     record = {"faces": digest(faces.images.numpy()), "rows": len(rows), "labels": list(faces.labels), "views": count,
               "seed": seed, "teachers": list(teachers)}  # fmt: skip
     with written_whole(folder / _RECORD) as beside:
-        beside.write_text(json.dumps(record, indent=1) + "\n")
+        beside.write_text(json_text(record, indent=1) + "\n")
 
 
 def load_views(folder: Path, faces: TrainingSet) -> Views:

@@ -224,6 +224,7 @@ def test_empty_image_folders_are_refused(tmp_path: Path) -> None:
 @pytest.mark.data
 def test_the_real_faces(data_dir: Path) -> None:
     data = load_fer2013(data_dir / "fer2013")
+    assert data.name == "FER-2013"
     assert len(data.images) == 35_887
     assert [len(data.indices(split)) for split in ("training", "public", "private")] == [28_709, 3_589, 3_589]
     assert np.bincount(data.labels).tolist() == [4953, 547, 5121, 8989, 6077, 4002, 6198]

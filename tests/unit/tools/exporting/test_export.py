@@ -13,8 +13,10 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the extra `
 from command_help import command  # noqa: E402
 from ferengine.classification.classifier import Classifier  # noqa: E402
 from ferengine.errors import ModelError, UsageError  # noqa: E402
+from ferengine.models.card import model_card  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
 from ferengine.models.self_test import self_test_crops  # noqa: E402
+from ferengine_tools.data import fer2013  # noqa: E402
 from ferengine_tools.data.fer2013 import Split, load_fer2013  # noqa: E402
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces  # noqa: E402
 from ferengine_tools.evaluation.priors import log_prior  # noqa: E402
@@ -66,7 +68,7 @@ def test_manifest_records_the_training(config: TrainConfig, whole: Path, tmp_pat
     training = export(whole, tmp_path / "a.onnx")[0].training
     assert training.epochs == 2
     assert training.seed == 0
-    assert training.dataset == "FER-2013"
+    assert training.dataset == "own faces (fer2013.csv)"
     assert training.notes == ""
     assert training.command == (
         "ferengine train --model dscnn --data FER2013 --out runs/whole "
@@ -81,6 +83,27 @@ def test_manifest_records_the_training(config: TrainConfig, whole: Path, tmp_pat
     assert training.epochs == 1
     assert training.seed == 4
     assert training.notes == "Stopped after 1 of 9 epochs of the schedule. Early."
+
+
+def test_own_faces_are_not_called_fer2013(
+    config: TrainConfig, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A manifest names what a model was trained and measured on, and gives no licence that is not its to give."""
+    manifest, _ = export(whole, tmp_path / "a.onnx", data=config.data)
+    assert manifest.licence == "not stated: trained on own faces (fer2013.csv), whose owner decides"
+    assert manifest.accuracy.dataset == "own faces (fer2013.csv)"
+    shown = {name: text for section in model_card(load_model(tmp_path / "a.onnx")) for name, text in section.rows}
+    assert "PublicTest of own faces (fer2013.csv)" in shown["accuracy"]
+
+    monkeypatch.setattr(fer2013, "_FACES", {"training": 56, "public": 14, "private": 14})
+    monkeypatch.setattr(fer2013, "_TRAINING", (8,) * 7)
+    trainer = Trainer(replace(config, out=tmp_path))
+    trainer.train_epoch()
+    save_checkpoint(trainer.checkpoint, trainer.state())
+    manifest, _ = export(trainer.checkpoint, tmp_path / "b.onnx", data=config.data)
+    assert manifest.training.dataset == "FER-2013"
+    assert manifest.licence == "MIT (the weights; FER-2013, which they were trained on, is for research)"
+    assert manifest.accuracy.dataset is None
 
 
 def test_export_refuses_a_network_that_onnx_runtime_computes_differently(

@@ -52,7 +52,7 @@ def teach(
     precision: Annotated[Literal["fp32", "bf16"], typer.Option(help="As in ferengine train.")] = "fp32",
     threads: Annotated[int, typer.Option(help="Threads of torch on the CPU.")] = 1,
 ) -> None:
-    """Compute what teachers say of the training faces, once, for any number of students.
+    """Compute what teachers say of the training faces, for ferengine train.
 
     With --model, out of fold, for ferengine train --teacher: the training faces are split into folds. For each fold a network
     is trained on the other folds, and its probabilities on this fold are kept, so that no answer is passed on that a teacher

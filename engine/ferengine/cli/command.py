@@ -23,8 +23,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from ferengine.errors import FerengineError, MissingDependencyError, UsageError
-from ferengine.sources.base import show_path
-from ferengine.sources.url import hide_credentials
+from ferengine.sources.url import hide_credentials, show_path
 
 
 class Command(Protocol):

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-
-_SHOWN = 250
-"""Characters of a path that a message shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +58,6 @@ class CapturedFrame:
     def write(self, out: NDArray[np.uint8]) -> None:
         """Write the image to ``out``, contiguous uint8 of its ``shape``: the quickest way to have it there."""
         out[:] = self._image
-
-
-def show_path(path: str | Path) -> str:
-    """Return a path as it may stand in messages: short, and in characters that every log takes."""
-    text = str(path).encode(errors="backslashreplace").decode()
-    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"
 
 
 class Source(Protocol):

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from ferengine.errors import SourceError
 from ferengine.frames import MAX_SIDE, as_bgr
-from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo, show_path
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.image_header import image_size
 from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.sources.spec import IMAGE_SUFFIXES
+from ferengine.sources.url import show_path
 from ferengine.vision import cv2
 
 _DEPTHS = (10, 12, 16)

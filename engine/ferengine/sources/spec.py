@@ -24,8 +24,7 @@ from pydantic import (
 
 from ferengine.errors import UsageError, describe_invalid
 from ferengine.frames import MAX_SIDE
-from ferengine.sources.base import show_path
-from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, url_host
+from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, show_path, url_host
 
 Kind: TypeAlias = Literal["camera", "file", "images", "stream", "demo", "push"]
 DecoderName: TypeAlias = Literal["cpu", "nvdec"]

@@ -1,8 +1,12 @@
-"""Stream URLs: which are supported, and how to show them without their credentials."""
+"""Stream URLs: which are supported, and how to show them without their credentials; how to show paths."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
+
+_SHOWN = 250
+"""Characters of a path that a message shows."""
 
 STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
 
@@ -67,3 +71,9 @@ def _split_authority(url: str) -> tuple[str, str, str]:
     if separator is None:
         return after, "", ""
     return after[: separator.start()], separator[0], after[separator.end() :]
+
+
+def show_path(path: str | Path) -> str:
+    """Return a path as it may stand in messages: short, and in characters that every log takes."""
+    text = str(path).encode(errors="backslashreplace").decode()
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"

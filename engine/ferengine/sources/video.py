@@ -12,11 +12,12 @@ import av
 import av.error
 
 from ferengine.errors import SourceError
-from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo, show_path
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
 from ferengine.sources.decoder import Decoder, media_seconds, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.seeking import find_place, read_frame_table
+from ferengine.sources.url import show_path
 
 _SEEK_FROM = 100
 """Frames from which it is quicker to seek than to decode."""

@@ -37,12 +37,12 @@ def test_cuda_sees_fixed_sizes_and_returns_the_rows_of_the_batch(
             return ["CUDAExecutionProvider"]
 
         def get_inputs(self) -> list[Any]:
-            return [SimpleNamespace(name="input", shape=["n", 1, 2, 2])]
+            return [SimpleNamespace(name="input", type="tensor(float)", shape=["n", 1, 2, 2])]
 
         def get_outputs(self) -> list[Any]:
-            return [SimpleNamespace(name="sum")]
+            return [SimpleNamespace(name="sum", type="tensor(float)")]
 
-        def run(self, names: None, inputs: dict[str, Any]) -> list[Any]:
+        def run(self, names: None, inputs: dict[str, Any], options: Any = None) -> list[Any]:
             seen.append(len(inputs["input"]))
             return [inputs["input"].sum((1, 2, 3))]
 

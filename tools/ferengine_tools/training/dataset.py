@@ -98,7 +98,7 @@ def _expressions(config: TrainConfig) -> TrainingSet:
     data = load_fer2013(config.data, config.labels)
     taught = None if config.teacher is None else load_teacher(config.teacher, data.images, data.classes)
     name = data.name if data.votes is None or not (config.votes or config.crowd) else f"{data.name} with FER+ votes"
-    return _of_fer2013(config, data, data.name, name, taught)
+    return _of_fer2013(config, data, "FER-2013", name, taught)
 
 
 def _of_fer2013(
@@ -135,7 +135,7 @@ def _others(config: TrainConfig, path: Path) -> TrainingSet:
     """A data set to train on beside FER-2013: wild_faces, or faces in FER-2013's layout, such as ``data prepare`` gives."""
     if not is_wild_faces(path):
         data = load_fer2013(path, config.labels)
-        return _of_fer2013(config, data, data.name, data.name)
+        return _of_fer2013(config, data, path.resolve().name, data.name)
     faces = load_wild_faces(path)
     count = 8 if config.labels == "ferplus8" else len(faces.classes)
     training, validation = (torch.from_numpy(faces.indices(split)) for split in ("training", "validation"))

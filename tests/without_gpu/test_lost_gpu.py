@@ -62,12 +62,12 @@ def test_the_code_of_cudas_provider_is_read(monkeypatch: pytest.MonkeyPatch, sai
             return ["CUDAExecutionProvider"]
 
         def get_inputs(self) -> list[Any]:
-            return [SimpleNamespace(name="input", shape=["n", 1, 2, 2])]
+            return [SimpleNamespace(name="input", type="tensor(float)", shape=["n", 1, 2, 2])]
 
         def get_outputs(self) -> list[Any]:
-            return [SimpleNamespace(name="sum")]
+            return [SimpleNamespace(name="sum", type="tensor(float)")]
 
-        def run(self, names: None, inputs: dict[str, Any]) -> list[Any]:
+        def run(self, names: None, inputs: dict[str, Any], options: Any = None) -> list[Any]:
             raise RuntimeError(said)
 
     monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])

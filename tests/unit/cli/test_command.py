@@ -92,8 +92,10 @@ def test_shells_complete_commands_and_options(line: str, expected: str) -> None:
         (("run", "--xyzzy"), "error: No such option: --xyzzy (see ferengine run --help)"),
         (
             ("run", "--detector", "mtccn"),
-            "error: Invalid value for '--detector': 'mtccn' is not one of 'mtcnn', 'retinaface', 'haar' "
-            "(see ferengine run --help)",
+            (
+                "error: Invalid value for '--detector': 'mtccn' is not one of 'mtcnn', 'retinaface', 'haar' "
+                "(see ferengine run --help)"
+            ),
         ),
         (("config", "--check", "gone.toml"), "error: the settings file gone.toml cannot be read: No such file or directory"),
         (("image",), "error: Missing argument 'paths' (see ferengine image --help)"),

@@ -53,7 +53,7 @@ def test_late_frames_are_reported_before_the_frame_that_follows_them() -> None:
     reports: list[FromWorker] = []
     descriptor = Descriptor(page.fd)
     source = json.dumps(parse_source("demo").to_dict())
-    stage = CaptureStage(StartCapture(descriptor, descriptor, 0, source, None, 0, False), context(page, reports))
+    stage = CaptureStage(StartCapture(descriptor, descriptor, 0, source, None, 0, None, False), context(page, reports))
     stage.open()
     stage._reader = LateReader()
     stage.handle(BeginCapture())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 from rich import box
 from rich.table import Table
 
+from ferengine.json_text import json_text
 from ferengine_tools.evaluation.figure import new_figure, save_figure
 from ferengine_tools.files import written_whole
 from ferengine_tools.soak.run import SoakReport
@@ -42,7 +42,7 @@ def to_dict(report: SoakReport) -> dict[str, Any]:
 def write_json(report: SoakReport, path: Path) -> None:
     """Write the verdict. Raises FerengineError."""
     with written_whole(path) as beside:
-        beside.write_text(json.dumps(to_dict(report), indent=2) + "\n", encoding="utf-8")
+        beside.write_text(json_text(to_dict(report), indent=2) + "\n", encoding="utf-8")
 
 
 def draw(report: SoakReport, folder: Path, path: Path) -> None:

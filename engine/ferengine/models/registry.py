@@ -112,7 +112,7 @@ def has_external_data(data: bytes) -> bool:
     if b"location" not in data:  # the key that names such a file; without it the import of onnx is saved
         return False
     import onnx
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     try:
         return _refers(onnx.load_from_string(data), onnx.TensorProto)

@@ -84,11 +84,12 @@ void BoxCropper::crop(const BoxCorners& box, int size, float* out) {
     double step_x = (box.x2 * width_ratio - x1) / (size - 1), step_y = (box.y2 * height_ratio - y1) / (size - 1);
     size_t halvings = 0;
     const image::FrameView* view = &frame_;
-    for (double step = std::min(std::abs(step_x), std::abs(step_y)); step >= kMaxStep && halvings < kMaxHalvings;
-         step /= 2) {
+    double step = std::min(std::abs(step_x), std::abs(step_y));
+    while (step >= kMaxStep && halvings < kMaxHalvings) {
         const image::FrameView& level = halved(halvings + 1);
         if (level.width < 2 || level.height < 2) break;
         view = &level, ++halvings;
+        step /= 2;
     }
     if (halvings > 0) {
         const double pixel = std::ldexp(1.0, static_cast<int>(halvings));

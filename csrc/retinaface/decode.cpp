@@ -15,8 +15,8 @@ Face decode_prior(const Level& level, size_t cell, size_t prior, float score) {
     const float* const value = level.values.data() + prior * kPriorChannels * cells + cell;
     const auto at = [&](size_t channel) { return value[channel * cells]; };
     const float side = level.sides[prior], stride = static_cast<float>(level.stride);
-    const float x = (static_cast<float>(cell % width) + 0.5f) * stride,
-                y = (static_cast<float>(cell / width) + 0.5f) * stride;
+    const size_t column = cell % width, row = cell / width;
+    const float x = (static_cast<float>(column) + 0.5f) * stride, y = (static_cast<float>(row) + 0.5f) * stride;
     const float middle_x = x + at(1) * kMiddleVariance * side, middle_y = y + at(2) * kMiddleVariance * side;
     const float half_width = side * std::exp(std::min(at(3) * kSideVariance, kMaxLogSide)) / 2;
     const float half_height = side * std::exp(std::min(at(4) * kSideVariance, kMaxLogSide)) / 2;

@@ -55,7 +55,7 @@ def test_record_and_scores(benchmark: BenchmarkFixture, count: int) -> None:
     def join() -> int:
         sequence = next(sequences)
         keys["sequence"] = sequence
-        message = Record(0, 1, sequence, sequence / 30, 0, 0, 0, CLASSIFIED, 0, 0, False, face_rows(tracked)).encode()
+        message = Record(0, 1, sequence, sequence / 30, 0, 0, CLASSIFIED, 0, 0, False, face_rows(tracked)).encode()
         record, batch = decode_event(message), decode_event(ScoreBatch(keys, scores, 32, 0).encode())
         assert isinstance(record, Record)
         assert isinstance(batch, ScoreBatch)

@@ -91,6 +91,11 @@ class OutputWorker:
         joined = [part for part in self.parts if part.camera == camera][1:]
         self.parts = [part for part in self.parts if part not in joined]
 
+    def note_refused(self, camera: int) -> None:
+        """The file of a camera's video that was reported last was not made."""
+        last = [part for part in self.parts if part.camera == camera][-1:]
+        self.parts = [part for part in self.parts if part not in last]
+
     def takes(self, camera: CameraState, now: float) -> bool:
         """Whether it wants the camera's next result; a window paces its showing of files."""
         if self.complete or camera.live:

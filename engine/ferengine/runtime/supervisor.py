@@ -45,6 +45,7 @@ from ferengine.stages.messages import (
     Usage,
     VideoJoined,
     VideoPart,
+    VideoRefused,
     WindowClosed,
 )
 from ferengine.stages.records import CameraEnd, Record, ScoreBatch, decode_event
@@ -391,6 +392,8 @@ class Supervisor:
                 output.parts.append(message)
             case VideoJoined() if output is not None:
                 output.note_joined(message.camera)
+            case VideoRefused() if output is not None:
+                output.note_refused(message.camera)
             case Rendered() if output is not None:
                 output.note_written(message.results)
             case BackendChosen():

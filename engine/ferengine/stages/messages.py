@@ -164,7 +164,11 @@ class SaveVideo:
 
 @dataclass(frozen=True, slots=True)
 class VideoPart:
-    """A file that a video worker has made, reported when it has been created.
+    """A file of a video worker.
+
+    The first one of a video is reported just before it is made, unless it may overwrite another file: a worker that is killed
+    in between leaves a successor that knows whose the file is. Those that follow get names that nothing has, and are reported
+    once they are there.
 
     Attributes:
         camera: The camera's number.
@@ -371,6 +375,13 @@ class SinkFailed:
 
 
 @dataclass(frozen=True, slots=True)
+class VideoRefused:
+    """The file that was reported for a camera could not be made: whatever has its name is somebody else's."""
+
+    camera: int
+
+
+@dataclass(frozen=True, slots=True)
 class VideoJoined:
     """The parts of a camera's video are one file now."""
 
@@ -415,6 +426,7 @@ FromWorker: TypeAlias = (
     | SinkFailed
     | VideoPart
     | VideoJoined
+    | VideoRefused
     | Rendered
     | WindowClosed
     | Failed

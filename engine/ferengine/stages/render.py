@@ -16,7 +16,7 @@ from ferengine.ipc.channel import receive_data
 from ferengine.ipc.rings import CameraRings
 from ferengine.results import FrameResult
 from ferengine.sinks.draw import draw_faces
-from ferengine.sinks.files import create_numbered
+from ferengine.sinks.files import check_output, create_numbered, leads_to_something
 from ferengine.sinks.video import VideoWriter
 from ferengine.sinks.video_parts import Part, join_parts
 from ferengine.sinks.window import Window
@@ -31,6 +31,7 @@ from ferengine.stages.messages import (
     ToWorker,
     VideoJoined,
     VideoPart,
+    VideoRefused,
     WindowClosed,
 )
 from ferengine.stages.records import RenderItem
@@ -55,7 +56,8 @@ class RenderStage(Stage[StartRender]):
         self._rates = {rate.camera: rate.fps for rate in start.rates}
         self._parts: defaultdict[int, list[VideoPart]] = defaultdict(list)
         for part in start.parts:
-            self._parts[part.camera].append(part)
+            if leads_to_something(Path(part.path)):  # else a predecessor was killed before it made what it had reported
+                self._parts[part.camera].append(part)
         self._writers: dict[int, VideoWriter] = {}
         self._windows: dict[int, Window] = {}
         self._rendered = self._reported = 0
@@ -123,19 +125,26 @@ class RenderStage(Stage[StartRender]):
     def _begin_part(self, camera: int, image: NDArray[np.uint8], timestamp: float) -> VideoWriter:
         """A file of its own for this life of the worker: never one that it has not made itself."""
         video, parts = self._videos[camera], self._parts[camera]
-        path, descriptor = Path(video.path), None
+        path, fps = Path(video.path), self._rates.get(camera) or _DEFAULT_FPS
         height, width = image.shape[:2]
         if parts:  # the same size, so that they can be joined
             path, descriptor = create_numbered(path)
             height, width = parts[0].height, parts[0].width
-        fps = self._rates.get(camera) or _DEFAULT_FPS
-        try:
-            writer = VideoWriter(path, width, height, fps, overwrite=video.overwrite, descriptor=descriptor)
-        except UsageError as error:
-            raise SinkError(str(error)) from None
+            parts.append(VideoPart(camera, str(path), width, height, timestamp))
+            self.context.send(parts[-1])
+            return VideoWriter(path, width, height, fps, descriptor=descriptor)
         part = VideoPart(camera, str(path), width, height, timestamp)
+        try:
+            check_output(path, overwrite=video.overwrite)
+            if not video.overwrite:  # a file that may be overwritten is simply emptied once more
+                self.context.send(part)
+            writer = VideoWriter(path, width, height, fps, overwrite=video.overwrite)
+        except (UsageError, SinkError) as error:
+            self.context.send(VideoRefused(camera))
+            raise SinkError(str(error)) from None
+        if video.overwrite:
+            self.context.send(part)
         parts.append(part)
-        self.context.send(part)
         return writer
 
     def _show(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:

@@ -86,3 +86,5 @@ def test_what_several_lives_of_a_worker_have_written() -> None:
     video.parts = [VideoPart(camera, f"{camera}{part}.mp4", 64, 48, 0.0) for camera in (0, 1) for part in (1, 2)]
     video.note_joined(0)
     assert [part.path for part in video.parts] == ["01.mp4", "11.mp4", "12.mp4"]
+    video.note_refused(1)
+    assert [part.path for part in video.parts] == ["01.mp4", "11.mp4"]

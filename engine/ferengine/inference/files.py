@@ -37,10 +37,31 @@ def read_if_there(path: Path) -> bytes | None:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def read_code(path: Path, what: str) -> bytes | None:
-    """What a file holds that is run as it is, such as compiled kernels; None where it does not exist.
+def read_own(path: Path) -> bytes:
+    """Read a cached file that steers what is computed, if only this user (or root) can have written it.
 
     It is opened once: what was checked is what is read.
+
+    Args:
+        path: Of the file.
+
+    Raises:
+        OSError: It cannot be read.
+        ModelError: It is no regular file, belongs to another user, or others may write it.
+    """
+    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - of a descriptor
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise ModelError(f"{path} is no file")
+        if status.st_uid not in (0, os.geteuid()):
+            raise ModelError(f"{path} belongs to another user")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            raise ModelError(f"{path} may be written by other users")
+        return file.read()
+
+
+def read_code(path: Path, what: str) -> bytes | None:
+    """What a file holds that is run as it is, such as compiled kernels, read as by ``read_own``; None where there is none.
 
     Args:
         path: Of the file.
@@ -50,17 +71,15 @@ def read_code(path: Path, what: str) -> bytes | None:
         ModelError: It cannot be read, or another user could have written it.
     """
     try:
-        with path.open("rb") as file:
-            status = os.fstat(file.fileno())
-            if status.st_uid not in (0, os.geteuid()):
-                raise ModelError(f"{path} belongs to another user and was not loaded, because {what} is code: remove it")
-            if status.st_mode & stat.S_IWOTH:
-                raise ModelError(f"{path} is world-writable and was not loaded, because {what} is code: chmod o-w it")
-            return file.read()
+        return read_own(path)
     except FileNotFoundError:
         return None
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror}") from None
+    except ModelError as error:
+        raise ModelError(
+            f"{error} and was not loaded, because {what} is code: chmod go-w it if it is yours, else remove it"
+        ) from None
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -109,26 +128,3 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def read_own(path: Path) -> bytes:
-    """Read a cached file that steers what is computed, if only this user (or root) can have written it.
-
-    It is opened once: what was checked is what is read.
-
-    Args:
-        path: Of the file.
-
-    Raises:
-        OSError: It cannot be read.
-        ModelError: It is no regular file, belongs to another user, or others may write it.
-    """
-    with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - of a descriptor
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ModelError(f"{path} is no file")
-        if status.st_uid not in (0, os.geteuid()):
-            raise ModelError(f"{path} belongs to another user")
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise ModelError(f"{path} may be written by other users")
-        return file.read()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from threading import Event, Thread
+from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,22 +48,14 @@ class Pusher:
         self._engine, self._cameras, self._fps = engine, cameras, fps
         self._frames = _render(fps, size) if cameras else []
         self._over = Event()
-        self._error: BaseException | None = None
-        self._thread = Thread(target=self._run, name="ferengine-pusher", daemon=True)
-        self._thread.start()
+        pool = ThreadPoolExecutor(1, "ferengine-pusher")
+        self._running = pool.submit(self._push_all, self._over.wait)
+        pool.shutdown(wait=False)
 
     def close(self) -> None:
         """Push nothing further. Raises what pushing raised."""
         self._over.set()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
-
-    def _run(self) -> None:
-        try:
-            self._push_all(self._over.wait)
-        except BaseException as error:
-            self._error = error
+        self._running.result()
 
     def _push_all(self, wait: Callable[[float], bool]) -> None:
         began, number = time.monotonic(), 0

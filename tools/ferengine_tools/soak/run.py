@@ -7,6 +7,7 @@ import time
 from array import array
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -111,28 +112,24 @@ def run_soak(settings: SoakSettings, folder: Path) -> SoakReport:
         results = engine.results()
         engine.wait_ready()
         began = time.monotonic()
-        pusher = Pusher(engine, [name for name in engine.cameras if name.startswith("pushed")], settings.fps, settings.size)
 
         def sample_frames(seconds: float) -> FrameSample:
             dropped = sum(sum(_numbered(camera).values()) for camera in engine.health().cameras.values())
             latencies = counter.latencies() or array("f", [0.0])
             return FrameSample(round(seconds, 3), counter.taken, dropped, round(median(latencies), 2), round(max(latencies), 2))
 
-        sampler = Sampler(
-            lambda: {"engine": os.getpid(), **engine.worker_pids()},
-            sample_frames,
-            lambda: time.monotonic() - began,
-            interval_for(settings.seconds),
-            folder,
-        )
-        try:
+        def processes() -> dict[str, int]:
+            return {"engine": os.getpid(), **engine.worker_pids()}
+
+        pushed, interval = [name for name in engine.cameras if name.startswith("pushed")], interval_for(settings.seconds)
+        with (
+            closing(Pusher(engine, pushed, settings.fps, settings.size)) as pusher,
+            closing(Sampler(processes, sample_frames, lambda: time.monotonic() - began, interval, folder)),
+        ):
             while time.monotonic() - began < settings.seconds:
                 result = results.take(_WAIT)
                 if result is not None:
                     counter.add(result)
-        finally:
-            sampler.close()
-            pusher.close()
         for name in engine.cameras:
             engine.end_source(name)
         for result in results:
@@ -173,7 +170,7 @@ def check_counts(
         counted = camera.frames + sum(_numbered(camera).values())
         if name in offered:
             lost += abs(offered[name] - counted)
-        else:  # how many were captured after the last result is known to nobody else
+        else:  # how many were captured after the last result is not known elsewhere
             lost += max(0, counter.last.get(name, -1) + 1 - counted)
     yield nothing("frames not counted", lost)
     yield nothing("results not counted", abs(sum(camera.frames for camera in cameras.values()) - counter.taken - queue_full))

@@ -8,9 +8,10 @@ from __future__ import annotations
 import csv
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from threading import Event, Thread
+from threading import Event
 from typing import Any, TypeVar
 
 _MAX_SAMPLES = 600
@@ -104,26 +105,21 @@ class Sampler:
             with path.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerow(field.name for field in fields(record))
         self._over = Event()
-        self._error: BaseException | None = None
-        self._thread = Thread(target=self._run, name="ferengine-sampler", daemon=True)
-        self._thread.start()
+        pool = ThreadPoolExecutor(1, "ferengine-sampler")
+        self._running = pool.submit(self._run)
+        pool.shutdown(wait=False)
 
     def close(self) -> None:
         """Take no further sample. Raises what the sampling raised."""
         self._over.set()
-        self._thread.join()
-        if self._error is not None:
-            raise self._error
+        self._running.result()
 
     def _run(self) -> None:
-        try:
-            while not self._over.wait(self._interval):
-                now = self._clock()
-                found = (sample_process(now, name, pid) for name, pid in self._processes().items())
-                _append(self._paths[0], filter(None, found))
-                _append(self._paths[1], [self._frames(now)])
-        except BaseException as error:
-            self._error = error
+        while not self._over.wait(self._interval):
+            now = self._clock()
+            found = (sample_process(now, name, pid) for name, pid in self._processes().items())
+            _append(self._paths[0], filter(None, found))
+            _append(self._paths[1], [self._frames(now)])
 
 
 def _append(path: Path, records: Iterable[Any]) -> None:

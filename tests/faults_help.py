@@ -18,7 +18,7 @@ STAGES = ("capture", "detect", "track", "classify")
 
 
 @dataclass
-class Figures:
+class Tally:
     """What was done in all rounds together, and the slowest answers; shown at the end of the tests.
 
     Attributes:
@@ -47,7 +47,7 @@ class Figures:
         return said
 
 
-FIGURES = Figures()
+TALLY = Tally()
 
 
 class Disturber:
@@ -97,14 +97,14 @@ class Disturber:
             self.hit.append(stage)
             self._watched.append((worker.name, worker.pid, time.monotonic()))
             _send(worker.pid, signal.SIGKILL)
-            FIGURES.count(f"SIGKILL of {stage}")
+            TALLY.count(f"SIGKILL of {stage}")
         else:
             stopped = self._chance.uniform(0.01, 0.6)
             _send(worker.pid, signal.SIGSTOP)
             timer = threading.Timer(stopped, _send, [worker.pid, signal.SIGCONT])
             timer.start()
             self._timers.append(timer)
-            FIGURES.count(f"SIGSTOP and SIGCONT of {stage}")
+            TALLY.count(f"SIGSTOP and SIGCONT of {stage}")
 
     def _watch(self) -> None:
         while not self._over.wait(0.005):
@@ -114,7 +114,7 @@ class Disturber:
                 worker = workers.get(name)
                 if worker is not None and worker.pid not in (None, pid) and worker.state == "running":
                     self._watched.remove(entry)
-                    FIGURES.returns.setdefault(name.split("-")[0], []).append(time.monotonic() - killed)
+                    TALLY.returns.setdefault(name.split("-")[0], []).append(time.monotonic() - killed)
 
 
 def _send(pid: int, number: int) -> None:

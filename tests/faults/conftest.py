@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import pytest
 
-from faults_help import FIGURES, children, descriptors
+from faults_help import TALLY, children, descriptors
 from ferengine import Engine
 from ferengine.results import FrameResult
 from ferengine.sources.demo import DemoSource
@@ -27,7 +27,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if lines := FIGURES.lines():
+    if lines := TALLY.lines():
         terminalreporter.section("faults")
         for line in lines:
             terminalreporter.line(line)

@@ -14,7 +14,7 @@ from pathlib import Path
 import av
 import pytest
 
-from faults_help import FIGURES, marked_processes, wait_until
+from faults_help import TALLY, marked_processes, wait_until
 
 RUN = (sys.executable, "-m", "ferengine", "run")
 
@@ -40,12 +40,12 @@ def test_no_worker_survives_its_parent(seed: int, number: signal.Signals, clip: 
     else:
         time.sleep(chance.uniform(0, 1.5))
     process.send_signal(number)
-    FIGURES.count(f"{number.name} of a parent")
+    TALLY.count(f"{number.name} of a parent")
     try:
         _, log = process.communicate(timeout=60)
     finally:
         process.kill()
-    FIGURES.gone.append(wait_until(lambda: not marked_processes(mark)))
+    TALLY.gone.append(wait_until(lambda: not marked_processes(mark)))
     assert "Traceback" not in log
     lines = events.read_text().split("\n") if events.exists() else [""]
     tail = lines.pop()  # cut short by a kill alone

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from faults_help import FIGURES, Disturber, wait_until, without_times
+from faults_help import TALLY, Disturber, wait_until, without_times
 from ferengine import Engine
 from ferengine.errors import FerengineError
 from ferengine.results import CameraEvent, FrameResult
@@ -57,7 +57,7 @@ def test_a_disk_of_random_size(seed: int, clip: Path, undisturbed: list[FrameRes
                  "--save", str(small / "out.mp4"), "--csv", str(kept / "out.csv"),
                  "--summary", str(kept / "out.json"))  # fmt: skip
     done = subprocess.run([*command, *RUN, *arguments], capture_output=True, text=True, timeout=200, check=False)
-    FIGURES.count("disk too small" if kilobytes < 1000 else "disk large enough")
+    TALLY.count("disk too small" if kilobytes < 1000 else "disk large enough")
     assert "Traceback" not in done.stderr
     said = json.loads((kept / "out.json").read_text())
     errors = [name for name, sink in said["sinks"].items() if sink["error"] or sink["cut"] or sink["dropped"]]
@@ -82,7 +82,7 @@ def test_a_folder_that_vanishes(seed: int, clip: Path, undisturbed: list[FrameRe
     time.sleep(chance.uniform(0, 0.5))
     running = process.poll() is None
     shutil.rmtree(gone)
-    FIGURES.count("removed folder")
+    TALLY.count("removed folder")
     _, log = process.communicate(timeout=200)
     assert "Traceback" not in log
     assert rows_of(table) == set(range(4 * len(undisturbed)))
@@ -167,7 +167,7 @@ def test_a_network_that_breaks_off(seed: int, server: BreakingServer) -> None:
                 seen.append(result)
             if chance.random() < 0.01:
                 disturber.disturb()
-        FIGURES.faults["cut connection"] = FIGURES.faults.get("cut connection", 0) + server.cuts
+        TALLY.faults["cut connection"] = TALLY.faults.get("cut connection", 0) + server.cuts
         assert server.cuts >= 5
         assert not engine.failures
         engine.end_source("cam")
@@ -201,7 +201,7 @@ def test_damaged_files_beside_a_whole_one(seed: int, clip: Path, undisturbed: li
                 results.setdefault(result.camera, []).append(result)
         except FerengineError as error:
             pytest.fail(f"a damaged file ended the run: {error}")
-    FIGURES.faults["damaged file"] = FIGURES.faults.get("damaged file", 0) + len(bad)
+    TALLY.faults["damaged file"] = TALLY.faults.get("damaged file", 0) + len(bad)
     assert [without_times(result) for result in results["clip"]] == [without_times(result) for result in undisturbed]
     for path in bad:
         frames = [result.frame for result in results.get(path.stem, [])]

@@ -44,7 +44,7 @@ def choose_backend_elsewhere(name: BackendName) -> str:
     Raises:
         UsageError: There is no backend of that name.
         ModelError: It cannot work here.
-        DeviceError: The driver hangs, or brings down whoever asks it.
+        DeviceError: The driver hangs, or crashes the process that asks it.
         WorkerError: There is no Python to ask with.
     """
     if name == "ort" or not driver_in_sight():

@@ -29,7 +29,7 @@ log = logging.getLogger("ferengine")
 class WakePipe:
     """Wakes a thread that sleeps in a selector; from any thread, signal handlers and finalisers included.
 
-    One that nobody closes is closed when it is collected.
+    One that is never closed is closed when it is collected.
     """
 
     def __init__(self) -> None:
@@ -50,7 +50,7 @@ class WakePipe:
         os.read(self._ends[0], 4096)
 
     def close(self) -> None:
-        """Close both ends; what comes later wakes nobody."""
+        """Close both ends; later notifications do nothing."""
         with self._lock:
             _close_ends(self._ends)
 

@@ -376,7 +376,7 @@ class SinkFailed:
 
 @dataclass(frozen=True, slots=True)
 class VideoRefused:
-    """The file that was reported for a camera could not be made: whatever has its name is somebody else's."""
+    """The file that was reported for a camera could not be made: a file of that name is not the worker's."""
 
     camera: int
 

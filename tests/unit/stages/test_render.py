@@ -70,7 +70,7 @@ def test_a_worker_killed_around_the_making_of_its_file_has_a_successor_that_save
     assert [each.name for each in tmp_path.iterdir()] == ["door.mp4"]
 
 
-def test_a_file_that_somebody_else_made_is_never_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_of_another_maker_is_never_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "door.mp4"
     life = Life(path)
 

@@ -188,7 +188,7 @@ def _of_checkpoint(path: Path, notes: str, prior: Prior) -> _Source:
 
 
 def _licence(dataset: str) -> str:
-    """Of the weights. Those trained on faces that ferengine does not know are whoever's the faces are."""
+    """The licence of the weights; not stated for those trained on faces of your own, whose licence is not known here."""
     unknown = [name for name in re.split(" and | with ", dataset) if name not in _KNOWN_SETS]
     if unknown:
         return f"not stated: trained on {', '.join(unknown)}, whose owner decides"

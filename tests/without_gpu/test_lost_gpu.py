@@ -16,6 +16,7 @@ from ferengine.ipc.machine import GPU_LOST, killed_by
 from ferengine.models.settings import BackendSettings
 from ferengine.runtime.topology import Topology
 from ferengine.stages import worker as program
+from onnxruntime_help import with_cuda
 
 
 @pytest.mark.parametrize(("losses", "limit", "restarts"), [(0, 5, True), (1, 5, False), (2, 5, False), (0, 0, False)])
@@ -55,24 +56,10 @@ def test_the_exit_code_says_that_the_gpu_was_lost(
     ],
 )
 def test_the_code_of_cudas_provider_is_read(monkeypatch: pytest.MonkeyPatch, said: str, lost: bool) -> None:
-    class Session:
-        def __init__(self, *arguments: Any, **named: Any) -> None: ...
+    def compute(rows: Any) -> list[Any]:
+        raise RuntimeError(said)
 
-        def get_providers(self) -> list[str]:
-            return ["CUDAExecutionProvider"]
-
-        def get_inputs(self) -> list[Any]:
-            return [SimpleNamespace(name="input", type="tensor(float)", shape=["n", 1, 2, 2])]
-
-        def get_outputs(self) -> list[Any]:
-            return [SimpleNamespace(name="sum", type="tensor(float)")]
-
-        def run(self, names: None, inputs: dict[str, Any], options: Any = None) -> list[Any]:
-            raise RuntimeError(said)
-
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
-    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    with_cuda(monkeypatch, compute)
     with pytest.raises(DeviceError) as caught:
         OrtRunner(b"", provider="ort-cuda").warm_up((1, 2, 2), 4)
     assert caught.value.lost is lost

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from ferengine.inference.base import BATCH_SIZES, padded_size
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.models.registry import load_model
+from onnxruntime_help import with_cuda
 
 
 @given(st.integers(1, 600), st.integers(0, 600))
@@ -30,25 +31,11 @@ def test_cuda_sees_fixed_sizes_and_returns_the_rows_of_the_batch(
 ) -> None:
     seen: list[int] = []
 
-    class Session:
-        def __init__(self, *arguments: Any, **named: Any) -> None: ...
+    def compute(rows: NDArray[np.float32]) -> list[Any]:
+        seen.append(len(rows))
+        return [rows.sum((1, 2, 3))]
 
-        def get_providers(self) -> list[str]:
-            return ["CUDAExecutionProvider"]
-
-        def get_inputs(self) -> list[Any]:
-            return [SimpleNamespace(name="input", type="tensor(float)", shape=["n", 1, 2, 2])]
-
-        def get_outputs(self) -> list[Any]:
-            return [SimpleNamespace(name="sum", type="tensor(float)")]
-
-        def run(self, names: None, inputs: dict[str, Any], options: Any = None) -> list[Any]:
-            seen.append(len(inputs["input"]))
-            return [inputs["input"].sum((1, 2, 3))]
-
-    monkeypatch.setattr("onnxruntime.get_available_providers", lambda: ["CUDAExecutionProvider"])
-    monkeypatch.setattr("onnxruntime.preload_dlls", lambda: None)
-    monkeypatch.setattr("onnxruntime.InferenceSession", Session)
+    with_cuda(monkeypatch, compute)
     runner = OrtRunner(b"", provider="ort-cuda", max_batch=max_batch)
     random = np.random.default_rng(0)
     for count in (3, 1, 33, 40, 5, 17):

@@ -15,13 +15,18 @@ from ferengine.stages.reader import Taken
 from stages_help import context
 
 
+def opened(page: WorkerPage, reports: list[FromWorker]) -> CaptureStage:
+    """A stage that has been asked for the demo."""
+    descriptor, source = Descriptor(page.fd), json.dumps(parse_source("demo").to_dict())
+    stage = CaptureStage(StartCapture(descriptor, descriptor, 0, source, None, 0, None, False), context(page, reports))
+    stage.open()
+    return stage
+
+
 def test_a_ring_that_is_still_too_small_is_asked_for_again() -> None:
     page, small = WorkerPage.create(), FrameRing.create(4, 12)
     reports: list[FromWorker] = []
-    descriptor = Descriptor(page.fd)
-    source = json.dumps(parse_source("demo").to_dict())
-    stage = CaptureStage(StartCapture(descriptor, descriptor, 0, source, None, 0, None, False), context(page, reports))
-    stage.open()
+    stage = opened(page, reports)
     stage.handle(BeginCapture())
     for generation in range(2):
         stage.handle(AddRing(Descriptor(small.fd), 0, generation, False))
@@ -51,10 +56,7 @@ def test_late_frames_are_reported_before_the_frame_that_follows_them() -> None:
     """A worker that is killed then takes no count with it."""
     page, ring = WorkerPage.create(), FrameRing.create(4, 12)
     reports: list[FromWorker] = []
-    descriptor = Descriptor(page.fd)
-    source = json.dumps(parse_source("demo").to_dict())
-    stage = CaptureStage(StartCapture(descriptor, descriptor, 0, source, None, 0, None, False), context(page, reports))
-    stage.open()
+    stage = opened(page, reports)
     stage._reader = LateReader()
     stage.handle(BeginCapture())
     stage.handle(AddRing(Descriptor(ring.fd), 0, 0, True))

@@ -69,6 +69,7 @@ def test_a_short_run_has_no_verdict() -> None:
 
 def test_samples_come_back_as_they_were_taken(tmp_path: Path) -> None:
     import os
+from concurrent.futures import wait
     import time
 
     frames = FrameSample(1.5, 10, 2, 3.25, 8.5)
@@ -88,6 +89,6 @@ def test_an_error_of_the_sampler_reaches_its_owner(tmp_path: Path) -> None:
         raise KeyError("odd")
 
     sampler = Sampler(dict, fails, lambda: 0.0, 0.001, tmp_path)
-    sampler._thread.join(30)
+    wait([sampler._running], timeout=30)
     with pytest.raises(KeyError, match="odd"):
         sampler.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,7 +70,6 @@ def test_a_short_run_has_no_verdict() -> None:
 
 def test_samples_come_back_as_they_were_taken(tmp_path: Path) -> None:
     import os
-from concurrent.futures import wait
     import time
 
     frames = FrameSample(1.5, 10, 2, 3.25, 8.5)

@@ -57,16 +57,6 @@ def estimate_pose(landmarks: NDArray[np.float32] | Sequence[Sequence[float]]) ->
     return Pose(math.degrees(yaw), math.degrees(pitch), math.degrees(roll))
 
 
-def rotation(yaw: float, pitch: float, roll: float) -> NDArray[np.float64]:
-    """Return the matrix (3, 3) that turns a face from the viewer to a pose in degrees: Rz(roll) Ry(-yaw) Rx(-pitch)."""
-    y, p, r = (math.radians(angle) for angle in (-yaw, -pitch, roll))
-    about_x = np.array([[1, 0, 0], [0, math.cos(p), -math.sin(p)], [0, math.sin(p), math.cos(p)]])
-    about_y = np.array([[math.cos(y), 0, math.sin(y)], [0, 1, 0], [-math.sin(y), 0, math.cos(y)]])
-    about_z = np.array([[math.cos(r), -math.sin(r), 0], [math.sin(r), math.cos(r), 0], [0, 0, 1]])
-    matrix: NDArray[np.float64] = about_z @ about_y @ about_x
-    return matrix
-
-
 class PoseMemory:
     """The last pose of each track: landmarks are found in detected frames only, and the pose is kept until the next, with
     its age. A track with a new id, or whose time runs backwards, starts anew."""

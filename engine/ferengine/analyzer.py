@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
-from ferengine.classification.labelling import Labeller
+from ferengine.classification.labelling import Labeller, gender_confidence
 from ferengine.classification.pose import estimate_pose
 from ferengine.classification.quality import make_quality, measure_crops
 from ferengine.config import make_config
@@ -49,7 +49,8 @@ class Analyzer:
             factor=config.pyramid_factor,
             backend=config.detector_settings(),
         )
-        self._labeller = Labeller(0.0, config.min_confidence, judge=config.check_quality)
+        self._labeller = Labeller(0.0, config.min_confidence, check_quality=config.check_quality)
+        self._gender_labeller = Labeller(0.0, gender_confidence(config.min_confidence))
         self._classifier = Classifier(config.model, prior=config.prior, backend=backend)
         self._genders = Classifier(GENDER, backend=backend) if config.gender else None
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
@@ -97,7 +98,8 @@ class Analyzer:
                 answer = self._labeller.decide(row, pose, quality)
                 expression = make_expression(self.labels, row, row, answer.label, answer.reason)
             if finite and self._genders is not None and genders is not None:
-                gender = make_gender(self._genders.labels, genders[index], genders[index])
+                answer = self._gender_labeller.decide(genders[index], None, None)
+                gender = make_gender(self._genders.labels, genders[index], genders[index], answer.label, answer.reason)
             reason = None if finite else "not_finite"
             face = Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, reason, gender)
             faces.append(replace(face, pose=pose, quality=quality))

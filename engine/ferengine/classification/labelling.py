@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classification.track_memory import TrackMemory
 from ferengine.results import Pose, Quality, UncertainReason
 
 MAX_YAW = 40.0
@@ -24,11 +24,11 @@ MIN_SHARPNESS = 0.1
 MIN_CONTRAST = 10.0
 """At a quarter of the light the contrast is 11 and the loss 7 points; at a tenth it is 5 and the loss 50."""
 
+_GENDER_CONFIDENCE = 0.6
+"""Smoothed probability below which gender is uncertain."""
+
 _RETURN = 0.1
 """A face is read again when it is better than a threshold by this fraction of it."""
-
-_FORGET_AFTER = 30.0
-"""Seconds of media time after which an unseen track is forgotten."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +55,11 @@ def unreadable(pose: Pose | None, quality: Quality | None, strict: float = 1.0) 
     return "blurred" if quality.sharpness < MIN_SHARPNESS * strict else None
 
 
+def gender_confidence(min_confidence: float) -> float:
+    """The threshold for gender where that for expressions is ``min_confidence``: none where that is off."""
+    return _GENDER_CONFIDENCE if min_confidence > 0 else 0.0
+
+
 class Labeller:
     """Chooses the label of each face along its track.
 
@@ -65,7 +70,7 @@ class Labeller:
     Args:
         lead: Difference of smoothed probabilities, in [0, 1); 0 turns this off.
         min_confidence: Smoothed probability below which a face is uncertain, in [0, 1); 0 turns this off.
-        judge: Whether faces that are turned away, small, dark or blurred are uncertain.
+        check_quality: Whether faces that are turned away, small, dark or blurred are uncertain.
 
     Example:
         >>> labeller = Labeller(lead=0.1)
@@ -77,12 +82,11 @@ class Labeller:
         1
     """
 
-    def __init__(self, lead: float = 0.0, min_confidence: float = 0.0, *, judge: bool = False) -> None:
+    def __init__(self, lead: float = 0.0, min_confidence: float = 0.0, *, check_quality: bool = False) -> None:
         self._lead = lead
         self._threshold = min_confidence
-        self._judge = judge
-        self._tracks: dict[int, tuple[float, Answer]] = {}
-        self._swept = -math.inf
+        self._check_quality = check_quality
+        self._tracks: TrackMemory[Answer] = TrackMemory()
 
     def __len__(self) -> int:
         return len(self._tracks)
@@ -104,13 +108,12 @@ class Labeller:
             pose: Its pose, if it is known.
             quality: Its quality, if it is known.
         """
-        self._sweep(timestamp)
-        last = self._tracks.get(track)
-        before = last[1] if last is not None and timestamp >= last[0] else None
+        last = self._tracks.get(track, timestamp)
+        before = None if last is None else last[1]
         answer = self._answer(before, smoothed, pose, quality)
         if before is not None and before.label != answer.label:
             answer = replace(answer, changed=True, before=before.label)
-        self._tracks[track] = (timestamp, answer)
+        self._tracks.put(track, timestamp, answer)
         return answer
 
     def decide(self, scores: NDArray[np.float32], pose: Pose | None, quality: Quality | None) -> Answer:
@@ -120,7 +123,7 @@ class Labeller:
     def _answer(
         self, before: Answer | None, smoothed: NDArray[np.float32], pose: Pose | None, quality: Quality | None
     ) -> Answer:
-        if self._judge:
+        if self._check_quality:
             was_unreadable = before is not None and before.reason not in (None, "low_score")
             reason = unreadable(pose, quality, 1 + _RETURN if was_unreadable and self._lead > 0 else 1.0)
             if reason is not None:
@@ -133,9 +136,3 @@ class Labeller:
         if smoothed[best] < self._threshold + (margin if self._threshold > 0 else 0.0):
             return Answer(None, "low_score")
         return Answer(held)
-
-    def _sweep(self, now: float) -> None:
-        if now - self._swept < _FORGET_AFTER and now >= self._swept:
-            return
-        self._swept = now
-        self._tracks = {track: entry for track, entry in self._tracks.items() if abs(now - entry[0]) < _FORGET_AFTER}

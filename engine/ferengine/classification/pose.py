@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classification.track_memory import TrackMemory
 from ferengine.results import Pose
 
 FACE_POINTS = np.array(
@@ -16,9 +17,6 @@ FACE_POINTS = np.array(
 )
 """The five landmarks of a mean face that looks at the viewer, in distances between its eyes: x to the right and y down in the
 image, z away from the viewer. Left eye, right eye (as the viewer sees them), tip of the nose, left and right mouth corner."""
-
-_FORGET_AFTER = 30.0
-"""Seconds of media time after which an unseen track is forgotten."""
 
 _CENTERED = FACE_POINTS - FACE_POINTS.mean(axis=0)
 _INVERSE = np.linalg.pinv(_CENTERED)
@@ -59,11 +57,10 @@ def estimate_pose(landmarks: NDArray[np.float32] | Sequence[Sequence[float]]) ->
 
 class PoseMemory:
     """The last pose of each track: landmarks are found in detected frames only, and the pose is kept until the next, with
-    its age. A track with a new id, or whose time runs backwards, starts anew."""
+    its age."""
 
     def __init__(self) -> None:
-        self._tracks: dict[int, tuple[float, Pose]] = {}
-        self._swept = -math.inf
+        self._tracks: TrackMemory[Pose] = TrackMemory()
 
     def update(self, track: int, timestamp: float, landmarks: Sequence[Sequence[float]] | None) -> Pose | None:
         """The pose of a track in a frame, or None where it has had no landmarks.
@@ -73,15 +70,9 @@ class PoseMemory:
             timestamp: Media time, seconds.
             landmarks: Of this frame, (5, 2), if the face was detected in it.
         """
-        if not 0 <= timestamp - self._swept < _FORGET_AFTER:
-            self._swept = timestamp
-            self._tracks = {key: entry for key, entry in self._tracks.items() if abs(timestamp - entry[0]) < _FORGET_AFTER}
-        if landmarks is not None:
-            pose = estimate_pose(landmarks)
-            if pose is not None:
-                self._tracks[track] = (timestamp, pose)
-                return pose
-        last = self._tracks.get(track)
-        if last is None or timestamp < last[0]:
-            return None
-        return replace(last[1], age=timestamp - last[0])
+        pose = None if landmarks is None else estimate_pose(landmarks)
+        if pose is not None:
+            self._tracks.put(track, timestamp, pose)
+            return pose
+        last = self._tracks.get(track, timestamp)
+        return None if last is None else replace(last[1], age=last[0])

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.classification.labelling import Labeller
+from ferengine.classification.labelling import Labeller, gender_confidence
 from ferengine.classification.pose import PoseMemory
 from ferengine.classification.quality import make_quality
 from ferengine.classification.smoothing import Smoother
@@ -19,18 +19,15 @@ from ferengine.stages.records import FACE_RING_FULL, Record, ScoreBatch
 _GENDER_SMOOTHING = 10.0
 """Time constant in seconds: along a track it does not change."""
 
-_GENDER_CONFIDENCE = 0.6
-"""Smoothed probability below which it is uncertain, if labels may be."""
-
 
 @dataclass(slots=True)
 class _FaceScores:
     """``scores``: of all networks, side by side."""
 
     scores: NDArray[np.float32]
+    measures: NDArray[np.float32]
     queued_ns: int
     inferred_ns: int
-    measures: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +69,8 @@ class CameraJoiner:
         self._gender_labels = gender_labels
         self._smoother = Smoother(smoothing, len(labels))
         self._gender_smoother = Smoother(_GENDER_SMOOTHING, len(gender_labels))
-        self._labeller = Labeller(label_lead, min_confidence, judge=check_quality)
-        self._gender_labeller = Labeller(label_lead, _GENDER_CONFIDENCE if min_confidence > 0 else 0.0)
+        self._labeller = Labeller(label_lead, min_confidence, check_quality=check_quality)
+        self._gender_labeller = Labeller(label_lead, gender_confidence(min_confidence))
         self._poses = PoseMemory()
         self._records: deque[Record] = deque()
         self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
@@ -147,8 +144,7 @@ class CameraJoiner:
         if scored is None:
             self.unclassified[reason] += 1
         else:
-            if scored.measures is not None:
-                quality = make_quality((x, y, w, h), scored.measures)
+            quality = make_quality((x, y, w, h), scored.measures)
             scores, genders = np.split(scored.scores, [len(self.labels)])
             smoothed = self._smoother.update(track, timestamp, scores)
             answer = self._labeller.update(track, timestamp, smoothed, pose, quality)
@@ -177,7 +173,6 @@ class CameraJoiner:
 
 def split_batch(batch: ScoreBatch) -> Iterator[tuple[int, int, int, int, _FaceScores]]:
     """(camera, sequence, epoch, face, scores) of each face of ``batch``."""
-    for index, (key, scores) in enumerate(zip(batch.keys, batch.scores, strict=True)):
-        measures = None if batch.measures is None else batch.measures[index]
-        scored = _FaceScores(scores, int(key["queued_ns"]), batch.inferred_ns, measures)
+    for key, scores, measures in zip(batch.keys, batch.scores, batch.measures, strict=True):
+        scored = _FaceScores(scores, measures, int(key["queued_ns"]), batch.inferred_ns)
         yield int(key["camera"]), int(key["sequence"]), int(key["epoch"]), int(key["face"]), scored

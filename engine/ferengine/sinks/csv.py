@@ -21,9 +21,8 @@ class CsvWriter(LineWriter):
     """Writes one row per face, comma-separated (RFC 4180, except that lines end in ``\\n``), below a header.
 
     The first columns are the values of a line of ``--events``; then come the scores of each label, as ``score_happy`` and
-    ``smoothed_happy``. If a face was not classified they are empty and ``reason`` says why; ``reason`` also
-    says why a label is uncertain. A frame without faces has no
-    row. See ``LineWriter`` for how lines are written and which errors are raised.
+    ``smoothed_happy``. If a face was not classified they are empty and ``reason`` says why; it also says why a label is
+    uncertain. A frame without faces has no row. See ``LineWriter`` for how lines are written and which errors are raised.
 
     Args:
         path: The file, or "-" for standard output.

@@ -114,7 +114,7 @@ class ClassifyStage(Stage[StartClassify]):
     def _collect(self) -> None:
         scores = self._networks.collect()
         keys, measures, taken = self._batches.popleft()
-        batch = ScoreBatch(keys, scores, self._policy.max_batch, time.monotonic_ns(), measures)
+        batch = ScoreBatch(keys, scores, measures, self._policy.max_batch, time.monotonic_ns())
         self._unsent = batch.encode(), taken
 
     def _note_failure(self, reason: str) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY
+from ferengine.classification.quality import MEASURES
 from ferengine.detection.base import Detections
 from ferengine.errors import WorkerError
 from ferengine.results import Box, FrameResult
@@ -41,9 +42,7 @@ _HEADER = np.dtype([("kind", "u4"), ("camera", "u4"), ("epoch", "u4"), ("count",
 _FACE = np.dtype([("id", "u4"), ("box", "f4", 4), ("score", "f4"), ("confidence", "f4"), ("detected", "u1"),
                   ("has_landmarks", "u1"), ("landmarks", "f4", (5, 2))])  # fmt: skip
 _NO_LANDMARKS = np.zeros((5, 2), np.float32)
-_SCORES_HEADER = np.dtype(
-    [("kind", "u4"), ("count", "u4"), ("classes", "u4"), ("capacity", "u4"), ("inferred_ns", "i8"), ("measures", "u4")]
-)
+_SCORES_HEADER = np.dtype([("kind", "u4"), ("count", "u4"), ("classes", "u4"), ("capacity", "u4"), ("inferred_ns", "i8")])
 _FLAG = 1 << 31
 """Beside a count: whether there are boxes to search near, or landmarks."""
 
@@ -166,23 +165,21 @@ class ScoreBatch:
     Attributes:
         keys: Which faces, FACE_KEY (n,).
         scores: Of all networks side by side, float32 (n, classes).
+        measures: Of the crops, by ``measure_crops``, float32 (n, MEASURES).
         capacity: How many faces the batch could have held.
         inferred_ns: When the scores came out.
-        measures: Of ``measure_crops``, float32 (n, measures), or None.
     """
 
     keys: NDArray[np.void]
     scores: NDArray[np.float32]
+    measures: NDArray[np.float32]
     capacity: int
     inferred_ns: int
-    measures: NDArray[np.float32] | None = None
 
     def encode(self) -> bytes:
         count, classes = self.scores.shape
-        measured = 0 if self.measures is None else self.measures.shape[1]
-        header = np.array([(_SCORES, count, classes, self.capacity, self.inferred_ns, measured)], _SCORES_HEADER)
-        measures = b"" if self.measures is None else np.ascontiguousarray(self.measures, np.float32).tobytes()
-        return header.tobytes() + self.keys.tobytes() + np.ascontiguousarray(self.scores, np.float32).tobytes() + measures
+        header = np.array([(_SCORES, count, classes, self.capacity, self.inferred_ns)], _SCORES_HEADER)
+        return header.tobytes() + self.keys.tobytes() + self.scores.tobytes() + self.measures.tobytes()
 
 
 Event: TypeAlias = Record | CameraEnd | ScoreBatch
@@ -199,14 +196,12 @@ def decode_event(message: bytes) -> Event:
             faces = np.frombuffer(message, _FACE, count, _HEADER.itemsize)
             return Record(camera, epoch, sequence, timestamp, captured, tracked, status, generation, slot, bool(cut), faces)
         if kind == _SCORES:
-            _, count, classes, capacity, inferred_ns, measured = np.frombuffer(message, _SCORES_HEADER, 1)[0].item()
+            _, count, classes, capacity, inferred_ns = np.frombuffer(message, _SCORES_HEADER, 1)[0].item()
             keys = np.frombuffer(message, FACE_KEY, count, _SCORES_HEADER.itemsize)
             scores = np.frombuffer(message, np.float32, count * classes, _SCORES_HEADER.itemsize + keys.nbytes)
-            measures = None
-            if measured:
-                begin = _SCORES_HEADER.itemsize + keys.nbytes + scores.nbytes
-                measures = np.frombuffer(message, np.float32, count * measured, begin).reshape(count, measured)
-            return ScoreBatch(keys, scores.reshape(count, classes), capacity, inferred_ns, measures)
+            begin = _SCORES_HEADER.itemsize + keys.nbytes + scores.nbytes
+            measures = np.frombuffer(message, np.float32, count * MEASURES, begin).reshape(count, MEASURES)
+            return ScoreBatch(keys, scores.reshape(count, classes), measures, capacity, inferred_ns)
         if kind == _END:
             _, camera, epoch, *_ = np.frombuffer(message, _HEADER, 1)[0].item()
             return CameraEnd(camera, epoch)

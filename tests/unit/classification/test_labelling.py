@@ -55,12 +55,12 @@ def test_uncertain_is_entered_below_and_left_above_the_threshold() -> None:
 def test_what_cannot_be_read_is_uncertain(pose: Pose | None, quality: Quality | None, reason: UncertainReason | None) -> None:
     assert unreadable(pose, quality) == reason
     sure = vector(0.99, 0.01)
-    assert Labeller(judge=True).update(1, 0.0, sure, pose, quality) == Answer(None if reason else 0, reason)
+    assert Labeller(check_quality=True).update(1, 0.0, sure, pose, quality) == Answer(None if reason else 0, reason)
     assert Labeller().update(1, 0.0, sure, pose, quality) == Answer(0)
 
 
 def test_a_turned_face_is_read_again_only_well_inside_the_threshold() -> None:
-    labeller = Labeller(0.2, judge=True)
+    labeller = Labeller(0.2, check_quality=True)
     given = [labeller.update(1, t, vector(0.9, 0.1), Pose(yaw, 0, 0)) for t, yaw in enumerate((30, 41, 38, 35, 38))]
     assert [answer.reason for answer in given] == [None, "turned", "turned", None, None]
 

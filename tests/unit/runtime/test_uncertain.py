@@ -7,6 +7,7 @@ import pytest
 
 from ferengine._native import FACE_KEY
 from ferengine.classification.labelling import Answer, Labeller
+from ferengine.classification.quality import MEASURES
 from ferengine.config import make_config
 from ferengine.errors import UsageError
 from ferengine.results import UNCERTAIN, Face, FrameResult, Timings, UncertainReason, make_expression
@@ -57,7 +58,9 @@ def _put(joiner: CameraJoiner, sequence: int, scores: list[float]) -> None:
     joiner.add_record(Record(0, 1, sequence, sequence / 4, 1, 2, CLASSIFIED, 0, 0, False, face_rows([face])))
     keys = np.zeros(1, FACE_KEY)
     keys["epoch"], keys["sequence"] = 1, sequence
-    for _, number, epoch, index, scored in split_batch(ScoreBatch(keys, np.array([scores], np.float32), 1, 3)):
+    for _, number, epoch, index, scored in split_batch(
+        ScoreBatch(keys, np.array([scores], np.float32), np.zeros((1, MEASURES), np.float32), 1, 3)
+    ):
         joiner.add_scores(number, epoch, index, scored)
 
 

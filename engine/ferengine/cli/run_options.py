@@ -32,7 +32,9 @@ RUN = OptionSet(RunSettings, panels=_PANELS, rest="Classification", short={"came
 
 STILL = OptionSet(
     EngineConfig,
-    without=frozenset({"detect_every", "search", "full_scan", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]}),
+    without=frozenset(
+        {"detect_every", "search", "full_scan", "tracker", "smoothing", "label_lead", "max_frames", *_PANELS["Runtime"]}
+    ),
     panels=_PANELS,
     rest="Classification",
 )

@@ -306,6 +306,8 @@ class Cameras:
             config.smoothing,
             config.min_confidence,
             gender_labels=self._gender_labels,
+            label_lead=config.label_lead,
+            check_quality=config.check_quality,
         )
         load = Counter(camera.tracker for camera in self if not camera.ended)
         tracker = min(range(self._trackers), key=lambda index: (load[index], index))

@@ -12,6 +12,7 @@ from ferengine import Analyzer, Engine
 from ferengine._native import FACE_KEY
 from ferengine.classification.classifier import Classifier
 from ferengine.classification.parallel_heads import ParallelClassifier
+from ferengine.classification.quality import MEASURES
 from ferengine.errors import ModelError
 from ferengine.models.registry import SHIPPED, load_model
 from ferengine.results import Gender
@@ -61,7 +62,9 @@ def results_of(joiner: CameraJoiner, scores: list[list[float]]) -> list[Gender |
         joiner.add_record(Record(0, 0, sequence, 0.1 * sequence, 1, 2, CLASSIFIED, 0, 0, False, face_rows([face])))
         key = np.zeros(1, FACE_KEY)
         key["sequence"] = sequence
-        for _, number, epoch, index, scored in split_batch(ScoreBatch(key, np.array([row], np.float32), 8, 3)):
+        for _, number, epoch, index, scored in split_batch(
+            ScoreBatch(key, np.array([row], np.float32), np.zeros((1, MEASURES), np.float32), 8, 3)
+        ):
             joiner.add_scores(number, epoch, index, scored)
         joined = joiner.next_ready(1.0)
         assert joined is not None

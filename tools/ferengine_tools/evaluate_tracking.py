@@ -25,10 +25,10 @@ def evaluate_tracking(
         Path, typer.Argument(metavar="RESULT", help="The lines that ferengine run --events wrote.", show_default=False)
     ],
     truth: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
-            metavar="FILE",
-            help="Who is where: lines of the same form, in which track names the person.",
+            metavar="FILE|demo:SCENARIO",
+            help="Who is where: lines of the same form, in which track names the person; or what the demo knows of itself.",
         ),
     ] = None,
     pseudo: Annotated[
@@ -44,7 +44,7 @@ def evaluate_tracking(
     ] = MIN_FACE,
     write_truth: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="With --pseudo: write the truth that was made, for another run or to correct it."),
+        typer.Option(metavar="FILE", help="With --pseudo or the demo: write the truth, for another run or to correct it."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of a table.")] = False,
 ) -> None:
@@ -58,19 +58,23 @@ def evaluate_tracking(
 
     if (truth is None) == (pseudo is None):
         raise UsageError("give either --truth FILE or --pseudo CLIP")
-    if pseudo is None and (one_person or write_truth is not None):
-        raise UsageError("--one-person and --write-truth are for --pseudo")
+    if pseudo is None and one_person:
+        raise UsageError("--one-person is for --pseudo")
+    demo = truth is not None and truth.partition(":")[0] == "demo" and not Path(truth).exists()
     shown = read_lines(result)
-    if truth is not None:
-        true = read_lines(truth)
-    else:
-        assert pseudo is not None
-        if len(shown) > 1:
-            raise UsageError(f"{result} is of several cameras ({', '.join(sorted(shown))}): --pseudo is for one")
-        (camera,) = shown
-        true = {camera: _search(pseudo, detector, min_face, one_person)}
+    if pseudo is None and not demo:
+        assert truth is not None
         if write_truth is not None:
-            write(write_truth, camera, true[camera])
+            raise UsageError("--write-truth is for --pseudo and the demo: the truth is a file already")
+        true = read_lines(Path(truth))
+    else:
+        if len(shown) > 1:
+            raise UsageError(f"{result} is of several cameras ({', '.join(sorted(shown))}): {truth or '--pseudo'} is for one")
+        ((camera, frames),) = shown.items()
+        made = _search(pseudo, detector, min_face, one_person) if pseudo is not None else _demo(truth or "", 1 + max(frames))
+        true = {camera: made}
+        if write_truth is not None:
+            write(write_truth, camera, made)
     pairs = list(pair_cameras(true, shown))
     each = {name: measure([(a, b)]) for name, a, b in pairs}
     if len(pairs) > 1:
@@ -79,6 +83,13 @@ def evaluate_tracking(
         print(json_text({name: measures.to_dict() for name, measures in each.items()}, indent=2))
     else:
         Console(highlight=False).print(_table(each))
+
+
+def _demo(source: str, frames: int) -> Sightings:
+    from ferengine.sources import parse_source
+    from ferengine_tools.tracking.demo_truth import demo_truth
+
+    return demo_truth(parse_source(source).value, frames)
 
 
 def _search(clip: str, detector: DetectorName, min_face: float, one_person: bool) -> Sightings:

@@ -192,8 +192,12 @@ def test_bad_arguments_are_named(tmp_path: Path) -> None:
     result = write(tmp_path / "result.jsonl", [{1: HERE}])
     with pytest.raises(UsageError, match="either --truth FILE or --pseudo CLIP"):
         main([result])
-    with pytest.raises(UsageError, match="are for --pseudo"):
+    with pytest.raises(UsageError, match="--one-person is for --pseudo"):
         main([result, "--truth", result, "--one-person"])
+    with pytest.raises(UsageError, match="--write-truth is for --pseudo and the demo"):
+        main([result, "--truth", result, "--write-truth", tmp_path / "new.jsonl"])
+    with pytest.raises(UsageError, match="no scenario 'rest'"):
+        main([result, "--truth", "demo:rest"])
     with pytest.raises(UsageError, match=r"cannot read .*none\.jsonl"):
         main([tmp_path / "none.jsonl", "--truth", result])
     with pytest.raises(UsageError, match="clips that can be read again"):
@@ -259,3 +263,15 @@ def test_pseudo_truth_of_the_demo_agrees_with_itself(tmp_path: Path, capsys: pyt
     assert json.loads(capsys.readouterr().out)["demo"]["hota"] == 1.0
     with pytest.raises(UsageError, match=r"cannot write .*truth\.jsonl: File exists"):
         main([result, "--pseudo", folder, "--write-truth", truth])
+
+
+def test_the_demo_knows_its_truth(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result, truth = write(tmp_path / "result.jsonl", [{}] * 60), tmp_path / "truth.jsonl"
+    main([result, "--truth", "demo:passing", "--write-truth", truth, "--json"])
+    report = json.loads(capsys.readouterr().out)["demo"]
+    assert (report["frames"], report["people"], report["unseen"]) == (60, 2, 2)
+    true = read_lines(truth)["demo"]
+    assert [len(true[number].tracks) for number in (0, 59)] == [2, 2]
+    main([result, "--truth", "demo:hiding", "--write-truth", tmp_path / "hiding.jsonl", "--json"])
+    hiding = read_lines(tmp_path / "hiding.jsonl")["demo"]
+    assert [(len(hiding[number].tracks), len(hiding[number].ignored)) for number in (0, 50)] == [(1, 0), (0, 1)]

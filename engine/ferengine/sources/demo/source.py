@@ -61,6 +61,7 @@ class DemoSource:
 
     broken_frames = 0
     late_frames = 0
+    truncated = False
     replaced_stamps = 0
 
     def __init__(

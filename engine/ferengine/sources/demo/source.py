@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,8 +11,9 @@ from numpy.typing import NDArray
 from ferengine.errors import SourceError, UsageError
 from ferengine.results import Box
 from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.demo.drawn import make_faces
 from ferengine.sources.demo.motion import MAX_FACES, Actor, Pose, cast
-from ferengine.sources.demo.portraits import Sprite
+from ferengine.sources.demo.portraits import CutOut
 from ferengine.sources.spec import Scenario
 from ferengine.vision import cv2
 
@@ -36,6 +38,7 @@ class DemoSource:
         occluder: Let a bar pass over the first face and cover it completely in exactly these frames (True: ``OCCLUDED``). The
             scenario "occlusion" implies it.
         scenario: What is shown.
+        drawn: Show drawn faces also where the portraits of the extra ``demo`` are installed.
 
     Raises:
         UsageError: If an argument is out of range.
@@ -55,6 +58,7 @@ class DemoSource:
         seed: int = 0,
         occluder: bool | range = False,
         scenario: Scenario | str = Scenario.STROLL,
+        drawn: bool = False,
     ) -> None:
         if scenario not in list(Scenario):
             raise UsageError(f"the demo has no scenario {str(scenario)!r}: choose one of {', '.join(Scenario)}")
@@ -66,6 +70,7 @@ class DemoSource:
             raise UsageError(f"the demo shows 1 to {MAX_FACES} faces, not {faces}: for none use demo:empty")
         self._info = SourceInfo(width, height, fps, live=False, frames=frames)
         self._seed = seed
+        self._drawn = drawn
         scenario = Scenario(scenario)
         self._actors = cast(scenario, width, height, faces, seed)
         if isinstance(occluder, range):
@@ -74,16 +79,12 @@ class DemoSource:
             self._occluded = OCCLUDED if occluder or scenario is Scenario.OCCLUSION else range(0)
         self._next = 0
         self._background: NDArray[np.uint8] | None = None
-        self._sprites: list[Sprite] = []
+        self._faces: list[Callable[[float], CutOut]] = []
         self._frame = np.empty((height, width, 3), np.uint8)
 
     def open(self) -> SourceInfo:
-        """Load the portraits.
-
-        Raises:
-            MissingDependencyError: If the extra ``demo`` is not installed.
-        """
-        self._sprites = [Sprite(actor.portrait, actor.largest, actor.bust) for actor in self._actors]
+        """Load the portraits, or draw faces where the extra ``demo`` is not installed."""
+        self._faces = make_faces([(actor.portrait, actor.largest, actor.bust) for actor in self._actors], drawn=self._drawn)
         self._background = _background(self._info.width, self._info.height, self._seed)
         return self._info
 
@@ -96,8 +97,8 @@ class DemoSource:
             return None
         self._next += 1
         np.copyto(self._frame, self._background)
-        for sprite, (_, pose) in zip(self._sprites, self.poses(index), strict=True):
-            sprite.paint(self._frame, pose.x, pose.y, pose.height, pose.angle)
+        for face, (_, pose) in zip(self._faces, self.poses(index), strict=True):
+            face(index / self._info.fps).paint(self._frame, pose.x, pose.y, pose.height, pose.angle)
         bar = self.bar(index)
         if bar is not None:
             left, right = max(0, math.floor(bar[0])), math.ceil(bar[1])
@@ -110,7 +111,7 @@ class DemoSource:
 
     def close(self) -> None:
         """Free the images."""
-        self._background, self._sprites = None, []
+        self._background, self._faces = None, []
 
     def boxes(self, index: int) -> list[Box]:
         """Return the true face boxes of a frame, back to front. Works before ``open`` and without the extra ``demo``."""

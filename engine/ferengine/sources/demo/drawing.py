@@ -333,9 +333,10 @@ class Drawing:
         part = self._image[low[1] : high[1], low[0] : high[0]]
         mask = np.zeros(part.shape[:2], np.uint8)
         cv2.fillPoly(mask, [place - (low << _SHIFT).astype(np.int32)], (255,), cv2.LINE_AA, _SHIFT)
-        cover = cv2.cvtColor(cv2.stackBlur(mask, (2 * math.ceil(sigma) + 1,) * 2), cv2.COLOR_GRAY2BGR)
-        kept = cv2.multiply(part, cv2.bitwise_not(cv2.multiply(cover, (strength,) * 3)), scale=1 / 255)
-        part[:] = cv2.add(kept, cv2.multiply(cover, tuple(strength * value / 255 for value in color)))
+        cover = cv2.stackBlur(mask, (2 * math.ceil(sigma) + 1,) * 2)
+        left = cv2.cvtColor(cv2.bitwise_not(cv2.convertScaleAbs(cover, alpha=strength)), cv2.COLOR_GRAY2BGR)
+        paint = cv2.merge([cv2.convertScaleAbs(cover, alpha=strength * value / 255) for value in color])
+        part[:] = cv2.add(cv2.multiply(part, left, scale=1 / 255), paint)
 
 
 def _oval(x: float, y: float, a: float, b: float) -> Points:
@@ -365,7 +366,7 @@ _BASIS = (
 
 def _spline(points: Points) -> Points:
     four = np.stack([points[i : len(points) - 3 + i] for i in range(4)])
-    return np.einsum("sk,knd->nsd", _BASIS, four).reshape(-1, 2)
+    return np.asarray(np.einsum("sk,knd->nsd", _BASIS, four).reshape(-1, 2), np.float64)
 
 
 def _darker(color: Color, factor: float) -> Color:

@@ -37,6 +37,7 @@ from ferengine.stages.records import ScoreBatch, decode_event
 from stages_help import context
 
 NO_GPU = Environment("linux-x86_64", None, None, None, "no NVIDIA driver is installed")
+NO_DEVICE = Environment("linux-x86_64", "580.1", "13.0", None, "the driver sees no GPU")
 WITH_GPU = Environment("linux-x86_64", "580.1", "13.0", Gpu("RTX 4090", "8.9", 1 << 34), None)
 DATA_CENTRE = Environment("linux-x86_64", "580.1", "13.0", Gpu("H100", "9.0", 1 << 36), None)
 SIDE_48 = [((1, 1, 48, 48), (8, 1, 48, 48), (32, 1, 48, 48))]
@@ -60,7 +61,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("here", "runtimes", "layer", "cuda", "name", "reason"),
     [
-        (NO_GPU, ["tensorrt"], "pycuda", True, "ort", "no NVIDIA driver"),
+        (NO_GPU, ["tensorrt"], "pycuda", True, "ort", "the CPU"),
+        (NO_DEVICE, ["tensorrt"], "pycuda", True, "ort", "the driver sees no GPU"),
         (WITH_GPU, ["tensorrt"], "pycuda", True, "tensorrt", "RTX 4090, with tensorrt and pycuda"),
         (WITH_GPU, ["tensorrt"], None, False, "ort", "neither pycuda nor cuda-bindings"),
         (WITH_GPU, [], "pycuda", False, "ort", "no TensorRT is installed"),

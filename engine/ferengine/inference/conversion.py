@@ -13,12 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from ferengine.errors import ModelError
 from ferengine.models.manifest import Normalisation
+from ferengine.models.onnx_package import TensorProto, helper, numpy_helper, onnx
 
 _SINGLE = {"Softmax", "LogSoftmax", "ReduceMean", "ReduceSum", "GlobalAveragePool"}
 """Computed in float32: sums over many values, and probabilities whose last digits decide about thresholds."""

@@ -93,6 +93,7 @@ class CameraState:
         self.hold = 1
         self.epoch = 1
         self.fps = 0.0
+        self.total: int | None = None
         self.rings: dict[int, FrameRing] = {}
         self.opened = self.capture is None
         self.input_ended = False

@@ -404,6 +404,7 @@ class Supervisor:
 
     def _note_open(self, camera: CameraState, opened: SourceOpened) -> None:
         camera.opened, camera.fps, camera.joiner.live = True, opened.fps, opened.live
+        camera.total = opened.frames or None
         self._events.report(camera.lifecycle.note_open(opened.time))
         self._topology.announce_rate(camera)
         if max(opened.width, opened.height) > MAX_SIDE:

@@ -142,7 +142,13 @@ class CaptureStage(Stage[StartCapture]):
         nbytes = info.width * info.height * 3
         if self._ring is not None and self._spec.blocks and nbytes != self._ring.slot_bytes:
             self._requested_bytes = nbytes  # the engine makes the new ring once it knows the size
-        self.context.send(SourceOpened(self.start.camera, info.width, info.height, float(info.fps), self._live, time.time()))
+        frames = info.frames or 0
+        if self.start.max_frames is not None and not info.live:
+            frames = min(frames or self.start.max_frames, self.start.max_frames)
+        opened = SourceOpened(
+            self.start.camera, info.width, info.height, float(info.fps), self._live, time.time(), frames
+        )  # fmt: skip
+        self.context.send(opened)
 
     def _counts(self) -> CaptureCounts:
         source = self._source

@@ -296,6 +296,7 @@ class SourceOpened:
         fps: Its nominal rate.
         live: Whether it drops frames.
         time: When, seconds since the epoch.
+        frames: How many it will give in all, as far as that is known; 0 where it is not.
     """
 
     camera: int
@@ -304,6 +305,7 @@ class SourceOpened:
     fps: float
     live: bool
     time: float
+    frames: int
 
 
 @dataclass(frozen=True, slots=True)

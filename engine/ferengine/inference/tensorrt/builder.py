@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import onnx
-
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.base import Array, Shape
 from ferengine.inference.conversion import is_quantised, to_fp16, to_int8, with_normalisation
@@ -39,6 +37,7 @@ from ferengine.inference.tensorrt.types import (
     Tensor,
     TimingConfig,
 )
+from ferengine.models.onnx_package import onnx
 from ferengine.models.settings import Precision
 
 log = logging.getLogger(__name__)

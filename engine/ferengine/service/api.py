@@ -99,9 +99,8 @@ async def get_summary(request: Request) -> Response:
 async def get_cameras(request: Request) -> Response:
     """All cameras."""
     context = context_of(request)
-    return Response(
-        json_text({"cameras": context.cameras.list(), "labels": context.engine.labels}), media_type="application/json"
-    )
+    record = {"cameras": context.cameras.list(), "labels": context.engine.labels}
+    return Response(json_text(record), media_type="application/json")
 
 
 async def post_camera(request: Request) -> Response:

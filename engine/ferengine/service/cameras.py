@@ -56,14 +56,13 @@ def read_new_camera(body: bytes) -> NewCamera:
     try:
         return NewCamera.model_validate_json(body)
     except ValidationError as error:
-        raise UsageError(
-            "; ".join(
-                describe_invalid(
-                    item, ".".join(map(str, item["loc"])) or "the request", lambda value: hide_credentials(repr(value))
-                )
-                for item in error.errors(include_url=False)
-            )
-        ) from None
+        raise UsageError("; ".join(_sentence(item) for item in error.errors(include_url=False))) from None
+
+
+def _sentence(item: Any) -> str:
+    """One of pydantic's errors, without credentials."""
+    name = ".".join(map(str, item["loc"])) or "the request"
+    return describe_invalid(item, name, lambda value: hide_credentials(repr(value)))
 
 
 class CameraBook:

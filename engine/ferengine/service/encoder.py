@@ -65,7 +65,7 @@ class Encoder:
         return Encoded(key, width, height, mime, init, fragment, jpeg)
 
     def _open(self, width: int, height: int) -> FragmentWriter:
-        video = av.VideoCodecContext.create(self._codec, "w")
+        video = _new_context(self._codec)
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.time_base, video.framerate = _TIME_BASE, Fraction(25)
         video.thread_count = 1
@@ -98,7 +98,7 @@ class Encoder:
         return writer.fragment(data, time, self._duration), key
 
     def _jpeg(self, frame: av.VideoFrame, width: int, height: int) -> bytes:
-        context = av.VideoCodecContext.create("mjpeg", "w")
+        context = _new_context("mjpeg")
         context.width, context.height, context.pix_fmt = width, height, "yuvj420p"
         context.time_base = _TIME_BASE
         context.thread_count = 1
@@ -111,6 +111,12 @@ class Encoder:
     def _scaled(self, frame: av.VideoFrame, width: int, height: int, pixels: str) -> av.VideoFrame:
         """In this thread: PyAV's default makes a new reformatter each time, on all cores."""
         return self._reformatter.reformat(frame, width=width, height=height, format=pixels, threads=1)
+
+
+def _new_context(codec: str) -> av.VideoCodecContext:
+    context = av.CodecContext.create(codec, "w")
+    assert isinstance(context, av.VideoCodecContext)
+    return context
 
 
 def fitted(width: int, height: int) -> tuple[int, int]:

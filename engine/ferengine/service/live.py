@@ -204,8 +204,11 @@ class CameraVideo:
             if self._child is None:
                 self._child = Child("ferengine.service.encoder", f"live {self.camera}", [self._memory])
             encoded = Encoded.decode(self._child.ask(request.encode(), _ANSWER_SECONDS))
-        except (TimeoutError, ServiceError) as reason:
-            self._note_death(reason)
+        except TimeoutError:
+            self._note_death("the encoder did not answer")
+            return
+        except ServiceError as error:
+            self._note_death(str(error))
             return
         if encoded.error:
             self.error = encoded.error
@@ -222,12 +225,12 @@ class CameraVideo:
             self._mapped = mmap.mmap(self._memory, image.nbytes)
         np.frombuffer(self._mapped, np.uint8, image.nbytes).reshape(image.shape)[:] = image
 
-    def _note_death(self, reason: Exception) -> None:
+    def _note_death(self, reason: str) -> None:
         if self._child is not None:
             self._child.close()
             self._child = None
         self._deaths += 1
-        log.warning("%s: its video stopped (%s)", self.camera, reason or "the encoder did not answer")
+        log.warning("%s: its video stopped (%s)", self.camera, reason)
         if self._deaths >= _DEATHS:
             self.error = f"the encoder has died {self._deaths} times"
             with contextlib.suppress(RuntimeError):

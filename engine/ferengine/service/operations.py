@@ -123,10 +123,16 @@ class Operation:
 
 
 _REASONS = {
-    400: "The request makes no sense", 401: "A token is needed, or is wrong", 403: "Not allowed", 404: "There is no such camera",
-    408: "The body took too long", 409: "The name is taken, or the camera is in another state", 413: "The body is too large",
-    429: "Too many requests", 503: "Not now: busy, closing, or no frame came",
-}  # fmt: skip
+    400: "The request makes no sense",
+    401: "A token is needed, or is wrong",
+    403: "Not allowed",
+    404: "There is no such camera",
+    408: "The body took too long",
+    409: "The name is taken, or the camera is in another state",
+    413: "The body is too large",
+    429: "Too many requests",
+    503: "Not now: busy, closing, or no frame came",
+}
 
 
 async def get_openapi(_: Request) -> Response:
@@ -161,7 +167,9 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "GET", f"{_CAMERA}/video.mjpeg", streams.get_mjpeg, content=("multipart/x-mixed-replace", _TEXT), errors=(404, 409, 503)
     ),
-    Operation("GET", "/api/results", streams.get_results, content=("text/event-stream", _ref("Result")), errors=(503,), query=_ONLY),
+    Operation(
+        "GET", "/api/results", streams.get_results, content=("text/event-stream", _ref("Result")), errors=(503,), query=_ONLY
+    ),
     Operation("GET", "/api/timeline", api.get_timeline, content=(_JSON, _ANY)),
     Operation("GET", "/api/health", api.get_health, content=(_JSON, _ANY)),
     Operation("GET", "/api/summary", api.get_summary, content=(_JSON, _ANY)),

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import uvicorn
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ferengine.errors import ServiceError, UsageError
 from ferengine.service.access import is_loopback
@@ -21,6 +22,8 @@ from ferengine.service.access import is_loopback
 _MAX_CONNECTIONS = 512
 _MAX_MESSAGE = 64 << 10
 _IDLE_SECONDS = 10
+FIRST_REQUEST_SECONDS = 10.0
+"""Seconds in which a whole request has to come on a new connection."""
 _END_SECONDS = 3
 _START_SECONDS = 30.0
 _TICK = 0.1
@@ -88,6 +91,19 @@ class Tls:
     key: Path
 
 
+class _PatientProtocol(H11Protocol):
+    """Closes a connection on which no whole request has come after some seconds: uvicorn itself waits for ever."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self.loop.call_later(FIRST_REQUEST_SECONDS, self._close_if_silent)
+
+    def _close_if_silent(self) -> None:
+        is_socket = self.transport.get_protocol() is not self  # a WebSocket has a protocol of its own
+        if self.cycle is None and not is_socket and not self.transport.is_closing():
+            self.transport.close()
+
+
 class Server:
     """Runs an application with uvicorn in a thread, until it is closed.
 
@@ -106,7 +122,7 @@ class Server:
     ) -> None:
         config = uvicorn.Config(
             app,
-            http="h11",
+            http=_PatientProtocol,
             ws="websockets-sansio",
             loop="asyncio",
             lifespan="on",

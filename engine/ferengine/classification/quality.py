@@ -16,14 +16,14 @@ _SIDE = 48
 """Pixels at which the sharpness is measured; larger crops are thinned out to about this size."""
 
 
-def measure_crops(batch: NDArray[np.float32], mean: float, std: float) -> NDArray[np.float32]:
+def measure_crops(batch: NDArray[np.float32] | NDArray[np.uint8], mean: float, std: float) -> NDArray[np.float32]:
     """Measure a batch of crops.
 
     The sharpness is the standard deviation of the Laplacian (J. L. Pech-Pacheco et al., "Diatom Autofocusing in Brightfield
     Microscopy", ICPR 2000, takes its variance) over that of the intensities, so that it does not change with the contrast.
 
     Args:
-        batch: Normalised crops, float32 (n, 1, S, S).
+        batch: Normalised crops, float32 (n, 1, S, S); or crops as they are, uint8, with a mean of 0 and ``std`` 1.
         mean: The intensity that was subtracted.
         std: What it was divided by.
 
@@ -33,7 +33,7 @@ def measure_crops(batch: NDArray[np.float32], mean: float, std: float) -> NDArra
     if not len(batch):
         return np.empty((0, MEASURES), np.float32)
     step = max(1, batch.shape[-1] // _SIDE)
-    crops = batch[:, 0, ::step, ::step]
+    crops = batch[:, 0, ::step, ::step].astype(np.float32, copy=False)
     flat = crops.reshape(len(crops), -1)
     inner = crops[:, 1:-1, 1:-1]
     laplacian = crops[:, :-2, 1:-1] + crops[:, 2:, 1:-1] + crops[:, 1:-1, :-2] + crops[:, 1:-1, 2:] - 4 * inner

@@ -87,6 +87,11 @@ def test_measures_equal_their_definitions() -> None:
         np.testing.assert_allclose(row, [laplacian.std() / image.std(), image.mean(), image.std()], rtol=1e-3)
 
 
+def test_crops_as_they_are_measure_like_normalised_ones() -> None:
+    images = np.concatenate([crops(), crops() // 12])
+    np.testing.assert_allclose(measure_crops(images[:, None], 0, 1), measured(images), rtol=2e-3)
+
+
 def test_blur_lowers_the_sharpness_and_light_does_not() -> None:
     images = crops()
     blurred = [np.stack([cv2.GaussianBlur(image, (0, 0), sigma) for image in images]) for sigma in (1.0, 2.0, 3.0)]

@@ -81,11 +81,11 @@ class EngineConfig(BaseModel):
     smoothing: float = Field(
         0.25, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
     )
-    label_lead: float = Field(
-        0.2,
+    label_hold: float = Field(
+        0.25,
         ge=0,
-        lt=1,
-        description="Change a face's label only when another leads it by this much in the smoothed scores; 0 turns this off.",
+        le=60,
+        description="Seconds of clear evidence for another label that replace a face's label; 0 turns this off.",
     )
     min_confidence: float = Field(
         0.4, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."

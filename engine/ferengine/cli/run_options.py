@@ -33,7 +33,7 @@ RUN = OptionSet(RunSettings, panels=_PANELS, rest="Classification", short={"came
 STILL = OptionSet(
     EngineConfig,
     without=frozenset(
-        {"detect_every", "search", "full_scan", "tracker", "smoothing", "label_lead", "max_frames", *_PANELS["Runtime"]}
+        {"detect_every", "search", "full_scan", "tracker", "smoothing", "label_hold", "max_frames", *_PANELS["Runtime"]}
     ),
     panels=_PANELS,
     rest="Classification",

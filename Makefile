@@ -34,7 +34,7 @@ $(BIN)/pip:
 
 # what is already there is kept: a test environment also runs
 $(VENV)/.installed-run: $(SOURCES) | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check ".[demo]"
+	$(BIN)/pip install --quiet --disable-pip-version-check .
 	touch $@
 
 $(VENV)/.installed-test: $(SOURCES) | $(BIN)/pip

@@ -30,6 +30,15 @@ _PANELS: Mapping[str, tuple[str, ...]] = {
 RUN = OptionSet(RunSettings, panels=_PANELS, rest="Classification", short={"camera": "-c", "source": "-s"})
 """The options of ``ferengine run``."""
 
+SERVE = OptionSet(
+    RunSettings,
+    without=frozenset({"display", "table", "summary", "health_file"}),
+    panels=_PANELS,
+    rest="Classification",
+    short={"camera": "-c", "source": "-s"},
+)
+"""The options of ``ferengine serve``: it has a page in place of a window or table, and answers in place of files of state."""
+
 STILL = OptionSet(
     EngineConfig,
     without=frozenset(

@@ -78,11 +78,12 @@ class PriorSummary(TypedDict):
 
 class CameraSummary(TypedDict):
     """One camera: ``frames`` and ``faces`` that went out, time stamps that were missing or made no sense and were replaced
-    (``replaced_stamps``), and the ``error`` that ended it."""
+    (``replaced_stamps``), whether its file was cut off (``truncated``), and the ``error`` that ended it."""
 
     frames: int
     faces: int
     replaced_stamps: int
+    truncated: bool
     error: str | None
 
 
@@ -109,7 +110,8 @@ class Summary(TypedDict):
             (``not_finite``). ``results`` and ``render``: results that a full queue dropped (``queue_full``), that a window did
             not show because others came too soon after them (``not_shown``), or that were not written when the run ended
             (``cut``).
-        sinks: Each output by its name: ``video``, ``window``, and of ``ferengine run`` also ``events``, ``csv``, ``table``.
+        sinks: Each output by its name: ``video``, ``window``, and of ``ferengine run`` also ``events``, ``csv``, ``table`` and
+            ``seen``, which makes its last lines.
         latency_ms: Percentiles of each stage of ``Timings.STAGES``.
         batch: The batches of the classifier.
         backend: What runs the networks.
@@ -258,6 +260,7 @@ def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subsc
                 "frames": camera.joiner.emitted,
                 "faces": camera.joiner.faces,
                 "replaced_stamps": camera.replaced_stamps,
+                "truncated": camera.truncated,
                 "error": camera.error,
             }
             for camera in cameras

@@ -101,9 +101,10 @@ class ClassifyStage(Stage[StartClassify]):
         batch, keys = self._networks.input(self._policy.max_batch), self._keys[0]
         self._keys.rotate()
         taken, count = [0] * len(self._rings), 0
+        mean, std = self._networks.normalisation
         for step in range(len(self._rings)):  # start with another ring each time, so that a full batch starves none
             index = (self._turn + step) % len(self._rings)
-            taken[index] = self._rings[index].gather(batch, keys, self._networks.mean, self._networks.std, count)
+            taken[index] = self._rings[index].gather(batch, keys, mean, std, count)
             count += taken[index]
         self._turn += 1
         measures = measure_crops(batch[:count], self._networks.mean, self._networks.std)

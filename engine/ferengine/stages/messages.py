@@ -296,6 +296,7 @@ class SourceOpened:
         fps: Its nominal rate.
         live: Whether it drops frames.
         time: When, seconds since the epoch.
+        frames: How many it will give in all, as far as that is known; 0 where it is not.
     """
 
     camera: int
@@ -304,6 +305,7 @@ class SourceOpened:
     fps: float
     live: bool
     time: float
+    frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +333,7 @@ class CaptureCounts:
     broken: int
     late: int
     replaced_stamps: int
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +346,7 @@ class CaptureEnded:
         broken: Frames that could not be decoded, in this life of the worker, as the further counts.
         late: Frames that were passed over.
         replaced_stamps: Time stamps that were missing or made no sense.
+        truncated: Whether the file was cut off.
     """
 
     camera: int
@@ -350,6 +354,7 @@ class CaptureEnded:
     broken: int
     late: int
     replaced_stamps: int
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)

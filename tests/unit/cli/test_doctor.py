@@ -194,3 +194,11 @@ def test_cameras(cameras: list[CameraDevice], status: str, expected: str, monkey
     finding = environment.check_cameras()
     assert finding.status == status
     assert expected in finding.reason
+
+
+def test_a_demo_without_portraits_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment.check_demo() == Finding("ok", "the demo shows two portraits")
+    monkeypatch.setattr("ferengine.sources.demo.portraits.find_spec", lambda _name: None)
+    finding = environment.check_demo()
+    assert (finding.status, finding.hint) == ("ok", "")
+    assert finding.reason.startswith("the demo shows drawn faces")

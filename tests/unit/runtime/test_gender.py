@@ -34,11 +34,11 @@ def copy_of_dscnn(folder: Path, **changes: object) -> str:
 
 def test_networks_answer_side_by_side(tmp_path: Path) -> None:
     other = copy_of_dscnn(tmp_path, temperature=2.0)
-    batch = np.random.default_rng(0).normal(size=(5, 1, 48, 48)).astype(np.float32)
-    scores = ParallelClassifier(["dscnn", other]).scores_normalised(batch)
+    crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
+    scores = ParallelClassifier(["dscnn", other]).scores(crops)
     assert scores.shape == (5, 14)
-    np.testing.assert_array_equal(scores[:, :7], Classifier("dscnn").scores_normalised(batch))
-    np.testing.assert_array_equal(scores[:, 7:], Classifier(other).scores_normalised(batch))
+    np.testing.assert_array_equal(scores[:, :7], Classifier("dscnn").scores(crops))
+    np.testing.assert_array_equal(scores[:, 7:], Classifier(other).scores(crops))
 
 
 def test_networks_that_take_other_crops_are_refused(tmp_path: Path) -> None:

@@ -81,7 +81,7 @@ class Analyzer:
         crops = self._cropper.crop(frame, squares)
         scores = self._classifier.scores(crops)
         genders = None if self._genders is None else self._genders.scores(crops)
-        measures = measure_crops(crops[:, None].astype(np.float32), 0.0, 1.0)
+        measures = measure_crops(crops[:, None], 0.0, 1.0)
         faces = []
         for index, row in enumerate(scores):
             x, y, w, h = (float(value) for value in detections.boxes[index])

@@ -7,6 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.inference.base import Batch
 from ferengine.results import Box, Quality
 
 MEASURES = 3
@@ -16,16 +17,16 @@ _SIDE = 48
 """Pixels at which the sharpness is measured; larger crops are thinned out to about this size."""
 
 
-def measure_crops(batch: NDArray[np.float32], mean: float, std: float) -> NDArray[np.float32]:
+def measure_crops(batch: Batch, mean: float, std: float) -> NDArray[np.float32]:
     """Measure a batch of crops.
 
     The sharpness is the standard deviation of the Laplacian (J. L. Pech-Pacheco et al., "Diatom Autofocusing in Brightfield
     Microscopy", ICPR 2000, takes its variance) over that of the intensities, so that it does not change with the contrast.
 
     Args:
-        batch: Normalised crops, float32 (n, 1, S, S).
-        mean: The intensity that was subtracted.
-        std: What it was divided by.
+        batch: Crops (n, 1, S, S), uint8 or normalised float32.
+        mean: The intensity that was subtracted; 0 of uint8.
+        std: What it was divided by; 1 of uint8.
 
     Returns:
         float32 (n, MEASURES): sharpness, and brightness and contrast in intensities.
@@ -33,7 +34,7 @@ def measure_crops(batch: NDArray[np.float32], mean: float, std: float) -> NDArra
     if not len(batch):
         return np.empty((0, MEASURES), np.float32)
     step = max(1, batch.shape[-1] // _SIDE)
-    crops = batch[:, 0, ::step, ::step]
+    crops = batch[:, 0, ::step, ::step].astype(np.float32, copy=False)
     flat = crops.reshape(len(crops), -1)
     inner = crops[:, 1:-1, 1:-1]
     laplacian = crops[:, :-2, 1:-1] + crops[:, 2:, 1:-1] + crops[:, 1:-1, :-2] + crops[:, 1:-1, 2:] - 4 * inner

@@ -107,7 +107,7 @@ class ClassifyStage(Stage[StartClassify]):
             taken[index] = self._rings[index].gather(batch, keys, mean, std, count)
             count += taken[index]
         self._turn += 1
-        measures = measure_crops(batch[:count], self._networks.mean, self._networks.std)
+        measures = measure_crops(batch[:count], mean, std)
         self._networks.submit(count)
         self._batches.append((keys[:count], measures, taken))
         return True

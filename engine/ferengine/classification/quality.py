@@ -7,7 +7,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.inference.base import Batch
 from ferengine.results import Box, Quality
 
 MEASURES = 3
@@ -17,16 +16,16 @@ _SIDE = 48
 """Pixels at which the sharpness is measured; larger crops are thinned out to about this size."""
 
 
-def measure_crops(batch: Batch, mean: float, std: float) -> NDArray[np.float32]:
+def measure_crops(batch: NDArray[np.float32] | NDArray[np.uint8], mean: float, std: float) -> NDArray[np.float32]:
     """Measure a batch of crops.
 
     The sharpness is the standard deviation of the Laplacian (J. L. Pech-Pacheco et al., "Diatom Autofocusing in Brightfield
     Microscopy", ICPR 2000, takes its variance) over that of the intensities, so that it does not change with the contrast.
 
     Args:
-        batch: Crops (n, 1, S, S), uint8 or normalised float32.
-        mean: The intensity that was subtracted; 0 of uint8.
-        std: What it was divided by; 1 of uint8.
+        batch: Normalised crops, float32 (n, 1, S, S); or crops as they are, uint8, with a mean of 0 and ``std`` 1.
+        mean: The intensity that was subtracted.
+        std: What it was divided by.
 
     Returns:
         float32 (n, MEASURES): sharpness, and brightness and contrast in intensities.

@@ -81,11 +81,11 @@ class EngineConfig(BaseModel):
     smoothing: float = Field(
         0.25, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
     )
-    label_lead: float = Field(
-        0.2,
+    label_hold: float = Field(
+        0.25,
         ge=0,
-        lt=1,
-        description="Change a face's label only when another leads it by this much in the smoothed scores; 0 turns this off.",
+        le=60,
+        description="Seconds of clear evidence for another label that replace a face's label; 0 turns this off.",
     )
     min_confidence: float = Field(
         0.4, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."
@@ -109,6 +109,11 @@ class EngineConfig(BaseModel):
         0.5, gt=0, le=60, description="With live sources, report a face unclassified after this many seconds."
     )
 
+    blur: bool = Field(
+        False,
+        description="Make faces unrecognisable in videos, windows and annotated copies, which then come a little later.",
+    )
+
     max_frames: int | None = Field(None, ge=1, description="Stop each source after N frames.", examples=[1000])
     queue: int = Field(256, ge=1, le=100_000, description="Maximum number of results that wait for each consumer.")
     stuck_after: float = Field(20.0, ge=1, description="Replace a worker that makes no progress for this many seconds.")
@@ -129,6 +134,18 @@ class EngineConfig(BaseModel):
                 f"{self.detector} and {self.backend}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _blurs_what_a_scheduled_search_finds(self) -> Self:
+        if self.blur and self.search == "near":
+            raise ValueError("blur needs search full: near the tracks a new face would be seen for long before it is found")
+        return self
+
+    @property
+    def blur_frames(self) -> int | None:
+        """How many frames are held back to blur them; None without blur. A face may be seen from just after one scheduled
+        detection until the next has found and confirmed it."""
+        return 2 * self.detect_every if self.blur else None
 
     @property
     def align_eyes(self) -> bool:

@@ -63,6 +63,7 @@ class Engine:
         labels: The classes of the expression network, in the order of its outputs.
         prior: The class prior that expressions are read under; None for a model that names no priors.
         gender_labels: The classes of the gender network; empty unless the setting ``gender`` is on.
+        blur_frames: How many frames images are held back to blur the faces in them; None unless the setting ``blur`` is on.
 
     Raises:
         UsageError: The settings make no sense.
@@ -97,6 +98,7 @@ class Engine:
         specs = unique_names(map(as_spec, given))
         model = load_model(config.model, "expression")
         self.labels = tuple(model.manifest.labels)
+        self.blur_frames = config.blur_frames
         self.prior = choose_prior(model.manifest, config.prior)
         genders = load_model(GENDER, "gender") if config.gender else None
         self.gender_labels = () if genders is None else tuple(genders.manifest.labels)

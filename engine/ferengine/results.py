@@ -97,7 +97,7 @@ class Expression:
 
     Both labels are ``UNCERTAIN`` where no smoothed score reaches ``min_confidence``, or the face cannot be seen well enough
     to be read; ``reason`` says which, and the scores are given anyway. ``label`` changes from frame to frame; the label of
-    ``smoothed`` changes only when another class leads by ``label_lead``, and is the one to act on.
+    ``smoothed`` changes only after clear evidence for another class (``label_hold``), and is the one to act on.
 
     Attributes:
         label: The class with the largest raw score, or ``UNCERTAIN``.

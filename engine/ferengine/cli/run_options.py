@@ -10,7 +10,7 @@ from ferengine.config import EngineConfig
 
 _PANELS: Mapping[str, tuple[str, ...]] = {
     "Sources": ("camera", "source", *PER_SOURCE, "max_frames"),
-    "Outputs": ("events", "csv", "save", "display", "table", "summary", "health_file", "overwrite", "log_level"),
+    "Outputs": ("events", "csv", "save", "display", "table", "summary", "health_file", "overwrite", "blur", "log_level"),
     "Detection and tracking": (
         "detector",
         "min_face",
@@ -42,7 +42,7 @@ SERVE = OptionSet(
 STILL = OptionSet(
     EngineConfig,
     without=frozenset(
-        {"detect_every", "search", "full_scan", "tracker", "smoothing", "label_lead", "max_frames", *_PANELS["Runtime"]}
+        {"detect_every", "search", "full_scan", "tracker", "smoothing", "label_hold", "max_frames", *_PANELS["Runtime"]}
     ),
     panels=_PANELS,
     rest="Classification",

@@ -309,7 +309,7 @@ class Cameras:
             config.smoothing,
             config.min_confidence,
             gender_labels=self._gender_labels,
-            label_lead=config.label_lead,
+            label_hold=config.label_hold,
             check_quality=config.check_quality,
         )
         load = Counter(camera.tracker for camera in self if not camera.ended)

@@ -55,7 +55,7 @@ class CameraJoiner:
         smoothing: float,
         min_confidence: float = 0.0,
         gender_labels: tuple[str, ...] = (),
-        label_lead: float = 0.0,
+        label_hold: float = 0.0,
         check_quality: bool = False,
     ) -> None:
         self.name = name
@@ -69,8 +69,8 @@ class CameraJoiner:
         self._gender_labels = gender_labels
         self._smoother = Smoother(smoothing, len(labels))
         self._gender_smoother = Smoother(_GENDER_SMOOTHING, len(gender_labels))
-        self._labeller = Labeller(label_lead, min_confidence, check_quality=check_quality)
-        self._gender_labeller = Labeller(label_lead, gender_confidence(min_confidence))
+        self._labeller = Labeller(label_hold, min_confidence, check_quality=check_quality)
+        self._gender_labeller = Labeller(label_hold, gender_confidence(min_confidence))
         self._poses = PoseMemory()
         self._records: deque[Record] = deque()
         self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
@@ -147,13 +147,13 @@ class CameraJoiner:
             quality = make_quality((x, y, w, h), scored.measures)
             scores, genders = np.split(scored.scores, [len(self.labels)])
             smoothed = self._smoother.update(track, timestamp, scores)
-            answer = self._labeller.update(track, timestamp, smoothed, pose, quality)
+            answer = self._labeller.update(track, timestamp, scores, smoothed, pose, quality)
             expression = make_expression(self.labels, scores, smoothed, answer.label, answer.reason)
             if answer.changed:
                 changed_from = UNCERTAIN if answer.before is None else self.labels[answer.before]
             if self._gender_labels:
                 smoothed = self._gender_smoother.update(track, timestamp, genders)
-                answer = self._gender_labeller.update(track, timestamp, smoothed)
+                answer = self._gender_labeller.update(track, timestamp, smoothed, smoothed)
                 gender = make_gender(self._gender_labels, genders, smoothed, answer.label, answer.reason)
         return Face(
             track=track,

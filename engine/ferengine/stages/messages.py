@@ -196,6 +196,7 @@ class StartRender:
         videos: What to write where.
         parts: The files that its predecessors have made: it writes to others, and joins them all at the end.
         rates: The frame rates known so far.
+        blur: Frames to hold back so that faces can be blurred in those before they were found; ``None`` blurs nothing.
     """
 
     page: Descriptor
@@ -205,6 +206,7 @@ class StartRender:
     videos: tuple[SaveVideo, ...]
     parts: tuple[VideoPart, ...]
     rates: tuple[SetRate, ...]
+    blur: int | None
 
 
 Start: TypeAlias = StartCapture | StartDetect | StartTrack | StartClassify | StartRender

@@ -40,6 +40,14 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+def test_copies_are_blurred_where_asked(folder: Path, tmp_path: Path) -> None:
+    found = []
+    for name, options in (("plain", []), ("blurred", ["--blur"])):
+        assert image(folder / "b.png", "--save", tmp_path / name, *options).exit_code == 0
+        found.append(image(tmp_path / name / "b.png").stdout.splitlines()[0].rsplit(": ")[-1])
+    assert found == ["1 face", "0 faces"]
+
+
 def test_faces_are_described_in_words(folder: Path) -> None:
     done = image(folder / "b.png")
     assert done.exit_code == 0, done.output

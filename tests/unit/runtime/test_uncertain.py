@@ -21,8 +21,8 @@ LABELS = ("angry", "happy", "sad")
 
 def test_on_by_default_and_off_where_the_threshold_is_0() -> None:
     flat = np.full(3, 1 / 3, np.float32)
-    assert Labeller(0.2, make_config().min_confidence).decide(flat, None, None) == Answer(None, "low_score")
-    assert Labeller(0.2, 0.0).decide(flat, None, None) == Answer(0)
+    assert Labeller(0.25, make_config().min_confidence).decide(flat, None, None) == Answer(None, "low_score")
+    assert Labeller(0.25, 0.0).decide(flat, None, None) == Answer(0)
 
 
 @pytest.mark.parametrize(("best", "reason"), [(0.59, "low_score"), (0.61, None)])

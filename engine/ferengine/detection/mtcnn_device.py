@@ -110,7 +110,7 @@ class MtcnnDeviceDetector(Detector):
         candidates: defaultdict[tuple[int, float], list[tuple[Array, Array, Array]]] = defaultdict(list)
         for level, (probabilities, offsets) in zip(levels, self._run_pnet([each.image for each in levels]), strict=True):
             windows, boxes, scores = decode(probabilities, offsets, self._thresholds[0], level.scale)
-            moved = np.float32(2 * level.corner)
+            moved = np.array(2 * level.corner, np.float32)
             candidates[level.frame, level.scale].append((windows + moved, boxes + moved, scores))
         found: list[list[tuple[Array, Array, Array]]] = [[] for _ in frames]
         for (number, _), parts in candidates.items():

@@ -40,8 +40,8 @@ def parts_near(
 ) -> Iterator[tuple[float, int, int, NDArray[np.uint8]]]:
     """(scale, x, y, image) of the parts of the levels in which faces near the boxes are sought.
 
-    A face is sought at the levels at which the window is 0.7 to 1.4 times its box's side, else at the nearest level, in a square
-    three times as large around it.
+    A face is sought at the levels at which the window is 0.7 to 1.4 times its box's side, else at the nearest level, in a
+    square three times as large around it.
     """
     height, width = frame.shape[:2]
     scales = [scale for scale, _ in pyramid(frame, min_face, factor)]

@@ -118,7 +118,7 @@ class StreamSource(FirstFrameSource):
         frames = None if self._live else stream.frames or None
         return SourceInfo(width, height, fps, self._live, frames, ends=not self._live)
 
-    def skip(self, frames: int, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None) -> None:
         """Pass over ``frames`` frames of a file without converting them; do nothing for a live stream."""
         if not self._live:
             super().skip(frames, last)
@@ -157,11 +157,9 @@ class StreamSource(FirstFrameSource):
         self._replaced_live += wall_clock.replaced - replaced
         return now
 
-    def _pass_over(self) -> bool:
+    def _pass_over(self) -> float | None:
         image = next(self._images, None)
-        if image is not None:
-            self._media.stamp(media_seconds(image))
-        return image is not None
+        return None if image is None else self._media.stamp(media_seconds(image))
 
     def close(self) -> None:
         """Disconnect."""

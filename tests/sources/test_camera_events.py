@@ -13,6 +13,7 @@ import pytest
 
 from ferengine import CameraEvent, Engine
 from ferengine.errors import SourceError
+from ferengine.sources import parse_source
 
 
 def test_each_camera_has_its_own_life_and_faults(
@@ -47,6 +48,18 @@ def test_each_camera_has_its_own_life_and_faults(
     assert kind == "ended"
     assert "gone.mp4" in str(reason)
     assert "the caller's own mistake" in caplog.text
+
+
+def test_killed_worker_of_a_thinned_file_loses_nothing(make_clip: Callable[..., Path]) -> None:
+    spec = parse_source(str(make_clip(name="long.mp4", frames=600)), fps=10)  # of 20
+    with Engine(spec, queue=8) as engine:
+        stamps = []
+        for result in engine.results():
+            stamps.append(result.timestamp)
+            if result.frame == 150:
+                os.kill(engine.worker_pids()["capture-long"], signal.SIGKILL)
+        assert engine.summary()["workers"]["capture-long"]["restarts"] == 1
+    assert stamps == pytest.approx([i / 10 for i in range(300)])
 
 
 def test_a_killed_worker_is_a_loss_that_passes(make_clip: Callable[..., Path]) -> None:

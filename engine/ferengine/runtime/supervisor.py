@@ -440,6 +440,9 @@ class Supervisor:
             self.state.abort(error)
 
     def _progress(self, worker: Worker) -> int | None:
+        """A classifier that does nothing has no faces; one that was stuck has a network that does not end for some."""
+        if worker is self._topology.classifier:
+            return self.state.metrics.batches if worker.killed_for else None
         camera = self._topology.camera_of(worker)
         return None if camera is None else camera.published
 

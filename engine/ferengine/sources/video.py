@@ -16,7 +16,7 @@ from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
 from ferengine.sources.decoder import Decoder, media_seconds, video_stream
 from ferengine.sources.nvdec import open_decoder
-from ferengine.sources.seeking import find_place, read_frame_table
+from ferengine.sources.seeking import Place, find_place, read_frame_table
 from ferengine.sources.truncation import find_cut_fragment, find_truncation
 from ferengine.sources.url import show_path
 
@@ -86,9 +86,14 @@ class VideoFileSource(FirstFrameSource):
         height, width = self._first.shape[:2]
         return SourceInfo(width, height, self._rate, live=False, frames=declared * self._loop or None)
 
-    def skip(self, frames: int, last: float | None = None) -> None:
-        """Pass over ``frames`` frames, by seeking where the file's time stamps allow it."""
-        if frames < _SEEK_FROM or self._first is None or not self._seek(frames, last):
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        """Pass over ``frames`` frames, by seeking where the file's time stamps allow it.
+
+        Where they are None, it is not known how many of the frames passed over could be decoded: ``broken_frames`` then
+        counts those behind them.
+        """
+        about = (last or 0.0) * self._rate if frames is None else frames
+        if about < _SEEK_FROM or self._first is None or not self._seek(frames, last):
             super().skip(frames, last)
 
     def close(self) -> None:
@@ -159,11 +164,9 @@ class VideoFileSource(FirstFrameSource):
             return None
         return self._decoder.capture(image, self._clock.stamp(media_seconds(image)))
 
-    def _pass_over(self) -> bool:
+    def _pass_over(self) -> float | None:
         image = self._next_image()
-        if image is not None:
-            self._clock.stamp(media_seconds(image))
-        return image is not None
+        return None if image is None else self._clock.stamp(media_seconds(image))
 
     def _next_image(self) -> av.VideoFrame | None:
         """The next frame, over damaged places and into the next loop; None at the end."""
@@ -209,8 +212,8 @@ class VideoFileSource(FirstFrameSource):
             self.truncated = True
             logger.warning("%s is cut off: %s", show_path(self._path.name), found)
 
-    def _seek(self, frames: int, last: float | None) -> bool:
-        """Go to frame ``frames`` as if all before it had been read; False where that is not certain to be exact."""
+    def _seek(self, frames: int | None, last: float | None) -> bool:
+        """Go to frame ``frames``, or behind ``last``, as if all before had been read; False where that is not surely exact."""
         with self._open_container() as container:
             stream = video_stream(container)
             assert stream is not None
@@ -220,12 +223,15 @@ class VideoFileSource(FirstFrameSource):
         seconds = [float(stamp * time_base) for stamp in table.stamps]
         clock = self._new_clock()
         place = find_place(clock, seconds, frames, last)
-        if place is None or (self._loop and place.loops >= self._loop):
+        if place is None or place.loops > self._loop > 0:
             return False
+        at_end = place.loops == self._loop > 0
+        if at_end:
+            place = Place(place.loops - 1, len(seconds) - 1, 0)
         keyframes = table.keyframes_before(place.index)
         if not keyframes:
             return False
-        image = self._decode_at(table.stamps[place.index], keyframes)
+        image = self._decode_at(table.stamps[place.index], keyframes, table.keyframes[0])
         if image is None:
             self._restart()
             self._clock = self._new_clock()
@@ -234,15 +240,17 @@ class VideoFileSource(FirstFrameSource):
         self._loops_done, self._delivered = place.loops, place.index - place.broken + 1
         self._decoder.broken += place.broken
         self._clock = clock
-        self._first = self._decoder.capture(image, clock.stamp(media_seconds(image)))
+        self._first = None if at_end else self._decoder.capture(image, clock.stamp(media_seconds(image)))
         return True
 
-    def _decode_at(self, stamp: int, keyframes: list[int]) -> av.VideoFrame | None:
-        """The frame with this time stamp, decoded from the first of these key frames; None if it is not found there."""
+    def _decode_at(self, stamp: int, keyframes: list[int], first: int) -> av.VideoFrame | None:
+        """The frame with this time stamp, decoded from the first of these key frames; None if it is not found there. At
+        ``first`` the file begins."""
         for keyframe in keyframes:
             self._restart()
             try:
-                self._decoder.seek(keyframe)
+                if keyframe != first:
+                    self._decoder.seek(keyframe)
             except av.FFmpegError:
                 return None
             image = next(self._images, None)

@@ -42,8 +42,8 @@ class Scripted:
             raise self.error
         return None
 
-    def skip(self, frames: int, last: float | None = None) -> None:
-        self.position = min(self.frames, self.position + frames)
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        self.position = min(self.frames, self.position + (frames or 0))
 
     def close(self) -> None:
         self.closed = True

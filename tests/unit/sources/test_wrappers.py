@@ -32,8 +32,8 @@ class Numbered:
         image[:, 0] = 255
         return None if stamp is None else CapturedFrame(image, stamp)
 
-    def skip(self, frames: int, last: float | None = None) -> None:
-        for _ in range(frames):
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        for _ in range(frames or 0):
             next(self._stamps, None)
 
     def close(self) -> None:

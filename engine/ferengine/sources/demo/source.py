@@ -128,9 +128,9 @@ class DemoSource:
             self._frame[:, left:right] = _BAR_COLOR
         return CapturedFrame(self._frame, index / self._info.fps)
 
-    def skip(self, frames: int, last: float | None = None) -> None:
-        """Pass over ``frames`` frames at no cost."""
-        self._next += frames
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        """Pass over ``frames`` frames, or over all up to the time stamp ``last``, at no cost."""
+        self._next = round((last or 0.0) * self._info.fps) + 1 if frames is None else self._next + frames
 
     def close(self) -> None:
         """Free the images."""

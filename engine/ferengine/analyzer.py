@@ -45,7 +45,7 @@ class Analyzer:
         self._detector = create_detector(
             config.detector,
             min_face=config.min_face,
-            thresholds=config.thresholds,
+            thresholds=config.mtcnn_thresholds(tracked=False),
             factor=config.pyramid_factor,
             backend=config.detector_settings(),
         )

@@ -16,7 +16,10 @@ MIN_FACE = 40.0
 """Width of the smallest face to look for, pixels."""
 
 MTCNN_THRESHOLDS = (0.6, 0.7, 0.7)
-"""Of P-, R- and O-Net."""
+"""Of P-, R- and O-Net, for single images."""
+
+TRACKED_THRESHOLDS = (0.6, 0.7, 0.5)
+"""The same where faces are tracked: a known face is followed from a score that would not do for a new one."""
 
 MTCNN_FACTOR = 0.709
 """Step from one level of MTCNN's image pyramid to the next: about the square root of one half."""
@@ -45,8 +48,16 @@ class EngineConfig(BaseModel):
         description="Minimum size of a face to look for, in pixels. Half the size takes about twice the time and finds many "
         "more people in the background.",
     )
-    thresholds: tuple[Threshold, Threshold, Threshold] = Field(
-        MTCNN_THRESHOLDS, description="Thresholds of MTCNN's P-, R- and O-Net."
+    thresholds: tuple[Threshold, Threshold, Threshold] | None = Field(
+        None,
+        description="Thresholds of MTCNN's P-, R- and O-Net. If not given, 0.6, 0.7 and 0.5, or 0.7 in single images.",
+        examples=[[0.6, 0.7, 0.5]],
+    )
+    new_track_scores: tuple[Threshold, Threshold] | None = Field(
+        None,
+        description="Scores from which one detection, or two of one place within a third of a second, start a track. If not "
+        "given, 0.95 and 0.85 with mtcnn, 0.8 and 0.7 with retinaface, any with haar.",
+        examples=[[0.95, 0.85]],
     )
     pyramid_factor: float = Field(MTCNN_FACTOR, gt=0.2, lt=0.96, description="Step between the scales of MTCNN's pyramid.")
 
@@ -126,6 +137,15 @@ class EngineConfig(BaseModel):
             raise ValueError("only the detectors mtcnn and retinaface can search near tracks; set search to full for haar")
         return search
 
+    @field_validator("new_track_scores")
+    @classmethod
+    def _second_score_is_not_higher(cls, scores: tuple[float, float] | None) -> tuple[float, float] | None:
+        if scores is not None and scores[1] > scores[0]:
+            raise ValueError(
+                f"the score for two detections must not be higher than that for one, not {scores[0]} and {scores[1]}"
+            )
+        return scores
+
     @model_validator(mode="after")
     def _only_mtcnn_runs_on_a_gpu(self) -> Self:
         if self.gpu_detectors and (self.detector != "mtcnn" or self.backend in ("ort", "ort-trt-rtx")):
@@ -151,6 +171,10 @@ class EngineConfig(BaseModel):
     def align_eyes(self) -> bool:
         """Whether crops are rotated so that the eyes are level."""
         return self.align == "eyes"
+
+    def mtcnn_thresholds(self, *, tracked: bool) -> tuple[float, float, float]:
+        """Those given, or what suits faces that are ``tracked``, or single images."""
+        return self.thresholds or (TRACKED_THRESHOLDS if tracked else MTCNN_THRESHOLDS)
 
     def backend_settings(self) -> BackendSettings:
         """The part that says what runs the classifier's networks."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from ferengine.config import DetectorName
+if TYPE_CHECKING:  # workers need no settings
+    from ferengine.config import DetectorName, EngineConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,3 +32,17 @@ BIRTH_SCORES: Mapping[DetectorName, BirthScores] = MappingProxyType(
 )
 """Measured on photographs: with these thresholds MTCNN and RetinaFace draw about equally many boxes beside faces, which equal
 scores of different networks do not. The cascade's scores are no probabilities: each of its boxes is a face."""
+
+
+def birth_scores(config: EngineConfig, *, stills: bool) -> BirthScores:
+    """From which scores a run believes a new face.
+
+    Args:
+        config: The settings of the run.
+        stills: Whether the frames are unrelated images, where nothing can be looked at twice: every box is a face then that
+            the detector would give for a single image.
+    """
+    if stills:
+        floor = config.mtcnn_thresholds(tracked=False)[2] if config.detector == "mtcnn" else 0.0
+        return BirthScores(floor, floor)
+    return BIRTH_SCORES[config.detector] if config.new_track_scores is None else BirthScores(*config.new_track_scores)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NewType, TypeAlias, get_args
 
+from ferengine.detection.birth import BirthScores
 from ferengine.models.settings import BackendSettings, Prior
 
 Descriptor = NewType("Descriptor", int)
@@ -76,6 +77,7 @@ class AddCamera:
         epoch: Which life of the track worker this is, for this camera.
         first_id: The id of its next new track.
         done: Frames of it that have been tracked.
+        births: From which scores detections start a track.
     """
 
     camera: int
@@ -83,6 +85,7 @@ class AddCamera:
     epoch: int
     first_id: int
     done: int
+    births: BirthScores
 
 
 @dataclass(frozen=True, slots=True)

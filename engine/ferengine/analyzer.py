@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import make_config
+from ferengine.config import EngineSettings, make_config
 from ferengine.detection import create_detector
 from ferengine.frames import as_bgr
 from ferengine.models.registry import GENDER
@@ -35,7 +35,7 @@ class Analyzer:
         []
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: Unpack[EngineSettings]) -> None:
         config = make_config(**settings)
         backend = config.backend_settings()
         self._detector = create_detector(
@@ -108,7 +108,7 @@ class Analyzer:
         self.close()
 
 
-def analyze(image: NDArray[np.uint8], **settings: Any) -> list[Face]:
+def analyze(image: NDArray[np.uint8], **settings: Unpack[EngineSettings]) -> list[Face]:
     """The faces of one image, best first; for more than one keep an ``Analyzer``.
 
     Args:

@@ -70,7 +70,7 @@ def write_animation(
         raise UsageError(f"{out} must end in .webp")
     animation = cv2.Animation()
     animation.frames = demo_images(frames)
-    animation.durations = np.full(len(animation.frames), round(1000 * _EACH / _RATE), np.int32)
+    animation.durations = [round(1000 * _EACH / _RATE)] * len(animation.frames)
     encoded, data = cv2.imencodeanimation(".webp", animation, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
     if not encoded:
         raise SinkError("OpenCV cannot encode animated WebP: pip install 'opencv-contrib-python>=4.11,<5'")

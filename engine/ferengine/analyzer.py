@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+<<<<<<< HEAD
+from typing import Self, Unpack
+=======
 from dataclasses import replace
 from typing import Any, Self
+>>>>>>> main
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
+<<<<<<< HEAD
+from ferengine.config import EngineSettings, make_config
+=======
 from ferengine.classification.labelling import Labeller, gender_confidence
 from ferengine.classification.pose import estimate_pose
 from ferengine.classification.quality import make_quality, measure_crops
 from ferengine.config import make_config
+>>>>>>> main
 from ferengine.detection import create_detector
 from ferengine.frames import as_bgr
 from ferengine.models.registry import GENDER
@@ -39,7 +47,7 @@ class Analyzer:
         []
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: Unpack[EngineSettings]) -> None:
         config = make_config(**settings)
         backend = config.backend_settings()
         self._detector = create_detector(
@@ -119,7 +127,7 @@ class Analyzer:
         self.close()
 
 
-def analyze(image: NDArray[np.uint8], **settings: Any) -> list[Face]:
+def analyze(image: NDArray[np.uint8], **settings: Unpack[EngineSettings]) -> list[Face]:
     """The faces of one image, best first; for more than one keep an ``Analyzer``.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -185,7 +185,41 @@ class EngineConfig(BaseModel):
         return self.backend_settings() if self.gpu_detectors else BackendSettings("ort")
 
 
-def make_config(**values: Any) -> EngineConfig:
+class EngineSettings(TypedDict, total=False):
+    """The keywords of ``Engine``, ``Analyzer`` and ``make_config``, as type checkers and editors know them.
+
+    They are the fields of ``EngineConfig``, which checks them and holds their defaults and limits.
+    """
+
+    detector: DetectorName
+    min_face: float
+    thresholds: tuple[float, float, float]
+    pyramid_factor: float
+    gpu_detectors: int
+    search: Literal["full", "near"]
+    full_scan: float
+    detect_every: int
+    tracker: Literal["kcf", "opencv"]
+    align: Literal["none", "eyes"]
+    model: str
+    prior: str | None
+    gender: bool
+    smoothing: float
+    min_confidence: float
+    backend: BackendName
+    precision: PrecisionSetting
+    engines: str | None
+    build_engines: bool
+    max_batch: int
+    batch_deadline: float
+    deadline: float
+    max_frames: int | None
+    queue: int
+    stuck_after: float
+    restart_limit: int
+
+
+def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
     """Make an EngineConfig.
 
     Args:

@@ -7,12 +7,12 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, overload
+from typing import Any, Literal, Self, TypeAlias, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.config import make_config
+from ferengine.config import EngineSettings, make_config
 from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.inference.select import choose_variant
 from ferengine.inference.select_elsewhere import choose_backend_elsewhere
@@ -88,7 +88,7 @@ class Engine:
         display: bool = False,
         keep_open: bool = False,
         on_event: Callable[[CameraEvent], object] | None = None,
-        **settings: Any,
+        **settings: Unpack[EngineSettings],
     ) -> None:
         config = make_config(**settings)
         worker_python()

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from ferengine.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    import supervision as sv
 
 Box: TypeAlias = tuple[float, float, float, float]
 """x, y, w, h: left, top, width and height in pixels of the frame; may reach beyond its borders."""
@@ -345,6 +350,37 @@ class FrameResult:
         if changes:
             line["changes"] = [change.to_dict() for change in changes]
         return line
+
+    def to_supervision(self) -> sv.Detections:
+        """The faces as the package ``supervision`` takes them, for its annotators, zones and sinks.
+
+        Returns:
+            ``xyxy`` in pixels, ``confidence``, ``tracker_id``, and in ``data`` the smoothed label as ``class_name`` ("" where a
+            face was not classified) with its score as ``class_score`` (NaN there).
+
+        Raises:
+            MissingDependencyError: The package is not installed.
+        """
+        try:
+            import supervision
+        except ModuleNotFoundError as error:
+            if error.name != "supervision":
+                raise
+            raise MissingDependencyError("to_supervision needs the package supervision: pip install supervision") from None
+        import numpy as np
+
+        if not self.faces:
+            return supervision.Detections.empty()
+        smoothed = [None if face.expression is None else face.expression.smoothed for face in self.faces]
+        return supervision.Detections(
+            xyxy=np.array([[x, y, x + w, y + h] for x, y, w, h in (face.box for face in self.faces)], np.float32),
+            confidence=np.array([face.score for face in self.faces], np.float32),
+            tracker_id=np.array([face.track or 0 for face in self.faces], int),
+            data={
+                "class_name": np.array(["" if each is None else each.label for each in smoothed]),
+                "class_score": np.array([np.nan if each is None else max(each.scores.values()) for each in smoothed]),
+            },
+        )
 
 
 @dataclass(frozen=True, slots=True)

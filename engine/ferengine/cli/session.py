@@ -26,7 +26,7 @@ from ferengine.results import CameraEvent
 from ferengine.runtime.metrics import Summary
 from ferengine.sinks.files import check_output, is_folder, same_file, write_atomically
 from ferengine.sinks.save_paths import refuse_source
-from ferengine.sinks.screen import screen_available
+from ferengine.sinks.screen import no_window_reason
 from ferengine.sources import SourceSpec
 
 _EVENTS = 10_000
@@ -89,9 +89,10 @@ def _check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
 
 
 def _decide_display(asked: bool | None) -> bool:
-    if asked and not screen_available():
-        raise UsageError("--display: there is no screen (DISPLAY and WAYLAND_DISPLAY are not set); use --save or --events")
-    return screen_available() if asked is None else asked
+    reason = no_window_reason() if asked is not False else None
+    if asked and reason:
+        raise UsageError(f"--display: {reason}; use --save or --events")
+    return reason is None if asked is None else asked
 
 
 def _decide_table(settings: RunSettings, display: bool, console: Console) -> bool:

@@ -77,7 +77,7 @@ def test_expressions_are_read_as_they_are_drawn() -> None:
                 (face,) = analyzer.analyze(on_grey(drawing.draw(MIENS[number])))
                 assert face.expression is not None
                 right += face.expression.label == label
-    assert right >= 14  # of 16: a model is no ruler
+    assert right >= 13  # of 16: a model is no ruler
 
 
 def test_frames_are_a_pure_function_of_seed_and_index() -> None:
@@ -91,7 +91,7 @@ def test_expressions_and_turns_change_smoothly() -> None:
     for person in range(4):
         shown = [mien_at(person, step / 100) for step in range(1600)]
         assert max(abs(a.smile - b.smile) for a, b in pairwise(shown)) < 0.08
-        assert {round(mien.smile, 2) for mien in shown} >= {1.0, -0.8, 0.1}
+        assert {round(mien.smile, 2) for mien in shown} >= {1.0, -1.0, 0.1}
         turns = [turn_at(person, step / 100) for step in range(1600)]
         assert max(turns) == pytest.approx(math.radians(20), abs=0.01)
         assert min(turns) == pytest.approx(-math.radians(20), abs=0.01)

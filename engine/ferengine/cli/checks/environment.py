@@ -21,11 +21,12 @@ def check_cameras() -> Finding:
 
 def check_screen() -> Finding:
     """Check whether a window can be opened."""
-    from ferengine.sinks.screen import screen_available
+    from ferengine.sinks.screen import no_window_reason
 
-    if screen_available():
+    reason = no_window_reason()
+    if reason is None:
         return Finding("ok", "a window can be opened")
-    return Finding("ok", "no screen: --display is off, and the terminal shows a table instead")
+    return Finding("ok", f"--display is off, and the terminal shows a table instead: {reason}")
 
 
 def check_encoder() -> Finding:

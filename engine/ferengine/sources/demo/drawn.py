@@ -20,14 +20,14 @@ PEOPLE = (
     Person((74, 104, 152), (22, 22, 26), (70, 66, 124), (26, 34, 52), (60, 60, 150), 0.7),
     Person((178, 204, 240), (78, 138, 196), (110, 108, 190), (142, 120, 84), (120, 116, 110), 0.16),
 )
-REST = Mien(smile=0.1, lids=-0.2)
+REST = Mien(smile=0.1, brows=-0.1, lids=-0.3)
 MIENS = (
     REST,
     Mien(smile=1.0, gape=0.55, brows=0.12, lids=-0.25),
     REST,
     Mien(gape=1.0, brows=1.0, lids=0.7, round=0.55, smile=-0.1),
     REST,
-    Mien(smile=-0.8, frown=1.6, brows=-0.6, lids=0.2),
+    Mien(smile=-1.0, gape=0.5, frown=2.2, brows=-1.0, lids=0.3),
 )
 """What each person shows, one after the other, and again. The default model reads neutral, happy, surprise and angry."""
 

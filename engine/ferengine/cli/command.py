@@ -43,6 +43,7 @@ _EXTRAS = {
     "safetensors": "train",
     "scipy": "train",
     "matplotlib": "train",
+    "plotly": "report",
     "starlette": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",

@@ -43,6 +43,7 @@ _EXTRAS = {
     "safetensors": "train",
     "scipy": "train",
     "matplotlib": "train",
+    "paho": "mqtt",
     "plotly": "report",
     "starlette": "serve",
     "uvicorn": "serve",

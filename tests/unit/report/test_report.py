@@ -14,9 +14,7 @@ from ferengine.errors import FerengineError, SourceError, UsageError
 from ferengine.report import events
 from ferengine.report.events import Recording, read_recording
 
-pytest.importorskip("plotly", reason="the extra `report` is not installed")
-
-from ferengine.report import figures
+figures = pytest.importorskip("ferengine.report.figures", reason="the extra `report` is not installed", exc_type=ImportError)
 
 report = command("report")
 
@@ -36,7 +34,7 @@ def frame(number: int, *faces: dict[str, Any], camera: str = "door", **more: Any
 
 
 def lines() -> list[str]:
-    """Person 1 is happy for 20 frames, an eighth of a second each, then sad; person 2 comes with frame 10; frames 5 and 6 are missing."""
+    """Person 1 is happy for 20 frames, 1/8 s each, then sad; person 2 has come with frame 10. 5 and 6 are missing."""
     found = []
     for number in (n for n in range(31) if n not in (5, 6)):
         faces = [face(1, "happy" if number < 20 else "sad")]

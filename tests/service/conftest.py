@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from service_help import Running, demo, serving
 
 from ferengine import Engine
+from service_help import Running, demo, serving
 
 
 @pytest.fixture(scope="module")

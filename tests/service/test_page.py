@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+
 from service_help import Running, serving, until
 
 pytestmark = pytest.mark.browser

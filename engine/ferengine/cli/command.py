@@ -44,6 +44,8 @@ _EXTRAS = {
     "safetensors": "train",
     "scipy": "train",
     "matplotlib": "train",
+    "paho": "mqtt",
+    "plotly": "report",
     "starlette": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",

@@ -5,10 +5,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from rich.console import Console
 
+from ferengine.cli.camera_events import CameraEvents
+from ferengine.cli.message_outputs import MessageSink, message_sinks
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.results import CameraEvent
@@ -33,28 +36,33 @@ class Outputs:
     Args:
         engine: Where results come from.
         settings: Which outputs there are.
-        camera_events: These go between the results of ``--events``.
+        camera_events: These go between the results of ``--events``, and to what sends messages.
         table: Where to show the live table, ``None`` for none.
 
     Raises:
         SinkError: A file cannot be created; those created before are closed.
     """
 
-    def __init__(self, engine: Engine, settings: RunSettings, camera_events: deque[CameraEvent], table: Console | None) -> None:
+    def __init__(self, engine: Engine, settings: RunSettings, camera_events: CameraEvents, table: Console | None) -> None:
         self._sinks: list[Sink] = []
         self._threads: list[SinkThread] = []
         self._seen = SeenSink()
+        self._messages: dict[str, MessageSink] = {}
         prior = None if engine.prior is None else engine.prior.name
         try:
             if settings.events is not None:
                 writer = JsonlWriter(settings.events, settings.overwrite, prior=prior)
-                self._add(engine, "events", writer, lambda: _write_all(camera_events, writer))
+                events = camera_events.queue()
+                self._add(engine, "events", writer, lambda: _pass_on(events, writer.write))
             if settings.csv is not None:
                 self._add(
                     engine,
                     "csv",
                     CsvWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels, prior=prior),
                 )
+            for name, sink in message_sinks(settings):
+                self._messages[name] = sink
+                self._add(engine, name, sink, partial(_pass_on, camera_events.queue(), sink.write_camera_event))
             if table is not None:
                 self._add(engine, "table", LiveTable(table, lambda: _states(engine)))
             self._add(engine, "seen", self._seen)
@@ -111,13 +119,17 @@ class Outputs:
         return bool(asked) and all(thread.error is not None for thread in asked)
 
     def summaries(self) -> dict[str, SinkSummary]:
-        """Of each output: results written, dropped and cut off, and its error."""
-        return {thread.name: cast(SinkSummary, thread.summary()) for thread in self._threads}
+        """Of each output: results written, dropped and cut off, and its error. Messages that were not delivered count as
+        dropped, too."""
+        found = {thread.name: cast(SinkSummary, thread.summary()) for thread in self._threads}
+        for name, sink in self._messages.items():
+            found[name]["dropped"] += sink.dropped
+        return found
 
 
-def _write_all(camera_events: deque[CameraEvent], writer: JsonlWriter) -> None:
-    while camera_events:
-        writer.write(camera_events.popleft())
+def _pass_on(events: deque[CameraEvent], write: Callable[[CameraEvent], None]) -> None:
+    while events:
+        write(events.popleft())
 
 
 def _states(engine: Engine) -> dict[str, CameraState]:

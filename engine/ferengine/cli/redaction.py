@@ -10,7 +10,7 @@ from pathlib import Path
 from ferengine.errors import UsageError
 from ferengine.sources.url import hide_credentials
 
-_TAKES_URL = ("--source", "-s", "--camera", "-c")
+_TAKES_URL = ("--source", "-s", "--camera", "-c", "--mqtt", "--webhook")
 _HINTS = {"run": "give it with --source, or before the options", "image": "save the image to a file first"}
 
 

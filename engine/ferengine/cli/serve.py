@@ -9,7 +9,6 @@ import signal
 import stat
 import sys
 import time
-from collections import deque
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
+from ferengine.cli.camera_events import CameraEvents
 from ferengine.cli.config_file import load_settings
 from ferengine.cli.log import log_to
 from ferengine.cli.options import checked, with_options
@@ -25,11 +25,9 @@ from ferengine.cli.settings import RunSettings
 from ferengine.errors import FerengineError, UsageError
 
 if TYPE_CHECKING:
-    from ferengine.results import CameraEvent
     from ferengine.service.server import Address, Tls
     from ferengine.sources import SourceSpec
 
-_EVENTS = 10_000
 _TICK = 0.25
 
 _SOURCES = Annotated[
@@ -114,16 +112,19 @@ class _Service:
     def __init__(
         self, settings: RunSettings, address: Address, tls: Tls | None, token: str | None, *, analyze: bool, allow_files: bool
     ) -> None:
+        from ferengine.cli.session import check_files
         from ferengine.engine import Engine
         from ferengine.service.app import create_app
         from ferengine.service.server import Server
 
+        begun = specs(settings)
+        check_files(settings, begun)
         self._settings = settings
         self._stopped_at: float | None = None
-        self._camera_events: deque[CameraEvent] = deque(maxlen=_EVENTS)
+        self._camera_events = CameraEvents()
         values = settings.engine_values()
         self._engine = Engine(
-            specs(settings), keep_open=True, on_event=self._camera_events.append, save=settings.save,
+            begun, keep_open=True, on_event=self._camera_events.append, save=settings.save,
             overwrite=settings.overwrite, **values,
         )  # fmt: skip
         app = create_app(self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files)

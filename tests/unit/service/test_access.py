@@ -83,7 +83,8 @@ def test_without_a_token_only_names_of_this_machine_are_answered() -> None:
 @pytest.mark.parametrize(
     ("header", "status"),
     [({}, 401), ({"Authorization": "Bearer wrong"}, 401), ({"Authorization": f"Bearer {TOKEN}"}, 200),
-     ({"Authorization": TOKEN}, 401), ({"Cookie": f"{COOKIE}=1.2"}, 401), ({"Cookie": f"{COOKIE}={Sessions(TOKEN).make()}"}, 200)],
+     ({"Authorization": TOKEN}, 401), ({"Cookie": f"{COOKIE}=1.2"}, 401),
+     ({"Cookie": f"{COOKIE}={Sessions(TOKEN).make()}"}, 200)],
 )  # fmt: skip
 def test_a_token_or_its_cookie_is_needed(header: dict[str, str], status: int) -> None:
     answer = client(TOKEN).get("/api/x", headers=header)

@@ -330,7 +330,7 @@ class Tile {
       ink.textAlign = "left";
       ink.fillText(`#${track}`, 0, top + row / 2);
       samples.forEach(([when, label, score], index) => {
-        const until = Math.min(samples[index + 1]?.[0] ?? when + 1, when + 1.6);
+        const until = Math.min(samples[index + 1]?.[0] ?? when + 1, when + 3);
         ink.globalAlpha = 0.35 + 0.65 * score;
         ink.fillStyle = colourOf(label);
         const [begin, end] = [at(when), at(until)].map((value) => Math.round(value * scale) / scale); // whole pixels: no seams

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
-<<<<<<< HEAD
-from typing import Self, Unpack
-=======
 from dataclasses import replace
-from typing import Any, Self
->>>>>>> main
+from typing import Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
-<<<<<<< HEAD
-from ferengine.config import EngineSettings, make_config
-=======
 from ferengine.classification.labelling import Labeller, gender_confidence
 from ferengine.classification.pose import estimate_pose
 from ferengine.classification.quality import make_quality, measure_crops
-from ferengine.config import make_config
->>>>>>> main
+from ferengine.config import EngineSettings, make_config
 from ferengine.detection import create_detector
 from ferengine.frames import as_bgr
 from ferengine.models.registry import GENDER

@@ -193,7 +193,8 @@ class EngineSettings(TypedDict, total=False):
 
     detector: DetectorName
     min_face: float
-    thresholds: tuple[float, float, float]
+    thresholds: tuple[float, float, float] | None
+    new_track_scores: tuple[float, float] | None
     pyramid_factor: float
     gpu_detectors: int
     search: Literal["full", "near"]
@@ -205,7 +206,9 @@ class EngineSettings(TypedDict, total=False):
     prior: str | None
     gender: bool
     smoothing: float
+    label_hold: float
     min_confidence: float
+    check_quality: bool
     backend: BackendName
     precision: PrecisionSetting
     engines: str | None
@@ -213,6 +216,7 @@ class EngineSettings(TypedDict, total=False):
     max_batch: int
     batch_deadline: float
     deadline: float
+    blur: bool
     max_frames: int | None
     queue: int
     stuck_after: float

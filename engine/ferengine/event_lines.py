@@ -25,7 +25,7 @@ def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas
     """The faces in a file of ``--events``, one row each.
 
     Columns are named as in ``--csv``: ``camera``, ``frame``, ``timestamp``, ``track``, ``x``, ``y``, ``width``, ``height``,
-    ``label``, ``smoothed_label``, ``score_happy``, ``smoothed_happy`` and so on; landmarks are ``nose_x``, ``nose_y`` and so
+    ``label``, ``smoothed_label``, ``score_happy``, ``smoothed_happy``, ``yaw`` and so on; landmarks are ``nose_x``, ``nose_y`` and so
     on. A value that a face does not have is missing in its row. Frames without faces, and the lines of cameras that start and
     end, have no rows.
 
@@ -72,9 +72,10 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 def _faces(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if "event" in record:
         return
-    frame = {name: value for name, value in record.items() if name != "faces"}
+    frame = {name: value for name, value in record.items() if name not in ("faces", "changes")}
+    before = {change["track"]: change["from"] for change in record.get("changes", ())}
     for face in record["faces"]:
-        row = dict(frame)
+        row = {**frame, "changed_from": before.get(face["track"])}
         for name, value in face.items():
             row.update(_cells(name, value))
         yield row
@@ -89,8 +90,8 @@ def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"{point}_x", x), (f"{point}_y", y))
     elif name in ("expression", "gender"):
         yield from _reading("" if name == "expression" else "gender_", value)
-    elif isinstance(value, Mapping):
-        yield from ((f"{name}_{part}", each) for part, each in value.items())
+    elif name in ("pose", "quality"):
+        yield from (("pose_age" if part == "age" else part, each) for part, each in value.items())
     else:
         yield name, value
 
@@ -99,6 +100,8 @@ def _reading(prefix: str, value: Mapping[str, Any] | None) -> Iterator[tuple[str
     """Labels and scores, raw and smoothed; the label of a gender is ``gender``, that of an expression ``label``."""
     if value is None:
         return
+    if not prefix:
+        yield "reason", value.get("reason")
     label = prefix.rstrip("_") or "label"
     for kind, part in (("", value), ("smoothed_", value["smoothed"])):
         yield f"{kind}{label}", part["label"]

@@ -25,9 +25,9 @@ def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas
     """The faces in a file of ``--events``, one row each.
 
     Columns are named as in ``--csv``: ``camera``, ``frame``, ``timestamp``, ``track``, ``x``, ``y``, ``width``, ``height``,
-    ``label``, ``smoothed_label``, ``score_happy``, ``smoothed_happy``, ``yaw`` and so on; landmarks are ``nose_x``, ``nose_y`` and so
-    on. A value that a face does not have is missing in its row. Frames without faces, and the lines of cameras that start and
-    end, have no rows.
+    ``label``, ``smoothed_label``, ``score_happy``, ``smoothed_happy``, ``yaw`` and so on; landmarks are ``nose_x``, ``nose_y``
+    and so on. A value that a face does not have is missing in its row. Frames without faces, and the lines of cameras that
+    start and end, have no rows.
 
     Args:
         path: The file.

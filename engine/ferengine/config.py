@@ -22,6 +22,8 @@ MTCNN_FACTOR = 0.709
 """Step from one level of MTCNN's image pyramid to the next: about the square root of one half."""
 
 
+DrawExtra = Literal["landmarks", "pose"]
+
 DetectorName = Literal["mtcnn", "retinaface", "haar"]
 
 
@@ -109,6 +111,11 @@ class EngineConfig(BaseModel):
         0.5, gt=0, le=60, description="With live sources, report a face unclassified after this many seconds."
     )
 
+    draw: tuple[DrawExtra, ...] = Field(
+        (),
+        description="Also draw the landmarks of detected faces, or the axes of their pose. Repeat for both.",
+        examples=[["landmarks", "pose"]],
+    )
     blur: bool = Field(
         False,
         description="Make faces unrecognisable in videos, windows and annotated copies, which then come a little later.",

@@ -10,7 +10,19 @@ from ferengine.config import EngineConfig
 
 _PANELS: Mapping[str, tuple[str, ...]] = {
     "Sources": ("camera", "source", *PER_SOURCE, "max_frames"),
-    "Outputs": ("events", "csv", "save", "display", "table", "summary", "health_file", "overwrite", "blur", "log_level"),
+    "Outputs": (
+        "events",
+        "csv",
+        "save",
+        "display",
+        "table",
+        "summary",
+        "health_file",
+        "overwrite",
+        "draw",
+        "blur",
+        "log_level",
+    ),
     "Detection and tracking": (
         "detector",
         "min_face",

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NewType, TypeAlias, get_args
 
+from ferengine.config import DrawExtra
 from ferengine.models.settings import BackendSettings, Prior
 
 Descriptor = NewType("Descriptor", int)
@@ -196,6 +197,7 @@ class StartRender:
         videos: What to write where.
         parts: The files that its predecessors have made: it writes to others, and joins them all at the end.
         rates: The frame rates known so far.
+        draw: What to draw besides boxes, tags and bars.
         blur: Frames to hold back so that faces can be blurred in those before they were found; ``None`` blurs nothing.
     """
 
@@ -206,6 +208,7 @@ class StartRender:
     videos: tuple[SaveVideo, ...]
     parts: tuple[VideoPart, ...]
     rates: tuple[SetRate, ...]
+    draw: tuple[DrawExtra, ...]
     blur: int | None
 
 

@@ -114,7 +114,7 @@ class NvdecDecoder(Decoder):
 
     def capture(self, frame: av.VideoFrame, timestamp: float) -> CapturedFrame:
         """As ``Decoder.capture``, rotated as the first frame says: those of the GPU do not."""
-        return self._converter.capture(frame, timestamp, 0 if self._like is None else self._like.rotation)
+        return self._converter.capture(frame, timestamp, self._like)
 
     def seek(self, stamp: int) -> None:
         """Go on at the key frame at or before ``stamp``. What lies in the decoder is dropped."""

@@ -20,6 +20,7 @@ _PANELS: Mapping[str, tuple[str, ...]] = {
         "detect_every",
         "search",
         "full_scan",
+        "new_track_scores",
         "tracker",
         "align",
     ),
@@ -32,7 +33,9 @@ RUN = OptionSet(RunSettings, panels=_PANELS, rest="Classification", short={"came
 
 STILL = OptionSet(
     EngineConfig,
-    without=frozenset({"detect_every", "search", "full_scan", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]}),
+    without=frozenset(
+        {"detect_every", "search", "full_scan", "new_track_scores", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]}
+    ),
     panels=_PANELS,
     rest="Classification",
 )

@@ -338,7 +338,7 @@ class FaceTracker:
         fresh = [fresh[column] for column in unmatched]
         returning = self._place_affinity(waits, fresh) * (_similarities(waits, fresh) >= _HALF_HIDDEN)
         boxes, scores = [each.box for each in fresh], [each.score for each in fresh]
-        born = self._births.choose(boxes, scores, timestamp, list(returning.any(axis=0)))
+        born = self._births.choose(boxes, scores, timestamp, (returning > 0).any(axis=0).tolist())
         self._tracks += [self._spawn(frame, each) for each, starts in zip(fresh, born, strict=True) if starts]
         self._duplicates = self._find_duplicates()
         self._in_new_scene, self._wants_detection = False, self._births.wants_look

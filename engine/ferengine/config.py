@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -90,11 +90,18 @@ class EngineConfig(BaseModel):
     )
     gender: bool = Field(False, description="Also read perceived gender presentation, with a separate network.")
     smoothing: float = Field(
-        0.5, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
+        0.25, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
+    )
+    label_hold: float = Field(
+        0.25,
+        ge=0,
+        le=60,
+        description="Seconds of clear evidence for another label that replace a face's label; 0 turns this off.",
     )
     min_confidence: float = Field(
-        0.0, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."
+        0.4, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."
     )
+    check_quality: bool = Field(True, description="Label faces that are turned away, small, dark or blurred as 'uncertain'.")
     backend: BackendName = Field(
         "auto", description="Backend that runs the networks. auto: TensorRT where it is available, else ONNX Runtime."
     )
@@ -111,6 +118,11 @@ class EngineConfig(BaseModel):
     batch_deadline: float = Field(0.01, ge=0, le=1, description="Maximum time to wait for a batch to fill, in seconds.")
     deadline: float = Field(
         0.5, gt=0, le=60, description="With live sources, report a face unclassified after this many seconds."
+    )
+
+    blur: bool = Field(
+        False,
+        description="Make faces unrecognisable in videos, windows and annotated copies, which then come a little later.",
     )
 
     max_frames: int | None = Field(None, ge=1, description="Stop each source after N frames.", examples=[1000])
@@ -143,6 +155,18 @@ class EngineConfig(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _blurs_what_a_scheduled_search_finds(self) -> Self:
+        if self.blur and self.search == "near":
+            raise ValueError("blur needs search full: near the tracks a new face would be seen for long before it is found")
+        return self
+
+    @property
+    def blur_frames(self) -> int | None:
+        """How many frames are held back to blur them; None without blur. A face may be seen from just after one scheduled
+        detection until the next has found and confirmed it."""
+        return 2 * self.detect_every if self.blur else None
+
     @property
     def align_eyes(self) -> bool:
         """Whether crops are rotated so that the eyes are level."""
@@ -161,7 +185,45 @@ class EngineConfig(BaseModel):
         return self.backend_settings() if self.gpu_detectors else BackendSettings("ort")
 
 
-def make_config(**values: Any) -> EngineConfig:
+class EngineSettings(TypedDict, total=False):
+    """The keywords of ``Engine``, ``Analyzer`` and ``make_config``, as type checkers and editors know them.
+
+    They are the fields of ``EngineConfig``, which checks them and holds their defaults and limits.
+    """
+
+    detector: DetectorName
+    min_face: float
+    thresholds: tuple[float, float, float] | None
+    new_track_scores: tuple[float, float] | None
+    pyramid_factor: float
+    gpu_detectors: int
+    search: Literal["full", "near"]
+    full_scan: float
+    detect_every: int
+    tracker: Literal["kcf", "opencv"]
+    align: Literal["none", "eyes"]
+    model: str
+    prior: str | None
+    gender: bool
+    smoothing: float
+    label_hold: float
+    min_confidence: float
+    check_quality: bool
+    backend: BackendName
+    precision: PrecisionSetting
+    engines: str | None
+    build_engines: bool
+    max_batch: int
+    batch_deadline: float
+    deadline: float
+    blur: bool
+    max_frames: int | None
+    queue: int
+    stuck_after: float
+    restart_limit: int
+
+
+def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
     """Make an EngineConfig.
 
     Args:

@@ -12,6 +12,11 @@ from ferengine.cli.command import CommandGroup, Entry, exit_code
 
 COMMANDS = {
     "run": Entry("Read faces and expressions from cameras, streams and videos.", "ferengine.cli.run"),
+    "serve": Entry("Show cameras on a web page, with a REST interface and metrics.", "ferengine.cli.serve"),
+    "report": Entry(
+        "Write a report on recorded results: timelines, fractions, transitions, confidence, quality and drops.",
+        "ferengine.cli.html_report",
+    ),
     "image": Entry("Read faces and expressions in still images.", "ferengine.cli.image"),
     "models": Entry("List the shipped models with their accuracy, or show the card of one.", "ferengine.cli.models"),
     "cameras": Entry("List the cameras of this machine with their formats and frame rates.", "ferengine.cli.cameras"),

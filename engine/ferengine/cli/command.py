@@ -39,10 +39,16 @@ _PARSE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 """UsageError of the parser below typer."""
 
 _EXTRAS = {
+    "onnx": "onnx",
     "torch": "train",
     "safetensors": "train",
     "scipy": "train",
     "matplotlib": "train",
+    "paho": "mqtt",
+    "plotly": "report",
+    "starlette": "serve",
+    "uvicorn": "serve",
+    "prometheus_client": "serve",
     "skimage": "demo",
     "tensorrt": "trt",
     "tensorrt_rtx": "trt",

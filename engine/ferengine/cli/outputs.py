@@ -5,18 +5,22 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from typing import cast
 
 from rich.console import Console
 
+from ferengine.cli.camera_events import CameraEvents
+from ferengine.cli.message_outputs import MessageSink, message_sinks
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.results import CameraEvent
 from ferengine.runtime.metrics import SinkSummary
 from ferengine.sinks.csv import CsvWriter
 from ferengine.sinks.jsonl import JsonlWriter
+from ferengine.sinks.seen import Seen, SeenSink
 from ferengine.sinks.sink_thread import Sink, SinkThread
-from ferengine.sinks.table import LiveTable
+from ferengine.sinks.table import CameraState, LiveTable
 
 _GRACE = 5.0
 """Seconds from a request to stop in which outputs may write what waits; a little more where the run took longer to end."""
@@ -27,34 +31,41 @@ _OF_FACES = ("deadline", "face_ring_full", "not_finite")
 
 
 class Outputs:
-    """Events, rows and the live table, each with a dedicated queue and thread.
+    """Events, rows, the live table and what the end of the run says was seen, each with a dedicated queue and thread.
 
     Args:
         engine: Where results come from.
         settings: Which outputs there are.
-        camera_events: These go between the results of ``--events``.
+        camera_events: These go between the results of ``--events``, and to what sends messages.
         table: Where to show the live table, ``None`` for none.
 
     Raises:
         SinkError: A file cannot be created; those created before are closed.
     """
 
-    def __init__(self, engine: Engine, settings: RunSettings, camera_events: deque[CameraEvent], table: Console | None) -> None:
+    def __init__(self, engine: Engine, settings: RunSettings, camera_events: CameraEvents, table: Console | None) -> None:
         self._sinks: list[Sink] = []
         self._threads: list[SinkThread] = []
+        self._seen = SeenSink()
+        self._messages: dict[str, MessageSink] = {}
         prior = None if engine.prior is None else engine.prior.name
         try:
             if settings.events is not None:
                 writer = JsonlWriter(settings.events, settings.overwrite, prior=prior)
-                self._add(engine, "events", writer, lambda: _write_all(camera_events, writer))
+                events = camera_events.queue()
+                self._add(engine, "events", writer, lambda: _pass_on(events, writer.write))
             if settings.csv is not None:
                 self._add(
                     engine,
                     "csv",
                     CsvWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels, prior=prior),
                 )
+            for name, sink in message_sinks(settings):
+                self._messages[name] = sink
+                self._add(engine, name, sink, partial(_pass_on, camera_events.queue(), sink.write_camera_event))
             if table is not None:
                 self._add(engine, "table", LiveTable(table, lambda: _states(engine)))
+            self._add(engine, "seen", self._seen)
         except BaseException:
             self._close_unstarted()
             engine.close()
@@ -97,24 +108,35 @@ class Outputs:
         return [thread.error for thread in self._threads if thread.error is not None]
 
     @property
+    def seen(self) -> dict[str, Seen]:
+        """What each camera has shown, by name; complete after ``finish``."""
+        return self._seen.cameras
+
+    @property
     def all_failed(self) -> bool:
-        """Whether there were outputs, and none is left."""
-        return bool(self._threads) and len(self.errors) == len(self._threads)
+        """Whether outputs were asked for, and none of them is left."""
+        asked = [thread for thread in self._threads if thread.name != "seen"]
+        return bool(asked) and all(thread.error is not None for thread in asked)
 
     def summaries(self) -> dict[str, SinkSummary]:
-        """Of each output: results written, dropped and cut off, and its error."""
-        return {thread.name: cast(SinkSummary, thread.summary()) for thread in self._threads}
+        """Of each output: results written, dropped and cut off, and its error. Messages that were not delivered count as
+        dropped, too."""
+        found = {thread.name: cast(SinkSummary, thread.summary()) for thread in self._threads}
+        for name, sink in self._messages.items():
+            found[name]["dropped"] += sink.dropped
+        return found
 
 
-def _write_all(camera_events: deque[CameraEvent], writer: JsonlWriter) -> None:
-    while camera_events:
-        writer.write(camera_events.popleft())
+def _pass_on(events: deque[CameraEvent], write: Callable[[CameraEvent], None]) -> None:
+    while events:
+        write(events.popleft())
 
 
-def _states(engine: Engine) -> dict[str, tuple[str, int]]:
-    """State of each camera, and how many of its frames were dropped."""
+def _states(engine: Engine) -> dict[str, CameraState]:
     cameras = engine.health().cameras
     return {
-        name: (camera.state, sum(count for reason, count in camera.dropped.items() if reason not in _OF_FACES))
+        name: CameraState(
+            camera.state, sum(count for reason, count in camera.dropped.items() if reason not in _OF_FACES), camera.total
+        )
         for name, camera in cameras.items()
     }

@@ -10,7 +10,24 @@ from ferengine.config import EngineConfig
 
 _PANELS: Mapping[str, tuple[str, ...]] = {
     "Sources": ("camera", "source", *PER_SOURCE, "max_frames"),
-    "Outputs": ("events", "csv", "save", "display", "table", "summary", "health_file", "overwrite", "log_level"),
+    "Outputs": (
+        "events",
+        "csv",
+        "save",
+        "display",
+        "table",
+        "summary",
+        "health_file",
+        "store",
+        "store_days",
+        "mqtt",
+        "mqtt_password",
+        "webhook",
+        "webhook_secret",
+        "overwrite",
+        "blur",
+        "log_level",
+    ),
     "Detection and tracking": (
         "detector",
         "min_face",
@@ -31,10 +48,20 @@ _PANELS: Mapping[str, tuple[str, ...]] = {
 RUN = OptionSet(RunSettings, panels=_PANELS, rest="Classification", short={"camera": "-c", "source": "-s"})
 """The options of ``ferengine run``."""
 
+SERVE = OptionSet(
+    RunSettings,
+    without=frozenset({"display", "table", "summary", "health_file"}),
+    panels=_PANELS,
+    rest="Classification",
+    short={"camera": "-c", "source": "-s"},
+)
+"""The options of ``ferengine serve``: it has a page in place of a window or table, and answers in place of files of state."""
+
 STILL = OptionSet(
     EngineConfig,
     without=frozenset(
-        {"detect_every", "search", "full_scan", "new_track_scores", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]}
+        {"detect_every", "search", "full_scan", "new_track_scores", "tracker", "smoothing", "label_hold", "max_frames"}
+        | set(_PANELS["Runtime"])
     ),
     panels=_PANELS,
     rest="Classification",

@@ -6,7 +6,6 @@ import logging
 import signal
 import sys
 import time
-from collections import deque
 from collections.abc import Sequence
 from contextlib import nullcontext
 from itertools import combinations
@@ -15,6 +14,7 @@ from types import FrameType
 
 from rich.console import Console
 
+from ferengine.cli.camera_events import CameraEvents
 from ferengine.cli.health_file import HealthFile
 from ferengine.cli.outputs import Outputs
 from ferengine.cli.report import print_summary
@@ -22,15 +22,12 @@ from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.errors import SinkError, UsageError
 from ferengine.json_text import json_text
-from ferengine.results import CameraEvent
 from ferengine.runtime.metrics import Summary
 from ferengine.sinks.files import check_output, is_folder, same_file, write_atomically
 from ferengine.sinks.save_paths import refuse_source
-from ferengine.sinks.screen import screen_available
+from ferengine.sinks.screen import no_window_reason
 from ferengine.sources import SourceSpec
 
-_EVENTS = 10_000
-"""Camera events that may wait to be written; without --events nothing takes them."""
 _TICK = 0.25
 """Maximum seconds until a signal is handled."""
 
@@ -40,8 +37,8 @@ def run_session(settings: RunSettings, console: Console) -> int:
     display = _decide_display(settings.display)
     table = _decide_table(settings, display, console)
     specs = settings.specs()
-    _check_files(settings, specs)
-    camera_events: deque[CameraEvent] = deque(maxlen=_EVENTS)
+    check_files(settings, specs)
+    camera_events = CameraEvents()
     engine = Engine(
         specs, on_event=camera_events.append, save=settings.save, overwrite=settings.overwrite, display=display,
         **settings.engine_values(),
@@ -67,15 +64,15 @@ def run_session(settings: RunSettings, console: Console) -> int:
     summary["sinks"].update(outputs.summaries())
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, summary))
     failed |= health is not None and health.error is not None
-    print_summary(summary, console)
+    print_summary(summary, outputs.seen, console)
     return 1 if failed else 0
 
 
-def _check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
+def check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
     """Raise UsageError if two outputs have the same file, or an output that of a source."""
     events = None if settings.events in (None, "-") else Path(str(settings.events))
     named = {"--events": events, "--csv": settings.csv, "--save": settings.save, "--summary": settings.summary,
-             "--health-file": settings.health_file}  # fmt: skip
+             "--health-file": settings.health_file, "--store": settings.store}  # fmt: skip
     files = {option: path for option, path in named.items() if path is not None and not is_folder(path)}
     for (one, path), (other, second) in combinations(files.items(), 2):
         if same_file(path, second):
@@ -89,9 +86,10 @@ def _check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
 
 
 def _decide_display(asked: bool | None) -> bool:
-    if asked and not screen_available():
-        raise UsageError("--display: there is no screen (DISPLAY and WAYLAND_DISPLAY are not set); use --save or --events")
-    return screen_available() if asked is None else asked
+    reason = no_window_reason() if asked is not False else None
+    if asked and reason:
+        raise UsageError(f"--display: {reason}; use --save or --events")
+    return reason is None if asked is None else asked
 
 
 def _decide_table(settings: RunSettings, display: bool, console: Console) -> bool:

@@ -117,6 +117,31 @@ class RunSettings(EngineConfig, SourceOptions):
         description="Write the state of the run to this JSON file every second; the file is replaced each time.",
         examples=["health.json"],
     )
+    store: Path | None = Field(
+        None,
+        description="Keep events, and a sample a second of each person, in this SQLite database, which is continued if it "
+        "exists.",
+        examples=["faces.db"],
+    )
+    store_days: float = Field(30.0, gt=0, le=36500, description="Delete what is older than this many days from --store.")
+    mqtt: str | None = Field(
+        None,
+        min_length=1,
+        description="Publish events and the state of each camera over MQTT: mqtt://[USER@]HOST[:PORT][/PREFIX], or mqtts://.",
+        examples=["mqtt://broker.local/ferengine"],
+    )
+    mqtt_password: Path | None = Field(
+        None, description="Read the password of the MQTT user from this file.", examples=["mqtt.password"]
+    )
+    webhook: str | None = Field(
+        None,
+        min_length=1,
+        description="Post each event (a person appeared, left or changed expression, a scene cut, a camera) to this URL.",
+        examples=["https://example.com/hook"],
+    )
+    webhook_secret: Path | None = Field(
+        None, description="Sign what is sent to --webhook with the secret in this file.", examples=["webhook.secret"]
+    )
     overwrite: bool = Field(False, description="Replace output files that exist.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level of log messages on standard error."

@@ -31,7 +31,24 @@ DecoderName: TypeAlias = Literal["cpu", "nvdec"]
 Reconnect: TypeAlias = Literal["never", "disconnected", "always"]
 
 IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".dib", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+    {
+        ".avif",
+        ".bmp",
+        ".dib",
+        ".heic",
+        ".heif",
+        ".jpeg",
+        ".jpg",
+        ".jp2",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
 )
 """The endings that make a file in a folder an image, in lower case."""
 

@@ -199,6 +199,7 @@ class StartRender:
         videos: What to write where.
         parts: The files that its predecessors have made: it writes to others, and joins them all at the end.
         rates: The frame rates known so far.
+        blur: Frames to hold back so that faces can be blurred in those before they were found; ``None`` blurs nothing.
     """
 
     page: Descriptor
@@ -208,6 +209,7 @@ class StartRender:
     videos: tuple[SaveVideo, ...]
     parts: tuple[VideoPart, ...]
     rates: tuple[SetRate, ...]
+    blur: int | None
 
 
 Start: TypeAlias = StartCapture | StartDetect | StartTrack | StartClassify | StartRender
@@ -299,6 +301,7 @@ class SourceOpened:
         fps: Its nominal rate.
         live: Whether it drops frames.
         time: When, seconds since the epoch.
+        frames: How many it will give in all, as far as that is known; 0 where it is not.
     """
 
     camera: int
@@ -307,6 +310,7 @@ class SourceOpened:
     fps: float
     live: bool
     time: float
+    frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -334,6 +338,7 @@ class CaptureCounts:
     broken: int
     late: int
     replaced_stamps: int
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -346,6 +351,7 @@ class CaptureEnded:
         broken: Frames that could not be decoded, in this life of the worker, as the further counts.
         late: Frames that were passed over.
         replaced_stamps: Time stamps that were missing or made no sense.
+        truncated: Whether the file was cut off.
     """
 
     camera: int
@@ -353,6 +359,7 @@ class CaptureEnded:
     broken: int
     late: int
     replaced_stamps: int
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)

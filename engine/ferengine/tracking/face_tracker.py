@@ -26,6 +26,7 @@ from ferengine.tracking.births import Births
 from ferengine.tracking.crop_geometry import CropGeometry, CropRegion, face_region
 from ferengine.tracking.kcf import KcfTracker, update_all
 from ferengine.tracking.matching import assign, iou_matrix
+from ferengine.tracking.recognition import HALF_HIDDEN, least_similarity
 from ferengine.tracking.scene import SceneCuts
 
 _DUPLICATE_IOU = 0.6
@@ -33,25 +34,6 @@ _DUPLICATE_IOU = 0.6
 
 _APPEARANCE_WEIGHT = 0.5
 """What a similarity of 1 adds to the IoU where several tracks and detections overlap."""
-
-
-_ALIKE = 0.7
-"""Similarity from which a face after a cut, or after more than ``_WHILE``, is the one before it. Measured between clips of
-different people whose faces were put at one place: at most 0.47; between people who came to one place in a crowd: 0.68."""
-
-_FAMILIAR = 0.5
-"""The same after more than ``_BRIEFLY``, and where the tracker doubts itself: the place still speaks for it."""
-
-_BRIEFLY, _WHILE = 0.5, 1.0
-"""Seconds out of sight. A face that comes back sooner is the same whatever it looks like: it may still be half hidden."""
-
-_HALF_HIDDEN = 0.35
-"""Similarity from which a face may be that of a track lost at its place: what comes out from behind something is half hidden at
-first. Measured in the demo: 0.54 at half, 0.81 a fifth of a second later; between two people 0.06 on average."""
-
-_DOUBT = 0.3
-"""Confidence below which a tracker may follow something else. Measured: at most 0.22 across cuts, at least 0.72 in 99 % of the
-other frames."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -336,9 +318,13 @@ class FaceTracker:
                 track.lost_since = timestamp if track.lost_since is None else track.lost_since
         waits = [track for track in missing if track.confirmed_lost and track.scene == self._scene]
         fresh = [fresh[column] for column in unmatched]
-        returning = self._place_affinity(waits, fresh) * (_similarities(waits, fresh) >= _HALF_HIDDEN)
-        boxes, scores = [each.box for each in fresh], [each.score for each in fresh]
-        born = self._births.choose(boxes, scores, timestamp, (returning > 0).any(axis=0).tolist())
+        returning = self._place_affinity(waits, fresh) * (_similarities(waits, fresh) >= HALF_HIDDEN)
+        born = self._births.choose(
+            [each.box for each in fresh],
+            [each.score for each in fresh],
+            timestamp,
+            [bool(column.any()) for column in returning.T],
+        )
         self._tracks += [self._spawn(frame, each) for each, starts in zip(fresh, born, strict=True) if starts]
         self._duplicates = self._find_duplicates()
         self._in_new_scene, self._wants_detection = False, self._births.wants_look
@@ -412,15 +398,11 @@ class FaceTracker:
     def _least_similarities(self, tracks: list[_Track], timestamp: float) -> NDArray[np.float64]:
         """How much each track's face must look like itself to go on, (n, 1)."""
 
-        def least(track: _Track) -> float:
-            if track.scene != self._scene:
-                return _ALIKE
+        values = []
+        for track in tracks:
             lost_s = 0.0 if track.lost_since is None else abs(timestamp - track.lost_since)
-            if lost_s > _BRIEFLY:
-                return _ALIKE if lost_s > _WHILE else _FAMILIAR
-            return _FAMILIAR if track.confidence < _DOUBT else 0.0
-
-        return np.array([least(track) for track in tracks]).reshape(-1, 1)
+            values.append(least_similarity(track.scene == self._scene, lost_s, track.confidence))
+        return np.array(values).reshape(-1, 1)
 
     def _continue(self, track: _Track, frame: NDArray[np.uint8], detection: _Detection) -> None:
         track.reinitialise(frame, detection, self._scene, self._births.is_sure(detection.score))

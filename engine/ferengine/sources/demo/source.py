@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,8 +12,9 @@ from numpy.typing import NDArray
 from ferengine.errors import SourceError, UsageError
 from ferengine.results import Box
 from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.demo.drawn import make_faces
 from ferengine.sources.demo.motion import MAX_FACES, Actor, Pose
-from ferengine.sources.demo.portraits import Portrait, Sprite
+from ferengine.sources.demo.portraits import CutOut, Portrait
 from ferengine.sources.demo.scenes import OCCLUDED, make_scene
 from ferengine.sources.spec import Scenario
 from ferengine.vision import cv2
@@ -20,6 +22,8 @@ from ferengine.vision import cv2
 _BAR_COLOR = (96, 74, 52)
 _BAR_WIDTH = 1.4
 """In widths of the face: the bar covers the face while their centres are within 0.2 widths."""
+
+_Look = tuple[Portrait, int, float, float]
 
 _HEAD = 1.2
 """Sides of the area that a head hides, in those of its face's box."""
@@ -54,6 +58,7 @@ class DemoSource:
         occluder: Let a bar pass over the first face and cover it completely in exactly these frames (True: ``OCCLUDED``). The
             scenarios "occlusion" and "hiding" imply it.
         scenario: What is shown.
+        drawn: Show drawn faces also where the portraits of the extra ``demo`` are installed.
 
     Raises:
         UsageError: If an argument is out of range.
@@ -61,6 +66,7 @@ class DemoSource:
 
     broken_frames = 0
     late_frames = 0
+    truncated = False
     replaced_stamps = 0
 
     def __init__(
@@ -73,6 +79,7 @@ class DemoSource:
         seed: int = 0,
         occluder: bool | range = False,
         scenario: Scenario | str = Scenario.STROLL,
+        drawn: bool = False,
     ) -> None:
         if scenario not in list(Scenario):
             raise UsageError(f"the demo has no scenario {str(scenario)!r}: choose one of {', '.join(Scenario)}")
@@ -84,6 +91,7 @@ class DemoSource:
             raise UsageError(f"the demo shows 1 to {MAX_FACES} faces, not {faces}: for none use demo:empty")
         self._info = SourceInfo(width, height, fps, live=False, frames=frames)
         self._seed = seed
+        self._drawn = drawn
         self._scene = make_scene(Scenario(scenario), width, height, fps, faces, seed)
         if isinstance(occluder, range):
             self._occluded = occluder
@@ -91,18 +99,13 @@ class DemoSource:
             self._occluded = OCCLUDED if occluder else self._scene.occluded
         self._next = 0
         self._backgrounds: dict[int, NDArray[np.uint8]] = {}
-        self._sprites: dict[tuple[Portrait, float, float], Sprite] = {}
+        self._faces: dict[_Look, Callable[[float], CutOut]] = {}
         self._frame = np.empty((height, width, 3), np.uint8)
 
     def open(self) -> SourceInfo:
-        """Load the portraits.
-
-        Raises:
-            MissingDependencyError: If the extra ``demo`` is not installed.
-        """
-        for actor in self._scene.actors:
-            if (look := _look(actor)) not in self._sprites:
-                self._sprites[look] = Sprite(*look)
+        """Load the portraits, or draw faces where the extra ``demo`` is not installed."""
+        looks = list(dict.fromkeys(_look(actor) for actor in self._scene.actors))
+        self._faces = dict(zip(looks, make_faces(looks, drawn=self._drawn), strict=True))
         for _, number in self._scene.shots:
             self._backgrounds[number] = _background(self._info.width, self._info.height, self._seed, number)
         return self._info
@@ -115,22 +118,23 @@ class DemoSource:
         if self._info.frames is not None and index >= self._info.frames:
             return None
         self._next += 1
-        np.copyto(self._frame, self._backgrounds[self._scene.background(index / self._info.fps)])
+        seconds = index / self._info.fps
+        np.copyto(self._frame, self._backgrounds[self._scene.background(seconds)])
         for actor, pose in self.poses(index):
-            self._sprites[_look(actor)].paint(self._frame, pose.x, pose.y, pose.height, pose.angle)
+            self._faces[_look(actor)](seconds).paint(self._frame, pose.x, pose.y, pose.height, pose.angle)
         bar = self.bar(index)
         if bar is not None:
             left, right = max(0, math.floor(bar[0])), math.ceil(bar[1])
             self._frame[:, left:right] = _BAR_COLOR
         return CapturedFrame(self._frame, index / self._info.fps)
 
-    def skip(self, frames: int, last: float | None = None) -> None:
-        """Pass over ``frames`` frames at no cost."""
-        self._next += frames
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        """Pass over ``frames`` frames, or over all up to the time stamp ``last``, at no cost."""
+        self._next = round((last or 0.0) * self._info.fps) + 1 if frames is None else self._next + frames
 
     def close(self) -> None:
         """Free the images."""
-        self._backgrounds, self._sprites = {}, {}
+        self._backgrounds, self._faces = {}, {}
 
     def boxes(self, index: int) -> list[Box]:
         """Return the true face boxes of a frame, back to front. Works before ``open`` and without the extra ``demo``."""
@@ -171,9 +175,9 @@ class DemoSource:
         return (left, right) if right > 0 and left < self._info.width else None
 
 
-def _look(actor: Actor) -> tuple[Portrait, float, float]:
-    """What tells sprites apart."""
-    return actor.portrait, actor.largest, actor.bust
+def _look(actor: Actor) -> _Look:
+    """What tells cut-outs apart: who it is, as a portrait and as a drawn person, and at which size."""
+    return actor.portrait, actor.person, actor.largest, actor.bust
 
 
 def _head(box: Box) -> Box:

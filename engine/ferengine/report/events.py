@@ -1,0 +1,237 @@
+"""Reads lines of ``--events`` and counts what a report shows, in bounded memory however long the recording is."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from ferengine.errors import FerengineError, SourceError
+
+_FIRST_WIDTH = 0.125
+_MAX_CELLS = 40_000
+"""Cells of all people together; when there are more, each two neighbours become one."""
+_MAX_STEP = 1.0
+"""Seconds that a frame counts for at most: what was not seen for longer was not there."""
+
+Key: TypeAlias = tuple[str, int, int]
+"""A person: the camera, how often its frames have begun anew, and the track."""
+
+
+@dataclass(slots=True)
+class Cell:
+    """What one person showed in a short time; ``n`` frames, of which ``scored`` have an expression."""
+
+    n: int = 0
+    scored: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    confidence: float = 0.0
+    detection: float = 0.0
+    tracking: float = 0.0
+    width: float = 0.0
+
+    def add(self, other: Cell) -> None:
+        self.n += other.n
+        self.scored += other.scored
+        self.labels.update(other.labels)
+        self.confidence += other.confidence
+        self.detection += other.detection
+        self.tracking += other.tracking
+        self.width += other.width
+
+    @property
+    def label(self) -> str | None:
+        """The most frequent label."""
+        return self.labels.most_common(1)[0][0] if self.labels else None
+
+
+@dataclass(slots=True)
+class Person:
+    """One track.
+
+    Attributes:
+        seconds: How long each label lasted.
+        cells: What it showed, by the number of the cell in time.
+        first, last: Time stamps of its first and last frame.
+    """
+
+    seconds: Counter[str] = field(default_factory=Counter)
+    cells: dict[int, Cell] = field(default_factory=dict)
+    first: float = 0.0
+    last: float = 0.0
+    label: str | None = None
+
+
+@dataclass(slots=True)
+class Camera:
+    """One camera.
+
+    Attributes:
+        frames, faces: How many there are.
+        dropped: Frames missing between those that are there.
+        unclassified: Faces without an expression, by reason.
+        events: What happened to it: time stamp, event and reason.
+        latencies: Of each cell in time: frames and the sum of their latencies, and the largest, in milliseconds.
+        gaps: Of each cell in time: frames missing.
+    """
+
+    frames: int = 0
+    faces: int = 0
+    dropped: int = 0
+    scene_cuts: int = 0
+    unclassified: Counter[str] = field(default_factory=Counter)
+    events: list[tuple[float, str, str]] = field(default_factory=list)
+    latencies: dict[int, tuple[int, float, float]] = field(default_factory=dict)
+    gaps: Counter[int] = field(default_factory=Counter)
+    first: float | None = None
+    last: float = 0.0
+    frame: int = -1
+    begun: int = 0
+
+
+class Recording:
+    """All that was read.
+
+    Attributes:
+        width: Seconds of one cell.
+        transitions: How often one label followed another on one person.
+        labels: The classes, as the scores name them.
+        priors: Names of the class priors.
+        skipped: Lines that are no results.
+    """
+
+    def __init__(self) -> None:
+        self.width = _FIRST_WIDTH
+        self.cameras: dict[str, Camera] = {}
+        self.people: defaultdict[Key, Person] = defaultdict(Person)
+        self.transitions: Counter[tuple[str, str]] = Counter()
+        self.labels: dict[str, None] = {}
+        self.priors: set[str] = set()
+        self.skipped = 0
+        self._cells = 0
+
+    def add_line(self, line: str) -> None:
+        """Count one line; one that is no result is counted as skipped."""
+        try:
+            record = json.loads(line)
+            if "event" in record:
+                self._add_event(record)
+            else:
+                self._add_result(record)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            self.skipped += 1
+
+    def _add_event(self, record: dict[str, Any]) -> None:
+        said = str(record.get("reason", "")), str(record["event"]), float(record["timestamp"])
+        self.cameras.setdefault(str(record["camera"]), Camera()).events.append((said[2], said[1], said[0]))
+
+    def _add_result(self, record: dict[str, Any]) -> None:
+        name, frame, stamp = str(record["camera"]), int(record["frame"]), float(record["timestamp"])
+        faces = list(record["faces"])
+        camera = self.cameras.setdefault(name, Camera())
+        if frame <= camera.frame:  # the camera, or the run, began anew
+            camera.begun += 1
+        elif camera.frame >= 0:
+            camera.dropped += frame - camera.frame - 1
+            if frame - camera.frame > 1:
+                camera.gaps[self._cell(stamp)] += frame - camera.frame - 1
+        camera.frame = frame
+        camera.first = stamp if camera.first is None else min(camera.first, stamp)
+        camera.last = max(camera.last, stamp)
+        camera.frames += 1
+        camera.scene_cuts += bool(record.get("scene_cut"))
+        latency = float(record.get("latency_ms", 0.0))
+        n, total, largest = camera.latencies.get(self._cell(stamp), (0, 0.0, 0.0))
+        camera.latencies[self._cell(stamp)] = n + 1, total + latency, max(largest, latency)
+        if "prior" in record:
+            self.priors.add(str(record["prior"]))
+        for face in faces:
+            camera.faces += 1
+            self._add_face(camera, (name, camera.begun, int(face["track"] or 0)), stamp, face)
+        if self._cells + sum(len(each.latencies) for each in self.cameras.values()) > _MAX_CELLS:
+            self._halve()
+
+    def _add_face(self, camera: Camera, key: Key, stamp: float, face: dict[str, Any]) -> None:
+        person = self.people[key]
+        if not person.cells:
+            person.first = person.last = stamp
+        step = min(max(0.0, stamp - person.last), _MAX_STEP)
+        number = self._cell(stamp)
+        if number not in person.cells:
+            person.cells[number] = Cell()
+            self._cells += 1
+        cell = person.cells[number]
+        cell.n += 1
+        cell.detection += float(face["score"])
+        cell.tracking += float(face["track_confidence"])
+        cell.width += float(face["box"][2])
+        if person.label is not None:
+            person.seconds[person.label] += step  # type: ignore[assignment]
+        person.last = stamp
+        expression = face["expression"]
+        if expression is None:
+            camera.unclassified[str(face.get("reason", "unknown"))] += 1
+            person.label = None
+            return
+        smoothed = expression["smoothed"]
+        label = str(smoothed["label"])
+        self.labels.update(dict.fromkeys(smoothed["scores"]))
+        if person.label is not None and label != person.label:
+            self.transitions[person.label, label] += 1
+        person.label = label
+        cell.scored += 1
+        cell.labels[label] += 1
+        cell.confidence += max(map(float, smoothed["scores"].values()))
+
+    def _cell(self, stamp: float) -> int:
+        return int(stamp // self.width)
+
+    def _halve(self) -> None:
+        """Make one cell of each two."""
+        self.width *= 2
+        for person in self.people.values():
+            merged: dict[int, Cell] = {}
+            for number, cell in person.cells.items():
+                merged.setdefault(number // 2, Cell()).add(cell)
+            person.cells = merged
+        self._cells = sum(len(person.cells) for person in self.people.values())
+        for camera in self.cameras.values():
+            camera.gaps = _halved(camera.gaps)
+            latencies: dict[int, tuple[int, float, float]] = {}
+            for number, (n, total, largest) in camera.latencies.items():
+                m, sum_, most = latencies.get(number // 2, (0, 0.0, 0.0))
+                latencies[number // 2] = n + m, total + sum_, max(largest, most)
+            camera.latencies = latencies
+
+
+def _halved(counts: Counter[int]) -> Counter[int]:
+    merged: Counter[int] = Counter()
+    for number, count in counts.items():
+        merged[number // 2] += count
+    return merged
+
+
+def read_recording(paths: Iterable[Path]) -> Recording:
+    """Read files of JSON lines.
+
+    Raises:
+        SourceError: A file cannot be read.
+        FerengineError: There is no result in them.
+    """
+    recording = Recording()
+    names = []
+    for path in paths:
+        names.append(str(path))
+        try:
+            with path.open(encoding="utf-8", errors="replace") as file:
+                for line in file:
+                    if line.strip():
+                        recording.add_line(line)
+        except OSError as error:
+            raise SourceError(f"{path} cannot be read: {error.strerror}") from None
+    if not any(camera.frames for camera in recording.cameras.values()):
+        raise FerengineError(f"{', '.join(names)}: no line is a result of --events, so there is nothing to report")
+    return recording

@@ -1,0 +1,133 @@
+"""What happens, rather than what each frame shows: people appear, leave, change their expression; scenes cut; cameras."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from ferengine.results import CameraEvent, Face, FrameResult
+
+EventKind: TypeAlias = Literal[
+    "appeared", "left", "expression", "scene_cut", "started", "disconnected", "reconnected", "ended"
+]  # fmt: skip
+
+APPEAR_SECONDS = 0.5
+"""How long a person has to be there before that is an event: what detectors take for a face for a moment is none."""
+LEAVE_SECONDS = 2.0
+"""How long a person has to be away: who is hidden for a moment has not left."""
+HOLD_SECONDS = 0.7
+"""How long a new label has to hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing that happened.
+
+    Attributes:
+        kind: "appeared", "left" and "expression" concern a person; the rest the camera.
+        camera: Its name.
+        timestamp: As the result's: seconds since the epoch for live sources, media seconds for files. For ``started`` to
+            ``ended`` always the former.
+        track: The person.
+        label: The smoothed label: when they appeared, last, or now.
+        confidence: Its score.
+        before: Of "expression": the label before.
+        seconds: Of "left": how long they were there; of "reconnected": how long the camera was away.
+        reason: Of "disconnected" and "ended"; it never holds credentials.
+    """
+
+    kind: EventKind
+    camera: str
+    timestamp: float
+    track: int | None = None
+    label: str | None = None
+    confidence: float | None = None
+    before: str | None = None
+    seconds: float | None = None
+    reason: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it; what does not apply is left out."""
+        record: dict[str, Any] = {"event": self.kind, "camera": self.camera, "timestamp": round(self.timestamp, 6)}
+        for name, digits in (
+            ("track", None),
+            ("label", None),
+            ("confidence", 4),
+            ("before", None),
+            ("seconds", 3),
+            ("reason", None),
+        ):
+            value = getattr(self, name)
+            if value is not None:
+                record[name] = value if digits is None else round(value, digits)
+        return record
+
+
+@dataclass(slots=True)
+class _Person:
+    first: float
+    last: float
+    announced: bool = False
+    label: str | None = None
+    confidence: float = 0.0
+    candidate: str | None = None
+    since: float = 0.0
+
+
+class EventDetector:
+    """Finds events in the results of any number of cameras, each in order."""
+
+    def __init__(self) -> None:
+        self._people: dict[str, dict[int, _Person]] = {}
+
+    def add(self, result: FrameResult) -> list[Event]:
+        """What happened with this result."""
+        people = self._people.setdefault(result.camera, {})
+        now = result.timestamp
+        events = [Event("scene_cut", result.camera, now)] if result.scene_cut else []
+        for face in result.faces:
+            if face.track is not None:
+                person = people.setdefault(face.track, _Person(now, now, since=now))
+                person.last = now
+                events += self._changes(result.camera, face.track, person, face, now)
+        for track, person in list(people.items()):
+            if now - person.last > LEAVE_SECONDS or now < person.first:  # a file or a camera has begun anew
+                events += self._leave(result.camera, track)
+        return events
+
+    def add_camera_event(self, event: CameraEvent) -> list[Event]:
+        """What happened with the camera: where it is away, everybody has left."""
+        events: list[Event] = []
+        if event.kind in ("disconnected", "ended"):
+            for track in list(self._people.get(event.camera, {})):
+                events += self._leave(event.camera, track)
+            self._people.pop(event.camera, None)
+        return [*events, Event(event.kind, event.camera, event.timestamp, seconds=event.seconds, reason=event.reason)]
+
+    @staticmethod
+    def _changes(camera: str, track: int, person: _Person, face: Face, now: float) -> list[Event]:
+        if face.expression is None:
+            return []
+        smoothed = face.expression.smoothed
+        score = max(smoothed.scores.values())
+        if smoothed.label != person.candidate:
+            person.candidate, person.since = smoothed.label, now
+        if not person.announced:
+            if now - person.first < APPEAR_SECONDS:
+                return []
+            person.announced = True
+            person.label, person.confidence = smoothed.label, score
+            return [Event("appeared", camera, now, track, smoothed.label, score)]
+        if smoothed.label == person.label:
+            person.confidence = score
+            return []
+        if now - person.since < HOLD_SECONDS:
+            return []
+        before, person.label, person.confidence = person.label, smoothed.label, score
+        return [Event("expression", camera, now, track, smoothed.label, score, before)]
+
+    def _leave(self, camera: str, track: int) -> list[Event]:
+        person = self._people[camera].pop(track)
+        if not person.announced:
+            return []
+        return [Event("left", camera, person.last, track, person.label, person.confidence, seconds=person.last - person.first)]

@@ -1,0 +1,109 @@
+"""What the database holds, for how long, and which files are refused."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from ferengine.errors import SinkError
+from ferengine.results import CameraEvent
+from ferengine.sinks.store import APPLICATION, StoreSink
+from results_help import face, result
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def rows(path: Path, question: str) -> list[tuple[object, ...]]:
+    with sqlite3.connect(path) as connection:
+        return list(connection.execute(question))
+
+
+def fill(sink: StoreSink, clock: Clock, frames: int = 30) -> None:
+    for number in range(frames):
+        clock.now += 0.1
+        sink.write(result(number, face(1, "happy"), face(2, None)))
+        sink.flush_if_due()
+
+
+def test_events_and_samples(tmp_path: Path) -> None:
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 30, clock)
+    fill(sink, clock)
+    sink.write_camera_event(CameraEvent("door", "ended", 5.0, "over"))
+    sink.close()
+    sink.close()
+    assert rows(path, "SELECT kind, camera, track, label, reason FROM event") == [
+        ("appeared", "door", 1, "happy", None), ("left", "door", 1, "happy", None), ("ended", "door", None, None, "over"),
+    ]  # fmt: skip
+    assert rows(path, "SELECT track, label, width, count(*) FROM sample GROUP BY track") == [
+        (1, "happy", 30.0, 3), (2, None, 30.0, 3),
+    ]  # fmt: skip
+    assert rows(path, "PRAGMA journal_mode") == [("wal",)]
+    assert rows(path, "PRAGMA application_id") == [(APPLICATION,)]
+    assert rows(path, "PRAGMA user_version") == [(1,)]
+
+
+def test_others_read_while_it_is_written(tmp_path: Path) -> None:
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 30, clock)
+    fill(sink, clock)
+    assert rows(path, "SELECT count(*) FROM sample")[0][0]
+    sink.close()
+
+
+def test_a_store_is_continued_and_what_is_old_goes(tmp_path: Path) -> None:
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 1, clock)
+    fill(sink, clock)
+    sink.close()
+    clock.now += 80_000
+    sink = StoreSink(path, 1, clock)
+    fill(sink, clock)
+    assert rows(path, "SELECT count(*) FROM event") == [(2,)]
+    clock.now += 10_000
+    sink.flush_if_due()
+    assert rows(path, "SELECT count(*) FROM event") == [(1,)]
+    assert rows(path, "SELECT count(*) FROM sample WHERE time < 1020000") == [(0,)]
+    sink.close()
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("x" * 5000)
+    with pytest.raises(SinkError, match=r"--store: .* cannot be written: file is not a database"):
+        StoreSink(tmp_path / "text", 1)
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(SinkError, match="database of another program"):
+        StoreSink(tmp_path / "other.db", 1)
+    StoreSink(tmp_path / "new.db", 1).close()
+    with sqlite3.connect(tmp_path / "new.db") as newer:
+        newer.execute("PRAGMA user_version = 2")
+    with pytest.raises(SinkError, match="newer ferengine"):
+        StoreSink(tmp_path / "new.db", 1)
+    with pytest.raises(SinkError, match="unable to open"):
+        StoreSink(tmp_path / "nowhere" / "new.db", 1)
+    assert (tmp_path / "text").read_text() == "x" * 5000
+
+
+def test_a_full_disk_is_an_error_of_the_sink(tmp_path: Path) -> None:
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 1, clock)
+    with sink._reporting() as connection:
+        [pages] = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count = {pages}")  # as on a full disk
+
+    def write_for_long() -> None:
+        for number in range(5000):
+            clock.now += 1
+            sink.write(result(number, *(face(track, "happy") for track in range(1, 50))))
+            sink.flush_if_due()
+
+    with pytest.raises(SinkError, match="full"):
+        write_for_long()

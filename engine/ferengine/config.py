@@ -79,11 +79,18 @@ class EngineConfig(BaseModel):
     )
     gender: bool = Field(False, description="Also read perceived gender presentation, with a separate network.")
     smoothing: float = Field(
-        0.5, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
+        0.25, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
+    )
+    label_lead: float = Field(
+        0.2,
+        ge=0,
+        lt=1,
+        description="Change a face's label only when another leads it by this much in the smoothed scores; 0 turns this off.",
     )
     min_confidence: float = Field(
-        0.0, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."
+        0.4, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."
     )
+    check_quality: bool = Field(True, description="Label faces that are turned away, small, dark or blurred as 'uncertain'.")
     backend: BackendName = Field(
         "auto", description="Backend that runs the networks. auto: TensorRT where it is available, else ONNX Runtime."
     )

@@ -355,6 +355,11 @@ class Engine:
         """The names of the cameras."""
         return tuple(camera.name for camera in self._state.cameras)
 
+    @property
+    def sources(self) -> dict[str, SourceSpec]:
+        """The source of each camera by its name."""
+        return {camera.name: camera.spec for camera in self._state.cameras}
+
     def add_source(self, source: AnySource) -> str:
         """Add a source, also while the engine runs.
 

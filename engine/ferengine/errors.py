@@ -64,6 +64,10 @@ class WorkerError(FerengineError):
     """A worker process could not start, or died more often than the restart limit allows."""
 
 
+class ServiceError(FerengineError):
+    """The web service cannot listen, or one of its processes cannot be started or has died."""
+
+
 class EngineStoppedError(FerengineError):
     """The engine has stopped and accepts no more sources or consumers."""
 

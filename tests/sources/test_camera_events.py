@@ -28,12 +28,17 @@ def test_each_camera_has_its_own_life_and_faults(
     middle = len(data) // 2
     data[middle : middle + len(data) // 8] = random.Random(0).randbytes(len(data) // 8)
     damaged = tmp_path / "damaged.mp4"
-    damaged.write_bytes(data)
+    damaged.write_bytes(data[:-100])
     with Engine([make_clip(name="good.mp4"), tmp_path / "gone.mp4", damaged], on_event=note) as engine:
         results = list(engine.results())
         summary = engine.summary()
     broken = summary["dropped"]["capture"]["broken"]
     assert broken > 0
+    assert {name: camera["truncated"] for name, camera in summary["cameras"].items()} == {
+        "good": False,
+        "gone": False,
+        "damaged": True,
+    }
     frames = {name: [r.frame for r in results if r.camera == name] for name in engine.cameras}
     assert frames == {"good": list(range(40)), "gone": [], "damaged": list(range(60 - broken))}
     lives = {name: [(e.kind, e.reason) for e in events if e.camera == name] for name in engine.cameras}

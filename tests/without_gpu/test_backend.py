@@ -249,8 +249,9 @@ def test_onnxruntime_on_a_gpu_that_fails_falls_back_too(machine: Any, monkeypatc
     reasons: list[str] = []
     model = load_model("dscnn")
     _, runner = open_model(model, BackendSettings("ort-cuda"), threads=1, max_batch=8, on_failure=reasons.append)
-    expected = runner.run(crops(3))["logits"]
-    assert runner.name == "ort-cuda"
+    faces = np.random.default_rng(0).integers(0, 256, (3, 1, 48, 48), np.uint8)
+    expected = runner.run(faces)["logits"]
+    assert (runner.name, runner.input_dtype) == ("ort-cuda", np.uint8)
     run, calls = OrtRunner._compute, iter([1])
 
     def failing(self: OrtRunner, rows: NDArray[np.float32]) -> Outputs:
@@ -259,8 +260,8 @@ def test_onnxruntime_on_a_gpu_that_fails_falls_back_too(machine: Any, monkeypatc
         return run(self, rows)
 
     monkeypatch.setattr(OrtRunner, "_compute", failing)
-    np.testing.assert_allclose(runner.run(crops(3))["logits"], expected, atol=1e-5)
-    assert (runner.name, reasons) == ("ort", ["CUDA error 700"])
+    np.testing.assert_allclose(runner.run(faces)["logits"], expected, atol=1e-5)
+    assert (runner.name, reasons, runner.input_dtype) == ("ort", ["CUDA error 700"], np.uint8)
 
 
 @pytest.mark.parametrize("lost_after", [None, 0, 3])
@@ -269,7 +270,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
 ) -> None:
     """Real rings; the scores come in the order of the faces, whatever happens to the GPU, and all slots are freed."""
     machine(WITH_GPU, ["tensorrt"], "pycuda")
-    runner = EngineRunner(fake_trt(device, SIDE_48).loaded, device, b"plan")
+    runner = EngineRunner(fake_trt(device, SIDE_48, dtypes=("uint8", "float")).loaded, device, b"plan")
     monkeypatch.setattr("ferengine.inference.tensorrt.load.open_engine", lambda *arguments, **options: runner)
     ring, page = FaceRing.create(64, 48), WorkerPage.create()
     engine, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -286,6 +287,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     assert [(m.name, m.failure) for m in reports if isinstance(m, BackendChosen)] == [("tensorrt", None)]
     pinned = list(device.pinned.values())
     assert any(np.shares_memory(stage._networks.input(32), memory) for memory in pinned)
+    assert stage._networks.input(32).dtype == np.uint8
     frame = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
     squares = np.array([[40, 40, 60, 0], [30, 40, 50, 0]], np.float32)
     received: list[int] = []

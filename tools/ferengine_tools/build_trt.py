@@ -36,9 +36,7 @@ def build_trt(
     ] = "all",
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
-        typer.Option(
-            help="Precision of weights and layers; inputs and outputs are float32, and fp32 is computed without TF32."
-        ),
+        typer.Option(help="Precision of weights and layers; outputs are float32, and fp32 is computed without TF32."),
     ] = "fp16",
     batch: Annotated[
         str,

@@ -25,7 +25,8 @@ def refuse_stray_urls(arguments: Sequence[str]) -> None:
     """
     for before, argument in pairwise(["", *arguments]):
         is_value = before in _TAKES_URL or argument.startswith(tuple(f"{option}=" for option in _TAKES_URL))
-        is_source = arguments[0] == "run" and not argument.startswith("-") and (before == "--" or not before.startswith("-"))
+        takes_sources = arguments[0] in ("run", "serve")
+        is_source = takes_sources and not argument.startswith("-") and (before == "--" or not before.startswith("-"))
         if hide_credentials(argument) != argument and not is_value and not is_source:
             hint = _HINTS.get(arguments[0], "leave it out")
             raise UsageError(f"{hide_credentials(argument)} is not expected here: {hint}")

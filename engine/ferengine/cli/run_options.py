@@ -30,9 +30,20 @@ _PANELS: Mapping[str, tuple[str, ...]] = {
 RUN = OptionSet(RunSettings, panels=_PANELS, rest="Classification", short={"camera": "-c", "source": "-s"})
 """The options of ``ferengine run``."""
 
+SERVE = OptionSet(
+    RunSettings,
+    without=frozenset({"display", "table", "summary", "health_file"}),
+    panels=_PANELS,
+    rest="Classification",
+    short={"camera": "-c", "source": "-s"},
+)
+"""The options of ``ferengine serve``: it has a page in place of a window or table, and answers in place of files of state."""
+
 STILL = OptionSet(
     EngineConfig,
-    without=frozenset({"detect_every", "search", "full_scan", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]}),
+    without=frozenset(
+        {"detect_every", "search", "full_scan", "tracker", "smoothing", "label_lead", "max_frames", *_PANELS["Runtime"]}
+    ),
     panels=_PANELS,
     rest="Classification",
 )

@@ -78,11 +78,12 @@ class PriorSummary(TypedDict):
 
 class CameraSummary(TypedDict):
     """One camera: ``frames`` and ``faces`` that went out, time stamps that were missing or made no sense and were replaced
-    (``replaced_stamps``), and the ``error`` that ended it."""
+    (``replaced_stamps``), whether its file was cut off (``truncated``), and the ``error`` that ended it."""
 
     frames: int
     faces: int
     replaced_stamps: int
+    truncated: bool
     error: str | None
 
 
@@ -259,6 +260,7 @@ def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subsc
                 "frames": camera.joiner.emitted,
                 "faces": camera.joiner.faces,
                 "replaced_stamps": camera.replaced_stamps,
+                "truncated": camera.truncated,
                 "error": camera.error,
             }
             for camera in cameras

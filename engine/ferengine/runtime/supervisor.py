@@ -377,12 +377,11 @@ class Supervisor:
                 self._events.report(camera.lifecycle.note_disconnect(message.reason, message.time))
             case NeedRing() if camera is not None:
                 self.rings.begin(camera, message.nbytes)
-            case CaptureCounts() if camera is not None:
-                camera.note_counts(message.broken, message.late, message.replaced_stamps)
-            case CaptureEnded() if camera is not None:
-                camera.note_counts(message.broken, message.late, message.replaced_stamps)
-                self._close_writers(camera)
-                self._workers.dismiss(worker)
+            case CaptureCounts() | CaptureEnded() if camera is not None:
+                camera.note_counts(message.broken, message.late, message.replaced_stamps, truncated=message.truncated)
+                if isinstance(message, CaptureEnded):
+                    self._close_writers(camera)
+                    self._workers.dismiss(worker)
             case Failed():
                 self._fail_worker(worker, message.error_class, message.text)
             case SinkFailed() if output is not None:

@@ -82,6 +82,11 @@ class Source(Protocol):
         """Time stamps so far that were missing or made no sense, and were replaced."""
         ...
 
+    @property
+    def truncated(self) -> bool:
+        """Whether the file turned out, at its end, to have been cut off."""
+        ...
+
     def open(self) -> SourceInfo:
         """Open the source.
 
@@ -124,6 +129,7 @@ class FirstFrameSource:
 
     def __init__(self) -> None:
         self.broken_frames = 0
+        self.truncated = False
         self._first: CapturedFrame | None = None
 
     @property

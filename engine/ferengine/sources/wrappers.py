@@ -43,6 +43,11 @@ class _Wrapper:
         """Frames of the source that were passed over because the caller read them too late."""
         return self._source.late_frames
 
+    @property
+    def truncated(self) -> bool:
+        """Whether the source's file was cut off."""
+        return self._source.truncated
+
     def skip(self, frames: int, last: float | None = None) -> None:
         """Pass over ``frames`` frames."""
         self._source.skip(frames, last)

@@ -51,7 +51,7 @@ class CaptureStage(Stage[StartCapture]):
         self._track_page = WorkerPage.attach(os.dup(start.track_page))
         self._sequence = start.resume_at
         self._late = 0
-        self._reported = CaptureCounts(start.camera, 0, 0, 0)
+        self._reported = CaptureCounts(start.camera, 0, 0, 0, False)
         self._next_report = time.monotonic() + _COUNTS_EVERY
         self._stopped = threading.Event()
         self._source = ReconnectingSource(
@@ -153,7 +153,7 @@ class CaptureStage(Stage[StartCapture]):
     def _counts(self) -> CaptureCounts:
         source = self._source
         late = self._late + source.late_frames
-        return CaptureCounts(self.start.camera, source.broken_frames, late, source.replaced_stamps)
+        return CaptureCounts(self.start.camera, source.broken_frames, late, source.replaced_stamps, source.truncated)
 
     def _report_counts(self) -> None:
         self._next_report = time.monotonic() + _COUNTS_EVERY
@@ -181,7 +181,11 @@ class CaptureStage(Stage[StartCapture]):
         self._ended = True
         self._reader.close()
         counts = self._counts()
-        self.context.send(CaptureEnded(self.start.camera, self._sequence, counts.broken, counts.late, counts.replaced_stamps))
+        self.context.send(
+            CaptureEnded(
+                self.start.camera, self._sequence, counts.broken, counts.late, counts.replaced_stamps, counts.truncated
+            )
+        )
         if self._ring is not None:
             self._ring.close_writer()
             self._track_page.notify()

@@ -333,6 +333,7 @@ class CaptureCounts:
     broken: int
     late: int
     replaced_stamps: int
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -345,6 +346,7 @@ class CaptureEnded:
         broken: Frames that could not be decoded, in this life of the worker, as the further counts.
         late: Frames that were passed over.
         replaced_stamps: Time stamps that were missing or made no sense.
+        truncated: Whether the file was cut off.
     """
 
     camera: int
@@ -352,6 +354,7 @@ class CaptureEnded:
     broken: int
     late: int
     replaced_stamps: int
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,8 @@ def test_json_lines_for_a_folder_and_a_pattern(folder: Path) -> None:
     assert [len(record["faces"]) for record in records] == [0, 1, 1]
     assert (records[1]["width"], records[1]["height"]) == (SIDE, SIDE)
     [face] = records[1]["faces"]
-    assert set(face) == {"track", "box", "score", "track_confidence", "origin", "landmarks", "expression"}
+    assert set(face) == {"track", "box", "score", "track_confidence", "origin", "landmarks", "expression",
+                         "pose", "quality"}  # fmt: skip
     assert sum(face["expression"]["scores"].values()) == pytest.approx(1, abs=1e-4)
 
 

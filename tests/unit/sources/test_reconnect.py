@@ -26,6 +26,7 @@ class Scripted:
         self.broken_frames = 1
         self.late_frames = 2
         self.replaced_stamps = 3
+        self.truncated = False
 
     def open(self) -> SourceInfo:
         if not self.opens:

@@ -17,6 +17,7 @@ class Numbered:
     broken_frames = 0
     late_frames = 0
     replaced_stamps = 0
+    truncated = False
 
     def __init__(self, stamps: list[float], fps: float = 30.0) -> None:
         self._stamps = iter(stamps)

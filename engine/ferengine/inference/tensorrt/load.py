@@ -61,7 +61,7 @@ def open_engine(
     kernels = search.file.path.with_suffix(".kernels")
     runner = EngineRunner(trt, open_device(), plan, kernels, depth=depth, blocking=depth == 1)  # one batch: all wait for it
     try:
-        check_outputs(runner, OrtRunner(network.onnx), precision, max_batch)
+        check_outputs(runner, OrtRunner(network.onnx, normalisation=network.normalisation), precision, max_batch)
         runner.keep_kernels()
     except BaseException as error:
         traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does

@@ -48,21 +48,21 @@ _DRAWINGS = 12.5
 log = logging.getLogger(__name__)
 
 
-def make_faces(sizes: Sequence[tuple[Portrait, float, float]], *, drawn: bool) -> list[Callable[[float], CutOut]]:
+def make_faces(looks: Sequence[tuple[Portrait, int, float, float]], *, drawn: bool) -> list[Callable[[float], CutOut]]:
     """What the faces of a scene look like, each as a function of the time in seconds.
 
     They are the portraits where all of these are installed, else drawn ones.
 
     Args:
-        sizes: Of each face, back to front: its portrait, the maximum height that it is shown at in pixels, and how far below
-            the chin it has faded out, in face heights.
+        looks: Of each face: its portrait, the number of the person that is drawn instead, the maximum height that it is shown
+            at in pixels, and how far below the chin it has faded out, in face heights.
         drawn: Draw them anyway.
     """
     if not drawn and all(is_installed(portrait) for portrait in PORTRAITS):
-        return [_still(Sprite(*size)) for size in sizes]
+        return [_still(Sprite(portrait, height, bust)) for portrait, _, height, bust in looks]
     if not drawn:
         log.info("the demo shows drawn faces: pip install 'ferengine[demo]' for its portraits")
-    return [DrawnFace(person, height, bust) for person, (_, height, bust) in enumerate(sizes)]
+    return [DrawnFace(person, height, bust) for _, person, height, bust in looks]
 
 
 def _still(sprite: Sprite) -> Callable[[float], CutOut]:

@@ -1,0 +1,210 @@
+"""``ferengine serve``: cameras on a page, over REST and as metrics, while they are read."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import secrets
+import signal
+import stat
+import sys
+import time
+from collections import deque
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from ferengine.cli.config_file import load_settings
+from ferengine.cli.log import log_to
+from ferengine.cli.options import checked, with_options
+from ferengine.cli.run_options import SERVE
+from ferengine.cli.settings import RunSettings
+from ferengine.errors import FerengineError, UsageError
+
+if TYPE_CHECKING:
+    from ferengine.results import CameraEvent
+    from ferengine.service.server import Address, Tls
+    from ferengine.sources import SourceSpec
+
+_EVENTS = 10_000
+_TICK = 0.25
+
+_SOURCES = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="SOURCE", help="Cameras to begin with, as ferengine run takes them; none to add them on the page.",
+        show_default=False,
+    ),
+]  # fmt: skip
+_CONFIG = Annotated[
+    Path | None, typer.Option("--config", help="Read settings from this TOML file, as ferengine run does; options win over it.")
+]
+_LISTEN = Annotated[
+    str, typer.Option("--listen", metavar="HOST:PORT", help="Where to listen. Other machines reach it only with --token-file.")
+]
+_TOKEN = Annotated[
+    Path | None,
+    typer.Option(
+        "--token-file",
+        help="Ask for the token in this file, at least 16 characters. A file that is missing is made, with a random token.",
+    ),
+]
+_CERTIFICATE = Annotated[
+    Path | None, typer.Option("--tls-certificate", help="Use TLS with the certificate chain in this PEM file.")
+]
+_KEY = Annotated[Path | None, typer.Option("--tls-key", help="The private key of the certificate, a PEM file.")]
+_ANALYZE = Annotated[bool, typer.Option("--analyze/--no-analyze", help="Read images that clients send to /api/analyze.")]
+_FILES = Annotated[bool, typer.Option("--allow-files", help="Let clients add files and folders of this machine as cameras.")]
+
+
+def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+@with_options(
+    SERVE,
+    _parameter("sources", _SOURCES),
+    _parameter("config", _CONFIG),
+    _parameter("listen", _LISTEN, "127.0.0.1:8080"),
+    _parameter("token_file", _TOKEN),
+    _parameter("tls_certificate", _CERTIFICATE),
+    _parameter("tls_key", _KEY),
+    _parameter("analyze", _ANALYZE, True),
+    _parameter("allow_files", _FILES, False),
+)
+def serve(
+    sources: list[str] | None,
+    config: Path | None,
+    listen: str,
+    token_file: Path | None,
+    tls_certificate: Path | None,
+    tls_key: Path | None,
+    analyze: bool,
+    allow_files: bool,
+    **given: Any,
+) -> None:
+    """Show cameras on a web page, with a REST interface and metrics.
+
+    Open the address that it prints. Files and the demo are played at their own rate, the demo again and again. Ctrl-C ends it.
+    """
+    from ferengine.service.server import Address
+
+    if sources:
+        given["source"] = [*sources, *given.get("source", ())]
+    settings = checked(RunSettings, given)
+    if config is not None:
+        from ferengine.cli.run import merged
+
+        settings = merged(load_settings(config), settings)
+    console = Console(stderr=True)
+    log_to(console, settings.log_level)
+    address = Address.parse(listen)
+    tls = _tls(tls_certificate, tls_key)
+    token = None if token_file is None else _token(token_file, console)
+    _check_exposure(address, tls, token, console)
+    sys.exit(_Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files).run(console))
+
+
+class _Service:
+    """One run of the engine with its server."""
+
+    def __init__(
+        self, settings: RunSettings, address: Address, tls: Tls | None, token: str | None, *, analyze: bool, allow_files: bool
+    ) -> None:
+        from ferengine.engine import Engine
+        from ferengine.service.app import create_app
+        from ferengine.service.server import Server
+
+        self._settings = settings
+        self._stopped_at: float | None = None
+        self._camera_events: deque[CameraEvent] = deque(maxlen=_EVENTS)
+        values = settings.engine_values()
+        self._engine = Engine(
+            specs(settings), keep_open=True, on_event=self._camera_events.append, save=settings.save,
+            overwrite=settings.overwrite, **values,
+        )  # fmt: skip
+        app = create_app(self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files)
+        try:
+            self._server = Server(app, address, tls, before_end=app.state.context.close)
+        except BaseException:
+            self._engine.close()
+            raise
+
+    def run(self, console: Console) -> int:
+        """Run until a signal or a failure ends it; returns the exit code."""
+        from ferengine.cli.outputs import Outputs
+
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._stop)
+        outputs = Outputs(self._engine, self._settings, self._camera_events, None)
+        try:
+            with self._engine:
+                self._server.start()
+                console.print(f"ferengine is on [bold]{self._server.url}[/]", highlight=False)
+                outputs.start()
+                while not self._engine.wait(_TICK):
+                    if not self._server.alive:
+                        self._engine.stop()
+        finally:
+            self._server.close()
+            outputs.finish(lambda: self._stopped_at)
+        return 1 if outputs.errors or self._engine.failures or self._stopped_at is None else 0
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        again = self._stopped_at is not None and number != signal.SIGHUP  # a closing terminal sends that one twice
+        self._engine.stop(force=again)
+        self._stopped_at = self._stopped_at or time.monotonic()
+
+
+def specs(settings: RunSettings) -> list[SourceSpec]:
+    """The sources to begin with: what is no camera at its own rate, the demo for ever, unless the settings say otherwise."""
+    if "pace" not in settings.model_fields_set:
+        settings = settings.model_copy(update={"pace": "native"})
+    loops = "loop" in settings.model_fields_set
+    return [spec.replace(loop=0) if spec.kind == "demo" and not loops else spec for spec in settings.specs()]
+
+
+def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
+    from ferengine.service.server import Tls
+
+    if (certificate is None) != (key is None):
+        raise UsageError("--tls-certificate and --tls-key go together: give both, or none")
+    return None if certificate is None or key is None else Tls(certificate, key)
+
+
+def _token(path: Path, console: Console) -> str:
+    """The token in a file, which is made if it is missing."""
+    try:
+        if not path.exists():
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, stat.S_IRUSR | stat.S_IWUSR)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(f"{secrets.token_urlsafe(32)}\n")
+            console.print(f"made a token in {path}: the page asks for it", highlight=False, markup=False)
+        elif path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            console.print(f"warning: other users can read {path}: chmod 600 it", highlight=False, markup=False)
+        return path.read_text(encoding="utf-8").strip()
+    except UnicodeDecodeError:
+        raise UsageError(f"--token-file: {path} is not UTF-8 text") from None
+    except OSError as error:
+        raise FerengineError(f"--token-file: {path} cannot be read: {error.strerror}") from None
+
+
+def _check_exposure(address: Address, tls: Tls | None, token: str | None, console: Console) -> None:
+    """Refuse to listen for other machines without a token; warn where the token and the video go unencrypted."""
+    if address.is_loopback:
+        return
+    if token is None:
+        raise UsageError(
+            f"--listen {address}: other machines can reach this address, so a token is needed: pass --token-file FILE, which "
+            "is made if it is missing"
+        )
+    if tls is None:
+        console.print(
+            f"warning: {address} is not encrypted, so whoever is on the network can read the token and the video: pass "
+            "--tls-certificate and --tls-key, or put a proxy with TLS in front",
+            highlight=False, markup=False,
+        )  # fmt: skip

@@ -1,0 +1,83 @@
+"""Images that clients send: one after the other, in a process of their own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from ferengine.errors import ServiceError, UsageError
+from ferengine.service.child import Child
+from ferengine.service.messages import Answer
+
+MAX_BYTES = 16 << 20
+"""Bytes of one image."""
+MAX_WAITING = 8
+_START_SECONDS = 90.0
+_IMAGE_SECONDS = 30.0
+
+
+class BusyError(ServiceError):
+    """So many images wait already that this one is refused."""
+
+
+class ImageAnalysis:
+    """Reads the faces of images, in a child process that begins with the first and is replaced when it dies.
+
+    Args:
+        settings: The fields of ``EngineConfig`` that the analyzer takes.
+    """
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = dict(settings)
+        self._child: Child | None = None
+        self._lock = asyncio.Lock()
+        self._waiting: set[asyncio.Task[Answer]] = set()
+
+    async def analyse(self, image: bytes) -> str:
+        """The faces of an image, as JSON text.
+
+        Raises:
+            UsageError: The image cannot be read.
+            BusyError: Too many wait.
+            ServiceError: The process died, or took too long.
+        """
+        if len(self._waiting) >= MAX_WAITING:
+            raise BusyError(f"{MAX_WAITING} images wait already: try again later")
+        work = asyncio.create_task(self._in_turn(image))
+        self._waiting.add(work)
+        work.add_done_callback(self._waiting.discard)
+        answer = await asyncio.shield(work)  # the child is busy with it, whether or not its client is still there
+        if not answer.ok:
+            raise UsageError(answer.text)
+        return answer.text
+
+    async def _in_turn(self, image: bytes) -> Answer:
+        async with self._lock:
+            return await asyncio.to_thread(self._ask, image)
+
+    def _ask(self, image: bytes) -> Answer:
+        try:
+            if self._child is None:
+                self._child = Child("ferengine.service.image_worker", "images")
+                made = Answer.decode(self._child.ask(json.dumps(self._settings).encode(), _START_SECONDS))
+                if not made.ok:
+                    raise ServiceError(made.text)
+            return Answer.decode(self._child.ask(image, _IMAGE_SECONDS))
+        except TimeoutError:
+            self._end()
+            raise ServiceError("the image took too long, and was given up") from None
+        except ServiceError:
+            self._end()
+            raise
+
+    def _end(self) -> None:
+        if self._child is not None:
+            self._child.close()
+            self._child = None
+
+    async def close(self) -> None:
+        """End the process."""
+        async with self._lock:
+            await asyncio.to_thread(self._end)

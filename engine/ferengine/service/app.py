@@ -1,0 +1,119 @@
+"""The service as an ASGI application."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Mapping
+from importlib.resources import files
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from ferengine.engine import Engine
+from ferengine.errors import FerengineError, UsageError
+from ferengine.service.access import MIN_TOKEN, Access, Sessions, problem
+from ferengine.service.analysis import ImageAnalysis
+from ferengine.service.api import answer_error
+from ferengine.service.cameras import CameraBook
+from ferengine.service.context import Context
+from ferengine.service.hub import Hub
+from ferengine.service.live import Live
+from ferengine.service.operations import OPERATIONS
+from ferengine.service.streams import results_socket, video_socket
+
+_PAGE = {
+    "/": ("index.html", "text/html"),
+    "/page.css": ("page.css", "text/css"),
+    "/page.js": ("page.js", "text/javascript"),
+}
+_ANALYZER = (
+    "detector", "min_face", "thresholds", "pyramid_factor", "align", "model", "prior", "gender", "min_confidence", "backend",
+    "precision",
+)  # fmt: skip
+"""Settings of the engine that concern still images, too."""
+
+
+def create_app(
+    engine: Engine,
+    *,
+    token: str | None = None,
+    analysis: Mapping[str, Any] | None = None,
+    allow_files: bool = False,
+    max_clients: int = 64,
+) -> Starlette:
+    """Make the application that shows an engine: to run by itself, or to mount in another.
+
+    Mounted, it runs on the loop of the application around it, whose middleware and limits come first; its pages and paths
+    are relative to where it is mounted. It begins to take results with its first request, or its lifespan.
+
+    Args:
+        engine: The engine, started or not. The application does not end it.
+        token: What clients have to show. ``None`` lets in whatever reaches it under the name of this machine.
+        analysis: Settings (of ``EngineConfig``) for images that clients send; ``None`` refuses these.
+        allow_files: Whether requests may add files and folders of this machine as cameras.
+        max_clients: How many clients may watch video, and how many may take results, at once.
+
+    Raises:
+        UsageError: The token is too short.
+
+    Example:
+        Beside one's own pages::
+
+            engine = Engine("rtsp://camera.local/stream", keep_open=True)
+            app = Starlette(routes=[Mount("/faces", create_app(engine, token=TOKEN))])
+    """
+    if token is not None and len(token) < MIN_TOKEN:
+        raise UsageError(f"the token has {len(token)} characters, and needs at least {MIN_TOKEN}: make a longer one")
+    settings = None if analysis is None else {name: analysis[name] for name in _ANALYZER if name in analysis}
+    context = Context(
+        engine,
+        CameraBook(engine, allow_files=allow_files),
+        Hub(engine, max_clients),
+        Live(engine, max_clients),
+        None if settings is None else ImageAnalysis(settings),
+        None if token is None else Sessions(token),
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        context.start()
+        yield
+        await context.close()
+
+    app = Starlette(
+        routes=[*_pages(), *_routes()],
+        middleware=[Middleware(Access, sessions=context.sessions)],
+        exception_handlers={FerengineError: answer_error, HTTPException: _answer_http},
+        lifespan=lifespan,
+    )
+    app.state.context = context
+    return app
+
+
+def _routes() -> list[BaseRoute]:
+    rest = [Route(item.path, item.handler, methods=[item.method]) for item in OPERATIONS]
+    sockets = [WebSocketRoute("/api/results", results_socket), WebSocketRoute("/api/cameras/{name}/video", video_socket)]
+    return [*rest, *sockets]
+
+
+def _pages() -> list[BaseRoute]:
+    folder = files("ferengine.service") / "page"
+    return [Route(path, _file((folder / name).read_bytes(), kind), methods=["GET"]) for path, (name, kind) in _PAGE.items()]
+
+
+def _file(content: bytes, kind: str) -> Any:
+    async def get_file(_: Request) -> Response:
+        return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
+
+    return get_file
+
+
+async def _answer_http(_: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    texts = {404: "there is nothing here: see api/openapi.json", 405: "this path takes other methods: see api/openapi.json"}
+    return problem(error.status_code, texts.get(error.status_code, error.detail), dict(error.headers or {}))

@@ -1,0 +1,122 @@
+"""A child process that answers one request after the other: what decodes and encodes is not the server's process."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+from collections.abc import Callable, Sequence
+
+from setproctitle import setproctitle
+
+from ferengine.errors import ServiceError
+from ferengine.ipc.interpreter import worker_python
+from ferengine.ipc.process import worker_environment
+
+_LENGTH = struct.Struct("<I")
+_END_SECONDS = 2.0
+"""Seconds that a child gets to end before it is killed."""
+
+
+class Child:
+    """One child process; not for use by several threads at once.
+
+    Args:
+        module: What is run: ``python -m MODULE SOCKET TITLE [DESCRIPTOR...]``.
+        title: What process lists show after ``ferengine:``.
+        descriptors: Further open files that it gets.
+
+    Raises:
+        ServiceError: The system refuses what it needs.
+    """
+
+    def __init__(self, module: str, title: str, descriptors: Sequence[int] = ()) -> None:
+        python, foreign = worker_python()
+        self.title = title
+        try:
+            self._socket, theirs = socket.socketpair()
+            with theirs:
+                command = [python, "-P", "-m", module, str(theirs.fileno()), title, *map(str, descriptors)]
+                self._process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno(), *descriptors],
+                    env=worker_environment(foreign=foreign),
+                    process_group=0,
+                )
+        except OSError as error:
+            raise ServiceError(f"{title} cannot be started: {error.strerror}") from None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def ask(self, request: bytes, timeout: float) -> bytes:
+        """Send a request and wait for the answer.
+
+        Raises:
+            TimeoutError: It took longer than ``timeout`` seconds. Only ``close`` may follow.
+            ServiceError: The child has died. Only ``close`` may follow.
+        """
+        self._socket.settimeout(timeout)
+        try:
+            send(self._socket, request)
+            answer = receive(self._socket)
+        except TimeoutError:
+            raise
+        except OSError:
+            answer = None
+        if answer is None:
+            raise ServiceError(f"{self.title} has died")
+        return answer
+
+    def close(self) -> None:
+        """End it; may be called twice."""
+        self._socket.close()
+        try:
+            self._process.wait(_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def send(connection: socket.socket, data: bytes) -> None:
+    """Send a message with its length."""
+    connection.sendall(_LENGTH.pack(len(data)) + data)
+
+
+def receive(connection: socket.socket) -> bytes | None:
+    """The next message; ``None`` after the last one."""
+    head = _exactly(connection, _LENGTH.size)
+    return None if head is None else _exactly(connection, *_LENGTH.unpack(head))
+
+
+def _exactly(connection: socket.socket, size: int) -> bytes | None:
+    data = bytearray()
+    while len(data) < size:
+        part = connection.recv(min(size - len(data), 1 << 20))
+        if not part:
+            return None
+        data += part
+    return bytes(data)
+
+
+def serve_parent(descriptor: str, title: str, answer: Callable[[bytes], bytes]) -> None:
+    """In the child: answer requests until the parent closes its end, or dies.
+
+    Args:
+        descriptor: Of the socket.
+        title: As ``Child`` takes it.
+        answer: Makes the answer to a request.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends this process
+    setproctitle(f"ferengine: {title.encode(errors='backslashreplace').decode()}")
+    os.nice(5)  # the pipeline comes first
+    with socket.socket(fileno=int(descriptor)) as connection:
+        try:
+            while (request := receive(connection)) is not None:
+                send(connection, answer(request))
+        except (BrokenPipeError, ConnectionResetError):
+            return  # the parent is gone

@@ -1,0 +1,62 @@
+"""Reads the faces of images that clients send, a child process: a decoder that crashes or hangs takes nothing with it."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+
+from ferengine.analyzer import Analyzer
+from ferengine.errors import FerengineError
+from ferengine.frames import MAX_SIDE
+from ferengine.json_text import json_text
+from ferengine.service.child import serve_parent
+from ferengine.service.messages import Answer
+from ferengine.sources.image_header import image_size
+from ferengine.sources.images import decode_images
+
+_MAX_PIXELS = 50_000_000
+
+
+def analyse(analyzer: Analyzer, data: bytes) -> Answer:
+    """The faces of one encoded image, as JSON."""
+    packed = np.frombuffer(data, np.uint8)
+    size = image_size(packed)
+    if size is not None and (max(size) > MAX_SIDE or size[0] * size[1] > _MAX_PIXELS):
+        return Answer(
+            False, f"the image has {size[0]}x{size[1]} pixels: scale it down to {_MAX_PIXELS // 1_000_000} megapixels"
+        )
+    images = decode_images(packed)
+    if not images:
+        return Answer(False, "this is not an image that can be decoded, or it is damaged")
+    try:
+        faces = analyzer.analyze(images[0])
+    except FerengineError as error:
+        return Answer(False, str(error))
+    height, width = images[0].shape[:2]
+    record = {"width": width, "height": height, "faces": [face.to_dict() for face in faces]}
+    if analyzer.prior is not None:
+        record["prior"] = analyzer.prior.name
+    return Answer(True, json_text(record))
+
+
+def main(arguments: list[str]) -> None:
+    """The first request holds the settings of the analyzer as JSON; each further one is an image."""
+    socket, title = arguments
+    made: list[Analyzer] = []
+
+    def answer(data: bytes) -> bytes:
+        if made:
+            return analyse(made[0], data).encode()
+        try:
+            made.append(Analyzer(**json.loads(data)))
+        except FerengineError as error:
+            return Answer(False, str(error)).encode()
+        return Answer(True, "").encode()
+
+    serve_parent(socket, title, answer)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

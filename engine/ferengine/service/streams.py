@@ -1,0 +1,196 @@
+"""The handlers of streams: results as server-sent events and over WebSocket, video over WebSocket and as MJPEG."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any
+
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import Response, StreamingResponse
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from ferengine.errors import FerengineError
+from ferengine.json_text import json_text
+from ferengine.service.cameras import ConflictError, UnknownCameraError
+from ferengine.service.context import Context, context_of
+from ferengine.service.live import CameraVideo, LiveFrame, Viewer
+
+_ALIVE_SECONDS = 15.0
+"""Seconds after which a comment shows that the stream is still there."""
+_STALLED_SECONDS = 30.0
+"""Seconds after which a client that takes nothing is disconnected."""
+_BOUNDARY = "ferengine"
+
+GONE = 4404
+"""WebSocket code: there is no such camera, or it is paused."""
+FAILED = 4503
+"""WebSocket code: too many clients, or no video; the reason says which."""
+
+
+def _wanted(request: HTTPConnection) -> frozenset[str] | None:
+    names = request.query_params.getlist("camera")
+    return frozenset(names) if names else None
+
+
+async def get_results(request: Request) -> Response:
+    """Results as server-sent events: ``result`` with the JSON of a frame, ``dropped`` where this client was too slow."""
+    context = context_of(request)
+    stack = contextlib.ExitStack()
+    listener = stack.enter_context(context.hub.listen(_wanted(request)))
+
+    async def events() -> AsyncIterator[str]:
+        with stack:
+            yield "retry: 2000\n\n"
+            while True:
+                try:
+                    text = await listener.take(_ALIVE_SECONDS)
+                except EOFError:
+                    yield "event: end\ndata: {}\n\n"
+                    return
+                if dropped := listener.take_dropped():
+                    yield f'event: dropped\ndata: {{"dropped": {dropped}}}\n\n'
+                yield ": still here\n\n" if text is None else f"event: result\ndata: {text}\n\n"
+
+    return StreamingResponse(events(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+
+
+async def results_socket(socket: WebSocket) -> None:
+    """Results over WebSocket: one JSON object a message; ``{"dropped": N}`` where this client was too slow."""
+    context = context_of(socket)
+    await socket.accept()
+    try:
+        with context.hub.listen(_wanted(socket)) as listener:
+
+            async def send() -> None:
+                while True:
+                    text = await listener.take(_ALIVE_SECONDS)
+                    if dropped := listener.take_dropped():
+                        await _send_in_time(socket.send_text(json_text({"dropped": dropped})))
+                    if text is not None:
+                        await _send_in_time(socket.send_text(text))
+
+            await _until_left(socket, send())
+    except EOFError:
+        await socket.close(1001, "the run is over")
+    except FerengineError as error:
+        await socket.close(FAILED, _reason(error))
+    except _ClientLeftError:
+        pass
+
+
+async def video_socket(socket: WebSocket) -> None:
+    """Live video: each message is the length of a JSON text (4 bytes, big-endian), that text, and bytes of the video.
+
+    The first message has the type and size of the video, with its init segment; so has one after a change of size. Each
+    further one has the time of a frame and its result, with the fragment of that frame.
+    """
+    context = context_of(socket)
+    name = socket.path_params["name"]
+    await socket.accept()
+    try:
+        _check(context, name)
+        async with context.live.watch(name, "video") as (video, viewer):
+            await _until_left(socket, _send_video(socket, video, viewer))
+        await socket.close(FAILED if viewer.error else GONE, (viewer.error or f"{name} gives no more frames")[:120])
+    except (UnknownCameraError, ConflictError) as error:
+        await socket.close(GONE, _reason(error))
+    except FerengineError as error:
+        await socket.close(FAILED, _reason(error))
+    except _ClientLeftError:
+        pass
+
+
+async def _send_video(socket: WebSocket, video: CameraVideo, viewer: Viewer) -> None:
+    begun = b""
+    skipped = 0
+    while (frame := await viewer.take()) is not None:
+        mime, init = video.head
+        if init != begun:
+            begun = init
+            head = {"mime": mime, "width": frame.encoded.width, "height": frame.encoded.height}
+            await _send_in_time(socket.send_bytes(_message(head, init)))
+        await _send_in_time(socket.send_bytes(_message(_described(frame, viewer.skipped - skipped), frame.encoded.fragment)))
+        skipped = viewer.skipped
+
+
+def _described(frame: LiveFrame, skipped: int) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "time": round(frame.time, 6),
+        "key": frame.encoded.key,
+        "size": frame.size,
+        "result": frame.result.to_dict(),
+    }
+    return record | {"skipped": skipped} if skipped else record
+
+
+def _message(head: dict[str, Any], data: bytes) -> bytes:
+    text = json_text(head, separators=(",", ":")).encode()
+    return struct.pack(">I", len(text)) + text + data
+
+
+async def get_mjpeg(request: Request) -> Response:
+    """Live video as a sequence of JPEGs, for what plays no MP4."""
+    context, name = context_of(request), request.path_params["name"]
+    _check(context, name)
+    stack = contextlib.AsyncExitStack()
+    _, viewer = await stack.enter_async_context(context.live.watch(name, "jpeg"))
+
+    async def parts() -> AsyncIterator[bytes]:
+        async with stack:
+            while (frame := await viewer.take()) is not None:
+                jpeg = frame.encoded.jpeg
+                head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+                yield head.encode() + jpeg + b"\r\n"
+
+    return StreamingResponse(parts(), media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+
+
+def _check(context: Context, name: str) -> None:
+    if not context.cameras.is_running(name):
+        raise ConflictError(f"{name} is paused")
+
+
+class _ClientLeftError(Exception):
+    """The client has closed the connection, or takes nothing any more."""
+
+
+async def _until_left(socket: WebSocket, sending: Coroutine[Any, Any, None]) -> None:
+    """Run ``sending`` until it ends or the client leaves; what the client says is ignored.
+
+    Raises:
+        _ClientLeftError: It has left.
+    """
+    send = asyncio.create_task(sending)
+    listen = asyncio.create_task(_drain(socket))
+    try:
+        await asyncio.wait((send, listen), return_when=asyncio.FIRST_COMPLETED)
+        if not send.done():
+            raise _ClientLeftError
+        send.result()
+    finally:
+        for task in (send, listen):
+            task.cancel()
+        await asyncio.gather(send, listen, return_exceptions=True)
+
+
+async def _drain(socket: WebSocket) -> None:
+    with contextlib.suppress(WebSocketDisconnect):
+        while True:
+            await socket.receive()
+            if socket.client_state.name != "CONNECTED":
+                return
+
+
+async def _send_in_time(sending: Coroutine[Any, Any, None]) -> None:
+    try:
+        await asyncio.wait_for(sending, _STALLED_SECONDS)
+    except (TimeoutError, WebSocketDisconnect, RuntimeError):
+        raise _ClientLeftError from None
+
+
+def _reason(error: Exception) -> str:
+    """As a WebSocket takes it: at most 123 bytes."""
+    return str(error).encode()[:120].decode(errors="ignore")

@@ -1,0 +1,59 @@
+"""What ``ferengine serve`` refuses before anything starts, and what it begins with."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+from command_help import command
+
+from ferengine.cli.serve import specs
+from ferengine.cli.settings import RunSettings
+from ferengine.errors import FerengineError, ServiceError, UsageError
+
+pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
+
+serve = command("serve")
+
+
+def test_other_machines_need_a_token() -> None:
+    with pytest.raises(UsageError, match=r"--listen 0.0.0.0:0: .*--token-file FILE"):
+        serve(["--listen", "0.0.0.0:0"])
+
+
+def test_a_short_token_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("short\n")
+    with pytest.raises(UsageError, match="5 characters, and needs at least 16"):
+        serve(["--token-file", tmp_path / "token"])
+
+
+def test_a_token_is_made_for_its_owner_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "token"
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(ServiceError, match="is in use"):
+        serve(["--listen", f"127.0.0.1:{taken.getsockname()[1]}", "--token-file", path])
+    assert len(path.read_text().strip()) > 40
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    said = capsys.readouterr().err
+    assert "made a token" in said
+    assert path.read_text().strip() not in said
+
+
+def test_a_token_file_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(FerengineError, match=r"--token-file: .* cannot be read: Is a directory"):
+        serve(["--token-file", tmp_path])
+
+
+def test_certificate_and_key_go_together(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="give both"):
+        serve(["--tls-key", tmp_path / "key.pem"])
+    with pytest.raises(ServiceError, match="certificate or key cannot be used"):
+        serve(["--tls-certificate", tmp_path / "no.pem", "--tls-key", tmp_path / "no.pem", "--listen", "127.0.0.1:0"])
+
+
+def test_what_is_no_camera_plays_at_its_own_rate() -> None:
+    demo, file = specs(RunSettings(source=("demo", "talk.mp4")))
+    assert (demo.pace, demo.loop, file.pace, file.loop) == ("native", 0, "native", 1)
+    [given] = specs(RunSettings(source=("demo",), pace="fast", loop=2))
+    assert (given.pace, given.loop) == ("fast", 2)

@@ -164,7 +164,9 @@ class EngineSettings(TypedDict, total=False):
     prior: str | None
     gender: bool
     smoothing: float
+    label_lead: float
     min_confidence: float
+    check_quality: bool
     backend: BackendName
     precision: PrecisionSetting
     engines: str | None

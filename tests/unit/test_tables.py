@@ -13,7 +13,7 @@ import pytest
 from ferengine import read_events
 from ferengine.config import EngineConfig, EngineSettings
 from ferengine.errors import MissingDependencyError, UsageError
-from ferengine.results import CameraEvent, Face, FrameResult, Timings, make_expression, make_gender
+from ferengine.results import CameraEvent, Face, FrameResult, Pose, Quality, Timings, make_expression, make_gender
 from ferengine.sinks.csv import CsvWriter
 from ferengine.sinks.jsonl import JsonlWriter
 
@@ -25,7 +25,19 @@ def faces() -> tuple[Face, ...]:
     expression = make_expression(LABELS, (0.7, 0.3), (0.4, 0.6))
     gender = make_gender(("female", "male"), (0.9, 0.1), (0.8, 0.2))
     return (
-        Face(1, (10, 20, 30, 40), 0.9, 1.0, "detected", POINTS, expression, gender=gender),
+        Face(
+            1,
+            (10, 20, 30, 40),
+            0.9,
+            1.0,
+            "detected",
+            POINTS,
+            expression,
+            gender=gender,
+            pose=Pose(10.0, -5.0, 2.0, 0.1),
+            quality=Quality(50.0, 0.4, 120.0, 30.0),
+            changed_from="happy",
+        ),  # fmt: skip
         Face(2, (50, 60, 7.5, 8), 0.8, 0.5, "tracked", None, None, "deadline"),
     )
 
@@ -58,6 +70,7 @@ def test_faces_become_rows_with_the_columns_of_csv(library: Any, events: Path, t
     assert (one["label"], one["smoothed_label"]) == ("happy", "sad")
     assert (one["score_happy"], one["smoothed_happy"]) == (0.7, 0.4)
     assert (one["gender"], one["smoothed_gender"], one["smoothed_gender_male"]) == ("female", "female", 0.2)
+    assert (one["yaw"], one["pose_age"], one["size"], one["changed_from"]) == (10, 0.1, 50, "happy")
     assert (one["nose_x"], one["nose_y"], one["scene_cut"]) == (5, 6, True)
     assert other["reason"] == "deadline"
     assert other["label"] is None or math.isnan(other["label"])

@@ -72,11 +72,14 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 def _faces(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if "event" in record:
         return
-    frame = {name: value for name, value in record.items() if name != "faces"}
+    frame = {name: value for name, value in record.items() if name not in ("faces", "changes")}
+    changed = {change["track"]: change["from"] for change in record.get("changes", ())}
     for face in record["faces"]:
         row = dict(frame)
         for name, value in face.items():
             row.update(_cells(name, value))
+        if changed.get(face["track"]) is not None:
+            row["changed_from"] = changed[face["track"]]
         yield row
 
 
@@ -100,6 +103,8 @@ def _reading(prefix: str, value: Mapping[str, Any] | None) -> Iterator[tuple[str
     if value is None:
         return
     label = prefix.rstrip("_") or "label"
+    if "reason" in value:
+        yield f"{prefix}reason", value["reason"]
     for kind, part in (("", value), ("smoothed_", value["smoothed"])):
         yield f"{kind}{label}", part["label"]
         for each, score in part["scores"].items():

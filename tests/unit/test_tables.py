@@ -37,7 +37,7 @@ def faces() -> tuple[Face, ...]:
             pose=Pose(10.0, -5.0, 2.0, 0.1),
             quality=Quality(50.0, 0.4, 120.0, 30.0),
             changed_from="happy",
-        ),  # fmt: skip
+        ),
         Face(2, (50, 60, 7.5, 8), 0.8, 0.5, "tracked", None, None, "deadline"),
     )
 

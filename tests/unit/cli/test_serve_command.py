@@ -7,8 +7,8 @@ import stat
 from pathlib import Path
 
 import pytest
-
 from command_help import command
+
 from ferengine.cli.serve import specs
 from ferengine.cli.settings import RunSettings
 from ferengine.errors import FerengineError, ServiceError, UsageError

@@ -72,6 +72,10 @@ class Child:
             raise ServiceError(f"{self.title} has died")
         return answer
 
+    def kill(self) -> None:
+        """Have ``ask``, in another thread, fail at once. Only ``close`` may follow."""
+        self._process.kill()
+
     def close(self) -> None:
         """End it; may be called twice."""
         self._socket.close()

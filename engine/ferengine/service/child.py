@@ -69,7 +69,7 @@ class Child:
         except OSError:
             answer = None
         if answer is None:
-            raise ServiceError(f"{self.title} has died")
+            raise ServiceError(f"the process {self.title!r} has died: try again")
         return answer
 
     def kill(self) -> None:

@@ -325,16 +325,17 @@ class Live:
             if video.viewers:
                 return
         async with self._lock:
-            if not video.viewers and self._videos.get(video.camera) is video:
-                del self._videos[video.camera]
-                await video.close()
+            if video.viewers or self._videos.get(video.camera) is not video:
+                return
+            del self._videos[video.camera]
+        await video.close()
 
     async def forget(self, camera: str) -> None:
         """The camera is removed or paused: its clients get no more frames."""
         async with self._lock:
             video = self._videos.pop(camera, None)
-            if video is not None:
-                await video.close()
+        if video is not None:
+            await video.close()
 
     async def close(self) -> None:
         """End everything; may be called twice."""

@@ -19,6 +19,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python .ci/tensorrt_types.py
 	PYTHONPATH=engine:tools $(BIN)/lint-imports
 	$(BIN)/actionlint
 	$(BIN)/clang-format --dry-run --Werror $(shell find csrc tests/native -name '*.cpp' -o -name '*.hpp')
@@ -34,7 +35,7 @@ $(BIN)/pip:
 
 # what is already there is kept: a test environment also runs
 $(VENV)/.installed-run: $(SOURCES) | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check ".[demo]"
+	$(BIN)/pip install --quiet --disable-pip-version-check .
 	touch $@
 
 $(VENV)/.installed-test: $(SOURCES) | $(BIN)/pip

@@ -14,6 +14,7 @@
 
 #include "mtcnn/box_cropper.hpp"
 #include "mtcnn/cascade.hpp"
+#include "mtcnn/search_regions.hpp"
 #include "python/arguments.hpp"
 #include "python/register.hpp"
 
@@ -189,6 +190,25 @@ py::list pyramid(const py::array& frame, double min_face, double factor) {
     return result;
 }
 
+py::list parts_near(const py::array& frame, const Floats& near, double min_face, double factor) {
+    const image::FrameView view = colour_view(frame);
+    checked_settings(min_face, factor, {}, 1);
+    const std::vector<BoxCorners> boxes = box_corners(near, "near");
+    constexpr int window = ProposalNetwork::kWindow;
+    const std::vector<mtcnn::LevelSize> levels =
+        mtcnn::pyramid_levels(view.height, view.width, window / min_face, factor, window);
+    py::list result;
+    for (size_t index = 0; index < levels.size(); ++index)
+        for (const mtcnn::SearchRegion& region :
+             mtcnn::regions_near(boxes, view.height, view.width, levels, index, window)) {
+            mtcnn::Pyramid pyramid(view.part(region.y, region.x, region.height, region.width));
+            py::array_t<float> image({region.size.height, region.size.width, 3});
+            std::copy_n(pyramid.level(region.size.height, region.size.width), image.size(), image.mutable_data());
+            result.append(py::make_tuple(region.size.scale, region.x, region.y, image));
+        }
+    return result;
+}
+
 py::array_t<float> crops(const py::array& frame, const Floats& boxes, int size) {
     const image::FrameView view = colour_view(frame);
     if (size < 2 || size > 4096) throw py::value_error("size must lie between 2 and 4096");
@@ -275,6 +295,8 @@ void register_mtcnn(py::module_& m) {
             py::arg("images"), "O-Net on images of 48 x 48 pixels.");
     m.def("mtcnn_pyramid", &pyramid, py::arg("frame"), py::arg("min_face"), py::arg("factor"),
           "The image pyramid that P-Net scans, from large to small.");
+    m.def("mtcnn_parts_near", &parts_near, py::arg("frame"), py::arg("near"), py::arg("min_face"), py::arg("factor"),
+          "The parts of the pyramid's levels that P-Net scans for faces near known ones, from large to small.");
     m.def("mtcnn_crops", &crops, py::arg("frame"), py::arg("boxes"), py::arg("size"),
           "The images in boxes of a frame, as R-Net and O-Net take them.");
     m.def("mtcnn_decode", &decode, py::arg("verdicts"), py::arg("threshold"), py::arg("scale"),

@@ -21,6 +21,7 @@ _HOMES = {
     "ConsumerHealth": "ferengine.runtime.health",
     "Engine": "ferengine.engine",
     "EngineStoppedError": "ferengine.errors",
+    "EngineSettings": "ferengine.config",
     "Expression": "ferengine.results",
     "Face": "ferengine.results",
     "FerengineError": "ferengine.errors",
@@ -28,6 +29,7 @@ _HOMES = {
     "Health": "ferengine.runtime.health",
     "Pushed": "ferengine.results",
     "PushSource": "ferengine.sources.push",
+    "read_events": "ferengine.event_lines",
     "Results": "ferengine.runtime.consumers",
     "Scores": "ferengine.results",
     "SourceSpec": "ferengine.sources",
@@ -45,10 +47,12 @@ if TYPE_CHECKING:
     from ferengine.analyzer import Analyzer as Analyzer
     from ferengine.analyzer import analyze as analyze
     from ferengine.classification.classifier import Classifier as Classifier
+    from ferengine.config import EngineSettings as EngineSettings
     from ferengine.engine import Engine as Engine
     from ferengine.errors import EngineStoppedError as EngineStoppedError
     from ferengine.errors import FerengineError as FerengineError
     from ferengine.errors import UsageError as UsageError
+    from ferengine.event_lines import read_events as read_events
     from ferengine.results import CameraEvent as CameraEvent
     from ferengine.results import Expression as Expression
     from ferengine.results import Face as Face

@@ -47,6 +47,14 @@ def main() -> None:
             sys.stderr.write(f"error: standard output cannot be written: {error.strerror}\n")
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # the interpreter writes once more at its end
         sys.exit(1)
+    except RuntimeError as error:
+        from ferengine.ipc.machine import refusal
+
+        said = refusal(error)  # a thread, as under ulimit -u
+        if said is None:
+            raise
+        sys.stderr.write(f"error: the system refuses what the program needs ({said})\n")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

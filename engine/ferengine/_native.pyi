@@ -598,6 +598,25 @@ def mtcnn_pyramid(frame: NDArray[np.uint8], min_face: float, factor: float) -> l
         ValueError: For a wrong shape or layout, and settings out of range.
     """
 
+def mtcnn_parts_near(
+    frame: NDArray[np.uint8], near: NDArray[np.float32], min_face: float, factor: float
+) -> list[tuple[float, int, int, NDArray[np.float32]]]:
+    """The parts of the pyramid's levels that P-Net scans for faces near known ones, from large to small.
+
+    Args:
+        frame: BGR; see the module.
+        near: (n, 4) x1, y1, x2, y2. Those without an area are ignored.
+        min_face: As of ``mtcnn_pyramid``.
+        factor: As of ``mtcnn_pyramid``.
+
+    Returns:
+        (scale, x, y, image) of each: the part of the frame that begins at (x, y), as ``mtcnn_pyramid`` shows it at that scale.
+
+    Raises:
+        TypeError: For a wrong dtype.
+        ValueError: For a wrong shape or layout, boxes that are not finite, and settings out of range.
+    """
+
 def mtcnn_crops(frame: NDArray[np.uint8], boxes: NDArray[np.float32], size: int) -> NDArray[np.float32]:
     """The images in boxes of a frame, as R-Net and O-Net take them.
 

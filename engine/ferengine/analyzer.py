@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from dataclasses import replace
+from typing import Self, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
-from ferengine.config import make_config
+from ferengine.classification.labelling import Labeller, gender_confidence
+from ferengine.classification.pose import estimate_pose
+from ferengine.classification.quality import make_quality, measure_crops
+from ferengine.config import EngineSettings, make_config
 from ferengine.detection import create_detector
 from ferengine.frames import as_bgr
 from ferengine.models.registry import GENDER
@@ -35,17 +39,18 @@ class Analyzer:
         []
     """
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, **settings: Unpack[EngineSettings]) -> None:
         config = make_config(**settings)
         backend = config.backend_settings()
         self._detector = create_detector(
             config.detector,
             min_face=config.min_face,
-            thresholds=config.thresholds,
+            thresholds=config.mtcnn_thresholds(tracked=False),
             factor=config.pyramid_factor,
             backend=config.detector_settings(),
         )
-        self._min_confidence = config.min_confidence
+        self._labeller = Labeller(0.0, config.min_confidence, check_quality=config.check_quality)
+        self._gender_labeller = Labeller(0.0, gender_confidence(config.min_confidence))
         self._classifier = Classifier(config.model, prior=config.prior, backend=backend)
         self._genders = Classifier(GENDER, backend=backend) if config.gender else None
         self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
@@ -76,6 +81,7 @@ class Analyzer:
         crops = self._cropper.crop(frame, squares)
         scores = self._classifier.scores(crops)
         genders = None if self._genders is None else self._genders.scores(crops)
+        measures = measure_crops(crops[:, None], 0.0, 1.0)
         faces = []
         for index, row in enumerate(scores):
             x, y, w, h = (float(value) for value in detections.boxes[index])
@@ -84,14 +90,19 @@ class Analyzer:
                 a, b, c, d, e = ((float(px), float(py)) for px, py in detections.landmarks[index])
                 landmarks = (a, b, c, d, e)
             score = float(detections.scores[index])
+            pose = None if landmarks is None else estimate_pose(landmarks)
+            quality = make_quality((x, y, w, h), measures[index])
             expression = gender = None
             finite = not np.isnan(row).any() and (genders is None or not np.isnan(genders[index]).any())
             if finite:
-                expression = make_expression(self.labels, row, row, self._min_confidence)
+                answer = self._labeller.decide(row, pose, quality)
+                expression = make_expression(self.labels, row, row, answer.label, answer.reason)
             if finite and self._genders is not None and genders is not None:
-                gender = make_gender(self._genders.labels, genders[index], genders[index])
+                answer = self._gender_labeller.decide(genders[index], None, None)
+                gender = make_gender(self._genders.labels, genders[index], genders[index], answer.label, answer.reason)
             reason = None if finite else "not_finite"
-            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, reason, gender))
+            face = Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, reason, gender)
+            faces.append(replace(face, pose=pose, quality=quality))
         return faces
 
     def close(self) -> None:
@@ -108,7 +119,7 @@ class Analyzer:
         self.close()
 
 
-def analyze(image: NDArray[np.uint8], **settings: Any) -> list[Face]:
+def analyze(image: NDArray[np.uint8], **settings: Unpack[EngineSettings]) -> list[Face]:
     """The faces of one image, best first; for more than one keep an ``Analyzer``.
 
     Args:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -16,7 +16,10 @@ MIN_FACE = 40.0
 """Width of the smallest face to look for, pixels."""
 
 MTCNN_THRESHOLDS = (0.6, 0.7, 0.7)
-"""Of P-, R- and O-Net."""
+"""Of P-, R- and O-Net, for single images."""
+
+TRACKED_THRESHOLDS = (0.6, 0.7, 0.5)
+"""The same where faces are tracked: a known face is followed from a score that would not do for a new one."""
 
 MTCNN_FACTOR = 0.709
 """Step from one level of MTCNN's image pyramid to the next: about the square root of one half."""
@@ -45,8 +48,16 @@ class EngineConfig(BaseModel):
         description="Minimum size of a face to look for, in pixels. Half the size takes about twice the time and finds many "
         "more people in the background.",
     )
-    thresholds: tuple[Threshold, Threshold, Threshold] = Field(
-        MTCNN_THRESHOLDS, description="Thresholds of MTCNN's P-, R- and O-Net."
+    thresholds: tuple[Threshold, Threshold, Threshold] | None = Field(
+        None,
+        description="Thresholds of MTCNN's P-, R- and O-Net. If not given, 0.6, 0.7 and 0.5, or 0.7 in single images.",
+        examples=[[0.6, 0.7, 0.5]],
+    )
+    new_track_scores: tuple[Threshold, Threshold] | None = Field(
+        None,
+        description="Scores from which one detection, or two of one place within a third of a second, start a track. If not "
+        "given, 0.95 and 0.85 with mtcnn, 0.8 and 0.7 with retinaface, any with haar.",
+        examples=[[0.95, 0.85]],
     )
     pyramid_factor: float = Field(MTCNN_FACTOR, gt=0.2, lt=0.96, description="Step between the scales of MTCNN's pyramid.")
 
@@ -79,11 +90,18 @@ class EngineConfig(BaseModel):
     )
     gender: bool = Field(False, description="Also read perceived gender presentation, with a separate network.")
     smoothing: float = Field(
-        0.5, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
+        0.25, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
+    )
+    label_hold: float = Field(
+        0.25,
+        ge=0,
+        le=60,
+        description="Seconds of clear evidence for another label that replace a face's label; 0 turns this off.",
     )
     min_confidence: float = Field(
-        0.0, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."
+        0.4, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."
     )
+    check_quality: bool = Field(True, description="Label faces that are turned away, small, dark or blurred as 'uncertain'.")
     backend: BackendName = Field(
         "auto", description="Backend that runs the networks. auto: TensorRT where it is available, else ONNX Runtime."
     )
@@ -102,6 +120,11 @@ class EngineConfig(BaseModel):
         0.5, gt=0, le=60, description="With live sources, report a face unclassified after this many seconds."
     )
 
+    blur: bool = Field(
+        False,
+        description="Make faces unrecognisable in videos, windows and annotated copies, which then come a little later.",
+    )
+
     max_frames: int | None = Field(None, ge=1, description="Stop each source after N frames.", examples=[1000])
     queue: int = Field(256, ge=1, le=100_000, description="Maximum number of results that wait for each consumer.")
     stuck_after: float = Field(20.0, ge=1, description="Replace a worker that makes no progress for this many seconds.")
@@ -114,6 +137,15 @@ class EngineConfig(BaseModel):
             raise ValueError("only the detectors mtcnn and retinaface can search near tracks; set search to full for haar")
         return search
 
+    @field_validator("new_track_scores")
+    @classmethod
+    def _second_score_is_not_higher(cls, scores: tuple[float, float] | None) -> tuple[float, float] | None:
+        if scores is not None and scores[1] > scores[0]:
+            raise ValueError(
+                f"the score for two detections must not be higher than that for one, not {scores[0]} and {scores[1]}"
+            )
+        return scores
+
     @model_validator(mode="after")
     def _only_mtcnn_runs_on_a_gpu(self) -> Self:
         if self.gpu_detectors and (self.detector != "mtcnn" or self.backend in ("ort", "ort-trt-rtx")):
@@ -123,10 +155,26 @@ class EngineConfig(BaseModel):
             )
         return self
 
+    @model_validator(mode="after")
+    def _blurs_what_a_scheduled_search_finds(self) -> Self:
+        if self.blur and self.search == "near":
+            raise ValueError("blur needs search full: near the tracks a new face would be seen for long before it is found")
+        return self
+
+    @property
+    def blur_frames(self) -> int | None:
+        """How many frames are held back to blur them; None without blur. A face may be seen from just after one scheduled
+        detection until the next has found and confirmed it."""
+        return 2 * self.detect_every if self.blur else None
+
     @property
     def align_eyes(self) -> bool:
         """Whether crops are rotated so that the eyes are level."""
         return self.align == "eyes"
+
+    def mtcnn_thresholds(self, *, tracked: bool) -> tuple[float, float, float]:
+        """Those given, or what suits faces that are ``tracked``, or single images."""
+        return self.thresholds or (TRACKED_THRESHOLDS if tracked else MTCNN_THRESHOLDS)
 
     def backend_settings(self) -> BackendSettings:
         """The part that says what runs the classifier's networks."""
@@ -137,7 +185,45 @@ class EngineConfig(BaseModel):
         return self.backend_settings() if self.gpu_detectors else BackendSettings("ort")
 
 
-def make_config(**values: Any) -> EngineConfig:
+class EngineSettings(TypedDict, total=False):
+    """The keywords of ``Engine``, ``Analyzer`` and ``make_config``, as type checkers and editors know them.
+
+    They are the fields of ``EngineConfig``, which checks them and holds their defaults and limits.
+    """
+
+    detector: DetectorName
+    min_face: float
+    thresholds: tuple[float, float, float] | None
+    new_track_scores: tuple[float, float] | None
+    pyramid_factor: float
+    gpu_detectors: int
+    search: Literal["full", "near"]
+    full_scan: float
+    detect_every: int
+    tracker: Literal["kcf", "opencv"]
+    align: Literal["none", "eyes"]
+    model: str
+    prior: str | None
+    gender: bool
+    smoothing: float
+    label_hold: float
+    min_confidence: float
+    check_quality: bool
+    backend: BackendName
+    precision: PrecisionSetting
+    engines: str | None
+    build_engines: bool
+    max_batch: int
+    batch_deadline: float
+    deadline: float
+    blur: bool
+    max_frames: int | None
+    queue: int
+    stuck_after: float
+    restart_limit: int
+
+
+def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
     """Make an EngineConfig.
 
     Args:

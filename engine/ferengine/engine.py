@@ -7,12 +7,12 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, overload
+from typing import Any, Literal, Self, TypeAlias, Unpack, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.config import make_config
+from ferengine.config import EngineSettings, make_config
 from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.inference.select import choose_variant
 from ferengine.inference.select_elsewhere import choose_backend_elsewhere
@@ -63,6 +63,7 @@ class Engine:
         labels: The classes of the expression network, in the order of its outputs.
         prior: The class prior that expressions are read under; None for a model that names no priors.
         gender_labels: The classes of the gender network; empty unless the setting ``gender`` is on.
+        blur_frames: How many frames images are held back to blur the faces in them; None unless the setting ``blur`` is on.
 
     Raises:
         UsageError: The settings make no sense.
@@ -87,7 +88,7 @@ class Engine:
         display: bool = False,
         keep_open: bool = False,
         on_event: Callable[[CameraEvent], object] | None = None,
-        **settings: Any,
+        **settings: Unpack[EngineSettings],
     ) -> None:
         config = make_config(**settings)
         worker_python()
@@ -97,6 +98,7 @@ class Engine:
         specs = unique_names(map(as_spec, given))
         model = load_model(config.model, "expression")
         self.labels = tuple(model.manifest.labels)
+        self.blur_frames = config.blur_frames
         self.prior = choose_prior(model.manifest, config.prior)
         genders = load_model(GENDER, "gender") if config.gender else None
         self.gender_labels = () if genders is None else tuple(genders.manifest.labels)

@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+
+from ferengine.errors import MissingDependencyError
+
+if TYPE_CHECKING:
+    import supervision as sv
 
 Box: TypeAlias = tuple[float, float, float, float]
 """x, y, w, h: left, top, width and height in pixels of the frame; may reach beyond its borders."""
@@ -18,7 +23,60 @@ Landmarks: TypeAlias = tuple[
 Origin: TypeAlias = Literal["detected", "tracked"]
 
 UNCERTAIN = "uncertain"
-"""The label where no smoothed score reaches the setting ``min_confidence``."""
+"""The label of a face that cannot be read surely; ``Expression.reason`` says why."""
+
+UncertainReason: TypeAlias = Literal["turned", "small", "blurred", "dark", "low_score"]
+"""Turned away by more than a threshold, too few pixels, out of focus or moving, too little light or contrast, or no smoothed
+score that reaches ``min_confidence``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pose:
+    """Which way a face looks, in degrees, estimated from its landmarks; a face that looks at the camera has zeros.
+
+    Attributes:
+        yaw: Positive where it looks to the right of the image, in [-90, 90].
+        pitch: Positive where it looks up.
+        roll: Positive where it is tilted clockwise in the image.
+        age: Seconds since the landmarks were found: between detections the track keeps its last pose.
+    """
+
+    yaw: float
+    pitch: float
+    roll: float
+    age: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it, angles to a tenth of a degree."""
+        angles = {"yaw": round(self.yaw, 1), "pitch": round(self.pitch, 1), "roll": round(self.roll, 1)}
+        return {**angles, "age": round(self.age, 3)}
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How well a face can be seen. All but ``size`` are measured on the crop that the classifier sees.
+
+    Attributes:
+        size: The geometric mean of the sides of its box in pixels.
+        sharpness: Standard deviation of the Laplacian over that of the intensities: whatever the contrast, lower is more
+            blurred.
+        brightness: Mean intensity, 0 to 255.
+        contrast: Standard deviation of the intensities, 0 to 128.
+    """
+
+    size: float
+    sharpness: float
+    brightness: float
+    contrast: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        return {
+            "size": round(self.size, 1),
+            "sharpness": round(self.sharpness, 3),
+            "brightness": round(self.brightness, 1),
+            "contrast": round(self.contrast, 1),
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,22 +100,26 @@ class Scores:
 class Expression:
     """The perceived expression of one face in one frame, and the same smoothed along its track.
 
-    With a setting ``min_confidence`` above 0 both labels are ``UNCERTAIN`` where no smoothed score reaches it; the scores
-    are given anyway.
+    Both labels are ``UNCERTAIN`` where no smoothed score reaches ``min_confidence``, or the face cannot be seen well enough
+    to be read; ``reason`` says which, and the scores are given anyway. ``label`` changes from frame to frame; the label of
+    ``smoothed`` changes only after clear evidence for another class (``label_hold``), and is the one to act on.
 
     Attributes:
         label: The class with the largest raw score, or ``UNCERTAIN``.
         scores: The raw probability of each class by its name; they sum to 1.
         smoothed: The distribution averaged over time; it equals the raw one where there is no track (still images).
+        reason: Why it is uncertain; ``None`` where it is not.
     """
 
     label: str
     scores: Mapping[str, float]
     smoothed: Scores
+    reason: UncertainReason | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it, scores to five decimals."""
-        return {**Scores(self.label, self.scores).to_dict(), "smoothed": self.smoothed.to_dict()}
+        """As JSON takes it, scores to five decimals; ``reason`` is left out where it is ``None``."""
+        reading = {**Scores(self.label, self.scores).to_dict(), "smoothed": self.smoothed.to_dict()}
+        return reading if self.reason is None else {**reading, "reason": self.reason}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +128,24 @@ class Gender(Expression):
     not change."""
 
 
-def make_gender(labels: Sequence[str], scores: Iterable[float], smoothed: Iterable[float]) -> Gender:
-    """As ``make_expression``, and never uncertain."""
-    raw = make_expression(labels, scores, smoothed)
-    return Gender(raw.label, raw.scores, raw.smoothed)
+def make_gender(
+    labels: Sequence[str],
+    scores: Iterable[float],
+    smoothed: Iterable[float],
+    label: int | None = None,
+    reason: UncertainReason | None = None,
+) -> Gender:
+    """As ``make_expression``."""
+    read = make_expression(labels, scores, smoothed, label, reason)
+    return Gender(read.label, read.scores, read.smoothed, read.reason)
 
 
 def make_expression(
-    labels: Sequence[str], scores: Iterable[float], smoothed: Iterable[float], min_confidence: float = 0.0
+    labels: Sequence[str],
+    scores: Iterable[float],
+    smoothed: Iterable[float],
+    label: int | None = None,
+    reason: UncertainReason | None = None,
 ) -> Expression:
     """One face's scores with the names of their classes.
 
@@ -81,12 +153,14 @@ def make_expression(
         labels: The classes, in the order of the scores.
         scores: Raw probabilities, one a class, which sum to 1 (softmax of the logits over the model's temperature).
         smoothed: The same, averaged over time.
-        min_confidence: The label is ``UNCERTAIN`` where the largest smoothed score is below this.
+        label: The class that the smoothed label holds; None for the largest score.
+        reason: Why the face is uncertain; None where it is not.
     """
     raw, averaged = _named(labels, scores), _named(labels, smoothed)
-    if averaged.scores[averaged.label] < min_confidence:
-        return Expression(UNCERTAIN, raw.scores, Scores(UNCERTAIN, averaged.scores))
-    return Expression(raw.label, raw.scores, averaged)
+    if reason is not None:
+        return Expression(UNCERTAIN, raw.scores, Scores(UNCERTAIN, averaged.scores), reason)
+    held = averaged.label if label is None else labels[label]
+    return Expression(raw.label, raw.scores, Scores(held, averaged.scores))
 
 
 def _named(labels: Sequence[str], scores: Iterable[float]) -> Scores:
@@ -109,6 +183,9 @@ class Face:
         expression: ``None`` where the face was not classified.
         reason: Why it was not classified: "deadline", "face_ring_full" or "not_finite" (the network gave no number).
         gender: Given with the setting ``gender`` only.
+        pose: ``None`` until a detection has found landmarks.
+        quality: ``None`` where the face was not classified.
+        changed_from: The smoothed label of the track's last classified frame, where it was another.
     """
 
     track: int | None
@@ -120,9 +197,12 @@ class Face:
     expression: Expression | None
     reason: str | None = None
     gender: Gender | None = None
+    pose: Pose | None = None
+    quality: Quality | None = None
+    changed_from: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it; ``gender`` and ``reason`` are left out where they are ``None``."""
+        """As JSON takes it; ``gender``, ``reason``, ``pose`` and ``quality`` are left out where they are ``None``."""
         face: dict[str, Any] = {
             "track": self.track,
             "box": [round(value, 2) for value in self.box],
@@ -136,7 +216,35 @@ class Face:
             face["gender"] = self.gender.to_dict()
         if self.reason is not None:
             face["reason"] = self.reason
+        if self.pose is not None:
+            face["pose"] = self.pose.to_dict()
+        if self.quality is not None:
+            face["quality"] = self.quality.to_dict()
         return face
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionChange:
+    """The smoothed label of a track changed, to or from ``UNCERTAIN`` included.
+
+    Attributes:
+        frame: The frame in which it has the new label.
+        timestamp: Of that frame, seconds.
+        track: The id of the track.
+        before: The label that it had.
+        after: The label that it has.
+    """
+
+    frame: int
+    timestamp: float
+    track: int | None
+    before: str
+    after: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it."""
+        where = {"event": "expression_changed", "frame": self.frame, "timestamp": round(self.timestamp, 6)}
+        return {**where, "track": self.track, "from": self.before, "to": self.after}
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,8 +326,17 @@ class FrameResult:
     timings: Timings
     scene_cut: bool = False
 
+    @property
+    def changes(self) -> tuple[ExpressionChange, ...]:
+        """Whose smoothed label is another than in the track's last classified frame."""
+        return tuple(
+            ExpressionChange(self.frame, self.timestamp, face.track, face.changed_from, face.expression.smoothed.label)
+            for face in self.faces
+            if face.changed_from is not None and face.expression is not None
+        )
+
     def to_dict(self) -> dict[str, Any]:
-        """The JSON object of one line of ``--events``; ``scene_cut`` is left out where it is false."""
+        """The JSON object of one line of ``--events``; ``scene_cut`` and ``changes`` only where there are any."""
         line: dict[str, Any] = {
             "camera": self.camera,
             "frame": self.frame,
@@ -227,7 +344,43 @@ class FrameResult:
             "latency_ms": round(self.latency_ms, 3),
             "faces": [face.to_dict() for face in self.faces],
         }
-        return line | {"scene_cut": True} if self.scene_cut else line
+        if self.scene_cut:
+            line["scene_cut"] = True
+        changes = self.changes
+        if changes:
+            line["changes"] = [change.to_dict() for change in changes]
+        return line
+
+    def to_supervision(self) -> sv.Detections:
+        """The faces as the package ``supervision`` takes them, for its annotators, zones and sinks.
+
+        Returns:
+            ``xyxy`` in pixels, ``confidence``, ``tracker_id``, and in ``data`` the smoothed label as ``class_name`` ("" where a
+            face was not classified) with its score as ``class_score`` (NaN there).
+
+        Raises:
+            MissingDependencyError: The package is not installed.
+        """
+        try:
+            import supervision
+        except ModuleNotFoundError as error:
+            if error.name != "supervision":
+                raise
+            raise MissingDependencyError("to_supervision needs the package supervision: pip install supervision") from None
+        import numpy as np
+
+        if not self.faces:
+            return supervision.Detections.empty()
+        smoothed = [None if face.expression is None else face.expression.smoothed for face in self.faces]
+        return supervision.Detections(
+            xyxy=np.array([[x, y, x + w, y + h] for x, y, w, h in (face.box for face in self.faces)], np.float32),
+            confidence=np.array([face.score for face in self.faces], np.float32),
+            tracker_id=np.array([face.track or 0 for face in self.faces], int),
+            data={
+                "class_name": np.array(["" if each is None else each.label for each in smoothed]),
+                "class_score": np.array([np.nan if each is None else max(each.scores.values()) for each in smoothed]),
+            },
+        )
 
 
 @dataclass(frozen=True, slots=True)

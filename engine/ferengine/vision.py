@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, version
+
 from ferengine.errors import MissingDependencyError
 
 _DEBIAN_PACKAGES = {
@@ -26,9 +28,20 @@ def explain_import_error(error: ImportError) -> str:
     return f"OpenCV cannot be imported ({text}): reinstall it with pip install 'opencv-contrib-python<5'"
 
 
+def headless_package() -> str | None:
+    """Return the name of the distribution of OpenCV without windows that is installed, or None if there is none."""
+    for name in ("opencv-contrib-python-headless", "opencv-python-headless"):
+        try:
+            version(name)
+        except PackageNotFoundError:
+            continue
+        return name
+    return None
+
+
 try:
     import cv2
 except ImportError as error:
     raise MissingDependencyError(explain_import_error(error)) from error
 
-__all__ = ["cv2", "explain_import_error"]
+__all__ = ["cv2", "explain_import_error", "headless_package"]

@@ -10,6 +10,7 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from ferengine._native import FACE_KEY, FaceRing, FrameRing, WorkerPage
+from ferengine.classification.quality import MEASURES
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, decode_event, face_rows
 from ferengine.tracking.face_tracker import TrackedFace
@@ -50,13 +51,14 @@ def test_record_and_scores(benchmark: BenchmarkFixture, count: int) -> None:
     tracked, keys = faces(count), np.zeros(count, FACE_KEY)
     keys["epoch"], keys["face"] = 1, np.arange(count)
     scores = np.full((count, len(LABELS)), 1 / len(LABELS), np.float32)
+    measures = np.zeros((count, MEASURES), np.float32)
     sequences = iter(range(10**9))
 
     def join() -> int:
         sequence = next(sequences)
         keys["sequence"] = sequence
         message = Record(0, 1, sequence, sequence / 30, 0, 0, CLASSIFIED, 0, 0, False, face_rows(tracked)).encode()
-        record, batch = decode_event(message), decode_event(ScoreBatch(keys, scores, 32, 0).encode())
+        record, batch = decode_event(message), decode_event(ScoreBatch(keys, scores, measures, 32, 0).encode())
         assert isinstance(record, Record)
         assert isinstance(batch, ScoreBatch)
         joiner.add_record(record)

@@ -32,7 +32,7 @@ def test_run_writes_events_video_and_summary(tmp_path: Path) -> None:
     assert set(lines[0]) == {"camera", "frame", "timestamp", "latency_ms", "faces", "prior"}
     assert {line["prior"] for line in lines} == {"everyday"}
     assert set(lines[0]["faces"][0]) == {
-        "track", "box", "score", "track_confidence", "origin", "landmarks", "expression",
+        "track", "box", "score", "track_confidence", "origin", "landmarks", "expression", "pose", "quality",
     }  # fmt: skip
     assert set(lines[0]["faces"][0]["expression"]) == {"label", "scores", "smoothed"}
     with av.open(str(video)) as container:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
 import json
 import re
+import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -96,7 +100,32 @@ def test_an_asyncio_service_answers_and_ends() -> None:
         process.wait()
 
 
-def _fetch(address: str) -> dict[str, dict[str, object]]:
+def test_a_fastapi_application_answers_and_ends() -> None:
+    for package in ("fastapi", "uvicorn"):
+        pytest.importorskip(package, reason=f"{package} is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = _command("fastapi_service.py", "demo", "--port", str(port))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        answer: dict[str, object] = {}
+        deadline = time.monotonic() + 100
+        while not answer and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+            with contextlib.suppress(OSError):  # not up yet, or no result yet (404)
+                answer = _fetch(f"http://127.0.0.1:{port}/faces/demo")
+        assert answer["camera"] == "demo"
+        assert _fetch(f"http://127.0.0.1:{port}/health")["state"] == "running"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        assert "Traceback" not in errors.replace("KeyboardInterrupt", "")
+    finally:
+        process.kill()
+        process.wait()
+
+
+def _fetch(address: str) -> dict[str, Any]:
     with urllib.request.urlopen(address, timeout=20) as response:
-        answer: dict[str, dict[str, object]] = json.load(response)
+        answer: dict[str, Any] = json.load(response)
         return answer

@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 import numpy as np
 
 from ferengine._native import FACE_KEY
+from ferengine.classification.quality import MEASURES
 from ferengine.stages.codec import decode_control, encode_control
 from ferengine.stages.messages import MESSAGE_TYPES, ControlMessage, Descriptor
 from ferengine.stages.records import CameraEnd, Record, ScoreBatch, decode_event, face_rows
@@ -49,7 +50,9 @@ def _event(chance: random.Random) -> bytes:
             ]
             return Record(0, 1, 2, 0.5, 1, 2, 0, 0, 1, False, face_rows(faces)).encode()
         case 1:
-            return ScoreBatch(np.zeros(3, FACE_KEY), np.zeros((3, 7), np.float32), 8, 1).encode()
+            return ScoreBatch(
+                np.zeros(3, FACE_KEY), np.zeros((3, 7), np.float32), np.zeros((3, MEASURES), np.float32), 8, 1
+            ).encode()
         case _:
             return CameraEnd(1, 2).encode()
 

@@ -63,6 +63,11 @@ class Native:
         for _, level in _native.mtcnn_pyramid(_image(chance), chance.choice([12.0, 20.0, _float(chance)]), factor):
             assert np.isfinite(level).all()
 
+    def _call_mtcnn_parts_near(self, chance: random.Random) -> None:
+        factor = chance.choice([0.3, 0.709, 0.9, _float(chance)])
+        for *_, part in _native.mtcnn_parts_near(_image(chance), _numbers(chance, 4), chance.choice([12.0, 20.0]), factor):
+            assert np.isfinite(part).all()
+
     def _call_mtcnn_crops(self, chance: random.Random) -> None:
         crops = _native.mtcnn_crops(_image(chance), _numbers(chance, 4), chance.choice([2, 24, 48, 1, 0, -1]))
         assert np.isfinite(crops).all()

@@ -35,10 +35,10 @@ class DemoFace:
 def demo_truth(source: DemoSource, index: int) -> list[DemoFace]:
     """The faces of frame ``index``, in order of ``person``; needs neither ``open`` nor the extra ``demo``."""
     bar = source.bar(index)
-    return [_face(person, actor, pose, bar) for person, (actor, pose) in enumerate(source.poses(index))]
+    return [_face(actor, pose, bar) for actor, pose in source.poses(index)]
 
 
-def _face(person: int, actor: Actor, pose: Pose, bar: tuple[float, float] | None) -> DemoFace:
+def _face(actor: Actor, pose: Pose, bar: tuple[float, float] | None) -> DemoFace:
     box = actor.box(pose)
     scale = pose.height / actor.portrait.box[3]
     angle = math.radians(pose.angle)
@@ -52,7 +52,7 @@ def _face(person: int, actor: Actor, pose: Pose, bar: tuple[float, float] | None
     ]
     landmarks: Landmarks = (points[0], points[1], points[2], points[3], points[4])
     occluded = 0.0 if bar is None else _covered(box[0], box[0] + box[2], *bar)
-    return DemoFace(person, box, landmarks, pose.angle, scale, occluded)
+    return DemoFace(actor.person, box, landmarks, pose.angle, scale, occluded)
 
 
 def _covered(left: float, right: float, bar_left: float, bar_right: float) -> float:

@@ -156,7 +156,7 @@ def test_a_tracker_that_dies_after_cameras_came_and_went_is_replaced(images: Ima
         assert engine.health().workers["track-0"].restarts == 1
 
 
-def test_health_distinguishes_dead_stuck_and_idle_workers(images: Images) -> None:
+def test_health_distinguishes_dead_stuck_and_idle_workers(images: Images, caplog: pytest.LogCaptureFixture) -> None:
     with Engine(PushSource("door"), stuck_after=6.0, **SETTINGS) as engine:
         assert engine.health().state in ("starting", "running")
         assert engine.wait_ready(120)
@@ -167,6 +167,7 @@ def test_health_distinguishes_dead_stuck_and_idle_workers(images: Images) -> Non
         stopped = engine.worker_pids()["detect-0"]
         os.kill(stopped, signal.SIGSTOP)
         assert _wait_until(lambda: engine.health().workers["detect-0"].restarts == 1)
+        assert "worker detect-0 died (it was stuck for" in caplog.text
         assert engine.push("door", images[0])
         assert _wait_until(lambda: engine.health().cameras["door"].last_frame_age_s is not None)
         age = engine.health().cameras["door"].last_frame_age_s

@@ -15,6 +15,7 @@ import pytest
 
 from ferengine import Engine, PushSource
 from ferengine.errors import WorkerError
+from ferengine.ipc.process import WorkerProcess
 from ferengine.results import CameraEvent, FrameResult
 
 
@@ -177,6 +178,37 @@ def test_the_event_callback_may_wait_for_the_end() -> None:
         time.sleep(0.01)
     assert ended == [True]
     assert time.monotonic() - began < engine._state.config.stuck_after + 10
+
+
+def test_classifier_that_gets_stuck_on_the_same_faces_ends_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its deaths are too far apart for the limit of a minute; what counts is that no batch was finished between them."""
+    monkeypatch.setattr("ferengine.ipc.process._MINUTE", 0.5)
+    stuck = WorkerProcess.stuck
+    monkeypatch.setattr(WorkerProcess, "stuck", lambda self, now, after: self.name == "classify" and stuck(self, now, after))
+    engine = Engine("demo", stuck_after=2.0, restart_limit=2)
+    seen, stopped = 0, 0
+    with engine, pytest.raises(WorkerError, match=r"without getting any further \(last: it was stuck for"):  # noqa: PT012
+        for _ in engine.results():
+            seen += 1
+            if not stopped:
+                threading.Thread(target=stop_lives, args=(engine, "classify", 4)).start()
+            stopped = 1
+    summary = engine.summary()
+    assert summary["workers"]["classify"]["restarts"] in (2, 3)  # the first may leave finished batches that are not read yet
+    assert 0 < seen < 600
+    assert summary["dropped"]["track"]["cut"] > 0
+
+
+def stop_lives(engine: Engine, name: str, lives: int) -> None:
+    """Stop the present process of a worker, and each of its successors before it has done anything."""
+    stopped: set[int] = set()
+    deadline = time.monotonic() + 120
+    while len(stopped) < lives and time.monotonic() < deadline:
+        worker = engine.health().workers[name]
+        if worker.pid is not None and worker.pid not in stopped and (worker.state == "running" or stopped):
+            os.kill(worker.pid, signal.SIGSTOP)
+            stopped.add(worker.pid)
+        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("step", ["_read_events", "_poll"])

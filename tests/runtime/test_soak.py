@@ -30,6 +30,14 @@ def _nothing_left_behind() -> None:
     gc.collect()
 
 
+def soak(settings: SoakSettings, folder: Path) -> SoakReport:
+    """A run, and a longer one where the machine is too busy to take enough samples of the short one."""
+    try:
+        return run_soak(settings, folder)
+    except UsageError:
+        return run_soak(replace(settings, seconds=5 * settings.seconds), folder)
+
+
 def failed(report: SoakReport) -> list[str]:
     return [check.subject for check in report.checks if not check.passed]
 
@@ -57,7 +65,7 @@ def test_growing_memory_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     kept: list[bytes] = []
     started = time.monotonic()
     monkeypatch.setattr(run, "ResultCounter", Leaking)
-    report = run_soak(replace(SETTINGS, growth=2), tmp_path)  # the tests before may have left this process large
+    report = soak(replace(SETTINGS, growth=2), tmp_path)  # the tests before may have left this process large
     assert failed(report)[:1] == ["memory of engine, MiB"]
 
 
@@ -86,7 +94,7 @@ def test_a_lost_result_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
                 super().add(result)
 
     monkeypatch.setattr(run, "ResultCounter", Losing)
-    assert failed(run_soak(SETTINGS, tmp_path)) == ["results not counted"]
+    assert failed(soak(SETTINGS, tmp_path)) == ["results not counted"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ import pytest
 
 from ferengine import CameraEvent, Engine
 from ferengine.errors import SourceError
+from ferengine.sources import parse_source
 
 
 def test_each_camera_has_its_own_life_and_faults(
@@ -28,12 +29,17 @@ def test_each_camera_has_its_own_life_and_faults(
     middle = len(data) // 2
     data[middle : middle + len(data) // 8] = random.Random(0).randbytes(len(data) // 8)
     damaged = tmp_path / "damaged.mp4"
-    damaged.write_bytes(data)
+    damaged.write_bytes(data[:-100])
     with Engine([make_clip(name="good.mp4"), tmp_path / "gone.mp4", damaged], on_event=note) as engine:
         results = list(engine.results())
         summary = engine.summary()
     broken = summary["dropped"]["capture"]["broken"]
     assert broken > 0
+    assert {name: camera["truncated"] for name, camera in summary["cameras"].items()} == {
+        "good": False,
+        "gone": False,
+        "damaged": True,
+    }
     frames = {name: [r.frame for r in results if r.camera == name] for name in engine.cameras}
     assert frames == {"good": list(range(40)), "gone": [], "damaged": list(range(60 - broken))}
     lives = {name: [(e.kind, e.reason) for e in events if e.camera == name] for name in engine.cameras}
@@ -42,6 +48,18 @@ def test_each_camera_has_its_own_life_and_faults(
     assert kind == "ended"
     assert "gone.mp4" in str(reason)
     assert "the caller's own mistake" in caplog.text
+
+
+def test_killed_worker_of_a_thinned_file_loses_nothing(make_clip: Callable[..., Path]) -> None:
+    spec = parse_source(str(make_clip(name="long.mp4", frames=600)), fps=10)  # of 20
+    with Engine(spec, queue=8) as engine:
+        stamps = []
+        for result in engine.results():
+            stamps.append(result.timestamp)
+            if result.frame == 150:
+                os.kill(engine.worker_pids()["capture-long"], signal.SIGKILL)
+        assert engine.summary()["workers"]["capture-long"]["restarts"] == 1
+    assert stamps == pytest.approx([i / 10 for i in range(300)])
 
 
 def test_a_killed_worker_is_a_loss_that_passes(make_clip: Callable[..., Path]) -> None:

@@ -82,9 +82,7 @@ def test_a_stream_that_stops_and_comes_back_larger(
     run.wait_for(lambda: sum(line["camera"] == "door" and line.get("frame", 0) > last for line in run.lines()) > 10)
     rtsp.pause()  # now it hangs: the stream stalls, and stopping must not wait for it
     run.wait_for(lambda: run.camera_events("door") == ["started", "disconnected", "reconnected", "disconnected"])
-    started = time.monotonic()
     assert run.end() == 0, run.output
-    assert time.monotonic() - started < 4
     assert run.camera_events("door") == ["started", "disconnected", "reconnected", "disconnected", "ended"]
     door = [line for line in run.lines() if line["camera"] == "door"]
     frames = [line for line in door if "frame" in line]
@@ -114,12 +112,10 @@ def test_refused_credentials_end_one_camera_alone(http: Any, start: Callable[...
 
 
 def test_stopping_while_a_connection_hangs(silent_port: int, start: Callable[..., Run]) -> None:
-    run = start("--source", f"door=rtsp://viewer:hunter2@127.0.0.1:{silent_port}/x")
+    run = start("--source", f"door=rtsp://viewer:hunter2@127.0.0.1:{silent_port}/x", "--timeout", "600")
     tasks = Path(f"/proc/{run.process.pid}/task")
     run.wait_for(lambda: sum(len(children.read_text().split()) for children in tasks.glob("*/children")) >= 4)
-    started = time.monotonic()
-    run.end()
-    assert time.monotonic() - started < 4
+    run.end()  # raises where stopping waits for the connection, which takes ten minutes to give up
     assert run.camera_events() == ["ended"]
     assert not any(secret in run.output for secret in SECRETS)
 

@@ -20,9 +20,11 @@ from numpy.typing import NDArray
 from ferengine.errors import DeviceError
 from ferengine.inference.tensorrt.device import Pinned
 from ferengine.inference.tensorrt.tensorrt import MessageLog, TensorRT
+from ferengine.models.manifest import Normalisation
 
 Operation = Callable[[], None]
 CLASSES = 7
+CROPS = Normalisation(129.5, 65.0)
 
 
 class FakeDevice:
@@ -44,6 +46,8 @@ class FakeDevice:
         self.contexts: weakref.WeakSet[Any] = weakref.WeakSet()
         self.graphs = self if with_graphs else None
         self.blocking: list[bool] = []
+        self.uploads: list[int] = []
+        """The bytes of each copy that was done."""
         self._stack: defaultdict[int, int] = defaultdict(int)
         self._next = 0x1000
 
@@ -138,6 +142,7 @@ class FakeDevice:
 
         def copy() -> None:
             assert source.address in self.pinned, "copied from memory that is no longer pinned"
+            self.uploads.append(nbytes)
             self.bytes_at(address, nbytes)[:] = source.raw[:nbytes]
 
         self.queue(stream, copy)
@@ -216,7 +221,7 @@ class FakeDevice:
         del self.executables[graph]
 
 
-def network(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+def network(rows: NDArray[Any]) -> NDArray[np.float32]:
     """What the fake engine computes: (n, ...) -> (n, CLASSES)."""
     flat = rows.reshape(len(rows), -1).astype(np.float64)
     columns = [flat.mean(axis=1) + flat[:, 0] * index - flat[:, -1] for index in range(CLASSES)]
@@ -271,11 +276,15 @@ class FakeContext:
         if device.recording.get(stream) is not None and self.engine.uncapturable:
             return False
         shape, scratch, addresses, silent = self.shape, self.scratch, dict(self.addresses), self.engine.silent
+        kind = self.engine.input_dtype
 
         def compute() -> None:
             if scratch:
                 device.bytes_at(*scratch)[:] = 0xAB
-            rows = device.bytes_at(addresses["input"], 4 * math.prod(shape)).view(np.float32).reshape(shape)
+            rows = device.bytes_at(addresses["input"], kind.itemsize * math.prod(shape)).view(kind).reshape(shape)
+            rows = rows.astype(np.float32)
+            if kind == np.uint8:
+                rows = CROPS.of(rows)
             logits = np.zeros((len(rows), CLASSES)) if silent else network(rows)
             device.bytes_at(addresses["logits"], 4 * CLASSES * len(rows)).view(np.float32)[:] = logits.ravel()
 
@@ -284,12 +293,13 @@ class FakeContext:
 
 
 class FakeEngine:
-    """One input "input", one output "logits"; three profiles at most."""
+    """One input "input", one output "logits"; three profiles at most. One that takes uint8 normalises by ``CROPS``."""
 
-    def __init__(self, device: FakeDevice, profiles: list[Any], dtype: str = "float") -> None:
+    def __init__(self, device: FakeDevice, profiles: list[Any], dtypes: tuple[str, str] = ("float", "float")) -> None:
         self.device = device
         self.profiles = profiles
-        self.dtype = dtype
+        self.dtypes = dtypes
+        self.input_dtype = np.dtype(np.uint8 if dtypes[0] == "uint8" else np.float32)
         self.uncapturable = self.silent = False
         self.strategies: list[Any] = []
         self.num_io_tensors = 2
@@ -304,7 +314,7 @@ class FakeEngine:
         return "in" if name == "input" else "out"
 
     def get_tensor_dtype(self, name: str) -> str:
-        return self.dtype
+        return self.dtypes[name == "logits"]
 
     def get_tensor_profile_shape(self, name: str, profile: int) -> Any:
         return self.profiles[profile]
@@ -337,8 +347,12 @@ class FakeKernels:
 class FakeTensorRT:
     """Makes runtimes whose engines are ``engine``."""
 
-    def __init__(self, device: FakeDevice, profiles: list[Any], name: Any = "tensorrt", dtype: str = "float") -> None:
+    def __init__(
+        self, device: FakeDevice, profiles: list[Any], name: Any = "tensorrt", dtypes: tuple[str, str] = ("float", "float")
+    ) -> None:
         self.device = device
+        self.dtypes = dtypes
+        """Of the input and of the output."""
         self.refuses = False
         self.uncapturable = False
         self.silent = False
@@ -348,7 +362,7 @@ class FakeTensorRT:
             if self.refuses:
                 messages.add("ERROR", "the engine is of another version")
                 return None
-            engine = FakeEngine(device, profiles, dtype)
+            engine = FakeEngine(device, profiles, self.dtypes)
             engine.uncapturable, engine.silent = self.uncapturable, self.silent
             return engine
 
@@ -356,7 +370,7 @@ class FakeTensorRT:
         api = SimpleNamespace(
             Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=deserialise),
             TensorIOMode=SimpleNamespace(INPUT="in", OUTPUT="out"),
-            DataType=SimpleNamespace(FLOAT="float"),
+            DataType=SimpleNamespace(FLOAT="float", UINT8="uint8"),
             ExecutionContextAllocationStrategy=SimpleNamespace(USER_MANAGED="user"),
             CudaGraphStrategy=SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole"),
             DynamicShapesKernelSpecializationStrategy=SimpleNamespace(EAGER="eager", NONE="none"),

@@ -37,6 +37,7 @@ from ferengine.stages.records import ScoreBatch, decode_event
 from stages_help import context
 
 NO_GPU = Environment("linux-x86_64", None, None, None, "no NVIDIA driver is installed")
+NO_DEVICE = Environment("linux-x86_64", "580.1", "13.0", None, "the driver sees no GPU")
 WITH_GPU = Environment("linux-x86_64", "580.1", "13.0", Gpu("RTX 4090", "8.9", 1 << 34), None)
 DATA_CENTRE = Environment("linux-x86_64", "580.1", "13.0", Gpu("H100", "9.0", 1 << 36), None)
 SIDE_48 = [((1, 1, 48, 48), (8, 1, 48, 48), (32, 1, 48, 48))]
@@ -60,7 +61,8 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("here", "runtimes", "layer", "cuda", "name", "reason"),
     [
-        (NO_GPU, ["tensorrt"], "pycuda", True, "ort", "no NVIDIA driver"),
+        (NO_GPU, ["tensorrt"], "pycuda", True, "ort", "the CPU"),
+        (NO_DEVICE, ["tensorrt"], "pycuda", True, "ort", "the driver sees no GPU"),
         (WITH_GPU, ["tensorrt"], "pycuda", True, "tensorrt", "RTX 4090, with tensorrt and pycuda"),
         (WITH_GPU, ["tensorrt"], None, False, "ort", "neither pycuda nor cuda-bindings"),
         (WITH_GPU, [], "pycuda", False, "ort", "no TensorRT is installed"),
@@ -247,8 +249,9 @@ def test_onnxruntime_on_a_gpu_that_fails_falls_back_too(machine: Any, monkeypatc
     reasons: list[str] = []
     model = load_model("dscnn")
     _, runner = open_model(model, BackendSettings("ort-cuda"), threads=1, max_batch=8, on_failure=reasons.append)
-    expected = runner.run(crops(3))["logits"]
-    assert runner.name == "ort-cuda"
+    faces = np.random.default_rng(0).integers(0, 256, (3, 1, 48, 48), np.uint8)
+    expected = runner.run(faces)["logits"]
+    assert (runner.name, runner.input_dtype) == ("ort-cuda", np.uint8)
     run, calls = OrtRunner._compute, iter([1])
 
     def failing(self: OrtRunner, rows: NDArray[np.float32]) -> Outputs:
@@ -257,8 +260,8 @@ def test_onnxruntime_on_a_gpu_that_fails_falls_back_too(machine: Any, monkeypatc
         return run(self, rows)
 
     monkeypatch.setattr(OrtRunner, "_compute", failing)
-    np.testing.assert_allclose(runner.run(crops(3))["logits"], expected, atol=1e-5)
-    assert (runner.name, reasons) == ("ort", ["CUDA error 700"])
+    np.testing.assert_allclose(runner.run(faces)["logits"], expected, atol=1e-5)
+    assert (runner.name, reasons, runner.input_dtype) == ("ort", ["CUDA error 700"], np.uint8)
 
 
 @pytest.mark.parametrize("lost_after", [None, 0, 3])
@@ -267,7 +270,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
 ) -> None:
     """Real rings; the scores come in the order of the faces, whatever happens to the GPU, and all slots are freed."""
     machine(WITH_GPU, ["tensorrt"], "pycuda")
-    runner = EngineRunner(fake_trt(device, SIDE_48).loaded, device, b"plan")
+    runner = EngineRunner(fake_trt(device, SIDE_48, dtypes=("uint8", "float")).loaded, device, b"plan")
     monkeypatch.setattr("ferengine.inference.tensorrt.load.open_engine", lambda *arguments, **options: runner)
     ring, page = FaceRing.create(64, 48), WorkerPage.create()
     engine, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -284,6 +287,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     assert [(m.name, m.failure) for m in reports if isinstance(m, BackendChosen)] == [("tensorrt", None)]
     pinned = list(device.pinned.values())
     assert any(np.shares_memory(stage._networks.input(32), memory) for memory in pinned)
+    assert stage._networks.input(32).dtype == np.uint8
     frame = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
     squares = np.array([[40, 40, 60, 0], [30, 40, 50, 0]], np.float32)
     received: list[int] = []

@@ -81,15 +81,16 @@ def test_times_are_of_whole_batches() -> None:
     assert sizes == [4, 4, 4]  # a last one of 2 would be compiled for
 
 
+@pytest.mark.parametrize("dtypes", [("float", "float"), ("uint8", "float")])
 @pytest.mark.parametrize("options", [{}, {"graphs": False}])
 def test_computing_alone_copies_nothing_and_releases_everything(
-    device: Any, fake_trt: Any, profiles: Any, options: dict[str, bool]
+    device: Any, fake_trt: Any, profiles: Any, options: dict[str, bool], dtypes: Any
 ) -> None:
-    with queued(fake_trt(device, profiles).loaded, device, b"plan", 20, **options) as queue:
+    with queued(fake_trt(device, profiles, dtypes=dtypes).loaded, device, b"plan", 20, **options) as queue:
         assert computing_microseconds(queue, 20, seconds=0.0) > 0
     runs = 1 + 20 + 20  # one before, some while the clocks rise, as many with one wait
     assert device.calls.count("launch" if not options else "execute") == runs - (not options)
-    assert device.calls.count("upload") == 1  # of what is computed on, before
+    assert device.uploads == [20 * 16 * (1 if dtypes[0] == "uint8" else 4)]  # of what is computed on, before
     assert device.calls.index("upload") < device.calls.index("execute")
     assert device.closed
 
@@ -125,12 +126,12 @@ def test_tables_are_markdown() -> None:
 
 
 def sample(reference: bool = True) -> Sample:
-    faces = np.random.default_rng(0).normal(size=(300, 1, 4, 4)).astype(np.float32)
+    faces = np.random.default_rng(0).integers(0, 256, (300, 1, 4, 4), np.uint8)
     return Sample(faces, logits_of(faces).argmax(axis=1), logits_of(faces) if reference else None)
 
 
 def logits_of(faces: Any) -> Any:
-    return faces[:, 0, 0] * 3
+    return faces[:, 0, 0].astype(np.float32) / 20
 
 
 @pytest.fixture
@@ -274,10 +275,10 @@ def test_torch_runs_the_network_as_it_is_exported(name: str, half: bool) -> None
     normalisations = [module for module in network.modules() if isinstance(module, torch.nn.BatchNorm2d)]
     branches = [module for module in network.modules() if type(module).__name__ == "RepConv"]
     assert (len(branches), name == "dscnn" or not normalisations) == (0, True)
-    faces = np.random.default_rng(0).normal(size=(5, 1, 48, 48)).astype(np.float32)
-    run_torch = PinnedRun(network, "cpu")
+    faces = np.random.default_rng(0).integers(0, 256, (5, 1, 48, 48), np.uint8)
+    run_torch, run_ort = PinnedRun(network, "cpu"), OrtRunner(model.onnx, normalisation=model.manifest.input.normalisation).run
     for batch in (faces, faces[:2], faces):
-        np.testing.assert_allclose(run_torch(batch), OrtRunner(model.onnx).run(batch)["logits"], atol=0.2 if half else 1e-3)
+        np.testing.assert_allclose(run_torch(batch), run_ort(batch)["logits"], atol=0.2 if half else 1e-3)
 
 
 def test_cameras_are_replayed_from_memory() -> None:

@@ -232,10 +232,11 @@ def test_refused_engine_gives_the_reason(make_device: Any, fake_trt: Any, profil
     assert device.closed
 
 
-def test_tensors_that_are_not_float32_are_refused(make_device: Any, fake_trt: Any, profiles: Any) -> None:
+@pytest.mark.parametrize("dtypes", [("half", "float"), ("float", "half"), ("float", "uint8"), ("uint8", "half")])
+def test_other_tensors_are_refused(make_device: Any, fake_trt: Any, profiles: Any, dtypes: Any) -> None:
     device = make_device()
-    with pytest.raises(ModelError, match="float32"):
-        EngineRunner(fake_trt(device, profiles, dtype="half").loaded, device, b"plan")
+    with pytest.raises(ModelError, match="of float32 or uint8, and float32 outputs"):
+        EngineRunner(fake_trt(device, profiles, dtypes=dtypes).loaded, device, b"plan")
     assert device.closed
 
 

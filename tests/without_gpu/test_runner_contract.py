@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from ferengine.errors import ModelError
 from ferengine.inference.base import Runner
 from ferengine.inference.fallback import FallbackRunner
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.inference.tensorrt.runner import EngineRunner
+from onnx_help import linear
 
 Rows = NDArray[np.float32]
 ROW = (1, 4, 4)
@@ -24,23 +24,10 @@ def rows(count: int, seed: int = 0) -> Rows:
     return np.random.default_rng([count, seed]).normal(size=(count, *ROW)).astype(np.float32)
 
 
-def onnx_of(network: Callable[[Rows], Rows]) -> bytes:
-    """The fake engine's network, which is linear, as an ONNX file."""
-    weights = network(np.eye(16, dtype=np.float32).reshape(16, *ROW))
-    graph = helper.make_graph(
-        [helper.make_node("Flatten", ["input"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["logits"])],
-        "linear",
-        [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", *ROW])],
-        [helper.make_tensor_value_info("logits", TensorProto.FLOAT, ["n", weights.shape[1]])],
-        [numpy_helper.from_array(weights, "w")],
-    )
-    return bytes(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
-
-
 @pytest.fixture(params=["onnxruntime", "tensorrt", "fallback", "fallback, GPU lost"])
 def runner(request: pytest.FixtureRequest, expected: Any) -> Iterator[Runner]:
     def on_cpu() -> OrtRunner:
-        return OrtRunner(onnx_of(expected), max_batch=40)
+        return OrtRunner(linear(expected, ROW), max_batch=40)
 
     made: Runner
     if request.param == "onnxruntime":

@@ -23,7 +23,7 @@ OPEN_SIDES = [((1, 3, 12, 12), (8, 3, 30, 30), (16, 3, 60, 40)), ((1, 3, 12, 12)
 
 
 def reference(expected: Callable[[NDArray[np.float32]], NDArray[np.float32]], factor: float = 1.0) -> Any:
-    return SimpleNamespace(run=lambda rows: {"logits": expected(rows) * np.float32(factor)})
+    return SimpleNamespace(input_dtype=np.dtype(np.float32), run=lambda rows: {"logits": expected(rows) * np.float32(factor)})
 
 
 @pytest.mark.parametrize("shapes", [OPEN_SIDES, OPEN_SIDES[:1], [((2, 1, 48, 48), (2, 1, 48, 48), (2, 1, 48, 48))]])
@@ -96,6 +96,7 @@ def opened(device: Any, fake_trt: Any, monkeypatch: pytest.MonkeyPatch, tmp_path
 
 
 def test_an_opened_engine_is_compared_with_its_network_and_closed_if_it_differs(opened: Any, device: Any) -> None:
+    opened.dtypes = ("uint8", "float")
     with pytest.raises(ModelError, match="does not run correctly on this GPU"):
         opening.open_engine(classifier_network(load_model("dscnn")), "fp16", 32)
     assert device.closed
@@ -105,7 +106,7 @@ def test_compiled_kernels_are_kept_at_the_start(
     opened: Any, device: Any, expected: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """A worker may be killed at any time afterwards."""
-    monkeypatch.setattr(opening, "OrtRunner", lambda onnx: reference(expected))
+    monkeypatch.setattr(opening, "OrtRunner", lambda onnx, **options: reference(expected))
     runner = opening.open_engine(Network("any", b"network", "any"), "fp16", 32)
     assert (tmp_path / "any.kernels").read_bytes()[64:] == b"k"
     runner.close()

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ferengine.errors import UsageError
-from ferengine.inference.tensorrt.builder import Progress as Report
-from ferengine.inference.tensorrt.builder import build_network, choose_profiles
 from ferengine.inference.tensorrt.cache import engines_folder
 from ferengine.inference.tensorrt.tensorrt import load_runtime
-from ferengine_tools.trt_networks import calibration_batch, choose_networks, parse_batches
 
 if TYPE_CHECKING:
     from rich.progress import Progress
+
+    from ferengine.inference.tensorrt.builder import Progress as Report
 
 
 def _bar() -> Progress:
@@ -37,9 +36,7 @@ def build_trt(
     ] = "all",
     precision: Annotated[
         Literal["fp32", "fp16", "int8"],
-        typer.Option(
-            help="Precision of weights and layers; inputs and outputs are float32, and fp32 is computed without TF32."
-        ),
+        typer.Option(help="Precision of weights and layers; outputs are float32, and fp32 is computed without TF32."),
     ] = "fp16",
     batch: Annotated[
         str,
@@ -76,12 +73,15 @@ def build_trt(
     ] = None,
 ) -> None:
     """Build TensorRT engines of the networks."""
+    trt = load_runtime(runtime)
+    from ferengine.inference.tensorrt.builder import build_network, choose_profiles  # here: needs onnx
+    from ferengine_tools.trt_networks import calibration_batch, choose_networks, parse_batches
+
     batches = parse_batches(batch)
     targets = [each for each in target.split(",") if each]
     networks = choose_networks(model, precision)
     if calibration is not None and not calibration.exists():
         raise UsageError(f"--calibration {calibration} does not exist")
-    trt = load_runtime(runtime)
     folder = out if out is not None else engines_folder()
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"--out {folder} is not a folder")

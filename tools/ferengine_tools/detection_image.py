@@ -23,6 +23,7 @@ from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.results import Box
 from ferengine.sources.demo import DemoSource
 from ferengine.sources.demo.motion import TURN_SECONDS
+from ferengine.sources.demo.portraits import require_portraits
 from ferengine.sources.spec import Scenario
 from ferengine.vision import cv2
 from ferengine_tools.detection_accuracy import match_greedily
@@ -40,6 +41,7 @@ def detection_image() -> NDArray[np.uint8]:
     Raises:
         MissingDependencyError: The extra ``demo`` is missing.
     """
+    require_portraits()
     detectors = [(create_detector(name, min_face=24.0), title) for name, title in _SHOWN]
     rows = []
     for scenario, faces, index in _SCENES:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import ModelError, UsageError
-from ferengine.inference.base import Array, Runner, only_output
+from ferengine.inference.base import Array, Batch, Runner, as_input, only_output
 from ferengine.inference.select import choose_variant, open_model
 from ferengine.models.manifest import Manifest
 from ferengine.models.priors import choose_prior
@@ -39,8 +39,7 @@ class Classifier:
         labels: The classes, in the order of the scores.
         prior: The prior in force; ``None`` for a model that names no priors and answers as it was trained.
         input_size: The side of the crops, pixels.
-        mean: Of intensities, which is subtracted from crops.
-        std: Of intensities, which they are divided by then.
+        normalisation: What the network expects of their intensities.
 
     Raises:
         UsageError: There is no such model, prior or backend.
@@ -74,8 +73,7 @@ class Classifier:
         self._max_batch = max_batch
         self.labels: tuple[str, ...] = tuple(loaded.manifest.labels)
         self.input_size: int = loaded.manifest.input.size
-        self.mean: float = loaded.manifest.input.mean
-        self.std: float = loaded.manifest.input.std
+        self.normalisation = loaded.manifest.input.normalisation
         self.warm_up()
 
     @property
@@ -114,11 +112,7 @@ class Classifier:
         if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8 or crops.shape[1:] != (size, size):
             given = f"{crops.dtype} {crops.shape}" if isinstance(crops, np.ndarray) else type(crops).__name__
             raise UsageError(f"crops are a uint8 array of shape (N, {size}, {size}), not {given}")
-        return self._run(((crops[:, None].astype(np.float32)) - self.mean) / np.float32(self.std))
-
-    def scores_normalised(self, batch: Array) -> Array:
-        """As ``scores``, of normalised crops: float32 (N, 1, S, S), (intensity - mean) / std."""
-        return self.probabilities(self._run(batch))
+        return self._run(as_input(crops, self.runner, self.normalisation))
 
     def collect(self) -> Array:
         """The probabilities of the oldest batch that was submitted to ``runner``, as ``scores`` gives them."""
@@ -170,7 +164,7 @@ class Classifier:
         """Release the device; the classifier cannot be used afterwards."""
         self.runner.close()
 
-    def _run(self, batch: Array) -> Array:
+    def _run(self, batch: Batch) -> Array:
         if not len(batch):
             return np.empty((0, len(self.labels)), np.float32)
         size = self._max_batch

@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import ModelError
-from ferengine.inference.base import Array
+from ferengine.inference.base import Array, Batch
+from ferengine.models.manifest import Normalisation
 from ferengine.models.settings import BackendSettings, Prior
 
 
 class ParallelClassifier:
-    """Several models that read the same normalised crops.
+    """Several models that read the same crops.
 
     This is the parallel integration of Zhao, "Facial Expression Recognition Based on Various Deep Neural Networks", section
     III. Batches go through it as through a ``ferengine.inference.base.Runner``: ``input``, ``submit``, ``collect``, up to
-    ``depth`` of them at a time; ``scores_normalised`` takes a whole batch. Not thread-safe.
+    ``depth`` of them at a time; ``scores`` takes crops at once. Not thread-safe.
 
     Args:
         models: Names or paths, as of ``Classifier``; so are the other arguments.
@@ -30,8 +32,6 @@ class ParallelClassifier:
     Attributes:
         classifiers: One for each model.
         input_size: The side of the crops, pixels.
-        mean: Of intensities, which is subtracted from crops.
-        std: Of intensities, which they are divided by then.
 
     Raises:
         UsageError: As ``Classifier``.
@@ -61,26 +61,37 @@ class ParallelClassifier:
             for number, model in enumerate(models)
         )
         self._runners = tuple(classifier.runner for classifier in self.classifiers)
-        self._rows: Array | None = None
+        self._rows: Batch | None = None
         first = self.classifiers[0]
         for model, other in zip(models, self.classifiers, strict=True):
-            if (other.input_size, other.mean, other.std) != (first.input_size, first.mean, first.std):
+            if (other.input_size, other.normalisation) != (first.input_size, first.normalisation):
                 raise ModelError(
-                    f"the models {models[0]} and {model} take different crops ({first.input_size} px, mean {first.mean}, std "
-                    f"{first.std}; {other.input_size} px, mean {other.mean}, std {other.std}): they cannot share a batch"
+                    f"the models {models[0]} and {model} take different crops ({_described(first)}; {_described(other)}): they "
+                    "cannot share a batch"
                 )
-        self.input_size, self.mean, self.std = first.input_size, first.mean, first.std
+        self.input_size = first.input_size
+        self._normalisation = first.normalisation
+        # the others' rows are made of the gathered ones: what is normalised cannot be turned back into crops
+        self._gathering = next((runner for runner in self._runners if runner.input_dtype == np.uint8), self._runners[0])
 
-    def scores_normalised(self, batch: Array) -> Array:
+    def scores(self, crops: NDArray[np.uint8]) -> Array:
         """The probabilities of each network's classes, side by side.
 
         Args:
-            batch: Normalised crops, float32 (N, 1, S, S).
+            crops: As of ``Classifier.scores``.
 
         Returns:
             float32 (N, all classes).
+
+        Raises:
+            UsageError: As ``Classifier.scores``.
         """
-        return np.hstack([classifier.scores_normalised(batch) for classifier in self.classifiers])
+        return np.hstack([classifier.scores(crops) for classifier in self.classifiers])
+
+    @property
+    def normalisation(self) -> Normalisation:
+        """How crops come into what ``input`` returns: as they are, (0, 1), where networks on a GPU normalise them."""
+        return Normalisation(0.0, 1.0) if self._gathering.input_dtype == np.uint8 else self._normalisation
 
     @property
     def backend_names(self) -> str:
@@ -101,9 +112,12 @@ class ParallelClassifier:
         """Batches submitted and not yet collected."""
         return max(runner.in_flight for runner in self._runners)
 
-    def input(self, count: int) -> Array:
-        """Memory to gather the next batch into, float32 (count, 1, S, S), valid until ``submit``."""
-        self._rows = self._runners[0].input((count, 1, self.input_size, self.input_size))
+    def input(self, count: int) -> Batch:
+        """Memory to gather the next batch into, (count, 1, S, S), valid until ``submit``.
+
+        It is uint8 where a network on a GPU takes crops as they are, else float32: normalised crops.
+        """
+        self._rows = self._gathering.input((count, 1, self.input_size, self.input_size))
         return self._rows
 
     def submit(self, count: int) -> None:
@@ -115,17 +129,19 @@ class ParallelClassifier:
         if self._rows is None:
             raise RuntimeError("submit before input")
         rows = self._rows[:count]
-        for runner in self._runners[1:]:
-            runner.input(rows.shape)[:] = rows
-            runner.submit(count)
-        self._runners[0].submit(count)
+        for runner in self._runners:
+            if runner is not self._gathering:
+                same = runner.input_dtype == rows.dtype
+                runner.input(rows.shape)[:] = rows if same else self._normalisation.of(rows)
+                runner.submit(count)
+        self._gathering.submit(count)
 
     def is_done(self) -> bool:
         """Whether ``collect`` does not wait."""
         return all(runner.is_done() for runner in self._runners)
 
     def collect(self) -> Array:
-        """The oldest batch's probabilities, as ``scores_normalised`` gives them.
+        """The oldest batch's probabilities, as ``scores`` gives them.
 
         Raises:
             RuntimeError: No batch is in flight.
@@ -136,3 +152,8 @@ class ParallelClassifier:
         """Release the device."""
         for classifier in self.classifiers:
             classifier.close()
+
+
+def _described(classifier: Classifier) -> str:
+    """The crops that it takes."""
+    return f"{classifier.input_size} px, mean {classifier.normalisation.mean}, std {classifier.normalisation.std}"

@@ -7,10 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classification.track_memory import TrackMemory
 from ferengine.errors import UsageError
-
-_FORGET_AFTER = 30.0
-"""Seconds of media time after which an unseen track is forgotten: far longer than any tracker waits for a lost face."""
 
 
 class Smoother:
@@ -35,8 +33,7 @@ class Smoother:
             raise UsageError(f"the time constant of smoothing is a number of seconds from 0, not {time_constant}")
         self._tau = time_constant
         self._classes = classes
-        self._tracks: dict[int, tuple[float, NDArray[np.float32]]] = {}
-        self._swept = -math.inf
+        self._tracks: TrackMemory[NDArray[np.float32]] = TrackMemory()
 
     def __len__(self) -> int:
         return len(self._tracks)
@@ -59,17 +56,10 @@ class Smoother:
         """
         if scores.shape != (self._classes,):
             raise UsageError(f"scores must have shape ({self._classes},), not {scores.shape}")
-        self._sweep(timestamp)
-        last = self._tracks.get(track)
+        last = self._tracks.get(track, timestamp)
         smoothed = scores.astype(np.float32)
-        if last is not None and self._tau > 0 and timestamp >= last[0]:
-            weight = -math.expm1(-(timestamp - last[0]) / self._tau)
+        if last is not None and self._tau > 0:
+            weight = -math.expm1(-last[0] / self._tau)
             smoothed = (last[1] + weight * (scores - last[1])).astype(np.float32)
-        self._tracks[track] = (timestamp, smoothed)
+        self._tracks.put(track, timestamp, smoothed)
         return smoothed
-
-    def _sweep(self, now: float) -> None:
-        if now - self._swept < _FORGET_AFTER and now >= self._swept:
-            return
-        self._swept = now
-        self._tracks = {track: entry for track, entry in self._tracks.items() if abs(now - entry[0]) < _FORGET_AFTER}

@@ -43,6 +43,12 @@ TOOLS = {
         ("teach", "Compute what teachers say of the training faces, for ferengine train.", "teach", {}),
         ("train-all", "Train, export and measure every model of the published table.", "train_all", {}),
         ("evaluate", "Measure a model on FER-2013, UTKFace or a labelled folder.", "evaluate", {}),
+        (
+            "evaluate-tracking",
+            "Measure how well a run kept people apart: IDF1, HOTA, wrong, false and extra ids, latency and flicker.",
+            "evaluate_tracking",
+            {},
+        ),
         ("compare", "Compare all models with the published results in one table.", "compare", {}),
         ("explain", "Show what the network looked at in each face of an image.", "explain", {}),
         ("export-onnx", "Export a checkpoint to an ONNX file with its manifest.", "export_onnx", {}),

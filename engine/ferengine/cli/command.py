@@ -39,6 +39,7 @@ _PARSE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 """UsageError of the parser below typer."""
 
 _EXTRAS = {
+    "onnx": "onnx",
     "torch": "train",
     "safetensors": "train",
     "scipy": "train",

@@ -30,6 +30,9 @@ def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
+_NAMED = 3
+"""Files that are left out and named."""
+
 _PATHS = Annotated[
     list[str], typer.Argument(help="Images, folders of images, globs ('shots/**/*.jpg'), or - for standard input.")
 ]
@@ -57,12 +60,13 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
     copies = CopyFolder(save, overwrite=overwrite) if save is not None else None
     errors = Console(stderr=True)
     read = failures = 0
+    left_out: list[Path] = []
     with Analyzer(**settings.model_dump()) as analyzer:
-        for item in find_images(paths):
+        for item in find_images(paths, left_out):
             try:
                 if isinstance(item, SourceError):
                     raise item
-                _read(item, analyzer, copies, as_json)
+                _read(item, analyzer, copies, as_json, settings.blur)
             except DeviceError:
                 raise  # of the backend: every further image would fail too
             except FerengineError as error:
@@ -70,13 +74,17 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
                 errors.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
             else:
                 read += 1
+    if left_out:
+        names = ", ".join(path.name for path in left_out[:_NAMED]) + (", ..." if len(left_out) > _NAMED else "")
+        errors.print(f"left out, because they are not images: {len(left_out)} ({names})", highlight=False, markup=False)
     if failures:
         errors.print(f"{failures} of {failures + read} could not be read", highlight=False, markup=False)
     sys.exit(1 if failures else 0)
 
 
-def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool) -> None:
+def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool, blur: bool) -> None:
     from ferengine.cli.images import read_image
+    from ferengine.sinks.blur import blur_faces
     from ferengine.sinks.draw import draw_still
 
     image = read_image(path)
@@ -86,6 +94,8 @@ def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bo
         raise SourceError(f"{path} cannot be read: out of memory") from None
     _report(path, image, faces, analyzer.prior, as_json)
     if copies is not None:
+        if blur:
+            blur_faces(image, faces)
         draw_still(image, faces)
         copies.save(image, path)
 

@@ -17,21 +17,26 @@ from ferengine.frames import MAX_SIDE
 from ferengine.sinks.files import shortened, write_atomically
 from ferengine.sources.image_header import image_size
 from ferengine.sources.images import decode_images
+from ferengine.sources.spec import IMAGE_SUFFIXES
 from ferengine.vision import cv2
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SUFFIXES = (*sorted(IMAGE_SUFFIXES), ".gif")
 """The endings of images in a folder; a file that is named itself may have another."""
+_WRITTEN = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+"""The endings of copies; those of other images are written as PNG."""
+_VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm", ".wmv")
 _STANDARD_INPUT = Path("/dev/stdin")
 _CHUNK = 1 << 20
 _MAX_BYTES = 1 << 30
 """Bytes of a file that are read: devices may have no end."""
 
 
-def find_images(names: Iterable[str]) -> Iterator[Path | SourceError]:
+def find_images(names: Iterable[str], left_out: list[Path] | None = None) -> Iterator[Path | SourceError]:
     """Find the images that the command line names.
 
     Args:
         names: Files, folders (their images, sorted), globs (``**`` for folders below) and ``-``, standard input.
+        left_out: Gets the files of folders whose endings are not those of images.
 
     Yields:
         Each image once, or the error for a name that leads to none.
@@ -39,7 +44,7 @@ def find_images(names: Iterable[str]) -> Iterator[Path | SourceError]:
     seen: set[str] = set()
     for name in names:
         try:
-            found = _named(name)
+            found = _named(name, left_out if left_out is not None else [])
         except SourceError as error:
             yield error
             continue
@@ -53,12 +58,14 @@ def find_images(names: Iterable[str]) -> Iterator[Path | SourceError]:
                 yield path
 
 
-def _named(name: str) -> list[Path]:
+def _named(name: str, left_out: list[Path]) -> list[Path]:
     if name == "-":
         return [_STANDARD_INPUT]
     path = Path(name)
     if path.is_dir():
-        found = sorted(item for item in path.iterdir() if item.suffix.lower() in SUFFIXES and item.is_file())
+        files = sorted(item for item in path.iterdir() if item.is_file())
+        found = [item for item in files if item.suffix.lower() in SUFFIXES]
+        left_out += [item for item in files if item not in found]
         if not found:
             raise SourceError(f"the folder {path} holds no images ({', '.join(SUFFIXES)})")
         return found
@@ -79,6 +86,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     Raises:
         SourceError: Naming the file and the reason.
+        MissingDependencyError: It is a HEIC image, and the extra ``heic`` is not installed.
     """
     try:
         data = np.frombuffer(_read_bytes(path), np.uint8)
@@ -96,7 +104,8 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     except MemoryError:
         raise SourceError(f"{path} cannot be decoded: out of memory") from None
     if not images:
-        raise SourceError(f"{path} is not an image that OpenCV can decode, or it is damaged")
+        hint = f": ferengine run {path} reads a video" if path.suffix.lower() in _VIDEOS else ", or it is damaged"
+        raise SourceError(f"{path} is not an image that OpenCV can decode{hint}")
     return images[0]
 
 
@@ -154,7 +163,7 @@ class CopyFolder:
         return path
 
     def _name(self, original: Path) -> str:
-        suffix = original.suffix if original.suffix.lower() in SUFFIXES else ".png"
+        suffix = original.suffix if original.suffix.lower() in _WRITTEN else ".png"
         name, number = f"{original.stem}{suffix}", 1
         while name in self._taken:
             number += 1

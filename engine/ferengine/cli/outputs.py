@@ -18,8 +18,9 @@ from ferengine.results import CameraEvent
 from ferengine.runtime.metrics import SinkSummary
 from ferengine.sinks.csv import CsvWriter
 from ferengine.sinks.jsonl import JsonlWriter
+from ferengine.sinks.seen import Seen, SeenSink
 from ferengine.sinks.sink_thread import Sink, SinkThread
-from ferengine.sinks.table import LiveTable
+from ferengine.sinks.table import CameraState, LiveTable
 
 _GRACE = 5.0
 """Seconds from a request to stop in which outputs may write what waits; a little more where the run took longer to end."""
@@ -30,7 +31,7 @@ _OF_FACES = ("deadline", "face_ring_full", "not_finite")
 
 
 class Outputs:
-    """Events, rows and the live table, each with a dedicated queue and thread.
+    """Events, rows, the live table and what the end of the run says was seen, each with a dedicated queue and thread.
 
     Args:
         engine: Where results come from.
@@ -45,6 +46,7 @@ class Outputs:
     def __init__(self, engine: Engine, settings: RunSettings, camera_events: CameraEvents, table: Console | None) -> None:
         self._sinks: list[Sink] = []
         self._threads: list[SinkThread] = []
+        self._seen = SeenSink()
         self._messages: dict[str, MessageSink] = {}
         prior = None if engine.prior is None else engine.prior.name
         try:
@@ -63,6 +65,7 @@ class Outputs:
                 self._add(engine, name, sink, partial(_pass_on, camera_events.queue(), sink.write_camera_event))
             if table is not None:
                 self._add(engine, "table", LiveTable(table, lambda: _states(engine)))
+            self._add(engine, "seen", self._seen)
         except BaseException:
             self._close_unstarted()
             engine.close()
@@ -105,9 +108,15 @@ class Outputs:
         return [thread.error for thread in self._threads if thread.error is not None]
 
     @property
+    def seen(self) -> dict[str, Seen]:
+        """What each camera has shown, by name; complete after ``finish``."""
+        return self._seen.cameras
+
+    @property
     def all_failed(self) -> bool:
-        """Whether there were outputs, and none is left."""
-        return bool(self._threads) and len(self.errors) == len(self._threads)
+        """Whether outputs were asked for, and none of them is left."""
+        asked = [thread for thread in self._threads if thread.name != "seen"]
+        return bool(asked) and all(thread.error is not None for thread in asked)
 
     def summaries(self) -> dict[str, SinkSummary]:
         """Of each output: results written, dropped and cut off, and its error. Messages that were not delivered count as
@@ -123,10 +132,11 @@ def _pass_on(events: deque[CameraEvent], write: Callable[[CameraEvent], None]) -
         write(events.popleft())
 
 
-def _states(engine: Engine) -> dict[str, tuple[str, int]]:
-    """State of each camera, and how many of its frames were dropped."""
+def _states(engine: Engine) -> dict[str, CameraState]:
     cameras = engine.health().cameras
     return {
-        name: (camera.state, sum(count for reason, count in camera.dropped.items() if reason not in _OF_FACES))
+        name: CameraState(
+            camera.state, sum(count for reason, count in camera.dropped.items() if reason not in _OF_FACES), camera.total
+        )
         for name, camera in cameras.items()
     }

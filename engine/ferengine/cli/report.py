@@ -1,15 +1,28 @@
-"""The table at the end of a run."""
+"""What is printed at the end of a run: its metrics, and what was seen."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.table import Table
 
 from ferengine.runtime.metrics import Summary
+from ferengine.sinks.seen import Seen
+from ferengine.sinks.table import clock_text
+
+_BLOCKS = " ▁▂▃▄▅▆▇█"
+_ASCII = " .:-=+*#@"
+"""A fraction of 0 to 1 as a character, for terminals with and without Unicode."""
+
+_DETAILED = 6
+"""Cameras that get a timeline each; of more, one line each."""
+_FEW = 0.01
+"""Labels of a smaller fraction of the faces get no line of their own."""
 
 
-def print_summary(summary: Summary, console: Console) -> None:
-    """Print a table of ``Engine.summary()`` on ``console``."""
+def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) -> None:
+    """Print ``Engine.summary()`` and what was seen on ``console``."""
     console.print(
         f"[bold]{summary['frames']}[/] frames, [bold]{summary['fps']:.1f}[/] frames/s, {summary['faces']} faces; "
         f"batches of {summary['batch']['mean']:.1f}; ready after {summary['startup_s']:.1f} s",
@@ -34,3 +47,43 @@ def print_summary(summary: Summary, console: Console) -> None:
     for name, worker in summary["workers"].items():
         workers.add_row(name, f"{worker['peak_mb']:.0f}", f"{worker['cpu_s']:.1f}", str(worker["restarts"]))
     console.print(workers)
+    for camera, what in seen.items():
+        _print_seen(camera, what, console, detailed=len(seen) <= _DETAILED)
+
+
+def _print_seen(camera: str, seen: Seen, console: Console, *, detailed: bool) -> None:
+    fractions = seen.fractions()
+    found = (
+        f"{_people(seen)} in {seen.with_faces} of {seen.frames} frames" if seen.faces else f"no face in {seen.frames} frames"
+    )
+    said = f"{camera}: {found}, {clock_text(seen.seconds)}"
+    if not detailed and fractions:
+        label, fraction = next(iter(fractions.items()))
+        said += f"; mostly {label} ({100 * fraction:.0f} %)"
+    console.print(said, style="bold" if detailed else "", highlight=False, markup=False, soft_wrap=True)
+    if not detailed:
+        return
+    width = max(map(len, fractions), default=0)
+    blocks = _BLOCKS if "utf" in console.encoding.lower() else _ASCII
+    for label, fraction in fractions.items():
+        if fraction >= _FEW:
+            bar = timeline(seen.timeline(label), blocks)
+            console.print(f"  {label:{width}} {100 * fraction:3.0f} %  {bar}", highlight=False, markup=False, soft_wrap=True)
+    few = [label for label, fraction in fractions.items() if fraction < _FEW]
+    if few:
+        console.print(f"  below 1 %: {', '.join(few)}", highlight=False, markup=False, soft_wrap=True)
+
+
+def _people(seen: Seen) -> str:
+    if seen.people == 1:
+        return "1 person"
+    return f"{seen.people} people (by their tracks, at most {seen.most} at once)"
+
+
+def timeline(fractions: Sequence[float | None], blocks: str = _BLOCKS) -> str:
+    """Fractions of 0 to 1 as one character each, from the emptiest to the fullest of ``blocks``; a blank where there is none.
+
+    Any fraction above 0 shows.
+    """
+    steps = len(blocks) - 1
+    return "".join(blocks[0] if not value else blocks[max(1, round(value * steps))] for value in fractions)

@@ -25,6 +25,7 @@ _PANELS: Mapping[str, tuple[str, ...]] = {
         "webhook",
         "webhook_secret",
         "overwrite",
+        "blur",
         "log_level",
     ),
     "Detection and tracking": (
@@ -57,7 +58,9 @@ SERVE = OptionSet(
 
 STILL = OptionSet(
     EngineConfig,
-    without=frozenset({"detect_every", "search", "full_scan", "tracker", "smoothing", "max_frames", *_PANELS["Runtime"]}),
+    without=frozenset(
+        {"detect_every", "search", "full_scan", "tracker", "smoothing", "label_hold", "max_frames", *_PANELS["Runtime"]}
+    ),
     panels=_PANELS,
     rest="Classification",
 )

@@ -25,7 +25,7 @@ from ferengine.json_text import json_text
 from ferengine.runtime.metrics import Summary
 from ferengine.sinks.files import check_output, is_folder, same_file, write_atomically
 from ferengine.sinks.save_paths import refuse_source
-from ferengine.sinks.screen import screen_available
+from ferengine.sinks.screen import no_window_reason
 from ferengine.sources import SourceSpec
 
 _TICK = 0.25
@@ -64,7 +64,7 @@ def run_session(settings: RunSettings, console: Console) -> int:
     summary["sinks"].update(outputs.summaries())
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, summary))
     failed |= health is not None and health.error is not None
-    print_summary(summary, console)
+    print_summary(summary, outputs.seen, console)
     return 1 if failed else 0
 
 
@@ -86,9 +86,10 @@ def check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
 
 
 def _decide_display(asked: bool | None) -> bool:
-    if asked and not screen_available():
-        raise UsageError("--display: there is no screen (DISPLAY and WAYLAND_DISPLAY are not set); use --save or --events")
-    return screen_available() if asked is None else asked
+    reason = no_window_reason() if asked is not False else None
+    if asked and reason:
+        raise UsageError(f"--display: {reason}; use --save or --events")
+    return reason is None if asked is None else asked
 
 
 def _decide_table(settings: RunSettings, display: bool, console: Console) -> bool:

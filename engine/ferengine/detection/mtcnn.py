@@ -87,7 +87,7 @@ class MtcnnDetector(Detector):
         searched, regions, positions = [], [], []
         for position, (frame, boxes) in enumerate(zip(frames, paired(frames, near), strict=False)):
             frame = readable_frame(frame)
-            boxes = None if boxes is None else _corners(boxes)
+            boxes = None if boxes is None else corners(boxes)
             if frame.size:
                 searched.append(frame)
                 regions.append(boxes)
@@ -98,7 +98,8 @@ class MtcnnDetector(Detector):
         return found
 
 
-def _corners(boxes: Near) -> NDArray[np.float32]:
+def corners(boxes: Near) -> NDArray[np.float32]:
+    """Boxes x, y, w, h as x1, y1, x2, y2, float32 (n, 4). Raises UsageError where they are none, or not finite."""
     boxes = np.asarray(boxes, np.float32)
     if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
         raise UsageError("near must hold finite boxes of shape (n, 4): x, y, w, h")

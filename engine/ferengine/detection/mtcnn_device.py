@@ -7,15 +7,17 @@ candidates of all frames. The steps between the networks run in C++ on the CPU, 
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections import defaultdict, deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ferengine._native import mtcnn_crops, mtcnn_pyramid, mtcnn_suppress
+from ferengine._native import mtcnn_crops, mtcnn_parts_near, mtcnn_pyramid, mtcnn_suppress
 from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
 from ferengine.detection.base import Detections, Detector, Frame, Near, paired
+from ferengine.detection.mtcnn import corners
 from ferengine.errors import ModelError
 from ferengine.frames import readable_frame
 from ferengine.inference.base import Array, Runner, Shape
@@ -33,6 +35,23 @@ _STRIDE, _WINDOW = 2, 12
 
 _PREFERRED_BATCH = 16
 """Frames that fill the GPU; more only wait longer."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Level:
+    """A level of a frame's pyramid, or a part of one.
+
+    Attributes:
+        frame: The number of the frame.
+        scale: The level is so many times the frame.
+        corner: Where it begins in the frame, x, y in pixels.
+        image: float32 (h, w, 3), as P-Net takes it but for the order of its axes.
+    """
+
+    frame: int
+    scale: float
+    corner: tuple[int, int]
+    image: Array
 
 
 class MtcnnDeviceDetector(Detector):
@@ -64,16 +83,16 @@ class MtcnnDeviceDetector(Detector):
         return _PREFERRED_BATCH
 
     def detect(self, frame: Frame, near: Near | None = None) -> Detections:
-        """As ``Detector.detect``; it looks everywhere, whatever is ``near``."""
+        """As ``MtcnnDetector.detect``, with ``near`` too."""
         return self.detect_many([frame], [near])[0]
 
     def detect_many(self, frames: Sequence[Frame], near: Sequence[Near | None] | None = None) -> list[Detections]:
-        """As ``Detector.detect_many``; it looks everywhere, whatever is ``near``."""
-        paired(frames, near)
+        """As ``Detector.detect_many``; each network sees all frames in common batches."""
+        known = [None if boxes is None else corners(boxes) for _, boxes in zip(frames, paired(frames, near), strict=False)]
         if not frames:
             return []
         frames = [readable_frame(frame) for frame in frames]
-        boxes = self._propose(frames)
+        boxes = self._propose(frames, known)
         boxes = self._refine(frames, boxes)
         return self._decide(frames, boxes)
 
@@ -81,20 +100,34 @@ class MtcnnDeviceDetector(Detector):
         for runner in self._runners.values():
             runner.close()
 
-    def _propose(self, frames: Sequence[Frame]) -> list[Array]:
+    def _propose(self, frames: Sequence[Frame], near: Sequence[Near | None]) -> list[Array]:
         levels = [
-            (number, scale, level)
-            for number, frame in enumerate(frames)
+            level
+            for number, (frame, known) in enumerate(zip(frames, near, strict=True))
             if frame.size
-            for scale, level in mtcnn_pyramid(frame, self._min_face, self._factor)
+            for level in self._levels(number, frame, known)
         ]
+        candidates: defaultdict[tuple[int, float], list[tuple[Array, Array, Array]]] = defaultdict(list)
+        for level, (probabilities, offsets) in zip(levels, self._run_pnet([each.image for each in levels]), strict=True):
+            windows, boxes, scores = decode(probabilities, offsets, self._thresholds[0], level.scale)
+            moved = np.array(2 * level.corner, np.float32)
+            candidates[level.frame, level.scale].append((windows + moved, boxes + moved, scores))
         found: list[list[tuple[Array, Array, Array]]] = [[] for _ in frames]
-        for (number, scale, _), (probabilities, offsets) in zip(levels, self._run_pnet([x[2] for x in levels]), strict=True):
-            windows, boxes, scores = decode(probabilities, offsets, self._thresholds[0], scale)
+        for (number, _), parts in candidates.items():
+            windows, boxes, scores = _joined(parts)
             best = np.argsort(-scores, kind="stable")[:_LEVEL_CANDIDATES]
             kept = best[mtcnn_suppress(windows[best], scores[best], _LEVEL_OVERLAP, "union")]
             found[number].append((windows[kept], boxes[kept], scores[kept]))
         return [self._squares(*_joined(parts)) for parts in found]
+
+    def _levels(self, number: int, frame: Frame, near: Near | None) -> Iterator[_Level]:
+        """What P-Net looks at in a frame: whole levels, or the parts of them around known faces, x1, y1, x2, y2."""
+        if near is None:
+            for scale, image in mtcnn_pyramid(frame, self._min_face, self._factor):
+                yield _Level(number, scale, (0, 0), image)
+        else:
+            for scale, x, y, image in mtcnn_parts_near(frame, near, self._min_face, self._factor):
+                yield _Level(number, scale, (x, y), image)
 
     def _run_pnet(self, levels: Sequence[Array]) -> list[tuple[Array, Array]]:
         """P-Net's probabilities (rows, columns) and offsets (4, rows, columns) for each level (h, w, 3)."""
@@ -108,21 +141,35 @@ class MtcnnDeviceDetector(Detector):
         return [joined[index] if index in joined else next(rest) for index in range(len(levels))]
 
     def _run_pnet_batched(self, levels: Sequence[Array]) -> list[tuple[Array, Array]]:
+        """Levels of one size in a batch; as many batches in flight as the runner takes, before the first is waited for."""
         groups: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
         for index, level in enumerate(levels):
             groups[padded(level.shape[0]), padded(level.shape[1])].append(index)
+        parts = [
+            (part, size) for size, members in groups.items() for part in self._parts("pnet", members, (3, *size))
+        ]  # all of them first: where one is refused none is in flight
         maps: dict[int, tuple[Array, Array]] = {}
-        for (height, width), members in groups.items():
-            for part in self._parts("pnet", members, (3, height, width)):
-                batch = np.zeros((len(part), 3, height, width), np.float32)
-                for row, index in zip(batch, part, strict=True):
-                    h, w, _ = levels[index].shape
-                    row[:, :h, :w] = levels[index].transpose(2, 0, 1)
-                outputs = self._runners["pnet"].run(batch)
-                for number, index in enumerate(part):
-                    rows, columns = cells(levels[index].shape[0]), cells(levels[index].shape[1])
-                    offsets = outputs["boxes"][number, :, :rows, :columns]
-                    maps[index] = outputs["probabilities"][number, 0, :rows, :columns], offsets
+        runner, waiting = self._runners["pnet"], deque[Sequence[int]]()
+
+        def collect() -> None:
+            outputs = runner.collect()
+            for number, index in enumerate(waiting.popleft()):
+                rows, columns = cells(levels[index].shape[0]), cells(levels[index].shape[1])
+                offsets = outputs["boxes"][number, :, :rows, :columns].copy()  # the runner's memory
+                maps[index] = outputs["probabilities"][number, 0, :rows, :columns].copy(), offsets
+
+        for part, size in parts:
+            if runner.in_flight >= runner.depth:
+                collect()
+            batch = runner.input((len(part), 3, *size))
+            batch[:] = 0
+            for row, index in zip(batch, part, strict=True):
+                h, w, _ = levels[index].shape
+                row[:, :h, :w] = levels[index].transpose(2, 0, 1)
+            runner.submit(len(part))
+            waiting.append(part)
+        while waiting:
+            collect()
         return [maps[index] for index in range(len(levels))]
 
     def _refine(self, frames: Sequence[Frame], boxes: Sequence[Array]) -> list[Array]:

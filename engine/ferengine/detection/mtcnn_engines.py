@@ -52,7 +52,10 @@ def open_engines(settings: BackendSettings) -> dict[NetworkName, EngineRunner]:
     runners: dict[NetworkName, EngineRunner] = {}
     try:
         for name, network in engine_networks().items():
-            runners[name] = open_engine(network, settings.engine_precision, 1, folder, build=settings.build, depth=1)
+            depth = 2 if name == "pnet" else 1  # one level is copied and queued while another is computed
+            runners[name] = open_engine(
+                network, settings.engine_precision, 1, folder, build=settings.build, depth=depth, blocking=True
+            )
     except BaseException:
         for runner in runners.values():
             runner.close()

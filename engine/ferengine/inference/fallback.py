@@ -6,10 +6,12 @@ import logging
 import traceback
 from collections import deque
 from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
 
 from ferengine.errors import DeviceError, FerengineError
-from ferengine.inference.base import Array, Outputs, Runner, Shape
+from ferengine.inference.base import Batch, Outputs, Runner, Shape
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +92,7 @@ class FallbackRunner:
     """Runs a network on a GPU until that fails, then on the CPU; implements ``ferengine.inference.base.Runner``.
 
     No batch is lost: what the GPU was working on is computed again from the batches themselves, which lie in host memory.
-    Arguments are those of ``Fallback``.
+    Arguments are those of ``Fallback``; both take the same ``input_dtype``.
     """
 
     def __init__(
@@ -102,8 +104,8 @@ class FallbackRunner:
         restarts: bool = False,
     ) -> None:
         self._fallback = Fallback(first, open_second, on_failure, restarts=restarts)
-        self._rows: Array | None = None
-        self._submitted: deque[Array] = deque()
+        self._rows: Batch | None = None
+        self._submitted: deque[Batch] = deque()
         self._rescued: deque[Outputs] = deque()
 
     @property
@@ -114,6 +116,10 @@ class FallbackRunner:
     @property
     def output_names(self) -> tuple[str, ...]:
         return self._fallback.current.output_names
+
+    @property
+    def input_dtype(self) -> np.dtype[Any]:
+        return self._fallback.current.input_dtype
 
     @property
     def depth(self) -> int:
@@ -132,7 +138,7 @@ class FallbackRunner:
         except DeviceError as error:
             self._fall_back(error)
 
-    def input(self, shape: Shape) -> Array:
+    def input(self, shape: Shape) -> Batch:
         self._rows = self._fallback.current.input(shape)
         return self._rows
 
@@ -164,7 +170,7 @@ class FallbackRunner:
                 self._fall_back(error)
         return self._rescued.popleft()
 
-    def run(self, batch: Array) -> Outputs:
+    def run(self, batch: Batch) -> Outputs:
         if self.in_flight:
             raise RuntimeError("batches are in flight: collect them first")
         try:

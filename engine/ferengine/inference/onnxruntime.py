@@ -10,13 +10,24 @@ import sys
 import threading
 from collections.abc import Mapping
 from contextlib import redirect_stdout
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from ferengine.errors import DeviceError, MissingDependencyError, ModelError
-from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, fixed_sizes, joined, padded_size
+from ferengine.inference.base import (
+    BATCH_SIZES,
+    Array,
+    Batch,
+    Outputs,
+    Shape,
+    check_dtype,
+    fixed_sizes,
+    joined,
+    padded_size,
+)
 from ferengine.inference.tensorrt.device import is_lost
+from ferengine.models.manifest import Normalisation
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
 import onnxruntime
@@ -62,6 +73,7 @@ class OrtRunner:
         provider: The CPU, or a GPU.
         max_batch: The largest batch that is computed at once; without it any on the CPU, 512 on a GPU.
         provider_options: Instead of those that the provider gets, by their names in ONNX Runtime.
+        normalisation: Where it is given, the input is uint8 crops, which are normalised in the graph.
 
     On a GPU batches are padded to a few fixed sizes (``ferengine.inference.base.BATCH_SIZES`` and ``max_batch``): every new
     shape costs a search for algorithms and new memory.
@@ -88,12 +100,17 @@ class OrtRunner:
         provider: OrtProvider = "ort",
         max_batch: int | None = None,
         provider_options: Mapping[str, str] | None = None,
+        normalisation: Normalisation | None = None,
     ) -> None:
         wanted = _PROVIDERS[provider]
         if not available_providers()[provider]:
             raise MissingDependencyError(
                 f"ONNX Runtime has no {wanted}: pip install {_WHEELS[provider]} in place of onnxruntime"
             )
+        if normalisation is not None:
+            from ferengine.inference.conversion import with_normalisation  # here: imports onnx
+
+            model = with_normalisation(model, normalisation)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
@@ -113,17 +130,18 @@ class OrtRunner:
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4:
             raise ModelError("the network must have one input of four dimensions: (N, channels, height, width)")
-        for each in (*inputs, *self._session.get_outputs()):
+        for each in (*(inputs if normalisation is None else ()), *self._session.get_outputs()):
             if each.type != _FLOAT32:
                 raise ModelError(f"the network's {each.name} must be float32 ({_FLOAT32}), not {each.type}")
+        self.input_dtype: np.dtype[Any] = np.dtype(np.float32 if normalisation is None else np.uint8)
         self._first = True
         self.name: str = provider
         self.output_names = tuple(output.name for output in self._session.get_outputs())
         self._input_name = inputs[0].name
         self._on_gpu = provider != "ort"
         self._max_batch = max_batch or (BATCH_SIZES[-1] if self._on_gpu else sys.maxsize)
-        self._memory = np.empty((0, 1, 1, 1), np.float32)
-        self._rows: Array | None = None
+        self._memory: Batch = np.empty((0, 1, 1, 1), self.input_dtype)
+        self._rows: Batch | None = None
         self._outputs: Outputs | None = None
 
     @property
@@ -136,13 +154,13 @@ class OrtRunner:
     def warm_up(self, row: Shape, largest: int) -> None:
         if self._on_gpu:
             for size in fixed_sizes(min(largest, self._max_batch)):
-                self.run(np.zeros((size, *row), np.float32))
+                self.run(np.zeros((size, *row), self.input_dtype))
 
-    def input(self, shape: Shape) -> Array:
+    def input(self, shape: Shape) -> Batch:
         if shape[0] > self._max_batch:
             raise ModelError(f"the network takes batches of {self._max_batch} at most, not {shape[0]}")
         if len(self._memory) < shape[0] or self._memory.shape[1:] != shape[1:]:
-            self._memory = np.zeros((self._padded(shape[0]), *shape[1:]), np.float32)
+            self._memory = np.zeros((self._padded(shape[0]), *shape[1:]), self.input_dtype)
         self._rows = self._memory[: shape[0]]
         return self._rows
 
@@ -163,27 +181,28 @@ class OrtRunner:
         outputs, self._outputs = self._outputs, None
         return outputs
 
-    def run(self, batch: Array) -> Outputs:
+    def run(self, batch: Batch) -> Outputs:
         if self._outputs is not None:
             raise RuntimeError("a batch is in flight: collect it first")
+        check_dtype(batch, self)
         size = min(len(batch), self._max_batch)
         return joined([self._run_one(batch[start : start + size]) for start in range(0, len(batch), size)])
 
     def close(self) -> None:
         self._rows = self._outputs = None
 
-    def _run_one(self, rows: Array) -> Outputs:
+    def _run_one(self, rows: Batch) -> Outputs:
         missing = self._padded(len(rows)) - len(rows)
         if not missing:
             return self._compute(rows)
-        padded = np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), np.float32)])
+        padded = np.concatenate([rows, np.zeros((missing, *rows.shape[1:]), rows.dtype)])
         return {name: values[: len(rows)] for name, values in self._compute(padded).items()}
 
     def _padded(self, count: int) -> int:
         """The batch that is run for ``count`` rows: what lies behind them is computed and dropped."""
         return padded_size(count, self._max_batch) if self._on_gpu else count
 
-    def _compute(self, rows: Array) -> Outputs:
+    def _compute(self, rows: Batch) -> Outputs:
         try:
             values = self._run_first(rows) if self._first else self._session.run(None, {self._input_name: rows})
         except ModelError:
@@ -196,7 +215,7 @@ class OrtRunner:
             raise DeviceError(text, lost=code is not None and is_lost(int(code[1]))) from None
         return dict(zip(self.output_names, values, strict=True))
 
-    def _run_first(self, rows: Array) -> list[Array]:
+    def _run_first(self, rows: Batch) -> list[Array]:
         options, over = onnxruntime.RunOptions(), threading.Event()
         options.log_severity_level = 4  # what is cut off is reported below
 

@@ -50,7 +50,7 @@ def choose_backend(name: str = "auto") -> tuple[str, str]:
             raise ModelError(f"--backend {name} cannot work here: {reason} (--backend auto takes what there is)")
         return name, "chosen by the user"
     if here.gpu is None:
-        return "ort", here.unavailable_reason or "no GPU"
+        return "ort", "the CPU" if here.cuda is None else here.unavailable_reason or "no GPU"  # without a driver none is missed
     reason = _tensorrt_unavailable() or _unsupported(here.gpu)
     if not reason:
         return "tensorrt", f"{here.gpu.name}, with {installed_runtimes()[0]} and {device_layer()}"
@@ -100,6 +100,9 @@ def open_model(
 ) -> tuple[Model, Runner]:
     """A runner of a model on the backend that the settings name.
 
+    One on a GPU takes uint8 crops and normalises them there, and so does what takes its place; one on the CPU from the start
+    takes normalised crops.
+
     Where TensorRT has no engine that serves and may not build one, or where the GPU fails, at the start or later, ONNX Runtime
     takes over on the CPU. So it does where ``auto`` took ONNX Runtime's CUDA provider and that does not start.
 
@@ -127,7 +130,7 @@ def open_model(
         return model, OrtRunner(model.onnx, threads=threads)
     try:
         on_gpu = _open_on_gpu(name, model, settings, max_batch)
-        on_cpu = partial(OrtRunner, model.onnx, threads=threads)
+        on_cpu = partial(OrtRunner, model.onnx, threads=threads, normalisation=model.manifest.input.normalisation)
         return model, FallbackRunner(on_gpu, on_cpu, on_failure, restarts=settings.restarts)
     except FerengineError as error:
         if (name != "tensorrt" and settings.backend != "auto") or (settings.restarts and is_lost(error)):
@@ -142,7 +145,8 @@ def _open_on_gpu(name: str, model: Model, settings: BackendSettings, max_batch: 
     if name != "tensorrt":
         from ferengine.inference.onnxruntime import OrtRunner
 
-        return OrtRunner(model.onnx, provider="ort-cuda" if name == "ort-cuda" else "ort-trt-rtx", max_batch=max_batch)
+        provider: OrtProvider = "ort-cuda" if name == "ort-cuda" else "ort-trt-rtx"
+        return OrtRunner(model.onnx, provider=provider, max_batch=max_batch, normalisation=model.manifest.input.normalisation)
     from ferengine.inference.tensorrt.load import open_engine
     from ferengine.inference.tensorrt.networks import classifier_network
 

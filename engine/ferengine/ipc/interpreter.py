@@ -12,6 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from ferengine.errors import WorkerError
+from ferengine.ipc.machine import refusal
 
 _PYTHON = re.compile(r"(python|pypy)(\d+(\.\d+)?)?[dt]{0,2}(-dbg|-intel64)?")
 """The file name of an interpreter."""
@@ -50,7 +51,8 @@ def _find(executable: str, frozen: bool) -> tuple[str, bool]:
 def _is_python(path: str) -> bool:
     """Whether the file may be run, and by its name, or that of the file that it links to, is Python."""
     names = {os.path.basename(path), os.path.basename(os.path.realpath(path))}  # noqa: PTH119 - also of names that are no paths
-    return any(_PYTHON.fullmatch(name) for name in names) and os.access(path, os.X_OK) and not Path(path).is_dir()
+    runs = os.access(path, os.X_OK, effective_ids=True)  # of whom it would be run as, which capabilities and setuid may change
+    return any(_PYTHON.fullmatch(name) for name in names) and runs and not Path(path).is_dir()
 
 
 def _candidates() -> Iterator[str]:
@@ -65,13 +67,18 @@ def _candidates() -> Iterator[str]:
 
 
 def _fits(python: str) -> bool:
-    """Whether it is the same version, so that it can import what this process has."""
+    """Whether it is the same version, so that it can import what this process has. Raises OSError where the system refuses to
+    start it now."""
     command = [python, "-I", "-S", "-c", "import sys; print(sys.implementation.cache_tag)"]
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PROBE_SECONDS, check=False
         )
-    except (OSError, subprocess.TimeoutExpired):
+    except OSError as error:
+        if refusal(error) is not None:
+            raise
+        return False
+    except subprocess.TimeoutExpired:
         return False
     return done.stdout.strip() == sys.implementation.cache_tag
 

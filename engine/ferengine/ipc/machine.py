@@ -117,8 +117,18 @@ def _numbers(path: Path) -> dict[str, int]:
     return {words[0].rstrip(":"): int(words[1]) for words in map(str.split, lines) if len(words) > 1 and words[1].isdigit()}
 
 
-def killed_by(code: int) -> str:
-    """Return how a process ended, for a message: by its exit code, or the negative number of a signal."""
+def oom_kills() -> int | None:
+    """Return how many processes the kernel has ended so far for lack of memory, of the machine or of any container."""
+    return _numbers(_PROC / "vmstat").get("oom_kill")
+
+
+def killed_by(code: int, kills_before: int | None = None) -> str:
+    """Return how a process ended, for a message.
+
+    Args:
+        code: Its exit code, or the negative number of a signal.
+        kills_before: ``oom_kills`` when it was started.
+    """
     if code == REFUSED:
         return "the system refused it memory, files or threads"
     if code == GPU_LOST:
@@ -126,5 +136,10 @@ def killed_by(code: int) -> str:
     if code >= 0:
         return f"exit code {code}"
     if -code == signal.SIGKILL:
-        return "signal 9, which also ends a process when the machine or the container runs out of memory"
+        kills = oom_kills()
+        if kills is None or kills_before is None:
+            return "signal 9, which also ends a process when the machine or the container runs out of memory"
+        if kills > kills_before:
+            return "signal 9, with which the kernel has ended a process for lack of memory meanwhile"
+        return "signal 9, which another program or user sent: not for lack of memory"
     return f"signal {-code}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import site
 import subprocess
 import time
@@ -16,7 +17,7 @@ from ferengine._native import WorkerPage
 from ferengine.errors import WorkerError
 from ferengine.ipc.channel import ControlChannel
 from ferengine.ipc.interpreter import worker_path, worker_python
-from ferengine.ipc.machine import refusal
+from ferengine.ipc.machine import killed_by, oom_kills, refusal
 
 _MINUTE = 60.0
 
@@ -76,6 +77,8 @@ class WorkerProcess(Generic[MessageT]):
     Attributes:
         finishing: It has been asked to end once it has done what waits for it; one that dies before is replaced.
         finished: It is not needed any more.
+        kills_before: How many processes the kernel had ended for lack of memory when it was started, None where unknown.
+        killed_for: Why the present process was killed from here, None if it was not.
         gpu_losses: How many of its processes have ended because CUDA did not work in them any more.
     """
 
@@ -97,6 +100,8 @@ class WorkerProcess(Generic[MessageT]):
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
         self.gpu_losses = 0
+        self.kills_before: int | None = None
+        self.killed_for: str | None = None
         self.control: ControlChannel | None = None
         self.pidfd = -1
 
@@ -117,6 +122,7 @@ class WorkerProcess(Generic[MessageT]):
             OSError: Likewise.
         """
         python, foreign = worker_python()
+        self.kills_before = oom_kills()
         self.control, theirs = ControlChannel.pair()
         environment = worker_environment(foreign=foreign)
         command = [python, "-P", "-m", self._module, str(theirs.fileno()), str(os.getpid()), self._title]
@@ -140,6 +146,7 @@ class WorkerProcess(Generic[MessageT]):
         finally:
             theirs.close()
         self._process = process
+        self.killed_for = None
         self.ready = False
         self.lives += 1
         self._started = time.monotonic()
@@ -187,9 +194,15 @@ class WorkerProcess(Generic[MessageT]):
         """CPU seconds of all its lives, the present one included."""
         return self._cpu_s + _cpu_seconds(self.pid)
 
-    def kill(self) -> None:
+    def kill(self, reason: str | None = None) -> None:
+        """Kill the process; ``reason`` is what ``cause`` then says."""
         if self._process is not None:
+            self.killed_for = self.killed_for or reason
             self._process.kill()
+
+    def cause(self, code: int) -> str:
+        """How the process that was reaped with ``code`` ended, for a message."""
+        return self.killed_for if self.killed_for and code == -signal.SIGKILL else killed_by(code, self.kills_before)
 
     def reap(self) -> int:
         """Collect a process that has ended: its exit status, negative for a signal."""

@@ -7,12 +7,12 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
 from ferengine.errors import ModelError, UsageError
 from ferengine.models.manifest import Manifest
+from ferengine.models.onnx_fields import has_external_data
 
 SHIPPED = Path(__file__).parent / "shipped"
 DEFAULT = "standard"
@@ -101,35 +101,6 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
             "(onnx.save_model(onnx.load(PATH), PATH))"
         )
     return Model(manifest, path, data)
-
-
-def has_external_data(data: bytes) -> bool:
-    """Whether an ONNX file refers to weights in other files, anywhere in it.
-
-    Raises:
-        ModelError: It is no ONNX file.
-    """
-    if b"location" not in data:  # the key that names such a file; without it the import of onnx is saved
-        return False
-    import onnx
-    from google.protobuf.message import DecodeError
-
-    try:
-        return _refers(onnx.load_from_string(data), onnx.TensorProto)
-    except (DecodeError, RecursionError):
-        raise ModelError("the network is no ONNX file, or it is damaged") from None
-
-
-def _refers(message: Any, tensor: Any) -> bool:
-    """Whether a message of protocol buffers is, or holds, a tensor whose values lie elsewhere."""
-    if isinstance(message, tensor):
-        return bool(message.external_data) or message.data_location == message.EXTERNAL
-    for field, value in message.ListFields():
-        if field.message_type is None:
-            continue
-        if any(_refers(each, tensor) for each in (value if hasattr(value, "__len__") else (value,))):
-            return True
-    return False
 
 
 def _read(path: Path, limit: int) -> bytes:

@@ -93,6 +93,7 @@ class CameraState:
         self.hold = 1
         self.epoch = 1
         self.fps = 0.0
+        self.total: int | None = None
         self.rings: dict[int, FrameRing] = {}
         self.opened = self.capture is None
         self.input_ended = False
@@ -103,6 +104,7 @@ class CameraState:
         self.late = 0
         self.not_ready = 0
         self.replaced_stamps = 0
+        self.truncated = False
         self.last_captured_ns = 0
         self.error: str | None = None
         self.lifecycle = Lifecycle(spec.name)
@@ -216,11 +218,12 @@ class CameraState:
         for ring in self.rings.values():
             ring.emitted = self.joiner.emitted
 
-    def note_counts(self, broken: int, late: int, replaced_stamps: int) -> None:
+    def note_counts(self, broken: int, late: int, replaced_stamps: int, *, truncated: bool) -> None:
         """What the present life of the capture worker has counted so far."""
         earlier = self._earlier_counts
         self.broken, self.late = earlier[0] + broken, earlier[1] + late
         self.replaced_stamps = earlier[2] + replaced_stamps
+        self.truncated |= truncated
 
     def begin_capture_life(self) -> None:
         """The capture worker is replaced: what it counted is kept. The successor passes over the beginning of a file, and
@@ -306,6 +309,8 @@ class Cameras:
             config.smoothing,
             config.min_confidence,
             gender_labels=self._gender_labels,
+            label_hold=config.label_hold,
+            check_quality=config.check_quality,
         )
         load = Counter(camera.tracker for camera in self if not camera.ended)
         tracker = min(range(self._trackers), key=lambda index: (load[index], index))

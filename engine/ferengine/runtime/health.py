@@ -49,6 +49,7 @@ class CameraHealth:
         restarts: Of its capture worker.
         dropped: Frames, and under ``deadline``, ``face_ring_full`` and ``not_finite`` faces, by reason: see ``Engine.summary``.
         error: What ended it.
+        total: Frames that it will give in all, as far as its file says; ``None`` for a live source.
     """
 
     name: str
@@ -60,6 +61,7 @@ class CameraHealth:
     restarts: int
     dropped: Mapping[str, int]
     error: str | None
+    total: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,5 +156,5 @@ def _cameras(state: RunState, now: float) -> dict[str, CameraHealth]:
         age = now - camera.last_captured_ns / 1e9 if camera.last_captured_ns else None
         restarts = camera.capture.restarts if camera.capture is not None else 0
         found[camera.name] = CameraHealth(camera.name, camera.state, camera.live, frames, faces,
-                                          age, restarts, counts, camera.error)  # fmt: skip
+                                          age, restarts, counts, camera.error, camera.total)  # fmt: skip
     return found

@@ -9,8 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classification.labelling import Labeller, gender_confidence
+from ferengine.classification.pose import PoseMemory
+from ferengine.classification.quality import make_quality
 from ferengine.classification.smoothing import Smoother
-from ferengine.results import Face, FrameResult, Landmarks, Timings, make_expression, make_gender
+from ferengine.results import UNCERTAIN, Face, FrameResult, Landmarks, Timings, make_expression, make_gender
 from ferengine.stages.records import FACE_RING_FULL, Record, ScoreBatch
 
 _GENDER_SMOOTHING = 10.0
@@ -22,6 +25,7 @@ class _FaceScores:
     """``scores``: of all networks, side by side."""
 
     scores: NDArray[np.float32]
+    measures: NDArray[np.float32]
     queued_ns: int
     inferred_ns: int
 
@@ -51,6 +55,8 @@ class CameraJoiner:
         smoothing: float,
         min_confidence: float = 0.0,
         gender_labels: tuple[str, ...] = (),
+        label_hold: float = 0.0,
+        check_quality: bool = False,
     ) -> None:
         self.name = name
         self.live = live
@@ -60,10 +66,12 @@ class CameraJoiner:
         self.faces = 0
         self.unclassified: Counter[str] = Counter()
         self._deadline = deadline
-        self._min_confidence = min_confidence
         self._gender_labels = gender_labels
         self._smoother = Smoother(smoothing, len(labels))
         self._gender_smoother = Smoother(_GENDER_SMOOTHING, len(gender_labels))
+        self._labeller = Labeller(label_hold, min_confidence, check_quality=check_quality)
+        self._gender_labeller = Labeller(label_hold, gender_confidence(min_confidence))
+        self._poses = PoseMemory()
         self._records: deque[Record] = deque()
         self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
         self.last_sequence = -1
@@ -124,23 +132,29 @@ class CameraJoiner:
 
     def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str) -> Face:
         track = int(row["id"])
-        expression = gender = None
         if scored is not None and np.isnan(scored.scores).any():
             scored, reason = None, "not_finite"
-        if scored is None:
-            self.unclassified[reason] += 1
-        else:
-            scores, genders = np.split(scored.scores, [len(self.labels)])
-            smoothed = self._smoother.update(track, timestamp, scores)
-            expression = make_expression(self.labels, scores, smoothed, self._min_confidence)
-            if self._gender_labels:
-                smoothed = self._gender_smoother.update(track, timestamp, genders)
-                gender = make_gender(self._gender_labels, genders, smoothed)
         x, y, w, h = (float(value) for value in row["box"])
         landmarks: Landmarks | None = None
         if row["has_landmarks"]:
             a, b, c, d, e = ((float(px), float(py)) for px, py in row["landmarks"])
             landmarks = (a, b, c, d, e)
+        pose = self._poses.update(track, timestamp, landmarks)
+        expression = gender = quality = changed_from = None
+        if scored is None:
+            self.unclassified[reason] += 1
+        else:
+            quality = make_quality((x, y, w, h), scored.measures)
+            scores, genders = np.split(scored.scores, [len(self.labels)])
+            smoothed = self._smoother.update(track, timestamp, scores)
+            answer = self._labeller.update(track, timestamp, scores, smoothed, pose, quality)
+            expression = make_expression(self.labels, scores, smoothed, answer.label, answer.reason)
+            if answer.changed:
+                changed_from = UNCERTAIN if answer.before is None else self.labels[answer.before]
+            if self._gender_labels:
+                smoothed = self._gender_smoother.update(track, timestamp, genders)
+                answer = self._gender_labeller.update(track, timestamp, smoothed, smoothed)
+                gender = make_gender(self._gender_labels, genders, smoothed, answer.label, answer.reason)
         return Face(
             track=track,
             box=(x, y, w, h),
@@ -151,11 +165,14 @@ class CameraJoiner:
             expression=expression,
             reason=None if scored is not None else reason,
             gender=gender,
+            pose=pose,
+            quality=quality,
+            changed_from=changed_from,
         )
 
 
 def split_batch(batch: ScoreBatch) -> Iterator[tuple[int, int, int, int, _FaceScores]]:
     """(camera, sequence, epoch, face, scores) of each face of ``batch``."""
-    for key, scores in zip(batch.keys, batch.scores, strict=True):
-        scored = _FaceScores(scores, int(key["queued_ns"]), batch.inferred_ns)
+    for key, scores, measures in zip(batch.keys, batch.scores, batch.measures, strict=True):
+        scored = _FaceScores(scores, measures, int(key["queued_ns"]), batch.inferred_ns)
         yield int(key["camera"]), int(key["sequence"]), int(key["epoch"]), int(key["face"]), scored

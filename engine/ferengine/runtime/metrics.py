@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-from array import array
 from collections.abc import Iterable, Sequence
 from typing import TypedDict
 
@@ -15,6 +14,7 @@ from ferengine.ipc.process import peak_memory_mb
 from ferengine.models.settings import Prior
 from ferengine.results import FrameResult, Timings
 from ferengine.runtime.cameras import Cameras
+from ferengine.runtime.latencies import LatencyHistogram
 from ferengine.runtime.subscriptions import Subscriptions
 from ferengine.runtime.topology import Topology
 from ferengine.runtime.workers import Worker
@@ -25,12 +25,9 @@ _FILLS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 _AGES_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 """Upper ends, in milliseconds, of the classes of ages at which faces are classified."""
 
-_KEEP = 1 << 17
-"""Frames whose latencies are kept for the percentiles: the last hour of one 30-frame camera."""
-
 
 class Percentiles(TypedDict):
-    """Of one stage of the timings, in milliseconds."""
+    """Of one stage of the timings, in milliseconds, over the whole run; within 1 % of the true ones."""
 
     p50: float
     p95: float
@@ -78,11 +75,12 @@ class PriorSummary(TypedDict):
 
 class CameraSummary(TypedDict):
     """One camera: ``frames`` and ``faces`` that went out, time stamps that were missing or made no sense and were replaced
-    (``replaced_stamps``), and the ``error`` that ended it."""
+    (``replaced_stamps``), whether its file was cut off (``truncated``), and the ``error`` that ended it."""
 
     frames: int
     faces: int
     replaced_stamps: int
+    truncated: bool
     error: str | None
 
 
@@ -109,7 +107,8 @@ class Summary(TypedDict):
             (``not_finite``). ``results`` and ``render``: results that a full queue dropped (``queue_full``), that a window did
             not show because others came too soon after them (``not_shown``), or that were not written when the run ended
             (``cut``).
-        sinks: Each output by its name: ``video``, ``window``, and of ``ferengine run`` also ``events``, ``csv``, ``table``.
+        sinks: Each output by its name: ``video``, ``window``, and of ``ferengine run`` also ``events``, ``csv``, ``table`` and
+            ``seen``, which makes its last lines.
         latency_ms: Percentiles of each stage of ``Timings.STAGES``.
         batch: The batches of the classifier.
         backend: What runs the networks.
@@ -151,7 +150,7 @@ class RunMetrics:
         self.batch_capacity = 1
         self._fills = np.zeros(len(_FILLS) + 1, np.int64)
         self._ages = np.zeros(len(_AGES_MS) + 1, np.int64)
-        self._latencies = {stage: array("f") for stage in Timings.STAGES}
+        self._latencies = {stage: LatencyHistogram() for stage in Timings.STAGES}
 
     def add_result(self, result: FrameResult) -> None:
         self.frames += 1
@@ -159,11 +158,7 @@ class RunMetrics:
         self.first_capture = captured if self.first_capture is None else min(self.first_capture, captured)
         self.last_emit = result.timings.emitted
         for stage, milliseconds in result.timings.durations_ms().items():
-            kept = self._latencies[stage]
-            if len(kept) < _KEEP:
-                kept.append(milliseconds)
-            else:
-                kept[self.frames % _KEEP] = milliseconds
+            self._latencies[stage].add(milliseconds)
 
     def add_batch(self, batch: ScoreBatch) -> None:
         cameras = batch.keys["camera"]
@@ -183,14 +178,10 @@ class RunMetrics:
         return self.frames / (self.last_emit - self.first_capture)
 
     def latencies(self) -> dict[str, Percentiles]:
-        """Of each stage of the timings; from any thread.
-
-        From a copy: an array cannot grow while NumPy looks at its memory.
-        """
+        """Of each stage of the timings; from any thread."""
         table: dict[str, Percentiles] = {}
-        for stage, kept in self._latencies.items():
-            values = np.percentile(np.frombuffer(kept.tobytes(), np.float32), (50, 95, 99)) if kept else np.zeros(3)
-            p50, p95, p99 = (round(float(value), 3) for value in values)
+        for stage, latencies in self._latencies.items():
+            p50, p95, p99 = (round(value, 3) for value in latencies.percentiles((50, 95, 99)))
             table[stage] = {"p50": p50, "p95": p95, "p99": p99}
         return table
 
@@ -258,6 +249,7 @@ def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subsc
                 "frames": camera.joiner.emitted,
                 "faces": camera.joiner.faces,
                 "replaced_stamps": camera.replaced_stamps,
+                "truncated": camera.truncated,
                 "error": camera.error,
             }
             for camera in cameras

@@ -13,7 +13,7 @@ from functools import partial
 
 from ferengine._native import FrameRing
 from ferengine.errors import EngineStoppedError, FerengineError, UsageError, WorkerError
-from ferengine.ipc.machine import memory_left
+from ferengine.ipc.machine import memory_left, refusal
 from ferengine.runtime.cameras import CameraState
 from ferengine.runtime.frame_loans import FrameReader, ReaderIds
 from ferengine.runtime.state import BackgroundThread, RunState
@@ -89,9 +89,9 @@ class FrameRings:
             except UsageError as reason:
                 error = reason
             except (MemoryError, OSError, ValueError) as reason:
+                said = refusal(reason) or f"{reason}: make them smaller (--size), or let fewer images wait"
                 error = UsageError(
-                    f"{camera.name}: {size.slots} frames of {slot_bytes / 2**20:.1f} MiB do not fit into memory ({reason}): "
-                    "make them smaller (--size), or let fewer images wait"
+                    f"{camera.name}: {size.slots} frames of {slot_bytes / 2**20:.1f} MiB do not fit into memory ({said})"
                 )
             except Exception as reason:  # unforeseen: the thread goes on, and the error reaches those that wait for the ring
                 log.exception("the frame ring of %s could not be allocated", camera.name)

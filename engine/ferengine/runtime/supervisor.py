@@ -377,12 +377,11 @@ class Supervisor:
                 self._events.report(camera.lifecycle.note_disconnect(message.reason, message.time))
             case NeedRing() if camera is not None:
                 self.rings.begin(camera, message.nbytes)
-            case CaptureCounts() if camera is not None:
-                camera.note_counts(message.broken, message.late, message.replaced_stamps)
-            case CaptureEnded() if camera is not None:
-                camera.note_counts(message.broken, message.late, message.replaced_stamps)
-                self._close_writers(camera)
-                self._workers.dismiss(worker)
+            case CaptureCounts() | CaptureEnded() if camera is not None:
+                camera.note_counts(message.broken, message.late, message.replaced_stamps, truncated=message.truncated)
+                if isinstance(message, CaptureEnded):
+                    self._close_writers(camera)
+                    self._workers.dismiss(worker)
             case Failed():
                 self._fail_worker(worker, message.error_class, message.text)
             case SinkFailed() if output is not None:
@@ -405,6 +404,7 @@ class Supervisor:
 
     def _note_open(self, camera: CameraState, opened: SourceOpened) -> None:
         camera.opened, camera.fps, camera.joiner.live = True, opened.fps, opened.live
+        camera.total = opened.frames or None
         self._events.report(camera.lifecycle.note_open(opened.time))
         self._topology.announce_rate(camera)
         if max(opened.width, opened.height) > MAX_SIDE:
@@ -440,6 +440,9 @@ class Supervisor:
             self.state.abort(error)
 
     def _progress(self, worker: Worker) -> int | None:
+        """A classifier that does nothing has no faces; one that was stuck has a network that does not end for some."""
+        if worker is self._topology.classifier:
+            return self.state.metrics.batches if worker.killed_for else None
         camera = self._topology.camera_of(worker)
         return None if camera is None else camera.published
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
+from ferengine.detection.birth import birth_scores
 from ferengine.ipc.channel import data_pair
 from ferengine.models.registry import GENDER
 from ferengine.models.settings import BackendSettings, Prior
@@ -212,7 +213,7 @@ class Topology:
 
     def announce_camera(self, camera: CameraState) -> None:
         """Give its track worker a camera that was added, before it gets the camera's rings."""
-        self.trackers[camera.tracker].send(_add_camera(camera))
+        self.trackers[camera.tracker].send(self._add_camera(camera))
 
     def announce_rate(self, camera: CameraState) -> None:
         """Report the frame rate of a source that is open to the render workers."""
@@ -294,7 +295,7 @@ class Topology:
             track_pages=self._track_pages(),
             detector=config.detector,
             min_face=config.min_face,
-            thresholds=config.thresholds,
+            thresholds=config.mtcnn_thresholds(tracked=True),
             pyramid_factor=config.pyramid_factor,
             backend=self._once_more(self._config.detector_settings(), worker),
         )
@@ -309,13 +310,24 @@ class Topology:
             faces=Descriptor(self._face_rings[index].fd),
             classify_page=_page(self.classifier),
             index=index,
-            cameras=tuple(_add_camera(camera) for camera in self._cameras if camera.tracker == index),
+            cameras=tuple(self._add_camera(camera) for camera in self._cameras if camera.tracker == index),
             detect_every=config.detect_every,
             deadline=config.deadline,
             search=config.search,
             full_scan=config.full_scan,
             align_eyes=config.align_eyes,
             tracker=config.tracker,
+        )
+
+    def _add_camera(self, camera: CameraState) -> AddCamera:
+        joiner = camera.joiner
+        return AddCamera(
+            camera.number,
+            camera.live,
+            camera.epoch,
+            first_id=joiner.next_track_id,
+            done=joiner.emitted + joiner.waiting,
+            births=birth_scores(self._config, stills=camera.spec.kind == "images"),
         )
 
     def _start_classify(self, worker: Worker) -> StartClassify:
@@ -345,6 +357,7 @@ class Topology:
             videos=tuple(SaveVideo(camera, str(path), self._overwrite) for camera, path in save.items()),
             parts=tuple(output.parts),
             rates=tuple(SetRate(camera.number, camera.fps) for camera in self._cameras),
+            blur=self._config.blur_frames,
         )
 
     def _once_more(self, settings: BackendSettings, worker: Worker) -> BackendSettings:
@@ -361,10 +374,3 @@ def _page(worker: Worker) -> Descriptor:
 
 def _add_ring(camera: CameraState, generation: int) -> AddRing:
     return AddRing(Descriptor(camera.rings[generation].fd), camera.number, generation, camera.live)
-
-
-def _add_camera(camera: CameraState) -> AddCamera:
-    joiner = camera.joiner
-    return AddCamera(
-        camera.number, camera.live, camera.epoch, first_id=joiner.next_track_id, done=joiner.emitted + joiner.waiting
-    )

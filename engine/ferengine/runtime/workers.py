@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ferengine.config import EngineConfig
-from ferengine.ipc.machine import GPU_LOST, killed_by
+from ferengine.ipc.machine import GPU_LOST
 from ferengine.ipc.process import WorkerProcess
 from ferengine.stages.codec import decode_control, encode_control
 from ferengine.stages.messages import ControlMessage, Finish, ToWorker
@@ -123,8 +123,9 @@ class WorkerManager:
             for worker in self._workers():
                 worker.sample_memory()
                 if worker.stuck(now, self._config.stuck_after):
-                    log.warning("worker %s has been stuck for %.0f s: killing it", worker.name, worker.silent_for(now))
-                    worker.kill()
+                    silent = worker.silent_for(now)
+                    log.warning("worker %s has been stuck for %.0f s: killing it", worker.name, silent)
+                    worker.kill(f"it was stuck for {silent:.0f} s and killed")
 
     def finish(self, worker: Worker) -> None:
         """Nothing further comes for it: let it do what waits for it, and end. It is replaced as before if it dies or hangs."""
@@ -210,7 +211,7 @@ class WorkerManager:
         if worker.finished or self.stopping:
             return
         deaths = max(worker.deaths_in_a_minute(), self._deaths_without_progress(worker))
-        how = killed_by(code)
+        how = worker.cause(code)
         limit = self._config.restart_limit if worker.was_ready else min(1, self._config.restart_limit)
         if deaths > limit:
             text = (

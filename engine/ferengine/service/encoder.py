@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ferengine.service.child import serve_parent
 from ferengine.service.fragments import TIMESCALE, FragmentWriter
 from ferengine.service.messages import Encode, Encoded
+from ferengine.sinks.blur import blur_boxes
 
 MAX_SIDE = 1280
 """Pixels of the longer side of the video; larger frames are scaled down."""
@@ -143,6 +144,9 @@ def main(arguments: list[str]) -> None:
         if mapped is None or len(mapped) < nbytes:
             mapped = mmap.mmap(int(memory), os.fstat(int(memory)).st_size, prot=mmap.PROT_READ)
         image = np.frombuffer(mapped, np.uint8, nbytes).reshape(request.height, request.width, 3)
+        if request.blur:
+            image = image.copy()
+            blur_boxes(image, request.blur)
         return encoder.encode(image, request).encode()
 
     serve_parent(socket, title, answer)

@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from ferengine.engine import Engine
 from ferengine.errors import ServiceError
-from ferengine.results import FrameResult
+from ferengine.results import Box, FrameResult
 from ferengine.runtime.consumers import CallbackSubscription
 from ferengine.service.child import Child
 from ferengine.service.fragments import TIMESCALE
 from ferengine.service.messages import Encode, Encoded
+from ferengine.sinks.blur_plan import BlurPlan
 
 Kind: TypeAlias = Literal["video", "jpeg"]
 
@@ -143,6 +144,7 @@ class CameraVideo:
         self._last_time = -1
         self._due = 0.0
         self._waiting = 0
+        self._plan: BlurPlan[tuple[FrameResult, NDArray[np.uint8]]] | None = None
         self._begun: tuple[str, bytes] = ("", b"")
 
     @property
@@ -193,16 +195,26 @@ class CameraVideo:
 
     def _encode(self, result: FrameResult, image: NDArray[np.uint8]) -> None:
         captured = result.timings.captured
-        wanted = self._wanted
-        if not wanted or self._deaths >= _DEATHS or captured < self._due or self._waiting > 1:
+        if not self._wanted:
+            self._plan = None  # what it holds back is old when somebody watches again
+        if not self._wanted or self._deaths >= _DEATHS or captured < self._due or self._waiting > 1:
             return
         self._due = max(self._due + 1 / MAX_FPS, captured - 1 / MAX_FPS) if self._due else captured
+        if self._engine.blur_frames is None:
+            self._send(result, image, [])
+            return
+        self._plan = self._plan or BlurPlan(self._engine.blur_frames)
+        for (earlier, held), boxes in self._plan.add((result, image.copy()), result.faces):
+            self._send(earlier, held, boxes)
+
+    def _send(self, result: FrameResult, image: NDArray[np.uint8], blur: list[Box]) -> None:
+        captured, wanted = result.timings.captured, self._wanted
         if self._origin is None:
             self._origin = captured
         self._last_time = max(self._last_time + 1, round((captured - self._origin) * TIMESCALE))
         height, width = image.shape[:2]
         video = "video" in wanted and self.error is None
-        request = Encode(width, height, self._last_time, video, self._key_wanted, "jpeg" in wanted)
+        request = Encode(width, height, self._last_time, video, self._key_wanted, "jpeg" in wanted, tuple(blur))
         self._copy(image)
         try:
             if self._child is None:

@@ -6,6 +6,8 @@ import struct
 from dataclasses import dataclass
 from typing import ClassVar
 
+from ferengine.results import Box
+
 
 @dataclass(frozen=True, slots=True)
 class Encode:
@@ -18,6 +20,7 @@ class Encode:
         video: Whether to encode it as the next frame of the video.
         key: Whether that has to be decodable by itself.
         jpeg: Whether to make a JPEG of it, too.
+        blur: What to blur in it: x, y, w, h of each region, pixels.
     """
 
     width: int
@@ -26,15 +29,20 @@ class Encode:
     video: bool
     key: bool
     jpeg: bool
+    blur: tuple[Box, ...] = ()
 
     LAYOUT: ClassVar[struct.Struct] = struct.Struct("<IIQ???")
+    REGION: ClassVar[struct.Struct] = struct.Struct("<4d")
 
     def encode(self) -> bytes:
-        return self.LAYOUT.pack(self.width, self.height, self.time, self.video, self.key, self.jpeg)
+        head = self.LAYOUT.pack(self.width, self.height, self.time, self.video, self.key, self.jpeg)
+        return head + b"".join(self.REGION.pack(*box) for box in self.blur)
 
     @classmethod
     def decode(cls, data: bytes) -> Encode:
-        return cls(*cls.LAYOUT.unpack(data))
+        blur = tuple((x, y, w, h) for x, y, w, h in cls.REGION.iter_unpack(data[cls.LAYOUT.size :]))
+        width, height, time, video, key, jpeg = cls.LAYOUT.unpack_from(data)
+        return cls(width, height, time, video, key, jpeg, blur)
 
 
 @dataclass(frozen=True, slots=True)

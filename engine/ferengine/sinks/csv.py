@@ -13,15 +13,16 @@ from ferengine.results import Face, FrameResult
 from ferengine.sinks.lines import LineWriter
 
 _COLUMNS = ("camera", "frame", "timestamp", "latency_ms", "track", "x", "y", "width", "height", "score",
-            "track_confidence", "origin", "label", "smoothed_label", "reason")  # fmt: skip
+            "track_confidence", "origin", "label", "smoothed_label", "reason", "changed_from", "yaw", "pitch", "roll",
+            "pose_age", "size", "sharpness", "brightness", "contrast")  # fmt: skip
 
 
 class CsvWriter(LineWriter):
     """Writes one row per face, comma-separated (RFC 4180, except that lines end in ``\\n``), below a header.
 
     The first columns are the values of a line of ``--events``; then come the scores of each label, as ``score_happy`` and
-    ``smoothed_happy``. If a face was not classified they are empty and ``reason`` says why. A frame without faces has no
-    row. See ``LineWriter`` for how lines are written and which errors are raised.
+    ``smoothed_happy``. If a face was not classified they are empty and ``reason`` says why; it also says why a label is
+    uncertain. A frame without faces has no row. See ``LineWriter`` for how lines are written and which errors are raised.
 
     Args:
         path: The file, or "-" for standard output.
@@ -61,11 +62,21 @@ class CsvWriter(LineWriter):
         frame = [result.camera, result.frame, round(result.timestamp, 6), round(result.latency_ms, 3)]
         names, scores = _cells(values["expression"], self._labels)
         row = [*frame, face.track, *values["box"], values["score"], values["track_confidence"], face.origin,
-               *names, face.reason, *scores]  # fmt: skip
+               *names, _reason(face), face.changed_from, *_values(values.get("pose"), 4), *_values(values.get("quality"), 4),
+               *scores]  # fmt: skip
         if self._gender_labels:
             names, scores = _cells(values.get("gender"), self._gender_labels)
             row += [*names, *scores]
         return [*row, *self._prior]
+
+
+def _reason(face: Face) -> str | None:
+    """Why it was not classified, or why it is uncertain."""
+    return face.reason if face.expression is None else face.expression.reason
+
+
+def _values(measured: dict[str, float] | None, count: int) -> Sequence[object]:
+    return [""] * count if measured is None else list(measured.values())
 
 
 def _score_names(prefix: str, labels: Sequence[str]) -> list[str]:

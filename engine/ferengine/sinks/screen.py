@@ -13,18 +13,29 @@ def screen_available() -> bool:
 
     The display is asked because Qt ends the whole process if it finds none.
     """
+    return no_window_reason() is None
+
+
+def no_window_reason() -> str | None:
+    """Return why no window can be opened, with the hint, or None if one can."""
     display, wayland = os.environ.get("DISPLAY", ""), os.environ.get("WAYLAND_DISPLAY")
     if not display and not wayland:
-        return False
-    from ferengine.vision import cv2  # not at the top: without a screen the engine's own process needs no OpenCV
+        return "there is no screen (DISPLAY and WAYLAND_DISPLAY are not set)"
+    from ferengine.vision import cv2, headless_package  # not at the top: without a screen the engine's own process needs none
 
     gui = re.search(r"^\s*GUI:\s*(\S+)", cv2.getBuildInformation(), re.MULTILINE)
     if gui is None or gui.group(1) == "NONE":
-        return False
+        name = headless_package()
+        if name is None:
+            return "the installed OpenCV was built without a GUI"
+        full = name.removesuffix("-headless")
+        return f"{name} has no GUI: for windows, pip uninstall -y {name} && pip install '{full}<5'"
     if _display_answers(display):
-        return True
+        return None
     # OpenCV's wheels have Qt with its X11 plug-in only: no Wayland without XWayland.
-    return bool(wayland) and not gui.group(1).startswith("QT")
+    if wayland and not gui.group(1).startswith("QT"):
+        return None
+    return f"no X server answers at DISPLAY={display}" if display else "OpenCV's windows need X11, and DISPLAY is not set"
 
 
 def _display_answers(display: str) -> bool:

@@ -6,15 +6,38 @@ import statistics
 import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.live import Live
+from rich.measure import Measurement
 from rich.table import Table
 
 from ferengine.results import FrameResult
 
 _WINDOW = 3.0
 """Seconds over which rates and latencies are measured."""
+
+_COLUMNS = ("camera", "state", "progress", "left", "frames/s", "frames", "faces", "latency ms", "dropped")
+_LEFT_OUT = ("latency ms", "state", "frames", "dropped", "left", "frames/s")
+"""What a narrow terminal does not show, the first of these first."""
+_TEXTS = ("camera", "state", "faces")
+"""The columns that are aligned to the left."""
+
+
+@dataclass(frozen=True, slots=True)
+class CameraState:
+    """What the table shows of a camera besides its results.
+
+    Attributes:
+        state: As ``CameraHealth.state``.
+        dropped: Frames.
+        total: Frames that it will give in all, ``None`` where that is not known.
+    """
+
+    state: str
+    dropped: int
+    total: int | None = None
 
 
 class _Row:
@@ -32,14 +55,21 @@ class _Row:
         while now - self.recent[0][0] > _WINDOW:
             self.recent.popleft()
 
-    def cells(self, now: float) -> list[str]:
+    def cells(self, now: float, camera: CameraState) -> dict[str, str]:
         if self.last is None:
-            return ["-"] * 4
+            return {}
         recent = [(when, latency) for when, latency in self.recent if now - when <= _WINDOW]
         span = recent[-1][0] - recent[0][0] if recent else 0.0
         rate = (len(recent) - 1) / span if span > 0 else 0.0
-        latency = f"{statistics.median(item[1] for item in recent):.0f}" if recent else "-"
-        return [f"{rate:.1f}", str(self.frames), self._faces(self.last), latency]
+        cells = {"frames/s": f"{rate:.1f}", "frames": str(self.frames), "faces": self._faces(self.last)}
+        if recent:
+            cells["latency ms"] = f"{statistics.median(item[1] for item in recent):.0f}"
+        if camera.total:
+            done = min(self.last.frame + 1, camera.total)  # a file may hold more than it says
+            cells["progress"] = f"{100 * done // camera.total} %"
+            if rate and camera.state == "running":
+                cells["left"] = clock_text((camera.total - done) / rate)
+        return cells
 
     @staticmethod
     def _faces(result: FrameResult) -> str:
@@ -49,23 +79,26 @@ class _Row:
 
 
 class LiveTable:
-    """A row for each camera: its state, frames/s, frames, faces and their labels, median latency, and dropped frames.
+    """A row for each camera: its state, how far a file has come, frames/s, faces and their labels, latency and drops.
 
-    Each ``flush_if_due`` redraws it; ``close`` removes it.
+    Progress and the time left are shown where a source says how many frames it has. On a narrow terminal the columns that
+    matter least are left out; that of dropped frames never is once there are any. Each ``flush_if_due`` redraws the table;
+    ``close`` removes it.
 
     Args:
         console: Where it is drawn.
-        states: Returns the current state and the number of dropped frames of each camera, by name.
+        states: Returns the present state of each camera, by name.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
         console: Console,
-        states: Callable[[], Mapping[str, tuple[str, int]]],
+        states: Callable[[], Mapping[str, CameraState]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._rows: defaultdict[str, _Row] = defaultdict(_Row)
+        self._console = console
         self._states = states
         self._clock = clock
         self._live = Live(console=console, auto_refresh=False, transient=True)
@@ -85,11 +118,38 @@ class LiveTable:
         self._live.stop()
 
     def render(self) -> Table:
-        """Return the table with the current values."""
-        table = Table("camera", "state", "frames/s", "frames", "faces", "latency ms", "dropped")
-        for column in (2, 3, 5, 6):
-            table.columns[column].justify = "right"
-        now = self._clock()
-        for name, (state, dropped) in self._states().items():
-            table.add_row(name, state, *self._rows[name].cells(now), str(dropped))
-        return table
+        """Return the table with the present values, as wide as the terminal allows."""
+        now, states = self._clock(), self._states()
+        rows = [
+            {"camera": name, "state": camera.state, "dropped": str(camera.dropped), **self._rows[name].cells(now, camera)}
+            for name, camera in states.items()
+        ]
+        files = any(camera.total for camera in states.values())
+        shown = [column for column in _COLUMNS if files or column not in ("progress", "left")]
+        lossy = any(camera.dropped for camera in states.values())
+        for column in _LEFT_OUT:
+            if self._fits(table := _table(shown, rows)):
+                return table
+            if column in shown and not (column == "dropped" and lossy):
+                shown.remove(column)
+        return _table(shown, rows)
+
+    def _fits(self, table: Table) -> bool:
+        options = self._console.options
+        return Measurement.get(self._console, options.update(max_width=10_000), table).maximum <= options.max_width
+
+
+def _table(columns: list[str], rows: list[dict[str, str]]) -> Table:
+    table = Table()
+    for column in columns:
+        table.add_column(column, justify="left" if column in _TEXTS else "right", no_wrap=True, overflow="ellipsis")
+    for row in rows:
+        table.add_row(*(row.get(column, "-") for column in columns))
+    return table
+
+
+def clock_text(seconds: float) -> str:
+    """A duration as ``1:05`` or ``2:10:00``."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import SinkError
-from ferengine.sinks.screen import screen_available
+from ferengine.sinks.screen import no_window_reason
 from ferengine.vision import cv2
 
 _ESCAPE = 27
@@ -19,19 +19,19 @@ class Window:
         name: The title of the window.
 
     Raises:
-        SinkError: If there is no screen; see ``screen_available``.
+        SinkError: If none can be opened; see ``no_window_reason``.
     """
 
     def __init__(self, name: str) -> None:
-        if not screen_available():
-            raise SinkError("no screen to open a window on: set DISPLAY, or leave out --display")
+        if reason := no_window_reason():
+            raise SinkError(f"no window can be opened: {reason}")
         self._name = name
         self._open = False
 
     def show(self, image: NDArray[np.uint8]) -> None:
         """Show ``image``, BGR uint8 (H, W, 3)."""
         if not self._open:
-            cv2.namedWindow(self._name, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(self._name, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
             cv2.resizeWindow(self._name, image.shape[1], image.shape[0])
             self._open = True
         cv2.imshow(self._name, image)

@@ -82,6 +82,11 @@ class Source(Protocol):
         """Time stamps so far that were missing or made no sense, and were replaced."""
         ...
 
+    @property
+    def truncated(self) -> bool:
+        """Whether the file turned out, at its end, to have been cut off."""
+        ...
+
     def open(self) -> SourceInfo:
         """Open the source.
 
@@ -98,11 +103,11 @@ class Source(Protocol):
         """
         ...
 
-    def skip(self, frames: int, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None) -> None:
         """Pass over ``frames`` frames, for a worker that takes over in the middle of a file; live sources do nothing.
 
         Args:
-            frames: How many.
+            frames: How many; None where only ``last`` is known, because something behind the source left out some.
             last: Time stamp of the last of them, where it is known: a source that does not read them makes sure by it that
                 it goes on with the right one.
         """
@@ -111,6 +116,15 @@ class Source(Protocol):
     def close(self) -> None:
         """Release the device or file. May be called twice, and before ``open``."""
         ...
+
+
+_SAME_STAMP = 1e-6
+"""Seconds by which the same time stamp may differ when it was summed up in another way."""
+
+
+def is_reached(stamp: float, last: float | None) -> bool:
+    """Whether a frame of this time stamp is the one of ``last``, or lies behind it."""
+    return last is None or stamp >= last - _SAME_STAMP
 
 
 class FirstFrameSource:
@@ -124,6 +138,7 @@ class FirstFrameSource:
 
     def __init__(self) -> None:
         self.broken_frames = 0
+        self.truncated = False
         self._first: CapturedFrame | None = None
 
     @property
@@ -138,18 +153,20 @@ class FirstFrameSource:
             return frame
         return self._decode()
 
-    def skip(self, frames: int, last: float | None = None) -> None:
-        """Pass over ``frames`` frames."""
-        if frames > 0 and self._first is not None:
-            self._first = None
-            frames -= 1
-        for _ in range(frames):
-            if not self._pass_over():
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        """Pass over ``frames`` frames, or over all up to the time stamp ``last``."""
+        passed = 0
+        while frames is None or passed < frames:
+            first, self._first = self._first, None
+            stamp = self._pass_over() if first is None else first.timestamp
+            if stamp is None or (frames is None and is_reached(stamp, last)):
                 return
+            passed += 1
 
     def _decode(self) -> CapturedFrame | None:
         raise NotImplementedError
 
-    def _pass_over(self) -> bool:
-        """Skip one frame, without decoding it where that is possible; False at the end."""
-        return self._decode() is not None
+    def _pass_over(self) -> float | None:
+        """Skip one frame, without converting it where that is possible; returns its time stamp, None at the end."""
+        frame = self._decode()
+        return None if frame is None else frame.timestamp

@@ -51,6 +51,7 @@ class CameraSource:
 
     broken_frames = 0
     late_frames = 0
+    truncated = False
     replaced_stamps = 0
 
     def __init__(
@@ -119,7 +120,7 @@ class CameraSource:
                 break
         raise SourceError(camera_error(self._device, while_reading=True))
 
-    def skip(self, frames: int, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None) -> None:
         """Do nothing: a camera has no earlier frames."""
 
     def close(self) -> None:

@@ -46,6 +46,7 @@ class Decoder:
     Attributes:
         broken: Packets so far that could not be decoded.
         discarded: Packets so far that the container says not to show.
+        mid_packet: Whether the last packet so far was incomplete.
         start: Media seconds at which the stream begins, None where it does not say.
     """
 
@@ -61,6 +62,7 @@ class Decoder:
         self.start = None if begins is None or unit is None else float(begins * unit)  # now: seeking changes it
         self.broken = 0
         self.discarded = 0
+        self.mid_packet = False
 
     def read_ahead(self) -> int | None:
         """Demux one packet, to be decoded later; returns its bytes, None at the end."""
@@ -93,6 +95,8 @@ class Decoder:
             if packet is None:
                 break
             self.discarded += packet.is_discard
+            if packet.size:
+                self.mid_packet = packet.is_corrupt
             yield self._deinterlacer.push(self._decode(packet))
         yield self._deinterlacer.push([None])
 

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ferengine.errors import SourceError
 from ferengine.frames import MAX_SIDE, as_bgr
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
+from ferengine.sources.heif import decode_heic, is_heic
 from ferengine.sources.image_header import image_size
 from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.sources.spec import IMAGE_SUFFIXES
@@ -105,13 +106,19 @@ def decode_images(data: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         BGR uint8 (H, W, 3) of each image: of an animation or a file of several pages all, of others one; none for what
         cannot be decoded or has too many pixels. EXIF orientation is applied. Deeper images keep the upper eight of
         their 10, 12 or 16 bits, as the brightest pixel shows: infrared cameras store 12 bits in 16.
+
+    Raises:
+        MissingDependencyError: It is a HEIC image, and the extra ``heic`` is not installed.
     """
     size = image_size(data)
     if size is not None and max(size) > MAX_SIDE:  # before a decoder allocates its pixels
         return []
+    header = data[:_HEADER].tobytes()
+    if is_heic(header):
+        return decode_heic(data)
     try:
         with quiet_opencv():
-            if _is_animated(data.tobytes()[:_HEADER]):
+            if _is_animated(header):
                 decoded, animation = cv2.imdecodeanimation(data.reshape(1, -1))
                 images = list(animation.frames) if decoded else []
             else:
@@ -142,9 +149,12 @@ def _list_images(path: str) -> list[Path]:
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for paths that the system refuses
         try:
             with os.scandir(path) as entries:
-                files = [Path(entry.path) for entry in entries if _has_suffix(entry.name) and entry.is_file()]
+                found = [Path(entry.path) for entry in entries if entry.is_file()]
         except OSError as error:
             raise SourceError(f"{shown} cannot be read: {(error.strerror or '').lower()} (see ls -ld {shown})") from None
+        files = [file for file in found if _has_suffix(file.name)]
+        if files and len(files) < len(found):
+            logger.info("%d of the %d files in %s are not images and are left out", len(found) - len(files), len(found), shown)
         if not files:
             endings = ", ".join(sorted(IMAGE_SUFFIXES))
             raise SourceError(f"the folder {shown} holds no images (files that end in {endings}); name a video itself")

@@ -100,6 +100,7 @@ class ReconnectingSource:
         self._clock = clock
         self._source: Source | None = None
         self._earlier_broken = self._earlier_late = self._earlier_replaced = 0
+        self._earlier_truncated = False
 
     @property
     def broken_frames(self) -> int:
@@ -118,6 +119,12 @@ class ReconnectingSource:
         """Time stamps that were missing or made no sense, over all connections."""
         source = self._source  # another thread may close it meanwhile
         return self._earlier_replaced + (source.replaced_stamps if source is not None else 0)
+
+    @property
+    def truncated(self) -> bool:
+        """Whether the file turned out to have been cut off."""
+        source = self._source  # another thread may close it meanwhile
+        return self._earlier_truncated or (source is not None and source.truncated)
 
     def __iter__(self) -> Iterator[Item]:
         empty_openings = 0
@@ -166,4 +173,5 @@ class ReconnectingSource:
         self._source.close()
         self._earlier_broken, self._earlier_late = self.broken_frames, self.late_frames
         self._earlier_replaced = self.replaced_stamps
+        self._earlier_truncated = self.truncated
         self._source = None

@@ -5,19 +5,17 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import count, pairwise
 from typing import Any
 
 import av
 import av.error
 
+from ferengine.sources.base import is_reached
 from ferengine.sources.clock import MediaClock
 
 _STEPS_BACK = (1, 2, 4, 8, 16)
 """Key frames to go back: MPEG-TS has no index, and a seek in it may land behind its aim."""
-
-_SAME_STAMP = 1e-6
-"""Seconds by which the same time stamp may differ when it was summed up in another way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class Place:
     broken: int
 
 
-def find_place(clock: MediaClock, seconds: list[float], frames: int, last: float | None) -> Place | None:
+def find_place(clock: MediaClock, seconds: list[float], frames: int | None, last: float | None) -> Place | None:
     """Find where to go on in a file of which ``frames`` frames were read.
 
     Frames that cannot be decoded are in the table but were not read, so that the number alone leads too far back.
@@ -91,12 +89,14 @@ def find_place(clock: MediaClock, seconds: list[float], frames: int, last: float
     Args:
         clock: A new clock of the file; it is advanced to the place.
         seconds: Media seconds of the frames in the table.
-        frames: How many frames were read, at least one.
+        frames: How many frames were read, at least one; None if only ``last`` is known.
         last: Time stamp of the last of them, None if it is not known.
 
     Returns:
         The place of the next frame, or None where it is not certain.
     """
+    if frames is None:
+        return None if last is None else _find_behind(clock, seconds, last)
     loops, index = divmod(frames, len(seconds))
     stamp = -math.inf
     for _ in range(loops):
@@ -105,17 +105,38 @@ def find_place(clock: MediaClock, seconds: list[float], frames: int, last: float
         clock.restart()
     for second in seconds[:index]:
         stamp = clock.stamp(second)
-    if last is None or abs(stamp - last) <= _SAME_STAMP:
+    if last is None or _is_same(stamp, last):
         return Place(loops, index, 0)
     if loops:
         return None  # what was broken in which loop is not known
     for broken, second in enumerate(seconds[index:-1], 1):
         stamp = clock.stamp(second)
-        if abs(stamp - last) <= _SAME_STAMP:
+        if _is_same(stamp, last):
             return Place(0, index + broken, broken)
         if stamp > last:
             return None
     return None
+
+
+def _find_behind(clock: MediaClock, seconds: list[float], last: float) -> Place | None:
+    """The place behind the frame of the time stamp ``last``; what was broken before it is not known."""
+    for loops in count():
+        for index, second in enumerate(seconds, 1):
+            stamp = clock.stamp(second)
+            if not is_reached(stamp, last):
+                continue
+            if not _is_same(stamp, last):
+                return None
+            if index < len(seconds):
+                return Place(loops, index, 0)
+            clock.restart()
+            return Place(loops + 1, 0, 0)
+        clock.restart()
+    return None
+
+
+def _is_same(stamp: float, last: float) -> bool:
+    return is_reached(stamp, last) and is_reached(last, stamp)
 
 
 def _is_hidden(packet: av.Packet[Any], stream: av.VideoStream) -> bool:

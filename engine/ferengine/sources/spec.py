@@ -31,7 +31,24 @@ DecoderName: TypeAlias = Literal["cpu", "nvdec"]
 Reconnect: TypeAlias = Literal["never", "disconnected", "always"]
 
 IMAGE_SUFFIXES = frozenset(
-    {".bmp", ".dib", ".jpeg", ".jpg", ".jp2", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"}
+    {
+        ".avif",
+        ".bmp",
+        ".dib",
+        ".heic",
+        ".heif",
+        ".jpeg",
+        ".jpg",
+        ".jp2",
+        ".pbm",
+        ".pgm",
+        ".png",
+        ".pnm",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    }
 )
 """The endings that make a file in a folder an image, in lower case."""
 
@@ -53,6 +70,14 @@ class Scenario(StrEnum):
     """One face tilts from 0 to 30 degrees and back, every four seconds."""
     CROSSING = "crossing"
     """Two faces pass each other, one just above the other: their boxes touch."""
+    CUTS = "cuts"
+    """Shots of one or two people; after each cut there is another person about where one was before."""
+    ENTRIES = "entries"
+    """People come into the frame, stay for a while and leave for good."""
+    PASSING = "passing"
+    """Two faces pass each other at one height: the one in front hides the other."""
+    HIDING = "hiding"
+    """One face; a bar covers it completely for two seconds."""
     EMPTY = "empty"
     """The background alone."""
 

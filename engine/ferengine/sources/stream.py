@@ -16,7 +16,7 @@ from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
 from ferengine.sources.decoder import Decoder, media_seconds, video_stream
 from ferengine.sources.nvdec import open_decoder
-from ferengine.sources.redirects import redirect_target
+from ferengine.sources.redirects import redirect_target, refused_credentials
 from ferengine.sources.url import redact_url, url_host
 
 T = TypeVar("T")
@@ -118,7 +118,7 @@ class StreamSource(FirstFrameSource):
         frames = None if self._live else stream.frames or None
         return SourceInfo(width, height, fps, self._live, frames, ends=not self._live)
 
-    def skip(self, frames: int, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None) -> None:
         """Pass over ``frames`` frames of a file without converting them; do nothing for a live stream."""
         if not self._live:
             super().skip(frames, last)
@@ -157,11 +157,9 @@ class StreamSource(FirstFrameSource):
         self._replaced_live += wall_clock.replaced - replaced
         return now
 
-    def _pass_over(self) -> bool:
+    def _pass_over(self) -> float | None:
         image = next(self._images, None)
-        if image is not None:
-            self._media.stamp(media_seconds(image))
-        return image is not None
+        return None if image is None else self._media.stamp(media_seconds(image))
 
     def close(self) -> None:
         """Disconnect."""
@@ -223,10 +221,7 @@ class StreamSource(FirstFrameSource):
         where = self._where
         if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
             code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
-            return CredentialsError(
-                f"{where} refuses the user name and password ({code}): write them as USER:PASSWORD@ before the host, "
-                "special characters percent-encoded (@ as %40)"
-            )
+            return CredentialsError(refused_credentials(where, code))
         if isinstance(error, av.error.HTTPNotFoundError):
             return SourceError(f"{where} has no such stream (404): check the path in its URL")
         if isinstance(error, av.error.HTTPError):

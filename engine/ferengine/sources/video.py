@@ -16,7 +16,8 @@ from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
 from ferengine.sources.decoder import Decoder, media_seconds, video_stream
 from ferengine.sources.nvdec import open_decoder
-from ferengine.sources.seeking import find_place, read_frame_table
+from ferengine.sources.seeking import Place, find_place, read_frame_table
+from ferengine.sources.truncation import find_cut_fragment, find_truncation
 from ferengine.sources.url import show_path
 
 _SEEK_FROM = 100
@@ -25,7 +26,7 @@ _MAX_FAILURES = 1000
 """Errors in a row after which the rest of a damaged file is given up."""
 _WHOLE_INDEX = 0.8
 """Fraction of an AVI that its index covers, if it is not cut off."""
-_PROTOCOLS = "file,crypto,data"
+_PROTOCOLS = "file,subfile,crypto,data"
 """What a file may lead to: other files, in a playlist that the user has opened, but no network."""
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,8 @@ class VideoFileSource(FirstFrameSource):
     says how, interlaced ones become whole images, and pixels become square.
 
     Frames that cannot be decoded are passed over and counted in ``broken_frames`` at the end of each loop: exactly if the
-    container has an index of its frames (MP4, MOV, AVI), else at least one for each damaged place.
+    container has an index of its frames (MP4, MOV, AVI), else at least one for each damaged place. A file that was cut off is
+    recognised at its end (``truncated``) where its container says how long it should be, or breaks off within a packet.
 
     Args:
         path: The file.
@@ -59,6 +61,7 @@ class VideoFileSource(FirstFrameSource):
         self._loops_done = 0
         self._delivered = 0  # in this loop
         self._indexed = 0
+        self._opened_size = 0
         self._clock = MediaClock(1 / FALLBACK_RATE)
 
     @property
@@ -72,7 +75,7 @@ class VideoFileSource(FirstFrameSource):
         Raises:
             SourceError: For a missing or unreadable file, a folder, a pipe, and a file that is not a video.
         """
-        _check_readable(self._path)
+        self._opened_size = _check_readable(self._path)
         self._container = self._open_container()
         self._rate = self._start(self._container)
         self._clock = self._new_clock()
@@ -83,9 +86,14 @@ class VideoFileSource(FirstFrameSource):
         height, width = self._first.shape[:2]
         return SourceInfo(width, height, self._rate, live=False, frames=declared * self._loop or None)
 
-    def skip(self, frames: int, last: float | None = None) -> None:
-        """Pass over ``frames`` frames, by seeking where the file's time stamps allow it."""
-        if frames < _SEEK_FROM or self._first is None or not self._seek(frames, last):
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        """Pass over ``frames`` frames, by seeking where the file's time stamps allow it.
+
+        Where they are None, it is not known how many of the frames passed over could be decoded: ``broken_frames`` then
+        counts those behind them.
+        """
+        about = (last or 0.0) * self._rate if frames is None else frames
+        if about < _SEEK_FROM or self._first is None or not self._seek(frames, last):
             super().skip(frames, last)
 
     def close(self) -> None:
@@ -97,11 +105,8 @@ class VideoFileSource(FirstFrameSource):
 
     def _open_container(self) -> av.container.InputContainer:
         shown = show_path(self._path)
-        # The absolute path begins with a slash, so FFmpeg takes no colon in it for a protocol.
         try:
-            container = av.open(
-                str(self._path.absolute()), metadata_errors="replace", options={"protocol_whitelist": _PROTOCOLS}
-            )
+            container = _open(self._path)
         except (av.FFmpegError, ValueError):
             raise SourceError(f"{shown} is not a video that FFmpeg can read, or it is cut off or damaged") from None
         stream = video_stream(container)
@@ -159,11 +164,9 @@ class VideoFileSource(FirstFrameSource):
             return None
         return self._decoder.capture(image, self._clock.stamp(media_seconds(image)))
 
-    def _pass_over(self) -> bool:
+    def _pass_over(self) -> float | None:
         image = self._next_image()
-        if image is not None:
-            self._clock.stamp(media_seconds(image))
-        return image is not None
+        return None if image is None else self._clock.stamp(media_seconds(image))
 
     def _next_image(self) -> av.VideoFrame | None:
         """The next frame, over damaged places and into the next loop; None at the end."""
@@ -193,9 +196,24 @@ class VideoFileSource(FirstFrameSource):
         if broken:
             logger.warning("%s: %d frames could not be decoded", show_path(self._path.name), broken)
         self.broken_frames += broken
+        if not self.truncated and self._container is not None:
+            self._look_for_truncation(self._container)
 
-    def _seek(self, frames: int, last: float | None) -> bool:
-        """Go to frame ``frames`` as if all before it had been read; False where that is not certain to be exact."""
+    def _look_for_truncation(self, container: av.container.InputContainer) -> None:
+        duration = container.duration / av.time_base if container.duration else None
+        found = find_truncation(
+            self._path,
+            container.format.name,
+            duration,
+            mid_packet=self._decoder.mid_packet,
+            opened_size=self._opened_size,
+        )
+        if found is not None:
+            self.truncated = True
+            logger.warning("%s is cut off: %s", show_path(self._path.name), found)
+
+    def _seek(self, frames: int | None, last: float | None) -> bool:
+        """Go to frame ``frames``, or behind ``last``, as if all before had been read; False where that is not surely exact."""
         with self._open_container() as container:
             stream = video_stream(container)
             assert stream is not None
@@ -205,12 +223,15 @@ class VideoFileSource(FirstFrameSource):
         seconds = [float(stamp * time_base) for stamp in table.stamps]
         clock = self._new_clock()
         place = find_place(clock, seconds, frames, last)
-        if place is None or (self._loop and place.loops >= self._loop):
+        if place is None or place.loops > self._loop > 0:
             return False
+        at_end = place.loops == self._loop > 0
+        if at_end:
+            place = Place(place.loops - 1, len(seconds) - 1, 0)
         keyframes = table.keyframes_before(place.index)
         if not keyframes:
             return False
-        image = self._decode_at(table.stamps[place.index], keyframes)
+        image = self._decode_at(table.stamps[place.index], keyframes, table.keyframes[0])
         if image is None:
             self._restart()
             self._clock = self._new_clock()
@@ -219,15 +240,17 @@ class VideoFileSource(FirstFrameSource):
         self._loops_done, self._delivered = place.loops, place.index - place.broken + 1
         self._decoder.broken += place.broken
         self._clock = clock
-        self._first = self._decoder.capture(image, clock.stamp(media_seconds(image)))
+        self._first = None if at_end else self._decoder.capture(image, clock.stamp(media_seconds(image)))
         return True
 
-    def _decode_at(self, stamp: int, keyframes: list[int]) -> av.VideoFrame | None:
-        """The frame with this time stamp, decoded from the first of these key frames; None if it is not found there."""
+    def _decode_at(self, stamp: int, keyframes: list[int], first: int) -> av.VideoFrame | None:
+        """The frame with this time stamp, decoded from the first of these key frames; None if it is not found there. At
+        ``first`` the file begins."""
         for keyframe in keyframes:
             self._restart()
             try:
-                self._decoder.seek(keyframe)
+                if keyframe != first:
+                    self._decoder.seek(keyframe)
             except av.FFmpegError:
                 return None
             image = next(self._images, None)
@@ -237,6 +260,19 @@ class VideoFileSource(FirstFrameSource):
                 image = next(self._images, None)
             return image if image is not None and image.pts == stamp else None
         return None
+
+
+def _open(path: Path) -> av.container.InputContainer:
+    """Open a file, up to a last fragment of an MP4 whose header is cut off."""
+    name = str(path.absolute())  # begins with a slash, so FFmpeg takes no colon in it for a protocol
+    options = {"protocol_whitelist": _PROTOCOLS}
+    try:
+        return av.open(name, metadata_errors="replace", options=options)
+    except (av.error.InvalidDataError, av.error.EOFError):
+        whole = find_cut_fragment(path)
+        if not whole:
+            raise
+    return av.open(f"subfile,,start,0,end,{whole},,:{name}", metadata_errors="replace", options=options)
 
 
 def _indexed_frames(container: av.container.InputContainer) -> int:
@@ -250,17 +286,18 @@ def _indexed_frames(container: av.container.InputContainer) -> int:
     return int(stream.frames)
 
 
-def _check_readable(path: Path) -> None:
-    """Raise SourceError that says why ``path`` cannot be a readable file."""
+def _check_readable(path: Path) -> int:
+    """Return the bytes of a file; raises SourceError that says why ``path`` cannot be a readable one."""
     shown = show_path(path)
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116 - pathlib's own raises for what is no error here
+        status = os.stat(path)  # noqa: PTH116 - pathlib's own raises for what is no error here
+        mode = status.st_mode
         if stat.S_ISDIR(mode):
             raise SourceError(f"{shown} is a folder, not a video file")
         if not stat.S_ISREG(mode):
             raise SourceError(f"{shown} is a {_kind(mode)}, and a source has to be a file: save its data to one first")
         with path.open("rb") as file:
-            empty = not file.read(1)
+            empty = not file.read(1)  # some of the system's own files have no size
     except FileNotFoundError:
         raise SourceError(f"there is no file {shown}") from None
     except PermissionError:
@@ -271,6 +308,7 @@ def _check_readable(path: Path) -> None:
         raise SourceError(f"{shown!r} is no path: it holds a zero byte") from None
     if empty:
         raise SourceError(f"{shown} is empty")
+    return status.st_size
 
 
 def _kind(mode: int) -> str:

@@ -43,7 +43,12 @@ class _Wrapper:
         """Frames of the source that were passed over because the caller read them too late."""
         return self._source.late_frames
 
-    def skip(self, frames: int, last: float | None = None) -> None:
+    @property
+    def truncated(self) -> bool:
+        """Whether the source's file was cut off."""
+        return self._source.truncated
+
+    def skip(self, frames: int | None, last: float | None = None) -> None:
         """Pass over ``frames`` frames."""
         self._source.skip(frames, last)
 
@@ -93,6 +98,10 @@ class PacedSource(_Wrapper):
         self._was_live = info.live
         return replace(info, live=True)
 
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        """Pass over all frames up to the time stamp ``last``: more than ``frames``, where some were late."""
+        self._source.skip(frames if last is None else None, last)
+
     def read(self) -> CapturedFrame | None:
         """Return the frame that is due now, or wait for the next one; None at the end."""
         frame = self._source.read()
@@ -127,7 +136,7 @@ class AdjustedSource(_Wrapper):
     Args:
         source: The source to adjust.
         size: Width and height in pixels that frames are scaled down to fit into.
-        fps: Maximum frame rate, kept by the frames' time stamps.
+        fps: Maximum frame rate: the first frame in each period is kept, by the time stamps, periods being counted from 0.
         rotate: Degrees clockwise: 0, 90, 180 or 270.
     """
 
@@ -139,7 +148,7 @@ class AdjustedSource(_Wrapper):
         self._fps = fps
         self._rotate = rotate
         self._period = 0.0
-        self._due = -math.inf
+        self._kept = -1  # the period of the frame kept last
 
     def open(self) -> SourceInfo:
         """Open the source; the size is that of its frames after scaling and rotating."""
@@ -154,29 +163,34 @@ class AdjustedSource(_Wrapper):
 
     def read(self) -> CapturedFrame | None:
         """Return the next frame that is due, adjusted; None at the end."""
-        frame = self._next_due()
+        frame = self._next_due() if self._period else self._source.read()
         if frame is None:
             return None
         return CapturedFrame(rotate(self._scale(frame.image), self._rotate), frame.timestamp)
 
-    def skip(self, frames: int, last: float | None = None) -> None:
-        """Pass over ``frames`` of the frames that ``read`` would return."""
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        """Pass over ``frames`` of the frames that ``read`` would return, the last of which has the time stamp ``last``."""
         if not self._period:
             self._source.skip(frames, last)
-            return
-        for _ in range(frames):
-            if self._next_due() is None:
-                return
+        elif last is not None:
+            self._source.skip(None, last)
+            self._kept = self._period_of(last)
+        else:
+            for _ in range(frames or 0):
+                if self._next_due() is None:
+                    return
 
     def _next_due(self) -> CapturedFrame | None:
         while (frame := self._source.read()) is not None:
-            if frame.timestamp < self._due - _EARLY * self._period:
-                continue
-            self._due += self._period
-            if self._due <= frame.timestamp:  # the first one, or a pause
-                self._due = frame.timestamp + self._period
-            return frame
+            period = self._period_of(frame.timestamp)
+            if period > self._kept:
+                self._kept = period
+                return frame
         return None
+
+    def _period_of(self, timestamp: float) -> int:
+        """The number of the period that a time stamp is in."""
+        return math.floor(timestamp / self._period + _EARLY)
 
     def _scale(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = image.shape[:2]

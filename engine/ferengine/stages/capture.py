@@ -51,7 +51,7 @@ class CaptureStage(Stage[StartCapture]):
         self._track_page = WorkerPage.attach(os.dup(start.track_page))
         self._sequence = start.resume_at
         self._late = 0
-        self._reported = CaptureCounts(start.camera, 0, 0, 0)
+        self._reported = CaptureCounts(start.camera, 0, 0, 0, False)
         self._next_report = time.monotonic() + _COUNTS_EVERY
         self._stopped = threading.Event()
         self._source = ReconnectingSource(
@@ -142,12 +142,18 @@ class CaptureStage(Stage[StartCapture]):
         nbytes = info.width * info.height * 3
         if self._ring is not None and self._spec.blocks and nbytes != self._ring.slot_bytes:
             self._requested_bytes = nbytes  # the engine makes the new ring once it knows the size
-        self.context.send(SourceOpened(self.start.camera, info.width, info.height, float(info.fps), self._live, time.time()))
+        frames = info.frames or 0
+        if self.start.max_frames is not None and not info.live:
+            frames = min(frames or self.start.max_frames, self.start.max_frames)
+        opened = SourceOpened(
+            self.start.camera, info.width, info.height, float(info.fps), self._live, time.time(), frames
+        )  # fmt: skip
+        self.context.send(opened)
 
     def _counts(self) -> CaptureCounts:
         source = self._source
         late = self._late + source.late_frames
-        return CaptureCounts(self.start.camera, source.broken_frames, late, source.replaced_stamps)
+        return CaptureCounts(self.start.camera, source.broken_frames, late, source.replaced_stamps, source.truncated)
 
     def _report_counts(self) -> None:
         self._next_report = time.monotonic() + _COUNTS_EVERY
@@ -175,7 +181,11 @@ class CaptureStage(Stage[StartCapture]):
         self._ended = True
         self._reader.close()
         counts = self._counts()
-        self.context.send(CaptureEnded(self.start.camera, self._sequence, counts.broken, counts.late, counts.replaced_stamps))
+        self.context.send(
+            CaptureEnded(
+                self.start.camera, self._sequence, counts.broken, counts.late, counts.replaced_stamps, counts.truncated
+            )
+        )
         if self._ring is not None:
             self._ring.close_writer()
             self._track_page.notify()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY, FaceRing, WorkerPage
 from ferengine.classification.parallel_heads import ParallelClassifier
+from ferengine.classification.quality import measure_crops
 from ferengine.errors import UsageError
 from ferengine.inference.select import choose_backend
 from ferengine.ipc.channel import send_data
@@ -63,7 +64,7 @@ class ClassifyStage(Stage[StartClassify]):
         self._report_backend(choose_backend(start.backend.backend)[1])
         self._policy = BatchPolicy(start.max_batch, start.batch_deadline)
         self._keys = deque(np.empty(start.max_batch, FACE_KEY) for _ in range(self._networks.depth + 1))
-        self._batches: deque[tuple[NDArray[np.void], list[int]]] = deque()
+        self._batches: deque[tuple[NDArray[np.void], NDArray[np.float32], list[int]]] = deque()
         self._turn = 0
         self._unsent: tuple[bytes, list[int]] | None = None
 
@@ -100,19 +101,21 @@ class ClassifyStage(Stage[StartClassify]):
         batch, keys = self._networks.input(self._policy.max_batch), self._keys[0]
         self._keys.rotate()
         taken, count = [0] * len(self._rings), 0
+        mean, std = self._networks.normalisation
         for step in range(len(self._rings)):  # start with another ring each time, so that a full batch starves none
             index = (self._turn + step) % len(self._rings)
-            taken[index] = self._rings[index].gather(batch, keys, self._networks.mean, self._networks.std, count)
+            taken[index] = self._rings[index].gather(batch, keys, mean, std, count)
             count += taken[index]
         self._turn += 1
+        measures = measure_crops(batch[:count], mean, std)
         self._networks.submit(count)
-        self._batches.append((keys[:count], taken))
+        self._batches.append((keys[:count], measures, taken))
         return True
 
     def _collect(self) -> None:
         scores = self._networks.collect()
-        keys, taken = self._batches.popleft()
-        batch = ScoreBatch(keys, scores, self._policy.max_batch, time.monotonic_ns())
+        keys, measures, taken = self._batches.popleft()
+        batch = ScoreBatch(keys, scores, measures, self._policy.max_batch, time.monotonic_ns())
         self._unsent = batch.encode(), taken
 
     def _note_failure(self, reason: str) -> None:

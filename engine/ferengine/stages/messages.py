@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, NewType, TypeAlias, get_args
 
+from ferengine.detection.birth import BirthScores
 from ferengine.models.settings import BackendSettings, Prior
 
 Descriptor = NewType("Descriptor", int)
@@ -76,6 +77,7 @@ class AddCamera:
         epoch: Which life of the track worker this is, for this camera.
         first_id: The id of its next new track.
         done: Frames of it that have been tracked.
+        births: From which scores detections start a track.
     """
 
     camera: int
@@ -83,6 +85,7 @@ class AddCamera:
     epoch: int
     first_id: int
     done: int
+    births: BirthScores
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +199,7 @@ class StartRender:
         videos: What to write where.
         parts: The files that its predecessors have made: it writes to others, and joins them all at the end.
         rates: The frame rates known so far.
+        blur: Frames to hold back so that faces can be blurred in those before they were found; ``None`` blurs nothing.
     """
 
     page: Descriptor
@@ -205,6 +209,7 @@ class StartRender:
     videos: tuple[SaveVideo, ...]
     parts: tuple[VideoPart, ...]
     rates: tuple[SetRate, ...]
+    blur: int | None
 
 
 Start: TypeAlias = StartCapture | StartDetect | StartTrack | StartClassify | StartRender
@@ -296,6 +301,7 @@ class SourceOpened:
         fps: Its nominal rate.
         live: Whether it drops frames.
         time: When, seconds since the epoch.
+        frames: How many it will give in all, as far as that is known; 0 where it is not.
     """
 
     camera: int
@@ -304,6 +310,7 @@ class SourceOpened:
     fps: float
     live: bool
     time: float
+    frames: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +338,7 @@ class CaptureCounts:
     broken: int
     late: int
     replaced_stamps: int
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -343,6 +351,7 @@ class CaptureEnded:
         broken: Frames that could not be decoded, in this life of the worker, as the further counts.
         late: Frames that were passed over.
         replaced_stamps: Time stamps that were missing or made no sense.
+        truncated: Whether the file was cut off.
     """
 
     camera: int
@@ -350,6 +359,7 @@ class CaptureEnded:
     broken: int
     late: int
     replaced_stamps: int
+    truncated: bool
 
 
 @dataclass(frozen=True, slots=True)

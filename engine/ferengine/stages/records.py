@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY
+from ferengine.classification.quality import MEASURES
 from ferengine.detection.base import Detections
 from ferengine.errors import WorkerError
 from ferengine.results import Box, FrameResult
@@ -164,19 +165,21 @@ class ScoreBatch:
     Attributes:
         keys: Which faces, FACE_KEY (n,).
         scores: Of all networks side by side, float32 (n, classes).
+        measures: Of the crops, by ``measure_crops``, float32 (n, MEASURES).
         capacity: How many faces the batch could have held.
         inferred_ns: When the scores came out.
     """
 
     keys: NDArray[np.void]
     scores: NDArray[np.float32]
+    measures: NDArray[np.float32]
     capacity: int
     inferred_ns: int
 
     def encode(self) -> bytes:
         count, classes = self.scores.shape
         header = np.array([(_SCORES, count, classes, self.capacity, self.inferred_ns)], _SCORES_HEADER)
-        return header.tobytes() + self.keys.tobytes() + np.ascontiguousarray(self.scores, np.float32).tobytes()
+        return header.tobytes() + self.keys.tobytes() + self.scores.tobytes() + self.measures.tobytes()
 
 
 Event: TypeAlias = Record | CameraEnd | ScoreBatch
@@ -196,7 +199,9 @@ def decode_event(message: bytes) -> Event:
             _, count, classes, capacity, inferred_ns = np.frombuffer(message, _SCORES_HEADER, 1)[0].item()
             keys = np.frombuffer(message, FACE_KEY, count, _SCORES_HEADER.itemsize)
             scores = np.frombuffer(message, np.float32, count * classes, _SCORES_HEADER.itemsize + keys.nbytes)
-            return ScoreBatch(keys, scores.reshape(count, classes), capacity, inferred_ns)
+            begin = _SCORES_HEADER.itemsize + keys.nbytes + scores.nbytes
+            measures = np.frombuffer(message, np.float32, count * MEASURES, begin).reshape(count, MEASURES)
+            return ScoreBatch(keys, scores.reshape(count, classes), measures, capacity, inferred_ns)
         if kind == _END:
             _, camera, epoch, *_ = np.frombuffer(message, _HEADER, 1)[0].item()
             return CameraEnd(camera, epoch)

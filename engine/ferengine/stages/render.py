@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,9 @@ from numpy.typing import NDArray
 from ferengine.errors import SinkError, UsageError
 from ferengine.ipc.channel import receive_data
 from ferengine.ipc.rings import CameraRings
-from ferengine.results import FrameResult
+from ferengine.results import Box, FrameResult
+from ferengine.sinks.blur import blur_boxes
+from ferengine.sinks.blur_plan import BlurPlan
 from ferengine.sinks.draw import draw_faces
 from ferengine.sinks.files import check_output, create_numbered, leads_to_something
 from ferengine.sinks.video import VideoWriter
@@ -60,6 +63,7 @@ class RenderStage(Stage[StartRender]):
                 self._parts[part.camera].append(part)
         self._writers: dict[int, VideoWriter] = {}
         self._windows: dict[int, Window] = {}
+        self._plans: dict[int, BlurPlan[tuple[NDArray[np.uint8], FrameResult]]] = {}
         self._rendered = self._reported = 0
         self._next_report = 0.0
         self._dismissed = False
@@ -92,10 +96,22 @@ class RenderStage(Stage[StartRender]):
         if (item.result.frame, item.slot) in ring.held(self.start.reader):
             image = ring.frame(item.slot).copy()
             self._release_up_to(rings, item.generation, item.result.frame)
-            draw_faces(image, item.result)
-            self._write(item.camera, image, item.result)
-            self._show(item.camera, image, item.result)
+            if self.start.blur is None:
+                self._render(item.camera, image, item.result)
+            else:
+                plan = self._plans.setdefault(item.camera, BlurPlan(self.start.blur))
+                self._render_blurred(item.camera, plan.add((image, item.result), item.result.faces))
         return True
+
+    def _render_blurred(self, camera: int, frames: Iterable[tuple[tuple[NDArray[np.uint8], FrameResult], list[Box]]]) -> None:
+        for (image, result), boxes in frames:
+            blur_boxes(image, boxes)
+            self._render(camera, image, result)
+
+    def _render(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
+        draw_faces(image, result)
+        self._write(camera, image, result)
+        self._show(camera, image, result)
 
     def _release_up_to(self, rings: CameraRings, generation: int, sequence: int) -> None:
         reader = self.start.reader
@@ -178,7 +194,10 @@ class RenderStage(Stage[StartRender]):
             self.context.send(Rendered(self._rendered))
 
     def _end(self, camera: int) -> None:
-        """The camera's last result has been drawn."""
+        """The camera's last result has come."""
+        plan = self._plans.pop(camera, None)
+        if plan is not None:
+            self._render_blurred(camera, plan.flush())
         for _, ring in self._rings.pop(camera, CameraRings()).items():
             ring.clear_reader(self.start.reader)
         window = self._windows.pop(camera, None)
@@ -221,7 +240,7 @@ class RenderStage(Stage[StartRender]):
     def close(self) -> None:
         while self.step():
             self.context.page.beat()
-        for camera in {*self._writers, *self._windows, *self._parts}:
+        for camera in {*self._writers, *self._windows, *self._parts, *self._plans}:
             self.context.page.beat()
             self._end(camera)
         self._report(0)

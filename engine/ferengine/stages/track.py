@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ferengine._native import FaceRing, FrameRing, WorkerPage
 from ferengine.detection.base import Detections
+from ferengine.detection.birth import BirthScores
 from ferengine.ipc.channel import receive_data, send_data
 from ferengine.ipc.rings import CameraRings
 from ferengine.results import Box
@@ -69,6 +70,7 @@ class TrackedCamera:
     number: int
     live: bool
     epoch: int
+    births: BirthScores
     tracker: FaceTracker
     search: DetectionSchedule
     rings: CameraRings = field(default_factory=CameraRings)
@@ -122,11 +124,11 @@ class TrackStage(Stage[StartTrack]):
 
     def _tracked_camera(self, added: AddCamera) -> TrackedCamera:
         schedule = DetectionSchedule(self.start.search == "near", self.start.full_scan)
-        tracker = self._face_tracker(added.first_id)
-        return TrackedCamera(added.camera, added.live, added.epoch, tracker, schedule, done=added.done)
+        tracker = self._face_tracker(added.births, added.first_id)
+        return TrackedCamera(added.camera, added.live, added.epoch, added.births, tracker, schedule, done=added.done)
 
-    def _face_tracker(self, first_id: int) -> FaceTracker:
-        return FaceTracker(self._make_tracker, align=self.start.align_eyes, first_id=first_id)
+    def _face_tracker(self, births: BirthScores, first_id: int) -> FaceTracker:
+        return FaceTracker(self._make_tracker, births=births, align=self.start.align_eyes, first_id=first_id)
 
     def step(self) -> bool:
         busy = self._take_answers()
@@ -273,7 +275,7 @@ class TrackStage(Stage[StartTrack]):
     def _note_size(self, camera: TrackedCamera, frame: NDArray[np.uint8]) -> None:
         """Places in frames of another size mean nothing: when it changes all tracks end, and ids go on."""
         if camera.shape not in (None, frame.shape):
-            camera.tracker = self._face_tracker(camera.tracker.next_id)
+            camera.tracker = self._face_tracker(camera.births, camera.tracker.next_id)
         camera.shape = frame.shape
 
     def _pass_on(self, camera: TrackedCamera, generation: int, ring: FrameRing) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import deque
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,10 @@ SIDE = 24
 
 _FLAT = 2.0 * SIDE
 """Norm of a thumbnail whose intensities have a standard deviation of 2 of 255: below it nothing can be recognised."""
+
+_MAX_LOOKS = 5
+_KNOWN_LOOK = 0.8
+"""Similarity from which a thumbnail shows nothing new."""
 
 
 def thumbnail(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
@@ -39,6 +44,28 @@ def thumbnail(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
     grey -= grey.mean()
     norm = float(np.linalg.norm(grey))
     return grey / norm if norm > _FLAT else np.zeros_like(grey)
+
+
+class Looks:
+    """How one face has looked, in a few thumbnails that differ: a face that has turned is still like one of them.
+
+    Only sure thumbnails are kept for long: one of a face that is half hidden is like any other behind the same thing.
+    """
+
+    def __init__(self) -> None:
+        self._sure: deque[NDArray[np.float32]] = deque(maxlen=_MAX_LOOKS)
+        self._last: NDArray[np.float32] | None = None
+
+    def add(self, template: NDArray[np.float32], sure: bool) -> None:
+        """Remember a thumbnail, in place of the last one; a ``sure`` one for longer where it is unlike the others."""
+        self._last = template
+        if sure and max((similarity(template, other) for other in self._sure), default=0.0) < _KNOWN_LOOK:
+            self._sure.append(template)
+
+    def similarity(self, template: NDArray[np.float32]) -> float:
+        """Return the largest similarity with what is remembered, in [0, 1]."""
+        known = [*self._sure, self._last] if self._last is not None else [*self._sure]
+        return max((similarity(template, other) for other in known), default=0.0)
 
 
 def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

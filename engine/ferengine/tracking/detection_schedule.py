@@ -54,7 +54,7 @@ class DetectionSchedule:
         """Return the boxes near which a scheduled frame is searched that is not due for a full scan; None for in full."""
         if not self.near or tracker.in_new_scene:
             return None
-        return tuple(tracker.snapshot().boxes.values()) or None
+        return tuple(tracker.places) or None
 
     def boxes_when_uncertain(self, tracker: FaceTracker) -> tuple[Box, ...] | None:
         """Return the boxes near which a frame is searched because the tracker wants a detection; None for in full."""

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from numpy.typing import NDArray
 
-from ferengine._native import MtcnnCascade, mtcnn_crops, mtcnn_decode, mtcnn_pyramid, mtcnn_suppress
+from ferengine._native import MtcnnCascade, mtcnn_crops, mtcnn_decode, mtcnn_parts_near, mtcnn_pyramid, mtcnn_suppress
 from ferengine.detection.mtcnn_weights import mtcnn_networks, read_weights
 from oracles.plain_mtcnn import boxes as plain
 from oracles.plain_mtcnn import sampling
@@ -76,6 +76,39 @@ def test_pyramid_of_a_single_pixel_and_of_the_smallest_level() -> None:
     ((scale, level),) = mtcnn_pyramid(np.full((12, 12, 3), (255, 128, 0), np.uint8), 12, 0.7)
     assert scale == 1
     np.testing.assert_array_equal(level, np.broadcast_to(np.float32([-127.5, 0.5, 127.5]) * LEVEL, (12, 12, 3)))
+
+
+# --- parts of levels near known faces
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    st.integers(1, 400), st.integers(1, 400), st.floats(12, 60), st.floats(0.4, 0.9), st.integers(0, 99),
+    st.lists(st.tuples(*[st.floats(-50, 450, width=32)] * 2, *[st.floats(-5, 200, width=32)] * 2), max_size=3),
+)  # fmt: skip
+def test_parts_near(
+    height: int, width: int, min_face: float, factor: float, seed: int, boxes: list[tuple[float, float, float, float]]
+) -> None:
+    frame = noise(seed, height, width + 3, 3)[:, :width]
+    near = np.array([(x, y, x + w, y + h) for x, y, w, h in boxes], np.float32).reshape(-1, 4)
+    found, expected = mtcnn_parts_near(frame, near, min_face, factor), list(sampling.parts_near(frame, near, min_face, factor))
+    assert [part[:3] for part in found] == [part[:3] for part in expected]
+    for (*_, image), (*_, plain_image) in zip(found, expected, strict=True):
+        assert image.shape == plain_image.shape
+        assert np.abs(image - channels_last(plain_image[None])[0]).max() < 1.01 * LEVEL
+
+
+def test_parts_near_nothing_and_everything() -> None:
+    frame = noise(3, 60, 80, 3)
+    assert mtcnn_parts_near(frame, np.empty((0, 4), np.float32), 12, 0.7) == []
+    assert mtcnn_parts_near(frame, np.float32([[5, 5, 5, 9]]), 12, 0.7) == []
+    [(scale, x, y, image)] = mtcnn_parts_near(frame, np.float32([[-900, -900, 900, 900]]), 12, 0.3)
+    (*_, (smallest, level)) = mtcnn_pyramid(frame, 12, 0.3)
+    assert (scale, x, y) == (smallest, 0, 0)
+    np.testing.assert_array_equal(image, level)
+    for near in (np.float32([[1, 2, 3]]), np.float32([[np.nan, 1, 2, 3]])):
+        with pytest.raises(ValueError, match="near must"):
+            mtcnn_parts_near(frame, near, 12, 0.7)
 
 
 # --- crops

@@ -30,11 +30,51 @@ def pyramid(frame: NDArray[np.uint8], min_face: float, factor: float) -> Iterato
     scale = CELL / min_face
     while min(height, width) * scale >= CELL:
         size = (int(width * scale), int(height * scale))
-        while _can_halve(source, 2 * _FINENESS * size[0], 2 * _FINENESS * size[1]):
-            half = (source.shape[1] // 2, source.shape[0] // 2)
-            source = np.asarray(cv2.resize(source, half, interpolation=cv2.INTER_AREA), np.uint8)
+        source = _halved(source, size)
         yield scale, np.asarray(cv2.resize(source, size, interpolation=cv2.INTER_AREA), np.uint8)
         scale *= factor
+
+
+def parts_near(
+    frame: NDArray[np.uint8], near: Boxes, min_face: float, factor: float
+) -> Iterator[tuple[float, int, int, NDArray[np.uint8]]]:
+    """(scale, x, y, image) of the parts of the levels in which faces near the boxes are sought.
+
+    A face is sought at the levels at which the window is 0.7 to 1.4 times its box's side, else at the nearest level, in a
+    square three times as large around it.
+    """
+    height, width = frame.shape[:2]
+    scales = [scale for scale, _ in pyramid(frame, min_face, factor)]
+    for index, scale in enumerate(scales):
+        for x1, y1, x2, y2 in near.astype(np.float64):
+            side = np.sqrt((x2 - x1) * (y2 - y1)) if x2 > x1 and y2 > y1 else 0.0
+            if side == 0:
+                continue
+            distances = np.abs(np.log([CELL / each / side for each in scales]))
+            others = np.delete(distances, index)
+            if not 0.7 <= CELL / scale / side <= 1.4 and (others <= distances[index]).any():
+                continue
+            x, columns, across = _interval((x1 + x2) / 2, 3 * side, width, scale)
+            y, rows, down = _interval((y1 + y2) / 2, 3 * side, height, scale)
+            part = _halved(frame[y : y + rows, x : x + columns], (across, down))
+            yield scale, x, y, np.asarray(cv2.resize(part, (across, down), interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _interval(centre: float, wanted: float, length: int, scale: float) -> tuple[int, int, int]:
+    """Where a part of an axis begins, how long it is, and how many pixels of the level it becomes."""
+    size = max(np.ceil(wanted * scale), CELL)
+    pixels = np.floor(size / scale + 0.5)
+    if size >= np.floor(length * scale) or pixels >= length:
+        return 0, length, int(length * scale)
+    return int(np.clip(np.floor(centre - pixels / 2 + 0.5), 0, length - pixels)), int(pixels), int(size)
+
+
+def _halved(source: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """What a level of ``size`` (width, height) is made of."""
+    while _can_halve(source, 2 * _FINENESS * size[0], 2 * _FINENESS * size[1]):
+        half = (source.shape[1] // 2, source.shape[0] // 2)
+        source = np.asarray(cv2.resize(source, half, interpolation=cv2.INTER_AREA), np.uint8)
+    return source
 
 
 def _can_halve(image: NDArray[np.uint8], width: int, height: int) -> bool:

@@ -137,8 +137,7 @@ def test_prior_of_a_model_without_any(tmp_path: Path) -> None:
 def test_prior_of_the_first_of_two_models(tmp_path: Path) -> None:
     path = str(write_model(tmp_path, priors=PRIORS, prior="noisy"))
     crops = random_crops(4, SIDE)
-    batch = ((crops[:, None].astype(np.float32) - MEAN) / STD).astype(np.float32)
-    scores = ParallelClassifier([path, path], prior=Prior("even", LABELS, (1 / 3, 1 / 3, 1 / 3))).scores_normalised(batch)
+    scores = ParallelClassifier([path, path], prior=Prior("even", LABELS, (1 / 3, 1 / 3, 1 / 3))).scores(crops)
     np.testing.assert_allclose(scores[:, :3], plain_scores(crops), atol=1e-5)
     np.testing.assert_allclose(scores[:, 3:], plain_scores(crops, prior=(0.01, 0.9, 0.09)), atol=1e-5)
 
@@ -168,12 +167,6 @@ def test_chunks_equal_one_by_one(shipped: Classifier) -> None:
     crops = random_crops(11, 48)
     alone = np.concatenate([shipped.scores(crop[None]) for crop in crops])
     np.testing.assert_allclose(Classifier(max_batch=4).scores(crops), alone, atol=1e-5)
-
-
-def test_normalised_crops_give_the_same_scores(shipped: Classifier) -> None:
-    crops = random_crops(5, 48)
-    batch = ((crops[:, None].astype(np.float32) - shipped.mean) / shipped.std).astype(np.float32)
-    np.testing.assert_allclose(shipped.scores_normalised(batch), shipped.scores(crops), atol=1e-6)
 
 
 @pytest.mark.parametrize(

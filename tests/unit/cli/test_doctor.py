@@ -194,3 +194,43 @@ def test_cameras(cameras: list[CameraDevice], status: str, expected: str, monkey
     finding = environment.check_cameras()
     assert finding.status == status
     assert expected in finding.reason
+
+
+def test_a_demo_without_portraits_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert environment.check_demo() == Finding("ok", "the demo shows two portraits")
+    monkeypatch.setattr("ferengine.sources.demo.portraits.find_spec", lambda _name: None)
+    finding = environment.check_demo()
+    assert (finding.status, finding.hint) == ("ok", "")
+    assert finding.reason.startswith("the demo shows drawn faces")
+
+
+@pytest.mark.parametrize(
+    ("present", "status", "hint"),
+    [
+        ({"onnxruntime", "opencv-contrib-python"}, "ok", ""),
+        ({"onnxruntime-gpu", "opencv-contrib-python-headless"}, "ok", ""),
+        (
+            {"onnxruntime", "onnxruntime-gpu"},
+            "warn",
+            "keep one: pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu'",
+        ),
+        (
+            {"opencv-contrib-python", "opencv-python", "onnxruntime"},
+            "warn",
+            "keep one: pip uninstall -y opencv-contrib-python opencv-python && pip install 'opencv-contrib-python<5'",
+        ),
+    ],
+)
+def test_packages_that_overwrite_each_other(present: set[str], status: str, hint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "installed", lambda name: "1.0" if name in present else None)
+    finding = machine.check_collisions()
+    assert (finding.status, finding.hint) == (status, hint)
+
+
+def test_what_replaces_a_package_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = {*machine.PACKAGES, "onnxruntime-gpu", "opencv-python-headless"} - {"onnxruntime", "opencv-contrib-python"}
+    monkeypatch.setattr(machine, "installed", lambda name: "1.0" if name in present else None)
+    finding = machine.check_versions()
+    assert finding.status == "ok"
+    assert "onnxruntime-gpu 1.0" in finding.reason
+    assert "opencv-python-headless 1.0" in finding.reason

@@ -40,6 +40,14 @@ def folder(tmp_path: Path) -> Path:
     return made
 
 
+def test_copies_are_blurred_where_asked(folder: Path, tmp_path: Path) -> None:
+    found = []
+    for name, options in (("plain", []), ("blurred", ["--blur"])):
+        assert image(folder / "b.png", "--save", tmp_path / name, *options).exit_code == 0
+        found.append(image(tmp_path / name / "b.png").stdout.splitlines()[0].rsplit(": ")[-1])
+    assert found == ["1 face", "0 faces"]
+
+
 def test_faces_are_described_in_words(folder: Path) -> None:
     done = image(folder / "b.png")
     assert done.exit_code == 0, done.output
@@ -60,7 +68,8 @@ def test_json_lines_for_a_folder_and_a_pattern(folder: Path) -> None:
     assert [len(record["faces"]) for record in records] == [0, 1, 1]
     assert (records[1]["width"], records[1]["height"]) == (SIDE, SIDE)
     [face] = records[1]["faces"]
-    assert set(face) == {"track", "box", "score", "track_confidence", "origin", "landmarks", "expression"}
+    assert set(face) == {"track", "box", "score", "track_confidence", "origin", "landmarks", "expression",
+                         "pose", "quality"}  # fmt: skip
     assert sum(face["expression"]["scores"].values()) == pytest.approx(1, abs=1e-4)
 
 

@@ -28,9 +28,9 @@ class Recorder(OrtRunner):
         self.shapes: list[tuple[int, ...]] = []
         self.largest: tuple[int, int] | None = None
 
-    def run(self, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float32]]:
-        self.shapes.append(batch.shape)
-        return super().run(batch)
+    def _compute(self, rows: Any) -> dict[str, NDArray[np.float32]]:
+        self.shapes.append(rows.shape)
+        return super()._compute(rows)
 
     def capacity(self, row: tuple[int, ...]) -> int:
         fits = self.largest is None or (row[1] <= self.largest[0] and row[2] <= self.largest[1])
@@ -95,6 +95,35 @@ def test_one_frame_and_none(frames: list[NDArray[np.uint8]], native: list[Detect
         detector.detect(np.zeros((40, 40), np.uint8))
 
 
+@pytest.mark.parametrize("shift", [(0.0, 0.0), (-0.6, 0.4)])
+@pytest.mark.parametrize("growth", [0.8, 1.25])
+def test_near_search_is_that_of_the_cpu(
+    frames: list[NDArray[np.uint8]], native: list[Detections], shift: tuple[float, float], growth: float
+) -> None:
+    """Frames searched everywhere, around known faces and nowhere, all at once, in a fraction of the pixels."""
+    known: list[NDArray[np.float32] | None] = [
+        np.hstack([found.boxes[:, :2] + np.float32(shift) * found.boxes[:, 2:], found.boxes[:, 2:] * np.float32(growth)])
+        for found in native
+    ]
+    known[1] = None
+    known[3] = np.empty((0, 4), np.float32)
+    detector, runners = make()
+    expected = MtcnnDetector(**SETTINGS).detect_many(frames, known)
+    counts = list(assert_close(detector.detect_many(frames, known), expected))
+    assert (min(counts[:3]) >= 1, counts[3:]) == (True, [0, 0])
+    assert len(detector.detect(frames[0], known[0])) == counts[0]
+    searched = sum(int(np.prod(shape)) for shape in runners["pnet"].shapes)
+    everywhere, all_runners = make()
+    everywhere.detect_many(frames)
+    assert searched < 0.6 * sum(int(np.prod(shape)) for shape in all_runners["pnet"].shapes)
+
+
+@pytest.mark.parametrize("near", [np.zeros(4), np.zeros((1, 5)), np.full((1, 4), np.nan)])
+def test_what_are_no_boxes_is_refused(frames: list[NDArray[np.uint8]], near: Any) -> None:
+    with pytest.raises(UsageError, match=r"\(n, 4\): x, y, w, h"):
+        make()[0].detect(frames[0], near)
+
+
 @pytest.mark.parametrize("side", range(12, 80))
 def test_padding_changes_no_cell(side: int) -> None:
     pnet = OrtRunner(mtcnn_networks()["pnet"])
@@ -126,3 +155,47 @@ def test_images_that_the_engine_does_not_take_are_named(frames: list[NDArray[np.
     runners["rnet"].largest = (8, 8)
     with pytest.raises(ModelError, match="the TensorRT engine of rnet cannot take an image of 24x24 pixels"):
         detector.detect(frames[0])
+
+
+class Counted(OrtRunner):
+    """Computes when it is asked for the outputs, as a GPU with ``depth`` batches in flight may; keeps the order of calls."""
+
+    def __init__(self, model: bytes, depth: int) -> None:
+        super().__init__(model)
+        self.depth = depth  # type: ignore[misc]
+        self.calls = ""
+        self._batches: list[NDArray[np.float32]] = []
+        self._next: NDArray[np.float32] = np.empty(0, np.float32)
+
+    @property
+    def in_flight(self) -> int:
+        return len(self._batches)
+
+    def input(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        self._next = np.full(shape, np.nan, np.float32)  # what it holds at first is undefined
+        return self._next
+
+    def submit(self, count: int) -> None:
+        assert len(self._batches) < self.depth
+        self.calls += "s"
+        self._batches.append(self._next[:count])
+
+    def collect(self) -> dict[str, NDArray[np.float32]]:
+        self.calls += "c"
+        [values] = [self.run(self._batches.pop(0))]
+        return values
+
+
+@pytest.mark.parametrize("depth", [1, 2, 64])
+def test_levels_are_submitted_before_any_is_waited_for(
+    frames: list[NDArray[np.uint8]], native: list[Detections], depth: int
+) -> None:
+    runners: dict[Any, OrtRunner] = {name: OrtRunner(model) for name, model in mtcnn_networks().items()}
+    runners["pnet"] = pnet = Counted(mtcnn_networks()["pnet"], depth)
+    detector = MtcnnDeviceDetector(runners, **SETTINGS)
+    assert sum(assert_close(detector.detect_many(frames), native)) >= 4
+    batches = pnet.calls.count("s")
+    first = min(depth, batches)
+    assert batches > 10
+    assert pnet.calls == "s" * first + "cs" * (batches - first) + "c" * first
+    assert pnet.in_flight == 0

@@ -10,11 +10,11 @@ import numpy as np
 import onnxruntime
 import pytest
 
-from ferengine.detection import create_detector, retinaface_weights
+from ferengine.detection import create_detector, retinaface, retinaface_weights
 from ferengine.detection.mtcnn import MtcnnDetector
-from ferengine.detection.retinaface import RetinaFaceDetector
+from ferengine.detection.retinaface import RetinaFaceDetector, retinaface_network
 from ferengine.detection.retinaface_graph import build_network
-from ferengine.detection.retinaface_weights import PACKAGE, read_weights, retinaface_network
+from ferengine.detection.retinaface_weights import PACKAGE, read_weights
 from ferengine.errors import MissingDependencyError, ModelError, UsageError
 from ferengine.sources.demo.portraits import ASTRONAUT, HOPPER, Portrait
 from ferengine.tracking.matching import iou_matrix
@@ -68,7 +68,7 @@ def test_another_file_is_refused_and_not_run(monkeypatch: pytest.MonkeyPatch, tm
 def test_made_once_then_read_from_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     made = retinaface_network("int8")
-    monkeypatch.setattr(retinaface_weights, "read_weights", None)
+    monkeypatch.setattr(retinaface, "read_weights", None)
     assert retinaface_network("int8") == made
     (stored,) = tmp_path.rglob("*.network")
     assert stored.name == "int8.network"

@@ -27,6 +27,7 @@ from ferengine.inference.tensorrt.engine_file import (
 )
 from ferengine.inference.tensorrt.environment import Environment, Gpu
 from ferengine.inference.tensorrt.tensorrt import rtx_supports
+from ferengine.models.manifest import Normalisation
 
 PLAN, SOURCE = b"a plan", digest(b"a network")
 RECORD = EngineRecord(
@@ -37,8 +38,8 @@ RECORD = EngineRecord(
 )  # fmt: skip
 HERE = Environment("linux-x86_64", "580.1", "13.0", Gpu("H100", "9.0", 1 << 36), None)
 ASKED: dict[str, Any] = {
-    "source_sha256": SOURCE, "precision": "fp16", "runtime": "tensorrt", "runtime_version": "11.4.0", "max_batch": 32,
-    "here": HERE,
+    "source_sha256": SOURCE, "normalisation": None, "precision": "fp16", "runtime": "tensorrt",
+    "runtime_version": "11.4.0", "max_batch": 32, "here": HERE,
 }  # fmt: skip
 PORTABLE = RECORD.model_copy(update={"runtime": "tensorrt-rtx", "gpu": None, "capability": None, "driver": None})
 
@@ -93,6 +94,17 @@ def test_engine_without_record_is_refused(tmp_path: Path) -> None:
         read_record(tmp_path / "no.json")
 
 
+def test_one_that_normalises_serves_for_the_same_crops_alone(tmp_path: Path) -> None:
+    record = RECORD.model_copy(update={"normalisation": Normalisation(129.5, 65.0)})
+    write_engine(tmp_path / "tiny.engine", PLAN, record)
+    [file] = list_engines(tmp_path)
+    assert file.record == record
+    assert find_mismatches(file.record, **{**ASKED, "normalisation": Normalisation(129.5, 65.0)}) == []
+    for other in (None, Normalisation(129.5, 64.0), Normalisation(0.0, 65.0)):
+        [mismatch] = find_mismatches(file.record, **{**ASKED, "normalisation": other})
+        assert "the engine's uint8 crops, mean 129.5 and std 65: build it again" in str(mismatch)
+
+
 def test_it_serves_where_it_was_built() -> None:
     assert find_mismatches(RECORD, **ASKED) == []
 
@@ -101,6 +113,7 @@ def test_it_serves_where_it_was_built() -> None:
     ("changes", "what", "hint"),
     [
         ({"source_sha256": digest(b"other")}, "the network's SHA-256", "build-trt"),
+        ({"normalisation": Normalisation(129.5, 65.0)}, "the input", "build-trt"),
         ({"precision": "fp32"}, "the precision", "build-trt"),
         ({"runtime": "tensorrt-rtx"}, "the runtime", "install tensorrt"),
         ({"runtime_version": "11.5"}, "the version of tensorrt", "pip install tensorrt==11.4.0"),

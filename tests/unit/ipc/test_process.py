@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from ferengine.ipc import machine
 from ferengine.ipc.process import WorkerProcess, peak_memory_mb, refused
 
 _ECHO = """
@@ -45,6 +47,40 @@ def test_a_module_is_run_and_gets_messages(tmp_path: Path, monkeypatch: pytest.M
     assert worker.flush()
     assert (worker.alive, worker.lives, worker.restarts) == (False, 1, 0)
     assert worker.cpu_s > 0
+    worker.close()
+
+
+@pytest.mark.parametrize(
+    ("reason", "kills", "said"),
+    [
+        ("it was stuck for 6 s and killed", [3, 4], "it was stuck for 6 s and killed"),
+        (None, [3, 3], "not for lack of memory"),
+        (None, [3, 4], "for lack of memory meanwhile"),
+        (None, [None, None], "which also ends a process when"),
+    ],
+)
+def test_cause_of_a_kill_is_the_true_one(
+    reason: str | None, kills: list[int | None], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the engine itself, by the kernel for lack of memory, or by another program."""
+    (tmp_path / "echo_worker.py").write_text(_ECHO)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    folder = tmp_path / "proc"
+    folder.mkdir()
+    monkeypatch.setattr(machine, "_PROC", folder)
+
+    def note(number: int | None) -> None:
+        if number is not None:
+            (folder / "vmstat").write_text(f"nr_free_pages 1234\noom_kill {number}\n")
+
+    worker = WorkerProcess("echo", "echo_worker", encode)
+    note(kills[0])
+    worker.spawn()
+    note(kills[1])
+    worker.kill(reason)
+    code = worker.reap()
+    assert (code, said in worker.cause(code)) == (-signal.SIGKILL, True)
+    assert "stuck" not in worker.cause(1)  # it ended by itself, just before
     worker.close()
 
 

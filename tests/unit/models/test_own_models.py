@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -13,12 +14,16 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import FerengineError, ModelError
 from ferengine.inference import onnxruntime as providers
-from ferengine.models.registry import has_external_data, load_model
+from ferengine.models import onnx_fields
+from ferengine.models.onnx_fields import has_external_data
+from ferengine.models.registry import load_model
 
 SIDE = 16
 LABELS = ("calm", "loud")
@@ -160,6 +165,41 @@ def test_weights_in_another_file_are_refused_wherever_they_are_named(tmp_path: P
         Path("weights.bin").write_bytes(bytes(4 * SIDE * SIDE * len(LABELS)))
         with pytest.raises(ModelError, match=r"mine\.onnx keeps weights in other files"):
             load_model(write(tmp_path, model))
+
+
+def test_the_fields_are_those_of_onnx() -> None:
+    """Every field of ONNX's messages that leads to a tensor is followed, and no other."""
+    names = {"model": "ModelProto", "graph": "GraphProto", "node": "NodeProto", "attribute": "AttributeProto",
+             "function": "FunctionProto", "training": "TrainingInfoProto", "sparse": "SparseTensorProto",
+             "tensor": "TensorProto"}  # fmt: skip
+    short = {full: name for name, full in names.items()}
+    for name, full in names.items():
+        fields = getattr(onnx, full).DESCRIPTOR.fields
+        leading = {field.number: short[field.message_type.name] for field in fields
+                   if field.message_type is not None and field.message_type.name in short}  # fmt: skip
+        assert onnx_fields.FIELDS[name] == leading, name  # type: ignore[index]
+
+
+@given(st.binary(max_size=64))
+def test_any_bytes_are_a_network_or_refused(data: bytes) -> None:
+    with contextlib.suppress(ModelError):
+        has_external_data(data + b"location")
+
+
+def test_networks_nested_without_end_are_refused() -> None:
+    graph = b"location"  # behind the innermost message, as no field of it
+    data = b""
+    for _ in range(400):
+        data = _field(1, _field(5, _field(6, data)))  # a node, its attribute, the graph in it
+    with pytest.raises(ModelError, match="no ONNX file"):
+        has_external_data(_field(7, data) + _field(2, graph))
+
+
+def _field(number: int, value: bytes) -> bytes:
+    length, size = b"", len(value)
+    while size >= 0x80:
+        length, size = length + bytes([size & 0x7F | 0x80]), size >> 7
+    return bytes([number << 3 | 2]) + length + bytes([size]) + value
 
 
 def test_the_word_alone_is_no_reference() -> None:

@@ -40,10 +40,10 @@ def test_a_change_is_reported_once() -> None:
 def test_counts_of_a_capture_worker_that_died_are_kept(live: bool, broken: int) -> None:
     camera = Cameras(("happy",), (), make_config(), trackers=1).add(SourceSpec("push", "", "door"))
     camera.joiner.live = live
-    camera.note_counts(1, 2, 0)
-    camera.note_counts(3, 4, 0)  # so far, not since the last report
+    camera.note_counts(1, 2, 0, truncated=False)
+    camera.note_counts(3, 4, 0, truncated=False)  # so far, not since the last report
     camera.begin_capture_life()
-    camera.note_counts(2, 1, 0)  # a file's successor has counted the beginning again
+    camera.note_counts(2, 1, 0, truncated=False)  # a file's successor has counted the beginning again
     assert (camera.broken, camera.late) == (broken, 5)
 
 

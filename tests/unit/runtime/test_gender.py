@@ -12,6 +12,7 @@ from ferengine import Analyzer, Engine
 from ferengine._native import FACE_KEY
 from ferengine.classification.classifier import Classifier
 from ferengine.classification.parallel_heads import ParallelClassifier
+from ferengine.classification.quality import MEASURES
 from ferengine.errors import ModelError
 from ferengine.models.registry import SHIPPED, load_model
 from ferengine.results import Gender
@@ -33,11 +34,11 @@ def copy_of_dscnn(folder: Path, **changes: object) -> str:
 
 def test_networks_answer_side_by_side(tmp_path: Path) -> None:
     other = copy_of_dscnn(tmp_path, temperature=2.0)
-    batch = np.random.default_rng(0).normal(size=(5, 1, 48, 48)).astype(np.float32)
-    scores = ParallelClassifier(["dscnn", other]).scores_normalised(batch)
+    crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
+    scores = ParallelClassifier(["dscnn", other]).scores(crops)
     assert scores.shape == (5, 14)
-    np.testing.assert_array_equal(scores[:, :7], Classifier("dscnn").scores_normalised(batch))
-    np.testing.assert_array_equal(scores[:, 7:], Classifier(other).scores_normalised(batch))
+    np.testing.assert_array_equal(scores[:, :7], Classifier("dscnn").scores(crops))
+    np.testing.assert_array_equal(scores[:, 7:], Classifier(other).scores(crops))
 
 
 def test_networks_that_take_other_crops_are_refused(tmp_path: Path) -> None:
@@ -61,7 +62,9 @@ def results_of(joiner: CameraJoiner, scores: list[list[float]]) -> list[Gender |
         joiner.add_record(Record(0, 0, sequence, 0.1 * sequence, 1, 2, CLASSIFIED, 0, 0, False, face_rows([face])))
         key = np.zeros(1, FACE_KEY)
         key["sequence"] = sequence
-        for _, number, epoch, index, scored in split_batch(ScoreBatch(key, np.array([row], np.float32), 8, 3)):
+        for _, number, epoch, index, scored in split_batch(
+            ScoreBatch(key, np.array([row], np.float32), np.zeros((1, MEASURES), np.float32), 8, 3)
+        ):
             joiner.add_scores(number, epoch, index, scored)
         joined = joiner.next_ready(1.0)
         assert joined is not None

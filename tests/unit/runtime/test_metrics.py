@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferengine._native import FACE_KEY
+from ferengine.classification.quality import MEASURES
 from ferengine.runtime.metrics import RunMetrics
 from ferengine.stages.records import ScoreBatch
 
@@ -16,7 +17,9 @@ from ferengine.stages.records import ScoreBatch
 def batch(ages_ms: Sequence[float], capacity: int = 32) -> ScoreBatch:
     keys = np.zeros(len(ages_ms), FACE_KEY)
     keys["queued_ns"] = 10**12 - (np.array(ages_ms) * 1e6).astype(np.int64)
-    return ScoreBatch(keys, np.zeros((len(ages_ms), 7), np.float32), capacity, 10**12)
+    count = len(ages_ms)
+    scores, measures = np.zeros((count, 7), np.float32), np.zeros((count, MEASURES), np.float32)
+    return ScoreBatch(keys, scores, measures, capacity, 10**12)
 
 
 def test_nothing_yet() -> None:

@@ -1,4 +1,4 @@
-"""The answer "uncertain": off by default, decided on the smoothed scores."""
+"""The answer "uncertain": on by default, decided on the smoothed scores."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from ferengine._native import FACE_KEY
+from ferengine.classification.labelling import Answer, Labeller
+from ferengine.classification.quality import MEASURES
 from ferengine.config import make_config
 from ferengine.errors import UsageError
-from ferengine.results import UNCERTAIN, Face, FrameResult, Timings, make_expression
+from ferengine.results import UNCERTAIN, Face, FrameResult, Timings, UncertainReason, make_expression
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.sinks.draw import draw_faces
 from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, face_rows
@@ -17,20 +19,21 @@ from ferengine.tracking.face_tracker import TrackedFace
 LABELS = ("angry", "happy", "sad")
 
 
-def test_off_by_default_however_flat_the_scores_are() -> None:
-    assert make_config().min_confidence == 0
-    flat = [1 / 3] * 3
-    assert make_expression(LABELS, flat, flat, make_config().min_confidence).label == "angry"
+def test_on_by_default_and_off_where_the_threshold_is_0() -> None:
+    flat = np.full(3, 1 / 3, np.float32)
+    assert Labeller(0.25, make_config().min_confidence).decide(flat, None, None) == Answer(None, "low_score")
+    assert Labeller(0.25, 0.0).decide(flat, None, None) == Answer(0)
 
 
-@pytest.mark.parametrize(("best", "label"), [(0.59, UNCERTAIN), (0.61, "happy")])
-def test_the_smoothed_scores_decide_for_both_labels(best: float, label: str) -> None:
-    smoothed = [0.1, best, 0.9 - best]
-    expression = make_expression(LABELS, [0.05, 0.9, 0.05], smoothed, 0.6)
-    assert expression.label == expression.smoothed.label == label
+@pytest.mark.parametrize(("best", "reason"), [(0.59, "low_score"), (0.61, None)])
+def test_the_smoothed_scores_decide_for_both_labels(best: float, reason: UncertainReason | None) -> None:
+    smoothed = np.array([0.1, best, 0.9 - best], np.float32)
+    answer = Labeller(0.0, 0.6).decide(smoothed, None, None)
+    assert answer.reason == reason
+    expression = make_expression(LABELS, [0.05, 0.9, 0.05], smoothed, answer.label, answer.reason)
+    assert expression.label == expression.smoothed.label == (UNCERTAIN if reason else "happy")
     assert expression.scores["happy"] == 0.9
-    assert expression.smoothed.scores["happy"] == best
-    assert expression.to_dict()["smoothed"]["label"] == label
+    assert expression.to_dict().get("reason") == reason
 
 
 def test_label_stays_uncertain_until_the_smoothed_scores_agree() -> None:
@@ -55,12 +58,14 @@ def _put(joiner: CameraJoiner, sequence: int, scores: list[float]) -> None:
     joiner.add_record(Record(0, 1, sequence, sequence / 4, 1, 2, CLASSIFIED, 0, 0, False, face_rows([face])))
     keys = np.zeros(1, FACE_KEY)
     keys["epoch"], keys["sequence"] = 1, sequence
-    for _, number, epoch, index, scored in split_batch(ScoreBatch(keys, np.array([scores], np.float32), 1, 3)):
+    for _, number, epoch, index, scored in split_batch(
+        ScoreBatch(keys, np.array([scores], np.float32), np.zeros((1, MEASURES), np.float32), 1, 3)
+    ):
         joiner.add_scores(number, epoch, index, scored)
 
 
 def test_it_can_be_drawn() -> None:
-    expression = make_expression(LABELS, [0.4, 0.3, 0.3], [0.4, 0.3, 0.3], 0.9)
+    expression = make_expression(LABELS, [0.4, 0.3, 0.3], [0.4, 0.3, 0.3], None, "low_score")
     face = Face(1, (20, 20, 60, 60), 1.0, 1.0, "tracked", None, expression)
     image = np.zeros((240, 320, 3), np.uint8)
     draw_faces(image, FrameResult("cam", 0, 0.0, 1.0, (face,), Timings(0, 0, 0, 0, 0)))

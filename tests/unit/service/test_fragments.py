@@ -108,6 +108,6 @@ def test_missing_parameter_sets_are_refused() -> None:
 def test_messages_survive(flag: bool, number: int, one: bytes, two: bytes, text: str) -> None:
     sent = Encoded(flag, number, 7, text, one, two, one + two, text)
     assert Encoded.decode(sent.encode()) == sent
-    asked = Encode(number, 3, number, flag, not flag, flag)
+    asked = Encode(number, 3, number, flag, not flag, flag, ((1.5, -2.0, 3.0, number / 7),) * (number % 4))
     assert Encode.decode(asked.encode()) == asked
     assert Answer.decode(Answer(flag, text).encode()) == Answer(flag, text)

@@ -36,10 +36,11 @@ def test_golden_rows(tmp_path: Path) -> None:
     writer.close()
     assert path.read_bytes().decode() == (
         "camera,frame,timestamp,latency_ms,track,x,y,width,height,score,track_confidence,origin,label,smoothed_label,"
-        'reason,score_happy,"score_sad, or so",smoothed_happy,"smoothed_sad, or so"\n'
+        "reason,changed_from,yaw,pitch,roll,pose_age,size,sharpness,brightness,contrast,"
+        'score_happy,"score_sad, or so",smoothed_happy,"smoothed_sad, or so"\n'
         '"a ""camera"", in the hall",7,0.25,12.346,1,10.13,20.0,30.0,40.0,0.9,1.0,detected,happy,"sad, or so",,'
-        "0.75,0.25,0.4,0.6\n"
-        '"a ""camera"", in the hall",7,0.25,12.346,2,10.13,20.0,30.0,40.0,0.9,1.0,detected,,,deadline,,,,\n'
+        ",,,,,,,,,0.75,0.25,0.4,0.6\n"
+        '"a ""camera"", in the hall",7,0.25,12.346,2,10.13,20.0,30.0,40.0,0.9,1.0,detected,,,deadline,,,,,,,,,,,,,\n'
     )
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import io
 
+import pytest
 from rich.console import Console
 
 from ferengine.results import Expression, Face, FrameResult, Scores, Timings
-from ferengine.sinks.table import LiveTable
+from ferengine.sinks.table import CameraState, LiveTable, clock_text
 
 
 class Clock:
@@ -26,8 +27,8 @@ def result(camera: str, frame: int, *labels: str | None) -> FrameResult:
     return FrameResult(camera, frame, 0.0, 20.0 + frame, tuple(faces), Timings(0, 0, 0, 0, 0))
 
 
-def rows(table: LiveTable) -> dict[str, list[str]]:
-    console = Console(file=io.StringIO(), width=120, record=True)
+def rows(table: LiveTable, width: int = 120) -> dict[str, list[str]]:
+    console = Console(file=io.StringIO(), width=width, record=True)
     console.print(table.render())
     lines = [line.split("│")[1:-1] for line in console.export_text().splitlines() if line.startswith("│")]
     return {line[0].strip(): [cell.strip() for cell in line[1:]] for line in lines}
@@ -35,27 +36,76 @@ def rows(table: LiveTable) -> dict[str, list[str]]:
 
 def test_states_rates_faces_latency_and_drops() -> None:
     clock = Clock()
-    seen = {"door": ("running", 3), "hall": ("opening", 0)}
-    table = LiveTable(Console(file=io.StringIO()), lambda: seen, clock)
+    seen = {"door": CameraState("running", 3), "hall": CameraState("opening", 0)}
+    table = LiveTable(Console(file=io.StringIO(), width=120), lambda: seen, clock)
     assert rows(table)["hall"] == ["opening", "-", "-", "-", "-", "0"]
     for number in (5, 6, 8, 9, 10):
         clock.now = number / 10
         table.write(result("door", number, "happy", "happy", "sad", None))
     assert rows(table)["door"] == ["running", "8.0", "5", "4: 2 happy, 1 sad", "28", "3"]
     clock.now = 60.0
-    seen["door"] = ("disconnected", 4)
+    seen["door"] = CameraState("disconnected", 4)
     assert rows(table)["door"] == ["disconnected", "0.0", "5", "4: 2 happy, 1 sad", "-", "4"]
-    seen["new"] = ("running", 0)
+    seen["new"] = CameraState("running", 0)
     table.write(result("new", 0))
     assert rows(table)["new"] == ["running", "0.0", "1", "0", "20", "0"]
     del seen["hall"]
     assert set(rows(table)) == {"door", "new"}
 
 
+def test_files_show_progress_and_the_time_left() -> None:
+    clock = Clock()
+    seen = {"talk": CameraState("opening", 0), "door": CameraState("running", 0)}
+    table = LiveTable(Console(file=io.StringIO(), width=120), lambda: seen, clock)
+    assert len(rows(table)["talk"]) == 6
+    seen["talk"] = CameraState("running", 0, total=1000)
+    for number in range(11):
+        clock.now = number / 10
+        table.write(result("talk", 239 + number, "happy"))
+    assert rows(table)["talk"] == ["running", "25 %", "1:15", "10.0", "11", "1: 1 happy", "264", "0"]
+    assert rows(table)["door"] == ["running", "-", "-", "-", "-", "-", "-", "0"]
+    table.write(result("talk", 1004, "happy"))  # more than the file says that it holds
+    seen["talk"] = CameraState("ended", 0, total=1000)
+    assert rows(table)["talk"][:3] == ["ended", "100 %", "-"]
+
+
+@pytest.mark.parametrize(
+    ("width", "columns"),
+    [
+        (120, "camera state progress left frames/s frames faces latency ms dropped"),
+        (80, "camera progress left frames/s faces dropped"),
+        (60, "camera progress frames/s faces"),
+        (48, "camera progress faces"),
+    ],
+)
+def test_a_narrow_terminal_leaves_out_what_matters_least(width: int, columns: str) -> None:
+    clock = Clock()
+    table = LiveTable(Console(file=io.StringIO(), width=width), lambda: {"talk": CameraState("running", 0, 600)}, clock)
+    for number in range(3):
+        clock.now = number / 30
+        table.write(result("talk", number, "surprise", "neutral"))
+    assert " ".join(str(column.header) for column in table.render().columns) == columns
+    console = Console(file=io.StringIO(), width=width, record=True)
+    console.print(table.render())
+    assert "1 neutral" in console.export_text()
+    assert max(map(len, console.export_text(clear=False).splitlines()), default=0) <= width
+
+
+def test_a_narrow_terminal_still_shows_drops() -> None:
+    table = LiveTable(Console(file=io.StringIO(), width=40), lambda: {"talk": CameraState("running", 7, 600)}, Clock())
+    table.write(result("talk", 0, "surprise", "neutral"))
+    assert "dropped" in [column.header for column in table.render().columns]
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0.2, "0:00"), (59.7, "1:00"), (3599, "59:59"), (7384, "2:03:04")])
+def test_clock_text(seconds: float, text: str) -> None:
+    assert clock_text(seconds) == text
+
+
 def test_it_is_drawn_on_a_terminal_and_taken_off() -> None:
     screen = io.StringIO()
     console = Console(file=screen, force_terminal=True, width=100)
-    table = LiveTable(console, lambda: {"door": ("running", 0)}, Clock())
+    table = LiveTable(console, lambda: {"door": CameraState("running", 0)}, Clock())
     table.close()
     assert screen.getvalue() == ""
     table.flush_if_due()

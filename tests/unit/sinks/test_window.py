@@ -6,12 +6,16 @@ import os
 import shutil
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 
 import pytest
 
-from ferengine.errors import SinkError
-from ferengine.sinks.window import Window, screen_available
+from ferengine.cli.session import _decide_display
+from ferengine.errors import SinkError, UsageError
+from ferengine.sinks import screen
+from ferengine.sinks.screen import no_window_reason, screen_available
+from ferengine.sinks.window import Window
 
 
 def test_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,8 +25,32 @@ def test_no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
         if display is not None:
             monkeypatch.setenv("DISPLAY", display)
         assert not screen_available()
-        with pytest.raises(SinkError, match="no screen"):
+        with pytest.raises(SinkError, match=r"no window can be opened: (there is no screen|no X server answers)"):
             Window("test")
+
+
+@pytest.mark.parametrize("name", ["opencv-contrib-python-headless", "opencv-python-headless", None])
+def test_an_opencv_without_windows_is_named(name: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DISPLAY", ":0")
+    monkeypatch.setattr("ferengine.vision.cv2.getBuildInformation", lambda: "  GUI:                           NONE\n")
+    monkeypatch.setattr("ferengine.vision.version", lambda asked: "4.14" if asked == name else _absent(asked))
+    monkeypatch.setattr(screen, "_display_answers", lambda display: True)
+    reason = no_window_reason()
+    assert not screen_available()
+    assert reason is not None
+    if name is None:
+        assert reason == "the installed OpenCV was built without a GUI"
+    else:
+        assert reason.startswith(f"{name} has no GUI: for windows, pip uninstall -y {name} && pip install '")
+        assert "headless" not in reason.rpartition("pip install")[2]
+    with pytest.raises(UsageError, match=r"--display: .*GUI.*; use --save or --events"):
+        _decide_display(True)
+    assert not _decide_display(None)
+    assert not _decide_display(False)
+
+
+def _absent(name: str) -> str:
+    raise PackageNotFoundError(name)
 
 
 def test_window_on_a_virtual_screen(tmp_path: Path) -> None:
@@ -30,7 +58,8 @@ def test_window_on_a_virtual_screen(tmp_path: Path) -> None:
         pytest.skip("Xvfb is not installed: no virtual screen for the window")
     script = (
         "import numpy as np\n"
-        "from ferengine.sinks.window import Window, screen_available\n"
+        "from ferengine.sinks.screen import screen_available\n"
+        "from ferengine.sinks.window import Window\n"
         "from ferengine.vision import cv2\n"
         "assert screen_available()\n"
         "window = Window('faces')\n"

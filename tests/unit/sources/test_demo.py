@@ -83,7 +83,7 @@ def test_strollers_stay_in_the_frame_and_apart(size: tuple[int, int], faces: int
                 assert left.box[0] + left.box[2] < right.box[0]
 
 
-@pytest.mark.parametrize("scenario", list(Scenario))
+@pytest.mark.parametrize("scenario", [scenario for scenario in Scenario if scenario not in (Scenario.CUTS, Scenario.ENTRIES)])
 def test_motion_is_smooth(scenario: Scenario) -> None:
     source = DemoSource(scenario=scenario)
     previous = demo_truth(source, 0)
@@ -171,16 +171,24 @@ def test_truth_needs_no_portraits(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("missing", ["skimage", "matplotlib"])
-def test_missing_extra_is_named(missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_portrait_all_faces_are_drawn(
+    missing: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with_portraits, drawn = frame(DemoSource(), 7), frame(DemoSource(drawn=True), 7)
     monkeypatch.setattr(portraits, "find_spec", lambda name: None if name == missing else find_spec(name))
+    caplog.set_level("INFO")
+    assert np.array_equal(frame(DemoSource(), 7), drawn)
+    assert "pip install 'ferengine[demo]'" in caplog.text
+    assert not np.array_equal(with_portraits, drawn)
     with pytest.raises(MissingDependencyError, match=rf"{missing}.*pip install 'ferengine\[demo\]'"):
-        DemoSource().open()
+        portraits.require_portraits()
 
 
 def test_package_without_its_image(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(portraits, "find_spec", lambda _name: SimpleNamespace(origin="/nowhere/__init__.py"))
+    assert not portraits.is_installed(portraits.ASTRONAUT)
     with pytest.raises(MissingDependencyError, match=r"astronaut\.png"):
-        DemoSource().open()
+        portraits.ASTRONAUT.load()
 
 
 @pytest.mark.parametrize(

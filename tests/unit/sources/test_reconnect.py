@@ -26,6 +26,7 @@ class Scripted:
         self.broken_frames = 1
         self.late_frames = 2
         self.replaced_stamps = 3
+        self.truncated = False
 
     def open(self) -> SourceInfo:
         if not self.opens:
@@ -41,8 +42,8 @@ class Scripted:
             raise self.error
         return None
 
-    def skip(self, frames: int, last: float | None = None) -> None:
-        self.position = min(self.frames, self.position + frames)
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        self.position = min(self.frames, self.position + (frames or 0))
 
     def close(self) -> None:
         self.closed = True

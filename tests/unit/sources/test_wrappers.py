@@ -17,6 +17,7 @@ class Numbered:
     broken_frames = 0
     late_frames = 0
     replaced_stamps = 0
+    truncated = False
 
     def __init__(self, stamps: list[float], fps: float = 30.0) -> None:
         self._stamps = iter(stamps)
@@ -31,8 +32,8 @@ class Numbered:
         image[:, 0] = 255
         return None if stamp is None else CapturedFrame(image, stamp)
 
-    def skip(self, frames: int, last: float | None = None) -> None:
-        for _ in range(frames):
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        for _ in range(frames or 0):
             next(self._stamps, None)
 
     def close(self) -> None:

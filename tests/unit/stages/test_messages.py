@@ -92,5 +92,5 @@ def test_what_cannot_be_read_is_named(data: bytes, named: str) -> None:
 
 
 def test_messages_are_compared_by_value() -> None:
-    assert CaptureEnded(1, 2, 3, 4, 0) == CaptureEnded(1, 2, 3, 4, 0) != CaptureEnded(1, 2, 3, 4, 5)
+    assert CaptureEnded(1, 2, 3, 4, 0, False) == CaptureEnded(1, 2, 3, 4, 0, False) != CaptureEnded(1, 2, 3, 4, 5, False)
     assert Failed("WorkerError", "x") != SetRate(1, 2.0)

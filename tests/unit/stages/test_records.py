@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferengine._native import FACE_KEY
+from ferengine.classification.quality import MEASURES
 from ferengine.detection.base import Detections
 from ferengine.errors import WorkerError
 from ferengine.results import FrameResult, Timings
@@ -95,10 +96,12 @@ def test_scores(count: int, classes: int, capacity: int, inferred_ns: int) -> No
     keys = np.zeros(count, FACE_KEY)
     keys["sequence"] = np.arange(count)
     scores = np.random.default_rng(0).random((count, 2 * classes), np.float32)[:, ::2]  # not contiguous
-    decoded = decode_event(ScoreBatch(keys, scores, capacity, inferred_ns).encode())
+    measures = np.random.default_rng(1).random((count, MEASURES), np.float32)
+    decoded = decode_event(ScoreBatch(keys, scores, measures, capacity, inferred_ns).encode())
     assert isinstance(decoded, ScoreBatch)
     np.testing.assert_array_equal(decoded.keys, keys)
     np.testing.assert_array_equal(decoded.scores, scores)
+    np.testing.assert_array_equal(decoded.measures, measures)
     assert (decoded.capacity, decoded.inferred_ns) == (capacity, inferred_ns)
 
 
@@ -111,13 +114,16 @@ def record(**changes: Any) -> Record:
     return Record(**{**dict.fromkeys(Record.__slots__, 0), "faces": face_rows([]), **changes})
 
 
+SCORED = ScoreBatch(np.zeros(2, FACE_KEY), np.zeros((2, 7), np.float32), np.zeros((2, MEASURES), np.float32), 8, 1)
+
+
 @pytest.mark.parametrize(
     ("message", "named"),
     [
         (b"\x09\0\0\0" + bytes(80), "unknown event of kind 9"),
         (b"", "unknown event of kind 0"),
         (record().encode()[:-3], "malformed event of kind 1"),
-        (ScoreBatch(np.zeros(2, FACE_KEY), np.zeros((2, 7), np.float32), 8, 1).encode()[:-4], "malformed event of kind 3"),
+        (SCORED.encode()[:-4], "malformed event of kind 3"),
     ],
 )
 def test_what_cannot_be_read_is_named(message: bytes, named: str) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from ferengine._native import FaceRing, FrameRing, WorkerPage
 from ferengine.detection.base import Detections
+from ferengine.detection.birth import BirthScores
 from ferengine.ipc.channel import data_pair, receive_data, send_data
 from ferengine.stages.messages import AddCamera, AddRing, Descriptor, Redetect, StartTrack
 from ferengine.stages.records import TRACK_READER, DetectionAnswer, DetectionRequest
@@ -35,7 +36,7 @@ class Bench:
             faces=Descriptor(self.faces.fd),
             classify_page=Descriptor(page.fd),
             index=0,
-            cameras=(AddCamera(0, live, epoch=1, first_id=1, done=0),),
+            cameras=(AddCamera(0, live, epoch=1, first_id=1, done=0, births=BirthScores()),),
             detect_every=6,
             deadline=0.5,
             search="full",

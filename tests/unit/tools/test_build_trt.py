@@ -56,7 +56,9 @@ def test_all_shipped_networks_are_built(built: dict[str, EngineFile]) -> None:
         plan = load_engine(file)
         for tensor in [*file.record.inputs, *file.record.outputs]:
             assert tensor.name.encode() in plan
-            assert tensor.dtype == "FLOAT"
+        assert {tensor.dtype for tensor in file.record.outputs} == {"FLOAT"}
+        [given] = file.record.inputs
+        assert given.dtype == ("FLOAT" if file.record.model in OUTPUTS else "UINT8")
 
 
 def test_records_say_what_the_networks_take_and_give(built: dict[str, EngineFile]) -> None:
@@ -80,7 +82,9 @@ def test_records_say_what_was_built_with_what(built: dict[str, EngineFile], trt:
         assert record.os.startswith("linux-")
         assert record.command.startswith("ferengine build-trt --runtime tensorrt-rtx --precision ")
         assert record.precision in record.command
-        assert (record.onnx_sha256 == record.source_sha256) is (record.precision == "fp32")
+        mtcnn = record.model in OUTPUTS
+        assert record.normalisation == (None if mtcnn else load_model(record.model).manifest.input.normalisation)
+        assert (record.onnx_sha256 == record.source_sha256) is (mtcnn and record.precision == "fp32")
 
 
 def test_the_engine_of_a_network_is_found(built: dict[str, EngineFile], trt: TensorRT) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from ferengine.sinks.video import VideoWriter
 from ferengine.sources import SourceSpec, open_source, parse_source
 from ferengine.sources.base import Source
+from ferengine.sources.demo.portraits import require_portraits
 from ferengine.vision import cv2
 
 DEMO_FRAMES = 300
@@ -22,6 +23,7 @@ def render_demo(path: Path) -> SourceSpec:
     Raises:
         MissingDependencyError: Its portraits are missing.
     """
+    require_portraits()
     return _record(open_source(parse_source("demo:stroll")), path, DEMO_FRAMES, None)
 
 

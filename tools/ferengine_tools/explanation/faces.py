@@ -45,7 +45,9 @@ def find_faces(path: Path, side: int, *, min_face: float, max_faces: int) -> Ima
     """
     image = _read(path, cv2.IMREAD_COLOR)
     config = make_config(min_face=min_face)
-    detections = create_detector("mtcnn", min_face=config.min_face, thresholds=config.thresholds).detect(image)
+    detections = create_detector("mtcnn", min_face=config.min_face, thresholds=config.mtcnn_thresholds(tracked=False)).detect(
+        image
+    )
     if not len(detections):
         raise SourceError(f"{path}: no face found: try --min-face 20, or --crop if the image is a crop of a face already")
     cropper = FaceCropper(side, align=config.align_eyes)

@@ -6,16 +6,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ferengine.errors import MissingDependencyError
 from ferengine.inference.base import only_output
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.models.registry import Model
-from ferengine_tools.gpu_check.measure import Contender, Queue, random_rows
-
-Array = NDArray[np.float32]
+from ferengine_tools.gpu_check.measure import Array, Contender, Crops, Queue, random_crops
 
 
 def others(model: Model) -> dict[str, Callable[[], Contender]]:
@@ -32,32 +27,35 @@ def others(model: Model) -> dict[str, Callable[[], Contender]]:
 
 
 def _onnxruntime(model: Model, name: str, *, on_gpu: bool) -> Contender:
-    runner = OrtRunner(model.onnx, provider="ort-cuda") if on_gpu else OrtRunner(model.onnx, threads=4)
+    normalisation = model.manifest.input.normalisation
+    if on_gpu:
+        runner = OrtRunner(model.onnx, provider="ort-cuda", normalisation=normalisation)
+    else:
+        runner = OrtRunner(model.onnx, threads=4, normalisation=normalisation)
     return Contender(name, lambda batch: only_output(runner.run(batch)), close=runner.close, on_gpu=on_gpu)
 
 
 def deployed_network(model: Model, *, half: bool = False) -> Any:
     """The torch module that computes what the model's file does, as it is exported: branches merged, batch
-    normalisation in the convolutions. float32 in and out; ``half``: computed in fp16."""
+    normalisation in the convolutions. It takes crops, uint8 (N, 1, S, S), and gives float32; ``half``: computed in fp16."""
     import torch
     from torch.fx.experimental.optimization import fuse
 
     from ferengine_tools.networks.from_onnx import load_onnx
     from ferengine_tools.networks.registry import deployed
 
-    network = fuse(deployed(load_onnx(model.path)).eval())
-    if not half:
-        return network
+    kind, normalisation = torch.float16 if half else torch.float32, model.manifest.input.normalisation
 
-    class Half(torch.nn.Module):
+    class OfCrops(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.network = network.half()
+            self.network = fuse(deployed(load_onnx(model.path)).eval()).to(kind)
 
-        def forward(self, rows: Any) -> Any:
-            return self.network(rows.half()).float()
+        def forward(self, crops: Any) -> Any:
+            rows = (crops.float() - normalisation.mean) * float(normalisation.scale)
+            return self.network(rows.to(kind)).float()
 
-    return Half().eval()
+    return OfCrops().eval()
 
 
 def _torch(model: Model, name: str) -> Contender:
@@ -80,28 +78,28 @@ class PinnedRun:
 
     def __init__(self, network: Any, device: str) -> None:
         self._network, self._device = network, device
-        self._pinned: dict[tuple[int, ...], Any] = {}
+        self._pinned: dict[tuple[Any, ...], Any] = {}
 
-    def __call__(self, batch: Array) -> Array:
+    def __call__(self, batch: Crops) -> Array:
         import torch
 
         with torch.inference_mode():
-            source = self._memory(tuple(batch.shape))
+            source = self._memory(tuple(batch.shape), torch.uint8)
             source.numpy()[:] = batch
             result = self._network(source.to(self._device, non_blocking=True))
-            target = self._memory(tuple(result.shape))
+            target = self._memory(tuple(result.shape), torch.float32)
             target.copy_(result, non_blocking=True)
             if self._device == "cuda":
                 torch.cuda.current_stream().synchronize()
             logits: Array = target.numpy().copy()
         return logits
 
-    def _memory(self, shape: tuple[int, ...]) -> Any:
+    def _memory(self, shape: tuple[int, ...], kind: Any) -> Any:
         import torch
 
-        if shape not in self._pinned:
-            self._pinned[shape] = torch.empty(shape, pin_memory=self._device == "cuda")
-        return self._pinned[shape]
+        if (shape, kind) not in self._pinned:
+            self._pinned[shape, kind] = torch.empty(shape, dtype=kind, pin_memory=self._device == "cuda")
+        return self._pinned[shape, kind]
 
 
 @contextmanager
@@ -109,5 +107,5 @@ def _queued(network: Any, shape: tuple[int, ...]) -> Iterator[Queue]:
     import torch
 
     with torch.inference_mode():
-        rows = torch.from_numpy(random_rows(shape)).to("cuda")
-        yield Queue(lambda: network(rows), torch.cuda.synchronize)
+        crops = torch.from_numpy(random_crops(shape)).to("cuda")
+        yield Queue(lambda: network(crops), torch.cuda.synchronize)

@@ -14,6 +14,7 @@ import numpy as np
 import typer
 
 from ferengine.errors import DeviceError
+from ferengine.inference.base import Batch
 from ferengine.inference.tensorrt.device import Device
 from ferengine.inference.tensorrt.engine import LoadedEngine
 from ferengine.inference.tensorrt.engine_file import EngineFile, load_engine, read_record
@@ -21,7 +22,7 @@ from ferengine.inference.tensorrt.open_device import open_device
 from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.inference.tensorrt.tensorrt import TensorRT, load_runtime
 from ferengine.inference.tensorrt.types import ExecutionContext
-from ferengine_tools.gpu_check.measure import Array, Contender, Queue, Sample, check, random_rows
+from ferengine_tools.gpu_check.measure import Contender, Queue, Sample, check, random_crops
 from ferengine_tools.gpu_check.report import Report
 
 
@@ -50,7 +51,7 @@ def _queue(undo: ExitStack, trt: TensorRT, device: Device, plan: bytes, size: in
         undo.callback(device.free, address)
         return address
 
-    def upload(address: int, rows: Array) -> None:
+    def upload(address: int, rows: Batch) -> None:
         pinned = device.pin(rows.nbytes)
         undo.callback(device.unpin, pinned)
         pinned.raw[:] = rows.reshape(-1).view(np.uint8)
@@ -61,7 +62,7 @@ def _queue(undo: ExitStack, trt: TensorRT, device: Device, plan: bytes, size: in
     contexts = [engine.make_context()]
     undo.callback(contexts.clear)  # before its memory and its engine
     address = _prepare(engine, contexts[0], size, stream, allocate)
-    upload(address, random_rows((size, *engine.profiles[0][2][1:])))
+    upload(address, random_crops((size, *engine.profiles[0][2][1:])).astype(engine.input_dtype))
 
     def enqueue() -> None:
         if not contexts[0].execute_async_v3(stream):
@@ -89,7 +90,8 @@ def _prepare(engine: LoadedEngine, context: ExecutionContext, size: int, stream:
     context.set_optimization_profile_async(min(fitting)[1], stream)
     context.set_input_shape(engine.input_name, (size, *engine.profiles[0][2][1:]))
     for name in (*engine.output_names, engine.input_name):
-        address = allocate(4 * math.prod(context.get_tensor_shape(name)))
+        kind = engine.input_dtype if name == engine.input_name else np.dtype(np.float32)
+        address = allocate(kind.itemsize * math.prod(context.get_tensor_shape(name)))
         context.set_tensor_address(name, address)
     return address  # of the last
 

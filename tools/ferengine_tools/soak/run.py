@@ -104,7 +104,6 @@ def run_soak(settings: SoakSettings, folder: Path) -> SoakReport:
 
     Raises:
         UsageError: The run is too short for a verdict.
-        MissingDependencyError: The extra ``demo`` is missing.
         FerengineError: What ended the run.
     """
     counter = ResultCounter()

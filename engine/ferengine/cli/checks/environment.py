@@ -1,4 +1,4 @@
-"""Checks of what a run reads and writes: cameras, the screen, video files, the demo's portraits."""
+"""Checks of what a run reads and writes: cameras, the screen, video files, the demo's faces."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ def check_cameras() -> Finding:
 
 def check_screen() -> Finding:
     """Check whether a window can be opened."""
-    from ferengine.sinks.screen import screen_available
+    from ferengine.sinks.screen import no_window_reason
 
-    if screen_available():
+    reason = no_window_reason()
+    if reason is None:
         return Finding("ok", "a window can be opened")
-    return Finding("ok", "no screen: --display is off, and the terminal shows a table instead")
+    return Finding("ok", f"--display is off, and the terminal shows a table instead: {reason}")
 
 
 def check_encoder() -> Finding:
@@ -42,14 +43,9 @@ def check_encoder() -> Finding:
 
 
 def check_demo() -> Finding:
-    """Check for the portraits of the built-in demo."""
-    from importlib.util import find_spec
+    """What the built-in demo shows."""
+    from ferengine.sources.demo.portraits import PORTRAITS, is_installed
 
-    missing = [
-        package for package, module in (("scikit-image", "skimage"), ("matplotlib", "matplotlib")) if not find_spec(module)
-    ]
-    if missing:
-        return Finding(
-            "warn", f"the demo lacks its portraits ({', '.join(missing)} not installed)", "pip install 'ferengine[demo]'"
-        )
-    return Finding("ok", "the demo has its portraits")
+    if all(is_installed(portrait) for portrait in PORTRAITS):
+        return Finding("ok", "the demo shows two portraits")
+    return Finding("ok", "the demo shows drawn faces (pip install 'ferengine[demo]' for photographs of two people)")

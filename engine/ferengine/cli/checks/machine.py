@@ -14,6 +14,18 @@ from ferengine.cli.checks.base import Finding
 
 PACKAGES = ("numpy", "opencv-contrib-python", "onnxruntime", "av", "mtcnn", "pydantic", "lap")
 """The packages that a run needs."""
+INSTEAD = {
+    "opencv-contrib-python": ("opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"),
+    "onnxruntime": (
+        "onnxruntime-gpu",
+        "onnxruntime-openvino",
+        "onnxruntime-trt-rtx",
+        "onnxruntime-qnn",
+        "onnxruntime-training",
+    ),
+}
+"""Distributions that hold the same module as one of ``PACKAGES``. One may replace it; two overwrite each other's files."""
+_PINS = {"opencv-contrib-python": "<5"}
 _COMFORTABLE_MB = 1024
 _FILES_OF_A_RUN, _FILES_OF_A_CAMERA = 64, 16
 _CGROUP = Path("/sys/fs/cgroup")
@@ -29,18 +41,37 @@ def installed(package: str) -> str | None:
 
 def check_versions() -> Finding:
     """Check Python and the packages that a run needs."""
-    found = {package: installed(package) for package in PACKAGES}
+    found = {package: _any_version(package) for package in PACKAGES}
     text = (
         f"ferengine {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}; "
-        + ", ".join(f"{name} {number}" for name, number in found.items() if number)
+        + ", ".join(said for said in found.values() if said)
     )
-    missing = [name for name, number in found.items() if number is None]
+    missing = [name for name, said in found.items() if said is None]
     if sys.platform != "linux":
         return Finding("fail", text, "ferengine needs Linux")
     if missing:
-        # OpenCV under another name (headless, without contrib) may do; the checks below show what it lacks
         return Finding("warn", f"{text}; not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}")
     return Finding("ok", text)
+
+
+def check_collisions() -> Finding:
+    """Check that no module was installed by two distributions, of which the second overwrote the first."""
+    for package, others in INSTEAD.items():
+        present = [name for name in (package, *others) if installed(name)]
+        if len(present) > 1:
+            wanted = present[-1] if package == "onnxruntime" else package
+            return Finding(
+                "warn",
+                f"{' and '.join(present)} are both installed and overwrite each other's files: which one works is chance",
+                f"keep one: pip uninstall -y {' '.join(present)} && pip install '{wanted}{_PINS.get(wanted, '')}'",
+            )
+    return Finding("ok", "no two packages overwrite each other")
+
+
+def _any_version(package: str) -> str | None:
+    """Name and version of a package, or of one that replaces it."""
+    present = ((name, installed(name)) for name in (package, *INSTEAD.get(package, ())))
+    return next((f"{name} {number}" for name, number in present if number), None)
 
 
 def check_processors() -> Finding:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +15,11 @@ from ferengine.models.manifest import Manifest
 from ferengine.models.registry import Model, list_models, load_model
 from ferengine.models.self_test import self_test_crops
 
-Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
-"""Normalised crops, float32 (N, 1, S, S) -> logits, float32 (N, classes)."""
+if TYPE_CHECKING:
+    from ferengine.inference.base import Runner
+
+Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+"""Crops, uint8 (N, S, S) -> logits, float32 (N, classes)."""
 
 _TORCH_TOLERANCE = 1e-3
 """Relative; orders of summation differ."""
@@ -28,13 +31,11 @@ _FP32_TOLERANCE, _GPU_TOLERANCE, _INT8_TOLERANCE = 0.05, 0.1, 0.5
 
 def check_models() -> Finding:
     """Every shipped model: its hash, and its logits by ONNX Runtime on the CPU, which every run may fall back on."""
-    from ferengine.inference.base import only_output
     from ferengine.inference.onnxruntime import OrtRunner
     from ferengine.inference.precision import has_vnni
 
     def difference(model: Model) -> float | None:
-        runner = OrtRunner(model.onnx)
-        return largest_difference(model.manifest, lambda batch: only_output(runner.run(batch)))
+        return largest_difference(model.manifest, _run_by(OrtRunner(model.onnx), model.manifest))
 
     tally = _Tally()
     for manifest in list_models():
@@ -71,7 +72,6 @@ def check_gpu() -> Finding | None:
     """The shipped models by the GPU's backend that a run takes, on the engines that are there; ``None`` where a run takes the
     CPU anyway, for a reason that ``check_backend`` gives."""
     from ferengine.config import EngineConfig
-    from ferengine.inference.base import only_output
     from ferengine.inference.select import choose_backend, open_model
     from ferengine.models.settings import BackendSettings
 
@@ -86,7 +86,7 @@ def check_gpu() -> Finding | None:
     def difference(model: Model) -> float | None:
         _, runner = open_model(model, BackendSettings(), threads=1, max_batch=largest_batch, on_failure=give_up)
         try:
-            return largest_difference(model.manifest, lambda batch: only_output(runner.run(batch)))
+            return largest_difference(model.manifest, _run_by(runner, model.manifest))
         finally:
             runner.close()
 
@@ -109,12 +109,17 @@ def largest_difference(manifest: Manifest, run: Run) -> float | None:
     Raises ModelError for another number of scores, and what ``run`` raises."""
     if manifest.self_test is None:
         return None
-    crops: NDArray[np.float32] = self_test_crops(manifest.input.size)[:, None].astype(np.float32)
-    logits = run((crops - manifest.input.mean) / np.float32(manifest.input.std))
+    logits = run(self_test_crops(manifest.input.size))
     stored = np.array(manifest.self_test, np.float32)
     if logits.shape != stored.shape:
         raise ModelError(f"{manifest.name} gives scores of shape {logits.shape}, its manifest holds {stored.shape}")
     return float(np.abs(logits - stored).max())
+
+
+def _run_by(runner: Runner, manifest: Manifest) -> Run:
+    from ferengine.inference.base import as_input, only_output
+
+    return lambda crops: only_output(runner.run(as_input(crops, runner, manifest.input.normalisation)))
 
 
 def _exact_models() -> list[Manifest]:

@@ -10,6 +10,7 @@ from ferengine.errors import FerengineError
 
 CHECKS: Mapping[str, Callable[[], Finding | None]] = {
     "versions": machine.check_versions,
+    "collisions": machine.check_collisions,
     "kernel": machine.check_kernel,
     "processors": machine.check_processors,
     "memory": machine.check_memory,

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import onnx
-
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.base import Array, Shape
-from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
+from ferengine.inference.conversion import is_quantised, to_fp16, to_int8, with_normalisation
 from ferengine.inference.files import locked, read_code, write_atomically
 from ferengine.inference.tensorrt.engine_file import (
     EngineFile,
@@ -39,6 +37,7 @@ from ferengine.inference.tensorrt.types import (
     Tensor,
     TimingConfig,
 )
+from ferengine.models.onnx_package import onnx
 from ferengine.models.settings import Precision
 
 log = logging.getLogger(__name__)
@@ -105,6 +104,8 @@ def build_network(
             f"{trt.name} builds only on the GPU that runs the engine, and {here.unavailable_reason}: use --runtime tensorrt-rtx"
         )
     model, made = in_precision(network, precision, calibration)
+    if network.normalisation is not None:
+        model = with_normalisation(model, network.normalisation)
     with locked(folder):
         timing = None if trt.portable else folder / f"timing-{digest(f'{trt.version} {here.gpu}'.encode())[:10]}.cache"
         built = build_engine(trt, model, profiles, targets=targets, timing_cache=timing, progress=progress)
@@ -257,6 +258,7 @@ def _describe(
         source_sha256=digest(network.onnx),
         onnx_sha256=digest(model),
         engine_sha256=digest(built.plan),
+        normalisation=network.normalisation,
         precision=precision,
         tf32=False,
         runtime=trt.name,
@@ -278,7 +280,7 @@ def _describe(
 def _key(trt: TensorRT, record: EngineRecord) -> str:
     """What distinguishes engines of one network and precision."""
     machine = None if trt.portable else (record.gpu, record.capability)
-    return repr((record.source_sha256, record.runtime_version, record.targets, machine, record.profiles))
+    return repr((record.source_sha256, record.normalisation, record.runtime_version, record.targets, machine, record.profiles))
 
 
 def _made(trt: TensorRT, make: Callable[[], Builder], what: str) -> Builder:

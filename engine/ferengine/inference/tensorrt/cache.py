@@ -69,7 +69,7 @@ def find_engine(
         if file.record.source_sha256 != source and file.record.model != network.name:
             continue
         mismatches = find_mismatches(
-            file.record, source_sha256=source, precision=precision, runtime=trt.name,
+            file.record, source_sha256=source, normalisation=network.normalisation, precision=precision, runtime=trt.name,
             runtime_version=trt.version, max_batch=max_batch, here=here,
         )  # fmt: skip
         if not mismatches:

@@ -7,15 +7,16 @@ and handles are plain integers.
 from __future__ import annotations
 
 import importlib.util
+import math
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import DeviceError
-from ferengine.inference.base import Array, Shape
+from ferengine.inference.base import Shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,8 +159,6 @@ def is_lost(code: int) -> bool:
     return code in _LOST
 
 
-def view(memory: Pinned, shape: Shape) -> Array:
-    """The beginning of pinned memory as a float32 array."""
-    count = int(np.prod(shape))
-    array: Array = memory.raw[: 4 * count].view(np.float32).reshape(shape)
-    return array
+def view(memory: Pinned, shape: Shape, dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The beginning of pinned memory as an array."""
+    return memory.raw[: dtype.itemsize * math.prod(shape)].view(dtype).reshape(shape)

@@ -6,6 +6,8 @@ import logging
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
+
 from ferengine.errors import DeviceError, ModelError
 from ferengine.inference.base import Shape
 from ferengine.inference.files import locked, read_code, write_atomically
@@ -19,7 +21,7 @@ _DIGEST = 64  # characters of a SHA-256 in hexadecimal, which lead a file of com
 
 
 class LoadedEngine:
-    """An engine with one input and any outputs, all float32.
+    """An engine with one input, float32 or uint8, and any float32 outputs.
 
     Args:
         trt: The runtime.
@@ -52,7 +54,7 @@ class LoadedEngine:
         self._config: Any = None
         self._cache: Any = None
         self._kept = ""
-        self.input_name, self.output_names = self._tensors()
+        self.input_name, self.input_dtype, self.output_names = self._tensors()
         self.profiles: list[tuple[Shape, Shape, Shape]] = [
             self._profile(index) for index in range(engine.num_optimization_profiles)
         ]
@@ -108,16 +110,18 @@ class LoadedEngine:
         self._cache = self._config = None
         del self._engine, self._runtime
 
-    def _tensors(self) -> tuple[str, tuple[str, ...]]:
-        engine, modes = self._engine, self._trt.api.TensorIOMode
+    def _tensors(self) -> tuple[str, np.dtype[Any], tuple[str, ...]]:
+        engine, modes, types = self._engine, self._trt.api.TensorIOMode, self._trt.api.DataType
         names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
         inputs = [name for name in names if engine.get_tensor_mode(name) == modes.INPUT]
-        wrong = [name for name in names if engine.get_tensor_dtype(name) != self._trt.api.DataType.FLOAT]
-        if len(inputs) != 1 or wrong:
+        other = [name for name in names if engine.get_tensor_dtype(name) != types.FLOAT]
+        crops = [name for name in other if name in inputs and engine.get_tensor_dtype(name) == types.UINT8]
+        if len(inputs) != 1 or other != crops:
             raise ModelError(
-                f"an engine must have one input, and float32 tensors: it has the inputs {inputs}, not float32 {wrong}"
+                f"an engine must have one input, of float32 or uint8, and float32 outputs: it has the inputs {inputs}, not "
+                f"float32 {other}"
             )
-        return inputs[0], tuple(name for name in names if name not in inputs)
+        return inputs[0], np.dtype(np.uint8 if crops else np.float32), tuple(name for name in names if name not in inputs)
 
     def _profile(self, index: int) -> tuple[Shape, Shape, Shape]:
         low, best, high = self._engine.get_tensor_profile_shape(self.input_name, index)

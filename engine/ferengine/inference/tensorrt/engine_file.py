@@ -18,6 +18,7 @@ from ferengine.errors import ModelError
 from ferengine.inference.files import read_code, read_if_there, write_atomically
 from ferengine.inference.tensorrt.environment import Environment
 from ferengine.inference.tensorrt.tensorrt import rtx_supports
+from ferengine.models.manifest import Normalisation
 from ferengine.models.settings import Precision
 
 _Digest = Field(pattern="^[0-9a-f]{64}$")
@@ -48,7 +49,8 @@ class EngineRecord(_Part):
 
     Attributes:
         source_sha256: Of the network that was to be built.
-        onnx_sha256: Of what the builder read, which is that network in ``precision``.
+        onnx_sha256: Of what the builder read, which is that network in ``precision`` and with ``normalisation``.
+        normalisation: What it does to the uint8 crops that it takes; None where it takes float32.
         cuda: The major version that the runtime is made for.
         driver: Of the machine that built it; None without a GPU, as are ``gpu`` and ``capability``.
         targets: The compute capabilities of a portable engine.
@@ -59,6 +61,7 @@ class EngineRecord(_Part):
     source_sha256: str = _Digest
     onnx_sha256: str = _Digest
     engine_sha256: str = _Digest
+    normalisation: Normalisation | None = None
     precision: Precision
     tf32: bool
     runtime: Literal["tensorrt", "tensorrt-rtx"]
@@ -173,6 +176,7 @@ def find_mismatches(
     record: EngineRecord,
     *,
     source_sha256: str,
+    normalisation: Normalisation | None,
     precision: Precision,
     runtime: str,
     runtime_version: str,
@@ -184,6 +188,7 @@ def find_mismatches(
     Args:
         record: The engine's.
         source_sha256: Of the network that is to run.
+        normalisation: Of the crops that it is to take.
         precision: That it is to run in.
         runtime: The TensorRT that is to run it.
         runtime_version: Its version.
@@ -201,6 +206,7 @@ def find_mismatches(
             found.append(Mismatch(what, built or "unknown", now or "none", hint))
 
     compare("the network's SHA-256", record.source_sha256[:12], source_sha256[:12])
+    compare("the input", _input(record.normalisation), _input(normalisation))
     compare("the precision", record.precision, precision)
     compare("the runtime", record.runtime, runtime, f"install {record.runtime}, or {rebuild}")
     if record.runtime == runtime:
@@ -227,6 +233,13 @@ def find_mismatches(
         built = ", ".join(record.targets) or "8.6, 8.9 and from 12.0 on"
         found.append(Mismatch("the compute capability", built, here.gpu.capability, add))
     return found
+
+
+def _input(normalisation: Normalisation | None) -> str:
+    """What a network takes, in words."""
+    if normalisation is None:
+        return "float32"
+    return f"uint8 crops, mean {normalisation.mean:g} and std {normalisation.std:g}"
 
 
 def _serves(targets: tuple[str, ...], capability: str) -> bool:

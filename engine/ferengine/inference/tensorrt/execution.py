@@ -8,15 +8,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import numpy as np
+
 from ferengine.errors import DeviceError
-from ferengine.inference.base import Array, Outputs, Shape
+from ferengine.inference.base import Batch, Outputs, Shape
 from ferengine.inference.tensorrt.device import Device, Pinned, view
 from ferengine.inference.tensorrt.engine import LoadedEngine
 from ferengine.inference.tensorrt.types import ExecutionContext
 
 log = logging.getLogger(__name__)
 
-_FLOAT = 4  # bytes
+_FLOAT = np.dtype(np.float32)
 _MAX_GRAPHS = 16
 CAPTURED_AT = 3
 """The time of a shape at which its graph is captured."""
@@ -69,9 +71,9 @@ class Execution:
             self.close()
             raise
 
-    def input(self, shape: Shape) -> Array:
-        """Pinned memory for the next batch, float32 of ``shape``: to be filled before ``submit``."""
-        return view(self._host_input, shape)
+    def input(self, shape: Shape) -> Batch:
+        """Pinned memory for the next batch, of ``shape`` and the input's type: to be filled before ``submit``."""
+        return view(self._host_input, shape, self._engine.input_dtype)
 
     def submit(self, shape: Shape) -> None:
         """Queue copying in, computing and copying out; returns at once.
@@ -110,7 +112,7 @@ class Execution:
         """
         assert self._last is not None
         self._device.wait(self._event)
-        return {name: view(self._outputs[name][0], shape) for name, shape in self._last.results.items()}
+        return {name: view(self._outputs[name][0], shape, _FLOAT) for name, shape in self._last.results.items()}
 
     def close(self) -> None:
         """Wait for what is queued and release everything, even where the device was lost."""
@@ -142,18 +144,21 @@ class Execution:
         device, engine = self._device, self._engine
         self._scratch = self._owned(device.allocate(engine.scratch), device.free) if engine.scratch else 0
         self._runs = [self._bare_run(index) for index in range(len(engine.profiles))]
-        largest = max(math.prod(high) for _, _, high in engine.profiles)
-        self._host_input = self._owned(device.pin(_FLOAT * largest), device.unpin)
+        largest = max(self._input_bytes(high) for _, _, high in engine.profiles)
+        self._host_input = self._owned(device.pin(largest), device.unpin)
         self._host_input.raw[:] = 0
-        self._input = self._owned(device.allocate(_FLOAT * largest), device.free)
+        self._input = self._owned(device.allocate(largest), device.free)
         self._outputs: dict[str, tuple[Pinned, int]] = {}
         for name in engine.output_names:
-            nbytes = _FLOAT * max(math.prod(run.results[name]) for run in self._runs)
+            nbytes = _FLOAT.itemsize * max(math.prod(run.results[name]) for run in self._runs)
             pinned = self._owned(device.pin(nbytes), device.unpin)
             self._outputs[name] = pinned, self._owned(device.allocate(nbytes), device.free)
         for run in self._runs:
             self._set_addresses(run)
         device.synchronize(self._stream)
+
+    def _input_bytes(self, shape: Shape) -> int:
+        return self._engine.input_dtype.itemsize * math.prod(shape)
 
     def _make_run(self, profile: int) -> _Run:
         run = self._bare_run(profile)
@@ -198,12 +203,12 @@ class Execution:
     def _enqueue(self, run: _Run, shape: Shape) -> None:
         device = self._device
         self._set_shape(run, shape)
-        device.upload(self._input, self._host_input, _FLOAT * math.prod(shape), self._stream)
+        device.upload(self._input, self._host_input, self._input_bytes(shape), self._stream)
         if not run.context.execute_async_v3(self._stream):
             device.synchronize(self._stream)  # says by its code what is wrong with the device, if anything is
             raise self._engine.failure(f"a batch of shape {shape} cannot be run")
         for name, (pinned, address) in self._outputs.items():
-            device.download(pinned, address, _FLOAT * math.prod(run.results[name]), self._stream)
+            device.download(pinned, address, _FLOAT.itemsize * math.prod(run.results[name]), self._stream)
 
     def _capture(self, run: _Run, shape: Shape) -> int | None:
         graphs = self._device.graphs

@@ -29,6 +29,7 @@ def open_engine(
     *,
     build: bool = False,
     depth: int = 2,
+    blocking: bool = False,
 ) -> EngineRunner:
     """The engine of a network on the GPU, ready to run and checked against the network itself.
 
@@ -39,6 +40,7 @@ def open_engine(
         folder: Where to look before the user's cache.
         build: Whether to build one into the cache where none serves.
         depth: How many batches may be in flight.
+        blocking: As of ``EngineRunner``.
 
     Raises:
         ModelError: No engine serves, with the reason, or its outputs are not the network's.
@@ -59,9 +61,9 @@ def open_engine(
     plan = read_engine(search)
     assert search.file is not None
     kernels = search.file.path.with_suffix(".kernels")
-    runner = EngineRunner(trt, open_device(), plan, kernels, depth=depth, blocking=depth == 1)  # one batch: all wait for it
+    runner = EngineRunner(trt, open_device(), plan, kernels, depth=depth, blocking=blocking)
     try:
-        check_outputs(runner, OrtRunner(network.onnx), precision, max_batch)
+        check_outputs(runner, OrtRunner(network.onnx, normalisation=network.normalisation), precision, max_batch)
         runner.keep_kernels()
     except BaseException as error:
         traceback.clear_frames(error.__traceback__)  # they hold contexts, which must go before the device does

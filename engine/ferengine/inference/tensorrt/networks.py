@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ferengine.inference.base import Shape
-from ferengine.models.manifest import Manifest
+from ferengine.models.manifest import Manifest, Normalisation
 from ferengine.models.registry import Model
 
 
@@ -28,6 +28,7 @@ class Network:
         argument: What ``ferengine build-trt --model`` calls it.
         manifest: Of a model; other networks have none.
         profiles: The shapes that it is run with, where these do not follow from the size of its batches.
+        normalisation: Of the crops that it reads: its engine takes them as they are, uint8; without it float32.
         quantisable: Whether it may be computed in int8; where it may not, fp16 takes its place.
     """
 
@@ -36,9 +37,11 @@ class Network:
     argument: str
     manifest: Manifest | None = None
     profiles: tuple[Profile, ...] = ()
+    normalisation: Normalisation | None = None
     quantisable: bool = True
 
 
 def classifier_network(model: Model) -> Network:
     """The network of a model."""
-    return Network(model.manifest.name, model.onnx, model.called, model.manifest)
+    manifest = model.manifest
+    return Network(manifest.name, model.onnx, model.called, manifest, normalisation=manifest.input.normalisation)

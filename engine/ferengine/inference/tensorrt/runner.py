@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from ferengine.errors import DeviceError, ModelError
-from ferengine.inference.base import BATCH_SIZES, Array, Outputs, Shape, fixed_sizes, joined, padded_size
+from ferengine.inference.base import BATCH_SIZES, Batch, Outputs, Shape, check_dtype, fixed_sizes, joined, padded_size
 from ferengine.inference.tensorrt.device import Device
 from ferengine.inference.tensorrt.engine import LoadedEngine
 from ferengine.inference.tensorrt.execution import CAPTURED_AT, Execution
@@ -74,6 +74,7 @@ class EngineRunner:
             self.close()
             raise
         self.output_names = self._engine.output_names
+        self.input_dtype = self._engine.input_dtype
         self.profiles = self._engine.profiles
         self._row: Shape | None = None
         self._fixed_row = self._engine.fixed_row
@@ -91,9 +92,9 @@ class EngineRunner:
     def warm_up(self, row: Shape, largest: int) -> None:
         for size in fixed_sizes(min(largest, self.capacity(row))):
             for _ in range(CAPTURED_AT * self.depth):
-                self._run_one(np.zeros((size, *row), np.float32))
+                self._run_one(np.zeros((size, *row), self.input_dtype))
 
-    def input(self, shape: Shape) -> Array:
+    def input(self, shape: Shape) -> Batch:
         capacity = self.capacity(shape[1:])
         if not capacity:
             raise ModelError(f"the engine has no profile for an input of shape {shape}")
@@ -127,9 +128,10 @@ class EngineRunner:
             outputs = execution.wait()
         return {name: values[:count] for name, values in outputs.items()}
 
-    def run(self, batch: Array) -> Outputs:
+    def run(self, batch: Batch) -> Outputs:
         if self._queued:
             raise RuntimeError("batches are in flight: collect them first")
+        check_dtype(batch, self)
         size = max(1, min(len(batch), self.capacity(batch.shape[1:])))
         return joined([self._run_one(batch[start : start + size]) for start in range(0, len(batch), size)])
 
@@ -161,7 +163,7 @@ class EngineRunner:
         except DeviceError as error:  # a GPU that was lost has nothing to release
             log.debug("closing: %s", error)
 
-    def _run_one(self, rows: Array) -> Outputs:
+    def _run_one(self, rows: Batch) -> Outputs:
         self.input(rows.shape)[:] = rows
         self.submit(len(rows))
         return {name: values.copy() for name, values in self.collect().items()}

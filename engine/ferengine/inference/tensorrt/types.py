@@ -1,8 +1,9 @@
 """The part of TensorRT's Python API that ferengine uses, as types.
 
 The two runtimes, ``tensorrt`` (10.12 to 11) and ``tensorrt-rtx``, share nearly all of it. Neither wheel has type
-stubs, so these protocols are what calls are checked against; what only one runtime has is in a protocol of its own, and
-a test looks for every name in each runtime that is installed.
+stubs, so these protocols are what calls are checked against; what only one runtime has is in a protocol of its own.
+``make lint`` also checks the calls against the signatures of tensorrt-rtx (.ci/tensorrt_types.py), and a test looks for
+every name in each runtime that is installed.
 """
 
 from __future__ import annotations

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ferengine.errors import ModelError
-from ferengine.inference.base import Array, Outputs, Runner, Shape, fixed_sizes
+from ferengine.inference.base import Batch, Outputs, Runner, Shape, fixed_sizes
 from ferengine.inference.tensorrt.runner import EngineRunner
+from ferengine.models.manifest import Normalisation
 from ferengine.models.self_test import self_test_crops
 from ferengine.models.settings import Precision
 
 _TOLERANCES: dict[Precision, float] = {"fp32": 0.01, "fp16": 0.1, "int8": 0.5}
 """Of the largest difference, as a fraction of the largest value: wide, to find what is broken, not what is rounded."""
+
+_ROUGHLY = Normalisation(128, 64)
+"""About what networks expect of faces."""
 
 _OPEN_SIDE = 48  # pixels, where the network takes any
 
@@ -30,19 +35,20 @@ def check_outputs(runner: EngineRunner, reference: Runner, precision: Precision,
         ModelError: An output differs by more than the precision explains.
     """
     for low, _, high in runner.profiles:
-        rows = _rows(low, high)
+        faces = _rows(low, high)
+        rows: Batch = faces if runner.input_dtype == np.uint8 else _ROUGHLY.of(faces)
         expected = reference.run(rows)
         _compare(runner, rows, expected, precision)
         if low[1:] != high[1:]:
             continue  # such rows are not warmed up: their shapes never end
         runner.warm_up(rows.shape[1:], max_batch)
         for size in fixed_sizes(min(max_batch, high[0])):
-            faces = np.arange(max(size, low[0])) % len(rows)
+            chosen = np.arange(max(size, low[0])) % len(rows)
             for _ in range(runner.depth):  # each has contexts and graphs of its own
-                _compare(runner, rows[faces], {name: values[faces] for name, values in expected.items()}, precision)
+                _compare(runner, rows[chosen], {name: values[chosen] for name, values in expected.items()}, precision)
 
 
-def _compare(runner: EngineRunner, rows: Array, expected: Outputs, precision: Precision) -> None:
+def _compare(runner: EngineRunner, rows: Batch, expected: Outputs, precision: Precision) -> None:
     found = runner.run(rows)
     for name, wanted in expected.items():
         difference = float(np.abs(found[name] - wanted).max() / np.abs(wanted).max())
@@ -53,10 +59,9 @@ def _compare(runner: EngineRunner, rows: Array, expected: Outputs, precision: Pr
             )
 
 
-def _rows(low: Shape, high: Shape) -> Array:
-    """float32 (n, channels, H, W) of a shape that this profile of an engine takes and no smaller one, about as networks expect
-    faces."""
+def _rows(low: Shape, high: Shape) -> NDArray[np.uint8]:
+    """Faces, (n, channels, H, W) of a shape that this profile of an engine takes and no smaller one."""
     channels, height, width = low[1], high[2], high[3] if low[3] == high[3] else min(_OPEN_SIDE, high[3])
-    crops = self_test_crops(max(height, width))[:, None, :height, :width].astype(np.float32)
+    crops = self_test_crops(max(height, width))[:, None, :height, :width]
     count = max(low[0], min(len(crops), high[0]))
-    return np.ascontiguousarray(np.resize((crops - 128) / 64, (count, 1, height, width)).repeat(channels, axis=1))
+    return np.ascontiguousarray(np.resize(crops, (count, 1, height, width)).repeat(channels, axis=1))

@@ -40,12 +40,20 @@ class Actor:
         pose: Gives its pose at a time in media seconds.
         largest: The maximum height that it takes, pixels.
         bust: How far below the chin it fades out; see ``Sprite``.
+        person: Who it is, a number from 0.
+        during: From when to when it is in the scene, seconds; None if always.
     """
 
     portrait: Portrait
     pose: Callable[[float], Pose]
     largest: float
     bust: float
+    person: int = 0
+    during: tuple[float, float] | None = None
+
+    def is_there(self, seconds: float) -> bool:
+        """Whether it is in the scene."""
+        return self.during is None or self.during[0] <= seconds < self.during[1]
 
     def box(self, pose: Pose) -> Box:
         """The axis-aligned face box at ``pose``; rotation moves neither its centre nor its size."""
@@ -103,7 +111,7 @@ def _stroller(person: int, faces: int, width: int, height: int, rng: np.random.G
             angle=10 * tilt(seconds),
         )
 
-    return Actor(PORTRAITS[person % len(PORTRAITS)], pose, 1.16 * size, _BUST)
+    return Actor(PORTRAITS[person % len(PORTRAITS)], pose, 1.16 * size, _BUST, person)
 
 
 def _crossing(width: int, height: int) -> list[Actor]:
@@ -120,7 +128,7 @@ def _crossing(width: int, height: int) -> list[Actor]:
 
         return pose
 
-    return [Actor(PORTRAITS[0], swing(1), size, _BUST), Actor(PORTRAITS[1], swing(-1), size, 0.3)]
+    return [Actor(PORTRAITS[0], swing(1), size, _BUST), Actor(PORTRAITS[1], swing(-1), size, 0.3, 1)]
 
 
 def _wave(rng: np.random.Generator, shortest: float, longest: float) -> Wave:

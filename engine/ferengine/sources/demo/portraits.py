@@ -41,14 +41,19 @@ class Portrait:
         x, y, w, h = self.box
         return x + w / 2, y + h / 2
 
+    @property
+    def path(self) -> Path | None:
+        """Where its image lies; None where the package that ships it is not installed."""
+        spec = find_spec(self.package)
+        return Path(spec.origin).parent / self.file if spec and spec.origin else None
+
     def load(self) -> NDArray[np.uint8]:
         """Read the whole image, BGR uint8 (H, W, 3).
 
         Raises:
             MissingDependencyError: If the package that ships it is not installed.
         """
-        spec = find_spec(self.package)
-        path = Path(spec.origin).parent / self.file if spec and spec.origin else None
+        path = self.path
         image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path and path.is_file() else None
         if image is None:
             raise MissingDependencyError(
@@ -87,31 +92,38 @@ HOPPER = Portrait(
 
 PORTRAITS = (ASTRONAUT, HOPPER)
 
+
+def is_installed(portrait: Portrait) -> bool:
+    """Whether its image can be had."""
+    return portrait.path is not None and portrait.path.is_file()
+
+
+def require_portraits() -> None:
+    """Make sure that the demo shows its portraits, not drawn faces: for measurements that are compared.
+
+    Raises:
+        MissingDependencyError: One of them is not installed.
+    """
+    for portrait in PORTRAITS:
+        portrait.load()
+
+
 _BLUR = 0.035
 """Standard deviation of the body's blur, in face heights."""
 
 
-class Sprite:
-    """A portrait's cut-out at the maximum size that it is shown at, ready to be warped onto a frame.
+class CutOut:
+    """A face with head and shoulders, ready to be warped onto a frame.
 
     Args:
-        portrait: The portrait.
-        face_height: That size, pixels.
-        bust: How far below the chin the image has faded out, in face heights.
+        color: BGRA uint8 (H, W, 4), premultiplied.
+        center: x, y of the middle of the face in it.
+        face_height: The height of the face in it, pixels.
     """
 
-    def __init__(self, portrait: Portrait, face_height: float, bust: float) -> None:
-        image = _cut_out(portrait, bust)
-        rows, columns = np.flatnonzero(image[..., 3].any(1)), np.flatnonzero(image[..., 3].any(0))
-        image = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        height, width = image.shape[:2]
-        scale = face_height / portrait.box[3]
-        size = max(1, round(width * scale)), max(1, round(height * scale))
-        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-        resized = cv2.resize(image, size, interpolation=method)
-        self._color = np.clip(resized, 0, 255).round().astype(np.uint8)
-        center_x, center_y = portrait.center
-        self._center = (center_x - columns[0]) * size[0] / width, (center_y - rows[0]) * size[1] / height
+    def __init__(self, color: NDArray[np.uint8], center: tuple[float, float], face_height: float) -> None:
+        self._color = color
+        self._center = center
         self._face_height = face_height
 
     def paint(self, frame: NDArray[np.uint8], x: float, y: float, face_height: float, angle: float) -> None:
@@ -130,6 +142,29 @@ class Sprite:
         cover = cv2.cvtColor(cv2.bitwise_not(patch[..., 3]), cv2.COLOR_GRAY2BGR)
         region = frame[top:bottom, left:right]
         region[:] = cv2.add(cv2.multiply(region, cover, scale=1 / 255), cv2.cvtColor(patch, cv2.COLOR_BGRA2BGR))
+
+
+class Sprite(CutOut):
+    """A portrait's cut-out at the maximum size that it is shown at.
+
+    Args:
+        portrait: The portrait.
+        face_height: That size, pixels.
+        bust: How far below the chin the image has faded out, in face heights.
+    """
+
+    def __init__(self, portrait: Portrait, face_height: float, bust: float) -> None:
+        image = _cut_out(portrait, bust)
+        rows, columns = np.flatnonzero(image[..., 3].any(1)), np.flatnonzero(image[..., 3].any(0))
+        image = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        height, width = image.shape[:2]
+        scale = face_height / portrait.box[3]
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+        resized = cv2.resize(image, size, interpolation=method)
+        center_x, center_y = portrait.center
+        center = (center_x - columns[0]) * size[0] / width, (center_y - rows[0]) * size[1] / height
+        super().__init__(np.clip(resized, 0, 255).round().astype(np.uint8), center, face_height)
 
 
 def _cut_out(portrait: Portrait, bust: float) -> NDArray[np.float32]:

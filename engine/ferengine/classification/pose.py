@@ -1,0 +1,78 @@
+"""Which way a face looks, from its five landmarks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.classification.track_memory import TrackMemory
+from ferengine.results import Pose
+
+FACE_POINTS = np.array(
+    [[-0.5, 0.0, 0.0], [0.5, 0.0, 0.0], [0.0, 0.6, -0.5], [-0.43, 1.07, -0.05], [0.43, 1.07, -0.05]], np.float64
+)
+"""The five landmarks of a mean face that looks at the viewer, in distances between its eyes: x to the right and y down in the
+image, z away from the viewer. Left eye, right eye (as the viewer sees them), tip of the nose, left and right mouth corner."""
+
+_CENTERED = FACE_POINTS - FACE_POINTS.mean(axis=0)
+_INVERSE = np.linalg.pinv(_CENTERED)
+
+
+def estimate_pose(landmarks: NDArray[np.float32] | Sequence[Sequence[float]]) -> Pose | None:
+    """Estimate the pose of a face from its landmarks.
+
+    The landmarks are taken as a scaled orthographic image of ``FACE_POINTS``: a least-squares fit gives the 2x3 matrix of
+    the projection, and the nearest pair of orthonormal rows its rotation (D. DeMenthon, L. Davis, "Model-Based Object Pose
+    in 25 Lines of Code", IJCV 1995, without its iteration over perspective).
+
+    Args:
+        landmarks: (5, 2), x and y in pixels, in the order of ``FACE_POINTS``.
+
+    Returns:
+        Degrees, or None where the points nearly coincide or are not finite.
+
+    Example:
+        >>> pose = estimate_pose(100 * FACE_POINTS[:, :2])
+        >>> round(abs(pose.yaw)), round(abs(pose.pitch)), round(abs(pose.roll))
+        (0, 0, 0)
+    """
+    points = np.asarray(landmarks, np.float64)
+    if not np.isfinite(points).all():
+        return None
+    projection = (_INVERSE @ (points - points.mean(axis=0))).T
+    left, scales, right = np.linalg.svd(projection, full_matrices=False)
+    if scales[1] < 1e-6 * max(1.0, scales[0]):
+        return None
+    first, second = left @ right
+    third = np.cross(first, second)  # of the rotation Rz(roll) Ry(-yaw) Rx(-pitch)
+    yaw = math.asin(max(-1.0, min(1.0, float(third[0]))))
+    pitch = -math.atan2(third[1], third[2])
+    roll = math.atan2(second[0], first[0])
+    return Pose(math.degrees(yaw), math.degrees(pitch), math.degrees(roll))
+
+
+class PoseMemory:
+    """The last pose of each track: landmarks are found in detected frames only, and the pose is kept until the next, with
+    its age."""
+
+    def __init__(self) -> None:
+        self._tracks: TrackMemory[Pose] = TrackMemory()
+
+    def update(self, track: int, timestamp: float, landmarks: Sequence[Sequence[float]] | None) -> Pose | None:
+        """The pose of a track in a frame, or None where it has had no landmarks.
+
+        Args:
+            track: The track's id.
+            timestamp: Media time, seconds.
+            landmarks: Of this frame, (5, 2), if the face was detected in it.
+        """
+        pose = None if landmarks is None else estimate_pose(landmarks)
+        if pose is not None:
+            self._tracks.put(track, timestamp, pose)
+            return pose
+        last = self._tracks.get(track, timestamp)
+        return None if last is None else replace(last[1], age=last[0])

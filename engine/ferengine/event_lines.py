@@ -1,0 +1,109 @@
+"""Reads the JSON lines that ``ferengine run --events`` wrote, as a table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, overload
+
+from ferengine.errors import MissingDependencyError, UsageError
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
+
+_PARTS = {"box": ("x", "y", "width", "height")}
+_LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+
+
+@overload
+def read_events(path: str | Path, library: Literal["pandas"] = "pandas") -> pd.DataFrame: ...
+@overload
+def read_events(path: str | Path, library: Literal["polars"]) -> pl.DataFrame: ...
+def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas") -> Any:
+    """The faces in a file of ``--events``, one row each.
+
+    Columns are named as in ``--csv``: ``camera``, ``frame``, ``timestamp``, ``track``, ``x``, ``y``, ``width``, ``height``,
+    ``label``, ``smoothed_label``, ``score_happy``, ``smoothed_happy``, ``yaw`` and so on; landmarks are ``nose_x``, ``nose_y``
+    and so on. A value that a face does not have is missing in its row. Frames without faces, and the lines of cameras that
+    start and end, have no rows.
+
+    Args:
+        path: The file.
+        library: What to make the table with; it has to be installed.
+
+    Returns:
+        A ``pandas.DataFrame`` or ``polars.DataFrame``.
+
+    Raises:
+        UsageError: The file cannot be read, or a line of it is not one of ``--events``; the message has its number.
+        MissingDependencyError: The library is not installed.
+    """
+    if library not in ("pandas", "polars"):
+        raise UsageError(f"read_events makes tables with pandas or polars, not {library!r}")
+    rows = list(_rows(Path(path)))
+    try:
+        if library == "polars":
+            import polars
+
+            return polars.DataFrame(rows, infer_schema_length=None)
+        import pandas
+
+        return pandas.DataFrame(rows)
+    except ModuleNotFoundError as error:
+        if error.name != library:
+            raise
+        raise MissingDependencyError(f"read_events needs the package {library}: pip install {library}") from None
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        with path.open("rb") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    yield from _faces(json.loads(line))
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    raise UsageError(f"line {number} of {path} is not one that --events writes") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _faces(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    if "event" in record:
+        return
+    frame = {name: value for name, value in record.items() if name not in ("faces", "changes")}
+    before = {change["track"]: change["from"] for change in record.get("changes", ())}
+    for face in record["faces"]:
+        row = {**frame, "changed_from": before.get(face["track"])}
+        for name, value in face.items():
+            row.update(_cells(name, value))
+        yield row
+
+
+def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """One value of a face as cells of its row."""
+    if name in _PARTS:
+        yield from zip(_PARTS[name], value, strict=True)
+    elif name == "landmarks":
+        for point, (x, y) in zip(_LANDMARKS, value or (), strict=value is not None):
+            yield from ((f"{point}_x", x), (f"{point}_y", y))
+    elif name in ("expression", "gender"):
+        yield from _reading("" if name == "expression" else "gender_", value)
+    elif name in ("pose", "quality"):
+        yield from (("pose_age" if part == "age" else part, each) for part, each in value.items())
+    else:
+        yield name, value
+
+
+def _reading(prefix: str, value: Mapping[str, Any] | None) -> Iterator[tuple[str, Any]]:
+    """Labels and scores, raw and smoothed; the label of a gender is ``gender``, that of an expression ``label``."""
+    if value is None:
+        return
+    if not prefix:
+        yield "reason", value.get("reason")
+    label = prefix.rstrip("_") or "label"
+    for kind, part in (("", value), ("smoothed_", value["smoothed"])):
+        yield f"{kind}{label}", part["label"]
+        for each, score in part["scores"].items():
+            yield f"{kind or 'score_'}{prefix}{each}", score

@@ -1,0 +1,43 @@
+"""Makes faces unrecognisable in an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ferengine.results import Box, Face
+from ferengine.sinks.blur_plan import BlurPlan
+from ferengine.vision import cv2
+
+_CELLS = 6
+"""A region keeps this many times as many mean colours: over a face with its margin they leave no eye or mouth of its own."""
+
+
+def blur_faces(image: NDArray[np.uint8], faces: Iterable[Face]) -> None:
+    """Blur the faces of a still image, in place.
+
+    Args:
+        image: BGR uint8 (H, W, 3).
+        faces: The faces found in it.
+    """
+    [(_, boxes)] = BlurPlan[None](0).add(None, faces)
+    blur_boxes(image, boxes)
+
+
+def blur_boxes(image: NDArray[np.uint8], boxes: Iterable[Box]) -> None:
+    """Blur regions of an image, in place: what is inside gives way to 6x6 mean colours and what lies between them.
+
+    Args:
+        image: BGR uint8 (H, W, 3).
+        boxes: x, y, w, h in pixels; they may reach beyond the border.
+    """
+    height, width = image.shape[:2]
+    for x, y, w, h in boxes:
+        left, top = max(0, int(x)), max(0, int(y))
+        right, bottom = min(width, int(x + w) + 1), min(height, int(y + h) + 1)
+        if left < right and top < bottom:
+            region = image[top:bottom, left:right]
+            cells = cv2.resize(region, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
+            region[:] = cv2.resize(cells, (right - left, bottom - top), interpolation=cv2.INTER_CUBIC)

@@ -1,0 +1,71 @@
+"""The last words of a run."""
+
+from __future__ import annotations
+
+import io
+from typing import Any, cast
+
+from rich.console import Console
+
+from ferengine.cli.report import print_summary, timeline
+from ferengine.results import Expression, Face, FrameResult, Scores, Timings
+from ferengine.runtime.metrics import Summary
+from ferengine.sinks.seen import Seen
+
+SUMMARY: dict[str, Any] = {
+    "fps": 30.0, "frames": 100, "faces": 100, "dropped": {"track": {"skipped": 0}}, "latency_ms": {}, "batch": {"mean": 1.0},
+    "prior": None, "startup_s": 1.0, "workers": {},
+}  # fmt: skip
+
+
+def seen(labels: list[str | None], tracks: int = 1) -> Seen:
+    what = Seen()
+    for number, label in enumerate(labels):
+        scores = Scores(label or "", {})
+        expression = Expression(scores.label, {}, scores) if label else None
+        faces = [Face(1 + number % tracks, (0, 0, 1, 1), 1.0, 1.0, "detected", None, expression)] if label else []
+        what.add(FrameResult("talk", number, number / 10, 1.0, tuple(faces), Timings(0, 0, 0, 0, 0)))
+    return what
+
+
+def printed(what: dict[str, Seen], encoding: str = "utf-8", width: int = 80) -> list[str]:
+    file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
+    console = Console(file=file, width=width)
+    print_summary(cast(Summary, SUMMARY), what, console)
+    file.seek(0)
+    lines = file.read().splitlines()
+    return lines[next((i for i, line in enumerate(lines) if line.startswith(tuple(what))), len(lines)) :]
+
+
+def test_people_fractions_and_timeline() -> None:
+    lines = printed({"talk": seen(["happy"] * 5 + ["sad"] * 5 + [None] * 5 + ["sad"] * 10, tracks=2)})
+    assert [line.rstrip() for line in lines] == [
+        "talk: 2 people (by their tracks, at most 1 at once) in 20 of 25 frames, 0:02",
+        "  sad    75 %       █████     ██████████",
+        "  happy  25 %  █████",
+    ]
+
+
+def test_terminals_without_unicode() -> None:
+    assert printed({"talk": seen(["happy"] * 3)}, "ascii") == ["talk: 1 person in 3 of 3 frames, 0:00",
+                                                                "  happy 100 %  @@@"]  # fmt: skip
+
+
+def test_rare_labels_share_a_line() -> None:
+    lines = printed({"talk": seen(["happy"] * 300 + ["fear", "disgust"])})
+    assert lines[1].startswith("  happy    99 %  ")
+    assert lines[2:] == ["  below 1 %: fear, disgust"]
+
+
+def test_no_face() -> None:
+    assert printed({"talk": seen([None] * 3)}) == ["talk: no face in 3 frames, 0:00"]
+
+
+def test_many_cameras_get_a_line_each() -> None:
+    lines = printed({f"camera{i}": seen(["happy"] * 3 + ["sad"]) for i in range(9)})
+    assert len(lines) == 9
+    assert lines[4].endswith("in 4 of 4 frames, 0:00; mostly happy (75 %)")
+
+
+def test_the_timeline_shows_what_is_rare() -> None:
+    assert timeline([0.0, 0.001, 0.5, 1.0, None]) == " ▁▄█ "

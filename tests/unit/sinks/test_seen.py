@@ -1,0 +1,91 @@
+"""What a run has seen."""
+
+from __future__ import annotations
+
+import pytest
+
+from ferengine.results import Expression, Face, FrameResult, Scores, Timings
+from ferengine.sinks.seen import BINS, Seen, SeenSink
+
+
+def result(seconds: float, *faces: tuple[int, str | None], camera: str = "door") -> FrameResult:
+    made = []
+    for track, label in faces:
+        scores = None if label is None else Scores(label, {label: 1.0})
+        expression = None if scores is None else Expression(scores.label, scores.scores, scores)
+        made.append(Face(track, (0, 0, 1, 1), 1.0, 1.0, "detected", None, expression))
+    return FrameResult(camera, round(seconds * 10), seconds, 20.0, tuple(made), Timings(0, 0, 0, 0, 0))
+
+
+def test_people_faces_and_fractions() -> None:
+    seen = Seen()
+    seen.add(result(1_000_000.0))
+    seen.add(result(1_000_000.1, (1, "happy"), (2, "sad")))
+    seen.add(result(1_000_000.2, (1, "happy"), (3, None)))
+    seen.add(result(1_000_001.0, (2, "happy")))
+    assert (seen.frames, seen.with_faces, seen.faces, seen.most, seen.people) == (4, 3, 5, 2, 3)
+    assert seen.fractions() == {"happy": 0.75, "sad": 0.25}
+    assert seen.seconds == pytest.approx(1.0)
+    assert seen.timeline("happy")[-1] == 1.0
+    assert seen.timeline("sad")[-1] == 0.0
+    assert seen.timeline("happy")[0] is None
+
+
+def test_nothing_seen() -> None:
+    seen = Seen()
+    assert seen.fractions() == {}
+    assert seen.timeline("happy") == []
+    seen.add(result(0.0))
+    assert (seen.people, seen.timeline("happy")) == (0, [None])
+
+
+@pytest.mark.parametrize("seconds", [1.0, 6.4, 60.0, 3600.0, 86400.0])
+def test_a_timeline_of_any_length_has_few_columns_of_equal_time(seconds: float) -> None:
+    seen = Seen()
+    steps = 1000
+    for step in range(steps + 1):
+        seen.add(result(seconds * step / steps, (1, "happy" if step < steps / 4 else "sad")))
+    columns = seen.timeline("happy")
+    assert 5 <= len(columns) <= BINS
+    assert all(value is not None for value in columns)
+    happy = sum(value or 0.0 for value in columns) / len(columns)
+    assert happy == pytest.approx(0.25, abs=1.5 / len(columns))
+    assert columns[0] == 1.0
+    assert columns[-1] == 0.0
+
+
+def test_a_slow_camera_has_no_gaps_and_missing_faces_do() -> None:
+    seen = Seen()
+    for seconds in range(6):
+        seen.add(result(float(seconds), *([] if seconds == 3 else [(1, "happy")])))
+    columns = seen.timeline("happy")
+    assert len(columns) > 12
+    third = len(columns) * 3 // 5
+    assert columns[third + 1] is None
+    assert {value for value in columns if value is not None} == {1.0}
+    assert columns.count(None) == pytest.approx(len(columns) / 5, abs=2)
+
+
+def test_time_that_steps_back_adds_to_the_last_column() -> None:
+    seen = Seen()
+    for seconds in (0.0, 1.0, 0.2):
+        seen.add(result(seconds, (1, "happy")))
+    assert len(seen.timeline("happy")) == 11
+    assert seen.seconds == 1.0
+
+
+def test_many_tracks_are_counted_in_bounded_memory() -> None:
+    seen = Seen()
+    for number in range(1, 30_001):
+        seen.add(result(number / 10, (number, None), (max(1, number - 5), None)))
+    assert seen.people == 30_000
+    assert len(seen._tracks) <= 10_001
+
+
+def test_each_camera_has_its_own() -> None:
+    sink = SeenSink()
+    sink.write(result(0.0, (1, "happy"), camera="door"))
+    sink.write(result(0.0, camera="hall"))
+    sink.flush_if_due()
+    sink.close()
+    assert {name: seen.people for name, seen in sink.cameras.items()} == {"door": 1, "hall": 0}

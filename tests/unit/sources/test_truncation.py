@@ -1,0 +1,152 @@
+"""Files that were cut off, by container; complete ones and recordings that are still being written are not taken for such."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from ferengine.sources.video import VideoFileSource
+
+FRAMES = 40
+
+KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
+    "a.mkv": ("libx264", "yuv420p", {}),
+    "a.webm": ("libvpx", "yuv420p", {}),
+    "live.mkv": ("libx264", "yuv420p", {"live": "1"}),
+    "a.flv": ("libx264", "yuv420p", {}),
+    "a.ts": ("libx264", "yuv420p", {}),
+    "a.m2ts": ("libx264", "yuv420p", {"mpegts_m2ts_mode": "1"}),
+    "a.mp4": ("libx264", "yuv420p", {"movflags": "faststart"}),
+    "fragmented.mp4": ("libx264", "yuv420p", {"movflags": "frag_keyframe+empty_moov"}),
+    "a.avi": ("mpeg4", "yuv420p", {}),
+    "a.mpg": ("mpeg2video", "yuv420p", {}),
+    "a.wmv": ("wmv2", "yuv420p", {}),
+    "a.ivf": ("libvpx", "yuv420p", {}),
+    "a.gif": ("gif", "rgb8", {}),
+    "a.apng": ("apng", "rgb24", {}),
+}
+DECLARED = {"a.mkv", "a.webm", "a.mp4", "a.avi", "a.wmv"}
+"""Those whose header says how long they are: what is missing is missing even if somebody still writes to them."""
+
+Make = Callable[[str], bytes]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """The bytes of a file of each kind."""
+    folder = tmp_path_factory.mktemp("whole")
+
+    def make(name: str) -> bytes:
+        path = folder / name
+        codec, pix_fmt, options = KINDS[name]
+        if path.exists():
+            return path.read_bytes()
+        form = "mpegts" if path.suffix == ".m2ts" else None
+        with av.open(str(path), "w", format=form, options=options) as container:
+            stream = container.add_stream(codec, rate=10)
+            stream.width, stream.height, stream.pix_fmt = 96, 80, pix_fmt
+            stream.codec_context.gop_size = 5
+            patches = np.random.default_rng(0).integers(0, 255, (80, 96, 3), np.uint8)
+            for index in range(FRAMES):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(np.roll(patches, 3 * index, axis=1), format="bgr24")))
+            container.mux(stream.encode(None))
+        return path.read_bytes()
+
+    return make
+
+
+def read_to_end(path: Path) -> VideoFileSource:
+    source = VideoFileSource(path)
+    source.open()
+    while source.read() is not None:
+        pass
+    return source
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_whole_file_is_not_called_cut_off(name: str, whole: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / name
+    path.write_bytes(whole(name))
+    source = read_to_end(path)
+    assert (source.truncated, source.broken_frames) == (False, 0)
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_cut_off_file_is_recognised(name: str, whole: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    data = whole(name)
+    for eighths in (4, 6, 7):
+        path = tmp_path / f"{eighths}-{name}"
+        size = len(data) * eighths // 8
+        path.write_bytes(data[: size | 1])  # odd, so not at the end of a packet of MPEG
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            assert read_to_end(path).truncated
+        assert sum(f"{path.name} is cut off" in record.getMessage() for record in caplog.records) == 1
+
+
+@pytest.mark.parametrize("name", ["live.mkv", "a.flv", "a.ts", "fragmented.mp4", "a.mkv", "a.mp4"])
+def test_file_that_is_still_written(name: str, whole: Make, tmp_path: Path) -> None:
+    data = whole(name)
+    path = tmp_path / name
+    with path.open("wb") as recorder:
+        recorder.write(data[: len(data) * 7 // 8 | 1])
+        recorder.flush()
+        assert read_to_end(path).truncated == (name in DECLARED)
+
+
+def test_file_that_grows_while_it_is_read(whole: Make, tmp_path: Path) -> None:
+    data = whole("a.ts")
+    path = tmp_path / "a.ts"
+    path.write_bytes(data[: len(data) // 2 | 1])
+    source = VideoFileSource(path)
+    source.open()
+    path.write_bytes(data[: len(data) * 3 // 4 | 1])
+    while source.read() is not None:
+        pass
+    assert not source.truncated
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.mp4", "a.ts", "a.avi", "a.flv"])
+def test_bytes_behind_the_end(name: str, whole: Make, tmp_path: Path) -> None:
+    """A signature or padding that a program has appended."""
+    for number, tail in enumerate((bytes(1000), b"appended by another program")):
+        path = tmp_path / f"{number}-{name}"
+        path.write_bytes(whole(name) + tail)
+        if name != "a.flv":  # whose end is known only by its last bytes
+            assert not read_to_end(path).truncated
+
+
+def test_fragment_whose_header_is_cut_off(whole: Make, tmp_path: Path) -> None:
+    """FFmpeg refuses such a file; all fragments before that one are read, and resumed in."""
+    data = whole("fragmented.mp4")
+    last = data.rfind(b"moof") - 4
+    before = None
+    for size in (last, last + 8, last + 40, last + 100):
+        path = tmp_path / f"with, comma {size}.mp4"
+        path.write_bytes(data[:size])
+        source, stamps = VideoFileSource(path), []
+        source.open()
+        while (frame := source.read()) is not None:
+            stamps.append(frame.timestamp)
+        assert source.truncated == (size > last)
+        assert before is None or stamps == before
+        before = stamps
+
+
+def test_cut_off_file_warns_once_in_a_loop(whole: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "a.mkv"
+    path.write_bytes(whole("a.mkv")[:-1000])
+    source = VideoFileSource(path, loop=3)
+    source.open()
+    with caplog.at_level(logging.WARNING):
+        while source.read() is not None:
+            pass
+    assert [record.getMessage() for record in caplog.records if "cut off" in record.getMessage()] == [
+        "a.mkv is cut off: 1,000 bytes that it declares are missing"
+    ]

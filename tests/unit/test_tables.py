@@ -1,0 +1,130 @@
+"""Results in the hands of other packages: tables of events, and detections of supervision."""
+
+from __future__ import annotations
+
+import builtins
+import math
+from pathlib import Path
+from types import ModuleType
+from typing import Any, get_type_hints
+
+import pytest
+
+from ferengine import read_events
+from ferengine.config import EngineConfig, EngineSettings
+from ferengine.errors import MissingDependencyError, UsageError
+from ferengine.results import CameraEvent, Face, FrameResult, Pose, Quality, Timings, make_expression, make_gender
+from ferengine.sinks.csv import CsvWriter
+from ferengine.sinks.jsonl import JsonlWriter
+
+LABELS = ("happy", "sad")
+POINTS = ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0), (7.0, 8.0), (9.0, 10.0))
+
+
+def faces() -> tuple[Face, ...]:
+    expression = make_expression(LABELS, (0.7, 0.3), (0.4, 0.6))
+    pose, quality = Pose(10.0, -5.0, 2.0, 0.25), Quality(34.6, 0.5, 120.0, 40.0)
+    unsure = make_expression(LABELS, (0.5, 0.5), (0.5, 0.5), None, "low_score")
+    gender = make_gender(("female", "male"), (0.9, 0.1), (0.8, 0.2))
+    return (
+        Face(
+            1,
+            (10, 20, 30, 40),
+            0.9,
+            1.0,
+            "detected",
+            POINTS,
+            expression,
+            gender=gender,
+            pose=pose,
+            quality=quality,
+            changed_from="happy",
+        ),
+        Face(2, (50, 60, 7.5, 8), 0.8, 0.5, "tracked", None, None, "deadline"),
+        Face(3, (90, 60, 8, 8), 0.8, 0.5, "tracked", None, unsure),
+    )
+
+
+def results() -> list[FrameResult]:
+    timings = Timings(0, 0, 0, 0, 0)
+    return [FrameResult("door", 0, 0.0, 5.0, (), timings), FrameResult("door", 1, 0.04, 6.0, faces(), timings, scene_cut=True)]
+
+
+@pytest.fixture
+def events(tmp_path: Path) -> Path:
+    path = tmp_path / "faces.jsonl"
+    writer = JsonlWriter(path, prior="uniform")
+    writer.write(CameraEvent("door", "started", 1.0))
+    for result in results():
+        writer.write(result)
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_faces_become_rows_with_the_columns_of_csv(library: Any, events: Path, tmp_path: Path) -> None:
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    table = read_events(events, library)
+    rows: list[dict[str, Any]] = table.to_dict("records") if library == "pandas" else table.to_dicts()
+    assert len(rows) == 3
+    one, other, unsure = rows
+    assert (one["camera"], one["frame"], one["timestamp"], one["track"], one["prior"]) == ("door", 1, 0.04, 1, "uniform")
+    assert [one[name] for name in ("x", "y", "width", "height")] == [10, 20, 30, 40]
+    assert (one["label"], one["smoothed_label"]) == ("happy", "sad")
+    assert (one["score_happy"], one["smoothed_happy"]) == (0.7, 0.4)
+    assert (one["gender"], one["smoothed_gender"], one["smoothed_gender_male"]) == ("female", "female", 0.2)
+    assert (one["nose_x"], one["nose_y"], one["scene_cut"]) == (5, 6, True)
+    assert (one["yaw"], one["pose_age"], one["size"], one["changed_from"]) == (10.0, 0.25, 34.6, "happy")
+    assert [other["reason"], unsure["reason"], unsure["label"]] == ["deadline", "low_score", "uncertain"]
+    assert other["label"] is None or math.isnan(other["label"])
+    writer = CsvWriter(tmp_path / "faces.csv", LABELS, gender_labels=("female", "male"), prior="uniform")
+    writer.close()
+    header = (tmp_path / "faces.csv").read_text().strip().split(",")
+    assert set(header) <= set(rows[0])
+
+
+def test_lines_that_are_none_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "faces.jsonl"
+    for line in ("[1]", "{", '{"faces": 3}', '{"camera": "a", "faces": [{"box": [1, 2]}]}'):
+        path.write_text(f'{{"camera": "a", "faces": []}}\n{line}\n')
+        with pytest.raises(UsageError, match=r"line 2 of .*faces\.jsonl is not one that --events writes"):
+            read_events(path)
+    with pytest.raises(UsageError, match="cannot be read: No such file"):
+        read_events(tmp_path / "none.jsonl")
+    with pytest.raises(UsageError, match="pandas or polars, not 'arrow'"):
+        read_events(path, "arrow")  # type: ignore[call-overload]
+
+
+def test_faces_as_supervision_takes_them() -> None:
+    supervision = pytest.importorskip("supervision", reason="supervision is not installed")
+    empty, full = (result.to_supervision() for result in results())
+    assert len(empty) == 0
+    assert isinstance(full, supervision.Detections)
+    assert full.xyxy.tolist() == [[10, 20, 40, 60], [50, 60, 57.5, 68], [90, 60, 98, 68]]
+    assert full.tracker_id.tolist() == [1, 2, 3]
+    assert full.data["class_name"].tolist() == ["sad", "", "uncertain"]
+    assert full.data["class_score"][0] == pytest.approx(0.6)
+    assert math.isnan(full.data["class_score"][1])
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars", "supervision"])
+def test_a_missing_library_is_named(library: Any, events: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    importing = builtins.__import__
+
+    def absent(name: str, *rest: Any) -> ModuleType:
+        if name == library:
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+        return importing(name, *rest)
+
+    monkeypatch.setattr(builtins, "__import__", absent)
+    with pytest.raises(MissingDependencyError, match=f"needs the package {library}: pip install {library}"):
+        results()[0].to_supervision() if library == "supervision" else read_events(events, library)
+
+
+def test_type_checkers_know_every_setting() -> None:
+    """``EngineSettings`` repeats the fields of ``EngineConfig``, which type checkers cannot read from a model."""
+    hints = get_type_hints(EngineSettings)
+    assert list(hints) == list(EngineConfig.model_fields)
+    for name, field in EngineConfig.model_fields.items():
+        assert name in ("thresholds", "new_track_scores") or hints[name] == field.annotation, name
+    assert not EngineSettings.__required_keys__

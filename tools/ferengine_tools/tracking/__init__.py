@@ -1,0 +1,1 @@
+"""What ``ferengine evaluate-tracking`` measures: who is where, against a truth."""

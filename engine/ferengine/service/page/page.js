@@ -146,9 +146,9 @@ class Player {
     if (!video.buffered.length) return;
     const times = this.frames.slice(-12).map((frame) => frame.time);
     const step = times.length > 1 ? (times.at(-1) - times[0]) / (times.length - 1) : 0.1;
-    this.delay = Math.min(1, Math.max(0.12, 2.2 * step));
+    this.delay = Math.min(3, Math.max(0.12, 2.2 * step));
     const lag = newest - video.currentTime;
-    if (!this.playing || lag > this.delay + 1 || lag < -0.5) {
+    if (!this.playing || lag > this.delay + 1 + step || lag < -0.5) {
       video.currentTime = Math.max(video.buffered.start(video.buffered.length - 1), newest - this.delay);
       this.playing = true;
     }

@@ -20,6 +20,9 @@ Landmarks: TypeAlias = tuple[
 ]
 """Five (x, y) points in pixels: left eye, right eye (as the viewer sees them), nose, left and right mouth corner."""
 
+DrawExtra: TypeAlias = Literal["landmarks", "pose"]
+"""What can be drawn of a face besides its box and label."""
+
 Origin: TypeAlias = Literal["detected", "tracked"]
 
 UNCERTAIN = "uncertain"

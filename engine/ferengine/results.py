@@ -94,6 +94,11 @@ class Scores:
     label: str
     scores: Mapping[str, float]
 
+    @property
+    def confidence(self) -> float:
+        """The score of the label; where that is ``UNCERTAIN`` the largest score."""
+        return self.scores[self.label] if self.label in self.scores else max(self.scores.values())
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it, scores to five decimals."""
         return {"label": self.label, "scores": {name: round(value, 5) for name, value in self.scores.items()}}

@@ -23,6 +23,9 @@ from ferengine.sources.conversion import FrameConverter
 _PROBE_PACKETS = 48
 """Packets whose time stamps show the true rate of a file."""
 
+_SILENT_PACKETS = 8
+"""Packets at the end of a stream that need give no image: those that only others refer to."""
+
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
     """Return the first video of a container, None where it holds none; the cover image of a recording is no video."""
@@ -92,6 +95,7 @@ class Decoder:
         self.broken = 0
         self.discarded = 0
         self.mid_packet = False
+        self._silent = 0
 
     def read_ahead(self) -> int | None:
         """Demux one packet, to be decoded later; returns its bytes, None at the end."""
@@ -160,11 +164,24 @@ class Decoder:
             return []
         except av.FFmpegError:
             self.broken += 1
+            self._silent = 0
             return []
         images = [frame for frame in frames if isinstance(frame, av.VideoFrame) and frame.planes]
         for image in images:
             image.pts = self._choice.choose(image.pts, image.dts)
+        self._note_silence(packet.size == 0 and packet.dts is None, len(images))
         return list(images)
+
+    def _note_silence(self, over: bool, images: int) -> None:
+        """Count the packets at the end that gave neither an image nor an error, as where another codec goes on in the stream.
+
+        A decoder holds back as many images as it reorders, made of one packet each or of two, and gives them at the end.
+        """
+        if not over:
+            self._silent = 0 if images else self._silent + 1
+        elif self._silent > 2 * images + _SILENT_PACKETS:
+            self.broken += self._silent - images
+            self._silent = 0
 
 
 class Deinterlacer:

@@ -215,6 +215,16 @@ def test_flv_that_ends_between_two_tags_long_before_its_duration(tmp_path: Path)
     assert find_truncation(path, "flv", 4.0, mid_packet=False, opened_size=end) is not None
 
 
+def test_codec_that_changes_within_a_stream_is_counted(tmp_path: Path) -> None:
+    """FFmpeg goes on with the first decoder, which takes the packets of the other without a word."""
+    first, second = encode(tmp_path / "1.ts"), encode(tmp_path / "2.ts", "mpeg2video", frames=60)
+    path = tmp_path / "both.ts"
+    path.write_bytes(first.read_bytes() + second.read_bytes())
+    source, frames = read_all(path)
+    assert len(frames) >= FRAMES - 1
+    assert 8 < source.broken_frames <= 60  # packets, which the parser of the first codec may have joined
+
+
 def test_slow_and_fast_rates(tmp_path: Path) -> None:
     for rate, frames in ((Fraction(1, 60), 5), (Fraction(1000), 50)):
         path = tmp_path / f"{float(rate):g}.mkv"

@@ -217,7 +217,7 @@ def test_images_are_analysed_in_a_process_that_may_die(running: Running, web: ht
     assert web.post("/api/analyze", content=b"").status_code == 400
     os.kill(running.context.analysis._child.pid, signal.SIGKILL)
     answer = web.post("/api/analyze", content=jpeg)
-    assert (answer.status_code, answer.json()["error"]) == (503, "images has died")
+    assert (answer.status_code, answer.json()["error"]) == (503, "the process 'images' has died: try again")
     assert web.post("/api/analyze", content=jpeg).status_code == 200
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ferengine.config import MIN_FACE, DetectorName
+from ferengine.config import MIN_FACE, TRACKED_THRESHOLDS, DetectorName
 from ferengine.errors import UsageError
 from ferengine.json_text import json_text
 
@@ -99,7 +99,7 @@ def _search(clip: str, detector: DetectorName, min_face: float, one_person: bool
     from ferengine_tools.tracking.pseudo_truth import pseudo_truth
 
     cv2.setNumThreads(1)
-    searches = create_detector(detector, min_face=min_face)
+    searches = create_detector(detector, min_face=min_face, thresholds=TRACKED_THRESHOLDS)
     try:
         return pseudo_truth(_frames(clip), searches, BIRTH_SCORES[detector].once, one_person)
     finally:

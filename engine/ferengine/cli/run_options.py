@@ -38,6 +38,7 @@ _PANELS: Mapping[str, tuple[str, ...]] = {
         "detect_every",
         "search",
         "full_scan",
+        "new_track_scores",
         "tracker",
         "align",
     ),
@@ -60,7 +61,8 @@ SERVE = OptionSet(
 STILL = OptionSet(
     EngineConfig,
     without=frozenset(
-        {"detect_every", "search", "full_scan", "tracker", "smoothing", "label_hold", "max_frames", *_PANELS["Runtime"]}
+        {"detect_every", "search", "full_scan", "new_track_scores", "tracker", "smoothing", "label_hold", "max_frames"}
+        | set(_PANELS["Runtime"])
     ),
     panels=_PANELS,
     rest="Classification",

@@ -78,6 +78,8 @@ class ImageAnalysis:
             self._child = None
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process, and give up the image that it has."""
+        if self._child is not None:
+            self._child.kill()
         async with self._lock:
             await asyncio.to_thread(self._end)

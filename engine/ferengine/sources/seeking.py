@@ -60,6 +60,8 @@ def read_frame_table(container: av.container.InputContainer, stream: av.VideoStr
                 keyframes.append(packet.pts)
     except av.FFmpegError:
         return None
+    if stream.codec_context.has_b_frames and all(before < after for before, after in pairwise(stamps)):
+        return None  # frames are shown in another order than this: the stamps are FFmpeg's guesses, as in AVI
     stamps.sort()
     if not stamps or any(before == after for before, after in pairwise(stamps)):
         return None

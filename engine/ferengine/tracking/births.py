@@ -13,6 +13,9 @@ from ferengine.tracking.matching import assign, iou_matrix
 _MEMORY = 1 / 3
 """Seconds for which a detection that was not believed waits for a second one of its place."""
 
+_SETTLED = 0.15
+"""Seconds after which a face that may be one that comes back is a new one if it still cannot be recognised."""
+
 _MIN_IOU = 0.3
 
 
@@ -27,7 +30,7 @@ class Births:
     def __init__(self, scores: BirthScores) -> None:
         self._scores = scores
         self._waiting: list[tuple[Box, float]] = []
-        self._fresh: list[Box] = []
+        self._wants_look = False
 
     @property
     def places(self) -> list[Box]:
@@ -37,7 +40,7 @@ class Births:
     @property
     def wants_look(self) -> bool:
         """Whether the last detection frame showed a face that is to be looked for again at once: each asks only once."""
-        return bool(self._fresh)
+        return self._wants_look
 
     def is_sure(self, score: float) -> bool:
         """Whether one detection with this score is believed."""
@@ -47,32 +50,39 @@ class Births:
         """Whether two detections with this score are believed."""
         return score >= self._scores.twice
 
-    def choose(self, boxes: Sequence[Box], scores: Sequence[float], timestamp: float) -> list[bool]:
+    def choose(
+        self, boxes: Sequence[Box], scores: Sequence[float], timestamp: float, returning: Sequence[bool] | None = None
+    ) -> list[bool]:
         """Judge the detections of a frame that continue no track.
 
         Args:
             boxes: x, y, w, h of each.
             scores: Of each.
             timestamp: Of the frame, seconds.
+            returning: Whether it may be a face that was lost there and cannot be recognised yet, being half hidden: it waits
+                for a later detection, whatever its score.
 
         Returns:
             For each whether it starts a track.
         """
-        born = [self.is_sure(score) for score in scores]
+        returning = [False] * len(boxes) if returning is None else returning
         likely = [index for index, score in enumerate(scores) if self.is_likely(score)]
         overlap = iou_matrix([boxes[index] for index in likely], self.places)
-        confirmed, unseen, _ = assign(np.where(overlap >= _MIN_IOU, overlap, 0.0))
-        for row, _ in confirmed:
-            born[likely[row]] = True
-        self._fresh = [boxes[likely[row]] for row in unseen if not born[likely[row]]]
-        taken = {column for _, column in confirmed}
+        seen_before, unseen, _ = assign(np.where(overlap >= _MIN_IOU, overlap, 0.0))
+        born = [self.is_sure(score) and not back for score, back in zip(scores, returning, strict=True)]
+        for row, column in seen_before:
+            since = abs(timestamp - self._waiting[column][1])
+            born[likely[row]] |= not returning[likely[row]] or since >= _SETTLED
+        taken = {column for row, column in seen_before if born[likely[row]]}
+        fresh = [likely[row] for row in unseen if not born[likely[row]]]
+        self._wants_look = any(not returning[index] for index in fresh)
         self._waiting = [
             waiting
             for column, waiting in enumerate(self._waiting)
             if column not in taken and abs(timestamp - waiting[1]) <= _MEMORY
-        ] + [(box, timestamp) for box in self._fresh]
+        ] + [(boxes[index], timestamp) for index in fresh]
         return born
 
     def clear(self) -> None:
         """Forget what was seen once: the scene has changed."""
-        self._waiting, self._fresh = [], []
+        self._waiting, self._wants_look = [], False

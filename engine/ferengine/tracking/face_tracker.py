@@ -26,6 +26,7 @@ from ferengine.tracking.births import Births
 from ferengine.tracking.crop_geometry import CropGeometry, CropRegion, face_region
 from ferengine.tracking.kcf import KcfTracker, update_all
 from ferengine.tracking.matching import assign, iou_matrix
+from ferengine.tracking.recognition import HALF_HIDDEN, least_similarity
 from ferengine.tracking.scene import SceneCuts
 
 _DUPLICATE_IOU = 0.6
@@ -33,24 +34,6 @@ _DUPLICATE_IOU = 0.6
 
 _APPEARANCE_WEIGHT = 0.5
 """What a similarity of 1 adds to the IoU where several tracks and detections overlap."""
-
-
-_ALIKE = 0.7
-"""Similarity from which a face after a cut, or after more than ``_WHILE``, is the one before it. Measured between clips of
-different people whose faces were put at one place: at most 0.47; between people who came to one place in a crowd: 0.68."""
-
-_FAMILIAR = 0.5
-"""The same where the tracker doubts itself: the place still speaks for it."""
-
-_BRIEFLY, _WHILE = 0.4, 1.0
-"""Seconds out of sight. A face that comes back sooner is the same whatever it looks like (it may still be half hidden), and
-until the second only a face that is like it by less than ``_STRANGE`` is another."""
-
-_STRANGE = 0.3
-
-_DOUBT = 0.3
-"""Confidence below which a tracker may follow something else. Measured: at most 0.22 across cuts, at least 0.72 in 99 % of the
-other frames."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -333,8 +316,15 @@ class FaceTracker:
             if snapshot is None or track.id in snapshot.boxes:
                 track.confirmed_lost = True
                 track.lost_since = timestamp if track.lost_since is None else track.lost_since
+        waits = [track for track in missing if track.confirmed_lost and track.scene == self._scene]
         fresh = [fresh[column] for column in unmatched]
-        born = self._births.choose([each.box for each in fresh], [each.score for each in fresh], timestamp)
+        returning = self._place_affinity(waits, fresh) * (_similarities(waits, fresh) >= HALF_HIDDEN)
+        born = self._births.choose(
+            [each.box for each in fresh],
+            [each.score for each in fresh],
+            timestamp,
+            [bool(column.any()) for column in returning.T],
+        )
         self._tracks += [self._spawn(frame, each) for each, starts in zip(fresh, born, strict=True) if starts]
         self._duplicates = self._find_duplicates()
         self._in_new_scene, self._wants_detection = False, self._births.wants_look
@@ -388,7 +378,14 @@ class FaceTracker:
         return np.where(allowed, overlap + _APPEARANCE_WEIGHT * alike, 0.0)
 
     def _return_affinity(self, tracks: list[_Track], found: list[_Detection], timestamp: float) -> NDArray[np.float64]:
-        """Similarity and IoU of what is near a track's last confident or last detected box, else 0."""
+        """Similarity and IoU of what is near a track's last confident or last detected box and looks as it must, else 0."""
+        affinity, alike = self._place_affinity(tracks, found), _similarities(tracks, found)
+        likely = np.array([self._births.is_likely(detection.score) for detection in found], bool)
+        allowed = (affinity > 0) & (alike >= self._least_similarities(tracks, timestamp)) & likely
+        return np.where(allowed, affinity + alike, 0.0)
+
+    def _place_affinity(self, tracks: list[_Track], found: list[_Detection]) -> NDArray[np.float64]:
+        """1 and the IoU of what is near a track's last confident or last detected box, else 0."""
         found_boxes = [detection.box for detection in found]
         affinity = np.zeros((len(tracks), len(found)))
         for boxes in ([track.confident_box for track in tracks], [track.detection.box for track in tracks]):
@@ -396,23 +393,16 @@ class FaceTracker:
             near = np.array([[_near(box, other) for other in found_boxes] for box in boxes], bool)
             allowed = (overlap >= self._min_iou) | near.reshape(overlap.shape)
             affinity = np.maximum(affinity, np.where(allowed, 1.0 + overlap, 0.0))
-        alike = _similarities(tracks, found)
-        likely = np.array([self._births.is_likely(detection.score) for detection in found], bool)
-        allowed = (affinity > 0) & (alike >= self._least_similarities(tracks, timestamp)) & likely
-        return np.where(allowed, affinity + alike, 0.0)
+        return affinity
 
     def _least_similarities(self, tracks: list[_Track], timestamp: float) -> NDArray[np.float64]:
         """How much each track's face must look like itself to go on, (n, 1)."""
 
-        def least(track: _Track) -> float:
-            if track.scene != self._scene:
-                return _ALIKE
+        values = []
+        for track in tracks:
             lost_s = 0.0 if track.lost_since is None else abs(timestamp - track.lost_since)
-            if lost_s > _BRIEFLY:
-                return _ALIKE if lost_s > _WHILE else _STRANGE
-            return _FAMILIAR if track.confidence < _DOUBT else 0.0
-
-        return np.array([least(track) for track in tracks]).reshape(-1, 1)
+            values.append(least_similarity(track.scene == self._scene, lost_s, track.confidence))
+        return np.array(values).reshape(-1, 1)
 
     def _continue(self, track: _Track, frame: NDArray[np.uint8], detection: _Detection) -> None:
         track.reinitialise(frame, detection, self._scene, self._births.is_sure(detection.score))

@@ -27,7 +27,7 @@ def test_the_example_loads_and_equals_the_defaults(tmp_path: Path) -> None:
     path.write_text(printed("--example"))
     settings = load_settings(path)
     assert settings == RunSettings()
-    assert settings.model_fields_set >= {"min_face", "detector", "thresholds", "overwrite"}
+    assert settings.model_fields_set >= {"min_face", "detector", "pyramid_factor", "overwrite"}
 
 
 def test_what_the_example_leaves_out_can_be_put_in(tmp_path: Path) -> None:

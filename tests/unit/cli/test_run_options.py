@@ -56,7 +56,7 @@ def test_help_shows_ranges_and_defaults() -> None:
     assert text.startswith("Minimum size of a face to look for")
     assert text.endswith("At least 12, at most 4096.")
     output = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output
-    for default in ("40.0", "0.6, 0.7, 0.7", "no-gender", "fast", "disconnected"):
+    for default in ("40.0", "0.709", "no-gender", "fast", "disconnected"):
         assert f"[default: {default}]" in output
     for name in RunSettings.model_fields:
         assert f"--{name.replace('_', '-')}" in output

@@ -58,7 +58,7 @@ def test_cuts_put_other_people_at_the_same_places() -> None:
 
 
 def test_who_enters_comes_from_outside_and_never_comes_back() -> None:
-    frames = truth(Scenario.ENTRIES, 1300)
+    frames = truth(Scenario.ENTRIES, 1500)
     seen: dict[int, list[int]] = {}
     for number, faces in enumerate(frames):
         assert len(faces) <= 2

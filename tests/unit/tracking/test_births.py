@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from ferengine.detection.base import Detections
 from ferengine.detection.birth import BIRTH_SCORES, BirthScores, birth_scores
 from ferengine.errors import UsageError
 from ferengine.results import Box
+from ferengine.runtime.topology import Topology
 from ferengine.tracking.base import TrackerUpdate
 from ferengine.tracking.births import Births
 from ferengine.tracking.detection_schedule import DetectionSchedule
@@ -201,3 +204,32 @@ def test_single_images_keep_their_threshold() -> None:
     assert config.mtcnn_thresholds(tracked=False) == (0.6, 0.7, 0.7)
     assert config.mtcnn_thresholds(tracked=True) == (0.6, 0.7, 0.5)
     assert make_config(thresholds=(0.1, 0.2, 0.3)).mtcnn_thresholds(tracked=True) == (0.1, 0.2, 0.3)
+
+
+def test_a_face_that_may_come_back_waits_until_it_can_be_recognised() -> None:
+    births = Births(SCORES)
+    assert births.choose([HERE], [0.99], 0.0, [True]) == [False]
+    assert not births.wants_look
+    assert births.choose([HERE], [0.99], 0.04, [True]) == [False]
+    assert births.choose([HERE], [0.99], 0.2, [True]) == [True]  # it is somebody else
+    births.choose([HERE], [0.99], 1.0, [True])
+    assert births.choose([HERE], [0.99], 1.04, [False]) == [True]
+
+
+def test_a_half_hidden_face_gets_its_id_back_once_it_is_seen_whole(tracker: FaceTracker) -> None:
+    half = FRAME.copy()
+    half[10:50, 10:30] = round(FRAME[10:50, 10:50].mean())
+    tracker.correct(FRAME, found((HERE, 0.99)), 0.0)
+    tracker.correct(FRAME, found(), 0.2)
+    tracker.correct(half, found((HERE, 0.99)), 2.0)
+    assert ids(tracker) == []
+    tracker.correct(FRAME, found((HERE, 0.99)), 2.2)
+    assert ids(tracker) == [1]
+
+
+@pytest.mark.parametrize(("kind", "expected"), [("images", BirthScores(0.7, 0.7)), ("file", SCORES), ("camera", SCORES)])
+def test_sources_of_images_are_tracked_with_the_scores_of_single_images(kind: str, expected: BirthScores) -> None:
+    joiner = SimpleNamespace(next_track_id=1, emitted=0, waiting=0)
+    camera = SimpleNamespace(number=0, live=False, epoch=0, joiner=joiner, spec=SimpleNamespace(kind=kind))
+    topology = SimpleNamespace(_config=make_config())
+    assert Topology._add_camera(topology, camera).births == expected  # type: ignore[arg-type]

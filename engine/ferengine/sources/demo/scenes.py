@@ -107,14 +107,17 @@ def _cuts(width: int, height: int, seed: int) -> Scene:
 
 
 def _entries(width: int, height: int) -> Scene:
-    """Four people come in from the sides, at most two at a time, stay for a while and leave for good."""
+    """Four people come in from the sides, at most two at a time, stay for a while and leave for good.
+
+    There are two portraits: seconds lie between two people of one portrait, more than a tracker remembers.
+    """
     size = min(0.26 * height, 0.2 * width)
-    visits = ((ASTRONAUT, 0.3, 0.5, 6.0), (HOPPER, 0.7, 2.5, 8.5), (ASTRONAUT, 0.35, 10.0, 15.0), (HOPPER, 0.65, 11.0, 17.0))
+    visits = ((ASTRONAUT, 0.3, 0.5, 6.0), (HOPPER, 0.7, 2.5, 8.5), (ASTRONAUT, 0.35, 13.0, 18.0), (HOPPER, 0.65, 15.0, 21.0))
     actors = []
     for person, (portrait, place, enters, leaves) in enumerate(visits):
         pose = _visit(width, height, size, place, enters, leaves)
         actors.append(Actor(portrait, pose, size, _BUST, person, (enters, leaves)))
-    return Scene(actors, cycle=20.0, renews=True)
+    return Scene(actors, cycle=24.0, renews=True)
 
 
 def _visit(width: int, height: int, size: float, place: float, enters: float, leaves: float) -> Callable[[float], Pose]:

@@ -131,7 +131,8 @@ def plain_type(annotation: Any) -> Any:
     if origin is Literal and not isinstance(parts[0], str):
         return type(parts[0])  # typer's choices are texts
     if origin is tuple and parts[-1] is Ellipsis:
-        return list[plain_type(parts[0])]  # type: ignore[misc]
+        each = plain_type(parts[0])
+        return list[str if get_origin(each) is Literal else each]  # type: ignore[misc]  # typer has no lists of choices
     if origin is tuple:
         return tuple[tuple(plain_type(part) for part in parts)]  # type: ignore[misc]
     return annotation

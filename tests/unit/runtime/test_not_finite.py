@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ferengine import Analyzer
 from ferengine._native import FACE_KEY
+from ferengine.classification.quality import MEASURES
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.sources.demo import DemoSource
 from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, face_rows
@@ -25,7 +26,8 @@ def put(joiner: CameraJoiner, sequence: int, scores: list[list[float]]) -> None:
     joiner.add_record(Record(0, 1, sequence, sequence / 4, 1, 2, CLASSIFIED, 0, 0, False, face_rows(faces)))
     keys = np.zeros(len(scores), FACE_KEY)
     keys["epoch"], keys["sequence"], keys["face"] = 1, sequence, np.arange(len(scores))
-    for _, number, epoch, index, scored in split_batch(ScoreBatch(keys, np.array(scores, np.float32), 32, 3)):
+    measures = np.zeros((len(scores), MEASURES), np.float32)
+    for _, number, epoch, index, scored in split_batch(ScoreBatch(keys, np.array(scores, np.float32), measures, 32, 3)):
         joiner.add_scores(number, epoch, index, scored)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 _ALIKE = 0.7
 """Similarity from which a face after a cut, or after more than ``_WHILE``, is the one before it. Measured between clips of
-different people whose faces were put at one place: at most 0.47; between people who came to one place in a crowd: 0.68."""
+different people whose faces were put at one place: at most 0.47; of two people of a crowd who came to one place: 0.48."""
 
 _FAMILIAR = 0.5
 """The same after more than ``_BRIEFLY``, and where the tracker doubts itself: the place still speaks for it."""
@@ -12,7 +12,7 @@ _FAMILIAR = 0.5
 _BRIEFLY, _WHILE = 0.5, 1.0
 """Seconds out of sight. A face that comes back sooner is the same whatever it looks like: it may still be half hidden."""
 
-HALF_HIDDEN = 0.35
+HALF_HIDDEN = 0.5
 """Similarity from which a face may be that of a track lost at its place: what comes out from behind something is half hidden at
 first. Measured in the demo: 0.54 at half, 0.81 a fifth of a second later; between two people 0.06 on average."""
 

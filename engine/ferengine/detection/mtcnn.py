@@ -101,6 +101,9 @@ class MtcnnDetector(Detector):
 def corners(boxes: Near) -> NDArray[np.float32]:
     """Boxes x, y, w, h as x1, y1, x2, y2, float32 (n, 4). Raises UsageError where they are none, or not finite."""
     boxes = np.asarray(boxes, np.float32)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
-        raise UsageError("near must hold finite boxes of shape (n, 4): x, y, w, h")
-    return np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+    if boxes.ndim == 2 and boxes.shape[1] == 4:
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = np.hstack([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]])
+        if np.isfinite(found).all():
+            return found
+    raise UsageError("near must hold finite boxes of shape (n, 4): x, y, w, h")

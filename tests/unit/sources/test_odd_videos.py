@@ -217,11 +217,12 @@ def test_flv_that_ends_between_two_tags_long_before_its_duration(tmp_path: Path)
 
 def test_codec_that_changes_within_a_stream_is_counted(tmp_path: Path) -> None:
     """FFmpeg goes on with the first decoder, which takes the packets of the other without a word."""
-    first, second = encode(tmp_path / "1.ts"), encode(tmp_path / "2.ts", "mpeg2video", frames=60)
+    first = encode(tmp_path / "1.ts", size=(320, 240), frames=150)  # too long to be read while the file is opened
+    second = encode(tmp_path / "2.ts", "mpeg2video", frames=60)
     path = tmp_path / "both.ts"
     path.write_bytes(first.read_bytes() + second.read_bytes())
     source, frames = read_all(path)
-    assert len(frames) >= FRAMES - 1
+    assert len(frames) >= 149
     assert 8 < source.broken_frames <= 60  # packets, which the parser of the first codec may have joined
 
 

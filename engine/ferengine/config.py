@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 from ferengine.errors import UsageError, describe_invalid
 from ferengine.models.registry import DEFAULT
 from ferengine.models.settings import BackendName, BackendSettings, PrecisionSetting
+from ferengine.results import DrawExtra
 
 Threshold = Annotated[float, Field(ge=0, lt=1)]
 
@@ -120,6 +121,11 @@ class EngineConfig(BaseModel):
         0.5, gt=0, le=60, description="With live sources, report a face unclassified after this many seconds."
     )
 
+    draw: tuple[DrawExtra, ...] = Field(
+        (),
+        description="Also draw the landmarks of detected faces, or the axes of their pose. Repeat for both.",
+        examples=[["landmarks", "pose"]],
+    )
     blur: bool = Field(
         False,
         description="Make faces unrecognisable in videos, windows and annotated copies, which then come a little later.",
@@ -216,6 +222,7 @@ class EngineSettings(TypedDict, total=False):
     max_batch: int
     batch_deadline: float
     deadline: float
+    draw: tuple[DrawExtra, ...]
     blur: bool
     max_frames: int | None
     queue: int

@@ -25,9 +25,9 @@ def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas
     """The faces in a file of ``--events``, one row each.
 
     Columns are named as in ``--csv``: ``camera``, ``frame``, ``timestamp``, ``track``, ``x``, ``y``, ``width``, ``height``,
-    ``label``, ``smoothed_label``, ``score_happy``, ``smoothed_happy``, ``yaw`` and so on; landmarks are ``nose_x``, ``nose_y``
-    and so on. A value that a face does not have is missing in its row. Frames without faces, and the lines of cameras that
-    start and end, have no rows.
+    ``label``, ``smoothed_label``, ``score_happy``, ``smoothed_happy`` and so on; landmarks are ``nose_x``, ``nose_y`` and so
+    on. A value that a face does not have is missing in its row. Frames without faces, and the lines of cameras that start and
+    end, have no rows.
 
     Args:
         path: The file.
@@ -73,11 +73,13 @@ def _faces(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     if "event" in record:
         return
     frame = {name: value for name, value in record.items() if name not in ("faces", "changes")}
-    before = {change["track"]: change["from"] for change in record.get("changes", ())}
+    changed = {change["track"]: change["from"] for change in record.get("changes", ())}
     for face in record["faces"]:
-        row = {**frame, "changed_from": before.get(face["track"])}
+        row = dict(frame)
         for name, value in face.items():
             row.update(_cells(name, value))
+        if changed.get(face["track"]) is not None:
+            row["changed_from"] = changed[face["track"]]
         yield row
 
 
@@ -90,8 +92,8 @@ def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"{point}_x", x), (f"{point}_y", y))
     elif name in ("expression", "gender"):
         yield from _reading("" if name == "expression" else "gender_", value)
-    elif name in ("pose", "quality"):
-        yield from (("pose_age" if part == "age" else part, each) for part, each in value.items())
+    elif isinstance(value, Mapping):  # pose and quality, whose parts name themselves but for the age
+        yield from ((f"{name}_{part}" if part == "age" else part, each) for part, each in value.items())
     else:
         yield name, value
 
@@ -100,9 +102,9 @@ def _reading(prefix: str, value: Mapping[str, Any] | None) -> Iterator[tuple[str
     """Labels and scores, raw and smoothed; the label of a gender is ``gender``, that of an expression ``label``."""
     if value is None:
         return
-    if not prefix:
-        yield "reason", value.get("reason")
     label = prefix.rstrip("_") or "label"
+    if "reason" in value:
+        yield f"{prefix}reason", value["reason"]
     for kind, part in (("", value), ("smoothed_", value["smoothed"])):
         yield f"{kind}{label}", part["label"]
         for each, score in part["scores"].items():

@@ -20,6 +20,9 @@ Landmarks: TypeAlias = tuple[
 ]
 """Five (x, y) points in pixels: left eye, right eye (as the viewer sees them), nose, left and right mouth corner."""
 
+DrawExtra: TypeAlias = Literal["landmarks", "pose"]
+"""What can be drawn of a face besides its box and label."""
+
 Origin: TypeAlias = Literal["detected", "tracked"]
 
 UNCERTAIN = "uncertain"
@@ -90,6 +93,11 @@ class Scores:
 
     label: str
     scores: Mapping[str, float]
+
+    @property
+    def confidence(self) -> float:
+        """The score of the label; where that is ``UNCERTAIN`` the largest score."""
+        return self.scores[self.label] if self.label in self.scores else max(self.scores.values())
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it, scores to five decimals."""

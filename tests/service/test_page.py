@@ -125,7 +125,7 @@ def test_dark_and_light(page: Any, running: Running) -> None:
 def test_a_browser_without_mp4_gets_images(page: Any, running: Running) -> None:
     page.add_init_script("delete window.MediaSource")
     page.goto(running.url)
-    page.wait_for_function("() => document.querySelector('.tile img').naturalWidth === 320")
+    page.wait_for_function("() => document.querySelector('.tile img')?.naturalWidth === 320")
     page.wait_for_function(f"() => ({DRAWN})()")
     page.goto("about:blank")
 

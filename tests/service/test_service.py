@@ -8,12 +8,16 @@ import io
 import json
 import os
 import re
+import shutil
 import signal
 import socket
+import ssl
 import struct
+import subprocess
 import time
 from collections import deque
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import av
@@ -217,7 +221,7 @@ def test_images_are_analysed_in_a_process_that_may_die(running: Running, web: ht
     assert web.post("/api/analyze", content=b"").status_code == 400
     os.kill(running.context.analysis._child.pid, signal.SIGKILL)
     answer = web.post("/api/analyze", content=jpeg)
-    assert (answer.status_code, answer.json()["error"]) == (503, "images has died")
+    assert (answer.status_code, answer.json()["error"]) == (503, "the process 'images' has died: try again")
     assert web.post("/api/analyze", content=jpeg).status_code == 200
 
 
@@ -313,3 +317,34 @@ def test_two_viewers_more_than_allowed(running: Running) -> None:
             answer = web.get("/api/cameras/door/snapshot.jpg")
         assert answer.status_code == 503
         assert "1 clients are watching, which is the maximum" in answer.json()["error"]
+
+
+def test_tls(running: Running, tmp_path: Path) -> None:
+    from ferengine.service.app import create_app
+    from ferengine.service.server import Address, Server, Tls
+
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"]
+    subprocess.run(
+        [*made, "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", certificate], check=True, capture_output=True
+    )
+    app = create_app(running.engine, token="a token of some length")
+    server = Server(app, Address("127.0.0.1", 0), Tls(certificate, key), before_end=app.state.context.close)
+    server.start()
+    try:
+        trusted = ssl.create_default_context(cafile=str(certificate))
+        url = server.url.replace("127.0.0.1", "localhost")
+        assert url.startswith("https://")
+        with httpx.Client(base_url=url, verify=trusted, timeout=60) as web:
+            answer = web.post("/api/session", content="a token of some length")
+            assert "secure" in answer.headers["set-cookie"].lower()
+            cookie = answer.headers["set-cookie"].partition(";")[0]
+            assert web.get("/api/cameras").status_code == 200
+        with connect(
+            f"{url.replace('https', 'wss')}/api/results", ssl=trusted, additional_headers={"Cookie": cookie}
+        ) as results:
+            assert json.loads(results.recv(60))["camera"] == "door"
+    finally:
+        server.close()

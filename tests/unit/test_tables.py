@@ -23,8 +23,6 @@ POINTS = ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0), (7.0, 8.0), (9.0, 10.0))
 
 def faces() -> tuple[Face, ...]:
     expression = make_expression(LABELS, (0.7, 0.3), (0.4, 0.6))
-    pose, quality = Pose(10.0, -5.0, 2.0, 0.25), Quality(34.6, 0.5, 120.0, 40.0)
-    unsure = make_expression(LABELS, (0.5, 0.5), (0.5, 0.5), None, "low_score")
     gender = make_gender(("female", "male"), (0.9, 0.1), (0.8, 0.2))
     return (
         Face(
@@ -36,12 +34,11 @@ def faces() -> tuple[Face, ...]:
             POINTS,
             expression,
             gender=gender,
-            pose=pose,
-            quality=quality,
+            pose=Pose(10.0, -5.0, 2.0, 0.1),
+            quality=Quality(50.0, 0.4, 120.0, 30.0),
             changed_from="happy",
         ),
         Face(2, (50, 60, 7.5, 8), 0.8, 0.5, "tracked", None, None, "deadline"),
-        Face(3, (90, 60, 8, 8), 0.8, 0.5, "tracked", None, unsure),
     )
 
 
@@ -66,16 +63,16 @@ def test_faces_become_rows_with_the_columns_of_csv(library: Any, events: Path, t
     pytest.importorskip(library, reason=f"{library} is not installed")
     table = read_events(events, library)
     rows: list[dict[str, Any]] = table.to_dict("records") if library == "pandas" else table.to_dicts()
-    assert len(rows) == 3
-    one, other, unsure = rows
+    assert len(rows) == 2
+    one, other = rows
     assert (one["camera"], one["frame"], one["timestamp"], one["track"], one["prior"]) == ("door", 1, 0.04, 1, "uniform")
     assert [one[name] for name in ("x", "y", "width", "height")] == [10, 20, 30, 40]
     assert (one["label"], one["smoothed_label"]) == ("happy", "sad")
     assert (one["score_happy"], one["smoothed_happy"]) == (0.7, 0.4)
     assert (one["gender"], one["smoothed_gender"], one["smoothed_gender_male"]) == ("female", "female", 0.2)
+    assert (one["yaw"], one["pose_age"], one["size"], one["changed_from"]) == (10, 0.1, 50, "happy")
     assert (one["nose_x"], one["nose_y"], one["scene_cut"]) == (5, 6, True)
-    assert (one["yaw"], one["pose_age"], one["size"], one["changed_from"]) == (10.0, 0.25, 34.6, "happy")
-    assert [other["reason"], unsure["reason"], unsure["label"]] == ["deadline", "low_score", "uncertain"]
+    assert other["reason"] == "deadline"
     assert other["label"] is None or math.isnan(other["label"])
     writer = CsvWriter(tmp_path / "faces.csv", LABELS, gender_labels=("female", "male"), prior="uniform")
     writer.close()
@@ -100,9 +97,9 @@ def test_faces_as_supervision_takes_them() -> None:
     empty, full = (result.to_supervision() for result in results())
     assert len(empty) == 0
     assert isinstance(full, supervision.Detections)
-    assert full.xyxy.tolist() == [[10, 20, 40, 60], [50, 60, 57.5, 68], [90, 60, 98, 68]]
-    assert full.tracker_id.tolist() == [1, 2, 3]
-    assert full.data["class_name"].tolist() == ["sad", "", "uncertain"]
+    assert full.xyxy.tolist() == [[10, 20, 40, 60], [50, 60, 57.5, 68]]
+    assert full.tracker_id.tolist() == [1, 2]
+    assert full.data["class_name"].tolist() == ["sad", ""]
     assert full.data["class_score"][0] == pytest.approx(0.6)
     assert math.isnan(full.data["class_score"][1])
 

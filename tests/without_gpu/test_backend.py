@@ -288,6 +288,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     pinned = list(device.pinned.values())
     assert any(np.shares_memory(stage._networks.input(32), memory) for memory in pinned)
     assert stage._networks.input(32).dtype == np.uint8
+    made = device.calls.count("context")
     frame = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
     squares = np.array([[40, 40, 60, 0], [30, 40, 50, 0]], np.float32)
     received: list[int] = []
@@ -306,6 +307,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     assert ring.free == 64
     assert stage._networks.backend_names == ("tensorrt" if lost_after is None else "ort")
     assert len(reports) == (1 if lost_after is None else 2)
+    assert device.calls.count("context") == made  # all were made while it opened
     stage.close()
     if lost_after is not None:
         assert isinstance(reports[1], BackendChosen)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -34,6 +36,7 @@ from ferengine_tools.gpu_check.measure import (
     microseconds,
 )
 from ferengine_tools.gpu_check.one_engine import queued
+from ferengine_tools.gpu_check.prune import containers, prune
 from ferengine_tools.gpu_check.report import Report, markdown, summarise
 
 ROOT = Path(__file__).parents[2]
@@ -340,6 +343,72 @@ def test_wrong_usage_of_the_script_is_named() -> None:
         assert said in done.stderr
 
 
+@pytest.mark.parametrize("short", [False, True])
+def test_the_script_runs_every_part_and_says_what_was_cut_off(tmp_path: Path, short: bool) -> None:
+    """With programs that only note how they are called: one part is cut off, one that only measures fails."""
+    notes = tmp_path / "calls"
+    for name, code in {
+        "nvidia-smi": "exit 0",
+        "python": f'echo "$*" >> {notes}; case "$*" in *"--part cameras"*) exit 124;; *probes*) echo no driver; exit 1;; esac',
+        "compute-sanitizer": f'echo "sanitizer $*" >> {notes}',
+    }.items():
+        program = tmp_path / name
+        program.write_text(f"#!/usr/bin/env bash\n{code}\n")
+        program.chmod(0o755)
+    command = ["bash", str(ROOT / "tools" / "gpu_check.sh"), "--data", str(tmp_path), "--python", str(tmp_path / "python")]
+    command += ["--out", str(tmp_path / "out"), *(["--short"] if short else [])]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=60, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    )
+    assert done.returncode == 0, done.stderr
+    calls = notes.read_text().splitlines()
+    for wanted, call in zip(("tests/gpu", "--part others", "--part engines", "--part cameras"), calls, strict=False):
+        assert wanted in call
+    assert calls[4].endswith("--cut cameras")
+    measures = [call.split()[1].rpartition(".")[2] if "sanitizer" not in call else "memcheck" for call in calls[5:]]
+    assert measures == ([] if short else ["probes", "ort_shapes", "train_speed", "memcheck"])
+    assert ("== probes: ended with 1" in done.stdout) is not short
+    assert "cameras: cut off after" in done.stderr
+
+
+def fat_binary(images: list[tuple[int, bytes]]) -> bytes:
+    body = b"".join(struct.pack("<HHIQ12xI32x", 2, 0x101, 64, len(code), capability) + code for capability, code in images)
+    return struct.pack("<IHHQ", 0xBA55ED50, 1, 16, len(body)) + body
+
+
+def test_pruning_keeps_the_code_of_one_architecture() -> None:
+    code = {capability: bytes([capability]) * 24 for capability in (75, 80, 86, 90)}
+    several, others = [(75, code[75]), (80, code[80]), (90, code[90])], [(75, code[75]), (80, code[80])]
+    chance = struct.pack("<I", 0xBA55ED50) + b"no container"
+    library = b"\x7fELF" + fat_binary(several) + chance + fat_binary(others) + b"text" + fat_binary([(90, code[90])])
+
+    def left(capability: int) -> list[bool]:
+        pruned, kept, zeroed = prune(library, capability)
+        assert (len(pruned), kept + zeroed) == (len(library), 24 * 6)
+        found = [[pruned[image.first : image.end] == code[image.capability] for image in part] for part in containers(library)]
+        assert kept == 24 * sum(map(sum, found))
+        outside = bytearray(pruned), bytearray(library)
+        for image in (image for part in containers(library) for image in part):
+            for data in outside:
+                data[image.first : image.end] = bytes(24)
+        assert outside[0] == outside[1]
+        return [each for part in found for each in part]
+
+    assert left(90) == [False, False, True, False, False, False]  # what is for 9.0 alone goes, too
+    assert left(86) == [False, True, False, False, True, False]  # 8.0's runs on 8.6
+    assert left(75) == [True, False, False, True, False, False]
+    assert left(100) == [False] * 6
+
+
+def test_training_steps_are_measured_on_the_cpu_too() -> None:
+    pytest.importorskip("torch")
+    from ferengine_tools.gpu_check.train_speed import measure
+    from ferengine_tools.training.config import TrainConfig
+
+    config = TrainConfig("dscnn", Path("none"), Path("none"), batch=4, device="cpu", precision="fp32", threads=1)
+    assert measure(config, 2).startswith("dscnn, batch 4: ")
+
+
 def test_without_a_gpu_nothing_is_claimed(tmp_path: Path) -> None:
     if this_machine().gpu is not None:
         pytest.skip("this machine has a GPU")
@@ -363,7 +432,7 @@ def test_no_contender_begins_when_the_time_is_over(report: Report) -> None:
     assert report.failed == []
 
 
-@pytest.mark.parametrize("module", ["probes", "ort_shapes", "one_engine", "report", "__main__"])
+@pytest.mark.parametrize("module", ["probes", "ort_shapes", "train_speed", "prune", "one_engine", "report", "__main__"])
 def test_every_script_shows_its_help(module: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", f"ferengine_tools.gpu_check.{module}", "--help"], capture_output=True, text=True, timeout=120

@@ -111,6 +111,34 @@ def test_the_third_batch_of_a_size_is_a_graph(runner: EngineRunner, device: Any,
     assert device.calls.count("context") == 2 * 2 + 6  # a graph is tied to its context: each has its own
 
 
+@pytest.mark.parametrize("depth", [1, 2])
+def test_after_the_warm_up_no_batch_makes_anything(
+    device: Any, fake_trt: Any, profiles: Any, expected: Any, depth: int
+) -> None:
+    """Contexts, shapes and graphs of every fixed size are there before a worker says that it is ready."""
+    runner = EngineRunner(fake_trt(device, profiles).loaded, device, b"plan", depth=depth)
+    runner.warm_up((1, 4, 4), 40)
+    before = len(device.calls)
+    for count in (1, 2, 3, 7, 16, 17, 31, 40, 5, 40):
+        np.testing.assert_allclose(runner.run(rows(count))["logits"], expected(rows(count)), rtol=1e-6)
+    assert set(device.calls[before:]) == {"current", "launch", "record", "wait"}
+    runner.close()
+
+
+@pytest.mark.parametrize(
+    ("shapes", "strategy"), [(None, "eager"), ([((1, 3, 12, 12), (8, 3, 20, 20), (16, 3, 90, 90))], "none")]
+)
+def test_kernels_are_specialised_for_fixed_sizes_alone(
+    device: Any, fake_trt: Any, profiles: Any, shapes: Any, strategy: str
+) -> None:
+    """P-Net's shapes never end: tensorrt-rtx would compile for each."""
+    runner = EngineRunner(fake_trt(device, shapes or profiles, name="tensorrt-rtx").loaded, device, b"plan")
+    assert runner._engine is not None
+    assert runner._engine._config.dynamic_shapes_kernel_specialization_strategy == strategy
+    assert runner._engine._config.cuda_graph_strategy == "whole"
+    runner.close()
+
+
 def test_a_size_that_cannot_be_captured_goes_on_without(
     device: Any, fake_trt: Any, profiles: Any, expected: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -259,3 +287,15 @@ def test_compiled_kernels_are_kept(make_device: Any, fake_trt: Any, profiles: An
     path.write_bytes(path.read_bytes() + b"damage")
     run_rtx(make_device, fake_trt, profiles, path)
     assert path.read_bytes()[64:] == b"k"
+
+
+def test_kernels_that_others_may_write_are_compiled_again(
+    make_device: Any, fake_trt: Any, profiles: Any, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "tiny.kernels"
+    run_rtx(make_device, fake_trt, profiles, path)
+    path.chmod(0o666)
+    run_rtx(make_device, fake_trt, profiles, path)
+    assert path.read_bytes()[64:] == b"k"  # a byte more had it been read
+    [record] = caplog.records
+    assert "may be written by other users" in record.message

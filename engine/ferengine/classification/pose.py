@@ -55,6 +55,16 @@ def estimate_pose(landmarks: NDArray[np.float32] | Sequence[Sequence[float]]) ->
     return Pose(math.degrees(yaw), math.degrees(pitch), math.degrees(roll))
 
 
+def rotation(pose: Pose) -> NDArray[np.float64]:
+    """The rotation (3, 3) that brings ``FACE_POINTS``, as columns, into the pose."""
+    yaw, pitch, roll = (math.radians(angle) for angle in (pose.yaw, pose.pitch, pose.roll))
+    (sy, cy), (sp, cp), (sr, cr) = ((math.sin(angle), math.cos(angle)) for angle in (yaw, pitch, roll))
+    up = np.array([[1, 0, 0], [0, cp, sp], [0, -sp, cp]])
+    right = np.array([[cy, 0, -sy], [0, 1, 0], [sy, 0, cy]])
+    clockwise = np.array([[cr, -sr, 0], [sr, cr, 0], [0, 0, 1]])
+    return np.asarray(clockwise @ right @ up, np.float64)
+
+
 class PoseMemory:
     """The last pose of each track: landmarks are found in detected frames only, and the pose is kept until the next, with
     its age."""

@@ -66,7 +66,7 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
             try:
                 if isinstance(item, SourceError):
                     raise item
-                _read(item, analyzer, copies, as_json, settings.blur)
+                _read(item, analyzer, copies, as_json, settings)
             except DeviceError:
                 raise  # of the backend: every further image would fail too
             except FerengineError as error:
@@ -82,7 +82,7 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
     sys.exit(1 if failures else 0)
 
 
-def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool, blur: bool) -> None:
+def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool, settings: EngineConfig) -> None:
     from ferengine.cli.images import read_image
     from ferengine.sinks.blur import blur_faces
     from ferengine.sinks.draw import draw_still
@@ -94,9 +94,9 @@ def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bo
         raise SourceError(f"{path} cannot be read: out of memory") from None
     _report(path, image, faces, analyzer.prior, as_json)
     if copies is not None:
-        if blur:
+        if settings.blur:
             blur_faces(image, faces)
-        draw_still(image, faces)
+        draw_still(image, faces, settings.draw)
         copies.save(image, path)
 
 

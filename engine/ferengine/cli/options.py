@@ -112,7 +112,7 @@ def checked(model: type[_Model], values: Mapping[str, Any]) -> _Model:
 
 def _dashed(text: str) -> str:
     name, colon, rest = text.partition(":")
-    option = re.sub(r"^camera\.\d+$", "camera", name)  # the message says which of several it is
+    option = re.sub(r"^(camera|draw)\.\d+$", r"\1", name)  # the message says which of several it is
     return f"{option.replace('_', '-')}{colon}{rest}"
 
 
@@ -131,7 +131,8 @@ def plain_type(annotation: Any) -> Any:
     if origin is Literal and not isinstance(parts[0], str):
         return type(parts[0])  # typer's choices are texts
     if origin is tuple and parts[-1] is Ellipsis:
-        return list[plain_type(parts[0])]  # type: ignore[misc]
+        each = plain_type(parts[0])
+        return list[str if get_origin(each) is Literal else each]  # type: ignore[misc]  # typer has no lists of choices
     if origin is tuple:
         return tuple[tuple(plain_type(part) for part in parts)]  # type: ignore[misc]
     return annotation

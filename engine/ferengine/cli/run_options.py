@@ -25,6 +25,7 @@ _PANELS: Mapping[str, tuple[str, ...]] = {
         "webhook",
         "webhook_secret",
         "overwrite",
+        "draw",
         "blur",
         "log_level",
     ),

@@ -127,7 +127,8 @@ class RunSettings(EngineConfig, SourceOptions):
     mqtt: str | None = Field(
         None,
         min_length=1,
-        description="Publish events and the state of each camera over MQTT: mqtt://[USER@]HOST[:PORT][/PREFIX], or mqtts://.",
+        description="Publish events and the state of each camera over MQTT: mqtt://USER@HOST:PORT/PREFIX (all but the host may "
+        "be left out), or mqtts:// for TLS.",
         examples=["mqtt://broker.local/ferengine"],
     )
     mqtt_password: Path | None = Field(

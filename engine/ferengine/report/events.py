@@ -32,6 +32,8 @@ class Cell:
     detection: float = 0.0
     tracking: float = 0.0
     width: float = 0.0
+    measures: Counter[str] = field(default_factory=Counter)
+    measured: Counter[str] = field(default_factory=Counter)
 
     def add(self, other: Cell) -> None:
         self.n += other.n
@@ -41,6 +43,17 @@ class Cell:
         self.detection += other.detection
         self.tracking += other.tracking
         self.width += other.width
+        self.measures.update(other.measures)
+        self.measured.update(other.measured)
+
+    def measure(self, name: str, value: object) -> None:
+        """Add one value of what is not measured on every face."""
+        self.measures[name] += float(value)  # type: ignore[assignment, arg-type]
+        self.measured[name] += 1
+
+    def mean(self, name: str) -> float | None:
+        """The mean of such a measure."""
+        return self.measures[name] / self.measured[name] if self.measured[name] else None
 
     @property
     def label(self) -> str | None:
@@ -73,6 +86,7 @@ class Camera:
         frames, faces: How many there are.
         dropped: Frames missing between those that are there.
         unclassified: Faces without an expression, by reason.
+        uncertain: Faces that could not be read surely, by reason.
         events: What happened to it: time stamp, event and reason.
         latencies: Of each cell in time: frames and the sum of their latencies, and the largest, in milliseconds.
         gaps: Of each cell in time: frames missing.
@@ -83,6 +97,7 @@ class Camera:
     dropped: int = 0
     scene_cuts: int = 0
     unclassified: Counter[str] = field(default_factory=Counter)
+    uncertain: Counter[str] = field(default_factory=Counter)
     events: list[tuple[float, str, str]] = field(default_factory=list)
     latencies: dict[int, tuple[int, float, float]] = field(default_factory=dict)
     gaps: Counter[int] = field(default_factory=Counter)
@@ -168,6 +183,12 @@ class Recording:
         cell.detection += float(face["score"])
         cell.tracking += float(face["track_confidence"])
         cell.width += float(face["box"][2])
+        quality = face.get("quality") or {}
+        for name in ("sharpness", "brightness"):
+            if name in quality:
+                cell.measure(name, quality[name])
+        if face.get("pose"):
+            cell.measure("turned", abs(float(face["pose"]["yaw"])))
         if person.label is not None:
             person.seconds[person.label] += step  # type: ignore[assignment]
         person.last = stamp
@@ -184,7 +205,10 @@ class Recording:
         person.label = label
         cell.scored += 1
         cell.labels[label] += 1
-        cell.confidence += max(map(float, smoothed["scores"].values()))
+        scores = smoothed["scores"]
+        cell.confidence += float(scores[label] if label in scores else max(scores.values()))
+        if "reason" in expression:
+            camera.uncertain[str(expression["reason"])] += 1
 
     def _cell(self, stamp: float) -> int:
         return int(stamp // self.width)

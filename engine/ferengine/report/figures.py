@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 import plotly.graph_objects as go
 
@@ -124,19 +125,38 @@ def transitions(recording: Recording) -> go.Figure:
 
 def confidence(recording: Recording, camera: str) -> go.Figure:
     """The smoothed score of the label of each person."""
-    return _lines(recording, camera, "confidence", lambda cell: cell.confidence / cell.scored if cell.scored else None, ".0%")
+    return _lines(recording, camera, lambda cell: cell.confidence / cell.scored if cell.scored else None, ".0%")
 
 
 def quality(recording: Recording, camera: str) -> list[tuple[str, go.Figure]]:
-    """How well the faces could be read: their width, the detector's and the tracker's confidence."""
+    """How well the faces could be read: their width, the detector's and the tracker's confidence, and what else there is."""
+    further = [
+        (title, _lines(recording, camera, partial(_mean, name=name), shape))
+        for name, title, shape in (
+            ("sharpness", "Sharpness of the crop", ".2f"),
+            ("brightness", "Brightness of the crop, 0 to 255", ".0f"),
+            ("turned", "Degrees that the face is turned away", ".0f"),
+        )
+        if any(
+            cell.measured[name]
+            for key, person in recording.people.items()
+            if key[0] == camera
+            for cell in person.cells.values()
+        )
+    ]
     return [
-        ("Width of the face, pixels", _lines(recording, camera, "width", lambda cell: cell.width / cell.n, ".0f")),
-        ("Probability of the last detection", _lines(recording, camera, "score", lambda cell: cell.detection / cell.n, ".0%")),
-        ("Confidence of the tracker", _lines(recording, camera, "tracker", lambda cell: cell.tracking / cell.n, ".0%")),
+        ("Width of the face, pixels", _lines(recording, camera, lambda cell: cell.width / cell.n, ".0f")),
+        ("Probability of the last detection", _lines(recording, camera, lambda cell: cell.detection / cell.n, ".0%")),
+        ("Confidence of the tracker", _lines(recording, camera, lambda cell: cell.tracking / cell.n, ".0%")),
+        *further,
     ]
 
 
-def _lines(recording: Recording, camera: str, title: str, value: Callable[[Cell], float | None], shape: str) -> go.Figure:
+def _mean(cell: Cell, name: str) -> float | None:
+    return cell.mean(name)
+
+
+def _lines(recording: Recording, camera: str, value: Callable[[Cell], float | None], shape: str) -> go.Figure:
     figure = go.Figure()
     for key, person in longest(recording, camera, _MAX_LINES):
         cells, width = thinned(person.cells, recording.width)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,14 +98,15 @@ def _camera(recording: Recording, name: str, camera: Camera) -> str:
             *(_card(title, figure) for title, figure in figures.quality(recording, name)),
         ]
     parts.append(_card("Latency and missing frames", figures.latency(recording, camera)))
-    if camera.unclassified:
-        rows = "".join(
-            f"<tr><td>{html.escape(reason)}</td><td>{count:,}</td></tr>" for reason, count in camera.unclassified.items()
-        )
-        parts.append(
-            f'<section class="card"><h3>Unclassified faces</h3><table><tr><th>reason<th>faces</tr>{rows}</table></section>'
-        )
+    parts += [_reasons("Unclassified faces", camera.unclassified), _reasons("Uncertain faces", camera.uncertain)]
     return "\n".join([*parts, _events(camera)])
+
+
+def _reasons(title: str, counts: Mapping[str, int]) -> str:
+    if not counts:
+        return ""
+    rows = "".join(f"<tr><td>{html.escape(reason)}</td><td>{count:,}</td></tr>" for reason, count in counts.items())
+    return f'<section class="card"><h3>{title}</h3><table><tr><th>reason<th>faces</tr>{rows}</table></section>'
 
 
 def _events(camera: Camera) -> str:

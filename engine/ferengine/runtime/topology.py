@@ -357,6 +357,7 @@ class Topology:
             videos=tuple(SaveVideo(camera, str(path), self._overwrite) for camera, path in save.items()),
             parts=tuple(output.parts),
             rates=tuple(SetRate(camera.number, camera.fps) for camera in self._cameras),
+            draw=self._config.draw,
             blur=self._config.blur_frames,
         )
 

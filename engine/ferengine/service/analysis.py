@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from ferengine.errors import ServiceError, UsageError
+from ferengine.json_text import json_text
 from ferengine.service.child import Child
 from ferengine.service.messages import Answer
 
@@ -61,7 +61,7 @@ class ImageAnalysis:
         try:
             if self._child is None:
                 self._child = Child("ferengine.service.image_worker", "images")
-                made = Answer.decode(self._child.ask(json.dumps(self._settings).encode(), _START_SECONDS))
+                made = Answer.decode(self._child.ask(json_text(self._settings).encode(), _START_SECONDS))
                 if not made.ok:
                     raise ServiceError(made.text)
             return Answer.decode(self._child.ask(image, _IMAGE_SECONDS))
@@ -78,6 +78,8 @@ class ImageAnalysis:
             self._child = None
 
     async def close(self) -> None:
-        """End the process."""
+        """End the process, and give up the image that it has."""
+        if self._child is not None:
+            self._child.kill()
         async with self._lock:
             await asyncio.to_thread(self._end)

@@ -69,8 +69,12 @@ class Child:
         except OSError:
             answer = None
         if answer is None:
-            raise ServiceError(f"{self.title} has died")
+            raise ServiceError(f"the process {self.title!r} has died: try again")
         return answer
+
+    def kill(self) -> None:
+        """Have ``ask``, in another thread, fail at once. Only ``close`` may follow."""
+        self._process.kill()
 
     def close(self) -> None:
         """End it; may be called twice."""

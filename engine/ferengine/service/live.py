@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.engine import Engine
-from ferengine.errors import FerengineError, ServiceError
+from ferengine.errors import ServiceError
 from ferengine.results import Box, FrameResult
 from ferengine.runtime.consumers import CallbackSubscription
 from ferengine.service.child import Child
@@ -32,6 +32,8 @@ MAX_FPS = 25.0
 QUEUE = 24
 """Frames that may wait for one client; then it is taken to the live edge."""
 _ANSWER_SECONDS = 10.0
+_END_SECONDS = 2.0
+"""Seconds that an encoder gets for the frame that it has."""
 _DEATHS = 3
 """Deaths of its encoder after which a camera's video is given up."""
 _LINGER = 10.0
@@ -167,7 +169,9 @@ class CameraVideo:
             await asyncio.to_thread(self._release, subscription)
 
     def _release(self, subscription: CallbackSubscription) -> None:
-        subscription.join(2 * _ANSWER_SECONDS)
+        if not subscription.join(_END_SECONDS) and (child := self._child) is not None:
+            child.kill()  # it does not answer
+        subscription.join()
         if self._child is not None:
             self._child.close()
             self._child = None
@@ -303,13 +307,13 @@ class Live:
             ServiceError: Too many clients watch, or the service is closing.
             FerengineError: There is no such camera, or no memory for its frames.
         """
-        if self._closed:
-            raise ServiceError("the service is closing")
         if self.viewers >= self.max_viewers:
             raise ServiceError(f"{self.max_viewers} clients are watching, which is the maximum: try again later")
         viewer = Viewer(kind)
         async with self._lock:
             video = self._videos.get(camera)
+            if self._closed:
+                raise ServiceError("the service is closing")
             if video is None:
                 video = CameraVideo(self._engine, camera, asyncio.get_running_loop())
                 await video.open()
@@ -333,22 +337,23 @@ class Live:
             if video.viewers:
                 return
         async with self._lock:
-            if not video.viewers and self._videos.get(video.camera) is video:
-                del self._videos[video.camera]
-                await video.close()
+            if video.viewers or self._videos.get(video.camera) is not video:
+                return
+            del self._videos[video.camera]
+        await video.close()
 
     async def forget(self, camera: str) -> None:
         """The camera is removed or paused: its clients get no more frames."""
         async with self._lock:
             video = self._videos.pop(camera, None)
-            if video is not None:
-                await video.close()
+        if video is not None:
+            await video.close()
 
     async def close(self) -> None:
         """End everything; may be called twice."""
         self._closed = True
         for task in list(self._lingering):
             task.cancel()
-        for name in list(self._videos):
-            with contextlib.suppress(FerengineError):
-                await self.forget(name)
+        async with self._lock:
+            videos, self._videos = list(self._videos.values()), {}
+        await asyncio.gather(*(video.close() for video in videos))

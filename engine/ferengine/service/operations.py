@@ -47,16 +47,20 @@ _SCHEMAS: dict[str, Any] = {
             "landmarks": {"type": ["array", "null"], "items": {"type": "array", "items": _NUMBER}},
             "expression": {"anyOf": [_ref("Expression"), {"type": "null"}]},
         },
-        {"reason": _TEXT, "gender": _ref("Expression")},
+        {
+            "reason": _TEXT, "gender": _ref("Expression"),
+            "pose": _object(dict.fromkeys(("yaw", "pitch", "roll", "age"), _NUMBER)),
+            "quality": _object(dict.fromkeys(("size", "sharpness", "brightness", "contrast"), _NUMBER)),
+        },
         "One face, as in a line of --events; there may be further keys.",
     ),
-    "Expression": _object({**_SCORES["properties"], "smoothed": _SCORES}),
+    "Expression": _object({**_SCORES["properties"], "smoothed": _SCORES}, {"reason": _TEXT}),
     "Result": _object(
         {
             "camera": _TEXT, "frame": _INTEGER, "timestamp": _NUMBER, "latency_ms": _NUMBER,
             "faces": {"type": "array", "items": _ref("Face")},
         },
-        {"scene_cut": _FLAG},
+        {"scene_cut": _FLAG, "changes": {"type": "array", "items": {"type": "object"}}},
         "One frame, as in a line of --events.",
     ),
     "Camera": _object(

@@ -168,10 +168,10 @@ class Server:
         return self._thread.is_alive()
 
     def close(self) -> None:
-        """End all connections, within a few seconds; may be called twice."""
+        """End all connections and what the application has begun, within a few seconds; may be called twice."""
         self._over.set()
         if self._thread.ident is not None:
-            self._thread.join(2 * _END_SECONDS)
+            self._thread.join()
         self._socket.close()
 
     async def _serve(self) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from starlette.requests import HTTPConnection, Request
 from starlette.responses import Response, StreamingResponse
+from starlette.types import Message, Receive, Scope, Send
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from ferengine.errors import FerengineError
@@ -30,6 +31,28 @@ FAILED = 4503
 """WebSocket code: too many clients, or no video; the reason says which."""
 
 
+class Streamed(StreamingResponse):
+    """An answer without an end, for a client that may leave, or take nothing any more, at any time.
+
+    Args:
+        content: What is sent.
+        stack: What the answer holds, such as a queue; closed with it, also where it never begins.
+        kind: The media type.
+    """
+
+    def __init__(self, content: AsyncIterator[str] | AsyncIterator[bytes], stack: contextlib.AsyncExitStack, kind: str) -> None:
+        super().__init__(content, media_type=kind, headers={"X-Accel-Buffering": "no"})
+        self._stack = stack
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def send_in_time(message: Message) -> None:
+            await asyncio.wait_for(send(message), _STALLED_SECONDS)
+
+        async with self._stack:
+            with contextlib.suppress(TimeoutError):  # it takes nothing: the server closes the connection
+                await super().__call__(scope, receive, send_in_time)
+
+
 def _wanted(request: HTTPConnection) -> frozenset[str] | None:
     names = request.query_params.getlist("camera")
     return frozenset(names) if names else None
@@ -38,23 +61,22 @@ def _wanted(request: HTTPConnection) -> frozenset[str] | None:
 async def get_results(request: Request) -> Response:
     """Results as server-sent events: ``result`` with the JSON of a frame, ``dropped`` where this client was too slow."""
     context = context_of(request)
-    stack = contextlib.ExitStack()
+    stack = contextlib.AsyncExitStack()
     listener = stack.enter_context(context.hub.listen(_wanted(request)))
 
     async def events() -> AsyncIterator[str]:
-        with stack:
-            yield "retry: 2000\n\n"
-            while True:
-                try:
-                    text = await listener.take(_ALIVE_SECONDS)
-                except EOFError:
-                    yield "event: end\ndata: {}\n\n"
-                    return
-                if dropped := listener.take_dropped():
-                    yield f'event: dropped\ndata: {{"dropped": {dropped}}}\n\n'
-                yield ": still here\n\n" if text is None else f"event: result\ndata: {text}\n\n"
+        yield "retry: 2000\n\n"
+        while True:
+            try:
+                text = await listener.take(_ALIVE_SECONDS)
+            except EOFError:
+                yield "event: end\ndata: {}\n\n"
+                return
+            if dropped := listener.take_dropped():
+                yield f'event: dropped\ndata: {{"dropped": {dropped}}}\n\n'
+            yield ": still here\n\n" if text is None else f"event: result\ndata: {text}\n\n"
 
-    return StreamingResponse(events(), media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
+    return Streamed(events(), stack, "text/event-stream")
 
 
 async def results_socket(socket: WebSocket) -> None:
@@ -139,13 +161,12 @@ async def get_mjpeg(request: Request) -> Response:
     _, viewer = await stack.enter_async_context(context.live.watch(name, "jpeg"))
 
     async def parts() -> AsyncIterator[bytes]:
-        async with stack:
-            while (frame := await viewer.take()) is not None:
-                jpeg = frame.encoded.jpeg
-                head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                yield head.encode() + jpeg + b"\r\n"
+        while (frame := await viewer.take()) is not None:
+            jpeg = frame.encoded.jpeg
+            head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+            yield head.encode() + jpeg + b"\r\n"
 
-    return StreamingResponse(parts(), media_type=f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+    return Streamed(parts(), stack, f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
 
 
 def _check(context: Context, name: str) -> None:

@@ -29,7 +29,7 @@ class Timeline:
             samples = tracks.setdefault(face.track, deque())
             if not samples or now - samples[-1][0] >= _EVERY:
                 smoothed = face.expression.smoothed
-                samples.append((now, smoothed.label, max(smoothed.scores.values())))
+                samples.append((now, smoothed.label, smoothed.confidence))
                 while samples[0][0] < now - SECONDS:
                     samples.popleft()
         if len(tracks) > _MAX_TRACKS:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from ferengine.results import UNCERTAIN, Expression, Face, FrameResult
+from ferengine.classification.pose import rotation
+from ferengine.results import UNCERTAIN, DrawExtra, Expression, Face, FrameResult, Pose, UncertainReason
+from ferengine.sinks.layout import Rectangle, first_free, moved_inside, panel_places, tag_places
+from ferengine.sinks.lettering import Color, Image, baseline, blend, rounded_mask, text_mask
 from ferengine.vision import cv2
-
-Image: TypeAlias = NDArray[np.uint8]
-Color: TypeAlias = tuple[int, int, int]
-Rectangle: TypeAlias = tuple[int, int, int, int]
-"""left, top, right, bottom in pixels."""
 
 _PALETTE: tuple[Color, ...] = (
     (76, 76, 235), (96, 174, 108), (199, 110, 158), (50, 190, 245), (224, 138, 60),
@@ -25,69 +22,102 @@ _PALETTE: tuple[Color, ...] = (
 _UNKNOWN: Color = (225, 225, 225)
 _INK: Color = (24, 22, 20)
 _PAPER: Color = (245, 245, 245)
-_FAINT: Color = (170, 170, 170)
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
-_SMALL = 0.82
-"""Scale of small text."""
+_FAINT: Color = (176, 172, 168)
+_TROUGH: Color = (78, 74, 70)
+_AXES: tuple[Color, Color, Color] = ((80, 80, 240), (110, 200, 90), (240, 150, 60))
+"""To the face's right as the viewer sees it, to its chin, and where it looks."""
+_SHADE = 0.66
+"""Opacity of what lies under bars and captions."""
 _MAX_BARS = 8
 _MAX_NAME_LENGTH = 14
+
+_REASONS: Mapping[UncertainReason, str] = {
+    "turned": "turned away", "small": "too small", "blurred": "blurred", "dark": "too dark", "low_score": "low score",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class _Style:
-    """Sizes that grow with the frame: ``font`` scale, ``line`` and ``text_line`` thickness, ``row`` height,
-    ``pad``."""
+    """Sizes in pixels that grow with the frame: ``text`` and ``small`` are heights of capitals, ``row`` is the height of a
+    bar with its name."""
 
-    font: float
+    text: int
+    small: int
     line: int
-    text_line: int
     row: int
     pad: int
 
     @staticmethod
     def of(image: Image) -> _Style:
         height, width = image.shape[:2]
-        font = 0.27 + min(height, width * 9 / 16) / 2250
+        unit = 5.5 + min(height, width * 9 / 16) / 105
         return _Style(
-            font=font,
-            line=max(1, round(2.4 * font)),
-            text_line=max(1, round(1.9 * font)),
-            row=round(29 * font),
-            pad=max(2, round(9 * font)),
+            text=max(6, round(unit)),
+            small=max(5, round(0.84 * unit)),
+            line=max(1, round(0.115 * unit)),
+            row=max(9, round(1.62 * unit)),
+            pad=max(3, round(0.6 * unit)),
         )
 
-    def text_size(self, text: str, scale: float = 1.0) -> tuple[int, int]:
-        (width, height), _ = cv2.getTextSize(text, _FONT, scale * self.font, self.text_line)
-        return width, height
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A face in sight, with its box in whole pixels."""
+
+    face: Face
+    box: Rectangle
+
+    @property
+    def color(self) -> Color:
+        return _color(self.face.expression)
 
 
-def draw_faces(image: Image, result: FrameResult) -> None:
+def draw_faces(image: Image, result: FrameResult, extras: Collection[DrawExtra] = ()) -> None:
     """Draw a result onto its frame, in place.
 
     Each face gets its box, coloured by its smoothed label (with bold corners if it was detected in this frame), a tag with
-    track and label (and in small text the smoothed gender, if it was read), and one bar per class of the smoothed scores. The
-    camera, the number of the frame and its latency are in the corner. Everything is moved or cut to stay inside the frame.
+    track and label (if it is uncertain with the reason, and in small text the smoothed gender, if it was read), and one bar per
+    class of the smoothed scores. The camera, the number of the frame and its latency are in the corner. Everything is moved or
+    cut to stay inside the frame. Tags and bars never cover another face: where there is no room, tags are shortened, and what
+    still finds none is left out.
 
     Args:
         image: BGR uint8 (H, W, 3).
         result: The result of this frame.
+        extras: What else to draw: "landmarks" (in the frames in which the face was detected), "pose" (three axes).
     """
-    draw_still(image, result.faces)
+    draw_still(image, result.faces, extras)
     _draw_corner(image, result, _Style.of(image))
 
 
-def draw_still(image: Image, faces: Iterable[Face]) -> None:
+def draw_still(image: Image, faces: Iterable[Face], extras: Collection[DrawExtra] = ()) -> None:
     """Draw faces onto a still image, in place, as ``draw_faces`` does.
 
     Args:
         image: BGR uint8 (H, W, 3).
         faces: The faces found in it.
+        extras: What else to draw: "landmarks", "pose".
     """
     style = _Style.of(image)
-    for face in faces:
-        box = _visible(face, image)
-        if box is not None:
-            _draw_face(image, face, box, style)
+    shown = [_Shown(face, box) for face in faces if (box := _visible(face, image)) is not None]
+    for each in shown:
+        _draw_box(image, each, style)
+        if "landmarks" in extras:
+            _draw_landmarks(image, each, style)
+        if "pose" in extras and each.face.pose is not None:
+            _draw_axes(image, each, each.face.pose, style)
+    boxes = [each.box for each in shown]
+    tags: list[Rectangle] = []
+    of_face: list[Rectangle] = []
+    for number, each in enumerate(shown):
+        tag = _draw_tag(image, each, [*boxes[:number], *boxes[number + 1 :], *tags], style)
+        tags += [tag] if tag is not None else []
+        of_face.append(tag or each.box[:2] + each.box[:2])
+    panels: list[Rectangle] = []
+    for number, (each, tag) in enumerate(zip(shown, of_face, strict=True)):
+        taken = [*boxes[:number], *boxes[number + 1 :], *tags, *panels]
+        panel = _draw_bars(image, each, tag, taken, style)
+        panels += [panel] if panel is not None else []
 
 
 def _visible(face: Face, image: Image) -> Rectangle | None:
@@ -98,16 +128,6 @@ def _visible(face: Face, image: Image) -> Rectangle | None:
     return (left, top, right, bottom) if left < width and top < height and right > 0 and bottom > 0 else None
 
 
-def _draw_face(image: Image, face: Face, box: Rectangle, style: _Style) -> None:
-    expression = face.expression
-    color = _color(expression)
-    _draw_box(image, box, color, face.origin == "detected", style)
-    gender = "" if face.gender is None else face.gender.smoothed.label
-    tag = _draw_tag(image, _tag_text(face), gender, box, color, style)
-    if expression is not None:
-        _draw_bars(image, expression.smoothed.scores, expression.smoothed.label, box, tag, style)
-
-
 def _color(expression: Expression | None) -> Color:
     if expression is None or expression.smoothed.label == UNCERTAIN:
         return _UNKNOWN
@@ -115,75 +135,101 @@ def _color(expression: Expression | None) -> Color:
     return _PALETTE[names.index(expression.smoothed.label) % len(_PALETTE)]
 
 
-def _tag_text(face: Face) -> str:
-    parts = [] if face.track is None else [f"#{face.track}"]
+def _tag_texts(face: Face) -> list[tuple[str, str]]:
+    """What a tag may say, the longest first; each with what follows in small letters."""
+    track = [] if face.track is None else [f"#{face.track}"]
+    name = more = ""
     if face.expression is not None:
         smoothed = face.expression.smoothed
-        parts.append(f"{smoothed.label} {100 * max(smoothed.scores.values()):.0f}%")
+        name, more = smoothed.label, f" {100 * max(smoothed.scores.values()):.0f}%"
+        if face.expression.reason is not None:
+            more = f": {_REASONS[face.expression.reason]}"
     elif face.reason is not None:
-        parts.append(face.reason)
-    return " ".join(parts)
+        name = face.reason
+    gender = "" if face.gender is None else face.gender.smoothed.label
+    long, short = " ".join([*track, *filter(None, [name + more])]), " ".join([*track, *filter(None, [name])])
+    texts = [(long, gender), (long, ""), (short, ""), (" ".join(track), "")]
+    return [pair for pair in dict.fromkeys(texts) if any(pair)]
 
 
-def _draw_box(image: Image, box: Rectangle, color: Color, detected: bool, style: _Style) -> None:
-    left, top, right, bottom = box
-    cv2.rectangle(image, (left, top), (right, bottom), color, style.line, cv2.LINE_AA)
-    if not detected:
+def _draw_box(image: Image, shown: _Shown, style: _Style) -> None:
+    left, top, right, bottom = shown.box
+    cv2.rectangle(image, (left, top), (right, bottom), shown.color, style.line, cv2.LINE_AA)
+    if shown.face.origin != "detected":
         return
     arm = max(4, min(right - left, bottom - top) // 6)
     for x, to_x in ((left, arm), (right, -arm)):
         for y, to_y in ((top, arm), (bottom, -arm)):
             points = np.array([[x + to_x, y], [x, y], [x, y + to_y]], np.int32)
-            cv2.polylines(image, [points], False, color, style.line + 2, cv2.LINE_AA)
+            cv2.polylines(image, [points], False, shown.color, style.line + 2, cv2.LINE_AA)
 
 
-def _draw_tag(image: Image, text: str, small: str, box: Rectangle, color: Color, style: _Style) -> Rectangle:
-    """Draw a filled tag above the box, or inside its top if there is no room, and return its rectangle.
-
-    It holds ``text`` and, behind it, ``small`` in smaller letters.
-    """
-    if not text and not small:
-        return box[0], box[1], box[0], box[1]
-    width, height = style.text_size(text)
-    wide = width + 2 * style.pad + (style.text_size(small, _SMALL)[0] + style.pad if small else 0)
-    tall = height + 2 * style.pad
-    above = box[1] - style.line - tall
-    area = _inside(image, box[0] - style.line, above if above >= 0 else box[1], wide, tall)
-    cv2.rectangle(image, area[:2], (area[2] - 1, area[3] - 1), color, cv2.FILLED)
-    left, baseline = area[0] + style.pad, area[3] - style.pad
-    _write(image, text, (left, baseline), _INK, style)
-    _write(image, small, (left + width + style.pad, baseline), _INK, style, _SMALL)
-    return area
+def _draw_landmarks(image: Image, shown: _Shown, style: _Style) -> None:
+    for x, y in shown.face.landmarks or ():
+        center = round(16 * x), round(16 * y)
+        cv2.circle(image, center, 16 * (style.line + 3), _INK, cv2.FILLED, cv2.LINE_AA, 4)
+        cv2.circle(image, center, 16 * (style.line + 2), _PAPER, cv2.FILLED, cv2.LINE_AA, 4)
 
 
-def _draw_bars(image: Image, scores: Mapping[str, float], label: str, box: Rectangle, tag: Rectangle, style: _Style) -> None:
-    """Draw one bar per class on a darkened panel beside the box: to its right, else left, else over its border.
+def _draw_axes(image: Image, shown: _Shown, pose: Pose, style: _Style) -> None:
+    left, top, right, bottom = shown.box
+    x, y = (left + right) / 2, (top + bottom) / 2
+    length = 0.35 * math.sqrt((right - left) * (bottom - top))
+    ends = length * rotation(pose) @ np.diag([1.0, 1.0, -1.0])  # z is away from the viewer, and the face looks at him
+    for axis, color in enumerate(_AXES):
+        begin, end = (round(x), round(y)), (round(x + ends[0, axis]), round(y + ends[1, axis]))
+        cv2.line(image, begin, end, color, style.line + 1, cv2.LINE_AA)
+
+
+def _draw_tag(image: Image, shown: _Shown, taken: list[Rectangle], style: _Style) -> Rectangle | None:
+    """Draw a filled tag with the longest text that finds room, and return its rectangle."""
+    frame = image.shape[1], image.shape[0]
+    for text, small in _tag_texts(shown.face):
+        parts = [text_mask(text, style.text, bold=True)] if text else []
+        parts += [text_mask(small, style.small)] if small else []
+        width = sum(part.shape[1] for part in parts) + style.pad * (1 + len(parts))
+        height = 2 * style.pad + style.text
+        area = first_free(tag_places(shown.box, width, height, style.line, frame), taken)
+        if area is None:
+            continue
+        blend(image, rounded_mask(area[2] - area[0], area[3] - area[1], style.pad), area[0], area[1], shown.color)
+        left, foot = area[0] + style.pad, area[1] + style.pad + style.text
+        for part, size in zip(parts, [style.text, style.small] if text else [style.small], strict=False):
+            blend(image, part, left, foot - baseline(size), _INK)
+            left += part.shape[1] + style.pad
+        return area
+    return None
+
+
+def _draw_bars(image: Image, shown: _Shown, tag: Rectangle, taken: list[Rectangle], style: _Style) -> Rectangle | None:
+    """Draw one bar per class on a shaded panel beside the box, if there is room, and return the panel's rectangle.
 
     Of many classes the best ``_MAX_BARS`` are shown.
     """
-    names = list(scores)
-    shown = names if len(names) <= _MAX_BARS else sorted(names, key=lambda name: -scores[name])[:_MAX_BARS]
-    name_width = max(style.text_size(_short(name), _SMALL)[0] for name in shown)
+    if shown.face.expression is None:
+        return None
+    smoothed = shown.face.expression.smoothed
+    scores, names = smoothed.scores, list(smoothed.scores)
+    drawn = names if len(names) <= _MAX_BARS else sorted(names, key=lambda name: -scores[name])[:_MAX_BARS]
+    name_width = max(text_mask(_short(name), style.small).shape[1] for name in drawn)
     bar_width = round(2.6 * style.row)
-    width = name_width + bar_width + 3 * style.pad
+    width, height = name_width + bar_width + 3 * style.pad, len(drawn) * style.row + 2 * style.pad
     gap = style.line + style.pad
-    right_of, left_of = box[2] + gap, min(box[0], tag[0]) - gap - width
-    frame_width = image.shape[1]
-    left = right_of if right_of + width <= frame_width or left_of < 0 else left_of
-    top = box[1] if left >= tag[2] or left + width <= tag[0] else max(box[1], tag[3])
-    area = _inside(image, left, top, width, len(shown) * style.row + 2 * style.pad)
-    panel = image[area[1] : area[3], area[0] : area[2]]
-    cv2.convertScaleAbs(panel, panel, 0.38)
-    bar_left = area[0] + name_width + 2 * style.pad
-    for number, name in enumerate(shown):
+    area = first_free(panel_places(shown.box, tag, width, height, gap, (image.shape[1], image.shape[0])), taken)
+    if area is None:
+        return None
+    blend(image, rounded_mask(area[2] - area[0], area[3] - area[1], style.pad), area[0], area[1], _INK, _SHADE)
+    bar_left, thick = area[0] + name_width + 2 * style.pad, max(2, round(0.2 * style.row))
+    for number, name in enumerate(drawn):
         middle = area[1] + style.pad + number * style.row + style.row // 2
-        best = name == label
-        baseline = middle + style.text_size(name, _SMALL)[1] // 2
-        _write(image, _short(name), (area[0] + style.pad, baseline), _PAPER if best else _FAINT, style, _SMALL)
-        thick = max(2, round(0.22 * style.row))
-        _bar(image, bar_left, middle, bar_width, thick, (70, 66, 62))
+        top = middle + style.small // 2 - baseline(style.small)
+        blend(
+            image, text_mask(_short(name), style.small), area[0] + style.pad, top, _PAPER if name == smoothed.label else _FAINT
+        )
+        _bar(image, bar_left, middle, bar_width, thick, _TROUGH)
         color = _PALETTE[names.index(name) % len(_PALETTE)]
         _bar(image, bar_left, middle, round(bar_width * min(1.0, max(0.0, scores[name]))), thick, color)
+    return area
 
 
 def _short(name: str) -> str:
@@ -196,23 +242,10 @@ def _bar(image: Image, left: int, middle: int, length: int, thick: int, color: C
 
 
 def _draw_corner(image: Image, result: FrameResult, style: _Style) -> None:
-    text = f"{result.camera}  frame {result.frame}  {result.latency_ms:.0f} ms"
-    width, height = style.text_size(text)
-    frame_height = image.shape[0]
-    tall = height + 2 * style.pad
-    area = _inside(image, style.pad, frame_height - style.pad - tall, width + 2 * style.pad, tall)
-    panel = image[area[1] : area[3], area[0] : area[2]]
-    cv2.convertScaleAbs(panel, panel, 0.38)
-    _write(image, text, (area[0] + style.pad, area[3] - style.pad), _PAPER, style)
-
-
-def _write(image: Image, text: str, at: tuple[int, int], color: Color, style: _Style, scale: float = 1.0) -> None:
-    cv2.putText(image, text, at, _FONT, scale * style.font, color, style.text_line, cv2.LINE_AA)
-
-
-def _inside(image: Image, left: int, top: int, width: int, height: int) -> Rectangle:
-    """The rectangle moved into the frame, and cut if it is larger than the frame."""
-    frame_height, frame_width = image.shape[:2]
-    left = max(0, min(left, frame_width - width))
-    top = max(0, min(top, frame_height - height))
-    return left, top, min(frame_width, left + width), min(frame_height, top + height)
+    text = text_mask(f"{result.camera}  frame {result.frame}  {result.latency_ms:.0f} ms", style.small)
+    height, width = image.shape[:2]
+    across, down = text.shape[1] + 2 * style.pad, style.small + 2 * style.pad
+    left, bottom = style.pad, height - style.pad
+    area = moved_inside((left, bottom - down, left + across, bottom), width, height)
+    blend(image, rounded_mask(area[2] - area[0], area[3] - area[1], style.pad), area[0], area[1], _INK, _SHADE)
+    blend(image, text, area[0] + style.pad, area[3] - style.pad - baseline(style.small), _PAPER)

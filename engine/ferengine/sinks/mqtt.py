@@ -55,7 +55,7 @@ class Broker:
         if parts.scheme not in ("mqtt", "mqtts") or not host:
             raise UsageError(hint)
         prefix = parts.path.strip("/") or "ferengine"
-        if parts.query or parts.fragment or re.search(r"[+\0]", prefix):
+        if re.search(r"[?#]", url) or re.search(r"[+\0]", prefix):
             raise UsageError(f"{hint}; the prefix holds no +, # and ?")
         tls = parts.scheme == "mqtts"
         user = unquote(parts.username) if parts.username else None

@@ -109,7 +109,7 @@ class EventDetector:
         if face.expression is None:
             return []
         smoothed = face.expression.smoothed
-        score = max(smoothed.scores.values())
+        score = smoothed.confidence
         if smoothed.label != person.candidate:
             person.candidate, person.since = smoothed.label, now
         if not person.announced:

@@ -72,7 +72,7 @@ class StoreSink:
                 self._sampled[key] = now
                 smoothed = None if face.expression is None else face.expression.smoothed
                 label = None if smoothed is None else smoothed.label
-                score = None if smoothed is None else max(smoothed.scores.values())
+                score = None if smoothed is None else smoothed.confidence
                 row = (now, result.camera, result.timestamp, result.frame, key[1], label, score, *face.box)
                 self._begin(connection)
                 connection.execute(f"INSERT INTO sample VALUES ({','.join('?' * len(row))})", row)

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import math
+import struct
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import cast
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideData, Type
 from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
@@ -18,6 +22,9 @@ _MAX_PIXEL_ASPECT = 8.0
 """Width of a pixel by its height, or the inverse, beyond which it is an error of the file."""
 _HALVED_ROWS = {"yuv420p": True, "yuvj420p": True, "yuv422p": False, "yuvj422p": False}
 """The pixel formats that ``yuv_to_bgr`` reads, and whether their chroma has half the rows."""
+_MATRIX = struct.Struct("=5i")
+"""The first numbers of a display matrix: two rows of three."""
+_UPRIGHT = _MATRIX.pack(1, 0, 0, 0, 1)
 _BT601, _BT709, _BT2020 = (0.299, 0.114), (0.2126, 0.0722), (0.2627, 0.0593)
 _WEIGHTS = {1: _BT709, 2: _BT601, 5: _BT601, 6: _BT601, 9: _BT2020}
 """The weights of red and blue in luma, by FFmpeg's AVColorSpace, which PyAV does not name in full. What is unspecified
@@ -37,19 +44,26 @@ class FrameConverter:
     def __init__(self, stream: av.VideoStream) -> None:
         self._stream = stream
         self._reformatter = VideoReformatter()
+        self._first_matrix: bool | None = None
+        """Whether the first frame has a display matrix. To look for one is slow: where it has none, only those do that are also
+        rotated."""
         self._first_size = (stream.codec_context.width, stream.codec_context.height)
         self._first_width = _square_width(stream.codec_context.width, stream.sample_aspect_ratio)
 
-    def capture(self, frame: av.VideoFrame, timestamp: float, rotation: int | None = None) -> CapturedFrame:
+    def capture(self, frame: av.VideoFrame, timestamp: float, like: av.VideoFrame | None = None) -> CapturedFrame:
         """Return a decoded frame as one that is converted when its pixels are needed.
 
         Args:
             frame: What was decoded.
             timestamp: As of the CapturedFrame.
-            rotation: Degrees that it lies rotated counter-clockwise; by default what the frame says.
+            like: The frame that says how this one lies; by default itself.
         """
-        rotated = frame.rotation if rotation is None else rotation
-        return _DecodedFrame(self, frame, self._square_width(frame), rotated, timestamp)
+        like = like or frame
+        rotation = like.rotation
+        if self._first_matrix is None:
+            self._first_matrix = _has_matrix(like)
+        mirrored = (self._first_matrix or rotation != 0) and _is_mirrored(like)
+        return _DecodedFrame(self, frame, self._square_width(frame), rotation, mirrored, timestamp)
 
     def convert(self, frame: av.VideoFrame, width: int) -> NDArray[np.uint8]:
         """Return BGR uint8 (H, ``width``, 3) as it was encoded, not yet upright, in memory of its own; rows may be padded."""
@@ -84,13 +98,16 @@ class FrameConverter:
 class _DecodedFrame(CapturedFrame):
     """A frame that is converted when its pixels are needed: one that is passed over never is."""
 
-    __slots__ = ("_converter", "_frame", "_rotation", "_width")
+    __slots__ = ("_converter", "_frame", "_mirrored", "_rotation", "_width")
 
-    def __init__(self, converter: FrameConverter, frame: av.VideoFrame, width: int, rotation: int, timestamp: float) -> None:
+    def __init__(
+        self, converter: FrameConverter, frame: av.VideoFrame, width: int, rotation: int, mirrored: bool, timestamp: float
+    ) -> None:
         self._converter = converter
         self._frame = frame
         self._width = width
         self._rotation = rotation
+        self._mirrored = mirrored
         self.timestamp = timestamp
 
     @property
@@ -100,11 +117,33 @@ class _DecodedFrame(CapturedFrame):
 
     @property
     def image(self) -> NDArray[np.uint8]:
-        return rotate(self._converter.convert(self._frame, self._width), -self._rotation)
+        upright = rotate(self._converter.convert(self._frame, self._width), -self._rotation)
+        if not self._mirrored:
+            return upright
+        return np.ascontiguousarray(upright[:, ::-1] if self._rotation % 180 else upright[::-1])
 
     def write(self, out: NDArray[np.uint8]) -> None:
-        if self._rotation or not self._converter.write(self._frame, self._width, out):
+        if self._rotation or self._mirrored or not self._converter.write(self._frame, self._width, out):
             out[:] = self.image
+
+
+def _has_matrix(frame: av.VideoFrame) -> bool:
+    return next(_matrices(frame), None) is not None
+
+
+def _matrices(frame: av.VideoFrame) -> Iterator[bytes]:
+    for data in cast("Iterable[SideData]", frame.side_data):  # PyAV calls it a mapping, but it is iterated by values
+        if data.type == Type.DISPLAYMATRIX:
+            yield bytes(data)
+
+
+def _is_mirrored(frame: av.VideoFrame) -> bool:
+    """Whether the display matrix (ISO/IEC 14496-12, 8.3.2) turns the frame over, as phones note it for their front camera.
+
+    The rotation that FFmpeg reads from such a matrix is that of its first row, so that what is left is a flip of the second.
+    """
+    a, b, _, c, d = _MATRIX.unpack_from(next(_matrices(frame), _UPRIGHT))
+    return bool(a * d < b * c)
 
 
 def _square_width(width: int, aspect: Fraction | None) -> int:

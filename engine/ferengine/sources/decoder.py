@@ -6,6 +6,7 @@ of the first frame, ignores the shape of the pixels, and its errors say nothing.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -22,6 +23,9 @@ from ferengine.sources.conversion import FrameConverter
 _PROBE_PACKETS = 48
 """Packets whose time stamps show the true rate of a file."""
 
+_SILENT_PACKETS = 8
+"""Packets at the end of a stream that need give no image: those that only others refer to."""
+
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
     """Return the first video of a container, None where it holds none; the cover image of a recording is no video."""
@@ -30,9 +34,36 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
 
 def media_seconds(image: av.VideoFrame) -> float | None:
     """Return the time stamp of a frame, None where it has none."""
-    if image.pts is not None or image.dts is None or image.time_base is None:
-        return image.time
-    return float(image.dts * image.time_base)
+    return image.time
+
+
+class StampChoice:
+    """Which of a frame's two time stamps is its own: that of the packet it came from, or that of the packet decoded last.
+
+    The rule is FFmpeg's (``guess_correct_pts`` in libavcodec/decode.c, whose result PyAV does not show): the kind that ran
+    backward less often.
+
+    Args:
+        reordered_avi: Whether it is an AVI whose frames are not shown in the order of their packets: AVI has no time stamps of
+            its own, and those that FFmpeg then gives its packets are false from the first on.
+    """
+
+    def __init__(self, *, reordered_avi: bool) -> None:
+        self._last_pts = self._last_dts = -math.inf
+        self._faulty_pts, self._faulty_dts = int(reordered_avi), 0
+
+    def choose(self, pts: int | None, dts: int | None) -> int | None:
+        """Return the one of the next frame."""
+        if dts is not None:
+            self._faulty_dts += dts <= self._last_dts
+            self._last_dts = dts
+        if pts is not None:
+            self._faulty_pts += pts <= self._last_pts
+            self._last_pts = pts
+        elif dts is not None:
+            self._last_pts = dts
+        trusts_pts = self._faulty_pts <= self._faulty_dts or self._last_dts == -math.inf
+        return pts if pts is not None and trusts_pts else dts
 
 
 class Decoder:
@@ -58,11 +89,13 @@ class Decoder:
         self._ahead: deque[av.Packet[Any]] = deque()
         self._converter = FrameConverter(stream)
         self._deinterlacer = Deinterlacer()
+        self._choice = self._new_choice()
         begins, unit = stream.start_time, stream.time_base
         self.start = None if begins is None or unit is None else float(begins * unit)  # now: seeking changes it
         self.broken = 0
         self.discarded = 0
         self.mid_packet = False
+        self._silent = 0
 
     def read_ahead(self) -> int | None:
         """Demux one packet, to be decoded later; returns its bytes, None at the end."""
@@ -109,6 +142,7 @@ class Decoder:
         self._container.seek(stamp, stream=self._stream, backward=True)
         self._ahead.clear()
         self._deinterlacer = Deinterlacer()
+        self._choice = self._new_choice()
         self.resume()
 
     def resume(self) -> None:
@@ -119,6 +153,10 @@ class Decoder:
         """Return a frame as BGR, upright and with square pixels, which is converted when its pixels are needed."""
         return self._converter.capture(frame, timestamp)
 
+    def _new_choice(self) -> StampChoice:
+        reordered = bool(self._stream.codec_context.has_b_frames)
+        return StampChoice(reordered_avi=reordered and self._container.format.name == "avi")
+
     def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame | None]:
         try:
             frames = packet.decode()
@@ -126,8 +164,24 @@ class Decoder:
             return []
         except av.FFmpegError:
             self.broken += 1
+            self._silent = 0
             return []
-        return [frame for frame in frames if isinstance(frame, av.VideoFrame) and frame.planes]
+        images = [frame for frame in frames if isinstance(frame, av.VideoFrame) and frame.planes]
+        for image in images:
+            image.pts = self._choice.choose(image.pts, image.dts)
+        self._note_silence(packet.size == 0 and packet.dts is None, len(images))
+        return list(images)
+
+    def _note_silence(self, over: bool, images: int) -> None:
+        """Count the packets at the end that gave neither an image nor an error, as where another codec goes on in the stream.
+
+        A decoder holds back as many images as it reorders, made of one packet each or of two, and gives them at the end.
+        """
+        if not over:
+            self._silent = 0 if images else self._silent + 1
+        elif self._silent > 2 * images + _SILENT_PACKETS:
+            self.broken += self._silent - images
+            self._silent = 0
 
 
 class Deinterlacer:

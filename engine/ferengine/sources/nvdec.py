@@ -1,7 +1,8 @@
 """Decodes the video of a container on a GPU's NVDEC, through PyNvVideoCodec.
 
 FFmpeg still demuxes: files, streams, their time stamps and their limits are those of the CPU's decoder. Only packets are
-decoded elsewhere. Frames come back as NV12 in host memory, where the rest of the engine reads them.
+decoded elsewhere. Frames come back as NV12 in host memory: the ring, the tracker, the cropper and the cascade's pyramid are
+there, so that a frame on the device would have to be copied for each of them.
 """
 
 from __future__ import annotations
@@ -97,15 +98,15 @@ class NvdecDecoder(Decoder):
             self._api: Any = importlib.import_module("PyNvVideoCodec")
         except ModuleNotFoundError:
             raise MissingDependencyError(
-                f"--decoder nvdec needs PyNvVideoCodec: pip install PyNvVideoCodec, or {use_cpu}"
+                f"--decoder nvdec needs PyNvVideoCodec: pip install 'ferengine[nvdec]', or {use_cpu}"
             ) from None
         except Exception as error:  # it looks for the driver while it is imported, and has classes of its own
-            raise MissingDependencyError(f"PyNvVideoCodec does not load ({error}): {use_cpu}") from None
+            raise MissingDependencyError(f"PyNvVideoCodec does not load ({_one_line(error)}): {use_cpu}") from None
         try:
             codec = getattr(self._api.cudaVideoCodec, _CODECS[context.name])
             self._gpu: VideoDecoder = self._api.CreateDecoder(gpuid=0, codec=codec, usedevicememory=False)
         except Exception as error:  # as above
-            raise SourceError(f"{where}: the GPU does not decode it ({error}): {use_cpu}") from None
+            raise SourceError(f"{where}: the GPU does not decode it ({_one_line(error)}): {use_cpu}") from None
         self._filter = BitStreamFilterContext(_FILTERS[context.name], stream) if context.name in _FILTERS else None
         self._unit = stream.time_base
         self._like: av.VideoFrame | None = None
@@ -113,7 +114,7 @@ class NvdecDecoder(Decoder):
 
     def capture(self, frame: av.VideoFrame, timestamp: float) -> CapturedFrame:
         """As ``Decoder.capture``, rotated as the first frame says: those of the GPU do not."""
-        return self._converter.capture(frame, timestamp, 0 if self._like is None else self._like.rotation)
+        return self._converter.capture(frame, timestamp, self._like)
 
     def seek(self, stamp: int) -> None:
         """Go on at the key frame at or before ``stamp``. What lies in the decoder is dropped."""
@@ -167,3 +168,8 @@ class NvdecDecoder(Decoder):
     def _describe(self, frame: av.VideoFrame) -> None:
         if self._like is not None:
             frame.colorspace, frame.color_range = self._like.colorspace, self._like.color_range
+
+
+def _one_line(error: Exception) -> str:
+    """The first paragraph of what PyNvVideoCodec says, without the steps for troubleshooting that follow."""
+    return " ".join(str(error).partition("\n\n")[0].split())

@@ -60,6 +60,8 @@ def read_frame_table(container: av.container.InputContainer, stream: av.VideoStr
                 keyframes.append(packet.pts)
     except av.FFmpegError:
         return None
+    if container.format.name == "avi" and stream.codec_context.has_b_frames:
+        return None  # AVI has no time stamps, and FFmpeg's are false where frames are shown in another order than this
     stamps.sort()
     if not stamps or any(before == after for before, after in pairwise(stamps)):
         return None

@@ -43,6 +43,8 @@ _BOXES = frozenset(
 """The boxes of an MP4 that stand alone; anything else behind its end was appended."""
 _PROGRAM_END, _PACK = 0xB9, 0xBA
 _PACK_HEADER = 14
+_FLV_TAGS = 16
+"""Tags at the end of an FLV whose times are looked at: the very last only closes a stream, at that stream's time."""
 _FLV_TOLERANCE = 1.0
 """Seconds by which an FLV may end before the duration that it declares."""
 _OGG_PAGE = 27 + 255 + 255 * 255
@@ -221,11 +223,16 @@ def _flv(file: BinaryIO, size: int, duration: float | None) -> CutOff | None:
     first = int.from_bytes(_read(file, start + 1, 3)) + 11
     if int.from_bytes(_read(file, start + first, 4)) != first:
         return None  # written without these sizes
-    last = int.from_bytes(_read(file, size - 4, 4))
-    head = _read(file, size - 4 - last, 11) if start <= size - 4 - last else b""
-    if len(head) < 11 or int.from_bytes(head[1:4]) + 11 != last:
-        return _MID_PACKET
-    ends = (int.from_bytes(head[4:7]) | head[7] << 24) / 1000
+    ends, position = 0.0, size
+    for tags in range(_FLV_TAGS):
+        last = int.from_bytes(_read(file, position - 4, 4))
+        head = _read(file, position - 4 - last, 11) if start <= position - 4 - last else b""
+        if len(head) < 11 or int.from_bytes(head[1:4]) + 11 != last:
+            if tags == 0:
+                return _MID_PACKET
+            break
+        ends = max(ends, (int.from_bytes(head[4:7]) | head[7] << 24) / 1000)
+        position -= 4 + last
     if duration is not None and duration > ends + _FLV_TOLERANCE:
         return CutOff(f"it declares {duration:.1f} s and ends at {ends:.1f} s", declared=True)
     return None

@@ -156,7 +156,11 @@ class VideoFileSource(FirstFrameSource):
         assert stream is not None
         if stream.duration is not None and stream.time_base is not None:
             return round(float(stream.duration * stream.time_base) * self._rate)
-        return round(container.duration / av.time_base * self._rate) if container.duration else 0
+        if not container.duration:
+            return 0
+        begins = max(0, container.start_time or 0)  # which the duration of a Matroska file includes
+        seconds = (container.duration - (begins if begins < container.duration else 0)) / av.time_base
+        return round(seconds * self._rate)
 
     def _decode(self) -> CapturedFrame | None:
         image = self._next_image()
@@ -281,6 +285,8 @@ def _indexed_frames(container: av.container.InputContainer) -> int:
     if stream is None or not stream.frames:
         return 0
     entries = stream.index_entries
+    if container.format.name.startswith("mov,"):
+        return len(entries)  # the header also counts frames that an edit list leaves out
     if container.format.name == "avi" and len(entries) and entries[-1].timestamp >= _WHOLE_INDEX * stream.frames:
         return len(entries)  # the header also counts chunks that hold nothing, which repeat the frame before
     return int(stream.frames)

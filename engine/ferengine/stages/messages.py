@@ -11,6 +11,7 @@ from typing import Literal, NewType, TypeAlias, get_args
 
 from ferengine.detection.birth import BirthScores
 from ferengine.models.settings import BackendSettings, Prior
+from ferengine.results import DrawExtra
 
 Descriptor = NewType("Descriptor", int)
 """A file descriptor: the receiver gets a duplicate, which is closed once the message has been handled."""
@@ -199,6 +200,7 @@ class StartRender:
         videos: What to write where.
         parts: The files that its predecessors have made: it writes to others, and joins them all at the end.
         rates: The frame rates known so far.
+        draw: What to draw besides boxes, tags and bars.
         blur: Frames to hold back so that faces can be blurred in those before they were found; ``None`` blurs nothing.
     """
 
@@ -209,6 +211,7 @@ class StartRender:
     videos: tuple[SaveVideo, ...]
     parts: tuple[VideoPart, ...]
     rates: tuple[SetRate, ...]
+    draw: tuple[DrawExtra, ...]
     blur: int | None
 
 

@@ -109,7 +109,7 @@ class RenderStage(Stage[StartRender]):
             self._render(camera, image, result)
 
     def _render(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
-        draw_faces(image, result)
+        draw_faces(image, result, self.start.draw)
         self._write(camera, image, result)
         self._show(camera, image, result)
 

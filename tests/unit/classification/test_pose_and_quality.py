@@ -9,18 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferengine.classification.pose import FACE_POINTS, PoseMemory, estimate_pose
+from ferengine.classification.pose import FACE_POINTS, PoseMemory, estimate_pose, rotation
 from ferengine.classification.quality import make_quality, measure_crops
+from ferengine.results import Pose
 from ferengine.vision import cv2
 
 
 def turned(yaw: float, pitch: float, roll: float, distance: float = math.inf) -> np.ndarray:
     """The landmarks (5, 2) of the mean face turned by degrees, seen from ``distance`` distances between its eyes."""
-    y, p, r = np.radians([yaw, pitch, roll])
-    up = np.array([[1, 0, 0], [0, math.cos(p), math.sin(p)], [0, -math.sin(p), math.cos(p)]])
-    right = np.array([[math.cos(y), 0, -math.sin(y)], [0, 1, 0], [math.sin(y), 0, math.cos(y)]])
-    clockwise = np.array([[math.cos(r), -math.sin(r), 0], [math.sin(r), math.cos(r), 0], [0, 0, 1]])
-    points = FACE_POINTS @ (clockwise @ right @ up).T
+    points = FACE_POINTS @ rotation(Pose(yaw, pitch, roll)).T
     depth = np.ones(5) if math.isinf(distance) else 1 + points[:, 2] / distance
     return 60 * points[:, :2] / depth[:, None] + [320, 240]
 

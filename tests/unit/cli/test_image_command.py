@@ -42,10 +42,13 @@ def folder(tmp_path: Path) -> Path:
 
 def test_copies_are_blurred_where_asked(folder: Path, tmp_path: Path) -> None:
     found = []
-    for name, options in (("plain", []), ("blurred", ["--blur"])):
+    for name, options in (("plain", []), ("blurred", ["--blur", "--draw", "landmarks", "--draw", "pose"])):
         assert image(folder / "b.png", "--save", tmp_path / name, *options).exit_code == 0
         found.append(image(tmp_path / name / "b.png").stdout.splitlines()[0].rsplit(": ")[-1])
     assert found == ["1 face", "0 faces"]
+    wrong = image(folder / "b.png", "--draw", "nose")
+    assert isinstance(wrong.exception, UsageError)
+    assert str(wrong.exception) == "--draw: input should be 'landmarks' or 'pose', not 'nose'"
 
 
 def test_faces_are_described_in_words(folder: Path) -> None:

@@ -14,7 +14,8 @@ BARE = """
 import sys
 from importlib.machinery import PathFinder
 
-EXTRA = {"onnx", "torch", "safetensors", "matplotlib", "skimage", "tensorrt", "tensorrt_rtx", "cuda", "pycuda"}
+EXTRA = {"onnx", "torch", "safetensors", "matplotlib", "skimage", "tensorrt", "tensorrt_rtx", "cuda", "pycuda", "starlette",
+         "uvicorn", "websockets", "prometheus_client", "plotly", "paho"}
 
 class Bare:
     @staticmethod
@@ -67,6 +68,9 @@ def test_every_command_has_help_without_any_extra(name: str) -> None:
         (("evaluate", "--model", "a.safetensors", "--data", "fer2013.csv"), "torch", "train"),
         (("export-onnx", "--checkpoint", "a.safetensors", "--out", "a.onnx"), "onnx", "onnx"),
         (("build-trt",), "TensorRT", "trt"),
+        (("serve",), "uvicorn", "serve"),
+        (("report", "events.jsonl", "--out", "report.html"), "plotly", "report"),
+        (("run", "--source", "demo", "--no-display", "--mqtt", "mqtt://broker"), "paho", "mqtt"),
         (("compare",), "onnx", "onnx"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else value,

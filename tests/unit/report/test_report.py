@@ -71,6 +71,26 @@ def test_a_camera_that_begins_anew_has_new_people() -> None:
     assert figures.name_of(("door", 1, 1)) == "#1 (run 2)"
 
 
+def test_uncertain_faces_are_counted_and_their_quality_is_shown() -> None:
+    read = face(1, "uncertain")
+    scores = {"happy": 0.5, "sad": 0.25}
+    read["expression"] = {"label": "uncertain", "scores": scores, "smoothed": {"label": "uncertain", "scores": scores}}
+    read["expression"]["reason"] = "turned"
+    read |= {"quality": {"sharpness": 0.5, "brightness": 90.0}, "pose": {"yaw": -60.0}}
+    held = face(2, "sad")
+    held["expression"]["smoothed"]["scores"] = {"happy": 0.6, "sad": 0.4}  # the label is held against a larger score
+    recording = recorded([frame(0, read, held), frame(1, read | {"pose": {"yaw": -30.0}}, held)])
+    assert recording.cameras["door"].uncertain == {"turned": 2}
+    cells = recording.people[("door", 0, 1)].cells.values()
+    assert [cell.mean("turned") for cell in cells] == [60.0, 30.0]
+    assert [cell.confidence for cell in cells] == [0.5, 0.5]
+    assert [cell.confidence for cell in recording.people[("door", 0, 2)].cells.values()] == [0.4, 0.4]
+    titles = [title for title, _ in figures.quality(recording, "door")]
+    assert "Degrees that the face is turned away" in titles
+    assert len(titles) == 6
+    assert len(figures.quality(recorded(lines()), "door")) == 3
+
+
 def test_an_absence_lasts_a_second_at_most() -> None:
     recording = recorded([frame(0, face(1, "happy")), frame(600, face(1, "happy"))])
     assert recording.people[("door", 0, 1)].seconds == {"happy": 1.0}

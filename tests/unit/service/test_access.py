@@ -33,12 +33,12 @@ async def talk(socket: WebSocket) -> None:
     await socket.close()
 
 
-def client(token: str | None = None, *, burst: int = 200, host: str = "localhost") -> TestClient:
+def client(token: str | None = None, *, burst: int = 200, rate: float = 50.0, host: str = "localhost") -> TestClient:
     routes = [
         Route("/", hello), Route("/api/x", hello, methods=["GET", "POST"]), WebSocketRoute("/api/ws", talk),
     ]  # fmt: skip
     sessions = None if token is None else Sessions(token)
-    return TestClient(Access(Starlette(routes=routes), sessions, burst=burst), base_url=f"http://{host}:8080")
+    return TestClient(Access(Starlette(routes=routes), sessions, rate, burst), base_url=f"http://{host}:8080")
 
 
 def test_rates_are_counted_for_each_client() -> None:
@@ -129,7 +129,7 @@ def test_sockets_are_checked_before_they_open() -> None:
 
 
 def test_too_many_requests_are_refused() -> None:
-    many = client(burst=5)
+    many = client(burst=5, rate=1e-6)
     assert {many.get("/api/x").status_code for _ in range(20)} == {200, 429}
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import pytest
 
-from ferengine.results import Box, Expression, Face, FrameResult, Gender, Scores, Timings
-from ferengine.sinks.draw import _PALETTE, draw_faces
+from ferengine.results import Box, DrawExtra, Expression, Face, FrameResult, Gender, Pose, Scores, Timings, UncertainReason
+from ferengine.sinks import draw
+from ferengine.sinks.draw import _PALETTE, draw_faces, draw_still
+from ferengine.sinks.layout import Rectangle, overlap
 
 TIMINGS = Timings(captured=1.0, tracked=1.01, queued=1.02, inferred=1.03, emitted=1.04)
 
@@ -110,3 +114,93 @@ def test_scores_stay_whole_at_the_borders(corner: tuple[int, int]) -> None:
         return int((image == _PALETTE[0]).all(2).sum())
 
     assert pixels(*corner) == pixels(270, 180) > 0
+
+
+Areas: TypeAlias = list[tuple[Rectangle, Rectangle]]
+"""The box of a face, and where something of it was drawn."""
+
+
+def drawn_areas(monkeypatch: pytest.MonkeyPatch, image: np.ndarray, faces: list[Face]) -> tuple[Areas, Areas]:
+    """Of the tags and of the panels."""
+    areas: dict[str, Areas] = {"_draw_tag": [], "_draw_bars": []}
+
+    def recorded(name: str) -> Any:
+        plain = getattr(draw, name)
+
+        def record(*arguments: Any) -> Rectangle | None:
+            area: Rectangle | None = plain(*arguments)
+            areas[name] += [(arguments[1].box, area)] if area is not None else []
+            return area
+
+        return record
+
+    with monkeypatch.context() as patched:
+        for name in areas:
+            patched.setattr(draw, name, recorded(name))
+        draw_still(image, faces)
+    return areas["_draw_tag"], areas["_draw_bars"]
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_tags_and_bars_cover_no_other_face_and_not_each_other(monkeypatch: pytest.MonkeyPatch, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    faces: list[Face] = []
+    for number in range(12):
+        side = float(rng.integers(30, 120))
+        x, y = rng.uniform(-20, 620), rng.uniform(-20, 460)
+        faces.append(face((x, y, side, 1.2 * side), labels=int(rng.integers(1, 8)), track=number))
+    image = np.full((480, 640, 3), 90, np.uint8)
+    before = image.copy()
+    tags, panels = drawn_areas(monkeypatch, image, faces)
+    assert len(tags) > 3
+    placed = [area for _, area in [*tags, *panels]]
+    assert not [pair for pair in combinations(placed, 2) if overlap(*pair)]
+    boxes = [(round(x), round(y), round(x + w), round(y + h)) for x, y, w, h in (each.box for each in faces)]
+    for own, area in [*tags, *panels]:
+        assert not any(overlap(area, box) for box in boxes if box != own)
+    inside = np.zeros(image.shape[:2], bool)
+    for left, top, right, bottom in [*placed, *((x0 - 3, y0 - 3, x1 + 4, y1 + 4) for x0, y0, x1, y1 in boxes)]:
+        inside[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = True
+    np.testing.assert_array_equal(image[~inside], before[~inside])
+
+
+def test_a_tag_is_shortened_where_there_is_no_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = [face((x, 0, 60, 480), track=x) for x in range(0, 640, 64)]
+    tags, panels = drawn_areas(monkeypatch, np.zeros((480, 640, 3), np.uint8), row)
+    assert len(tags) == len(row)
+    assert panels == []
+    [(_, alone)], _ = drawn_areas(monkeypatch, np.zeros((480, 640, 3), np.uint8), row[4:5])
+    area = tags[4][1]
+    assert area[2] - area[0] < 64 < alone[2] - alone[0]
+
+
+def test_the_reason_of_uncertain_is_in_the_tag() -> None:
+    base = face((200, 150, 100, 120))
+    assert base.expression is not None
+    unsure = replace(base.expression, smoothed=replace(base.expression.smoothed, label="uncertain"))
+    images = set()
+    for reason in get_args(UncertainReason):
+        image = np.full((480, 640, 3), 90, np.uint8)
+        draw_still(image, [replace(base, expression=replace(unsure, reason=reason))])
+        images.add(image[:150].tobytes())
+    assert len(images) == 5
+
+
+def test_landmarks_and_pose_are_drawn_only_where_asked() -> None:
+    points = ((230, 190), (270, 190), (250, 215), (235, 240), (265, 240))
+    shown = replace(face((200, 150, 100, 120), classified=False), landmarks=points, pose=Pose(60, 0, 0))
+
+    def changed(*extras: DrawExtra) -> np.ndarray:
+        plain, image = (np.full((480, 640, 3), 90, np.uint8) for _ in range(2))
+        draw_still(plain, [shown])
+        draw_still(image, [shown], extras)
+        return (plain != image).any(axis=2)
+
+    assert not changed().any()
+    dots = changed("landmarks")
+    assert all(dots[y, x] for x, y in points)
+    assert dots.sum() < 5 * 100
+    axes = changed("pose")
+    assert axes[210, 250:280].all()  # it looks to the right
+    assert axes[210:240, 250].all()
+    assert (changed("landmarks", "pose") == (dots | axes)).all()

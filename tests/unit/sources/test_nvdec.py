@@ -166,8 +166,28 @@ def test_what_the_gpu_cannot_decode_is_refused_with_the_way_out(tmp_path: Path, 
 
 def test_without_the_package_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PyNvVideoCodec", None)
-    with pytest.raises(MissingDependencyError, match="pip install PyNvVideoCodec"):
+    with pytest.raises(MissingDependencyError, match=r"pip install 'ferengine\[nvdec\]'"):
         VideoFileSource(write_video(tmp_path / "a.mp4"), decoder="nvdec").open()
+
+
+def test_what_the_package_says_becomes_one_line(tmp_path: Path, api: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a driver it says a page."""
+    path = write_video(tmp_path / "a.mp4")
+    page = "PyNvDecoder : \nError code : 999\nError Type : no library\n\n=== TROUBLESHOOTING STEPS ===\n\n1. Docker?"
+
+    def broken(**settings: object) -> None:
+        raise RuntimeError(page)
+
+    api.CreateDecoder = broken
+    with pytest.raises(SourceError, match=r"it \(PyNvDecoder : Error code : 999 Error Type : no library\): use --decoder cpu$"):
+        VideoFileSource(path, decoder="nvdec").open()
+
+    def missing(name: str) -> None:
+        raise RuntimeError(page)
+
+    monkeypatch.setattr("importlib.import_module", missing)
+    with pytest.raises(MissingDependencyError, match=r"does not load \(PyNvDecoder .* no library\): use --decoder cpu$"):
+        VideoFileSource(path, decoder="nvdec").open()
 
 
 def test_the_setting_travels_with_the_source(tmp_path: Path, api: Any) -> None:

@@ -27,7 +27,7 @@ class Life:
         self._page, (ours, theirs) = WorkerPage.create(), socket.socketpair()
         self._kept = ours, theirs
         videos = (SaveVideo(0, str(path), overwrite),)
-        start = StartRender(Descriptor(self._page.fd), Descriptor(theirs.fileno()), 1, False, videos, parts, (), None)
+        start = StartRender(Descriptor(self._page.fd), Descriptor(theirs.fileno()), 1, False, videos, parts, (), (), None)
         self.stage = RenderStage(start, context(self._page, self.reports))
         self.stage.open()
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,7 +16,7 @@ from ferengine.errors import ModelError, UsageError
 from ferengine.inference.conversion import to_fp16
 from ferengine.inference.precision import int8_variant
 from ferengine.inference.tensorrt import load as opening
-from ferengine.inference.tensorrt.builder import build_engine, known_targets
+from ferengine.inference.tensorrt.builder import _use_timings, build_engine, known_targets
 from ferengine.inference.tensorrt.cache import find_engine
 from ferengine.inference.tensorrt.engine_file import EngineFile, digest, list_engines, load_engine
 from ferengine.inference.tensorrt.environment import Environment, Gpu
@@ -178,6 +180,40 @@ def test_the_builder_is_watched_and_can_be_stopped(trt: TensorRT) -> None:
     assert all(0 <= done <= total for _, done, total in steps)
     with pytest.raises(ModelError, match=r"(?i)cancel"):
         build_engine(trt, network, TINY, progress=lambda *step: False)
+
+
+def test_small_networks_get_no_auxiliary_streams_and_fp32_no_tf32(trt: TensorRT) -> None:
+    configs: list[Any] = []
+
+    class Builder:
+        def __init__(self, logger: Any) -> None:
+            self.real = trt.api.Builder(logger)
+
+        def create_builder_config(self) -> Any:
+            configs.append(self.real.create_builder_config())
+            return configs[-1]
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self.real, name)
+
+    class Api:
+        def __getattr__(self, name: str) -> Any:
+            return Builder if name == "Builder" else getattr(trt.api, name)
+
+    build_engine(replace(trt, api=Api()), load_model("dscnn").onnx, TINY)
+    assert configs[0].max_aux_streams == 0
+    assert not configs[0].get_flag(trt.api.BuilderFlag.TF32)
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o666])
+def test_timings_that_others_may_write_are_measured_again(tmp_path: Path, mode: int, caplog: pytest.LogCaptureFixture) -> None:
+    path, used = tmp_path / "timing.cache", list[bytes]()
+    path.write_bytes(b"timings")
+    path.chmod(mode)
+    config = SimpleNamespace(create_timing_cache=bytes, set_timing_cache=lambda data, ignore: used.append(data) or True)
+    _use_timings(config, path)  # type: ignore[arg-type]
+    assert used == [b"timings" if mode == 0o644 else b""]
+    assert ("may be written by other users" in caplog.text) is (mode == 0o666)
 
 
 def test_error_contains_the_messages_of_the_builder(trt: TensorRT) -> None:

@@ -102,7 +102,7 @@ class LoadedEngine:
                 write_atomically(self._kernels, digest(data).encode() + data)
             self._kept = digest(data)
         except ModelError as error:
-            log.info("%s: the kernels are compiled again next time", error)
+            log.info("%s: the kernels are compiled again next time", str(error))
 
     def close(self) -> None:
         """Keep the compiled kernels and release the engine. All contexts must be gone."""
@@ -146,6 +146,6 @@ def _checked(path: Path | None) -> bytes:
     try:
         data = (read_code(path, "a compiled kernel") if path else None) or b""
     except ModelError as error:
-        log.warning("%s; the kernels are compiled again", error)
+        log.warning("%s; the kernels are compiled again", str(error))  # no reference to the frames, which hold the engine
         return b""
     return data[_DIGEST:] if digest(data[_DIGEST:]).encode() == data[:_DIGEST] else b""

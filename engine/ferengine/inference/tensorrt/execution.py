@@ -134,7 +134,7 @@ class Execution:
         try:
             step()
         except DeviceError as error:
-            log.debug("closing: %s", error)
+            log.debug("closing: %s", str(error))
 
     def _owned(self, made: _Made, release: Callable[[_Made], None]) -> _Made:
         self._undo.append(lambda: release(made))

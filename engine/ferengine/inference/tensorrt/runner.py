@@ -161,7 +161,7 @@ class EngineRunner:
         try:
             step()
         except DeviceError as error:  # a GPU that was lost has nothing to release
-            log.debug("closing: %s", error)
+            log.debug("closing: %s", str(error))
 
     def _run_one(self, rows: Batch) -> Outputs:
         self.input(rows.shape)[:] = rows

@@ -38,9 +38,11 @@ const percent = (score) => `${Math.round(100 * score)} %`;
 
 function described(face) {
   const smoothed = face.expression?.smoothed;
-  const best = smoothed ? Math.max(...Object.values(smoothed.scores)) : 0;
-  const label = smoothed ? smoothed.label : (face.reason ?? "not classified");
-  return { label, best, text: smoothed ? `${label} ${percent(best)}` : label.replaceAll("_", " "), colour: smoothed ? colourOf(label) : UNKNOWN };
+  const why = (face.expression?.reason ?? face.reason)?.replaceAll("_", " ");
+  if (!smoothed) return { label: why ?? "not classified", best: 0, text: why ?? "not classified", colour: UNKNOWN };
+  const { label, scores } = smoothed;
+  const best = scores[label] ?? Math.max(...Object.values(scores)); // an uncertain face has scores, and no score of its label
+  return { label, best, text: why ? `${label}: ${why}` : `${label} ${percent(best)}`, colour: colourOf(label) };
 }
 
 // ---- Video: fragments over a WebSocket into Media Source Extensions, played at the live edge
@@ -144,9 +146,9 @@ class Player {
     if (!video.buffered.length) return;
     const times = this.frames.slice(-12).map((frame) => frame.time);
     const step = times.length > 1 ? (times.at(-1) - times[0]) / (times.length - 1) : 0.1;
-    this.delay = Math.min(1, Math.max(0.12, 2.2 * step));
+    this.delay = Math.min(3, Math.max(0.12, 2.2 * step));
     const lag = newest - video.currentTime;
-    if (!this.playing || lag > this.delay + 1 || lag < -0.5) {
+    if (!this.playing || lag > this.delay + 1 + step || lag < -0.5) {
       video.currentTime = Math.max(video.buffered.start(video.buffered.length - 1), newest - this.delay);
       this.playing = true;
     }

@@ -1,0 +1,52 @@
+"""Answers without an end give back what they hold, whatever the client does."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+streams = pytest.importorskip("ferengine.service.streams", reason="the extra `serve` is not installed", exc_type=ImportError)
+
+SCOPE: dict[str, Any] = {"type": "http", "asgi": {"spec_version": "2.3"}}
+
+
+async def endless() -> AsyncIterator[bytes]:
+    while True:
+        yield b"x"
+        await asyncio.sleep(0)
+
+
+async def never(*_: Any) -> Any:
+    await asyncio.sleep(3600)
+
+
+def answer(send: Any, receive: Any = never) -> bool:
+    """Whether the answer gave back what it held."""
+    given_back: list[bool] = []
+
+    async def run() -> None:
+        stack = contextlib.AsyncExitStack()
+        stack.callback(given_back.append, True)
+        await asyncio.wait_for(streams.Streamed(endless(), stack, "text/plain")(SCOPE, receive, send), 60)
+
+    asyncio.run(run())
+    return given_back == [True]
+
+
+def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_STALLED_SECONDS", 0.05)
+    assert answer(never)
+
+
+def test_a_client_that_leaves_before_the_first_byte() -> None:
+    async def left() -> dict[str, Any]:
+        return {"type": "http.disconnect"}
+
+    async def send(_: Any) -> None:
+        await asyncio.sleep(0)
+
+    assert answer(send, left)

@@ -1,0 +1,78 @@
+"""The files of docs/deploy: their commands exist, and what can be checked without Docker is."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from ferengine.cli.app import app
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "docs" / "deploy"
+DOCKERFILES = sorted(DEPLOY.glob("Dockerfile*"))
+
+
+def options(name: str) -> set[str]:
+    return set(re.findall(r"--[a-z][a-z-]*", CliRunner(env={"COLUMNS": "200"}).invoke(app, [name, "--help"]).stdout))
+
+
+def test_the_commands_take_these_options() -> None:
+    served = options("serve")
+    commands = [json.loads(found) for path in DOCKERFILES for found in re.findall(r'CMD (\["serve".*\])', path.read_text())]
+    commands += [
+        re.search(r"ExecStart=\S+ (.*)", (DEPLOY / "ferengine.service").read_text())[1].split(),  # type: ignore[index]
+        re.search(r"command: (serve .*)", (DEPLOY / "compose.yaml").read_text())[1].split(),  # type: ignore[index]
+    ]
+    assert len(commands) == 4
+    for words in commands:
+        assert words[0] == "serve"
+        assert {word for word in words if word.startswith("--")} <= served
+
+
+def test_the_extras_exist() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    for path in DOCKERFILES:
+        for extras in re.findall(r"'\.\[([a-z,]+)\]'", path.read_text()):
+            for extra in extras.split(","):
+                assert re.search(rf"(?m)^{extra} = \[", project), extra
+
+
+def test_compose_names_what_it_uses() -> None:
+    yaml = pytest.importorskip("yaml", reason="PyYAML is not installed")
+    services = yaml.safe_load((DEPLOY / "compose.yaml").read_text())["services"]
+    for service in services.values():
+        assert {"image", "build"} & set(service)
+        assert set(service.get("depends_on", ())) <= set(services)
+    build = services["ferengine"]["build"]
+    assert (DEPLOY / build["context"]).resolve() == ROOT
+    assert (ROOT / build["dockerfile"]).is_file()
+
+
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+def test_hadolint_is_content(path: Path) -> None:
+    hadolint = shutil.which("hadolint") or str(Path(sys.executable).parent / "hadolint")
+    if not Path(hadolint).exists():
+        pytest.skip("hadolint is not installed")
+    done = subprocess.run([hadolint, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_unit_is_valid() -> None:
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", str(DEPLOY / "ferengine.service")],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    complaints = [line for line in done.stderr.splitlines() if "is not executable" not in line and "ferengine.service" in line]
+    assert complaints == []

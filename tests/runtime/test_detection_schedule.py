@@ -43,11 +43,11 @@ def test_looking_ahead_changes_nothing() -> None:
 
 
 def test_what_is_searched_near() -> None:
-    tracker: Any = SimpleNamespace(in_new_scene=False, snapshot=lambda: SimpleNamespace(boxes={3: (1.0, 2.0, 3.0, 4.0)}))
+    tracker: Any = SimpleNamespace(in_new_scene=False, places=[(1.0, 2.0, 3.0, 4.0)])
     assert DetectionSchedule(True, 1.0).boxes(tracker) == ((1.0, 2.0, 3.0, 4.0),)
     tracker.in_new_scene = True  # faces may be anywhere
     assert DetectionSchedule(True, 1.0).boxes(tracker) is None
-    tracker.in_new_scene, tracker.snapshot = False, lambda: SimpleNamespace(boxes={})
+    tracker.in_new_scene, tracker.places = False, []
     assert DetectionSchedule(True, 1.0).boxes(tracker) is None
 
 

@@ -65,6 +65,9 @@ class Births:
         Returns:
             For each whether it starts a track.
         """
+        if not boxes and not self._waiting:
+            self._wants_look = False
+            return []
         returning = [False] * len(boxes) if returning is None else returning
         likely = [index for index, score in enumerate(scores) if self.is_likely(score)]
         overlap = iou_matrix([boxes[index] for index in likely], self.places)

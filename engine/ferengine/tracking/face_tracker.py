@@ -316,8 +316,8 @@ class FaceTracker:
             if snapshot is None or track.id in snapshot.boxes:
                 track.confirmed_lost = True
                 track.lost_since = timestamp if track.lost_since is None else track.lost_since
-        waits = [track for track in missing if track.confirmed_lost and track.scene == self._scene]
         fresh = [fresh[column] for column in unmatched]
+        waits = [track for track in missing if track.confirmed_lost and track.scene == self._scene] if fresh else []
         returning = self._place_affinity(waits, fresh) * (_similarities(waits, fresh) >= HALF_HIDDEN)
         born = self._births.choose(
             [each.box for each in fresh],
@@ -380,6 +380,8 @@ class FaceTracker:
     def _return_affinity(self, tracks: list[_Track], found: list[_Detection], timestamp: float) -> NDArray[np.float64]:
         """Similarity and IoU of what is near a track's last confident or last detected box and looks as it must, else 0."""
         affinity, alike = self._place_affinity(tracks, found), _similarities(tracks, found)
+        if not affinity.size:
+            return affinity
         likely = np.array([self._births.is_likely(detection.score) for detection in found], bool)
         allowed = (affinity > 0) & (alike >= self._least_similarities(tracks, timestamp)) & likely
         return np.where(allowed, affinity + alike, 0.0)
@@ -388,6 +390,8 @@ class FaceTracker:
         """1 and the IoU of what is near a track's last confident or last detected box, else 0."""
         found_boxes = [detection.box for detection in found]
         affinity = np.zeros((len(tracks), len(found)))
+        if not affinity.size:
+            return affinity
         for boxes in ([track.confident_box for track in tracks], [track.detection.box for track in tracks]):
             overlap = iou_matrix(boxes, found_boxes)
             near = np.array([[_near(box, other) for other in found_boxes] for box in boxes], bool)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 import pytest
 from pydantic import BaseModel, Field
@@ -164,9 +164,13 @@ def test_sources_on_the_command_line_replace_those_of_the_file(taken: list[RunSe
 @pytest.mark.parametrize(
     ("annotation", "plain"),
     [
-        (int | None, int), (Size | None, str), (tuple[int, ...], list[int]), (tuple[float, str], tuple[float, str]), (bool, bool),
+        (int | None, int),
+        (Size | None, str),
+        (tuple[int, ...], list[int]),
+        (tuple[float, str], tuple[float, str]),
+        (bool, bool),
         (tuple[Literal["a", "b"], ...], list[str]),
-    ],  # fmt: skip
+    ],
 )
 def test_types_as_typer_takes_them(annotation: Any, plain: Any) -> None:
     assert plain_type(annotation) == plain

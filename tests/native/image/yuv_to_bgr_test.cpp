@@ -43,9 +43,9 @@ int main() {
             .red_weight = kWeights[weights][0], .blue_weight = kWeights[weights][1], .full_range = random.one_in(2)};
         const int stride = width * 3 + random.up_to(5);
         std::vector<uint8_t> out(static_cast<size_t>((height - 1) * stride + width * 3), 99);
-        ferengine::image::yuv_to_bgr({.y = {y.pixels.get(), y.view.stride},
-                                      .u = {u.pixels.get(), u.view.stride},
-                                      .v = {v.pixels.get(), v.view.stride},
+        ferengine::image::yuv_to_bgr({.y = {.data = y.pixels.get(), .stride = y.view.stride},
+                                      .u = {.data = u.pixels.get(), .stride = u.view.stride},
+                                      .v = {.data = v.pixels.get(), .stride = v.view.stride},
                                       .height = height,
                                       .width = width,
                                       .halved_rows = halved_rows},

@@ -90,7 +90,7 @@ def test_a_removed_folder(tmp_path: Path) -> None:
         assert log.count(f"{gone / name} was removed while it was being written") == 1, log
     frames = [int(row["frame"]) for row in rows(table)]
     assert frames == sorted(frames)
-    assert len(log.splitlines()) < 30
+    assert sum(line.startswith(("ERROR", "WARNING", "INFO")) for line in log.splitlines()) < 10  # said once, not for each frame
 
 
 def test_pipe_reader_that_takes_nothing_does_not_affect_other_outputs(tmp_path: Path) -> None:

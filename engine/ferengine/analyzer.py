@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Self, Unpack
 
 import numpy as np
@@ -101,8 +100,7 @@ class Analyzer:
                 answer = self._gender_labeller.decide(genders[index], None, None)
                 gender = make_gender(self._genders.labels, genders[index], genders[index], answer.label, answer.reason)
             reason = None if finite else "not_finite"
-            face = Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, reason, gender)
-            faces.append(replace(face, pose=pose, quality=quality))
+            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, reason, gender, pose, quality))
         return faces
 
     def close(self) -> None:

@@ -145,10 +145,8 @@ class CaptureStage(Stage[StartCapture]):
         frames = info.frames or 0
         if self.start.max_frames is not None and not info.live:
             frames = min(frames or self.start.max_frames, self.start.max_frames)
-        opened = SourceOpened(
-            self.start.camera, info.width, info.height, float(info.fps), self._live, time.time(), frames
-        )  # fmt: skip
-        self.context.send(opened)
+        camera, fps = self.start.camera, float(info.fps)
+        self.context.send(SourceOpened(camera, info.width, info.height, fps, self._live, time.time(), frames))
 
     def _counts(self) -> CaptureCounts:
         source = self._source

@@ -401,7 +401,6 @@ class FaceTracker:
 
     def _least_similarities(self, tracks: list[_Track], timestamp: float) -> NDArray[np.float64]:
         """How much each track's face must look like itself to go on, (n, 1)."""
-
         values = []
         for track in tracks:
             lost_s = 0.0 if track.lost_since is None else abs(timestamp - track.lost_since)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ferengine.runtime.latencies import LatencyHistogram
+from ferengine.runtime.metrics import LatencyHistogram
 
 PERCENTS = (0, 50, 95, 99, 100)
 

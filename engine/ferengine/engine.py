@@ -30,6 +30,7 @@ from ferengine.runtime.state import RunState
 from ferengine.runtime.subscriptions import Policy
 from ferengine.runtime.supervisor import DRAIN, Supervisor
 from ferengine.runtime.topology import Topology, make_plan
+from ferengine.seen import Seen
 from ferengine.sinks.save_paths import refuse_source, save_path, save_paths
 from ferengine.sources import SourceSpec, parse_source, unique_names
 from ferengine.sources.push import PushSource
@@ -361,6 +362,11 @@ class Engine:
     def sources(self) -> dict[str, SourceSpec]:
         """The source of each camera by its name."""
         return {camera.name: camera.spec for camera in self._state.cameras}
+
+    @property
+    def seen(self) -> dict[str, Seen]:
+        """What each camera has shown so far, by its name: people, and the fractions of expressions."""
+        return {camera.name: camera.seen for camera in self._state.cameras}
 
     def add_source(self, source: AnySource) -> str:
         """Add a source, also while the engine runs.

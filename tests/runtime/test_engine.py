@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from fractions import Fraction
 from pathlib import Path
 
@@ -128,9 +129,12 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(clip: Path, name: str) 
 def test_several_sources_share_the_classifier(clip: Path) -> None:
     with Engine([clip, "demo", clip], max_frames=30) as engine:
         frames: dict[str, list[int]] = {}
+        faces = Counter[str]()
         for result in engine.results():
             frames.setdefault(result.camera, []).append(result.frame)
-        summary = engine.summary()
+            faces[result.camera] += len(result.faces)
+        summary, seen = engine.summary(), engine.seen
+    assert {name: (shown.frames, shown.faces) for name, shown in seen.items()} == {name: (30, faces[name]) for name in frames}
     assert frames == {name: list(range(30)) for name in ("clip", "demo", "clip-2")}
     assert summary["frames"] == 90
     assert summary["batch"]["faces"] == summary["faces"]

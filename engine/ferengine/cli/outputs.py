@@ -18,7 +18,6 @@ from ferengine.results import CameraEvent
 from ferengine.runtime.metrics import SinkSummary
 from ferengine.sinks.csv import CsvWriter
 from ferengine.sinks.jsonl import JsonlWriter
-from ferengine.sinks.seen import Seen, SeenSink
 from ferengine.sinks.sink_thread import Sink, SinkThread
 from ferengine.sinks.table import CameraState, LiveTable
 
@@ -46,7 +45,6 @@ class Outputs:
     def __init__(self, engine: Engine, settings: RunSettings, camera_events: CameraEvents, table: Console | None) -> None:
         self._sinks: list[Sink] = []
         self._threads: list[SinkThread] = []
-        self._seen = SeenSink()
         self._messages: dict[str, MessageSink] = {}
         prior = None if engine.prior is None else engine.prior.name
         try:
@@ -65,7 +63,6 @@ class Outputs:
                 self._add(engine, name, sink, partial(_pass_on, camera_events.queue(), sink.write_camera_event))
             if table is not None:
                 self._add(engine, "table", LiveTable(table, lambda: _states(engine)))
-            self._add(engine, "seen", self._seen)
         except BaseException:
             self._close_unstarted()
             engine.close()
@@ -108,15 +105,9 @@ class Outputs:
         return [thread.error for thread in self._threads if thread.error is not None]
 
     @property
-    def seen(self) -> dict[str, Seen]:
-        """What each camera has shown, by name; complete after ``finish``."""
-        return self._seen.cameras
-
-    @property
     def all_failed(self) -> bool:
-        """Whether outputs were asked for, and none of them is left."""
-        asked = [thread for thread in self._threads if thread.name != "seen"]
-        return bool(asked) and all(thread.error is not None for thread in asked)
+        """Whether there were outputs, and none is left."""
+        return bool(self._threads) and len(self.errors) == len(self._threads)
 
     def summaries(self) -> dict[str, SinkSummary]:
         """Of each output: results written, dropped and cut off, and its error. Messages that were not delivered count as

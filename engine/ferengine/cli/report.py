@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ferengine.runtime.metrics import Summary
-from ferengine.sinks.seen import Seen
+from ferengine.seen import Seen
 from ferengine.sinks.table import clock_text
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"

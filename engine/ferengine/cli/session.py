@@ -64,7 +64,7 @@ def run_session(settings: RunSettings, console: Console) -> int:
     summary["sinks"].update(outputs.summaries())
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, summary))
     failed |= health is not None and health.error is not None
-    print_summary(summary, outputs.seen, console)
+    print_summary(summary, engine.seen, console)
     return 1 if failed else 0
 
 

@@ -16,6 +16,7 @@ from ferengine.errors import FerengineError, UsageError
 from ferengine.results import CameraEvent, Pushed
 from ferengine.runtime.joiner import CameraJoiner
 from ferengine.runtime.workers import new_worker
+from ferengine.seen import Seen
 from ferengine.sources import SourceSpec, unique_names
 from ferengine.stages.records import TRACK_READER
 
@@ -94,6 +95,7 @@ class CameraState:
         self.epoch = 1
         self.fps = 0.0
         self.total: int | None = None
+        self.seen = Seen()
         self.rings: dict[int, FrameRing] = {}
         self.opened = self.capture is None
         self.input_ended = False

@@ -115,8 +115,7 @@ class Summary(TypedDict):
             (``not_finite``). ``results`` and ``render``: results that a full queue dropped (``queue_full``), that a window did
             not show because others came too soon after them (``not_shown``), or that were not written when the run ended
             (``cut``).
-        sinks: Each output by its name: ``video``, ``window``, and of ``ferengine run`` also ``events``, ``csv``, ``table`` and
-            ``seen``, which makes its last lines.
+        sinks: Each output by its name: ``video``, ``window``, and of ``ferengine run`` also ``events``, ``csv``, ``table``.
         latency_ms: Percentiles of each stage of ``Timings.STAGES``.
         batch: The batches of the classifier.
         backend: What runs the networks.

@@ -322,6 +322,7 @@ class Supervisor:
         if camera.input is not None:  # a pushed camera has no source to open: it starts with its first result
             self._events.report(camera.lifecycle.note_open(time.time()))
         self.state.metrics.add_result(joined.result)
+        camera.seen.add(joined.result)
         self.state.subscriptions.offer(
             joined.result,
             camera.live,

@@ -10,7 +10,7 @@ from rich.console import Console
 from ferengine.cli.report import print_summary, timeline
 from ferengine.results import Expression, Face, FrameResult, Scores, Timings
 from ferengine.runtime.metrics import Summary
-from ferengine.sinks.seen import Seen
+from ferengine.seen import Seen
 
 SUMMARY: dict[str, Any] = {
     "fps": 30.0, "frames": 100, "faces": 100, "dropped": {"track": {"skipped": 0}}, "latency_ms": {}, "batch": {"mean": 1.0},

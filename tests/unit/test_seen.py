@@ -1,11 +1,11 @@
-"""What a run has seen."""
+"""What a camera has shown."""
 
 from __future__ import annotations
 
 import pytest
 
 from ferengine.results import Expression, Face, FrameResult, Scores, Timings
-from ferengine.sinks.seen import BINS, Seen, SeenSink
+from ferengine.seen import BINS, Seen
 
 
 def result(seconds: float, *faces: tuple[int, str | None], camera: str = "door") -> FrameResult:
@@ -80,12 +80,3 @@ def test_many_tracks_are_counted_in_bounded_memory() -> None:
         seen.add(result(number / 10, (number, None), (max(1, number - 5), None)))
     assert seen.people == 30_000
     assert len(seen._tracks) <= 10_001
-
-
-def test_each_camera_has_its_own() -> None:
-    sink = SeenSink()
-    sink.write(result(0.0, (1, "happy"), camera="door"))
-    sink.write(result(0.0, camera="hall"))
-    sink.flush_if_due()
-    sink.close()
-    assert {name: seen.people for name, seen in sink.cameras.items()} == {"door": 1, "hall": 0}

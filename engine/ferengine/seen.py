@@ -1,4 +1,4 @@
-"""What a run has seen, for its last words: faces, people and expressions of each camera, and when."""
+"""What a camera has shown: faces, people and expressions, and when."""
 
 from __future__ import annotations
 
@@ -90,24 +90,3 @@ class Seen:
             index = max(int(seconds / self._bin + _NEARLY), len(self._bins) - 1)
         self._bins.extend(Counter() for _ in range(index + 1 - len(self._bins)))
         return self._bins[index]
-
-
-class SeenSink:
-    """A sink that keeps a ``Seen`` for each camera.
-
-    Attributes:
-        cameras: By name, in the order of their first results.
-    """
-
-    def __init__(self) -> None:
-        self.cameras: dict[str, Seen] = {}
-
-    def write(self, result: FrameResult) -> None:
-        """Take one result."""
-        self.cameras.setdefault(result.camera, Seen()).add(result)
-
-    def flush_if_due(self) -> None:
-        """Nothing is buffered."""
-
-    def close(self) -> None:
-        """Nothing is open."""

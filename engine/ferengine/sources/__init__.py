@@ -47,11 +47,14 @@ def open_source(spec: SourceSpec) -> Source:
     fps = None if spec.kind in ("camera", "images") else spec.fps
     if not (paced or size or fps or spec.rotate):
         return source
-    from ferengine.sources.wrappers import AdjustedSource, PacedSource
+    from ferengine.sources.wrappers import PAUSE_TOLERANCE, AdjustedSource, PacedSource, ThinnedSource
 
+    if fps:
+        source = ThinnedSource(source, fps)
     if paced:
-        source = PacedSource(source)
-    return AdjustedSource(source, size=size, fps=fps, rotate=spec.rotate) if size or fps or spec.rotate else source
+        tolerance = max(PAUSE_TOLERANCE, 1 / fps) if fps else PAUSE_TOLERANCE  # thinned frames may lie two periods apart
+        source = PacedSource(source, drops=spec.drops(live=True), tolerance=tolerance)
+    return AdjustedSource(source, size=size, rotate=spec.rotate) if size or spec.rotate else source
 
 
 def _plain_source(spec: SourceSpec) -> Source:

@@ -27,6 +27,7 @@ KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
     "a.mpg": ("mpeg2video", "yuv420p", {}),
     "a.wmv": ("wmv2", "yuv420p", {}),
     "a.ivf": ("libvpx", "yuv420p", {}),
+    "a.ogv": ("libvpx", "yuv420p", {}),
     "a.gif": ("gif", "rgb8", {}),
     "a.apng": ("apng", "rgb24", {}),
 }

@@ -32,11 +32,6 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
     return next((stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic), None)
 
 
-def media_seconds(image: av.VideoFrame) -> float | None:
-    """Return the time stamp of a frame, None where it has none."""
-    return image.time
-
-
 class StampChoice:
     """Which of a frame's two time stamps is its own: that of the packet it came from, or that of the packet decoded last.
 

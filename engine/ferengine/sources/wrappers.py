@@ -117,7 +117,7 @@ class PacedSource(_Wrapper):
     stay media seconds. A source that is live already is passed through.
 
     Args:
-        source: The source to replay, already thinned out: frames that nobody wants are not late.
+        source: The source to replay, already thinned out: frames that are left out anyway are not late.
         drops: Whether late frames are passed over; otherwise all of them come, as fast as they are read.
         tolerance: Seconds.
         clock: Monotonic seconds, as ``time.monotonic``.

@@ -32,6 +32,14 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
     return next((stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic), None)
 
 
+def is_reordered_avi(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
+    """Whether it is an AVI whose frames are not shown in the order of their packets.
+
+    AVI has no time stamps of its own, and those that FFmpeg then gives its packets are false from the first on.
+    """
+    return container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
+
+
 class StampChoice:
     """Which of a frame's two time stamps is its own: that of the packet it came from, or that of the packet decoded last.
 
@@ -39,8 +47,7 @@ class StampChoice:
     backward less often.
 
     Args:
-        reordered_avi: Whether it is an AVI whose frames are not shown in the order of their packets: AVI has no time stamps of
-            its own, and those that FFmpeg then gives its packets are false from the first on.
+        reordered_avi: See ``is_reordered_avi``.
     """
 
     def __init__(self, *, reordered_avi: bool) -> None:
@@ -149,8 +156,7 @@ class Decoder:
         return self._converter.capture(frame, timestamp)
 
     def _new_choice(self) -> StampChoice:
-        reordered = bool(self._stream.codec_context.has_b_frames)
-        return StampChoice(reordered_avi=reordered and self._container.format.name == "avi")
+        return StampChoice(reordered_avi=is_reordered_avi(self._container, self._stream))
 
     def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame | None]:
         try:

@@ -24,7 +24,7 @@ _PROBE_PACKETS = 48
 """Packets whose time stamps show the true rate of a file."""
 
 _SILENT_PACKETS = 8
-"""Packets at the end of a stream that need give no image: those that only others refer to."""
+"""How many packets at the end of a stream may give no image, because only other frames refer to them."""
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:

@@ -386,7 +386,7 @@ class FrameResult:
             tracker_id=np.array([face.track or 0 for face in self.faces], int),
             data={
                 "class_name": np.array(["" if each is None else each.label for each in smoothed]),
-                "class_score": np.array([np.nan if each is None else max(each.scores.values()) for each in smoothed]),
+                "class_score": np.array([np.nan if each is None else each.confidence for each in smoothed]),
             },
         )
 

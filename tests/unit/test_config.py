@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ferengine.config import EngineConfig, make_config
+from ferengine.config import MTCNN_THRESHOLDS, TRACKED_THRESHOLDS, EngineConfig, make_config
+from ferengine.detection.birth import BIRTH_SCORES
 from ferengine.errors import UsageError
 
 
@@ -68,3 +69,14 @@ def test_a_wrong_threshold_is_numbered() -> None:
 def test_all_wrong_values_are_named_at_once() -> None:
     with pytest.raises(UsageError, match=r"detect_every: .*; unknown setting 'colour'"):
         make_config(detect_every=0, colour="blue")
+
+
+def test_the_help_names_the_scores_that_are_in_force() -> None:
+    """The numbers depend on the detector, and on whether faces are tracked: no default can show them."""
+    p, r, tracked = TRACKED_THRESHOLDS
+    assert (p, r) == MTCNN_THRESHOLDS[:2]
+    thresholds, births = (EngineConfig.model_fields[name].description or "" for name in ("thresholds", "new_track_scores"))
+    assert f"{p}, {r} and {tracked}, or {MTCNN_THRESHOLDS[2]} in single images" in thresholds
+    for detector in ("mtcnn", "retinaface"):
+        scores = BIRTH_SCORES[detector]
+        assert f"{scores.once} and {scores.twice} with {detector}" in births

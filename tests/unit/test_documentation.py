@@ -19,6 +19,7 @@ from types import ModuleType
 import pytest
 
 import ferengine
+from ferengine.models.registry import load_model
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "docs" / "pages"
@@ -190,6 +191,23 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert f"\nversion: {ferengine.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     changelog = (SITE / "reference" / "changelog.md").read_text(encoding="utf-8")
     assert re.findall(r"(?m)^## \[(\d[^]]*)\]", changelog)[0] == ferengine.__version__
+
+
+def test_the_accuracy_of_shipped_models_is_that_of_their_manifests() -> None:
+    name = r"(?m)^\| `([\w-]+)`(?: \(default\))? \|"
+    models, readme = (page.read_text(encoding="utf-8") for page in (SITE / "reference" / "models.md", ROOT / "README.md"))
+    measured = re.findall(name + r" (?:expression|the same)[^|]*\|[^|]*\| ([\d.]+) \| ([\d.]+) \|", models)
+    assert {"fast", "standard", "accurate", "standard-int8"} <= {row[0] for row in measured}
+    for model, public, private in measured:
+        accuracy = load_model(model).manifest.accuracy
+        assert float(public) == pytest.approx(100 * accuracy.public, abs=0.006), model
+        assert float(private) == pytest.approx(100 * accuracy.private, abs=0.006), model
+    ordinary = dict(re.findall(name + r" 0[\d.]+ \|(?:[^|]*\|){3} ([\d.]+) / ", models))
+    shown = re.findall(name + r" ([\d.]+) % \| ([\d.]+) % \|", readme)
+    assert [row[0] for row in shown] == ["fast", "standard", "accurate"]
+    for model, everyday, private in shown:
+        assert everyday == ordinary[model], model
+        assert float(private) == pytest.approx(100 * load_model(model).manifest.accuracy.private, abs=0.051), model
 
 
 def test_the_paper_is_cited() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
@@ -102,6 +103,14 @@ def test_faces_as_supervision_takes_them() -> None:
     assert full.data["class_name"].tolist() == ["sad", ""]
     assert full.data["class_score"][0] == pytest.approx(0.6)
     assert math.isnan(full.data["class_score"][1])
+
+
+def test_supervision_gets_the_score_of_a_label_that_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("supervision", reason="supervision is not installed")
+    held = make_expression(LABELS, (0.7, 0.3), (0.4, 0.6), label=0)
+    shown = replace(results()[1], faces=(replace(faces()[0], expression=held),)).to_supervision()
+    assert shown.data["class_name"].tolist() == ["happy"]
+    assert shown.data["class_score"].tolist() == pytest.approx([0.4])
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "supervision"])

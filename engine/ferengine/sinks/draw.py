@@ -141,7 +141,7 @@ def _tag_texts(face: Face) -> list[tuple[str, str]]:
     name = more = ""
     if face.expression is not None:
         smoothed = face.expression.smoothed
-        name, more = smoothed.label, f" {100 * max(smoothed.scores.values()):.0f}%"
+        name, more = smoothed.label, f" {100 * smoothed.confidence:.0f}%"
         if face.expression.reason is not None:
             more = f": {_REASONS[face.expression.reason]}"
     elif face.reason is not None:

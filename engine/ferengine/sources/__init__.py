@@ -6,6 +6,8 @@ included.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from ferengine.errors import UsageError
@@ -29,13 +31,14 @@ def __getattr__(name: str) -> object:
     return getattr(spec, name)
 
 
-def open_source(spec: SourceSpec) -> Source:
+def open_source(spec: SourceSpec, sleep: Callable[[float], None] = time.sleep) -> Source:
     """Make the source that a spec describes, with its pace, size, rate and rotation.
 
     Its decoder is imported only now. The source is not opened yet: call its ``open``.
 
     Args:
         spec: The source.
+        sleep: Waits for some seconds, for the frame of a paced source that is due next.
 
     Raises:
         UsageError: For a pushed source, which the program feeds.
@@ -47,11 +50,14 @@ def open_source(spec: SourceSpec) -> Source:
     fps = None if spec.kind in ("camera", "images") else spec.fps
     if not (paced or size or fps or spec.rotate):
         return source
-    from ferengine.sources.wrappers import AdjustedSource, PacedSource
+    from ferengine.sources.wrappers import PAUSE_TOLERANCE, AdjustedSource, PacedSource, ThinnedSource
 
+    if fps:
+        source = ThinnedSource(source, fps)
     if paced:
-        source = PacedSource(source)
-    return AdjustedSource(source, size=size, fps=fps, rotate=spec.rotate) if size or fps or spec.rotate else source
+        tolerance = max(PAUSE_TOLERANCE, 1 / fps) if fps else PAUSE_TOLERANCE  # thinned frames may lie two periods apart
+        source = PacedSource(source, drops=spec.drops(live=True), tolerance=tolerance, sleep=sleep)
+    return AdjustedSource(source, size=size, rotate=spec.rotate) if size or spec.rotate else source
 
 
 def _plain_source(spec: SourceSpec) -> Source:

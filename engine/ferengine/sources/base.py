@@ -107,7 +107,7 @@ class Source(Protocol):
         """Pass over ``frames`` frames, for a worker that takes over in the middle of a file; live sources do nothing.
 
         Args:
-            frames: How many; None where only ``last`` is known, because something behind the source left out some.
+            frames: How many; None where only ``last`` is known, because a wrapper around the source has left some out.
             last: Time stamp of the last of them, where it is known: a source that does not read them makes sure by it that
                 it goes on with the right one.
         """

@@ -45,8 +45,8 @@ class FrameConverter:
         self._stream = stream
         self._reformatter = VideoReformatter()
         self._first_matrix: bool | None = None
-        """Whether the first frame has a display matrix. To look for one is slow: where it has none, only those do that are also
-        rotated."""
+        """Whether the first frame has a display matrix; None before it. Looking for one is slow: if the first frame has none,
+        later ones are searched only if they are rotated."""
         self._first_size = (stream.codec_context.width, stream.codec_context.height)
         self._first_width = _square_width(stream.codec_context.width, stream.sample_aspect_ratio)
 

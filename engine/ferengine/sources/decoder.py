@@ -24,7 +24,7 @@ _PROBE_PACKETS = 48
 """Packets whose time stamps show the true rate of a file."""
 
 _SILENT_PACKETS = 8
-"""Packets at the end of a stream that need give no image: those that only others refer to."""
+"""How many packets at the end of a stream may give no image, because only other frames refer to them."""
 
 
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
@@ -32,9 +32,12 @@ def video_stream(container: av.container.InputContainer) -> av.VideoStream | Non
     return next((stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic), None)
 
 
-def media_seconds(image: av.VideoFrame) -> float | None:
-    """Return the time stamp of a frame, None where it has none."""
-    return image.time
+def is_reordered_avi(container: av.container.InputContainer, stream: av.VideoStream) -> bool:
+    """Whether it is an AVI whose frames are not shown in the order of their packets.
+
+    AVI has no time stamps of its own, and those that FFmpeg then gives its packets are false from the first on.
+    """
+    return container.format.name == "avi" and bool(stream.codec_context.has_b_frames)
 
 
 class StampChoice:
@@ -44,8 +47,7 @@ class StampChoice:
     backward less often.
 
     Args:
-        reordered_avi: Whether it is an AVI whose frames are not shown in the order of their packets: AVI has no time stamps of
-            its own, and those that FFmpeg then gives its packets are false from the first on.
+        reordered_avi: See ``is_reordered_avi``.
     """
 
     def __init__(self, *, reordered_avi: bool) -> None:
@@ -154,8 +156,7 @@ class Decoder:
         return self._converter.capture(frame, timestamp)
 
     def _new_choice(self) -> StampChoice:
-        reordered = bool(self._stream.codec_context.has_b_frames)
-        return StampChoice(reordered_avi=reordered and self._container.format.name == "avi")
+        return StampChoice(reordered_avi=is_reordered_avi(self._container, self._stream))
 
     def _decode(self, packet: av.Packet[Any]) -> list[av.VideoFrame | None]:
         try:

@@ -13,6 +13,7 @@ import av.error
 
 from ferengine.sources.base import is_reached
 from ferengine.sources.clock import MediaClock
+from ferengine.sources.decoder import is_reordered_avi
 
 _STEPS_BACK = (1, 2, 4, 8, 16)
 """Key frames to go back: MPEG-TS has no index, and a seek in it may land behind its aim."""
@@ -60,8 +61,8 @@ def read_frame_table(container: av.container.InputContainer, stream: av.VideoStr
                 keyframes.append(packet.pts)
     except av.FFmpegError:
         return None
-    if container.format.name == "avi" and stream.codec_context.has_b_frames:
-        return None  # AVI has no time stamps, and FFmpeg's are false where frames are shown in another order than this
+    if is_reordered_avi(container, stream):
+        return None
     stamps.sort()
     if not stamps or any(before == after for before, after in pairwise(stamps)):
         return None

@@ -14,7 +14,7 @@ import av.error
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
-from ferengine.sources.decoder import Decoder, media_seconds, video_stream
+from ferengine.sources.decoder import Decoder, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.redirects import redirect_target, refused_credentials
 from ferengine.sources.url import redact_url, url_host
@@ -152,14 +152,14 @@ class StreamSource(FirstFrameSource):
 
     def _stamp(self, image: av.VideoFrame) -> float:
         if not self._live:
-            return self._media.stamp(media_seconds(image))
+            return self._media.stamp(image.time)
         replaced, now = wall_clock.replaced, wall_clock.stamp()
         self._replaced_live += wall_clock.replaced - replaced
         return now
 
     def _pass_over(self) -> float | None:
         image = next(self._images, None)
-        return None if image is None else self._media.stamp(media_seconds(image))
+        return None if image is None else self._media.stamp(image.time)
 
     def close(self) -> None:
         """Disconnect."""

@@ -14,7 +14,7 @@ import av.error
 from ferengine.errors import SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
-from ferengine.sources.decoder import Decoder, media_seconds, video_stream
+from ferengine.sources.decoder import Decoder, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.seeking import Place, find_place, read_frame_table
 from ferengine.sources.truncation import find_cut_fragment, find_truncation
@@ -166,11 +166,11 @@ class VideoFileSource(FirstFrameSource):
         image = self._next_image()
         if image is None:
             return None
-        return self._decoder.capture(image, self._clock.stamp(media_seconds(image)))
+        return self._decoder.capture(image, self._clock.stamp(image.time))
 
     def _pass_over(self) -> float | None:
         image = self._next_image()
-        return None if image is None else self._clock.stamp(media_seconds(image))
+        return None if image is None else self._clock.stamp(image.time)
 
     def _next_image(self) -> av.VideoFrame | None:
         """The next frame, over damaged places and into the next loop; None at the end."""
@@ -244,7 +244,7 @@ class VideoFileSource(FirstFrameSource):
         self._loops_done, self._delivered = place.loops, place.index - place.broken + 1
         self._decoder.broken += place.broken
         self._clock = clock
-        self._first = None if at_end else self._decoder.capture(image, clock.stamp(media_seconds(image)))
+        self._first = None if at_end else self._decoder.capture(image, clock.stamp(image.time))
         return True
 
     def _decode_at(self, stamp: int, keyframes: list[int], first: int) -> av.VideoFrame | None:

@@ -1,4 +1,4 @@
-"""Sources that replay another one at its own pace, or change the size, rate or rotation of its frames."""
+"""Sources that thin out another one, replay it at its own pace, or change the size or rotation of its frames."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from ferengine.frames import rotate
 from ferengine.sources.base import CapturedFrame, Source, SourceInfo
 from ferengine.vision import cv2
 
-_PAUSE_TOLERANCE = 0.05
-"""Seconds beyond a frame period that ``PacedSource.read`` may block."""
+PAUSE_TOLERANCE = 0.05
+"""Seconds beyond a frame period that ``PacedSource.read`` may block, unless other ones are given."""
 _CATCH_UP = 1.0
 """Seconds that ``PacedSource.read`` passes over late frames."""
 _EARLY = 0.01
@@ -57,17 +57,69 @@ class _Wrapper:
         self._source.close()
 
 
+class ThinnedSource(_Wrapper):
+    """Leaves out frames of another source.
+
+    They are not counted as dropped, and the remaining ones are numbered without gaps.
+
+    Args:
+        source: The source to thin out.
+        fps: Maximum frame rate: the first frame in each period is kept, by the time stamps, periods being counted from 0.
+    """
+
+    def __init__(self, source: Source, fps: float) -> None:
+        super().__init__(source)
+        self._fps = fps
+        self._period = 0.0
+        self._kept = -1  # the period of the frame kept last
+
+    def open(self) -> SourceInfo:
+        """Open the source; its rate is at most ``fps``."""
+        info = self._source.open()
+        if self._fps >= info.fps:
+            return info
+        self._period = 1 / self._fps
+        return replace(info, fps=self._fps, frames=None)
+
+    def read(self) -> CapturedFrame | None:
+        """Return the first frame of the next period; None at the end."""
+        while (frame := self._source.read()) is not None and self._period:
+            period = self._period_of(frame.timestamp)
+            if period > self._kept:
+                self._kept = period
+                return frame
+        return frame
+
+    def skip(self, frames: int | None, last: float | None = None) -> None:
+        """Pass over ``frames`` of the frames that ``read`` would return, the last of which has the time stamp ``last``."""
+        if not self._period:
+            self._source.skip(frames, last)
+        elif last is not None:
+            self._source.skip(None, last)
+            self._kept = self._period_of(last)
+        else:
+            for _ in range(frames or 0):
+                if self.read() is None:
+                    return
+
+    def _period_of(self, timestamp: float) -> int:
+        """The number of the period that a time stamp is in."""
+        return math.floor(timestamp / self._period + _EARLY)
+
+
 class PacedSource(_Wrapper):
     """Replays a file or the demo at its own rate, as if it were a camera.
 
     Each frame comes when it is due since the first one, so that delays do not add up. A caller that is a frame period
     or more late misses the frames in between, as with a camera; ``late_frames`` counts them. Where passing over them takes
     longer than a second, because decoding is slower than the rate, time goes on from the frame that it has come to. Otherwise
-    ``read`` blocks for at most a frame period and 50 ms: a longer pause in the file is shortened to that. Time stamps stay
-    media seconds. A source that is live already is passed through.
+    ``read`` blocks for at most a frame period and ``tolerance``: a longer pause in the file is shortened to that. Time stamps
+    stay media seconds. A source that is live already is passed through.
 
     Args:
-        source: The source to replay.
+        source: The source to replay, already thinned out: frames that are left out anyway are not late.
+        drops: Whether late frames are passed over; otherwise all of them come, as fast as they are read.
+        tolerance: Seconds.
         clock: Monotonic seconds, as ``time.monotonic``.
         sleep: Waits for some seconds, as ``time.sleep``.
     """
@@ -75,10 +127,15 @@ class PacedSource(_Wrapper):
     def __init__(
         self,
         source: Source,
+        *,
+        drops: bool = True,
+        tolerance: float = PAUSE_TOLERANCE,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         super().__init__(source)
+        self._drops = drops
+        self._tolerance = tolerance
         self._clock = clock
         self._sleep = sleep
         self._period = 0.0
@@ -111,14 +168,14 @@ class PacedSource(_Wrapper):
             self._start = self._clock() - frame.timestamp
         began = self._clock()
         late = began - self._start - self._period  # media seconds up to which frames are late
-        while frame.timestamp <= late and (newer := self._source.read()) is not None:
+        while self._drops and frame.timestamp <= late and (newer := self._source.read()) is not None:
             self._late += 1
             frame = newer
             if self._clock() - began > _CATCH_UP:
                 self._start = self._clock() - frame.timestamp
                 return frame
         early = self._start + frame.timestamp - self._clock()
-        longest = self._period + _PAUSE_TOLERANCE
+        longest = self._period + self._tolerance
         if early > longest:
             self._start -= early - longest
             early = longest
@@ -128,27 +185,18 @@ class PacedSource(_Wrapper):
 
 
 class AdjustedSource(_Wrapper):
-    """Scales down, thins out and rotates the frames of another source, in this order.
-
-    Proportions are kept and nothing is enlarged. Frames left out for the rate are not counted as dropped, and the
-    remaining ones are numbered without gaps.
+    """Scales down and rotates the frames of another source, in this order. Proportions are kept and nothing is enlarged.
 
     Args:
         source: The source to adjust.
         size: Width and height in pixels that frames are scaled down to fit into.
-        fps: Maximum frame rate: the first frame in each period is kept, by the time stamps, periods being counted from 0.
         rotate: Degrees clockwise: 0, 90, 180 or 270.
     """
 
-    def __init__(
-        self, source: Source, *, size: tuple[int, int] | None = None, fps: float | None = None, rotate: int = 0
-    ) -> None:
+    def __init__(self, source: Source, *, size: tuple[int, int] | None = None, rotate: int = 0) -> None:
         super().__init__(source)
         self._size = size
-        self._fps = fps
         self._rotate = rotate
-        self._period = 0.0
-        self._kept = -1  # the period of the frame kept last
 
     def open(self) -> SourceInfo:
         """Open the source; the size is that of its frames after scaling and rotating."""
@@ -156,41 +204,14 @@ class AdjustedSource(_Wrapper):
         width, height = self._scaled_size(info.width, info.height)
         if self._rotate % 180:
             width, height = height, width
-        if self._fps is not None and self._fps < info.fps:
-            self._period = 1 / self._fps
-            info = replace(info, fps=self._fps, frames=None)
         return replace(info, width=width, height=height)
 
     def read(self) -> CapturedFrame | None:
-        """Return the next frame that is due, adjusted; None at the end."""
-        frame = self._next_due() if self._period else self._source.read()
+        """Return the next frame, adjusted; None at the end."""
+        frame = self._source.read()
         if frame is None:
             return None
         return CapturedFrame(rotate(self._scale(frame.image), self._rotate), frame.timestamp)
-
-    def skip(self, frames: int | None, last: float | None = None) -> None:
-        """Pass over ``frames`` of the frames that ``read`` would return, the last of which has the time stamp ``last``."""
-        if not self._period:
-            self._source.skip(frames, last)
-        elif last is not None:
-            self._source.skip(None, last)
-            self._kept = self._period_of(last)
-        else:
-            for _ in range(frames or 0):
-                if self._next_due() is None:
-                    return
-
-    def _next_due(self) -> CapturedFrame | None:
-        while (frame := self._source.read()) is not None:
-            period = self._period_of(frame.timestamp)
-            if period > self._kept:
-                self._kept = period
-                return frame
-        return None
-
-    def _period_of(self, timestamp: float) -> int:
-        """The number of the period that a time stamp is in."""
-        return math.floor(timestamp / self._period + _EARLY)
 
     def _scale(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         height, width = image.shape[:2]

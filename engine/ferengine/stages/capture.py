@@ -36,6 +36,9 @@ _SLOT_WAIT = 0.02
 _COUNTS_EVERY = 1.0
 """Seconds between two reports of what was counted."""
 
+_PAUSE_BEAT = 1.0
+"""Seconds between heartbeats while the next frame is not due yet."""
+
 
 class CaptureStage(Stage[StartCapture]):
     """Source -> frame ring. Files wait for a free slot; live sources drop their own frame (``ring_full``).
@@ -55,7 +58,7 @@ class CaptureStage(Stage[StartCapture]):
         self._next_report = time.monotonic() + _COUNTS_EVERY
         self._stopped = threading.Event()
         self._source = ReconnectingSource(
-            lambda: open_source(self._spec),
+            lambda: open_source(self._spec, time.sleep if self._spec.blocks else self._pause),
             self._spec.reconnect if self._spec.blocks else "never",
             self._stopped,
             was_open=start.was_open,
@@ -135,6 +138,13 @@ class CaptureStage(Stage[StartCapture]):
             case _ if item is END:
                 self._end()
         return True
+
+    def _pause(self, seconds: float) -> None:
+        """Wait for a frame that is not due yet: with a low rate that is no sign of a stuck worker."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            self.context.page.beat()
+            time.sleep(min(left, _PAUSE_BEAT))
 
     def _report_open(self, info: SourceInfo) -> None:
         self._opened = True

@@ -186,6 +186,13 @@ def test_the_reason_of_uncertain_is_in_the_tag() -> None:
     assert len(images) == 5
 
 
+def test_a_label_that_is_held_has_its_own_score_in_the_tag() -> None:
+    base = face((200, 150, 100, 120))
+    assert base.expression is not None
+    held = replace(base.expression, smoothed=replace(base.expression.smoothed, label="class0"))
+    assert draw._tag_texts(replace(base, expression=held))[0] == ("#1 class0 15%", "")
+
+
 def test_landmarks_and_pose_are_drawn_only_where_asked() -> None:
     points = ((230, 190), (270, 190), (250, 215), (235, 240), (265, 240))
     shown = replace(face((200, 150, 100, 120), classified=False), landmarks=points, pose=Pose(60, 0, 0))

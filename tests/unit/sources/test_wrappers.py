@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from ferengine.frames import rotate
-from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources import open_source, parse_source
+from ferengine.sources.base import CapturedFrame, Source, SourceInfo
 from ferengine.sources.demo import DemoSource
-from ferengine.sources.wrappers import AdjustedSource, PacedSource
+from ferengine.sources.wrappers import AdjustedSource, PacedSource, ThinnedSource
 
 
 class Numbered:
@@ -40,7 +41,7 @@ class Numbered:
         """Nothing to close."""
 
 
-def stamps_of(source: AdjustedSource) -> list[float]:
+def stamps_of(source: Source) -> list[float]:
     stamps = []
     while (frame := source.read()) is not None:
         stamps.append(frame.timestamp)
@@ -71,30 +72,30 @@ def test_turning_is_clockwise(degrees: int, white: str) -> None:
 @pytest.mark.parametrize(("given", "wanted", "every"), [(30, 10, 3), (30, 15, 2), (25, 5, 5)])
 def test_thinning_keeps_the_rate(given: int, wanted: int, every: int) -> None:
     stamps = [round(i / given, 3) for i in range(60)]
-    source = AdjustedSource(Numbered(stamps, given), fps=wanted)
+    source = ThinnedSource(Numbered(stamps, given), fps=wanted)
     info = source.open()
     assert (info.fps, info.frames) == (wanted, None)
     assert stamps_of(source) == stamps[::every]
 
 
 def test_rates_that_do_not_divide_are_met_on_average() -> None:
-    source = AdjustedSource(Numbered([i / 25 for i in range(250)], 25), fps=10)
+    source = ThinnedSource(Numbered([i / 25 for i in range(250)], 25), fps=10)
     source.open()
     assert 98 <= len(stamps_of(source)) <= 102
 
 
 def test_a_pause_makes_no_burst() -> None:
-    source = AdjustedSource(Numbered([0.0, 0.05, 0.1, 5.0, 5.05, 5.1, 5.15, 5.2], 20), fps=10)
+    source = ThinnedSource(Numbered([0.0, 0.05, 0.1, 5.0, 5.05, 5.1, 5.15, 5.2], 20), fps=10)
     source.open()
     assert stamps_of(source) == [0.0, 0.1, 5.0, 5.1, 5.2]
 
 
 def test_a_higher_rate_changes_nothing_and_skipping_counts_what_is_kept() -> None:
     stamps = [i / 30 for i in range(30)]
-    plain = AdjustedSource(Numbered(stamps), fps=60)
+    plain = ThinnedSource(Numbered(stamps), fps=60)
     assert plain.open().frames == 100
     assert stamps_of(plain) == stamps
-    thinned, reference = (AdjustedSource(Numbered(stamps), fps=10) for _ in range(2))
+    thinned, reference = (ThinnedSource(Numbered(stamps), fps=10) for _ in range(2))
     thinned.open()
     reference.open()
     thinned.skip(4)
@@ -179,3 +180,50 @@ def test_pacing_of_a_source_that_is_slower_than_its_rate_goes_on() -> None:
         before = time.now
     assert delivered == sorted(set(delivered))
     assert len(delivered) + 1 + source.late_frames == round(10 * delivered[-1]) + 1
+
+
+def replayed(
+    monkeypatch: pytest.MonkeyPatch, stamps: list[float], given: float, **options: object
+) -> tuple[PacedSource, FakeTime]:
+    """What ``open_source`` makes of a file with such frames at its own rate."""
+    time = FakeTime()
+    monkeypatch.setattr("ferengine.sources._plain_source", lambda _spec: Numbered(stamps, given))
+    source = open_source(parse_source("clip.mp4", pace="native", **options))
+    assert isinstance(source, PacedSource)
+    source._clock, source._sleep = lambda: time.now, time.sleep
+    source.open()
+    return source, time
+
+
+def test_only_frames_that_thinning_keeps_are_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    source, time = replayed(monkeypatch, [i / 30 for i in range(600)], 30.0, fps=1.0)
+    delivered = []
+    while (frame := source.read()) is not None:
+        delivered.append(frame.timestamp)
+        time.now += 2.5 if len(delivered) % 4 == 0 else 0.4  # the caller's own work
+    assert len(delivered) < 20
+    assert delivered == sorted(set(delivered))
+    assert all(stamp == round(stamp) for stamp in delivered)
+    assert len(delivered) + source.late_frames == 20
+
+
+@pytest.mark.parametrize(("given", "fps"), [(10, 9.0), (30, 29.0), (30, 1.0)])
+def test_thinned_frames_keep_the_pace(given: int, fps: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are up to two periods apart, which is no pause of the file that would be shortened."""
+    source, time = replayed(monkeypatch, [i / given for i in range(20 * given)], given, fps=fps)
+    began = time.now
+    while (frame := source.read()) is not None:
+        assert time.now - began == pytest.approx(frame.timestamp)
+    assert source.late_frames == 0
+
+
+def test_late_caller_that_waits_for_all_frames_loses_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    stamps = [i / 10 for i in range(50)]
+    source, time = replayed(monkeypatch, stamps, 10.0, when_late="wait")
+    delivered = []
+    while (frame := source.read()) is not None:
+        delivered.append(frame.timestamp)
+        time.now += 1.05 if len(delivered) == 5 else 0.01
+    assert delivered == stamps
+    assert source.late_frames == 0
+    assert time.now == pytest.approx(50 + 4.9 + 0.01)  # it has caught up

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import time
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
+import pytest
 
 from ferengine._native import FrameRing, WorkerPage
 from ferengine.sources import parse_source
 from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.stages import capture
 from ferengine.stages.capture import CaptureStage
 from ferengine.stages.messages import AddRing, BeginCapture, CaptureCounts, Descriptor, FromWorker, NeedRing, StartCapture
 from ferengine.stages.reader import Taken
 from stages_help import context
 
 
-def opened(page: WorkerPage, reports: list[FromWorker]) -> CaptureStage:
+def opened(page: WorkerPage, reports: list[FromWorker], **options: Any) -> CaptureStage:
     """A stage that has been asked for the demo."""
-    descriptor, source = Descriptor(page.fd), json.dumps(parse_source("demo").to_dict())
+    descriptor, source = Descriptor(page.fd), json.dumps(parse_source("demo", **options).to_dict())
     stage = CaptureStage(StartCapture(descriptor, descriptor, 0, source, None, 0, None, False), context(page, reports))
     stage.open()
     return stage
@@ -63,4 +68,26 @@ def test_late_frames_are_reported_before_the_frame_that_follows_them() -> None:
     while ring.published < 4:
         stage.step()
     assert [report for report in reports if isinstance(report, CaptureCounts)] == [CaptureCounts(0, 0, 2, 0, False)]
+    stage.close()
+
+
+def test_a_long_wait_for_the_next_frame_is_no_sign_of_a_stuck_worker(monkeypatch: pytest.MonkeyPatch) -> None:
+    now, beats = 100.0, list[float]()
+    page, ring = WorkerPage.create(), FrameRing.create(4, 640 * 480 * 3)
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+        beats.append(page.heartbeat)
+
+    clock = SimpleNamespace(monotonic=lambda: now, monotonic_ns=time.monotonic_ns, time=time.time, sleep=sleep)
+    monkeypatch.setattr(capture, "time", clock)
+    stage = opened(page, [], pace="native", fps=0.05)  # a frame every 20 seconds
+    stage.handle(BeginCapture())
+    stage.handle(AddRing(Descriptor(ring.fd), 0, 0, True))
+    while ring.published < 2:
+        stage.step()
+    assert now == pytest.approx(120, abs=2)
+    assert len(beats) >= 18
+    assert beats == sorted(set(beats))
     stage.close()

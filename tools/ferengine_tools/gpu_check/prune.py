@@ -84,7 +84,7 @@ def prune(data: bytes, capability: int) -> tuple[bytes, int, int]:
 
 
 def main(
-    library: Annotated[Path, typer.Argument(help="Such as libonnxruntime_providers_cuda.so.")],
+    library: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="Such as libonnxruntime_providers_cuda.so.")],
     out: Annotated[Path, typer.Argument(help="Where to write the smaller one.")],
     capability: Annotated[int, typer.Argument(help="Of the GPU: 90 for an H100, 89 for an RTX 4090.")],
 ) -> None:

@@ -38,7 +38,7 @@ class Measures:
         shared_tracks: Tracks that were ever on more than one person.
         false_tracks: Tracks that are on no person in at least half of their frames.
         extra_tracks: Tracks on people beyond the first of each person.
-        appearances: How often somebody came into view, for the first time or after more than a second.
+        appearances: How often a person came into view, for the first time or after more than a second.
         unseen: Appearances that no track ever was on.
         latencies: Seconds from each other appearance to the first frame with a track on it.
         label_changes: Changes of the smoothed label along the tracks.

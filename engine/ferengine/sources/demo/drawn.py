@@ -32,7 +32,9 @@ MIENS = (
 """What each person shows, one after the other, and again. The default model reads neutral, happy, surprise and angry."""
 
 _SECONDS = 2.4
-"""That each lasts, the change to the next included."""
+"""How long each is shown, the change to the next included."""
+_AHEAD = 2.4
+"""How many of them each person is ahead of the one before."""
 _CHANGE = 0.5
 """Seconds that a change takes."""
 _TURN_SECONDS = 7.3
@@ -71,7 +73,7 @@ def _still(sprite: Sprite) -> Callable[[float], CutOut]:
 
 def mien_at(person: int, seconds: float) -> Mien:
     """What a person shows at a time: each of ``MIENS`` in turn, with smooth changes."""
-    step, part = divmod(seconds / _SECONDS + 2.4 * person, 1.0)
+    step, part = divmod(seconds / _SECONDS + _AHEAD * person, 1.0)
     now, then = MIENS[int(step) % len(MIENS)], MIENS[(int(step) + 1) % len(MIENS)]
     t = min(max((part - 1) * _SECONDS / _CHANGE + 1, 0.0), 1.0)
     blend = t * t * (3 - 2 * t)

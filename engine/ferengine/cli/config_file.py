@@ -29,6 +29,14 @@ _BRANCHES = ("text", "table", "int", "constrained-int", "str")
 """Parts of pydantic's locations that name the branch of a union and not a place in the file."""
 
 
+def merged(file: RunSettings, options: RunSettings) -> RunSettings:
+    """Return the settings of a file with the options of the command line over them; sources there replace the file's."""
+    over = {name: getattr(options, name) for name in options.model_fields_set}
+    if options.camera or options.source:
+        over = {"camera": (), "source": (), **over}
+    return file.model_copy(update=over)
+
+
 def load_settings(path: Path) -> RunSettings:
     """Read settings from a TOML file.
 

@@ -69,12 +69,17 @@ class OptionSet:
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[plain, option])
 
 
+def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
+    """A parameter of a command beside those of a model, for ``with_options``."""
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
 def with_options(options: Options, *more: inspect.Parameter) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Decorate a command so that it takes ``more`` and ``options``; the latter reach it as keywords, only where given."""
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         made = options.parameters()
-        optional = {parameter.name for parameter in made}
+        optional = {each.name for each in made}
 
         def called(context: typer.Context, **values: Any) -> None:
             command(**{name: value for name, value in values.items() if name not in optional or _is_given(context, name)})
@@ -83,7 +88,7 @@ def with_options(options: Options, *more: inspect.Parameter) -> Callable[[Callab
         parameters = [context, *more, *made]
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        called.__annotations__ = {each.name: each.annotation for each in parameters}
         return called
 
     return decorate

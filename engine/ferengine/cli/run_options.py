@@ -1,10 +1,13 @@
-"""Which settings are options of ``ferengine run`` and ``ferengine image``, and where their help shows them."""
+"""Which settings are options of ``ferengine run``, ``serve`` and ``image``, where help shows them, and how they are read."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
 
-from ferengine.cli.options import OptionSet
+from ferengine.cli.config_file import load_settings, merged
+from ferengine.cli.options import OptionSet, checked
 from ferengine.cli.settings import PER_SOURCE, RunSettings
 from ferengine.config import EngineConfig
 
@@ -68,3 +71,20 @@ STILL = OptionSet(
     rest="Classification",
 )
 """The options that apply to still images."""
+
+
+def read_settings(sources: Sequence[str] | None, config: Path | None, options: Mapping[str, Any]) -> RunSettings:
+    """Read the settings of a command line.
+
+    Args:
+        sources: Given as arguments; those given as options come after them.
+        config: A settings file, which options win over.
+        options: What was given, by field.
+
+    Raises:
+        UsageError: As ``load_settings``, or naming the options that are wrong.
+    """
+    if sources:
+        options = {**options, "source": [*sources, *options.get("source", ())]}
+    settings = checked(RunSettings, options)
+    return settings if config is None else merged(load_settings(config), settings)

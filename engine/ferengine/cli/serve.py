@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import os
 import secrets
 import signal
@@ -17,10 +16,9 @@ import typer
 from rich.console import Console
 
 from ferengine.cli.camera_events import CameraEvents
-from ferengine.cli.config_file import load_settings
 from ferengine.cli.log import log_to
-from ferengine.cli.options import checked, with_options
-from ferengine.cli.run_options import SERVE
+from ferengine.cli.options import parameter, with_options
+from ferengine.cli.run_options import SERVE, read_settings
 from ferengine.cli.settings import RunSettings
 from ferengine.errors import FerengineError, UsageError
 
@@ -58,20 +56,16 @@ _ANALYZE = Annotated[bool, typer.Option("--analyze/--no-analyze", help="Read ima
 _FILES = Annotated[bool, typer.Option("--allow-files", help="Let clients add files and folders of this machine as cameras.")]
 
 
-def _parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:
-    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
 @with_options(
     SERVE,
-    _parameter("sources", _SOURCES),
-    _parameter("config", _CONFIG),
-    _parameter("listen", _LISTEN, "127.0.0.1:8080"),
-    _parameter("token_file", _TOKEN),
-    _parameter("tls_certificate", _CERTIFICATE),
-    _parameter("tls_key", _KEY),
-    _parameter("analyze", _ANALYZE, True),
-    _parameter("allow_files", _FILES, False),
+    parameter("sources", _SOURCES),
+    parameter("config", _CONFIG),
+    parameter("listen", _LISTEN, "127.0.0.1:8080"),
+    parameter("token_file", _TOKEN),
+    parameter("tls_certificate", _CERTIFICATE),
+    parameter("tls_key", _KEY),
+    parameter("analyze", _ANALYZE, True),
+    parameter("allow_files", _FILES, False),
 )
 def serve(
     sources: list[str] | None,
@@ -90,13 +84,7 @@ def serve(
     """
     from ferengine.service.server import Address
 
-    if sources:
-        given["source"] = [*sources, *given.get("source", ())]
-    settings = checked(RunSettings, given)
-    if config is not None:
-        from ferengine.cli.run import merged
-
-        settings = merged(load_settings(config), settings)
+    settings = read_settings(sources, config, given)
     console = Console(stderr=True)
     log_to(console, settings.log_level)
     address = Address.parse(listen)
@@ -205,7 +193,7 @@ def _check_exposure(address: Address, tls: Tls | None, token: str | None, consol
         )
     if tls is None:
         console.print(
-            f"warning: {address} is not encrypted, so whoever is on the network can read the token and the video: pass "
+            f"warning: {address} is not encrypted, so others on the network can read the token and the video: pass "
             "--tls-certificate and --tls-key, or put a proxy with TLS in front",
             highlight=False, markup=False,
         )  # fmt: skip

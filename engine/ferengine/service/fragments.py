@@ -26,7 +26,7 @@ class FragmentWriter:
     Args:
         width: Width of the video in pixels.
         height: Height of the video in pixels.
-        extradata: The sequence and picture parameter sets of the encoder, with start codes.
+        extradata: The parameter sets (SPS and PPS) of the encoder, with start codes.
 
     Attributes:
         init: The init segment, which precedes the first fragment.
@@ -40,9 +40,9 @@ class FragmentWriter:
         units = {unit[0] & 31: unit for unit in nal_units(extradata)}
         if 7 not in units or 8 not in units:
             raise ValueError("the encoder gave no parameter sets")
-        sequence, picture = units[7], units[8]
-        self.mime = f'video/mp4; codecs="avc1.{sequence[1:4].hex().upper()}"'
-        self.init = _init_segment(width, height, sequence, picture)
+        sps, pps = units[7], units[8]
+        self.mime = f'video/mp4; codecs="avc1.{sps[1:4].hex().upper()}"'
+        self.init = _init_segment(width, height, sps, pps)
         self._number = 0
 
     def fragment(self, data: bytes, time: int, duration: int) -> bytes:
@@ -88,11 +88,11 @@ def _full(kind: bytes, version: int, flags: int, *parts: bytes) -> bytes:
     return _box(kind, struct.pack(">I", version << 24 | flags), *parts)
 
 
-def _init_segment(width: int, height: int, sequence: bytes, picture: bytes) -> bytes:
+def _init_segment(width: int, height: int, sps: bytes, pps: bytes) -> bytes:
     avcc = _box(
         b"avcC",
-        bytes([1, *sequence[1:4], 0xFF, 0xE1]), struct.pack(">H", len(sequence)), sequence,
-        bytes([1]), struct.pack(">H", len(picture)), picture,
+        bytes([1, *sps[1:4], 0xFF, 0xE1]), struct.pack(">H", len(sps)), sps,
+        bytes([1]), struct.pack(">H", len(pps)), pps,
     )  # fmt: skip
     entry = _box(
         b"avc1",

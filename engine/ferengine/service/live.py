@@ -196,7 +196,7 @@ class CameraVideo:
     def _encode(self, result: FrameResult, image: NDArray[np.uint8]) -> None:
         captured = result.timings.captured
         if not self._wanted:
-            self._plan = None  # what it holds back is old when somebody watches again
+            self._plan = None  # what it holds back is old when a client watches again
         if not self._wanted or self._deaths >= _DEATHS or captured < self._due or self._waiting > 1:
             return
         self._due = max(self._due + 1 / MAX_FPS, captured - 1 / MAX_FPS) if self._due else captured

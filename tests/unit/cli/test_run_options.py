@@ -13,8 +13,8 @@ from typer.testing import CliRunner
 from ferengine.cli import session
 from ferengine.cli.app import app
 from ferengine.cli.command import call as call_function
+from ferengine.cli.config_file import merged
 from ferengine.cli.options import OptionSet, checked, help_text, plain_type, with_options
-from ferengine.cli.run import merged
 from ferengine.cli.run_options import RUN, STILL
 from ferengine.cli.settings import PER_SOURCE, RunSettings, SourceTable
 from ferengine.config import EngineConfig

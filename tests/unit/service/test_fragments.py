@@ -16,7 +16,7 @@ from ferengine.service.fragments import TIMESCALE, FragmentWriter, nal_units
 from ferengine.service.messages import Answer, Encode, Encoded
 
 
-def picture(number: int, width: int = 320, height: int = 180) -> NDArray[np.uint8]:
+def moving_square(number: int, width: int = 320, height: int = 180) -> NDArray[np.uint8]:
     """A bright square that moves over a gradient: BGR uint8."""
     image = np.zeros((height, width, 3), np.uint8)
     image[..., 1] = np.linspace(0, 120, width, dtype=np.uint8)
@@ -32,35 +32,35 @@ def request(time: float, *, width: int = 320, height: int = 180, key: bool = Fal
 def test_fragments_play_at_their_times() -> None:
     encoder = Encoder()
     times = [0.0, 0.066, 0.14, 0.2, 0.5, 0.566]
-    made = [encoder.encode(picture(n), request(time)) for n, time in enumerate(times)]
+    made = [encoder.encode(moving_square(n), request(time)) for n, time in enumerate(times)]
     assert made[0].mime.startswith('video/mp4; codecs="avc1.4D')
     assert [bool(each.init) for each in made] == [True] + 5 * [False]
     with av.open(io.BytesIO(made[0].init + b"".join(each.fragment for each in made))) as file:
         frames = list(file.decode(video=0))
     assert [frame.time for frame in frames] == pytest.approx(times, abs=1e-4)
     for number, frame in enumerate(frames):
-        difference = np.abs(frame.to_ndarray(format="bgr24").astype(int) - picture(number)).mean()
+        difference = np.abs(frame.to_ndarray(format="bgr24").astype(int) - moving_square(number)).mean()
         assert difference < 12
 
 
 def test_a_key_frame_comes_when_asked_after_a_pause_and_every_two_seconds() -> None:
     encoder = Encoder()
     times = [0.1 * number for number in range(30)] + [5.0, 5.1, 5.2]
-    keys = [encoder.encode(picture(n), request(time, key=n == 5)).key for n, time in enumerate(times)]
+    keys = [encoder.encode(moving_square(n), request(time, key=n == 5)).key for n, time in enumerate(times)]
     assert [number for number, key in enumerate(keys) if key] == [0, 5, 25, 30]
 
 
 def test_a_key_frame_starts_what_can_be_decoded() -> None:
     encoder = Encoder()
-    made = [encoder.encode(picture(n), request(0.1 * n, key=n == 3)) for n in range(6)]
+    made = [encoder.encode(moving_square(n), request(0.1 * n, key=n == 3)) for n in range(6)]
     with av.open(io.BytesIO(made[0].init + b"".join(each.fragment for each in made[3:]))) as file:
         assert len(list(file.decode(video=0))) == 3
 
 
 def test_a_new_size_begins_a_new_video() -> None:
     encoder = Encoder()
-    first = encoder.encode(picture(0), request(0))
-    second = encoder.encode(picture(1, 322, 241), request(0.1, width=322, height=241))
+    first = encoder.encode(moving_square(0), request(0))
+    second = encoder.encode(moving_square(1, 322, 241), request(0.1, width=322, height=241))
     assert (first.width, first.height, second.width, second.height) == (320, 180, 322, 240)
     assert second.key
     assert second.init not in (b"", first.init)
@@ -71,17 +71,17 @@ def test_a_new_size_begins_a_new_video() -> None:
 
 def test_jpeg_alone_and_beside_the_video() -> None:
     encoder = Encoder()
-    alone = encoder.encode(picture(0), Encode(320, 180, 0, False, False, True))
+    alone = encoder.encode(moving_square(0), Encode(320, 180, 0, False, False, True))
     assert (alone.fragment, alone.init) == (b"", b"")
-    both = encoder.encode(picture(0), request(0, jpeg=True))
+    both = encoder.encode(moving_square(0), request(0, jpeg=True))
     assert both.fragment
     with av.open(io.BytesIO(both.jpeg), format="mjpeg") as file:
         [frame] = file.decode(video=0)
-    assert np.abs(frame.to_ndarray(format="bgr24").astype(int) - picture(0)).mean() < 8
+    assert np.abs(frame.to_ndarray(format="bgr24").astype(int) - moving_square(0)).mean() < 8
 
 
 def test_without_the_encoder_there_is_a_reason_and_still_a_jpeg() -> None:
-    made = Encoder("no-such-codec").encode(picture(0), request(0, jpeg=True))
+    made = Encoder("no-such-codec").encode(moving_square(0), request(0, jpeg=True))
     assert "no-such-codec" in made.error
     assert made.jpeg
     assert not made.fragment

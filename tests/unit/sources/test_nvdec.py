@@ -55,7 +55,7 @@ class FakeDecoder:
             frame.planes[:] = 0xEE
         data = ctypes.string_at(packet.bsl_data, packet.bsl) if packet.bsl else b""
         if data == b"broken":
-            raise RuntimeError("a damaged picture")
+            raise RuntimeError("a damaged frame")
         if data:
             assert data[:3] == b"\0\0\1" or data[:4] == b"\0\0\0\1", "no start code"
             sent = av.Packet(data)
@@ -138,7 +138,7 @@ def test_a_packet_that_the_gpu_refuses_is_counted(tmp_path: Path, api: Any, monk
 
     def sometimes(self: FakeDecoder, packet: Any) -> list[FakeFrame]:
         if next(calls) == 20 and packet.bsl:
-            raise RuntimeError("a damaged picture")
+            raise RuntimeError("a damaged frame")
         return decode(self, packet)
 
     monkeypatch.setattr(FakeDecoder, "Decode", sometimes)

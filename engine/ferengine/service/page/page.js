@@ -284,8 +284,8 @@ class Tile {
     if (key === this.listed) return;
     this.listed = key;
     list.replaceChildren(...items.map(([colour, text]) => item("li", text, colour)));
-    if (!items.length) list.append(Object.assign(document.createElement("li"), { className: "none", textContent: this.state?.paused ? "" : "nobody" }));
-    this.find(".overlay").setAttribute("aria-label", items.length ? `${faces.length} in the frame: ${items.map(([, text]) => text).join("; ")}` : "Nobody in the frame");
+    if (!items.length) list.append(Object.assign(document.createElement("li"), { className: "none", textContent: this.state?.paused ? "" : "no face" }));
+    this.find(".overlay").setAttribute("aria-label", items.length ? `${faces.length} in the frame: ${items.map(([, text]) => text).join("; ")}` : "No face in the frame");
   }
 
   draw(result, [width, height], time) {
@@ -341,7 +341,7 @@ class Tile {
       ink.globalAlpha = 1;
     });
     const said = shown.map(([track, samples]) => `person ${track} mostly ${commonest(samples.map((sample) => sample[1]))}`);
-    canvas.setAttribute("aria-label", said.length ? `Last 3 minutes: ${said.join(", ")}` : "Nobody in the last 3 minutes");
+    canvas.setAttribute("aria-label", said.length ? `Last 3 minutes: ${said.join(", ")}` : "No face in the last 3 minutes");
   }
 
   async pause() {

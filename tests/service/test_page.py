@@ -16,7 +16,8 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shuti
 PATIENCE = 90_000
 """Milliseconds: the machine may be busy."""
 
-DRAWN = "() => ferengine.tiles.get('door')?.drawn"
+DRAWN = "() => typeof ferengine !== 'undefined' && ferengine.tiles.get('door')?.drawn"
+"""What a page has drawn; one that has just been opened, or opened again, has no script yet."""
 
 
 @pytest.fixture(scope="module")

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import secrets
-import signal
 import stat
 import sys
-import time
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -108,7 +105,6 @@ class _Service:
         begun = specs(settings)
         check_files(settings, begun)
         self._settings = settings
-        self._stopped_at: float | None = None
         self._camera_events = CameraEvents()
         values = settings.engine_values()
         self._engine = Engine(
@@ -125,10 +121,9 @@ class _Service:
     def run(self, console: Console) -> int:
         """Run until a signal or a failure ends it; returns the exit code."""
         from ferengine.cli.outputs import Outputs
+        from ferengine.cli.session import Stopper
 
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._stop)
+        stopper = Stopper(self._engine)
         outputs = Outputs(self._engine, self._settings, self._camera_events, None)
         try:
             with self._engine:
@@ -140,13 +135,8 @@ class _Service:
                         self._engine.stop()
         finally:
             self._server.close()
-            outputs.finish(lambda: self._stopped_at)
-        return 1 if outputs.errors or self._engine.failures or self._stopped_at is None else 0
-
-    def _stop(self, number: int, frame: FrameType | None) -> None:
-        again = self._stopped_at is not None and number != signal.SIGHUP  # a closing terminal sends that one twice
-        self._engine.stop(force=again)
-        self._stopped_at = self._stopped_at or time.monotonic()
+            outputs.finish(lambda: stopper.stopped_at)
+        return 1 if outputs.errors or self._engine.failures or stopper.stopped_at is None else 0
 
 
 def specs(settings: RunSettings) -> list[SourceSpec]:

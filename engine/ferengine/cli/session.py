@@ -43,7 +43,7 @@ def run_session(settings: RunSettings, console: Console) -> int:
         specs, on_event=camera_events.append, save=settings.save, overwrite=settings.overwrite, display=display,
         **settings.engine_values(),
     )  # fmt: skip
-    stopper = _Stopper(engine)
+    stopper = Stopper(engine)
     outputs = Outputs(engine, settings, camera_events, console if table else None)
     health = None if settings.health_file is None else HealthFile(settings.health_file, engine)
     try:
@@ -113,7 +113,7 @@ def _write_summary(path: Path | None, summary: Summary) -> bool:
     return True
 
 
-class _Stopper:
+class Stopper:
     """Ends the run cleanly on SIGINT, SIGTERM and (except under nohup) SIGHUP, and at once on a second one.
 
     It works as process 1 of a container, too.

@@ -120,8 +120,7 @@ async def delete_camera(request: Request) -> Response:
     """Remove a camera."""
     context, name = context_of(request), request.path_params["name"]
     await context.cameras.remove(name)
-    await context.live.forget(name)
-    context.hub.timeline.forget(name)
+    await context.forget(name)
     return Response(status_code=204)
 
 
@@ -129,8 +128,7 @@ async def pause_camera(request: Request) -> Response:
     """Close a camera, and remember it."""
     context, name = context_of(request), request.path_params["name"]
     await context.cameras.pause(name)
-    await context.live.forget(name)
-    context.hub.timeline.forget(name)
+    await context.forget(name)
     return Response(status_code=204)
 
 

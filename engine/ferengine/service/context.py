@@ -38,6 +38,11 @@ class Context:
         """Begin to take results, on the running loop; with the first request at the latest."""
         self.hub.start()
 
+    async def forget(self, camera: str) -> None:
+        """The camera is removed or paused: end its video, and empty its timeline."""
+        await self.live.forget(camera)
+        self.hub.timeline.forget(camera)
+
     async def close(self) -> None:
         """End all that was begun: streams, encoders, the process for images."""
         await self.live.close()

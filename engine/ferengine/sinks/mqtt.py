@@ -185,7 +185,7 @@ class MqttSink:
             },
             "running": {
                 "platform": "binary_sensor", "name": "Running", "unique_id": f"{identity}_running",
-                "state_topic": self._topic(f"{name}/state"), "payload_on": "running", "payload_off": "disconnected",
+                "state_topic": self._topic(f"{name}/state"), "value_template": "{{ 'ON' if value == 'running' else 'OFF' }}",
                 "device_class": "connectivity",
             },
         }  # fmt: skip

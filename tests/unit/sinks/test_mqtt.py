@@ -104,6 +104,8 @@ def test_states_events_and_discovery(broker: RunningBroker) -> None:
     assert device["device"]["name"] == "front door/#1"
     assert {part["platform"] for part in device["components"].values()} == {"sensor", "binary_sensor"}
     assert device["components"]["people"]["state_topic"] == f"{name}/people"
+    assert "payload_off" not in device["components"]["running"]  # with the template every state is ON or OFF
+    assert device["components"]["running"]["value_template"] == "{{ 'ON' if value == 'running' else 'OFF' }}"
     clock[0] = 2.0
     sink.write_camera_event(CameraEvent("front door/#1", "disconnected", 5.0, "no frames"))
     until(lambda: broker.last(f"{name}/state") == "disconnected")

@@ -30,7 +30,7 @@ _OF_FACES = ("deadline", "face_ring_full", "not_finite")
 
 
 class Outputs:
-    """Events, rows, the live table and what the end of the run says was seen, each with a dedicated queue and thread.
+    """Events, rows, messages and the live table, each with a dedicated queue and thread.
 
     Args:
         engine: Where results come from.

@@ -140,8 +140,8 @@ class Recording:
             self.skipped += 1
 
     def _add_event(self, record: dict[str, Any]) -> None:
-        said = str(record.get("reason", "")), str(record["event"]), float(record["timestamp"])
-        self.cameras.setdefault(str(record["camera"]), Camera()).events.append((said[2], said[1], said[0]))
+        event = float(record["timestamp"]), str(record["event"]), str(record.get("reason", ""))
+        self.cameras.setdefault(str(record["camera"]), Camera()).events.append(event)
 
     def _add_result(self, record: dict[str, Any]) -> None:
         name, frame, stamp = str(record["camera"]), int(record["frame"]), float(record["timestamp"])

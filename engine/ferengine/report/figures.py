@@ -36,7 +36,7 @@ def longest(recording: Recording, camera: str, limit: int) -> list[tuple[Key, Pe
 
 
 def name_of(key: Key) -> str:
-    """What a person is called: the track, with a letter where the camera began anew."""
+    """What a person is called: the track, with the number of the run where the camera began anew."""
     return f"#{key[2]}" + (f" (run {key[1] + 1})" if key[1] else "")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +95,8 @@ class MqttSink:
         self._people: dict[str, tuple[float, str]] = {}
         self._is_away = self._closed = False
         self.dropped = 0
+        self._unconfirmed: set[int] = set()
+        self._confirmed: deque[int] = deque()
         client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv311)
         client.enable_logger(logging.getLogger("ferengine.mqtt"))
         client.max_queued_messages_set(MAX_WAITING)
@@ -108,6 +110,7 @@ class MqttSink:
         client.on_disconnect = self._note_disconnected
         client.on_connect_fail = self._note_failed
         client.on_message = self._note_message
+        client.on_publish = self._note_published
         self._client = client
         client.connect_async(broker.host, broker.port, keepalive=30)
         client.loop_start()
@@ -143,12 +146,14 @@ class MqttSink:
             return
         self._closed = True
         said = self._client.publish(self._topic("status"), "offline", qos=1, retain=True)
-        if self._client.is_connected():
+        if said.rc == mqtt.MQTT_ERR_SUCCESS and self._client.is_connected():
             said.wait_for_publish(_PATIENCE)
         self._client.disconnect()
         self._client.loop_stop()
+        self._settle()
+        self.dropped += len(self._unconfirmed)
         if self.dropped:
-            log.warning("%s: %d events found no room while the broker was away", self._broker.shown, self.dropped)
+            log.warning("%s: %d events were not delivered", self._broker.shown, self.dropped)
 
     def _topic(self, name: str) -> str:
         return f"{self._broker.prefix}/{name}"
@@ -211,7 +216,20 @@ class MqttSink:
     def _publish_event(self, event: Event) -> None:
         topic = self._topic(f"{self._known(event.camera)}/event")
         done = self._client.publish(topic, json_text(event.to_dict()), qos=1)
-        self.dropped += done.rc == mqtt.MQTT_ERR_QUEUE_SIZE
+        if done.rc == mqtt.MQTT_ERR_QUEUE_SIZE:
+            self.dropped += 1
+        else:
+            self._unconfirmed.add(done.mid)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Forget the events that the broker has. Not done in the client's thread, where that may come before the event
+        was noted."""
+        while self._confirmed:
+            self._unconfirmed.discard(self._confirmed.popleft())
+
+    def _note_published(self, client: mqtt.Client, data: Any, number: int, reason: Any, properties: Any) -> None:
+        self._confirmed.append(number)
 
     def _note_connected(self, client: mqtt.Client, data: Any, flags: Any, reason: Any, properties: Any) -> None:
         """In the client's thread."""

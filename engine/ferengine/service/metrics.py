@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from ferengine.runtime.health import CameraHealth
 from ferengine.service.context import Context
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -24,11 +25,12 @@ class _EngineCollector(Collector):
     def collect(self) -> Iterator[_Family]:
         health = self._context.engine.health()
         yield GaugeMetricFamily("ferengine_up", "Whether the engine runs and no part of it has failed.", float(health.ok))
-        yield from self._cameras()
+        yield from self._cameras(health.cameras)
         yield from self._run()
         yield from self._service()
 
-    def _cameras(self) -> Iterator[_Family]:
+    @staticmethod
+    def _cameras(cameras: Mapping[str, CameraHealth]) -> Iterator[_Family]:
         frames = CounterMetricFamily("ferengine_frames", "Results that went out.", labels=["camera"])
         faces = CounterMetricFamily("ferengine_faces", "Faces in them.", labels=["camera"])
         dropped = CounterMetricFamily("ferengine_dropped", "Frames and faces dropped, by reason.", labels=["camera", "reason"])
@@ -36,7 +38,7 @@ class _EngineCollector(Collector):
             "ferengine_camera_state", "1 for the state that the camera is in.", labels=["camera", "state"]
         )
         age = GaugeMetricFamily("ferengine_last_frame_age_seconds", "Since the newest frame was captured.", labels=["camera"])
-        for name, camera in self._context.engine.health().cameras.items():
+        for name, camera in cameras.items():
             frames.add_metric([name], camera.frames)
             faces.add_metric([name], camera.faces)
             state.add_metric([name, camera.state], 1)

@@ -76,7 +76,8 @@ class Sessions:
         self._failures = RateLimit(1 / 6, 10)
 
     def refuse_token(self, given: str, client: str) -> Response | None:
-        """``None`` for the right token. A client that has tried too many wrong ones gets no further answer for a while."""
+        """``None`` for the right token. After too many wrong ones the answer is 429 for a while;
+        the right one still passes, so that guesses from an address shared through a proxy lock no client out."""
         if self.is_token(given):
             return None
         if not self._failures.allows(client):

@@ -29,8 +29,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 @pytest.fixture(autouse=True)
 def _no_log_handler_stays() -> Iterator[None]:
     """The command line logs to the console for the rest of its process, which a test that calls it in this one is not."""
-    yield
     root = logging.getLogger()
+    level = root.level
+    yield
+    root.setLevel(level)
     for handler in [handler for handler in root.handlers if not type(handler).__module__.startswith("_pytest")]:
         root.removeHandler(handler)
 

@@ -86,13 +86,13 @@ def test_too_few_processes_are_named(limit: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["ferengine.__main__.hide_arguments", "ferengine.cli.run.load_settings", "ferengine.cli.session.Engine"]
+    "place", ["ferengine.__main__.hide_arguments", "ferengine.cli.run_options.load_settings", "ferengine.cli.session.Engine"]
 )
 def test_control_c_before_the_run_ends_it_without_a_word(place: str) -> None:
     module, _, name = place.rpartition(".")
     script = (
         f"import os, signal, sys; import {module} as place; from ferengine.__main__ import main\n"
-        f"place.{name} = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
+        f"place.{name}; place.{name} = lambda *_, **__: os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.argv[1:] = ['run', '--source', 'demo', '--no-display']"
         + (" + ['--config', 'x.toml']" if name == "load_settings" else "")
         + "\nmain()"

@@ -1,4 +1,4 @@
-"""The outputs that send or keep events rather than frames: MQTT, a webhook, a database."""
+"""The outputs that take camera events, too: MQTT, a webhook, a database, Parquet files."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ferengine.cli.settings import RunSettings
+from ferengine.engine import Engine
 from ferengine.errors import UsageError
 from ferengine.results import CameraEvent
 from ferengine.sinks.sink_thread import Sink
@@ -23,18 +24,31 @@ class MessageSink(Sink, Protocol):
         ...
 
 
-def message_sinks(settings: RunSettings) -> Iterator[tuple[str, MessageSink]]:
+def message_sinks(settings: RunSettings, engine: Engine) -> Iterator[tuple[str, MessageSink]]:
     """Make those that the settings name; each loads only what it needs.
+
+    Args:
+        settings: Which there are.
+        engine: Whose results they get.
 
     Raises:
         UsageError: A setting makes no sense.
-        SinkError: The database cannot be written.
+        SinkError: The database or the folder cannot be written.
         ModuleNotFoundError: A package of an extra is missing.
     """
     if settings.store is not None:
         from ferengine.sinks.store import StoreSink
 
         yield "store", StoreSink(settings.store, settings.store_days)
+    if settings.parquet is not None:
+        from ferengine.sinks.parquet import ParquetSink, parquet_schema
+
+        prior = None if engine.prior is None else engine.prior.name
+        schema = parquet_schema(engine.labels, engine.gender_labels, prior)
+        yield (
+            "parquet",
+            ParquetSink(settings.parquet, schema, settings.parquet_rows, 60 * settings.parquet_minutes, prior),
+        )
     if settings.webhook is not None:
         from ferengine.sinks.webhook import WebhookSink
 

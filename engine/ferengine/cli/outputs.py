@@ -58,7 +58,7 @@ class Outputs:
                     "csv",
                     CsvWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels, prior=prior),
                 )
-            for name, sink in message_sinks(settings):
+            for name, sink in message_sinks(settings, engine):
                 self._messages[name] = sink
                 self._add(engine, name, sink, partial(_pass_on, camera_events.queue(), sink.write_camera_event))
             if table is not None:

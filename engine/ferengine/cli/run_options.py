@@ -16,6 +16,9 @@ _PANELS: Mapping[str, tuple[str, ...]] = {
     "Outputs": (
         "events",
         "csv",
+        "parquet",
+        "parquet_rows",
+        "parquet_minutes",
         "save",
         "display",
         "table",

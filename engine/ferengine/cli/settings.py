@@ -95,6 +95,15 @@ class RunSettings(EngineConfig, SourceOptions):
         examples=["faces.jsonl"],
     )
     csv: Path | None = Field(None, description="Write one row per face to this CSV file.", examples=["faces.csv"])
+    parquet: Path | None = Field(
+        None,
+        description="Write rows of faces as Parquet files to this folder, which is made if it is missing.",
+        examples=["faces"],
+    )
+    parquet_rows: int = Field(100_000, ge=1, le=10_000_000, description="Begin a new Parquet file after this many rows.")
+    parquet_minutes: float = Field(
+        10.0, gt=0, le=1440, description="Begin a new Parquet file after this many minutes: what a killed run loses at most."
+    )
     save: Path | None = Field(
         None,
         description="Write an annotated H.264 video to this file, or one per source to this folder.",

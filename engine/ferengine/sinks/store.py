@@ -14,11 +14,11 @@ from ferengine.sinks.person_events import Event, EventDetector
 
 APPLICATION = 0x46455245
 """What marks the file as ours ("FERE")."""
-VERSION = 1
+VERSION = 2
 _SCHEMA = """
 CREATE TABLE event (
     time REAL NOT NULL, camera TEXT NOT NULL, kind TEXT NOT NULL, timestamp REAL NOT NULL, track INTEGER, label TEXT,
-    confidence REAL, before TEXT, seconds REAL, reason TEXT
+    confidence REAL, before TEXT, seconds REAL, reason TEXT, snapshot TEXT, clip TEXT
 );
 CREATE INDEX event_time ON event (time);
 CREATE TABLE sample (
@@ -27,6 +27,7 @@ CREATE TABLE sample (
 );
 CREATE INDEX sample_time ON sample (time);
 """
+_TO_VERSION_2 = "ALTER TABLE event ADD COLUMN snapshot TEXT; ALTER TABLE event ADD COLUMN clip TEXT;"
 _COMMIT_SECONDS = 1.0
 _CLEAN_SECONDS = 60.0
 _SAMPLE_SECONDS = 1.0
@@ -41,6 +42,7 @@ class StoreSink:
         path: The file; it is made if it is missing, and continued if it is one of ours.
         days: How long rows are kept.
         clock: Seconds since the epoch.
+        detector: Finds the events; None for one that attaches nothing to them.
 
     Raises:
         SinkError: The file is another program's, of a newer version, or cannot be written.
@@ -48,11 +50,17 @@ class StoreSink:
 
     dropped = 0
 
-    def __init__(self, path: Path, days: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        days: float,
+        clock: Callable[[], float] = time.time,
+        detector: EventDetector | None = None,
+    ) -> None:
         self._path = path
         self._keep = days * 86400
         self._clock = clock
-        self._detector = EventDetector()
+        self._detector = detector or EventDetector()
         self._sampled: dict[tuple[str, int], float] = {}
         self._committed = self._cleaned = clock()
         self._connection: sqlite3.Connection | None = None
@@ -122,6 +130,8 @@ class StoreSink:
             connection.executescript(
                 f"BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
             )
+        elif version < VERSION:
+            connection.executescript(f"BEGIN IMMEDIATE; {_TO_VERSION_2} PRAGMA user_version = {VERSION}; COMMIT;")
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         if not connection.in_transaction:
@@ -132,7 +142,7 @@ class StoreSink:
             self._begin(connection)
             row = (
                 self._clock(), event.camera, event.kind, event.timestamp, event.track, event.label, event.confidence,
-                event.before, event.seconds, event.reason,
+                event.before, event.seconds, event.reason, event.snapshot, event.clip,
             )  # fmt: skip
             connection.execute(f"INSERT INTO event VALUES ({','.join('?' * len(row))})", row)
 

@@ -80,7 +80,7 @@ def _senders(settings: RunSettings, engine: Engine, detector: Callable[[], Event
     if settings.store is not None:
         from ferengine.sinks.store import StoreSink
 
-        yield "store", StoreSink(settings.store, settings.store_days, detector=detector())
+        yield "store", StoreSink(settings.store, settings.store_days, detector=detector(), labels=engine.labels)
     if settings.parquet is not None:
         from ferengine.sinks.parquet import ParquetSink, parquet_schema
 

@@ -14,6 +14,8 @@ from ferengine.sinks.person_events import EventDetector
 from ferengine.sinks.store import APPLICATION, StoreSink
 from results_help import face, result
 
+NEW = ("reason", "detection", "tracking", "sharpness", "brightness", "yaw")
+
 
 class Clock:
     now = 1_000_000.0
@@ -80,7 +82,9 @@ def test_a_store_of_version_1_gets_the_columns_of_media(tmp_path: Path) -> None:
     path = tmp_path / "faces.db"
     StoreSink(path, 1).close()
     with sqlite3.connect(path) as older:
-        older.executescript("ALTER TABLE event DROP COLUMN snapshot; ALTER TABLE event DROP COLUMN clip")
+        for column in ("event snapshot", "event clip", *(f"sample {name}" for name in NEW)):
+            older.execute(f"ALTER TABLE {column.replace(' ', ' DROP COLUMN ')}")
+        older.executescript("DROP TABLE second; DROP TABLE label")
         older.execute("INSERT INTO event (time, camera, kind, timestamp) VALUES (1e12, 'door', 'started', 5.0)")
         older.execute("PRAGMA user_version = 1")
     older.close()

@@ -1,6 +1,6 @@
 """Which node of a fleet reads which camera: a pure function of what was measured, without Ray and without a clock.
 
-Loads and capacities have one unit, CPU cores.
+Loads and capacities have one unit, CPU cores; `ferengine.fleet.load` makes them from measurements.
 """
 
 from __future__ import annotations

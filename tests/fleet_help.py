@@ -25,7 +25,7 @@ PATIENCE = 120.0
 def slow_camera(name: str, source: str = "demo:turn", **options: Any) -> SourceSpec:
     """A camera that costs little: ten small frames a second."""
     loop = 0 if source.startswith("demo") else 1000
-    given = {"pace": "native", "fps": 10.0, "size": (160, 120), "loop": loop, "name": name, **options}
+    given = {"pace": "native", "fps": 10.0, "size": (320, 240), "loop": loop, "name": name, **options}
     return parse_source(source, **given)
 
 

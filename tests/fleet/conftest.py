@@ -1,4 +1,4 @@
-"""One cluster of three nodes for all tests of a module: ``--fleet-rounds N`` repeats what is disturbed at random."""
+"""One cluster of three nodes for all tests of a module: ``--fleet-rounds N`` repeats moves and kills, and from 2 on runs all tests."""
 
 from __future__ import annotations
 
@@ -31,6 +31,13 @@ def watcher(machines: Machines) -> Iterator[Watcher]:
         wait_for(lambda: watcher.running("one", "two", "three"), "three cameras")
         yield watcher
         watcher.close()
+
+
+@pytest.fixture
+def long_run(rounds: int) -> None:
+    """Some tests take long."""
+    if rounds < 2:
+        pytest.skip("takes long: --fleet-rounds 2 or more runs it")
 
 
 @pytest.fixture

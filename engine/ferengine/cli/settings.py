@@ -12,7 +12,7 @@ from ferengine.errors import UsageError
 from ferengine.sinks.person_events import EventKind
 from ferengine.sources import SourceSpec, parse_source
 from ferengine.sources.spec import SourceOptions
-from ferengine.sources.url import hide_credentials
+from ferengine.sources.url import STREAM_SCHEMES, hide_credentials
 
 _PLACES = ("url", "camera", "file", "images", "demo")
 _CONFIG = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-"))
@@ -31,7 +31,9 @@ def _camera(value: str | int) -> str | int:
 
 def _url(value: str | None) -> str | None:
     if value is not None and "://" not in value:
-        raise ValueError("a URL starts with rtsp://, rtsps://, http:// or https://")  # not shown: it may hold a password
+        raise ValueError(
+            f"a URL starts with {', '.join(scheme + '://' for scheme in STREAM_SCHEMES)}"
+        )  # not shown: it may hold a password
     return value
 
 
@@ -86,7 +88,8 @@ class RunSettings(EngineConfig, SourceOptions):
     )
     source: tuple[_Source, ...] = Field(
         (),
-        description="Read this video file, rtsp:// or http:// URL, folder or glob of images, or 'demo' ('demo:crossing', ...). "
+        description="Read this video file, named pipe, '-' (standard input), URL (rtsp, http, rtmp, udp), folder or glob of "
+        "images, or 'demo' ('demo:crossing', ...). "
         "NAME=SOURCE names it in results. Repeat for more.",
         examples=[["talk.mp4", "demo:crossing"]],
     )

@@ -6,8 +6,12 @@ import os
 import signal
 import statistics
 import time
+from importlib.util import find_spec
 
 import pytest
+
+if find_spec("ray") is None or find_spec("cryptography") is None:  # Ray reads its authentication mode when it is imported
+    pytest.skip("ray or cryptography is not installed (the extra fleet)", allow_module_level=True)
 
 from ferengine.errors import UsageError
 from ferengine.results import EPOCH_NUMBERS

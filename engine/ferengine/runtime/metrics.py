@@ -82,8 +82,9 @@ class PriorSummary(TypedDict):
 
 
 class CameraSummary(TypedDict):
-    """One camera: ``frames`` and ``faces`` that went out, faces that its zones excluded (``ignored``), time stamps that were missing or made no sense and were replaced
-    (``replaced_stamps``), whether its file was cut off (``truncated``), and the ``error`` that ended it."""
+    """One camera: ``frames`` and ``faces`` that went out, how often its zones excluded a face (``ignored``), time stamps that
+    were missing or made no sense and were replaced (``replaced_stamps``), whether its file was cut off (``truncated``), and the
+    ``error`` that ended it."""
 
     frames: int
     faces: int

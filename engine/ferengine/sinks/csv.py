@@ -22,7 +22,8 @@ class CsvWriter(LineWriter):
 
     The first columns are the values of a line of ``--events``; then come the scores of each label, as ``score_happy`` and
     ``smoothed_happy``. If a face was not classified they are empty and ``reason`` says why; it also says why a label is
-    uncertain. ``zones`` are the names of its zones with semicolons between them. A frame without faces has no row. See ``LineWriter`` for how lines are written and which errors are raised.
+    uncertain. ``zones`` are the names of its zones, with semicolons between them. A frame without faces has no row. See
+    ``LineWriter`` for how lines are written and which errors are raised.
 
     Args:
         path: The file, or "-" for standard output.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
@@ -39,6 +40,8 @@ class Event:
         reason: Of "disconnected" and "ended"; it never holds credentials.
         zone: Of "zone_entered" and "zone_left": the name of the zone.
         zones: Of "appeared" and "expression": the zones that they are in.
+        snapshot: The path of its snapshot, which is written soon.
+        clip: The path of its clip, which is there when that is over.
     """
 
     kind: EventKind
@@ -52,6 +55,8 @@ class Event:
     reason: str | None = None
     zone: str | None = None
     zones: tuple[str, ...] = ()
+    snapshot: str | None = None
+    clip: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it; what does not apply is left out."""
@@ -64,6 +69,8 @@ class Event:
             ("seconds", 3),
             ("reason", None),
             ("zone", None),
+            ("snapshot", None),
+            ("clip", None),
         ):
             value = getattr(self, name)
             if value is not None:
@@ -95,9 +102,14 @@ class _Person:
 
 
 class EventDetector:
-    """Finds events in the results of any number of cameras, each in order."""
+    """Finds events in the results of any number of cameras, each in order.
 
-    def __init__(self) -> None:
+    Args:
+        attach: Gives an event its snapshot and its clip.
+    """
+
+    def __init__(self, attach: Callable[[Event], Event] = lambda event: event) -> None:
+        self._attach = attach
         self._people: dict[str, dict[int, _Person]] = {}
 
     def add(self, result: FrameResult) -> list[Event]:
@@ -114,7 +126,7 @@ class EventDetector:
         for track, person in list(people.items()):
             if now - person.last > LEAVE_SECONDS or now < person.first:  # a file or a camera has begun anew
                 events += self._leave(result.camera, track)
-        return events
+        return [self._attach(event) for event in events]
 
     def add_camera_event(self, event: CameraEvent) -> list[Event]:
         """What happened with the camera: where it is away, everybody has left."""
@@ -123,7 +135,8 @@ class EventDetector:
             for track in list(self._people.get(event.camera, {})):
                 events += self._leave(event.camera, track)
             self._people.pop(event.camera, None)
-        return [*events, Event(event.kind, event.camera, event.timestamp, seconds=event.seconds, reason=event.reason)]
+        events.append(Event(event.kind, event.camera, event.timestamp, seconds=event.seconds, reason=event.reason))
+        return [self._attach(each) for each in events]
 
     @staticmethod
     def _changes(camera: str, track: int, person: _Person, face: Face, now: float) -> list[Event]:

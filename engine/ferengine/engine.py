@@ -34,6 +34,8 @@ from ferengine.seen import Seen
 from ferengine.sinks.save_paths import refuse_source, save_path, save_paths
 from ferengine.sources import SourceSpec, parse_source, unique_names
 from ferengine.sources.push import PushSource
+from ferengine.sources.zone import Zone
+from ferengine.zones import Outside
 
 Image: TypeAlias = NDArray[np.uint8]
 AnySource: TypeAlias = str | int | Path | SourceSpec | PushSource
@@ -401,6 +403,22 @@ class Engine:
             return camera.name
 
         return self._state.executor.call(add)
+
+    def set_zones(self, name: str, zones: Iterable[Zone], *, outside: Outside = "deliver") -> None:
+        """Replace the zones of a camera, also while it runs: from one of its next frames on.
+
+        Args:
+            name: The camera's name.
+            zones: What to watch and to ignore; none removes all.
+            outside: Where zones are watched, whether to "deliver" faces that are in none of them or "ignore" them.
+
+        Raises:
+            UsageError: There is no such camera, or two zones have one name.
+            EngineStoppedError: The engine has stopped.
+        """
+        camera = self._state.cameras.named(name)
+        spec = camera.spec.replace(zones=tuple(zones), outside_zones=outside)
+        self._state.executor.call(lambda: self._supervisor.set_zones(camera, spec))
 
     def end_source(self, name: str) -> None:
         """Read or accept no further frame of a camera. All that it has given still comes out, and then it has ended, as a

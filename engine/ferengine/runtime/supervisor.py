@@ -160,6 +160,12 @@ class Supervisor:
                 raise
         return camera
 
+    def set_zones(self, camera: CameraState, spec: SourceSpec) -> None:
+        """Watch and ignore what ``spec`` says, from the next frame on."""
+        camera.use_zones(spec)
+        if self.state.started:
+            self._topology.announce_zones(camera)
+
     def close_input(self, camera: CameraState) -> None:
         """No further frame is captured; those on their way still come out. A capture worker that does not run gets the
         message when it, or its successor, is started."""

@@ -110,6 +110,7 @@ class StoreSink:
         self._clock = clock
         self._detector = detector or EventDetector()
         self._labels = tuple(labels)
+        self._uncommitted = 0
         self._sampled: dict[tuple[str, int], float] = {}
         self._seconds: dict[str, _Second] = {}
         self._committed = self._cleaned = clock()
@@ -119,7 +120,9 @@ class StoreSink:
             self._clean(connection)
 
     def write(self, result: FrameResult) -> None:
-        """Keep what happened with this result, and a sample of each person. Raises SinkError."""
+        """Keep what happened with this result, and a sample of each person. Raises SinkError, as all that follow, with the
+        number of results that were not committed."""
+        self._uncommitted += 1
         with self._reporting() as connection:
             self._keep_events(connection, self._detector.add(result))
             second = self._seconds.get(result.camera)
@@ -148,8 +151,7 @@ class StoreSink:
         if now - self._committed < _COMMIT_SECONDS:
             return
         with self._reporting() as connection:
-            if connection.in_transaction:
-                connection.execute("COMMIT")
+            self._commit(connection)
             self._committed = now
             if now - self._cleaned >= _CLEAN_SECONDS:
                 self._clean(connection)
@@ -162,8 +164,7 @@ class StoreSink:
             with self._reporting() as connection:
                 for camera in list(self._seconds):
                     self._keep_second(connection, camera)
-                if connection.in_transaction:
-                    connection.execute("COMMIT")
+                self._commit(connection)
         finally:
             connection_, self._connection = self._connection, None
             connection_.close()
@@ -189,6 +190,11 @@ class StoreSink:
         with connection:
             for number, label in enumerate(self._labels):
                 connection.execute("INSERT OR REPLACE INTO label VALUES (?, ?)", (label, number))
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+        self._uncommitted = 0
 
     def _insert(self, connection: sqlite3.Connection, table: str, row: tuple[object, ...]) -> None:
         if not connection.in_transaction:
@@ -224,7 +230,9 @@ class StoreSink:
                 self._connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
             yield self._connection
         except sqlite3.Error as error:
-            raise SinkError(f"--store: {self._path} cannot be written: {error}") from None
+            failed = SinkError(f"--store: {self._path} cannot be written: {error}")
+            failed.lost = self._uncommitted
+            raise failed from None
 
 
 def _reading(face: Face) -> tuple[object, ...]:

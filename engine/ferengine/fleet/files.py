@@ -15,7 +15,6 @@ from typing import Any, Unpack
 
 from ferengine.config import EngineSettings, make_config
 from ferengine.errors import SinkError, UsageError
-from ferengine.fleet import cluster
 from ferengine.fleet.file_task import PART_PREFIX, PART_SUFFIX, FileJob, FileOutcome, read_file
 from ferengine.sinks.files import shortened, write_failed
 
@@ -180,18 +179,21 @@ def read_files(
         for part in Path(out).rglob(f"{PART_PREFIX}*{PART_SUFFIX}"):  # of runs that were killed
             part.unlink(missing_ok=True)
         if plan.jobs:
+            from ferengine.fleet import cluster  # only now are the packages of the extra needed
+
             owned = cluster.connect(address)
             try:
-                _run(plan.jobs, cpus_per_file, progress, report)
+                _run(cluster.import_ray(), plan.jobs, cpus_per_file, progress, report)
             finally:
                 if owned:
                     cluster.disconnect()
     return progress
 
 
-def _run(jobs: Sequence[FileJob], cpus: float, progress: FilesProgress, report: Callable[[FilesProgress], None]) -> None:
+def _run(
+    ray: Any, jobs: Sequence[FileJob], cpus: float, progress: FilesProgress, report: Callable[[FilesProgress], None]
+) -> None:
     """Hand out jobs, a few more than there is room for, so that the cluster's tables stay small."""
-    ray = cluster.import_ray()
     largest = max(_cores(ray), default=0.0)
     if not largest:
         raise UsageError("no node of the cluster has CPU cores for tasks: start nodes with --num-cpus")

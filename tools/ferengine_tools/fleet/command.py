@@ -58,7 +58,7 @@ def fleet_simulate(
     table.add_row("planned moves of a camera a day", f"{outcome.moves_per_camera:.2f}")
     for how, recovery in outcome.recoveries.items():
         times = f"{recovery.median:.1f} / {recovery.p99:.1f} / {recovery.worst:.1f} s, {recovery.cameras} cameras"
-        table.add_row(f"recovery ({how}): median / 99 % / worst", times)
+        table.add_row(f"recovery ({how} failed): median / 99 % / worst", times)
     table.add_row("cameras not read, of all time", f"{outcome.unread:.1f} ppm")
     table.add_row("cameras not read at the end", f"{outcome.still_unread}")
     table.add_row("utilization: standard deviation between nodes", f"{outcome.spread:.3f}")
@@ -67,7 +67,8 @@ def fleet_simulate(
     table.add_row("CPU time of a placement: mean / worst", f"{cost.mean:.2f} / {cost.worst:.2f} s, {cost.calls} placements")
     console.print(table)
     if json_file is not None:
-        record = {"fleet": fleet, "operation": operation, "outcome": outcome, "cost": cost}
+        record = {
+            "fleet": asdict(fleet), "operation": asdict(operation), "outcome": asdict(outcome), "cost": asdict(cost),
+        }  # fmt: skip
         with written_whole(json_file) as beside:
-            text = json_text({name: asdict(value) for name, value in record.items()}, indent=2)
-            beside.write_text(text + "\n", encoding="utf-8")
+            beside.write_text(json_text(record, indent=2) + "\n", encoding="utf-8")

@@ -18,8 +18,12 @@ from ferengine.fleet.placement import CameraDemand, place
 from ferengine_tools.fleet.world import DAY, Fleet, World
 
 _HOUR = 3600.0
-_HANGS = 0.3
-"""Fraction of the failures in which nothing closes a connection: hangs, cut networks, power cuts."""
+_BEAT = 0.1
+"""Time between two beats of a node, as a fraction of the lease."""
+_MARGIN = 0.05
+"""Fraction of a lease that the coordinator waits longer."""
+_STOP = 1.0
+"""Seconds before the end of its lease in which a node stops reading."""
 _RACK = 8
 """Nodes that a rack takes with it."""
 
@@ -32,15 +36,14 @@ class Operation:
         days: Length of the simulation.
         hysteresis: Of the placement.
         balance_seconds: Time between two measurements, each followed by a placement.
-        crash_detection: Seconds until the death of a node whose connections close is known.
-        hang_detection: Seconds until one that only stops answering is given up; a uniform second comes on top.
-        command: Seconds of the coordinator for each camera that it starts or moves, one after the other.
-        opening: Mean seconds from the command until a camera gives results (exponential, on top of half a second).
+        lease: Seconds after which the cameras of a node that does not answer, for whatever reason, are given to others. Nodes
+            that get no answer themselves stop reading shortly before.
+        opening: Mean seconds from a node's order until a camera gives results (exponential, on top of half a second).
         openings: Cameras that a node opens at once.
         days_between_failures: Of one node, mean.
         days_between_rack_failures: Of all racks together, mean.
-        days_between_head_failures: Mean. While the head is away nothing is placed.
-        head_seconds: Time until the head is back.
+        days_between_head_failures: Mean. While the head is away nothing is placed, and no lease is renewed.
+        head_seconds: Time until the head and the coordinator are back.
         repair_minutes: Mean time until a failed node is back, a minute at least.
         drains_at_once: Nodes drained at once, between two and five at night, each once a week.
     """
@@ -48,14 +51,12 @@ class Operation:
     days: float = 7.0
     hysteresis: float = 0.2
     balance_seconds: float = 300.0
-    crash_detection: float = 1.0
-    hang_detection: float = 6.0
-    command: float = 0.005
+    lease: float = 5.0
     opening: float = 1.0
     openings: int = 4
     days_between_failures: float = 30.0
     days_between_rack_failures: float = 3.0
-    days_between_head_failures: float = 3.0
+    days_between_head_failures: float = 30.0
     head_seconds: float = 30.0
     repair_minutes: float = 30.0
     drains_at_once: int = 4
@@ -88,7 +89,7 @@ class Outcome:
         node_failures: In all, those of racks included.
         drains: In all.
         head_failures: In all.
-        recoveries: By what happened: the node crashed, hung, or the head was away at the same time.
+        recoveries: By what failed: a node, a rack or the head, or a node while the head was away.
         spread: Mean over time of the standard deviation of the utilizations of the nodes that run.
         highest: Utilization of the fullest node: the mean over time.
         above: Fraction of node-hours above the capacity, in percent (which leaves a fifth of the cores).
@@ -206,17 +207,18 @@ class Simulation:
         changed = [move.camera for move in placement.moves]
         changed += [name for name in placement.assignments if name not in self._assigned]
         self._assigned = dict(placement.assignments)
-        for order, name in enumerate(changed, 1):
-            self._open(name, self._now + order * self._operation.command)
+        for name in changed:
+            self._open(name)
 
-    def _open(self, name: str, commanded: float) -> None:
-        """Have a node open a camera, after those that it opens already."""
+    def _open(self, name: str) -> None:
+        """Have a node open a camera with its next beat, after those that it opens already."""
         camera, node = self._camera[name], self._index[self._assigned[name]]
         self._epoch[camera] += 1
         if not self._up[node]:
-            self._since.setdefault(name, (self._now, "crashed"))
+            self._since.setdefault(name, (self._now, "node"))
             return
-        start = max(commanded, self._idle_at[node][0])
+        ordered = self._now + self._rng.random() * _BEAT * self._operation.lease
+        start = max(ordered, self._idle_at[node][0])
         ready = start + 0.5 + float(self._rng.exponential(self._operation.opening))
         heapq.heapreplace(self._idle_at[node], ready)
         epoch = self._epoch[camera]
@@ -233,7 +235,7 @@ class Simulation:
     # what happens to nodes
 
     def _fail_alone(self, node: int) -> None:
-        self._fail(node, "hung" if self._rng.random() < _HANGS else "crashed")
+        self._fail(node, "node")
         self._schedule(self._wait(self._operation.days_between_failures), lambda: self._fail_alone(node))
 
     def _fail_rack(self) -> None:
@@ -241,7 +243,7 @@ class Simulation:
         site = int(self._rng.integers(self._fleet.sites))
         there = [i for i in range(self._fleet.nodes) if i % self._fleet.sites == site]
         for node in self._rng.choice(there, min(_RACK, len(there)), replace=False).tolist():
-            self._fail(node, "hung")
+            self._fail(node, "rack")
         self._schedule(self._wait(self._operation.days_between_rack_failures), self._fail_rack)
 
     def _fail(self, node: int, how: str) -> None:
@@ -249,11 +251,16 @@ class Simulation:
             return
         operation = self._operation
         self._counts["failures"] += 1
-        self._stop(node, how if self._head else "head away")
-        detection = operation.crash_detection if how == "crashed" else operation.hang_detection + self._rng.random()
-        self._schedule(detection, lambda: self._know(node, alive=False))
+        self._stop(node, how if self._head else "head and node")
+        last_beat = self._rng.random() * _BEAT * operation.lease
+        self._schedule(operation.lease * (1 + _MARGIN) - last_beat, lambda: self._lose(node))
         repaired = 60 + float(self._rng.exponential(60 * operation.repair_minutes))
-        self._schedule(max(repaired, detection + 1), lambda: self._start(node))
+        self._schedule(max(repaired, 2 * operation.lease), lambda: self._start(node))
+
+    def _lose(self, node: int) -> None:
+        """Take a lease that is over from a node; a coordinator that was away grants each node one more."""
+        if not self._up[node]:
+            self._know(node, alive=False)
 
     def _stop(self, node: int, how: str) -> None:
         self._up[node] = False
@@ -271,22 +278,34 @@ class Simulation:
         self._know(node, alive=True, draining=False)
         for camera, at in self._assigned.items():
             if at == self._nodes[node].name:  # no other node may read it
-                self._open(camera, self._now)
+                self._open(camera)
 
     def _know(self, node: int, **state: bool) -> None:
         self._nodes[node] = dataclasses.replace(self._nodes[node], **state)  # type: ignore[arg-type]
         self._place()
 
     def _fail_head(self) -> None:
+        operation = self._operation
         self._counts["head failures"] += 1
         self._head = False
-        self._since = {name: (since, "head away") for name, (since, _) in self._since.items()}
-        self._schedule(self._operation.head_seconds, self._head_back)
-        self._schedule(self._wait(self._operation.days_between_head_failures), self._fail_head)
+        self._since = {name: (since, "head and node") for name, (since, _) in self._since.items()}
+        if operation.head_seconds > operation.lease - _STOP:
+            self._schedule(operation.lease - _STOP, self._stop_all)
+        self._schedule(operation.head_seconds, self._head_back)
+        self._schedule(operation.head_seconds + self._wait(operation.days_between_head_failures), self._fail_head)
+
+    def _stop_all(self) -> None:
+        """Have all nodes stop reading: their leases were not renewed."""
+        for name in self._assigned:
+            self._epoch[self._camera[name]] += 1
+            self._since.setdefault(name, (self._now, "head"))
 
     def _head_back(self) -> None:
         self._head = True
-        self._place()
+        for name in [name for name in self._since if name in self._assigned]:
+            if self._up[self._index[self._assigned[name]]]:
+                self._open(name)
+        self._schedule(self._operation.lease * (1 + _MARGIN), self._place)  # before that no node is taken for dead
 
     def _plan_drains(self, end: float) -> None:
         """Drain each node once a week at night: two minutes to move its cameras, then eight to update it."""

@@ -11,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ferengine.cli.app import app
+from ferengine_tools.fleet.coordinator_load import coordinator_load
 from ferengine_tools.fleet.simulation import Operation, Simulation
 from ferengine_tools.fleet.world import DAY, Fleet, World
 
@@ -35,20 +36,27 @@ def test_simulation_without_failures_loses_nothing() -> None:
     assert outcome.moves.keys() <= {"balance"}
 
 
-def test_simulation_recovers_cameras_after_detection_and_opening() -> None:
-    outcome = Simulation(SMALL, replace(QUIET, days=1, days_between_failures=0.1, crash_detection=2, hang_detection=7)).run()
+def test_simulation_recovers_cameras_after_the_lease_and_opening() -> None:
+    outcome = Simulation(SMALL, replace(QUIET, days=1, days_between_failures=0.1, lease=8.0)).run()
     assert outcome.node_failures > 20
-    assert outcome.recoveries.keys() == {"crashed", "hung"}
-    for how, least in (("crashed", 2.5), ("hung", 7.5)):
-        recovery = outcome.recoveries[how]
-        assert least < recovery.median <= recovery.p99 <= recovery.worst
-        assert recovery.median < least + 4
+    [(how, recovery)] = outcome.recoveries.items()
+    assert how == "node"
+    assert 7.6 + 0.5 < recovery.median <= recovery.p99 <= recovery.worst
+    assert recovery.median < 8.4 + 0.8 + 3
     assert outcome.unread > 0
 
 
-def test_simulation_places_nothing_while_the_head_is_away() -> None:
-    away = Operation(days=0.5, days_between_failures=0.05, days_between_head_failures=0.01, head_seconds=120, drains_at_once=0)
-    assert Simulation(SMALL, away).run().recoveries["head away"].worst > 60
+def test_simulation_stops_all_cameras_when_the_head_is_away_for_longer_than_a_lease() -> None:
+    away = replace(QUIET, days=0.5, days_between_head_failures=0.05, head_seconds=60.0)
+    outcome = Simulation(SMALL, away).run()
+    assert outcome.recoveries["head"].cameras == outcome.head_failures * SMALL.cameras
+    assert 56.5 < outcome.recoveries["head"].median < 70
+    assert Simulation(SMALL, replace(away, head_seconds=3.0)).run().unread == 0
+
+
+def test_simulation_takes_a_dead_node_away_only_when_the_head_is_back() -> None:
+    away = replace(QUIET, days=0.5, days_between_failures=0.02, days_between_head_failures=0.02, head_seconds=120.0)
+    assert Simulation(SMALL, away).run().recoveries["head and node"].worst > 120
 
 
 def test_simulation_drains_each_node_once_a_week_without_a_gap() -> None:
@@ -59,7 +67,7 @@ def test_simulation_drains_each_node_once_a_week_without_a_gap() -> None:
 
 
 def test_simulation_measures_what_does_not_fit() -> None:
-    outcome = Simulation(replace(SMALL, utilization=1.5), QUIET).run()
+    outcome = Simulation(replace(SMALL, utilization=2.0), QUIET).run()
     assert (outcome.above, outcome.full > 50) == (100, True)
 
 
@@ -89,3 +97,10 @@ def test_fleet_simulate_refuses_numbers_that_make_no_fleet(option: str) -> None:
     result = CliRunner().invoke(app, ["fleet-simulate", option])
     assert result.exit_code != 0
     assert isinstance(result.exception, ValueError)
+
+
+def test_coordinator_load_measures_each_size(capsys: pytest.CaptureFixture[str]) -> None:
+    coordinator_load([2, 3], 4)
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[:2] for line in lines[1:]] == [["2", "8"], ["3", "12"]]
+    assert all(float(value) >= 0 for line in lines[1:] for value in line.split())

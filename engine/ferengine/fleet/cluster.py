@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ HEALTH_CHECKS: Mapping[str, Any] = {
 """When a cluster that is started here takes a node for dead. Cameras do not wait for it: their leases end after five seconds.
 Ray's own check only decides when a node is given up for good, which costs it its processes: a node that was away for shorter
 takes its cameras back without a restart."""
+HEAD = "node:__internal_head__"
+"""The resource of the cluster's head, also after that was restarted: the coordinator runs there, beside Ray's tables."""
 _NAME_LABEL = "name"
 
 
@@ -51,6 +54,8 @@ def connect(address: str | None, *, cpus: int | None = None) -> bool:
             "there is no token for the cluster: a fleet runs only on a cluster with Ray's token authentication. Make one with "
             "ray get-auth-token --generate, copy ~/.ray/auth_token to all nodes, and start them with RAY_AUTH_MODE=token"
         )
+    if "ray" in sys.modules and os.environ.get("RAY_AUTH_MODE", "").lower() != "token":  # it was read when ray was imported
+        raise UsageError("ray was imported without token authentication: set RAY_AUTH_MODE=token before the program starts")
     os.environ["RAY_AUTH_MODE"] = "token"
     ray = import_ray()
     if ray.is_initialized():
@@ -115,6 +120,14 @@ def find_actor(name: str) -> Any | None:
         return None
 
 
+def is_restarting(actor: Any) -> bool:
+    """Whether Ray is about to start a successor of an actor, which has died."""
+    from ray._private.state import actors
+
+    state: str = actors(actor._actor_id.hex())["State"]
+    return state == "RESTARTING"
+
+
 def connected() -> Any:
     """The module ``ray``, connected: most of its functions would start another cluster. Raises FleetError."""
     ray = import_ray()
@@ -123,8 +136,8 @@ def connected() -> Any:
     return ray
 
 
-def on_node(node_id: str, *, soft: bool = False) -> Any:
-    """A strategy that places an actor on a node, ``soft`` on another if that is gone."""
+def on_node(node_id: str) -> Any:
+    """A strategy that places an actor on a node, and nowhere else."""
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    return NodeAffinitySchedulingStrategy(node_id, soft=soft)
+    return NodeAffinitySchedulingStrategy(node_id, soft=False)

@@ -1,8 +1,9 @@
 """The coordinator of a fleet, as a Ray actor: it keeps the ledger, saves it, and starts an engine on each node.
 
 Ray restarts it when it dies. Its successor reads what it saved, and waits for one lease before it takes a camera from a node
-that does not answer. Two coordinators cannot both give cameras away: each confirms several times a lease that the store still
-names it as the last one, and answers no node without that.
+that does not answer: so nodes may go on reading for as long as Ray says that there is none. Two coordinators cannot both give
+cameras away: each confirms several times a lease that the store still names it as the last one, and answers no node without
+that.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 import time
 from collections import deque
@@ -50,7 +52,7 @@ class CoordinatorSetup:
         fleet: Name of the fleet.
         lease: Seconds that a node may read without an answer.
         hysteresis: See ``place``.
-        state: A folder of the coordinator's machine to keep the state in; ``None`` for Ray's own store.
+        state: A folder of the cluster's head to keep the state in; ``None`` for Ray's own store.
         gpus: GPUs that an engine takes on a node that has them.
         loopback: Whether the pages of nodes listen on this machine only.
         sealed: Settings of engines, outputs and pages, for the nodes.
@@ -74,7 +76,8 @@ class Coordinator:
 
     def __init__(self, setup: CoordinatorSetup) -> None:
         self._setup = setup
-        self._store: Store = KvStore(setup.fleet) if setup.state is None else FolderStore(Path(setup.state))
+        self._kv = KvStore(setup.fleet)
+        self._store: Store = self._kv if setup.state is None else FolderStore(Path(setup.state))
         self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._saved = -1
@@ -173,6 +176,10 @@ class Coordinator:
         with self._lock:
             return {name: engine_name(self._setup.fleet, node_id) for name, node_id in self._ledger.nodes.items()}
 
+    async def pid(self) -> int:
+        """The process of this coordinator."""
+        return os.getpid()
+
     async def stop(self) -> None:
         """Start no more engines, and answer no more beats."""
         self._over.set()
@@ -236,6 +243,7 @@ class Coordinator:
     def _confirm(self, asked: float) -> None:
         """Ask the store who the last coordinator is."""
         last = int(self._store.load("coordinator") or b"0")
+        self._kv.load("coordinator")  # also where the state is in a folder: Ray must not take this coordinator for dead
         if last != self._number:
             self._over.set()
             raise StaleCoordinatorError(f"coordinator {last} has taken over from {self._number}")

@@ -83,7 +83,7 @@ class Fleet:
         lease: Seconds that a node may go on reading when the coordinator does not answer, and after which its cameras are
             given to others. Shorter means shorter gaps, and more cameras that move because a node was busy for a moment.
         hysteresis: How uneven the load may be, as a fraction of a node, before a camera is moved for it.
-        state: A folder of the coordinator's machine for the fleet's state, so that numbers go on after the whole cluster was
+        state: A folder of the cluster's head for the fleet's state, so that numbers go on after the whole cluster was
             restarted. By default Ray keeps it.
         gpus: GPUs that an engine takes on a node that has them, such as 0.5.
         outputs: Where the nodes write results.
@@ -213,6 +213,20 @@ class Fleet:
         self._readers.add(made)
         return made
 
+    def engine_pids(self) -> dict[str, dict[str, int]]:
+        """The processes of each node's engine by name; "engine" is the actor itself."""
+        found = {}
+        for node, name in self._engines().items():
+            actor = cluster.find_actor(name)
+            if actor is not None:
+                found[node] = ask(actor.worker_pids.remote(), _ANSWER)
+        return found
+
+    def coordinator_pid(self) -> int:
+        """The process of the coordinator, on its machine."""
+        found: int = self._call("pid")
+        return found
+
     def events(self, timeout: float | None = None) -> Iterator[FleetEvent]:
         """What happens, from the beginning of what the coordinator remembers (the last 10,000 events).
 
@@ -273,15 +287,13 @@ class Fleet:
     # --- within
 
     def _start_coordinator(self, setup: CoordinatorSetup) -> Any:
-        ray = cluster.import_ray()
-        head = ray.get_runtime_context().get_node_id()
         return (
-            ray.remote(Coordinator)
+            cluster.connected()
+            .remote(Coordinator)
             .options(
                 name=cluster.coordinator_name(self._name), namespace=cluster.NAMESPACE, get_if_exists=True,
                 lifetime="detached" if self._detached else None, max_restarts=-1, max_task_retries=0,
-                max_concurrency=_CALLS_AT_ONCE, num_cpus=0,
-                scheduling_strategy=cluster.on_node(head, soft=setup.state is None),
+                max_concurrency=_CALLS_AT_ONCE, num_cpus=0, resources={cluster.HEAD: 0.001},
             )
             .remote(setup)
         )  # fmt: skip

@@ -194,7 +194,7 @@ class Ledger:
                 self._say("left", node=name)
         self._remove_released()
         known = not any(node.silent and not node.lost for node in self._nodes.values())
-        if known and (self._stale or now > self._planned + _REPLAN):
+        if known and self._nodes and (self._stale or now > self._planned + _REPLAN):
             self.plan(now)
         for name, node in self._nodes.items():
             busy = any(name in (camera.holder, camera.wanted) for camera in self._cameras.values())

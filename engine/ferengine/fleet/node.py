@@ -16,7 +16,7 @@ from typing import Any
 
 from ferengine.config import EngineConfig
 from ferengine.engine import Engine
-from ferengine.fleet.cluster import coordinator_name, engine_name, find_actor, import_ray
+from ferengine.fleet.cluster import coordinator_name, engine_name, find_actor, import_ray, is_restarting
 from ferengine.fleet.outputs import BoundedQueue, NodeOutputs, outputs_from
 from ferengine.fleet.page_server import NodePage
 from ferengine.fleet.reading import Readings, clock
@@ -190,7 +190,16 @@ class NodeEngine:
                     answered = time.monotonic()
             except Exception as error:  # of Ray: the coordinator is being restarted, or out of reach
                 log.debug("the coordinator does not answer: %r", error)
+                self._hold_on(coordinator)
                 self._over.wait(_RETRY)
+
+    def _hold_on(self, coordinator: Any) -> None:
+        """Go on reading while Ray says that the coordinator is being restarted: there is none that could give cameras away, and
+        its successor begins with the leases that it finds."""
+        asked = clock()
+        with contextlib.suppress(Exception):  # of Ray, whose head is out of reach: then the lease ends
+            if is_restarting(coordinator):
+                self._readings.extend(asked + self._setup.lease)
 
     def _beat(self, coordinator: Any) -> None:
         """One beat and its answer; another beat may overtake it, when there is something to say at once."""
@@ -200,7 +209,7 @@ class NodeEngine:
         beat, sent = self._make_beat(), clock()
         answer = self._asked = coordinator.beat.remote(beat).future()
         answer.add_done_callback(self._wake_for)
-        if not self._turn.wait(self._setup.lease / 2):
+        if not self._turn.wait(self._setup.lease / 4):
             raise TimeoutError
         if answer.done():
             self._obey(beat, answer.result(), sent)

@@ -113,6 +113,10 @@ class Readings:
                     held = self._held[name] = _Held(grant.epoch)
                     held.opened = self._pool.submit(self._open, name, held, grant.sealed)
 
+    def extend(self, until: float) -> None:
+        """The lease ends later; orders stay."""
+        self.until = max(self.until, until)
+
     def reports(self) -> tuple[dict[str, CameraReport], dict[str, CameraReport]]:
         """What is read, opened or closed; and the last report of each camera that was closed, until ``forget``."""
         now = clock()

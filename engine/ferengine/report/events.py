@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from ferengine.errors import FerengineError, SourceError
+from ferengine.results import EPOCH_NUMBERS
 
 _FIRST_WIDTH = 0.125
 _MAX_CELLS = 40_000
@@ -147,7 +148,8 @@ class Recording:
         name, frame, stamp = str(record["camera"]), int(record["frame"]), float(record["timestamp"])
         faces = list(record["faces"])
         camera = self.cameras.setdefault(name, Camera())
-        if frame <= camera.frame:  # the camera, or the run, began anew
+        in_new_epoch = camera.frame >= 0 and frame // EPOCH_NUMBERS > camera.frame // EPOCH_NUMBERS  # another node reads it
+        if frame <= camera.frame or in_new_epoch:  # the camera, or the run, began anew
             camera.begun += 1
         elif camera.frame >= 0:
             camera.dropped += frame - camera.frame - 1

@@ -1,0 +1,39 @@
+"""One cluster of three nodes for all tests of a module: ``--fleet-rounds N`` repeats what is disturbed at random."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.util import find_spec
+
+import pytest
+
+if find_spec("ray") is None or find_spec("cryptography") is None:  # Ray reads its authentication mode when it is imported
+    pytest.skip("ray or cryptography is not installed (the extra fleet)", allow_module_level=True)
+
+from ferengine.fleet.fleet import Fleet
+from fleet_help import Machines, Watcher, slow_camera, wait_for
+
+
+@pytest.fixture(scope="module")
+def machines() -> Iterator[Machines]:
+    made = Machines("b", "c")
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def watcher(machines: Machines) -> Iterator[Watcher]:
+    """A fleet of three cameras; a fourth has a password, and does not answer."""
+    cameras = [slow_camera(name) for name in ("one", "two", "three")]
+    with Fleet(cameras, address=machines.address, lease=4.0, detector="haar") as fleet:
+        watcher = Watcher(fleet)
+        wait_for(lambda: len(watcher.health().nodes) == 3, "three nodes")
+        wait_for(lambda: watcher.running("one", "two", "three"), "three cameras")
+        yield watcher
+        watcher.close()
+
+
+@pytest.fixture
+def rounds(request: pytest.FixtureRequest) -> int:
+    found: int = request.config.getoption("--fleet-rounds")
+    return found

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from ferengine.errors import UsageError
 from ferengine.fleet.fleet import Fleet
 from ferengine.fleet.records import FleetEvent, FleetHealth
 from ferengine.results import FrameResult
@@ -25,7 +26,7 @@ PATIENCE = 120.0
 def slow_camera(name: str, source: str = "demo:turn", **options: Any) -> SourceSpec:
     """A camera that costs little: ten small frames a second."""
     loop = 0 if source.startswith("demo") else 1000
-    given = {"pace": "native", "fps": 10.0, "size": (160, 120), "loop": loop, "name": name, **options}
+    given = {"pace": "native", "fps": 10.0, "size": (320, 240), "loop": loop, "name": name, **options}
     return parse_source(source, **given)
 
 
@@ -156,6 +157,16 @@ class Watcher:
         """Whether these cameras, or all, give results."""
         known = self.health().cameras
         return all(known[name].state == "running" and known[name].frames > 2 for name in cameras or known)
+
+    def move(self, camera: str, node: str) -> None:
+        """Have a node read a camera, and wait for its results from there; a busy node may be lost for a while."""
+
+        def asked() -> bool:
+            with contextlib.suppress(UsageError):
+                self.fleet.move(camera, node)
+            return self.health().cameras[camera].node == node and self.running(camera)
+
+        wait_for(asked, f"{node} reads {camera}")
 
     def moved(self, since: int = 0, **wanted: str) -> Iterator[FleetEvent]:
         """The moves after the first ``since`` events, such as ``camera="door"``."""

@@ -1,4 +1,4 @@
-"""One cluster of three nodes for all tests of a module: ``--fleet-rounds N`` repeats what is disturbed at random."""
+"""One cluster of three nodes for all tests: ``--fleet-rounds N`` repeats moves and kills, and from 2 on runs all tests."""
 
 from __future__ import annotations
 
@@ -25,12 +25,19 @@ def machines() -> Iterator[Machines]:
 def watcher(machines: Machines) -> Iterator[Watcher]:
     """A fleet of three cameras; a fourth has a password, and does not answer."""
     cameras = [slow_camera(name) for name in ("one", "two", "three")]
-    with Fleet(cameras, address=machines.address, lease=4.0, detector="haar") as fleet:
+    with Fleet(cameras, address=machines.address, lease=4.0, min_face=60.0) as fleet:
         watcher = Watcher(fleet)
         wait_for(lambda: len(watcher.health().nodes) == 3, "three nodes")
         wait_for(lambda: watcher.running("one", "two", "three"), "three cameras")
         yield watcher
         watcher.close()
+
+
+@pytest.fixture
+def long_run(rounds: int) -> None:
+    """Some tests take long."""
+    if rounds < 2:
+        pytest.skip("takes long: --fleet-rounds 2 or more runs it")
 
 
 @pytest.fixture

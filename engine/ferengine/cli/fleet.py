@@ -148,7 +148,7 @@ def line_of(event: FleetEvent) -> str:
     """
     clock = time.strftime("%H:%M:%S", time.localtime(event.timestamp))
     subject = event.camera or event.node or "coordinator"
-    parts = [event.kind]
+    parts: list[str] = [event.kind]
     if event.before is not None and event.kind == "moved":
         parts.append(f"from {event.before}")
     if event.camera is not None and event.node is not None:

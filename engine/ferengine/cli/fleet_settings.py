@@ -51,8 +51,8 @@ class FleetSettings(EngineConfig, FleetOutputs):
     )
     state: Path | None = Field(
         None,
-        description="Keep the fleet's state in this folder of the cluster's head, so that frame and track numbers go on after the "
-        "whole cluster was restarted.",
+        description="Keep the fleet's state in this folder of the cluster's head, so that frame and track numbers go on after "
+        "the whole cluster was restarted.",
         examples=["/var/lib/ferengine/fleet"],
     )
     gpus: float = Field(1.0, ge=0, description="GPUs, or a fraction of one, that the engine of a node takes where it has them.")

@@ -133,7 +133,8 @@ class Simulation:
     def __init__(self, fleet: Fleet, operation: Operation) -> None:
         self._fleet, self._operation = fleet, operation
         self._world = World(fleet)
-        self._rng = np.random.default_rng([fleet.seed, 3])
+        self._failures = np.random.default_rng([fleet.seed, 3])  # the same for every hysteresis
+        self._delays = np.random.default_rng([fleet.seed, 4])
         self._nodes = list(self._world.nodes)  # as the coordinator knows them
         self._up = [True] * fleet.nodes  # as they are
         self._idle_at = [[0.0] * operation.openings for _ in self._nodes]  # when each may open another camera
@@ -180,7 +181,7 @@ class Simulation:
         heapq.heappush(self._events, (self._now + after, next(self._order), event))
 
     def _wait(self, days: float) -> float:
-        return float(self._rng.exponential(days * DAY))
+        return float(self._failures.exponential(days * DAY))
 
     # what the coordinator does
 
@@ -217,9 +218,9 @@ class Simulation:
         if not self._up[node]:
             self._since.setdefault(name, (self._now, "node"))
             return
-        ordered = self._now + self._rng.random() * _BEAT * self._operation.lease
+        ordered = self._now + self._delays.random() * _BEAT * self._operation.lease
         start = max(ordered, self._idle_at[node][0])
-        ready = start + 0.5 + float(self._rng.exponential(self._operation.opening))
+        ready = start + 0.5 + float(self._delays.exponential(self._operation.opening))
         heapq.heapreplace(self._idle_at[node], ready)
         epoch = self._epoch[camera]
         self._schedule(ready - self._now, lambda: self._opened(name, epoch))
@@ -240,9 +241,9 @@ class Simulation:
 
     def _fail_rack(self) -> None:
         """Fail several nodes of one site at once, as a power supply or a switch does."""
-        site = int(self._rng.integers(self._fleet.sites))
+        site = int(self._failures.integers(self._fleet.sites))
         there = [i for i in range(self._fleet.nodes) if i % self._fleet.sites == site]
-        for node in self._rng.choice(there, min(_RACK, len(there)), replace=False).tolist():
+        for node in self._failures.choice(there, min(_RACK, len(there)), replace=False).tolist():
             self._fail(node, "rack")
         self._schedule(self._wait(self._operation.days_between_rack_failures), self._fail_rack)
 
@@ -252,9 +253,9 @@ class Simulation:
         operation = self._operation
         self._counts["failures"] += 1
         self._stop(node, how if self._head else "head and node")
-        last_beat = self._rng.random() * _BEAT * operation.lease
+        last_beat = self._failures.random() * _BEAT * operation.lease
         self._schedule(operation.lease * (1 + _MARGIN) - last_beat, lambda: self._lose(node))
-        repaired = 60 + float(self._rng.exponential(60 * operation.repair_minutes))
+        repaired = 60 + float(self._failures.exponential(60 * operation.repair_minutes))
         self._schedule(max(repaired, 2 * operation.lease), lambda: self._start(node))
 
     def _lose(self, node: int) -> None:

@@ -1,7 +1,4 @@
-"""One cluster of three nodes for all tests of a module.
-
-``--fleet-rounds N`` repeats moves and kills, and from 2 on runs all tests.
-"""
+"""One cluster of three nodes for all tests: ``--fleet-rounds N`` repeats moves and kills, and from 2 on runs all tests."""
 
 from __future__ import annotations
 

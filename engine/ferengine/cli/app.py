@@ -38,6 +38,7 @@ TOOLS = {
     for name, summary, module, commands in (
         ("bench", "Measure each stage and the whole engine on this machine.", "bench.command", {}),
         ("soak", "Run the engine on live cameras for long, and look for what grows or is lost.", "soak.command", {}),
+        ("fleet-simulate", "Simulate where a fleet of machines reads its cameras.", "fleet.command", {}),
         ("build-trt", "Build TensorRT engines of the networks.", "build_trt", {}),
         ("data", "Report on a data set, or crop faces from your own images.", "data.command", _DATA),
         ("train", "Train a network on FER-2013, UTKFace or both.", "train", {}),

@@ -14,14 +14,14 @@ from ferengine.fleet.fleet import Fleet
 from fleet_help import Machines, Watcher, slow_camera, wait_for
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def machines() -> Iterator[Machines]:
     made = Machines("b", "c")
     yield made
     made.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def watcher(machines: Machines) -> Iterator[Watcher]:
     """A fleet of three cameras; a fourth has a password, and does not answer."""
     cameras = [slow_camera(name) for name in ("one", "two", "three")]

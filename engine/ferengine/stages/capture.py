@@ -20,13 +20,14 @@ from ferengine.stages.messages import (
     CaptureCounts,
     CaptureEnded,
     NeedRing,
+    OpenSource,
     SourceDisconnected,
     SourceOpened,
     StartCapture,
     StopCapture,
     ToWorker,
 )
-from ferengine.stages.reader import END, InlineReader, Reader, ThreadedReader
+from ferengine.stages.reader import END, InlineReader, NoReader, Reader, ThreadedReader
 from ferengine.vision import cv2
 
 _SLOT_WAIT = 0.02
@@ -70,7 +71,7 @@ class CaptureStage(Stage[StartCapture]):
         self._requested_bytes = 0
         self._waiting: CapturedFrame | None = None
         self._opened = self._running = self._ended = False
-        self._reader = self._make_reader()
+        self._reader: Reader = NoReader() if start.held else self._make_reader()
 
     def _make_reader(self) -> Reader:
         if not self._spec.blocks:
@@ -88,6 +89,10 @@ class CaptureStage(Stage[StartCapture]):
             case BeginCapture():
                 self._running = True
                 self._reader.begin()
+            case OpenSource():
+                self._reader = self._make_reader()
+                if self._running:
+                    self._reader.begin()
             case StopCapture():
                 self._end()
 

@@ -32,6 +32,7 @@ class StartCapture:
         resume_at: The sequence of the first frame: how many a predecessor has captured.
         resume_after: The time stamp of the last frame that a predecessor has captured, ``None`` where that is not known.
         was_open: Whether a predecessor had opened the source.
+        held: Whether to open it only after ``OpenSource``.
     """
 
     page: Descriptor
@@ -42,6 +43,7 @@ class StartCapture:
     resume_at: int
     resume_after: float | None
     was_open: bool
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +260,11 @@ class BeginCapture:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSource:
+    """Open a source that was held."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopCapture:
     """Capture no further frame."""
 
@@ -281,6 +288,7 @@ ToWorker: TypeAlias = (
     | ForgetRing
     | ForgetCamera
     | BeginCapture
+    | OpenSource
     | StopCapture
     | Redetect
     | Finish

@@ -370,13 +370,15 @@ class Engine:
         """What each camera has shown so far, by its name: people, and the fractions of expressions."""
         return {camera.name: camera.seen for camera in self._state.cameras}
 
-    def add_source(self, source: AnySource) -> str:
+    def add_source(self, source: AnySource, *, held: bool = False) -> str:
         """Add a source, also while the engine runs.
 
         One that does not open ends with an error in ``health()`` and ``failures``, and does not touch the others.
 
         Args:
             source: As the constructor takes it.
+            held: Whether its process is started, but the source is opened only by ``open_source``: that then takes no longer
+                than the source itself.
 
         Returns:
             The name that results call it.
@@ -395,7 +397,7 @@ class Engine:
                 path = save_path(specs[-1], self._save, self._overwrite)
                 refuse_source(path, specs)
             try:
-                camera = self._supervisor.add_camera(spec)
+                camera = self._supervisor.add_camera(spec, held=held)
             except (MemoryError, OSError) as error:
                 raise refused(error) or error from None
             if path is not None:
@@ -419,6 +421,19 @@ class Engine:
         camera = self._state.cameras.named(name)
         spec = camera.spec.replace(zones=tuple(zones), outside_zones=outside)
         self._state.executor.call(lambda: self._supervisor.set_zones(camera, spec))
+
+    def open_source(self, name: str) -> None:
+        """Open a source that was added as held. Does not wait.
+
+        Args:
+            name: The camera's name.
+
+        Raises:
+            UsageError: There is no such camera.
+        """
+        camera = self._state.cameras.named(name)
+        with contextlib.suppress(EngineStoppedError):
+            self._state.executor.call(lambda: self._supervisor.open_held(camera))
 
     def end_source(self, name: str) -> None:
         """Read or accept no further frame of a camera. All that it has given still comes out, and then it has ended, as a

@@ -101,6 +101,7 @@ class CameraState:
         self.seen = Seen()
         self.rings: dict[int, FrameRing] = {}
         self.opened = self.capture is None
+        self.held = False
         self.input_ended = False
         self.ended = False
         self.leave_until: float | None = None

@@ -289,6 +289,7 @@ class Topology:
             resume_at=camera.published,
             resume_after=camera.last_timestamp,
             was_open=camera.opened,
+            held=camera.held,
         )
 
     def _start_detect(self, worker: Worker) -> StartDetect:

@@ -25,6 +25,9 @@ DrawExtra: TypeAlias = Literal["landmarks", "pose"]
 
 Origin: TypeAlias = Literal["detected", "tracked"]
 
+EPOCH_NUMBERS = 1_000_000_000
+"""In a fleet, frames and tracks of a camera are numbered from a multiple of this each time that a node begins to read it."""
+
 UNCERTAIN = "uncertain"
 """The label of a face that cannot be read surely; ``Expression.reason`` says why."""
 

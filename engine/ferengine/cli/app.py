@@ -13,6 +13,7 @@ from ferengine.cli.command import CommandGroup, Entry, exit_code
 COMMANDS = {
     "run": Entry("Read faces and expressions from cameras, streams and videos.", "ferengine.cli.run"),
     "serve": Entry("Show cameras on a web page, with a REST interface and metrics.", "ferengine.cli.serve"),
+    "fleet": Entry("Read cameras on many machines as one fleet, on a Ray cluster.", "ferengine.cli.fleet"),
     "report": Entry(
         "Write a report on recorded results: timelines, fractions, transitions, confidence, quality and drops.",
         "ferengine.cli.html_report",

@@ -95,6 +95,7 @@ class CameraState:
         self.epoch = 1
         self.fps = 0.0
         self.total: int | None = None
+        self.size: tuple[int, int] | None = None
         self.seen = Seen()
         self.rings: dict[int, FrameRing] = {}
         self.opened = self.capture is None

@@ -50,6 +50,7 @@ class CameraHealth:
         dropped: Frames, and under ``deadline``, ``face_ring_full`` and ``not_finite`` faces, by reason: see ``Engine.summary``.
         error: What ended it.
         total: Frames that it will give in all, as far as its file says; ``None`` for a live source.
+        size: Width and height of its frames when it was last opened, ``None`` before that.
     """
 
     name: str
@@ -62,6 +63,7 @@ class CameraHealth:
     dropped: Mapping[str, int]
     error: str | None
     total: int | None = None
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,5 +158,5 @@ def _cameras(state: RunState, now: float) -> dict[str, CameraHealth]:
         age = now - camera.last_captured_ns / 1e9 if camera.last_captured_ns else None
         restarts = camera.capture.restarts if camera.capture is not None else 0
         found[camera.name] = CameraHealth(camera.name, camera.state, camera.live, frames, faces,
-                                          age, restarts, counts, camera.error, camera.total)  # fmt: skip
+                                          age, restarts, counts, camera.error, camera.total, camera.size)  # fmt: skip
     return found

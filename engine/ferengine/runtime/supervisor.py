@@ -412,6 +412,7 @@ class Supervisor:
             text = f"{camera.name} has {opened.width}x{opened.height} pixels, and {MAX_SIDE} a side is the maximum: use --size"
             self._fail_camera(camera, SourceError(text))
             return
+        camera.size = opened.width, opened.height
         nbytes = opened.width * opened.height * 3
         if not camera.rings or (camera.spec.blocks and camera.newest_ring.slot_bytes != nbytes):
             self.rings.begin(camera, nbytes)

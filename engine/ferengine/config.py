@@ -123,7 +123,8 @@ class EngineConfig(BaseModel):
 
     draw: tuple[DrawExtra, ...] = Field(
         (),
-        description="Also draw the landmarks of detected faces, or the axes of their pose. Repeat for both.",
+        description="Also draw the landmarks of detected faces, the axes of their pose, or the model's further heads. "
+        "Repeat for several.",
         examples=[["landmarks", "pose"]],
     )
     blur: bool = Field(

@@ -56,7 +56,14 @@ class Outputs:
                 self._add(
                     engine,
                     "csv",
-                    CsvWriter(settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels, prior=prior),
+                    CsvWriter(
+                        settings.csv,
+                        engine.labels,
+                        settings.overwrite,
+                        gender_labels=engine.gender_labels,
+                        prior=prior,
+                        heads=engine.heads,
+                    ),
                 )
             for name, sink in message_sinks(settings):
                 self._messages[name] = sink

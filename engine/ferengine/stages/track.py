@@ -22,6 +22,7 @@ from ferengine.stages.messages import AddCamera, AddRing, ForgetCamera, ForgetRi
 from ferengine.stages.records import (
     CLASSIFIED,
     FACE_RING_FULL,
+    MAX_FACES,
     TRACK_READER,
     CameraEnd,
     DetectionAnswer,
@@ -36,9 +37,6 @@ from ferengine.vision import cv2
 
 MAX_UNDELIVERED = 64
 """Files: frames of one camera that may be on their way to its consumers before its tracker waits."""
-
-_MAX_FACES = 128
-"""Faces of one frame that are tracked and classified, by ascending id."""
 
 
 @dataclass(slots=True)
@@ -291,7 +289,7 @@ class TrackStage(Stage[StartTrack]):
         return True
 
     def _finish(self, camera: TrackedCamera, generation: int, slot: int, sequence: int) -> None:
-        faces = sorted(camera.tracker.faces, key=lambda face: face.id)[:_MAX_FACES]
+        faces = sorted(camera.tracker.faces, key=lambda face: face.id)[:MAX_FACES]
         camera.output = _Output(generation, slot, sequence, faces, camera.tracker.is_cut, time.monotonic_ns())
         camera.last = sequence
         camera.search.forget(sequence)

@@ -80,7 +80,8 @@ class EngineConfig(BaseModel):
     )
 
     model: str = Field(
-        DEFAULT, description="Expression model: the name of a shipped one, or a .onnx file with its manifest beside it."
+        DEFAULT,
+        description="Expression model: the name of a shipped or added one, or a .onnx file with its manifest beside it.",
     )
     prior: str | None = Field(
         None,

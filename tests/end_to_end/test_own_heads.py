@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from ferengine import Analyzer, Engine, read_events
+from ferengine.classification.add_model import add_model
 from ferengine.sinks.csv import CsvWriter
 from ferengine.sinks.draw import draw_still
 from ferengine.sinks.jsonl import JsonlWriter
@@ -19,13 +20,16 @@ from heads_help import AGE_GROUP, COLOUR, EXPRESSION, UNITS, write_heads
 NAMES = ("colour", "action_units", "age_group")
 
 
-def test_the_engine_reads_what_the_analyzer_reads(tmp_path: Path) -> None:
+def test_the_engine_reads_what_the_analyzer_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the name that it was added under, which the workers find too."""
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     pytest.importorskip("skimage.data", reason="the extra `demo` is not installed")
     from ferengine.sources.demo.portraits import ASTRONAUT
 
     portrait = ASTRONAUT.load()
     cv2.imwrite(str(tmp_path / "one.png"), portrait)
-    model = str(write_heads(tmp_path, [EXPRESSION, COLOUR, UNITS, AGE_GROUP], size=32, order="bgr"))
+    model = add_model(write_heads(tmp_path, [EXPRESSION, COLOUR, UNITS, AGE_GROUP], size=32, order="bgr")).model.called
+    assert model == "mine"
     with Analyzer(model=model, gender=True) as analyzer:
         [expected] = analyzer.analyze(portrait)
     with Engine(str(tmp_path / "one.png"), model=model, gender=True) as engine:

@@ -119,6 +119,20 @@ class Classifier:
             raise UsageError(f"the model {self._manifest.name} has no head {self._manifest.task}: it reads {self._head_names}")
         return self._run(crops)[0]
 
+    def raw(self, crops: NDArray[np.uint8]) -> list[Array]:
+        """What the network gives for each of ``heads``, before temperatures, priors and limits.
+
+        Args:
+            crops: As of ``scores``.
+
+        Returns:
+            float32 (N, labels) for each head.
+
+        Raises:
+            UsageError: Another array was given.
+        """
+        return self._run(crops)
+
     def read(self, crops: NDArray[np.uint8]) -> Array:
         """What all heads say of each face, side by side in the order of ``heads``.
 

@@ -21,6 +21,9 @@ constexpr float kSkim = 0.1f;
 // Cells of one pyramid level that enter its suppression, best first: noise cannot stall the cascade.
 constexpr size_t kMaxLevelCandidates = 2000;
 
+// Windows that share a pass over the dense weights. More gain nothing, and memory would grow with the busiest frame.
+constexpr size_t kDenseBatch = 64;
+
 // The best of a level that overlap little.
 Proposals suppress_level(Proposals found) {
     if (found.windows.size() > kMaxLevelCandidates) {
@@ -144,18 +147,27 @@ std::vector<std::vector<DetectedFace>> Cascade::output(std::span<const SearchTas
 std::vector<float> Cascade::predict(const CropNetwork& network, std::span<const SearchTask> tasks,
                                     std::span<const Window> windows) {
     const auto features = static_cast<size_t>(network.features()), side = static_cast<size_t>(network.side());
-    std::vector<float> image(side * side * 3 + kSlack), described(windows.size() * features + kSlack);
+    std::vector<float> image(side * side * 3 + kSlack), described(kDenseBatch * features + kSlack), values;
+    values.reserve(windows.size() * kGroup);
+    size_t waiting = 0;
+    const auto predict_waiting = [&] {
+        const std::vector<float> predictions = network.predict(described.data(), static_cast<int>(waiting));
+        values.insert(values.end(), predictions.begin(), predictions.end());
+        waiting = 0;
+    };
     for (size_t i = 0; i < windows.size();) {
         const size_t task = windows[i].task;  // windows are sorted by it
         std::vector<BoxCorners> boxes;
-        for (size_t j = i; j < windows.size() && windows[j].task == task; ++j) boxes.push_back(windows[j].box);
+        for (; i < windows.size() && windows[i].task == task; ++i) boxes.push_back(windows[i].box);
         BoxCropper cropper(tasks[task].frame, boxes);
         for (const BoxCorners& box : boxes) {
             cropper.crop(box, network.side(), image.data());
-            network.extract_features(image.data(), described.data() + i++ * features);
+            network.extract_features(image.data(), described.data() + waiting++ * features);
+            if (waiting == kDenseBatch) predict_waiting();
         }
     }
-    return network.predict(described.data(), static_cast<int>(windows.size()));
+    if (waiting > 0) predict_waiting();
+    return values;
 }
 
 }  // namespace ferengine::mtcnn

@@ -27,7 +27,7 @@ from ferengine.runtime.ending import STOP_OUTPUTS
 from ferengine.runtime.health import Health, take_health
 from ferengine.runtime.metrics import Summary, run_summary
 from ferengine.runtime.state import RunState
-from ferengine.runtime.subscriptions import Policy
+from ferengine.runtime.subscriptions import Policy, wait_in_slices
 from ferengine.runtime.supervisor import DRAIN, Supervisor
 from ferengine.runtime.topology import Topology, make_plan
 from ferengine.seen import Seen
@@ -158,7 +158,7 @@ class Engine:
             FerengineError: What prevents it, such as SourceError when no source opens.
         """
         self.start()
-        ready = self._state.ready.wait(timeout)
+        ready = wait_in_slices(self._state.ready.wait, timeout)
         if self._state.error is not None:
             raise self._state.error
         return ready

@@ -1,4 +1,4 @@
-"""Reads the JSON lines that ``ferengine run --events`` wrote, as a table."""
+"""Reads what ``ferengine run --events`` or ``--parquet`` wrote, as a table."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from ferengine.errors import MissingDependencyError, UsageError
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+    import pyarrow as pa
 
 _PARTS = {"box": ("x", "y", "width", "height")}
 _LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
@@ -22,7 +23,7 @@ def read_events(path: str | Path, library: Literal["pandas"] = "pandas") -> pd.D
 @overload
 def read_events(path: str | Path, library: Literal["polars"]) -> pl.DataFrame: ...
 def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas") -> Any:
-    """The faces in a file of ``--events``, one row each.
+    """The faces in a file of ``--events``, or in a file or folder of ``--parquet``, one row each.
 
     Columns are named as in ``--csv``: ``camera``, ``frame``, ``timestamp``, ``track``, ``x``, ``y``, ``width``, ``height``,
     ``label``, ``smoothed_label``, ``score_happy``, ``smoothed_happy`` and so on; landmarks are ``nose_x``, ``nose_y`` and so
@@ -30,7 +31,8 @@ def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas
     end, have no rows.
 
     Args:
-        path: The file.
+        path: The file, whose name ends in .parquet where it is one, or a folder of Parquet files, which are read in the order
+            of their names.
         library: What to make the table with; it has to be installed.
 
     Returns:
@@ -38,23 +40,61 @@ def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas
 
     Raises:
         UsageError: The file cannot be read, or a line of it is not one of ``--events``; the message has its number.
-        MissingDependencyError: The library is not installed.
+        MissingDependencyError: The library, or for Parquet pyarrow, is not installed.
     """
     if library not in ("pandas", "polars"):
         raise UsageError(f"read_events makes tables with pandas or polars, not {library!r}")
-    rows = list(_rows(Path(path)))
+    where = Path(path)
+    is_parquet = where.is_dir() or where.suffix == ".parquet"
+    found = _parquet_faces(where) if is_parquet else list(_rows(where))
     try:
         if library == "polars":
             import polars
 
-            return polars.DataFrame(rows, infer_schema_length=None)
+            return polars.from_arrow(found) if is_parquet else polars.DataFrame(found, infer_schema_length=None)
         import pandas
 
-        return pandas.DataFrame(rows)
+        return found.to_pandas() if is_parquet else pandas.DataFrame(found)  # type: ignore[union-attr]
     except ModuleNotFoundError as error:
         if error.name != library:
             raise
         raise MissingDependencyError(f"read_events needs the package {library}: pip install {library}") from None
+
+
+def read_parquet(path: Path) -> Iterator[pa.Table]:
+    """The tables of a file or folder of ``--parquet``, one a file.
+
+    Raises:
+        UsageError: A file cannot be read, or there is none.
+        MissingDependencyError: pyarrow is not installed.
+    """
+    try:
+        from pyarrow import lib, parquet
+    except ModuleNotFoundError as error:
+        if error.name != "pyarrow":
+            raise
+        raise MissingDependencyError("Parquet files need pyarrow: pip install 'ferengine[parquet]'") from None
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    if not files:
+        raise UsageError(f"{path} holds no file that ends in .parquet")
+    for file in files:
+        try:
+            table = parquet.read_table(file, partitioning=None)
+        except (OSError, lib.ArrowException) as error:
+            raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        if not {"camera", "frame", "track"} <= set(table.column_names):
+            raise UsageError(f"{file} is not one that --parquet writes")
+        yield table
+
+
+def _parquet_faces(path: Path) -> pa.Table:
+    """The rows of faces in all files, with the columns of any."""
+    tables = list(read_parquet(path))
+    import pyarrow as pa
+
+    joined = pa.concat_tables(tables, promote_options="default")
+    faces = joined.filter(joined["track"].is_valid())
+    return faces.drop_columns(["event", "seconds"])
 
 
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
@@ -62,14 +102,15 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
                 try:
-                    yield from _faces(json.loads(line))
+                    yield from face_rows(json.loads(line))
                 except (ValueError, KeyError, TypeError, AttributeError):
                     raise UsageError(f"line {number} of {path} is not one that --events writes") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _faces(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+def face_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """The faces of one line of ``--events``, each as a row of ``read_events``."""
     if "event" in record:
         return
     frame = {name: value for name, value in record.items() if name not in ("faces", "changes")}

@@ -6,6 +6,8 @@ import csv
 import gc
 import json
 import os
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +32,10 @@ def _nothing_left_behind() -> None:
     gc.collect()
 
 
+OURS = ("threads of engine", "threads of all processes")
+"""What says nothing where the engine is this process: threads of earlier tests may end at any time."""
+
+
 def soak(settings: SoakSettings, folder: Path) -> SoakReport:
     """A run, and a longer one where the machine is too busy to take enough samples of the short one."""
     try:
@@ -39,12 +45,18 @@ def soak(settings: SoakSettings, folder: Path) -> SoakReport:
 
 
 def failed(report: SoakReport) -> list[str]:
-    return [check.subject for check in report.checks if not check.passed]
+    return [check.subject for check in report.checks if not check.passed and check.subject not in OURS]
 
 
-def test_a_clean_run_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    command("soak")(["--minutes", "0.08", "--warm-up", "0.03", "--growth", "25", "--out", tmp_path / "new"])
-    assert "nothing grew and nothing was lost" in capsys.readouterr().out
+def test_a_clean_run_passes(tmp_path: Path) -> None:
+    for minutes in (0.08, 0.5):  # the longer one where the machine is too busy to take enough samples of the short one
+        options = ["--minutes", minutes, "--warm-up", 0.03, "--growth", 25, "--out", tmp_path / "new"]
+        command_line = [sys.executable, "-m", "ferengine", "soak", *map(str, options)]
+        done = subprocess.run(command_line, capture_output=True, text=True, timeout=300, check=False)
+        if "too short" not in done.stderr:
+            break
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "nothing grew and nothing was lost" in done.stdout
     assert {path.name for path in (tmp_path / "new").iterdir()} == {"processes.csv", "frames.csv", "soak.json", "soak.png"}
     verdict = json.loads((tmp_path / "new" / "soak.json").read_text())
     assert verdict["passed"]

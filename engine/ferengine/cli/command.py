@@ -46,6 +46,7 @@ _EXTRAS = {
     "matplotlib": "train",
     "paho": "mqtt",
     "plotly": "report",
+    "pyarrow": "parquet",
     "starlette": "serve",
     "uvicorn": "serve",
     "prometheus_client": "serve",

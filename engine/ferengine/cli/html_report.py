@@ -7,24 +7,40 @@ from typing import Annotated
 
 import typer
 
-_EVENTS = Annotated[list[Path], typer.Argument(help="Files of --events.", metavar="EVENTS...", show_default=False)]
+_EVENTS = Annotated[
+    list[Path],
+    typer.Argument(
+        help="Files of --events, databases of --store, files or folders of --parquet.", metavar="RECORDING...",
+        show_default=False,
+    ),
+]  # fmt: skip
 _OUT = Annotated[Path, typer.Option("--out", help="The HTML file to write.", show_default=False)]
+_PNG = Annotated[
+    Path | None, typer.Option("--png", help="Also write the report as an image to this file; needs Chromium or Chrome.")
+]
 _OVERWRITE = Annotated[bool, typer.Option("--overwrite", help="Replace a file that exists.")]
 
 
-def report(events: _EVENTS, out: _OUT, overwrite: _OVERWRITE = False) -> None:
+def report(events: _EVENTS, out: _OUT, png: _PNG = None, overwrite: _OVERWRITE = False) -> None:
     """Write a report on recorded results: timelines, fractions, transitions, confidence, quality and drops.
 
     The file holds all that it needs: it opens without a network.
     """
     from ferengine.errors import UsageError
-    from ferengine.report.events import read_recording
     from ferengine.report.page import report_page
+    from ferengine.report.recordings import read_recording
+    from ferengine.report.screenshot import find_browser, screenshot
     from ferengine.sinks.files import check_output, same_file, write_atomically
 
-    for path in events:
-        if same_file(path, out):
-            raise UsageError(f"--out: {out} is one of the files to read: choose another name")
-    check_output(out, overwrite=overwrite)
+    outputs = {"--out": out} if png is None else {"--out": out, "--png": png}
+    for option, output in outputs.items():
+        if any(same_file(path, output) for path in events):
+            raise UsageError(f"{option}: {output} is one of the files to read: choose another name")
+        check_output(output, overwrite=overwrite)
+    if png is not None and same_file(out, png):
+        raise UsageError(f"--out and --png name the same file, {out}: choose another for one of them")
+    browser = None if png is None else find_browser()
     page = report_page(read_recording(events), events)
     write_atomically(out, page.encode(errors="backslashreplace"))
+    if png is not None and browser is not None:
+        write_atomically(png, screenshot(out, browser))

@@ -1,15 +1,24 @@
-"""The outputs that send or keep events rather than frames: MQTT, a webhook, a database."""
+"""The outputs that take camera events, too: MQTT, a webhook, a database, Parquet files, clips."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ferengine.cli.settings import RunSettings
+from ferengine.engine import Engine
 from ferengine.errors import UsageError
 from ferengine.results import CameraEvent
-from ferengine.sinks.sink_thread import Sink
+from ferengine.sinks.person_events import EventDetector
+from ferengine.sinks.sink_thread import ResultQueue, Sink
+
+if TYPE_CHECKING:
+    from ferengine.media.requests import MediaSettings
+
+_IMAGES_WAITING = 4
+"""Results with images that may wait to become parts of clips."""
 
 
 class MessageSink(Sink, Protocol):
@@ -23,28 +32,74 @@ class MessageSink(Sink, Protocol):
         ...
 
 
-def message_sinks(settings: RunSettings) -> Iterator[tuple[str, MessageSink]]:
+def message_sinks(settings: RunSettings, engine: Engine) -> Iterator[tuple[str, MessageSink, ResultQueue]]:
     """Make those that the settings name; each loads only what it needs.
+
+    Args:
+        settings: Which there are.
+        engine: Whose results they get.
+
+    Yields:
+        The name of a sink, the sink, and the queue that it is fed from.
 
     Raises:
         UsageError: A setting makes no sense.
-        SinkError: The database cannot be written.
+        SinkError: The database or the folder cannot be written.
         ModuleNotFoundError: A package of an extra is missing.
     """
+    detector: Callable[[], EventDetector] = EventDetector
+    if (media := _media_settings(settings, engine)) is not None:
+        from ferengine.media.recorder import MediaRecorder
+        from ferengine.media.requests import EventMedia
+
+        attached = EventMedia(media)
+        detector = partial(EventDetector, attached.attach)
+        images = engine.results(frames=True, queue=_IMAGES_WAITING)
+        try:
+            recorder = MediaRecorder(media, attached, images)
+        except BaseException:
+            images.close()
+            raise
+        yield "media", recorder, recorder.feed
+    for name, sink in _senders(settings, engine, detector):
+        yield name, sink, engine.results()
+
+
+def _media_settings(settings: RunSettings, engine: Engine) -> MediaSettings | None:
+    if settings.snapshots is None and settings.clips is None:
+        return None
+    from ferengine.media.requests import MediaSettings
+
+    return MediaSettings(
+        settings.snapshots, settings.clips, frozenset(settings.media_events), settings.clip_before, settings.clip_after,
+        settings.media_days, settings.media_megabytes * 1_000_000, settings.media_draw, settings.draw, engine.blur_frames,
+    )  # fmt: skip
+
+
+def _senders(settings: RunSettings, engine: Engine, detector: Callable[[], EventDetector]) -> Iterator[tuple[str, MessageSink]]:
     if settings.store is not None:
         from ferengine.sinks.store import StoreSink
 
-        yield "store", StoreSink(settings.store, settings.store_days)
+        yield "store", StoreSink(settings.store, settings.store_days, detector=detector(), labels=engine.labels)
+    if settings.parquet is not None:
+        from ferengine.sinks.parquet import ParquetSink, parquet_schema
+
+        prior = None if engine.prior is None else engine.prior.name
+        schema = parquet_schema(engine.labels, engine.gender_labels, prior)
+        yield (
+            "parquet",
+            ParquetSink(settings.parquet, schema, settings.parquet_rows, 60 * settings.parquet_minutes, prior),
+        )
     if settings.webhook is not None:
         from ferengine.sinks.webhook import WebhookSink
 
         secret = None if settings.webhook_secret is None else _secret("--webhook-secret", settings.webhook_secret).encode()
-        yield "webhook", WebhookSink(settings.webhook, secret)
+        yield "webhook", WebhookSink(settings.webhook, secret, detector())
     if settings.mqtt is not None:
         from ferengine.sinks.mqtt import Broker, MqttSink
 
         password = None if settings.mqtt_password is None else _secret("--mqtt-password", settings.mqtt_password)
-        yield "mqtt", MqttSink(Broker.parse(settings.mqtt, password))
+        yield "mqtt", MqttSink(Broker.parse(settings.mqtt, password), detector=detector())
 
 
 def _secret(option: str, path: Path) -> str:

@@ -117,7 +117,7 @@ def checked(model: type[_Model], values: Mapping[str, Any]) -> _Model:
 
 def _dashed(text: str) -> str:
     name, colon, rest = text.partition(":")
-    option = re.sub(r"^(camera|draw)\.\d+$", r"\1", name)  # the message says which of several it is
+    option = re.sub(r"^(camera|draw|media_events)\.\d+$", r"\1", name)  # the message says which of several it is
     return f"{option.replace('_', '-')}{colon}{rest}"
 
 

@@ -18,7 +18,7 @@ from ferengine.results import CameraEvent
 from ferengine.runtime.metrics import SinkSummary
 from ferengine.sinks.csv import CsvWriter
 from ferengine.sinks.jsonl import JsonlWriter
-from ferengine.sinks.sink_thread import Sink, SinkThread
+from ferengine.sinks.sink_thread import ResultQueue, Sink, SinkThread
 from ferengine.sinks.table import CameraState, LiveTable
 
 _GRACE = 5.0
@@ -51,33 +51,31 @@ class Outputs:
             if settings.events is not None:
                 writer = JsonlWriter(settings.events, settings.overwrite, prior=prior)
                 events = camera_events.queue()
-                self._add(engine, "events", writer, lambda: _pass_on(events, writer.write))
+                self._add("events", writer, engine.results(), lambda: _pass_on(events, writer.write))
             if settings.csv is not None:
-                self._add(
-                    engine,
-                    "csv",
-                    CsvWriter(
-                        settings.csv,
-                        engine.labels,
-                        settings.overwrite,
-                        gender_labels=engine.gender_labels,
-                        prior=prior,
-                        heads=engine.heads,
-                    ),
+                rows = CsvWriter(
+                    settings.csv,
+                    engine.labels,
+                    settings.overwrite,
+                    gender_labels=engine.gender_labels,
+                    prior=prior,
+                    heads=engine.heads,
                 )
-            for name, sink in message_sinks(settings):
-                self._messages[name] = sink
-                self._add(engine, name, sink, partial(_pass_on, camera_events.queue(), sink.write_camera_event))
+                self._add("csv", rows, engine.results())
+            for name, message_sink, queue in message_sinks(settings, engine):
+                self._messages[name] = message_sink
+                between = partial(_pass_on, camera_events.queue(), message_sink.write_camera_event)
+                self._add(name, message_sink, queue, between)
             if table is not None:
-                self._add(engine, "table", LiveTable(table, lambda: _states(engine)))
+                self._add("table", LiveTable(table, lambda: _states(engine)), engine.results())
         except BaseException:
             self._close_unstarted()
             engine.close()
             raise
 
-    def _add(self, engine: Engine, name: str, sink: Sink, between: Callable[[], None] = lambda: None) -> None:
+    def _add(self, name: str, sink: Sink, queue: ResultQueue, between: Callable[[], None] = lambda: None) -> None:
         self._sinks.append(sink)
-        self._threads.append(SinkThread(name, sink, engine.results(), between))
+        self._threads.append(SinkThread(name, sink, queue, between))
 
     def start(self) -> None:
         for thread in self._threads:

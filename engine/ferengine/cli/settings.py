@@ -9,6 +9,7 @@ from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, mode
 
 from ferengine.config import EngineConfig
 from ferengine.errors import UsageError
+from ferengine.sinks.person_events import EventKind
 from ferengine.sources import SourceSpec, parse_source
 from ferengine.sources.spec import SourceOptions
 from ferengine.sources.url import hide_credentials
@@ -95,6 +96,15 @@ class RunSettings(EngineConfig, SourceOptions):
         examples=["faces.jsonl"],
     )
     csv: Path | None = Field(None, description="Write one row per face to this CSV file.", examples=["faces.csv"])
+    parquet: Path | None = Field(
+        None,
+        description="Write rows of faces as Parquet files to this folder, which is made if it is missing.",
+        examples=["faces"],
+    )
+    parquet_rows: int = Field(100_000, ge=1, le=10_000_000, description="Begin a new Parquet file after this many rows.")
+    parquet_minutes: float = Field(
+        10.0, gt=0, le=1440, description="Begin a new Parquet file after this many minutes: what a killed run loses at most."
+    )
     save: Path | None = Field(
         None,
         description="Write an annotated H.264 video to this file, or one per source to this folder.",
@@ -143,6 +153,28 @@ class RunSettings(EngineConfig, SourceOptions):
     webhook_secret: Path | None = Field(
         None, description="Sign what is sent to --webhook with the secret in this file.", examples=["webhook.secret"]
     )
+    snapshots: Path | None = Field(
+        None,
+        description="Write a JPEG image of each of --media-events to this folder, which is made if it is missing.",
+        examples=["snapshots"],
+    )
+    clips: Path | None = Field(
+        None,
+        description="Write a short video around each of --media-events to this folder, which is made if it is missing.",
+        examples=["clips"],
+    )
+    media_events: tuple[EventKind, ...] = Field(
+        ("appeared", "expression", "scene_cut", "disconnected"),
+        description="Events that get snapshots and clips: appeared, left, expression, scene_cut, started, disconnected, "
+        "reconnected, ended. Repeat for more.",
+    )
+    media_draw: bool = Field(True, description="Draw boxes, labels and scores onto snapshots and clips.")
+    media_days: float = Field(7.0, gt=0, le=36500, description="Delete snapshots and clips older than this many days.")
+    media_megabytes: int = Field(
+        1000, ge=1, description="Delete the oldest snapshots or clips of a folder when all take more than this many megabytes."
+    )
+    clip_before: float = Field(3.0, ge=0, le=30, description="Seconds of a clip before the event.")
+    clip_after: float = Field(5.0, ge=0, le=30, description="Seconds of a clip after the event.")
     overwrite: bool = Field(False, description="Replace output files that exist.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level of log messages on standard error."

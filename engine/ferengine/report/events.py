@@ -1,21 +1,21 @@
-"""Reads lines of ``--events`` and counts what a report shows, in bounded memory however long the recording is."""
+"""Counts what a report shows, in bounded memory however long the recording is."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, TypeAlias
 
-from ferengine.errors import FerengineError, SourceError
+from ferengine.results import UNCERTAIN
 
 _FIRST_WIDTH = 0.125
 _MAX_CELLS = 40_000
 """Cells of all people together; when there are more, each two neighbours become one."""
 _MAX_STEP = 1.0
 """Seconds that a frame counts for at most: what was not seen for longer was not there."""
+_SAMPLED_WIDTH, _MAX_SAMPLED_STEP = 1.0, 1.5
+"""The same where people are sampled once a second, or a little later."""
 
 Key: TypeAlias = tuple[str, int, int]
 """A person: the camera, how often its frames have begun anew, and the track."""
@@ -29,8 +29,6 @@ class Cell:
     scored: int = 0
     labels: Counter[str] = field(default_factory=Counter)
     confidence: float = 0.0
-    detection: float = 0.0
-    tracking: float = 0.0
     width: float = 0.0
     measures: Counter[str] = field(default_factory=Counter)
     measured: Counter[str] = field(default_factory=Counter)
@@ -40,8 +38,6 @@ class Cell:
         self.scored += other.scored
         self.labels.update(other.labels)
         self.confidence += other.confidence
-        self.detection += other.detection
-        self.tracking += other.tracking
         self.width += other.width
         self.measures.update(other.measures)
         self.measured.update(other.measured)
@@ -104,13 +100,18 @@ class Camera:
     first: float | None = None
     last: float = 0.0
     frame: int = -1
+    counted: int = -1
     begun: int = 0
 
 
 class Recording:
     """All that was read.
 
+    Args:
+        sampled: Whether people are sampled once a second, rather than in every frame.
+
     Attributes:
+        sampled: As given.
         width: Seconds of one cell.
         transitions: How often one label followed another on one person.
         labels: The classes, as the scores name them.
@@ -118,8 +119,10 @@ class Recording:
         skipped: Lines that are no results.
     """
 
-    def __init__(self) -> None:
-        self.width = _FIRST_WIDTH
+    def __init__(self, *, sampled: bool = False) -> None:
+        self.sampled = sampled
+        self.width = _SAMPLED_WIDTH if sampled else _FIRST_WIDTH
+        self._max_step = _MAX_SAMPLED_STEP if sampled else _MAX_STEP
         self.cameras: dict[str, Camera] = {}
         self.people: defaultdict[Key, Person] = defaultdict(Person)
         self.transitions: Counter[tuple[str, str]] = Counter()
@@ -129,15 +132,47 @@ class Recording:
         self._cells = 0
 
     def add_line(self, line: str) -> None:
-        """Count one line; one that is no result is counted as skipped."""
+        """Count one line of ``--events``; one that is no result is counted as skipped."""
         try:
-            record = json.loads(line)
-            if "event" in record:
-                self._add_event(record)
-            else:
-                self._add_result(record)
+            self.add_record(json.loads(line))
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             self.skipped += 1
+
+    def add_record(self, record: dict[str, Any]) -> None:
+        """Count what such a line holds. Raises ValueError, TypeError, KeyError or AttributeError for one that is no result."""
+        if "event" in record:
+            self._add_event(record)
+        else:
+            self._add_result(record)
+
+    def add_sample(self, name: str, frame: int, stamp: float, face: dict[str, Any]) -> None:
+        """Count what a person showed in a frame, which ``add_second`` counts. Transitions are counted apart."""
+        camera = self.cameras.setdefault(name, Camera())
+        if frame < camera.frame:
+            camera.begun += 1
+        camera.frame = frame
+        self._add_face(camera, (name, camera.begun, int(face["track"])), stamp, face)
+        self._keep_small()
+
+    def add_second(
+        self, name: str, stamp: float, first: int, last: int, frames: int, faces: int, cuts: int, latency: float, largest: float
+    ) -> None:
+        """Count the frames from ``first`` to ``last``, of which ``frames`` came; ``latency`` is the sum of their latencies."""
+        camera = self.cameras.setdefault(name, Camera())
+        missing = last - first + 1 - frames + (max(0, first - camera.counted - 1) if camera.counted >= 0 else 0)
+        camera.counted = last
+        camera.frames += frames
+        camera.faces += faces
+        camera.scene_cuts += cuts
+        if missing:
+            camera.dropped += missing
+            camera.gaps[self._cell(stamp)] += missing
+        self._note(camera, stamp, frames, latency, largest)
+        self._keep_small()
+
+    def add_transition(self, before: str, after: str) -> None:
+        """Count that a label followed another on one person."""
+        self.transitions[before, after] += 1
 
     def _add_event(self, record: dict[str, Any]) -> None:
         event = float(record["timestamp"]), str(record["event"]), str(record.get("reason", ""))
@@ -154,35 +189,39 @@ class Recording:
             if frame - camera.frame > 1:
                 camera.gaps[self._cell(stamp)] += frame - camera.frame - 1
         camera.frame = frame
-        camera.first = stamp if camera.first is None else min(camera.first, stamp)
-        camera.last = max(camera.last, stamp)
         camera.frames += 1
         camera.scene_cuts += bool(record.get("scene_cut"))
         latency = float(record.get("latency_ms", 0.0))
-        n, total, largest = camera.latencies.get(self._cell(stamp), (0, 0.0, 0.0))
-        camera.latencies[self._cell(stamp)] = n + 1, total + latency, max(largest, latency)
+        self._note(camera, stamp, 1, latency, latency)
         if "prior" in record:
             self.priors.add(str(record["prior"]))
         for face in faces:
             camera.faces += 1
             self._add_face(camera, (name, camera.begun, int(face["track"] or 0)), stamp, face)
-        if self._cells + sum(len(each.latencies) for each in self.cameras.values()) > _MAX_CELLS:
-            self._halve()
+        self._keep_small()
+
+    def _note(self, camera: Camera, stamp: float, frames: int, latency: float, largest: float) -> None:
+        camera.first = stamp if camera.first is None else min(camera.first, stamp)
+        camera.last = max(camera.last, stamp)
+        cell = self._cell(stamp)
+        n, total, most = camera.latencies.get(cell, (0, 0.0, 0.0))
+        camera.latencies[cell] = n + frames, total + latency, max(most, largest)
 
     def _add_face(self, camera: Camera, key: Key, stamp: float, face: dict[str, Any]) -> None:
         person = self.people[key]
         if not person.cells:
             person.first = person.last = stamp
-        step = min(max(0.0, stamp - person.last), _MAX_STEP)
+        step = min(max(0.0, stamp - person.last), self._max_step)
         number = self._cell(stamp)
         if number not in person.cells:
             person.cells[number] = Cell()
             self._cells += 1
         cell = person.cells[number]
         cell.n += 1
-        cell.detection += float(face["score"])
-        cell.tracking += float(face["track_confidence"])
         cell.width += float(face["box"][2])
+        for name in ("score", "track_confidence"):
+            if face[name] is not None:
+                cell.measure(name, face[name])
         quality = face.get("quality") or {}
         for name in ("sharpness", "brightness"):
             if name in quality:
@@ -199,8 +238,8 @@ class Recording:
             return
         smoothed = expression["smoothed"]
         label = str(smoothed["label"])
-        self.labels.update(dict.fromkeys(smoothed["scores"]))
-        if person.label is not None and label != person.label:
+        self.labels.update((name, None) for name in smoothed["scores"] if name != UNCERTAIN)
+        if person.label is not None and label != person.label and not self.sampled:
             self.transitions[person.label, label] += 1
         person.label = label
         cell.scored += 1
@@ -213,8 +252,10 @@ class Recording:
     def _cell(self, stamp: float) -> int:
         return int(stamp // self.width)
 
-    def _halve(self) -> None:
-        """Make one cell of each two."""
+    def _keep_small(self) -> None:
+        """Make one cell of each two where there are too many."""
+        if self._cells + sum(len(each.latencies) for each in self.cameras.values()) <= _MAX_CELLS:
+            return
         self.width *= 2
         for person in self.people.values():
             merged: dict[int, Cell] = {}
@@ -236,26 +277,3 @@ def _halved(counts: Counter[int]) -> Counter[int]:
     for number, count in counts.items():
         merged[number // 2] += count
     return merged
-
-
-def read_recording(paths: Iterable[Path]) -> Recording:
-    """Read files of JSON lines.
-
-    Raises:
-        SourceError: A file cannot be read.
-        FerengineError: There is no result in them.
-    """
-    recording = Recording()
-    names = []
-    for path in paths:
-        names.append(str(path))
-        try:
-            with path.open(encoding="utf-8", errors="replace") as file:
-                for line in file:
-                    if line.strip():
-                        recording.add_line(line)
-        except OSError as error:
-            raise SourceError(f"{path} cannot be read: {error.strerror}") from None
-    if not any(camera.frames for camera in recording.cameras.values()):
-        raise FerengineError(f"{', '.join(names)}: no line is a result of --events, so there is nothing to report")
-    return recording

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 
 import plotly.graph_objects as go
@@ -17,6 +17,8 @@ PALETTE = ("#eb4c4c", "#6cae60", "#9e6ec7", "#f5be32", "#3c8ae0", "#46c8c8", "#a
 _UNKNOWN = "#d7dde3"
 MAX_PEOPLE = 30
 """People that a figure shows, those that were there for longest."""
+MAX_BARS = 2_000
+"""Bars of a timeline: with many more a browser takes seconds to draw them; short ones then give way to longer ones."""
 _MAX_LINES = 8
 _BINS = 600
 """Points of one line at most."""
@@ -43,18 +45,22 @@ def name_of(key: Key) -> str:
 def timeline(recording: Recording, camera: str) -> go.Figure:
     """A row for each person, with the label of each moment."""
     people = longest(recording, camera, MAX_PEOPLE)
+    found = {key: person.cells for key, person in people}
+    width = recording.width
+    while sum(1 for cells in found.values() for _ in runs(cells, width)) > MAX_BARS:
+        found, width = {key: _halved(cells) for key, cells in found.items()}, 2 * width
     bars: defaultdict[str, list[tuple[str, float, float, float]]] = defaultdict(list)
-    for key, person in people:
-        for label, begin, end, confidence in runs(person, recording.width):
+    for key, cells in found.items():
+        for label, begin, end, confidence in runs(cells, width):
             bars[label].append((name_of(key), begin, end, confidence))
     named = colours(recording)
     figure = go.Figure()
-    for label, found in bars.items():
+    for label, drawn in bars.items():
         figure.add_bar(
             orientation="h", name=html.escape(label), marker_color=named.get(label, _UNKNOWN), marker_line_width=0,
-            y=[item[0] for item in found], base=_dates(item[1] for item in found),
-            x=[1e3 * (item[2] - item[1]) for item in found],
-            customdata=[[f"{item[2] - item[1]:.1f} s", f"{100 * item[3]:.0f} %"] for item in found],
+            y=[item[0] for item in drawn], base=_dates(item[1] for item in drawn),
+            x=[1e3 * (item[2] - item[1]) for item in drawn],
+            customdata=[[f"{item[2] - item[1]:.1f} s", f"{100 * item[3]:.0f} %"] for item in drawn],
             hovertemplate=f"%{{y}} {html.escape(label)}<br>for %{{customdata[0]}}<br>%{{customdata[1]}}<extra></extra>",
         )  # fmt: skip
     figure.update_layout(
@@ -65,11 +71,16 @@ def timeline(recording: Recording, camera: str) -> go.Figure:
     return figure
 
 
-def runs(person: Person, width: float) -> Iterable[tuple[str, float, float, float]]:
-    """Stretches of one label: label, beginning and end in seconds, and mean confidence."""
+def runs(found: Mapping[int, Cell], width: float) -> Iterable[tuple[str, float, float, float]]:
+    """Stretches of one label: label, beginning and end in seconds, and mean confidence.
+
+    Args:
+        found: The cells of a person.
+        width: Seconds of a cell.
+    """
     begun: tuple[str, int, int, float, int] | None = None
-    for number in sorted(person.cells):
-        cell = person.cells[number]
+    for number in sorted(found):
+        cell = found[number]
         label = cell.label
         gap = begun is not None and (number - begun[2]) * width > max(1.0, 1.5 * width)
         if begun is not None and (label != begun[0] or gap):
@@ -133,6 +144,8 @@ def quality(recording: Recording, camera: str) -> list[tuple[str, go.Figure]]:
     further = [
         (title, _lines(recording, camera, partial(_mean, name=name), shape))
         for name, title, shape in (
+            ("score", "Probability of the last detection", ".0%"),
+            ("track_confidence", "Confidence of the tracker", ".0%"),
             ("sharpness", "Sharpness of the crop", ".2f"),
             ("brightness", "Brightness of the crop, 0 to 255", ".0f"),
             ("turned", "Degrees that the face is turned away", ".0f"),
@@ -146,8 +159,6 @@ def quality(recording: Recording, camera: str) -> list[tuple[str, go.Figure]]:
     ]
     return [
         ("Width of the face, pixels", _lines(recording, camera, lambda cell: cell.width / cell.n, ".0f")),
-        ("Probability of the last detection", _lines(recording, camera, lambda cell: cell.detection / cell.n, ".0%")),
-        ("Confidence of the tracker", _lines(recording, camera, lambda cell: cell.tracking / cell.n, ".0%")),
         *further,
     ]
 
@@ -179,11 +190,16 @@ def _lines(recording: Recording, camera: str, value: Callable[[Cell], float | No
 def thinned(cells: dict[int, Cell], width: float) -> tuple[dict[int, Cell], float]:
     """The cells, joined until there are few enough for a line, and the width of one."""
     while len(cells) > _BINS:
-        joined: dict[int, Cell] = {}
-        for number, cell in cells.items():
-            joined.setdefault(number // 2, Cell()).add(cell)
-        cells, width = joined, 2 * width
+        cells, width = _halved(cells), 2 * width
     return cells, width
+
+
+def _halved(cells: Mapping[int, Cell]) -> dict[int, Cell]:
+    """One cell of each two."""
+    joined: dict[int, Cell] = {}
+    for number, cell in cells.items():
+        joined.setdefault(number // 2, Cell()).add(cell)
+    return joined
 
 
 def latency(recording: Recording, camera: Camera) -> go.Figure:

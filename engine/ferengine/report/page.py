@@ -51,6 +51,8 @@ def report_page(recording: Recording, paths: Iterable[Path]) -> str:
     notes = [f"Class prior: {', '.join(sorted(recording.priors))}."] if recording.priors else []
     if recording.skipped:
         notes.append(f"{recording.skipped:,} lines are no results and were left out.")
+    if recording.sampled:
+        notes.append("From a store, which has one sample a second of each person: faces by reason are counted in samples.")
     parts = [
         _head(names),
         '<section class="numbers">' + "".join(f"<div><b>{value:,}</b>{name}</div>" for name, value in numbers) + "</section>",

@@ -18,7 +18,7 @@ from ferengine.results import CameraEvent
 from ferengine.runtime.frame_loans import MAX_WAITING
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import BackgroundThread, RunState
-from ferengine.runtime.subscriptions import Item, Policy, Subscription
+from ferengine.runtime.subscriptions import Item, Policy, Subscription, join_in_slices, wait_in_slices
 
 log = logging.getLogger("ferengine")
 
@@ -96,7 +96,7 @@ class Consumers:
     def wait_end(self) -> None:
         """After the last result: wait for the end, and raise what caused it, if that was an error."""
         if self._state.ending:
-            self._state.finished.wait()
+            wait_in_slices(self._state.finished.wait, None)
             if self._state.error is not None:
                 raise self._state.error
 
@@ -279,9 +279,7 @@ class CallbackSubscription:
             False where that took longer than ``timeout`` seconds.
         """
         self._consumers.check_process()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return threading.current_thread() is not self._thread and join_in_slices(self._thread, timeout)
 
     def finish(self, patience: float, *, extended: bool) -> str | None:
         """The run is over: wait until it has been called with everything.

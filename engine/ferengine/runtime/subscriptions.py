@@ -22,6 +22,42 @@ waiting results stay and the new one is dropped. Drops are counted.
 """
 
 
+_SLICE = 0.25
+"""Maximum seconds of one wait of a caller's thread."""
+
+
+def wait_in_slices(wait: Callable[[float], bool], timeout: float | None) -> bool:
+    """Wait for ``timeout`` seconds, without limit for ``None``, in slices.
+
+    CPython handles a signal that comes just before a wait begins only when that wait is over. Without slices a Ctrl-C, or a
+    handler that calls ``Engine.stop``, could thus be put off for ever.
+
+    Args:
+        wait: Waits for at most some seconds, and returns whether what it waits for has come.
+        timeout: Seconds.
+
+    Returns:
+        Whether it has come.
+    """
+    deadline = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = _SLICE if deadline is None else max(0.0, deadline - time.monotonic())
+        if wait(min(left, _SLICE)):
+            return True
+        if left <= _SLICE and deadline is not None:
+            return False
+
+
+def join_in_slices(thread: threading.Thread, timeout: float | None) -> bool:
+    """Wait until ``thread`` has ended, as ``wait_in_slices``."""
+
+    def has_ended(seconds: float) -> bool:
+        thread.join(seconds)
+        return not thread.is_alive()
+
+    return wait_in_slices(has_ended, timeout)
+
+
 @dataclass(frozen=True, slots=True)
 class Item:
     """One result on its way to one consumer, with the loan of its image if that consumer wants images."""
@@ -155,15 +191,15 @@ class Subscription:
 
     def take(self, timeout: float | None = None) -> Item | None:
         """The next item; ``None`` after ``timeout`` seconds. Raises EOFError after the last one."""
-        deadline = None if timeout is None else time.monotonic() + timeout
+
+        def has_come(seconds: float) -> bool:
+            return self._changed.wait_for(lambda: bool(self._items) or self._ended or self._discarding, seconds)
+
         with self._changed:
-            while not self._items:
-                if self._ended or self._discarding:
-                    raise EOFError("no more results")
-                left = None if deadline is None else deadline - time.monotonic()
-                if left is not None and left <= 0:
-                    return None
-                self._changed.wait(left)
+            if not wait_in_slices(has_come, timeout):
+                return None
+            if not self._items:
+                raise EOFError("no more results")
             was_full = len(self._items) >= self._capacity
             item = self._items.popleft()
             self.delivered += 1

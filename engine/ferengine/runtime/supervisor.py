@@ -24,6 +24,7 @@ from ferengine.runtime.output_workers import OutputDispatcher
 from ferengine.runtime.push import PushInput
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import RunState
+from ferengine.runtime.subscriptions import join_in_slices
 from ferengine.runtime.topology import Topology
 from ferengine.runtime.workers import Worker, WorkerCallbacks, WorkerManager
 from ferengine.sources import SourceSpec
@@ -139,8 +140,7 @@ class Supervisor:
     def join(self, timeout: float | None = None) -> bool:
         """Wait for the end; False after ``timeout`` seconds."""
         self._events.note_waiting()
-        self._thread.join(timeout)
-        return not self._thread.is_alive()
+        return join_in_slices(self._thread, timeout)
 
     # --- cameras: in the supervisor's thread, or before it runs
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ferengine.errors import ServiceError, UsageError
+from ferengine.ipc.child import Child
 from ferengine.json_text import json_text
-from ferengine.service.child import Child
 from ferengine.service.messages import Answer
 
 MAX_BYTES = 16 << 20

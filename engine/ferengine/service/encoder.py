@@ -14,7 +14,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from ferengine.service.child import serve_parent
+from ferengine.ipc.child import serve_parent
 from ferengine.service.fragments import TIMESCALE, FragmentWriter
 from ferengine.service.messages import Encode, Encoded
 from ferengine.sinks.blur import blur_boxes

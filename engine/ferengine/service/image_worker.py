@@ -10,8 +10,8 @@ import numpy as np
 from ferengine.analyzer import Analyzer
 from ferengine.errors import FerengineError
 from ferengine.frames import MAX_SIDE
+from ferengine.ipc.child import serve_parent
 from ferengine.json_text import json_text
-from ferengine.service.child import serve_parent
 from ferengine.service.messages import Answer
 from ferengine.sources.image_header import image_size
 from ferengine.sources.images import decode_images

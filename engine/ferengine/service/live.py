@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from ferengine.engine import Engine
 from ferengine.errors import ServiceError
+from ferengine.ipc.child import Child
 from ferengine.results import Box, FrameResult
 from ferengine.runtime.consumers import CallbackSubscription
-from ferengine.service.child import Child
 from ferengine.service.fragments import TIMESCALE
 from ferengine.service.messages import Encode, Encoded
 from ferengine.sinks.blur_plan import BlurPlan

@@ -81,15 +81,20 @@ class MqttSink:
         broker: Where to.
         discovery: Prefix of Home Assistant's discovery; ``None`` for none.
         clock: Monotonic seconds.
+        detector: Finds the events; None for one that attaches nothing to them.
     """
 
     def __init__(
-        self, broker: Broker, discovery: str | None = "homeassistant", clock: Callable[[], float] = time.monotonic
+        self,
+        broker: Broker,
+        discovery: str | None = "homeassistant",
+        clock: Callable[[], float] = time.monotonic,
+        detector: EventDetector | None = None,
     ) -> None:
         self._broker = broker
         self._discovery = discovery
         self._clock = clock
-        self._detector = EventDetector()
+        self._detector = detector or EventDetector()
         self._names: dict[str, str] = {}
         self._retained: dict[str, str] = {}
         self._people: dict[str, tuple[float, str]] = {}

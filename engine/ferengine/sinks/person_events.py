@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
@@ -34,6 +35,8 @@ class Event:
         before: Of "expression": the label before.
         seconds: Of "left": how long they were there; of "reconnected": how long the camera was away.
         reason: Of "disconnected" and "ended"; it never holds credentials.
+        snapshot: The path of its snapshot, which is written soon.
+        clip: The path of its clip, which is there when that is over.
     """
 
     kind: EventKind
@@ -45,6 +48,8 @@ class Event:
     before: str | None = None
     seconds: float | None = None
     reason: str | None = None
+    snapshot: str | None = None
+    clip: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it; what does not apply is left out."""
@@ -56,6 +61,8 @@ class Event:
             ("before", None),
             ("seconds", 3),
             ("reason", None),
+            ("snapshot", None),
+            ("clip", None),
         ):
             value = getattr(self, name)
             if value is not None:
@@ -75,9 +82,14 @@ class _Person:
 
 
 class EventDetector:
-    """Finds events in the results of any number of cameras, each in order."""
+    """Finds events in the results of any number of cameras, each in order.
 
-    def __init__(self) -> None:
+    Args:
+        attach: Gives an event its snapshot and its clip.
+    """
+
+    def __init__(self, attach: Callable[[Event], Event] = lambda event: event) -> None:
+        self._attach = attach
         self._people: dict[str, dict[int, _Person]] = {}
 
     def add(self, result: FrameResult) -> list[Event]:
@@ -93,7 +105,7 @@ class EventDetector:
         for track, person in list(people.items()):
             if now - person.last > LEAVE_SECONDS or now < person.first:  # a file or a camera has begun anew
                 events += self._leave(result.camera, track)
-        return events
+        return [self._attach(event) for event in events]
 
     def add_camera_event(self, event: CameraEvent) -> list[Event]:
         """What happened with the camera: where it is away, everybody has left."""
@@ -102,7 +114,8 @@ class EventDetector:
             for track in list(self._people.get(event.camera, {})):
                 events += self._leave(event.camera, track)
             self._people.pop(event.camera, None)
-        return [*events, Event(event.kind, event.camera, event.timestamp, seconds=event.seconds, reason=event.reason)]
+        events.append(Event(event.kind, event.camera, event.timestamp, seconds=event.seconds, reason=event.reason))
+        return [self._attach(each) for each in events]
 
     @staticmethod
     def _changes(camera: str, track: int, person: _Person, face: Face, now: float) -> list[Event]:

@@ -1,35 +1,81 @@
-"""Keeps events, and a sample a second of each person, in an SQLite database."""
+"""Keeps events, a sample a second of each person, and counts a second of each camera, in an SQLite database."""
 
 from __future__ import annotations
 
 import contextlib
+import math
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from ferengine.errors import SinkError
-from ferengine.results import CameraEvent, FrameResult
+from ferengine.results import CameraEvent, Face, FrameResult
 from ferengine.sinks.person_events import Event, EventDetector
 
 APPLICATION = 0x46455245
 """What marks the file as ours ("FERE")."""
-VERSION = 1
+VERSION = 2
 _SCHEMA = """
 CREATE TABLE event (
     time REAL NOT NULL, camera TEXT NOT NULL, kind TEXT NOT NULL, timestamp REAL NOT NULL, track INTEGER, label TEXT,
-    confidence REAL, before TEXT, seconds REAL, reason TEXT
+    confidence REAL, before TEXT, seconds REAL, reason TEXT, snapshot TEXT, clip TEXT
 );
 CREATE INDEX event_time ON event (time);
 CREATE TABLE sample (
     time REAL NOT NULL, camera TEXT NOT NULL, timestamp REAL NOT NULL, frame INTEGER NOT NULL, track INTEGER NOT NULL,
-    label TEXT, confidence REAL, x REAL NOT NULL, y REAL NOT NULL, width REAL NOT NULL, height REAL NOT NULL
+    label TEXT, confidence REAL, x REAL NOT NULL, y REAL NOT NULL, width REAL NOT NULL, height REAL NOT NULL,
+    reason TEXT, detection REAL, tracking REAL, sharpness REAL, brightness REAL, yaw REAL
 );
 CREATE INDEX sample_time ON sample (time);
 """
+_NEW_IN_VERSION_2 = """
+CREATE TABLE second (
+    time REAL NOT NULL, camera TEXT NOT NULL, timestamp REAL NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,
+    frames INTEGER NOT NULL, faces INTEGER NOT NULL, scene_cuts INTEGER NOT NULL, latency_ms REAL NOT NULL,
+    max_latency_ms REAL NOT NULL
+);
+CREATE INDEX second_time ON second (time);
+CREATE TABLE label (name TEXT PRIMARY KEY, number INTEGER NOT NULL);
+"""
+_TO_VERSION_2 = "".join(
+    f"ALTER TABLE {column.replace(' ', ' ADD COLUMN ', 1)};"
+    for column in (
+        "event snapshot TEXT", "event clip TEXT", "sample reason TEXT", "sample detection REAL", "sample tracking REAL",
+        "sample sharpness REAL", "sample brightness REAL", "sample yaw REAL",
+    )
+)  # fmt: skip
 _COMMIT_SECONDS = 1.0
 _CLEAN_SECONDS = 60.0
 _SAMPLE_SECONDS = 1.0
+_MAX_SAMPLED = 1_000
+"""People of whom it is known when they were sampled; then the first are forgotten."""
+
+
+@dataclass(slots=True)
+class _Second:
+    """What one camera has shown since the row before."""
+
+    timestamp: float
+    first: int
+    last: int
+    frames: int = 0
+    faces: int = 0
+    scene_cuts: int = 0
+    latency_ms: float = 0.0
+    max_latency_ms: float = 0.0
+
+    def goes_on_with(self, result: FrameResult) -> bool:
+        return result.frame > self.last and result.timestamp - self.timestamp < _SAMPLE_SECONDS
+
+    def add(self, result: FrameResult) -> None:
+        self.last = result.frame
+        self.frames += 1
+        self.faces += len(result.faces)
+        self.scene_cuts += result.scene_cut
+        self.latency_ms += result.latency_ms
+        self.max_latency_ms = max(self.max_latency_ms, result.latency_ms)
 
 
 class StoreSink:
@@ -41,6 +87,8 @@ class StoreSink:
         path: The file; it is made if it is missing, and continued if it is one of ours.
         days: How long rows are kept.
         clock: Seconds since the epoch.
+        detector: Finds the events; None for one that attaches nothing to them.
+        labels: The classes of the expression model, in their order; kept for reports.
 
     Raises:
         SinkError: The file is another program's, of a newer version, or cannot be written.
@@ -48,12 +96,21 @@ class StoreSink:
 
     dropped = 0
 
-    def __init__(self, path: Path, days: float, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        path: Path,
+        days: float,
+        clock: Callable[[], float] = time.time,
+        detector: EventDetector | None = None,
+        labels: Sequence[str] = (),
+    ) -> None:
         self._path = path
         self._keep = days * 86400
         self._clock = clock
-        self._detector = EventDetector()
+        self._detector = detector or EventDetector()
+        self._labels = tuple(labels)
         self._sampled: dict[tuple[str, int], float] = {}
+        self._seconds: dict[str, _Second] = {}
         self._committed = self._cleaned = clock()
         self._connection: sqlite3.Connection | None = None
         with self._reporting() as connection:
@@ -64,18 +121,20 @@ class StoreSink:
         """Keep what happened with this result, and a sample of each person. Raises SinkError."""
         with self._reporting() as connection:
             self._keep_events(connection, self._detector.add(result))
-            now = self._clock()
+            second = self._seconds.get(result.camera)
+            if second is not None and not second.goes_on_with(result):
+                self._keep_second(connection, result.camera)
+                second = None
+            if second is None:
+                second = self._seconds[result.camera] = _Second(result.timestamp, result.frame, result.frame)
+            second.add(result)
             for face in result.faces:
                 key = result.camera, face.track or 0
-                if now - self._sampled.get(key, 0.0) < _SAMPLE_SECONDS:
+                if 0 <= result.timestamp - self._sampled.get(key, -math.inf) < _SAMPLE_SECONDS:
                     continue
-                self._sampled[key] = now
-                smoothed = None if face.expression is None else face.expression.smoothed
-                label = None if smoothed is None else smoothed.label
-                score = None if smoothed is None else smoothed.confidence
-                row = (now, result.camera, result.timestamp, result.frame, key[1], label, score, *face.box)
-                self._begin(connection)
-                connection.execute(f"INSERT INTO sample VALUES ({','.join('?' * len(row))})", row)
+                self._sampled[key] = result.timestamp
+                row = (self._clock(), result.camera, result.timestamp, result.frame, key[1], *_reading(face))
+                self._insert(connection, "sample", row)
 
     def write_camera_event(self, event: CameraEvent) -> None:
         """Keep what happened to a camera. Raises SinkError."""
@@ -100,6 +159,8 @@ class StoreSink:
             return
         try:
             with self._reporting() as connection:
+                for camera in list(self._seconds):
+                    self._keep_second(connection, camera)
                 if connection.in_transaction:
                     connection.execute("COMMIT")
         finally:
@@ -119,29 +180,40 @@ class StoreSink:
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         if not tables:
+            marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
+            connection.executescript(f"BEGIN; {_SCHEMA} {_NEW_IN_VERSION_2} {marks} COMMIT;")
+        elif version < VERSION:
             connection.executescript(
-                f"BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION}; COMMIT;"
+                f"BEGIN IMMEDIATE; {_TO_VERSION_2} {_NEW_IN_VERSION_2} PRAGMA user_version = {VERSION}; COMMIT;"
             )
+        with connection:
+            for number, label in enumerate(self._labels):
+                connection.execute("INSERT OR REPLACE INTO label VALUES (?, ?)", (label, number))
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
+    def _insert(self, connection: sqlite3.Connection, table: str, row: tuple[object, ...]) -> None:
         if not connection.in_transaction:
             connection.execute("BEGIN IMMEDIATE")
+        connection.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
+
+    def _keep_second(self, connection: sqlite3.Connection, camera: str) -> None:
+        second = self._seconds.pop(camera)
+        self._insert(connection, "second", (self._clock(), camera, *astuple(second)))
 
     def _keep_events(self, connection: sqlite3.Connection, events: list[Event]) -> None:
         for event in events:
-            self._begin(connection)
             row = (
                 self._clock(), event.camera, event.kind, event.timestamp, event.track, event.label, event.confidence,
-                event.before, event.seconds, event.reason,
+                event.before, event.seconds, event.reason, event.snapshot, event.clip,
             )  # fmt: skip
-            connection.execute(f"INSERT INTO event VALUES ({','.join('?' * len(row))})", row)
+            self._insert(connection, "event", row)
 
     def _clean(self, connection: sqlite3.Connection) -> None:
         now = self._cleaned = self._clock()
-        for table in ("event", "sample"):
+        for table in ("event", "sample", "second"):
             connection.execute(f"DELETE FROM {table} WHERE time < ?", (now - self._keep,))
         connection.execute("PRAGMA incremental_vacuum")
-        self._sampled = {key: when for key, when in self._sampled.items() if now - when < _CLEAN_SECONDS}
+        while len(self._sampled) > _MAX_SAMPLED:
+            del self._sampled[next(iter(self._sampled))]
 
     @contextlib.contextmanager
     def _reporting(self) -> Iterator[sqlite3.Connection]:
@@ -152,3 +224,20 @@ class StoreSink:
             yield self._connection
         except sqlite3.Error as error:
             raise SinkError(f"--store: {self._path} cannot be written: {error}") from None
+
+
+def _reading(face: Face) -> tuple[object, ...]:
+    """Of a sample the columns from ``label`` on."""
+    expression, quality = face.expression, face.quality
+    smoothed = None if expression is None else expression.smoothed
+    return (
+        None if smoothed is None else smoothed.label,
+        None if smoothed is None else smoothed.confidence,
+        *face.box,
+        face.reason if expression is None else expression.reason,
+        face.score,
+        face.track_confidence,
+        None if quality is None else quality.sharpness,
+        None if quality is None else quality.brightness,
+        None if face.pose is None else face.pose.yaw,
+    )

@@ -43,17 +43,18 @@ class WebhookSink:
     Args:
         url: Where to: http:// or https://.
         secret: The key of the signature; ``None`` for none.
+        detector: Finds the events; None for one that attaches nothing to them.
 
     Raises:
         UsageError: The URL is none of HTTP.
     """
 
-    def __init__(self, url: str, secret: bytes | None = None) -> None:
+    def __init__(self, url: str, secret: bytes | None = None, detector: EventDetector | None = None) -> None:
         if not url.startswith(("http://", "https://")) or url_host(url) is None:
             raise UsageError("--webhook: give http://HOST/PATH or https://HOST/PATH")
         self._url = url
         self._secret = secret
-        self._detector = EventDetector()
+        self._detector = detector or EventDetector()
         self._opener = urllib.request.OpenerDirector()
         for handler in (urllib.request.HTTPHandler(), urllib.request.HTTPSHandler(), urllib.request.UnknownHandler()):
             self._opener.add_handler(handler)

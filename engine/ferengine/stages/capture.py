@@ -74,7 +74,7 @@ class CaptureStage(Stage[StartCapture]):
 
     def _make_reader(self) -> Reader:
         if not self._spec.blocks:
-            return InlineReader(self._source)
+            return InlineReader(self._source, self.context.page.beat)
         return ThreadedReader(self._source, lambda info: self._spec.drops(info.live), self._stopped, self.context.page.notify)
 
     def handle(self, message: ToWorker) -> None:

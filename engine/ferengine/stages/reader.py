@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
 from typing import Final, Protocol, TypeAlias
@@ -12,6 +13,12 @@ from ferengine.sources.reconnect import Item
 
 _LEAVE = 0.2
 """Seconds that a thread gets to end; one that hangs longer ends with the process."""
+_BEAT = 1.0
+"""Seconds between heartbeats during a read that takes long."""
+_WORKING = 0.005
+"""Fraction of a processor from which a read counts as working."""
+_MAX_READING = 120.0
+"""Seconds after which a read counts as stuck, even if it is working."""
 
 
 class End:
@@ -40,18 +47,42 @@ class Reader(Protocol):
 
 
 class InlineReader:
-    """Reads when it is asked, for sources whose ``read`` is short."""
+    """Reads when it is asked, for sources whose ``read`` is short.
 
-    def __init__(self, items: Iterable[Item]) -> None:
+    It takes long where nearly all frames are left out or cannot be decoded. The heartbeat then goes on for as long as
+    processor time is used.
+
+    Args:
+        items: The source.
+        beat: Renews the heartbeat; it is called in a thread.
+    """
+
+    def __init__(self, items: Iterable[Item], beat: Callable[[], None]) -> None:
         self._items = _generator(items)
+        self._began: float | None = None  # when the read began that is going on
+        self._closed = threading.Event()
+        threading.Thread(target=self._keep_beating, args=(beat,), name="ferengine-heartbeat", daemon=True).start()
 
     def take(self) -> Taken:
-        return next(self._items, END), 0
+        self._began = time.monotonic()
+        try:
+            return next(self._items, END), 0
+        finally:
+            self._began = None
+
+    def _keep_beating(self, beat: Callable[[], None]) -> None:
+        used = time.process_time()
+        while not self._closed.wait(_BEAT):
+            before, used = used, time.process_time()
+            began = self._began
+            if began is not None and time.monotonic() - began < _MAX_READING and used - before > _WORKING * _BEAT:
+                beat()
 
     def begin(self) -> None:
         """Nothing was read ahead."""
 
     def close(self) -> None:
+        self._closed.set()
         self._items.close()
 
 

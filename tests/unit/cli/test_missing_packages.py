@@ -15,7 +15,7 @@ import sys
 from importlib.machinery import PathFinder
 
 EXTRA = {"onnx", "torch", "safetensors", "matplotlib", "skimage", "tensorrt", "tensorrt_rtx", "cuda", "pycuda", "starlette",
-         "uvicorn", "websockets", "prometheus_client", "plotly", "paho"}
+         "uvicorn", "websockets", "prometheus_client", "plotly", "paho", "pyarrow"}
 
 class Bare:
     @staticmethod

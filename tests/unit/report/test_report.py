@@ -4,17 +4,29 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 
 from command_help import command
 from ferengine.errors import FerengineError, SourceError, UsageError
 from ferengine.report import events
-from ferengine.report.events import Recording, read_recording
+from ferengine.report.events import Recording
+from ferengine.report.recordings import read_recording
+from ferengine.report.screenshot import find_browser, screenshot
+from ferengine.results import CameraEvent, Expression, Face, FrameResult, Scores
+from ferengine.sinks.jsonl import JsonlWriter
+from ferengine.sinks.store import StoreSink
+from results_help import face as shown
+from results_help import result
 
 figures = pytest.importorskip("ferengine.report.figures", reason="the extra `report` is not installed", exc_type=ImportError)
+
+report_page = pytest.importorskip("ferengine.report.page", exc_type=ImportError).report_page
 
 report = command("report")
 
@@ -98,10 +110,19 @@ def test_an_absence_lasts_a_second_at_most() -> None:
 
 def test_runs_are_those_of_the_label() -> None:
     person = recorded(lines()).people[("door", 0, 1)]
-    found = list(figures.runs(person, 0.125))
+    found = list(figures.runs(person.cells, 0.125))
     assert [run[0] for run in found] == ["happy", "sad"]
     assert [run[1:3] for run in found] == [(0, 2.5), (2.5, 3.875)]
     assert found[0][3] == pytest.approx(0.75)
+
+
+def test_a_timeline_has_a_bounded_number_of_bars(monkeypatch: pytest.MonkeyPatch) -> None:
+    recording = recorded([frame(number, face(1, "happy" if number % 40 < 24 else "sad")) for number in range(800)])
+    assert sum(len(trace.x) for trace in figures.timeline(recording, "door").data) == 40
+    monkeypatch.setattr(figures, "MAX_BARS", 30)
+    shown = figures.timeline(recording, "door").data
+    assert sum(len(trace.x) for trace in shown) <= 30
+    assert sum(sum(trace.x) for trace in shown) == pytest.approx(100_000, rel=0.05)
 
 
 def test_a_long_recording_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,10 +158,119 @@ def test_the_file_stands_alone(tmp_path: Path) -> None:
 
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("hello\n")
-    with pytest.raises(FerengineError, match="no line is a result"):
+    with pytest.raises(FerengineError, match="no result of a run"):
         report([tmp_path / "other.txt", "--out", tmp_path / "out.html"])
     with pytest.raises(SourceError, match="cannot be read"):
         read_recording([tmp_path / "missing"])
     with pytest.raises(UsageError, match="one of the files to read"):
         report([tmp_path / "other.txt", "--out", tmp_path / "other.txt", "--overwrite"])
     assert not (tmp_path / "out.html").exists()
+
+
+def results() -> list[FrameResult]:
+    """A minute of two people, 8 frames a second, of which two are missing; one changes twice, one is unclassified at times."""
+    found = []
+    for number in (n for n in range(480) if n not in (50, 51)):
+        first = labelled(1, "happy" if number < 160 or number >= 320 else "sad")
+        second = labelled(2, None if 200 <= number < 220 else "neutral")
+        found.append(result(number, first, *([second] if number >= 80 else []), fps=8.0, cut=number == 80))
+    return found
+
+
+def labelled(track: int, label: str | None) -> Face:
+    if label is None:
+        return replace(shown(track, None), reason="deadline")
+    scores = dict.fromkeys(("happy", "neutral", "sad"), 0.125) | {label: 0.75}
+    return replace(shown(track, None), expression=Expression(label, scores, Scores(label, scores)))
+
+
+def written(folder: Path, kind: str) -> Path:
+    if kind == "lines":
+        path = folder / "faces.jsonl"
+        sink: Any = JsonlWriter(path)
+        note = sink.write
+    elif kind == "store":
+        path = folder / "faces.db"
+        sink = StoreSink(path, 30, labels=("happy", "neutral", "sad"))
+        note = sink.write_camera_event
+    else:
+        parquet = pytest.importorskip("ferengine.sinks.parquet", reason="the extra `parquet` is not installed")
+        path = folder / "faces"
+        sink = parquet.ParquetSink(path, parquet.parquet_schema(("happy", "neutral", "sad")), 100, 60)
+        note = sink.write_camera_event
+    note(CameraEvent("door", "started", 5.0))
+    for each in results():
+        sink.write(each)
+    note(CameraEvent("door", "ended", 6.0, "over"))
+    sink.close()
+    return path
+
+
+@pytest.mark.parametrize("kind", ["parquet", "store"])
+def test_a_report_is_the_same_whatever_was_recorded(kind: str, tmp_path: Path) -> None:
+    expected = read_recording([written(tmp_path, "lines")])
+    found = read_recording([written(tmp_path, kind)])
+    one, other = expected.cameras["door"], found.cameras["door"]
+    for name in ("frames", "faces", "dropped", "scene_cuts", "events"):
+        assert getattr(other, name) == getattr(one, name), name
+    assert sum(n for n, _, _ in other.latencies.values()) == 478
+    assert list(found.labels) == ["happy", "neutral", "sad"]
+    assert found.transitions == expected.transitions == {("happy", "sad"): 1, ("sad", "happy"): 1}
+    assert list(found.people) == list(expected.people)
+    tolerance = 0.001 if kind == "parquet" else 2.0
+    for key, person in expected.people.items():
+        assert dict(found.people[key].seconds) == pytest.approx(dict(person.seconds), abs=tolerance)
+        runs = [list(figures.runs(each.people[key].cells, each.width)) for each in (expected, found)]
+        assert [run[0] for run in runs[0]] == [run[0] for run in runs[1]]
+    if kind == "parquet":
+        assert other.unclassified == one.unclassified == {"deadline": 20}
+        assert found.width == expected.width
+    else:
+        assert 2 <= other.unclassified["deadline"] <= 3
+        assert "one sample a second" in report_page(found, [tmp_path / "faces.db"])
+    titles = [[title for title, _ in figures.quality(each, "door")] for each in (expected, found)]
+    assert titles[0] == titles[1]
+
+
+def test_a_store_that_goes_on_has_new_people(tmp_path: Path) -> None:
+    for _ in range(2):
+        path = written(tmp_path, "store")
+    found = read_recording([path])
+    assert list(found.people) == [("door", 0, 1), ("door", 0, 2), ("door", 1, 1), ("door", 1, 2)]
+    assert found.cameras["door"].dropped == 4
+
+
+def test_databases_that_are_no_store_are_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE theirs (x)")
+    with pytest.raises(SourceError, match="another program"):
+        read_recording([tmp_path / "other.db"])
+    path = written(tmp_path, "store")
+    with sqlite3.connect(path) as store:
+        store.execute("PRAGMA user_version = 1")
+    with pytest.raises(SourceError, match="version 1 of the schema"):
+        read_recording([path])
+
+
+def test_an_image_needs_a_browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = written(tmp_path, "lines")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(FerengineError, match="--png needs Chromium or Chrome, and none is installed"):
+        report([path, "--out", tmp_path / "a.html", "--png", tmp_path / "a.png"])
+    assert not (tmp_path / "a.html").exists()
+    with pytest.raises(UsageError, match="--out and --png name the same file"):
+        report([path, "--out", tmp_path / "a.html", "--png", tmp_path / "a.html"])
+    with pytest.raises(FerengineError, match="true has ended before it drew"):
+        screenshot(path, "/bin/true")
+
+
+@pytest.mark.browser
+def test_the_image_shows_the_whole_page(tmp_path: Path) -> None:
+    try:
+        find_browser()
+    except FerengineError:
+        pytest.skip("Chromium is not installed")
+    report([written(tmp_path, "lines"), "--out", tmp_path / "a.html", "--png", tmp_path / "a.png"])
+    image = av.open(str(tmp_path / "a.png")).streams.video[0]
+    assert image.width == 1220
+    assert 2000 < image.height < 6000

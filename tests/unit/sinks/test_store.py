@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ferengine.errors import SinkError
 from ferengine.results import CameraEvent
+from ferengine.sinks.person_events import EventDetector
 from ferengine.sinks.store import APPLICATION, StoreSink
 from results_help import face, result
+
+NEW = ("reason", "detection", "tracking", "sharpness", "brightness", "yaw")
 
 
 class Clock:
@@ -47,7 +51,7 @@ def test_events_and_samples(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
     assert rows(path, "PRAGMA application_id") == [(APPLICATION,)]
-    assert rows(path, "PRAGMA user_version") == [(1,)]
+    assert rows(path, "PRAGMA user_version") == [(2,)]
 
 
 def test_others_read_while_it_is_written(tmp_path: Path) -> None:
@@ -74,6 +78,25 @@ def test_a_store_is_continued_and_what_is_old_goes(tmp_path: Path) -> None:
     sink.close()
 
 
+def test_a_store_of_version_1_gets_the_columns_of_media(tmp_path: Path) -> None:
+    path = tmp_path / "faces.db"
+    StoreSink(path, 1).close()
+    with sqlite3.connect(path) as older:
+        for column in ("event snapshot", "event clip", *(f"sample {name}" for name in NEW)):
+            older.execute(f"ALTER TABLE {column.replace(' ', ' DROP COLUMN ')}")
+        older.executescript("DROP TABLE second; DROP TABLE label")
+        older.execute("INSERT INTO event (time, camera, kind, timestamp) VALUES (1e12, 'door', 'started', 5.0)")
+        older.execute("PRAGMA user_version = 1")
+    older.close()
+    for _ in range(2):
+        sink = StoreSink(path, 1, detector=EventDetector(lambda event: replace(event, clip="a.mp4")))
+        sink.write_camera_event(CameraEvent("door", "ended", 6.0))
+        sink.close()
+    assert rows(path, "SELECT kind, snapshot, clip FROM event") == [
+        ("started", None, None), ("ended", None, "a.mp4"), ("ended", None, "a.mp4"),
+    ]  # fmt: skip
+
+
 def test_other_files_are_refused(tmp_path: Path) -> None:
     (tmp_path / "text").write_text("x" * 5000)
     with pytest.raises(SinkError, match=r"--store: .* cannot be written: file is not a database"):
@@ -84,7 +107,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         StoreSink(tmp_path / "other.db", 1)
     StoreSink(tmp_path / "new.db", 1).close()
     with sqlite3.connect(tmp_path / "new.db") as newer:
-        newer.execute("PRAGMA user_version = 2")
+        newer.execute("PRAGMA user_version = 3")
     with pytest.raises(SinkError, match="newer ferengine"):
         StoreSink(tmp_path / "new.db", 1)
     with pytest.raises(SinkError, match="unable to open"):

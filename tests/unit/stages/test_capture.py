@@ -85,9 +85,11 @@ def test_a_long_wait_for_the_next_frame_is_no_sign_of_a_stuck_worker(monkeypatch
     stage = opened(page, [], pace="native", fps=0.05)  # a frame every 20 seconds
     stage.handle(BeginCapture())
     stage.handle(AddRing(Descriptor(ring.fd), 0, 0, True))
+    began = time.monotonic()
     while ring.published < 2:
         stage.step()
-    assert now == pytest.approx(120, abs=2)
-    assert len(beats) >= 18
+    drawing = time.monotonic() - began  # the frames that are left out take real time, which need not be waited for
+    assert 118 - drawing <= now <= 122
+    assert len(beats) >= now - 102
     assert beats == sorted(set(beats))
     stage.close()

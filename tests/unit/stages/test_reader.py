@@ -12,6 +12,7 @@ import pytest
 from ferengine.errors import SourceError
 from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.sources.reconnect import Disconnected, Item
+from ferengine.stages import reader as reader_module
 from ferengine.stages.reader import END, InlineReader, Taken, ThreadedReader
 
 INFO = SourceInfo(8, 8, 25.0, live=True, ends=False)
@@ -148,10 +149,51 @@ def test_closing_does_not_wait_for_what_hangs() -> None:
 
 
 def test_inline() -> None:
-    reader = InlineReader([INFO, frame(1)])
+    reader = InlineReader([INFO, frame(1)], lambda: None)
     reader.begin()
     assert reader.take() == (INFO, 0)
     assert isinstance(reader.take()[0], CapturedFrame)
     assert reader.take() == (END, 0)
     reader.close()
+    reader.close()
+
+
+@pytest.mark.parametrize("limit", [60.0, 0.0])
+def test_long_read_keeps_the_heartbeat_going_while_it_works(monkeypatch: pytest.MonkeyPatch, limit: float) -> None:
+    monkeypatch.setattr(reader_module, "_BEAT", 0.01)
+    monkeypatch.setattr(reader_module, "_MAX_READING", limit)
+    beats: list[bool] = []
+    working = False
+
+    def leave_out_frames() -> Iterator[Item]:
+        nonlocal working
+        working = True
+        deadline = time.monotonic() + (60 if limit else 0.2)
+        while not beats and time.monotonic() < deadline:
+            np.sort(np.arange(10_000)[::-1])
+        working = False
+        yield frame(1)
+
+    reader = InlineReader(leave_out_frames(), lambda: beats.append(working))
+    assert isinstance(reader.take()[0], CapturedFrame)
+    assert beats[:1] == ([True] if limit else [])
+    before = len(beats)
+    time.sleep(0.1)  # nothing is read now
+    assert len(beats) == before
+    reader.close()
+
+
+def test_hanging_read_has_no_heartbeat(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "_BEAT", 0.05)
+    monkeypatch.setattr(reader_module, "_WORKING", 0.5)  # of a processor: whatever else runs in this process is less
+    beats: list[None] = []
+    hang = threading.Event()
+
+    def items() -> Iterator[Item]:
+        hang.wait(0.5)
+        yield frame(1)
+
+    reader = InlineReader(items(), lambda: beats.append(None))
+    reader.take()
+    assert beats == []
     reader.close()

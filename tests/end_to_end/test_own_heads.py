@@ -57,6 +57,15 @@ def test_the_engine_reads_what_the_analyzer_reads(tmp_path: Path, monkeypatch: p
         for part in ("values", "smoothed"):
             for label, value in said[name][part].items():
                 assert float(row[f"heads.{name}.{part}.{label}"]) == value
+    parquet = pytest.importorskip("pyarrow.parquet")
+    from ferengine.sinks.parquet import ParquetSink, parquet_schema
+
+    sink = ParquetSink(tmp_path / "rows", parquet_schema(engine.labels, engine.gender_labels, None, engine.heads), 100, 60)
+    sink.write(result)
+    sink.close()
+    [stored] = parquet.read_table(next((tmp_path / "rows").glob("*.parquet"))).to_pylist()
+    assert stored["heads.age_group.label"] == said["age_group"]["label"]
+    assert stored["heads.colour.smoothed.red"] == pytest.approx(said["colour"]["smoothed"]["red"])
     drawn, plain = portrait.copy(), portrait.copy()
     draw_still(drawn, [face], ["heads"])
     draw_still(plain, [face])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ferengine.event_lines import head_columns
 from ferengine.models.manifest import Head
 from ferengine.results import Face, FrameResult, HeadReading
 from ferengine.sinks.lines import LineWriter
@@ -54,7 +55,7 @@ class CsvWriter(LineWriter):
         if gender_labels:
             columns += ["gender", "smoothed_gender", *_score_names("gender_", self._gender_labels)]
         self._heads = tuple(heads)
-        columns += [column for head in heads for column in _head_columns(head)]
+        columns += [column for head in heads for column in head_columns(head)]
         self._prior = [] if prior is None else [prior]
         self.write_line(_joined(columns + ["prior"] * len(self._prior)))
 
@@ -98,16 +99,9 @@ def _cells(reading: dict[str, Any] | None, labels: Sequence[str]) -> tuple[Seque
     return [part["label"] for part in parts], [part["scores"][label] for part in parts for label in labels]
 
 
-def _head_columns(head: Head) -> list[str]:
-    fields = ["label"] * (head.kind == "classes")
-    return [f"heads.{head.name}.{name}" for name in fields] + [
-        f"heads.{head.name}.{part}.{label}" for part in ("values", "smoothed") for label in head.labels
-    ]
-
-
 def _head_cells(head: Head, reading: HeadReading | None) -> Sequence[object]:
     if reading is None:
-        return [""] * len(_head_columns(head))
+        return [""] * len(head_columns(head))
     said = reading.to_dict()
     label = [said["label"]] if head.kind == "classes" else []
     return [*label, *(said[part][name] for part in ("values", "smoothed") for name in head.labels)]

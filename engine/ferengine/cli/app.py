@@ -50,6 +50,12 @@ TOOLS = {
         ("build-trt", "Build TensorRT engines of the networks.", "build_trt", {}),
         ("data", "Report on a data set, or crop faces from your own images.", "data.command", _DATA),
         ("train", "Train a network on FER-2013, UTKFace or both.", "train", {}),
+        (
+            "train-heads",
+            "Train a small network of three heads in colour: expression, gender presentation and age.",
+            "train_heads",
+            {},
+        ),
         ("teach", "Compute what teachers say of the training faces, for ferengine train.", "teach", {}),
         ("train-all", "Train, export and measure every model of the published table.", "train_all", {}),
         ("evaluate", "Measure a model on FER-2013, UTKFace or a labelled folder.", "evaluate", {}),

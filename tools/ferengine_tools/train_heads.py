@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,7 @@ def train_heads(
     torch.set_num_threads(threads)
     started = time.process_time()
     fer, people = load_fer2013(data), load_colours(gender_data, size)
-    network, measured = heads.train_heads(fer, people, size=size, epochs=epochs, seed=seed, report=print)
+    network, measured = heads.train_heads(fer, people, size=size, epochs=epochs, seed=seed, report=partial(print, flush=True))
     words = ["ferengine", "train-heads", "--data", "FER2013", "--gender-data", "UTKFACE", "--out", out.name]
     words += ["--size", str(size), "--epochs", str(epochs), "--seed", str(seed)]
     training = {

@@ -208,7 +208,10 @@ def _draw_tag(image: Image, shown: _Shown, taken: list[Rectangle], style: _Style
 
 
 def _draw_heads(image: Image, shown: _Shown, tag: Rectangle, taken: list[Rectangle], style: _Style) -> Rectangle | None:
-    """Draw a line for each further head on a shaded panel at the tag, if there is room, and return the panel's rectangle."""
+    """Draw a line for each further head on a shaded panel above the tag or below the face, and return the panel's rectangle.
+
+    Where there is no room, nothing is drawn.
+    """
     lines = [text_mask(f"{name}: {reading.summary()}", style.small) for name, reading in shown.face.heads.items()]
     if not lines:
         return None

@@ -55,13 +55,7 @@ def panel_places(box: Rectangle, tag: Rectangle, width: int, height: int, gap: i
 
 
 def line_places(box: Rectangle, tag: Rectangle, width: int, height: int, gap: int, frame: tuple[int, int]) -> list[Rectangle]:
-    """Where lines of text may go, the best first: under a tag inside its face, below the face, above the tag, in the face."""
-    under_tag = tag[3] if tag[1] >= box[1] else box[1] + gap
-    places = [(box[0] + gap, under_tag)] if under_tag + height <= box[3] else []
-    places += [
-        (box[0] - gap, y)
-        for y in (max(box[3], tag[3]) + gap, min(box[1], tag[1]) - gap - height)
-        if 0 <= y <= frame[1] - height
-    ]
-    places += [(box[0] + gap, box[3] - height)]
+    """Where lines of text about a face may go, the best first: above its tag, below it, over its lower part."""
+    left, above, below = box[0] - gap, min(box[1], tag[1]) - gap - height, max(box[3], tag[3]) + gap
+    places = [(left, y) for y in (above, below) if 0 <= y <= frame[1] - height] + [(left, box[3] - height)]
     return [moved_inside((x, y, x + width, y + height), *frame) for x, y in places]

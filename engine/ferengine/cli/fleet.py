@@ -6,6 +6,8 @@ import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -19,11 +21,11 @@ from ferengine.errors import FerengineError, UsageError
 
 if TYPE_CHECKING:
     from ferengine.cli.fleet_settings import FleetSettings
-    from ferengine.fleet.fleet import Fleet
+    from ferengine.fleet.fleet import Fleet, NodePages
     from ferengine.fleet.records import FleetEvent
+    from ferengine.service.server import Address, Server, Tls
 
 _TICK = 0.5
-_HEALTH_SECONDS = 5.0
 
 
 def fleet(
@@ -58,6 +60,30 @@ def fleet(
     cpus_per_file: Annotated[
         float, typer.Option("--cpus-per-file", help="Cores of a node to set aside for each of --files.")
     ] = 2.0,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            "--listen", metavar="HOST:PORT",
+            help="Serve the fleet's page, metrics and health there, and the page of each node with its video. Other machines "
+            "reach them only with --token-file.",
+        ),
+    ] = None,
+    node_port: Annotated[
+        int, typer.Option("--node-port", min=0, max=65535, help="Port of the page of each node; 0 takes any that is free.")
+    ] = 0,
+    token_file: Annotated[
+        Path | None,
+        typer.Option(
+            "--token-file",
+            help="Ask for the token in this file, at least 16 characters. A file that is missing is made, with a random token.",
+        ),
+    ] = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option("--tls-certificate", help="Use TLS with this certificate chain, a PEM file of each node.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option("--tls-key", help="The private key of the certificate, a PEM file of each node.")
+    ] = None,
 ) -> None:  # fmt: skip
     """Read cameras, or an archive of video files, on many machines as one fleet, on a Ray cluster.
 
@@ -71,7 +97,7 @@ def fleet(
         raise UsageError("there is nothing to read: pass --config with cameras, or --files")
     if not files and (out is not None or overwrite):
         raise UsageError(f"{'--overwrite' if out is None else '--out'} is for --files: the outputs of cameras are in --config")
-    settings = FleetSettings() if config is None else load_fleet_settings(config)
+    settings = FleetSettings.model_validate({}) if config is None else load_fleet_settings(config)
     console = Console(stderr=True)
     log_to(console, settings.log_level)
     if files:
@@ -81,25 +107,71 @@ def fleet(
                 console=console,
             )
         )  # fmt: skip
-    sys.exit(run_fleet(settings, address, console))
+    pages = None if listen is None else _Pages.read(listen, node_port, token_file, tls_certificate, tls_key, console)
+    sys.exit(run_fleet(settings, address, console, pages))
 
 
-def run_fleet(settings: FleetSettings, address: str | None, console: Console) -> int:
+@dataclass(frozen=True)
+class _Pages:
+    """Where the pages are, and who may see them."""
+
+    address: Address
+    tls: Tls | None
+    token: str | None
+    node_port: int
+
+    @classmethod
+    def read(
+        cls, listen: str, node_port: int, token_file: Path | None, certificate: Path | None, key: Path | None, console: Console
+    ) -> _Pages:
+        from ferengine.cli.serve import check_exposure, read_tls, read_token
+        from ferengine.service.server import Address
+
+        address, tls = Address.parse(listen), read_tls(certificate, key)
+        token = None if token_file is None else read_token(token_file, console)
+        check_exposure(address, tls, token, console)
+        return cls(address, tls, token, node_port)
+
+    def of_nodes(self) -> NodePages:
+        """Those of the nodes."""
+        from ferengine.fleet.fleet import NodePages
+
+        files = (None, None) if self.tls is None else (str(self.tls.certificate), str(self.tls.key))
+        return NodePages(self.token, self.address.is_loopback, self.node_port, *files)
+
+    def serve(self, fleet: Fleet) -> Server:
+        """Serve that of the fleet. Raises ServiceError."""
+        from ferengine.fleet.app import create_fleet_app
+        from ferengine.service.server import Server
+
+        async def end() -> None:
+            """It has no streams."""
+
+        server = Server(create_fleet_app(fleet, line_of, token=self.token), self.address, self.tls, before_end=end)
+        server.start()
+        return server
+
+
+def run_fleet(settings: FleetSettings, address: str | None, console: Console, pages: _Pages | None) -> int:
     """Run a fleet until a signal ends it; returns the exit code."""
     over = threading.Event()
     _end_with_signals(over)
     with console.status("starting the fleet"):
-        fleet = _start(settings, address)
-    with fleet:
+        fleet = _start(settings, address, pages)
+    with fleet, ExitStack() as stack:
         health = fleet.health()
         console.print(f"fleet {settings.name}: {len(health.cameras)} cameras", highlight=False, markup=False)
+        if pages is not None:
+            server = pages.serve(fleet)
+            stack.callback(server.close)
+            console.print(f"the fleet is on {server.url}", highlight=False, markup=False)
         printer = threading.Thread(target=_print_events, args=(fleet, console), name="ferengine-fleet-events", daemon=True)
         printer.start()
         failed = _watch(fleet, over, printer)
     return 1 if failed else 0
 
 
-def _start(settings: FleetSettings, address: str | None) -> Fleet:
+def _start(settings: FleetSettings, address: str | None, pages: _Pages | None) -> Fleet:
     from ferengine.fleet.fleet import Fleet, FleetCamera
 
     if not settings.camera and not settings.detached:
@@ -108,7 +180,7 @@ def _start(settings: FleetSettings, address: str | None) -> Fleet:
     return Fleet(
         cameras, address=address, name=settings.name, detached=settings.detached, lease=settings.lease,
         hysteresis=settings.hysteresis, state=settings.state, gpus=settings.gpus, outputs=settings.outputs(),
-        **settings.engine_values(),
+        pages=None if pages is None else pages.of_nodes(), **settings.engine_values(),
     )  # fmt: skip
 
 

@@ -60,30 +60,6 @@ def fleet(
     cpus_per_file: Annotated[
         float, typer.Option("--cpus-per-file", help="Cores of a node to set aside for each of --files.")
     ] = 2.0,
-    listen: Annotated[
-        str | None,
-        typer.Option(
-            "--listen", metavar="HOST:PORT",
-            help="Serve the fleet's page, metrics and health there, and the page of each node with its video. Other machines "
-            "reach them only with --token-file.",
-        ),
-    ] = None,
-    node_port: Annotated[
-        int, typer.Option("--node-port", min=0, max=65535, help="Port of the page of each node; 0 takes any that is free.")
-    ] = 0,
-    token_file: Annotated[
-        Path | None,
-        typer.Option(
-            "--token-file",
-            help="Ask for the token in this file, at least 16 characters. A file that is missing is made, with a random token.",
-        ),
-    ] = None,
-    tls_certificate: Annotated[
-        Path | None, typer.Option("--tls-certificate", help="Use TLS with this certificate chain, a PEM file of each node.")
-    ] = None,
-    tls_key: Annotated[
-        Path | None, typer.Option("--tls-key", help="The private key of the certificate, a PEM file of each node.")
-    ] = None,
 ) -> None:  # fmt: skip
     """Read cameras, or an archive of video files, on many machines as one fleet, on a Ray cluster.
 
@@ -107,7 +83,7 @@ def fleet(
                 console=console,
             )
         )  # fmt: skip
-    pages = None if listen is None else _Pages.read(listen, node_port, token_file, tls_certificate, tls_key, console)
+    pages = None if settings.listen is None else _Pages.read(settings, settings.listen, console)
     sys.exit(run_fleet(settings, address, console, pages))
 
 
@@ -121,16 +97,14 @@ class _Pages:
     node_port: int
 
     @classmethod
-    def read(
-        cls, listen: str, node_port: int, token_file: Path | None, certificate: Path | None, key: Path | None, console: Console
-    ) -> _Pages:
+    def read(cls, settings: FleetSettings, listen: str, console: Console) -> _Pages:
         from ferengine.cli.serve import check_exposure, read_tls, read_token
         from ferengine.service.server import Address
 
-        address, tls = Address.parse(listen), read_tls(certificate, key)
-        token = None if token_file is None else read_token(token_file, console)
+        address, tls = Address.parse(listen), read_tls(settings.tls_certificate, settings.tls_key)
+        token = None if settings.token_file is None else read_token(settings.token_file, console)
         check_exposure(address, tls, token, console)
-        return cls(address, tls, token, node_port)
+        return cls(address, tls, token, settings.node_port)
 
     def of_nodes(self) -> NodePages:
         """Those of the nodes."""

@@ -84,9 +84,9 @@ def serve(
     console = Console(stderr=True)
     log_to(console, settings.log_level)
     address = Address.parse(listen)
-    tls = _tls(tls_certificate, tls_key)
-    token = None if token_file is None else _token(token_file, console)
-    _check_exposure(address, tls, token, console)
+    tls = read_tls(tls_certificate, tls_key)
+    token = None if token_file is None else read_token(token_file, console)
+    check_exposure(address, tls, token, console)
     sys.exit(_Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files).run(console))
 
 
@@ -139,7 +139,7 @@ class _Service:
         return 1 if outputs.errors or self._engine.failures or stopper.stopped_at is None else 0
 
 
-def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
+def read_tls(certificate: Path | None, key: Path | None) -> Tls | None:
     from ferengine.service.server import Tls
 
     if (certificate is None) != (key is None):
@@ -147,7 +147,7 @@ def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
     return None if certificate is None or key is None else Tls(certificate, key)
 
 
-def _token(path: Path, console: Console) -> str:
+def read_token(path: Path, console: Console) -> str:
     """The token in a file, which is made if it is missing."""
     try:
         if not path.exists():
@@ -164,7 +164,7 @@ def _token(path: Path, console: Console) -> str:
         raise FerengineError(f"--token-file: {path} cannot be read: {error.strerror}") from None
 
 
-def _check_exposure(address: Address, tls: Tls | None, token: str | None, console: Console) -> None:
+def check_exposure(address: Address, tls: Tls | None, token: str | None, console: Console) -> None:
     """Refuse to listen for other machines without a token; warn where the token and the video go unencrypted."""
     if address.is_loopback:
         return

@@ -80,7 +80,8 @@ class EngineConfig(BaseModel):
     )
 
     model: str = Field(
-        DEFAULT, description="Expression model: the name of a shipped one, or a .onnx file with its manifest beside it."
+        DEFAULT,
+        description="Expression model: the name of a shipped or added one, or a .onnx file with its manifest beside it.",
     )
     prior: str | None = Field(
         None,
@@ -94,13 +95,13 @@ class EngineConfig(BaseModel):
         0.25, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
     )
     label_hold: float = Field(
-        0.25,
+        0.38,
         ge=0,
         le=60,
-        description="Seconds of clear evidence for another label that replace a face's label; 0 turns this off.",
+        description="Seconds of sure evidence for another label that replace a face's label; 0 turns this off.",
     )
     min_confidence: float = Field(
-        0.4, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."
+        0.4, ge=0, lt=1, description="Label faces whose largest score is below this as 'uncertain'; 0 turns this off."
     )
     check_quality: bool = Field(True, description="Label faces that are turned away, small, dark or blurred as 'uncertain'.")
     backend: BackendName = Field(
@@ -123,7 +124,8 @@ class EngineConfig(BaseModel):
 
     draw: tuple[DrawExtra, ...] = Field(
         (),
-        description="Also draw the landmarks of detected faces, or the axes of their pose. Repeat for both.",
+        description="Also draw the landmarks of detected faces, the axes of their pose, or the model's further heads. "
+        "Repeat for several.",
         examples=[["landmarks", "pose"]],
     )
     blur: bool = Field(

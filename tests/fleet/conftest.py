@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import pytest
 
-if find_spec("ray") is None or find_spec("cryptography") is None:  # Ray reads its authentication mode when it is imported
-    pytest.skip("ray or cryptography is not installed (the extra fleet)", allow_module_level=True)
-
-from ferengine.fleet.fleet import Fleet
-from fleet_help import Machines, Watcher, slow_camera, wait_for
+if TYPE_CHECKING:  # the extra may be missing
+    from fleet_help import Machines, Watcher
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def machines() -> Iterator[Machines]:
+    from fleet_help import Machines
+
     made = Machines("b", "c")
     yield made
     made.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def watcher(machines: Machines) -> Iterator[Watcher]:
     """A fleet of three cameras; a fourth has a password, and does not answer."""
+    from ferengine.fleet.fleet import Fleet
+    from fleet_help import Watcher, slow_camera, wait_for
+
     cameras = [slow_camera(name) for name in ("one", "two", "three")]
     with Fleet(cameras, address=machines.address, lease=4.0, min_face=60.0) as fleet:
         watcher = Watcher(fleet)

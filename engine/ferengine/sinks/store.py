@@ -16,7 +16,7 @@ from ferengine.sinks.person_events import Event, EventDetector
 
 APPLICATION = 0x46455245
 """What marks the file as ours ("FERE")."""
-VERSION = 2
+VERSION = 3
 _SCHEMA = """
 CREATE TABLE event (
     time REAL NOT NULL, camera TEXT NOT NULL, kind TEXT NOT NULL, timestamp REAL NOT NULL, track INTEGER, label TEXT,
@@ -46,6 +46,7 @@ _TO_VERSION_2 = "".join(
         "sample sharpness REAL", "sample brightness REAL", "sample yaw REAL",
     )
 )  # fmt: skip
+_TO_VERSION_3 = "ALTER TABLE event ADD COLUMN zone TEXT; ALTER TABLE event ADD COLUMN zones TEXT;"
 _COMMIT_SECONDS = 1.0
 _CLEAN_SECONDS = 60.0
 _SAMPLE_SECONDS = 1.0
@@ -182,11 +183,10 @@ class StoreSink:
         connection.execute("PRAGMA synchronous = NORMAL")
         if not tables:
             marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
-            connection.executescript(f"BEGIN; {_SCHEMA} {_NEW_IN_VERSION_2} {marks} COMMIT;")
+            connection.executescript(f"BEGIN; {_SCHEMA} {_NEW_IN_VERSION_2} {_TO_VERSION_3} {marks} COMMIT;")
         elif version < VERSION:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {_TO_VERSION_2} {_NEW_IN_VERSION_2} PRAGMA user_version = {VERSION}; COMMIT;"
-            )
+            steps = (f"{_TO_VERSION_2} {_NEW_IN_VERSION_2}" if version < 2 else "") + _TO_VERSION_3
+            connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
         with connection:
             for number, label in enumerate(self._labels):
                 connection.execute("INSERT OR REPLACE INTO label VALUES (?, ?)", (label, number))
@@ -209,7 +209,8 @@ class StoreSink:
         for event in events:
             row = (
                 self._clock(), event.camera, event.kind, event.timestamp, event.track, event.label, event.confidence,
-                event.before, event.seconds, event.reason, event.snapshot, event.clip,
+                event.before, event.seconds, event.reason, event.snapshot, event.clip, event.zone,
+                ";".join(event.zones) or None,
             )  # fmt: skip
             self._insert(connection, "event", row)
 

@@ -51,7 +51,7 @@ def test_events_and_samples(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
     assert rows(path, "PRAGMA application_id") == [(APPLICATION,)]
-    assert rows(path, "PRAGMA user_version") == [(2,)]
+    assert rows(path, "PRAGMA user_version") == [(3,)]
 
 
 def test_others_read_while_it_is_written(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         StoreSink(tmp_path / "other.db", 1)
     StoreSink(tmp_path / "new.db", 1).close()
     with sqlite3.connect(tmp_path / "new.db") as newer:
-        newer.execute("PRAGMA user_version = 3")
+        newer.execute("PRAGMA user_version = 4")
     with pytest.raises(SinkError, match="newer ferengine"):
         StoreSink(tmp_path / "new.db", 1)
     with pytest.raises(SinkError, match="unable to open"):

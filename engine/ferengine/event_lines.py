@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
+    from ferengine.models.manifest import Head
+
 _PARTS = {"box": ("x", "y", "width", "height")}
 _LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
@@ -124,6 +126,12 @@ def face_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield row
 
 
+def head_columns(head: Head) -> list[str]:
+    """The columns of a further head of a model, in order."""
+    label = [f"heads.{head.name}.label"] * (head.kind == "classes")
+    return label + [f"heads.{head.name}.{part}.{each}" for part in ("values", "smoothed") for each in head.labels]
+
+
 def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
     """One value of a face as cells of its row."""
     if name in _PARTS:
@@ -135,6 +143,12 @@ def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         yield from _reading("" if name == "expression" else "gender_", value)
     elif name == "zones":
         yield name, ";".join(value)
+    elif name == "heads":
+        for head, reading in value.items():
+            if "label" in reading:
+                yield f"heads.{head}.label", reading["label"]
+            for part in ("values", "smoothed"):
+                yield from ((f"heads.{head}.{part}.{label}", number) for label, number in reading[part].items())
     elif isinstance(value, Mapping):  # pose and quality, whose parts name themselves but for the age
         yield from ((f"{name}_{part}" if part == "age" else part, each) for part, each in value.items())
     else:

@@ -96,6 +96,7 @@ class _Service:
     def __init__(
         self, settings: RunSettings, address: Address, tls: Tls | None, token: str | None, *, analyze: bool, allow_files: bool
     ) -> None:
+        from ferengine.cli.message_outputs import event_media
         from ferengine.cli.session import check_files
         from ferengine.engine import Engine
         from ferengine.service.app import create_app
@@ -111,6 +112,7 @@ class _Service:
             begun, keep_open=True, on_event=self._camera_events.append, save=settings.save,
             overwrite=settings.overwrite, **values,
         )  # fmt: skip
+        self._media = event_media(settings, self._engine)
         app = create_app(self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files)
         try:
             self._server = Server(app, address, tls, before_end=app.state.context.close)
@@ -124,7 +126,7 @@ class _Service:
         from ferengine.cli.session import Stopper
 
         stopper = Stopper(self._engine)
-        outputs = Outputs(self._engine, self._settings, self._camera_events, None)
+        outputs = Outputs(self._engine, self._settings, self._camera_events, None, self._media)
         try:
             with self._engine:
                 self._server.start()

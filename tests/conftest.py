@@ -22,6 +22,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("ferengine")
     group.addoption("--fault-rounds", type=int, default=2, help="Rounds of each test in tests/faults.")
     group.addoption("--fault-seed", type=int, default=1000, help="Seed of the first round.")
+    group.addoption("--fleet-rounds", type=int, default=1, help="Moves and kills in tests/fleet; from 2 on all its tests.")
     group.addoption("--fuzz-cases", type=int, default=60, help="Mutated inputs of each kind in tests/fuzz.")
     group.addoption("--fuzz-seed", type=int, default=1, help="Seed of the mutations.")
 

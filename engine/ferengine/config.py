@@ -95,13 +95,13 @@ class EngineConfig(BaseModel):
         0.25, ge=0, le=60, description="Time constant of the smoothed scores in seconds; 0 turns smoothing off."
     )
     label_hold: float = Field(
-        0.25,
+        0.38,
         ge=0,
         le=60,
-        description="Seconds of clear evidence for another label that replace a face's label; 0 turns this off.",
+        description="Seconds of sure evidence for another label that replace a face's label; 0 turns this off.",
     )
     min_confidence: float = Field(
-        0.4, ge=0, lt=1, description="Label faces whose smoothed score is below this as 'uncertain'; 0 turns this off."
+        0.4, ge=0, lt=1, description="Label faces whose largest score is below this as 'uncertain'; 0 turns this off."
     )
     check_quality: bool = Field(True, description="Label faces that are turned away, small, dark or blurred as 'uncertain'.")
     backend: BackendName = Field(

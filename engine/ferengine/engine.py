@@ -34,7 +34,9 @@ from ferengine.seen import Seen
 from ferengine.sinks.save_paths import refuse_source, save_path, save_paths
 from ferengine.sources import SourceSpec, parse_source, unique_names
 from ferengine.sources.push import PushSource
+from ferengine.sources.zone import Zone
 from ferengine.stages.records import ScoreBatch
+from ferengine.zones import Outside
 
 Image: TypeAlias = NDArray[np.uint8]
 AnySource: TypeAlias = str | int | Path | SourceSpec | PushSource
@@ -377,13 +379,15 @@ class Engine:
         """What each camera has shown so far, by its name: people, and the fractions of expressions."""
         return {camera.name: camera.seen for camera in self._state.cameras}
 
-    def add_source(self, source: AnySource) -> str:
+    def add_source(self, source: AnySource, *, held: bool = False) -> str:
         """Add a source, also while the engine runs.
 
         One that does not open ends with an error in ``health()`` and ``failures``, and does not touch the others.
 
         Args:
             source: As the constructor takes it.
+            held: Whether its process is started, but the source is opened only by ``open_source``: that then takes no longer
+                than the source itself.
 
         Returns:
             The name that results call it.
@@ -402,7 +406,7 @@ class Engine:
                 path = save_path(specs[-1], self._save, self._overwrite)
                 refuse_source(path, specs)
             try:
-                camera = self._supervisor.add_camera(spec)
+                camera = self._supervisor.add_camera(spec, held=held)
             except (MemoryError, OSError) as error:
                 raise refused(error) or error from None
             if path is not None:
@@ -410,6 +414,35 @@ class Engine:
             return camera.name
 
         return self._state.executor.call(add)
+
+    def set_zones(self, name: str, zones: Iterable[Zone], *, outside: Outside = "deliver") -> None:
+        """Replace the zones of a camera, also while it runs: from one of its next frames on.
+
+        Args:
+            name: The camera's name.
+            zones: What to watch and to ignore; none removes all.
+            outside: Where zones are watched, whether to "deliver" faces that are in none of them or "ignore" them.
+
+        Raises:
+            UsageError: There is no such camera, or two zones have one name.
+            EngineStoppedError: The engine has stopped.
+        """
+        camera = self._state.cameras.named(name)
+        spec = camera.spec.replace(zones=tuple(zones), outside_zones=outside)
+        self._state.executor.call(lambda: self._supervisor.set_zones(camera, spec))
+
+    def open_source(self, name: str) -> None:
+        """Open a source that was added as held. Does not wait.
+
+        Args:
+            name: The camera's name.
+
+        Raises:
+            UsageError: There is no such camera.
+        """
+        camera = self._state.cameras.named(name)
+        with contextlib.suppress(EngineStoppedError):
+            self._state.executor.call(lambda: self._supervisor.open_held(camera))
 
     def end_source(self, name: str) -> None:
         """Read or accept no further frame of a camera. All that it has given still comes out, and then it has ended, as a

@@ -147,6 +147,8 @@ def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
                 yield f"heads.{head}.label", reading["label"]
             for part in ("values", "smoothed"):
                 yield from ((f"heads.{head}.{part}.{label}", number) for label, number in reading[part].items())
+    elif name == "zones":
+        yield name, ";".join(value)
     elif isinstance(value, Mapping):  # pose and quality, whose parts name themselves but for the age
         yield from ((f"{name}_{part}" if part == "age" else part, each) for part, each in value.items())
     else:

@@ -31,6 +31,9 @@ HeadKind: TypeAlias = Literal["classes", "labels", "values"]
 PRESENT = 0.5
 """Probability from which a label of a head of ``labels`` is there."""
 
+EPOCH_NUMBERS = 1_000_000_000
+"""In a fleet, frames and tracks of a camera are numbered from a multiple of this each time that a node begins to read it."""
+
 UNCERTAIN = "uncertain"
 """The label of a face that cannot be read surely; ``Expression.reason`` says why."""
 
@@ -246,6 +249,7 @@ class Face:
         changed_from: The smoothed label of the track's last classified frame, where it was another.
         heads: What further heads of the model read, by their names; empty for a model that has none, and where the face was
             not classified.
+        zones: The names of the watched zones that the centre of its box is in.
     """
 
     track: int | None
@@ -261,10 +265,11 @@ class Face:
     quality: Quality | None = None
     changed_from: str | None = None
     heads: Mapping[str, HeadReading] = field(default_factory=dict)
+    zones: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it; ``gender``, ``reason``, ``pose`` and ``quality`` are left out where they are ``None``, ``heads``
-        where there are none."""
+        """As JSON takes it; ``gender``, ``reason``, ``pose``, ``quality``, ``heads`` and ``zones`` are left out where there are
+        none."""
         face: dict[str, Any] = {
             "track": self.track,
             "box": [round(value, 2) for value in self.box],
@@ -284,7 +289,22 @@ class Face:
             face["quality"] = self.quality.to_dict()
         if self.heads:
             face["heads"] = {name: reading.to_dict() for name, reading in self.heads.items()}
+        if self.zones:
+            face["zones"] = list(self.zones)
         return face
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredFace:
+    """A face in an ignored zone: known to be there so that it can be blurred, and for nothing else.
+
+    Attributes:
+        track: The id of its track.
+        box: x, y, w, h in pixels of the frame.
+    """
+
+    track: int
+    box: Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -380,6 +400,7 @@ class FrameResult:
         faces: The faces, by ascending track.
         timings: When the frame passed each stage.
         scene_cut: Whether it shows another scene than the frame before: tracks go on only where a face looks as it did.
+        ignored: Faces that zones exclude; known with the setting ``blur`` only, and part of no output.
     """
 
     camera: str
@@ -389,6 +410,12 @@ class FrameResult:
     faces: tuple[Face, ...]
     timings: Timings
     scene_cut: bool = False
+    ignored: tuple[IgnoredFace, ...] = ()
+
+    @property
+    def to_blur(self) -> tuple[Face | IgnoredFace, ...]:
+        """Every face that is known to be in the frame, those that zones exclude included."""
+        return (*self.faces, *self.ignored)
 
     @property
     def changes(self) -> tuple[ExpressionChange, ...]:

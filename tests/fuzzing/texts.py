@@ -78,6 +78,7 @@ class SourceTexts:
             raise
         assert spec.name
         assert "me:pass@" not in repr(spec)
-        unique_names([spec, spec])
+        if spec.kind != "pipe":  # one is read once
+            unique_names([spec, spec])
 
     def close(self) -> None: ...

@@ -39,6 +39,8 @@ _PARSE_ERROR: type[Any] = typer.BadParameter.__bases__[0]
 """UsageError of the parser below typer."""
 
 _EXTRAS = {
+    "ray": "fleet",
+    "cryptography": "fleet",
     "onnx": "onnx",
     "torch": "train",
     "safetensors": "train",

@@ -6,9 +6,9 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
@@ -17,6 +17,8 @@ from ferengine.errors import UsageError, describe_invalid
 from ferengine.sources.url import hide_credentials
 
 _Path: TypeAlias = tuple[str | int, ...]
+_Model = TypeVar("_Model", bound=BaseModel)
+_RUN_TABLES: Mapping[str, type[BaseModel]] = {"source": SourceTable}
 
 _MAX_BYTES = 1 << 18
 _MAX_MISTAKES = 20
@@ -38,10 +40,17 @@ def merged(file: RunSettings, options: RunSettings) -> RunSettings:
 
 
 def load_settings(path: Path) -> RunSettings:
+    """Read the settings of a run from a TOML file, with the keys of the command line. Raises as ``load_model``."""
+    return load_model(path, RunSettings, _RUN_TABLES)
+
+
+def load_model(path: Path, model: type[_Model], tables: Mapping[str, type[BaseModel]]) -> _Model:
     """Read settings from a TOML file.
 
     Args:
-        path: The file. Its keys are those of the command line, with dashes or underscores.
+        path: The file. Its keys are the fields of the model, with dashes or underscores.
+        model: What the settings are.
+        tables: The model of each array of tables in it.
 
     Raises:
         UsageError: If the file cannot be read or is not TOML, or for unknown keys and invalid values; one line for each
@@ -67,18 +76,18 @@ def load_settings(path: Path) -> RunSettings:
         raise UsageError(_syntax_error(path, text, str(error))) from None
     except RecursionError:
         raise _nested(path) from None
-    twice = _given_twice(table)
+    twice = _given_twice(table, tables)
     if twice is not None:
         raise UsageError(f"{path}:{key_line(text, twice)}: {twice[-1]} is given twice, with a dash and an underscore")
     try:
         # JSON's rules, strictly: a list is a tuple and a string a path, but no string is a number.
-        return RunSettings.model_validate_json(given, strict=True)
+        return model.model_validate_json(given, strict=True)
     except ValidationError as error:
         errors: dict[_Path, str] = {}
         for item in error.errors(include_url=False):
             if item["type"] == "json_invalid":  # json.dumps wrote it: only its depth can be wrong
                 raise _nested(path) from None
-            errors.setdefault(_place(item), sentence(item))  # for a union the first branch is enough
+            errors.setdefault(_place(item), sentence(item, model, tables))  # for a union the first branch is enough
         shown = list(errors.items())[:_MAX_MISTAKES]  # to find a line takes several parses
         mistakes = sorted((key_line(text, place), message) for place, message in shown)
         lines = [f"{path}:{line}: {message}" for line, message in mistakes]
@@ -91,13 +100,22 @@ def _nested(path: Path) -> UsageError:
     return UsageError(f"{path}: its tables or lists are nested too deeply")
 
 
-def sentence(item: Any) -> str:
-    """Say what is wrong with one value, from one of pydantic's errors."""
+def sentence(item: Any, model: type[BaseModel] = RunSettings, tables: Mapping[str, type[BaseModel]] = _RUN_TABLES) -> str:
+    """Say what is wrong with one value, from one of pydantic's errors.
+
+    Args:
+        item: The error.
+        model: What was to be made.
+        tables: As ``load_model`` takes them.
+    """
     place = _place(item)
-    where = [str(part) for part in (place[2:] if place[0:1] == ("source",) and len(place) > 2 else place)]
+    in_table = place and place[0] in tables
+    where = [str(part) for part in (place[2:] if in_table and len(place) > 2 else place)]
     name = ".".join(where) or "settings"
     if item["type"] == "extra_forbidden":
-        return f"unknown setting {name!r}{_suggestion(where[-1], SourceTable if len(place) > 1 else RunSettings)}"
+        return (
+            f"unknown setting {name!r}{_suggestion(where[-1], tables[str(place[0])] if in_table and len(place) > 1 else model)}"
+        )
     return describe_invalid(item, name, lambda value: hide_credentials(repr(value)))
 
 
@@ -182,10 +200,11 @@ def _suggestion(name: str, model: type[BaseModel]) -> str:
     return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(sorted(known))}"
 
 
-def _given_twice(table: dict[str, Any]) -> _Path | None:
+def _given_twice(table: dict[str, Any], arrays: Iterable[str]) -> _Path | None:
     tables: list[tuple[_Path, Any]] = [((), table)]
-    sources = table.get("source")
-    tables += [(("source", number), item) for number, item in enumerate(sources if isinstance(sources, list) else [])]
+    for name in arrays:
+        found = table.get(name)
+        tables += [((name, number), item) for number, item in enumerate(found if isinstance(found, list) else [])]
     for place, item in tables:
         names = [key.replace("_", "-") for key in item] if isinstance(item, dict) else []
         for name in names:

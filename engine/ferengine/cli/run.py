@@ -18,7 +18,8 @@ _SOURCES = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="SOURCE",
-        help="Video files, URLs, folders or globs of images, camera numbers, or 'demo'; as --source.",
+        help="Video files, URLs, folders or globs of images, camera numbers, '-' (a video on standard input), or 'demo'; as "
+        "--source.",
         show_default=False,
     ),
 ]

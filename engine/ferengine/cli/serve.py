@@ -21,7 +21,6 @@ from ferengine.errors import FerengineError, UsageError
 
 if TYPE_CHECKING:
     from ferengine.service.server import Address, Tls
-    from ferengine.sources import SourceSpec
 
 _TICK = 0.25
 
@@ -100,9 +99,10 @@ class _Service:
         from ferengine.cli.session import check_files
         from ferengine.engine import Engine
         from ferengine.service.app import create_app
+        from ferengine.service.cameras import as_served
         from ferengine.service.server import Server
 
-        begun = specs(settings)
+        begun = [as_served(spec) for spec in settings.specs()]
         check_files(settings, begun)
         self._settings = settings
         self._camera_events = CameraEvents()
@@ -137,14 +137,6 @@ class _Service:
             self._server.close()
             outputs.finish(lambda: stopper.stopped_at)
         return 1 if outputs.errors or self._engine.failures or stopper.stopped_at is None else 0
-
-
-def specs(settings: RunSettings) -> list[SourceSpec]:
-    """The sources to begin with: what is no camera at its own rate, the demo for ever, unless the settings say otherwise."""
-    if "pace" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"pace": "native"})
-    loops = "loop" in settings.model_fields_set
-    return [spec.replace(loop=0) if spec.kind == "demo" and not loops else spec for spec in settings.specs()]
 
 
 def _tls(certificate: Path | None, key: Path | None) -> Tls | None:

@@ -12,7 +12,8 @@ from ferengine.errors import UsageError
 from ferengine.sinks.person_events import EventKind
 from ferengine.sources import SourceSpec, parse_source
 from ferengine.sources.spec import SourceOptions
-from ferengine.sources.url import hide_credentials
+from ferengine.sources.url import STREAM_SCHEMES, hide_credentials
+from ferengine.sources.zone import ZoneOptions
 
 _PLACES = ("url", "camera", "file", "images", "demo")
 _CONFIG = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-"))
@@ -31,15 +32,17 @@ def _camera(value: str | int) -> str | int:
 
 def _url(value: str | None) -> str | None:
     if value is not None and "://" not in value:
-        raise ValueError("a URL starts with rtsp://, rtsps://, http:// or https://")  # not shown: it may hold a password
+        raise ValueError(
+            f"a URL starts with {', '.join(scheme + '://' for scheme in STREAM_SCHEMES)}"
+        )  # not shown: it may hold a password
     return value
 
 
 _Camera = Annotated[str | int, AfterValidator(_camera)]
 
 
-class SourceTable(SourceOptions):
-    """One source: exactly one of url, camera, file, images and demo, and how it is read."""
+class SourceTable(SourceOptions, ZoneOptions):
+    """One source: exactly one of url, camera, file, images and demo, how it is read, and its zones."""
 
     model_config = _CONFIG
 
@@ -86,7 +89,8 @@ class RunSettings(EngineConfig, SourceOptions):
     )
     source: tuple[_Source, ...] = Field(
         (),
-        description="Read this video file, rtsp:// or http:// URL, folder or glob of images, or 'demo' ('demo:crossing', ...). "
+        description="Read this video file, named pipe, '-' (standard input), URL (rtsp, http, rtmp, udp), folder or glob of "
+        "images, or 'demo' ('demo:crossing', ...). "
         "NAME=SOURCE names it in results. Repeat for more.",
         examples=[["talk.mp4", "demo:crossing"]],
     )
@@ -197,7 +201,8 @@ class RunSettings(EngineConfig, SourceOptions):
             if isinstance(item, str):
                 named.append((item, {}))
             else:
-                named.append((item.text, {**_given(item), **({"name": item.name} if item.name else {})}))
+                own = {**_given(item), **_given(item, tuple(ZoneOptions.model_fields))}
+                named.append((item.text, {**own, **({"name": item.name} if item.name else {})}))
         specs = [parse_source(text, **{**common, **own}) for text, own in named]
         if pixel_format is None:
             return specs
@@ -209,6 +214,6 @@ class RunSettings(EngineConfig, SourceOptions):
         ]
 
 
-def _given(options: SourceOptions) -> dict[str, Any]:
+def _given(options: SourceOptions, names: tuple[str, ...] = PER_SOURCE) -> dict[str, Any]:
     """The options that were given, whether or not they differ from the defaults."""
-    return {name: getattr(options, name) for name in PER_SOURCE if name in options.model_fields_set}
+    return {name: getattr(options, name) for name in names if name in options.model_fields_set}

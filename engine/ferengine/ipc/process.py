@@ -56,7 +56,7 @@ def worker_environment(*, foreign: bool) -> dict[str, str]:
     return environment
 
 
-def _cpu_seconds(pid: int | None) -> float:
+def cpu_seconds(pid: int | None) -> float:
     """Of a living process, in user and system mode; 0 when it is gone."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -192,7 +192,7 @@ class WorkerProcess(Generic[MessageT]):
     @property
     def cpu_s(self) -> float:
         """CPU seconds of all its lives, the present one included."""
-        return self._cpu_s + _cpu_seconds(self.pid)
+        return self._cpu_s + cpu_seconds(self.pid)
 
     def kill(self, reason: str | None = None) -> None:
         """Kill the process; ``reason`` is what ``cause`` then says."""

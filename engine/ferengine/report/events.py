@@ -7,7 +7,7 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from ferengine.results import UNCERTAIN
+from ferengine.results import EPOCH_NUMBERS, UNCERTAIN
 
 _FIRST_WIDTH = 0.125
 _MAX_CELLS = 40_000
@@ -182,7 +182,8 @@ class Recording:
         name, frame, stamp = str(record["camera"]), int(record["frame"]), float(record["timestamp"])
         faces = list(record["faces"])
         camera = self.cameras.setdefault(name, Camera())
-        if frame <= camera.frame:  # the camera, or the run, began anew
+        in_new_epoch = camera.frame >= 0 and frame // EPOCH_NUMBERS > camera.frame // EPOCH_NUMBERS  # another node reads it
+        if frame <= camera.frame or in_new_epoch:  # the camera, or the run, began anew
             camera.begun += 1
         elif camera.frame >= 0:
             camera.dropped += frame - camera.frame - 1

@@ -20,6 +20,7 @@ from ferengine.runtime.workers import new_worker
 from ferengine.seen import Seen
 from ferengine.sources import SourceSpec, unique_names
 from ferengine.stages.records import TRACK_READER
+from ferengine.zones import NO_ZONES
 
 StateName: TypeAlias = Literal["opening", "running", "disconnected", "leaving", "ended", "failed"]
 
@@ -87,6 +88,7 @@ class CameraState:
         self.number = number
         self.spec = spec
         self.joiner = joiner
+        self.zones = NO_ZONES
         self.tracker = tracker
         self.capture = None if spec.kind == "push" else new_worker(f"capture-{spec.name}", f"capture {spec.name}")
         self.input: FrameInput | None = None
@@ -96,9 +98,11 @@ class CameraState:
         self.epoch = 1
         self.fps = 0.0
         self.total: int | None = None
+        self.size: tuple[int, int] | None = None
         self.seen = Seen()
         self.rings: dict[int, FrameRing] = {}
         self.opened = self.capture is None
+        self.held = False
         self.input_ended = False
         self.ended = False
         self.leave_until: float | None = None
@@ -117,6 +121,12 @@ class CameraState:
         self._published = 0
         self._ring_full = 0
         self._skipped = 0
+        self.use_zones(spec)
+
+    def use_zones(self, spec: SourceSpec) -> None:
+        """Watch and ignore what ``spec`` says, which is the camera's but for its zones."""
+        self.spec, self.zones = spec, spec.compiled_zones(self.zones.version + 1)
+        self.joiner.set_zones(self.zones)
 
     @property
     def name(self) -> str:
@@ -345,11 +355,12 @@ class Cameras:
 
 
 def camera_counts(camera: CameraState) -> dict[str, int]:
-    """Frames and faces that went out, and drops by reason."""
+    """Frames and faces that went out, faces that zones excluded, and drops by reason."""
     joiner = camera.joiner
     return {
         "frames": joiner.emitted,
         "faces": joiner.faces,
+        "ignored": joiner.ignored,
         "ring_full": camera.ring_full,
         "broken": camera.broken,
         "late": camera.late,

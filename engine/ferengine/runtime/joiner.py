@@ -20,12 +20,14 @@ from ferengine.results import (
     Face,
     FrameResult,
     HeadReading,
+    IgnoredFace,
     Landmarks,
     Timings,
     make_expression,
     make_gender,
 )
 from ferengine.stages.records import FACE_RING_FULL, Record, ScoreBatch
+from ferengine.zones import NO_ZONES, Zones
 
 _GENDER_SMOOTHING = 10.0
 """Time constant in seconds: along a track it does not change."""
@@ -76,6 +78,7 @@ class CameraJoiner:
         self.next_track_id = 1
         self.emitted = 0
         self.faces = 0
+        self.ignored = 0
         self.unclassified: Counter[str] = Counter()
         self._deadline = deadline
         self._gender_labels = gender_labels
@@ -91,11 +94,16 @@ class CameraJoiner:
         self.last_sequence = -1
         self._emitted_sequence = -1
         self._timestamps: deque[float] = deque(maxlen=2)
+        self._zones: dict[int, Zones] = {}
 
     @property
     def waiting(self) -> int:
         """Records that have not gone out."""
         return len(self._records)
+
+    def set_zones(self, zones: Zones) -> None:
+        """Name the zones of records that were made with this version of them."""
+        self._zones[zones.version] = zones
 
     def add_record(self, record: Record) -> None:
         if record.sequence <= self.last_sequence:
@@ -115,7 +123,7 @@ class CameraJoiner:
             return None
         record = self._records[0]
         scores = self._scores.get((record.sequence, record.epoch), {})
-        complete = record.status == FACE_RING_FULL or len(scores) >= len(record.faces)
+        complete = record.status == FACE_RING_FULL or len(scores) >= record.delivered
         expired = self.live and now - record.captured_ns / 1e9 > self._deadline
         if not complete and not expired:
             return None
@@ -133,7 +141,13 @@ class CameraJoiner:
 
     def _result(self, record: Record, scores: dict[int, _FaceScores], now: float) -> FrameResult:
         reason = "face_ring_full" if record.status == FACE_RING_FULL else "deadline"
-        faces = tuple(self._face(row, record.timestamp, scores.get(index), reason) for index, row in enumerate(record.faces))
+        zones = self._zones_of(record.zones)
+        faces = tuple(
+            self._face(row, record.timestamp, scores.get(index), reason, zones)
+            for index, row in enumerate(record.faces[: record.delivered])
+        )
+        hidden = tuple(_ignored(row) for row in record.faces[record.delivered :]) if record.hidden else ()
+        self.ignored += record.ignored
         self.emitted += 1
         self.faces += len(faces)
         tracked = record.tracked_ns / 1e9
@@ -142,9 +156,15 @@ class CameraJoiner:
         captured = record.captured_ns / 1e9
         timings = Timings(captured, tracked, queued, inferred, now)
         latency = 1e3 * (now - captured)
-        return FrameResult(self.name, record.sequence, record.timestamp, latency, faces, timings, record.scene_cut)
+        return FrameResult(self.name, record.sequence, record.timestamp, latency, faces, timings, record.scene_cut, hidden)
 
-    def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str) -> Face:
+    def _zones_of(self, version: int) -> Zones:
+        """Those of a record; older ones are forgotten."""
+        for older in [each for each in self._zones if each < version]:
+            del self._zones[older]
+        return self._zones.get(version, NO_ZONES)
+
+    def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str, zones: Zones) -> Face:
         track = int(row["id"])
         if scored is not None and not np.isfinite(scored.scores).all():
             scored, reason = None, "not_finite"
@@ -186,7 +206,13 @@ class CameraJoiner:
             quality=quality,
             changed_from=changed_from,
             heads=heads,
+            zones=zones.names(int(row["zones"])) if zones.regions else (),
         )
+
+
+def _ignored(row: np.void) -> IgnoredFace:
+    x, y, w, h = (float(value) for value in row["box"])
+    return IgnoredFace(int(row["id"]), (x, y, w, h))
 
 
 def split_batch(batch: ScoreBatch) -> Iterator[tuple[int, int, int, int, _FaceScores]]:

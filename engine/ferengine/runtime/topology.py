@@ -28,6 +28,7 @@ from ferengine.stages.messages import (
     ForgetRing,
     SaveVideo,
     SetRate,
+    SetZones,
     Start,
     StartCapture,
     StartClassify,
@@ -232,6 +233,10 @@ class Topology:
         for worker in self.renderers:
             worker.send(SetRate(camera.number, camera.fps))
 
+    def announce_zones(self, camera: CameraState) -> None:
+        """Give its track worker other zones."""
+        self.trackers[camera.tracker].send(SetZones(camera.number, camera.zones))
+
     def announce_ring(self, camera: CameraState, generation: int) -> None:
         """Give a new ring to its readers first, then to its writer."""
         for worker in [*self._readers_of(camera), *self.renderers]:
@@ -296,6 +301,7 @@ class Topology:
             resume_at=camera.published,
             resume_after=camera.last_timestamp,
             was_open=camera.opened,
+            held=camera.held,
         )
 
     def _start_detect(self, worker: Worker) -> StartDetect:
@@ -329,6 +335,7 @@ class Topology:
             full_scan=config.full_scan,
             align_eyes=config.align_eyes,
             tracker=config.tracker,
+            keep_ignored=config.blur,
         )
 
     def _add_camera(self, camera: CameraState) -> AddCamera:
@@ -340,6 +347,7 @@ class Topology:
             first_id=joiner.next_track_id,
             done=joiner.emitted + joiner.waiting,
             births=birth_scores(self._config, stills=camera.spec.kind == "images"),
+            zones=camera.zones,
         )
 
     def _start_classify(self, worker: Worker) -> StartClassify:

@@ -16,7 +16,7 @@ from ferengine.sinks.lines import LineWriter
 
 _COLUMNS = ("camera", "frame", "timestamp", "latency_ms", "track", "x", "y", "width", "height", "score",
             "track_confidence", "origin", "label", "smoothed_label", "reason", "changed_from", "yaw", "pitch", "roll",
-            "pose_age", "size", "sharpness", "brightness", "contrast")  # fmt: skip
+            "pose_age", "size", "sharpness", "brightness", "contrast", "zones")  # fmt: skip
 
 
 class CsvWriter(LineWriter):
@@ -24,7 +24,8 @@ class CsvWriter(LineWriter):
 
     The first columns are the values of a line of ``--events``; then come the scores of each label, as ``score_happy`` and
     ``smoothed_happy``. If a face was not classified they are empty and ``reason`` says why; it also says why a label is
-    uncertain. A frame without faces has no row. See ``LineWriter`` for how lines are written and which errors are raised.
+    uncertain. ``zones`` are the names of its zones, with semicolons between them. A frame without faces has no row. See
+    ``LineWriter`` for how lines are written and which errors are raised.
 
     Args:
         path: The file, or "-" for standard output.
@@ -70,7 +71,7 @@ class CsvWriter(LineWriter):
         names, scores = _cells(values["expression"], self._labels)
         row = [*frame, face.track, *values["box"], values["score"], values["track_confidence"], face.origin,
                *names, _reason(face), face.changed_from, *_values(values.get("pose"), 4), *_values(values.get("quality"), 4),
-               *scores]  # fmt: skip
+               ";".join(face.zones), *scores]  # fmt: skip
         if self._gender_labels:
             names, scores = _cells(values.get("gender"), self._gender_labels)
             row += [*names, *scores]

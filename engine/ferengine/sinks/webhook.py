@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import base64
+import contextlib
 import hashlib
 import hmac
+import socket
+import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 from dataclasses import dataclass
-from http.client import HTTPException
-from typing import IO, Any
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from urllib.parse import unquote, urlsplit
 
 from ferengine import __version__
 from ferengine.errors import UsageError
@@ -21,6 +23,7 @@ from ferengine.sinks.person_events import Event, EventDetector
 from ferengine.sources.url import redact_url, url_host
 
 _SECONDS = 10.0
+"""What the server may take for the whole of one message, however slowly it answers."""
 _PATIENCE = 4.0
 _AGAIN = {408, 425, 429}
 """Status codes, besides 5xx, after which a message is tried again."""
@@ -41,7 +44,7 @@ class WebhookSink:
     same when a message is tried again.
 
     Args:
-        url: Where to: http:// or https://.
+        url: Where to: http:// or https://; a user and password in it are sent as HTTP Basic.
         secret: The key of the signature; ``None`` for none.
         detector: Finds the events; None for one that attaches nothing to them.
 
@@ -55,9 +58,12 @@ class WebhookSink:
         self._url = url
         self._secret = secret
         self._detector = detector or EventDetector()
-        self._opener = urllib.request.OpenerDirector()
-        for handler in (urllib.request.HTTPHandler(), urllib.request.HTTPSHandler(), urllib.request.UnknownHandler()):
-            self._opener.add_handler(handler)
+        parts = urlsplit(url)
+        self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
+        self._host, self._port = parts.hostname or "", parts.port
+        login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
+        self._login = None if login is None else f"Basic {base64.b64encode(login.encode()).decode()}"
+        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._outbox: Outbox[_Message] = Outbox(f"the webhook {redact_url(url)}", self._post)
 
     @property
@@ -90,30 +96,41 @@ class WebhookSink:
             "User-Agent": f"ferengine/{__version__}",
             "X-Ferengine-Id": message.id,
         }
+        if self._login is not None:
+            headers["Authorization"] = self._login
         if self._secret is not None:
             stamp = str(int(time.time()))
             headers |= {
                 "X-Ferengine-Timestamp": stamp,
                 "X-Ferengine-Signature": f"sha256={signature(self._secret, stamp, message.body)}",
             }
-        request = urllib.request.Request(self._url, message.body, headers, method="POST")
+        connection = self._connect(self._host, self._port, timeout=_SECONDS)
+        is_late = threading.Event()
+        limit = threading.Timer(_SECONDS, _shut, [connection, is_late])  # the time-out above is that of each single byte
+        limit.daemon = True
+        limit.start()
         try:
-            with self._opener.open(request, timeout=_SECONDS) as answer:
-                status = _status(answer)
+            connection.request("POST", self._target, message.body, headers)
+            status = connection.getresponse().status
         except HTTPException as error:
             raise OSError(f"its answer is no HTTP: {error!r}") from None
-        except urllib.error.URLError as error:
-            raise OSError(str(error.reason)) from None
+        finally:
+            limit.cancel()
+            connection.close()
+        if is_late.is_set():  # what was cut off may look like an answer
+            raise TimeoutError(f"it did not answer in {_SECONDS:g} s")
         if status >= 500 or status in _AGAIN:
             raise OSError(f"it answered {status}")
         if not 200 <= status < 300:
             raise ValueError(f"it answered {status}")
 
 
-def _status(answer: Any) -> int:
-    stream: IO[bytes] = answer
-    stream.read(1 << 16)
-    return int(answer.status)
+def _shut(connection: HTTPConnection, is_late: threading.Event) -> None:
+    """Have what waits for the server end."""
+    is_late.set()
+    if connection.sock is not None:
+        with contextlib.suppress(OSError):
+            connection.sock.shutdown(socket.SHUT_RDWR)
 
 
 def signature(secret: bytes, timestamp: str, body: bytes) -> str:

@@ -31,7 +31,9 @@ def __getattr__(name: str) -> object:
     return getattr(spec, name)
 
 
-def open_source(spec: SourceSpec, sleep: Callable[[float], None] = time.sleep) -> Source:
+def open_source(
+    spec: SourceSpec, sleep: Callable[[float], None] = time.sleep, stopped: Callable[[], bool] = lambda: False
+) -> Source:
     """Make the source that a spec describes, with its pace, size, rate and rotation.
 
     Its decoder is imported only now. The source is not opened yet: call its ``open``.
@@ -39,12 +41,13 @@ def open_source(spec: SourceSpec, sleep: Callable[[float], None] = time.sleep) -
     Args:
         spec: The source.
         sleep: Waits for some seconds, for the frame of a paced source that is due next.
+        stopped: Asked while a pipe waits for data; true ends it.
 
     Raises:
         UsageError: For a pushed source, which the program feeds.
         MissingDependencyError: If a library that it needs is not installed.
     """
-    source = _plain_source(spec)
+    source = _plain_source(spec, stopped)
     paced = spec.pace == "native" and spec.kind != "camera"
     size = None if spec.kind == "camera" else spec.size
     fps = None if spec.kind in ("camera", "images") else spec.fps
@@ -60,7 +63,7 @@ def open_source(spec: SourceSpec, sleep: Callable[[float], None] = time.sleep) -
     return AdjustedSource(source, size=size, rotate=spec.rotate) if size or spec.rotate else source
 
 
-def _plain_source(spec: SourceSpec) -> Source:
+def _plain_source(spec: SourceSpec, stopped: Callable[[], bool]) -> Source:
     match spec.kind:
         case "camera":
             from ferengine.sources.camera import CameraSource
@@ -76,6 +79,10 @@ def _plain_source(spec: SourceSpec) -> Source:
             from ferengine.sources.images import ImagesSource
 
             return ImagesSource(spec.value, spec.loop, **({"fps": spec.fps} if spec.fps else {}))
+        case "pipe":
+            from ferengine.sources.pipe import PipeSource
+
+            return PipeSource(spec.value, spec.decoder, stopped)
         case "demo":
             from ferengine.sources.demo import DemoSource
 

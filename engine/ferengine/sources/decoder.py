@@ -20,6 +20,12 @@ from ferengine.sources.base import CapturedFrame
 from ferengine.sources.clock import believable_rate
 from ferengine.sources.conversion import FrameConverter
 
+CONTAINERS = (
+    "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpegts,mpjpeg,mjpeg,jpeg_pipe,flv,live_flv,avi,mpeg,mpegvideo,asf,ogg,h264,hevc,m4v,"
+    "av1,obu,ivf,nut,mxf,dv,gif,apng,wtv,rm,dhav,h263,vc1"
+)
+"""The containers that are read from networks and pipes: none of them is a playlist, which leads to other places."""
+
 _PROBE_PACKETS = 48
 """Packets whose time stamps show the true rate of a file."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+import stat
+import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from glob import has_magic
@@ -25,8 +27,9 @@ from pydantic import (
 from ferengine.errors import UsageError, describe_invalid
 from ferengine.frames import MAX_SIDE
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, show_path, url_host
+from ferengine.sources.zone import ZoneOptions
 
-Kind: TypeAlias = Literal["camera", "file", "images", "stream", "demo", "push"]
+Kind: TypeAlias = Literal["camera", "file", "pipe", "images", "stream", "demo", "push"]
 DecoderName: TypeAlias = Literal["cpu", "nvdec"]
 Reconnect: TypeAlias = Literal["never", "disconnected", "always"]
 
@@ -56,6 +59,7 @@ _MIN_SIZE = 16
 _MAX_NAME_BYTES = 100
 _SURROGATES = re.compile("[\ud800-\udfff]")
 """Bytes of a file's name that are not UTF-8, as Python shows them, and what a program may have put into a text."""
+_OWN_DESCRIPTOR = re.compile(r"(?:/dev|/proc/self)/fd/(?P<number>\d{1,6})")
 _NAMED = re.compile(r"(?P<name>[^=/:]+)=(?P<source>.+)", re.DOTALL)
 
 
@@ -184,15 +188,15 @@ class SourceOptions(BaseModel):
         return value
 
 
-class SourceSpec(SourceOptions):
+class SourceSpec(SourceOptions, ZoneOptions):
     """A source to open, in a form that travels to other processes.
 
     Args:
-        kind: What it is: a camera, a video file, images, a stream, the demo, or frames that the program pushes.
-        value: The camera's number or device, the path of the file, the folder or glob of images, the URL of the stream
+        kind: What it is: a camera, a video file, a pipe, images, a stream, the demo, or frames that the program pushes.
+        value: The camera's number or device, the path of the file or pipe, the folder or glob of images, the URL of the stream
             (which may hold credentials: ``where`` and ``repr`` do not show them) or the demo's scenario.
         name: What results call the camera, and what its video file is called.
-        options: The fields of ``SourceOptions``.
+        options: The fields of ``SourceOptions`` and ``ZoneOptions``.
 
     Raises:
         UsageError: If a value is invalid. The message names the field and says what is accepted.
@@ -232,6 +236,10 @@ class SourceSpec(SourceOptions):
         _check_characters(self.value)
         if self.kind == "stream":
             _check_url(self.value)
+        if self.kind == "pipe" and self.loop != 1:
+            raise ValueError(
+                f"loop: {self.where} can be played only once: leave the loop out, or save the video to a file first"
+            )
         if (
             self.kind in ("file", "images")
             and (shown := hide_credentials(self.value)) != self.value
@@ -253,14 +261,19 @@ class SourceSpec(SourceOptions):
         return redact_url(self.value) if self.kind == "stream" else show_path(self.value)
 
     @property
-    def blocks(self) -> bool:
-        """Whether opening or reading it may block for as long as a device or a network likes."""
+    def reconnects(self) -> bool:
+        """Whether it is something that disconnects and can be opened again."""
         return self.kind in ("camera", "stream")
+
+    @property
+    def blocks(self) -> bool:
+        """Whether opening or reading it may block for as long as a device, a network or another program likes."""
+        return self.reconnects or self.kind == "pipe"
 
     @property
     def live(self) -> bool:
         """Whether it drops frames, as far as that is known before it is open."""
-        return self.drops(self.blocks or self.pace == "native")
+        return self.drops(self.reconnects or self.pace == "native")
 
     def drops(self, live: bool) -> bool:
         """Whether late frames are skipped rather than waited for, once it is known whether the source is ``live``."""
@@ -290,7 +303,7 @@ class SourceSpec(SourceOptions):
             UsageError: For unknown, missing and invalid fields.
         """
         values = dict(values)
-        known = ["source", "kind", "value", "name", *SourceOptions.model_fields]
+        known = ["source", "kind", "value", "name", *SourceOptions.model_fields, *ZoneOptions.model_fields]
         for key in values:
             if key not in known:
                 raise UsageError(f"a source has no field {key!r}: known are {', '.join(known)}")
@@ -309,9 +322,10 @@ def parse_source(source: str | int | Path, **options: Any) -> SourceSpec:
     """Make a source from the text that names it, as on the command line.
 
     Args:
-        source: A camera's number or device (``/dev/video2``, ``/dev/v4l/by-id/...``), a video file, a folder or glob of
-            images or one image, a URL (``rtsp://``, ``http://`` ...), ``demo`` or ``demo:crossing``; any of them as
-            ``NAME=SOURCE``. What exists as a path is that path, also with a ``=`` in it, and a Path is never taken apart.
+        source: A camera's number or device (``/dev/video2``, ``/dev/v4l/by-id/...``), a video file, a named pipe, ``-`` for
+            standard input, a folder or glob of images or one image, a URL (``rtsp://``, ``http://`` ...), ``demo`` or
+            ``demo:crossing``; any of them as ``NAME=SOURCE``.
+            What exists as a path is that path, also with a ``=`` in it, and a Path is never taken apart.
         options: Further fields of SourceSpec. By default a source is called after its file or folder, ``camera0``, or
             the host of a URL.
 
@@ -336,8 +350,16 @@ def parse_source(source: str | int | Path, **options: Any) -> SourceSpec:
 
 
 def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
-    """Return the same sources with distinct names: the second ``woman2`` becomes ``woman2-2``."""
+    """Return the same sources with distinct names: the second ``woman2`` becomes ``woman2-2``.
+
+    Raises:
+        UsageError: If two of them read the same pipe.
+    """
     specs = list(specs)
+    pipes = [spec for spec in specs if spec.kind == "pipe"]
+    for number, spec in enumerate(pipes):
+        if any(spec.value == other.value for other in pipes[:number]):
+            raise UsageError(f"{spec.where} can be read by one source only, and two name it")
     wanted = {spec.name for spec in specs}
     taken: set[str] = set()
     renamed = []
@@ -384,8 +406,9 @@ def _recognise(text: str) -> tuple[str, str, str]:
     """Kind, value and default name."""
     if not text:
         raise UsageError("the source is empty: give a camera's number, a file, a URL or demo")
-    if text in ("-", "/dev/stdin"):
-        raise UsageError(f"{text}: pipes are not supported as sources: save the video to a file first")
+    own = _OWN_DESCRIPTOR.fullmatch(text)
+    if own is not None or text in ("-", "/dev/stdin"):
+        return _descriptor(0 if own is None else int(own["number"]))
     word, _, scenario = text.partition(":")
     if word == "demo":
         return "demo", _scenario(scenario), "demo"
@@ -402,7 +425,23 @@ def _recognise(text: str) -> tuple[str, str, str]:
         return "images", text, os.path.basename(os.path.realpath(folder)) or "images"  # noqa: PTH119
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return "images", text, path.stem
-    return "file", text, path.stem or text
+    return "pipe" if _is_pipe(text) else "file", text, path.stem or text
+
+
+def _descriptor(number: int) -> tuple[str, str, str]:
+    """Kind, value and default name of what this process has open, under a path that other processes can open."""
+    if number == 0 and sys.__stdin__ is None:  # something else may have the number by now
+        raise UsageError("standard input is closed")
+    path = f"/proc/{os.getpid()}/fd/{number}"
+    kind = "file" if os.path.isfile(path) else "pipe"  # noqa: PTH113
+    return kind, path, "stdin" if number == 0 else f"fd{number}"
+
+
+def _is_pipe(text: str) -> bool:
+    try:
+        return stat.S_ISFIFO(Path(text).stat().st_mode)
+    except (OSError, ValueError):
+        return False
 
 
 def _as_name(text: str) -> str:

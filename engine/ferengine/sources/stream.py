@@ -1,4 +1,4 @@
-"""Streams over the network: RTSP, MJPEG and video files over HTTP, decoded by PyAV's FFmpeg."""
+"""Streams over the network: RTSP, RTMP, SRT, MPEG-TS over UDP, MJPEG and video files over HTTP, decoded by PyAV's FFmpeg."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import av.error
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
-from ferengine.sources.decoder import Decoder, video_stream
+from ferengine.sources.decoder import CONTAINERS, Decoder, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.redirects import redirect_target, refused_credentials
 from ferengine.sources.url import redact_url, url_host
@@ -37,15 +37,15 @@ _PROTOCOLS = {
     "rtsps": "rtsp,rtsps,rtp,srtp,udp,tcp,tls",
     "http": "http,https,httpproxy,tcp,tls",
     "https": "http,https,httpproxy,tcp,tls",
+    "rtmp": "rtmp,tcp",
+    "rtmps": "rtmps,tls,tcp",
+    "srt": "srt",
+    "udp": "udp",
 }
 """What FFmpeg may open for a URL of each kind: never a file."""
 _MAX_REDIRECTS = 5
 _PLAYLISTS = {".m3u8": "hls", ".mpd": "dash"}
-_FORMATS = (
-    "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,mpegts,mpjpeg,mjpeg,jpeg_pipe,flv,live_flv,avi,mpeg,mpegvideo,asf,ogg,h264,hevc,m4v,"
-    "av1,obu,ivf,nut,mxf,dv,gif,apng,wtv,rm,dhav,h263,vc1"
-)
-"""The containers that are read over HTTP. Playlists, which lead to other places, only where the URL names one."""
+"""Playlists, which lead to other places, are read only where the URL names one."""
 
 
 class StreamSource(FirstFrameSource):
@@ -62,7 +62,7 @@ class StreamSource(FirstFrameSource):
     Errors and log messages show no more of the URL than scheme, host and port.
 
     Args:
-        url: An rtsp, rtsps, http or https URL, with credentials or without.
+        url: A URL of one of ``STREAM_SCHEMES``, with credentials or without.
         timeout: Seconds after which a silent stream is given up; connecting may take 10.
         transport: Of RTSP: "tcp" or "udp".
         threads: Threads of the decoder.
@@ -79,7 +79,9 @@ class StreamSource(FirstFrameSource):
         self._transport = transport
         self._threads = threads
         self._decoder_name = decoder
-        self._is_rtsp = url.lower().startswith("rtsp")
+        self._scheme = url.partition("://")[0].lower()
+        self._is_rtsp = self._scheme in ("rtsp", "rtsps")
+        self._is_http = self._scheme in ("http", "https")
         self._container: av.container.InputContainer | None = None
         self._images: Iterator[av.VideoFrame] = iter(())
         self._live = True
@@ -125,7 +127,7 @@ class StreamSource(FirstFrameSource):
 
     def _is_live(self, container: av.container.InputContainer, decoder: Decoder) -> bool:
         """Decide by what arrives: a recording comes as fast as it is read, and ends; a camera comes at its own rate."""
-        if self._is_rtsp or container.format.name == "mpjpeg":
+        if not self._is_http or container.format.name == "mpjpeg":
             return True
         if container.duration is not None:
             return False
@@ -170,13 +172,15 @@ class StreamSource(FirstFrameSource):
 
     def _connect(self) -> av.container.InputContainer:
         options = {"analyzeduration": "1000000", "fpsprobesize": "0"}  # by default it analyses 5 s of video, to no gain
-        options["protocol_whitelist"] = _PROTOCOLS[self._url.partition("://")[0].lower()]
+        options["protocol_whitelist"] = _PROTOCOLS[self._scheme]
         if self._is_rtsp:
             options |= {"rtsp_transport": self._transport, "allowed_media_types": "video"}
+        elif not self._is_http:
+            options |= {"format_whitelist": CONTAINERS} | ({"overrun_nonfatal": "1"} if self._scheme == "udp" else {})
         else:
             path = self._url.partition("?")[0].lower()
             playlist = next((f",{name}" for ending, name in _PLAYLISTS.items() if path.endswith(ending)), "")
-            options |= {"format_whitelist": _FORMATS + playlist, "max_redirects": "0"}
+            options |= {"format_whitelist": CONTAINERS + playlist, "max_redirects": "0"}
         url = self._url
         for _ in range(1 + _MAX_REDIRECTS):
             if self._is_rtsp and (target := redirect_target(url, self._timeout)) is not None:
@@ -186,7 +190,8 @@ class StreamSource(FirstFrameSource):
             try:
                 return av.open(url, options=options, timeout=(_OPEN_TIMEOUT, self._timeout), metadata_errors="replace")
             except av.FFmpegError as error:
-                target = None if self._is_rtsp or error.errno != errno.EIO else redirect_target(url, self._timeout)
+                redirected = self._is_http and error.errno == errno.EIO
+                target = redirect_target(url, self._timeout) if redirected else None
                 if target is None:
                     raise self._open_error(error, time.monotonic() - started) from None
                 url = target
@@ -219,6 +224,11 @@ class StreamSource(FirstFrameSource):
 
     def _open_error(self, error: av.FFmpegError, seconds: float) -> SourceError:
         where = self._where
+        if isinstance(error, av.error.ProtocolNotFoundError):
+            return SourceError(
+                f"{where}: this FFmpeg (PyAV's) has no {self._scheme.upper()}: let MediaMTX or go2rtc make RTSP of it, or pipe "
+                "it (ffmpeg -i URL -c copy -f mpegts - | ferengine run -)"
+            )
         if isinstance(error, av.error.HTTPUnauthorizedError | av.error.HTTPForbiddenError):
             code = 401 if isinstance(error, av.error.HTTPUnauthorizedError) else 403
             return CredentialsError(refused_credentials(where, code))

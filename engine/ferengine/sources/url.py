@@ -8,11 +8,12 @@ from pathlib import Path
 _SHOWN = 250
 """Characters of a path that a message shows."""
 
-STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https")
+STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp")
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CREDENTIALS = re.compile(r"[^\s=@]*:[^@]*@|[^\s=:@]+//[^@]*@")
 """User, password and @ where no URL can be read: a colon, a slash or the whole scheme is missing."""
+_STANDARD_INPUT = re.compile(r"/proc/\d+/fd/0")
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?P<port>:\d{1,5})?")
 
 
@@ -75,5 +76,7 @@ def _split_authority(url: str) -> tuple[str, str, str]:
 
 def show_path(path: str | Path) -> str:
     """Return a path as it may stand in messages: short, and in characters that every log takes."""
+    if _STANDARD_INPUT.fullmatch(str(path)):
+        return "standard input"
     text = str(path).encode(errors="backslashreplace").decode()
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"

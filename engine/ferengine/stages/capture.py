@@ -10,8 +10,9 @@ import time
 from contextlib import nullcontext
 
 from ferengine._native import FrameRing, WorkerPage
+from ferengine.errors import SourceError
 from ferengine.sources import SourceSpec, open_source
-from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.base import CapturedFrame, Source, SourceInfo
 from ferengine.sources.reconnect import Disconnected, ReconnectingSource
 from ferengine.stages.base import Stage
 from ferengine.stages.messages import (
@@ -20,13 +21,14 @@ from ferengine.stages.messages import (
     CaptureCounts,
     CaptureEnded,
     NeedRing,
+    OpenSource,
     SourceDisconnected,
     SourceOpened,
     StartCapture,
     StopCapture,
     ToWorker,
 )
-from ferengine.stages.reader import END, InlineReader, Reader, ThreadedReader
+from ferengine.stages.reader import END, InlineReader, NoReader, Reader, ThreadedReader
 from ferengine.vision import cv2
 
 _SLOT_WAIT = 0.02
@@ -58,8 +60,8 @@ class CaptureStage(Stage[StartCapture]):
         self._next_report = time.monotonic() + _COUNTS_EVERY
         self._stopped = threading.Event()
         self._source = ReconnectingSource(
-            lambda: open_source(self._spec, time.sleep if self._spec.blocks else self._pause),
-            self._spec.reconnect if self._spec.blocks else "never",
+            self._make_source,
+            self._spec.reconnect if self._spec.reconnects else "never",
             self._stopped,
             was_open=start.was_open,
             skip=self._sequence,
@@ -70,7 +72,13 @@ class CaptureStage(Stage[StartCapture]):
         self._requested_bytes = 0
         self._waiting: CapturedFrame | None = None
         self._opened = self._running = self._ended = False
-        self._reader = self._make_reader()
+        self._reader: Reader = NoReader() if start.held else self._make_reader()
+
+    def _make_source(self) -> Source:
+        if self._spec.kind == "pipe" and self.start.was_open:
+            raise SourceError(f"{self._spec.where} cannot be read on: the worker that read it has ended, and data with it")
+        pause = time.sleep if self._spec.blocks else self._pause
+        return open_source(self._spec, pause, self._stopped.is_set)
 
     def _make_reader(self) -> Reader:
         if not self._spec.blocks:
@@ -88,6 +96,10 @@ class CaptureStage(Stage[StartCapture]):
             case BeginCapture():
                 self._running = True
                 self._reader.begin()
+            case OpenSource():
+                self._reader = self._make_reader()
+                if self._running:
+                    self._reader.begin()
             case StopCapture():
                 self._end()
 

@@ -137,6 +137,24 @@ def test_a_broker_that_is_killed_gets_everything_when_it_is_back(
 
 
 @needs_broker
+def test_a_broker_that_is_away_loses_only_what_is_counted(broker: RunningBroker, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The outage is longer than the queue: what that holds arrives."""
+    monkeypatch.setattr("ferengine.sinks.mqtt.MAX_WAITING", 50)
+    sink = MqttSink(Broker.parse(f"mqtt://127.0.0.1:{broker.port}"))
+    until(lambda: broker.last("ferengine/status") == "online")
+    broker.kill()
+    until(lambda: not sink._client.is_connected())
+    for number in range(120):
+        sink.write_camera_event(CameraEvent("door", "reconnected", float(number), seconds=1.0))
+    dropped = sink.dropped
+    assert 120 - 50 - 20 <= dropped <= 120 - 50  # twenty may be on their way besides
+    broker.start()
+    until(lambda: len(set(sink._confirmed) & sink._unconfirmed) == 120 - dropped)  # by the broker, as above
+    sink.close()
+    assert sink.dropped == dropped
+
+
+@needs_broker
 def test_the_last_will_says_that_it_has_died(broker: RunningBroker) -> None:
     sink = MqttSink(Broker.parse(f"mqtt://127.0.0.1:{broker.port}"))
     until(lambda: broker.last("ferengine/status") == "online")

@@ -51,7 +51,7 @@ def test_events_and_samples(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
     assert rows(path, "PRAGMA application_id") == [(APPLICATION,)]
-    assert rows(path, "PRAGMA user_version") == [(2,)]
+    assert rows(path, "PRAGMA user_version") == [(3,)]
 
 
 def test_others_read_while_it_is_written(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         StoreSink(tmp_path / "other.db", 1)
     StoreSink(tmp_path / "new.db", 1).close()
     with sqlite3.connect(tmp_path / "new.db") as newer:
-        newer.execute("PRAGMA user_version = 3")
+        newer.execute("PRAGMA user_version = 4")
     with pytest.raises(SinkError, match="newer ferengine"):
         StoreSink(tmp_path / "new.db", 1)
     with pytest.raises(SinkError, match="unable to open"):
@@ -120,13 +120,21 @@ def test_a_full_disk_is_an_error_of_the_sink(tmp_path: Path) -> None:
     sink = StoreSink(path, 1, clock)
     with sink._reporting() as connection:
         [pages] = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count = {pages}")  # as on a full disk
+        connection.execute(f"PRAGMA max_page_count = {pages + 8}")  # as on a full disk
+
+    taken = 0
 
     def write_for_long() -> None:
+        nonlocal taken
         for number in range(5000):
-            clock.now += 1
-            sink.write(result(number, *(face(track, "happy") for track in range(1, 50))))
+            clock.now += 0.5
+            taken += 1
+            sink.write(result(number, *(face(track, "happy") for track in range(1, 50)), fps=1.0))
             sink.flush_if_due()
 
-    with pytest.raises(SinkError, match="full"):
+    with pytest.raises(SinkError, match="full") as caught:
         write_for_long()
+    assert caught.value.lost is not None
+    assert 1 <= caught.value.lost <= 2  # a second's, which were not committed
+    last = rows(path, "SELECT max(frame) FROM sample")
+    assert last == [(taken - caught.value.lost - 1,)]

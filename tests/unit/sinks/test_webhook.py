@@ -66,12 +66,13 @@ def feed(sink: WebhookSink) -> None:
 
 
 def test_events_are_posted_signed_and_in_order(receiver: Receiver) -> None:
-    sink = WebhookSink(receiver.url, b"key")
+    sink = WebhookSink(receiver.url.replace("//", "//me:p%40ss@"), b"key")
     feed(sink)
     sink.close()
     assert [json.loads(body)["event"] for _, _, body in receiver.seen] == ["appeared", "left", "ended"]
     for _, headers, body in receiver.seen:
         assert headers["X-Ferengine-Signature"] == f"sha256={signature(b'key', headers['X-Ferengine-Timestamp'], body)}"
+        assert headers["Authorization"] == "Basic bWU6cEBzcw=="
         assert abs(int(headers["X-Ferengine-Timestamp"]) - time.time()) < 120
     assert sink.dropped == 0
 
@@ -99,6 +100,50 @@ def test_what_is_refused_is_counted(receiver: Receiver, caplog: pytest.LogCaptur
     assert sink.dropped == 2
     assert caplog.text.count("refuses a message (it answered 400)") == 1
     assert "1 messages were sent, and 2 were not" in caplog.text
+
+
+@pytest.mark.parametrize("drips", [False, True])
+def test_a_server_that_hangs_gets_it_again(
+    drips: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """One that answers nothing, or for ever another byte."""
+    monkeypatch.setattr(outbox, "_FIRST_PAUSE", 0.01)
+    monkeypatch.setattr("ferengine.sinks.webhook._SECONDS", 1.0)
+    over, ids = threading.Event(), []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            ids.append(self.headers["X-Ferengine-Id"])
+            if len(ids) > 1:
+                self.send_response(204)
+                self.end_headers()
+                return
+            if drips:
+                self.wfile.write(b"HTTP/1.1 204 ")
+            while not over.wait(0.05):
+                if drips:
+                    try:
+                        self.wfile.write(b"a")
+                    except OSError:
+                        return
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        sink = WebhookSink(f"http://127.0.0.1:{server.server_address[1]}")
+        sink.write_camera_event(CameraEvent("door", "ended", 5.0))
+        deadline = time.monotonic() + 60
+        while len(ids) < 2:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        over.set()
+        sink.close()
+        server.shutdown()
+    assert len(set(ids)) == 1
+    assert sink.dropped == 0
+    assert "takes no messages" in caplog.text
 
 
 def test_without_a_server_the_end_does_not_wait(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -219,12 +219,6 @@ def test_long_and_closed_paths_are_files_that_cannot_be_read(tmp_path: Path) -> 
     assert parse_source(str(tmp_path / "x" / "y")).kind == "file"
 
 
-@pytest.mark.parametrize("text", ["-", "/dev/stdin"])
-def test_pipes_are_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="pipes are not supported"):
-        parse_source(text)
-
-
 def test_a_source_is_named_after_a_file_whatever_its_characters() -> None:
     """Bytes that are not UTF-8 come as the surrogates DC80 to DCFF; others stand for nothing."""
     assert parse_source("/films/\udcff\udcfe talk.mp4").name == "\ufffd\ufffd talk"

@@ -1,0 +1,134 @@
+"""Results of all nodes in one place, through bounded queues."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Any, Self
+
+from ferengine.fleet.cluster import connected, find_actor
+from ferengine.fleet.outputs import BoundedQueue
+from ferengine.results import EPOCH_NUMBERS, FrameResult
+
+_LOOK = 0.5
+"""Seconds between two looks for nodes that have joined."""
+_AT_ONCE = 256
+_POLL = 1.0
+_ANSWER = 10.0
+"""Seconds after which a node that does not answer is asked anew."""
+
+log = logging.getLogger("ferengine")
+
+
+class FleetResults:
+    """The results of all cameras as they come, in order for each camera.
+
+    Each call of ``Fleet.results`` makes one, with a queue on each node and one here. Where its reader is too slow the oldest
+    results are dropped, and counted. A result that comes after a newer one of its camera, from the node before, is dropped
+    too (``late``): numbers of a camera only grow.
+
+    Args:
+        engines: Returns the name of the engine's actor of each node.
+        queue: How many results may wait, on each node and here.
+        cameras: The names of the cameras that are wanted, ``None`` for all.
+    """
+
+    def __init__(self, engines: Callable[[], dict[str, str]], queue: int, cameras: frozenset[str] | None) -> None:
+        self.late = 0
+        self._engines = engines
+        self._capacity = queue
+        self._cameras = cameras
+        self._client = uuid.uuid4().hex
+        self._queue = BoundedQueue(queue)
+        self._newest: dict[str, int] = {}
+        self._dropped: dict[str, int] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._lock = threading.Lock()
+        self._over = threading.Event()
+        self._look = threading.Thread(target=self._look_for_nodes, name="ferengine-fleet-collector", daemon=True)
+        self._look.start()
+
+    @property
+    def dropped(self) -> int:
+        """Results that full queues dropped, on the nodes and here, and those that came late."""
+        return self._queue.dropped + sum(self._dropped.values()) + self.late
+
+    @property
+    def waiting(self) -> int:
+        """Results in the queue here."""
+        return self._queue.waiting
+
+    def take(self, timeout: float | None = None) -> FrameResult | None:
+        """The next one, ``None`` where none came within ``timeout`` seconds. Raises EOFError after ``close``."""
+        return self._queue.take(timeout)
+
+    def close(self) -> None:
+        """Take no more; may be called more than once."""
+        self._over.set()
+        self._queue.close()
+
+    def __iter__(self) -> Iterator[FrameResult]:
+        return self
+
+    def __next__(self) -> FrameResult:
+        try:
+            result = self.take()
+        except EOFError:
+            raise StopIteration from None
+        assert result is not None  # without a timeout
+        return result
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _look_for_nodes(self) -> None:
+        while not self._over.is_set():
+            with contextlib.suppress(Exception):  # of Ray: the coordinator is being restarted
+                for actor in self._engines().values():
+                    if actor not in self._threads or not self._threads[actor].is_alive():
+                        thread = threading.Thread(target=self._poll, args=(actor,), name=f"ferengine-{actor}", daemon=True)
+                        self._threads[actor] = thread
+                        thread.start()
+            self._over.wait(_LOOK)
+
+    def _poll(self, name: str) -> None:
+        """Take results of one node, until it is gone for good."""
+        lives = 0
+        while not self._over.is_set():
+            actor = find_actor(name)
+            if actor is None:
+                return
+            lives += 1
+            with contextlib.suppress(Exception):  # of Ray: it is being restarted, or its node is away
+                while not self._over.is_set():
+                    results, dropped = ask(actor.take.remote(self._client, self._capacity, _AT_ONCE, _POLL), _ANSWER)
+                    self._dropped[f"{name}/{lives}"] = dropped
+                    for result in results:
+                        self._accept(result)
+            self._over.wait(_LOOK)
+
+    def _accept(self, result: FrameResult) -> None:
+        if self._cameras is not None and result.camera not in self._cameras:
+            return
+        with self._lock:
+            if result.frame <= self._newest.get(result.camera, -1):
+                self.late += 1
+                return
+            self._newest[result.camera] = result.frame
+            self._queue.put(result)
+
+
+def epoch_of(result: FrameResult) -> int:
+    """The epoch under which a result was read: each time that another node begins to read a camera it is a larger one."""
+    return result.frame // EPOCH_NUMBERS
+
+
+def ask(call: Any, timeout: float) -> Any:
+    """The answer to a call of an actor."""
+    return connected().get(call, timeout=timeout)

@@ -1,0 +1,323 @@
+"""Many machines as one fleet of cameras: ``Fleet``."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self, Unpack
+
+from ferengine.config import EngineSettings, make_config
+from ferengine.engine import AnySource, as_spec
+from ferengine.errors import UsageError
+from ferengine.fleet import cluster
+from ferengine.fleet.collector import FleetResults, ask
+from ferengine.fleet.coordinator import Coordinator, CoordinatorSetup, as_user_error
+from ferengine.fleet.outputs import FleetOutputs, outputs_from
+from ferengine.fleet.records import FleetEvent, FleetHealth
+from ferengine.fleet.seal import Sealer, cluster_token
+from ferengine.sources import SourceSpec, unique_names
+
+_ANSWER = 30.0
+"""Seconds that the coordinator may take to answer, its restart included."""
+_RETRY = 0.2
+_STOP_ENGINE = 15.0
+_CALLS_AT_ONCE = 10_000
+MIN_LEASE = 2.0
+
+
+@dataclass(frozen=True)
+class FleetCamera:
+    """A camera of a fleet.
+
+    Attributes:
+        source: As ``Engine`` takes it, but no ``PushSource``. Devices and files are those of the node that reads it.
+        affinity: Labels that a node must have to read it.
+    """
+
+    source: AnySource
+    affinity: Mapping[str, str] = field(default_factory=dict)
+
+    def spec(self) -> SourceSpec:
+        """The source: what is no camera is played at its own rate, the demo for ever, and streams are always opened again."""
+        spec = as_spec(self.source)
+        if spec.kind == "push":
+            raise UsageError("a fleet reads its cameras itself: use Engine for frames that the program pushes")
+        if isinstance(self.source, SourceSpec):
+            return spec
+        return spec.replace(pace="native", reconnect="always", loop=0 if spec.kind == "demo" else spec.loop)
+
+
+@dataclass(frozen=True)
+class NodePages:
+    """The pages of the nodes, with the video of their cameras.
+
+    Attributes:
+        token: What clients have to show; ``None`` only with ``loopback``.
+        loopback: Listen for clients of the same machine only.
+        port: Of each node; 0 for any that is free.
+        certificate, key: PEM files of each node, for TLS.
+    """
+
+    token: str | None
+    loopback: bool = False
+    port: int = 0
+    certificate: str | None = None
+    key: str | None = None
+
+
+class Fleet:
+    """Reads cameras on all nodes of a Ray cluster, each camera on one of them at any time.
+
+    A node that dies, hangs or is cut off loses its cameras to others after its lease. Frames and tracks of a camera are
+    numbered from a new multiple of ``results.EPOCH_NUMBERS`` each time that a node begins to read it.
+
+    Args:
+        cameras: Sources or ``FleetCamera``, one or a sequence.
+        address: ``HOST:PORT`` of a cluster, or "auto"; ``None`` starts one on this machine, with one node.
+        name: Of the fleet. A program that names a fleet that runs joins it, and its settings stay.
+        detached: Whether the fleet goes on when this object is closed, until ``stop``.
+        lease: Seconds that a node may go on reading when the coordinator does not answer, and after which its cameras are
+            given to others. Shorter means shorter gaps, and more cameras that move because a node was busy for a moment.
+        hysteresis: How uneven the load may be, as a fraction of a node, before a camera is moved for it.
+        state: A folder of the cluster's head for the fleet's state, so that numbers go on after the whole cluster was
+            restarted. By default Ray keeps it.
+        gpus: GPUs that an engine takes on a node that has them, such as 0.5.
+        outputs: Where the nodes write results.
+        pages: Have each node serve its page.
+        **settings: The fields of ``ferengine.config.EngineConfig``, for all engines.
+
+    Raises:
+        UsageError: A setting makes no sense, or the cluster has no token authentication.
+        MissingDependencyError: Ray is not installed.
+        FleetError: The cluster cannot be reached.
+
+    Example:
+        Print who moves::
+
+            with Fleet([FleetCamera("rtsp://10.0.0.7/live", {"site": "north"})], address="auto") as fleet:
+                for event in fleet.events():
+                    print(event.kind, event.camera, event.seconds)
+    """
+
+    def __init__(
+        self,
+        cameras: AnySource | FleetCamera | Sequence[AnySource | FleetCamera] = (),
+        *,
+        address: str | None = None,
+        name: str = "ferengine",
+        detached: bool = False,
+        lease: float = 5.0,
+        hysteresis: float = 0.2,
+        state: str | Path | None = None,
+        gpus: float = 1.0,
+        outputs: FleetOutputs | None = None,
+        pages: NodePages | None = None,
+        **settings: Unpack[EngineSettings],
+    ) -> None:
+        if not lease >= MIN_LEASE:
+            raise UsageError(f"lease: at least {MIN_LEASE:g} seconds, not {lease}: nodes stop a second before its end")
+        config = make_config(**settings)
+        given = list(cameras) if isinstance(cameras, Sequence) and not isinstance(cameras, str) else [cameras]
+        wanted = [each if isinstance(each, FleetCamera) else FleetCamera(each) for each in given]
+        specs = unique_names(each.spec() for each in wanted)
+        self._name = name
+        self._detached = detached
+        self._closed = False
+        self._coordinator: Any = None
+        self._readers: weakref.WeakSet[FleetResults] = weakref.WeakSet()
+        self._owned = cluster.connect(address)
+        try:
+            token = cluster_token()
+            assert token is not None  # connect refuses clusters without one
+            self._sealer = Sealer(token)
+            page = None if pages is None else {
+                "port": pages.port, "token": pages.token, "certificate": pages.certificate, "key": pages.key,
+            }  # fmt: skip
+            sealed = self._sealer.seal(
+                {
+                    "settings": config.model_dump_json(exclude_unset=True),
+                    "outputs": (outputs or outputs_from({})).model_dump(),
+                    "page": page,
+                }
+            )
+            setup = CoordinatorSetup(
+                name, lease, hysteresis, None if state is None else str(state), gpus, pages is None or pages.loopback, sealed
+            )
+            self._coordinator = self._start_coordinator(setup)
+            known = set(self.health().cameras)
+            for camera, spec in zip(wanted, specs, strict=True):
+                if spec.name not in known:
+                    self._call("add", spec.name, self._sealer.seal(spec.to_dict()), dict(camera.affinity))
+        except BaseException:
+            self.close()
+            raise
+
+    # --- cameras and nodes
+
+    def add(self, source: AnySource | FleetCamera) -> str:
+        """Add a camera, and return its name.
+
+        Raises:
+            UsageError: The source makes no sense, or the name is taken.
+        """
+        camera = source if isinstance(source, FleetCamera) else FleetCamera(source)
+        spec = camera.spec()
+        self._call("add", spec.name, self._sealer.seal(spec.to_dict()), dict(camera.affinity))
+        return spec.name
+
+    def remove(self, camera: str) -> None:
+        """Remove a camera; its node stops reading it shortly after. Raises UsageError if there is none of that name."""
+        self._call("remove", camera)
+
+    def move(self, camera: str, node: str) -> None:
+        """Have another node read a camera, from shortly after.
+
+        Raises:
+            UsageError: There is no such camera or node, the node may not take it, or has not the labels for it.
+        """
+        self._call("move", camera, node)
+
+    def drain(self, node: str) -> None:
+        """Move all cameras of a node to others, and give it none, until ``resume``. The event "drained" says when it has none.
+
+        Raises:
+            UsageError: There is no such node.
+        """
+        self._call("drain", node)
+
+    def resume(self, node: str) -> None:
+        """Let a drained node read cameras again. Raises UsageError if there is no such node."""
+        self._call("resume", node)
+
+    # --- what it does
+
+    def health(self) -> FleetHealth:
+        """How all nodes and cameras are doing."""
+        found: FleetHealth = self._call("health")
+        return found
+
+    def results(self, *, cameras: Sequence[str] | None = None, queue: int = 4096) -> FleetResults:
+        """The results of all cameras as they come, in order for each camera.
+
+        Outputs on the nodes are the better way for many cameras: what is collected here passes through this machine.
+
+        Args:
+            cameras: The names of the cameras that are wanted, ``None`` for all.
+            queue: How many results may wait, on each node and here; then the oldest are dropped, and counted.
+        """
+        made = FleetResults(self._engines, queue, None if cameras is None else frozenset(cameras))
+        self._readers.add(made)
+        return made
+
+    def engine_pids(self) -> dict[str, dict[str, int]]:
+        """The processes of each node's engine by name; "engine" is the actor itself."""
+        found = {}
+        for node, name in self._engines().items():
+            actor = cluster.find_actor(name)
+            if actor is not None:
+                found[node] = ask(actor.worker_pids.remote(), _ANSWER)
+        return found
+
+    def coordinator_pid(self) -> int:
+        """The process of the coordinator, on its machine."""
+        found: int = self._call("pid")
+        return found
+
+    def events(self, timeout: float | None = None) -> Iterator[FleetEvent]:
+        """What happens, from the beginning of what the coordinator remembers (the last 10,000 events).
+
+        Args:
+            timeout: Seconds without an event after which the iteration ends; ``None`` for never.
+        """
+        after, life, since = 0, -1, time.monotonic()
+        while not self._closed and (timeout is None or time.monotonic() < since + timeout):
+            try:
+                life, after, found = self._events(life, after, 0.5 if timeout is None else min(0.5, timeout))
+            except cluster.FleetError:
+                if self._closed:
+                    return
+                raise
+            if found:
+                since = time.monotonic()
+            yield from found
+
+    def _events(self, life: int, after: int, wait: float) -> tuple[int, int, tuple[FleetEvent, ...]]:
+        """Events of one life of the coordinator: its successor counts anew."""
+        now, count, found = self._call("events", life, after, wait)
+        return now, count, found
+
+    # --- the end
+
+    def close(self) -> None:
+        """Stop the fleet, unless it is detached, and leave the cluster; may be called more than once."""
+        if self._closed:
+            return
+        self._closed = True
+        for results in list(self._readers):
+            results.close()
+        try:
+            if not self._detached and self._coordinator is not None:
+                with contextlib.suppress(cluster.FleetError):
+                    self.stop()
+        finally:
+            if self._owned:
+                cluster.disconnect()
+
+    def stop(self) -> None:
+        """End the fleet: its engines write what their outputs have, and end; then the coordinator."""
+        ray = cluster.connected()
+        engines = self._engines()
+        self._call("stop")
+        actors = [actor for name in engines.values() if (actor := cluster.find_actor(name)) is not None]
+        stopping = [actor.stop.remote() for actor in actors]
+        ray.wait(stopping, num_returns=len(stopping), timeout=_STOP_ENGINE) if stopping else None
+        for actor in [*actors, self._coordinator]:
+            ray.kill(actor, no_restart=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    # --- within
+
+    def _start_coordinator(self, setup: CoordinatorSetup) -> Any:
+        return (
+            cluster.connected()
+            .remote(Coordinator)
+            .options(
+                name=cluster.coordinator_name(self._name), namespace=cluster.NAMESPACE, get_if_exists=True,
+                lifetime="detached" if self._detached else None, max_restarts=-1, max_task_retries=0,
+                max_concurrency=_CALLS_AT_ONCE, num_cpus=0, resources={cluster.HEAD: 0.001},
+            )
+            .remote(setup)
+        )  # fmt: skip
+
+    def _engines(self) -> dict[str, str]:
+        found: dict[str, str] = self._call("engines")
+        return found
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        """Call the coordinator; it is asked again while it is being restarted."""
+        errors = cluster.connected().exceptions
+        deadline = time.monotonic() + _ANSWER
+        while True:
+            try:
+                return ask(getattr(self._coordinator, method).remote(*arguments), _ANSWER)
+            except errors.RayTaskError as error:
+                known = as_user_error(error)
+                if not isinstance(known, UsageError) and known is not None and time.monotonic() < deadline:
+                    time.sleep(_RETRY)  # it cannot reach its store at the moment
+                    continue
+                raise (known or error) from None
+            except (errors.ActorUnavailableError, errors.GetTimeoutError):
+                if time.monotonic() > deadline:
+                    raise cluster.FleetError(f"the coordinator of the fleet {self._name} does not answer") from None
+                time.sleep(_RETRY)
+            except errors.ActorDiedError:
+                raise cluster.FleetError(f"the fleet {self._name} has ended") from None

@@ -1,0 +1,407 @@
+"""Who may read which camera: leases, epochs and moves, as a state machine without Ray and without a clock of its own.
+
+A node holds one lease, for all its cameras. It asks for a new one with each beat, and counts the lease from the moment when it
+sent the beat that was answered; the ledger counts it from the moment when the beat came in, which is later. So a node has
+stopped reading before the ledger takes its lease for over, whatever their clocks say, and a camera is given to another node
+only after the one before has said that it stopped, or after its lease (Gray and Cheriton, "Leases: An Efficient
+Fault-Tolerant Mechanism for Distributed File Cache Consistency", 1989). Each time that a camera is given away it gets a new
+epoch, larger than all before; results of an older epoch are refused by whoever has seen a newer one.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ferengine.errors import UsageError
+from ferengine.fleet.members import PIN, Camera, Member
+from ferengine.fleet.placement import CameraDemand, Node, Placement, place
+from ferengine.fleet.records import (
+    Beat,
+    CameraReport,
+    FleetEvent,
+    FleetEventKind,
+    FleetHealth,
+    Grant,
+    Orders,
+)
+
+MARGIN = 0.05
+"""Fraction of a lease that the ledger waits longer: clocks of two machines do not run equally fast."""
+DEFAULT_LOAD = 0.5
+"""CPU cores of a camera that was not measured yet, where no other was either."""
+_REPLAN = 10.0
+"""Seconds between two looks at the balance, while nothing else happens."""
+_SMOOTHING = 0.3
+"""Weight of a new measurement of a camera's rate."""
+_PREPARE = 10.0
+"""Seconds that a node has to get everything ready before the one that reads a camera gives it up anyway."""
+_FORGET = 600.0
+"""Seconds after which a lost node is forgotten."""
+
+
+class Ledger:
+    """The cameras and nodes of one fleet.
+
+    Args:
+        name: Of the fleet.
+        lease: Seconds that a node may go on reading without an answer.
+        hysteresis: See ``place``.
+        wall: Seconds since the epoch, for events.
+        report: Called with each event.
+    """
+
+    def __init__(
+        self, name: str, lease: float, hysteresis: float, wall: Callable[[], float], report: Callable[[FleetEvent], None]
+    ) -> None:
+        self.name = name
+        self.lease = lease
+        self.coordinator = 0
+        self.version = 0
+        """Changes with everything that a successor has to know."""
+        self._hysteresis = hysteresis
+        self._wall = wall
+        self._report = report
+        self._cameras: dict[str, Camera] = {}
+        self._nodes: dict[str, Member] = {}
+        self._epoch = 0
+        self._planned = -1e9
+        self._stale = True
+
+    # --- what users ask for
+
+    def add(self, name: str, sealed: bytes, affinity: Mapping[str, str]) -> None:
+        """Add a camera. Raises UsageError if the name is taken."""
+        if name in self._cameras:
+            leaving = ", which is being removed" if self._cameras[name].removing else ""
+            raise UsageError(f"there is a camera {name!r} already{leaving}: choose another name")
+        self._cameras[name] = Camera(name, sealed, dict(affinity))
+        self._changed()
+        self._say("added", camera=name)
+
+    def remove(self, name: str) -> None:
+        """Remove a camera, as soon as its node has stopped reading it. Raises UsageError if there is none."""
+        camera = self._camera(name)
+        camera.removing = True
+        camera.want(None, 0.0)
+        self._changed()
+        self._remove_released()
+
+    def move(self, name: str, node: str, now: float) -> None:
+        """Have another node read a camera. It stays there until the node is lost or drained.
+
+        Raises:
+            UsageError: There is no such camera or node, it is lost or draining, or it lacks a label that the camera needs.
+        """
+        camera, target = self._camera(name), self._node(node)
+        if target.lost or target.draining:
+            raise UsageError(f"{node} is {'lost' if target.lost else 'draining'}: choose another node")
+        for key, value in camera.affinity.items():
+            if target.beat.labels.get(key) != value:
+                raise UsageError(f"{name} needs a node with {key} = {value!r}, which {node} is not")
+        camera.pinned = node
+        if camera.wanted != node:
+            camera.want(node, now)
+            camera.why_moved = "asked for"
+        self._changed()
+
+    def drain(self, name: str) -> None:
+        """Move all cameras of a node to others, and give it no new ones. Raises UsageError if there is no such node."""
+        node = self._node(name)
+        if not node.draining:
+            node.draining, node.drained = True, False
+            self._changed()
+            self._say("draining", node=name)
+
+    def resume(self, name: str) -> None:
+        """Let a drained node read cameras again. Raises UsageError if there is no such node."""
+        node = self._node(name)
+        if node.draining:
+            node.draining = False
+            self._changed()
+            self._say("resumed", node=name)
+
+    # --- what nodes say
+
+    def beat(self, beat: Beat, now: float) -> bool:
+        """Take in a sign of life.
+
+        Returns:
+            Whether the lease is renewed. False for a beat that came after a newer one, or while another machine of the same
+            name still has a lease.
+        """
+        node = self._nodes.get(beat.node)
+        if node is not None and node.beat.incarnation == beat.incarnation:
+            self._read_reports(beat.released, beat.node, now)
+        if node is None or node.lost:
+            self._join(beat, node, now)
+        elif node.beat.node_id != beat.node_id:
+            return False
+        elif node.beat.incarnation != beat.incarnation:
+            self._restart(beat, node, now)
+        elif beat.number <= node.beat.number:
+            return False
+        else:
+            self._observe(beat, node, now)
+        for name, ready in beat.prepared.items():
+            if ready and (camera := self._cameras.get(name)) is not None and camera.wanted == beat.node:
+                camera.prepared = True
+        self._read_reports(beat.cameras, beat.node, now)
+        known = self._nodes[beat.node]
+        for event in beat.events[max(0, known.events - beat.first_event) :]:
+            self._report(event)
+        known.events = max(known.events, beat.first_event + len(beat.events))
+        return True
+
+    def is_newer(self, beat: Beat) -> bool:
+        """Whether a beat after this one, or of another process, came from the node."""
+        last = self._nodes[beat.node].beat
+        return (last.incarnation, last.number) != (beat.incarnation, beat.number)
+
+    def orders(self, name: str) -> Orders:
+        """All that a node may read now. Cameras that it gets anew have a new epoch: save the ledger before it is told."""
+        node = self._nodes[name]
+        grants: dict[str, Grant] = {}
+        prepare: dict[str, bytes] = {}
+        for camera in self._cameras.values():
+            if not camera.may_read(name):
+                continue
+            reported = node.beat.cameras.get(camera.name)
+            if camera.holder == name and reported is not None and reported.epoch == camera.epoch:
+                grants[camera.name] = Grant(camera.epoch)
+            elif camera.holder is None or (camera.holder == name and reported is None):
+                self._epoch += 1
+                camera.epoch, camera.holder, camera.report = self._epoch, name, None
+                camera.first = None
+                self.version += 1
+                grants[camera.name] = Grant(camera.epoch, camera.sealed)
+            elif camera.holder != name:
+                prepare[camera.name] = camera.sealed
+        return Orders(grants, prepare, coordinator=self.coordinator)
+
+    def differs(self, name: str) -> bool:
+        """Whether a node has something to do: to stop a camera, or to begin one."""
+        reported = self._nodes[name].beat.cameras
+        may = {
+            camera.name: camera.epoch if camera.holder == name else None
+            for camera in self._cameras.values()
+            if camera.may_read(name) and camera.holder in (name, None)
+        }
+        stop = any(report.state != "moving" and may.get(camera) != report.epoch for camera, report in reported.items())
+        preparing = {camera.name for camera in self._cameras.values() if camera.wanted == name and camera.holder is not None}
+        unknown = preparing - {*reported, *self._nodes[name].beat.prepared}
+        return stop or bool(unknown) or any(camera not in reported for camera in may)
+
+    # --- time
+
+    def tick(self, now: float) -> None:
+        """Take leases that are over from their nodes, and place cameras; to be called a few times a second."""
+        for name, node in list(self._nodes.items()):
+            if not node.lost and now > node.expires:
+                self._lose(name, node, now)
+            elif node.lost and now > node.since + _FORGET:
+                del self._nodes[name]
+                self._say("left", node=name)
+        self._remove_released()
+        for camera in self._cameras.values():
+            camera.prepared |= now > camera.wanted_since + _PREPARE
+        known = not any(node.silent and not node.lost for node in self._nodes.values())
+        if known and self._nodes and (self._stale or now > self._planned + _REPLAN):
+            self.plan(now)
+        for name, node in self._nodes.items():
+            busy = any(name in (camera.holder, camera.wanted) for camera in self._cameras.values())
+            if node.draining and not node.drained and not busy:
+                node.drained = True
+                self._say("drained", node=name)
+
+    def plan(self, now: float) -> Placement:
+        """Decide where each camera is to be read; what already has a node moves only for a reason."""
+        self._planned, self._stale = now, False
+        nodes = [
+            Node(name, {**node.beat.labels, PIN: name}, node.beat.capacity, node.beat.load, not node.lost, node.draining)
+            for name, node in self._nodes.items()
+        ]
+        usable = {node.name for node in nodes if node.alive and not node.draining}
+        measured = [camera.load for camera in self._cameras.values() if camera.load is not None]
+        usual = sum(measured) / len(measured) if measured else DEFAULT_LOAD
+        open_ = [camera for camera in self._cameras.values() if not camera.removing and not camera.ended]
+        for camera in open_:
+            camera.pinned = camera.pinned if camera.pinned in usable else None
+        demands = [CameraDemand(each.name, usual if each.load is None else each.load, each.needs) for each in open_]
+        current = {camera.name: at for camera in open_ if (at := camera.wanted or camera.holder) is not None}
+        placement = place(nodes, demands, current, self._hysteresis)
+        reasons = {move.camera: move.reason for move in placement.moves}
+        for camera in open_:
+            wanted = placement.assignments.get(camera.name)
+            if wanted != camera.wanted:
+                camera.why_moved = reasons.get(camera.name, camera.why_moved)
+            camera.want(wanted, now)
+            why = placement.unplaced.get(camera.name)
+            if why is not None and camera.reason != why:
+                self._say("unplaced", camera=camera.name, reason=why)
+            camera.reason = why
+        return placement
+
+    def health(self, now: float) -> FleetHealth:
+        """How all nodes and cameras are doing."""
+        nodes = {name: node.status(self._cameras.values(), now) for name, node in sorted(self._nodes.items())}
+        cameras = {name: camera.status(now) for name, camera in sorted(self._cameras.items())}
+        moves = sum(camera.moves for camera in self._cameras.values())
+        return FleetHealth(self.name, nodes, cameras, self.coordinator, moves, self._wall())
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """The names of the cameras, those that are being removed included."""
+        return tuple(self._cameras)
+
+    @property
+    def nodes(self) -> dict[str, str]:
+        """Ray's id of each node that is not lost."""
+        return {name: node.beat.node_id for name, node in self._nodes.items() if not node.lost}
+
+    # --- what outlives the coordinator
+
+    def dump(self) -> bytes:
+        """All that a successor has to know. Sources in it are sealed."""
+        cameras = [
+            {
+                "name": camera.name, "sealed": base64.b64encode(camera.sealed).decode(), "affinity": camera.affinity,
+                "epoch": camera.epoch, "holder": camera.holder, "removing": camera.removing, "ended": camera.ended,
+                "begun": camera.begun, "pinned": camera.pinned, "moves": camera.moves,
+            }
+            for camera in self._cameras.values()
+        ]  # fmt: skip
+        nodes = [
+            {"name": name, "node_id": node.beat.node_id, "incarnation": node.beat.incarnation, "draining": node.draining}
+            for name, node in self._nodes.items()
+            if not node.lost
+        ]
+        return json.dumps({"version": 1, "epoch": self._epoch, "cameras": cameras, "nodes": nodes}).encode()
+
+    def restore(self, data: bytes, now: float, grace: float) -> None:
+        """Take over from a coordinator that has died.
+
+        Each node that held a camera counts as alive for ``grace`` seconds: for so long it may still read it.
+
+        Args:
+            data: What ``dump`` gave.
+            now: The time.
+            grace: Seconds that a lease from the coordinator before may last.
+
+        Raises:
+            UsageError: It was written by another version.
+        """
+        state: dict[str, Any] = json.loads(data)
+        if state.get("version") != 1:
+            raise UsageError(f"the fleet's state has version {state.get('version')!r}, and this ferengine reads 1")
+        self._epoch = state["epoch"]
+        for item in state["cameras"]:
+            sealed = base64.b64decode(item.pop("sealed"))
+            held = item["holder"] is not None
+            camera = Camera(sealed=sealed, wanted=None if item["removing"] else item["holder"], **item)
+            camera.before, camera.first = camera.holder, now if held and camera.begun else None
+            self._cameras[camera.name] = camera
+        for item in state["nodes"]:
+            beat = Beat(item["name"], item["node_id"], item["incarnation"], 0, {}, capacity=0.0)
+            self._nodes[beat.node] = Member(beat, now, now + grace, draining=item["draining"], silent=True)
+        self._say("restarted", reason=f"a new coordinator took over {len(self._cameras)} cameras")
+
+    # --- within
+
+    def _join(self, beat: Beat, before: Member | None, now: float) -> None:
+        draining = before is not None and before.draining
+        self._nodes[beat.node] = Member(beat, now, self._end(now), draining)
+        self._changed()
+        if before is None:
+            self._say("joined", node=beat.node)
+        else:
+            self._say("returned", node=beat.node, seconds=now - before.since)
+
+    def _restart(self, beat: Beat, node: Member, now: float) -> None:
+        """Another process holds the node's engine. Ray starts it after the one before has ended, so nothing is read by that."""
+        self._nodes[beat.node] = Member(beat, now, self._end(now), node.draining)
+        self._release(beat.node, lambda camera: True, "the engine died")
+        self._remove_released()
+        self._changed()
+
+    def _observe(self, beat: Beat, node: Member, now: float) -> None:
+        self._stale |= node.silent or node.beat.labels != beat.labels
+        node.beat, node.since, node.expires, node.silent = beat, now, self._end(now), False
+        # it has stopped what it no longer names
+        self._release(beat.node, lambda camera: camera.name not in beat.cameras and camera.wanted != beat.node, None)
+        self._remove_released()
+
+    def _release(self, node: str, which: Callable[[Camera], bool], why: str | None) -> None:
+        for camera in self._cameras.values():
+            if camera.holder == node and which(camera):
+                camera.holder, camera.before = None, node
+                camera.why_moved = why or camera.why_moved
+                self.version += 1
+
+    def _lose(self, name: str, node: Member, now: float) -> None:
+        node.lost = True
+        self._say("lost", node=name, seconds=now - node.since)
+        self._release(name, lambda camera: True, "node dead")
+        self._stale = True
+
+    def _read_reports(self, reports: Mapping[str, CameraReport], node: str, now: float) -> None:
+        for name, report in reports.items():
+            camera = self._cameras.get(name)
+            if camera is not None and camera.holder == node and camera.epoch == report.epoch:
+                self._read(camera, report, node, now)
+
+    def _read(self, camera: Camera, report: CameraReport, node: str, now: float) -> None:
+        frames = report.frames - (camera.report.frames if camera.report is not None else 0)
+        last = None if report.last_age is None else now - report.last_age
+        if camera.first is None and report.first_age is not None:
+            camera.first = now - report.first_age
+            if camera.begun:
+                gap = None if camera.last is None else max(0.0, camera.first - camera.last)
+                camera.moves += 1
+                self._say("moved", camera=camera.name, node=node, before=camera.before, seconds=gap, reason=camera.why_moved)
+            else:
+                self._say("placed", camera=camera.name, node=node)
+            camera.begun, camera.before, camera.why_moved = True, node, None
+            self.version += 1
+        if last is not None and camera.last is not None and last > camera.last and frames >= 0:
+            camera.fps = (1 - _SMOOTHING) * camera.fps + _SMOOTHING * frames / (last - camera.last)
+        camera.last = last if last is not None else camera.last
+        if report.load is not None:
+            camera.load = report.load
+        if report.state == "ended" and not camera.ended:
+            camera.ended = True
+            camera.want(None, now)
+            self.version += 1
+        camera.report = report
+
+    def _remove_released(self) -> None:
+        for name in [camera.name for camera in self._cameras.values() if camera.removing and camera.holder is None]:
+            del self._cameras[name]
+            self.version += 1
+            self._say("removed", camera=name)
+
+    def _changed(self) -> None:
+        self.version += 1
+        self._stale = True
+
+    def _end(self, now: float) -> float:
+        return now + self.lease * (1 + MARGIN)
+
+    def _camera(self, name: str) -> Camera:
+        camera = self._cameras.get(name)
+        if camera is None or camera.removing:
+            raise UsageError(f"there is no camera {name!r}: known are {', '.join(self._cameras) or 'none'}")
+        return camera
+
+    def _node(self, name: str) -> Member:
+        if name not in self._nodes:
+            raise UsageError(f"there is no node {name!r}: known are {', '.join(self._nodes) or 'none'}")
+        return self._nodes[name]
+
+    def _say(
+        self, kind: FleetEventKind, *, camera: str | None = None, node: str | None = None, before: str | None = None,
+        seconds: float | None = None, reason: str | None = None,
+    ) -> None:  # fmt: skip
+        self._report(FleetEvent(kind, self._wall(), camera, node, before, seconds, reason))

@@ -1,0 +1,108 @@
+"""What the ledger knows of one camera, and of one node."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from ferengine.fleet.records import Beat, CameraReport, CameraState, CameraStatus, NodeState, NodeStatus
+
+PIN = "ferengine/node"
+"""The label of a node for cameras that were moved to it on request."""
+
+
+@dataclass(slots=True)
+class Camera:
+    """One camera: what is wanted, and who holds it."""
+
+    name: str
+    sealed: bytes
+    affinity: dict[str, str]
+    epoch: int = 0
+    holder: str | None = None
+    wanted: str | None = None
+    wanted_since: float = 0.0
+    prepared: bool = False
+    """Whether the wanted node has everything ready, or has had the time for it."""
+    removing: bool = False
+    ended: bool = False
+    begun: bool = False
+    pinned: str | None = None
+    reason: str | None = None
+    why_moved: str | None = None
+    report: CameraReport | None = None
+    load: float | None = None
+    fps: float = 0.0
+    first: float | None = None
+    last: float | None = None
+    before: str | None = None
+    moves: int = 0
+
+    def want(self, node: str | None, now: float) -> None:
+        """Have a node read it next; ``None`` for none."""
+        if node != self.wanted:
+            self.wanted, self.wanted_since, self.prepared = node, now, False
+
+    def may_read(self, node: str) -> bool:
+        """Whether a node may read it, or go on until the next one has everything ready."""
+        if self.ended or self.removing or self.wanted is None:
+            return False
+        return self.wanted == node or (self.holder == node and not self.prepared)
+
+    @property
+    def needs(self) -> dict[str, str]:
+        """The labels of nodes that may read it, as ``place`` takes them."""
+        return self.affinity if self.pinned is None else {**self.affinity, PIN: self.pinned}
+
+    def status(self, now: float) -> CameraStatus:
+        """How it is doing."""
+        report = self.report
+        state: CameraState
+        if self.ended:
+            state = "ended"
+        elif self.wanted is None and self.holder is None:
+            state = "waiting"
+        elif self.removing or (self.holder is not None and self.holder != self.wanted):
+            state = "moving"
+        else:
+            state = "opening" if report is None or self.holder is None else report.state
+        known = report or CameraReport(self.epoch, state)
+        age = None if self.last is None else now - self.last
+        node = self.holder or self.wanted
+        reason = self.reason if known.error is None else known.error
+        return CameraStatus(
+            self.name, state, node, self.epoch, known.frames, known.faces, self.fps, self.load or 0.0, age, self.moves,
+            known.dropped, self.affinity, reason,
+        )  # fmt: skip
+
+
+@dataclass(slots=True)
+class Member:
+    """One node, as its last beat described it."""
+
+    beat: Beat
+    since: float
+    expires: float
+    draining: bool = False
+    lost: bool = False
+    drained: bool = False
+    silent: bool = False
+    """Whether only a coordinator before has heard of it."""
+    events: int = 0
+    """How many events of this incarnation were reported."""
+
+    def status(self, cameras: Iterable[Camera], now: float) -> NodeStatus:
+        """How it is doing.
+
+        Args:
+            cameras: All of the fleet.
+            now: The time.
+        """
+        beat = self.beat
+        held = [camera for camera in cameras if camera.holder == beat.node]
+        load = beat.load + sum(camera.load or 0.0 for camera in held)
+        state: NodeState = "lost" if self.lost else "draining" if self.draining else "alive"
+        return NodeStatus(
+            beat.node, state, now - self.since, beat.capacity, load, tuple(camera.name for camera in held), beat.labels,
+            beat.url, beat.stale, beat.outputs,
+        )  # fmt: skip

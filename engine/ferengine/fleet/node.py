@@ -1,0 +1,255 @@
+"""The engine of one node, as a Ray actor: it asks the coordinator for orders, and reads what they say."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from ferengine.config import EngineConfig
+from ferengine.engine import Engine
+from ferengine.fleet.cluster import coordinator_name, engine_name, find_actor, import_ray, is_restarting
+from ferengine.fleet.outputs import BoundedQueue, NodeOutputs, outputs_from
+from ferengine.fleet.page_server import NodePage
+from ferengine.fleet.reading import Readings, clock
+from ferengine.fleet.records import Beat, FleetEvent, Orders
+from ferengine.fleet.seal import Sealer, cluster_token
+from ferengine.results import CameraEvent, FrameResult
+from ferengine.sources import SourceSpec
+
+_PAUSE = 0.02
+"""Seconds between two beats at least."""
+_RETRY = 0.2
+_ALONE_SECONDS = 60.0
+"""Seconds without a coordinator after which the engine ends: the program that made the fleet is gone."""
+_FORGOTTEN_SECONDS = 30.0
+"""Seconds after which the queue of a client that takes nothing is given up."""
+_EVENTS = 1000
+_READY_SECONDS = 120.0
+
+log = logging.getLogger("ferengine")
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSetup:
+    """What an engine needs to begin.
+
+    Attributes:
+        fleet: Name of the fleet.
+        node, node_id: The node, and Ray's id of it.
+        labels: Of the node.
+        capacity: CPU cores.
+        lease: Seconds.
+        host: The address under which other machines reach the node.
+        sealed: Settings of engine, outputs and page.
+    """
+
+    fleet: str
+    node: str
+    node_id: str
+    labels: Mapping[str, str]
+    capacity: float
+    lease: float
+    host: str
+    sealed: bytes
+
+
+class NodeEngine:
+    """An engine whose cameras the coordinator chooses. Its methods are called by Ray, each in a thread."""
+
+    def __init__(self, setup: NodeSetup) -> None:
+        token = cluster_token()
+        assert token is not None  # or Ray would not have let this process in
+        self._setup = setup
+        self._sealer = Sealer(token)
+        secret = self._sealer.open(setup.sealed)
+        config = EngineConfig.model_validate_json(secret["settings"])
+        values = {name: getattr(config, name) for name in config.model_fields_set}
+        self._incarnation = uuid.uuid4().hex
+        self._number = 0
+        self._events: deque[FleetEvent] = deque(maxlen=_EVENTS)
+        self._first_event = 0
+        self._asked: Future[Orders] | None = None
+        self._clients: dict[str, tuple[BoundedQueue, float]] = {}
+        self._turn = threading.Event()
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._engine = Engine(keep_open=True, on_event=self._note_event, **values)
+        prior = None if self._engine.prior is None else self._engine.prior.name
+        self._outputs = NodeOutputs(outputs_from(secret["outputs"]), setup.node, prior)
+        self._readings = Readings(self._engine, self._open_source, self._deliver, self._turn.set)
+        self._engine.start()
+        page = secret["page"]
+        self._page = None if page is None else NodePage(self._engine, setup.host, page)
+        self._thread = threading.Thread(target=self._run, name="ferengine-fleet-beats", daemon=True)
+        self._thread.start()
+
+    def ready(self) -> int:
+        """Wait until the engine can read; returns the process id."""
+        self._engine.wait_ready(_READY_SECONDS)
+        return os.getpid()
+
+    def take(self, client: str, queue: int, maximum: int, timeout: float) -> tuple[list[FrameResult], int]:
+        """Results for one client, which has a queue from its first call on.
+
+        Args:
+            client: Who asks.
+            queue: How many may wait; the oldest are dropped.
+            maximum: How many to return.
+            timeout: Seconds to wait for the first.
+
+        Returns:
+            The results, and how many the queue has dropped so far.
+        """
+        now = time.monotonic()
+        with self._lock:
+            waiting, _ = self._clients.get(client, (None, 0.0))
+            waiting = BoundedQueue(queue) if waiting is None else waiting
+            self._clients[client] = (waiting, now + timeout)
+        try:
+            return waiting.take_many(maximum, timeout), waiting.dropped
+        except EOFError:
+            return [], waiting.dropped
+
+    def worker_pids(self) -> dict[str, int]:
+        """The engine's processes by name, this one included."""
+        return {"engine": os.getpid(), **self._engine.worker_pids()}
+
+    def cpu_seconds(self) -> float:
+        """CPU time of the engine's processes of all lives, this one included."""
+        return float(sum(worker["cpu_s"] for worker in self._engine.summary()["workers"].values()))
+
+    def stop(self) -> None:
+        """Stop reading, write what the outputs have, and end the engine."""
+        self._over.set()
+        self._turn.set()
+        self._thread.join(2 * self._setup.lease)
+        if self._page is not None:
+            self._page.close()
+        self._readings.close()
+        self._engine.close()
+        self._outputs.close()
+
+    # --- within
+
+    def _open_source(self, sealed: bytes) -> SourceSpec:
+        return SourceSpec.from_dict(self._sealer.open(sealed))
+
+    def _note_event(self, event: CameraEvent) -> None:
+        self._outputs.put_event(event)
+        with self._lock:
+            if len(self._events) == _EVENTS:
+                self._first_event += 1
+            self._events.append(
+                FleetEvent(event.kind, event.timestamp, event.camera, self._setup.node, None, event.seconds, event.reason)
+            )
+        self._turn.set()
+
+    def _deliver(self, result: FrameResult) -> None:
+        self._outputs.put(result)
+        for name, (queue, asked) in list(self._clients.items()):
+            queue.put(result)
+            if time.monotonic() > asked + _FORGOTTEN_SECONDS:
+                with self._lock:
+                    self._clients.pop(name, None)
+
+    def _run(self) -> None:
+        try:
+            while not self._engine.wait_ready(_RETRY):
+                if self._over.is_set():
+                    return
+            self._beat_until_stopped()
+        except BaseException:
+            log.exception("the engine of node %s has failed", self._setup.node)
+            os._exit(1)  # Ray starts another
+
+    def _beat_until_stopped(self) -> None:
+        answered = time.monotonic()
+        while not self._over.is_set():
+            if self._engine.health().state in ("ended", "failed"):
+                raise RuntimeError("the engine has ended")
+            coordinator = find_actor(coordinator_name(self._setup.fleet))
+            if coordinator is None:
+                if time.monotonic() > answered + _ALONE_SECONDS:
+                    self._leave()
+                    return
+                self._over.wait(_RETRY)
+                continue
+            answered = time.monotonic()
+            try:
+                while not self._over.is_set():
+                    self._beat(coordinator)
+                    answered = time.monotonic()
+            except Exception as error:  # of Ray: the coordinator is being restarted, or out of reach
+                log.debug("the coordinator does not answer: %r", error)
+                self._hold_on(coordinator)
+                self._over.wait(_RETRY)
+
+    def _hold_on(self, coordinator: Any) -> None:
+        """Go on reading while Ray says that the coordinator is being restarted: there is none that could give cameras away, and
+        its successor begins with the leases that it finds."""
+        asked = clock()
+        with contextlib.suppress(Exception):  # of Ray, whose head is out of reach: then the lease ends
+            if is_restarting(coordinator):
+                self._readings.extend(asked + self._setup.lease)
+
+    def _beat(self, coordinator: Any) -> None:
+        """One beat and its answer; another beat may overtake it, when there is something to say at once."""
+        if self._engine.health().state in ("ended", "failed"):
+            raise RuntimeError("the engine has ended")
+        self._turn.clear()
+        beat, sent = self._make_beat(), clock()
+        answer = self._asked = coordinator.beat.remote(beat).future()
+        answer.add_done_callback(self._wake_for)
+        if not self._turn.wait(self._setup.lease / 4):
+            raise TimeoutError
+        if answer.done():
+            self._obey(beat, answer.result(), sent)
+        time.sleep(_PAUSE)
+
+    def _wake_for(self, answer: Future[Orders]) -> None:
+        if answer is self._asked:  # not one that was overtaken
+            self._turn.set()
+
+    def _make_beat(self) -> Beat:
+        current, released = self._readings.reports()
+        prepared = self._readings.prepared()
+        with self._lock:
+            self._number += 1
+            events, first = tuple(self._events), self._first_event
+        return Beat(
+            self._setup.node, self._setup.node_id, self._incarnation, self._number, current, self._setup.capacity,
+            self._readings.load_of_others, self._setup.labels, prepared, released,
+            None if self._page is None else self._page.url, self._readings.stale, self._outputs.reports(), events,
+            first,
+        )  # fmt: skip
+
+    def _obey(self, beat: Beat, orders: Orders, sent: float) -> None:
+        if not orders.renewed:
+            return
+        self._readings.forget(beat.released)
+        with self._lock:
+            known = beat.first_event + len(beat.events)
+            while self._events and self._first_event < known:
+                self._events.popleft()
+                self._first_event += 1
+        self._readings.obey(orders.grants, orders.prepare, sent + self._setup.lease)
+
+    def _leave(self) -> None:
+        """Nobody is left to say what to read."""
+        log.warning("there has been no coordinator for %.0f s: the engine of node %s ends", _ALONE_SECONDS, self._setup.node)
+        with contextlib.suppress(Exception):
+            self._readings.close()
+            self._engine.close()
+            self._outputs.close()
+        actor = find_actor(engine_name(self._setup.fleet, self._setup.node_id))
+        if actor is not None:
+            import_ray().kill(actor, no_restart=True)

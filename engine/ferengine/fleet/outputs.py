@@ -1,0 +1,228 @@
+"""Where results go on a node: files, a database, a broker. They pass through no other machine."""
+
+from __future__ import annotations
+
+import logging
+import re
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from ferengine.errors import FerengineError, UsageError
+from ferengine.fleet.records import OutputReport
+from ferengine.results import CameraEvent, FrameResult
+from ferengine.sinks.jsonl import JsonlWriter
+from ferengine.sinks.sink_thread import Sink, SinkThread
+
+QUEUE = 1024
+"""Results that may wait for one output or client of a node; the oldest are dropped, and counted."""
+_END_SECONDS = 5.0
+
+log = logging.getLogger("ferengine")
+
+
+class FleetOutputs(BaseModel):
+    """Outputs of each node. Paths are paths of the nodes; ``{node}`` in them stands for the node's name."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    events: str | None = Field(
+        None,
+        min_length=1,
+        description="Write one JSON object per frame to a file in this folder of each node, a new file for each life of its "
+        "engine. {node} stands for the node's name, here and in the other outputs.",
+        examples=["/var/lib/ferengine/events"],
+    )
+    store: str | None = Field(
+        None,
+        min_length=1,
+        description="Keep events, and a sample a second of each person, in this SQLite database of each node.",
+        examples=["/var/lib/ferengine/{node}.db"],
+    )
+    store_days: float = Field(30.0, gt=0, le=36500, description="Delete what is older than this many days from store.")
+    mqtt: str | None = Field(
+        None,
+        min_length=1,
+        description="Publish events and the state of each camera over MQTT, straight from the node that reads it: "
+        "mqtt://USER@HOST:PORT/PREFIX, or mqtts:// for TLS.",
+        examples=["mqtt://broker.local/ferengine"],
+    )
+    mqtt_password: str | None = Field(
+        None, description="Read the password of the MQTT user from this file of each node.", examples=["/etc/ferengine/mqtt"]
+    )
+    webhook: str | None = Field(
+        None, min_length=1, description="Post each event to this URL.", examples=["https://example.com/hook"]
+    )
+    webhook_secret: str | None = Field(
+        None,
+        description="Sign what is sent to webhook with the secret in this file of each node.",
+        examples=["/etc/ferengine/webhook"],
+    )
+
+
+class BoundedQueue:
+    """Results for one consumer; when it is full the oldest is dropped, and counted."""
+
+    def __init__(self, capacity: int = QUEUE) -> None:
+        self.dropped = 0
+        self._items: deque[FrameResult] = deque()
+        self._capacity = capacity
+        self._changed = threading.Condition()
+        self._closed = False
+
+    @property
+    def waiting(self) -> int:
+        """How many there are."""
+        return len(self._items)
+
+    def put(self, result: FrameResult) -> None:
+        """Add one; never blocks. After ``close`` it is ignored."""
+        with self._changed:
+            if self._closed:
+                return
+            if len(self._items) >= self._capacity:
+                self._items.popleft()
+                self.dropped += 1
+            self._items.append(result)
+            self._changed.notify()
+
+    def take(self, timeout: float | None = None) -> FrameResult | None:
+        """The next one, ``None`` where none came within ``timeout`` seconds. Raises EOFError after the last one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._items or self._closed, timeout)
+            if self._items:
+                return self._items.popleft()
+            if self._closed:
+                raise EOFError
+            return None
+
+    def take_many(self, maximum: int, timeout: float) -> list[FrameResult]:
+        """Those that are there, at least one unless ``timeout`` passes. Raises EOFError after the last one."""
+        first = self.take(timeout)
+        with self._changed:
+            rest = [self._items.popleft() for _ in range(min(maximum - 1, len(self._items)))]
+        return [] if first is None else [first, *rest]
+
+    def close(self) -> None:
+        """Take no more; what waits can still be taken."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+
+class NodeOutputs:
+    """The outputs of one node, each with a queue and a thread.
+
+    Args:
+        settings: Which there are.
+        node: The name of the node.
+        prior: The class prior that expressions are read under.
+
+    Raises:
+        FerengineError: One cannot be made; those made before are closed.
+    """
+
+    def __init__(self, settings: FleetOutputs, node: str, prior: str | None) -> None:
+        self._queues: dict[str, BoundedQueue] = {}
+        self._threads: dict[str, SinkThread] = {}
+        self._events: dict[str, deque[CameraEvent]] = {}
+        made: list[Sink] = []
+        try:
+            for name, sink, take_event in _sinks(settings, node, prior):
+                made.append(sink)
+                queue, events = BoundedQueue(), deque[CameraEvent](maxlen=QUEUE)
+                self._queues[name], self._events[name] = queue, events
+                self._threads[name] = SinkThread(name, sink, queue, partial(_pass_on, events, take_event))
+        except BaseException:
+            for sink in made:
+                sink.close()
+            raise
+        for thread in self._threads.values():
+            thread.start()
+
+    def put(self, result: FrameResult) -> None:
+        """Give a result to all outputs; never blocks."""
+        for queue in self._queues.values():
+            queue.put(result)
+
+    def put_event(self, event: CameraEvent) -> None:
+        """Give an event to all outputs; never blocks."""
+        for events in self._events.values():
+            events.append(event)
+
+    def reports(self) -> dict[str, OutputReport]:
+        """How each is doing."""
+        summaries = {name: thread.summary() for name, thread in self._threads.items()}
+        return {name: OutputReport(each["written"], each["dropped"], each["error"]) for name, each in summaries.items()}
+
+    def close(self) -> None:
+        """Write what waits, for a few seconds, and close all."""
+        for queue in self._queues.values():
+            queue.close()
+        deadline = time.monotonic() + _END_SECONDS
+        for thread in self._threads.values():
+            thread.join(max(0.0, deadline - time.monotonic()))
+            if thread.busy:
+                thread.abandon()
+
+
+def _pass_on(events: deque[CameraEvent], take: Callable[[CameraEvent], None]) -> None:
+    while events:
+        take(events.popleft())
+
+
+_Made = tuple[str, Sink, Callable[[CameraEvent], None]]
+
+
+def _sinks(settings: FleetOutputs, node: str, prior: str | None) -> Iterator[_Made]:
+    def path(text: str) -> Path:
+        return Path(text.replace("{node}", node))
+
+    if settings.events is not None:
+        folder = path(settings.events)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FerengineError(f"events: the folder {folder} cannot be made: {error.strerror}") from None
+        safe = re.sub(r"[^\w.-]", "_", node)
+        lines = JsonlWriter(folder / f"{safe}-{time.strftime('%Y%m%dT%H%M%S')}-{time.time_ns() % 10**6:06d}.jsonl", prior=prior)
+        yield "events", lines, lines.write
+    if settings.store is not None:
+        from ferengine.sinks.store import StoreSink
+
+        store = StoreSink(path(settings.store), settings.store_days)
+        yield "store", store, store.write_camera_event
+    if settings.webhook is not None:
+        from ferengine.sinks.webhook import WebhookSink
+
+        secret = None if settings.webhook_secret is None else _secret("webhook-secret", path(settings.webhook_secret)).encode()
+        webhook = WebhookSink(settings.webhook, secret)
+        yield "webhook", webhook, webhook.write_camera_event
+    if settings.mqtt is not None:
+        from ferengine.sinks.mqtt import Broker, MqttSink
+
+        password = None if settings.mqtt_password is None else _secret("mqtt-password", path(settings.mqtt_password))
+        mqtt = MqttSink(Broker.parse(settings.mqtt, password))
+        yield "mqtt", mqtt, mqtt.write_camera_event
+
+
+def _secret(option: str, path: Path) -> str:
+    """What a file holds, without the end of the line. Raises UsageError."""
+    try:
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{option}: {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    if not text:
+        raise UsageError(f"{option}: {path} is empty")
+    return text
+
+
+def outputs_from(values: Mapping[str, Any]) -> FleetOutputs:
+    """The settings that a sealed record holds."""
+    return FleetOutputs.model_validate(dict(values))

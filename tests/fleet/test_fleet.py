@@ -1,0 +1,121 @@
+"""A fleet on a cluster of three nodes whose parts are killed, stopped and drained."""
+
+from __future__ import annotations
+
+import os
+import signal
+import statistics
+import time
+from importlib.util import find_spec
+
+import pytest
+
+if find_spec("ray") is None or find_spec("cryptography") is None:  # Ray reads its authentication mode when it is imported
+    pytest.skip("ray or cryptography is not installed (the extra fleet)", allow_module_level=True)
+
+from ferengine.errors import UsageError
+from ferengine.results import EPOCH_NUMBERS
+from fleet_help import Machines, Watcher, slow_camera, wait_for
+
+pytestmark = pytest.mark.timeout(900)
+
+
+def node_of(watcher: Watcher, camera: str) -> str:
+    node = watcher.health().cameras[camera].node
+    assert node is not None
+    return node
+
+
+def test_moves_give_no_number_twice(watcher: Watcher, rounds: int) -> None:
+    for _ in range(rounds):
+        source = node_of(watcher, "one")
+        target = next(name for name, node in watcher.health().nodes.items() if name != source and node.state == "alive")
+        watcher.move("one", target)
+    wait_for(lambda: len(list(watcher.moved(camera="one"))) >= rounds, "an event for each move")
+    gaps = [event.seconds for event in watcher.moved(camera="one") if event.seconds is not None]
+    assert min(gaps) > 0
+    print(f"gaps of {len(gaps)} moves: median {statistics.median(gaps):.2f} s, worst {max(gaps):.2f} s")
+    wait_for(lambda: len({frame // EPOCH_NUMBERS for frame in watcher.frames["one"]}) > rounds, "results of each epoch")
+    watcher.check_numbers()
+
+
+@pytest.mark.usefixtures("long_run")
+def test_drain_and_resume(watcher: Watcher) -> None:
+    node = node_of(watcher, "two")
+    since = len(watcher.events)
+    watcher.fleet.drain(node)
+    wait_for(lambda: any(event.kind == "drained" and event.node == node for event in watcher.events[since:]), "drained")
+    wait_for(lambda: list(watcher.moved(since, camera="two", before=node)), "the move")
+    assert not watcher.health().nodes[node].cameras
+    with pytest.raises(UsageError, match=f"{node} is draining"):
+        watcher.fleet.move("two", node)
+    watcher.fleet.resume(node)
+    watcher.check_numbers()
+
+
+def test_the_coordinator_dies(watcher: Watcher) -> None:
+    """Its successor knows all cameras, and gives no number twice."""
+    before = watcher.health()
+    os.kill(watcher.fleet.coordinator_pid(), signal.SIGKILL)
+    wait_for(lambda: watcher.health().coordinator > before.coordinator, "another coordinator")
+    wait_for(lambda: watcher.running(), "the cameras")
+    after = watcher.health()
+    assert set(after.cameras) == set(before.cameras)
+    assert all(after.cameras[name].epoch >= camera.epoch for name, camera in before.cameras.items())
+    watcher.check_numbers()
+
+
+@pytest.mark.usefixtures("long_run")
+def test_an_engine_dies(watcher: Watcher) -> None:
+    """Ray starts another on the same node, which reads the same cameras under new epochs."""
+    node = node_of(watcher, "one")
+    since = len(watcher.events)
+    os.kill(watcher.fleet.engine_pids()[node]["engine"], signal.SIGKILL)
+    wait_for(lambda: list(watcher.moved(since, camera="one")), "the camera")
+    watcher.check_numbers()
+
+
+@pytest.mark.usefixtures("long_run")
+def test_a_node_hangs_and_returns(watcher: Watcher, machines: Machines) -> None:
+    """Everything on it is stopped, in the middle of what it does; later it goes on, and drops what is no longer its own."""
+    watcher.move("three", "b")
+    since = len(watcher.events)
+    machines.stop("b")
+    try:
+        wait_for(lambda: any(event.kind == "lost" and event.node == "b" for event in watcher.events[since:]), "lost")
+        wait_for(lambda: list(watcher.moved(since, camera="three")), "the move")
+    finally:
+        machines.go_on("b")
+    wait_for(lambda: any(event.kind == "returned" and event.node == "b" for event in watcher.events[since:]), "returned")
+    wait_for(lambda: "three" not in watcher.health().nodes["b"].cameras, "it drops the camera")
+    epoch = watcher.health().cameras["three"].epoch
+    wait_for(lambda: watcher.running(), "all cameras")
+    assert watcher.frames["three"][-1] // EPOCH_NUMBERS >= epoch
+    watcher.check_numbers()
+
+
+def test_a_node_is_killed(watcher: Watcher, machines: Machines) -> None:
+    watcher.move("two", "c")
+    since = len(watcher.events)
+    machines.kill("c")
+    wait_for(lambda: list(watcher.moved(since, camera="two", before="c")), "the move")
+    [event, *_] = watcher.moved(since, camera="two", before="c")
+    assert event.seconds is not None
+    assert event.seconds > 1
+    print(f"live again after {event.seconds:.1f} s")
+    watcher.check_numbers()
+    tracks = [track // EPOCH_NUMBERS for track in watcher.tracks["two"]]
+    assert len(set(tracks)) > 1  # each epoch has ids of its own
+
+
+@pytest.mark.usefixtures("long_run")
+def test_cameras_are_added_and_removed(watcher: Watcher) -> None:
+    watcher.fleet.add(slow_camera("four"))
+    with pytest.raises(UsageError, match="there is a camera 'four' already"):
+        watcher.fleet.add(slow_camera("four"))
+    wait_for(lambda: watcher.running("four"), "the new camera")
+    watcher.fleet.remove("four")
+    wait_for(lambda: "four" not in watcher.health().cameras, "it is gone")
+    count = len(watcher.frames["four"])
+    time.sleep(1)
+    assert len(watcher.frames["four"]) <= count + 10

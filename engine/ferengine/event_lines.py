@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ferengine.errors import MissingDependencyError, UsageError
+from ferengine.results import HeadKind
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
     import pyarrow as pa
 
-    from ferengine.models.manifest import Head
 
 _PARTS = {"box": ("x", "y", "width", "height")}
 _LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
@@ -126,10 +126,10 @@ def face_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def head_columns(head: Head) -> list[str]:
-    """The columns of a further head of a model, in order."""
-    label = [f"heads.{head.name}.label"] * (head.kind == "classes")
-    return label + [f"heads.{head.name}.{part}.{each}" for part in ("values", "smoothed") for each in head.labels]
+def head_columns(name: str, kind: HeadKind, labels: Sequence[str]) -> list[str]:
+    """The columns of a further head of a model, in order: of classes the label first."""
+    label = [f"heads.{name}.label"] * (kind == "classes")
+    return label + [f"heads.{name}.{part}.{each}" for part in ("values", "smoothed") for each in labels]
 
 
 def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -165,7 +165,7 @@ def export_heads(
         UsageError: The folder cannot be made.
         FerengineError: A file cannot be written.
     """
-    heads = [
+    heads: list[dict[str, Any]] = [
         {"name": "expression", "kind": "classes", "labels": labels},
         {"name": "gender_presentation", "kind": "classes", "labels": GENDERS, "smoothing": 10},
         {"name": "age", "kind": "values", "labels": ["years"], "ranges": {"years": [0, MAX_AGE]}, "smoothing": 10},

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ferengine.errors import MissingDependencyError, UsageError
-from ferengine.results import HeadKind
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -126,7 +125,7 @@ def face_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         yield row
 
 
-def head_columns(name: str, kind: HeadKind, labels: Sequence[str]) -> list[str]:
+def head_columns(name: str, kind: str, labels: Sequence[str]) -> list[str]:
     """The columns of a further head of a model, in order: of classes the label first."""
     label = [f"heads.{name}.label"] * (kind == "classes")
     return label + [f"heads.{name}.{part}.{each}" for part in ("values", "smoothed") for each in labels]

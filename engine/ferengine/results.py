@@ -25,14 +25,14 @@ DrawExtra: TypeAlias = Literal["landmarks", "pose", "heads"]
 
 Origin: TypeAlias = Literal["detected", "tracked"]
 
+EPOCH_NUMBERS = 1_000_000_000
+"""In a fleet, frames and tracks of a camera are numbered from a multiple of this each time that a node begins to read it."""
+
 HeadKind: TypeAlias = Literal["classes", "labels", "values"]
 """Of a head: one of several classes, any of several labels, or numbers."""
 
 PRESENT = 0.5
 """Probability from which a label of a head of ``labels`` is there."""
-
-EPOCH_NUMBERS = 1_000_000_000
-"""In a fleet, frames and tracks of a camera are numbered from a multiple of this each time that a node begins to read it."""
 
 UNCERTAIN = "uncertain"
 """The label of a face that cannot be read surely; ``Expression.reason`` says why."""
@@ -247,9 +247,9 @@ class Face:
         pose: ``None`` until a detection has found landmarks.
         quality: ``None`` where the face was not classified.
         changed_from: The smoothed label of the track's last classified frame, where it was another.
+        zones: The names of the watched zones that the centre of its box is in.
         heads: What further heads of the model read, by their names; empty for a model that has none, and where the face was
             not classified.
-        zones: The names of the watched zones that the centre of its box is in.
     """
 
     track: int | None
@@ -264,12 +264,12 @@ class Face:
     pose: Pose | None = None
     quality: Quality | None = None
     changed_from: str | None = None
-    heads: Mapping[str, HeadReading] = field(default_factory=dict)
     zones: tuple[str, ...] = ()
+    heads: Mapping[str, HeadReading] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it; ``gender``, ``reason``, ``pose``, ``quality``, ``heads`` and ``zones`` are left out where there are
-        none."""
+        """As JSON takes it; ``gender``, ``reason``, ``pose`` and ``quality`` are left out where they are ``None``,
+        ``zones`` and ``heads`` where there are none."""
         face: dict[str, Any] = {
             "track": self.track,
             "box": [round(value, 2) for value in self.box],
@@ -287,10 +287,10 @@ class Face:
             face["pose"] = self.pose.to_dict()
         if self.quality is not None:
             face["quality"] = self.quality.to_dict()
-        if self.heads:
-            face["heads"] = {name: reading.to_dict() for name, reading in self.heads.items()}
         if self.zones:
             face["zones"] = list(self.zones)
+        if self.heads:
+            face["heads"] = {name: reading.to_dict() for name, reading in self.heads.items()}
         return face
 
 

@@ -71,7 +71,7 @@ def fleet(
         raise UsageError("there is nothing to read: pass --config with cameras, or --files")
     if not files and (out is not None or overwrite):
         raise UsageError(f"{'--overwrite' if out is None else '--out'} is for --files: the outputs of cameras are in --config")
-    settings = FleetSettings() if config is None else load_fleet_settings(config)
+    settings = FleetSettings.model_validate({}) if config is None else load_fleet_settings(config)
     console = Console(stderr=True)
     log_to(console, settings.log_level)
     if files:

@@ -205,8 +205,8 @@ class CameraJoiner:
             pose=pose,
             quality=quality,
             changed_from=changed_from,
-            heads=heads,
             zones=zones.names(int(row["zones"])) if zones.regions else (),
+            heads=heads,
         )
 
 

@@ -18,9 +18,10 @@ from pyarrow import parquet
 
 from ferengine import __version__
 from ferengine.errors import SinkError, UsageError
-from ferengine.event_lines import face_rows, head_columns
+from ferengine.event_lines import face_rows
 from ferengine.models.manifest import Head
 from ferengine.results import CameraEvent, FrameResult
+from ferengine.sinks.csv import head_columns
 from ferengine.sinks.files import create_output, is_folder, write_failed
 
 PARTIAL = ".partial"
@@ -52,6 +53,7 @@ def parquet_schema(
         ("label", text), ("smoothed_label", text), ("reason", text), ("changed_from", text),
         *((f"{kind}{label}", number) for label in labels for kind in ("score_", "smoothed_")),
         *((name, number) for name in ("yaw", "pitch", "roll", "pose_age", "size", "sharpness", "brightness", "contrast")),
+        ("zones", text),
     ]  # fmt: skip
     if gender_labels:
         columns += [("gender", text), ("smoothed_gender", text), ("gender_reason", text)]

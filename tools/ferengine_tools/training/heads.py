@@ -170,7 +170,7 @@ def export_heads(
         {"name": "gender_presentation", "kind": "classes", "labels": GENDERS, "smoothing": 10},
         {"name": "age", "kind": "values", "labels": ["years"], "ranges": {"years": [0, MAX_AGE]}, "smoothing": 10},
     ]
-    names = [str(head["name"]) for head in heads]
+    names = [head["name"] for head in heads]
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the TorchScript exporter is called deprecated, but needs no further package

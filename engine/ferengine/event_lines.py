@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
@@ -122,12 +122,6 @@ def face_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if changed.get(face["track"]) is not None:
             row["changed_from"] = changed[face["track"]]
         yield row
-
-
-def head_columns(name: str, kind: str, labels: Sequence[str]) -> list[str]:
-    """The columns of a further head of a model, in order: of classes the label first."""
-    label = [f"heads.{name}.label"] * (kind == "classes")
-    return label + [f"heads.{name}.{part}.{each}" for part in ("values", "smoothed") for each in labels]
 
 
 def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -55,7 +55,7 @@ class CsvWriter(LineWriter):
         if gender_labels:
             columns += ["gender", "smoothed_gender", *_score_names("gender_", self._gender_labels)]
         self._heads = tuple(heads)
-        columns += [column for head in heads for column in head_columns(head.name, head.kind, head.labels)]
+        columns += [column for head in heads for column in head_columns(head)]
         self._prior = [] if prior is None else [prior]
         self.write_line(_joined(columns + ["prior"] * len(self._prior)))
 
@@ -107,7 +107,7 @@ def head_columns(head: Head) -> list[str]:
 
 def _head_cells(head: Head, reading: HeadReading | None) -> Sequence[object]:
     if reading is None:
-        return [""] * len(head_columns(head.name, head.kind, head.labels))
+        return [""] * len(head_columns(head))
     said = reading.to_dict()
     label = [said["label"]] if head.kind == "classes" else []
     return [*label, *(said[part][name] for part in ("values", "smoothed") for name in head.labels)]

@@ -59,7 +59,7 @@ def parquet_schema(
         columns += [("gender", text), ("smoothed_gender", text), ("gender_reason", text)]
         columns += [(f"{kind}gender_{label}", number) for label in gender_labels for kind in ("score_", "smoothed_")]
     for head in heads:
-        label, *numbers = head_columns(head.name, head.kind, head.labels)
+        label, *numbers = head_columns(head)
         columns += [(label, text if head.kind == "classes" else number), *((name, number) for name in numbers)]
     columns += [("seconds", number), ("prior", text)]
     always = [pa.field("camera", text, nullable=False), pa.field("timestamp", pa.float64(), nullable=False)]

@@ -55,7 +55,7 @@ def test_every_operation_is_described_and_answers(web: httpx.Client) -> None:
         for method, operation in operations.items():
             assert operation["summary"]
             assert operation["responses"]
-            if method == "get" and "{name}" not in path and path != "/api/results":
+            if method == "get" and "{name}" not in path and path not in ("/api/results", "/api/events"):
                 assert web.get(path).status_code == 200, path
 
 

@@ -78,22 +78,28 @@ def test_a_store_is_continued_and_what_is_old_goes(tmp_path: Path) -> None:
     sink.close()
 
 
-def test_a_store_of_version_1_gets_the_columns_of_media(tmp_path: Path) -> None:
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_an_earlier_version_gets_its_columns(tmp_path: Path, version: int) -> None:
     path = tmp_path / "faces.db"
     StoreSink(path, 1).close()
     with sqlite3.connect(path) as older:
-        for column in ("event snapshot", "event clip", *(f"sample {name}" for name in NEW)):
+        columns = ["event zone", "event zones"]
+        if version == 1:
+            columns += ["event snapshot", "event clip", *(f"sample {name}" for name in NEW)]
+            older.executescript("DROP TABLE second; DROP TABLE label")
+        for column in columns:
             older.execute(f"ALTER TABLE {column.replace(' ', ' DROP COLUMN ')}")
-        older.executescript("DROP TABLE second; DROP TABLE label")
         older.execute("INSERT INTO event (time, camera, kind, timestamp) VALUES (1e12, 'door', 'started', 5.0)")
-        older.execute("PRAGMA user_version = 1")
+        older.execute(f"PRAGMA user_version = {version}")
     older.close()
     for _ in range(2):
-        sink = StoreSink(path, 1, detector=EventDetector(lambda event: replace(event, clip="a.mp4")))
+        sink = StoreSink(
+            path, 1, detector=EventDetector(lambda event: replace(event, clip="a.mp4", zone="hall", zones=("a", "b")))
+        )
         sink.write_camera_event(CameraEvent("door", "ended", 6.0))
         sink.close()
-    assert rows(path, "SELECT kind, snapshot, clip FROM event") == [
-        ("started", None, None), ("ended", None, "a.mp4"), ("ended", None, "a.mp4"),
+    assert rows(path, "SELECT kind, snapshot, clip, zone, zones FROM event") == [
+        ("started", None, None, None, None), *2 * [("ended", None, "a.mp4", "hall", "a;b")],
     ]  # fmt: skip
 
 

@@ -62,7 +62,7 @@ def test_every_operation_is_described_and_answers(web: httpx.Client) -> None:
 def test_the_page_needs_nothing_from_elsewhere(web: httpx.Client) -> None:
     page = web.get("/")
     assert page.headers["content-type"].startswith("text/html")
-    for path in ("/", "/page.css", "/page.js"):
+    for path in ("/", "/page.css", "/page.js", "/zones.js"):
         addresses = set(re.findall(r"\w+://[\w.]+", web.get(path).text))
         assert addresses <= {"rtsp://camera.local", "http://www.w3.org"}  # an example, and the name of SVG
 

@@ -31,6 +31,7 @@ _PAGE = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/zones.js": ("zones.js", "text/javascript"),
 }
 _ANALYZER = (
     "detector", "min_face", "thresholds", "pyramid_factor", "align", "model", "prior", "gender", "min_confidence", "backend",

@@ -225,8 +225,8 @@ def openapi() -> dict[str, Any]:
             "title": "ferengine",
             "version": __version__,
             "description": "Perceived facial expressions of live cameras. Besides what is here there are three WebSockets: "
-            "/api/results and /api/events (a JSON object a message) and /api/cameras/{name}/video (live video with the result of "
-            "each frame).",
+            "/api/results and /api/events (a JSON object a message) and /api/cameras/{name}/video (live video with the "
+            "result of each frame).",
         },
         "security": [{"token": []}, {"session": []}, {}],
         "paths": paths,

@@ -58,5 +58,5 @@ def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
 
 def test_a_file_that_cannot_be_written_says_what_will_be_forgotten(tmp_path: Path) -> None:
     cameras: list[SourceSpec] = [ADDED]
-    with pytest.raises(ServiceError, match="a restart will forget it: .* cannot be written: No such file"):
+    with pytest.raises(ServiceError, match=r"a restart will forget it: .* cannot be written: No such file"):
         StateFile(tmp_path / "nowhere" / "state.json").write(cameras, [], {})

@@ -45,7 +45,7 @@ def parquet_schema(labels: Sequence[str], gender_labels: Sequence[str] = (), pri
         ("event", text), ("frame", pa.int64()), ("latency_ms", number), ("scene_cut", pa.bool_()), ("track", pa.int64()),
         *((name, number) for name in _FLOATS), ("origin", text),
         *((f"{point}_{axis}", number) for point in _POINTS for axis in "xy"),
-        ("label", text), ("smoothed_label", text), ("reason", text), ("changed_from", text),
+        ("label", text), ("smoothed_label", text), ("reason", text), ("changed_from", text), ("zones", text),
         *((f"{kind}{label}", number) for label in labels for kind in ("score_", "smoothed_")),
         *((name, number) for name in ("yaw", "pitch", "roll", "pose_age", "size", "sharpness", "brightness", "contrast")),
     ]  # fmt: skip

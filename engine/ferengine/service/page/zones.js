@@ -199,8 +199,8 @@ export class Zones {
     const corner = document.activeElement?.dataset?.corner === undefined ? null : { ...document.activeElement.dataset };
     const zones = this.draft ?? this.zones;
     const parts = zones.flatMap((zone, index) => {
-      const [x, y] = zone.points.reduce((best, point) => (point[1] > best[1] ? point : best), [0, 0]);
-      const text = shape("text", { x: Math.min(x * width, width - 8 - 7 * zone.name.length) + 6, y: Math.min(height, y * height) - 7, class: "zone-name" });
+      const [x, y] = zone.points.reduce((best, point) => (point[1] - point[0] > best[1] - best[0] ? point : best), zone.points[0] ?? [0, 1]);
+      const text = shape("text", { x: x * width + 8, y: y * height - 8, class: "zone-name" });
       text.textContent = zone.name;
       const handles = this.draft === null ? [] : zone.points.map(([cx, cy], number) => shape("circle", {
         cx: cx * width, cy: cy * height, r: 7, tabindex: 0, role: "button", "data-zone": index, "data-corner": number,

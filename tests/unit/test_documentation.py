@@ -19,7 +19,7 @@ from types import ModuleType
 import pytest
 
 import ferengine
-from ferengine.models.registry import load_model
+from ferengine.models.registry import list_models, load_model
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "docs" / "pages"
@@ -196,12 +196,18 @@ def test_the_version_is_the_same_everywhere() -> None:
 def test_the_accuracy_of_shipped_models_is_that_of_their_manifests() -> None:
     name = r"(?m)^\| `([\w-]+)`(?: \(default\))? \|"
     models, readme = (page.read_text(encoding="utf-8") for page in (SITE / "reference" / "models.md", ROOT / "README.md"))
-    measured = re.findall(name + r" (?:expression|the same)[^|]*\|[^|]*\| ([\d.]+) \| ([\d.]+) \|", models)
-    assert {"fast", "standard", "accurate", "standard-int8"} <= {row[0] for row in measured}
-    for model, public, private in measured:
-        accuracy = load_model(model).manifest.accuracy
-        assert float(public) == pytest.approx(100 * accuracy.public, abs=0.006), model
-        assert float(private) == pytest.approx(100 * accuracy.private, abs=0.006), model
+    number = r" ([\d.,]+)? ?\|"
+    measured = {row[0]: row[1:] for row in re.findall(name + r" [^|]*\|[^|]*\|" + 7 * number, models)}
+    assert set(measured) >= {manifest.name for manifest in list_models()}
+    for manifest in list_models():
+        accuracy = manifest.accuracy
+        fractions = (accuracy.public, accuracy.private, accuracy.private_without_copies, accuracy.macro_f1)
+        *percents, ece, parameters, mmac = measured[manifest.name]
+        for shown_value, fraction, exact in zip(percents, fractions, (0.006, 0.006, 0.006, 0.051), strict=True):
+            assert (shown_value == "") == (fraction is None), manifest.name
+            assert fraction is None or float(shown_value) == pytest.approx(100 * fraction, abs=exact), manifest.name
+        assert float(ece) == pytest.approx(accuracy.ece, abs=0.0006), manifest.name
+        assert (int(parameters.replace(",", "")), float(mmac)) == (manifest.parameters, pytest.approx(manifest.mmac, abs=0.051))
     ordinary = dict(re.findall(name + r" 0[\d.]+ \|(?:[^|]*\|){3} ([\d.]+) / ", models))
     shown = re.findall(name + r" ([\d.]+) % \| ([\d.]+) % \|", readme)
     assert [row[0] for row in shown] == ["fast", "standard", "accurate"]

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
+from ferengine.cli.fleet_files import run_files
 from ferengine.cli.log import log_to
 from ferengine.errors import FerengineError, UsageError
 
@@ -26,7 +27,12 @@ _HEALTH_SECONDS = 5.0
 
 
 def fleet(
-    config: Annotated[Path, typer.Option("--config", help="Read cameras, outputs and settings from this TOML file.")],
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config", help="Read cameras, outputs and settings from this TOML file; with --files the engine's settings only."
+        ),
+    ] = None,
     address: Annotated[
         str | None,
         typer.Option(
@@ -35,17 +41,46 @@ def fleet(
             "this machine.",
         ),
     ] = None,
+    files: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--files", metavar="PATTERN",
+            help="Read video files in place of cameras, such as 'archive/**/*.mp4'; may be repeated.",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", metavar="FOLDER", help="Write the results of --files there, and go on where an earlier run ended."
+        ),
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Read files that have results in --out again.")] = False,
+    cpus_per_file: Annotated[
+        float, typer.Option("--cpus-per-file", help="Cores of a node to set aside for each of --files.")
+    ] = 2.0,
 ) -> None:  # fmt: skip
-    """Read cameras on many machines as one fleet, on a Ray cluster.
+    """Read cameras, or an archive of video files, on many machines as one fleet, on a Ray cluster.
 
     Each camera is read by one node at any time. A node that dies, hangs or is cut off loses its cameras to others; what
-    happens is shown. Ctrl-C ends the fleet, unless its settings say that it goes on (detached).
+    happens is shown. Ctrl-C ends the fleet, unless its settings say that it goes on (detached). Each file is read once; those
+    that fail are named, and make the exit code 1.
     """
-    from ferengine.cli.fleet_settings import load_fleet_settings
+    from ferengine.cli.fleet_settings import FleetSettings, load_fleet_settings
 
-    settings = load_fleet_settings(config)
+    if config is None and not files:
+        raise UsageError("there is nothing to read: pass --config with cameras, or --files")
+    if not files and (out is not None or overwrite):
+        raise UsageError(f"{'--overwrite' if out is None else '--out'} is for --files: the outputs of cameras are in --config")
+    settings = FleetSettings.model_validate({}) if config is None else load_fleet_settings(config)
     console = Console(stderr=True)
     log_to(console, settings.log_level)
+    if files:
+        sys.exit(
+            run_files(
+                files, out, settings.engine_values(), address=address, overwrite=overwrite, cpus_per_file=cpus_per_file,
+                console=console,
+            )
+        )  # fmt: skip
     sys.exit(run_fleet(settings, address, console))
 
 

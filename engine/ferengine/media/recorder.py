@@ -153,7 +153,7 @@ class MediaRecorder:
             self._clean()
 
     def close(self) -> None:
-        """Finish everything; may be called twice. Raises SinkError."""
+        """Finish everything; may be called twice. Raises SinkError, also where a file was not written."""
         if self._closed:
             return
         self._closed = True
@@ -166,11 +166,12 @@ class MediaRecorder:
             os.close(self._memory)
             self._clean()
             deleted = sum(each.deleted for each in self._retention.values())
-            log.log(
-                logging.WARNING if self.failed else logging.INFO,
+            log.info(
                 "snapshots and clips: %d written, %d of them shorter than asked for, %d not written; %d old ones deleted",
                 self.written, self.short, self.failed, deleted,
             )  # fmt: skip
+        if self.failed:
+            raise SinkError(f"snapshots and clips: {self.failed} files were not written, or not in full")
 
     def _ask(self, record: Record, patience: float = _ANSWER_SECONDS) -> None:
         requests = tuple(self._media.take())

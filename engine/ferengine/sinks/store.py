@@ -47,6 +47,7 @@ _TO_VERSION_2 = "".join(
     )
 )  # fmt: skip
 _TO_VERSION_3 = "ALTER TABLE event ADD COLUMN zone TEXT; ALTER TABLE event ADD COLUMN zones TEXT;"
+_BUSY_SECONDS = 5.0
 _COMMIT_SECONDS = 1.0
 _CLEAN_SECONDS = 60.0
 _SAMPLE_SECONDS = 1.0
@@ -110,16 +111,20 @@ class StoreSink:
         self._clock = clock
         self._detector = detector or EventDetector()
         self._labels = tuple(labels)
+        self._uncommitted = 0
         self._sampled: dict[tuple[str, int], float] = {}
         self._seconds: dict[str, _Second] = {}
         self._committed = self._cleaned = clock()
+        self._is_in_log = 0
         self._connection: sqlite3.Connection | None = None
         with self._reporting() as connection:
             self._prepare(connection)
             self._clean(connection)
 
     def write(self, result: FrameResult) -> None:
-        """Keep what happened with this result, and a sample of each person. Raises SinkError."""
+        """Keep what happened with this result, and a sample of each person. Raises SinkError, as all that follow, with the
+        number of results that were not committed."""
+        self._uncommitted += 1
         with self._reporting() as connection:
             self._keep_events(connection, self._detector.add(result))
             second = self._seconds.get(result.camera)
@@ -148,8 +153,7 @@ class StoreSink:
         if now - self._committed < _COMMIT_SECONDS:
             return
         with self._reporting() as connection:
-            if connection.in_transaction:
-                connection.execute("COMMIT")
+            self._commit(connection)
             self._committed = now
             if now - self._cleaned >= _CLEAN_SECONDS:
                 self._clean(connection)
@@ -162,8 +166,7 @@ class StoreSink:
             with self._reporting() as connection:
                 for camera in list(self._seconds):
                     self._keep_second(connection, camera)
-                if connection.in_transaction:
-                    connection.execute("COMMIT")
+                self._commit(connection)
         finally:
             connection_, self._connection = self._connection, None
             connection_.close()
@@ -180,6 +183,7 @@ class StoreSink:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA secure_delete = ON")  # what is too old is overwritten
         if not tables:
             marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
             connection.executescript(f"BEGIN; {_SCHEMA} {_NEW_IN_VERSION_2} {_TO_VERSION_3} {marks} COMMIT;")
@@ -189,6 +193,11 @@ class StoreSink:
         with connection:
             for number, label in enumerate(self._labels):
                 connection.execute("INSERT OR REPLACE INTO label VALUES (?, ?)", (label, number))
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+        self._uncommitted = 0
 
     def _insert(self, connection: sqlite3.Connection, table: str, row: tuple[object, ...]) -> None:
         if not connection.in_transaction:
@@ -210,9 +219,14 @@ class StoreSink:
 
     def _clean(self, connection: sqlite3.Connection) -> None:
         now = self._cleaned = self._clock()
+        deleted = 0
         for table in ("event", "sample", "second"):
-            connection.execute(f"DELETE FROM {table} WHERE time < ?", (now - self._keep,))
-        connection.execute("PRAGMA incremental_vacuum")
+            deleted += connection.execute(f"DELETE FROM {table} WHERE time < ?", (now - self._keep,)).rowcount
+        connection.executescript("PRAGMA incremental_vacuum;")  # ``execute`` would take one step, which frees one page
+        if deleted or self._is_in_log:  # the log of writes holds what was deleted until it is emptied, which readers may delay
+            connection.execute("PRAGMA busy_timeout = 0").fetchall()  # it is tried again in a minute
+            [self._is_in_log, *_] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}").fetchall()
         while len(self._sampled) > _MAX_SAMPLED:
             del self._sampled[next(iter(self._sampled))]
 
@@ -221,10 +235,14 @@ class StoreSink:
         """The connection; an error of the database becomes a SinkError."""
         try:
             if self._connection is None:  # opened here, and used in the thread of the sink alone
-                self._connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
+                self._connection = sqlite3.connect(
+                    self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                )
             yield self._connection
         except sqlite3.Error as error:
-            raise SinkError(f"--store: {self._path} cannot be written: {error}") from None
+            failed = SinkError(f"--store: {self._path} cannot be written: {error}")
+            failed.lost = self._uncommitted
+            raise failed from None
 
 
 def _reading(face: Face) -> tuple[object, ...]:

@@ -33,6 +33,7 @@ class StartCapture:
         resume_at: The sequence of the first frame: how many a predecessor has captured.
         resume_after: The time stamp of the last frame that a predecessor has captured, ``None`` where that is not known.
         was_open: Whether a predecessor had opened the source.
+        held: Whether to open it only after ``OpenSource``.
     """
 
     page: Descriptor
@@ -43,6 +44,7 @@ class StartCapture:
     resume_at: int
     resume_after: float | None
     was_open: bool
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,6 +273,11 @@ class BeginCapture:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenSource:
+    """Open a source that was held."""
+
+
+@dataclass(frozen=True, slots=True)
 class StopCapture:
     """Capture no further frame."""
 
@@ -295,6 +302,7 @@ ToWorker: TypeAlias = (
     | ForgetCamera
     | SetZones
     | BeginCapture
+    | OpenSource
     | StopCapture
     | Redetect
     | Finish

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,28 @@ def test_a_store_is_continued_and_what_is_old_goes(tmp_path: Path) -> None:
     sink.close()
 
 
+def test_nothing_is_left_of_what_is_too_old(tmp_path: Path) -> None:
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 1, clock)
+    for number in range(300):
+        clock.now += 1
+        sink.write(result(number, *(face(track, "happy") for track in range(1, 8)), camera="hallway", fps=1))
+        sink.flush_if_due()
+    held = [each.read_bytes().count(b"hallway") for each in (path, tmp_path / "faces.db-wal")]
+    assert sum(held) > 1000
+    clock.now += 90_000
+    with contextlib.closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM event").fetchall()  # keeps the log from being emptied
+        sink.flush_if_due()
+        assert rows(path, "PRAGMA freelist_count") == [(0,)]
+    clock.now += 90
+    sink.flush_if_due()
+    left = [each.name for each in tmp_path.iterdir() if b"hallway" in each.read_bytes()]
+    assert left == []
+    sink.close()
+
+
 @pytest.mark.parametrize("version", [1, 2])
 def test_a_store_of_an_earlier_version_gets_its_columns(tmp_path: Path, version: int) -> None:
     path = tmp_path / "faces.db"
@@ -126,13 +149,21 @@ def test_a_full_disk_is_an_error_of_the_sink(tmp_path: Path) -> None:
     sink = StoreSink(path, 1, clock)
     with sink._reporting() as connection:
         [pages] = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count = {pages}")  # as on a full disk
+        connection.execute(f"PRAGMA max_page_count = {pages + 8}")  # as on a full disk
+
+    taken = 0
 
     def write_for_long() -> None:
+        nonlocal taken
         for number in range(5000):
-            clock.now += 1
-            sink.write(result(number, *(face(track, "happy") for track in range(1, 50))))
+            clock.now += 0.5
+            taken += 1
+            sink.write(result(number, *(face(track, "happy") for track in range(1, 50)), fps=1.0))
             sink.flush_if_due()
 
-    with pytest.raises(SinkError, match="full"):
+    with pytest.raises(SinkError, match="full") as caught:
         write_for_long()
+    assert caught.value.lost is not None
+    assert 1 <= caught.value.lost <= 2  # a second's, which were not committed
+    last = rows(path, "SELECT max(frame) FROM sample")
+    assert last == [(taken - caught.value.lost - 1,)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
@@ -20,13 +20,19 @@ Landmarks: TypeAlias = tuple[
 ]
 """Five (x, y) points in pixels: left eye, right eye (as the viewer sees them), nose, left and right mouth corner."""
 
-DrawExtra: TypeAlias = Literal["landmarks", "pose"]
+DrawExtra: TypeAlias = Literal["landmarks", "pose", "heads"]
 """What can be drawn of a face besides its box and label."""
 
 Origin: TypeAlias = Literal["detected", "tracked"]
 
 EPOCH_NUMBERS = 1_000_000_000
 """In a fleet, frames and tracks of a camera are numbered from a multiple of this each time that a node begins to read it."""
+
+HeadKind: TypeAlias = Literal["classes", "labels", "values"]
+"""Of a head: one of several classes, any of several labels, or numbers."""
+
+PRESENT = 0.5
+"""Probability from which a label of a head of ``labels`` is there."""
 
 UNCERTAIN = "uncertain"
 """The label of a face that cannot be read surely; ``Expression.reason`` says why."""
@@ -139,6 +145,50 @@ class Gender(Expression):
     not change."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeadReading:
+    """What a further head of the model reads in one face.
+
+    Attributes:
+        kind: "classes" (probabilities that sum to 1), "labels" (a probability for each) or "values" (numbers).
+        values: The raw numbers by the names of the head's labels.
+        smoothed: The same, averaged over time; they equal the raw ones where there is no track (still images).
+    """
+
+    kind: HeadKind
+    values: Mapping[str, float]
+    smoothed: Mapping[str, float]
+
+    @property
+    def label(self) -> str | None:
+        """Of classes, the one with the largest smoothed score; None for other kinds."""
+        return max(self.smoothed, key=self.smoothed.__getitem__) if self.kind == "classes" else None
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Of labels, those whose smoothed probability reaches ``PRESENT``; none for other kinds."""
+        return tuple(name for name, value in self.smoothed.items() if value >= PRESENT) if self.kind == "labels" else ()
+
+    def summary(self) -> str:
+        """The smoothed reading in a few words.
+
+        Example:
+            >>> HeadReading("values", {"valence": 0.25}, {"valence": 0.25}).summary()
+            'valence 0.25'
+        """
+        if self.label is not None:
+            return f"{self.label} {100 * self.smoothed[self.label]:.0f} %"
+        if self.kind == "labels":
+            return ", ".join(self.present) or "none"
+        return ", ".join(f"{name} {value:.3g}" for name, value in self.smoothed.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it, numbers to five decimals; ``label`` of classes only."""
+        values, smoothed = ({name: round(value, 5) for name, value in each.items()} for each in (self.values, self.smoothed))
+        reading = {"kind": self.kind, "values": values, "smoothed": smoothed}
+        return reading if self.label is None else {"kind": self.kind, "label": self.label, **reading}
+
+
 def make_gender(
     labels: Sequence[str],
     scores: Iterable[float],
@@ -191,13 +241,15 @@ class Face:
         origin: Whether it was "detected" or "tracked" in this frame.
         landmarks: Five points (x, y) in pixels: left eye, right eye (as the viewer sees them), nose, left and right mouth
             corner. Given only where the face was detected in this very frame by a detector that finds them.
-        expression: ``None`` where the face was not classified.
+        expression: ``None`` where the face was not classified, and for a model that reads no expression.
         reason: Why it was not classified: "deadline", "face_ring_full" or "not_finite" (the network gave no number).
         gender: Given with the setting ``gender`` only.
         pose: ``None`` until a detection has found landmarks.
         quality: ``None`` where the face was not classified.
         changed_from: The smoothed label of the track's last classified frame, where it was another.
         zones: The names of the watched zones that the centre of its box is in.
+        heads: What further heads of the model read, by their names; empty for a model that has none, and where the face was
+            not classified.
     """
 
     track: int | None
@@ -213,9 +265,11 @@ class Face:
     quality: Quality | None = None
     changed_from: str | None = None
     zones: tuple[str, ...] = ()
+    heads: Mapping[str, HeadReading] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it; ``gender``, ``reason``, ``pose``, ``quality`` and ``zones`` are left out where there are none."""
+        """As JSON takes it; ``gender``, ``reason``, ``pose`` and ``quality`` are left out where they are ``None``,
+        ``zones`` and ``heads`` where there are none."""
         face: dict[str, Any] = {
             "track": self.track,
             "box": [round(value, 2) for value in self.box],
@@ -235,6 +289,8 @@ class Face:
             face["quality"] = self.quality.to_dict()
         if self.zones:
             face["zones"] = list(self.zones)
+        if self.heads:
+            face["heads"] = {name: reading.to_dict() for name, reading in self.heads.items()}
         return face
 
 

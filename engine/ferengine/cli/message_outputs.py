@@ -85,7 +85,7 @@ def _senders(settings: RunSettings, engine: Engine, detector: Callable[[], Event
         from ferengine.sinks.parquet import ParquetSink, parquet_schema
 
         prior = None if engine.prior is None else engine.prior.name
-        schema = parquet_schema(engine.labels, engine.gender_labels, prior)
+        schema = parquet_schema(engine.labels, engine.gender_labels, prior, engine.heads)
         yield (
             "parquet",
             ParquetSink(settings.parquet, schema, settings.parquet_rows, 60 * settings.parquet_minutes, prior),

@@ -54,7 +54,12 @@ class Outputs:
                 self._add("events", writer, engine.results(), lambda: _pass_on(events, writer.write))
             if settings.csv is not None:
                 rows = CsvWriter(
-                    settings.csv, engine.labels, settings.overwrite, gender_labels=engine.gender_labels, prior=prior
+                    settings.csv,
+                    engine.labels,
+                    settings.overwrite,
+                    gender_labels=engine.gender_labels,
+                    prior=prior,
+                    heads=engine.heads,
                 )
                 self._add("csv", rows, engine.results())
             for name, message_sink, queue in message_sinks(settings, engine):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ferengine._native import FrameRing
 from ferengine.config import EngineConfig
 from ferengine.errors import FerengineError, UsageError
+from ferengine.models.manifest import Head
 from ferengine.results import CameraEvent, Pushed
 from ferengine.runtime.joiner import CameraJoiner
 from ferengine.runtime.workers import new_worker
@@ -279,12 +280,20 @@ class Cameras:
 
     Args:
         labels, gender_labels: The classes of the networks, in the order of their outputs.
+        heads: The further heads of the model, in the same order.
         config: Settings of the run.
         trackers: How many track workers share the cameras.
     """
 
-    def __init__(self, labels: tuple[str, ...], gender_labels: tuple[str, ...], config: EngineConfig, trackers: int) -> None:
-        self._labels, self._gender_labels = labels, gender_labels
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        gender_labels: tuple[str, ...],
+        config: EngineConfig,
+        trackers: int,
+        heads: tuple[Head, ...] = (),
+    ) -> None:
+        self._labels, self._gender_labels, self._heads = labels, gender_labels, heads
         self._config = config
         self._trackers = trackers
         self._by_number: dict[int, CameraState] = {}
@@ -323,6 +332,7 @@ class Cameras:
             gender_labels=self._gender_labels,
             label_hold=config.label_hold,
             check_quality=config.check_quality,
+            heads=self._heads,
         )
         load = Counter(camera.tracker for camera in self if not camera.ended)
         tracker = min(range(self._trackers), key=lambda index: (load[index], index))

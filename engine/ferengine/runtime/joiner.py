@@ -9,11 +9,23 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classification.heads import HeadReader
 from ferengine.classification.labelling import Labeller, gender_confidence
 from ferengine.classification.pose import PoseMemory
 from ferengine.classification.quality import make_quality
 from ferengine.classification.smoothing import Smoother
-from ferengine.results import UNCERTAIN, Face, FrameResult, IgnoredFace, Landmarks, Timings, make_expression, make_gender
+from ferengine.models.manifest import Head
+from ferengine.results import (
+    UNCERTAIN,
+    Face,
+    FrameResult,
+    HeadReading,
+    IgnoredFace,
+    Landmarks,
+    Timings,
+    make_expression,
+    make_gender,
+)
 from ferengine.stages.records import FACE_RING_FULL, Record, ScoreBatch
 from ferengine.zones import NO_ZONES, Zones
 
@@ -58,6 +70,7 @@ class CameraJoiner:
         gender_labels: tuple[str, ...] = (),
         label_hold: float = 0.0,
         check_quality: bool = False,
+        heads: tuple[Head, ...] = (),
     ) -> None:
         self.name = name
         self.live = live
@@ -73,6 +86,8 @@ class CameraJoiner:
         self._gender_smoother = Smoother(_GENDER_SMOOTHING, len(gender_labels))
         self._labeller = Labeller(label_hold, min_confidence, check_quality=check_quality)
         self._gender_labeller = Labeller(label_hold, gender_confidence(min_confidence))
+        self._heads = HeadReader(heads, smoothing)
+        self._gender_start = len(labels) + sum(len(head.labels) for head in heads)
         self._poses = PoseMemory()
         self._records: deque[Record] = deque()
         self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
@@ -151,7 +166,7 @@ class CameraJoiner:
 
     def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str, zones: Zones) -> Face:
         track = int(row["id"])
-        if scored is not None and np.isnan(scored.scores).any():
+        if scored is not None and not np.isfinite(scored.scores).all():
             scored, reason = None, "not_finite"
         x, y, w, h = (float(value) for value in row["box"])
         landmarks: Landmarks | None = None
@@ -160,16 +175,19 @@ class CameraJoiner:
             landmarks = (a, b, c, d, e)
         pose = self._poses.update(track, timestamp, landmarks)
         expression = gender = quality = changed_from = None
+        heads: dict[str, HeadReading] = {}
         if scored is None:
             self.unclassified[reason] += 1
         else:
             quality = make_quality((x, y, w, h), scored.measures)
-            scores, genders = np.split(scored.scores, [len(self.labels)])
-            smoothed = self._smoother.update(track, timestamp, scores)
-            answer = self._labeller.update(track, timestamp, scores, smoothed, pose, quality)
-            expression = make_expression(self.labels, scores, smoothed, answer.label, answer.reason)
-            if answer.changed:
-                changed_from = UNCERTAIN if answer.before is None else self.labels[answer.before]
+            scores, numbers, genders = np.split(scored.scores, [len(self.labels), self._gender_start])
+            if self.labels:
+                smoothed = self._smoother.update(track, timestamp, scores)
+                answer = self._labeller.update(track, timestamp, scores, smoothed, pose, quality)
+                expression = make_expression(self.labels, scores, smoothed, answer.label, answer.reason)
+                if answer.changed:
+                    changed_from = UNCERTAIN if answer.before is None else self.labels[answer.before]
+            heads = self._heads.read(numbers, track, timestamp)
             if self._gender_labels:
                 smoothed = self._gender_smoother.update(track, timestamp, genders)
                 answer = self._gender_labeller.update(track, timestamp, smoothed, smoothed)
@@ -188,6 +206,7 @@ class CameraJoiner:
             quality=quality,
             changed_from=changed_from,
             zones=zones.names(int(row["zones"])) if zones.regions else (),
+            heads=heads,
         )
 
 

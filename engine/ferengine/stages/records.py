@@ -18,6 +18,7 @@ from ferengine._native import FACE_KEY
 from ferengine.classification.quality import MEASURES
 from ferengine.detection.base import Detections
 from ferengine.errors import WorkerError
+from ferengine.ipc.channel import MAX_MESSAGE_BYTES
 from ferengine.results import Box, FrameResult
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 TRACK_READER, VIDEO_READER, WINDOW_READER, FIRST_LOAN_READER = 0, 1, 2, 3
 """Bits in a frame ring's hold masks: the track worker's, the two render workers', and the first of those that stand for
 consumers in the engine's own process that have images on loan."""
+
+MAX_FACES = 128
+"""Faces of one frame that are tracked and classified, by ascending id."""
 
 CLASSIFIED, FACE_RING_FULL = 0, 1
 """The status of a record: whether its faces were handed to the classifier."""
@@ -194,6 +198,12 @@ class ScoreBatch:
     measures: NDArray[np.float32]
     capacity: int
     inferred_ns: int
+
+    @staticmethod
+    def largest(numbers: int) -> int:
+        """How many faces of ``numbers`` scores each fit into one message."""
+        each = FACE_KEY.itemsize + 4 * (numbers + MEASURES)
+        return (MAX_MESSAGE_BYTES - _SCORES_HEADER.itemsize) // each
 
     def encode(self) -> bytes:
         count, classes = self.scores.shape

@@ -22,6 +22,7 @@ from ferengine.stages.messages import AddCamera, AddRing, ForgetCamera, ForgetRi
 from ferengine.stages.records import (
     CLASSIFIED,
     FACE_RING_FULL,
+    MAX_FACES,
     TRACK_READER,
     CameraEnd,
     DetectionAnswer,
@@ -37,9 +38,6 @@ from ferengine.zones import Zones
 
 MAX_UNDELIVERED = 64
 """Files: frames of one camera that may be on their way to its consumers before its tracker waits."""
-
-_MAX_FACES = 128
-"""Faces of one frame that are tracked and classified, by ascending id."""
 
 
 @dataclass(slots=True)
@@ -307,7 +305,7 @@ class TrackStage(Stage[StartTrack]):
 
     def _finish(self, camera: TrackedCamera, generation: int, slot: int, sequence: int) -> None:
         faces = sorted(camera.tracker.faces, key=lambda face: face.id)
-        output = _Output(generation, slot, sequence, faces[:_MAX_FACES], camera.tracker.is_cut, time.monotonic_ns())
+        output = _Output(generation, slot, sequence, faces[:MAX_FACES], camera.tracker.is_cut, time.monotonic_ns())
         if camera.zones is not None:
             self._sort_by_zones(camera, camera.zones, output, faces)
         camera.output = output
@@ -331,7 +329,7 @@ class TrackStage(Stage[StartTrack]):
         assert camera.shape is not None
         height, width = camera.shape[:2]
         placed = [(face, zones.place(face.box, width, height)) for face in faces]
-        kept = [(face, place) for face, place in placed if place is not None][:_MAX_FACES]
+        kept = [(face, place) for face, place in placed if place is not None][:MAX_FACES]
         ignored = [face for face, place in placed if place is None]
         output.faces = [face for face, _ in kept]
         output.hidden = ignored if self.start.keep_ignored else []

@@ -82,7 +82,7 @@ def test_a_store_of_version_1_gets_the_columns_of_media(tmp_path: Path) -> None:
     path = tmp_path / "faces.db"
     StoreSink(path, 1).close()
     with sqlite3.connect(path) as older:
-        for column in ("event snapshot", "event clip", *(f"sample {name}" for name in NEW)):
+        for column in ("event snapshot", "event clip", "event zone", "event zones", *(f"sample {name}" for name in NEW)):
             older.execute(f"ALTER TABLE {column.replace(' ', ' DROP COLUMN ')}")
         older.executescript("DROP TABLE second; DROP TABLE label")
         older.execute("INSERT INTO event (time, camera, kind, timestamp) VALUES (1e12, 'door', 'started', 5.0)")

@@ -41,10 +41,19 @@ const percent = (score) => `${Math.round(100 * score)} %`;
 function described(face) {
   const smoothed = face.expression?.smoothed;
   const why = (face.expression?.reason ?? face.reason)?.replaceAll("_", " ");
-  if (!smoothed) return { label: why ?? "not classified", best: 0, text: why ?? "not classified", colour: UNKNOWN };
+  const instead = why ?? (face.heads ? "" : "not classified"); // a model may read no expression
+  if (!smoothed) return { label: instead, best: 0, text: instead, colour: UNKNOWN };
   const { label, scores } = smoothed;
   const best = scores[label] ?? Math.max(...Object.values(scores)); // an uncertain face has scores, and no score of its label
   return { label, best, text: why ? `${label}: ${why}` : `${label} ${percent(best)}`, colour: colourOf(label) };
+}
+
+// What a further head of the model reads: a class, the labels that are there, or numbers.
+function said({ kind, label, smoothed }) {
+  if (kind === "classes") return `${label} ${percent(smoothed[label])}`;
+  const numbers = Object.entries(smoothed);
+  if (kind === "values") return numbers.map(([name, value]) => `${name} ${Number(value.toPrecision(3))}`).join(", ");
+  return numbers.filter(([, value]) => value >= 0.5).map(([name]) => name).join(", ") || "none";
 }
 
 // ---- Video: fragments over a WebSocket into Media Source Extensions, played at the live edge
@@ -285,8 +294,9 @@ class Tile {
     const items = faces.slice(0, 12).map((face) => {
       const { text, colour } = described(face);
       const gender = face.gender ? `, ${face.gender.smoothed.label}` : "";
+      const heads = Object.entries(face.heads ?? {}).map(([name, reading]) => `, ${name}: ${said(reading)}`);
       const zones = face.zones ? ` · ${face.zones.join(", ")}` : "";
-      return [colour, `#${face.track} ${text}${gender}${zones}`];
+      return [colour, `#${face.track} ${text}${gender}${heads.join("")}${zones}`];
     });
     if (faces.length > 12) items.push([UNKNOWN, `and ${faces.length - 12} more`]);
     const key = JSON.stringify(items);

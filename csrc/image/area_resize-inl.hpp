@@ -1,7 +1,7 @@
 // The loops of resize_area. For foreach_target.hpp.
 //
-// Separable: source rows are made grey and summed, weighted, into one row for each destination row, which is then
-// summed into `size` columns.
+// Separable: source rows are reduced to the channel and summed, weighted, into one row for each destination row, which
+// is then summed into `size` columns.
 #include "image/grayscale-inl.hpp"
 
 namespace ferengine::image::FERENGINE_TARGET {
@@ -19,8 +19,8 @@ FERENGINE_INLINE float weight_of(double low, double high, double scale, int pixe
     return static_cast<float>((to - from) * scale);
 }
 
-void resize_area(const FrameView& frame, const UprightSquare& square, int size, int max_rows, float* out,
-                 AreaScratch& scratch) {
+void resize_area(const FrameView& frame, Channel channel, const UprightSquare& square, int size, int max_rows,
+                 float* out, AreaScratch& scratch) {
     const double step = square.side / size, scale = 1.0 / step;
     const double left = square.cx - 0.5 * square.side, top = square.cy - 0.5 * square.side;
 
@@ -58,7 +58,7 @@ void resize_area(const FrameView& frame, const UprightSquare& square, int size, 
 
     int held = -1;  // the source row that `row` holds: neighbours have one in common
     const auto add_row = [&](int source, float weight, bool first) {
-        if (source != held) gray_pixels(frame, source, x0, width, row);
+        if (source != held) channel_pixels(frame, channel, source, x0, width, row);
         held = source;
         if (first)
             for (int x = 0; x < width; ++x) sums[x] = weight * row[x];

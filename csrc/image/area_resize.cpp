@@ -28,9 +28,9 @@ PixelRange pixels_under(double low, double high, int length) {
 
 namespace ferengine::image {
 
-void resize_area(const FrameView& frame, const UprightSquare& square, int size, int max_rows, std::span<float> out,
-                 AreaScratch& scratch) {
-    FERENGINE_DISPATCH(resize_area)(frame, square, size, max_rows, out.data(), scratch);
+void resize_area(const FrameView& frame, Channel channel, const UprightSquare& square, int size, int max_rows,
+                 std::span<float> out, AreaScratch& scratch) {
+    FERENGINE_DISPATCH(resize_area)(frame, channel, square, size, max_rows, out.data(), scratch);
 }
 
 }  // namespace ferengine::image

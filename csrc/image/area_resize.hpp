@@ -1,4 +1,4 @@
-// Exact area averages of a frame's grey values: what crops and trackers shrink with.
+// Exact area averages of one channel of a frame: what crops and trackers shrink with.
 #pragma once
 
 #include <span>
@@ -20,10 +20,10 @@ struct UprightSquare {
     double cx, cy, side;
 };
 
-// The grey values of `square` as `size` x `size` means over each destination pixel's rectangle, source pixels being
+// One channel of `square` as `size` x `size` means over each destination pixel's rectangle, source pixels being
 // constant squares. Beyond the frame its border pixels are repeated. Where more than `max_rows` source rows lie under a
 // destination row, and `max_rows` is not 0, the mean is taken of that many of them, evenly spread.
-void resize_area(const FrameView& frame, const UprightSquare& square, int size, int max_rows, std::span<float> out,
-                 AreaScratch& scratch);
+void resize_area(const FrameView& frame, Channel channel, const UprightSquare& square, int size, int max_rows,
+                 std::span<float> out, AreaScratch& scratch);
 
 }  // namespace ferengine::image

@@ -1,6 +1,7 @@
 #include "image/face_crop.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 namespace ferengine::image {
@@ -25,7 +26,8 @@ struct SampleGrid {
 namespace ferengine::image {
 namespace {
 
-void crop_sampled(const FrameView& frame, const CropRegion& region, int size, float* out, CropScratch& scratch) {
+void crop_sampled(const FrameView& frame, Channel channel, const CropRegion& region, int size, float* out,
+                  CropScratch& scratch) {
     const double side = region.side, angle = region.angle, c = std::cos(angle), s = std::sin(angle);
     const int count = static_cast<int>(std::clamp(std::ceil(side / size), 1.0, static_cast<double>(kMaxSamples)));
     // the part of the frame that the samples can touch
@@ -44,28 +46,41 @@ void crop_sampled(const FrameView& frame, const CropRegion& region, int size, fl
                           .count = count,
                           .width = part.width,
                           .height = part.height};
-    FERENGINE_DISPATCH(sample_grid)(part, grid, out, scratch);
+    FERENGINE_DISPATCH(sample_grid)(part, channel, grid, out, scratch);
 }
 
 }  // namespace
 
-void crop_gray(const FrameView& frame, const CropRegion& region, int size, std::span<float> out, CropScratch& scratch) {
-    if (region.angle == 0.0f && region.side >= static_cast<float>(size))
-        resize_area(frame, {.cx = region.cx, .cy = region.cy, .side = region.side}, size, 0, out, scratch.area);
-    else
-        crop_sampled(frame, region, size, out.data(), scratch);
+std::span<const Channel> channels_of(Planes planes) {
+    static constexpr std::array kGray{Channel::kGray};
+    static constexpr std::array kRgb{Channel::kRed, Channel::kGreen, Channel::kBlue};
+    static constexpr std::array kBgr{Channel::kBlue, Channel::kGreen, Channel::kRed};
+    if (planes == Planes::kGray) return kGray;
+    return planes == Planes::kRgb ? kRgb : kBgr;
 }
 
-void crop_rounded(const FrameView& frame, const CropRegion& region, int size, std::span<uint8_t> out,
+void crop_channel(const FrameView& frame, Channel channel, const CropRegion& region, int size, std::span<float> out,
+                  CropScratch& scratch) {
+    if (region.angle == 0.0f && region.side >= static_cast<float>(size))
+        resize_area(frame, channel, {.cx = region.cx, .cy = region.cy, .side = region.side}, size, 0, out,
+                    scratch.area);
+    else
+        crop_sampled(frame, channel, region, size, out.data(), scratch);
+}
+
+void crop_rounded(const FrameView& frame, Planes planes, const CropRegion& region, int size, std::span<uint8_t> out,
                   CropScratch& scratch) {
     const size_t pixels = static_cast<size_t>(size) * static_cast<size_t>(size);
     scratch.values.resize(pixels);
-    crop_gray(frame, region, size, scratch.values, scratch);
-    const float* const values = scratch.values.data();
-    uint8_t* __restrict const target = out.data();  // bytes alias everything unless said otherwise
-    // sums of many thousand weights may come out a little above 255
-    for (size_t i = 0; i < pixels; ++i)
-        target[i] = static_cast<uint8_t>(static_cast<int>(std::min(values[i] + 0.5f, 255.0f)));
+    uint8_t* __restrict target = out.data();  // bytes alias everything unless said otherwise
+    for (const Channel channel : channels_of(planes)) {
+        crop_channel(frame, channel, region, size, scratch.values, scratch);
+        const float* const values = scratch.values.data();
+        // sums of many thousand weights may come out a little above 255
+        for (size_t i = 0; i < pixels; ++i)
+            target[i] = static_cast<uint8_t>(static_cast<int>(std::min(values[i] + 0.5f, 255.0f)));
+        target += pixels;
+    }
 }
 
 }  // namespace ferengine::image

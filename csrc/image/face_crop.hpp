@@ -1,4 +1,4 @@
-// Grey, square crops of faces, straight from a frame's memory.
+// Square crops of faces, grey or in colour, straight from a frame's memory.
 #pragma once
 
 #include <cstddef>
@@ -21,11 +21,16 @@ struct CropRegion {
 struct CropScratch {
     AreaScratch area;
     std::vector<float> samples, values;
-    std::vector<uint8_t> gray_rows;
+    std::vector<uint8_t> rows;
     std::vector<uint32_t> quads;
 };
 
-// One crop of `size` x `size` grey values in [0, 255] into `out`.
+// What a crop's planes show, one after the other: grey alone, or the three colours.
+enum class Planes : uint32_t { kGray = 0, kRgb = 1, kBgr = 2 };
+
+std::span<const Channel> channels_of(Planes planes);
+
+// One channel of a crop, `size` x `size` values in [0, 255], into `out`.
 // - Upright (angle 0) with side >= size: the exact mean over each destination pixel's rectangle, source pixels being
 //   constant squares.
 // - Upright with side < size: bilinear at the destination pixels' centres.
@@ -33,10 +38,11 @@ struct CropScratch {
 //   (beyond that the samples lie further apart).
 // Grey is (1868 B + 9617 G + 4899 R + 8192) >> 14 for each source pixel (ITU-R BT.601 luma, within 1 of cv2.cvtColor).
 // Beyond the frame its border pixels are repeated. The region must be finite with side > 0.
-void crop_gray(const FrameView& frame, const CropRegion& region, int size, std::span<float> out, CropScratch& scratch);
+void crop_channel(const FrameView& frame, Channel channel, const CropRegion& region, int size, std::span<float> out,
+                  CropScratch& scratch);
 
-// The same, rounded half up.
-void crop_rounded(const FrameView& frame, const CropRegion& region, int size, std::span<uint8_t> out,
+// All planes of a crop, rounded half up.
+void crop_rounded(const FrameView& frame, Planes planes, const CropRegion& region, int size, std::span<uint8_t> out,
                   CropScratch& scratch);
 
 // (value - mean) / deviation, as many as `out` holds; in place where both begin at the same address.

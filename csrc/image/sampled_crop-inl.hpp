@@ -9,15 +9,15 @@ FERENGINE_INLINE uint32_t quad(uint32_t pixel, uint32_t right, uint32_t below, u
     return pixel | right << 8 | below << 16 | below_right << 24;
 }
 
-// An image as quads, borders repeated.
-void pack_quads(const FrameView& image, CropScratch& scratch) {
+// One channel of an image as quads, borders repeated.
+void pack_quads(const FrameView& image, Channel channel, CropScratch& scratch) {
     const auto width = static_cast<size_t>(image.width);
     scratch.quads.resize(width * static_cast<size_t>(image.height));
-    scratch.gray_rows.resize(2 * (width + 1));
-    uint8_t* upper = scratch.gray_rows.data();
+    scratch.rows.resize(2 * (width + 1));
+    uint8_t* upper = scratch.rows.data();
     uint8_t* lower = upper + width + 1;
     const auto fill = [&](int y, uint8_t* row) {
-        gray_pixels(image, y, 0, image.width, row);
+        channel_pixels(image, channel, y, 0, image.width, row);
         row[width] = row[width - 1];
     };
     fill(0, upper);
@@ -61,22 +61,21 @@ FERENGINE_INLINE void mean_of_samples(const SampleGrid& grid, const QuadAt& quad
     }
 }
 
-void sample_grid(const FrameView& image, const SampleGrid& grid, float* out, CropScratch& scratch) {
+void sample_grid(const FrameView& image, Channel channel, const SampleGrid& grid, float* out, CropScratch& scratch) {
     const double samples = static_cast<double>(grid.size) * grid.size * grid.count * grid.count;
     if (static_cast<double>(image.width) * image.height <= std::min(4.0 * samples, kMaxQuads)) {
-        pack_quads(image, scratch);
+        pack_quads(image, channel, scratch);
         const uint32_t* const quads = scratch.quads.data();
         const int width = image.width;
         return mean_of_samples(grid, [=](int x, int y) { return quads[y * width + x]; }, out, scratch);
     }
     // the samples lie so far apart that packing would read much more than they do
-    const auto gray_at = [&](int x, int y) {
-        const uint8_t* const pixel = image.pixel(y, x);
-        return static_cast<uint32_t>(image.channels == 3 ? gray_of(pixel) : *pixel);
+    const auto value_at = [&](int x, int y) {
+        return static_cast<uint32_t>(channel_of(image, channel, image.pixel(y, x)));
     };
     const auto quad_at = [&](int x, int y) {
         const int right = std::min(x + 1, image.width - 1), below = std::min(y + 1, image.height - 1);
-        return quad(gray_at(x, y), gray_at(right, y), gray_at(x, below), gray_at(right, below));
+        return quad(value_at(x, y), value_at(right, y), value_at(x, below), value_at(right, below));
     };
     mean_of_samples(grid, quad_at, out, scratch);
 }

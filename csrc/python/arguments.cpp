@@ -51,6 +51,24 @@ bool is_uint8(const py::array& out) {
     return uint8;
 }
 
+image::Planes planes_of(const std::string& name) {
+    for (const image::Planes planes : {image::Planes::kGray, image::Planes::kRgb, image::Planes::kBgr})
+        if (name == name_of(planes)) return planes;
+    throw py::value_error("a crop is grey, rgb or bgr, not " + name);
+}
+
+std::string name_of(image::Planes planes) {
+    switch (planes) {
+        case image::Planes::kGray:
+            return "grey";
+        case image::Planes::kRgb:
+            return "rgb";
+        case image::Planes::kBgr:
+            return "bgr";
+    }
+    throw py::value_error("no crop has planes of kind " + std::to_string(static_cast<uint32_t>(planes)));
+}
+
 void check_normalisation(bool uint8, float mean, float deviation) {
     if (uint8 && (mean != 0.0f || deviation != 1.0f))
         throw py::value_error("uint8 crops are not normalised: leave mean 0 and std 1");

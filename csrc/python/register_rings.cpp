@@ -9,6 +9,9 @@
 #include <csignal>
 #include <cstring>
 #include <span>
+#include <string>
+#include <tuple>
+#include <utility>
 #include <vector>
 
 #include "image/face_crop.hpp"
@@ -78,35 +81,108 @@ bool push(FaceRing& ring, const py::array& image, const Squares& squares, uint32
                       .captured_ns = captured_ns,
                       .tracked_ns = tracked_ns,
                       .deadline_ns = deadline_ns};
-    const int side = static_cast<int>(ring.side());
     const py::gil_scoped_release release;
-    return ring.push(static_cast<uint32_t>(regions.size()), key, [&](uint32_t face, std::span<uint8_t> crop) {
-        image::crop_rounded(view, regions[face], side, crop, scratch);
+    return ring.push(static_cast<uint32_t>(regions.size()), key, [&](uint32_t face, std::span<uint8_t> crops) {
+        for (const ipc::CropFormat& format : ring.formats()) {
+            image::crop_rounded(view, static_cast<image::Planes>(format.kind), regions[face],
+                                static_cast<int>(format.side), crops.first(format.bytes()), scratch);
+            crops = crops.subspan(format.bytes());
+        }
     });
 }
 
-uint32_t gather(FaceRing& ring, py::array out, py::array_t<FaceKey> keys, float mean, float deviation,
-                py::ssize_t start) {
-    const py::ssize_t side = ring.side();
+// Formats as Python names them: (side, "grey", "rgb" or "bgr").
+using NamedFormat = std::pair<uint32_t, std::string>;
+
+FaceRing create_face_ring(uint32_t slots, const std::vector<NamedFormat>& crops) {
+    std::vector<ipc::CropFormat> formats;
+    for (const auto& [side, name] : crops) {
+        const image::Planes planes = planes_of(name);
+        formats.push_back({.side = side,
+                           .planes = static_cast<uint32_t>(image::channels_of(planes).size()),
+                           .kind = static_cast<uint32_t>(planes)});
+    }
+    return FaceRing::create(slots, formats);
+}
+
+FaceRing attach_face_ring(int fd) {
+    FaceRing ring = FaceRing::attach(fd);
+    for (const ipc::CropFormat& format : ring.formats())
+        if (format.planes != image::channels_of(planes_of(name_of(static_cast<image::Planes>(format.kind)))).size())
+            throw py::value_error("the face ring's crops have another number of planes than their kind has");
+    return ring;
+}
+
+std::vector<NamedFormat> crops_of(const FaceRing& ring) {
+    std::vector<NamedFormat> crops;
+    for (const ipc::CropFormat& format : ring.formats())
+        crops.emplace_back(format.side, name_of(static_cast<image::Planes>(format.kind)));
+    return crops;
+}
+
+// Where one crop of each face is gathered to, and how: what Python gives as (crop, out, mean, std).
+using NamedTarget = std::tuple<size_t, py::array, std::vector<float>, std::vector<float>>;
+
+struct Target {
+    size_t begin, bytes, plane;  // of the crop within a face's
+    void* out;
+    py::ssize_t rows;
+    bool uint8;
+    std::vector<float> mean, deviation;
+
+    void take(size_t row, std::span<const uint8_t> crops) const {
+        const std::span<const uint8_t> crop = crops.subspan(begin, bytes);
+        if (uint8) {
+            std::memcpy(static_cast<uint8_t*>(out) + row * bytes, crop.data(), bytes);
+            return;
+        }
+        float* const to = static_cast<float*>(out) + row * bytes;
+        for (size_t i = 0; i < mean.size(); ++i)
+            image::normalise(crop.data() + i * plane, mean[i], deviation[i], {to + i * plane, plane});
+    }
+};
+
+Target target_of(const FaceRing& ring, NamedTarget& named) {
+    auto& [index, out, mean, deviation] = named;
+    const std::vector<ipc::CropFormat>& formats = ring.formats();
+    if (index >= formats.size()) throw py::index_error("the face ring has no crop " + std::to_string(index));
+    const ipc::CropFormat& format = formats[index];
     const bool uint8 = is_uint8(out);
-    check_normalisation(uint8, mean, deviation);
-    const bool planes = out.ndim() == 4 && out.shape(1) == 1;
-    if ((out.ndim() != 3 && !planes) || out.shape(out.ndim() - 1) != side || out.shape(out.ndim() - 2) != side)
-        throw py::value_error("out must have the shape (n, side, side) or (n, 1, side, side)");
-    if (keys.ndim() != 1 || keys.shape(0) != out.shape(0) || (keys.flags() & py::array::c_style) == 0)
-        throw py::value_error("keys must be contiguous with the shape (n,), as long as out");
-    if (start < 0 || start > out.shape(0)) throw py::value_error("start lies beyond out");
-    const auto max_count = static_cast<uint32_t>(std::min<py::ssize_t>(out.shape(0) - start, ring.slots()));
+    const auto side = static_cast<py::ssize_t>(format.side), planes = static_cast<py::ssize_t>(format.planes);
+    const py::ssize_t last = out.ndim() - 1;
+    const bool fits = (last == 2 && planes == 1) || (last == 3 && out.shape(1) == planes);
+    if (!fits || out.shape(last) != side || out.shape(last - 1) != side)
+        throw py::value_error(
+            "out must have the shape (n, planes, side, side) of the crop, or (n, side, side) of a grey one");
+    if (mean.size() != format.planes || deviation.size() != format.planes)
+        throw py::value_error("mean and std must have one number for each plane of the crop");
+    for (size_t i = 0; i < mean.size(); ++i) check_normalisation(uint8, mean[i], deviation[i]);
+    size_t begin = 0;
+    for (size_t i = 0; i < index; ++i) begin += formats[i].bytes();
+    return {.begin = begin,
+            .bytes = format.bytes(),
+            .plane = format.bytes() / format.planes,
+            .out = out.mutable_data(),
+            .rows = out.shape(0),
+            .uint8 = uint8,
+            .mean = mean,
+            .deviation = deviation};
+}
+
+uint32_t gather(FaceRing& ring, std::vector<NamedTarget> named, py::array_t<FaceKey> keys, py::ssize_t start) {
+    if (keys.ndim() != 1 || (keys.flags() & py::array::c_style) == 0)
+        throw py::value_error("keys must be contiguous with the shape (n,)");
+    std::vector<Target> targets;
+    for (NamedTarget& one : named) {
+        targets.push_back(target_of(ring, one));
+        if (targets.back().rows != keys.shape(0)) throw py::value_error("each out must be as long as keys");
+    }
+    if (start < 0 || start > keys.shape(0)) throw py::value_error("start lies beyond keys");
+    const auto max_count = static_cast<uint32_t>(std::min<py::ssize_t>(keys.shape(0) - start, ring.slots()));
     FaceKey* const key_at = keys.mutable_data() + start;
-    void* const target = out.mutable_data();
-    const auto offset = static_cast<size_t>(start * side * side);
     const py::gil_scoped_release release;
-    return ring.gather(max_count, [&](uint32_t index, const FaceKey& key, std::span<const uint8_t> crop) {
-        const size_t at = offset + index * crop.size();
-        if (uint8)
-            std::memcpy(static_cast<uint8_t*>(target) + at, crop.data(), crop.size());
-        else
-            image::normalise(crop.data(), mean, deviation, {static_cast<float*>(target) + at, crop.size()});
+    return ring.gather(max_count, [&](uint32_t index, const FaceKey& key, std::span<const uint8_t> crops) {
+        for (const Target& target : targets) target.take(static_cast<size_t>(start) + index, crops);
         key_at[index] = key;
     });
 }
@@ -190,11 +266,11 @@ void register_face_ring(py::module_& m) {
     m.attr("FACE_KEY") = py::dtype::of<FaceKey>();
 
     py::class_<FaceRing>(m, "FaceRing", "Face crops with their keys in shared memory: one producer, one consumer.")
-        .def_static("create", &FaceRing::create, py::arg("slots"), py::arg("side"), "Allocate a ring.")
-        .def_static("attach", &FaceRing::attach, py::arg("fd"), "Map an existing ring; takes ownership of ``fd``.")
+        .def_static("create", &create_face_ring, py::arg("slots"), py::arg("crops"), "Allocate a ring.")
+        .def_static("attach", &attach_face_ring, py::arg("fd"), "Map an existing ring; takes ownership of ``fd``.")
         .def_property_readonly("fd", &FaceRing::fd, "The descriptor, to be handed to another process.")
         .def_property_readonly("slots", &FaceRing::slots, "How many faces the ring holds.")
-        .def_property_readonly("side", &FaceRing::side, "The side of the crops in pixels.")
+        .def_property_readonly("crops", &crops_of, "The side in pixels and the planes of each crop of a face.")
         .def_property_readonly("free", &FaceRing::free, "Producer: how many faces fit now.")
         .def_property_readonly("waiting", &FaceRing::waiting, "Consumer: faces published and not yet gathered.")
         .def_property_readonly("oldest_queued_ns", &FaceRing::oldest_queued_ns,
@@ -202,8 +278,8 @@ void register_face_ring(py::module_& m) {
         .def("push", &push, py::arg("frame"), py::arg("squares"), py::arg("camera"), py::arg("epoch"),
              py::arg("sequence"), py::arg("captured_ns"), py::arg("tracked_ns"), py::arg("deadline_ns"),
              "Producer: cut all squares of a frame into the ring, with the GIL released.")
-        .def("gather", &gather, py::arg("out"), py::arg("keys").noconvert(), py::arg("mean"), py::arg("std"),
-             py::arg("start") = 0, "Consumer: copy waiting faces and their keys, with the GIL released.")
+        .def("gather", &gather, py::arg("targets"), py::arg("keys").noconvert(), py::arg("start") = 0,
+             "Consumer: copy waiting faces and their keys, with the GIL released.")
         .def("release", &FaceRing::release, py::arg("count"),
              "Consumer: the oldest gathered faces may be overwritten.");
 }

@@ -37,6 +37,7 @@ _HOMES = {
     "Timings": "ferengine.results",
     "UsageError": "ferengine.errors",
     "WorkerHealth": "ferengine.runtime.health",
+    "Zone": "ferengine.sources.zone",
 }
 
 __all__ = [*_HOMES, "__version__"]
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from ferengine.runtime.metrics import Summary as Summary
     from ferengine.sources import SourceSpec as SourceSpec
     from ferengine.sources.push import PushSource as PushSource
+    from ferengine.sources.zone import Zone as Zone
 
 
 def __getattr__(name: str) -> object:

@@ -20,8 +20,9 @@ def crop_faces(
     out: NDArray[np.uint8] | NDArray[np.float32],
     mean: float = 0.0,
     std: float = 1.0,
+    order: str = "grey",
 ) -> None:
-    """Crop the squares of a frame, in grayscale and in place, with the GIL released.
+    """Crop the squares of a frame, grey or in colour and in place, with the GIL released.
 
     Upright squares (angle 0) of at least S pixels are averaged exactly by area; smaller ones interpolated bilinearly;
     rotated ones are means of k x k bilinear samples a pixel, k = ceil(side / S), at most 8. Grey is
@@ -31,9 +32,10 @@ def crop_faces(
         frame: BGR or grey; see the module.
         squares: float32 (n, 4): cx, cy and side in pixels (pixel (i, j) covers [j, j+1) x [i, i+1)) and angle in
             radians, clockwise on the screen.
-        out: C-contiguous (n, S, S): uint8 (rounded) or float32 ((grey - mean) / std).
+        out: C-contiguous (n, S, S), in colour (n, 3, S, S): uint8 (rounded) or float32 ((intensity - mean) / std).
         mean: 0 for uint8.
         std: 1 for uint8.
+        order: Of the planes: "grey", "rgb" or "bgr". Those of a grey frame are all the same.
 
     Raises:
         TypeError: For a wrong dtype.
@@ -310,12 +312,12 @@ class FaceRing:
     """Face crops with their keys in shared memory: one producer, one consumer."""
 
     @staticmethod
-    def create(slots: int, side: int) -> FaceRing:
+    def create(slots: int, crops: Sequence[tuple[int, str]]) -> FaceRing:
         """Allocate a ring.
 
         Args:
             slots: 1 to 65536 faces.
-            side: Of the crops, 1 to 1024 pixels.
+            crops: One to four of each face: the side, 1 to 1024 pixels, and the planes, "grey", "rgb" or "bgr".
 
         Raises:
             ValueError: Outside those limits.
@@ -341,8 +343,8 @@ class FaceRing:
         """How many faces the ring holds."""
 
     @property
-    def side(self) -> int:
-        """The side of the crops in pixels."""
+    def crops(self) -> list[tuple[int, str]]:
+        """The side in pixels and the planes of each crop of a face."""
 
     @property
     def free(self) -> int:
@@ -388,20 +390,17 @@ class FaceRing:
 
     def gather(
         self,
-        out: NDArray[np.float32] | NDArray[np.uint8],
+        targets: Sequence[tuple[int, NDArray[np.float32] | NDArray[np.uint8], Sequence[float], Sequence[float]]],
         keys: NDArray[np.void],
-        mean: float,
-        std: float,
         start: int = 0,
     ) -> int:
         """Consumer: copy waiting faces and their keys, with the GIL released.
 
         Args:
-            out: (n, side, side) or (n, 1, side, side), filled from ``start`` on: float32 is normalised,
-                (grey - mean) / std, uint8 copied.
-            keys: FACE_KEY, as long as ``out``.
-            mean: 0 for uint8.
-            std: 1 for uint8.
+            targets: Where crops go, each with the number of the crop in ``crops``; the array, (n, planes, side, side), or
+                (n, side, side) of a grey crop, filled from ``start`` on; and mean and std, one number a plane. float32 is
+                normalised, (intensity - mean) / std; uint8 copied, with means of 0 and stds of 1.
+            keys: FACE_KEY, as long as each array.
             start: Where the first face goes.
 
         Returns:
@@ -410,6 +409,7 @@ class FaceRing:
         Raises:
             TypeError: For a wrong dtype.
             ValueError: For arrays that do not fit.
+            IndexError: For a crop that the ring does not have.
         """
 
     def release(self, count: int) -> None:

@@ -8,12 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
+from ferengine.classification.heads import HeadReader
 from ferengine.classification.labelling import Labeller, gender_confidence
 from ferengine.classification.pose import estimate_pose
 from ferengine.classification.quality import make_quality, measure_crops
 from ferengine.config import EngineSettings, make_config
 from ferengine.detection import create_detector
+from ferengine.detection.base import Detections
 from ferengine.frames import as_bgr
+from ferengine.models.manifest import Head
 from ferengine.models.registry import GENDER
 from ferengine.models.settings import Prior
 from ferengine.results import Face, make_expression, make_gender
@@ -52,12 +55,18 @@ class Analyzer:
         self._gender_labeller = Labeller(0.0, gender_confidence(config.min_confidence))
         self._classifier = Classifier(config.model, prior=config.prior, backend=backend)
         self._genders = Classifier(GENDER, backend=backend) if config.gender else None
-        self._cropper = FaceCropper(self._classifier.input_size, align=config.align_eyes)
+        self._heads = HeadReader(self._classifier.manifest.further_heads, smoothing=0.0)
+        self._align = config.align_eyes
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The classes of the expression model, in the order of its outputs."""
+        """The classes of the expression head, in the order of its outputs; none for a model that reads no expression."""
         return self._classifier.labels
+
+    @property
+    def heads(self) -> tuple[Head, ...]:
+        """The further heads of the model, as its manifest describes them: those of ``Face.heads``."""
+        return self._classifier.manifest.further_heads
 
     @property
     def prior(self) -> Prior | None:
@@ -76,13 +85,13 @@ class Analyzer:
         """
         frame = as_bgr(image)
         detections = self._detector.detect(frame)
-        squares = self._cropper.regions(detections)
-        crops = self._cropper.crop(frame, squares)
-        scores = self._classifier.scores(crops)
-        genders = None if self._genders is None else self._genders.scores(crops)
-        measures = measure_crops(crops[:, None], 0.0, 1.0)
+        crops = self._cropped(self._classifier, frame, detections)
+        numbers = self._classifier.read(crops)
+        genders = None if self._genders is None else self._genders.read(self._cropped(self._genders, frame, detections))
+        crop = self._classifier.crop
+        measures = measure_crops(crops.reshape(-1, *crop.shape), [0.0] * crop.channels, [1.0] * crop.channels, crop.planes)
         faces = []
-        for index, row in enumerate(scores):
+        for index, row in enumerate(numbers):
             x, y, w, h = (float(value) for value in detections.boxes[index])
             landmarks = None
             if detections.landmarks is not None:
@@ -92,16 +101,37 @@ class Analyzer:
             pose = None if landmarks is None else estimate_pose(landmarks)
             quality = make_quality((x, y, w, h), measures[index])
             expression = gender = None
-            finite = not np.isnan(row).any() and (genders is None or not np.isnan(genders[index]).any())
-            if finite:
-                answer = self._labeller.decide(row, pose, quality)
-                expression = make_expression(self.labels, row, row, answer.label, answer.reason)
+            finite = bool(np.isfinite(row).all() and (genders is None or np.isfinite(genders[index]).all()))
+            scores, further = np.split(row, [len(self.labels)])
+            if finite and self.labels:
+                answer = self._labeller.decide(scores, pose, quality)
+                expression = make_expression(self.labels, scores, scores, answer.label, answer.reason)
+            heads = self._heads.read(further) if finite else {}
             if finite and self._genders is not None and genders is not None:
                 answer = self._gender_labeller.decide(genders[index], None, None)
                 gender = make_gender(self._genders.labels, genders[index], genders[index], answer.label, answer.reason)
             reason = None if finite else "not_finite"
-            faces.append(Face(None, (x, y, w, h), score, 1.0, "detected", landmarks, expression, reason, gender, pose, quality))
+            faces.append(
+                Face(
+                    track=None,
+                    box=(x, y, w, h),
+                    score=score,
+                    track_confidence=1.0,
+                    origin="detected",
+                    landmarks=landmarks,
+                    expression=expression,
+                    reason=reason,
+                    gender=gender,
+                    pose=pose,
+                    quality=quality,
+                    heads=heads,
+                )
+            )
         return faces
+
+    def _cropped(self, network: Classifier, frame: NDArray[np.uint8], detections: Detections) -> NDArray[np.uint8]:
+        cropper = FaceCropper(network.crop.size, self._align, network.crop.planes)
+        return cropper.crop(frame, cropper.regions(detections))
 
     def close(self) -> None:
         """Release the device that the networks run on."""

@@ -80,7 +80,8 @@ class EngineConfig(BaseModel):
     )
 
     model: str = Field(
-        DEFAULT, description="Expression model: the name of a shipped one, or a .onnx file with its manifest beside it."
+        DEFAULT,
+        description="Expression model: the name of a shipped or added one, or a .onnx file with its manifest beside it.",
     )
     prior: str | None = Field(
         None,
@@ -123,7 +124,8 @@ class EngineConfig(BaseModel):
 
     draw: tuple[DrawExtra, ...] = Field(
         (),
-        description="Also draw the landmarks of detected faces, or the axes of their pose. Repeat for both.",
+        description="Also draw the landmarks of detected faces, the axes of their pose, or the model's further heads. "
+        "Repeat for several.",
         examples=[["landmarks", "pose"]],
     )
     blur: bool = Field(

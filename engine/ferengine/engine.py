@@ -34,6 +34,9 @@ from ferengine.seen import Seen
 from ferengine.sinks.save_paths import refuse_source, save_path, save_paths
 from ferengine.sources import SourceSpec, parse_source, unique_names
 from ferengine.sources.push import PushSource
+from ferengine.sources.zone import Zone
+from ferengine.stages.records import ScoreBatch
+from ferengine.zones import Outside
 
 Image: TypeAlias = NDArray[np.uint8]
 AnySource: TypeAlias = str | int | Path | SourceSpec | PushSource
@@ -61,7 +64,8 @@ class Engine:
         **settings: The fields of ``ferengine.config.EngineConfig``.
 
     Attributes:
-        labels: The classes of the expression network, in the order of its outputs.
+        labels: The classes of the expression head, in the order of its outputs; none for a model that reads no expression.
+        heads: The further heads of the model, as its manifest describes them: those of ``Face.heads``.
         prior: The class prior that expressions are read under; None for a model that names no priors.
         gender_labels: The classes of the gender network; empty unless the setting ``gender`` is on.
         blur_frames: How many frames images are held back to blur the faces in them; None unless the setting ``blur`` is on.
@@ -99,6 +103,7 @@ class Engine:
         specs = unique_names(map(as_spec, given))
         model = load_model(config.model, "expression")
         self.labels = tuple(model.manifest.labels)
+        self.heads = model.manifest.further_heads
         self.blur_frames = config.blur_frames
         self.prior = choose_prior(model.manifest, config.prior)
         genders = load_model(GENDER, "gender") if config.gender else None
@@ -106,14 +111,20 @@ class Engine:
         backend = choose_backend_elsewhere(config.backend)
         for each in filter(None, (model, genders)):  # refused before any file is touched
             choose_variant(each, config.backend_settings(), backend=backend)
+        numbers = sum(len(head.labels) for each in (model, genders) if each is not None for head in each.manifest.outputs)
+        if config.max_batch > ScoreBatch.largest(numbers):
+            raise UsageError(
+                f"the model {config.model} gives {numbers} numbers a face, of which a batch of {config.max_batch} is too many: "
+                f"set max_batch to {ScoreBatch.largest(numbers)} or less"
+            )
         self._save = None if save is None else Path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)
         plan = make_plan(len(specs), config, backend=backend, outputs=(save is not None) + display, growing=keep_open)
-        cameras = Cameras(self.labels, self.gender_labels, config, plan.trackers)
+        cameras = Cameras(self.labels, self.gender_labels, config, plan.trackers, self.heads)
         try:
-            face_side = model.manifest.input.size
-            topology = Topology(cameras, config, plan, face_side, self.prior, paths, overwrite, save is not None, display)
+            crops = tuple(dict.fromkeys(each.manifest.input.crop for each in (model, genders) if each is not None))
+            topology = Topology(cameras, config, plan, crops, self.prior, paths, overwrite, save is not None, display)
             self._supervisor = Supervisor(cameras, topology, config, keep_open=keep_open, on_event=on_event)
             for spec in specs:
                 self._supervisor.add_camera(spec)
@@ -368,13 +379,15 @@ class Engine:
         """What each camera has shown so far, by its name: people, and the fractions of expressions."""
         return {camera.name: camera.seen for camera in self._state.cameras}
 
-    def add_source(self, source: AnySource) -> str:
+    def add_source(self, source: AnySource, *, held: bool = False) -> str:
         """Add a source, also while the engine runs.
 
         One that does not open ends with an error in ``health()`` and ``failures``, and does not touch the others.
 
         Args:
             source: As the constructor takes it.
+            held: Whether its process is started, but the source is opened only by ``open_source``: that then takes no longer
+                than the source itself.
 
         Returns:
             The name that results call it.
@@ -393,7 +406,7 @@ class Engine:
                 path = save_path(specs[-1], self._save, self._overwrite)
                 refuse_source(path, specs)
             try:
-                camera = self._supervisor.add_camera(spec)
+                camera = self._supervisor.add_camera(spec, held=held)
             except (MemoryError, OSError) as error:
                 raise refused(error) or error from None
             if path is not None:
@@ -401,6 +414,35 @@ class Engine:
             return camera.name
 
         return self._state.executor.call(add)
+
+    def set_zones(self, name: str, zones: Iterable[Zone], *, outside: Outside = "deliver") -> None:
+        """Replace the zones of a camera, also while it runs: from one of its next frames on.
+
+        Args:
+            name: The camera's name.
+            zones: What to watch and to ignore; none removes all.
+            outside: Where zones are watched, whether to "deliver" faces that are in none of them or "ignore" them.
+
+        Raises:
+            UsageError: There is no such camera, or two zones have one name.
+            EngineStoppedError: The engine has stopped.
+        """
+        camera = self._state.cameras.named(name)
+        spec = camera.spec.replace(zones=tuple(zones), outside_zones=outside)
+        self._state.executor.call(lambda: self._supervisor.set_zones(camera, spec))
+
+    def open_source(self, name: str) -> None:
+        """Open a source that was added as held. Does not wait.
+
+        Args:
+            name: The camera's name.
+
+        Raises:
+            UsageError: There is no such camera.
+        """
+        camera = self._state.cameras.named(name)
+        with contextlib.suppress(EngineStoppedError):
+            self._state.executor.call(lambda: self._supervisor.open_held(camera))
 
     def end_source(self, name: str) -> None:
         """Read or accept no further frame of a camera. All that it has given still comes out, and then it has ended, as a

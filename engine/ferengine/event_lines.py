@@ -133,6 +133,14 @@ def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
             yield from ((f"{point}_x", x), (f"{point}_y", y))
     elif name in ("expression", "gender"):
         yield from _reading("" if name == "expression" else "gender_", value)
+    elif name == "zones":
+        yield name, ";".join(value)
+    elif name == "heads":
+        for head, reading in value.items():
+            if "label" in reading:
+                yield f"heads.{head}.label", reading["label"]
+            for part in ("values", "smoothed"):
+                yield from ((f"heads.{head}.{part}.{label}", number) for label, number in reading[part].items())
     elif isinstance(value, Mapping):  # pose and quality, whose parts name themselves but for the age
         yield from ((f"{name}_{part}" if part == "age" else part, each) for part, each in value.items())
     else:

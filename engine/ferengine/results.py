@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
@@ -20,13 +20,19 @@ Landmarks: TypeAlias = tuple[
 ]
 """Five (x, y) points in pixels: left eye, right eye (as the viewer sees them), nose, left and right mouth corner."""
 
-DrawExtra: TypeAlias = Literal["landmarks", "pose"]
+DrawExtra: TypeAlias = Literal["landmarks", "pose", "heads"]
 """What can be drawn of a face besides its box and label."""
 
 Origin: TypeAlias = Literal["detected", "tracked"]
 
 EPOCH_NUMBERS = 1_000_000_000
 """In a fleet, frames and tracks of a camera are numbered from a multiple of this each time that a node begins to read it."""
+
+HeadKind: TypeAlias = Literal["classes", "labels", "values"]
+"""Of a head: one of several classes, any of several labels, or numbers."""
+
+PRESENT = 0.5
+"""Probability from which a label of a head of ``labels`` is there."""
 
 UNCERTAIN = "uncertain"
 """The label of a face that cannot be read surely; ``Expression.reason`` says why."""
@@ -139,6 +145,50 @@ class Gender(Expression):
     not change."""
 
 
+@dataclass(frozen=True, slots=True)
+class HeadReading:
+    """What a further head of the model reads in one face.
+
+    Attributes:
+        kind: "classes" (probabilities that sum to 1), "labels" (a probability for each) or "values" (numbers).
+        values: The raw numbers by the names of the head's labels.
+        smoothed: The same, averaged over time; they equal the raw ones where there is no track (still images).
+    """
+
+    kind: HeadKind
+    values: Mapping[str, float]
+    smoothed: Mapping[str, float]
+
+    @property
+    def label(self) -> str | None:
+        """Of classes, the one with the largest smoothed score; None for other kinds."""
+        return max(self.smoothed, key=self.smoothed.__getitem__) if self.kind == "classes" else None
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Of labels, those whose smoothed probability reaches ``PRESENT``; none for other kinds."""
+        return tuple(name for name, value in self.smoothed.items() if value >= PRESENT) if self.kind == "labels" else ()
+
+    def summary(self) -> str:
+        """The smoothed reading in a few words.
+
+        Example:
+            >>> HeadReading("values", {"valence": 0.25}, {"valence": 0.25}).summary()
+            'valence 0.25'
+        """
+        if self.label is not None:
+            return f"{self.label} {100 * self.smoothed[self.label]:.0f} %"
+        if self.kind == "labels":
+            return ", ".join(self.present) or "none"
+        return ", ".join(f"{name} {value:.3g}" for name, value in self.smoothed.items())
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON takes it, numbers to five decimals; ``label`` of classes only."""
+        values, smoothed = ({name: round(value, 5) for name, value in each.items()} for each in (self.values, self.smoothed))
+        reading = {"kind": self.kind, "values": values, "smoothed": smoothed}
+        return reading if self.label is None else {"kind": self.kind, "label": self.label, **reading}
+
+
 def make_gender(
     labels: Sequence[str],
     scores: Iterable[float],
@@ -191,12 +241,15 @@ class Face:
         origin: Whether it was "detected" or "tracked" in this frame.
         landmarks: Five points (x, y) in pixels: left eye, right eye (as the viewer sees them), nose, left and right mouth
             corner. Given only where the face was detected in this very frame by a detector that finds them.
-        expression: ``None`` where the face was not classified.
+        expression: ``None`` where the face was not classified, and for a model that reads no expression.
         reason: Why it was not classified: "deadline", "face_ring_full" or "not_finite" (the network gave no number).
         gender: Given with the setting ``gender`` only.
         pose: ``None`` until a detection has found landmarks.
         quality: ``None`` where the face was not classified.
         changed_from: The smoothed label of the track's last classified frame, where it was another.
+        zones: The names of the watched zones that the centre of its box is in.
+        heads: What further heads of the model read, by their names; empty for a model that has none, and where the face was
+            not classified.
     """
 
     track: int | None
@@ -211,9 +264,12 @@ class Face:
     pose: Pose | None = None
     quality: Quality | None = None
     changed_from: str | None = None
+    zones: tuple[str, ...] = ()
+    heads: Mapping[str, HeadReading] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it; ``gender``, ``reason``, ``pose`` and ``quality`` are left out where they are ``None``."""
+        """As JSON takes it; ``gender``, ``reason``, ``pose`` and ``quality`` are left out where they are ``None``,
+        ``zones`` and ``heads`` where there are none."""
         face: dict[str, Any] = {
             "track": self.track,
             "box": [round(value, 2) for value in self.box],
@@ -231,7 +287,24 @@ class Face:
             face["pose"] = self.pose.to_dict()
         if self.quality is not None:
             face["quality"] = self.quality.to_dict()
+        if self.zones:
+            face["zones"] = list(self.zones)
+        if self.heads:
+            face["heads"] = {name: reading.to_dict() for name, reading in self.heads.items()}
         return face
+
+
+@dataclass(frozen=True, slots=True)
+class IgnoredFace:
+    """A face in an ignored zone: known to be there so that it can be blurred, and for nothing else.
+
+    Attributes:
+        track: The id of its track.
+        box: x, y, w, h in pixels of the frame.
+    """
+
+    track: int
+    box: Box
 
 
 @dataclass(frozen=True, slots=True)
@@ -327,6 +400,7 @@ class FrameResult:
         faces: The faces, by ascending track.
         timings: When the frame passed each stage.
         scene_cut: Whether it shows another scene than the frame before: tracks go on only where a face looks as it did.
+        ignored: Faces that zones exclude; known with the setting ``blur`` only, and part of no output.
     """
 
     camera: str
@@ -336,6 +410,12 @@ class FrameResult:
     faces: tuple[Face, ...]
     timings: Timings
     scene_cut: bool = False
+    ignored: tuple[IgnoredFace, ...] = ()
+
+    @property
+    def to_blur(self) -> tuple[Face | IgnoredFace, ...]:
+        """Every face that is known to be in the frame, those that zones exclude included."""
+        return (*self.faces, *self.ignored)
 
     @property
     def changes(self) -> tuple[ExpressionChange, ...]:

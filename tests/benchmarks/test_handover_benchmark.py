@@ -28,7 +28,7 @@ def faces(count: int) -> list[TrackedFace]:
 @pytest.mark.parametrize("count", [1, 8])
 def test_face_ring(benchmark: BenchmarkFixture, count: int) -> None:
     """Tracker to classifier, with the crop of a face as small as it gets."""
-    ring, page = FaceRing.create(64, SIDE), WorkerPage.create()
+    ring, page = FaceRing.create(64, [(SIDE, "grey")]), WorkerPage.create()
     frame = np.random.default_rng(0).integers(0, 256, (480, 640, 3), np.uint8)
     batch, keys = np.empty((64, 1, SIDE, SIDE), np.float32), np.empty(64, FACE_KEY)
     tracked = faces(count)
@@ -37,7 +37,7 @@ def test_face_ring(benchmark: BenchmarkFixture, count: int) -> None:
         squares = np.array([face.region for face in tracked], np.float32)
         assert ring.push(frame, squares, 0, 1, 0, 0, 0, 0)
         page.notify()
-        taken = ring.gather(batch, keys, 129.5, 65.0)
+        taken = ring.gather([(0, batch, (129.5,), (65.0,))], keys)
         ring.release(taken)
         return taken
 

@@ -1,7 +1,4 @@
-"""One cluster of three nodes for all tests of a module.
-
-``--fleet-rounds N`` repeats moves and kills, and from 2 on runs all tests.
-"""
+"""One cluster of three nodes for all tests: ``--fleet-rounds N`` repeats moves and kills, and from 2 on runs all tests."""
 
 from __future__ import annotations
 
@@ -14,7 +11,7 @@ if TYPE_CHECKING:  # the extra may be missing
     from fleet_help import Machines, Watcher
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def machines() -> Iterator[Machines]:
     from fleet_help import Machines
 
@@ -23,7 +20,7 @@ def machines() -> Iterator[Machines]:
     made.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def watcher(machines: Machines) -> Iterator[Watcher]:
     """A fleet of three cameras; a fourth has a password, and does not answer."""
     from ferengine.fleet.fleet import Fleet

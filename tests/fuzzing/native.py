@@ -22,7 +22,7 @@ class Native:
     """Everything that the extension takes arrays and numbers for, with state that lives on between the calls."""
 
     def __init__(self, _: Path) -> None:
-        self._faces = FaceRing.create(8, 16)
+        self._faces = FaceRing.create(8, [(16, "grey"), (9, "rgb")])
         self._frames = FrameRing.create(4, 64 * 48 * 3)
         self._page = WorkerPage.create()
         self._kcf = [Kcf() for _ in range(4)]
@@ -43,6 +43,8 @@ class Native:
     def _call_crop_faces(self, chance: random.Random) -> None:
         side = chance.choice([1, 8, 16, 48])
         _native.crop_faces(_image(chance), _numbers(chance, 4), np.zeros((chance.randrange(4), side, side), np.uint8))
+        colour = np.zeros((chance.randrange(4), 3, side, side), chance.choice([np.uint8, np.float32]))
+        _native.crop_faces(_image(chance), _numbers(chance, 4), colour, order=chance.choice(["rgb", "bgr", "grey", "x"]))
 
     def _call_kcf(self, chance: random.Random) -> None:
         tracker = chance.choice(self._kcf)
@@ -85,15 +87,24 @@ class Native:
         assert all(0 <= index < len(boxes) for index in kept)
 
     def _call_face_ring(self, chance: random.Random) -> None:
-        ring = self._faces if chance.random() < 0.9 else FaceRing.create(_integer(chance), _integer(chance))
+        ring = (
+            self._faces
+            if chance.random() < 0.9
+            else FaceRing.create(_integer(chance), [(_integer(chance), chance.choice(["grey", "bgr", "x"]))])
+        )
         match chance.randrange(3):
             case 0:
                 keys = [chance.choice([1, 2, _integer(chance)]) for _ in range(6)]
                 ring.push(_image(chance), _numbers(chance, 4), *keys)
             case 1:
                 room = chance.randrange(6)
-                out = np.zeros((room, 16, 16), chance.choice([np.float32, np.uint8, np.float64]))
-                ring.gather(out, np.zeros(room, FACE_KEY), _float(chance), _float(chance), chance.choice([0, _integer(chance)]))
+                kind = chance.choice([np.float32, np.uint8, np.float64])
+                out, colour = np.zeros((room, 16, 16), kind), np.zeros((room, 3, 9, 9), np.float32)
+                targets = [
+                    (0, out, [_float(chance)], [_float(chance)]),
+                    (chance.choice([1, _integer(chance)]), colour, [0.0] * chance.choice([1, 3]), [1.0] * 3),
+                ]
+                ring.gather(targets[: chance.randrange(3)], np.zeros(room, FACE_KEY), chance.choice([0, _integer(chance)]))
             case _:
                 ring.release(chance.choice([0, 1, 2, _integer(chance)]))
 

@@ -38,6 +38,7 @@ def faces() -> tuple[Face, ...]:
             pose=Pose(10.0, -5.0, 2.0, 0.1),
             quality=Quality(50.0, 0.4, 120.0, 30.0),
             changed_from="happy",
+            zones=("hall", "stairs"),
         ),
         Face(2, (50, 60, 7.5, 8), 0.8, 0.5, "tracked", None, None, "deadline"),
     )
@@ -72,6 +73,7 @@ def test_faces_become_rows_with_the_columns_of_csv(library: Any, events: Path, t
     assert (one["score_happy"], one["smoothed_happy"]) == (0.7, 0.4)
     assert (one["gender"], one["smoothed_gender"], one["smoothed_gender_male"]) == ("female", "female", 0.2)
     assert (one["yaw"], one["pose_age"], one["size"], one["changed_from"]) == (10, 0.1, 50, "happy")
+    assert one["zones"] == "hall;stairs"
     assert (one["nose_x"], one["nose_y"], one["scene_cut"]) == (5, 6, True)
     assert other["reason"] == "deadline"
     assert other["label"] is None or math.isnan(other["label"])

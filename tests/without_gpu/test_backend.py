@@ -272,7 +272,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     machine(WITH_GPU, ["tensorrt"], "pycuda")
     runner = EngineRunner(fake_trt(device, SIDE_48, dtypes=("uint8", "float")).loaded, device, b"plan")
     monkeypatch.setattr("ferengine.inference.tensorrt.load.open_engine", lambda *arguments, **options: runner)
-    ring, page = FaceRing.create(64, 48), WorkerPage.create()
+    ring, page = FaceRing.create(64, [(48, "grey")]), WorkerPage.create()
     engine, worker_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     engine.setblocking(False)
     worker_end.setblocking(False)
@@ -286,8 +286,9 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     stage.open()
     assert [(m.name, m.failure) for m in reports if isinstance(m, BackendChosen)] == [("tensorrt", None)]
     pinned = list(device.pinned.values())
-    assert any(np.shares_memory(stage._networks.input(32), memory) for memory in pinned)
-    assert stage._networks.input(32).dtype == np.uint8
+    [given] = stage._networks.inputs(32)
+    assert any(np.shares_memory(given.rows, memory) for memory in pinned)
+    assert given.rows.dtype == np.uint8
     made = device.calls.count("context")
     frame = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
     squares = np.array([[40, 40, 60, 0], [30, 40, 50, 0]], np.float32)

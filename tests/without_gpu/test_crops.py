@@ -128,22 +128,24 @@ def heads(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[bool]], ParallelCla
     "in_graph", [[False], [True], [True, True], [True, False], [False, True], [False, True, False]], ids=str
 )
 def test_faces_are_gathered_as_the_networks_take_them(heads: Any, in_graph: list[bool]) -> None:
-    """From a real ring; where one takes crops and another does not, what is gathered are crops."""
+    """From a real ring: crops for one that normalises them itself, normalised rows for another."""
     networks = heads(in_graph)
-    ring, keys = FaceRing.create(16, 48), np.empty(8, FACE_KEY)
+    ring, keys = FaceRing.create(16, [(48, "grey")]), np.empty(8, FACE_KEY)
     frame = np.random.default_rng(0).integers(0, 256, (80, 80, 3), np.uint8)
     squares = np.array([[40, 40, 60, 0], [30, 40, 50, 0], [50, 30, 48, 0.2]], np.float32)
     assert ring.push(frame, squares, 0, 0, 0, 0, 0, 0)
-    batch = networks.input(8)
-    assert batch.dtype == (np.uint8 if any(in_graph) else np.float32)
-    assert networks.normalisation == ((0, 1) if any(in_graph) else load_model("dscnn").manifest.input.normalisation)
-    assert ring.gather(batch, keys, *networks.normalisation, 0) == 3
-    gathered = batch[:3].copy()
+    inputs = networks.inputs(8)
+    own = load_model("dscnn").manifest.input.normalisation
+    assert [each.rows.dtype for each in inputs] == [np.uint8 if inside else np.float32 for inside in in_graph]
+    assert [(*each.mean, *each.std) for each in inputs] == [(0, 1) if inside else own for inside in in_graph]
+    assert ring.gather([(0, each.rows, each.mean, each.std) for each in inputs], keys) == 3
+    gathered = inputs[0].rows[:3].copy()
     networks.submit(3)
     found = networks.collect()
     assert networks.in_flight == 0
     plain = heads([False])
-    rows = gathered if gathered.dtype == np.float32 else plain.normalisation.of(gathered)
-    plain.input(3)[:] = rows
+    rows = gathered if gathered.dtype == np.float32 else own.of(gathered)
+    [given] = plain.inputs(3)
+    given.rows[:] = rows
     plain.submit(3)
     np.testing.assert_array_equal(found, np.hstack([plain.collect()] * len(in_graph)))

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ferengine.errors import UsageError
+from ferengine.errors import ModelError, UsageError
+from ferengine.models.manifest import Normalisation
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import DEFAULT, load_model
 from ferengine.models.settings import Prior
@@ -22,8 +23,7 @@ class _Subject:
     network: nn.Module
     labels: tuple[str, ...]
     size: int
-    mean: float
-    std: float
+    normalisation: Normalisation
     temperature: float
     prior: Prior | None
 
@@ -32,14 +32,20 @@ def from_model(model: str, prior: str | None = None) -> _Subject:
     """Load a shipped model or a ``.onnx`` file, under a class prior.
 
     Raises:
-        ModelError: torch cannot rebuild it.
+        ModelError: torch cannot rebuild it, or it has several heads or reads colours.
     """
     from ferengine_tools.networks.from_onnx import load_onnx
 
     manifest = load_model(model).manifest
     spec = manifest.input
     chosen = choose_prior(manifest, prior)
-    return _Subject(load_onnx(model), manifest.labels, spec.size, spec.mean, spec.std, manifest.temperature, chosen)
+    if manifest.heads or spec.channels != 1:
+        raise ModelError(
+            f"{model} has named heads or reads colours: explain is for the networks of ferengine train, with one output and "
+            "grey crops"
+        )
+    normalisation = spec.normalisation
+    return _Subject(load_onnx(model), manifest.labels, spec.size, normalisation, manifest.temperature, chosen)
 
 
 def from_checkpoint(path: Path, network: str | None) -> _Subject:
@@ -55,7 +61,7 @@ def from_checkpoint(path: Path, network: str | None) -> _Subject:
     state, module = restored(path, network)
     if state["settings"]["task"] == "both":
         raise UsageError(f"{path} has two heads: train expression or gender alone to have it explained")
-    return _Subject(module, tuple(state["labels"]), 48, MEAN, STD, 1.0, None)
+    return _Subject(module, tuple(state["labels"]), 48, Normalisation(MEAN, STD), 1.0, None)
 
 
 def explain(
@@ -90,8 +96,6 @@ def explain(
 
     The image is overlaid with Grad-CAM and guided back-propagation. Needs the train extra.
     """
-    import numpy as np
-
     from ferengine_tools.evaluation.metrics import softmax
     from ferengine_tools.explanation.attribution import explain as attribute
     from ferengine_tools.explanation.faces import cut_face, find_faces
@@ -105,7 +109,7 @@ def explain(
     target = None if label is None else subject.labels.index(label)
     size = subject.size
     faces = cut_face(image, size) if crop else find_faces(image, size, min_face=min_face, max_faces=max_faces)
-    batch = (faces.crops[:, None].astype(np.float32) - np.float32(subject.mean)) / np.float32(subject.std)
+    batch = subject.normalisation.of(faces.crops[:, None])
     log_prior = None if subject.prior is None else subject.prior.logarithm()
     shift = None if log_prior is None else subject.temperature * log_prior
     attribution = attribute(subject.network, batch, target, shift)

@@ -70,11 +70,13 @@ def calibration_batch(network: Network, precision: Precision, data: Path | None)
     if data is None:
         name = "UTKFACE" if network.manifest.task == "gender" else "FER2013"
         raise UsageError(f"{network.name} has no int8 file: name faces to calibrate it with (--calibration {name})")
+    if network.manifest.input.channels != 1:
+        raise UsageError(f"{network.name} reads colours, and the faces to calibrate with are grey: leave int8 out")
     images, spec = _training_faces(data, network.manifest), network.manifest.input
     crops = images[:: max(1, len(images) // _CALIBRATION_FACES)]
     if crops.shape[1:] != (spec.size, spec.size):
         raise UsageError(f"the network takes crops of {spec.size} pixels, {data} has {crops.shape[1:]}")
-    return (crops[:, None].astype(np.float32) - np.float32(spec.mean)) / np.float32(spec.std)
+    return spec.normalisation.of(crops[:, None])
 
 
 def _training_faces(data: Path, manifest: Manifest) -> NDArray[np.uint8]:

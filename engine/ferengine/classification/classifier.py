@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classification.heads import Decoder
 from ferengine.errors import ModelError, UsageError
-from ferengine.inference.base import Array, Batch, Runner, as_input, only_output
+from ferengine.inference.base import Array, Outputs, Runner, as_input
 from ferengine.inference.select import choose_variant, open_model
 from ferengine.models.manifest import Manifest
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import DEFAULT, load_model
-from ferengine.models.self_test import self_test_crops
+from ferengine.models.self_test import probe_crops
 from ferengine.models.settings import BackendName, BackendSettings, Prior
 
 log = logging.getLogger(__name__)
@@ -36,8 +37,10 @@ class Classifier:
 
     Attributes:
         runner: What runs the network.
-        labels: The classes, in the order of the scores.
+        labels: The classes of the main head, in the order of the scores; none for a model without one.
+        heads: All heads: the main one, which has the name of the model's task, first.
         prior: The prior in force; ``None`` for a model that names no priors and answers as it was trained.
+        crop: The side and the planes of the crops.
         input_size: The side of the crops, pixels.
         normalisation: What the network expects of their intensities.
 
@@ -68,11 +71,14 @@ class Classifier:
         chosen = choose_variant(named, settings, log.warning)
         loaded, self.runner = open_model(chosen, settings, threads=threads, max_batch=max_batch, on_failure=on_failure)
         self._manifest = loaded.manifest
-        self._temperature = np.float32(loaded.manifest.temperature)
-        self._log_prior = np.zeros(1, np.float32) if self.prior is None else self.prior.logarithm().astype(np.float32)
         self._max_batch = max_batch
         self.labels: tuple[str, ...] = tuple(loaded.manifest.labels)
-        self.input_size: int = loaded.manifest.input.size
+        self.heads = loaded.manifest.outputs
+        self._decoders = [
+            Decoder(head, self.prior if head.name == loaded.manifest.task else head.chosen_prior) for head in self.heads
+        ]
+        self.crop = loaded.manifest.input.crop
+        self.input_size: int = self.crop.size
         self.normalisation = loaded.manifest.input.normalisation
         self.warm_up()
 
@@ -82,22 +88,23 @@ class Classifier:
         return self._manifest
 
     def scores(self, crops: NDArray[np.uint8]) -> Array:
-        """The probabilities of each face's classes.
+        """The probabilities of each face's classes, by the main head.
 
         Args:
             crops: Gray crops, uint8 (N, S, S) with S = ``input_size``, cropped as ``ferengine run`` does (see
-                ``ferengine.tracking.crop_geometry``).
+                ``ferengine.tracking.crop_geometry``); of a model that reads colours uint8 (N, 3, S, S), the planes in the
+                order that ``crop`` names.
 
         Returns:
             float32 (N, classes); rows sum to 1.
 
         Raises:
-            UsageError: Another array was given.
+            UsageError: Another array was given, or the model has no main head.
         """
         return self.probabilities(self.logits(crops))
 
     def logits(self, crops: NDArray[np.uint8]) -> Array:
-        """The network's outputs before temperature, prior and softmax.
+        """The main head's outputs before temperature, prior and softmax.
 
         Args:
             crops: As of ``scores``.
@@ -106,68 +113,104 @@ class Classifier:
             float32 (N, classes).
 
         Raises:
-            UsageError: Another array was given.
+            UsageError: As ``scores``.
         """
-        size = self.input_size
-        if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8 or crops.shape[1:] != (size, size):
-            given = f"{crops.dtype} {crops.shape}" if isinstance(crops, np.ndarray) else type(crops).__name__
-            raise UsageError(f"crops are a uint8 array of shape (N, {size}, {size}), not {given}")
-        return self._run(as_input(crops, self.runner, self.normalisation))
+        if not self.labels:
+            raise UsageError(f"the model {self._manifest.name} has no head {self._manifest.task}: it reads {self._head_names}")
+        return self._run(crops)[0]
 
-    def collect(self) -> Array:
-        """The probabilities of the oldest batch that was submitted to ``runner``, as ``scores`` gives them."""
-        return self.probabilities(only_output(self.runner.collect()))
-
-    def probabilities(self, logits: Array) -> Array:
-        """softmax(logits / temperature + log prior), with the manifest's temperature and the prior in force.
-
-        The prior: A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, section 4. The temperature:
-        C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
+    def raw(self, crops: NDArray[np.uint8]) -> list[Array]:
+        """What the network gives for each of ``heads``, before temperatures, priors and limits.
 
         Args:
-            logits: The network's outputs, float32 (N, classes).
+            crops: As of ``scores``.
+
+        Returns:
+            float32 (N, labels) for each head.
+
+        Raises:
+            UsageError: Another array was given.
+        """
+        return self._run(crops)
+
+    def read(self, crops: NDArray[np.uint8]) -> Array:
+        """What all heads say of each face, side by side in the order of ``heads``.
+
+        Args:
+            crops: As of ``scores``.
+
+        Returns:
+            float32 (N, labels of all heads): probabilities and values.
+
+        Raises:
+            UsageError: Another array was given.
+        """
+        return self._decoded(self._run(crops))
+
+    def collect(self, count: int) -> Array:
+        """What all heads say of the oldest batch submitted to ``runner``, of ``count`` faces, as ``read`` gives it."""
+        return self._decoded(self._split(self.runner.collect(), count))
+
+    def probabilities(self, logits: Array) -> Array:
+        """softmax(logits / temperature + log prior) of the main head; see ``Decoder.decode``.
+
+        Args:
+            logits: float32 (N, classes).
 
         Returns:
             float32 (N, classes); rows sum to 1.
         """
-        logits = logits / self._temperature + self._log_prior
-        exponentials = np.exp(logits - logits.max(axis=1, keepdims=True, initial=-np.inf))
-        probabilities: Array = exponentials / exponentials.sum(axis=1, keepdims=True)
-        return probabilities
+        return self._decoders[0].decode(logits)
 
     def warm_up(self) -> None:
         """Run once, so that the first scores are not late and a network that does not fit its manifest is found out.
 
-        It runs two faces where more than one may come, so that a network with a fixed batch of one is found out too. They are
-        of the self-test: weights that are not finite make scores so.
+        It runs several faces where more than one may come, so that a network with a fixed batch of one is found out too: black,
+        white, noise and two of the self-test. Weights that are not finite make numbers so.
 
         Raises:
             ModelError: The network does not fit.
         """
-        self.runner.warm_up((1, self.input_size, self.input_size), self._max_batch)
-        count = min(2, self._max_batch)
+        self.runner.warm_up(self.crop.shape, self._max_batch)
         try:
-            logits = self.logits(self_test_crops(self.input_size)[:count])
+            found = self._run(probe_crops(self.crop)[: self._max_batch])
         except ModelError as error:
             raise ModelError(f"model {self._manifest.name}: {error}") from None
-        if logits.ndim != 2 or len(logits) != count:
-            raise ModelError(f"model {self._manifest.name}: its network gives {logits.shape} for {count} faces")
-        if logits.shape[1] != len(self.labels):
-            raise ModelError(
-                f"model {self._manifest.name}: its network gives {logits.shape[1]} scores, its manifest names "
-                f"{len(self.labels)} labels"
-            )
-        if not np.isfinite(logits).all():
-            raise ModelError(f"model {self._manifest.name}: its network gives scores that are not finite: check its weights")
+        for head, raw in zip(self.heads, found, strict=True):
+            if not np.isfinite(raw).all():
+                where = "" if len(self.heads) == 1 else f" in the head {head.name}"
+                raise ModelError(
+                    f"model {self._manifest.name}: its network gives scores that are not finite{where}: check its weights"
+                )
 
     def close(self) -> None:
         """Release the device; the classifier cannot be used afterwards."""
         self.runner.close()
 
-    def _run(self, batch: Batch) -> Array:
-        if not len(batch):
-            return np.empty((0, len(self.labels)), np.float32)
-        size = self._max_batch
-        return np.concatenate(
-            [only_output(self.runner.run(batch[start : start + size])) for start in range(0, len(batch), size)]
-        )
+    @property
+    def _head_names(self) -> str:
+        return ", ".join(head.name for head in self.heads)
+
+    def _decoded(self, found: Sequence[Array]) -> Array:
+        numbers = [decoder.decode(raw) for decoder, raw in zip(self._decoders, found, strict=True)]
+        return numbers[0] if len(numbers) == 1 else np.hstack(numbers)
+
+    def _split(self, outputs: Outputs, count: int) -> list[Array]:
+        """The raw output of each head."""
+        alone = len(self._decoders) == 1
+        return [decoder.output_of(outputs, count, alone=alone) for decoder in self._decoders]
+
+    def _run(self, crops: NDArray[np.uint8]) -> list[Array]:
+        """The raw output of each head."""
+        row = self.crop.image_shape
+        if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8 or crops.shape[1:] != row:
+            given = f"{crops.dtype} {crops.shape}" if isinstance(crops, np.ndarray) else type(crops).__name__
+            raise UsageError(f"crops are a uint8 array of shape (N, {', '.join(map(str, row))}), not {given}")
+        if not len(crops):
+            return [np.empty((0, len(head.labels)), np.float32) for head in self.heads]
+        batch = as_input(crops, self.runner, self.normalisation)
+        parts = []
+        for start in range(0, len(batch), self._max_batch):
+            rows = batch[start : start + self._max_batch]
+            parts.append(self._split(self.runner.run(rows), len(rows)))
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]

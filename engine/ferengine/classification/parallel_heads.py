@@ -1,25 +1,41 @@
-"""Networks side by side on one batch of crops: expression, and gender where it is wanted."""
+"""Networks side by side on the faces of one batch: the model, and gender where it is wanted."""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
-from ferengine.errors import ModelError
 from ferengine.inference.base import Array, Batch
-from ferengine.models.manifest import Normalisation
+from ferengine.models.manifest import CropFormat, Normalisation
 from ferengine.models.settings import BackendSettings, Prior
 
 
+class NetworkInput(NamedTuple):
+    """Where one network's crops of a batch are gathered, and how.
+
+    Attributes:
+        crop: Which crop of each face it takes.
+        rows: (n, channels, S, S), uint8 for crops as they are, else float32; valid until ``submit``.
+        mean: What is subtracted from each plane: 0 for uint8.
+        std: What the difference is divided by: 1 for uint8.
+    """
+
+    crop: CropFormat
+    rows: Batch
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
 class ParallelClassifier:
-    """Several models that read the same crops.
+    """Several models that read the same faces, each from crops of its own kind.
 
     This is the parallel integration of Zhao, "Facial Expression Recognition Based on Various Deep Neural Networks", section
-    III. Batches go through it as through a ``ferengine.inference.base.Runner``: ``input``, ``submit``, ``collect``, up to
-    ``depth`` of them at a time; ``scores`` takes crops at once. Not thread-safe.
+    III. Batches go through it as through a ``ferengine.inference.base.Runner``: ``inputs``, ``submit``, ``collect``, up to
+    ``depth`` of them at a time. Not thread-safe.
 
     Args:
         models: Names or paths, as of ``Classifier``; so are the other arguments.
@@ -31,11 +47,10 @@ class ParallelClassifier:
 
     Attributes:
         classifiers: One for each model.
-        input_size: The side of the crops, pixels.
 
     Raises:
         UsageError: As ``Classifier``.
-        ModelError: As ``Classifier``, and for models that take other crops than the first.
+        ModelError: As ``Classifier``.
     """
 
     def __init__(
@@ -61,37 +76,8 @@ class ParallelClassifier:
             for number, model in enumerate(models)
         )
         self._runners = tuple(classifier.runner for classifier in self.classifiers)
-        self._rows: Batch | None = None
-        first = self.classifiers[0]
-        for model, other in zip(models, self.classifiers, strict=True):
-            if (other.input_size, other.normalisation) != (first.input_size, first.normalisation):
-                raise ModelError(
-                    f"the models {models[0]} and {model} take different crops ({_described(first)}; {_described(other)}): they "
-                    "cannot share a batch"
-                )
-        self.input_size = first.input_size
-        self._normalisation = first.normalisation
-        # the others' rows are made of the gathered ones: what is normalised cannot be turned back into crops
-        self._gathering = next((runner for runner in self._runners if runner.input_dtype == np.uint8), self._runners[0])
-
-    def scores(self, crops: NDArray[np.uint8]) -> Array:
-        """The probabilities of each network's classes, side by side.
-
-        Args:
-            crops: As of ``Classifier.scores``.
-
-        Returns:
-            float32 (N, all classes).
-
-        Raises:
-            UsageError: As ``Classifier.scores``.
-        """
-        return np.hstack([classifier.scores(crops) for classifier in self.classifiers])
-
-    @property
-    def normalisation(self) -> Normalisation:
-        """How crops come into what ``input`` returns: as they are, (0, 1), where networks on a GPU normalise them."""
-        return Normalisation(0.0, 1.0) if self._gathering.input_dtype == np.uint8 else self._normalisation
+        self._ready = False
+        self._counts: deque[int] = deque()
 
     @property
     def backend_names(self) -> str:
@@ -112,41 +98,37 @@ class ParallelClassifier:
         """Batches submitted and not yet collected."""
         return max(runner.in_flight for runner in self._runners)
 
-    def input(self, count: int) -> Batch:
-        """Memory to gather the next batch into, (count, 1, S, S), valid until ``submit``.
-
-        It is uint8 where a network on a GPU takes crops as they are, else float32: normalised crops.
-        """
-        self._rows = self._gathering.input((count, 1, self.input_size, self.input_size))
-        return self._rows
+    def inputs(self, count: int) -> list[NetworkInput]:
+        """Where to gather the crops of the next batch, of up to ``count`` faces: one for each network."""
+        self._ready = True
+        return [_input(classifier, count) for classifier in self.classifiers]
 
     def submit(self, count: int) -> None:
-        """Begin computing the first ``count`` rows of what ``input`` returned last.
+        """Begin computing the first ``count`` rows of what ``inputs`` returned last.
 
         Raises:
-            RuntimeError: ``depth`` batches are in flight already, or ``input`` was not called before.
+            RuntimeError: ``depth`` batches are in flight already, or ``inputs`` was not called before.
         """
-        if self._rows is None:
-            raise RuntimeError("submit before input")
-        rows = self._rows[:count]
+        if not self._ready:
+            raise RuntimeError("submit before inputs")
+        self._counts.append(count)
         for runner in self._runners:
-            if runner is not self._gathering:
-                same = runner.input_dtype == rows.dtype
-                runner.input(rows.shape)[:] = rows if same else self._normalisation.of(rows)
-                runner.submit(count)
-        self._gathering.submit(count)
+            runner.submit(count)
 
     def is_done(self) -> bool:
         """Whether ``collect`` does not wait."""
         return all(runner.is_done() for runner in self._runners)
 
     def collect(self) -> Array:
-        """The oldest batch's probabilities, as ``scores`` gives them.
+        """What all heads of all networks say of the oldest batch, side by side.
 
         Raises:
             RuntimeError: No batch is in flight.
         """
-        return np.hstack([classifier.collect() for classifier in self.classifiers])
+        if not self._counts:
+            raise RuntimeError("no batch is in flight")
+        count = self._counts.popleft()
+        return np.hstack([classifier.collect(count) for classifier in self.classifiers])
 
     def close(self) -> None:
         """Release the device."""
@@ -154,6 +136,7 @@ class ParallelClassifier:
             classifier.close()
 
 
-def _described(classifier: Classifier) -> str:
-    """The crops that it takes."""
-    return f"{classifier.input_size} px, mean {classifier.normalisation.mean}, std {classifier.normalisation.std}"
+def _input(classifier: Classifier, count: int) -> NetworkInput:
+    runner, crop = classifier.runner, classifier.crop
+    normalisation = Normalisation(0.0, 1.0) if runner.input_dtype == np.uint8 else classifier.normalisation
+    return NetworkInput(crop, runner.input((count, *crop.shape)), *normalisation.by_plane(crop.channels))

@@ -10,6 +10,11 @@ import typer
 from ferengine import __version__
 from ferengine.cli.command import CommandGroup, Entry, exit_code
 
+_MODELS = {
+    "show": Entry("List the models with their accuracy, or show the card of one.", "ferengine.cli.models"),
+    "add": Entry("Check a model of your own and add it to the user's folder.", "ferengine.cli.models"),
+    "remove": Entry("Remove an added model.", "ferengine.cli.models"),
+}
 COMMANDS = {
     "run": Entry("Read faces and expressions from cameras, streams and videos.", "ferengine.cli.run"),
     "serve": Entry("Show cameras on a web page, with a REST interface and metrics.", "ferengine.cli.serve"),
@@ -19,7 +24,12 @@ COMMANDS = {
         "ferengine.cli.html_report",
     ),
     "image": Entry("Read faces and expressions in still images.", "ferengine.cli.image"),
-    "models": Entry("List the shipped models with their accuracy, or show the card of one.", "ferengine.cli.models"),
+    "models": Entry(
+        "List the models with their accuracy, show the card of one, or add your own.",
+        "ferengine.cli.models",
+        commands=_MODELS,
+        default="show",
+    ),
     "cameras": Entry("List the cameras of this machine with their formats and frame rates.", "ferengine.cli.cameras"),
     "doctor": Entry("Check that this machine can run ferengine.", "ferengine.cli.doctor"),
     "config": Entry("Print an example settings file, its JSON schema, or the settings in a file.", "ferengine.cli.config"),
@@ -38,9 +48,16 @@ TOOLS = {
     for name, summary, module, commands in (
         ("bench", "Measure each stage and the whole engine on this machine.", "bench.command", {}),
         ("soak", "Run the engine on live cameras for long, and look for what grows or is lost.", "soak.command", {}),
+        ("fleet-simulate", "Simulate where a fleet of machines reads its cameras.", "fleet.command", {}),
         ("build-trt", "Build TensorRT engines of the networks.", "build_trt", {}),
         ("data", "Report on a data set, or crop faces from your own images.", "data.command", _DATA),
         ("train", "Train a network on FER-2013, UTKFace or both.", "train", {}),
+        (
+            "train-heads",
+            "Train a small network of three heads in colour: expression, gender presentation and age.",
+            "train_heads",
+            {},
+        ),
         ("teach", "Compute what teachers say of the training faces, for ferengine train.", "teach", {}),
         ("train-all", "Train, export and measure every model of the published table.", "train_all", {}),
         ("evaluate", "Measure a model on FER-2013, UTKFace or a labelled folder.", "evaluate", {}),

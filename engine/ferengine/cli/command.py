@@ -70,12 +70,14 @@ class Entry:
         module: The module of the function.
         is_tool: Whether it is listed among the tools. Tools may need packages of an extra, and clean up when interrupted.
         commands: The commands of a group, which has no function of its own.
+        default: Of a group, the command that takes arguments which begin with no command's name; none if it is empty.
     """
 
     summary: str
     module: str
     is_tool: bool = False
     commands: Mapping[str, Entry] = field(default_factory=dict)
+    default: str = ""
 
     @property
     def panel(self) -> str:
@@ -106,10 +108,18 @@ class CommandGroup(TyperGroup):
     """The commands of ``entries``, each loaded when it is needed."""
 
     entries: Mapping[str, Entry]
+    default: str = ""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.commands = {name: _command(name, entry) for name, entry in self.entries.items()}
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the default command before arguments that name none."""
+        if self.default and not (args and (args[0] in self.entries or args[0] in _CONTEXT["help_option_names"])):
+            args = [self.default, *args]
+        parsed: list[str] = super().parse_args(ctx, args)
+        return parsed
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; a package that is missing becomes an error that names the extra to install."""
@@ -131,6 +141,7 @@ def _command(name: str, entry: Entry) -> TyperCommand | TyperGroup:
 
     class Group(CommandGroup):
         entries = entry.commands
+        default = entry.default
 
     return Group(name=name, help=entry.summary, rich_help_panel=entry.panel, context_settings=_CONTEXT)
 

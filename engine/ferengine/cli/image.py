@@ -112,9 +112,11 @@ def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], prior: Prio
     print(f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'}", flush=True)
     for face in faces:
         x, y, w, h = face.box
-        said = "not classified"
+        said = "a face" if face.reason is None else "not classified"
         if face.expression is not None:
             said = f"{face.expression.label} {100 * max(face.expression.scores.values()):.0f} %"
+        for name, reading in face.heads.items():
+            said += f", {name}: {reading.summary()}"
         if face.gender is not None:
             said += f", {face.gender.label} {100 * max(face.gender.scores.values()):.0f} %"
         print(f"  {said}, {w:.0f}x{h:.0f} at ({x:.0f}, {y:.0f}), detected {100 * face.score:.0f} %", flush=True)

@@ -1,9 +1,11 @@
-"""``ferengine models``: the shipped models with their accuracy, and the card of one model."""
+"""``ferengine models``: all models with their accuracy, the card of one, and models of one's own."""
 
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from itertools import chain, repeat
+from pathlib import Path
 from textwrap import wrap
 from typing import Annotated, Any
 
@@ -18,37 +20,95 @@ from ferengine.inference.precision import int8_variant, unavailable_reason
 from ferengine.json_text import json_text
 from ferengine.models.card import model_card
 from ferengine.models.manifest import Manifest
-from ferengine.models.registry import DEFAULT, SHIPPED, Model, list_models, load_model
+from ferengine.models.registry import DEFAULT, SHIPPED, Model, added_models, list_models, load_model, user_models
 
 _MAX_WIDTH = 100
 """Maximum columns of a card: longer lines are hard to read."""
 
 
-def models(
+def show(
     name: Annotated[
-        str | None, typer.Argument(help="Show this model's card: a shipped model's name, or a .onnx file.", show_default=False)
+        str | None, typer.Argument(help="Show this model's card: a model's name, or a .onnx file.", show_default=False)
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifests as a JSON array, or the manifest of one model.")
     ] = False,
 ) -> None:
-    """List the shipped models with their accuracy, or show the card of one.
+    """List the models with their accuracy, or show the card of one.
 
     The card gives its accuracy, how it was trained, its intended use and its known limits. Each file is checked against its
-    hash; the exit code is 1 if one is damaged. Name a model of your own, here and to --model, by the path of its .onnx file
-    with its manifest beside it.
+    hash; the exit code is 1 if one is damaged. The word show may be left out. Name a model of your own, here and to --model, by
+    the name that it was added under, or by the path of its .onnx file with its manifest beside it.
     """
     if name is not None:
         _show(load_model(name), as_json)
         return
-    rows = [(manifest, _problem(manifest)) for manifest in list_models()]
+    rows = [_row(manifest.name, SHIPPED, manifest) for manifest in list_models()]
+    rows += [_row(each, user_models() or SHIPPED) for each in added_models()]
     if as_json:
-        print(json_text([_record(manifest, problem) for manifest, problem in rows], indent=2))
+        print(json_text([_record(row) for row in rows if row.manifest is not None], indent=2))
     else:
-        _print_table([manifest for manifest, _ in rows])
-        for problem in filter(None, (problem for _, problem in rows)):
-            Console(stderr=True).print(f"error: {problem}", highlight=False, markup=False, soft_wrap=True)
-    sys.exit(1 if any(problem for _, problem in rows) else 0)
+        _print_table(rows)
+        for row in rows:
+            if row.problem:
+                Console(stderr=True).print(f"error: {row.problem}", highlight=False, markup=False, soft_wrap=True)
+    sys.exit(1 if any(row.problem for row in rows) else 0)
+
+
+def add(
+    file: Annotated[Path, typer.Argument(metavar="FILE.onnx", help="The network.")],
+    manifest: Annotated[
+        Path | None, typer.Option(metavar="FILE.json", help="Its manifest.", show_default="the .json beside FILE.onnx")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Add it under this name.", show_default="the manifest's name, else the file's")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an added model of that name.")] = False,
+) -> None:
+    """Check a model of your own and add it to the user's folder.
+
+    The manifest describes its input and heads; name, file and sha256 may be left out. The network is run on black, white, noisy
+    and face-like crops, and refused if its outputs are not what the manifest says. Afterwards --model NAME finds it everywhere.
+    """
+    from ferengine.classification.add_model import add_model
+
+    added = add_model(file, manifest, name=name, overwrite=overwrite)
+    heads = ", ".join(f"{head.name} ({len(head.labels)} {head.kind})" for head in added.model.manifest.outputs)
+    print(f"added {added.model.called}: {heads}")
+    for note in added.notes:
+        print(f"note: {note}")
+
+
+def remove(name: Annotated[str, typer.Argument(help="The name that it was added under.")]) -> None:
+    """Remove an added model."""
+    from ferengine.classification.add_model import remove_model
+
+    remove_model(name)
+    print(f"removed {name}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A model in the list: its manifest, unless that cannot be read, the folder that it lies in, and what is wrong with it."""
+
+    name: str
+    folder: Path
+    manifest: Manifest | None
+    problem: str | None
+
+    @property
+    def size(self) -> int | None:
+        """Bytes of the network."""
+        path = self.folder / (self.manifest.file if self.manifest else f"{self.name}.onnx")
+        return path.stat().st_size if path.is_file() else None
+
+
+def _row(name: str, folder: Path, manifest: Manifest | None = None) -> _Row:
+    try:
+        manifest = load_model(name).manifest
+    except ModelError as error:
+        return _Row(name, folder, manifest, str(error))
+    return _Row(name, folder, manifest, None)
 
 
 def _show(model: Model, as_json: bool) -> None:
@@ -78,34 +138,27 @@ def _int8_sentence(model: Model) -> str:
     return f"{variant.path.name}, {_percent(variant.manifest.accuracy.public)} % on the split to choose on; {use}"
 
 
-def _problem(manifest: Manifest) -> str | None:
-    try:
-        load_model(manifest.name)
-    except ModelError as error:
-        return str(error)
-    return None
+def _record(row: _Row) -> dict[str, Any]:
+    assert row.manifest is not None
+    more = {"default": row.name == DEFAULT, "added": row.folder != SHIPPED, "bytes": row.size, "problem": row.problem}
+    return {**row.manifest.to_json(), **more}
 
 
-def _record(manifest: Manifest, problem: str | None) -> dict[str, Any]:
-    return {**manifest.to_json(), "default": manifest.name == DEFAULT, "bytes": _size(manifest), "problem": problem}
-
-
-def _size(manifest: Manifest) -> int | None:
-    path = SHIPPED / manifest.file
-    return path.stat().st_size if path.is_file() else None
-
-
-def _print_table(manifests: list[Manifest]) -> None:
+def _print_table(rows: list[_Row]) -> None:
     table = Table("model", "task", "parameters", "MB", "public %", "private %", "classes", box=SIMPLE_HEAD, pad_edge=False)
     for column in (2, 3, 4, 5, 6):
         table.columns[column].justify = "right"
-    for manifest in manifests:
-        size = _size(manifest)
-        name = f"{manifest.name} *" if manifest.name == DEFAULT else manifest.name
+    for row in rows:
+        manifest, size = row.manifest, row.size
+        name = f"{row.name} *" if row.name == DEFAULT else row.name
+        megabytes = "missing" if size is None else f"{size / 1e6:.1f}"
+        if manifest is None:
+            table.add_row(name, "", "", megabytes, "", "", "")
+            continue
         table.add_row(
-            name, manifest.task, f"{manifest.parameters:,}",
-            "missing" if size is None else f"{size / 1e6:.1f}", _percent(manifest.accuracy.public),
-            _percent(manifest.accuracy.private), str(len(manifest.labels)),
+            name, ", ".join(head.name for head in manifest.outputs),
+            "-" if manifest.parameters is None else f"{manifest.parameters:,}", megabytes,
+            _percent(manifest.accuracy.public), _percent(manifest.accuracy.private), str(len(manifest.labels) or "-"),
         )  # fmt: skip
     console = Console()
     console.print(table)

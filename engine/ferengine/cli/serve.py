@@ -21,7 +21,6 @@ from ferengine.errors import FerengineError, UsageError
 
 if TYPE_CHECKING:
     from ferengine.service.server import Address, Tls
-    from ferengine.sources import SourceSpec
 
 _TICK = 0.25
 
@@ -85,9 +84,9 @@ def serve(
     console = Console(stderr=True)
     log_to(console, settings.log_level)
     address = Address.parse(listen)
-    tls = _tls(tls_certificate, tls_key)
-    token = None if token_file is None else _token(token_file, console)
-    _check_exposure(address, tls, token, console)
+    tls = read_tls(tls_certificate, tls_key)
+    token = None if token_file is None else read_token(token_file, console)
+    check_exposure(address, tls, token, console)
     sys.exit(_Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files).run(console))
 
 
@@ -97,12 +96,14 @@ class _Service:
     def __init__(
         self, settings: RunSettings, address: Address, tls: Tls | None, token: str | None, *, analyze: bool, allow_files: bool
     ) -> None:
+        from ferengine.cli.message_outputs import event_media
         from ferengine.cli.session import check_files
         from ferengine.engine import Engine
         from ferengine.service.app import create_app
+        from ferengine.service.cameras import as_served
         from ferengine.service.server import Server
 
-        begun = specs(settings)
+        begun = [as_served(spec) for spec in settings.specs()]
         check_files(settings, begun)
         self._settings = settings
         self._camera_events = CameraEvents()
@@ -111,6 +112,7 @@ class _Service:
             begun, keep_open=True, on_event=self._camera_events.append, save=settings.save,
             overwrite=settings.overwrite, **values,
         )  # fmt: skip
+        self._media = event_media(settings, self._engine)
         app = create_app(self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files)
         try:
             self._server = Server(app, address, tls, before_end=app.state.context.close)
@@ -124,7 +126,7 @@ class _Service:
         from ferengine.cli.session import Stopper
 
         stopper = Stopper(self._engine)
-        outputs = Outputs(self._engine, self._settings, self._camera_events, None)
+        outputs = Outputs(self._engine, self._settings, self._camera_events, None, self._media)
         try:
             with self._engine:
                 self._server.start()
@@ -139,15 +141,7 @@ class _Service:
         return 1 if outputs.errors or self._engine.failures or stopper.stopped_at is None else 0
 
 
-def specs(settings: RunSettings) -> list[SourceSpec]:
-    """The sources to begin with: what is no camera at its own rate, the demo for ever, unless the settings say otherwise."""
-    if "pace" not in settings.model_fields_set:
-        settings = settings.model_copy(update={"pace": "native"})
-    loops = "loop" in settings.model_fields_set
-    return [spec.replace(loop=0) if spec.kind == "demo" and not loops else spec for spec in settings.specs()]
-
-
-def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
+def read_tls(certificate: Path | None, key: Path | None) -> Tls | None:
     from ferengine.service.server import Tls
 
     if (certificate is None) != (key is None):
@@ -155,7 +149,7 @@ def _tls(certificate: Path | None, key: Path | None) -> Tls | None:
     return None if certificate is None or key is None else Tls(certificate, key)
 
 
-def _token(path: Path, console: Console) -> str:
+def read_token(path: Path, console: Console) -> str:
     """The token in a file, which is made if it is missing."""
     try:
         if not path.exists():
@@ -172,7 +166,7 @@ def _token(path: Path, console: Console) -> str:
         raise FerengineError(f"--token-file: {path} cannot be read: {error.strerror}") from None
 
 
-def _check_exposure(address: Address, tls: Tls | None, token: str | None, console: Console) -> None:
+def check_exposure(address: Address, tls: Tls | None, token: str | None, console: Console) -> None:
     """Refuse to listen for other machines without a token; warn where the token and the video go unencrypted."""
     if address.is_loopback:
         return

@@ -13,6 +13,7 @@ from ferengine.sinks.person_events import EventKind
 from ferengine.sources import SourceSpec, parse_source
 from ferengine.sources.spec import SourceOptions
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials
+from ferengine.sources.zone import ZoneOptions
 
 _PLACES = ("url", "camera", "file", "images", "demo")
 _CONFIG = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-"))
@@ -40,8 +41,8 @@ def _url(value: str | None) -> str | None:
 _Camera = Annotated[str | int, AfterValidator(_camera)]
 
 
-class SourceTable(SourceOptions):
-    """One source: exactly one of url, camera, file, images and demo, and how it is read."""
+class SourceTable(SourceOptions, ZoneOptions):
+    """One source: exactly one of url, camera, file, images and demo, how it is read, and its zones."""
 
     model_config = _CONFIG
 
@@ -200,7 +201,8 @@ class RunSettings(EngineConfig, SourceOptions):
             if isinstance(item, str):
                 named.append((item, {}))
             else:
-                named.append((item.text, {**_given(item), **({"name": item.name} if item.name else {})}))
+                own = {**_given(item), **_given(item, tuple(ZoneOptions.model_fields))}
+                named.append((item.text, {**own, **({"name": item.name} if item.name else {})}))
         specs = [parse_source(text, **{**common, **own}) for text, own in named]
         if pixel_format is None:
             return specs
@@ -212,6 +214,6 @@ class RunSettings(EngineConfig, SourceOptions):
         ]
 
 
-def _given(options: SourceOptions) -> dict[str, Any]:
+def _given(options: SourceOptions, names: tuple[str, ...] = PER_SOURCE) -> dict[str, Any]:
     """The options that were given, whether or not they differ from the defaults."""
-    return {name: getattr(options, name) for name in PER_SOURCE if name in options.model_fields_set}
+    return {name: getattr(options, name) for name in names if name in options.model_fields_set}

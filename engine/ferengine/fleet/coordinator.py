@@ -141,7 +141,7 @@ class Coordinator:
 
     async def move(self, name: str, node: str) -> None:
         """Have another node read a camera."""
-        await self._change(lambda ledger: ledger.move(name, node))
+        await self._change(lambda ledger: ledger.move(name, node, clock()))
 
     async def drain(self, node: str) -> None:
         """Move all cameras away from a node."""

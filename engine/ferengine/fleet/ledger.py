@@ -36,6 +36,8 @@ _REPLAN = 10.0
 """Seconds between two looks at the balance, while nothing else happens."""
 _SMOOTHING = 0.3
 """Weight of a new measurement of a camera's rate."""
+_PREPARE = 10.0
+"""Seconds that a node has to get everything ready before the one that reads a camera gives it up anyway."""
 _FORGET = 600.0
 """Seconds after which a lost node is forgotten."""
 
@@ -82,11 +84,12 @@ class Ledger:
     def remove(self, name: str) -> None:
         """Remove a camera, as soon as its node has stopped reading it. Raises UsageError if there is none."""
         camera = self._camera(name)
-        camera.removing, camera.wanted = True, None
+        camera.removing = True
+        camera.want(None, 0.0)
         self._changed()
         self._remove_released()
 
-    def move(self, name: str, node: str) -> None:
+    def move(self, name: str, node: str, now: float) -> None:
         """Have another node read a camera. It stays there until the node is lost or drained.
 
         Raises:
@@ -100,7 +103,8 @@ class Ledger:
                 raise UsageError(f"{name} needs a node with {key} = {value!r}, which {node} is not")
         camera.pinned = node
         if camera.wanted != node:
-            camera.wanted, camera.why_moved = node, "asked for"
+            camera.want(node, now)
+            camera.why_moved = "asked for"
         self._changed()
 
     def drain(self, name: str) -> None:
@@ -141,6 +145,9 @@ class Ledger:
             return False
         else:
             self._observe(beat, node, now)
+        for name, ready in beat.prepared.items():
+            if ready and (camera := self._cameras.get(name)) is not None and camera.wanted == beat.node:
+                camera.prepared = True
         self._read_reports(beat.cameras, beat.node, now)
         known = self._nodes[beat.node]
         for event in beat.events[max(0, known.events - beat.first_event) :]:
@@ -157,8 +164,9 @@ class Ledger:
         """All that a node may read now. Cameras that it gets anew have a new epoch: save the ledger before it is told."""
         node = self._nodes[name]
         grants: dict[str, Grant] = {}
+        prepare: dict[str, bytes] = {}
         for camera in self._cameras.values():
-            if camera.wanted != name or camera.ended:
+            if not camera.may_read(name):
                 continue
             reported = node.beat.cameras.get(camera.name)
             if camera.holder == name and reported is not None and reported.epoch == camera.epoch:
@@ -169,7 +177,9 @@ class Ledger:
                 camera.first = None
                 self.version += 1
                 grants[camera.name] = Grant(camera.epoch, camera.sealed)
-        return Orders(grants, coordinator=self.coordinator)
+            elif camera.holder != name:
+                prepare[camera.name] = camera.sealed
+        return Orders(grants, prepare, coordinator=self.coordinator)
 
     def differs(self, name: str) -> bool:
         """Whether a node has something to do: to stop a camera, or to begin one."""
@@ -177,10 +187,12 @@ class Ledger:
         may = {
             camera.name: camera.epoch if camera.holder == name else None
             for camera in self._cameras.values()
-            if camera.wanted == name and camera.holder in (name, None) and not camera.ended
+            if camera.may_read(name) and camera.holder in (name, None)
         }
         stop = any(report.state != "moving" and may.get(camera) != report.epoch for camera, report in reported.items())
-        return stop or any(camera not in reported for camera in may)
+        preparing = {camera.name for camera in self._cameras.values() if camera.wanted == name and camera.holder is not None}
+        unknown = preparing - {*reported, *self._nodes[name].beat.prepared}
+        return stop or bool(unknown) or any(camera not in reported for camera in may)
 
     # --- time
 
@@ -193,6 +205,8 @@ class Ledger:
                 del self._nodes[name]
                 self._say("left", node=name)
         self._remove_released()
+        for camera in self._cameras.values():
+            camera.prepared |= now > camera.wanted_since + _PREPARE
         known = not any(node.silent and not node.lost for node in self._nodes.values())
         if known and self._nodes and (self._stale or now > self._planned + _REPLAN):
             self.plan(now)
@@ -223,7 +237,7 @@ class Ledger:
             wanted = placement.assignments.get(camera.name)
             if wanted != camera.wanted:
                 camera.why_moved = reasons.get(camera.name, camera.why_moved)
-            camera.wanted = wanted
+            camera.want(wanted, now)
             why = placement.unplaced.get(camera.name)
             if why is not None and camera.reason != why:
                 self._say("unplaced", camera=camera.name, reason=why)
@@ -357,7 +371,8 @@ class Ledger:
         if report.load is not None:
             camera.load = report.load
         if report.state == "ended" and not camera.ended:
-            camera.ended, camera.wanted = True, None
+            camera.ended = True
+            camera.want(None, now)
             self.version += 1
         camera.report = report
 

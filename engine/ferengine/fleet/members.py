@@ -21,6 +21,9 @@ class Camera:
     epoch: int = 0
     holder: str | None = None
     wanted: str | None = None
+    wanted_since: float = 0.0
+    prepared: bool = False
+    """Whether the wanted node has everything ready, or has had the time for it."""
     removing: bool = False
     ended: bool = False
     begun: bool = False
@@ -34,6 +37,17 @@ class Camera:
     last: float | None = None
     before: str | None = None
     moves: int = 0
+
+    def want(self, node: str | None, now: float) -> None:
+        """Have a node read it next; ``None`` for none."""
+        if node != self.wanted:
+            self.wanted, self.wanted_since, self.prepared = node, now, False
+
+    def may_read(self, node: str) -> bool:
+        """Whether a node may read it, or go on until the next one has everything ready."""
+        if self.ended or self.removing or self.wanted is None:
+            return False
+        return self.wanted == node or (self.holder == node and not self.prepared)
 
     @property
     def needs(self) -> dict[str, str]:

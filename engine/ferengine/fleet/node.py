@@ -221,13 +221,15 @@ class NodeEngine:
 
     def _make_beat(self) -> Beat:
         current, released = self._readings.reports()
+        prepared = self._readings.prepared()
         with self._lock:
             self._number += 1
             events, first = tuple(self._events), self._first_event
         return Beat(
             self._setup.node, self._setup.node_id, self._incarnation, self._number, current, self._setup.capacity,
-            self._readings.load_of_others, self._setup.labels, released, None if self._page is None else self._page.url,
-            self._readings.stale, self._outputs.reports(), events, first,
+            self._readings.load_of_others, self._setup.labels, prepared, released,
+            None if self._page is None else self._page.url, self._readings.stale, self._outputs.reports(), events,
+            first,
         )  # fmt: skip
 
     def _obey(self, beat: Beat, orders: Orders, sent: float) -> None:
@@ -239,7 +241,7 @@ class NodeEngine:
             while self._events and self._first_event < known:
                 self._events.popleft()
                 self._first_event += 1
-        self._readings.obey(orders.grants, sent + self._setup.lease)
+        self._readings.obey(orders.grants, orders.prepare, sent + self._setup.lease)
 
     def _leave(self) -> None:
         """Nobody is left to say what to read."""

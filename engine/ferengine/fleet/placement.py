@@ -150,6 +150,8 @@ class _Plan:
         self._cameras = sorted(cameras, key=lambda camera: camera.name)
         self._index = {node.name: i for i, node in enumerate(self._nodes)}
         self._capacity = np.array([node.capacity for node in self._nodes], np.float64)
+        takers = [node.alive and not node.draining and node.capacity > 0 for node in self._nodes]
+        self._takers = np.flatnonzero(takers)  # the nodes that may be given cameras
         self._used = np.array([node.load for node in self._nodes], np.float64)
         self._on: list[dict[str, CameraDemand]] = [{} for _ in self._nodes]  # the cameras of each node
         self._hosts: dict[_Labels, NDArray[np.intp]] = {}
@@ -203,6 +205,8 @@ class _Plan:
     def _step(self, source: int, hysteresis: float, moved: set[str]) -> tuple[CameraDemand, int, float] | None:
         """Return the camera of this node whose move evens out the load best, its target and the gain, or None."""
         before = self._utilization(source)
+        if not self._takers.size or before - (self._used[self._takers] / self._capacity[self._takers]).min() <= hysteresis:
+            return None  # most nodes, most of the time: nowhere would any camera gain enough
         best: tuple[float, CameraDemand, int, float] | None = None
         for camera in self._on[source].values():
             if not camera.load or camera.name in moved or not self._hosts_of(camera).size:
@@ -226,8 +230,7 @@ class _Plan:
         """Return the indices of the nodes that may be given this camera, in the order of their names."""
         key = tuple(sorted(camera.affinity.items()))
         if key not in self._hosts:
-            hosts = [i for i, n in enumerate(self._nodes) if n.alive and not n.draining and n.capacity > 0 and _has(n, camera)]
-            self._hosts[key] = np.array(hosts, np.intp)
+            self._hosts[key] = np.array([i for i in self._takers.tolist() if _has(self._nodes[i], camera)], np.intp)
         return self._hosts[key]
 
     def _may_stay(self, camera: CameraDemand, node: Node, alone: bool) -> bool:

@@ -78,6 +78,8 @@ class Readings:
         self._wake = wake
         self._lock = threading.Lock()
         self._held: dict[str, _Held] = {}
+        self._prepared: dict[str, Future[None]] = {}
+        self._given_up: set[str] = set()
         self._released: dict[str, CameraReport] = {}
         self._pool = ThreadPoolExecutor(_AT_ONCE, "ferengine-fleet")
         self._meter = LoadMeter()
@@ -95,11 +97,12 @@ class Readings:
         """CPU cores that other programs keep busy."""
         return self._meter.others
 
-    def obey(self, grants: Mapping[str, Grant], until: float) -> None:
+    def obey(self, grants: Mapping[str, Grant], prepare: Mapping[str, bytes], until: float) -> None:
         """Read just these cameras from now on; what is to be closed or opened is begun, and not waited for.
 
         Args:
             grants: Everything that may be read.
+            prepare: The sealed sources of cameras to get ready for: their processes are started, and open nothing.
             until: When the lease ends.
         """
         with self._lock:
@@ -109,13 +112,27 @@ class Readings:
                 if grant is None or grant.epoch != held.epoch:
                     self._begin_close(name, held, drain=True)
             for name, grant in grants.items():
-                if name not in self._held and grant.sealed:
+                if name not in self._held and name not in self._given_up and grant.sealed:
                     held = self._held[name] = _Held(grant.epoch)
-                    held.opened = self._pool.submit(self._open, name, held, grant.sealed)
+                    held.opened = self._pool.submit(self._open, name, held, grant.sealed, self._prepared.pop(name, None))
+            for name in self._prepared.keys() - prepare.keys() - self._given_up:
+                self._given_up.add(name)
+                self._pool.submit(self._give_up, name)
+            for name, sealed in prepare.items():
+                if name not in self._held and name not in self._prepared:
+                    self._prepared[name] = self._pool.submit(self._prepare, name, sealed)
 
     def extend(self, until: float) -> None:
         """The lease ends later; orders stay."""
         self.until = max(self.until, until)
+
+    def prepared(self) -> dict[str, bool]:
+        """The cameras that it is to read next, and whether their processes are ready."""
+        with self._lock:
+            return {
+                name: asked.done() and asked.exception() is None and name not in self._given_up
+                for name, asked in self._prepared.items()
+            }
 
     def reports(self) -> tuple[dict[str, CameraReport], dict[str, CameraReport]]:
         """What is read, opened or closed; and the last report of each camera that was closed, until ``forget``."""
@@ -139,19 +156,40 @@ class Readings:
 
     def close(self) -> None:
         """Close all cameras, and wait for that; the engine still runs."""
+        self.obey({}, {}, self.until)
         self._over.set()
-        with self._lock:
-            for name, held in self._held.items():
-                self._begin_close(name, held, drain=True)
         self._pool.shutdown(wait=True)
         self._guard.join()
         self._results.close()
 
     # --- within
 
-    def _open(self, name: str, held: _Held, sealed: bytes) -> None:
+    def _prepare(self, name: str, sealed: bytes) -> None:
+        """Start the process of a camera, and wait until it is there or no longer needed."""
+        self._engine.add_source(self._open_source(sealed), held=True)
+        while not self._over.wait(_TICK):
+            with self._lock:
+                needed = name in self._prepared and name not in self._given_up
+            worker = self._engine.health().workers.get(f"capture-{name}")
+            if not needed or worker is None or worker.state != "starting":
+                break
+        self._wake()
+
+    def _give_up(self, name: str) -> None:
+        """Another node is to read it."""
+        if self._prepared[name].exception() is None:
+            self._engine.remove_source(name, drain=False)
+        with self._lock:
+            del self._prepared[name]
+            self._given_up.remove(name)
+        self._wake()
+
+    def _open(self, name: str, held: _Held, sealed: bytes, prepared: Future[None] | None) -> None:
         try:
-            self._engine.add_source(self._open_source(sealed))
+            if prepared is not None and prepared.exception() is None:
+                self._engine.open_source(name)
+            else:
+                self._engine.add_source(self._open_source(sealed))
         except FerengineError as error:
             held.error = str(error)
             log.error("%s cannot be read: %s", name, error)

@@ -97,6 +97,7 @@ class Beat:
         incarnation: Of the process that holds the engine.
         number: Counts the beats of an incarnation from 1.
         cameras: What it reads, is opening, or (in the state "moving") is closing. A camera that is missing is read no more.
+        prepared: Cameras that it is to read next, and whether everything is ready for that.
         released: The last report of each camera that it has stopped reading since the beat before.
         capacity: CPU cores.
         load: CPU cores that are busy with something else than the fleet.
@@ -116,6 +117,7 @@ class Beat:
     capacity: float
     load: float = 0.0
     labels: Mapping[str, str] = field(default_factory=dict)
+    prepared: Mapping[str, bool] = field(default_factory=dict)
     released: Mapping[str, CameraReport] = field(default_factory=dict)
     url: str | None = None
     stale: int = 0
@@ -143,11 +145,13 @@ class Orders:
 
     Attributes:
         grants: By camera.
+        prepare: Cameras, with their sealed sources, that it is to read next: it gets everything ready, and opens nothing.
         renewed: Whether the lease is renewed; False where another machine of the same name still has one.
         coordinator: The incarnation of the coordinator.
     """
 
     grants: Mapping[str, Grant]
+    prepare: Mapping[str, bytes] = field(default_factory=dict)
     renewed: bool = True
     coordinator: int = 0
 

@@ -83,7 +83,7 @@ class Runner(Protocol):
     def warm_up(self, row: Shape, largest: int) -> None:
         """Make what batches of rows of one shape need, so that the first of each size is not late.
 
-        On a GPU each fixed size needs algorithms or kernels, memory and a graph; on the CPU nothing is done.
+        On a GPU each fixed size needs algorithms or kernels, memory and a graph; on a CPU the largest batch needs memory.
 
         Args:
             row: The shape of a row, (C, H, W).
@@ -173,14 +173,14 @@ def as_input(crops: NDArray[np.uint8], runner: Runner, normalisation: Normalisat
     """Crops as a runner takes them.
 
     Args:
-        crops: uint8 (N, S, S).
+        crops: uint8 (N, S, S), or in colour (N, 3, S, S).
         runner: What is to run on them.
         normalisation: What its network expects.
 
     Returns:
-        (N, 1, S, S), uint8 as they are where the network normalises them, else float32.
+        (N, 1, S, S) or (N, 3, S, S), uint8 as they are where the network normalises them, else float32.
     """
-    rows = crops[:, None]
+    rows = crops[:, None] if crops.ndim == 3 else crops
     return rows if runner.input_dtype == np.uint8 else normalisation.of(rows)
 
 

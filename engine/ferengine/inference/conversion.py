@@ -185,15 +185,15 @@ def with_normalisation(model: bytes, normalisation: Normalisation) -> bytes:
     if not taken.isdisjoint(names):
         raise ModelError(f"the network has tensors called {', '.join(sorted(taken & set(names)))} already")
 
-    def scalar(name: str, value: float) -> onnx.NodeProto:
-        tensor = numpy_helper.from_array(np.full((1, 1, 1, 1), value, np.float32))
+    def by_plane(name: str, values: Any) -> onnx.NodeProto:
+        tensor = numpy_helper.from_array(np.asarray(values, np.float32).reshape(1, -1, 1, 1))
         return helper.make_node("Constant", [], [name], name=name, value=tensor)
 
     before = [
         helper.make_node("Cast", [crops], [values], name=values, to=TensorProto.FLOAT),
-        scalar(mean, normalisation.mean),
+        by_plane(mean, normalisation.mean),
         helper.make_node("Sub", [values, mean], [centred], name=centred),
-        scalar(scale, float(normalisation.scale)),
+        by_plane(scale, normalisation.scale),
         helper.make_node("Mul", [centred, scale], [wanted], name=f"{wanted}_normalised"),
     ]
     given.name = crops

@@ -53,7 +53,7 @@ def int8_variant(model: Model) -> Model | None:
     variant = load_model(path)
     if variant.manifest.source_sha256 != model.manifest.sha256:
         return None
-    for what in ("task", "labels", "input", "priors", "prior"):
+    for what in ("task", "labels", "heads", "input", "priors", "prior"):
         if getattr(variant.manifest, what) != getattr(model.manifest, what):
             raise ModelError(f"{path} was made from {model.path.name}, but its {what} differs: export it again, or remove it")
     if variant.manifest.precision != "int8":

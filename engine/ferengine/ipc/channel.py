@@ -16,7 +16,9 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 _BUFFER_BYTES = 1 << 20
-_MAX_MESSAGE_BYTES = 1 << 18
+MAX_MESSAGE_BYTES = 1 << 18
+"""Of a data message: what is longer would be cut off."""
+
 MAX_DESCRIPTORS = 253
 """Descriptors that the kernel lets one message carry (SCM_MAX_FD)."""
 
@@ -45,7 +47,7 @@ def send_data(end: socket.socket, message: bytes) -> bool:
 def receive_data(end: socket.socket) -> bytes | None:
     """The next message, or ``None`` when there is none."""
     try:
-        return end.recv(_MAX_MESSAGE_BYTES) or None
+        return end.recv(MAX_MESSAGE_BYTES) or None
     except BlockingIOError:
         return None
 
@@ -90,7 +92,7 @@ class ControlChannel:
             ConnectionError: The peer is gone.
             ValueError: The message or its descriptors are more than a socket carries.
         """
-        if len(message) > _MAX_MESSAGE_BYTES or len(descriptors) > MAX_DESCRIPTORS:
+        if len(message) > MAX_MESSAGE_BYTES or len(descriptors) > MAX_DESCRIPTORS:
             raise ValueError(f"a control message of {len(message)} bytes and {len(descriptors)} descriptors is too large")
         if self._unsent or not self._try_send(message, descriptors):
             self._unsent.append((message, [os.dup(descriptor) for descriptor in descriptors]))
@@ -136,7 +138,7 @@ class ControlChannel:
         while True:
             try:
                 data, ancillary, flags, _ = self._end.recvmsg(
-                    _MAX_MESSAGE_BYTES, socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize)
+                    MAX_MESSAGE_BYTES, socket.CMSG_LEN(MAX_DESCRIPTORS * array.array("i").itemsize)
                 )
             except BlockingIOError:
                 return messages

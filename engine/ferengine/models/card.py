@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ferengine.models.manifest import Manifest
+from ferengine.models.manifest import Head, InputSpec, Manifest
 from ferengine.models.registry import DEFAULT, Model
 
 Row = tuple[str, str]
@@ -110,13 +110,14 @@ def model_card(model: Model, int8: str = "") -> tuple[Section, ...]:
 
 def _what(model: Model, int8: str) -> tuple[Row, ...]:
     manifest, given = model.manifest, model.manifest.input
-    size = f"{manifest.parameters:,} parameters" + ("" if manifest.mmac is None else f", {manifest.mmac:g} MMAC a face")
+    size = "" if manifest.parameters is None else f", {manifest.parameters:,} parameters"
+    size += "" if manifest.mmac is None else f", {manifest.mmac:g} MMAC a face"
     rows = [
-        ("task", f"perceived {'gender presentation' if manifest.task == 'gender' else 'facial expression'}"),
-        ("network", f"{manifest.network}, {size}"),
-        ("input", f"grayscale crops of {given.size} x {given.size} pixels, (intensity - {given.mean:g}) / {given.std:g}"),
-        ("classes", ", ".join(manifest.labels)),
-        ("output", _output(manifest)),
+        ("task", _task(manifest)),
+        ("network", f"{manifest.network}{size}"),
+        ("input", _input(given)),
+        *((("classes", ", ".join(manifest.labels)), ("output", _output(manifest))) if manifest.labels else ()),
+        *((f"head {head.name}", _head(head)) for head in manifest.further_heads),
         *((f"prior {name}", _shown(values)) for name, values in manifest.priors.items()),
         ("file", f"{manifest.file if model.ships else model.path}, {manifest.precision}, {len(model.onnx) / 1e6:.1f} MB"),
         ("sha256", manifest.sha256),
@@ -132,6 +133,27 @@ def _what(model: Model, int8: str) -> tuple[Row, ...]:
     if model.ships and manifest.name == DEFAULT:
         rows.append(("default", "what --model means where it is not given"))
     return tuple(rows)
+
+
+def _task(manifest: Manifest) -> str:
+    if not manifest.labels:
+        return "what its heads are called"
+    return f"perceived {'gender presentation' if manifest.task == 'gender' else 'facial expression'}"
+
+
+def _input(given: InputSpec) -> str:
+    kind = "grayscale" if given.channels == 1 else given.order.upper()
+    mean, std = (", ".join(f"{x:g}" for x in (n if isinstance(n, tuple) else (n,))) for n in (given.mean, given.std))
+    value = "intensity" if given.white == 255 else "intensity / 255"
+    if "," in mean + std:
+        mean, std = f"({mean})", f"({std})"
+    return f"{kind} crops of {given.size} x {given.size} pixels, ({value} - {mean}) / {std}"
+
+
+def _head(head: Head) -> str:
+    if head.kind == "values":
+        return ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in head.ranges.items())
+    return f"{'one' if head.kind == 'classes' else 'any'} of {', '.join(head.labels)}"
 
 
 def _output(manifest: Manifest) -> str:

@@ -2,52 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, Self
 
-import numpy as np
-from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from ferengine.models.settings import PRIOR_TOLERANCE, Precision
-from ferengine.results import UNCERTAIN
+from ferengine.models.network_io import CropFormat, Head, InputSpec, Normalisation, Part, check_labels, check_priors
+from ferengine.models.settings import Precision
 
+__all__ = ["Accuracy", "CropFormat", "Head", "InputSpec", "Manifest", "Normalisation", "Training"]
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+_OF_THE_MAIN_HEAD: dict[str, Any] = {"labels": (), "temperature": 1.0, "priors": {}, "prior": None}
+"""What a manifest says of its main head, and the defaults."""
 
 
-class Normalisation(NamedTuple):
-    """What a network expects of intensities from 0 to 255: (intensity - mean) / std."""
-
-    mean: float
-    std: float
-
-    @property
-    def scale(self) -> np.float32:
-        """What the difference is multiplied by: 1 / std, rounded as the gathering of faces in C++ does."""
-        return np.float32(1) / np.float32(self.std)
-
-    def of(self, crops: NDArray[Any]) -> NDArray[np.float32]:
-        """Intensities of any shape, normalised: bit for bit what ``FaceRing.gather`` gives of crops."""
-        return (crops.astype(np.float32) - np.float32(self.mean)) * self.scale
-
-
-class InputSpec(_Part):
-    """Grey crops of ``size`` x ``size`` pixels, (intensity - mean) / std with intensities from 0 to 255."""
-
-    size: int = Field(ge=8, le=1024)
-    channels: Literal[1] = 1
-    mean: float
-    std: float = Field(gt=0)
-
-    @property
-    def normalisation(self) -> Normalisation:
-        """The mean and the standard deviation."""
-        return Normalisation(self.mean, self.std)
-
-
-class Training(_Part):
+class Training(Part):
     """How the weights came about.
 
     ``command``, ``epochs`` and ``seed`` are of the last stage of training. Where that was fine-tuned from other weights
@@ -55,16 +23,16 @@ class Training(_Part):
     again.
     """
 
-    command: str
-    dataset: str
-    split: str
-    epochs: int
-    seed: int
-    machine: str
+    command: str = ""
+    dataset: str = "not stated"
+    split: str = "not stated"
+    epochs: int = 0
+    seed: int = 0
+    machine: str = "not stated"
     notes: str = ""
 
 
-class Accuracy(_Part):
+class Accuracy(Part):
     """Fractions of correct labels.
 
     The model was chosen by ``public`` (UTKFace: validation); ``private`` (UTKFace: test) was looked at once, at the end.
@@ -84,7 +52,7 @@ class Accuracy(_Part):
     command: str = ""
 
 
-class Manifest(_Part):
+class Manifest(Part):
     """A model file, its input, its outputs in order, where it comes from and what it is for."""
 
     name: str
@@ -95,10 +63,16 @@ class Manifest(_Part):
     source_sha256: str | None = Field(
         default=None, pattern="^[0-9a-f]{64}$", description="int8: SHA-256 of the fp32 file that it was made from"
     )
-    network: str
-    parameters: int
+    network: str = "a network of your own"
+    parameters: int | None = None
     mmac: float | None = Field(default=None, gt=0, description="millions of multiply-adds a face")
-    labels: tuple[str, ...] = Field(min_length=2)
+    labels: tuple[str, ...] = ()
+    heads: tuple[Head, ...] = Field(
+        default=(),
+        max_length=16,
+        description="the outputs of a network that has several; one may have the task's name. Without heads the network has "
+        "one output, which ``labels``, ``temperature`` and ``priors`` describe",
+    )
     input: InputSpec
     temperature: float = Field(default=1.0, gt=0)
     priors: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = Field(
@@ -108,34 +82,78 @@ class Manifest(_Part):
         "softmax(logits / temperature), under the class frequencies of the training data",
     )
     prior: str | None = Field(default=None, description="the one of ``priors`` that is used where no other is chosen")
-    training: Training
-    accuracy: Accuracy
+    training: Training = Training()
+    accuracy: Accuracy = Accuracy()
     licence: str
     intended_use: str
     self_test: tuple[tuple[float, ...], ...] | None = Field(
         default=None, description="logits of ferengine.models.self_test.self_test_crops, before the temperature"
     )
 
-    @model_validator(mode="after")
-    def _labels_are_distinct(self) -> Manifest:
-        if len(set(self.labels)) != len(self.labels):
-            raise ValueError("labels must be distinct")
-        for label in self.labels:
-            if not label.strip() or not label.isprintable() or label == UNCERTAIN:
-                raise ValueError(f"a label is printable text, other than {UNCERTAIN!r}, not {label!r}")
-        return self
+    @model_validator(mode="before")
+    @classmethod
+    def _take_the_main_head(cls, data: Any) -> Any:
+        """Labels, temperature and priors are those of the head that has the task's name; written twice, they must agree."""
+        heads = data.get("heads") if isinstance(data, dict) else None
+        if not heads:
+            return data
+        task = data.get("task", "expression")
+        each = [head.model_dump() if isinstance(head, Head) else head for head in heads]
+        main = next((head for head in each if isinstance(head, dict) and head.get("name") == task), {})
+        for name, default in _OF_THE_MAIN_HEAD.items():
+            described = main.get(name, default)
+            if name in data and _plain(data[name]) != _plain(described):
+                raise ValueError(f"{name} stands beside heads and is not that of a head called {task}: write it there")
+            data = {**data, name: described}
+        return data
 
     @model_validator(mode="after")
-    def _priors_are_of_all_labels(self) -> Manifest:
-        for name, values in self.priors.items():
-            if set(values) != set(self.labels):
-                raise ValueError(f"the prior {name} must give a probability for each of {', '.join(self.labels)}")
-            if abs(math.fsum(values.values()) - 1) > PRIOR_TOLERANCE:
-                raise ValueError(f"the probabilities of the prior {name} must sum to 1, not to {math.fsum(values.values()):g}")
-        if self.prior not in (self.priors or {None}):
-            raise ValueError(f"prior must be one of priors ({', '.join(self.priors) or 'there are none'}), not {self.prior!r}")
+    def _is_consistent(self) -> Self:
+        if not self.heads and not self.labels:
+            raise ValueError("name labels, or heads")
+        if self.labels:
+            check_labels(self.labels)
+            if len(self.labels) < 2:
+                raise ValueError("there must be two labels or more")
+        check_priors(self.labels, self.priors, self.prior)
+        names = [head.name for head in self.heads]
+        if len(set(names)) != len(names):
+            raise ValueError("heads must have distinct names")
+        for head in self.heads:
+            if head.name == self.task and head.kind != "classes":
+                raise ValueError(f"the head {self.task} is of the kind classes, not {head.kind}")
         return self
+
+    @property
+    def outputs(self) -> tuple[Head, ...]:
+        """All heads in the order in which their numbers are delivered: first the one with the task's name, if there is one."""
+        return ((self._main,) if self.labels else ()) + self.further_heads
+
+    @property
+    def further_heads(self) -> tuple[Head, ...]:
+        """All but the main one: those of ``Face.heads``."""
+        return tuple(head for head in self.heads if head.name != self.task)
+
+    @property
+    def _main(self) -> Head:
+        output = next((head.output for head in self.heads if head.name == self.task), "")
+        return Head(
+            name=self.task, kind="classes", labels=self.labels, output=output, temperature=self.temperature,
+            priors=self.priors, prior=self.prior,
+        )  # fmt: skip
+
+    def with_temperature(self, temperature: float) -> Manifest:
+        """The same with another temperature of the main head."""
+        heads = [
+            head.model_copy(update={"temperature": temperature}) if head.name == self.task else head for head in self.heads
+        ]
+        return self.model_copy(update={"temperature": temperature, "heads": tuple(heads)})
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as it stands in its file: plain values for ``json.dumps``."""
         return self.model_dump(mode="json")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, so that what was read and what was made compare."""
+    return list(value) if isinstance(value, tuple) else value

@@ -42,6 +42,8 @@ def choose_prior(manifest: Manifest, chosen: str | None = None) -> Prior | None:
     """
     if chosen is None and manifest.prior is None:
         return None
+    if not manifest.labels:
+        raise UsageError(f"prior {chosen}: the model {manifest.name} has no head {manifest.task}, which a prior is of")
     if not manifest.priors:
         raise UsageError(
             f"prior {chosen}: the model {manifest.name} names no priors and answers as it was trained: export it again "

@@ -1,4 +1,7 @@
-"""Finds models by name or path and refuses files that are not what their manifest says."""
+"""Finds models by name or path and refuses files that are not what their manifest says.
+
+A name is that of a model that ships with the package, or of one that ``ferengine models add`` has put into the user's folder.
+"""
 
 from __future__ import annotations
 
@@ -44,9 +47,33 @@ class Model:
         return self.path.parent == SHIPPED
 
     @property
+    def is_added(self) -> bool:
+        """Whether it lies in the user's folder of models."""
+        return self.path.parent == user_models()
+
+    @property
     def called(self) -> str:
-        """What ``--model`` takes: the name of a shipped model, else the path."""
-        return self.path.stem if self.ships else str(self.path)
+        """What ``--model`` takes: the name of a shipped or added model, else the path."""
+        return self.path.stem if self.ships or self.is_added else str(self.path)
+
+
+def user_models() -> Path | None:
+    """The user's folder of models (XDG Base Directory Specification); None where there is no home."""
+    configured = Path(os.environ.get("XDG_DATA_HOME", ""))
+    try:
+        base = configured if configured.is_absolute() else Path.home() / ".local" / "share"
+    except RuntimeError:  # no HOME, and no such user either
+        return None
+    return base / "ferengine" / "models"
+
+
+def added_models() -> list[str]:
+    """The names of the models in the user's folder."""
+    folder = user_models()
+    try:
+        return [] if folder is None else sorted(path.stem for path in folder.glob("*.json"))
+    except OSError:  # a folder that may not be read holds no model that could be loaded
+        return []
 
 
 def list_models() -> list[Manifest]:
@@ -58,11 +85,11 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
     """A model, by name or path.
 
     Args:
-        name: A shipped model's name, or the path of an ``.onnx`` file with its ``.json`` beside it.
+        name: The name of a shipped or added model, or the path of an ``.onnx`` file with its ``.json`` beside it.
         task: ``expression`` or ``gender``, where no other will do.
 
     Raises:
-        UsageError: There is no shipped model of that name.
+        UsageError: There is no model of that name.
         ModelError: A file is missing, the manifest is wrong, the SHA-256 of the ONNX file differs, weights of it lie in
             other files, which that does not cover, or the model has another task.
 
@@ -83,16 +110,18 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
         if not has_manifest:
             raise ModelError(f"{path} has no manifest: {manifest_path.name} must lie beside it (ferengine export-onnx)")
     else:
-        manifest_path = SHIPPED / f"{name}.json"
         known = sorted(path.stem for path in SHIPPED.glob("*.json"))
-        if str(name) not in known:
-            raise UsageError(f"there is no model {str(name)!r}: choose one of {', '.join(known)}, or a .onnx file")
+        added = added_models()
+        if str(name) not in (*known, *added):
+            raise UsageError(f"there is no model {str(name)!r}: choose one of {', '.join([*known, *added])}, or a .onnx file")
+        folder = SHIPPED if str(name) in known else user_models() or SHIPPED
+        manifest_path = folder / f"{name}.json"
     manifest = _read_manifest(manifest_path)
     if task is not None and manifest.task != task:
         raise ModelError(f"the model {name} reads {manifest.task}, not {task}")
     if not beside:
-        path = SHIPPED / manifest.file
-    data = _read(path, _MAX_MODEL)
+        path = folder / manifest.file
+    data = read_file(path)
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise ModelError(f"{path} is not the file of its manifest (SHA-256 differs): reinstall or export it again")
     if has_external_data(data):
@@ -103,7 +132,7 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
     return Model(manifest, path, data)
 
 
-def _read(path: Path, limit: int) -> bytes:
+def read_file(path: Path, limit: int = _MAX_MODEL) -> bytes:
     """The bytes of a file, opened once and without waiting for one that is none."""
     try:
         with open(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:  # noqa: PTH123 - of a descriptor
@@ -118,7 +147,15 @@ def _read(path: Path, limit: int) -> bytes:
 
 
 def _read_manifest(path: Path) -> Manifest:
-    data = _read(path, _MAX_MANIFEST)
+    return parse_manifest(path, read_file(path, _MAX_MANIFEST))
+
+
+def parse_manifest(path: Path, data: bytes | str) -> Manifest:
+    """The manifest that ``data`` holds, which comes from ``path``.
+
+    Raises:
+        ModelError: It is none; the message names the field.
+    """
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:

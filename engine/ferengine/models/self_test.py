@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.models.network_io import CropFormat
+
 COUNT = 8
 
 
@@ -33,3 +35,22 @@ def self_test_crops(size: int) -> NDArray[np.uint8]:
         values = np.where(mouth, 60 + 3 * number, values)
         crops[number] = np.clip(values, 0, 255)
     return crops
+
+
+def probe_crops(crop: CropFormat) -> NDArray[np.uint8]:
+    """Crops on which any network must give finite numbers: two faces of the self-test, black, white and noise.
+
+    Args:
+        crop: What the network takes.
+
+    Returns:
+        uint8 (5, S, S), or in colour (5, 3, S, S).
+    """
+    size = crop.size
+    noise = np.random.default_rng(0).integers(0, 256, (3, size, size), np.uint8)
+    faces = self_test_crops(size)[:2]
+    if crop.channels == 1:
+        return np.stack([*faces, np.zeros((size, size), np.uint8), np.full((size, size), 255, np.uint8), noise[0]])
+    shades = np.array([4, 3, 2])[:, None, None]  # in colour, so that the order of the planes shows
+    in_colour = [(face * shades // 4).astype(np.uint8) for face in faces.astype(np.int64)]
+    return np.stack([*in_colour, np.zeros((3, size, size), np.uint8), np.full((3, size, size), 255, np.uint8), noise])

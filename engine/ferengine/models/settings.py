@@ -17,6 +17,9 @@ from ferengine.errors import UsageError
 Precision = Literal["fp32", "fp16", "int8"]
 """Of a network's weights and layers; inputs and outputs are float32 in any."""
 
+Planes = Literal["grey", "rgb", "bgr"]
+"""What the planes of a crop show, in order."""
+
 BackendName = Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"]
 """What runs the networks: ONNX Runtime on the CPU (``ort``), by its CUDA or TensorRT-RTX provider, or TensorRT itself."""
 

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from ferengine._native import FrameRing
 from ferengine.config import EngineConfig
 from ferengine.errors import FerengineError, UsageError
+from ferengine.models.manifest import Head
 from ferengine.results import CameraEvent, Pushed
 from ferengine.runtime.joiner import CameraJoiner
 from ferengine.runtime.workers import new_worker
 from ferengine.seen import Seen
 from ferengine.sources import SourceSpec, unique_names
 from ferengine.stages.records import TRACK_READER
+from ferengine.zones import NO_ZONES
 
 StateName: TypeAlias = Literal["opening", "running", "disconnected", "leaving", "ended", "failed"]
 
@@ -86,6 +88,7 @@ class CameraState:
         self.number = number
         self.spec = spec
         self.joiner = joiner
+        self.zones = NO_ZONES
         self.tracker = tracker
         self.capture = None if spec.kind == "push" else new_worker(f"capture-{spec.name}", f"capture {spec.name}")
         self.input: FrameInput | None = None
@@ -99,6 +102,7 @@ class CameraState:
         self.seen = Seen()
         self.rings: dict[int, FrameRing] = {}
         self.opened = self.capture is None
+        self.held = False
         self.input_ended = False
         self.ended = False
         self.leave_until: float | None = None
@@ -117,6 +121,12 @@ class CameraState:
         self._published = 0
         self._ring_full = 0
         self._skipped = 0
+        self.use_zones(spec)
+
+    def use_zones(self, spec: SourceSpec) -> None:
+        """Watch and ignore what ``spec`` says, which is the camera's but for its zones."""
+        self.spec, self.zones = spec, spec.compiled_zones(self.zones.version + 1)
+        self.joiner.set_zones(self.zones)
 
     @property
     def name(self) -> str:
@@ -270,12 +280,20 @@ class Cameras:
 
     Args:
         labels, gender_labels: The classes of the networks, in the order of their outputs.
+        heads: The further heads of the model, in the same order.
         config: Settings of the run.
         trackers: How many track workers share the cameras.
     """
 
-    def __init__(self, labels: tuple[str, ...], gender_labels: tuple[str, ...], config: EngineConfig, trackers: int) -> None:
-        self._labels, self._gender_labels = labels, gender_labels
+    def __init__(
+        self,
+        labels: tuple[str, ...],
+        gender_labels: tuple[str, ...],
+        config: EngineConfig,
+        trackers: int,
+        heads: tuple[Head, ...] = (),
+    ) -> None:
+        self._labels, self._gender_labels, self._heads = labels, gender_labels, heads
         self._config = config
         self._trackers = trackers
         self._by_number: dict[int, CameraState] = {}
@@ -314,6 +332,7 @@ class Cameras:
             gender_labels=self._gender_labels,
             label_hold=config.label_hold,
             check_quality=config.check_quality,
+            heads=self._heads,
         )
         load = Counter(camera.tracker for camera in self if not camera.ended)
         tracker = min(range(self._trackers), key=lambda index: (load[index], index))
@@ -336,11 +355,12 @@ class Cameras:
 
 
 def camera_counts(camera: CameraState) -> dict[str, int]:
-    """Frames and faces that went out, and drops by reason."""
+    """Frames and faces that went out, faces that zones excluded, and drops by reason."""
     joiner = camera.joiner
     return {
         "frames": joiner.emitted,
         "faces": joiner.faces,
+        "ignored": joiner.ignored,
         "ring_full": camera.ring_full,
         "broken": camera.broken,
         "late": camera.late,

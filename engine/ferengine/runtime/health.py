@@ -51,6 +51,7 @@ class CameraHealth:
         error: What ended it.
         total: Frames that it will give in all, as far as its file says; ``None`` for a live source.
         size: Width and height of its frames when it was last opened, ``None`` before that.
+        ignored: How often a face was ignored because of the camera's zones.
     """
 
     name: str
@@ -64,6 +65,7 @@ class CameraHealth:
     error: str | None
     total: int | None = None
     size: tuple[int, int] | None = None
+    ignored: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,9 +156,9 @@ def _cameras(state: RunState, now: float) -> dict[str, CameraHealth]:
     found = {}
     for camera in state.cameras:
         counts = camera_counts(camera)
-        frames, faces = counts.pop("frames"), counts.pop("faces")
+        frames, faces, ignored = counts.pop("frames"), counts.pop("faces"), counts.pop("ignored")
         age = now - camera.last_captured_ns / 1e9 if camera.last_captured_ns else None
         restarts = camera.capture.restarts if camera.capture is not None else 0
         found[camera.name] = CameraHealth(camera.name, camera.state, camera.live, frames, faces,
-                                          age, restarts, counts, camera.error, camera.total, camera.size)  # fmt: skip
+                                          age, restarts, counts, camera.error, camera.total, camera.size, ignored)  # fmt: skip
     return found

@@ -9,12 +9,25 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classification.heads import HeadReader
 from ferengine.classification.labelling import Labeller, gender_confidence
 from ferengine.classification.pose import PoseMemory
 from ferengine.classification.quality import make_quality
 from ferengine.classification.smoothing import Smoother
-from ferengine.results import UNCERTAIN, Face, FrameResult, Landmarks, Timings, make_expression, make_gender
+from ferengine.models.manifest import Head
+from ferengine.results import (
+    UNCERTAIN,
+    Face,
+    FrameResult,
+    HeadReading,
+    IgnoredFace,
+    Landmarks,
+    Timings,
+    make_expression,
+    make_gender,
+)
 from ferengine.stages.records import FACE_RING_FULL, Record, ScoreBatch
+from ferengine.zones import NO_ZONES, Zones
 
 _GENDER_SMOOTHING = 10.0
 """Time constant in seconds: along a track it does not change."""
@@ -57,6 +70,7 @@ class CameraJoiner:
         gender_labels: tuple[str, ...] = (),
         label_hold: float = 0.0,
         check_quality: bool = False,
+        heads: tuple[Head, ...] = (),
     ) -> None:
         self.name = name
         self.live = live
@@ -64,6 +78,7 @@ class CameraJoiner:
         self.next_track_id = 1
         self.emitted = 0
         self.faces = 0
+        self.ignored = 0
         self.unclassified: Counter[str] = Counter()
         self._deadline = deadline
         self._gender_labels = gender_labels
@@ -71,17 +86,24 @@ class CameraJoiner:
         self._gender_smoother = Smoother(_GENDER_SMOOTHING, len(gender_labels))
         self._labeller = Labeller(label_hold, min_confidence, check_quality=check_quality)
         self._gender_labeller = Labeller(label_hold, gender_confidence(min_confidence))
+        self._heads = HeadReader(heads, smoothing)
+        self._gender_start = len(labels) + sum(len(head.labels) for head in heads)
         self._poses = PoseMemory()
         self._records: deque[Record] = deque()
         self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
         self.last_sequence = -1
         self._emitted_sequence = -1
         self._timestamps: deque[float] = deque(maxlen=2)
+        self._zones: dict[int, Zones] = {}
 
     @property
     def waiting(self) -> int:
         """Records that have not gone out."""
         return len(self._records)
+
+    def set_zones(self, zones: Zones) -> None:
+        """Name the zones of records that were made with this version of them."""
+        self._zones[zones.version] = zones
 
     def add_record(self, record: Record) -> None:
         if record.sequence <= self.last_sequence:
@@ -101,7 +123,7 @@ class CameraJoiner:
             return None
         record = self._records[0]
         scores = self._scores.get((record.sequence, record.epoch), {})
-        complete = record.status == FACE_RING_FULL or len(scores) >= len(record.faces)
+        complete = record.status == FACE_RING_FULL or len(scores) >= record.delivered
         expired = self.live and now - record.captured_ns / 1e9 > self._deadline
         if not complete and not expired:
             return None
@@ -119,7 +141,13 @@ class CameraJoiner:
 
     def _result(self, record: Record, scores: dict[int, _FaceScores], now: float) -> FrameResult:
         reason = "face_ring_full" if record.status == FACE_RING_FULL else "deadline"
-        faces = tuple(self._face(row, record.timestamp, scores.get(index), reason) for index, row in enumerate(record.faces))
+        zones = self._zones_of(record.zones)
+        faces = tuple(
+            self._face(row, record.timestamp, scores.get(index), reason, zones)
+            for index, row in enumerate(record.faces[: record.delivered])
+        )
+        hidden = tuple(_ignored(row) for row in record.faces[record.delivered :]) if record.hidden else ()
+        self.ignored += record.ignored
         self.emitted += 1
         self.faces += len(faces)
         tracked = record.tracked_ns / 1e9
@@ -128,11 +156,17 @@ class CameraJoiner:
         captured = record.captured_ns / 1e9
         timings = Timings(captured, tracked, queued, inferred, now)
         latency = 1e3 * (now - captured)
-        return FrameResult(self.name, record.sequence, record.timestamp, latency, faces, timings, record.scene_cut)
+        return FrameResult(self.name, record.sequence, record.timestamp, latency, faces, timings, record.scene_cut, hidden)
 
-    def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str) -> Face:
+    def _zones_of(self, version: int) -> Zones:
+        """Those of a record; older ones are forgotten."""
+        for older in [each for each in self._zones if each < version]:
+            del self._zones[older]
+        return self._zones.get(version, NO_ZONES)
+
+    def _face(self, row: np.void, timestamp: float, scored: _FaceScores | None, reason: str, zones: Zones) -> Face:
         track = int(row["id"])
-        if scored is not None and np.isnan(scored.scores).any():
+        if scored is not None and not np.isfinite(scored.scores).all():
             scored, reason = None, "not_finite"
         x, y, w, h = (float(value) for value in row["box"])
         landmarks: Landmarks | None = None
@@ -141,16 +175,19 @@ class CameraJoiner:
             landmarks = (a, b, c, d, e)
         pose = self._poses.update(track, timestamp, landmarks)
         expression = gender = quality = changed_from = None
+        heads: dict[str, HeadReading] = {}
         if scored is None:
             self.unclassified[reason] += 1
         else:
             quality = make_quality((x, y, w, h), scored.measures)
-            scores, genders = np.split(scored.scores, [len(self.labels)])
-            smoothed = self._smoother.update(track, timestamp, scores)
-            answer = self._labeller.update(track, timestamp, scores, smoothed, pose, quality)
-            expression = make_expression(self.labels, scores, smoothed, answer.label, answer.reason)
-            if answer.changed:
-                changed_from = UNCERTAIN if answer.before is None else self.labels[answer.before]
+            scores, numbers, genders = np.split(scored.scores, [len(self.labels), self._gender_start])
+            if self.labels:
+                smoothed = self._smoother.update(track, timestamp, scores)
+                answer = self._labeller.update(track, timestamp, scores, smoothed, pose, quality)
+                expression = make_expression(self.labels, scores, smoothed, answer.label, answer.reason)
+                if answer.changed:
+                    changed_from = UNCERTAIN if answer.before is None else self.labels[answer.before]
+            heads = self._heads.read(numbers, track, timestamp)
             if self._gender_labels:
                 smoothed = self._gender_smoother.update(track, timestamp, genders)
                 answer = self._gender_labeller.update(track, timestamp, smoothed, smoothed)
@@ -168,7 +205,14 @@ class CameraJoiner:
             pose=pose,
             quality=quality,
             changed_from=changed_from,
+            zones=zones.names(int(row["zones"])) if zones.regions else (),
+            heads=heads,
         )
+
+
+def _ignored(row: np.void) -> IgnoredFace:
+    x, y, w, h = (float(value) for value in row["box"])
+    return IgnoredFace(int(row["id"]), (x, y, w, h))
 
 
 def split_batch(batch: ScoreBatch) -> Iterator[tuple[int, int, int, int, _FaceScores]]:

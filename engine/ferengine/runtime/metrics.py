@@ -82,11 +82,13 @@ class PriorSummary(TypedDict):
 
 
 class CameraSummary(TypedDict):
-    """One camera: ``frames`` and ``faces`` that went out, time stamps that were missing or made no sense and were replaced
-    (``replaced_stamps``), whether its file was cut off (``truncated``), and the ``error`` that ended it."""
+    """One camera: ``frames`` and ``faces`` that went out, how often its zones excluded a face (``ignored``), time stamps that
+    were missing or made no sense and were replaced (``replaced_stamps``), whether its file was cut off (``truncated``), and the
+    ``error`` that ended it."""
 
     frames: int
     faces: int
+    ignored: int
     replaced_stamps: int
     truncated: bool
     error: str | None
@@ -299,6 +301,7 @@ def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subsc
             camera.name: {
                 "frames": camera.joiner.emitted,
                 "faces": camera.joiner.faces,
+                "ignored": camera.joiner.ignored,
                 "replaced_stamps": camera.replaced_stamps,
                 "truncated": camera.truncated,
                 "error": camera.error,

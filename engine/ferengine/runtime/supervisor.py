@@ -36,6 +36,7 @@ from ferengine.stages.messages import (
     ControlMessage,
     Failed,
     NeedRing,
+    OpenSource,
     Ready,
     Redetect,
     Rendered,
@@ -144,10 +145,11 @@ class Supervisor:
 
     # --- cameras: in the supervisor's thread, or before it runs
 
-    def add_camera(self, spec: SourceSpec) -> CameraState:
+    def add_camera(self, spec: SourceSpec, *, held: bool = False) -> CameraState:
         """A further camera, with its capture worker. Raises MemoryError or OSError, and leaves nothing of it behind, where the
         system refuses what they need."""
         camera = self._cameras.add(spec)
+        camera.held = held
         if camera.capture is None:
             camera.input = PushInput(camera, self.state, self.rings)
         if self.state.started:
@@ -159,6 +161,19 @@ class Supervisor:
                 self._forget(camera)
                 raise
         return camera
+
+    def set_zones(self, camera: CameraState, spec: SourceSpec) -> None:
+        """Watch and ignore what ``spec`` says, from the next frame on."""
+        camera.use_zones(spec)
+        if self.state.started:
+            self._topology.announce_zones(camera)
+
+    def open_held(self, camera: CameraState) -> None:
+        """Have the capture worker of a camera that was added as held open its source; one that does not run does so at its
+        start."""
+        camera.held = False
+        if camera.capture is not None:
+            camera.capture.send(OpenSource())
 
     def close_input(self, camera: CameraState) -> None:
         """No further frame is captured; those on their way still come out. A capture worker that does not run gets the
@@ -254,7 +269,7 @@ class Supervisor:
                     worker.send(BeginCapture())
 
     def _all_ready(self) -> bool:
-        opened = all(camera.state != "opening" for camera in self._cameras) and not self.rings.pending
+        opened = all(camera.held or camera.state != "opening" for camera in self._cameras) and not self.rings.pending
         return opened and all(worker.ready for worker in self._topology.workers if worker.alive)
 
     def _wait_time(self) -> float:

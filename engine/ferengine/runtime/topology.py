@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,6 +13,7 @@ from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
 from ferengine.detection.birth import birth_scores
 from ferengine.ipc.channel import data_pair
+from ferengine.models.manifest import CropFormat
 from ferengine.models.registry import GENDER
 from ferengine.models.settings import BackendSettings, Prior
 from ferengine.runtime.cameras import Cameras, CameraState
@@ -26,6 +28,7 @@ from ferengine.stages.messages import (
     ForgetRing,
     SaveVideo,
     SetRate,
+    SetZones,
     Start,
     StartCapture,
     StartClassify,
@@ -33,10 +36,13 @@ from ferengine.stages.messages import (
     StartRender,
     StartTrack,
 )
-from ferengine.stages.records import TRACK_READER, VIDEO_READER, WINDOW_READER
+from ferengine.stages.records import MAX_FACES, TRACK_READER, VIDEO_READER, WINDOW_READER
 
 _RING_BYTES = 256 << 20
 """What the frame ring of one camera takes, unless its frames are so large that the minimum of slots takes more."""
+
+_FACE_RING_BYTES = 32 << 20
+"""What the faces of one track worker take, unless those of one frame take more."""
 
 _MIN_FILE_SLOTS, _MIN_LIVE_SLOTS = 2, 4
 """Slots of a ring without which a camera would not work. A file needs one that is captured and one that is tracked: its tracker
@@ -102,6 +108,12 @@ def make_plan(
     )
 
 
+def face_slots(planned: int, crops: Sequence[CropFormat]) -> int:
+    """How many faces a face ring holds: those planned, fewer of large crops, and always those of one frame."""
+    nbytes = sum(math.prod(crop.shape) for crop in crops)
+    return max(min(planned, _FACE_RING_BYTES // nbytes), MAX_FACES)
+
+
 class Topology:
     """All workers by kind. What connects them outlives each of them: a successor gets the same ends.
 
@@ -109,7 +121,7 @@ class Topology:
         cameras: The cameras of the run.
         config: Its settings.
         plan: How many workers there are.
-        face_side: Width and height of the crops that the networks take.
+        crops: The crops of each face that the networks take, each once.
         prior: The class prior of the expression model, None where it names none.
         save: The video file of each camera, by its number.
         overwrite: Whether these may exist.
@@ -121,7 +133,7 @@ class Topology:
         cameras: Cameras,
         config: EngineConfig,
         plan: Plan,
-        face_side: int,
+        crops: tuple[CropFormat, ...],
         prior: Prior | None,
         save: dict[int, Path],
         overwrite: bool,
@@ -143,7 +155,8 @@ class Topology:
         self.events_in, self.events_out = data_pair()
         self._requests_in, self._requests_out = data_pair()
         self._answers = [data_pair() for _ in self.trackers]
-        self._face_rings = [FaceRing.create(plan.face_slots, face_side) for _ in self.trackers]
+        slots = face_slots(plan.face_slots, crops)
+        self._face_rings = [FaceRing.create(slots, crops) for _ in self.trackers]
 
     @property
     def captures(self) -> list[Worker]:
@@ -220,6 +233,10 @@ class Topology:
         for worker in self.renderers:
             worker.send(SetRate(camera.number, camera.fps))
 
+    def announce_zones(self, camera: CameraState) -> None:
+        """Give its track worker other zones."""
+        self.trackers[camera.tracker].send(SetZones(camera.number, camera.zones))
+
     def announce_ring(self, camera: CameraState, generation: int) -> None:
         """Give a new ring to its readers first, then to its writer."""
         for worker in [*self._readers_of(camera), *self.renderers]:
@@ -284,6 +301,7 @@ class Topology:
             resume_at=camera.published,
             resume_after=camera.last_timestamp,
             was_open=camera.opened,
+            held=camera.held,
         )
 
     def _start_detect(self, worker: Worker) -> StartDetect:
@@ -317,6 +335,7 @@ class Topology:
             full_scan=config.full_scan,
             align_eyes=config.align_eyes,
             tracker=config.tracker,
+            keep_ignored=config.blur,
         )
 
     def _add_camera(self, camera: CameraState) -> AddCamera:
@@ -328,6 +347,7 @@ class Topology:
             first_id=joiner.next_track_id,
             done=joiner.emitted + joiner.waiting,
             births=birth_scores(self._config, stills=camera.spec.kind == "images"),
+            zones=camera.zones,
         )
 
     def _start_classify(self, worker: Worker) -> StartClassify:

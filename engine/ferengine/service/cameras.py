@@ -40,15 +40,20 @@ class NewCamera(SourceOptions):
     name: str | None = Field(None, min_length=1, max_length=100, description="What results call it.")
 
     def spec(self) -> SourceSpec:
-        """The source. What is no camera is played at its own rate, and the demo for ever, unless the request says otherwise."""
+        """The source, played as ``as_served`` says."""
         given = {name: getattr(self, name) for name in SourceOptions.model_fields if name in self.model_fields_set}
         if self.name is not None:
             given["name"] = self.name
-        spec = parse_source(self.source, **given)
-        changes: dict[str, Any] = {} if "pace" in given else {"pace": "native"}
-        if spec.kind == "demo" and "loop" not in given:
-            changes["loop"] = 0
-        return spec.replace(**changes)
+        return as_served(parse_source(self.source, **given))
+
+
+def as_served(spec: SourceSpec) -> SourceSpec:
+    """How a service plays a source: what is no camera at its own rate, and the demo for ever, unless its ``pace`` and ``loop``
+    were given."""
+    changes: dict[str, Any] = {} if "pace" in spec.model_fields_set else {"pace": "native"}
+    if spec.kind == "demo" and "loop" not in spec.model_fields_set:
+        changes["loop"] = 0
+    return spec.replace(**changes)
 
 
 def read_new_camera(body: bytes) -> NewCamera:

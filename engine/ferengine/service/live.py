@@ -204,7 +204,7 @@ class CameraVideo:
             self._send(result, image, [])
             return
         self._plan = self._plan or BlurPlan(self._engine.blur_frames)
-        for (earlier, held), boxes in self._plan.add((result, image.copy()), result.faces):
+        for (earlier, held), boxes in self._plan.add((result, image.copy()), result.to_blur):
             self._send(earlier, held, boxes)
 
     def _send(self, result: FrameResult, image: NDArray[np.uint8], blur: list[Box]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from ferengine.results import Box, Face
+from ferengine.results import Box, Face, IgnoredFace
 
 _MARGIN = 0.25
 """Of a face's sides, added on each side of its box: hair and chin make it known, too."""
@@ -48,8 +48,8 @@ class BlurPlan(Generic[T]):
         self._held: deque[_Held[T]] = deque()
         self._last: dict[int | None, tuple[int, Box]] = {}  # of each track: how many frames ago, and where
 
-    def add(self, item: T, faces: Iterable[Face]) -> list[tuple[T, list[Box]]]:
-        """Add a frame with its faces.
+    def add(self, item: T, faces: Iterable[Face | IgnoredFace]) -> list[tuple[T, list[Box]]]:
+        """Add a frame with its faces: ``FrameResult.to_blur``.
 
         Returns:
             The frames that are held back no longer, oldest first, each with the boxes to blur in it, pixels.

@@ -9,12 +9,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ferengine.results import Face, FrameResult
+from ferengine.models.manifest import Head
+from ferengine.results import Face, FrameResult, HeadReading
 from ferengine.sinks.lines import LineWriter
 
 _COLUMNS = ("camera", "frame", "timestamp", "latency_ms", "track", "x", "y", "width", "height", "score",
             "track_confidence", "origin", "label", "smoothed_label", "reason", "changed_from", "yaw", "pitch", "roll",
-            "pose_age", "size", "sharpness", "brightness", "contrast")  # fmt: skip
+            "pose_age", "size", "sharpness", "brightness", "contrast", "zones")  # fmt: skip
 
 
 class CsvWriter(LineWriter):
@@ -22,7 +23,8 @@ class CsvWriter(LineWriter):
 
     The first columns are the values of a line of ``--events``; then come the scores of each label, as ``score_happy`` and
     ``smoothed_happy``. If a face was not classified they are empty and ``reason`` says why; it also says why a label is
-    uncertain. A frame without faces has no row. See ``LineWriter`` for how lines are written and which errors are raised.
+    uncertain. ``zones`` are the names of its zones, with semicolons between them. A frame without faces has no row. See
+    ``LineWriter`` for how lines are written and which errors are raised.
 
     Args:
         path: The file, or "-" for standard output.
@@ -32,6 +34,8 @@ class CsvWriter(LineWriter):
         prior: The name of the class prior in force: the last column, ``prior``, of every row.
         gender_labels: The labels of the gender model, if it is on: they add the columns ``gender``, ``smoothed_gender`` and
             those of their scores.
+        heads: The further heads of the model: each adds ``heads.NAME.values.LABEL`` and ``heads.NAME.smoothed.LABEL`` for each
+            of its labels, and ``heads.NAME.label`` if these are classes, as the fields are called in a line of ``--events``.
     """
 
     def __init__(
@@ -42,6 +46,7 @@ class CsvWriter(LineWriter):
         clock: Callable[[], float] = time.monotonic,
         gender_labels: Sequence[str] = (),
         prior: str | None = None,
+        heads: Sequence[Head] = (),
     ) -> None:
         super().__init__(path, overwrite, clock)
         self._labels = tuple(labels)
@@ -49,6 +54,8 @@ class CsvWriter(LineWriter):
         columns = [*_COLUMNS, *_score_names("", self._labels)]
         if gender_labels:
             columns += ["gender", "smoothed_gender", *_score_names("gender_", self._gender_labels)]
+        self._heads = tuple(heads)
+        columns += [column for head in heads for column in head_columns(head)]
         self._prior = [] if prior is None else [prior]
         self.write_line(_joined(columns + ["prior"] * len(self._prior)))
 
@@ -63,10 +70,11 @@ class CsvWriter(LineWriter):
         names, scores = _cells(values["expression"], self._labels)
         row = [*frame, face.track, *values["box"], values["score"], values["track_confidence"], face.origin,
                *names, _reason(face), face.changed_from, *_values(values.get("pose"), 4), *_values(values.get("quality"), 4),
-               *scores]  # fmt: skip
+               ";".join(face.zones), *scores]  # fmt: skip
         if self._gender_labels:
             names, scores = _cells(values.get("gender"), self._gender_labels)
             row += [*names, *scores]
+        row += [cell for head in self._heads for cell in _head_cells(head, face.heads.get(head.name))]
         return [*row, *self._prior]
 
 
@@ -89,6 +97,20 @@ def _cells(reading: dict[str, Any] | None, labels: Sequence[str]) -> tuple[Seque
         return [""] * 2, [""] * 2 * len(labels)
     parts = (reading, reading["smoothed"])
     return [part["label"] for part in parts], [part["scores"][label] for part in parts for label in labels]
+
+
+def head_columns(head: Head) -> list[str]:
+    """The columns of a further head of a model, in order."""
+    label = [f"heads.{head.name}.label"] * (head.kind == "classes")
+    return label + [f"heads.{head.name}.{part}.{each}" for part in ("values", "smoothed") for each in head.labels]
+
+
+def _head_cells(head: Head, reading: HeadReading | None) -> Sequence[object]:
+    if reading is None:
+        return [""] * len(head_columns(head))
+    said = reading.to_dict()
+    label = [said["label"]] if head.kind == "classes" else []
+    return [*label, *(said[part][name] for part in ("values", "smoothed") for name in head.labels)]
 
 
 def _joined(values: Sequence[object]) -> str:

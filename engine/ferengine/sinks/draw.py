@@ -10,7 +10,7 @@ import numpy as np
 
 from ferengine.classification.pose import rotation
 from ferengine.results import UNCERTAIN, DrawExtra, Expression, Face, FrameResult, Pose, UncertainReason
-from ferengine.sinks.layout import Rectangle, first_free, moved_inside, panel_places, tag_places
+from ferengine.sinks.layout import Rectangle, first_free, line_places, moved_inside, panel_places, tag_places
 from ferengine.sinks.lettering import Color, Image, baseline, blend, rounded_mask, text_mask
 from ferengine.vision import cv2
 
@@ -84,7 +84,8 @@ def draw_faces(image: Image, result: FrameResult, extras: Collection[DrawExtra] 
     Args:
         image: BGR uint8 (H, W, 3).
         result: The result of this frame.
-        extras: What else to draw: "landmarks" (in the frames in which the face was detected), "pose" (three axes).
+        extras: What else to draw: "landmarks" (in the frames in which the face was detected), "pose" (three axes), "heads" (a
+            line for each further head of the model).
     """
     draw_still(image, result.faces, extras)
     _draw_corner(image, result, _Style.of(image))
@@ -96,7 +97,7 @@ def draw_still(image: Image, faces: Iterable[Face], extras: Collection[DrawExtra
     Args:
         image: BGR uint8 (H, W, 3).
         faces: The faces found in it.
-        extras: What else to draw: "landmarks", "pose".
+        extras: What else to draw: "landmarks", "pose", "heads".
     """
     style = _Style.of(image)
     shown = [_Shown(face, box) for face in faces if (box := _visible(face, image)) is not None]
@@ -114,6 +115,11 @@ def draw_still(image: Image, faces: Iterable[Face], extras: Collection[DrawExtra
         tags += [tag] if tag is not None else []
         of_face.append(tag or each.box[:2] + each.box[:2])
     panels: list[Rectangle] = []
+    if "heads" in extras:
+        for number, (each, tag) in enumerate(zip(shown, of_face, strict=True)):
+            taken = [*boxes[:number], *boxes[number + 1 :], *tags, *panels]
+            panel = _draw_heads(image, each, tag, taken, style)
+            panels += [panel] if panel is not None else []
     for number, (each, tag) in enumerate(zip(shown, of_face, strict=True)):
         taken = [*boxes[:number], *boxes[number + 1 :], *tags, *panels]
         panel = _draw_bars(image, each, tag, taken, style)
@@ -199,6 +205,27 @@ def _draw_tag(image: Image, shown: _Shown, taken: list[Rectangle], style: _Style
             left += part.shape[1] + style.pad
         return area
     return None
+
+
+def _draw_heads(image: Image, shown: _Shown, tag: Rectangle, taken: list[Rectangle], style: _Style) -> Rectangle | None:
+    """Draw a line for each further head on a shaded panel above the tag or below the face, and return the panel's rectangle.
+
+    Where there is no room, nothing is drawn.
+    """
+    lines = [text_mask(f"{name}: {reading.summary()}", style.small) for name, reading in shown.face.heads.items()]
+    if not lines:
+        return None
+    width = max(line.shape[1] for line in lines) + 2 * style.pad
+    height = len(lines) * style.row + 2 * style.pad
+    frame = image.shape[1], image.shape[0]
+    area = first_free(line_places(shown.box, tag, width, height, style.line, frame), taken)
+    if area is None:
+        return None
+    blend(image, rounded_mask(area[2] - area[0], area[3] - area[1], style.pad), area[0], area[1], _INK, _SHADE)
+    for number, line in enumerate(lines):
+        middle = area[1] + style.pad + number * style.row + style.row // 2
+        blend(image, line, area[0] + style.pad, middle + style.small // 2 - baseline(style.small), _PAPER)
+    return area
 
 
 def _draw_bars(image: Image, shown: _Shown, tag: Rectangle, taken: list[Rectangle], style: _Style) -> Rectangle | None:

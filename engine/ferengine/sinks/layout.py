@@ -52,3 +52,10 @@ def panel_places(box: Rectangle, tag: Rectangle, width: int, height: int, gap: i
     places += [(box[0], y) for y in (below, above) if 0 <= y <= frame[1] - height]
     places += [(x, y) for y in (box[1], tag[3]) for x in xs[:2]]
     return [moved_inside((x, y, x + width, y + height), *frame) for x, y in places]
+
+
+def line_places(box: Rectangle, tag: Rectangle, width: int, height: int, gap: int, frame: tuple[int, int]) -> list[Rectangle]:
+    """Where lines of text about a face may go, the best first: above its tag, below it, over its lower part."""
+    left, above, below = box[0] - gap, min(box[1], tag[1]) - gap - height, max(box[3], tag[3]) + gap
+    places = [(left, y) for y in (above, below) if 0 <= y <= frame[1] - height] + [(left, box[3] - height)]
+    return [moved_inside((x, y, x + width, y + height), *frame) for x, y in places]

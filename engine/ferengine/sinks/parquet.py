@@ -19,7 +19,9 @@ from pyarrow import parquet
 from ferengine import __version__
 from ferengine.errors import SinkError, UsageError
 from ferengine.event_lines import face_rows
+from ferengine.models.manifest import Head
 from ferengine.results import CameraEvent, FrameResult
+from ferengine.sinks.csv import head_columns
 from ferengine.sinks.files import create_output, is_folder, write_failed
 
 PARTIAL = ".partial"
@@ -32,26 +34,33 @@ _FLOATS = ("x", "y", "width", "height", "score", "track_confidence")
 log = logging.getLogger("ferengine")
 
 
-def parquet_schema(labels: Sequence[str], gender_labels: Sequence[str] = (), prior: str | None = None) -> pa.Schema:
+def parquet_schema(
+    labels: Sequence[str], gender_labels: Sequence[str] = (), prior: str | None = None, heads: Sequence[Head] = ()
+) -> pa.Schema:
     """The columns of a file; only ``camera`` and ``timestamp`` have a value in every row.
 
     Args:
         labels: The labels of the expression model.
         gender_labels: Those of the gender model, if it is on.
         prior: The name of the class prior in force.
+        heads: The further heads of the model.
     """
     text, number = pa.string(), pa.float32()
     columns: list[tuple[str, pa.DataType]] = [
         ("event", text), ("frame", pa.int64()), ("latency_ms", number), ("scene_cut", pa.bool_()), ("track", pa.int64()),
         *((name, number) for name in _FLOATS), ("origin", text),
         *((f"{point}_{axis}", number) for point in _POINTS for axis in "xy"),
-        ("label", text), ("smoothed_label", text), ("reason", text), ("changed_from", text),
+        ("label", text), ("smoothed_label", text), ("reason", text), ("changed_from", text), ("zones", text),
         *((f"{kind}{label}", number) for label in labels for kind in ("score_", "smoothed_")),
         *((name, number) for name in ("yaw", "pitch", "roll", "pose_age", "size", "sharpness", "brightness", "contrast")),
+        ("zones", text),
     ]  # fmt: skip
     if gender_labels:
         columns += [("gender", text), ("smoothed_gender", text), ("gender_reason", text)]
         columns += [(f"{kind}gender_{label}", number) for label in gender_labels for kind in ("score_", "smoothed_")]
+    for head in heads:
+        label, *numbers = head_columns(head)
+        columns += [(label, text if head.kind == "classes" else number), *((name, number) for name in numbers)]
     columns += [("seconds", number), ("prior", text)]
     always = [pa.field("camera", text, nullable=False), pa.field("timestamp", pa.float64(), nullable=False)]
     about = {"ferengine": __version__, "ferengine.schema": "1"} | ({} if prior is None else {"ferengine.prior": prior})

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from ferengine.results import CameraEvent, Face, FrameResult
 
 EventKind: TypeAlias = Literal[
-    "appeared", "left", "expression", "scene_cut", "started", "disconnected", "reconnected", "ended"
+    "appeared", "left", "expression", "zone_entered", "zone_left", "scene_cut", "started", "disconnected", "reconnected",
+    "ended",
 ]  # fmt: skip
 
 APPEAR_SECONDS = 0.5
 """How long a person has to be there before that is an event: what detectors take for a face for a moment is none."""
 LEAVE_SECONDS = 2.0
 """How long a person has to be away: who is hidden for a moment has not left."""
+ZONE_SECONDS = 1.0
+"""How long a person has to be out of a zone to have left it: who stands on its border goes in and out."""
 HOLD_SECONDS = 0.7
 """How long a new label has to hold."""
 
@@ -25,7 +28,7 @@ class Event:
     """One thing that happened.
 
     Attributes:
-        kind: "appeared", "left" and "expression" concern a person; the rest the camera.
+        kind: "appeared", "left", "expression", "zone_entered" and "zone_left" concern a person; the rest the camera.
         camera: Its name.
         timestamp: As the result's: seconds since the epoch for live sources, media seconds for files. For ``started`` to
             ``ended`` always the former.
@@ -33,8 +36,10 @@ class Event:
         label: The smoothed label: when they appeared, last, or now.
         confidence: Its score.
         before: Of "expression": the label before.
-        seconds: Of "left": how long they were there; of "reconnected": how long the camera was away.
+        seconds: Of "left" and "zone_left": how long they were there; of "reconnected": how long the camera was away.
         reason: Of "disconnected" and "ended"; it never holds credentials.
+        zone: Of "zone_entered" and "zone_left": the name of the zone.
+        zones: Of "appeared" and "expression": the zones that they are in.
         snapshot: The path of its snapshot, which is written soon.
         clip: The path of its clip, which is there when that is over.
     """
@@ -48,6 +53,8 @@ class Event:
     before: str | None = None
     seconds: float | None = None
     reason: str | None = None
+    zone: str | None = None
+    zones: tuple[str, ...] = ()
     snapshot: str | None = None
     clip: str | None = None
 
@@ -61,13 +68,25 @@ class Event:
             ("before", None),
             ("seconds", 3),
             ("reason", None),
+            ("zone", None),
             ("snapshot", None),
             ("clip", None),
         ):
             value = getattr(self, name)
             if value is not None:
                 record[name] = value if digits is None else round(value, digits)
+        if self.zones:
+            record["zones"] = list(self.zones)
         return record
+
+
+@dataclass(slots=True)
+class _Stay:
+    """A person's time in one zone."""
+
+    first: float
+    last: float
+    announced: bool = False
 
 
 @dataclass(slots=True)
@@ -79,6 +98,7 @@ class _Person:
     confidence: float = 0.0
     candidate: str | None = None
     since: float = 0.0
+    stays: dict[str, _Stay] = field(default_factory=dict)
 
 
 class EventDetector:
@@ -102,6 +122,7 @@ class EventDetector:
                 person = people.setdefault(face.track, _Person(now, now, since=now))
                 person.last = now
                 events += self._changes(result.camera, face.track, person, face, now)
+                events += self._moves(result.camera, face.track, person, face.zones, now)
         for track, person in list(people.items()):
             if now - person.last > LEAVE_SECONDS or now < person.first:  # a file or a camera has begun anew
                 events += self._leave(result.camera, track)
@@ -130,17 +151,43 @@ class EventDetector:
                 return []
             person.announced = True
             person.label, person.confidence = smoothed.label, score
-            return [Event("appeared", camera, now, track, smoothed.label, score)]
+            return [Event("appeared", camera, now, track, smoothed.label, score, zones=face.zones)]
         if smoothed.label == person.label:
             person.confidence = score
             return []
         if now - person.since < HOLD_SECONDS:
             return []
         before, person.label, person.confidence = person.label, smoothed.label, score
-        return [Event("expression", camera, now, track, smoothed.label, score, before)]
+        return [Event("expression", camera, now, track, smoothed.label, score, before, zones=face.zones)]
+
+    @staticmethod
+    def _moves(camera: str, track: int, person: _Person, zones: tuple[str, ...], now: float) -> list[Event]:
+        """Which zones a person has entered or left: each after some time there, or away."""
+        events = []
+        for zone in zones:
+            stay = person.stays.setdefault(zone, _Stay(now, now))
+            stay.last = now
+            if person.announced and not stay.announced and now - stay.first >= APPEAR_SECONDS:
+                stay.announced = True
+                events.append(Event("zone_entered", camera, now, track, person.label, person.confidence, zone=zone))
+        for zone in [zone for zone, stay in person.stays.items() if zone not in zones and now - stay.last > ZONE_SECONDS]:
+            events += _end_stay(camera, track, person, zone)
+        return events
 
     def _leave(self, camera: str, track: int) -> list[Event]:
         person = self._people[camera].pop(track)
         if not person.announced:
             return []
-        return [Event("left", camera, person.last, track, person.label, person.confidence, seconds=person.last - person.first)]
+        zones = [event for zone in list(person.stays) for event in _end_stay(camera, track, person, zone)]
+        return [
+            *zones,
+            Event("left", camera, person.last, track, person.label, person.confidence, seconds=person.last - person.first),
+        ]
+
+
+def _end_stay(camera: str, track: int, person: _Person, zone: str) -> list[Event]:
+    stay = person.stays.pop(zone)
+    if not stay.announced:
+        return []
+    seconds = stay.last - stay.first
+    return [Event("zone_left", camera, stay.last, track, person.label, person.confidence, seconds=seconds, zone=zone)]

@@ -16,7 +16,7 @@ from ferengine.sinks.person_events import Event, EventDetector
 
 APPLICATION = 0x46455245
 """What marks the file as ours ("FERE")."""
-VERSION = 2
+VERSION = 3
 _SCHEMA = """
 CREATE TABLE event (
     time REAL NOT NULL, camera TEXT NOT NULL, kind TEXT NOT NULL, timestamp REAL NOT NULL, track INTEGER, label TEXT,
@@ -46,6 +46,7 @@ _TO_VERSION_2 = "".join(
         "sample sharpness REAL", "sample brightness REAL", "sample yaw REAL",
     )
 )  # fmt: skip
+_TO_VERSION_3 = "ALTER TABLE event ADD COLUMN zone TEXT; ALTER TABLE event ADD COLUMN zones TEXT;"
 _COMMIT_SECONDS = 1.0
 _CLEAN_SECONDS = 60.0
 _SAMPLE_SECONDS = 1.0
@@ -109,6 +110,7 @@ class StoreSink:
         self._clock = clock
         self._detector = detector or EventDetector()
         self._labels = tuple(labels)
+        self._uncommitted = 0
         self._sampled: dict[tuple[str, int], float] = {}
         self._seconds: dict[str, _Second] = {}
         self._committed = self._cleaned = clock()
@@ -118,7 +120,9 @@ class StoreSink:
             self._clean(connection)
 
     def write(self, result: FrameResult) -> None:
-        """Keep what happened with this result, and a sample of each person. Raises SinkError."""
+        """Keep what happened with this result, and a sample of each person. Raises SinkError, as all that follow, with the
+        number of results that were not committed."""
+        self._uncommitted += 1
         with self._reporting() as connection:
             self._keep_events(connection, self._detector.add(result))
             second = self._seconds.get(result.camera)
@@ -147,8 +151,7 @@ class StoreSink:
         if now - self._committed < _COMMIT_SECONDS:
             return
         with self._reporting() as connection:
-            if connection.in_transaction:
-                connection.execute("COMMIT")
+            self._commit(connection)
             self._committed = now
             if now - self._cleaned >= _CLEAN_SECONDS:
                 self._clean(connection)
@@ -161,8 +164,7 @@ class StoreSink:
             with self._reporting() as connection:
                 for camera in list(self._seconds):
                     self._keep_second(connection, camera)
-                if connection.in_transaction:
-                    connection.execute("COMMIT")
+                self._commit(connection)
         finally:
             connection_, self._connection = self._connection, None
             connection_.close()
@@ -181,14 +183,18 @@ class StoreSink:
         connection.execute("PRAGMA synchronous = NORMAL")
         if not tables:
             marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
-            connection.executescript(f"BEGIN; {_SCHEMA} {_NEW_IN_VERSION_2} {marks} COMMIT;")
+            connection.executescript(f"BEGIN; {_SCHEMA} {_NEW_IN_VERSION_2} {_TO_VERSION_3} {marks} COMMIT;")
         elif version < VERSION:
-            connection.executescript(
-                f"BEGIN IMMEDIATE; {_TO_VERSION_2} {_NEW_IN_VERSION_2} PRAGMA user_version = {VERSION}; COMMIT;"
-            )
+            steps = (f"{_TO_VERSION_2} {_NEW_IN_VERSION_2}" if version < 2 else "") + _TO_VERSION_3
+            connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
         with connection:
             for number, label in enumerate(self._labels):
                 connection.execute("INSERT OR REPLACE INTO label VALUES (?, ?)", (label, number))
+
+    def _commit(self, connection: sqlite3.Connection) -> None:
+        if connection.in_transaction:
+            connection.execute("COMMIT")
+        self._uncommitted = 0
 
     def _insert(self, connection: sqlite3.Connection, table: str, row: tuple[object, ...]) -> None:
         if not connection.in_transaction:
@@ -203,7 +209,8 @@ class StoreSink:
         for event in events:
             row = (
                 self._clock(), event.camera, event.kind, event.timestamp, event.track, event.label, event.confidence,
-                event.before, event.seconds, event.reason, event.snapshot, event.clip,
+                event.before, event.seconds, event.reason, event.snapshot, event.clip, event.zone,
+                ";".join(event.zones) or None,
             )  # fmt: skip
             self._insert(connection, "event", row)
 
@@ -223,7 +230,9 @@ class StoreSink:
                 self._connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
             yield self._connection
         except sqlite3.Error as error:
-            raise SinkError(f"--store: {self._path} cannot be written: {error}") from None
+            failed = SinkError(f"--store: {self._path} cannot be written: {error}")
+            failed.lost = self._uncommitted
+            raise failed from None
 
 
 def _reading(face: Face) -> tuple[object, ...]:

@@ -27,6 +27,7 @@ from pydantic import (
 from ferengine.errors import UsageError, describe_invalid
 from ferengine.frames import MAX_SIDE
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, show_path, url_host
+from ferengine.sources.zone import ZoneOptions
 
 Kind: TypeAlias = Literal["camera", "file", "pipe", "images", "stream", "demo", "push"]
 DecoderName: TypeAlias = Literal["cpu", "nvdec"]
@@ -187,7 +188,7 @@ class SourceOptions(BaseModel):
         return value
 
 
-class SourceSpec(SourceOptions):
+class SourceSpec(SourceOptions, ZoneOptions):
     """A source to open, in a form that travels to other processes.
 
     Args:
@@ -195,7 +196,7 @@ class SourceSpec(SourceOptions):
         value: The camera's number or device, the path of the file or pipe, the folder or glob of images, the URL of the stream
             (which may hold credentials: ``where`` and ``repr`` do not show them) or the demo's scenario.
         name: What results call the camera, and what its video file is called.
-        options: The fields of ``SourceOptions``.
+        options: The fields of ``SourceOptions`` and ``ZoneOptions``.
 
     Raises:
         UsageError: If a value is invalid. The message names the field and says what is accepted.
@@ -302,7 +303,7 @@ class SourceSpec(SourceOptions):
             UsageError: For unknown, missing and invalid fields.
         """
         values = dict(values)
-        known = ["source", "kind", "value", "name", *SourceOptions.model_fields]
+        known = ["source", "kind", "value", "name", *SourceOptions.model_fields, *ZoneOptions.model_fields]
         for key in values:
             if key not in known:
                 raise UsageError(f"a source has no field {key!r}: known are {', '.join(known)}")

@@ -21,13 +21,14 @@ from ferengine.stages.messages import (
     CaptureCounts,
     CaptureEnded,
     NeedRing,
+    OpenSource,
     SourceDisconnected,
     SourceOpened,
     StartCapture,
     StopCapture,
     ToWorker,
 )
-from ferengine.stages.reader import END, InlineReader, Reader, ThreadedReader
+from ferengine.stages.reader import END, InlineReader, NoReader, Reader, ThreadedReader
 from ferengine.vision import cv2
 
 _SLOT_WAIT = 0.02
@@ -71,7 +72,7 @@ class CaptureStage(Stage[StartCapture]):
         self._requested_bytes = 0
         self._waiting: CapturedFrame | None = None
         self._opened = self._running = self._ended = False
-        self._reader = self._make_reader()
+        self._reader: Reader = NoReader() if start.held else self._make_reader()
 
     def _make_source(self) -> Source:
         if self._spec.kind == "pipe" and self.start.was_open:
@@ -95,6 +96,10 @@ class CaptureStage(Stage[StartCapture]):
             case BeginCapture():
                 self._running = True
                 self._reader.begin()
+            case OpenSource():
+                self._reader = self._make_reader()
+                if self._running:
+                    self._reader.begin()
             case StopCapture():
                 self._end()
 

@@ -48,6 +48,7 @@ class ClassifyStage(Stage[StartClassify]):
     def open(self) -> None:
         start = self.start
         self._rings = [FaceRing.attach(os.dup(faces)) for faces in start.faces]
+        self._crops = self._rings[0].crops
         self._track_pages = [WorkerPage.attach(os.dup(page)) for page in start.track_pages]
         self._events = socket.socket(fileno=os.dup(start.events))
         self._failure: str | None = None
@@ -98,16 +99,17 @@ class ClassifyStage(Stage[StartClassify]):
         age = (time.monotonic_ns() - oldest) / 1e9 if oldest else 0.0
         if not self._policy.closes(waiting, age, device_idle=not self._networks.in_flight):
             return False
-        batch, keys = self._networks.input(self._policy.max_batch), self._keys[0]
+        inputs, keys = self._networks.inputs(self._policy.max_batch), self._keys[0]
+        targets = [(self._crops.index(each.crop), each.rows, each.mean, each.std) for each in inputs]
         self._keys.rotate()
         taken, count = [0] * len(self._rings), 0
-        mean, std = self._networks.normalisation
         for step in range(len(self._rings)):  # start with another ring each time, so that a full batch starves none
             index = (self._turn + step) % len(self._rings)
-            taken[index] = self._rings[index].gather(batch, keys, mean, std, count)
+            taken[index] = self._rings[index].gather(targets, keys, count)
             count += taken[index]
         self._turn += 1
-        measures = measure_crops(batch[:count], mean, std)
+        first = inputs[0]
+        measures = measure_crops(first.rows[:count], first.mean, first.std, first.crop.planes)
         self._networks.submit(count)
         self._batches.append((keys[:count], measures, taken))
         return True

@@ -12,6 +12,7 @@ from typing import Literal, NewType, TypeAlias, get_args
 from ferengine.detection.birth import BirthScores
 from ferengine.models.settings import BackendSettings, Prior
 from ferengine.results import DrawExtra
+from ferengine.zones import NO_ZONES, Zones
 
 Descriptor = NewType("Descriptor", int)
 """A file descriptor: the receiver gets a duplicate, which is closed once the message has been handled."""
@@ -32,6 +33,7 @@ class StartCapture:
         resume_at: The sequence of the first frame: how many a predecessor has captured.
         resume_after: The time stamp of the last frame that a predecessor has captured, ``None`` where that is not known.
         was_open: Whether a predecessor had opened the source.
+        held: Whether to open it only after ``OpenSource``.
     """
 
     page: Descriptor
@@ -42,6 +44,7 @@ class StartCapture:
     resume_at: int
     resume_after: float | None
     was_open: bool
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class AddCamera:
         first_id: The id of its next new track.
         done: Frames of it that have been tracked.
         births: From which scores detections start a track.
+        zones: What of its frames to watch and to ignore.
     """
 
     camera: int
@@ -87,6 +91,7 @@ class AddCamera:
     first_id: int
     done: int
     births: BirthScores
+    zones: Zones = NO_ZONES
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +108,7 @@ class StartTrack:
         index: The worker's number among the track workers.
         cameras: The cameras that it has.
         detect_every, deadline, search, full_scan, align_eyes, tracker: Settings of EngineConfig.
+        keep_ignored: Whether faces in ignored zones are tracked, too, so that they can be blurred.
     """
 
     page: Descriptor
@@ -119,6 +125,7 @@ class StartTrack:
     full_scan: float
     align_eyes: bool
     tracker: Literal["kcf", "opencv"]
+    keep_ignored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +260,21 @@ class ForgetCamera:
 
 
 @dataclass(frozen=True, slots=True)
+class SetZones:
+    """What of a camera's frames to watch and to ignore from the next frame on."""
+
+    camera: int
+    zones: Zones
+
+
+@dataclass(frozen=True, slots=True)
 class BeginCapture:
     """Capture begins: all workers are ready, and there is a consumer."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSource:
+    """Open a source that was held."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,7 +300,9 @@ ToWorker: TypeAlias = (
     | AddRing
     | ForgetRing
     | ForgetCamera
+    | SetZones
     | BeginCapture
+    | OpenSource
     | StopCapture
     | Redetect
     | Finish

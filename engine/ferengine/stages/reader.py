@@ -46,6 +46,20 @@ class Reader(Protocol):
         ...
 
 
+class NoReader:
+    """Reads nothing: the source is held."""
+
+    def take(self) -> Taken:
+        """Nothing yet."""
+        return None, 0
+
+    def begin(self) -> None:
+        """There is nothing to begin."""
+
+    def close(self) -> None:
+        """There is nothing to release."""
+
+
 class InlineReader:
     """Reads when it is asked, for sources whose ``read`` is short.
 

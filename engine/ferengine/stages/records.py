@@ -18,6 +18,7 @@ from ferengine._native import FACE_KEY
 from ferengine.classification.quality import MEASURES
 from ferengine.detection.base import Detections
 from ferengine.errors import WorkerError
+from ferengine.ipc.channel import MAX_MESSAGE_BYTES
 from ferengine.results import Box, FrameResult
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
 TRACK_READER, VIDEO_READER, WINDOW_READER, FIRST_LOAN_READER = 0, 1, 2, 3
 """Bits in a frame ring's hold masks: the track worker's, the two render workers', and the first of those that stand for
 consumers in the engine's own process that have images on loan."""
+
+MAX_FACES = 128
+"""Faces of one frame that are tracked and classified, by ascending id."""
 
 CLASSIFIED, FACE_RING_FULL = 0, 1
 """The status of a record: whether its faces were handed to the classifier."""
@@ -38,9 +42,10 @@ _REQUEST = np.dtype([("camera", "u4"), ("epoch", "u4"), ("generation", "u4"), ("
 _DETECTION = np.dtype([("box", "f4", 4), ("score", "f4"), ("landmarks", "f4", (5, 2))])
 _HEADER = np.dtype([("kind", "u4"), ("camera", "u4"), ("epoch", "u4"), ("count", "u4"), ("sequence", "u8"),
                     ("timestamp", "f8"), ("captured_ns", "i8"), ("tracked_ns", "i8"), ("status", "u4"),
-                    ("generation", "u4"), ("slot", "u4"), ("scene_cut", "u4")])  # fmt: skip
+                    ("generation", "u4"), ("slot", "u4"), ("scene_cut", "u4"),
+                    ("zones", "u4"), ("ignored", "u4"), ("hidden", "u4")])  # fmt: skip
 _FACE = np.dtype([("id", "u4"), ("box", "f4", 4), ("score", "f4"), ("confidence", "f4"), ("detected", "u1"),
-                  ("has_landmarks", "u1"), ("landmarks", "f4", (5, 2))])  # fmt: skip
+                  ("has_landmarks", "u1"), ("landmarks", "f4", (5, 2)), ("zones", "u4")])  # fmt: skip
 _NO_LANDMARKS = np.zeros((5, 2), np.float32)
 _SCORES_HEADER = np.dtype([("kind", "u4"), ("count", "u4"), ("classes", "u4"), ("capacity", "u4"), ("inferred_ns", "i8")])
 _FLAG = 1 << 31
@@ -115,7 +120,10 @@ class Record:
         status: CLASSIFIED or FACE_RING_FULL.
         generation, slot: Where the image lies in the camera's frame rings.
         scene_cut: Whether it shows another scene than the frame before.
-        faces: In the order of their numbers in the face ring; see ``face_rows``.
+        faces: In the order of their numbers in the face ring, then those that are hidden; see ``face_rows``.
+        zones: The version of the camera's zones.
+        ignored: How often a face was ignored because of them since the last record.
+        hidden: How many of ``faces``, the last ones, are in ignored places: they are not in the face ring.
     """
 
     camera: int
@@ -129,22 +137,37 @@ class Record:
     slot: int
     scene_cut: bool
     faces: NDArray[np.void]
+    zones: int = 0
+    ignored: int = 0
+    hidden: int = 0
+
+    @property
+    def delivered(self) -> int:
+        """How many of ``faces`` go out."""
+        return len(self.faces) - self.hidden
 
     def encode(self) -> bytes:
         header = (_RECORD, self.camera, self.epoch, len(self.faces), self.sequence, self.timestamp, self.captured_ns,
-                  self.tracked_ns, self.status, self.generation, self.slot, self.scene_cut)  # fmt: skip
+                  self.tracked_ns, self.status, self.generation, self.slot, self.scene_cut,
+                  self.zones, self.ignored, self.hidden)  # fmt: skip
         return np.array([header], _HEADER).tobytes() + self.faces.tobytes()
 
 
-def face_rows(faces: Sequence[TrackedFace]) -> NDArray[np.void]:
-    """The faces of a record: structured rows (n,) of id, box, score, confidence, origin and landmarks."""
-    return np.array([_face_row(face) for face in faces], _FACE)  # in one go: field by field takes four times as long
+def face_rows(faces: Sequence[TrackedFace], zones: Sequence[int] | None = None) -> NDArray[np.void]:
+    """The faces of a record: structured rows (n,) of id, box, score, confidence, origin, landmarks and zones.
+
+    Args:
+        faces: The faces.
+        zones: For each the bits of the zones that it is in (``Zones.place``); ``None`` where there are no zones.
+    """
+    rows = zip(faces, zones or [0] * len(faces), strict=True)
+    return np.array([_face_row(face, mask) for face, mask in rows], _FACE)  # field by field takes four times as long
 
 
-def _face_row(face: TrackedFace) -> tuple[object, ...]:
+def _face_row(face: TrackedFace, zones: int) -> tuple[object, ...]:
     landmarks = _NO_LANDMARKS if face.landmarks is None else face.landmarks
     detected, has_landmarks = face.origin == "detected", face.landmarks is not None
-    return face.id, face.box, face.score, face.confidence, detected, has_landmarks, landmarks
+    return face.id, face.box, face.score, face.confidence, detected, has_landmarks, landmarks, zones
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +178,7 @@ class CameraEnd:
     epoch: int
 
     def encode(self) -> bytes:
-        return np.array([(_END, self.camera, self.epoch, 0, 0, 0.0, 0, 0, 0, 0, 0, 0)], _HEADER).tobytes()
+        return np.array([(_END, self.camera, self.epoch, 0, 0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0)], _HEADER).tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +199,12 @@ class ScoreBatch:
     capacity: int
     inferred_ns: int
 
+    @staticmethod
+    def largest(numbers: int) -> int:
+        """How many faces of ``numbers`` scores each fit into one message."""
+        each = FACE_KEY.itemsize + 4 * (numbers + MEASURES)
+        return (MAX_MESSAGE_BYTES - _SCORES_HEADER.itemsize) // each
+
     def encode(self) -> bytes:
         count, classes = self.scores.shape
         header = np.array([(_SCORES, count, classes, self.capacity, self.inferred_ns)], _SCORES_HEADER)
@@ -192,9 +221,13 @@ def decode_event(message: bytes) -> Event:
     try:
         if kind == _RECORD:
             header = np.frombuffer(message, _HEADER, 1)[0].item()
-            _, camera, epoch, count, sequence, timestamp, captured, tracked, status, generation, slot, cut = header
+            _, camera, epoch, count, sequence, timestamp, captured, tracked, status, generation, slot, cut, *rest = header
+            if rest[-1] > count:
+                raise ValueError(f"{rest[-1]} of {count} faces are hidden")
             faces = np.frombuffer(message, _FACE, count, _HEADER.itemsize)
-            return Record(camera, epoch, sequence, timestamp, captured, tracked, status, generation, slot, bool(cut), faces)
+            return Record(
+                camera, epoch, sequence, timestamp, captured, tracked, status, generation, slot, bool(cut), faces, *rest
+            )
         if kind == _SCORES:
             _, count, classes, capacity, inferred_ns = np.frombuffer(message, _SCORES_HEADER, 1)[0].item()
             keys = np.frombuffer(message, FACE_KEY, count, _SCORES_HEADER.itemsize)

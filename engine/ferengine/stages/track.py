@@ -18,10 +18,11 @@ from ferengine.ipc.channel import receive_data, send_data
 from ferengine.ipc.rings import CameraRings
 from ferengine.results import Box
 from ferengine.stages.base import Stage
-from ferengine.stages.messages import AddCamera, AddRing, ForgetCamera, ForgetRing, Redetect, StartTrack, ToWorker
+from ferengine.stages.messages import AddCamera, AddRing, ForgetCamera, ForgetRing, Redetect, SetZones, StartTrack, ToWorker
 from ferengine.stages.records import (
     CLASSIFIED,
     FACE_RING_FULL,
+    MAX_FACES,
     TRACK_READER,
     CameraEnd,
     DetectionAnswer,
@@ -33,12 +34,10 @@ from ferengine.tracking import tracker_maker
 from ferengine.tracking.detection_schedule import DetectionSchedule
 from ferengine.tracking.face_tracker import FaceTracker, Snapshot, TrackedFace
 from ferengine.vision import cv2
+from ferengine.zones import Zones
 
 MAX_UNDELIVERED = 64
 """Files: frames of one camera that may be on their way to its consumers before its tracker waits."""
-
-_MAX_FACES = 128
-"""Faces of one frame that are tracked and classified, by ascending id."""
 
 
 @dataclass(slots=True)
@@ -52,7 +51,10 @@ class _Detection:
 
 @dataclass(slots=True)
 class _Output:
-    """A finished frame whose faces and record have not been sent."""
+    """A finished frame whose faces and record have not been sent.
+
+    ``hidden`` are the faces in ignored places, ``zones`` the bits of the zones that each of ``faces`` is in.
+    """
 
     generation: int
     slot: int
@@ -60,6 +62,10 @@ class _Output:
     faces: list[TrackedFace]
     scene_cut: bool
     tracked_ns: int
+    hidden: list[TrackedFace] = field(default_factory=list)
+    zones: list[int] | None = None
+    version: int = 0
+    ignored: int = 0
     status: int | None = None
 
 
@@ -82,6 +88,8 @@ class TrackedCamera:
     advanced: int = -1
     ended: bool = False
     shape: tuple[int, ...] | None = None
+    zones: Zones | None = None
+    ignored: int = 0
 
 
 class TrackStage(Stage[StartTrack]):
@@ -118,6 +126,8 @@ class TrackStage(Stage[StartTrack]):
                 self._cameras[message.camera].rings.forget(message.generation)
             case ForgetCamera():
                 self._cameras.pop(message.camera, None)
+            case SetZones() if message.camera in self._cameras:
+                self._cameras[message.camera].zones = message.zones if message.zones.regions else None
             case Redetect():
                 for camera in self._cameras.values():
                     self._unsent.extend(asked.request for asked in camera.asked.values() if asked.answer is None)
@@ -125,7 +135,10 @@ class TrackStage(Stage[StartTrack]):
     def _tracked_camera(self, added: AddCamera) -> TrackedCamera:
         schedule = DetectionSchedule(self.start.search == "near", self.start.full_scan)
         tracker = self._face_tracker(added.births, added.first_id)
-        return TrackedCamera(added.camera, added.live, added.epoch, added.births, tracker, schedule, done=added.done)
+        zones = added.zones if added.zones.regions else None
+        return TrackedCamera(
+            added.camera, added.live, added.epoch, added.births, tracker, schedule, done=added.done, zones=zones
+        )
 
     def _face_tracker(self, births: BirthScores, first_id: int) -> FaceTracker:
         return FaceTracker(self._make_tracker, births=births, align=self.start.align_eyes, first_id=first_id)
@@ -200,7 +213,7 @@ class TrackStage(Stage[StartTrack]):
         if asked is not None:
             if asked.answer is None:
                 return False
-            camera.tracker.correct(frame, asked.answer, timestamp)
+            camera.tracker.correct(frame, self._considered(camera, asked.answer), timestamp)
             del camera.asked[sequence]
         elif sequence % self._every == 0:
             near = None if camera.search.is_full(sequence, timestamp) else camera.search.boxes(camera.tracker)
@@ -247,7 +260,7 @@ class TrackStage(Stage[StartTrack]):
         frame, timestamp = ring.frame(request.slot), ring.header(request.slot).timestamp
         self._note_size(camera, frame)
         if current.answer is not None:
-            camera.tracker.correct(frame, current.answer, timestamp)
+            camera.tracker.correct(frame, self._considered(camera, current.answer), timestamp)
             del camera.asked[request.sequence]
         elif held[-1][0] > request.sequence or ring.closed:
             camera.tracker.advance(frame, timestamp)
@@ -266,7 +279,7 @@ class TrackStage(Stage[StartTrack]):
         assert asked.answer is not None
         frame, timestamp = ring.frame(request.slot), ring.header(request.slot).timestamp
         if frame.shape == camera.shape:
-            camera.tracker.correct(frame, asked.answer, timestamp, asked.snapshot)
+            camera.tracker.correct(frame, self._considered(camera, asked.answer), timestamp, asked.snapshot)
         del camera.asked[request.sequence]
         ring.release(request.slot, TRACK_READER)
 
@@ -291,11 +304,37 @@ class TrackStage(Stage[StartTrack]):
         return True
 
     def _finish(self, camera: TrackedCamera, generation: int, slot: int, sequence: int) -> None:
-        faces = sorted(camera.tracker.faces, key=lambda face: face.id)[:_MAX_FACES]
-        camera.output = _Output(generation, slot, sequence, faces, camera.tracker.is_cut, time.monotonic_ns())
+        faces = sorted(camera.tracker.faces, key=lambda face: face.id)
+        output = _Output(generation, slot, sequence, faces[:MAX_FACES], camera.tracker.is_cut, time.monotonic_ns())
+        if camera.zones is not None:
+            self._sort_by_zones(camera, camera.zones, output, faces)
+        camera.output = output
         camera.last = sequence
         camera.search.forget(sequence)
         self._send_output(camera)
+
+    def _considered(self, camera: TrackedCamera, found: Detections) -> Detections:
+        """The detections that are not in ignored places; all of them where those are to be blurred."""
+        if camera.zones is None or self.start.keep_ignored or camera.shape is None:
+            return found
+        height, width = camera.shape[:2]
+        places = [camera.zones.place((x, y, w, h), width, height) for x, y, w, h in found.boxes.tolist()]
+        kept = np.array([place is not None for place in places], bool)
+        camera.ignored += int(len(kept) - kept.sum())
+        landmarks = None if found.landmarks is None else found.landmarks[kept]
+        return Detections(found.boxes[kept], found.scores[kept], landmarks)
+
+    def _sort_by_zones(self, camera: TrackedCamera, zones: Zones, output: _Output, faces: list[TrackedFace]) -> None:
+        """Decide which faces of a frame go out, and in which zones they are."""
+        assert camera.shape is not None
+        height, width = camera.shape[:2]
+        placed = [(face, zones.place(face.box, width, height)) for face in faces]
+        kept = [(face, place) for face, place in placed if place is not None][:MAX_FACES]
+        ignored = [face for face, place in placed if place is None]
+        output.faces = [face for face, _ in kept]
+        output.hidden = ignored if self.start.keep_ignored else []
+        output.zones = [*(place for _, place in kept), *(0 for _ in output.hidden)]
+        output.version, output.ignored, camera.ignored = zones.version, camera.ignored + len(ignored), 0
 
     def _send_output(self, camera: TrackedCamera) -> bool:
         """Faces to the face ring, then the record to the engine, then the slot back; False while a queue is full."""
@@ -315,9 +354,11 @@ class TrackStage(Stage[StartTrack]):
             output.status = CLASSIFIED if pushed else FACE_RING_FULL
             if output.faces:
                 self._classify_page.notify()
+        rows = face_rows([*output.faces, *output.hidden], output.zones)
         record = Record(
             camera.number, camera.epoch, output.sequence, header.timestamp, header.captured_ns, output.tracked_ns,
-            output.status, output.generation, output.slot, output.scene_cut, face_rows(output.faces),
+            output.status, output.generation, output.slot, output.scene_cut, rows, output.version, output.ignored,
+            len(output.hidden),
         )  # fmt: skip
         if not send_data(self._events, record.encode()):
             return False

@@ -10,25 +10,28 @@ from numpy.typing import NDArray
 from ferengine import _native
 from ferengine.detection.base import Detections
 from ferengine.errors import UsageError
+from ferengine.models.settings import Planes
 from ferengine.tracking.crop_geometry import CropRegion, face_region
 
 
 class FaceCropper:
-    """Crops gray squares out of frames.
+    """Crops squares out of frames.
 
     Args:
         size: Width and height of a crop in pixels.
         align: Rotate crops so that the eyes are level.
+        planes: What a crop shows: grey, or three colours.
 
     Raises:
         UsageError: If the size is less than 1.
     """
 
-    def __init__(self, size: int, align: bool = False) -> None:
+    def __init__(self, size: int, align: bool = False, planes: Planes = "grey") -> None:
         if size < 1:
             raise UsageError(f"the size of a crop must be at least 1 pixel, not {size}")
         self.size = size
         self.align = align
+        self.planes = planes
 
     def regions(self, detections: Detections) -> NDArray[np.float32]:
         """Return the crop regions of n detected faces: float32 (n, 4), cx, cy, side in pixels, angle in radians."""
@@ -46,12 +49,13 @@ class FaceCropper:
             regions: (n, 4), as ``regions`` returns them.
 
         Returns:
-            Intensities: uint8 (n, size, size).
+            Intensities: uint8 (n, size, size), in colour (n, 3, size, size). The planes of a grey frame are all the same.
 
         Raises:
             ValueError: If the frame is not such an array, or a region is not finite.
         """
         where = np.ascontiguousarray(regions, np.float32).reshape(-1, 4)
-        crops = np.empty((len(where), self.size, self.size), np.uint8)
-        _native.crop_faces(frame, where, crops)
+        planes = () if self.planes == "grey" else (3,)
+        crops = np.empty((len(where), *planes, self.size, self.size), np.uint8)
+        _native.crop_faces(frame, where, crops, order=self.planes)
         return crops

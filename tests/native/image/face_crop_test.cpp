@@ -33,7 +33,8 @@ int main() {
 
         const int size = 1 + random.up_to(27);
         std::vector<float> out(static_cast<size_t>(size * size));
-        ferengine::image::crop_gray(frame.view, region, size, out, scratch);
+        const auto channel = static_cast<ferengine::image::Channel>(random.up_to(3));
+        ferengine::image::crop_channel(frame.view, channel, region, size, out, scratch);
         for (const float value : out)
             if (!(value >= static_cast<float>(low) - 0.01f && value <= static_cast<float>(high) + 0.01f)) {
                 std::fprintf(stderr, "value %g outside [%d, %d]: frame %dx%dx%d, region %g %g %g %g, size %d\n",

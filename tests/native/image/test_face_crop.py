@@ -97,6 +97,38 @@ def test_bytes_are_the_rounded_intensities(frame: NDArray[np.uint8], side: float
     np.testing.assert_array_equal(rounded, np.floor(levels + np.float32(0.5)))
 
 
+def in_colour(frame: NDArray[np.uint8], squares: Any, size: int, order: str, kind: Any = np.uint8) -> NDArray[Any]:
+    squares = np.asarray(squares, np.float32).reshape(-1, 4)
+    out = np.empty((len(squares), 3, size, size), kind)
+    crop_faces(frame, squares, out, order=order)
+    return out
+
+
+@settings(max_examples=150, deadline=None)
+@given(frames(), squares, st.floats(-2, 6), angles, st.integers(1, 70), st.sampled_from(["rgb", "bgr"]))
+def test_each_colour_equals_the_reference_of_that_channel(
+    frame: NDArray[np.uint8], unit: NDArray[np.float32], log_side: float, angle: float, size: int, order: str
+) -> None:
+    wanted = unit.copy()
+    wanted[:, 0] = (unit[:, 0] * 3 - 1) * frame.shape[1]
+    wanted[:, 1] = (unit[:, 1] * 3 - 1) * frame.shape[0]
+    wanted[:, 2], wanted[:, 3] = 2.0 ** (log_side + unit[:, 2]), angle
+    got, rounded = in_colour(frame, wanted, size, order, np.float32), in_colour(frame, wanted, size, order)
+    for plane, channel in enumerate("bgr".index(letter) for letter in order):
+        one = np.ascontiguousarray(frame[..., channel]) if frame.ndim == 3 else frame
+        for square, found in zip(wanted, got[:, plane], strict=True):
+            np.testing.assert_allclose(found, reference_crop(one, square, size), atol=0.01)
+        np.testing.assert_array_equal(got[:, plane], crop(one, wanted, size))
+    np.testing.assert_array_equal(rounded, np.floor(got + np.float32(0.5)))
+
+
+@pytest.mark.parametrize(("order", "planes"), [("rgb", [200, 120, 30]), ("bgr", [30, 120, 200])])
+@pytest.mark.parametrize(("side", "angle"), [(20, 0.0), (4, 0.0), (20, 0.4)])
+def test_planes_stand_in_the_order_that_is_named(order: str, planes: list[int], side: float, angle: float) -> None:
+    frame = np.full((32, 32, 3), (30, 120, 200), np.uint8)  # blue, green, red
+    assert in_colour(frame, [16, 16, side, angle], 8, order).reshape(3, -1).max(axis=1).tolist() == planes
+
+
 @given(st.floats(-300, 300, width=32), st.floats(0.5, 300, width=32))
 def test_floats_are_normalised(mean: float, std: float) -> None:
     frame, square = noise(20, 30, 3), np.array([[12, 9, 17, 0.3]], np.float32)
@@ -193,6 +225,11 @@ BAD: dict[str, tuple[type[Exception], dict[str, Any]]] = {
     "out: double": (TypeError, {"out": OUT.astype(np.float64)}),
     "out: other byte order": (TypeError, {"out": OUT.astype(OUT.dtype.newbyteorder())}),
     "out: a list": (TypeError, {"out": OUT.tolist()}),
+    "out: three planes of grey": (ValueError, {"out": np.zeros((1, 3, 8, 8), np.float32)}),
+    "out: one plane of colour": (ValueError, {"order": "rgb"}),
+    "out: two planes of colour": (ValueError, {"out": np.zeros((1, 2, 8, 8), np.float32), "order": "bgr"}),
+    "order: unknown": (ValueError, {"order": "hsv"}),
+    "order: a number": (TypeError, {"order": 3}),
     "out: two dimensions": (ValueError, {"out": OUT[0]}),
     "out: not square": (ValueError, {"out": np.zeros((1, 8, 9), np.float32)}),
     "out: of size 0": (ValueError, {"out": np.zeros((1, 0, 0), np.float32)}),

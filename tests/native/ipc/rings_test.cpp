@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 #include <span>
 #include <stdexcept>
@@ -94,7 +95,8 @@ void check_frames() {
 void check_faces(bool events) {
     constexpr uint32_t kSlots = 7, kSide = 8;
     constexpr uint64_t kBatches = 4000;
-    FaceRing ring = FaceRing::create(kSlots, kSide);
+    const std::array formats{CropFormat{.side = kSide, .planes = 1}, CropFormat{.side = 5, .planes = 3}};
+    FaceRing ring = FaceRing::create(kSlots, formats);
     WorkerPage queued = WorkerPage::create(), freed = WorkerPage::create();
     const auto wait = [events](WorkerPage& page, uint32_t seen) {
         if (events)
@@ -177,10 +179,13 @@ void require_refused(const Call& call, const char* what) {
 void check_misuse() {
     constexpr uint32_t kSlots = 3, kBytes = 100;
     FrameRing ring = FrameRing::create(kSlots, kBytes);
-    FaceRing faces = FaceRing::create(kSlots, 4);
+    const std::array formats{CropFormat{.side = 4, .planes = 3}};
+    FaceRing faces = FaceRing::create(kSlots, formats);
     require_refused([] { FrameRing::attach(-1); }, "no descriptor");
     require_refused([] { FrameRing::attach(open("/dev/null", O_RDWR)); }, "not a mapping");
     require_refused([&] { FrameRing::attach(dup(faces.fd())); }, "another kind of mapping");
+    require_refused([] { FaceRing::create(kSlots, {}); }, "no crops");
+    require_refused([] { FaceRing::create(kSlots, std::array{CropFormat{.side = 4, .planes = 4}}); }, "four planes");
     require_refused([] { FrameRing::create(4096, uint64_t{1} << 32); }, "more memory than there is");
     require(ftruncate(ring.fd(), 64) != 0, "the size is sealed");
 

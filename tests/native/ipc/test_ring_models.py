@@ -13,7 +13,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY, FaceRing, FrameRing, crop_faces
-from rings_help import SIDE, put
+from rings_help import put
 
 SLOTS, SLOT_BYTES = 3, 600
 
@@ -108,15 +108,22 @@ class FrameRingMachine(RuleBasedStateMachine):
                 np.testing.assert_array_equal(self.reader.frame(slot), image)
 
 
+def planes_of(order: str) -> int:
+    return 1 if order == "grey" else 3
+
+
+formats = st.lists(st.tuples(st.integers(1, 9), st.sampled_from(["grey", "rgb", "bgr"])), min_size=1, max_size=4)
+
+
 class FaceRingMachine(RuleBasedStateMachine):
     """Producer and consumer in random order; the model is the list of all crops and two cursors."""
 
-    @initialize(slots=st.integers(1, 7))
-    def create(self, slots: int) -> None:
-        self.slots = slots
-        self.producer = FaceRing.create(slots, SIDE)
+    @initialize(slots=st.integers(1, 7), crops=formats)
+    def create(self, slots: int, crops: list[tuple[int, str]]) -> None:
+        self.slots, self.crops = slots, crops
+        self.producer = FaceRing.create(slots, crops)
         self.consumer = FaceRing.attach(os.dup(self.producer.fd))
-        self.faces: list[tuple[tuple[int, ...], NDArray[np.uint8]]] = []
+        self.faces: list[tuple[tuple[int, ...], list[NDArray[np.uint8]]]] = []
         self.cursor = self.tail = self.pushes = 0
 
     @rule(count=st.integers(0, 9), colour=st.booleans())
@@ -135,34 +142,44 @@ class FaceRingMachine(RuleBasedStateMachine):
         fits = count <= self.slots - (len(self.faces) - self.tail)
         assert self.producer.push(frame, squares, *key) is fits
         if fits:
-            crops = np.empty((count, SIDE, SIDE), np.uint8)
-            crop_faces(frame, squares, crops)
-            self.faces += [((*key[:3], face, 0, *key[3:]), crop) for face, crop in enumerate(crops)]
+            each = [np.empty((count, planes_of(order), side, side), np.uint8) for side, order in self.crops]
+            for (_, order), out in zip(self.crops, each, strict=True):
+                crop_faces(frame, squares, out, order=order)
+            self.faces += [((*key[:3], face, 0, *key[3:]), [out[face] for out in each]) for face in range(count)]
 
     @rule(room=st.integers(0, 5), start=st.integers(0, 5), single=st.booleans(), mean=st.floats(-10, 200, width=32))
     def gather(self, room: int, start: int, single: bool, mean: float) -> None:
-        shape = (start + room, 1, SIDE, SIDE) if single else (start + room, SIDE, SIDE)
-        out, keys = np.full(shape, -7, np.float32), np.zeros(start + room, FACE_KEY)
-        got = self.consumer.gather(out, keys, mean, 2.5, start)
+        number = room % len(self.crops)
+        side, order = self.crops[number]
+        planes = planes_of(order)
+        flat = single and order == "grey"
+        out = np.full((start + room, side, side) if flat else (start + room, planes, side, side), -7, np.float32)
+        keys, means, stds = np.zeros(start + room, FACE_KEY), [mean, 3.0, mean][:planes], [2.5, 1.0, 7.0][:planes]
+        got = self.consumer.gather([(number, out, means, stds)], keys, start)
         expected = self.faces[self.cursor : self.cursor + room]
         assert got == len(expected)
         self.cursor += got
-        out = out.reshape(-1, SIDE, SIDE)
-        for index, (key, crop) in enumerate(expected, start):
+        out = out.reshape(-1, planes, side, side)
+        for index, (key, crops) in enumerate(expected, start):
             fields = keys[index].tolist()
             assert fields[:7] + fields[8:] == key
             assert 0 < fields[7] <= time.monotonic_ns()
-            np.testing.assert_allclose(out[index], (crop.astype(np.float32) - mean) / 2.5, atol=1e-4)
+            expected_crop = (crops[number] - np.float32(means)[:, None, None]) / np.float32(stds)[:, None, None]
+            np.testing.assert_allclose(out[index], expected_crop, atol=2e-4)
         assert (out[:start] == -7).all()
         assert (out[start + got :] == -7).all()
         assert not keys[:start].tobytes().strip(b"\0")
 
     @rule(room=st.integers(0, 5))
     def gather_bytes(self, room: int) -> None:
-        out, keys = np.zeros((room, SIDE, SIDE), np.uint8), np.zeros(room, FACE_KEY)
-        got = self.consumer.gather(out, keys, 0.0, 1.0)
-        for one, (_, crop) in zip(out[:got], self.faces[self.cursor :], strict=False):
-            np.testing.assert_array_equal(one, crop)
+        keys, targets = np.zeros(room, FACE_KEY), []
+        for number, (side, order) in enumerate(self.crops):
+            planes = planes_of(order)
+            targets.append((number, np.zeros((room, planes, side, side), np.uint8), [0.0] * planes, [1.0] * planes))
+        got = self.consumer.gather(targets, keys)
+        for index, (_, crops) in enumerate(self.faces[self.cursor : self.cursor + got]):
+            for (_, out, _, _), crop in zip(targets, crops, strict=True):
+                np.testing.assert_array_equal(out[index], crop)
         self.cursor += got
 
     @rule(count=st.integers(0, 6))
@@ -185,7 +202,7 @@ class FaceRingMachine(RuleBasedStateMachine):
 
     @invariant()
     def equal(self) -> None:
-        assert (self.producer.slots, self.producer.side) == (self.slots, SIDE)
+        assert (self.producer.slots, self.producer.crops) == (self.slots, self.crops)
         assert self.producer.free == self.slots - (len(self.faces) - self.tail)
         assert self.consumer.waiting == len(self.faces) - self.cursor
         assert (self.consumer.oldest_queued_ns > 0) == (self.consumer.waiting > 0)

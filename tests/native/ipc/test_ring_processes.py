@@ -120,14 +120,14 @@ while True:
 
 @pytest.mark.timeout(60)
 def test_a_restarted_consumer_reads_what_the_killed_one_never_released() -> None:
-    ring = FaceRing.create(8, SIDE)
+    ring = FaceRing.create(8, [(SIDE, "grey")])
     for level in range(6):
         frame = np.full((9, 9), level, np.uint8)
         assert ring.push(frame, np.array([[4, 4, 5, 0]], np.float32), 0, 0, level, 0, 0, 0)
     code = """
 ring = FaceRing.attach(fd[0])
 out, keys = np.zeros((4, 5, 5), np.uint8), np.zeros(4, FACE_KEY)
-assert ring.gather(out, keys, 0.0, 1.0) == 4
+assert ring.gather([(0, out, (0.0,), (1.0,))], keys) == 4
 ring.release(1)
 print("gathered", flush=True)
 time.sleep(600)
@@ -139,5 +139,5 @@ time.sleep(600)
     consumer = FaceRing.attach(os.dup(ring.fd))
     assert (consumer.waiting, ring.free) == (5, 3)
     out, keys = np.zeros((8, SIDE, SIDE), np.uint8), np.zeros(8, FACE_KEY)
-    assert consumer.gather(out, keys, 0.0, 1.0) == 5
+    assert consumer.gather([(0, out, (0.0,), (1.0,))], keys) == 5
     assert keys["sequence"][:5].tolist() == out[:5, 0, 0].tolist() == [1, 2, 3, 4, 5]

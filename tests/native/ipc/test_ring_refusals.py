@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,10 +21,22 @@ def test_impossible_frame_rings_are_refused(slots: int, slot_bytes: int) -> None
         FrameRing.create(slots, slot_bytes)
 
 
-@pytest.mark.parametrize(("slots", "side"), [(0, 8), (65537, 8), (1, 0), (1, 1025)], ids=["none", "many", "empty", "large"])
-def test_impossible_face_rings_are_refused(slots: int, side: int) -> None:
+@pytest.mark.parametrize(
+    ("slots", "crops"),
+    [
+        (0, [(8, "grey")]),
+        (65537, [(8, "grey")]),
+        (1, [(0, "grey")]),
+        (1, [(8, "rgb"), (1025, "grey")]),
+        (1, [(8, "yuv")]),
+        (1, []),
+        (1, [(8, "grey")] * 5),
+    ],
+    ids=["none", "many", "empty", "large", "planes", "no crops", "five crops"],
+)
+def test_impossible_face_rings_are_refused(slots: int, crops: list[tuple[int, str]]) -> None:
     with pytest.raises(ValueError):
-        FaceRing.create(slots, side)
+        FaceRing.create(slots, crops)
 
 
 def test_more_memory_than_there_is_is_a_memory_error() -> None:
@@ -94,24 +107,29 @@ BAD_GATHERS = {
     "keys: strided": (ValueError, {"keys": np.zeros(4, FACE_KEY)[::2]}),
     "start: below 0": (ValueError, {"start": -1}),
     "start: beyond out": (ValueError, {"start": 3}),
-    "std: 0": (ValueError, {"std": 0.0}),
-    "std: NaN": (ValueError, {"std": float("nan")}),
+    "std: 0": (ValueError, {"std": (0.0,)}),
+    "std: NaN": (ValueError, {"std": (float("nan"),)}),
+    "std: three": (ValueError, {"std": (1.0, 1.0, 1.0)}),
+    "mean: none": (ValueError, {"mean": ()}),
+    "crop: beyond the ring's": (IndexError, {"crop": 1}),
+    "crop: below 0": (TypeError, {"crop": -1}),
 }
 
 
 @pytest.mark.parametrize("case", BAD_GATHERS)
 def test_bad_gathers_are_refused(case: str) -> None:
     error, changed = BAD_GATHERS[case]
-    ring = FaceRing.create(2, SIDE)
+    ring = FaceRing.create(2, [(SIDE, "grey")])
     assert ring.push(np.zeros((9, 9), np.uint8), np.array([[4, 4, 5, 0]], np.float32), 0, 0, 0, 0, 0, 0)
-    arguments = {"out": np.zeros((2, SIDE, SIDE), np.float32), "keys": np.zeros(2, FACE_KEY), "mean": 0.0, "std": 1.0}
+    out: Any = np.zeros((2, SIDE, SIDE), np.float32)
+    given = {"crop": 0, "out": out, "mean": (0.0,), "std": (1.0,), "keys": np.zeros(2, FACE_KEY), "start": 0} | changed
     with pytest.raises(error):
-        ring.gather(**arguments | changed)
+        ring.gather([(given["crop"], given["out"], given["mean"], given["std"])], given["keys"], given["start"])
     assert ring.waiting == 1
 
 
 def test_a_bad_push_writes_nothing() -> None:
-    ring = FaceRing.create(2, SIDE)
+    ring = FaceRing.create(2, [(SIDE, "grey")])
     frame = np.zeros((9, 9), np.uint8)
     with pytest.raises(ValueError, match="square 1"):
         ring.push(frame, np.array([[4, 4, 5, 0], [4, 4, 0, 0]], np.float32), 0, 0, 0, 0, 0, 0)
@@ -122,7 +140,11 @@ def test_a_bad_push_writes_nothing() -> None:
 
 @pytest.mark.parametrize("kind", [FrameRing, FaceRing, WorkerPage])
 def test_wrong_descriptors_are_refused_and_closed(kind: type[FrameRing] | type[FaceRing] | type[WorkerPage]) -> None:
-    rings = {FrameRing: FrameRing.create(1, 8192), FaceRing: FaceRing.create(1, 48), WorkerPage: WorkerPage.create()}
+    rings = {
+        FrameRing: FrameRing.create(1, 8192),
+        FaceRing: FaceRing.create(1, [(48, "grey")]),
+        WorkerPage: WorkerPage.create(),
+    }
     wrong = [os.dup(ring.fd) for other, ring in rings.items() if other is not kind]
     wrong += os.pipe()
     with tempfile.NamedTemporaryFile() as full, tempfile.TemporaryFile() as empty:
@@ -140,7 +162,7 @@ def test_wrong_descriptors_are_refused_and_closed(kind: type[FrameRing] | type[F
 
 @pytest.mark.parametrize("kind", [FrameRing, FaceRing, WorkerPage])
 def test_mappings_cannot_be_truncated(kind: type[FrameRing] | type[FaceRing] | type[WorkerPage]) -> None:
-    ring = {FrameRing: (1, 8192), FaceRing: (1, 48), WorkerPage: ()}[kind]
+    ring = {FrameRing: (1, 8192), FaceRing: (1, [(48, "grey")]), WorkerPage: ()}[kind]
     mapping = kind.create(*ring)
     size = os.fstat(mapping.fd).st_size
     for other in (0, size - 64, size + 64):

@@ -17,6 +17,7 @@ from ferengine.classification.classifier import Classifier
 from ferengine.classification.parallel_heads import ParallelClassifier
 from ferengine.errors import ModelError, UsageError
 from ferengine.models.settings import Prior
+from networks_help import read_crops
 
 SIDE, MEAN, STD = 16, 100.0, 50.0
 LABELS = ("calm", "loud", "odd")
@@ -137,7 +138,8 @@ def test_prior_of_a_model_without_any(tmp_path: Path) -> None:
 def test_prior_of_the_first_of_two_models(tmp_path: Path) -> None:
     path = str(write_model(tmp_path, priors=PRIORS, prior="noisy"))
     crops = random_crops(4, SIDE)
-    scores = ParallelClassifier([path, path], prior=Prior("even", LABELS, (1 / 3, 1 / 3, 1 / 3))).scores(crops)
+    networks = ParallelClassifier([path, path], prior=Prior("even", LABELS, (1 / 3, 1 / 3, 1 / 3)))
+    scores = read_crops(networks, crops)
     np.testing.assert_allclose(scores[:, :3], plain_scores(crops), atol=1e-5)
     np.testing.assert_allclose(scores[:, 3:], plain_scores(crops, prior=(0.01, 0.9, 0.09)), atol=1e-5)
 

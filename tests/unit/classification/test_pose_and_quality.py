@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -73,7 +74,7 @@ def crops() -> np.ndarray:
 
 
 def measured(images: np.ndarray) -> np.ndarray:
-    return measure_crops(((images[:, None].astype(np.float32)) - 129) / np.float32(65), 129, 65)
+    return measure_crops(((images[:, None].astype(np.float32)) - 129) / np.float32(65), [129], [65])
 
 
 def test_measures_equal_their_definitions() -> None:
@@ -86,7 +87,26 @@ def test_measures_equal_their_definitions() -> None:
 
 def test_crops_as_they_are_measure_like_normalised_ones() -> None:
     images = np.concatenate([crops(), crops() // 12])
-    np.testing.assert_allclose(measure_crops(images[:, None], 0, 1), measured(images), rtol=2e-3)
+    np.testing.assert_allclose(measure_crops(images[:, None]), measured(images), rtol=2e-3)
+
+
+@pytest.mark.parametrize("planes", ["rgb", "bgr"])
+def test_colours_measure_like_their_luma(planes: Literal["rgb", "bgr"]) -> None:
+    luma = crops()
+    red, blue = luma // 2, np.minimum(luma.astype(int) + 30, 255).astype(np.uint8)
+    green = np.clip((luma - 0.299 * red - 0.114 * blue) / 0.587, 0, 255).round().astype(np.uint8)
+    in_colour = np.stack([red, green, blue] if planes == "rgb" else [blue, green, red], axis=1)
+    mean, std = np.array([120.0, 100.0, 90.0]), np.array([60.0, 50.0, 70.0])
+    rows = (in_colour.astype(np.float32) - mean[:, None, None].astype(np.float32)) / std[:, None, None].astype(np.float32)
+    np.testing.assert_allclose(measure_crops(in_colour, [0] * 3, [1] * 3, planes), measured(luma), rtol=0.03)
+    np.testing.assert_allclose(measure_crops(rows, mean, std, planes), measured(luma), rtol=0.03)
+
+
+@pytest.mark.parametrize("size", [64, 95, 96, 144])
+def test_the_sharpness_of_large_crops_is_that_of_small_ones(size: int) -> None:
+    images = crops()
+    larger = np.stack([cv2.resize(image, (size, size), interpolation=cv2.INTER_CUBIC) for image in images])
+    np.testing.assert_allclose(measured(larger), measured(images), rtol=0.25)
 
 
 def test_blur_lowers_the_sharpness_and_light_does_not() -> None:

@@ -45,7 +45,11 @@ def test_the_help_of_all_commands_loads_none_of_them() -> None:
     assert not {"cv2", "numpy", "onnxruntime", "pydantic", "torch"} & set(done.stdout.split())
 
 
-FUNCTIONS = {name: entry for name, entry in {**COMMANDS, **TOOLS, **TOOLS["data"].commands}.items() if not entry.commands}
+FUNCTIONS = {
+    name: entry
+    for name, entry in {**COMMANDS, **TOOLS, **TOOLS["data"].commands, **COMMANDS["models"].commands}.items()
+    if not entry.commands
+}
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)

@@ -48,7 +48,7 @@ def test_copies_are_blurred_where_asked(folder: Path, tmp_path: Path) -> None:
     assert found == ["1 face", "0 faces"]
     wrong = image(folder / "b.png", "--draw", "nose")
     assert isinstance(wrong.exception, UsageError)
-    assert str(wrong.exception) == "--draw: input should be 'landmarks' or 'pose', not 'nose'"
+    assert str(wrong.exception) == "--draw: input should be 'landmarks', 'pose' or 'heads', not 'nose'"
 
 
 def test_faces_are_described_in_words(folder: Path) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import socket
 import stat
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from command_help import command
-from ferengine.cli.serve import specs
-from ferengine.cli.settings import RunSettings
+from ferengine.cli.settings import RunSettings, SourceTable
 from ferengine.errors import FerengineError, ServiceError, UsageError
 
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
@@ -53,7 +53,18 @@ def test_certificate_and_key_go_together(tmp_path: Path) -> None:
 
 
 def test_what_is_no_camera_plays_at_its_own_rate() -> None:
-    demo, file = specs(RunSettings(source=("demo", "talk.mp4")))
-    assert (demo.pace, demo.loop, file.pace, file.loop) == ("native", 0, "native", 1)
-    [given] = specs(RunSettings(source=("demo",), pace="fast", loop=2))
-    assert (given.pace, given.loop) == ("fast", 2)
+    from ferengine.service.cameras import NewCamera, as_served
+
+    def played(**settings: Any) -> list[tuple[str, int]]:
+        return [(spec.pace, spec.loop) for spec in map(as_served, RunSettings(**settings).specs())]
+
+    assert played(source=("demo", "talk.mp4")) == [("native", 0), ("native", 1)]
+    assert played(source=("demo",), pace="fast", loop=2) == [("fast", 2)]
+    assert played(source=(SourceTable(demo="stroll", loop=2), SourceTable(file="a.mp4", pace="fast"))) == [
+        ("native", 2), ("fast", 1)
+    ]  # fmt: skip
+    assert as_served(as_served(RunSettings(source=("demo",)).specs()[0])).loop == 0
+    for given in ({}, {"pace": "fast"}, {"loop": 3}):
+        [same] = played(source=("demo",), **given)
+        asked = NewCamera(source="demo", **given).spec()
+        assert (asked.pace, asked.loop) == same

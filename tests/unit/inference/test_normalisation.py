@@ -59,11 +59,11 @@ def test_it_is_what_the_gathering_of_faces_does(mean: float, std: float, seed: i
     normalisation = Normalisation(mean, std)
     frame = np.random.default_rng(seed).integers(0, 256, (40, 40), np.uint8)
     keys, faces, gathered = np.empty(1, FACE_KEY), np.empty((1, 16, 16), np.uint8), np.empty((1, 16, 16), np.float32)
-    ring = FaceRing.create(4, 16)
+    ring = FaceRing.create(4, [(16, "grey")])
     for _ in range(2):
         assert ring.push(frame, np.array([[20, 20, 21, 0.3]], np.float32), 0, 0, 0, 0, 0, 0)
-    assert ring.gather(faces, keys, 0.0, 1.0) == 1
-    assert ring.gather(gathered, keys, mean, std) == 1
+    assert ring.gather([(0, faces, (0.0,), (1.0,))], keys) == 1
+    assert ring.gather([(0, gathered, (mean,), (std,))], keys) == 1
     np.testing.assert_array_equal(normalisation.of(faces), gathered)
 
 

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from disk_help import largest_file
+from ferengine.errors import SinkError
 from ferengine.media.camera import CameraMedia
 from ferengine.media.messages import Record
 from ferengine.media.recorder import MediaRecorder
@@ -245,10 +246,9 @@ class Queue:
 
 
 def recorder_of(folder: Path, frames: int) -> tuple[MediaRecorder, EventDetector]:
-    settings = settings_of(folder)
-    media = EventMedia(settings)
+    media = EventMedia(settings_of(folder))
     people = (result(number, face(1, "happy" if number < 60 else "sad")) for number in range(frames))
-    return MediaRecorder(settings, media, Queue(people)), EventDetector(media.attach)
+    return MediaRecorder(media, Queue(people)), EventDetector(media.attach)
 
 
 def feed(recorder: MediaRecorder, frames: int, other: EventDetector) -> list[Event]:
@@ -296,3 +296,17 @@ def test_a_child_that_dies_is_replaced_and_what_plays_is_kept(tmp_path: Path, ca
     assert [each.kind for each in events] == ["expression"]
     assert shown(str(events[0].clip)) == list(range(57, 88))
     assert (recorder.written, recorder.short, recorder.failed) == (4, 1, 0)
+
+
+def test_what_is_not_written_is_an_error_at_the_end(tmp_path: Path) -> None:
+    recorder, other = recorder_of(tmp_path / "made", 100)
+    feed(recorder, 4, other)
+    for path in list((tmp_path / "made").iterdir()):
+        path.unlink()
+    (tmp_path / "made").rmdir()
+    [event] = feed(recorder, 90, other)[:1]
+    with pytest.raises(SinkError, match="files were not written, or not in full"):
+        recorder.close()
+    assert recorder.written == 0
+    assert recorder.failed == recorder.dropped == 4
+    assert not Path(str(event.clip)).exists()

@@ -101,7 +101,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path, value: float) -
 
 
 def test_a_network_of_colour_crops_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"model mine: the network does not run on float32 \(2, 1, 16, 16\)") as error:
+    with pytest.raises(ModelError, match=r"model mine: the network does not run on float32 \(5, 1, 16, 16\)") as error:
         Classifier(write(tmp_path, linear(channels=3)))
     assert "\n" not in str(error.value)
 
@@ -116,7 +116,10 @@ def test_scores_of_another_type_are_refused(tmp_path: Path) -> None:
     [
         {"temperature": 0}, {"temperature": -1}, {"temperature": float("nan")}, {"temperature": float("inf")},
         {"input": {"size": SIDE, "mean": float("nan"), "std": 1}}, {"input": {"size": SIDE, "mean": 0, "std": 0}},
-        {"input": {"size": SIDE, "mean": 0, "std": 1, "channels": 3}},
+        {"input": {"size": SIDE, "mean": 0, "std": 1, "channels": 2}},
+        {"input": {"size": SIDE, "mean": 0, "std": 1, "white": 2}},
+        {"input": {"size": SIDE, "mean": [0, 0, 0], "std": 1}},
+        {"input": {"size": SIDE, "mean": 0, "std": [1, 1, 0], "channels": 3}},
         {"input": {"size": SIDE, "mean": 0, "std": float("inf")}},
         {"labels": ["calm"]}, {"labels": ["calm", "calm"]}, {"labels": ["calm", " "]}, {"labels": ["calm", "uncertain"]},
         {"labels": ["calm", "loud\x1b[2J"]},
@@ -235,20 +238,21 @@ def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
 
 
 def overflowing() -> onnx.ModelProto:
-    """The logarithm of the mean crop less 100.5: no number for crops that are dark."""
+    """The logarithm of the mean crop: no number where that is 0, for crops of the intensity that is subtracted."""
     nodes = [
         helper.make_node("GlobalAveragePool", ["x"], ["mean"]),
         helper.make_node("Flatten", ["mean"], ["flat"]),
         helper.make_node("MatMul", ["flat", "w"], ["more"]),
-        helper.make_node("Log", ["more"], ["y"]),
+        helper.make_node("Abs", ["more"], ["positive"]),
+        helper.make_node("Log", ["positive"], ["y"]),
     ]
     return made(nodes, np.array([[1.0, 2.0]], np.float32))
 
 
 def test_a_face_whose_scores_are_no_numbers_has_none(tmp_path: Path) -> None:
-    path = write(tmp_path, overflowing(), input={"size": SIDE, "mean": 1.0, "std": 50.0})
+    path = write(tmp_path, overflowing(), input={"size": SIDE, "mean": 120.0, "std": 50.0})
     classifier = Classifier(path)
-    scores = classifier.scores(np.stack([np.zeros((SIDE, SIDE), np.uint8), np.full((SIDE, SIDE), 200, np.uint8)]))
+    scores = classifier.scores(np.stack([np.full((SIDE, SIDE), 120, np.uint8), np.full((SIDE, SIDE), 200, np.uint8)]))
     assert np.isnan(scores[0]).all()  # never a part of them: one rule for what is reported
     assert np.isfinite(scores[1]).all()
 

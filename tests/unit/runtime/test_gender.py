@@ -20,6 +20,7 @@ from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, face_rows
 from ferengine.tracking.face_tracker import TrackedFace
+from networks_help import read_crops
 
 LABELS, GENDERS = ("happy", "sad"), ("male", "female")
 
@@ -35,16 +36,21 @@ def copy_of_dscnn(folder: Path, **changes: object) -> str:
 def test_networks_answer_side_by_side(tmp_path: Path) -> None:
     other = copy_of_dscnn(tmp_path, temperature=2.0)
     crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
-    scores = ParallelClassifier(["dscnn", other]).scores(crops)
+    scores = read_crops(ParallelClassifier(["dscnn", other]), crops)
     assert scores.shape == (5, 14)
     np.testing.assert_array_equal(scores[:, :7], Classifier("dscnn").scores(crops))
     np.testing.assert_array_equal(scores[:, 7:], Classifier(other).scores(crops))
 
 
-def test_networks_that_take_other_crops_are_refused(tmp_path: Path) -> None:
-    other = copy_of_dscnn(tmp_path, input={"size": 48, "channels": 1, "mean": 127.5, "std": 65.0})
-    with pytest.raises(ModelError, match=r"take different crops.*cannot share a batch"):
-        ParallelClassifier(["dscnn", other])
+def test_networks_that_normalise_otherwise_get_their_own_rows(tmp_path: Path) -> None:
+    other = copy_of_dscnn(tmp_path, input={"size": 48, "channels": 1, "mean": 0.4, "std": 0.3, "white": 1})
+    crops = np.random.default_rng(0).integers(0, 256, (5, 48, 48), np.uint8)
+    networks = ParallelClassifier(["dscnn", other])
+    scores = read_crops(networks, crops)
+    assert networks.classifiers[1].normalisation == pytest.approx((0.4 * 255, 0.3 * 255))
+    np.testing.assert_array_equal(scores[:, :7], Classifier("dscnn").scores(crops))
+    np.testing.assert_array_equal(scores[:, 7:], Classifier(other).scores(crops))
+    assert not np.array_equal(scores[:, 7:], scores[:, :7])
 
 
 def test_a_model_of_another_task_is_refused(tmp_path: Path) -> None:

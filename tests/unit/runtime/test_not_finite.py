@@ -67,14 +67,14 @@ def test_analyzer_reports_faces_without_numbers(monkeypatch: pytest.MonkeyPatch)
     with Analyzer() as analyzer:
         whole = analyzer.analyze(frame.image)
         assert whole
-        scores = analyzer._classifier.scores
+        scores = analyzer._classifier.read
 
         def first_without(crops: NDArray[np.float32]) -> NDArray[np.float32]:
             rows = scores(crops)
             rows[0] = NAN
             return rows
 
-        monkeypatch.setattr(analyzer._classifier, "scores", first_without)
+        monkeypatch.setattr(analyzer._classifier, "read", first_without)
         faces = analyzer.analyze(frame.image)
     assert [face.box for face in faces] == [face.box for face in whole]
     assert (faces[0].expression, faces[0].reason) == (None, "not_finite")

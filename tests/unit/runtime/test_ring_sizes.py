@@ -11,6 +11,7 @@ from ferengine.config import make_config
 from ferengine.errors import UsageError
 from ferengine.ipc import machine
 from ferengine.ipc.machine import MemoryLeft, memory_left, refusal
+from ferengine.models.manifest import CropFormat
 from ferengine.runtime import rings
 from ferengine.runtime.cameras import Cameras
 from ferengine.runtime.frame_loans import FrameReader
@@ -22,7 +23,9 @@ HD, UHD, UHD4 = 1920 * 1080 * 3, 3840 * 2160 * 3, 15360 * 8640 * 3
 def size(slot_bytes: int, *, live: bool = False, outputs: int = 0, readers: tuple[FrameReader, ...] = ()) -> RingSize:
     config = make_config(detect_every=6)
     plan = make_plan(1, config, outputs=outputs, cores=1)
-    topology = Topology(Cameras((), (), config, 1), config, plan, 48, None, {}, False, outputs > 0, outputs > 1)
+    topology = Topology(
+        Cameras((), (), config, 1), config, plan, (CropFormat(48, "grey"),), None, {}, False, outputs > 0, outputs > 1
+    )
     try:
         return topology.ring_size(slot_bytes, live, readers)
     finally:

@@ -14,6 +14,7 @@ import pytest
 from ferengine.config import make_config
 from ferengine.engine import Engine
 from ferengine.errors import EngineStoppedError, FerengineError, SourceError, WorkerError
+from ferengine.models.manifest import CropFormat
 from ferengine.runtime.cameras import Cameras
 from ferengine.runtime.state import BackgroundThread, Executor, RunState, WakePipe
 from ferengine.runtime.topology import Topology, make_plan
@@ -96,7 +97,9 @@ def test_a_wake_pipe_takes_any_number_of_notifications() -> None:
 def test_abort_keeps_the_first_error_in_words(error: Exception, expected: type[FerengineError], text: str) -> None:
     config = make_config()
     cameras = Cameras(("happy",), (), config, trackers=1)
-    topology = Topology(cameras, config, make_plan(1, config, cores=2), 48, None, {}, False, False, False)
+    topology = Topology(
+        cameras, config, make_plan(1, config, cores=2), (CropFormat(48, "grey"),), None, {}, False, False, False
+    )
     state = RunState(config, cameras, topology, keep_open=False)
     try:
         state.abort(error)

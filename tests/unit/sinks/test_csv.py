@@ -30,17 +30,17 @@ def result(*faces: Face, frame: int = 7) -> FrameResult:
 def test_golden_rows(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     writer = CsvWriter(path, LABELS)
-    writer.write(result(face(), face(2, classified=False)))
+    writer.write(result(replace(face(), zones=("hall", "stairs")), face(2, classified=False)))
     writer.write(result(frame=8))
     writer.close()
     writer.close()
     assert path.read_bytes().decode() == (
         "camera,frame,timestamp,latency_ms,track,x,y,width,height,score,track_confidence,origin,label,smoothed_label,"
-        "reason,changed_from,yaw,pitch,roll,pose_age,size,sharpness,brightness,contrast,"
+        "reason,changed_from,yaw,pitch,roll,pose_age,size,sharpness,brightness,contrast,zones,"
         'score_happy,"score_sad, or so",smoothed_happy,"smoothed_sad, or so"\n'
         '"a ""camera"", in the hall",7,0.25,12.346,1,10.13,20.0,30.0,40.0,0.9,1.0,detected,happy,"sad, or so",,'
-        ",,,,,,,,,0.75,0.25,0.4,0.6\n"
-        '"a ""camera"", in the hall",7,0.25,12.346,2,10.13,20.0,30.0,40.0,0.9,1.0,detected,,,deadline,,,,,,,,,,,,,\n'
+        ",,,,,,,,,hall;stairs,0.75,0.25,0.4,0.6\n"
+        '"a ""camera"", in the hall",7,0.25,12.346,2,10.13,20.0,30.0,40.0,0.9,1.0,detected,,,deadline,,,,,,,,,,,,,,\n'
     )
 
 

@@ -9,7 +9,19 @@ from typing import Any, TypeAlias, get_args
 import numpy as np
 import pytest
 
-from ferengine.results import Box, DrawExtra, Expression, Face, FrameResult, Gender, Pose, Scores, Timings, UncertainReason
+from ferengine.results import (
+    Box,
+    DrawExtra,
+    Expression,
+    Face,
+    FrameResult,
+    Gender,
+    HeadReading,
+    Pose,
+    Scores,
+    Timings,
+    UncertainReason,
+)
 from ferengine.sinks import draw
 from ferengine.sinks.draw import _PALETTE, draw_faces, draw_still
 from ferengine.sinks.layout import Rectangle, overlap
@@ -211,3 +223,24 @@ def test_landmarks_and_pose_are_drawn_only_where_asked() -> None:
     assert axes[210, 250:280].all()  # it looks to the right
     assert axes[210:240, 250].all()
     assert (changed("landmarks", "pose") == (dots | axes)).all()
+
+
+@pytest.mark.parametrize("classified", [True, False])
+@pytest.mark.parametrize(("top", "outside"), [(200, slice(0, 200)), (20, slice(140, 480))])
+def test_heads_are_drawn_above_the_face_or_below_it(classified: bool, top: int, outside: slice) -> None:
+    """Also of a model that reads no expression; never over the face where there is room beside it."""
+    readings = {
+        "age": HeadReading("values", {"years": 30.0}, {"years": 31.5}),
+        "units": HeadReading("labels", {"AU1": 0.9, "AU2": 0.1}, {"AU1": 0.8, "AU2": 0.2}),
+    }
+    shown = replace(face((250, top, 100, 120), classified=classified), heads=readings, reason=None)
+    images = {}
+    for name, extras in (("plain", ()), ("heads", ("heads",))):
+        images[name] = np.full((480, 640, 3), 90, np.uint8)
+        draw_still(images[name], [shown], extras)  # type: ignore[arg-type]
+    changed = (images["plain"] != images["heads"]).any(axis=2)
+    assert changed[outside].any()
+    assert not changed[top + 2 : top + 118, 252:348].any()
+    none = np.full((480, 640, 3), 90, np.uint8)
+    draw_still(none, [replace(shown, heads={})], ["heads"])
+    assert (none == images["plain"]).all()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.person_events import Event, EventDetector
 from results_help import face, result
@@ -69,3 +71,34 @@ def test_as_json() -> None:
         "event": "expression", "camera": "door", "timestamp": 1.234568, "track": 3, "label": "sad", "confidence": 0.1235,
         "before": "happy",
     }  # fmt: skip
+
+
+def test_zones_are_entered_and_left() -> None:
+    def at(number: int, *zones: str) -> FrameResult:
+        return result(number, replace(face(1, "happy"), zones=zones))
+
+    detector = EventDetector()
+    frames = [at(n, "hall") for n in range(20)]
+    frames += [at(n, "hall", *(["stairs"] if n % 4 else [])) for n in range(20, 40)]  # on the border of the second
+    frames += [at(n, "stairs") for n in range(40, 60)]
+    frames += [result(n) for n in range(60, 90)]
+    found = [event for each in frames for event in detector.add(each)]
+    assert [(event.kind, event.zone, event.timestamp) for event in found] == [
+        ("appeared", None, 0.5),
+        ("zone_entered", "hall", 0.5),
+        ("zone_entered", "stairs", 2.6),
+        ("zone_left", "hall", 3.9),
+        ("zone_left", "stairs", 5.9),
+        ("left", None, 5.9),
+    ]
+    assert found[3].to_dict() == {
+        "event": "zone_left", "camera": "door", "timestamp": 3.9, "track": 1, "label": "happy", "confidence": 0.75,
+        "seconds": 3.9, "zone": "hall",
+    }  # fmt: skip
+    assert found[0].to_dict()["zones"] == ["hall"]
+
+
+def test_who_passes_through_a_zone_has_not_entered_it() -> None:
+    detector = EventDetector()
+    frames = [result(n, replace(face(1, "happy"), zones=("hall",) if 20 <= n < 23 else ())) for n in range(60)]
+    assert [event.kind for each in frames for event in detector.add(each)] == ["appeared"]

@@ -14,7 +14,18 @@ from ferengine.sinks.person_events import EventDetector
 from ferengine.sinks.store import APPLICATION, StoreSink
 from results_help import face, result
 
-NEW = ("reason", "detection", "tracking", "sharpness", "brightness", "yaw")
+VERSION_1 = f"""
+CREATE TABLE event (
+    time REAL NOT NULL, camera TEXT NOT NULL, kind TEXT NOT NULL, timestamp REAL NOT NULL, track INTEGER, label TEXT,
+    confidence REAL, before TEXT, seconds REAL, reason TEXT
+);
+CREATE TABLE sample (
+    time REAL NOT NULL, camera TEXT NOT NULL, timestamp REAL NOT NULL, frame INTEGER NOT NULL, track INTEGER NOT NULL,
+    label TEXT, confidence REAL, x REAL NOT NULL, y REAL NOT NULL, width REAL NOT NULL, height REAL NOT NULL
+);
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = 1;
+"""
 
 
 class Clock:
@@ -51,7 +62,7 @@ def test_events_and_samples(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
     assert rows(path, "PRAGMA application_id") == [(APPLICATION,)]
-    assert rows(path, "PRAGMA user_version") == [(2,)]
+    assert rows(path, "PRAGMA user_version") == [(3,)]
 
 
 def test_others_read_while_it_is_written(tmp_path: Path) -> None:
@@ -80,18 +91,21 @@ def test_a_store_is_continued_and_what_is_old_goes(tmp_path: Path) -> None:
 
 def test_a_store_of_version_1_gets_the_columns_of_media(tmp_path: Path) -> None:
     path = tmp_path / "faces.db"
-    StoreSink(path, 1).close()
     with sqlite3.connect(path) as older:
-        for column in ("event snapshot", "event clip", *(f"sample {name}" for name in NEW)):
-            older.execute(f"ALTER TABLE {column.replace(' ', ' DROP COLUMN ')}")
-        older.executescript("DROP TABLE second; DROP TABLE label")
+        older.executescript(VERSION_1)
         older.execute("INSERT INTO event (time, camera, kind, timestamp) VALUES (1e12, 'door', 'started', 5.0)")
-        older.execute("PRAGMA user_version = 1")
     older.close()
     for _ in range(2):
         sink = StoreSink(path, 1, detector=EventDetector(lambda event: replace(event, clip="a.mp4")))
         sink.write_camera_event(CameraEvent("door", "ended", 6.0))
         sink.close()
+    with sqlite3.connect(path) as now, sqlite3.connect(tmp_path / "new.db") as new:
+        StoreSink(tmp_path / "new.db", 1).close()
+        for table in ("event", "sample", "second", "label"):
+            columns = [list(each.execute(f"PRAGMA table_info({table})")) for each in (now, new)]
+            assert columns[0] == columns[1]
+    now.close()
+    new.close()
     assert rows(path, "SELECT kind, snapshot, clip FROM event") == [
         ("started", None, None), ("ended", None, "a.mp4"), ("ended", None, "a.mp4"),
     ]  # fmt: skip
@@ -107,7 +121,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         StoreSink(tmp_path / "other.db", 1)
     StoreSink(tmp_path / "new.db", 1).close()
     with sqlite3.connect(tmp_path / "new.db") as newer:
-        newer.execute("PRAGMA user_version = 3")
+        newer.execute("PRAGMA user_version = 4")
     with pytest.raises(SinkError, match="newer ferengine"):
         StoreSink(tmp_path / "new.db", 1)
     with pytest.raises(SinkError, match="unable to open"):
@@ -120,13 +134,21 @@ def test_a_full_disk_is_an_error_of_the_sink(tmp_path: Path) -> None:
     sink = StoreSink(path, 1, clock)
     with sink._reporting() as connection:
         [pages] = connection.execute("PRAGMA page_count").fetchone()
-        connection.execute(f"PRAGMA max_page_count = {pages}")  # as on a full disk
+        connection.execute(f"PRAGMA max_page_count = {pages + 8}")  # as on a full disk
+
+    taken = 0
 
     def write_for_long() -> None:
+        nonlocal taken
         for number in range(5000):
-            clock.now += 1
-            sink.write(result(number, *(face(track, "happy") for track in range(1, 50))))
+            clock.now += 0.5
+            taken += 1
+            sink.write(result(number, *(face(track, "happy") for track in range(1, 50)), fps=1.0))
             sink.flush_if_due()
 
-    with pytest.raises(SinkError, match="full"):
+    with pytest.raises(SinkError, match="full") as caught:
         write_for_long()
+    assert caught.value.lost is not None
+    assert 1 <= caught.value.lost <= 2  # a second's, which were not committed
+    last = rows(path, "SELECT max(frame) FROM sample")
+    assert last == [(taken - caught.value.lost - 1,)]

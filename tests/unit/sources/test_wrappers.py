@@ -187,7 +187,7 @@ def replayed(
 ) -> tuple[PacedSource, FakeTime]:
     """What ``open_source`` makes of a file with such frames at its own rate."""
     time = FakeTime()
-    monkeypatch.setattr("ferengine.sources._plain_source", lambda _spec: Numbered(stamps, given))
+    monkeypatch.setattr("ferengine.sources._plain_source", lambda *_: Numbered(stamps, given))
     source = open_source(parse_source("clip.mp4", pace="native", **options))
     assert isinstance(source, PacedSource)
     source._clock, source._sleep = lambda: time.now, time.sleep

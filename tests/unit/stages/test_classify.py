@@ -55,7 +55,7 @@ def test_without_a_deadline_limit_only_a_full_batch_or_an_idle_device_closes() -
 
 
 def test_one_batch_takes_the_faces_of_all_rings() -> None:
-    rings = [FaceRing.create(8, 48) for _ in range(2)]
+    rings = [FaceRing.create(8, [(48, "grey")]) for _ in range(2)]
     page = WorkerPage.create()
     sent, received = data_pair()
     frame = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)

@@ -24,7 +24,7 @@ class Bench:
 
     def __init__(self, *, live: bool) -> None:
         self.requests, self.answers, self.events = data_pair(), data_pair(), data_pair()
-        self.faces = FaceRing.create(8, 48)
+        self.faces = FaceRing.create(8, [(48, "grey")])
         self.ring = FrameRing.create(12, 64 * 48 * 3)
         self.ring.readers = 1 << TRACK_READER
         page = WorkerPage.create()

@@ -94,7 +94,7 @@ def _receive(take: Callable[[], int], count: int, pipe: Connection) -> None:
 
 def _faces_by_ring(count: int) -> float:
     [frame, *_], (x, y, w, h) = circling(_SIDE)
-    ring, page, room = FaceRing.create(256, _SIDE), WorkerPage.create(), WorkerPage.create()
+    ring, page, room = FaceRing.create(256, [(_SIDE, "grey")]), WorkerPage.create(), WorkerPage.create()
     square = (x + w / 2, y + h / 2, w, 0.0)
 
     def send() -> None:
@@ -118,7 +118,7 @@ def _take_faces(
 
     def take() -> int:
         seen = page.event
-        taken = ring.gather(batch, keys, 129.5, 65.0)
+        taken = ring.gather([(0, batch, (129.5,), (65.0,))], keys)
         if taken:
             ring.release(taken)
             room.notify()

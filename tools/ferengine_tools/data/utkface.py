@@ -22,6 +22,7 @@ from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
 from ferengine.tracking.crop_geometry import region_from_landmarks
+from ferengine.tracking.cropper import FaceCropper
 from ferengine_tools.data.cropping import SIDE, PhotoCropper, decode
 from ferengine_tools.data.duplicates import Thresholds, find_duplicates
 
@@ -151,6 +152,43 @@ def _crop_all(path: Path) -> UtkFace:
     own = np.array([split_of(str(name)) for name in names], np.int64)
     split = own[find_duplicates(images, THRESHOLDS).cluster]
     return UtkFace(images, gender, age, ethnicity, split, names, detected, split != own, tuple(skipped))
+
+
+@dataclass(frozen=True)
+class ColourFaces:
+    """N faces of UTKFace in colour, in the order of their names.
+
+    Attributes:
+        images: RGB planes, uint8 (N, 3, S, S), cropped at the mean place of all faces.
+        gender: Into GENDERS, int64 (N,).
+        age: Years, int64 (N,).
+        split: Into SPLITS by ``split_of``, int64 (N,): near-duplicates are not kept together.
+    """
+
+    images: NDArray[np.uint8]
+    gender: NDArray[np.int64]
+    age: NDArray[np.int64]
+    split: NDArray[np.int64]
+
+
+def load_colours(path: Path, side: int) -> ColourFaces:
+    """Load the images of UTKFace in colour, ``side`` x ``side`` pixels; images without a full label are left out.
+
+    Raises:
+        UsageError: The source has no labelled faces, or one twice, or images cannot be read.
+    """
+    matches = ((name, _NAME.fullmatch(PurePosixPath(name).name)) for name in _names(path))
+    labelled = {name: (int(match[1]), int(match[2])) for name, match in matches if match}
+    names = sorted(labelled, key=lambda name: PurePosixPath(name).name)
+    if not names:
+        raise UsageError(f"{path}: no name is age_gender_ethnicity_datetime: is this UTKFace?")
+    cropper, images = FaceCropper(side, planes="rgb"), np.empty((len(names), 3, side, side), np.uint8)
+    for number, image in enumerate(_images(path, names)):
+        height, width = image.shape[:2]
+        square = region_from_landmarks(_MEAN_LANDMARKS * [width, height], align=False)
+        images[number] = cropper.crop(image, [square])[0]
+    age, gender = np.array([labelled[name] for name in names], np.int64).T
+    return ColourFaces(images, gender, age, np.array([split_of(PurePosixPath(name).name) for name in names], np.int64))
 
 
 def crop_aligned(cropper: PhotoCropper, image: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bool]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
+from ferengine.errors import UsageError
 from ferengine_tools.data.fer2013 import LABELS
 
 
@@ -40,10 +42,16 @@ class Network:
 def of_classifier(classifier: Classifier) -> Network:
     """Return a model as the engine runs it.
 
-    A model that names priors answers under a uniform one; another one of FER-2013's expressions answers under their frequencies
+    A model that reads colours gets three equal planes, since all data sets are measured in grey. A model that names priors
+    answers under a uniform one; another one of FER-2013's expressions answers under their frequencies
     there.
+
+    Raises:
+        UsageError: The model has no head of classes to measure.
     """
     manifest = classifier.manifest
+    if not classifier.labels:
+        raise UsageError(f"the model {manifest.name} has no head {manifest.task}, which labelled faces are of")
     trained = "fer2013" if manifest.task == "expression" and set(LABELS) <= set(classifier.labels) else None
     return Network(
         manifest.name,
@@ -51,7 +59,12 @@ def of_classifier(classifier: Classifier) -> Network:
         classifier.labels,
         classifier.input_size,
         manifest.temperature,
-        classifier.logits,
+        partial(grey_logits, classifier),
         classifier,
         "uniform" if manifest.priors else trained,
     )
+
+
+def grey_logits(classifier: Classifier, crops: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """The main head's logits of grayscale crops, uint8 (N, S, S), which a model that reads colours gets as equal planes."""
+    return classifier.logits(crops if classifier.crop.channels == 1 else np.repeat(crops[:, None], 3, axis=1))

@@ -24,8 +24,7 @@ def microseconds(classifier: Classifier, batch: int, *, seconds: float = 0.5, le
         seconds: The minimum time to measure, seconds.
         least: The minimum number of rounds.
     """
-    side = classifier.input_size
-    crops = np.random.default_rng(0).integers(0, 256, (batch, side, side), np.uint8)
+    crops = np.random.default_rng(0).integers(0, 256, (batch, *classifier.crop.image_shape), np.uint8)
     for _ in range(2):
         classifier.scores(crops)
     times: list[float] = []

@@ -19,6 +19,7 @@ from ferengine_tools.data.fer2013 import LabelSet
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.mapping import LabelMap
 from ferengine_tools.evaluation.metrics import expected_calibration_error, negative_log_likelihood, softmax
+from ferengine_tools.evaluation.network import grey_logits
 from ferengine_tools.evaluation.priors import log_prior
 from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
 from ferengine_tools.files import written_whole
@@ -66,7 +67,7 @@ def class_temperature(classifier: Classifier, faces: LabelledFaces) -> float:
     order = np.array([classifier.labels.index(name) for name in faces.classes])
     known = classifier.manifest.priors and faces.prior is not None
     prior = choose_prior(classifier.manifest, faces.prior) if known else None
-    logits = classifier.logits(faces.images)
+    logits = grey_logits(classifier, faces.images)
     return fit_temperature(logits, order[faces.labels], None if prior is None else prior.logarithm())
 
 
@@ -132,7 +133,7 @@ def write_temperature(model: str | Path, temperature: float) -> Path:
     """
     check_writable(model)
     loaded = load_model(model)
-    manifest = loaded.manifest.model_copy(update={"temperature": round(temperature, 4)})
+    manifest = loaded.manifest.with_temperature(round(temperature, 4))
     path = Path(model).with_suffix(".json")
     with written_whole(path) as beside:
         beside.write_text(json_text(manifest.to_json(), indent=2) + "\n")

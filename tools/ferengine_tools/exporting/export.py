@@ -199,6 +199,8 @@ def _of_model(name: Path | str) -> _Source:
     loaded = load_model(name)
     if loaded.manifest.precision != "fp32" or is_quantised(loaded.onnx):
         raise UsageError(f"{name} is {loaded.manifest.precision} already: other precisions are made from an fp32 model")
+    if loaded.manifest.heads or loaded.manifest.input.channels != 1:
+        raise UsageError(f"{name} has named heads or reads colours: other precisions are made of grey models with one output")
     runner = OrtRunner(loaded.onnx, max_batch=256)
     return _Source(loaded.onnx, lambda batch: only_output(runner.run(batch)),
                    loaded.manifest)  # fmt: skip
@@ -217,7 +219,8 @@ def _faces(manifest: Manifest, data: Path, split: Split, count: int, cache: Path
 
 
 def _normalised(crops: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.float32]:
-    return ((crops[:, None].astype(np.float32) - manifest.input.mean) / manifest.input.std).astype(np.float32)
+    mean, std = manifest.input.normalisation
+    return ((crops[:, None].astype(np.float32) - mean) / std).astype(np.float32)
 
 
 def _noise() -> NDArray[np.float32]:

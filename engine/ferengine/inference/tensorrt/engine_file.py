@@ -239,7 +239,7 @@ def _input(normalisation: Normalisation | None) -> str:
     """What a network takes, in words."""
     if normalisation is None:
         return "float32"
-    return f"uint8 crops, mean {normalisation.mean:g} and std {normalisation.std:g}"
+    return f"uint8 crops, mean {_shown(normalisation.mean)} and std {_shown(normalisation.std)}"
 
 
 def _serves(targets: tuple[str, ...], capability: str) -> bool:
@@ -252,3 +252,7 @@ def _serves(targets: tuple[str, ...], capability: str) -> bool:
         return major >= 8 and rtx_supports(capability)
     known = [divmod(int(target.removeprefix("sm_")), 10) for target in targets]
     return any(target_major == major and target_minor <= minor for target_major, target_minor in known)
+
+
+def _shown(numbers: float | tuple[float, ...]) -> str:
+    return ", ".join(f"{number:g}" for number in (numbers if isinstance(numbers, tuple) else (numbers,)))

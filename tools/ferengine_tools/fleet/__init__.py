@@ -1,0 +1,1 @@
+"""The placement of a fleet in simulated time."""

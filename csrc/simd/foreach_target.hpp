@@ -3,10 +3,12 @@
 #include "simd/dispatch.hpp"
 #include "simd/vector.hpp"
 
+#include <cstring>
+
 #if FERENGINE_HAS_AVX2_TARGET
 #include <immintrin.h>
-
-#include <cstring>
+#elif defined(__SSE2__)
+#include <emmintrin.h>
 #endif
 
 // Any machine: SSE2, NEON, or plain code.

@@ -14,8 +14,6 @@ if TYPE_CHECKING:
     import polars as pl
     import pyarrow as pa
 
-    from ferengine.models.manifest import Head
-
 _PARTS = {"box": ("x", "y", "width", "height")}
 _LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
@@ -124,12 +122,6 @@ def face_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         if changed.get(face["track"]) is not None:
             row["changed_from"] = changed[face["track"]]
         yield row
-
-
-def head_columns(head: Head) -> list[str]:
-    """The columns of a further head of a model, in order."""
-    label = [f"heads.{head.name}.label"] * (head.kind == "classes")
-    return label + [f"heads.{head.name}.{part}.{each}" for part in ("values", "smoothed") for each in head.labels]
 
 
 def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:

@@ -94,18 +94,25 @@ def test_a_node_hangs_and_returns(watcher: Watcher, machines: Machines) -> None:
     watcher.check_numbers()
 
 
-def test_a_node_is_killed(watcher: Watcher, machines: Machines) -> None:
-    watcher.move("two", "c")
-    since = len(watcher.events)
-    machines.kill("c")
-    wait_for(lambda: list(watcher.moved(since, camera="two", before="c")), "the move")
-    [event, *_] = watcher.moved(since, camera="two", before="c")
-    assert event.seconds is not None
-    assert event.seconds > 1
-    print(f"live again after {event.seconds:.1f} s")
+def test_a_node_is_killed(watcher: Watcher, machines: Machines, rounds: int) -> None:
+    """SIGKILL for everything on a node, again and again; what was killed is replaced by a new node of its name."""
+    gaps = []
+    for number in range(rounds):
+        name = "cb"[number % 2]
+        wait_for(lambda name=name: watcher.health().nodes[name].state == "alive", f"node {name}")
+        watcher.move("two", name)
+        since = len(watcher.events)
+        machines.kill(name)
+        wait_for(lambda since=since, name=name: list(watcher.moved(since, camera="two", before=name)), "the move")
+        [event, *_] = watcher.moved(since, camera="two", before=name)
+        assert event.seconds is not None
+        assert event.seconds > 1
+        gaps.append(event.seconds)
+        if number + 1 < rounds:
+            machines.add(name)
+    print(f"gaps of {len(gaps)} kills: median {statistics.median(gaps):.2f} s, worst {max(gaps):.2f} s: {gaps}")
     watcher.check_numbers()
-    tracks = [track // EPOCH_NUMBERS for track in watcher.tracks["two"]]
-    assert len(set(tracks)) > 1  # each epoch has ids of its own
+    wait_for(lambda: len({track // EPOCH_NUMBERS for track in watcher.tracks["two"]}) > 1, "ids of each epoch")
 
 
 @pytest.mark.usefixtures("long_run")

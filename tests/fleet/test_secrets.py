@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+
+if find_spec("ray") is None or find_spec("cryptography") is None:
+    pytest.skip("ray or cryptography is not installed (the extra fleet)", allow_module_level=True)
 
 from ferengine.fleet.cluster import connected
 from ferengine.fleet.fleet import FleetCamera

@@ -6,6 +6,8 @@ import signal
 import sys
 import threading
 import time
+from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
@@ -19,11 +21,11 @@ from ferengine.errors import FerengineError, UsageError
 
 if TYPE_CHECKING:
     from ferengine.cli.fleet_settings import FleetSettings
-    from ferengine.fleet.fleet import Fleet
+    from ferengine.fleet.fleet import Fleet, NodePages
     from ferengine.fleet.records import FleetEvent
+    from ferengine.service.server import Address, Server, Tls
 
 _TICK = 0.5
-_HEALTH_SECONDS = 5.0
 
 
 def fleet(
@@ -81,25 +83,69 @@ def fleet(
                 console=console,
             )
         )  # fmt: skip
-    sys.exit(run_fleet(settings, address, console))
+    pages = None if settings.listen is None else _Pages.read(settings, settings.listen, console)
+    sys.exit(run_fleet(settings, address, console, pages))
 
 
-def run_fleet(settings: FleetSettings, address: str | None, console: Console) -> int:
+@dataclass(frozen=True)
+class _Pages:
+    """Where the pages are, and who may see them."""
+
+    address: Address
+    tls: Tls | None
+    token: str | None
+    node_port: int
+
+    @classmethod
+    def read(cls, settings: FleetSettings, listen: str, console: Console) -> _Pages:
+        from ferengine.cli.serve import check_exposure, read_tls, read_token
+        from ferengine.service.server import Address
+
+        address, tls = Address.parse(listen), read_tls(settings.tls_certificate, settings.tls_key)
+        token = None if settings.token_file is None else read_token(settings.token_file, console)
+        check_exposure(address, tls, token, console)
+        return cls(address, tls, token, settings.node_port)
+
+    def of_nodes(self) -> NodePages:
+        """Those of the nodes."""
+        from ferengine.fleet.fleet import NodePages
+
+        files = (None, None) if self.tls is None else (str(self.tls.certificate), str(self.tls.key))
+        return NodePages(self.token, self.address.is_loopback, self.node_port, *files)
+
+    def serve(self, fleet: Fleet) -> Server:
+        """Serve that of the fleet. Raises ServiceError."""
+        from ferengine.fleet.app import create_fleet_app
+        from ferengine.service.server import Server
+
+        async def end() -> None:
+            """It has no streams."""
+
+        server = Server(create_fleet_app(fleet, line_of, token=self.token), self.address, self.tls, before_end=end)
+        server.start()
+        return server
+
+
+def run_fleet(settings: FleetSettings, address: str | None, console: Console, pages: _Pages | None) -> int:
     """Run a fleet until a signal ends it; returns the exit code."""
     over = threading.Event()
     _end_with_signals(over)
     with console.status("starting the fleet"):
-        fleet = _start(settings, address)
-    with fleet:
+        fleet = _start(settings, address, pages)
+    with fleet, ExitStack() as stack:
         health = fleet.health()
         console.print(f"fleet {settings.name}: {len(health.cameras)} cameras", highlight=False, markup=False)
+        if pages is not None:
+            server = pages.serve(fleet)
+            stack.callback(server.close)
+            console.print(f"the fleet is on {server.url}", highlight=False, markup=False)
         printer = threading.Thread(target=_print_events, args=(fleet, console), name="ferengine-fleet-events", daemon=True)
         printer.start()
         failed = _watch(fleet, over, printer)
     return 1 if failed else 0
 
 
-def _start(settings: FleetSettings, address: str | None) -> Fleet:
+def _start(settings: FleetSettings, address: str | None, pages: _Pages | None) -> Fleet:
     from ferengine.fleet.fleet import Fleet, FleetCamera
 
     if not settings.camera and not settings.detached:
@@ -108,7 +154,7 @@ def _start(settings: FleetSettings, address: str | None) -> Fleet:
     return Fleet(
         cameras, address=address, name=settings.name, detached=settings.detached, lease=settings.lease,
         hysteresis=settings.hysteresis, state=settings.state, gpus=settings.gpus, outputs=settings.outputs(),
-        **settings.engine_values(),
+        pages=None if pages is None else pages.of_nodes(), **settings.engine_values(),
     )  # fmt: skip
 
 

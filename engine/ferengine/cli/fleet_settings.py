@@ -59,15 +59,20 @@ class FleetSettings(EngineConfig, FleetOutputs):
     detached: bool = Field(False, description="Let the fleet go on when ferengine fleet ends; the next one joins it.")
     listen: str | None = Field(
         None,
-        description="Serve the fleet's page, metrics and health at HOST:PORT, and the page of each node at node-port.",
+        description="Serve the fleet's page, metrics and health at HOST:PORT, and the page of each node with its video. Other "
+        "machines reach them only with token-file.",
         examples=["127.0.0.1:8080"],
     )
     node_port: int = Field(0, ge=0, le=65535, description="Port of the page of each node; 0 takes any that is free.")
     token_file: Path | None = Field(
-        None, description="Ask for the token in this file on the pages, at least 16 characters. A missing file is made."
+        None,
+        description="Ask for the token in this file on the pages, at least 16 characters. A file that is missing is made.",
+        examples=["/etc/ferengine/page-token"],
     )
-    tls_certificate: Path | None = Field(None, description="Certificate chain for the pages, a PEM file on each node.")
-    tls_key: Path | None = Field(None, description="Its private key, a PEM file on each node.")
+    tls_certificate: Path | None = Field(
+        None, description="Use TLS for the pages, with this certificate chain, a PEM file of each node."
+    )
+    tls_key: Path | None = Field(None, description="The private key of the certificate, a PEM file of each node.")
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level of log messages on standard error."
     )

@@ -15,7 +15,7 @@ from ferengine.sinks.person_events import EventDetector
 from ferengine.sinks.sink_thread import ResultQueue, Sink
 
 if TYPE_CHECKING:
-    from ferengine.media.requests import MediaSettings
+    from ferengine.media.requests import EventMedia
 
 _IMAGES_WAITING = 4
 """Results with images that may wait to become parts of clips."""
@@ -32,12 +32,29 @@ class MessageSink(Sink, Protocol):
         ...
 
 
-def message_sinks(settings: RunSettings, engine: Engine) -> Iterator[tuple[str, MessageSink, ResultQueue]]:
+def event_media(settings: RunSettings, engine: Engine) -> EventMedia | None:
+    """What gives the events of a run their snapshots and clips; None where there are none."""
+    if settings.snapshots is None and settings.clips is None:
+        return None
+    from ferengine.media.requests import EventMedia, MediaSettings
+
+    return EventMedia(
+        MediaSettings(
+            settings.snapshots, settings.clips, frozenset(settings.media_events), settings.clip_before, settings.clip_after,
+            settings.media_days, settings.media_megabytes * 1_000_000, settings.media_draw, settings.draw, engine.blur_frames,
+        )
+    )  # fmt: skip
+
+
+def message_sinks(
+    settings: RunSettings, engine: Engine, media: EventMedia | None
+) -> Iterator[tuple[str, MessageSink, ResultQueue]]:
     """Make those that the settings name; each loads only what it needs.
 
     Args:
         settings: Which there are.
         engine: Whose results they get.
+        media: As ``event_media`` makes it.
 
     Yields:
         The name of a sink, the sink, and the queue that it is fed from.
@@ -48,32 +65,19 @@ def message_sinks(settings: RunSettings, engine: Engine) -> Iterator[tuple[str, 
         ModuleNotFoundError: A package of an extra is missing.
     """
     detector: Callable[[], EventDetector] = EventDetector
-    if (media := _media_settings(settings, engine)) is not None:
+    if media is not None:
         from ferengine.media.recorder import MediaRecorder
-        from ferengine.media.requests import EventMedia
 
-        attached = EventMedia(media)
-        detector = partial(EventDetector, attached.attach)
+        detector = partial(EventDetector, media.attach)
         images = engine.results(frames=True, queue=_IMAGES_WAITING)
         try:
-            recorder = MediaRecorder(media, attached, images)
+            recorder = MediaRecorder(media, images)
         except BaseException:
             images.close()
             raise
         yield "media", recorder, recorder.feed
     for name, sink in _senders(settings, engine, detector):
         yield name, sink, engine.results()
-
-
-def _media_settings(settings: RunSettings, engine: Engine) -> MediaSettings | None:
-    if settings.snapshots is None and settings.clips is None:
-        return None
-    from ferengine.media.requests import MediaSettings
-
-    return MediaSettings(
-        settings.snapshots, settings.clips, frozenset(settings.media_events), settings.clip_before, settings.clip_after,
-        settings.media_days, settings.media_megabytes * 1_000_000, settings.media_draw, settings.draw, engine.blur_frames,
-    )  # fmt: skip
 
 
 def _senders(settings: RunSettings, engine: Engine, detector: Callable[[], EventDetector]) -> Iterator[tuple[str, MessageSink]]:

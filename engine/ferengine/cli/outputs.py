@@ -6,7 +6,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from rich.console import Console
 
@@ -20,6 +20,9 @@ from ferengine.sinks.csv import CsvWriter
 from ferengine.sinks.jsonl import JsonlWriter
 from ferengine.sinks.sink_thread import ResultQueue, Sink, SinkThread
 from ferengine.sinks.table import CameraState, LiveTable
+
+if TYPE_CHECKING:
+    from ferengine.media.requests import EventMedia
 
 _GRACE = 5.0
 """Seconds from a request to stop in which outputs may write what waits; a little more where the run took longer to end."""
@@ -37,12 +40,20 @@ class Outputs:
         settings: Which outputs there are.
         camera_events: These go between the results of ``--events``, and to what sends messages.
         table: Where to show the live table, ``None`` for none.
+        media: As ``event_media`` makes it.
 
     Raises:
         SinkError: A file cannot be created; those created before are closed.
     """
 
-    def __init__(self, engine: Engine, settings: RunSettings, camera_events: CameraEvents, table: Console | None) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        settings: RunSettings,
+        camera_events: CameraEvents,
+        table: Console | None,
+        media: EventMedia | None,
+    ) -> None:
         self._sinks: list[Sink] = []
         self._threads: list[SinkThread] = []
         self._messages: dict[str, MessageSink] = {}
@@ -62,7 +73,7 @@ class Outputs:
                     heads=engine.heads,
                 )
                 self._add("csv", rows, engine.results())
-            for name, message_sink, queue in message_sinks(settings, engine):
+            for name, message_sink, queue in message_sinks(settings, engine, media):
                 self._messages[name] = message_sink
                 between = partial(_pass_on, camera_events.queue(), message_sink.write_camera_event)
                 self._add(name, message_sink, queue, between)

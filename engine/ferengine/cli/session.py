@@ -16,6 +16,7 @@ from rich.console import Console
 
 from ferengine.cli.camera_events import CameraEvents
 from ferengine.cli.health_file import HealthFile
+from ferengine.cli.message_outputs import event_media
 from ferengine.cli.outputs import Outputs
 from ferengine.cli.report import print_summary
 from ferengine.cli.settings import RunSettings
@@ -44,7 +45,7 @@ def run_session(settings: RunSettings, console: Console) -> int:
         **settings.engine_values(),
     )  # fmt: skip
     stopper = Stopper(engine)
-    outputs = Outputs(engine, settings, camera_events, console if table else None)
+    outputs = Outputs(engine, settings, camera_events, console if table else None, event_media(settings, engine))
     health = None if settings.health_file is None else HealthFile(settings.health_file, engine)
     try:
         with engine:

@@ -83,7 +83,7 @@ class Runner(Protocol):
     def warm_up(self, row: Shape, largest: int) -> None:
         """Make what batches of rows of one shape need, so that the first of each size is not late.
 
-        On a GPU each fixed size needs algorithms or kernels, memory and a graph; on the CPU nothing is done.
+        On a GPU each fixed size needs algorithms or kernels, memory and a graph; on a CPU the largest batch needs memory.
 
         Args:
             row: The shape of a row, (C, H, W).

@@ -152,9 +152,10 @@ class OrtRunner:
         return self._max_batch
 
     def warm_up(self, row: Shape, largest: int) -> None:
-        if self._on_gpu:
-            for size in fixed_sizes(min(largest, self._max_batch)):
-                self.run(np.zeros((size, *row), self.input_dtype))
+        most = min(largest, self._max_batch)
+        # one size on a CPU: the memory that the busiest moment needs is there from the beginning
+        for size in fixed_sizes(most) if self._on_gpu else (most,):
+            self.run(np.zeros((size, *row), self.input_dtype))
 
     def input(self, shape: Shape) -> Batch:
         if shape[0] > self._max_batch:

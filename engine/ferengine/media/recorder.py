@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ferengine.errors import ServiceError, SinkError
 from ferengine.ipc.child import Child
 from ferengine.media.messages import Record, Recorded, Written
-from ferengine.media.requests import EventMedia, MediaSettings
+from ferengine.media.requests import EventMedia
 from ferengine.media.retention import Retention, finish_leftovers
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.files import write_failed
@@ -89,7 +89,6 @@ class MediaRecorder:
     plays of the clips that it was writing is kept.
 
     Args:
-        settings: What is written.
         media: Which requests there are; its ``attach`` is given to every ``EventDetector`` of the run.
         queue: Where results come from.
         clock: Seconds since the epoch.
@@ -104,11 +103,9 @@ class MediaRecorder:
         SinkError: A folder cannot be written.
     """
 
-    def __init__(
-        self, settings: MediaSettings, media: EventMedia, queue: ImageQueue, clock: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, media: EventMedia, queue: ImageQueue, clock: Callable[[], float] = time.time) -> None:
         self.written = self.short = self.failed = 0
-        self._settings = settings
+        self._settings = media.settings
         self._media = media
         self.feed = ImageFeed(queue)
         self._clock = clock
@@ -120,7 +117,7 @@ class MediaRecorder:
         self._deaths = 0
         self._is_busy = self._closed = self._has_failed = False
         self._retention: dict[Path, Retention] = {}
-        for folder in settings.folders:
+        for folder in self._settings.folders:
             self._retention[folder] = self._open_folder(folder)
         self._clean()
 

@@ -95,10 +95,13 @@ class EventMedia:
 
     Args:
         settings: What is written.
+
+    Attributes:
+        settings: As given.
     """
 
     def __init__(self, settings: MediaSettings) -> None:
-        self._settings = settings
+        self.settings = settings
         self._lock = threading.Lock()
         self._attached: defaultdict[str, deque[Event]] = defaultdict(lambda: deque(maxlen=_REMEMBERED))
         self._open: dict[str, _Open] = {}
@@ -108,7 +111,7 @@ class EventMedia:
 
     def attach(self, event: Event) -> Event:
         """The event with the paths of what is written for it, which may take until the clip is over."""
-        if event.kind not in self._settings.kinds:
+        if event.kind not in self.settings.kinds:
             return event
         with self._lock:
             known = self._attached[event.camera]
@@ -139,7 +142,7 @@ class EventMedia:
             self._open = {camera: clip for camera, clip in self._open.items() if clip.path != path}
 
     def _request(self, event: Event) -> Event:
-        settings = self._settings
+        settings = self.settings
         at = self._newest.get(event.camera) if event.kind in _OF_CAMERAS else event.timestamp
         if at is None:  # the camera has shown nothing yet
             return event
@@ -168,8 +171,8 @@ class EventMedia:
 
 
 def _are_same(one: Event, other: Event) -> bool:
-    same = (one.kind, one.track, one.label, one.before) == (other.kind, other.track, other.label, other.before)
-    return same and abs(one.timestamp - other.timestamp) <= _SAME
+    parts = [(each.kind, each.track, each.label, each.before, each.zone) for each in (one, other)]
+    return parts[0] == parts[1] and abs(one.timestamp - other.timestamp) <= _SAME
 
 
 def _name(event: Event, at: float) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ferengine.event_lines import head_columns
 from ferengine.models.manifest import Head
 from ferengine.results import Face, FrameResult, HeadReading
 from ferengine.sinks.lines import LineWriter
@@ -98,6 +97,12 @@ def _cells(reading: dict[str, Any] | None, labels: Sequence[str]) -> tuple[Seque
         return [""] * 2, [""] * 2 * len(labels)
     parts = (reading, reading["smoothed"])
     return [part["label"] for part in parts], [part["scores"][label] for part in parts for label in labels]
+
+
+def head_columns(head: Head) -> list[str]:
+    """The columns of a further head of a model, in order."""
+    label = [f"heads.{head.name}.label"] * (head.kind == "classes")
+    return label + [f"heads.{head.name}.{part}.{each}" for part in ("values", "smoothed") for each in head.labels]
 
 
 def _head_cells(head: Head, reading: HeadReading | None) -> Sequence[object]:

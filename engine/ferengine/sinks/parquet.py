@@ -18,9 +18,10 @@ from pyarrow import parquet
 
 from ferengine import __version__
 from ferengine.errors import SinkError, UsageError
-from ferengine.event_lines import face_rows, head_columns
+from ferengine.event_lines import face_rows
 from ferengine.models.manifest import Head
 from ferengine.results import CameraEvent, FrameResult
+from ferengine.sinks.csv import head_columns
 from ferengine.sinks.files import create_output, is_folder, write_failed
 
 PARTIAL = ".partial"
@@ -49,9 +50,10 @@ def parquet_schema(
         ("event", text), ("frame", pa.int64()), ("latency_ms", number), ("scene_cut", pa.bool_()), ("track", pa.int64()),
         *((name, number) for name in _FLOATS), ("origin", text),
         *((f"{point}_{axis}", number) for point in _POINTS for axis in "xy"),
-        ("label", text), ("smoothed_label", text), ("reason", text), ("changed_from", text),
+        ("label", text), ("smoothed_label", text), ("reason", text), ("changed_from", text), ("zones", text),
         *((f"{kind}{label}", number) for label in labels for kind in ("score_", "smoothed_")),
         *((name, number) for name in ("yaw", "pitch", "roll", "pose_age", "size", "sharpness", "brightness", "contrast")),
+        ("zones", text),
     ]  # fmt: skip
     if gender_labels:
         columns += [("gender", text), ("smoothed_gender", text), ("gender_reason", text)]

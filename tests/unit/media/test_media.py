@@ -246,10 +246,9 @@ class Queue:
 
 
 def recorder_of(folder: Path, frames: int) -> tuple[MediaRecorder, EventDetector]:
-    settings = settings_of(folder)
-    media = EventMedia(settings)
+    media = EventMedia(settings_of(folder))
     people = (result(number, face(1, "happy" if number < 60 else "sad")) for number in range(frames))
-    return MediaRecorder(settings, media, Queue(people)), EventDetector(media.attach)
+    return MediaRecorder(media, Queue(people)), EventDetector(media.attach)
 
 
 def feed(recorder: MediaRecorder, frames: int, other: EventDetector) -> list[Event]:

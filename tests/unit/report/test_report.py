@@ -18,7 +18,7 @@ from ferengine.report import events
 from ferengine.report.events import Recording
 from ferengine.report.recordings import read_recording
 from ferengine.report.screenshot import find_browser, screenshot
-from ferengine.results import CameraEvent, Expression, Face, FrameResult, Scores
+from ferengine.results import EPOCH_NUMBERS, CameraEvent, Expression, Face, FrameResult, Scores
 from ferengine.sinks.jsonl import JsonlWriter
 from ferengine.sinks.store import StoreSink
 from results_help import face as shown
@@ -61,6 +61,12 @@ def recorded(found: list[str]) -> Recording:
     for line in found:
         recording.add_line(line)
     return recording
+
+
+def test_a_new_epoch_of_a_fleet_is_no_drop() -> None:
+    recording = recorded([frame(epoch * EPOCH_NUMBERS + number) for epoch in (3, 5) for number in (0, 1, 3)])
+    assert recording.cameras["door"].dropped == 2
+    assert recording.cameras["door"].begun == 1
 
 
 def test_counts() -> None:

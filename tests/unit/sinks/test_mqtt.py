@@ -49,8 +49,11 @@ class RunningBroker:
         self.listener.on_message = lambda _, __, message: self.seen.append(
             (message.topic, message.payload.decode(), bool(message.retain))
         )
+        subscribed: list[int] = []
+        self.listener.on_subscribe = lambda _client, _data, number, *_: subscribed.append(number)
         self.listener.connect("127.0.0.1", self.port)
         self.listener.loop_start()
+        until(lambda: subscribed)  # events are not retained: what comes before is never seen
 
     def start(self) -> None:
         assert MOSQUITTO is not None

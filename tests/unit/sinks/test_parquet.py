@@ -27,6 +27,7 @@ POINTS = ((1.0, 2.0), (3.0, 4.0), (5.0, 6.0), (7.0, 8.0), (9.0, 10.0))
 FACE = Face(
     1, (10, 20, 30, 40), 0.75, 1.0, "detected", POINTS, make_expression(LABELS, (0.75, 0.25), (0.5, 0.5)), None,
     make_gender(GENDERS, (0.75, 0.25), (0.5, 0.5)), Pose(10.0, -5.0, 2.0, 0.5), Quality(50.0, 0.5, 120.0, 30.0), "sad",
+    ("door", "till"),
 )  # fmt: skip
 SCHEMA = parquet_schema(LABELS, GENDERS, "uniform")
 

@@ -48,7 +48,6 @@ class ThreeHeads(nn.Module):
         before = 3
         for width in _WIDTHS:
             layers += [nn.Conv2d(before, width, 3, 2, 1, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
-            layers += [nn.Conv2d(width, width, 3, 1, 1, groups=width, bias=False), nn.BatchNorm2d(width), nn.ReLU()]
             before = width
         self.body = nn.Sequential(*layers)
         self.expression = nn.Linear(before, classes)

@@ -1,0 +1,106 @@
+"""The smaller parts of a fleet: seals, stores, queues, numbers and the order of collected results."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("cryptography", reason="needs the extra fleet")
+
+from ferengine.errors import UsageError
+from ferengine.fleet.collector import FleetResults
+from ferengine.fleet.outputs import BoundedQueue, NodeOutputs, outputs_from
+from ferengine.fleet.records import renumbered
+from ferengine.fleet.seal import Sealer, cluster_token
+from ferengine.fleet.store import FolderStore
+from ferengine.results import EPOCH_NUMBERS, Face, FrameResult, Timings
+
+TOKEN = "f" * 64
+
+
+def result(frame: int, camera: str = "door", track: int | None = 3) -> FrameResult:
+    face = Face(track, (0.0, 0.0, 9.0, 9.0), 0.9, 1.0, "detected", None, None)
+    return FrameResult(camera, frame, 1.5, 2.0, (face,), Timings(0.0, 0.0, 0.0, 0.0, 0.0))
+
+
+def test_a_seal_shows_nothing_and_opens_with_its_token_only() -> None:
+    sealed = Sealer(TOKEN).seal({"value": "rtsp://admin:hunter2@camera"})
+    assert b"hunter2" not in sealed
+    assert Sealer(TOKEN).open(sealed) == {"value": "rtsp://admin:hunter2@camera"}
+    for sealer, data in ((Sealer("e" * 64), sealed), (Sealer(TOKEN), sealed[:-9] + b"AAAAAAAA=")):
+        with pytest.raises(UsageError, match="sealed with another token"):
+            sealer.open(data)
+
+
+def test_the_token_is_found_where_ray_looks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_AUTH_TOKEN", raising=False)
+    monkeypatch.delenv("RAY_AUTH_TOKEN_PATH", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cluster_token() is None
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").write_text(f"{TOKEN}\n")
+    assert cluster_token() == TOKEN
+    monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(tmp_path / "absent"))
+    with pytest.raises(UsageError, match="cannot be read"):
+        cluster_token()
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "short")
+    with pytest.raises(UsageError, match="has 5 characters, and needs at least 32"):
+        cluster_token()
+
+
+def test_a_folder_keeps_the_state(tmp_path: Path) -> None:
+    store = FolderStore(tmp_path / "a" / "b")
+    assert store.load("state") is None
+    store.save("state", b"one")
+    store.save("state", b"two")
+    assert FolderStore(tmp_path / "a" / "b").load("state") == b"two"
+
+
+def test_a_full_queue_drops_the_oldest_and_counts() -> None:
+    queue = BoundedQueue(2)
+    for frame in range(5):
+        queue.put(result(frame))
+    assert (queue.waiting, queue.dropped) == (2, 3)
+    assert [each.frame for each in queue.take_many(10, 0.0)] == [3, 4]
+    assert queue.take_many(10, 0.0) == []
+    queue.close()
+    with pytest.raises(EOFError):
+        queue.take(0.0)
+
+
+def test_numbers_begin_at_the_epoch() -> None:
+    made = renumbered(result(7), 12)
+    assert made.frame == 12 * EPOCH_NUMBERS + 7
+    assert made.faces[0].track == 12 * EPOCH_NUMBERS + 3
+    assert renumbered(result(7, track=None), 12).faces[0].track is None
+    assert (made.camera, made.timestamp) == ("door", 1.5)
+
+
+def test_results_of_the_node_before_come_late_and_are_counted() -> None:
+    results = FleetResults(dict, 10, frozenset({"door"}))
+    try:
+        for number, epoch in ((4, 1), (0, 2), (5, 1), (1, 2), (1, 2)):
+            results._accept(renumbered(result(number), epoch))
+        results._accept(result(9, camera="yard"))
+        assert results.late == 2
+        assert [divmod(each.frame, EPOCH_NUMBERS) for each in results._queue.take_many(10, 0.0)] == [(1, 4), (2, 0), (2, 1)]
+    finally:
+        results.close()
+    assert list(results) == []
+
+
+def test_outputs_of_a_node_are_its_own_files(tmp_path: Path) -> None:
+    settings = outputs_from({"events": f"{tmp_path}/{{node}}", "store": f"{tmp_path}/{{node}}.db"})
+    for _ in range(2):  # each life of an engine begins a new file
+        outputs = NodeOutputs(settings, "north 1", None)
+        outputs.put(result(1))
+        while outputs.reports()["events"].written < 1:
+            time.sleep(0.01)
+        outputs.close()
+        assert {name: report.error for name, report in outputs.reports().items()} == {"events": None, "store": None}
+    files = sorted((tmp_path / "north 1").iterdir())
+    assert len(files) == 2
+    assert all('"frame":1' in path.read_text() for path in files)
+    assert (tmp_path / "north 1.db").exists()

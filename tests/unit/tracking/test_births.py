@@ -230,6 +230,6 @@ def test_a_half_hidden_face_gets_its_id_back_once_it_is_seen_whole(tracker: Face
 @pytest.mark.parametrize(("kind", "expected"), [("images", BirthScores(0.7, 0.7)), ("file", SCORES), ("camera", SCORES)])
 def test_sources_of_images_are_tracked_with_the_scores_of_single_images(kind: str, expected: BirthScores) -> None:
     joiner = SimpleNamespace(next_track_id=1, emitted=0, waiting=0)
-    camera = SimpleNamespace(number=0, live=False, epoch=0, joiner=joiner, spec=SimpleNamespace(kind=kind))
+    camera = SimpleNamespace(number=0, live=False, epoch=0, joiner=joiner, zones=(), spec=SimpleNamespace(kind=kind))
     topology = SimpleNamespace(_config=make_config())
     assert Topology._add_camera(topology, camera).births == expected  # type: ignore[arg-type]

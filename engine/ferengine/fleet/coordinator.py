@@ -72,7 +72,7 @@ class StaleCoordinatorError(FerengineError):
 
 
 class Coordinator:
-    """See the module. All its methods run on one event loop; the caretaker is a thread."""
+    """See the module. All its methods run on one event loop; the caretaker and the look for nodes are threads."""
 
     def __init__(self, setup: CoordinatorSetup) -> None:
         self._setup = setup
@@ -96,13 +96,14 @@ class Coordinator:
         state = self._store.load("state")
         if state is not None:
             self._ledger.restore(state, clock(), setup.lease * (1 + _FENCE))
-        threading.Thread(target=self._take_care, name="ferengine-fleet-caretaker", daemon=True).start()
+        for target in (self._take_care, self._look_for_nodes):
+            threading.Thread(target=target, name=f"ferengine-fleet{target.__name__}", daemon=True).start()
 
     # --- what nodes call
 
     async def beat(self, beat: Beat) -> Orders:
         """Take in a node's sign of life; answers at once where there is something to do, else a little later."""
-        self._check_mine()
+        await self._check_mine()
         loop = self._loop = asyncio.get_running_loop()
         woken = self._woken.setdefault(beat.node, asyncio.Event())
         with self._lock:
@@ -126,7 +127,7 @@ class Coordinator:
                 return Orders({}, renewed=False)
             orders = self._ledger.orders(beat.node)
         await asyncio.to_thread(self._save)
-        self._check_mine()
+        await self._check_mine()
         return orders
 
     # --- what users call
@@ -188,7 +189,7 @@ class Coordinator:
     # --- within
 
     async def _change(self, change: Any) -> None:
-        self._check_mine()
+        await self._check_mine()
         self._loop = asyncio.get_running_loop()
         with self._lock:
             change(self._ledger)
@@ -200,9 +201,15 @@ class Coordinator:
         self._events.append(event)
         self._counted += 1
 
-    def _check_mine(self) -> None:
-        if self._over.is_set() or clock() > self._confirmed + _FENCE * self._setup.lease:
+    async def _check_mine(self) -> None:
+        if not self._over.is_set() and not self._is_confirmed:  # the caretaker is late
+            await asyncio.to_thread(self._confirm, clock())
+        if self._over.is_set() or not self._is_confirmed:
             raise StaleCoordinatorError("this coordinator has ended, or cannot reach the fleet's store")
+
+    @property
+    def _is_confirmed(self) -> bool:
+        return clock() <= self._confirmed + _FENCE * self._setup.lease
 
     def _save(self) -> None:
         with self._saving:
@@ -219,7 +226,6 @@ class Coordinator:
             event.set()
 
     def _take_care(self) -> None:
-        looked = 0.0
         while not self._over.wait(_TICK):
             try:
                 asked = clock()
@@ -233,9 +239,6 @@ class Coordinator:
                     self._save()
                 if self._loop is not None:
                     self._loop.call_soon_threadsafe(self._wake_waiting)
-                if clock() > looked + _LOOK:
-                    looked = clock()
-                    self._start_engines()
             except Exception:  # of Ray or the store, which may be away for a while: nodes then get no answer
                 log.exception("the coordinator of fleet %s could not do its work; it tries again", self._setup.fleet)
                 self._over.wait(_LOOK)
@@ -248,6 +251,14 @@ class Coordinator:
             self._over.set()
             raise StaleCoordinatorError(f"coordinator {last} has taken over from {self._number}")
         self._confirmed = asked
+
+    def _look_for_nodes(self) -> None:
+        """In a thread of its own: Ray may take seconds to answer while a node dies."""
+        while not self._over.wait(_LOOK):
+            try:
+                self._start_engines()
+            except Exception:
+                log.exception("the engines of fleet %s could not be looked after; it is tried again", self._setup.fleet)
 
     def _start_engines(self) -> None:
         ray = import_ray()

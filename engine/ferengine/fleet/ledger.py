@@ -336,7 +336,9 @@ class Ledger:
     def _release(self, node: str, which: Callable[[Camera], bool], why: str | None) -> None:
         for camera in self._cameras.values():
             if camera.holder == node and which(camera):
-                camera.holder, camera.before = None, node
+                camera.holder = None
+                if camera.first is not None:
+                    camera.before = node
                 camera.why_moved = why or camera.why_moved
                 self.version += 1
 

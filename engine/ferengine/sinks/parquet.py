@@ -53,7 +53,6 @@ def parquet_schema(
         ("label", text), ("smoothed_label", text), ("reason", text), ("changed_from", text), ("zones", text),
         *((f"{kind}{label}", number) for label in labels for kind in ("score_", "smoothed_")),
         *((name, number) for name in ("yaw", "pitch", "roll", "pose_age", "size", "sharpness", "brightness", "contrast")),
-        ("zones", text),
     ]  # fmt: skip
     if gender_labels:
         columns += [("gender", text), ("smoothed_gender", text), ("gender_reason", text)]

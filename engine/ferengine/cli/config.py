@@ -93,5 +93,9 @@ def schema_text() -> str:
 
 
 def _toml(value: Any) -> str:
-    """A default as TOML, which writes numbers, strings, booleans and arrays like JSON."""
+    """A default as TOML, which writes numbers, strings and booleans like JSON."""
+    if isinstance(value, dict):
+        return "{ " + ", ".join(f"{name} = {_toml(item)}" for name, item in value.items()) + " }"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_toml, value)) + "]"
     return json_text(value, ensure_ascii=False)

@@ -141,7 +141,7 @@ class CameraJoiner:
 
     def _result(self, record: Record, scores: dict[int, _FaceScores], now: float) -> FrameResult:
         reason = "face_ring_full" if record.status == FACE_RING_FULL else "deadline"
-        zones = self._zones_of(record.zones)
+        zones = self._zones_of(record.zones) if record.zones else NO_ZONES
         faces = tuple(
             self._face(row, record.timestamp, scores.get(index), reason, zones)
             for index, row in enumerate(record.faces[: record.delivered])

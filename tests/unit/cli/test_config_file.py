@@ -99,6 +99,31 @@ def test_mistakes_are_named_with_their_lines(tmp_path: Path, text: str, expected
         assert mistake.startswith(start), found
 
 
+ZONES = """[[source]]
+demo = "stroll"
+outside-zones = "ignore"
+[[source.zones]]
+name = "hall"
+points = [[0, 0], [0.5, 0], [0.5, 1]]
+[[source.zones]]
+name = "poster"
+kind = "ignore"
+points = [[0, 0], [1, 1], [1, 0], [0.5, 0.9]]
+"""
+
+
+def test_zones_of_a_source(tmp_path: Path) -> None:
+    text = ZONES.replace("[0.5, 0.9]", "[0.5, 0.1]")
+    [spec] = load(tmp_path, text).specs()
+    assert [(zone.name, zone.kind, zone.points[1]) for zone in spec.zones] == [
+        ("hall", "watch", (0.5, 0)), ("poster", "ignore", (1, 1)),
+    ]  # fmt: skip
+    assert spec.outside_zones == "ignore"
+    [line] = mistakes(tmp_path, ZONES)
+    assert line.startswith("10: zones.1.points: the lines from points 1 and 3 cross or touch")
+    assert mistakes(tmp_path, text.replace("hall", "poster"))[0].startswith("4: zones: two zones are called 'poster'")
+
+
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"absent\.toml cannot be read: No such file"):
         load_settings(tmp_path / "absent.toml")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ferengine import Zone
 from service_help import Running, serving, until
 
 pytestmark = pytest.mark.browser
@@ -121,6 +122,60 @@ def test_dark_and_light(page: Any, running: Running) -> None:
     assert page.evaluate(ground) != dark
     page.reload()
     assert page.evaluate("() => document.documentElement.dataset.theme") == "light"
+
+
+def test_a_zone_drawn_with_the_mouse_ignores_its_faces(page: Any, running: Running) -> None:
+    page.goto(running.url)
+    page.wait_for_function(f"() => ({DRAWN})()?.faces")
+    page.locator(".tile").focus()
+    page.keyboard.press("z")
+    page.click(".zone-draw")
+    box = page.locator(".zones").bounding_box()
+    for x, y in ((0.01, 0.01), (0.99, 0.01), (0.99, 0.99), (0.01, 0.99), (0.01, 0.01)):
+        page.mouse.click(box["x"] + x * box["width"], box["y"] + y * box["height"])
+    page.wait_for_selector(".zone-editor li")
+    page.select_option(".zone-editor .kind", "ignore")
+    page.click("text=Save zones")
+    page.wait_for_function("() => document.querySelector('.zone-editor').hidden")
+    [zone] = running.engine.sources["door"].zones
+    assert (zone.name, zone.kind, len(zone.points)) == ("zone 1", "ignore", 4)
+    assert zone.points[0] == pytest.approx((0.01, 0.01), abs=0.01)
+    page.wait_for_function("() => document.querySelector('.zones').ariaLabel === 'Zones: zone 1 (ignored)'")
+    page.wait_for_function(f"() => ({DRAWN})().faces === 0")
+    page.wait_for_function("() => document.querySelector('.overlay').ariaLabel === 'No face in the frame'")
+    assert running.engine.health().cameras["door"].ignored
+
+
+def test_zones_are_edited_and_deleted_with_the_keyboard(page: Any, running: Running) -> None:
+    square = Zone(name="hall", points=[(0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8)])
+    running.engine.set_zones("door", [square])
+    page.goto(running.url)
+    page.wait_for_selector(".zones polygon")
+    page.locator(".tile").focus()
+    page.keyboard.press("z")
+    page.locator(".zones circle").nth(2).focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Shift+ArrowUp")
+    assert page.input_value(".zone-editor .points") == "[0.2, 0.2], [0.8, 0.2], [0.79, 0.75], [0.2, 0.8]"
+    page.keyboard.press("Delete")
+    assert page.input_value(".zone-editor .points") == "[0.2, 0.2], [0.8, 0.2], [0.2, 0.8]"
+    page.fill(".zone-editor .points", "0 0, 1 1, 1 0, 0 1")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.zone-editor .error').textContent.includes('cross itself')")
+    page.fill(".zone-editor .points", "0 0, 1 0, 1 1")
+    page.keyboard.press("Enter")
+    page.wait_for_function("() => document.querySelector('.zone-editor').hidden")
+    assert running.engine.sources["door"].zones == (Zone(name="hall", points=[(0, 0), (1, 0), (1, 1)]),)
+    page.keyboard.press("Enter")  # the focus is on the button that opens the editor
+    page.locator(".zone-remove").focus()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Escape")  # given up
+    assert page.locator(".zones polygon").count() == 1
+    page.keyboard.press("Enter")
+    page.click(".zone-remove")
+    page.click("text=Save zones")
+    page.wait_for_function("() => document.querySelector('.zones').ariaLabel === 'No zones'")
+    assert running.engine.sources["door"].zones == ()
 
 
 def test_a_browser_without_mp4_gets_images(page: Any, running: Running) -> None:

@@ -216,6 +216,24 @@ def test_the_accuracy_of_shipped_models_is_that_of_their_manifests() -> None:
         assert float(private) == pytest.approx(100 * load_model(model).manifest.accuracy.private, abs=0.051), model
 
 
+def test_the_speed_in_the_readme_is_that_of_the_page() -> None:
+    page, readme = (path.read_text(encoding="utf-8") for path in (SITE / "reference" / "performance.md", ROOT / "README.md"))
+    ours = re.search(r"full scans / near search, frames/s \| (\S+ / \S+) \| (\S+ / \S+) \|", readme)
+    assert ours is not None
+    assert f"| {ours[1]} | {ours[2]} |" in page
+    loop = re.search(r"a simple loop: MTCNN in ONNX Runtime on every frame \| (\S+) \| (\S+) \|", readme)
+    assert loop is not None
+    assert re.search(rf"(?m)^\| a simple loop: MTCNN in ONNX Runtime[^|]*\| {loop[1]} \| {re.escape(loop[2])} \|$", page)
+    compared = dict(re.findall(r"(?m)^\| (ferengine|\[fer\])[^|]*\|(?:[^|]*\|){3} (\d+) \|$", readme))
+    assert compared["ferengine"] == ours[1].partition(" ")[0]
+    assert re.search(rf"(?m)^\| `fer` [\d.]+, Haar \| {compared['[fer]']} \|", page)
+    camera = re.search(r"takes (\S+) ms \(p99\) with one face and (\S+) cores in all", readme)
+    assert camera is not None
+    row = re.search(r"(?m)^\| woman2, `standard` in int8 .*$", page)
+    assert row is not None
+    assert re.search(rf"\| {camera[1]} \([\d.]+\) \| 0 \| {camera[2]} \(", row[0])
+
+
 def test_the_paper_is_cited() -> None:
     title = 'Zhao, "Facial Expression Recognition Based on Various Deep Neural Networks"'
     for page in (ROOT / "README.md", SITE / "reference" / "models.md"):

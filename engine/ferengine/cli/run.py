@@ -58,7 +58,7 @@ def _default_source(console: Console) -> dict[str, Any]:
     try:
         probe.open()
     except SourceError as error:
-        console.print(f"no source given, and {error}: playing the built-in demo (see --source and --camera)", highlight=False)
+        console.print(f"no source given: playing the built-in demo, because {error}", highlight=False)
         return {"source": ("demo",)}
     finally:
         probe.close()

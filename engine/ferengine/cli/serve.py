@@ -20,6 +20,7 @@ from ferengine.cli.settings import RunSettings
 from ferengine.errors import FerengineError, UsageError
 
 if TYPE_CHECKING:
+    from ferengine.results import CameraEvent
     from ferengine.service.server import Address, Tls
 
 _TICK = 0.25
@@ -49,6 +50,14 @@ _CERTIFICATE = Annotated[
 ]
 _KEY = Annotated[Path | None, typer.Option("--tls-key", help="The private key of the certificate, a PEM file.")]
 _ANALYZE = Annotated[bool, typer.Option("--analyze/--no-analyze", help="Read images that clients send to /api/analyze.")]
+_STATE = Annotated[
+    Path | None,
+    typer.Option(
+        "--state",
+        help="Keep the cameras and zones that clients add, change and remove in this file, for the next start. It may hold the "
+        "passwords of cameras.",
+    ),
+]
 _FILES = Annotated[bool, typer.Option("--allow-files", help="Let clients add files and folders of this machine as cameras.")]
 
 
@@ -62,6 +71,7 @@ _FILES = Annotated[bool, typer.Option("--allow-files", help="Let clients add fil
     parameter("tls_key", _KEY),
     parameter("analyze", _ANALYZE, True),
     parameter("allow_files", _FILES, False),
+    parameter("state", _STATE),
 )
 def serve(
     sources: list[str] | None,
@@ -72,6 +82,7 @@ def serve(
     tls_key: Path | None,
     analyze: bool,
     allow_files: bool,
+    state: Path | None,
     **given: Any,
 ) -> None:
     """Show cameras on a web page, with a REST interface and metrics.
@@ -87,38 +98,57 @@ def serve(
     tls = read_tls(tls_certificate, tls_key)
     token = None if token_file is None else read_token(token_file, console)
     check_exposure(address, tls, token, console)
-    sys.exit(_Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files).run(console))
+    sys.exit(_Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, state=state).run(console))
 
 
 class _Service:
     """One run of the engine with its server."""
 
     def __init__(
-        self, settings: RunSettings, address: Address, tls: Tls | None, token: str | None, *, analyze: bool, allow_files: bool
+        self,
+        settings: RunSettings,
+        address: Address,
+        tls: Tls | None,
+        token: str | None,
+        *,
+        analyze: bool,
+        allow_files: bool,
+        state: Path | None,
     ) -> None:
         from ferengine.cli.message_outputs import event_media
         from ferengine.cli.session import check_files
         from ferengine.engine import Engine
         from ferengine.service.app import create_app
         from ferengine.service.cameras import as_served
+        from ferengine.service.saved import Beginning, StateFile
         from ferengine.service.server import Server
 
-        begun = [as_served(spec) for spec in settings.specs()]
-        check_files(settings, begun)
+        file = None if state is None else StateFile(state)
+        given = tuple(as_served(spec) for spec in settings.specs())
+        beginning = Beginning(given) if file is None else file.begin(given)
+        check_files(settings, list(beginning.sources))
         self._settings = settings
         self._camera_events = CameraEvents()
         values = settings.engine_values()
         self._engine = Engine(
-            begun, keep_open=True, on_event=self._camera_events.append, save=settings.save,
+            beginning.sources, keep_open=True, on_event=self._note, save=settings.save,
             overwrite=settings.overwrite, **values,
         )  # fmt: skip
         self._media = event_media(settings, self._engine)
-        app = create_app(self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files)
+        app = create_app(
+            self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files, state=file,
+            beginning=beginning,
+        )  # fmt: skip
+        self._hub = app.state.context.hub
         try:
             self._server = Server(app, address, tls, before_end=app.state.context.close)
         except BaseException:
             self._engine.close()
             raise
+
+    def _note(self, event: CameraEvent) -> None:
+        self._camera_events.append(event)
+        self._hub.note_camera_event(event)
 
     def run(self, console: Console) -> int:
         """Run until a signal or a failure ends it; returns the exit code."""

@@ -72,7 +72,7 @@ def _read_store(recording: Recording, path: Path) -> None:
             if connection.execute("PRAGMA application_id").fetchone() != (_STORE,):
                 raise SourceError(f"{path} is a database of another program, not one of --store")
             if connection.execute("PRAGMA user_version").fetchone() == (1,):
-                raise SourceError(f"{path} has version 1 of the schema: ferengine run --store brings it to version 2")
+                raise SourceError(f"{path} has version 1 of the schema: ferengine run --store brings it up to date")
             _read_tables(recording, connection)
     except sqlite3.Error as error:
         raise SourceError(f"{path} cannot be read: {error}") from None

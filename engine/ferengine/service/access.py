@@ -21,7 +21,7 @@ SESSION_SECONDS = 7 * 24 * 3600
 MIN_TOKEN = 16
 """Characters of a token."""
 
-_PUBLIC = frozenset({"/", "/page.css", "/page.js", "/healthz", "/api/session"})
+_PUBLIC = frozenset({"/", "/page.css", "/page.js", "/zones.js", "/healthz", "/api/session"})
 """What needs no token: it says nothing of the cameras."""
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS = {

@@ -14,7 +14,14 @@ from ferengine.errors import EngineStoppedError, FerengineError, ServiceError, U
 from ferengine.json_text import json_text
 from ferengine.service.access import COOKIE, SESSION_SECONDS, problem
 from ferengine.service.analysis import MAX_BYTES
-from ferengine.service.cameras import ConflictError, ForbiddenSourceError, UnknownCameraError, read_new_camera
+from ferengine.service.cameras import (
+    CameraZones,
+    ConflictError,
+    ForbiddenSourceError,
+    NewCamera,
+    UnknownCameraError,
+    read_body_as,
+)
 from ferengine.service.context import context_of
 
 _MAX_JSON = 64 << 10
@@ -106,7 +113,7 @@ async def get_cameras(request: Request) -> Response:
 async def post_camera(request: Request) -> Response:
     """Add a camera."""
     context = context_of(request)
-    name = await context.cameras.add(read_new_camera(await read_body(request, _MAX_JSON)))
+    name = await context.cameras.add(read_body_as(NewCamera, await read_body(request, _MAX_JSON)))
     return JSONResponse({"name": name}, 201)
 
 
@@ -121,6 +128,13 @@ async def delete_camera(request: Request) -> Response:
     context, name = context_of(request), request.path_params["name"]
     await context.cameras.remove(name)
     await context.forget(name)
+    return Response(status_code=204)
+
+
+async def put_zones(request: Request) -> Response:
+    """Replace the zones of a camera, from its next frame on."""
+    zones = read_body_as(CameraZones, await read_body(request, _MAX_JSON))
+    await context_of(request).cameras.set_zones(request.path_params["name"], zones)
     return Response(status_code=204)
 
 

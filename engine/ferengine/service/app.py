@@ -24,12 +24,14 @@ from ferengine.service.context import Context
 from ferengine.service.hub import Hub
 from ferengine.service.live import Live
 from ferengine.service.operations import OPERATIONS
-from ferengine.service.streams import results_socket, video_socket
+from ferengine.service.saved import Beginning, StateFile
+from ferengine.service.streams import events_socket, results_socket, video_socket
 
 _PAGE = {
     "/": ("index.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/zones.js": ("zones.js", "text/javascript"),
 }
 _ANALYZER = (
     "detector", "min_face", "thresholds", "pyramid_factor", "align", "model", "prior", "gender", "min_confidence", "backend",
@@ -45,6 +47,8 @@ def create_app(
     analysis: Mapping[str, Any] | None = None,
     allow_files: bool = False,
     max_clients: int = 64,
+    state: StateFile | None = None,
+    beginning: Beginning = Beginning(),  # noqa: B008 - it is not changed
 ) -> Starlette:
     """Make the application that shows an engine: to run by itself, or to mount in another.
 
@@ -57,6 +61,8 @@ def create_app(
         analysis: Settings (of ``EngineConfig``) for images that clients send; ``None`` refuses these.
         allow_files: Whether requests may add files and folders of this machine as cameras.
         max_clients: How many clients may watch video, and how many may take results, at once.
+        state: Where to keep the cameras and zones that requests add and change; ``None`` forgets them with the application.
+        beginning: What ``state`` held; the engine has its ``sources`` already.
 
     Raises:
         UsageError: The token is too short.
@@ -72,7 +78,7 @@ def create_app(
     settings = None if analysis is None else {name: analysis[name] for name in _ANALYZER if name in analysis}
     context = Context(
         engine,
-        CameraBook(engine, allow_files=allow_files),
+        CameraBook(engine, allow_files=allow_files, state=state, beginning=beginning),
         Hub(engine, max_clients),
         Live(engine, max_clients),
         None if settings is None else ImageAnalysis(settings),
@@ -97,7 +103,11 @@ def create_app(
 
 def _routes() -> list[BaseRoute]:
     rest = [Route(item.path, item.handler, methods=[item.method]) for item in OPERATIONS]
-    sockets = [WebSocketRoute("/api/results", results_socket), WebSocketRoute("/api/cameras/{name}/video", video_socket)]
+    sockets = [
+        WebSocketRoute("/api/results", results_socket),
+        WebSocketRoute("/api/events", events_socket),
+        WebSocketRoute("/api/cameras/{name}/video", video_socket),
+    ]
     return [*rest, *sockets]
 
 

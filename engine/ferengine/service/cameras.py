@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import asdict
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ferengine.engine import Engine
 from ferengine.errors import FerengineError, UsageError, describe_invalid
+from ferengine.service.saved import Beginning, StateFile
 from ferengine.sources import SourceSpec, parse_source
 from ferengine.sources.spec import SourceOptions
 from ferengine.sources.url import hide_credentials
+from ferengine.sources.zone import ZoneOptions
 
 MAX_CAMERAS = 64
+_Model = TypeVar("_Model", bound=BaseModel)
 _OPEN_KINDS = ("camera", "stream", "demo")
 """Kinds of sources that a request may add; files and folders only where the service was told so."""
 
@@ -31,8 +34,8 @@ class ForbiddenSourceError(FerengineError):
     """A request may not add a source of this kind."""
 
 
-class NewCamera(SourceOptions):
-    """A camera to add: its source, its name, and how it is read."""
+class NewCamera(SourceOptions, ZoneOptions):
+    """A camera to add: its source, its name, how it is read, and its zones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -41,7 +44,7 @@ class NewCamera(SourceOptions):
 
     def spec(self) -> SourceSpec:
         """The source, played as ``as_served`` says."""
-        given = {name: getattr(self, name) for name in SourceOptions.model_fields if name in self.model_fields_set}
+        given = {name: getattr(self, name) for name in self.model_fields_set - {"source", "name"}}
         if self.name is not None:
             given["name"] = self.name
         return as_served(parse_source(self.source, **given))
@@ -56,10 +59,16 @@ def as_served(spec: SourceSpec) -> SourceSpec:
     return spec.replace(**changes)
 
 
-def read_new_camera(body: bytes) -> NewCamera:
-    """The camera that a request describes, as JSON. Raises UsageError."""
+class CameraZones(ZoneOptions):
+    """The zones of a camera, in place of those that it has."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def read_body_as(model: type[_Model], body: bytes) -> _Model:
+    """What a request describes, as JSON. Raises UsageError."""
     try:
-        return NewCamera.model_validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
         raise UsageError("; ".join(_sentence(item) for item in error.errors(include_url=False))) from None
 
@@ -76,26 +85,34 @@ class CameraBook:
     Args:
         engine: The engine.
         allow_files: Whether requests may add files and folders of the machine.
+        state: Where to keep what requests add and change; ``None`` forgets it with the service.
+        beginning: What it had when the service was started.
     """
 
-    def __init__(self, engine: Engine, *, allow_files: bool = False) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        *,
+        allow_files: bool = False,
+        state: StateFile | None = None,
+        beginning: Beginning = Beginning(),  # noqa: B008 - it is not changed
+    ) -> None:
         self._engine = engine
         self._allow_files = allow_files
-        self._paused: dict[str, SourceSpec] = {}
+        self._state = state
+        self._paused = dict(beginning.paused)
+        self._added, self._zoned = set(beginning.added), set(beginning.zoned)
         self._lock = asyncio.Lock()
 
     def list(self) -> list[dict[str, Any]]:
-        """Each camera: its name, kind and source (without credentials), whether it is paused, and its health."""
+        """Each camera: its name, kind and source (without credentials), its zones, whether it is paused, and its health."""
         health = self._engine.health().cameras
         running = [
-            {"name": name, "kind": spec.kind, "source": spec.where, "paused": False, **_health_dict(health[name])}
+            {**_described(name, spec), "paused": False, **_health_dict(health[name])}
             for name, spec in self._engine.sources.items()
             if name in health
         ]
-        paused = [
-            {"name": name, "kind": spec.kind, "source": spec.where, "paused": True, "state": "paused"}
-            for name, spec in self._paused.items()
-        ]
+        paused = [{**_described(name, spec), "paused": True, "state": "paused"} for name, spec in self._paused.items()]
         return running + paused
 
     def get(self, name: str) -> dict[str, Any]:
@@ -135,7 +152,10 @@ class CameraBook:
             while spec.name in taken:
                 number += 1
                 spec = spec.replace(name=f"{base}-{number}")
-            return await asyncio.to_thread(self._engine.add_source, spec)
+            made = await asyncio.to_thread(self._engine.add_source, spec)
+            self._added.add(made)
+            await self._save()
+            return made
 
     async def remove(self, name: str) -> None:
         """Remove a camera, paused or not. Raises UnknownCameraError."""
@@ -143,6 +163,27 @@ class CameraBook:
             if self._paused.pop(name, None) is None:
                 self.get(name)
                 await asyncio.to_thread(self._engine.remove_source, name, drain=False)
+            self._added.discard(name)
+            self._zoned.discard(name)
+            await self._save()
+
+    async def set_zones(self, name: str, zones: ZoneOptions) -> None:
+        """Replace the zones of a camera, paused or not.
+
+        Raises:
+            UnknownCameraError: There is no such camera.
+            EngineStoppedError: The engine has stopped.
+            ServiceError: They are in force, and could not be saved.
+        """
+        async with self._lock:
+            if self.get(name)["paused"]:
+                changed = self._paused[name].replace(zones=zones.zones, outside_zones=zones.outside_zones)
+                self._paused[name] = changed
+            else:
+                await asyncio.to_thread(self._engine.set_zones, name, zones.zones, outside=zones.outside_zones)
+            if name not in self._added:
+                self._zoned.add(name)
+            await self._save()
 
     async def pause(self, name: str) -> None:
         """Close a camera, and remember it.
@@ -159,6 +200,7 @@ class CameraBook:
                 raise ConflictError(f"{name} is pushed by the program, which alone can pause it")
             await asyncio.to_thread(self._engine.remove_source, name, drain=False)
             self._paused[name] = spec
+            await self._save()
 
     async def resume(self, name: str) -> None:
         """Open a paused camera again; its frames and tracks count from the beginning.
@@ -173,6 +215,20 @@ class CameraBook:
                 raise ConflictError(f"{name} is not paused")
             await asyncio.to_thread(self._engine.add_source, self._paused[name])
             del self._paused[name]
+            await self._save()
+
+    async def _save(self) -> None:
+        if self._state is None:
+            return
+        known = {**self._engine.sources, **self._paused}
+        added = [spec for name, spec in known.items() if name in self._added]
+        zoned = {name: spec for name, spec in known.items() if name in self._zoned}
+        await asyncio.to_thread(self._state.write, added, self._added & self._paused.keys(), zoned)
+
+
+def _described(name: str, spec: SourceSpec) -> dict[str, Any]:
+    zones = spec.model_dump(mode="json", include=set(ZoneOptions.model_fields))
+    return {"name": name, "kind": spec.kind, "source": spec.where, **zones}
 
 
 def _health_dict(health: Any) -> dict[str, Any]:

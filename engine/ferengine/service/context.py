@@ -39,9 +39,9 @@ class Context:
         self.hub.start()
 
     async def forget(self, camera: str) -> None:
-        """The camera is removed or paused: end its video, and empty its timeline."""
+        """The camera is removed or paused: end its video, empty its timeline, and say that everybody has left."""
         await self.live.forget(camera)
-        self.hub.timeline.forget(camera)
+        self.hub.forget(camera)
 
     async def close(self) -> None:
         """End all that was begun: streams, encoders, the process for images."""

@@ -33,6 +33,7 @@ class _EngineCollector(Collector):
     def _cameras(cameras: Mapping[str, CameraHealth]) -> Iterator[_Family]:
         frames = CounterMetricFamily("ferengine_frames", "Results that went out.", labels=["camera"])
         faces = CounterMetricFamily("ferengine_faces", "Faces in them.", labels=["camera"])
+        ignored = CounterMetricFamily("ferengine_ignored", "How often zones excluded a face.", labels=["camera"])
         dropped = CounterMetricFamily("ferengine_dropped", "Frames and faces dropped, by reason.", labels=["camera", "reason"])
         state = GaugeMetricFamily(
             "ferengine_camera_state", "1 for the state that the camera is in.", labels=["camera", "state"]
@@ -41,12 +42,13 @@ class _EngineCollector(Collector):
         for name, camera in cameras.items():
             frames.add_metric([name], camera.frames)
             faces.add_metric([name], camera.faces)
+            ignored.add_metric([name], camera.ignored)
             state.add_metric([name, camera.state], 1)
             for reason, count in camera.dropped.items():
                 dropped.add_metric([name, reason], count)
             if camera.last_frame_age_s is not None:
                 age.add_metric([name], camera.last_frame_age_s)
-        yield from (frames, faces, dropped, state, age)
+        yield from (frames, faces, ignored, dropped, state, age)
 
     def _run(self) -> Iterator[_Family]:
         summary = self._context.engine.summary()

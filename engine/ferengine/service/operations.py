@@ -13,7 +13,7 @@ from starlette.responses import JSONResponse, Response
 from ferengine import __version__
 from ferengine.service import api, streams
 from ferengine.service.analysis import MAX_BYTES
-from ferengine.service.cameras import NewCamera
+from ferengine.service.cameras import CameraZones, NewCamera
 from ferengine.service.context import context_of
 from ferengine.service.metrics import CONTENT_TYPE, metrics_text
 
@@ -51,6 +51,7 @@ _SCHEMAS: dict[str, Any] = {
             "reason": _TEXT, "gender": _ref("Expression"),
             "pose": _object(dict.fromkeys(("yaw", "pitch", "roll", "age"), _NUMBER)),
             "quality": _object(dict.fromkeys(("size", "sharpness", "brightness", "contrast"), _NUMBER)),
+            "zones": {"type": "array", "items": _TEXT},
         },
         "One face, as in a line of --events; there may be further keys.",
     ),
@@ -64,13 +65,24 @@ _SCHEMAS: dict[str, Any] = {
         "One frame, as in a line of --events.",
     ),
     "Camera": _object(
-        {"name": _TEXT, "kind": _TEXT, "source": _TEXT, "paused": _FLAG, "state": _TEXT},
+        {
+            "name": _TEXT, "kind": _TEXT, "source": _TEXT, "paused": _FLAG, "state": _TEXT,
+            "zones": {"type": "array", "items": _ref("Zone")}, "outside_zones": {"enum": ["deliver", "ignore"]},
+        },
         {
             "live": _FLAG, "frames": _INTEGER, "faces": _INTEGER, "last_frame_age_s": {"type": ["number", "null"]},
             "restarts": _INTEGER, "dropped": {"type": "object", "additionalProperties": _INTEGER},
-            "error": {"type": ["string", "null"]},
+            "error": {"type": ["string", "null"]}, "ignored": _INTEGER,
         },
         "A paused camera has the required keys only.",
+    ),
+    "Event": _object(
+        {"event": _TEXT, "camera": _TEXT, "timestamp": _NUMBER},
+        {
+            "track": _INTEGER, "label": _TEXT, "confidence": _NUMBER, "before": _TEXT, "seconds": _NUMBER, "reason": _TEXT,
+            "zone": _TEXT, "zones": {"type": "array", "items": _TEXT},
+        },
+        "Something that happened, as MQTT and webhooks get it.",
     ),
     "Analysis": _object(
         {"width": _INTEGER, "height": _INTEGER, "faces": {"type": "array", "items": _ref("Face")}}, {"prior": _TEXT}
@@ -93,7 +105,7 @@ class Operation:
         query: Parameters of the query: name, and what they say.
     """
 
-    method: Literal["GET", "POST", "DELETE"]
+    method: Literal["GET", "POST", "PUT", "DELETE"]
     path: str
     handler: Callable[[Request], Awaitable[Response]]
     status: int = 200
@@ -163,6 +175,9 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation("GET", _CAMERA, api.get_camera, content=(_JSON, _ref("Camera")), errors=(404,)),
     Operation("DELETE", _CAMERA, api.delete_camera, 204, errors=(404, 503)),
+    Operation(
+        "PUT", f"{_CAMERA}/zones", api.put_zones, 204, body=(_JSON, _ref("CameraZones")), errors=(400, 404, 408, 413, 503)
+    ),
     Operation("POST", f"{_CAMERA}/pause", api.pause_camera, 204, errors=(404, 409, 503)),
     Operation("POST", f"{_CAMERA}/resume", api.resume_camera, 204, errors=(404, 409, 503)),
     Operation(
@@ -173,6 +188,9 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "GET", "/api/results", streams.get_results, content=("text/event-stream", _ref("Result")), errors=(503,), query=_ONLY
+    ),
+    Operation(
+        "GET", "/api/events", streams.get_events, content=("text/event-stream", _ref("Event")), errors=(503,), query=_ONLY
     ),
     Operation("GET", "/api/timeline", api.get_timeline, content=(_JSON, _ANY)),
     Operation("GET", "/api/health", api.get_health, content=(_JSON, _ANY)),
@@ -189,7 +207,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation("GET", "/metrics", get_metrics, content=("text/plain", _TEXT)),
     Operation("GET", "/healthz", api.get_alive, content=("text/plain", _TEXT), errors=(503,)),
 )  # fmt: skip
-"""All of it but the two WebSockets, which OpenAPI does not describe."""
+"""All of it but the three WebSockets, which OpenAPI does not describe."""
 
 
 def openapi() -> dict[str, Any]:
@@ -197,20 +215,23 @@ def openapi() -> dict[str, Any]:
     paths: dict[str, dict[str, Any]] = {}
     for operation in OPERATIONS:
         paths.setdefault(operation.path, {})[operation.method.lower()] = operation.described()
-    new_camera = NewCamera.model_json_schema(ref_template="#/components/schemas/{model}")
-    definitions = new_camera.pop("$defs", {})
+    bodies = {
+        model.__name__: model.model_json_schema(ref_template=_ref("{model}")["$ref"]) for model in (NewCamera, CameraZones)
+    }
+    definitions = {name: schema for body in bodies.values() for name, schema in body.pop("$defs", {}).items()}
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "ferengine",
             "version": __version__,
-            "description": "Perceived facial expressions of live cameras. Besides what is here there are two WebSockets: "
-            "/api/results (a JSON result a message) and /api/cameras/{name}/video (live video with the result of each frame).",
+            "description": "Perceived facial expressions of live cameras. Besides what is here there are three WebSockets: "
+            "/api/results and /api/events (a JSON object a message) and /api/cameras/{name}/video (live video with the "
+            "result of each frame).",
         },
         "security": [{"token": []}, {"session": []}, {}],
         "paths": paths,
         "components": {
-            "schemas": {**_SCHEMAS, **definitions, "NewCamera": new_camera},
+            "schemas": {**_SCHEMAS, **definitions, **bodies},
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer"},
                 "session": {"type": "apiKey", "in": "cookie", "name": "ferengine_session"},

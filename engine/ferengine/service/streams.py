@@ -17,6 +17,7 @@ from ferengine.errors import FerengineError
 from ferengine.json_text import json_text
 from ferengine.service.cameras import ConflictError, UnknownCameraError
 from ferengine.service.context import Context, context_of
+from ferengine.service.hub import Subject
 from ferengine.service.live import CameraVideo, LiveFrame, Viewer
 
 _ALIVE_SECONDS = 15.0
@@ -60,9 +61,18 @@ def _wanted(request: HTTPConnection) -> frozenset[str] | None:
 
 async def get_results(request: Request) -> Response:
     """Results as server-sent events: ``result`` with the JSON of a frame, ``dropped`` where this client was too slow."""
+    return _sent(request, "result")
+
+
+async def get_events(request: Request) -> Response:
+    """What happens, as server-sent events: ``event`` with its JSON, ``dropped`` where this client was too slow."""
+    return _sent(request, "event")
+
+
+def _sent(request: Request, subject: Subject) -> Response:
     context = context_of(request)
     stack = contextlib.AsyncExitStack()
-    listener = stack.enter_context(context.hub.listen(_wanted(request)))
+    listener = stack.enter_context(context.hub.listen(_wanted(request), subject))
 
     async def events() -> AsyncIterator[str]:
         yield "retry: 2000\n\n"
@@ -74,17 +84,26 @@ async def get_results(request: Request) -> Response:
                 return
             if dropped := listener.take_dropped():
                 yield f'event: dropped\ndata: {{"dropped": {dropped}}}\n\n'
-            yield ": still here\n\n" if text is None else f"event: result\ndata: {text}\n\n"
+            yield ": still here\n\n" if text is None else f"event: {subject}\ndata: {text}\n\n"
 
     return Streamed(events(), stack, "text/event-stream")
 
 
 async def results_socket(socket: WebSocket) -> None:
     """Results over WebSocket: one JSON object a message; ``{"dropped": N}`` where this client was too slow."""
+    await _send_subject(socket, "result")
+
+
+async def events_socket(socket: WebSocket) -> None:
+    """What happens, over WebSocket: one JSON object a message; ``{"dropped": N}`` where this client was too slow."""
+    await _send_subject(socket, "event")
+
+
+async def _send_subject(socket: WebSocket, subject: Subject) -> None:
     context = context_of(socket)
     await socket.accept()
     try:
-        with context.hub.listen(_wanted(socket)) as listener:
+        with context.hub.listen(_wanted(socket), subject) as listener:
 
             async def send() -> None:
                 while True:

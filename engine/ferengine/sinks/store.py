@@ -47,6 +47,7 @@ _TO_VERSION_2 = "".join(
     )
 )  # fmt: skip
 _TO_VERSION_3 = "ALTER TABLE event ADD COLUMN zone TEXT; ALTER TABLE event ADD COLUMN zones TEXT;"
+_BUSY_SECONDS = 5.0
 _COMMIT_SECONDS = 1.0
 _CLEAN_SECONDS = 60.0
 _SAMPLE_SECONDS = 1.0
@@ -114,6 +115,7 @@ class StoreSink:
         self._sampled: dict[tuple[str, int], float] = {}
         self._seconds: dict[str, _Second] = {}
         self._committed = self._cleaned = clock()
+        self._is_in_log = 0
         self._connection: sqlite3.Connection | None = None
         with self._reporting() as connection:
             self._prepare(connection)
@@ -181,6 +183,7 @@ class StoreSink:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA secure_delete = ON")  # what is too old is overwritten
         if not tables:
             marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
             connection.executescript(f"BEGIN; {_SCHEMA} {_NEW_IN_VERSION_2} {_TO_VERSION_3} {marks} COMMIT;")
@@ -216,9 +219,14 @@ class StoreSink:
 
     def _clean(self, connection: sqlite3.Connection) -> None:
         now = self._cleaned = self._clock()
+        deleted = 0
         for table in ("event", "sample", "second"):
-            connection.execute(f"DELETE FROM {table} WHERE time < ?", (now - self._keep,))
-        connection.execute("PRAGMA incremental_vacuum")
+            deleted += connection.execute(f"DELETE FROM {table} WHERE time < ?", (now - self._keep,)).rowcount
+        connection.executescript("PRAGMA incremental_vacuum;")  # ``execute`` would take one step, which frees one page
+        if deleted or self._is_in_log:  # the log of writes holds what was deleted until it is emptied, which readers may delay
+            connection.execute("PRAGMA busy_timeout = 0").fetchall()  # it is tried again in a minute
+            [self._is_in_log, *_] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}").fetchall()
         while len(self._sampled) > _MAX_SAMPLED:
             del self._sampled[next(iter(self._sampled))]
 
@@ -227,7 +235,9 @@ class StoreSink:
         """The connection; an error of the database becomes a SinkError."""
         try:
             if self._connection is None:  # opened here, and used in the thread of the sink alone
-                self._connection = sqlite3.connect(self._path, timeout=5.0, isolation_level=None, check_same_thread=False)
+                self._connection = sqlite3.connect(
+                    self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                )
             yield self._connection
         except sqlite3.Error as error:
             failed = SinkError(f"--store: {self._path} cannot be written: {error}")

@@ -419,6 +419,9 @@ def _recognise(text: str) -> tuple[str, str, str]:
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) and not _exists(text):
         host = url_host(text)
         return "stream", text, host[0].strip("[]") if host else "stream"
+    scheme = text.partition(":")[0].lower()
+    if ":" in text and scheme in STREAM_SCHEMES and "@" not in text and not _exists(text):
+        raise UsageError(f"{scheme}:... is not a URL: write {scheme}://HOST/PATH")
     path = Path(text)
     if os.path.isdir(text) or (has_magic(text) and not _exists(text)):  # noqa: PTH112 - Path.is_dir raises for odd paths
         folder = text if os.path.isdir(text) else os.path.dirname(text)  # noqa: PTH112, PTH120

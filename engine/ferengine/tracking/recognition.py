@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+_ALIKE_AFTER_CUT = 0.8
+"""Similarity from which a face after a cut is the one before it. Of random pairs of 2,600 ordinary faces 1.7 % are as alike as
+0.7, 0.2 % as 0.8; after a cut another face at the place is as likely as the same one."""
+
 _ALIKE = 0.7
-"""Similarity from which a face after a cut, or after more than ``_WHILE``, is the one before it. Measured between clips of
-different people whose faces were put at one place: at most 0.47; of two people of a crowd who came to one place: 0.48."""
+"""The same after more than ``_WHILE`` out of sight in one scene, where hardly ever another face is at the place. Measured of
+two people of a crowd who came to one place: 0.48. From 0.75 on people of a crowd who were hidden for 0.7 and 2.5 s get new
+ids."""
 
 _FAMILIAR = 0.5
 """The same after more than ``_BRIEFLY``, and where the tracker doubts itself: the place still speaks for it."""
@@ -29,6 +34,8 @@ def least_similarity(same_scene: bool, lost_s: float, confidence: float) -> floa
         lost_s: For how many seconds it has been out of sight.
         confidence: Of its tracker, in [0, 1].
     """
-    if not same_scene or lost_s > _WHILE:
+    if not same_scene:
+        return _ALIKE_AFTER_CUT
+    if lost_s > _WHILE:
         return _ALIKE
     return _FAMILIAR if lost_s > _BRIEFLY or confidence < _DOUBT else 0.0

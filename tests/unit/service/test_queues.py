@@ -55,8 +55,9 @@ def test_a_viewer_of_images_gets_the_newest() -> None:
 
 def test_a_slow_listener_loses_the_oldest() -> None:
     listener = Listener(frozenset({"door"}))
-    assert listener.wants("door")
-    assert not listener.wants("lobby")
+    assert listener.wants("door", "result")
+    assert not listener.wants("lobby", "result")
+    assert not listener.wants("door", "event")
     lost = [listener.offer(str(n)) for n in range(hub.QUEUE + 3)]
     assert sum(lost) == listener.take_dropped() == 3
     assert listener.take_dropped() == 0

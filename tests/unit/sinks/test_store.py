@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import replace
 from pathlib import Path
@@ -89,14 +90,46 @@ def test_a_store_is_continued_and_what_is_old_goes(tmp_path: Path) -> None:
     sink.close()
 
 
-def test_a_store_of_version_1_gets_the_columns_of_media(tmp_path: Path) -> None:
+def test_nothing_is_left_of_what_is_too_old(tmp_path: Path) -> None:
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 1, clock)
+    for number in range(300):
+        clock.now += 1
+        sink.write(result(number, *(face(track, "happy") for track in range(1, 8)), camera="hallway", fps=1))
+        sink.flush_if_due()
+    held = [each.read_bytes().count(b"hallway") for each in (path, tmp_path / "faces.db-wal")]
+    assert sum(held) > 1000
+    clock.now += 90_000
+    with contextlib.closing(sqlite3.connect(path)) as reader:
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM event").fetchall()  # keeps the log from being emptied
+        sink.flush_if_due()
+        assert rows(path, "PRAGMA freelist_count") == [(0,)]
+    clock.now += 90
+    sink.flush_if_due()
+    left = [each.name for each in tmp_path.iterdir() if b"hallway" in each.read_bytes()]
+    assert left == []
+    sink.close()
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_store_of_an_earlier_version_gets_its_columns(tmp_path: Path, version: int) -> None:
     path = tmp_path / "faces.db"
+    if version == 2:
+        StoreSink(path, 1).close()
     with sqlite3.connect(path) as older:
-        older.executescript(VERSION_1)
+        if version == 1:
+            older.executescript(VERSION_1)
+        else:
+            older.executescript(
+                "ALTER TABLE event DROP COLUMN zone; ALTER TABLE event DROP COLUMN zones; PRAGMA user_version = 2"
+            )
         older.execute("INSERT INTO event (time, camera, kind, timestamp) VALUES (1e12, 'door', 'started', 5.0)")
     older.close()
     for _ in range(2):
-        sink = StoreSink(path, 1, detector=EventDetector(lambda event: replace(event, clip="a.mp4")))
+        sink = StoreSink(
+            path, 1, detector=EventDetector(lambda event: replace(event, clip="a.mp4", zone="hall", zones=("a", "b")))
+        )
         sink.write_camera_event(CameraEvent("door", "ended", 6.0))
         sink.close()
     with sqlite3.connect(path) as now, sqlite3.connect(tmp_path / "new.db") as new:
@@ -106,8 +139,8 @@ def test_a_store_of_version_1_gets_the_columns_of_media(tmp_path: Path) -> None:
             assert columns[0] == columns[1]
     now.close()
     new.close()
-    assert rows(path, "SELECT kind, snapshot, clip FROM event") == [
-        ("started", None, None), ("ended", None, "a.mp4"), ("ended", None, "a.mp4"),
+    assert rows(path, "SELECT kind, snapshot, clip, zone, zones FROM event") == [
+        ("started", None, None, None, None), *2 * [("ended", None, "a.mp4", "hall", "a;b")],
     ]  # fmt: skip
 
 

@@ -228,3 +228,10 @@ def test_a_source_is_named_after_a_file_whatever_its_characters() -> None:
     for text in ("a\0.mp4", "a\0/*.png", "x=a\0b", "demo\0"):
         with pytest.raises(UsageError, match="zero byte is part of no name"):
             parse_source(text)
+
+
+def test_a_mistyped_url_is_not_taken_for_a_file() -> None:
+    for text in ("rtsp:/camera.local/live", "door=http:camera.local", "udp:"):
+        scheme = text.rpartition("=")[2].partition(":")[0]
+        with pytest.raises(UsageError, match=rf"^{scheme}:\.\.\. is not a URL: write {scheme}://HOST/PATH$"):
+            parse_source(text)

@@ -7,12 +7,24 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from ferengine._native import WorkerPage
-from ferengine.results import FrameResult, Timings
+from ferengine._native import FrameRing, WorkerPage
+from ferengine.ipc.channel import data_pair, send_data
+from ferengine.results import Face, FrameResult, IgnoredFace, Timings
 from ferengine.sinks.video import VideoWriter
 from ferengine.stages import render
-from ferengine.stages.messages import Descriptor, FromWorker, SaveVideo, SinkFailed, StartRender, VideoPart, VideoRefused
+from ferengine.stages.messages import (
+    AddRing,
+    Descriptor,
+    FromWorker,
+    SaveVideo,
+    SinkFailed,
+    StartRender,
+    VideoPart,
+    VideoRefused,
+)
+from ferengine.stages.records import WINDOW_READER, RenderItem
 from ferengine.stages.render import RenderStage
 from stages_help import context
 
@@ -98,3 +110,48 @@ def test_a_file_that_may_be_overwritten_is_a_part_once_it_is_empty(tmp_path: Pat
     assert again.parts == (VideoPart(0, str(path), 64, 48, 0.0),)
     again.stage._end(0)
     assert not path.read_bytes().startswith(b"old")
+
+
+def test_a_window_shows_blurred_faces_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[NDArray[np.uint8]] = []
+
+    class Screen:
+        def __init__(self, title: str) -> None:
+            pass
+
+        def show(self, image: NDArray[np.uint8]) -> None:
+            shown.append(image)
+
+        def poll(self) -> bool:
+            return False
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(render, "Window", Screen)
+    page, (results, inbox), ring = WorkerPage.create(), data_pair(), FrameRing.create(8, IMAGE.nbytes)
+    stage = RenderStage(
+        StartRender(Descriptor(page.fd), Descriptor(inbox.fileno()), WINDOW_READER, True, (), (), (), (), 2), context(page, [])
+    )
+    stage.open()
+    stage.handle(AddRing(Descriptor(ring.fd), 0, 0, False))
+    noise = np.random.default_rng(0).integers(0, 256, IMAGE.shape, np.uint8)
+    face, hidden = (4.0, 8.0, 12.0, 16.0), IgnoredFace(2, (40.0, 8.0, 12.0, 16.0))
+    seen = Face(1, face, 1.0, 1.0, "detected", None, None)
+    for number in range(4):
+        slot = ring.acquire(0)
+        np.asarray(ring.payload(slot))[: noise.size] = noise.ravel()
+        ring.publish(slot, number, 64, 48, 64 * 3, 3, number / 10, 0, 1 << WINDOW_READER)
+        faces, ignored = ((seen,), (hidden,)) if number else ((), ())  # found in the second frame
+        result = FrameResult("door", number, number / 10, 0.0, faces, Timings(0, 0, 0, 0, 0), ignored=ignored)
+        assert send_data(results, RenderItem(0, 0, slot, result).encode())
+        while stage.step():
+            pass
+    assert len(shown) == 2
+    for image in shown:
+        for x, y, w, h in (face, hidden.box):
+            inside = image[int(y) + 4 : int(y + h) - 4, int(x) + 4 : int(x + w) - 4]
+            assert inside.std() < 0.5 * noise.std()
+        assert image[40:].std() > 0.9 * noise.std()  # the rest is as it was
+    for end in (results, inbox):
+        end.close()

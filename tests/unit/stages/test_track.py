@@ -11,9 +11,10 @@ from ferengine._native import FaceRing, FrameRing, WorkerPage
 from ferengine.detection.base import Detections
 from ferengine.detection.birth import BirthScores
 from ferengine.ipc.channel import data_pair, receive_data, send_data
-from ferengine.stages.messages import AddCamera, AddRing, Descriptor, Redetect, StartTrack
-from ferengine.stages.records import TRACK_READER, DetectionAnswer, DetectionRequest
+from ferengine.stages.messages import AddCamera, AddRing, Descriptor, Redetect, SetZones, StartTrack
+from ferengine.stages.records import TRACK_READER, DetectionAnswer, DetectionRequest, Record, decode_event
 from ferengine.stages.track import TrackStage
+from ferengine.zones import Region, Zones
 from stages_help import context
 
 NO_FACES = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), None)
@@ -22,9 +23,9 @@ NO_FACES = Detections(np.zeros((0, 4), np.float32), np.zeros(0, np.float32), Non
 class Bench:
     """A track stage with one camera, and the other ends of its sockets."""
 
-    def __init__(self, *, live: bool) -> None:
+    def __init__(self, *, live: bool, keep_ignored: bool = False) -> None:
         self.requests, self.answers, self.events = data_pair(), data_pair(), data_pair()
-        self.faces = FaceRing.create(8, [(48, "grey")])
+        self.faces = FaceRing.create(32, [(48, "grey")])
         self.ring = FrameRing.create(12, 64 * 48 * 3)
         self.ring.readers = 1 << TRACK_READER
         page = WorkerPage.create()
@@ -43,6 +44,7 @@ class Bench:
             full_scan=1.0,
             align_eyes=False,
             tracker="kcf",
+            keep_ignored=keep_ignored,
         )
         self.stage = TrackStage(start, context(page, []))
         self.stage.open()
@@ -61,8 +63,16 @@ class Bench:
         assert data is not None
         return DetectionRequest.decode(data)
 
-    def answer(self, request: DetectionRequest) -> None:
-        assert send_data(self.answers[0], DetectionAnswer(request, NO_FACES).encode())
+    def answer(self, request: DetectionRequest, found: Detections = NO_FACES) -> None:
+        assert send_data(self.answers[0], DetectionAnswer(request, found).encode())
+        self.run()
+
+    def record(self) -> Record:
+        data = receive_data(self.events[1])
+        assert data is not None
+        record = decode_event(data)
+        assert isinstance(record, Record)
+        return record
 
     def close(self) -> None:
         for pair in (self.requests, self.answers, self.events):
@@ -133,3 +143,31 @@ def test_skipped_frames_are_counted_though_their_worker_dies() -> None:
     bench.run()
     assert bench.ring.skipped == 2
     assert [sequence for sequence, _ in bench.ring.held(TRACK_READER)] == [0]
+
+
+@pytest.mark.parametrize("keep_ignored", [False, True])
+def test_faces_are_sorted_by_the_zones_in_force(keep_ignored: bool) -> None:
+    bench = Bench(live=False, keep_ignored=keep_ignored)
+    left, right = (4.0, 14.0, 20.0, 20.0), (40.0, 14.0, 20.0, 20.0)
+    both = Detections(np.array([left, right], np.float32), np.ones(2, np.float32), None)
+    half = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
+    regions = (Region("a", "watch", ((0.5, 0.0), (1.0, 0.0), (1.0, 1.0))), Region("b", "ignore", half))
+    try:
+        bench.stage.handle(SetZones(0, Zones(3, regions)))
+        bench.publish(0)
+        bench.answer(bench.request(), both)
+        record = bench.record()
+        assert (record.zones, record.ignored, record.delivered, record.hidden) == (3, 1, 1, int(keep_ignored))
+        assert record.faces["box"][:, 0].tolist() == [40.0, 4.0][: 1 + keep_ignored]
+        assert record.faces["zones"].tolist() == [1, 0][: 1 + keep_ignored]
+        assert len(bench.stage._cameras[0].tracker.faces) == 1 + keep_ignored
+        bench.stage.handle(SetZones(0, Zones(4)))
+        for sequence in range(1, 7):
+            bench.publish(sequence)
+            while (data := receive_data(bench.requests[1])) is not None:  # also for tracks that are weak
+                bench.answer(DetectionRequest.decode(data), both)
+        records = [bench.record() for _ in range(6)]
+        assert {(record.zones, record.ignored, record.hidden) for record in records} == {(0, 0, 0)}
+        assert len(records[-1].faces) == 2
+    finally:
+        bench.close()

@@ -1,5 +1,7 @@
 // The live page: tiles with video, boxes drawn over the frame that they belong to, timelines, health.
 
+import { Zones } from "./zones.js";
+
 const TIMELINE_SECONDS = 180;
 const PALETTE = ["#eb4c4c", "#6cae60", "#9e6ec7", "#f5be32", "#3c8ae0", "#46c8c8", "#a9b4be", "#f58c50", "#f578aa", "#b4dc78"];
 const UNKNOWN = "#e1e1e1";
@@ -39,10 +41,19 @@ const percent = (score) => `${Math.round(100 * score)} %`;
 function described(face) {
   const smoothed = face.expression?.smoothed;
   const why = (face.expression?.reason ?? face.reason)?.replaceAll("_", " ");
-  if (!smoothed) return { label: why ?? "not classified", best: 0, text: why ?? "not classified", colour: UNKNOWN };
+  const instead = why ?? (face.heads ? "" : "not classified"); // a model may read no expression
+  if (!smoothed) return { label: instead, best: 0, text: instead, colour: UNKNOWN };
   const { label, scores } = smoothed;
   const best = scores[label] ?? Math.max(...Object.values(scores)); // an uncertain face has scores, and no score of its label
   return { label, best, text: why ? `${label}: ${why}` : `${label} ${percent(best)}`, colour: colourOf(label) };
+}
+
+// What a further head of the model reads: a class, the labels that are there, or numbers.
+function said({ kind, label, smoothed }) {
+  if (kind === "classes") return `${label} ${percent(smoothed[label])}`;
+  const numbers = Object.entries(smoothed);
+  if (kind === "values") return numbers.map(([name, value]) => `${name} ${Number(value.toPrecision(3))}`).join(", ");
+  return numbers.filter(([, value]) => value >= 0.5).map(([name]) => name).join(", ") || "none";
 }
 
 // ---- Video: fragments over a WebSocket into Media Source Extensions, played at the live edge
@@ -187,9 +198,14 @@ class Tile {
     snapshot.download = `${name}.jpg`;
     this.button(".pause", () => this.pause());
     this.button(".enlarge", () => this.enlarge());
+    this.button(".edit-zones", () => this.editZones());
     this.button(".remove", () => removeCamera(name));
-    for (const [part, label] of [[".snapshot", "Save a snapshot"], [".enlarge", "Enlarge"], [".remove", "Remove"]]) this.title(part, label);
-    this.find(".stage").ondblclick = () => this.enlarge();
+    for (const [part, label] of [[".snapshot", "Save a snapshot"], [".enlarge", "Enlarge"], [".edit-zones", "Edit zones"], [".remove", "Remove"]]) this.title(part, label);
+    this.find(".stage").ondblclick = () => this.zones.editing || this.enlarge();
+    this.zones = new Zones(this, async (zones, outside_zones) => {
+      await ask("PUT", camera(name, "/zones"), { zones, outside_zones });
+      await update();
+    });
     $("cameras").append(this.root);
     visible.observe(this.root);
   }
@@ -207,6 +223,7 @@ class Tile {
     this.state = state;
     this.root.classList.toggle("paused", state.paused);
     this.find(".name").dataset.state = state.state;
+    this.zones.show(state);
     this.title(".pause", state.paused ? "Resume" : "Pause");
     const said = {
       paused: "Paused: the camera is closed", opening: "Opening", leaving: "Closing", ended: state.error ?? "Ended", failed: state.error ?? "Failed",
@@ -236,7 +253,7 @@ class Tile {
   setSize(width, height) {
     if (this.size[0] === width && this.size[1] === height) return;
     this.size = [width, height];
-    this.find(".stage").style.aspectRatio = `${width} / ${height}`;
+    this.root.style.setProperty("--ratio", width / height);
   }
 
   // A result of the stream of results: numbers, people and timeline; boxes only where there is no synchronised video.
@@ -277,7 +294,9 @@ class Tile {
     const items = faces.slice(0, 12).map((face) => {
       const { text, colour } = described(face);
       const gender = face.gender ? `, ${face.gender.smoothed.label}` : "";
-      return [colour, `#${face.track} ${text}${gender}`];
+      const heads = Object.entries(face.heads ?? {}).map(([name, reading]) => `, ${name}: ${said(reading)}`);
+      const zones = face.zones ? ` · ${face.zones.join(", ")}` : "";
+      return [colour, `#${face.track} ${text}${gender}${heads.join("")}${zones}`];
     });
     if (faces.length > 12) items.push([UNKNOWN, `and ${faces.length - 12} more`]);
     const key = JSON.stringify(items);
@@ -358,6 +377,8 @@ class Tile {
     this.title(".enlarge", large ? "Make smaller" : "Enlarge");
     if (large) this.root.scrollIntoView({ block: "nearest" });
   }
+
+  editZones() { return this.zones.editing ? this.zones.close() : this.zones.open(); }
 
   remove() {
     this.player.want(false);
@@ -490,6 +511,7 @@ function showHealth(health) {
     Object.entries(each.dropped).filter(([, count]) => count).map(([reason, count]) => [each.name, reason.replaceAll("_", " ") + (OF_FACES.has(reason) ? " (faces)" : ""), count]));
   for (const [name, video] of Object.entries(health.service.video)) if (video.skipped) drops.push([name, "video, slow viewer", video.skipped]);
   dropped = drops.reduce((sum, row) => sum + row[2], 0);
+  for (const each of Object.values(health.cameras)) if (each.ignored) drops.push([each.name, "ignored by zones (faces)", each.ignored]);
   fill("drops", drops.length ? drops : [["none", "", 0]]);
   fill("workers", Object.values(health.workers).map((each) => [each.name, each.state, each.restarts]));
   fill("consumers", health.consumers.map((each) => [each.name, each.delivered, each.dropped]));
@@ -615,12 +637,12 @@ function step(by) {
 
 const KEYS = {
   n: addCamera, t: otherTheme, "?": showHelp, h: () => ($("health").open = !$("health").open),
-  p: () => focused()?.pause(), f: () => focused()?.enlarge(), Delete: () => focused() && removeCamera(focused().name),
+  p: () => focused()?.pause(), f: () => focused()?.enlarge(), z: () => focused()?.editZones(), Delete: () => focused() && removeCamera(focused().name),
   ArrowRight: () => step(1), ArrowDown: () => step(1), ArrowLeft: () => step(-1), ArrowUp: () => step(-1),
 };
 
 document.addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input") || document.querySelector("dialog[open]")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("input, select") || document.querySelector("dialog[open]")) return;
   const act = KEYS[event.key];
   if (!act || (event.key.startsWith("Arrow") && !focused())) return;
   event.preventDefault();

@@ -1,0 +1,136 @@
+"""What clients have added and changed, in a file, so that a restart of the service keeps it."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from ferengine.errors import ServiceError, UsageError, describe_invalid
+from ferengine.json_text import json_text
+from ferengine.sources import SourceSpec, unique_names
+from ferengine.sources.url import hide_credentials
+from ferengine.sources.zone import ZoneOptions
+
+_MAX_BYTES = 4 << 20
+
+
+class _Saved(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    cameras: tuple[SourceSpec, ...] = ()
+    paused: tuple[str, ...] = ()
+    zones: dict[str, ZoneOptions] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Beginning:
+    """What a service begins with.
+
+    Attributes:
+        sources: To be opened: those that it was started with, and those that clients had added.
+        paused: To be remembered, by name.
+        added: The names of those that clients had added.
+        zoned: The names of the others whose zones clients had changed.
+    """
+
+    sources: tuple[SourceSpec, ...] = ()
+    paused: Mapping[str, SourceSpec] = field(default_factory=dict)
+    added: frozenset[str] = frozenset()
+    zoned: frozenset[str] = frozenset()
+
+
+class StateFile:
+    """The file of ``--state``: readable for its owner alone, since the URLs of cameras may hold passwords.
+
+    Args:
+        path: The file; it is made with the first change.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def begin(self, given: Iterable[SourceSpec]) -> Beginning:
+        """Read the file.
+
+        Args:
+            given: The sources that the service was started with. They win over saved ones of the same name, and get the zones
+                that clients have drawn for them.
+
+        Raises:
+            UsageError: It cannot be read, or is none of these files.
+        """
+        saved = self._read()
+        sources = [
+            spec.replace(zones=saved.zones[spec.name].zones, outside_zones=saved.zones[spec.name].outside_zones)
+            if spec.name in saved.zones
+            else spec
+            for spec in unique_names(given)
+        ]
+        taken = {spec.name for spec in sources}
+        added = [spec for spec in saved.cameras if spec.name not in taken]
+        paused = {spec.name: spec for spec in added if spec.name in saved.paused}
+        opened = [spec for spec in added if spec.name not in paused]
+        return Beginning(
+            (*sources, *opened), paused, frozenset(spec.name for spec in added), frozenset(taken & saved.zones.keys())
+        )
+
+    def write(self, cameras: Iterable[SourceSpec], paused: Iterable[str], zones: Mapping[str, SourceSpec]) -> None:
+        """Replace the file.
+
+        Args:
+            cameras: Those that clients have added.
+            paused: The names of those among them that are closed.
+            zones: Other cameras whose zones clients have changed, by name.
+
+        Raises:
+            ServiceError: It cannot be written.
+        """
+        record: dict[str, Any] = {
+            "cameras": [spec.to_dict() for spec in cameras],
+            "paused": sorted(paused),
+            "zones": {
+                name: spec.model_dump(mode="json", include=set(ZoneOptions.model_fields)) for name, spec in zones.items()
+            },
+        }
+        try:
+            descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)  # readable for its owner
+            try:
+                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
+                    file.write(json_text(record, indent=2))
+                    file.flush()
+                    os.fsync(file.fileno())
+                Path(name).replace(self._path)
+            except BaseException:
+                Path(name).unlink(missing_ok=True)
+                raise
+        except OSError as error:
+            raise ServiceError(
+                f"this was done, but a restart will forget it: {self._path} cannot be written: {error.strerror}"
+            ) from None
+
+    def _read(self) -> _Saved:
+        try:
+            with self._path.open("rb") as file:
+                data = file.read(_MAX_BYTES + 1)
+            if len(data) > _MAX_BYTES:
+                raise UsageError(f"it is larger than {_MAX_BYTES >> 20} MiB, which none of these files is")
+            return _Saved.model_validate(json.loads(data))
+        except FileNotFoundError:
+            return _Saved()
+        except OSError as error:
+            raise UsageError(f"--state: {self._path} cannot be read: {error.strerror}") from None
+        except ValidationError as error:
+            item = error.errors(include_url=False)[0]
+            said = describe_invalid(item, ".".join(map(str, item["loc"])), lambda value: hide_credentials(repr(value)))
+            raise UsageError(f"--state: {self._path}: {said}") from None
+        except UsageError as error:
+            raise UsageError(f"--state: {self._path}: {error}") from None
+        except (ValueError, RecursionError):
+            raise UsageError(f"--state: {self._path} is not JSON, as this service writes it") from None

@@ -1,0 +1,62 @@
+"""The file that keeps what clients add and change."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from ferengine import UsageError, Zone
+from ferengine.errors import ServiceError
+from ferengine.service.saved import StateFile
+from ferengine.sources import SourceSpec, parse_source
+
+ZONE = Zone(name="hall", kind="ignore", points=[(0, 0), (1, 0), (0, 1)])
+DOOR = parse_source("demo", name="door", zones=[ZONE], outside_zones="ignore")
+ADDED = parse_source("rtsp://user:secret@camera.local/", name="added", fps=5.0)
+PAUSED = parse_source("demo", name="paused")
+
+
+def test_what_was_written_is_begun_with(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "state.json")
+    file.write([ADDED, PAUSED], ["paused"], {"door": DOOR, "gone": DOOR})
+    assert stat.S_IMODE((tmp_path / "state.json").stat().st_mode) == 0o600
+    plain = parse_source("demo", name="door")
+    beginning = file.begin([plain, plain])
+    assert beginning.sources == (DOOR, plain.replace(name="door-2"), ADDED)
+    assert beginning.paused == {"paused": PAUSED}
+    assert (beginning.added, beginning.zoned) == ({"added", "paused"}, {"door"})
+    given = file.begin([parse_source("demo", name="added")])
+    assert [spec.kind for spec in given.sources] == ["demo"]  # what the service is started with wins
+    assert given.added == {"paused"}
+
+
+def test_without_a_file_it_begins_with_what_it_is_given(tmp_path: Path) -> None:
+    assert StateFile(tmp_path / "state.json").begin([DOOR]).sources == (DOOR,)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("no", "is not JSON"),
+        ("[]", "should be a valid dictionary"),
+        ('{"cameras": [{"kind": "stream", "value": "rtsp://u:secret@", "name": "a"}]}', "URL"),
+        ('{"zones": {"door": {"zones": [{"name": "a", "points": []}]}}}', r"zones.door.zones.0.points"),
+        ("[" * 100_000, "is not JSON"),
+    ],
+)
+def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "state.json").write_text(text)
+    with pytest.raises(UsageError, match=rf"--state: .*state.json.*{said}") as refused:
+        StateFile(tmp_path / "state.json").begin([])
+    assert "secret" not in str(refused.value)
+    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
+        StateFile(tmp_path).begin([])
+
+
+def test_a_file_that_cannot_be_written_says_what_will_be_forgotten(tmp_path: Path) -> None:
+    cameras: list[SourceSpec] = [ADDED]
+    with pytest.raises(ServiceError, match=r"a restart will forget it: .* cannot be written: No such file"):
+        StateFile(tmp_path / "nowhere" / "state.json").write(cameras, [], {})

@@ -37,9 +37,9 @@ class Recorder:
     def __init__(self, called: Any, position: int) -> None:
         self.called, self.position, self.frames = called, position, list[NDArray[np.uint8]]()
 
-    def __call__(self, *arguments: Any) -> Any:
+    def __call__(self, *arguments: Any, **options: Any) -> Any:
         self.frames.append(arguments[self.position])
-        return self.called(*arguments)
+        return self.called(*arguments, **options)
 
 
 def test_trackers_and_crops_are_handed_addresses_in_the_mapping(ring: FrameRing, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,9 @@ _MODELS = {
 COMMANDS = {
     "run": Entry("Read faces and expressions from cameras, streams and videos.", "ferengine.cli.run"),
     "serve": Entry("Show cameras on a web page, with a REST interface and metrics.", "ferengine.cli.serve"),
-    "fleet": Entry("Read cameras on many machines as one fleet, on a Ray cluster.", "ferengine.cli.fleet"),
+    "fleet": Entry(
+        "Read cameras, or an archive of video files, on many machines as one fleet, on a Ray cluster.", "ferengine.cli.fleet"
+    ),
     "report": Entry(
         "Write a report on recorded results: timelines, fractions, transitions, confidence, quality and drops.",
         "ferengine.cli.html_report",
@@ -48,7 +50,12 @@ TOOLS = {
     for name, summary, module, commands in (
         ("bench", "Measure each stage and the whole engine on this machine.", "bench.command", {}),
         ("soak", "Run the engine on live cameras for long, and look for what grows or is lost.", "soak.command", {}),
-        ("fleet-simulate", "Simulate where a fleet of machines reads its cameras.", "fleet.command", {}),
+        (
+            "fleet-simulate",
+            "Simulate where a fleet reads its cameras, with failures, days and nights and maintenance.",
+            "fleet.command",
+            {},
+        ),
         ("build-trt", "Build TensorRT engines of the networks.", "build_trt", {}),
         ("data", "Report on a data set, or crop faces from your own images.", "data.command", _DATA),
         ("train", "Train a network on FER-2013, UTKFace or both.", "train", {}),

@@ -318,7 +318,8 @@ class FaceTracker:
                 track.lost_since = timestamp if track.lost_since is None else track.lost_since
         fresh = [fresh[column] for column in unmatched]
         waits = [track for track in missing if track.confirmed_lost and track.scene == self._scene] if fresh else []
-        returning = self._place_affinity(waits, fresh) * (_similarities(waits, fresh) >= HALF_HIDDEN)
+        hard_to_recognise = (_similarities(waits, fresh) >= HALF_HIDDEN) | _overlapped(fresh, found)
+        returning = self._place_affinity(waits, fresh) * hard_to_recognise
         born = self._births.choose(
             [each.box for each in fresh],
             [each.score for each in fresh],
@@ -424,6 +425,12 @@ def _near(a: Box, b: Box) -> bool:
     size_a, size_b = max(a[2:]), max(b[2:])
     apart = math.hypot(a[0] + a[2] / 2 - b[0] - b[2] / 2, a[1] + a[3] / 2 - b[1] - b[3] / 2)
     return apart < max(size_a, size_b) and max(size_a, size_b) <= 2 * min(size_a, size_b)
+
+
+def _overlapped(fresh: list[_Detection], found: list[_Detection]) -> NDArray[np.bool_]:
+    """Whether another face of the same frame overlaps each, bool (n,): what passes before a face changes how that looks."""
+    overlap = iou_matrix([each.box for each in fresh], [each.box for each in found if each not in fresh])
+    return np.asarray((overlap > 0).any(1), np.bool_)
 
 
 def _similarities(tracks: list[_Track], found: list[_Detection]) -> NDArray[np.float64]:

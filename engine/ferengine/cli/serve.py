@@ -137,7 +137,7 @@ class _Service:
         self._media = event_media(settings, self._engine)
         app = create_app(
             self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files, state=file,
-            beginning=beginning,
+            beginning=beginning, attach=None if self._media is None else self._media.attach,
         )  # fmt: skip
         self._hub = app.state.context.hub
         try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.resources import files
 from typing import Any
 
@@ -26,6 +26,7 @@ from ferengine.service.live import Live
 from ferengine.service.operations import OPERATIONS
 from ferengine.service.saved import Beginning, StateFile
 from ferengine.service.streams import events_socket, results_socket, video_socket
+from ferengine.sinks.person_events import Event, EventDetector
 
 _PAGE = {
     "/": ("index.html", "text/html"),
@@ -49,6 +50,7 @@ def create_app(
     max_clients: int = 64,
     state: StateFile | None = None,
     beginning: Beginning = Beginning(),  # noqa: B008 - it is not changed
+    attach: Callable[[Event], Event] | None = None,
 ) -> Starlette:
     """Make the application that shows an engine: to run by itself, or to mount in another.
 
@@ -63,6 +65,7 @@ def create_app(
         max_clients: How many clients may watch video, and how many may take results, at once.
         state: Where to keep the cameras and zones that requests add and change; ``None`` forgets them with the application.
         beginning: What ``state`` held; the engine has its ``sources`` already.
+        attach: Gives an event the paths of its snapshot and its clip, where these are written.
 
     Raises:
         UsageError: The token is too short.
@@ -79,7 +82,7 @@ def create_app(
     context = Context(
         engine,
         CameraBook(engine, allow_files=allow_files, state=state, beginning=beginning),
-        Hub(engine, max_clients),
+        Hub(engine, max_clients, EventDetector() if attach is None else EventDetector(attach)),
         Live(engine, max_clients),
         None if settings is None else ImageAnalysis(settings),
         None if token is None else Sessions(token),

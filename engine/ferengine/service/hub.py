@@ -77,13 +77,14 @@ class Hub:
     Args:
         engine: Where results come from.
         max_listeners: How many clients there may be.
+        detector: Finds the events.
 
     Attributes:
         timeline: The last minutes of each person.
         dropped: Results that slow clients missed.
     """
 
-    def __init__(self, engine: Engine, max_listeners: int) -> None:
+    def __init__(self, engine: Engine, max_listeners: int, detector: EventDetector) -> None:
         self.timeline = Timeline()
         self.dropped = 0
         self._engine = engine
@@ -91,7 +92,7 @@ class Hub:
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
         self._over = False
-        self._detector = EventDetector()
+        self._detector = detector
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property

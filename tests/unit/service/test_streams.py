@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+
+from ferengine import Engine
+from ferengine.results import CameraEvent
 
 streams = pytest.importorskip("ferengine.service.streams", reason="the extra `serve` is not installed", exc_type=ImportError)
 
@@ -50,3 +54,12 @@ def test_a_client_that_leaves_before_the_first_byte() -> None:
         await asyncio.sleep(0)
 
     assert answer(send, left)
+
+
+def test_events_get_the_paths_of_their_media() -> None:
+    from ferengine.service.app import create_app
+
+    with contextlib.closing(Engine("demo", keep_open=True)) as engine:
+        hub = create_app(engine, attach=lambda event: replace(event, clip="door.mp4")).state.context.hub
+        [event] = hub._detector.add_camera_event(CameraEvent("door", "ended", 5.0))
+    assert event.clip == "door.mp4"

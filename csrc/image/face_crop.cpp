@@ -52,11 +52,11 @@ void crop_sampled(const FrameView& frame, Channel channel, const CropRegion& reg
 }  // namespace
 
 std::span<const Channel> channels_of(Planes planes) {
-    static constexpr std::array kGray{Channel::kGray};
-    static constexpr std::array kRgb{Channel::kRed, Channel::kGreen, Channel::kBlue};
-    static constexpr std::array kBgr{Channel::kBlue, Channel::kGreen, Channel::kRed};
-    if (planes == Planes::kGray) return kGray;
-    return planes == Planes::kRgb ? kRgb : kBgr;
+    static constexpr std::array kGray{Channel::gray};
+    static constexpr std::array kRgb{Channel::red, Channel::green, Channel::blue};
+    static constexpr std::array kBgr{Channel::blue, Channel::green, Channel::red};
+    if (planes == Planes::gray) return kGray;
+    return planes == Planes::rgb ? kRgb : kBgr;
 }
 
 void crop_channel(const FrameView& frame, Channel channel, const CropRegion& region, int size, std::span<float> out,

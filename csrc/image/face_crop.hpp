@@ -26,7 +26,7 @@ struct CropScratch {
 };
 
 // What a crop's planes show, one after the other: grey alone, or the three colours.
-enum class Planes : uint32_t { kGray = 0, kRgb = 1, kBgr = 2 };
+enum class Planes : uint32_t { gray = 0, rgb = 1, bgr = 2 };  // NOLINT(performance-enum-size): as rings keep it
 
 std::span<const Channel> channels_of(Planes planes);
 

@@ -7,7 +7,7 @@
 namespace ferengine::image {
 
 // What is read of each pixel: one of the colours, or their grey. Those of a grey frame are all the same.
-enum class Channel { kBlue = 0, kGreen = 1, kRed = 2, kGray };
+enum class Channel : uint8_t { blue = 0, green = 1, red = 2, gray };
 
 // Rows `stride` bytes apart, of 1 (grey) or 3 (BGR) bytes a pixel.
 struct FrameView {

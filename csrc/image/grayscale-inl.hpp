@@ -47,14 +47,14 @@ void gray_row(const uint8_t* bgr, int count, Gray* out) {
 // One channel of a pixel.
 FERENGINE_INLINE int channel_of(const FrameView& frame, Channel channel, const uint8_t* pixel) {
     if (frame.channels == 1) return *pixel;
-    return channel == Channel::kGray ? gray_of(pixel) : pixel[static_cast<int>(channel)];
+    return channel == Channel::gray ? gray_of(pixel) : pixel[static_cast<int>(channel)];
 }
 
 // One channel of `count` pixels from row y and column x on.
 template <typename Value>
 FERENGINE_INLINE void channel_pixels(const FrameView& frame, Channel channel, int y, int x, int count, Value* out) {
     const uint8_t* pixels = frame.pixel(y, x);
-    if (frame.channels == 3 && channel == Channel::kGray) return gray_row(pixels, count, out);
+    if (frame.channels == 3 && channel == Channel::gray) return gray_row(pixels, count, out);
     if (frame.channels == 3) {
         pixels += static_cast<int>(channel);
         for (int i = 0; i < count; ++i) out[i] = pixels[ptrdiff_t{3} * i];

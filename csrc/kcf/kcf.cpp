@@ -67,14 +67,14 @@ void sample_patch(const FrameView& frame, double cx, double cy, double side, Kcf
     const double x = std::clamp(cx, -kMaxCoordinate, kMaxCoordinate);
     const double y = std::clamp(cy, -kMaxCoordinate, kMaxCoordinate);
     if (side >= kPatch)
-        return image::resize_area(frame, image::Channel::kGray,
+        return image::resize_area(frame, image::Channel::gray,
                                   {.cx = x, .cy = y, .side = std::min(side, 4.0 * kMaxCoordinate)}, kPatch, kMaxRows,
                                   scratch.patch, scratch.crop.area);
     const image::CropRegion region{.cx = static_cast<float>(x),
                                    .cy = static_cast<float>(y),
                                    .side = static_cast<float>(std::max(side, 1e-3)),
                                    .angle = 0.0f};
-    image::crop_channel(frame, image::Channel::kGray, region, kPatch, scratch.patch, scratch.crop);
+    image::crop_channel(frame, image::Channel::gray, region, kPatch, scratch.patch, scratch.crop);
 }
 
 // The object in its patch: mean 0, length 1; zeros where it is flat.

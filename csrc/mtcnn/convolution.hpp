@@ -45,8 +45,7 @@ class Convolution {
             scales_[channel] = 1.0f / steps;
             for (size_t tap = 0; tap < rows * row; ++tap) {
                 const size_t y = tap / row, x = tap % row;
-                T& weight =
-                    weights_[(((group * rows + y) * terms + x / kTerm) * kGroup + lane) * kTerm + x % kTerm];
+                T& weight = weights_[(((group * rows + y) * terms + x / kTerm) * kGroup + lane) * kTerm + x % kTerm];
                 weight = rounded(weights[tap * channels + channel] * steps);
             }
         }
@@ -99,13 +98,14 @@ class Convolution {
         if constexpr (std::is_floating_point_v<T>) return 1.0f;
         constexpr double kMaxSum = std::numeric_limits<int32_t>::max(), kMaxWeight = std::numeric_limits<T>::max();
         double sum = 0.0, max = 0.0;
-        const auto taps = static_cast<double>(weights.size() / channels);
+        const size_t taps = weights.size() / channels;
         for (size_t i = channel; i < weights.size(); i += channels) {
             const double magnitude = std::abs(weights[i]);
             sum += magnitude;
             max = std::max(max, magnitude);
         }
-        const auto steps = static_cast<float>(std::min((kMaxSum / max_value - taps) / sum, (kMaxWeight - 1) / max));
+        const auto steps = static_cast<float>(
+            std::min((kMaxSum / max_value - static_cast<double>(taps)) / sum, (kMaxWeight - 1) / max));
         return std::isnormal(steps) && std::isnormal(1.0f / steps) ? steps : 1.0f;
     }
 

@@ -38,7 +38,7 @@ template <class Terms, int Pixels>
 FERENGINE_INLINE void convolve_block(const ConvolutionView<typename Terms::Input>& layer,
                                      const typename Terms::Input* const* rows, int x,
                                      const typename Terms::Input* weights, int channel, float* out) {
-    using Sums = typename Terms::Sums;
+    using Sums = Terms::Sums;
     constexpr int kTerm = kTogether<typename Terms::Input>;
     const ptrdiff_t step = layer.step;
     Sums sums[Pixels][kVectors] = {};

@@ -26,9 +26,9 @@ template <class T>
 constexpr int kTogether = sizeof(T) == 2 ? 2 : 1;
 
 // A convolution as its kernel reads it. `weights`: (groups, kernel, terms, kGroup, kTogether), zero beyond the last
-// channel and the last term; `terms` times kTogether are at least kernel * in. The sums of products times `scales`, plus
-// `bias`, go through a PReLU of `slopes` (1 for none), each (groups * kGroup). Values from one output pixel to the next,
-// in the inputs (`step`) and in the outputs (`pitch`).
+// channel and the last term; `terms` times kTogether are at least kernel * in. The sums of products times `scales`,
+// plus `bias`, go through a PReLU of `slopes` (1 for none), each (groups * kGroup). Values from one output pixel to the
+// next, in the inputs (`step`) and in the outputs (`pitch`).
 template <class T>
 struct ConvolutionView {
     int groups, kernel, terms;
@@ -59,8 +59,8 @@ struct LinearSample {
 // `count` output pixels from the layer.kernel rows below each other in `rows`.
 void convolve_row(const ConvolutionView<float>& layer, const float* const* rows, int count, float* out);
 
-// The values for floats times `factor`: integers are rounded (half to even) and saturated. Reads and writes whole groups
-// of kSlack.
+// The values for floats times `factor`: integers are rounded (half to even) and saturated. Reads and writes whole
+// groups of kSlack.
 void to_values(const float* in, float factor, int count, float* out);
 
 #if defined(__SSE2__)

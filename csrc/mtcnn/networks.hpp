@@ -129,8 +129,7 @@ class CropNetwork {
         int pool, convolved_side, side;
     };
 
-    CropNetwork(int side, int features, std::vector<Stage> stages, Convolution<float> dense,
-                Convolution<float> heads)
+    CropNetwork(int side, int features, std::vector<Stage> stages, Convolution<float> dense, Convolution<float> heads)
         : side_(side),
           features_(features),
           stages_(std::move(stages)),

@@ -51,19 +51,19 @@ bool is_uint8(const py::array& out) {
     return uint8;
 }
 
-image::Planes planes_of(const std::string& name) {
-    for (const image::Planes planes : {image::Planes::kGray, image::Planes::kRgb, image::Planes::kBgr})
+image::Planes planes_of(std::string_view name) {
+    for (const image::Planes planes : {image::Planes::gray, image::Planes::rgb, image::Planes::bgr})
         if (name == name_of(planes)) return planes;
-    throw py::value_error("a crop is grey, rgb or bgr, not " + name);
+    throw py::value_error("a crop is grey, rgb or bgr, not " + std::string(name));
 }
 
-std::string name_of(image::Planes planes) {
+std::string_view name_of(image::Planes planes) {
     switch (planes) {
-        case image::Planes::kGray:
+        case image::Planes::gray:
             return "grey";
-        case image::Planes::kRgb:
+        case image::Planes::rgb:
             return "rgb";
-        case image::Planes::kBgr:
+        case image::Planes::bgr:
             return "bgr";
     }
     throw py::value_error("no crop has planes of kind " + std::to_string(static_cast<uint32_t>(planes)));

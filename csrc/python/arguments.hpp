@@ -4,6 +4,7 @@
 #include <pybind11/numpy.h>
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "image/face_crop.hpp"
@@ -24,8 +25,8 @@ std::vector<image::CropRegion> crop_regions(const Squares& squares);
 bool is_uint8(const pybind11::array& out);
 
 // What a crop's planes are called in Python: "grey", "rgb" or "bgr". Throws ValueError for another name or number.
-image::Planes planes_of(const std::string& name);
-std::string name_of(image::Planes planes);
+image::Planes planes_of(std::string_view name);
+std::string_view name_of(image::Planes planes);
 
 // Throws ValueError for a normalisation of uint8, and one that is not finite.
 void check_normalisation(bool uint8, float mean, float deviation);

@@ -24,7 +24,7 @@ void crop_faces(const py::array& frame, const Squares& squares, py::array out, f
     const image::Planes planes = planes_of(order);
     const std::span<const image::Channel> channels = image::channels_of(planes);
     const py::ssize_t last = out.ndim() - 1;
-    const bool one = last == 2 && planes == image::Planes::kGray;
+    const bool one = last == 2 && planes == image::Planes::gray;
     const bool many = last == 3 && out.shape(1) == static_cast<py::ssize_t>(channels.size());
     if ((!one && !many) || out.shape(0) != static_cast<py::ssize_t>(regions.size()) ||
         out.shape(last) != out.shape(last - 1) || out.shape(last) == 0 || out.shape(last) > (1 << 16))

@@ -1,9 +1,9 @@
 // Includes the file FERENGINE_TARGET_INCLUDE once for each instruction set; see dispatch.hpp. Headers that it needs are
 // included before this one.
+#include <cstring>
+
 #include "simd/dispatch.hpp"
 #include "simd/vector.hpp"
-
-#include <cstring>
 
 #if FERENGINE_HAS_AVX2_TARGET
 #include <immintrin.h>

@@ -41,7 +41,8 @@ class Sealer:
 
     def seal(self, record: Mapping[str, Any]) -> bytes:
         """Encrypt a JSON object."""
-        return self._fernet.encrypt(json.dumps(record).encode())
+        sealed: bytes = self._fernet.encrypt(json.dumps(record).encode())
+        return sealed
 
     def open(self, sealed: bytes) -> dict[str, Any]:
         """The object again. Raises UsageError if it was sealed with another token, or changed."""

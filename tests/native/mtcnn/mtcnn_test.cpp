@@ -112,7 +112,7 @@ void check_convolution() {
         const float scale = input.between(0.5f, 2.0f) / max_value;
         std::vector<float> found(static_cast<size_t>(count * layer.pitch()));
         layer.sparse_row(rows.data(), step, count, found.data(), 1, scale);
-        for (int x = 0; x < count; ++x)
+        for (int x = 0; x < count; ++x) {
             for (int channel = 0; channel < out; ++channel) {
                 double sum = 0.0, inputs = 0.0, magnitudes = 0.0, largest = 0.0;
                 for (int y = 0; y < kernel; ++y)
@@ -129,6 +129,7 @@ void check_convolution() {
                 const double error = std::abs(found[static_cast<size_t>(x * layer.pitch() + channel)] - expected);
                 require(error <= 0.6 * weight_step * inputs * scale + 1e-4, "the weights' rounding bounds the error");
             }
+        }
     }
 }
 

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _PARTS = {"box": ("x", "y", "width", "height")}
+_WRITTEN = {"camera", "timestamp", "event", "frame", "latency_ms", "scene_cut", "track", "x", "y", "width", "height", "score",
+            "track_confidence", "reason", "smoothed_label", "sharpness", "brightness", "yaw", "seconds", "prior"}  # fmt: skip
 _LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
 
 
@@ -82,7 +84,7 @@ def read_parquet(path: Path) -> Iterator[pa.Table]:
             table = parquet.read_table(file, partitioning=None)
         except (OSError, lib.ArrowException) as error:
             raise UsageError(f"{file} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-        if not {"camera", "frame", "track"} <= set(table.column_names):
+        if not set(table.column_names) >= _WRITTEN:
             raise UsageError(f"{file} is not one that --parquet writes")
         yield table
 

@@ -62,7 +62,7 @@ def add_model(file: Path, manifest: Path | None = None, *, name: str | None = No
     data = read_file(file)
     described = _described(manifest)
     chosen = name or described.get("name") or file.stem
-    if not isinstance(chosen, str) or not _NAME.fullmatch(chosen):
+    if not isinstance(chosen, str) or not _NAME.fullmatch(chosen) or chosen.endswith(".onnx"):
         raise UsageError(f"a model is called by lower-case letters, digits, '-', '_' and '.', not {chosen!r}: choose a --name")
     if (SHIPPED / f"{chosen}.json").is_file():
         raise UsageError(f"a model called {chosen} ships with ferengine: choose another --name")

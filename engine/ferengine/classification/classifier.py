@@ -171,13 +171,13 @@ class Classifier:
         Raises:
             ModelError: The network does not fit.
         """
-        self.runner.warm_up(self.crop.shape, self._max_batch)
         try:
             found = self._run(probe_crops(self.crop)[: self._max_batch])
+            self.runner.warm_up(self.crop.shape, self._max_batch)
         except ModelError as error:
             raise ModelError(f"model {self._manifest.name}: {error}") from None
-        for head, raw in zip(self.heads, found, strict=True):
-            if not np.isfinite(raw).all():
+        for head, decoder, raw in zip(self.heads, self._decoders, found, strict=True):
+            if not (np.isfinite(raw).all() and np.isfinite(decoder.decode(raw)).all()):
                 where = "" if len(self.heads) == 1 else f" in the head {head.name}"
                 raise ModelError(
                     f"model {self._manifest.name}: its network gives scores that are not finite{where}: check its weights"

@@ -140,7 +140,7 @@ class MediaRecorder:
         """Take what happened to a camera. Raises SinkError."""
         self._detector.add_camera_event(event)
         if event.kind in ("disconnected", "ended"):
-            self._ask(Record(ended=event.camera))
+            self._ask(Record(ended=event.camera), _END_SECONDS)  # a clip may have its last seconds to encode
 
     def flush_if_due(self) -> None:
         """Go on with what is being written, and delete what is too old. Raises SinkError."""
@@ -154,10 +154,12 @@ class MediaRecorder:
         if self._closed:
             return
         self._closed = True
+        self._media.close()
         try:
             if self._child is not None and self._deaths < _DEATHS:
                 self._ask(Record(finish=True), _END_SECONDS)
         finally:
+            self.failed += sum(path is not None for each in self._media.take() for path in (each.snapshot, each.clip))
             if self._child is not None:
                 self._child.close()
             os.close(self._memory)
@@ -225,6 +227,7 @@ class MediaRecorder:
         for path in kept:
             self._note_written(Written(path, is_short=True))
         if self._deaths >= _DEATHS:
+            self._media.close()
             raise SinkError(f"snapshots and clips: the process that writes them has failed {_DEATHS} times")
 
     def _copy(self, image: NDArray[np.uint8]) -> None:

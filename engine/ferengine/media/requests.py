@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
+from ferengine.media.retention import partial_of
 from ferengine.results import DrawExtra
 from ferengine.sinks.person_events import Event, EventKind
 
@@ -23,7 +24,7 @@ _EPOCH_SECONDS = 1e9
 """Time stamps above this are seconds since the epoch, not of a file."""
 _MAX_NAME = 100
 
-_OF_CAMERAS = ("started", "disconnected", "reconnected", "ended")
+_OF_CAMERAS = ("started", "disconnected", "ended")  # "reconnected": the frames that follow have stamps like its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class EventMedia:
         self._requests: deque[MediaRequest] = deque()
         self._newest: dict[str, float] = {}
         self._names: set[Path] = set()
+        self._is_closed = False
 
     def attach(self, event: Event) -> Event:
         """The event with the paths of what is written for it, which may take until the clip is over."""
@@ -135,6 +137,11 @@ class EventMedia:
             self._requests.clear()
         return taken
 
+    def close(self) -> None:
+        """Nothing more is written: new events get no paths."""
+        with self._lock:
+            self._is_closed = True
+
     def forget(self, path: Path) -> None:
         """A clip is over: nothing more goes into it."""
         with self._lock:
@@ -144,7 +151,7 @@ class EventMedia:
     def _request(self, event: Event) -> Event:
         settings = self.settings
         at = self._newest.get(event.camera) if event.kind in _OF_CAMERAS else event.timestamp
-        if at is None:  # the camera has shown nothing yet
+        if at is None or self._is_closed:  # the camera has shown nothing yet, or nothing is written any more
             return event
         name = _name(event, at)
         snapshot = None if settings.snapshots is None else self._unused(settings.snapshots, name, ".jpg")
@@ -163,7 +170,7 @@ class EventMedia:
 
     def _unused(self, folder: Path, name: str, suffix: str) -> Path:
         path, number = folder / f"{name}{suffix}", 1
-        while path in self._names or path.exists():
+        while path in self._names or path.exists() or partial_of(path).exists():
             number += 1
             path = folder / f"{name}-{number}{suffix}"
         self._names.add(path)

@@ -76,6 +76,8 @@ def finish_leftovers(folder: Path) -> list[Path]:
     finished = []
     for path in folder.glob(f"{_BEFORE}*{_AFTER}"):
         whole = path.with_name(path.name.removeprefix(_BEFORE).removesuffix(_AFTER) + ".mp4")
+        if not _OURS.fullmatch(whole.name):
+            continue
         try:
             with path.open("rb") as file:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -74,7 +74,7 @@ class Manifest(Part):
         "one output, which ``labels``, ``temperature`` and ``priors`` describe",
     )
     input: InputSpec
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=1e-6)
     priors: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = Field(
         default={},
         description="class priors by name: the probability of each label. The logits are those under a uniform prior; "
@@ -95,7 +95,7 @@ class Manifest(Part):
     def _take_the_main_head(cls, data: Any) -> Any:
         """Labels, temperature and priors are those of the head that has the task's name; written twice, they must agree."""
         heads = data.get("heads") if isinstance(data, dict) else None
-        if not heads:
+        if not heads or not isinstance(heads, (list, tuple)):
             return data
         task = data.get("task", "expression")
         each = [head.model_dump() if isinstance(head, Head) else head for head in heads]
@@ -120,6 +120,8 @@ class Manifest(Part):
         if len(set(names)) != len(names):
             raise ValueError("heads must have distinct names")
         for head in self.heads:
+            if head.name == self.task and head.smoothing is not None:
+                raise ValueError(f"the head {self.task} is smoothed as the run's settings say: leave its smoothing out")
             if head.name == self.task and head.kind != "classes":
                 raise ValueError(f"the head {self.task} is of the kind classes, not {head.kind}")
         return self

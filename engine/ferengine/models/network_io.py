@@ -124,7 +124,7 @@ class Head(Part):
     labels: tuple[str, ...] = Field(min_length=1, max_length=256)
     output: str = Field(default="", description="the output of the ONNX file; by default that of the head's name")
     ranges: dict[str, tuple[float, float]] = Field(default={}, description="values: the lowest and the highest of each")
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=1e-6)
     priors: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = {}
     prior: str | None = None
     smoothing: float | None = Field(

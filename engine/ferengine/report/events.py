@@ -148,10 +148,10 @@ class Recording:
     def add_sample(self, name: str, frame: int, stamp: float, face: dict[str, Any]) -> None:
         """Count what a person showed in a frame, which ``add_second`` counts. Transitions are counted apart."""
         camera = self.cameras.setdefault(name, Camera())
-        if frame < camera.frame:
+        if frame < camera.frame or frame // EPOCH_NUMBERS > max(0, camera.frame) // EPOCH_NUMBERS:
             camera.begun += 1
         camera.frame = frame
-        self._add_face(camera, (name, camera.begun, int(face["track"])), stamp, face)
+        self._add_face(camera, (name, camera.begun, int(face["track"])), stamp, face, sampled=True)
         self._keep_small()
 
     def add_second(
@@ -159,7 +159,8 @@ class Recording:
     ) -> None:
         """Count the frames from ``first`` to ``last``, of which ``frames`` came; ``latency`` is the sum of their latencies."""
         camera = self.cameras.setdefault(name, Camera())
-        missing = last - first + 1 - frames + (max(0, first - camera.counted - 1) if camera.counted >= 0 else 0)
+        goes_on = camera.counted >= 0 and first // EPOCH_NUMBERS == camera.counted // EPOCH_NUMBERS
+        missing = last - first + 1 - frames + (max(0, first - camera.counted - 1) if goes_on else 0)
         camera.counted = last
         camera.frames += frames
         camera.faces += faces
@@ -208,7 +209,7 @@ class Recording:
         n, total, most = camera.latencies.get(cell, (0, 0.0, 0.0))
         camera.latencies[cell] = n + frames, total + latency, max(most, largest)
 
-    def _add_face(self, camera: Camera, key: Key, stamp: float, face: dict[str, Any]) -> None:
+    def _add_face(self, camera: Camera, key: Key, stamp: float, face: dict[str, Any], *, sampled: bool = False) -> None:
         person = self.people[key]
         if not person.cells:
             person.first = person.last = stamp
@@ -234,13 +235,14 @@ class Recording:
         person.last = stamp
         expression = face["expression"]
         if expression is None:
-            camera.unclassified[str(face.get("reason", "unknown"))] += 1
+            if "reason" in face or not face.get("heads"):  # else its model reads no expression
+                camera.unclassified[str(face.get("reason", "unknown"))] += 1
             person.label = None
             return
         smoothed = expression["smoothed"]
         label = str(smoothed["label"])
         self.labels.update((name, None) for name in smoothed["scores"] if name != UNCERTAIN)
-        if person.label is not None and label != person.label and not self.sampled:
+        if person.label is not None and label != person.label and not sampled:
             self.transitions[person.label, label] += 1
         person.label = label
         cell.scored += 1
@@ -255,7 +257,8 @@ class Recording:
 
     def _keep_small(self) -> None:
         """Make one cell of each two where there are too many."""
-        if self._cells + sum(len(each.latencies) for each in self.cameras.values()) <= _MAX_CELLS:
+        limit = max(_MAX_CELLS, 4 * (len(self.people) + len(self.cameras)))  # each person keeps a cell at least
+        if self._cells + sum(len(each.latencies) for each in self.cameras.values()) <= limit:
             return
         self.width *= 2
         for person in self.people.values():

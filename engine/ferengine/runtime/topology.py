@@ -218,6 +218,8 @@ class Topology:
         worker.send(self._start_message(worker))
         is_capture = worker in self.captures
         for camera in self._cameras:
+            if worker is self.trackers[camera.tracker]:
+                self.announce_camera(camera)  # each by itself: the zones of all may be too much for one message
             if not is_capture:
                 for generation in camera.rings:
                     worker.send(_add_ring(camera, generation))
@@ -328,7 +330,6 @@ class Topology:
             faces=Descriptor(self._face_rings[index].fd),
             classify_page=_page(self.classifier),
             index=index,
-            cameras=tuple(self._add_camera(camera) for camera in self._cameras if camera.tracker == index),
             detect_every=config.detect_every,
             deadline=config.deadline,
             search=config.search,

@@ -24,7 +24,7 @@ from ferengine.service.cameras import (
 )
 from ferengine.service.context import context_of
 
-_MAX_JSON = 64 << 10
+_MAX_JSON = 160 << 10
 _BODY_SECONDS = 30.0
 _SNAPSHOT_SECONDS = 10.0
 
@@ -126,7 +126,11 @@ async def get_camera(request: Request) -> Response:
 async def delete_camera(request: Request) -> Response:
     """Remove a camera."""
     context, name = context_of(request), request.path_params["name"]
-    await context.cameras.remove(name)
+    try:
+        await context.cameras.remove(name)
+    except ServiceError:  # it is gone, and only the file does not know
+        await context.forget(name)
+        raise
     await context.forget(name)
     return Response(status_code=204)
 
@@ -141,7 +145,11 @@ async def put_zones(request: Request) -> Response:
 async def pause_camera(request: Request) -> Response:
     """Close a camera, and remember it."""
     context, name = context_of(request), request.path_params["name"]
-    await context.cameras.pause(name)
+    try:
+        await context.cameras.pause(name)
+    except ServiceError:
+        await context.forget(name)
+        raise
     await context.forget(name)
     return Response(status_code=204)
 

@@ -55,6 +55,8 @@ class StateFile:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._absent: dict[str, Any] = {}
+        self._shadowed: tuple[SourceSpec, ...] = ()
 
     def begin(self, given: Iterable[SourceSpec]) -> Beginning:
         """Read the file.
@@ -74,6 +76,8 @@ class StateFile:
             for spec in unique_names(given)
         ]
         taken = {spec.name for spec in sources}
+        self._absent = {name: zones.model_dump(mode="json") for name, zones in saved.zones.items() if name not in taken}
+        self._shadowed = tuple(spec for spec in saved.cameras if spec.name in taken)
         added = [spec for spec in saved.cameras if spec.name not in taken]
         paused = {spec.name: spec for spec in added if spec.name in saved.paused}
         opened = [spec for spec in added if spec.name not in paused]
@@ -93,11 +97,10 @@ class StateFile:
             ServiceError: It cannot be written.
         """
         record: dict[str, Any] = {
-            "cameras": [spec.to_dict() for spec in cameras],
+            "cameras": [spec.to_dict() for spec in (*cameras, *self._shadowed)],
             "paused": sorted(paused),
-            "zones": {
-                name: spec.model_dump(mode="json", include=set(ZoneOptions.model_fields)) for name, spec in zones.items()
-            },
+            "zones": self._absent
+            | {name: spec.model_dump(mode="json", include=set(ZoneOptions.model_fields)) for name, spec in zones.items()},
         }
         try:
             descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)  # readable for its owner
@@ -132,5 +135,7 @@ class StateFile:
             raise UsageError(f"--state: {self._path}: {said}") from None
         except UsageError as error:
             raise UsageError(f"--state: {self._path}: {error}") from None
+        except TypeError:
+            raise UsageError(f"--state: {self._path}: each of cameras needs kind, value and name") from None
         except (ValueError, RecursionError):
             raise UsageError(f"--state: {self._path} is not JSON, as this service writes it") from None

@@ -95,7 +95,7 @@ class _Person:
     last: float
     announced: bool = False
     label: str | None = None
-    confidence: float = 0.0
+    confidence: float | None = None
     candidate: str | None = None
     since: float = 0.0
     stays: dict[str, _Stay] = field(default_factory=dict)
@@ -141,7 +141,10 @@ class EventDetector:
     @staticmethod
     def _changes(camera: str, track: int, person: _Person, face: Face, now: float) -> list[Event]:
         if face.expression is None:
-            return []
+            if not face.heads or person.announced or now - person.first < APPEAR_SECONDS:
+                return []
+            person.announced = True  # it was classified, by a model that reads no expression
+            return [Event("appeared", camera, now, track, zones=face.zones)]
         smoothed = face.expression.smoothed
         score = smoothed.confidence
         if smoothed.label != person.candidate:

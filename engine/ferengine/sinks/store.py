@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 from pathlib import Path
 
 from ferengine.errors import SinkError
-from ferengine.results import CameraEvent, Face, FrameResult
+from ferengine.results import EPOCH_NUMBERS, CameraEvent, Face, FrameResult
 from ferengine.sinks.person_events import Event, EventDetector
 
 APPLICATION = 0x46455245
@@ -69,7 +69,8 @@ class _Second:
     max_latency_ms: float = 0.0
 
     def goes_on_with(self, result: FrameResult) -> bool:
-        return result.frame > self.last and result.timestamp - self.timestamp < _SAMPLE_SECONDS
+        same_node = result.frame // EPOCH_NUMBERS == self.last // EPOCH_NUMBERS
+        return same_node and result.frame > self.last and 0 <= result.timestamp - self.timestamp < _SAMPLE_SECONDS
 
     def add(self, result: FrameResult) -> None:
         self.last = result.frame

@@ -59,11 +59,18 @@ class WebhookSink:
         self._secret = secret
         self._detector = detector or EventDetector()
         parts = urlsplit(url)
+        try:
+            port = parts.port
+        except ValueError:
+            raise UsageError("--webhook: a port is from 0 to 65535") from None
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        if not all("!" <= each <= "~" for each in target):
+            raise UsageError("--webhook: percent-encode blanks and letters beyond ASCII in its path")
         self._connect = HTTPSConnection if parts.scheme == "https" else HTTPConnection
-        self._host, self._port = parts.hostname or "", parts.port
+        self._host, self._port = parts.hostname or "", port
         login = f"{unquote(parts.username)}:{unquote(parts.password or '')}" if parts.username else None
         self._login = None if login is None else f"Basic {base64.b64encode(login.encode()).decode()}"
-        self._target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        self._target = target
         self._outbox: Outbox[_Message] = Outbox(f"the webhook {redact_url(url)}", self._post)
 
     @property

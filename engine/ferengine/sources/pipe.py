@@ -80,7 +80,10 @@ class PipeSource(FirstFrameSource):
             what = "no video" if stream is None else "video in a codec that cannot be decoded"
             raise SourceError(f"{self._shown} carries {what}")
         self._decoder = open_decoder(self._decoder_name, container, stream, self._threads, self._shown)
-        rate = self._decoder.read_rate(_RATE_PACKETS)
+        try:
+            rate = self._decoder.read_rate(_RATE_PACKETS)
+        except av.FFmpegError:  # damaged or cut off: what can be read is found out below
+            rate = FALLBACK_RATE
         self._clock = MediaClock(1 / rate, self._decoder.start)
         self._images = self._read_images(self._decoder)
         self._first = self._decode()
@@ -149,6 +152,7 @@ class _Pipe:
         self._stopped = stopped
         self._poll = select.poll()
         self._descriptor = -1
+        self._inherited = False
         self.received = 0
 
     def open(self, path: str, shown: str) -> None:
@@ -160,13 +164,14 @@ class _Pipe:
             self._descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
             raise SourceError(f"{shown} cannot be read: {error.strerror}") from None
+        self._inherited = path.startswith("/proc/")
         self._poll.register(self._descriptor, select.POLLIN)
 
     def read(self, size: int) -> bytes:
         """Return the next bytes, none at the end."""
         while not self._stopped():
-            if not self._poll.poll(_LOOK_UP * 1000):
-                continue
+            if not self._poll.poll(_LOOK_UP * 1000) and not self._inherited:
+                continue  # an inherited pipe has had a writer: without one it is over, which poll does not report
             try:
                 data = os.read(self._descriptor, size)
             except BlockingIOError:  # another reader was quicker

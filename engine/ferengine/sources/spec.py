@@ -414,7 +414,7 @@ def _recognise(text: str) -> tuple[str, str, str]:
         return "demo", _scenario(scenario), "demo"
     if text.isascii() and text.isdigit():
         return "camera", str(int(text)), f"camera{int(text)}"
-    if text.startswith(("/dev/video", "/dev/v4l/")):
+    if text.startswith(("/dev/video", "/dev/v4l/")) and ".." not in text.split("/"):
         return "camera", text, _device_name(text)
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", text) and not _exists(text):
         host = url_host(text)

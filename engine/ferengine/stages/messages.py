@@ -96,7 +96,7 @@ class AddCamera:
 
 @dataclass(frozen=True, slots=True)
 class StartTrack:
-    """Track the faces of ``cameras`` and crop them into the face ring.
+    """Track the faces of the cameras that follow, and crop them into the face ring.
 
     Attributes:
         page: The worker's own event page.
@@ -106,7 +106,6 @@ class StartTrack:
         faces: The face ring that this worker fills.
         classify_page: The classify worker's event page.
         index: The worker's number among the track workers.
-        cameras: The cameras that it has.
         detect_every, deadline, search, full_scan, align_eyes, tracker: Settings of EngineConfig.
         keep_ignored: Whether faces in ignored zones are tracked, too, so that they can be blurred.
     """
@@ -118,7 +117,6 @@ class StartTrack:
     faces: Descriptor
     classify_page: Descriptor
     index: int
-    cameras: tuple[AddCamera, ...]
     detect_every: int
     deadline: float
     search: Literal["full", "near"]

@@ -112,7 +112,7 @@ class TrackStage(Stage[StartTrack]):
         self._classify_page = WorkerPage.attach(os.dup(start.classify_page))
         self._make_tracker = tracker_maker(start.tracker)
         self._unsent: deque[DetectionRequest] = deque()
-        self._cameras = {camera.camera: self._tracked_camera(camera) for camera in start.cameras}
+        self._cameras: dict[int, TrackedCamera] = {}
 
     def handle(self, message: ToWorker) -> None:
         match message:
@@ -306,6 +306,8 @@ class TrackStage(Stage[StartTrack]):
     def _finish(self, camera: TrackedCamera, generation: int, slot: int, sequence: int) -> None:
         faces = sorted(camera.tracker.faces, key=lambda face: face.id)
         output = _Output(generation, slot, sequence, faces[:MAX_FACES], camera.tracker.is_cut, time.monotonic_ns())
+        if self.start.keep_ignored:
+            output.hidden = faces[MAX_FACES:]
         if camera.zones is not None:
             self._sort_by_zones(camera, camera.zones, output, faces)
         camera.output = output
@@ -329,10 +331,12 @@ class TrackStage(Stage[StartTrack]):
         assert camera.shape is not None
         height, width = camera.shape[:2]
         placed = [(face, zones.place(face.box, width, height)) for face in faces]
-        kept = [(face, place) for face, place in placed if place is not None][:MAX_FACES]
+        kept = [(face, place) for face, place in placed if place is not None]
+        beyond = [face for face, _ in kept[MAX_FACES:]]
+        kept = kept[:MAX_FACES]
         ignored = [face for face, place in placed if place is None]
         output.faces = [face for face, _ in kept]
-        output.hidden = ignored if self.start.keep_ignored else []
+        output.hidden = [*ignored, *beyond] if self.start.keep_ignored else []
         output.zones = [*(place for _, place in kept), *(0 for _ in output.hidden)]
         output.version, output.ignored, camera.ignored = zones.version, camera.ignored + len(ignored), 0
 

@@ -192,20 +192,24 @@ def test_old_files_go_first_and_others_are_not_touched(tmp_path: Path) -> None:
 
 
 def test_what_a_killed_run_was_writing_plays_as_far_as_it_got(tmp_path: Path) -> None:
-    camera = CameraMedia(1.0)
-    camera.request(request(tmp_path, "a", 0.0, 0.0, 9.0))
+    camera, name = CameraMedia(1.0), "door-000000.000s-appeared-1"
+    whole = tmp_path / f"{name}.mp4"
+    camera.request(request(tmp_path, name, 0.0, 0.0, 9.0))
     for number in range(35):
         camera.add(image(number), number / 10)
-    partial = partial_of(tmp_path / "a.mp4")
+    partial = partial_of(whole)
     data = partial.read_bytes()
     assert finish_leftovers(tmp_path) == []  # it is being written
     camera.end()
-    (tmp_path / "a.mp4").unlink()
+    whole.unlink()
     partial.write_bytes(data + b"\0\0\1\0moof")
-    partial_of(tmp_path / "b.mp4").touch()
-    assert finish_leftovers(tmp_path) == [tmp_path / "a.mp4"]
-    assert shown(tmp_path / "a.mp4") == list(range(30))
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.jpg", "a.mp4"]
+    partial_of(whole.with_stem(f"{name}-2")).touch()
+    partial_of(tmp_path / "holiday.mp4").touch()  # another program's
+    assert finish_leftovers(tmp_path) == [whole]
+    assert shown(whole) == list(range(30))
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        ".holiday.partial.mp4", f"{name}.jpg", whole.name,
+    ]  # fmt: skip
 
 
 # --- when they cannot be written

@@ -32,6 +32,15 @@ def test_what_was_written_is_begun_with(tmp_path: Path) -> None:
     assert given.added == {"paused"}
 
 
+def test_what_one_start_does_not_name_is_kept_for_the_next(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "state.json")
+    file.write([ADDED], [], {"door": DOOR})
+    beginning = file.begin([parse_source("demo", name="added")])
+    file.write([], [], {})
+    assert beginning.added == frozenset()
+    assert file.begin([parse_source("demo", name="door")]).sources == (DOOR, ADDED)
+
+
 def test_without_a_file_it_begins_with_what_it_is_given(tmp_path: Path) -> None:
     assert StateFile(tmp_path / "state.json").begin([DOOR]).sources == (DOOR,)
     assert list(tmp_path.iterdir()) == []
@@ -42,6 +51,7 @@ def test_without_a_file_it_begins_with_what_it_is_given(tmp_path: Path) -> None:
     [
         ("no", "is not JSON"),
         ("[]", "should be a valid dictionary"),
+        ('{"cameras": [{"name": "door"}]}', "kind, value and name"),
         ('{"cameras": [{"kind": "stream", "value": "rtsp://u:secret@", "name": "a"}]}', "URL"),
         ('{"zones": {"door": {"zones": [{"name": "a", "points": []}]}}}', r"zones.door.zones.0.points"),
         ("[" * 100_000, "is not JSON"),

@@ -96,6 +96,16 @@ def test_a_cut_off_stream_gives_its_frames_and_says_so(fifo: Path) -> None:
     assert source.truncated
 
 
+@pytest.mark.parametrize("length", [3000, 6000])
+def test_a_stream_that_is_cut_off_early_is_no_traceback(length: int, fifo: Path) -> None:
+    write_to(fifo, encode("matroska")[:length])
+    source = PipeSource(str(fifo))
+    with contextlib.suppress(SourceError):
+        source.open()
+        read_all(source)
+    source.close()
+
+
 def test_frames_are_passed_over(fifo: Path) -> None:
     write_to(fifo, encode("matroska"))
     source = PipeSource(str(fifo))

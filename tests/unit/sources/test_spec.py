@@ -41,6 +41,7 @@ SECRET = "rtsp://me:hunter2@10.0.0.7:8554/live"
         ("frames/*.png", "images", "frames/*.png", "frames"),
         ("portrait.JPG", "images", "portrait.JPG", "portrait"),
         ("./a=b.mp4", "file", "./a=b.mp4", "a=b"),
+        ("/dev/v4l/../../etc/passwd", "file", "/dev/v4l/../../etc/passwd", "passwd"),
         ("/dev/shm/clip.mp4", "file", "/dev/shm/clip.mp4", "clip"),
     ],
 )

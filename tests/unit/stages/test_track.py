@@ -25,7 +25,7 @@ class Bench:
 
     def __init__(self, *, live: bool, keep_ignored: bool = False) -> None:
         self.requests, self.answers, self.events = data_pair(), data_pair(), data_pair()
-        self.faces = FaceRing.create(32, [(48, "grey")])
+        self.faces = FaceRing.create(128, [(48, "grey")])
         self.ring = FrameRing.create(12, 64 * 48 * 3)
         self.ring.readers = 1 << TRACK_READER
         page = WorkerPage.create()
@@ -37,7 +37,6 @@ class Bench:
             faces=Descriptor(self.faces.fd),
             classify_page=Descriptor(page.fd),
             index=0,
-            cameras=(AddCamera(0, live, epoch=1, first_id=1, done=0, births=BirthScores()),),
             detect_every=6,
             deadline=0.5,
             search="full",
@@ -48,6 +47,7 @@ class Bench:
         )
         self.stage = TrackStage(start, context(page, []))
         self.stage.open()
+        self.stage.handle(AddCamera(0, live, epoch=1, first_id=1, done=0, births=BirthScores()))
         self.stage.handle(AddRing(Descriptor(self.ring.fd), 0, 0, live))
 
     def publish(self, sequence: int) -> None:
@@ -143,6 +143,23 @@ def test_skipped_frames_are_counted_though_their_worker_dies() -> None:
     bench.run()
     assert bench.ring.skipped == 2
     assert [sequence for sequence, _ in bench.ring.held(TRACK_READER)] == [0]
+
+
+FRAME = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
+
+
+@pytest.mark.parametrize("zones", [Zones(), Zones(1, (Region("a", "watch", FRAME),))])
+def test_faces_beyond_the_maximum_are_kept_to_be_blurred(zones: Zones) -> None:
+    bench = Bench(live=False, keep_ignored=True)
+    corners = [(float(x), float(y), 3.0, 3.0) for y in range(0, 45, 4) for x in range(0, 60, 4)]
+    try:
+        bench.stage.handle(SetZones(0, zones))
+        bench.publish(0)
+        bench.answer(bench.request(), Detections(np.array(corners, np.float32), np.ones(len(corners), np.float32), None))
+        record = bench.record()
+        assert (record.delivered, record.hidden) == (128, len(corners) - 128)
+    finally:
+        bench.close()
 
 
 @pytest.mark.parametrize("keep_ignored", [False, True])

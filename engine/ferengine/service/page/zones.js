@@ -64,7 +64,7 @@ export class Zones {
   }
 
   close() {
-    this.draft = this.line = null;
+    this.draft = this.line = this.dragged = null;
     this.form.hidden = true;
     this.tile.root.classList.remove("editing");
     this.render();
@@ -131,7 +131,9 @@ export class Zones {
 
   shift(zone, corner, point) {
     this.draft[zone].points[corner] = point;
-    this.form.querySelectorAll(".points")[zone].value = written(this.draft[zone].points);
+    const field = this.form.querySelectorAll(".points")[zone];
+    field.value = written(this.draft[zone].points);
+    field.setCustomValidity("");
     this.render();
   }
 

@@ -2,14 +2,10 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstddef>
-#include <cstdint>
-#include <limits>
 #include <span>
 #include <stdexcept>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include "mtcnn/kernels.hpp"
@@ -22,32 +18,19 @@ struct Tensor {
     std::span<const float> data;
 };
 
-// The largest magnitude of a value: of any, and of maps that are brought to it. No sum may overflow, so that the finer
-// the values the coarser are the weights; at the latter both cost about as much.
-constexpr float kMaxAny = 32767.0f, kMaxMap = 8192.0f;
-
-// A convolution with its PReLU, of floats or of integers, whose outputs are floats; empty slopes mean none. `weights`:
-// (kernel, kernel, in, out), C-contiguous. Of integers no input may exceed `max_value`.
-template <class T>
+// A convolution with its PReLU; empty slopes mean none. `weights`: (kernel, kernel, in, out), C-contiguous.
 class Convolution {
   public:
     Convolution(int kernel, int in, int out, std::span<const float> weights, std::span<const float> bias,
-                std::span<const float> slopes, float max_value = kMaxAny)
-        : in_(in), out_(out), kernel_(kernel), groups_((out + kGroup - 1) / kGroup), terms_(whole(kernel * in)) {
+                std::span<const float> slopes)
+        : in_(in), out_(out), kernel_(kernel), groups_((out + kGroup - 1) / kGroup) {
+        const size_t taps = static_cast<size_t>(kernel) * static_cast<size_t>(kernel * in);
         const auto channels = static_cast<size_t>(out), padded = static_cast<size_t>(pitch());
-        const auto rows = static_cast<size_t>(kernel), row = static_cast<size_t>(kernel * in);
-        const auto terms = static_cast<size_t>(terms_);
-        weights_.assign(rows * terms * kTerm * padded, T{0});
-        scales_.assign(padded, 1.0f);
+        weights_.assign(taps * padded, 0.0f);
         for (size_t channel = 0; channel < channels; ++channel) {
             const size_t group = channel / kGroup, lane = channel % kGroup;
-            const float steps = steps_of(weights, channel, channels, max_value);
-            scales_[channel] = 1.0f / steps;
-            for (size_t tap = 0; tap < rows * row; ++tap) {
-                const size_t y = tap / row, x = tap % row;
-                T& weight = weights_[(((group * rows + y) * terms + x / kTerm) * kGroup + lane) * kTerm + x % kTerm];
-                weight = rounded(weights[tap * channels + channel] * steps);
-            }
+            for (size_t tap = 0; tap < taps; ++tap)
+                weights_[(group * taps + tap) * kGroup + lane] = weights[tap * channels + channel];
         }
         bias_.assign(padded, 0.0f);
         std::ranges::copy(bias, bias_.begin());
@@ -62,60 +45,28 @@ class Convolution {
     // Floats from one output pixel to the next.
     int pitch() const { return groups_ * kGroup; }
 
-    // `count` output pixels from the kernel() rows below each other in `rows`, whose values are times `scale`.
-    void row(const T* const* rows, int count, float* out, float scale = 1.0f) const {
-        sparse_row(rows, 1, count, out, 1, scale);
-    }
+    // `count` output pixels from the kernel() rows below each other in `rows`.
+    void row(const float* const* rows, int count, float* out) const { sparse_row(rows, 1, count, out, 1); }
 
     // The same for every `step`th pixel of the input, into every `out_step`th of the output.
-    void sparse_row(const T* const* rows, int step, int count, float* out, int out_step, float scale = 1.0f) const {
-        const ConvolutionView<T> view{.groups = groups_,
-                                      .kernel = kernel_,
-                                      .terms = terms_,
-                                      .step = ptrdiff_t{step} * in_,
-                                      .pitch = ptrdiff_t{out_step} * pitch(),
-                                      .weights = weights_.data(),
-                                      .scales = scales_.data(),
-                                      .bias = bias_.data(),
-                                      .slopes = slopes_.data(),
-                                      .scale = scale};
+    void sparse_row(const float* const* rows, int step, int count, float* out, int out_step) const {
+        const ConvolutionView view{.in = in_,
+                                   .groups = groups_,
+                                   .kernel = kernel_,
+                                   .step = ptrdiff_t{step} * in_,
+                                   .pitch = ptrdiff_t{out_step} * pitch(),
+                                   .weights = weights_.data(),
+                                   .bias = bias_.data(),
+                                   .slopes = slopes_.data()};
         convolve_row(view, rows, count, out);
     }
 
   private:
-    static constexpr size_t kTerm = kTogether<T>;
-
-    static int whole(int taps) { return (taps + kTogether<T> - 1) / kTogether<T>; }
-
-    static T rounded(float weight) {
-        if constexpr (std::is_floating_point_v<T>) return weight;
-        constexpr float kMax = std::numeric_limits<T>::max();
-        return static_cast<T>(std::nearbyint(std::clamp(weight, -kMax, kMax)));
-    }
-
-    // How many integers a weight of 1 is, in one output channel.
-    static float steps_of(std::span<const float> weights, size_t channel, size_t channels, float max_value) {
-        if constexpr (std::is_floating_point_v<T>) return 1.0f;
-        constexpr double kMaxSum = std::numeric_limits<int32_t>::max(), kMaxWeight = std::numeric_limits<T>::max();
-        double sum = 0.0, max = 0.0;
-        const size_t taps = weights.size() / channels;
-        for (size_t i = channel; i < weights.size(); i += channels) {
-            const double magnitude = std::abs(weights[i]);
-            sum += magnitude;
-            max = std::max(max, magnitude);
-        }
-        const auto steps = static_cast<float>(
-            std::min((kMaxSum / max_value - static_cast<double>(taps)) / sum, (kMaxWeight - 1) / max));
-        return std::isnormal(steps) && std::isnormal(1.0f / steps) ? steps : 1.0f;
-    }
-
-    int in_, out_, kernel_, groups_, terms_;
-    std::vector<T> weights_;
-    std::vector<float> scales_, bias_, slopes_;
+    int in_, out_, kernel_, groups_;
+    std::vector<float> weights_, bias_, slopes_;
 };
 
 // The last `depth` rows of a map.
-template <class T>
 class RowBuffer {
   public:
     RowBuffer(int depth, int width, int pitch)
@@ -123,12 +74,12 @@ class RowBuffer {
           length_(static_cast<size_t>(width) * static_cast<size_t>(pitch) + kSlack),
           data_(length_ * static_cast<size_t>(depth)) {}
 
-    T* row(int y) { return data_.data() + static_cast<size_t>(y % depth_) * length_; }
+    float* row(int y) { return data_.data() + static_cast<size_t>(y % depth_) * length_; }
 
   private:
     int depth_;
     size_t length_;
-    std::vector<T> data_;
+    std::vector<float> data_;
 };
 
 // Hands out the arrays of a network one after another, as long as their shapes are the expected ones.

@@ -11,134 +11,75 @@ using v::kLanes;
 constexpr int kVectors = kGroup / kLanes;  // registers that a pixel's group takes
 constexpr int kMaxPixels = 12 / kVectors;  // 12 sums leave room for weights and inputs among 16 registers
 
-// The terms of a sum of products, of floats or of pairs of integers: one of each output channel.
-struct FloatTerms {
-    using Input = float;
-    using Sums = Floats;
-    static Sums weights(const float* from) { return v::load_floats(from); }
-    static Sums input(const float* from) { return *from - Floats{}; }
-    static void add(Sums& sums, const Sums& input, const Sums& weights) { sums += input * weights; }
-    static Floats to_floats(const Sums& sums) { return sums; }
-};
-
-#if defined(__SSE2__)
-struct PairTerms {
-    using Input = int16_t;
-    using Sums = v::Ints;
-    static Sums weights(const int16_t* from) { return v::load_shorts(from); }
-    static Sums input(const int16_t* from) { return v::spread_pair(from); }
-    static void add(Sums& sums, const Sums& input, const Sums& weights) { sums += v::multiply_pairs(input, weights); }
-    static Floats to_floats(const Sums& sums) { return __builtin_convertvector(sums, Floats); }
-};
-#endif
-
 // One group of output channels for `Pixels` neighbours. Kernel columns and input channels lie side by side in a row, so
-// a row of the kernel is one dot product.
-template <class Terms, int Pixels>
-FERENGINE_INLINE void convolve_block(const ConvolutionView<typename Terms::Input>& layer,
-                                     const typename Terms::Input* const* rows, int x,
-                                     const typename Terms::Input* weights, int channel, float* out) {
-    using Sums = Terms::Sums;
-    constexpr int kTerm = kTogether<typename Terms::Input>;
+// a row of the kernel is one dot product of `length` terms.
+template <int Pixels>
+inline void convolve_block(const ConvolutionView& layer, const float* const* rows, int x, const float* weights,
+                           const float* bias, const float* slopes, float* out, ptrdiff_t pitch) {
+    const int length = layer.kernel * layer.in;
     const ptrdiff_t step = layer.step;
-    Sums sums[Pixels][kVectors] = {};
-    for (int ky = 0; ky < layer.kernel; ++ky) {
-        const typename Terms::Input* inputs = rows[ky] + x * step;
-        for (int term = 0; term < layer.terms; ++term, inputs += kTerm, weights += kGroup * kTerm) {
-            Sums weight[kVectors];
+    Floats sums[Pixels][kVectors];
 #pragma GCC unroll 16
-            for (int i = 0; i < kVectors; ++i) weight[i] = Terms::weights(weights + i * kLanes * kTerm);
+    for (int p = 0; p < Pixels; ++p)
+#pragma GCC unroll 16
+        for (int i = 0; i < kVectors; ++i) sums[p][i] = v::load_floats(bias + i * kLanes);
+    for (int ky = 0; ky < layer.kernel; ++ky) {
+        const float* inputs = rows[ky] + x * step;
+        for (int tap = 0; tap < length; ++tap, ++inputs, weights += kGroup) {
+            Floats weight[kVectors];
+#pragma GCC unroll 16
+            for (int i = 0; i < kVectors; ++i) weight[i] = v::load_floats(weights + i * kLanes);
 #pragma GCC unroll 16
             for (int p = 0; p < Pixels; ++p) {
-                const Sums input = Terms::input(inputs + p * step);
+                const float input = inputs[p * step];
 #pragma GCC unroll 16
-                for (int i = 0; i < kVectors; ++i) Terms::add(sums[p][i], input, weight[i]);
+                for (int i = 0; i < kVectors; ++i) sums[p][i] += input * weight[i];
             }
         }
     }
 #pragma GCC unroll 16
-    for (int i = 0; i < kVectors; ++i) {
-        const int first = channel + i * kLanes;
-        const Floats scale = layer.scale * v::load_floats(layer.scales + first);
-        const Floats bias = v::load_floats(layer.bias + first), slope = v::load_floats(layer.slopes + first);
+    for (int p = 0; p < Pixels; ++p)
 #pragma GCC unroll 16
-        for (int p = 0; p < Pixels; ++p) {
-            const Floats sum = Terms::to_floats(sums[p][i]) * scale + bias;
-            v::store(out + p * layer.pitch + first, sum > 0.0f ? sum : sum * slope);
+        for (int i = 0; i < kVectors; ++i) {
+            const Floats sum = sums[p][i], slope = v::load_floats(slopes + i * kLanes);
+            v::store(out + p * pitch + i * kLanes, sum > 0.0f ? sum : sum * slope);
         }
-    }
 }
 
-template <class Terms>
-FERENGINE_INLINE void convolve(const ConvolutionView<typename Terms::Input>& layer,
-                               const typename Terms::Input* const* rows, int count, float* out) {
-    const ptrdiff_t length = ptrdiff_t{layer.kernel} * layer.terms * kGroup * kTogether<typename Terms::Input>;
+void convolve_row(const ConvolutionView& layer, const float* const* rows, int count, float* out) {
+    const int length = layer.kernel * layer.kernel * layer.in;
+    const ptrdiff_t pitch = layer.pitch;
     const int blocks = (count + kMaxPixels - 1) / kMaxPixels;  // of equal size, give or take one pixel
     for (int group = 0; group < layer.groups; ++group) {
-        const typename Terms::Input* const weights = layer.weights + group * length;
-        const int channel = group * kGroup;
+        const float* weights = layer.weights + static_cast<ptrdiff_t>(group) * length * kGroup;
+        const float *bias = layer.bias + group * kGroup, *slopes = layer.slopes + group * kGroup;
         int x = 0;
         for (int block = 0; block < blocks; ++block) {
             const int pixels = (count - x) / (blocks - block);
-            float* const target = out + x * layer.pitch;
+            float* const target = out + x * pitch + group * kGroup;
             switch (pixels) {
                 case 1:
-                    convolve_block<Terms, 1>(layer, rows, x, weights, channel, target);
+                    convolve_block<1>(layer, rows, x, weights, bias, slopes, target, pitch);
                     break;
                 case 2:
-                    convolve_block<Terms, 2>(layer, rows, x, weights, channel, target);
+                    convolve_block<2>(layer, rows, x, weights, bias, slopes, target, pitch);
                     break;
                 case 3:
-                    convolve_block<Terms, 3>(layer, rows, x, weights, channel, target);
+                    convolve_block<3>(layer, rows, x, weights, bias, slopes, target, pitch);
                     break;
                 case 4:
-                    convolve_block<Terms, 4>(layer, rows, x, weights, channel, target);
+                    convolve_block<4>(layer, rows, x, weights, bias, slopes, target, pitch);
                     break;
                 case 5:
-                    convolve_block<Terms, 5>(layer, rows, x, weights, channel, target);
+                    convolve_block<5>(layer, rows, x, weights, bias, slopes, target, pitch);
                     break;
                 default:
-                    convolve_block<Terms, 6>(layer, rows, x, weights, channel, target);
+                    convolve_block<6>(layer, rows, x, weights, bias, slopes, target, pitch);
                     break;
             }
             x += pixels;
         }
     }
-}
-
-void convolve_floats(const ConvolutionView<float>& layer, const float* const* rows, int count, float* out) {
-    convolve<FloatTerms>(layer, rows, count, out);
-}
-
-void scale_floats(const float* in, float factor, int count, float* out) {
-    for (int i = 0; i < count; i += kLanes) v::store(out + i, factor * v::load_floats(in + i));
-}
-
-#if defined(__SSE2__)
-void convolve_shorts(const ConvolutionView<int16_t>& layer, const int16_t* const* rows, int count, float* out) {
-    convolve<PairTerms>(layer, rows, count, out);
-}
-
-void to_shorts(const float* in, float factor, int count, int16_t* out) {
-    for (int i = 0; i < count; i += 2 * kLanes)
-        v::store_shorts(out + i, factor * v::load_floats(in + i), factor * v::load_floats(in + i + kLanes));
-}
-#endif
-
-float max_magnitude(const float* in, int count) {
-    Floats maxima = {};
-    int i = 0;
-    for (; i + kLanes <= count; i += kLanes) {
-        const Floats values = v::load_floats(in + i), magnitudes = values < 0.0f ? -values : values;
-        maxima = magnitudes > maxima ? magnitudes : maxima;
-    }
-    float maximum = 0.0f;
-    for (int lane = 0; lane < kLanes; ++lane) maximum = maxima[lane] > maximum ? maxima[lane] : maximum;
-    for (; i < count; ++i) {
-        const float magnitude = in[i] < 0.0f ? -in[i] : in[i];
-        maximum = magnitude > maximum ? magnitude : maximum;
-    }
-    return maximum;
 }
 
 void max_pool_row(const MapRows& maps, int size, int channels, int count, float* out) {

@@ -5,25 +5,9 @@
 
 namespace ferengine::mtcnn {
 
-void convolve_row(const ConvolutionView<float>& layer, const float* const* rows, int count, float* out) {
-    FERENGINE_DISPATCH(convolve_floats)(layer, rows, count, out);
+void convolve_row(const ConvolutionView& layer, const float* const* rows, int count, float* out) {
+    FERENGINE_DISPATCH(convolve_row)(layer, rows, count, out);
 }
-
-void to_values(const float* in, float factor, int count, float* out) {
-    FERENGINE_DISPATCH(scale_floats)(in, factor, count, out);
-}
-
-#if defined(__SSE2__)
-void convolve_row(const ConvolutionView<int16_t>& layer, const int16_t* const* rows, int count, float* out) {
-    FERENGINE_DISPATCH(convolve_shorts)(layer, rows, count, out);
-}
-
-void to_values(const float* in, float factor, int count, int16_t* out) {
-    FERENGINE_DISPATCH(to_shorts)(in, factor, count, out);
-}
-#endif
-
-float max_magnitude(const float* in, int count) { return FERENGINE_DISPATCH(max_magnitude)(in, count); }
 
 void max_pool_row(const MapRows& maps, int size, int channels, int count, float* out) {
     FERENGINE_DISPATCH(max_pool_row)(maps, size, channels, count, out);

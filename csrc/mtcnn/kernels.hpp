@@ -14,28 +14,13 @@ namespace ferengine::mtcnn {
 constexpr int kGroup = 16;  // output channels computed together; a convolution's output pixels are padded to these
 constexpr int kSlack = 16;
 
-// What the convolutions take. Where instructions multiply pairs of 16-bit integers, these are twice as fast as floats.
-#if defined(__SSE2__)
-using Value = int16_t;
-#else
-using Value = float;
-#endif
-
-// Neighbours in a row that are multiplied together.
-template <class T>
-constexpr int kTogether = sizeof(T) == 2 ? 2 : 1;
-
-// A convolution as its kernel reads it. `weights`: (groups, kernel, terms, kGroup, kTogether), zero beyond the last
-// channel and the last term; `terms` times kTogether are at least kernel * in. The sums of products times `scales`,
-// plus `bias`, go through a PReLU of `slopes` (1 for none), each (groups * kGroup). Values from one output pixel to the
+// A convolution as its kernel reads it. `weights`: (groups, kernel, kernel * in, kGroup), zero beyond the last channel;
+// `bias` and `slopes` (of the PReLU that follows; 1 for none): (groups * kGroup). Floats from one output pixel to the
 // next, in the inputs (`step`) and in the outputs (`pitch`).
-template <class T>
 struct ConvolutionView {
-    int groups, kernel, terms;
+    int in, groups, kernel;
     ptrdiff_t step, pitch;
-    const T* weights;
-    const float *scales, *bias, *slopes;
-    float scale;  // of all of them
+    const float *weights, *bias, *slopes;
 };
 
 // Rows of feature maps below each other: `width` pixels, `pitch` floats from one to the next.
@@ -57,20 +42,7 @@ struct LinearSample {
 };
 
 // `count` output pixels from the layer.kernel rows below each other in `rows`.
-void convolve_row(const ConvolutionView<float>& layer, const float* const* rows, int count, float* out);
-
-// The values for floats times `factor`: integers are rounded (half to even) and saturated. Reads and writes whole
-// groups of kSlack.
-void to_values(const float* in, float factor, int count, float* out);
-
-#if defined(__SSE2__)
-// The sums must fit in 32 bits. Reads one value beyond the last.
-void convolve_row(const ConvolutionView<int16_t>& layer, const int16_t* const* rows, int count, float* out);
-void to_values(const float* in, float factor, int count, int16_t* out);
-#endif
-
-// The largest magnitude among `count` floats.
-float max_magnitude(const float* in, int count);
+void convolve_row(const ConvolutionView& layer, const float* const* rows, int count, float* out);
 
 // Maxima of windows of `size` columns and all rows of `maps`, in steps of 2 columns; the windows end at the row's end.
 // `channels` of each of the `count` pixels are written, without padding.

@@ -23,7 +23,7 @@ std::vector<float> join_heads(size_t rows, std::span<const float> classes, std::
 }
 
 // The heads of a network whose last features are `in`; `shape` is what precedes the channels in the kernels' shape.
-Convolution<float> read_heads(WeightReader& reader, const std::vector<int>& shape, int in, bool landmarks) {
+Convolution read_heads(WeightReader& reader, const std::vector<int>& shape, int in, bool landmarks) {
     const auto next = [&](int out) {
         std::vector<int> whole = shape;
         whole.insert(whole.end(), {in, out});
@@ -41,70 +41,14 @@ Convolution<float> read_heads(WeightReader& reader, const std::vector<int>& shap
     return {1, in, static_cast<int>(bias.size()), kernel, bias, {}};
 }
 
-// A convolution's weights, (kernel, kernel, in, out), biases and slopes.
-struct Layer {
-    int kernel, in, out;
-    std::vector<float> weights, bias, slopes;
-
-    template <class T>
-    Convolution<T> convolution(float max_value = kMaxAny) const {
-        return {kernel, in, out, weights, bias, slopes, max_value};
-    }
-};
-
-Layer read_layer(WeightReader& reader, int kernel, int in, int out) {
-    const auto next = [&](const std::vector<int>& shape) {
-        const std::span<const float> values = reader.next(shape);
-        return std::vector<float>(values.begin(), values.end());
-    };
-    Layer layer{.kernel = kernel, .in = in, .out = out, .weights = {}, .bias = {}, .slopes = {}};
-    layer.weights = next({kernel, kernel, in, out});
-    layer.bias = next({out});
-    layer.slopes = next({1, 1, out});
-    return layer;
+Convolution read_convolution(WeightReader& reader, int kernel, int in, int out) {
+    const std::span<const float> weights = reader.next({kernel, kernel, in, out});
+    const std::span<const float> bias = reader.next({out});
+    return {kernel, in, out, weights, bias, reader.next({1, 1, out})};
 }
-
-// The values that a channel may have.
-struct Range {
-    float low, high;
-};
-
-// What comes out of a layer, PReLU included, for what may come in.
-std::vector<Range> output_ranges(const Layer& layer, std::span<const Range> inputs) {
-    std::vector<Range> ranges;
-    const auto in = static_cast<size_t>(layer.in), out = static_cast<size_t>(layer.out);
-    for (size_t channel = 0; channel < out; ++channel) {
-        float low = layer.bias[channel], high = low;
-        for (size_t tap = 0; tap < layer.weights.size() / out; ++tap) {
-            const float weight = layer.weights[tap * out + channel];
-            const float a = weight * inputs[tap % in].low, b = weight * inputs[tap % in].high;
-            low += std::min(a, b);
-            high += std::max(a, b);
-        }
-        const auto activated = [&](float value) { return value > 0.0f ? value : value * layer.slopes[channel]; };
-        ranges.push_back({.low = std::min({activated(low), activated(high), 0.0f}),
-                          .high = std::max({activated(low), activated(high), 0.0f})});
-    }
-    return ranges;
-}
-
-// Scales the channels between two layers such that they fill the range of values; the PReLU lets them through.
-void fill_values(Layer& from, Layer& to, std::span<const Range> ranges) {
-    const auto between = static_cast<size_t>(from.out), out = static_cast<size_t>(to.out);
-    for (size_t channel = 0; channel < between; ++channel) {
-        const float factor = kMaxAny / std::max(-ranges[channel].low, ranges[channel].high);
-        if (!std::isnormal(factor)) continue;
-        from.bias[channel] *= factor;
-        for (size_t i = channel; i < from.weights.size(); i += between) from.weights[i] *= factor;
-        for (size_t tap = channel; tap < to.weights.size() / out; tap += between)
-            for (size_t i = tap * out; i < (tap + 1) * out; ++i) to.weights[i] /= factor;
-    }
-}
-
-constexpr float kPixelSteps = 256.0f;  // values of a normalised pixel of 1, so that each grey level is an integer
 
 // The dense kernel counts its inputs by x, y, channel; features lie by y, x, channel.
-Convolution<float> read_dense(WeightReader& reader, int side, int channels, int out) {
+Convolution read_dense(WeightReader& reader, int side, int channels, int out) {
     const int in = side * side * channels;
     const std::span<const float> weights = reader.next({in, out});
     const std::span<const float> bias = reader.next({out});
@@ -125,18 +69,14 @@ float Prediction::probability() const { return 1.0f / (1.0f + std::exp(-logit())
 
 // --- P-Net
 
-ProposalNetwork::ProposalNetwork(std::span<const Tensor> weights) : ProposalNetwork(read(WeightReader(weights))) {}
+ProposalNetwork::ProposalNetwork(std::span<const Tensor> weights) : ProposalNetwork(WeightReader(weights)) {}
 
-ProposalNetwork ProposalNetwork::read(WeightReader reader) {
-    Layer first = read_layer(reader, 3, 3, 10), second = read_layer(reader, 3, 10, 16);
-    Layer third = read_layer(reader, 3, 16, 32);
-    Convolution<float> heads = read_heads(reader, {1, 1}, 32, false);
+ProposalNetwork::ProposalNetwork(WeightReader reader)
+    : first_(read_convolution(reader, 3, 3, 10)),
+      second_(read_convolution(reader, 3, 10, 16)),
+      third_(read_convolution(reader, 3, 16, 32)),
+      heads_(read_heads(reader, {1, 1}, 32, false)) {
     reader.finish();
-    const std::vector<Range> pixels(3, {.low = -1.0f, .high = 1.0f}), pooled = output_ranges(first, pixels);
-    const std::vector<Range> described = output_ranges(second, pooled);
-    fill_values(first, second, pooled);
-    fill_values(second, third, described);
-    return {first.convolution<Value>(), second.convolution<Value>(), third.convolution<Value>(), std::move(heads)};
 }
 
 ProposalNetwork::Scan::Scan(const ProposalNetwork& network, const float* level, int height, int width, float skim)
@@ -148,11 +88,8 @@ ProposalNetwork::Scan::Scan(const ProposalNetwork& network, const float* level, 
       pooled_width_((convolved_width_ + 1) / 2),
       rows_(cells(height)),
       columns_(cells(width)),
-      pixels_(4, width, 3),
       convolved_(2, convolved_width_, network.first_.pitch()),
-      maxima_(1, pooled_width_, network.first_.channels()),
       pooled_(3, pooled_width_, network.first_.channels()),
-      described_(1, columns_ + 2, network.second_.pitch()),
       second_(4, columns_ + 2, network.second_.pitch()),
       third_(1, columns_, network.third_.pitch()),
       predictions_(3, columns_, network.heads_.pitch()),
@@ -160,7 +97,7 @@ ProposalNetwork::Scan::Scan(const ProposalNetwork& network, const float* level, 
 
 namespace {
 
-std::array<const Value*, 3> three_rows(RowBuffer<Value>& buffer, int y) {
+std::array<const float*, 3> three_rows(RowBuffer& buffer, int y) {
     return {buffer.row(y), buffer.row(y + 1), buffer.row(y + 2)};
 }
 
@@ -168,36 +105,34 @@ std::array<const Value*, 3> three_rows(RowBuffer<Value>& buffer, int y) {
 
 // The first convolution and its maxima, one row on.
 void ProposalNetwork::Scan::make_pooled_row() {
-    const Convolution<Value>& first = network_.first_;
+    const Convolution& first = network_.first_;
     const int y = pooled_count_++;
     std::array<const float*, 2> above{};
     size_t count = 0;
     for (int row = 2 * y; row < std::min(2 * y + 2, convolved_height_); ++row) {
-        for (; pixel_count_ < row + 3; ++pixel_count_)
-            to_values(level_ + ptrdiff_t{pixel_count_} * width_ * 3, kPixelSteps, width_ * 3,
-                      pixels_.row(pixel_count_));
-        first.row(three_rows(pixels_, row).data(), convolved_width_, convolved_.row(row), 1 / kPixelSteps);
+        std::array<const float*, 3> inputs{};
+        for (int i = 0; i < 3; ++i)
+            inputs[static_cast<size_t>(i)] = level_ + static_cast<ptrdiff_t>(row + i) * width_ * 3;
+        first.row(inputs.data(), convolved_width_, convolved_.row(row));
         above[count++] = convolved_.row(row);
     }
     const MapRows maps{.rows = {above.data(), count}, .width = convolved_width_, .pitch = first.pitch()};
-    max_pool_row(maps, 2, first.channels(), pooled_width_, maxima_.row(0));
-    to_values(maxima_.row(0), 1.0f, pooled_width_ * first.channels(), pooled_.row(y));
+    max_pool_row(maps, 2, first.channels(), pooled_width_, pooled_.row(y));
 }
 
 // The rows of the second convolution before `end`.
 void ProposalNetwork::Scan::make_second_rows(int end) {
     for (; second_count_ < end; ++second_count_) {
         while (pooled_count_ < second_count_ + 3) make_pooled_row();
-        network_.second_.row(three_rows(pooled_, second_count_).data(), columns_ + 2, described_.row(0));
-        to_values(described_.row(0), 1.0f, (columns_ + 2) * network_.second_.pitch(), second_.row(second_count_));
+        network_.second_.row(three_rows(pooled_, second_count_).data(), columns_ + 2, second_.row(second_count_));
     }
 }
 
 // Predictions for `count` cells of row y, from x on in steps of `step`.
 void ProposalNetwork::Scan::look(int y, int x, int step, int count) {
-    const Convolution<Value>& third = network_.third_;
-    std::array<const Value*, 3> inputs = three_rows(second_, y);
-    for (const Value*& input : inputs) input += ptrdiff_t{x} * third.in();
+    const Convolution& third = network_.third_;
+    std::array<const float*, 3> inputs = three_rows(second_, y);
+    for (const float*& input : inputs) input += ptrdiff_t{x} * third.in();
     third.sparse_row(inputs.data(), step, count, third_.row(0), 1);
     const float* const features = third_.row(0);
     network_.heads_.sparse_row(&features, 1, count, predictions_.row(y) + ptrdiff_t{x} * kGroup, step);
@@ -258,36 +193,34 @@ CropNetwork CropNetwork::read(std::span<const Tensor> weights, int side, std::sp
     for (const Layout& layout : layouts) {
         const int convolved = map_side - layout.kernel + 1, beyond = layout.pool_beyond_edge ? 1 : 0;
         map_side = layout.pool > 1 ? (convolved - layout.pool + beyond) / 2 + 1 : convolved;
-        const float max_value = stages.empty() ? kMaxAny : kMaxMap;
-        const Layer layer = read_layer(reader, layout.kernel, channels, layout.channels);
-        stages.push_back({.convolution = layer.convolution<Value>(max_value),
+        stages.push_back({.convolution = read_convolution(reader, layout.kernel, channels, layout.channels),
                           .pool = layout.pool,
                           .convolved_side = convolved,
                           .side = map_side});
         channels = layout.channels;
     }
     const int features = map_side * map_side * channels;
-    Convolution<float> dense = read_dense(reader, map_side, channels, hidden);
-    Convolution<float> heads = read_heads(reader, {}, hidden, landmarks);
+    Convolution dense = read_dense(reader, map_side, channels, hidden);
+    Convolution heads = read_heads(reader, {}, hidden, landmarks);
     reader.finish();
     return {side, features, std::move(stages), std::move(dense), std::move(heads)};
 }
 
-void CropNetwork::run_stage(const Stage& stage, const Value* in, float scale, float* out) {
-    const Convolution<Value>& convolution = stage.convolution;
+void CropNetwork::run_stage(const Stage& stage, const float* in, float* out) {
+    const Convolution& convolution = stage.convolution;
     const int kernel = convolution.kernel(), channels = convolution.channels(), pitch = convolution.pitch();
     const int width = stage.convolved_side + kernel - 1;
     const auto convolve = [&](int y, float* row) {
-        std::array<const Value*, 3> inputs{};
+        std::array<const float*, 3> inputs{};
         for (int i = 0; i < kernel; ++i)
             inputs[static_cast<size_t>(i)] = in + static_cast<ptrdiff_t>(y + i) * width * convolution.in();
-        convolution.row(inputs.data(), stage.convolved_side, row, scale);
+        convolution.row(inputs.data(), stage.convolved_side, row);
     };
     if (stage.pool == 1) {
         for (int y = 0; y < stage.side; ++y) convolve(y, out + static_cast<ptrdiff_t>(y) * stage.side * pitch);
         return;
     }
-    RowBuffer<float> convolved(stage.pool, stage.convolved_side, pitch);
+    RowBuffer convolved(stage.pool, stage.convolved_side, pitch);
     int done = 0;
     for (int y = 0; y < stage.side; ++y) {
         const int first = 2 * y, last = std::min(first + stage.pool, stage.convolved_side);
@@ -301,24 +234,20 @@ void CropNetwork::run_stage(const Stage& stage, const Value* in, float scale, fl
 }
 
 void CropNetwork::extract_features(const float* image, float* out) const {
-    std::vector<float> map;
-    std::vector<Value> values;
-    const auto fill = [&](const float* from, float factor, int count) {
-        values.resize(static_cast<size_t>(count) + 2 * kSlack);
-        to_values(from, factor, count, values.data());
-    };
-    fill(image, kPixelSteps, side_ * side_ * 3);
-    float scale = 1 / kPixelSteps;
-    for (size_t index = 0; index + 1 < stages_.size(); ++index) {
+    std::array<std::vector<float>, 2> maps;
+    const float* in = image;
+    for (size_t index = 0; index < stages_.size(); ++index) {
         const Stage& stage = stages_[index];
-        const int count = stage.side * stage.side * stage.convolution.channels();
-        map.resize(static_cast<size_t>(count) + kSlack);
-        run_stage(stage, values.data(), scale, map.data());
-        const float factor = kMaxMap / max_magnitude(map.data(), count);
-        scale = std::isnormal(factor) ? 1 / factor : 1.0f;
-        fill(map.data(), 1 / scale, count);
+        float* target = out;
+        if (index + 1 < stages_.size()) {
+            std::vector<float>& map = maps[index % 2];
+            const int floats = stage.side * stage.side * stage.convolution.channels();
+            map.resize(static_cast<size_t>(floats) + kSlack);
+            target = map.data();
+        }
+        run_stage(stage, in, target);
+        in = target;
     }
-    run_stage(stages_.back(), values.data(), scale, out);
 }
 
 std::vector<float> CropNetwork::predict(const float* features, int count) const {

@@ -6,7 +6,7 @@
 // then the heads: boxes, landmarks (O-Net only), classes. Rows flow through the layers: each layer keeps only the rows
 // that the next one needs, so that all stays in the nearest cache.
 //
-// Why not ONNX Runtime: a frame of 640 x 480 with one face takes 3.8 ms here, and 17 ms with OpenCV and ONNX Runtime
+// Why not ONNX Runtime: a frame of 640 x 480 with one face takes 4.8 ms here, and 17 ms with OpenCV and ONNX Runtime
 // (docs/pages/reference/performance.md).
 #pragma once
 
@@ -80,24 +80,15 @@ class ProposalNetwork {
         const ProposalNetwork& network_;
         const float* level_;
         int width_, convolved_width_, convolved_height_, pooled_width_, rows_, columns_;
-        RowBuffer<Value> pixels_;
-        RowBuffer<float> convolved_, maxima_;
-        RowBuffer<Value> pooled_;
-        RowBuffer<float> described_;
-        RowBuffer<Value> second_;
-        RowBuffer<float> third_, predictions_;
+        RowBuffer convolved_, pooled_, second_, third_, predictions_;
         float skim_;
-        int row_ = 0, pixel_count_ = 0, pooled_count_ = 0, second_count_ = 0, skimmed_count_ = 0;
+        int row_ = 0, pooled_count_ = 0, second_count_ = 0, skimmed_count_ = 0;
     };
 
   private:
-    ProposalNetwork(Convolution<Value> first, Convolution<Value> second, Convolution<Value> third,
-                    Convolution<float> heads)
-        : first_(std::move(first)), second_(std::move(second)), third_(std::move(third)), heads_(std::move(heads)) {}
-    static ProposalNetwork read(WeightReader reader);
+    explicit ProposalNetwork(WeightReader reader);
 
-    Convolution<Value> first_, second_, third_;
-    Convolution<float> heads_;
+    Convolution first_, second_, third_, heads_;
 };
 
 // R-Net, the refinement network, and O-Net, the output network: one prediction for an image of side() x side() pixels.
@@ -125,11 +116,11 @@ class CropNetwork {
     };
     // The same with its weights: the sides of the maps after the convolution and after the maxima.
     struct Stage {
-        Convolution<Value> convolution;
+        Convolution convolution;
         int pool, convolved_side, side;
     };
 
-    CropNetwork(int side, int features, std::vector<Stage> stages, Convolution<float> dense, Convolution<float> heads)
+    CropNetwork(int side, int features, std::vector<Stage> stages, Convolution dense, Convolution heads)
         : side_(side),
           features_(features),
           stages_(std::move(stages)),
@@ -137,12 +128,11 @@ class CropNetwork {
           heads_(std::move(heads)) {}
     static CropNetwork read(std::span<const Tensor> weights, int side, std::span<const Layout> layouts, int hidden,
                             bool landmarks);
-    // `in` are values times `scale`.
-    static void run_stage(const Stage& stage, const Value* in, float scale, float* out);
+    static void run_stage(const Stage& stage, const float* in, float* out);
 
     int side_, features_;
     std::vector<Stage> stages_;
-    Convolution<float> dense_, heads_;
+    Convolution dense_, heads_;
 };
 
 }  // namespace ferengine::mtcnn

@@ -1,14 +1,12 @@
 // Includes the file FERENGINE_TARGET_INCLUDE once for each instruction set; see dispatch.hpp. Headers that it needs are
 // included before this one.
-#include <cstring>
-
 #include "simd/dispatch.hpp"
 #include "simd/vector.hpp"
 
 #if FERENGINE_HAS_AVX2_TARGET
 #include <immintrin.h>
-#elif defined(__SSE2__)
-#include <emmintrin.h>
+
+#include <cstring>
 #endif
 
 // Any machine: SSE2, NEON, or plain code.

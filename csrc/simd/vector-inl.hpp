@@ -39,42 +39,6 @@ FERENGINE_INLINE Float4 load_4_bytes(const uint8_t* from) {
 FERENGINE_INLINE Floats load_bytes(const uint8_t* from) { return load_4_bytes(from); }
 #endif
 
-#if defined(__SSE2__)
-// 32-bit integers in one register, and 16-bit ones, of which two lie in each lane.
-using Ints = int __attribute__((vector_size(4 * kLanes)));
-
-#if FERENGINE_TARGET_AVX2
-FERENGINE_INLINE Ints load_shorts(const int16_t* from) {
-    return reinterpret_cast<Ints>(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(from)));
-}
-// In each lane the sum of the two products.
-FERENGINE_INLINE Ints multiply_pairs(const Ints& a, const Ints& b) {
-    return reinterpret_cast<Ints>(_mm256_madd_epi16(reinterpret_cast<__m256i>(a), reinterpret_cast<__m256i>(b)));
-}
-// Two registers of floats, rounded (half to even) and saturated.
-FERENGINE_INLINE void store_shorts(int16_t* to, const Floats& first, const Floats& second) {
-    const __m256i mixed = _mm256_packs_epi32(_mm256_cvtps_epi32(first), _mm256_cvtps_epi32(second));
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), _mm256_permute4x64_epi64(mixed, 0xd8));
-}
-#else
-FERENGINE_INLINE Ints load_shorts(const int16_t* from) {
-    return reinterpret_cast<Ints>(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from)));
-}
-FERENGINE_INLINE Ints multiply_pairs(const Ints& a, const Ints& b) {
-    return reinterpret_cast<Ints>(_mm_madd_epi16(reinterpret_cast<__m128i>(a), reinterpret_cast<__m128i>(b)));
-}
-FERENGINE_INLINE void store_shorts(int16_t* to, const Floats& first, const Floats& second) {
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm_packs_epi32(_mm_cvtps_epi32(first), _mm_cvtps_epi32(second)));
-}
-#endif
-// Two neighbours in every lane.
-FERENGINE_INLINE Ints spread_pair(const int16_t* from) {
-    int pair;
-    std::memcpy(&pair, from, sizeof(pair));
-    return pair - Ints{};
-}
-#endif
-
 FERENGINE_INLINE Float8 min(const Float8& a, const Float8& b) { return a < b ? a : b; }
 
 // The lanes of a (0 to 7) and b (8 to 15) with these indices.

@@ -107,7 +107,7 @@ def test_cameras_come_pause_and_go(running: Running, web: httpx.Client) -> None:
         (b'{"source": "/etc/passwd"}', 403, "--allow-files"),
         (b'{"source": "rtsp://u:secret@"}', 400, "URL"),
         (b'{"source": "rtsp://u:secret@camera/", "fps": -1}', 400, "fps"),
-        (b'{"source": "' + 70_000 * b"x" + b'"}', 413, "64 KiB"),
+        (b'{"source": "' + 170_000 * b"x" + b'"}', 413, "160 KiB"),
     ],
 )  # fmt: skip
 def test_cameras_that_make_no_sense_are_refused(web: httpx.Client, body: bytes, status: int, said: str) -> None:

@@ -1,10 +1,7 @@
 // MTCNN's steps and its whole cascade, with random weights, on random and extreme frames and boxes.
-#include <algorithm>
 #include <cfloat>
-#include <cmath>
 #include <cstdlib>
 #include <initializer_list>
-#include <type_traits>
 #include <vector>
 
 #include "mtcnn/box_cropper.hpp"
@@ -90,70 +87,6 @@ void check_sampling() {
     }
 }
 
-// Convolutions of values, up to the largest that they take, against sums in double precision.
-void check_convolution() {
-    for (int round = 0; round < 500; ++round) {
-        const int kernel = 2 + input.up_to(1), in = 1 + input.up_to(20), out = 1 + input.up_to(40);
-        const int count = 1 + input.up_to(15), step = 1 + input.up_to(1), length = kernel * in;
-        const float max_value = input.one_in(2) ? kMaxAny : kMaxMap;
-        const Weights weights{{kernel, kernel, in, out}, {out}, {out}};
-        const auto array = [&](size_t index) { return weights.tensors()[index].data; };
-        const Convolution<Value> layer(kernel, in, out, array(0), array(1), array(2), max_value);
-        const bool extreme = input.one_in(4);
-        std::vector<std::vector<Value>> values;
-        std::vector<const Value*> rows;
-        for (int y = 0; y < kernel; ++y) {
-            values.emplace_back(static_cast<size_t>((step * count + kernel) * in + kSlack));
-            for (Value& value : values.back())
-                value = static_cast<Value>(extreme ? (input.one_in(2) ? max_value : -max_value)
-                                                   : input.between(-max_value, max_value));
-            rows.push_back(values.back().data());
-        }
-        const float scale = input.between(0.5f, 2.0f) / max_value;
-        std::vector<float> found(static_cast<size_t>(count * layer.pitch()));
-        layer.sparse_row(rows.data(), step, count, found.data(), 1, scale);
-        for (int x = 0; x < count; ++x) {
-            for (int channel = 0; channel < out; ++channel) {
-                double sum = 0.0, inputs = 0.0, magnitudes = 0.0, largest = 0.0;
-                for (int y = 0; y < kernel; ++y)
-                    for (int tap = 0; tap < length; ++tap) {
-                        const double weight = array(0)[static_cast<size_t>((y * length + tap) * out + channel)];
-                        const double value = values[static_cast<size_t>(y)][static_cast<size_t>(x * step * in + tap)];
-                        sum += weight * value, inputs += std::abs(value);
-                        magnitudes += std::abs(weight), largest = std::max(largest, std::abs(weight));
-                    }
-                const auto at = static_cast<size_t>(channel);
-                double expected = sum * scale + array(1)[at];
-                if (expected < 0) expected *= array(2)[at];
-                const double weight_step = std::max(magnitudes * max_value / 2e9, largest / 32000);
-                const double error = std::abs(found[static_cast<size_t>(x * layer.pitch() + channel)] - expected);
-                require(error <= 0.6 * weight_step * inputs * scale + 1e-4, "the weights' rounding bounds the error");
-            }
-        }
-    }
-}
-
-void check_values_of_floats() {
-    for (int count = 0; count < 70; ++count) {
-        std::vector<float> floats(static_cast<size_t>(count + kSlack));
-        for (float& value : floats) value = input.one_in(9) ? input.between(-1e9f, 1e9f) : input.between(-4e4f, 4e4f);
-        std::vector<Value> values(floats.size() + kSlack);
-        const float factor = input.between(0.1f, 2.0f);
-        to_values(floats.data(), factor, count, values.data());
-        float largest = 0.0f;
-        for (size_t i = 0; i < static_cast<size_t>(count); ++i) {
-            largest = std::max(largest, std::abs(floats[i]));
-            const float exact = floats[i] * factor;
-            if constexpr (std::is_floating_point_v<Value>)
-                require(values[i] == exact, "floats stay floats");
-            else
-                require(static_cast<float>(values[i]) == std::nearbyint(std::clamp(exact, -32768.0f, 32767.0f)),
-                        "floats are rounded and saturated");
-        }
-        require(max_magnitude(floats.data(), count) == largest, "the largest magnitude is found");
-    }
-}
-
 void check_cascade() {
     const Networks networks = random_networks();
     for (int round = 0; round < 40; ++round) {
@@ -179,8 +112,6 @@ void check_cascade() {
 
 int main() {
     check_sampling();
-    check_convolution();
-    check_values_of_floats();
     check_cascade();
     return EXIT_SUCCESS;
 }

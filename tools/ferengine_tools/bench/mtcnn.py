@@ -25,7 +25,7 @@ def metrics(seconds: float) -> Iterator[Metric]:
         MissingDependencyError: The extra ``demo`` is not installed.
     """
     own, in_ort = MtcnnDetector(), mtcnn_in_onnxruntime()
-    for width, height in ((640, 480), (1280, 720), (1920, 1080)):
+    for width, height in ((640, 480), (1280, 720)):
         for faces, words in ((1, "one face"), (9, "nine faces")):
             case, frame = f"{width}x{height}, {words}", crowd(width, height, faces)
             near = own.detect(frame).boxes

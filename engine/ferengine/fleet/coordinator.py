@@ -1,4 +1,4 @@
-"""The coordinator of a fleet, as a Ray actor: it keeps the ledger, saves it, and starts an engine on each node.
+"""The coordinator of a fleet, as a Ray actor: it keeps the lease table, saves it, and starts an engine on each node.
 
 Ray restarts it when it dies. Its successor reads what it saved, and waits for one lease before it takes a camera from a node
 that does not answer: so nodes may go on reading for as long as Ray says that there is none. Two coordinators cannot both give
@@ -22,7 +22,7 @@ from typing import Any
 
 from ferengine.errors import FerengineError, UsageError
 from ferengine.fleet.cluster import NAMESPACE, engine_name, find_actor, import_ray, node_name, on_node, own_labels
-from ferengine.fleet.ledger import Ledger
+from ferengine.fleet.leases import LeaseTable
 from ferengine.fleet.load import node_capacity
 from ferengine.fleet.node import NodeEngine, NodeSetup
 from ferengine.fleet.reading import clock
@@ -77,7 +77,7 @@ class Coordinator:
     def __init__(self, setup: CoordinatorSetup) -> None:
         self._setup = setup
         self._kv = KvStore(setup.fleet)
-        self._store: Store = self._kv if setup.state is None else FolderStore(Path(setup.state))
+        self._store: Store = self._kv if setup.state is None else FolderStore(Path(setup.state) / setup.fleet)
         self._lock = threading.Lock()
         self._saving = threading.Lock()
         self._saved = -1
@@ -88,14 +88,14 @@ class Coordinator:
         self._tried: dict[str, float] = {}
         self._calls: dict[str, Any] = {}
         self._over = threading.Event()
-        self._ledger = Ledger(setup.fleet, setup.lease, setup.hysteresis, time.time, self._note)
+        self._table = LeaseTable(setup.fleet, setup.lease, setup.hysteresis, time.time, self._note)
         self._number = int(self._store.load("coordinator") or b"0") + 1
         self._store.save("coordinator", str(self._number).encode())
         self._confirmed = clock()
-        self._ledger.coordinator = self._number
+        self._table.coordinator = self._number
         state = self._store.load("state")
         if state is not None:
-            self._ledger.restore(state, clock(), setup.lease * (1 + _FENCE))
+            self._table.restore(state, clock(), setup.lease * (1 + _FENCE))
         for target in (self._take_care, self._look_for_nodes):
             threading.Thread(target=target, name=f"ferengine-fleet{target.__name__}", daemon=True).start()
 
@@ -107,25 +107,25 @@ class Coordinator:
         loop = self._loop = asyncio.get_running_loop()
         woken = self._woken.setdefault(beat.node, asyncio.Event())
         with self._lock:
-            renewed = self._ledger.beat(beat, clock())
-            self._ledger.tick(clock())
+            renewed = self._table.beat(beat, clock())
+            self._table.tick(clock())
         self._wake_waiting()
         if not renewed:
             return Orders({}, renewed=False)
         until = loop.time() + _HOLD * self._setup.lease
         while (left := until - loop.time()) > 0 and not self._over.is_set():
             with self._lock:
-                if self._ledger.is_newer(beat):
+                if self._table.is_newer(beat):
                     return Orders({}, renewed=False)  # another beat has overtaken this one
-                if self._ledger.differs(beat.node):
+                if self._table.differs(beat.node):
                     break
             woken.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), left)
         with self._lock:
-            if self._ledger.is_newer(beat):
+            if self._table.is_newer(beat):
                 return Orders({}, renewed=False)
-            orders = self._ledger.orders(beat.node)
+            orders = self._table.orders(beat.node)
         await asyncio.to_thread(self._save)
         await self._check_mine()
         return orders
@@ -133,29 +133,33 @@ class Coordinator:
     # --- what users call
 
     async def add(self, name: str, sealed: bytes, affinity: Mapping[str, str]) -> None:
-        """See ``Ledger``; so for the methods that follow."""
-        await self._change(lambda ledger: ledger.add(name, sealed, affinity))
+        """See ``LeaseTable``; so for the methods that follow."""
+        await self._change(lambda table: table.add(name, sealed, affinity))
+
+    async def replace(self, name: str, sealed: bytes, affinity: Mapping[str, str]) -> None:
+        """Have a camera read from another source, or again."""
+        await self._change(lambda table: table.replace(name, sealed, affinity))
 
     async def remove(self, name: str) -> None:
         """Remove a camera."""
-        await self._change(lambda ledger: ledger.remove(name))
+        await self._change(lambda table: table.remove(name))
 
     async def move(self, name: str, node: str) -> None:
         """Have another node read a camera."""
-        await self._change(lambda ledger: ledger.move(name, node, clock()))
+        await self._change(lambda table: table.move(name, node, clock()))
 
     async def drain(self, node: str) -> None:
         """Move all cameras away from a node."""
-        await self._change(lambda ledger: ledger.drain(node))
+        await self._change(lambda table: table.drain(node))
 
     async def resume(self, node: str) -> None:
         """Let a drained node read cameras again."""
-        await self._change(lambda ledger: ledger.resume(node))
+        await self._change(lambda table: table.resume(node))
 
     async def health(self) -> FleetHealth:
         """How all nodes and cameras are doing."""
         with self._lock:
-            return self._ledger.health(clock())
+            return self._table.health(clock())
 
     async def events(self, life: int, after: int, wait: float) -> tuple[int, int, tuple[FleetEvent, ...]]:
         """Events after the first ``after`` of a life of the coordinator; waits for one up to ``wait`` seconds.
@@ -175,7 +179,7 @@ class Coordinator:
     async def engines(self) -> dict[str, str]:
         """The name of the engine's actor on each node that is not lost."""
         with self._lock:
-            return {name: engine_name(self._setup.fleet, node_id) for name, node_id in self._ledger.nodes.items()}
+            return {name: engine_name(self._setup.fleet, node_id) for name, node_id in self._table.nodes.items()}
 
     async def pid(self) -> int:
         """The process of this coordinator."""
@@ -192,8 +196,8 @@ class Coordinator:
         await self._check_mine()
         self._loop = asyncio.get_running_loop()
         with self._lock:
-            change(self._ledger)
-            self._ledger.tick(clock())
+            change(self._table)
+            self._table.tick(clock())
         await asyncio.to_thread(self._save)
         self._wake_waiting()
 
@@ -214,8 +218,8 @@ class Coordinator:
     def _save(self) -> None:
         with self._saving:
             with self._lock:
-                version = self._ledger.version
-                data = None if version == self._saved else self._ledger.dump()
+                version = self._table.version
+                data = None if version == self._saved else self._table.dump()
             if data is not None:
                 self._store.save("state", data)
                 self._saved = version
@@ -232,9 +236,9 @@ class Coordinator:
                 if asked > self._confirmed + _FENCE * self._setup.lease / 4:
                     self._confirm(asked)
                 with self._lock:
-                    before = self._ledger.version
-                    self._ledger.tick(clock())
-                    changed = self._ledger.version != before
+                    before = self._table.version
+                    self._table.tick(clock())
+                    changed = self._table.version != before
                 if changed:
                     self._save()
                 if self._loop is not None:
@@ -246,6 +250,8 @@ class Coordinator:
     def _confirm(self, asked: float) -> None:
         """Ask the store who the last coordinator is."""
         last = int(self._store.load("coordinator") or b"0")
+        if last < self._number:
+            raise StaleCoordinatorError("the fleet's state cannot be found")  # its disk may be there again soon
         self._kv.load("coordinator")  # also where the state is in a folder: Ray must not take this coordinator for dead
         if last != self._number:
             self._over.set()
@@ -268,7 +274,7 @@ class Coordinator:
                 continue
             name = engine_name(self._setup.fleet, node_id)
             if find_actor(name) is not None:
-                self._tried[node_id] = float("inf")  # Ray restarts it
+                self._tried[node_id] = clock()  # Ray restarts it, but not one that could not begin: look again later
                 continue
             self._tried[node_id] = clock()
             self._calls[node_id] = self._start_engine(ray, name, node)
@@ -285,7 +291,7 @@ class Coordinator:
                     reason = " ".join(str(getattr(error, "cause", None) or error).split())[-300:]
                     self._note(FleetEvent("failed", time.time(), node=node_name(node), reason=reason))
             else:
-                self._tried[node_id] = float("inf")
+                self._tried[node_id] = clock()
         return call is not None or clock() < self._tried.get(node_id, float("-inf")) + _RETRY_NODE
 
     def _start_engine(self, ray: Any, name: str, node: Mapping[str, Any]) -> Any:

@@ -115,6 +115,7 @@ def _read(job: FileJob, part: Path) -> tuple[int, int, bool]:
         raise FerengineError("; ".join(engine.failures))
     summary = engine.summary()
     _make_durable(part)
+    Path(job.record).unlink(missing_ok=True)  # it is of the results before
     part.replace(job.output)
     record = {
         "source": job.source, "size": job.size, "modified": job.modified, "settings": json.loads(job.settings),

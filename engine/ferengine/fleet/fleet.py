@@ -126,7 +126,7 @@ class Fleet:
         specs = unique_names(each.spec() for each in wanted)
         self._name = name
         self._detached = detached
-        self._closed = False
+        self._closed = self._ends = False
         self._coordinator: Any = None
         self._readers: weakref.WeakSet[FleetResults] = weakref.WeakSet()
         self._owned = cluster.connect(address)
@@ -147,11 +147,18 @@ class Fleet:
             setup = CoordinatorSetup(
                 name, lease, hysteresis, None if state is None else str(state), gpus, pages is None or pages.loopback, sealed
             )
+            joins = cluster.find_actor(cluster.coordinator_name(name)) is not None
+            self._ends = not (detached or joins)
             self._coordinator = self._start_coordinator(setup)
             known = set(self.health().cameras)
+            if not joins:  # what an earlier run has left behind counts no more than what is given now
+                for left in known - {spec.name for spec in specs} if not detached else ():
+                    with contextlib.suppress(UsageError):  # it is being removed
+                        self._call("remove", left)
             for camera, spec in zip(wanted, specs, strict=True):
-                if spec.name not in known:
-                    self._call("add", spec.name, self._sealer.seal(spec.to_dict()), dict(camera.affinity))
+                if spec.name not in known or not joins:
+                    method = "replace" if spec.name in known else "add"
+                    self._call(method, spec.name, self._sealer.seal(spec.to_dict()), dict(camera.affinity))
         except BaseException:
             self.close()
             raise
@@ -253,14 +260,14 @@ class Fleet:
     # --- the end
 
     def close(self) -> None:
-        """Stop the fleet, unless it is detached, and leave the cluster; may be called more than once."""
+        """Stop the fleet, unless it is detached or another program began it, and leave the cluster; may be called again."""
         if self._closed:
             return
         self._closed = True
         for results in list(self._readers):
             results.close()
         try:
-            if not self._detached and self._coordinator is not None:
+            if self._ends and self._coordinator is not None:
                 with contextlib.suppress(cluster.FleetError):
                     self.stop()
         finally:

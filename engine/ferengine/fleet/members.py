@@ -1,4 +1,4 @@
-"""What the ledger knows of one camera, and of one node."""
+"""What the lease table knows of one camera, and of one node."""
 
 from __future__ import annotations
 
@@ -37,6 +37,8 @@ class Camera:
     last: float | None = None
     before: str | None = None
     moves: int = 0
+    failed: float | None = None
+    """Since when its node cannot read it."""
 
     def want(self, node: str | None, now: float) -> None:
         """Have a node read it next; ``None`` for none."""
@@ -88,6 +90,8 @@ class Member:
     drained: bool = False
     silent: bool = False
     """Whether only a coordinator before has heard of it."""
+    suspect: bool = False
+    """Whether it has been silent for so long that others prepare for its cameras."""
     events: int = 0
     """How many events of this incarnation were reported."""
 

@@ -6,7 +6,7 @@ import logging
 import re
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
@@ -82,9 +82,10 @@ class BoundedQueue:
         return len(self._items)
 
     def put(self, result: FrameResult) -> None:
-        """Add one; never blocks. After ``close`` it is ignored."""
+        """Add one; never blocks. After ``close`` it is dropped, and counted."""
         with self._changed:
             if self._closed:
+                self.dropped += 1
                 return
             if len(self._items) >= self._capacity:
                 self._items.popleft()
@@ -132,6 +133,7 @@ class NodeOutputs:
         self._queues: dict[str, BoundedQueue] = {}
         self._threads: dict[str, SinkThread] = {}
         self._events: dict[str, deque[CameraEvent]] = {}
+        self._dropped_events: Counter[str] = Counter()
         made: list[Sink] = []
         try:
             for name, sink, take_event in _sinks(settings, node, prior):
@@ -153,13 +155,17 @@ class NodeOutputs:
 
     def put_event(self, event: CameraEvent) -> None:
         """Give an event to all outputs; never blocks."""
-        for events in self._events.values():
+        for name, events in self._events.items():
+            self._dropped_events[name] += len(events) == events.maxlen
             events.append(event)
 
     def reports(self) -> dict[str, OutputReport]:
         """How each is doing."""
         summaries = {name: thread.summary() for name, thread in self._threads.items()}
-        return {name: OutputReport(each["written"], each["dropped"], each["error"]) for name, each in summaries.items()}
+        return {
+            name: OutputReport(each["written"], each["dropped"] + each["cut"] + self._dropped_events[name], each["error"])
+            for name, each in summaries.items()
+        }
 
     def close(self) -> None:
         """Write what waits, for a few seconds, and close all."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -10,7 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from ferengine.engine import Engine
-from ferengine.errors import FerengineError
+from ferengine.errors import FerengineError, UsageError
 from ferengine.fleet.load import smooth_load
 from ferengine.fleet.meter import LoadMeter
 from ferengine.fleet.records import CameraReport, CameraState, Grant, renumbered
@@ -190,9 +191,9 @@ class Readings:
                 self._engine.open_source(name)
             else:
                 self._engine.add_source(self._open_source(sealed))
-        except FerengineError as error:
-            held.error = str(error)
-            log.error("%s cannot be read: %s", name, error)
+        except Exception as error:  # whatever it is: the coordinator has to know
+            held.error = str(error) if isinstance(error, FerengineError) else f"{type(error).__name__}: {error}"
+            log.error("%s cannot be read: %s", name, held.error)
         self._wake()
 
     def _begin_close(self, name: str, held: _Held, *, drain: bool) -> None:
@@ -203,7 +204,8 @@ class Readings:
     def _close(self, name: str, held: _Held, drain: bool) -> None:
         held.opened.result()
         if held.error is None:
-            self._engine.remove_source(name, drain=drain)
+            with contextlib.suppress(UsageError):  # it is gone already
+                self._engine.remove_source(name, drain=drain)
         with self._lock:  # it is read no more, and that is to be known at once; its last results may still come
             held.released = True
             self._released[name] = _report(held, None, clock())

@@ -1,9 +1,9 @@
-"""What the coordinator of a fleet has to do: CPU time of its ledger, by the size of the fleet.
+"""What the coordinator of a fleet has to do: CPU time of its lease table, by the size of the fleet.
 
     python -m ferengine_tools.fleet.coordinator_load [--nodes 100 --nodes 500] [--cameras-per-node 20]
 
-The ledger answers two beats a second of each node with the default lease, and looks at leases ten times a second. Calls between
-processes come on top.
+The lease table answers two beats a second of each node with the default lease, and looks at leases ten times a second. Calls
+between processes come on top.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from ferengine.cli.command import exit_code, make_command
-from ferengine.fleet.ledger import Ledger
+from ferengine.fleet.leases import LeaseTable
 from ferengine.fleet.records import Beat, CameraReport, Grant
 
 _LEASE = 5.0
@@ -26,25 +26,25 @@ _SAMPLE = 100
 
 
 class _Fleet:
-    """A ledger, and nodes that do at once what it says."""
+    """A lease table, and nodes that do at once what it says."""
 
     def __init__(self, nodes: int, cameras: int) -> None:
-        self.ledger = Ledger("load", _LEASE, 0.2, lambda: 0.0, lambda event: None)
+        self.table = LeaseTable("load", _LEASE, 0.2, lambda: 0.0, lambda event: None)
         for camera in range(cameras):
-            self.ledger.add(f"camera-{camera:05}", b"s" * 400, {"site": f"site-{camera % 20}"} if camera % 2 else {})
+            self.table.add(f"camera-{camera:05}", b"s" * 400, {"site": f"site-{camera % 20}"} if camera % 2 else {})
         self.held: list[dict[str, CameraReport]] = [{} for _ in range(nodes)]
         self.numbers = [0] * nodes
 
     def beat(self, node: int, now: float) -> dict[str, Grant]:
         self.numbers[node] += 1
         name, labels = f"node-{node:04}", {"site": f"site-{node % 20}"}
-        self.ledger.beat(Beat(name, name, "1", self.numbers[node], dict(self.held[node]), 12.8, labels=labels), now)
-        self.ledger.differs(name)
-        return dict(self.ledger.orders(name).grants)
+        self.table.beat(Beat(name, name, "1", self.numbers[node], dict(self.held[node]), 12.8, labels=labels), now)
+        self.table.differs(name)
+        return dict(self.table.orders(name).grants)
 
 
 def measure(nodes: int, cameras: int) -> tuple[float, float, float, int]:
-    """Measure a ledger.
+    """Measure a lease table.
 
     Returns:
         CPU seconds of a beat with its answer, of a look at leases, and of the state to be saved; then the size of that, bytes.
@@ -52,7 +52,7 @@ def measure(nodes: int, cameras: int) -> tuple[float, float, float, int]:
     fleet = _Fleet(nodes, cameras)
     for node in range(nodes):
         fleet.beat(node, 0.0)
-    fleet.ledger.tick(0.0)
+    fleet.table.tick(0.0)
     for node in range(nodes):
         given = fleet.beat(node, 0.0)
         reports = {name: CameraReport(grant.epoch, "running", 10, 5, 0.0, 0.0, 0.2) for name, grant in given.items()}
@@ -62,9 +62,9 @@ def measure(nodes: int, cameras: int) -> tuple[float, float, float, int]:
     for node in range(timed):
         fleet.beat(node, 0.5)
     beats = time.process_time()
-    fleet.ledger.tick(0.6)
+    fleet.table.tick(0.6)
     ticked = time.process_time()
-    state = fleet.ledger.dump()
+    state = fleet.table.dump()
     return (beats - began) / timed, ticked - beats, time.process_time() - ticked, len(state)
 
 

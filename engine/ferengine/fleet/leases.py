@@ -1,11 +1,11 @@
 """Who may read which camera: leases, epochs and moves, as a state machine without Ray and without a clock of its own.
 
 A node holds one lease, for all its cameras. It asks for a new one with each beat, and counts the lease from the moment when it
-sent the beat that was answered; the ledger counts it from the moment when the beat came in, which is later. So a node has
-stopped reading before the ledger takes its lease for over, whatever their clocks say, and a camera is given to another node
-only after the one before has said that it stopped, or after its lease (Gray and Cheriton, "Leases: An Efficient
+sent the beat that was answered; the lease table counts it from the moment when the beat came in, which is later. So a node has
+stopped reading before its lease is taken for over here, whatever the clocks say, and a camera is given to another node only
+after the one before has said that it stopped, or after its lease (Gray and Cheriton, "Leases: An Efficient
 Fault-Tolerant Mechanism for Distributed File Cache Consistency", 1989). Each time that a camera is given away it gets a new
-epoch, larger than all before; results of an older epoch are refused by whoever has seen a newer one.
+epoch, larger than all before; results of an older epoch are refused where a newer one has been seen.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ferengine.fleet.records import (
 )
 
 MARGIN = 0.05
-"""Fraction of a lease that the ledger waits longer: clocks of two machines do not run equally fast."""
+"""Fraction of a lease that the lease table waits longer: clocks of two machines do not run equally fast."""
 DEFAULT_LOAD = 0.5
 """CPU cores of a camera that was not measured yet, where no other was either."""
 _REPLAN = 10.0
@@ -39,10 +39,14 @@ _SMOOTHING = 0.3
 _PREPARE = 10.0
 """Seconds that a node has to get everything ready before the one that reads a camera gives it up anyway."""
 _FORGET = 600.0
-"""Seconds after which a lost node is forgotten."""
+"""Seconds after which a lost node is forgotten, unless it is drained."""
+_FAILED = 30.0
+"""Seconds after which a camera that could not be read is tried again."""
+_SUSPECT = 0.4
+"""Fraction of a lease without a beat after which other nodes prepare for the cameras of a node."""
 
 
-class Ledger:
+class LeaseTable:
     """The cameras and nodes of one fleet.
 
     Args:
@@ -69,6 +73,7 @@ class Ledger:
         self._epoch = 0
         self._planned = -1e9
         self._stale = True
+        self._refused: set[str] = set()
 
     # --- what users ask for
 
@@ -80,6 +85,14 @@ class Ledger:
         self._cameras[name] = Camera(name, sealed, dict(affinity))
         self._changed()
         self._say("added", camera=name)
+
+    def replace(self, name: str, sealed: bytes, affinity: Mapping[str, str]) -> None:
+        """Have a camera read from another source, or again. Raises KeyError if there is none."""
+        camera = self._cameras[name]
+        camera.sealed, camera.affinity = sealed, dict(affinity)
+        camera.removing = camera.ended = False
+        camera.pinned, camera.epoch = None, 0  # the node that reads it closes it, and gets a new grant
+        self._changed()
 
     def remove(self, name: str) -> None:
         """Remove a camera, as soon as its node has stopped reading it. Raises UsageError if there is none."""
@@ -138,6 +151,10 @@ class Ledger:
         if node is None or node.lost:
             self._join(beat, node, now)
         elif node.beat.node_id != beat.node_id:
+            if beat.node_id not in self._refused:
+                self._refused.add(beat.node_id)
+                reason = "another machine of this name has a lease: give each a name of its own"
+                self._say("failed", node=beat.node, reason=reason)
             return False
         elif node.beat.incarnation != beat.incarnation:
             self._restart(beat, node, now)
@@ -161,7 +178,7 @@ class Ledger:
         return (last.incarnation, last.number) != (beat.incarnation, beat.number)
 
     def orders(self, name: str) -> Orders:
-        """All that a node may read now. Cameras that it gets anew have a new epoch: save the ledger before it is told."""
+        """All that a node may read now. Cameras that it gets anew have a new epoch: save the lease table before it is told."""
         node = self._nodes[name]
         grants: dict[str, Grant] = {}
         prepare: dict[str, bytes] = {}
@@ -201,11 +218,16 @@ class Ledger:
         for name, node in list(self._nodes.items()):
             if not node.lost and now > node.expires:
                 self._lose(name, node, now)
-            elif node.lost and now > node.since + _FORGET:
+            elif node.lost and not node.draining and now > node.since + _FORGET:
                 del self._nodes[name]
                 self._say("left", node=name)
+            elif not (node.lost or node.silent or node.suspect) and now > node.since + _SUSPECT * self.lease:
+                node.suspect = self._stale = True
         self._remove_released()
         for camera in self._cameras.values():
+            if camera.failed is not None and now > camera.failed + _FAILED:
+                camera.failed, camera.epoch = None, 0  # its node closes it, and gets a new grant
+                self.version += 1
             camera.prepared |= now > camera.wanted_since + _PREPARE
         known = not any(node.silent and not node.lost for node in self._nodes.values())
         if known and self._nodes and (self._stale or now > self._planned + _REPLAN):
@@ -220,10 +242,13 @@ class Ledger:
         """Decide where each camera is to be read; what already has a node moves only for a reason."""
         self._planned, self._stale = now, False
         nodes = [
-            Node(name, {**node.beat.labels, PIN: name}, node.beat.capacity, node.beat.load, not node.lost, node.draining)
+            Node(
+                name, {**node.beat.labels, PIN: name}, node.beat.capacity, node.beat.load,
+                alive=not (node.lost or node.suspect), draining=node.draining,
+            )
             for name, node in self._nodes.items()
-        ]
-        usable = {node.name for node in nodes if node.alive and not node.draining}
+        ]  # fmt: skip
+        usable = {name for name, node in self._nodes.items() if not node.lost and not node.draining}
         measured = [camera.load for camera in self._cameras.values() if camera.load is not None]
         usual = sum(measured) / len(measured) if measured else DEFAULT_LOAD
         open_ = [camera for camera in self._cameras.values() if not camera.removing and not camera.ended]
@@ -235,6 +260,9 @@ class Ledger:
         reasons = {move.camera: move.reason for move in placement.moves}
         for camera in open_:
             wanted = placement.assignments.get(camera.name)
+            holder = self._nodes.get(camera.holder or "")
+            if wanted is None and holder is not None and holder.suspect and not holder.lost:
+                continue  # it may be there again
             if wanted != camera.wanted:
                 camera.why_moved = reasons.get(camera.name, camera.why_moved)
             camera.want(wanted, now)
@@ -276,7 +304,7 @@ class Ledger:
         nodes = [
             {"name": name, "node_id": node.beat.node_id, "incarnation": node.beat.incarnation, "draining": node.draining}
             for name, node in self._nodes.items()
-            if not node.lost
+            if not node.lost or node.draining
         ]
         return json.dumps({"version": 1, "epoch": self._epoch, "cameras": cameras, "nodes": nodes}).encode()
 
@@ -329,6 +357,11 @@ class Ledger:
     def _observe(self, beat: Beat, node: Member, now: float) -> None:
         self._stale |= node.silent or node.beat.labels != beat.labels
         node.beat, node.since, node.expires, node.silent = beat, now, self._end(now), False
+        if node.suspect:  # what it reads stays
+            node.suspect, self._stale = False, True
+            for camera in self._cameras.values():
+                if camera.holder == beat.node and not camera.removing and not camera.ended:
+                    camera.want(beat.node, now)
         # it has stopped what it no longer names
         self._release(beat.node, lambda camera: camera.name not in beat.cameras and camera.wanted != beat.node, None)
         self._remove_released()
@@ -376,6 +409,10 @@ class Ledger:
             camera.ended = True
             camera.want(None, now)
             self.version += 1
+        if report.state != "failed":
+            camera.failed = None
+        elif camera.failed is None:
+            camera.failed = now
         camera.report = report
 
     def _remove_released(self) -> None:

@@ -1,4 +1,4 @@
-"""The ledger of a fleet: leases, epochs and moves, alone and in a simulated world of bad networks."""
+"""The lease table of a fleet: leases, epochs and moves, alone and in a simulated world of bad networks."""
 
 from __future__ import annotations
 
@@ -11,23 +11,25 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferengine.errors import UsageError
-from ferengine.fleet.ledger import Ledger
+from ferengine.fleet.leases import LeaseTable
 from ferengine.fleet.reading import STOP_SECONDS
-from ferengine.fleet.records import Beat, CameraReport, FleetEvent, Orders
+from ferengine.fleet.records import Beat, CameraReport, CameraState, FleetEvent, Orders
 
 LEASE = 5.0
 GRACE = 7.0
 
 
 class Fleet:
-    """A ledger, and nodes that do at once what it says."""
+    """A lease table, and nodes that do at once what it says."""
 
     def __init__(self) -> None:
         self.events: list[FleetEvent] = []
-        self.ledger = Ledger("test", LEASE, 0.2, lambda: 0.0, self.events.append)
+        self.table = LeaseTable("test", LEASE, 0.2, lambda: 0.0, self.events.append)
         self.held: dict[str, dict[str, CameraReport]] = {}
         self.numbers: dict[str, int] = {}
         self.prepared: dict[str, frozenset[str]] = {}
+        self.failing: set[str] = set()
+        self.sources: dict[str, bytes] = {}
         self.now = 0.0
 
     def beat(self, name: str, life: str = "1", **labels: str) -> Orders:
@@ -36,9 +38,9 @@ class Fleet:
         self.numbers[name + life] = self.numbers.get(name + life, 0) + 1
         prepared = dict.fromkeys(self.prepared.get(name, ()), True)
         beat = Beat(name, f"id of {name}", life, self.numbers[name + life], dict(held), 4.0, labels=labels, prepared=prepared)
-        renewed = self.ledger.beat(beat, self.now)
-        self.ledger.tick(self.now)
-        orders = self.ledger.orders(name) if renewed else Orders({}, renewed=False)
+        renewed = self.table.beat(beat, self.now)
+        self.table.tick(self.now)
+        orders = self.table.orders(name) if renewed else Orders({}, renewed=False)
         self.prepared[name] = frozenset(orders.prepare)
         for camera in [camera for camera, report in held.items() if orders.grants.get(camera) is None]:
             del held[camera]
@@ -46,7 +48,10 @@ class Fleet:
             before = held.get(camera)
             frames = before.frames + 10 if before is not None and before.epoch == grant.epoch else 0
             first = None if frames == 0 else 0.0
-            held[camera] = CameraReport(grant.epoch, "running", frames, first_age=first, last_age=first)
+            state: CameraState = "failed" if camera in self.failing else "running"
+            held[camera] = CameraReport(grant.epoch, state, frames, first_age=first, last_age=first)
+            if grant.sealed:
+                self.sources[camera] = grant.sealed
         return orders
 
     def run(self, seconds: float, *nodes: str) -> None:
@@ -54,30 +59,30 @@ class Fleet:
             self.now += 0.5
             for node in nodes:
                 self.beat(node)
-            self.ledger.tick(self.now)
+            self.table.tick(self.now)
 
     def kinds(self) -> list[str]:
         return [event.kind for event in self.events]
 
     def where(self) -> dict[str, str | None]:
-        return {name: camera.node for name, camera in self.ledger.health(self.now).cameras.items()}
+        return {name: camera.node for name, camera in self.table.health(self.now).cameras.items()}
 
 
 @pytest.fixture
 def fleet() -> Fleet:
     made = Fleet()
     for name in ("one", "two", "three"):
-        made.ledger.add(name, b"sealed", {})
+        made.table.add(name, b"sealed", {})
     made.run(4, "a", "b")
     return made
 
 
 def test_cameras_are_spread_and_granted_once(fleet: Fleet) -> None:
     assert set(fleet.where().values()) == {"a", "b"}
-    epochs = [camera.epoch for camera in fleet.ledger.health(fleet.now).cameras.values()]
+    epochs = [camera.epoch for camera in fleet.table.health(fleet.now).cameras.values()]
     assert sorted(epochs) == [2, 3, 4]  # one was moved to the second node before it had begun
     assert fleet.kinds().count("placed") == 3
-    assert fleet.ledger.health(fleet.now).ok
+    assert fleet.table.health(fleet.now).ok
 
 
 def test_a_lost_node_keeps_its_cameras_until_its_lease_is_over(fleet: Fleet) -> None:
@@ -93,6 +98,50 @@ def test_a_lost_node_keeps_its_cameras_until_its_lease_is_over(fleet: Fleet) -> 
     assert all(LEASE < (event.seconds or 0) < LEASE + 2 for event in moved)
 
 
+def test_others_prepare_while_a_node_is_silent(fleet: Fleet) -> None:
+    held = {name for name, node in fleet.where().items() if node == "a"}
+    epochs = {name: camera.epoch for name, camera in fleet.table.health(fleet.now).cameras.items()}
+    fleet.events.clear()
+    fleet.run(3, "b")
+    assert fleet.prepared["b"] == held
+    assert {name for name, node in fleet.where().items() if node == "a"} == held  # its lease is not over
+    fleet.run(2, "a", "b")
+    assert fleet.prepared["b"] == frozenset()
+    assert {name: camera.epoch for name, camera in fleet.table.health(fleet.now).cameras.items()} == epochs
+    assert fleet.events == []
+
+
+def test_a_camera_that_cannot_be_read_is_tried_again(fleet: Fleet) -> None:
+    epoch = fleet.table.health(fleet.now).cameras["one"].epoch
+    fleet.failing.add("one")
+    fleet.run(29, "a", "b")
+    assert fleet.table.health(fleet.now).cameras["one"].epoch == epoch
+    fleet.run(4, "a", "b")
+    assert fleet.table.health(fleet.now).cameras["one"].epoch > epoch
+    fleet.failing.clear()
+    fleet.run(40, "a", "b")
+    assert fleet.table.health(fleet.now).cameras["one"].state == "running"
+    assert fleet.table.health(fleet.now).cameras["one"].epoch == max(
+        camera.epoch for camera in fleet.table.health(fleet.now).cameras.values()
+    )
+
+
+def test_another_source_of_a_camera_is_read_under_a_new_epoch(fleet: Fleet) -> None:
+    epoch = fleet.table.health(fleet.now).cameras["one"].epoch
+    fleet.table.replace("one", b"another", {})
+    fleet.run(2, "a", "b")
+    assert fleet.sources["one"] == b"another"
+    assert fleet.table.health(fleet.now).cameras["one"].epoch > epoch
+
+
+def test_a_drained_node_is_drained_whenever_it_returns(fleet: Fleet) -> None:
+    fleet.table.drain("a")
+    fleet.run(1300, "b")
+    fleet.run(2, "a", "b")
+    assert fleet.table.health(fleet.now).nodes["a"].state in ("draining", "drained")
+    assert set(fleet.where().values()) == {"b"}
+
+
 def test_a_node_that_returns_drops_what_is_no_longer_its_own(fleet: Fleet) -> None:
     held = dict(fleet.held["a1"])
     fleet.run(LEASE + 1, "b")
@@ -104,15 +153,15 @@ def test_a_node_that_returns_drops_what_is_no_longer_its_own(fleet: Fleet) -> No
 
 
 def test_a_drained_node_gives_its_cameras_away_and_gets_none(fleet: Fleet) -> None:
-    fleet.ledger.drain("a")
+    fleet.table.drain("a")
     fleet.run(2, "a", "b")
     assert set(fleet.where().values()) == {"b"}
     assert "drained" in fleet.kinds()
-    fleet.ledger.add("four", b"", {})
+    fleet.table.add("four", b"", {})
     fleet.run(1, "a", "b")
     assert fleet.where()["four"] == "b"
-    fleet.ledger.resume("a")
-    fleet.ledger.add("five", b"", {})
+    fleet.table.resume("a")
+    fleet.table.add("five", b"", {})
     fleet.run(1, "a", "b")
     assert fleet.where()["five"] == "a"
 
@@ -121,7 +170,7 @@ def test_a_moved_camera_is_granted_only_after_its_node_has_stopped(fleet: Fleet)
     source = fleet.where()["one"]
     target = "b" if source == "a" else "a"
     assert source is not None
-    fleet.ledger.move("one", target, fleet.now)
+    fleet.table.move("one", target, fleet.now)
     assert "one" in fleet.beat(source).grants  # until the other has everything ready
     assert fleet.beat(target).prepare == {"one": b"sealed"}
     assert "one" in fleet.beat(source).grants
@@ -141,13 +190,13 @@ def test_a_node_that_does_not_get_ready_is_waited_for_only_so_long(fleet: Fleet)
     source = fleet.where()["one"]
     target = "b" if source == "a" else "a"
     assert source is not None
-    fleet.ledger.move("one", target, fleet.now)
+    fleet.table.move("one", target, fleet.now)
     for _ in range(30):
         fleet.now += 0.5
         fleet.beat(source)
         fleet.beat(target)
         fleet.prepared.clear()
-        fleet.ledger.tick(fleet.now)
+        fleet.table.tick(fleet.now)
     assert fleet.where()["one"] == target
 
 
@@ -170,63 +219,67 @@ def test_a_fenced_node_starts_again_under_a_new_epoch(fleet: Fleet) -> None:
 
 def test_an_old_or_second_beat_renews_nothing(fleet: Fleet) -> None:
     old = Beat("a", "id of a", "1", 1, {}, 4.0)
-    assert not fleet.ledger.beat(old, fleet.now)
-    assert not fleet.ledger.beat(replace(old, node_id="another machine", number=99), fleet.now)
+    assert not fleet.table.beat(old, fleet.now)
+    for number in (98, 99):
+        assert not fleet.table.beat(replace(old, node_id="another machine", number=number), fleet.now)
+    [event] = [event for event in fleet.events if event.kind == "failed"]
+    assert event.reason is not None
+    assert "another machine of this name" in event.reason
 
 
 def test_affinity_and_unplaced(fleet: Fleet) -> None:
-    fleet.ledger.add("north", b"", {"site": "north"})
+    fleet.table.add("north", b"", {"site": "north"})
     fleet.run(1, "a", "b")
-    status = fleet.ledger.health(fleet.now).cameras["north"]
+    status = fleet.table.health(fleet.now).cameras["north"]
     assert (status.state, status.node) == ("waiting", None)
     assert status.reason is not None
     assert 'site = "north"' in status.reason
     assert fleet.kinds().count("unplaced") == 1
-    assert not fleet.ledger.health(fleet.now).ok
+    assert not fleet.table.health(fleet.now).ok
     with pytest.raises(UsageError, match="needs a node with site"):
-        fleet.ledger.move("north", "a", fleet.now)
+        fleet.table.move("north", "a", fleet.now)
     fleet.beat("c", site="north")
     fleet.beat("c", site="north")
     assert fleet.where()["north"] == "c"
 
 
 def test_a_removed_camera_goes_when_its_node_has_stopped(fleet: Fleet) -> None:
-    fleet.ledger.remove("one")
+    fleet.table.remove("one")
     with pytest.raises(UsageError, match="no camera 'one'"):
-        fleet.ledger.remove("one")
+        fleet.table.remove("one")
     with pytest.raises(UsageError, match="is being removed"):
-        fleet.ledger.add("one", b"", {})
+        fleet.table.add("one", b"", {})
     fleet.run(1, "a", "b")
-    assert "one" not in fleet.ledger.cameras
+    assert "one" not in fleet.table.cameras
     assert "removed" in fleet.kinds()
 
 
 @pytest.mark.parametrize("call", ["drain", "resume"])
 def test_unknown_nodes_are_named(fleet: Fleet, call: str) -> None:
     with pytest.raises(UsageError, match="there is no node 'z': known are a, b"):
-        getattr(fleet.ledger, call)("z")
+        getattr(fleet.table, call)("z")
 
 
 def test_a_successor_goes_on_without_a_move(fleet: Fleet) -> None:
     before, epochs = fleet.where(), fleet.held
-    saved = fleet.ledger.dump()
-    fleet.ledger = Ledger("test", LEASE, 0.2, lambda: 0.0, fleet.events.append)
-    fleet.ledger.restore(saved, fleet.now, GRACE)
+    saved = fleet.table.dump()
+    fleet.table = LeaseTable("test", LEASE, 0.2, lambda: 0.0, fleet.events.append)
+    fleet.table.restore(saved, fleet.now, GRACE)
     fleet.events.clear()
     fleet.run(GRACE + 2, "a", "b")
     assert fleet.where() == before
     assert fleet.held == epochs
     assert fleet.kinds() == []
-    fleet.ledger.add("four", b"", {})
+    fleet.table.add("four", b"", {})
     fleet.run(1, "a", "b")
-    assert fleet.ledger.health(fleet.now).cameras["four"].epoch == 5
+    assert fleet.table.health(fleet.now).cameras["four"].epoch == 5
 
 
 def test_a_successor_waits_before_it_takes_cameras_away(fleet: Fleet) -> None:
     before = fleet.where()
-    saved = fleet.ledger.dump()
-    fleet.ledger = Ledger("test", LEASE, 0.2, lambda: 0.0, fleet.events.append)
-    fleet.ledger.restore(saved, fleet.now, GRACE)
+    saved = fleet.table.dump()
+    fleet.table = LeaseTable("test", LEASE, 0.2, lambda: 0.0, fleet.events.append)
+    fleet.table.restore(saved, fleet.now, GRACE)
     fleet.run(GRACE - 0.5, "b")
     assert fleet.where() == before
     fleet.run(2.5, "b")
@@ -235,7 +288,7 @@ def test_a_successor_waits_before_it_takes_cameras_away(fleet: Fleet) -> None:
 
 def test_a_state_of_another_version_is_refused() -> None:
     with pytest.raises(UsageError, match="version 7"):
-        Ledger("test", LEASE, 0.2, lambda: 0.0, print).restore(b'{"version": 7}', 0.0, GRACE)
+        LeaseTable("test", LEASE, 0.2, lambda: 0.0, print).restore(b'{"version": 7}', 0.0, GRACE)
 
 
 class World:
@@ -247,16 +300,16 @@ class World:
     def __init__(self, seed: int, cameras: int, nodes: int) -> None:
         self.random = random.Random(seed)
         self.now = 0.0
-        self.ledger = Ledger("world", LEASE, 0.2, lambda: 0.0, lambda event: None)
-        self.saved = self.ledger.dump()
+        self.table = LeaseTable("world", LEASE, 0.2, lambda: 0.0, lambda event: None)
+        self.saved = self.table.dump()
         self.nodes = [SimulatedNode(f"n{i}", self.random.uniform(0.98, 1.02)) for i in range(nodes)]
         self.last: dict[str, int] = {}
         for i in range(cameras):
-            self.ledger.add(f"c{i}", b"", {})
+            self.table.add(f"c{i}", b"", {})
 
     def step(self, faults: bool) -> None:
         self.now += self.STEP
-        self.ledger.tick(self.now)
+        self.table.tick(self.now)
         if faults:
             self.disturb()
         for node in self.nodes:
@@ -271,17 +324,17 @@ class World:
         elif chance < 0.02:
             node.die()
         elif chance < 0.03:
-            self.ledger = Ledger("world", LEASE, 0.2, lambda: 0.0, lambda event: None)
-            self.ledger.restore(self.saved, self.now, GRACE)
-        elif chance < 0.08 and self.ledger.cameras:
-            camera, known = self.random.choice(self.ledger.cameras), list(self.ledger.nodes)
+            self.table = LeaseTable("world", LEASE, 0.2, lambda: 0.0, lambda event: None)
+            self.table.restore(self.saved, self.now, GRACE)
+        elif chance < 0.08 and self.table.cameras:
+            camera, known = self.random.choice(self.table.cameras), list(self.table.nodes)
             if known:
                 with contextlib.suppress(UsageError):  # the node is draining
-                    self.ledger.move(camera, self.random.choice(known), self.now)
-        elif chance < 0.09 and node.name in self.ledger.nodes:
-            self.ledger.drain(node.name)
-        elif chance < 0.11 and node.name in self.ledger.nodes:
-            self.ledger.resume(node.name)
+                    self.table.move(camera, self.random.choice(known), self.now)
+        elif chance < 0.09 and node.name in self.table.nodes:
+            self.table.drain(node.name)
+        elif chance < 0.11 and node.name in self.table.nodes:
+            self.table.resume(node.name)
 
     def check(self) -> None:
         reading: dict[str, str] = {}
@@ -343,10 +396,10 @@ class SimulatedNode:
         beat = Beat(self.name, f"id {self.name}", str(self.life), self.number, cameras, 4.0, prepared=prepared)
         if self.lossy(world, faults) and world.random.random() < 0.5:
             return  # the question is lost
-        if not world.ledger.beat(beat, world.now):
+        if not world.table.beat(beat, world.now):
             return
-        orders = world.ledger.orders(self.name)
-        world.saved = world.ledger.dump()
+        orders = world.table.orders(self.name)
+        world.saved = world.table.dump()
         if self.lossy(world, faults):
             return  # the answer is lost
         self.answer = (world.now + world.random.uniform(0, 0.4), orders, clock)
@@ -370,9 +423,9 @@ def test_no_camera_is_ever_read_by_two_nodes(seed: int, cameras: int, nodes: int
     for _ in range(600):
         world.step(faults=True)
     for node in world.nodes:
-        if node.name in world.ledger.nodes:
-            world.ledger.resume(node.name)
+        if node.name in world.table.nodes:
+            world.table.resume(node.name)
     for _ in range(200):
         world.step(faults=False)
     read = {camera for node in world.nodes for camera in node.reading}
-    assert read == set(world.ledger.cameras)
+    assert read == set(world.table.cameras)

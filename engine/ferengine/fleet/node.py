@@ -243,7 +243,7 @@ class NodeEngine:
         self._readings.obey(orders.grants, orders.prepare, sent + self._setup.lease)
 
     def _leave(self) -> None:
-        """Nobody is left to say what to read."""
+        """There is no coordinator left to say what to read."""
         log.warning("there has been no coordinator for %.0f s: the engine of node %s ends", _ALONE_SECONDS, self._setup.node)
         with contextlib.suppress(Exception):
             self._readings.close()

@@ -247,7 +247,7 @@ class Readings:
             self._wake()
 
     def _guard_lease(self) -> None:
-        """Stop reading before the lease ends, whoever is to blame that it was not renewed."""
+        """Stop reading before the lease ends, for whatever reason it was not renewed."""
         while not self._over.wait(STOP_SECONDS / 10):
             if clock() >= self.until - STOP_SECONDS:
                 with self._lock:

@@ -1,8 +1,8 @@
 """Encrypts what Ray stores and shows: sources with their passwords, and the settings of outputs.
 
-Ray keeps the arguments of actors in its task specifications, its tables and its dashboard, where whoever may look at the
-cluster reads them. Sources travel sealed: encrypted and signed (Fernet: AES-128 in CBC mode with HMAC-SHA256) with a key made
-from the cluster's token, which every node has anyway.
+Ray keeps the arguments of actors in its task specifications, its tables and its dashboard, where all users of the cluster can
+read them. Sources travel sealed: encrypted and signed (Fernet: AES-128 in CBC mode with HMAC-SHA256) with a key made from the
+cluster's token, which every node has anyway.
 """
 
 from __future__ import annotations

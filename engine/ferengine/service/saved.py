@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,8 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from ferengine.errors import ServiceError, UsageError, describe_invalid
+from ferengine.errors import ServiceError, SinkError, UsageError, describe_invalid
 from ferengine.json_text import json_text
+from ferengine.sinks.files import write_atomically
 from ferengine.sources import SourceSpec, unique_names
 from ferengine.sources.url import hide_credentials
 from ferengine.sources.zone import ZoneOptions
@@ -103,20 +102,9 @@ class StateFile:
             | {name: spec.model_dump(mode="json", include=set(ZoneOptions.model_fields)) for name, spec in zones.items()},
         }
         try:
-            descriptor, name = tempfile.mkstemp(prefix=f".{self._path.name}.", dir=self._path.parent)  # readable for its owner
-            try:
-                with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-                    file.write(json_text(record, indent=2))
-                    file.flush()
-                    os.fsync(file.fileno())
-                Path(name).replace(self._path)
-            except BaseException:
-                Path(name).unlink(missing_ok=True)
-                raise
-        except OSError as error:
-            raise ServiceError(
-                f"this was done, but a restart will forget it: {self._path} cannot be written: {error.strerror}"
-            ) from None
+            write_atomically(self._path, json_text(record, indent=2).encode(), durable=True, private=True)
+        except SinkError as error:
+            raise ServiceError(f"this was done, but a restart will forget it: {error}") from None
 
     def _read(self) -> _Saved:
         try:

@@ -61,7 +61,7 @@ def create_numbered(path: Path) -> tuple[Path, int]:
             continue  # it exists, and is not ours
 
 
-def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
+def write_atomically(path: Path, data: bytes, *, durable: bool = False, private: bool = False) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part.
 
     What ``path`` leads to is replaced if it is a file; a device or a pipe is written to.
@@ -70,6 +70,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
         path: The file.
         data: Its content.
         durable: Whether that also holds after the machine has lost its power.
+        private: Whether its owner alone may read it, also where others could before.
 
     Raises:
         SinkError: If that fails. The old content is then still there.
@@ -83,7 +84,8 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".ferengine-")
         try:
             with os.fdopen(descriptor, "wb") as file:
-                os.fchmod(descriptor, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
+                if not private:  # as it was made
+                    os.fchmod(descriptor, stat.S_IMODE(mode) if mode is not None else 0o666 & ~_umask())
                 file.write(data)
                 file.flush()
                 if durable:

@@ -41,6 +41,16 @@ def test_what_one_start_does_not_name_is_kept_for_the_next(tmp_path: Path) -> No
     assert file.begin([parse_source("demo", name="door")]).sources == (DOOR, ADDED)
 
 
+def test_a_link_stays_one_and_its_file_becomes_private(tmp_path: Path) -> None:
+    (tmp_path / "kept.json").write_text("{}")
+    (tmp_path / "kept.json").chmod(0o644)
+    (tmp_path / "state.json").symlink_to("kept.json")
+    StateFile(tmp_path / "state.json").write([ADDED], [], {})
+    assert (tmp_path / "state.json").is_symlink()
+    assert stat.S_IMODE((tmp_path / "kept.json").stat().st_mode) == 0o600
+    assert StateFile(tmp_path / "state.json").begin([]).sources == (ADDED,)
+
+
 def test_without_a_file_it_begins_with_what_it_is_given(tmp_path: Path) -> None:
     assert StateFile(tmp_path / "state.json").begin([DOOR]).sources == (DOOR,)
     assert list(tmp_path.iterdir()) == []

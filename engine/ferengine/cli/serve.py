@@ -126,7 +126,7 @@ class _Service:
         file = None if state is None else StateFile(state)
         given = tuple(as_served(spec) for spec in settings.specs())
         beginning = Beginning(given) if file is None else file.begin(given)
-        check_files(settings, list(beginning.sources))
+        check_files(settings, [*beginning.sources, *beginning.paused.values()], state)
         self._settings = settings
         self._camera_events = CameraEvents()
         values = settings.engine_values()
@@ -137,7 +137,7 @@ class _Service:
         self._media = event_media(settings, self._engine)
         app = create_app(
             self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files, state=file,
-            beginning=beginning, attach=None if self._media is None else self._media.attach,
+            beginning=beginning, attach=None if self._media is None else self._media.for_output(),
         )  # fmt: skip
         self._hub = app.state.context.hub
         try:

@@ -69,11 +69,18 @@ def run_session(settings: RunSettings, console: Console) -> int:
     return 1 if failed else 0
 
 
-def check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
-    """Raise UsageError if two outputs have the same file, or an output that of a source."""
+def check_files(settings: RunSettings, specs: Sequence[SourceSpec], state: Path | None = None) -> None:
+    """Raise UsageError if two outputs have the same file, or an output that of a source.
+
+    Args:
+        settings: The outputs.
+        specs: The sources.
+        state: The file of ``--state``, which is read and written.
+    """
     events = None if settings.events in (None, "-") else Path(str(settings.events))
     named = {"--events": events, "--csv": settings.csv, "--save": settings.save, "--summary": settings.summary,
-             "--health-file": settings.health_file, "--store": settings.store}  # fmt: skip
+             "--health-file": settings.health_file, "--store": settings.store,
+             "--state": state}  # fmt: skip
     files = {option: path for option, path in named.items() if path is not None and not is_folder(path)}
     for (one, path), (other, second) in combinations(files.items(), 2):
         if same_file(path, second):
@@ -82,8 +89,9 @@ def check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
         refuse_source(path, specs)
     if settings.summary is not None:
         check_output(settings.summary, overwrite=settings.overwrite)
-    if settings.health_file is not None:
-        check_output(settings.health_file, overwrite=True)  # it was left by a run before
+    for kept in (settings.health_file, state):
+        if kept is not None:
+            check_output(kept, overwrite=True)  # it was left by a run before
 
 
 def _decide_display(asked: bool | None) -> bool:

@@ -11,7 +11,8 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from ferengine.ipc.child import Child
 from ferengine.results import Box, FrameResult
 from ferengine.runtime.consumers import CallbackSubscription
 from ferengine.service.fragments import TIMESCALE
-from ferengine.service.messages import Encode, Encoded
+from ferengine.service.messages import Encode, Encoded, video_message
 from ferengine.sinks.blur_plan import BlurPlan
 
 Kind: TypeAlias = Literal["video", "jpeg"]
@@ -42,7 +43,7 @@ _LINGER = 10.0
 log = logging.getLogger("ferengine")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LiveFrame:
     """One frame on its way to the clients.
 
@@ -57,6 +58,19 @@ class LiveFrame:
     result: FrameResult
     size: tuple[int, int]
     encoded: Encoded
+
+    @cached_property
+    def message(self) -> bytes:
+        """As a viewer of the video gets it: made once for all of them."""
+        return self._message({})
+
+    def message_after(self, skipped: int) -> bytes:
+        """As a viewer gets it that has missed ``skipped`` frames just before."""
+        return self._message({"skipped": skipped})
+
+    def _message(self, more: dict[str, Any]) -> bytes:
+        head = {"time": round(self.time, 6), "key": self.encoded.key, "size": self.size, "result": self.result.to_dict()}
+        return video_message(head | more, self.encoded.fragment)
 
 
 class Viewer:
@@ -266,9 +280,13 @@ class CameraVideo:
         if self.error:
             self._give_up()
 
+    def gives_none(self, kind: Kind) -> bool:
+        """Whether no more frames of a kind come: where there is no video there may still be images."""
+        return self._deaths >= _DEATHS if kind == "jpeg" else self.error is not None
+
     def _give_up(self) -> None:
         for viewer in self.viewers:
-            if viewer.kind == "video" or self._deaths >= _DEATHS:
+            if self.gives_none(viewer.kind):
                 viewer.end(self.error)
 
 
@@ -307,19 +325,19 @@ class Live:
             ServiceError: Too many clients watch, or the service is closing.
             FerengineError: There is no such camera, or no memory for its frames.
         """
-        if self.viewers >= self.max_viewers:
-            raise ServiceError(f"{self.max_viewers} clients are watching, which is the maximum: try again later")
         viewer = Viewer(kind)
         async with self._lock:
             video = self._videos.get(camera)
             if self._closed:
                 raise ServiceError("the service is closing")
+            if self.viewers >= self.max_viewers:
+                raise ServiceError(f"{self.max_viewers} clients are watching, which is the maximum: try again later")
             if video is None:
                 video = CameraVideo(self._engine, camera, asyncio.get_running_loop())
                 await video.open()
                 self._videos[camera] = video
             video.join(viewer)
-        if video.error and kind == "video":
+        if video.gives_none(kind):
             viewer.end(video.error)
         try:
             yield video, viewer

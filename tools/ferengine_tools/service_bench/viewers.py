@@ -1,8 +1,7 @@
 """Viewers in a process of their own, as ``load`` starts them: arguments are the URL, their number, and the cameras.
 
-Each takes the live video of every camera until standard input ends. They give way to everything else, since viewers usually have
-machines of their own. A line is printed when all have video, and at the end how
-many frames all have taken since then.
+Each takes the live video of every camera until standard input ends. They give way to everything else, since viewers usually
+have machines of their own. A line is printed when all have video, and at the end how many frames all have taken since then.
 """
 
 from __future__ import annotations

@@ -23,7 +23,9 @@ from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.files import write_failed
 from ferengine.sinks.person_events import EventDetector
 
-_ANSWER_SECONDS = 10.0
+_START_SECONDS = 60.0
+"""Seconds that the child process gets to start and take its first frame: an overloaded machine is slow, not stuck."""
+_ANSWER_SECONDS = 20.0
 _END_SECONDS = 60.0
 """Seconds that the last clips may take to be finished."""
 _DEATHS = 3
@@ -192,6 +194,7 @@ class MediaRecorder:
         try:
             if self._child is None:
                 self._child = Child("ferengine.media.worker", "clips", [self._memory])
+                patience = max(patience, _START_SECONDS)
             answer = Recorded.decode(self._child.ask(asked.encode(), patience))
         except TimeoutError:
             self._note_death(f"it did not answer in {patience:g} s")

@@ -32,11 +32,13 @@ MAX_FPS = 25.0
 """Frames a second that are encoded at most; those of a faster camera are thinned out."""
 QUEUE = 24
 """Frames that may wait for one client; then it is taken to the live edge."""
-_ANSWER_SECONDS = 10.0
+_START_SECONDS = 60.0
+"""Seconds that an encoder gets to start and encode its first frame: on a machine that is overloaded it has what is left."""
+_ANSWER_SECONDS = 20.0
 _END_SECONDS = 2.0
 """Seconds that an encoder gets for the frame that it has."""
 _DEATHS = 3
-"""Deaths of its encoder after which a camera's video is given up."""
+"""Deaths of its encoder without a frame in between after which a camera's video is given up."""
 _LINGER = 10.0
 """Seconds that the encoder stays after the last client has left."""
 
@@ -231,15 +233,17 @@ class CameraVideo:
         request = Encode(width, height, self._last_time, video, self._key_wanted, "jpeg" in wanted, tuple(blur))
         self._copy(image)
         try:
+            patience = _ANSWER_SECONDS
             if self._child is None:
-                self._child = Child("ferengine.service.encoder", f"live {self.camera}", [self._memory])
-            encoded = Encoded.decode(self._child.ask(request.encode(), _ANSWER_SECONDS))
+                self._child, patience = Child("ferengine.service.encoder", f"live {self.camera}", [self._memory]), _START_SECONDS
+            encoded = Encoded.decode(self._child.ask(request.encode(), patience))
         except TimeoutError:
             self._note_death("the encoder did not answer")
             return
         except ServiceError as error:
             self._note_death(str(error))
             return
+        self._deaths = 0
         if encoded.error:
             self.error = encoded.error
         frame = LiveFrame(self._last_time / TIMESCALE, result, (width, height), encoded)

@@ -17,13 +17,14 @@ from ferengine.cli.log import log_to
 from ferengine.cli.options import parameter, with_options
 from ferengine.cli.run_options import SERVE, read_settings
 from ferengine.cli.settings import RunSettings
-from ferengine.errors import FerengineError, UsageError
+from ferengine.errors import FerengineError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from ferengine.results import CameraEvent
     from ferengine.service.server import Address, Tls
 
 _TICK = 0.25
+_WILDCARDS = ("0.0.0.0", "::")
 
 _SOURCES = Annotated[
     list[str] | None,
@@ -125,6 +126,9 @@ class _Service:
 
         file = None if state is None else StateFile(state)
         given = tuple(as_served(spec) for spec in settings.specs())
+        for spec in given:  # a camera may be there later; what is a file now was misspelt
+            if spec.kind == "file" and not Path(spec.value).exists():
+                raise SourceError(f"there is no file {spec.where}")
         beginning = Beginning(given) if file is None else file.begin(given)
         check_files(settings, [*beginning.sources, *beginning.paused.values()], state)
         self._settings = settings
@@ -150,6 +154,17 @@ class _Service:
         self._camera_events.append(event)
         self._hub.note_camera_event(event)
 
+    def _greet(self, console: Console) -> None:
+        url = self._server.url
+        console.print(f"ferengine is on [bold]{url}[/]: open it in a browser; Ctrl-C ends it", highlight=False, soft_wrap=True)
+        if (host := self._server.address.host) in _WILDCARDS:
+            near = url.replace(f"[{host}]" if ":" in host else host, "127.0.0.1")
+            console.print(f"that is every address of this machine; from here {near}", highlight=False, soft_wrap=True)
+        if not self._engine.sources:
+            console.print(
+                "no camera yet: add one on the page, or name some, such as: ferengine serve 0", highlight=False, soft_wrap=True
+            )
+
     def run(self, console: Console) -> int:
         """Run until a signal or a failure ends it; returns the exit code."""
         from ferengine.cli.outputs import Outputs
@@ -160,7 +175,7 @@ class _Service:
         try:
             with self._engine:
                 self._server.start()
-                console.print(f"ferengine is on [bold]{self._server.url}[/]", highlight=False)
+                self._greet(console)
                 outputs.start()
                 while not self._engine.wait(_TICK):
                     if not self._server.alive:

@@ -235,7 +235,10 @@ class CameraVideo:
         try:
             patience = _ANSWER_SECONDS
             if self._child is None:
-                self._child, patience = Child("ferengine.service.encoder", f"live {self.camera}", [self._memory]), _START_SECONDS
+                self._child, patience = (
+                    Child("ferengine.service.encoder", f"live {self.camera}", [self._memory]),
+                    _START_SECONDS,
+                )
             encoded = Encoded.decode(self._child.ask(request.encode(), patience))
         except TimeoutError:
             self._note_death("the encoder did not answer")

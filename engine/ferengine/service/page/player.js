@@ -30,7 +30,7 @@ export class Player {
     socket.onclose = (event) => {
       if (this.socket !== socket) return; // it was given up, and there may be another by now
       this.socket = null;
-      if (event.code === 4503) this.useImages = true;
+      if (event.code === 4503) [this.useImages, this.reason] = [true, event.reason];
       this.again();
     };
   }
@@ -40,6 +40,9 @@ export class Player {
     this.wait = Math.min(2 * this.wait, 8000);
     if (this.wanted) this.retry = setTimeout(() => this.wanted && this.start(), this.wait);
   }
+
+  // Whether there is something to see.
+  get shows() { return this.image.hidden ? this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA : this.image.naturalWidth > 0; }
 
   startImages() {
     this.tile.synchronised = false;
@@ -62,6 +65,7 @@ export class Player {
     const size = new DataView(data).getUint32(0);
     const head = JSON.parse(new TextDecoder().decode(new Uint8Array(data, 4, size)));
     const bytes = new Uint8Array(data, 4 + size);
+    this.reason = "";
     if (head.mime) return this.begin(head, bytes);
     this.wait = 500;
     this.frames.push(head);

@@ -46,24 +46,27 @@ export class Tile {
 
   show(state) {
     this.state = state;
-    this.root.classList.toggle("paused", state.paused);
+    this.isOver = ["ended", "failed"].includes(state.state); // to be opened again, where that makes sense
+    this.root.classList.toggle("closed", state.paused || this.isOver);
     this.find(".name").dataset.state = state.state;
     this.zones.show(state);
-    this.title(".pause", state.paused ? "Resume" : "Pause");
-    const said = {
+    this.title(".pause", state.paused ? "Resume" : this.isOver ? "Open again" : "Pause");
+    this.said = {
       paused: "Paused: the camera is closed", opening: "Opening", leaving: "Closing", ended: state.error ?? "Ended", failed: state.error ?? "Failed",
       disconnected: "Disconnected: trying again",
     }[state.state];
-    this.note(said);
     const closed = ["paused", "ended", "failed", "leaving"].includes(state.state);
     if (closed) this.clear();
     this.player.want(this.onScreen && !document.hidden && !closed);
+    this.showNote();
   }
+
+  showNote() { this.note(this.said ?? (this.player.wanted && !this.player.shows ? ["Waiting for video", this.player.reason].filter(Boolean).join(": ") : "")); }
 
   note(text) {
     const note = this.find(".note");
     note.hidden = !text;
-    if (note.textContent !== (text ?? "")) note.textContent = text ?? "";
+    if (note.textContent !== text) note.textContent = text;
   }
 
   clear() {
@@ -110,6 +113,7 @@ export class Tile {
     const latency = [...this.latencies].sort((a, b) => a - b)[this.latencies.length >> 1];
     this.find(".numbers").textContent = this.fps ? `${this.fps.toFixed(0)} fps · ${latency?.toFixed(0)} ms` : "";
     this.listPeople();
+    this.showNote();
     drawTimeline(this.find(".timeline"), this.people);
   }
 
@@ -147,7 +151,8 @@ export class Tile {
   async pause() {
     const button = this.find(".pause");
     button.disabled = true;
-    await this.actions.attempt(ask("POST", camera(this.name, this.state.paused ? "/resume" : "/pause")));
+    const steps = this.state.paused ? ["/resume"] : this.isOver ? ["/pause", "/resume"] : ["/pause"];
+    for (const step of steps) await this.actions.attempt(ask("POST", camera(this.name, step)));
     if (!this.state.paused) this.people.clear();
     await this.actions.changed();
     button.disabled = false;

@@ -170,6 +170,10 @@ class LeaseTable:
         for event in beat.events[max(0, known.events - beat.first_event) :]:
             self._report(event)
         known.events = max(known.events, beat.first_event + len(beat.events))
+        if beat.dropped_events > known.missed:
+            dropped = beat.dropped_events - known.missed
+            known.missed = beat.dropped_events
+            self._say("missed", node=beat.node, reason=f"{dropped} events of its cameras were dropped: no coordinator took them")
         return True
 
     def is_newer(self, beat: Beat) -> bool:

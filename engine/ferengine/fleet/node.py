@@ -20,7 +20,7 @@ from ferengine.fleet.cluster import coordinator_name, engine_name, find_actor, i
 from ferengine.fleet.outputs import BoundedQueue, NodeOutputs, outputs_from
 from ferengine.fleet.page_server import NodePage
 from ferengine.fleet.reading import Readings, clock
-from ferengine.fleet.records import Beat, FleetEvent, Orders
+from ferengine.fleet.records import Beat, FleetEvent, Orders, OutputReport, Taken
 from ferengine.fleet.seal import Sealer, cluster_token
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sources import SourceSpec
@@ -33,6 +33,7 @@ _ALONE_SECONDS = 60.0
 _FORGOTTEN_SECONDS = 30.0
 """Seconds after which the queue of a client that takes nothing is given up."""
 _EVENTS = 1000
+"""Events that wait for a coordinator; then the oldest are dropped, and counted."""
 _READY_SECONDS = 120.0
 
 log = logging.getLogger("ferengine")
@@ -62,6 +63,15 @@ class NodeSetup:
     sealed: bytes
 
 
+@dataclass(slots=True)
+class _Client:
+    """What waits for one client, and when it asked for the last time."""
+
+    queue: BoundedQueue
+    since: int
+    asked: float = 0.0
+
+
 class NodeEngine:
     """An engine whose cameras the coordinator chooses. Its methods are called by Ray, each in a thread."""
 
@@ -75,10 +85,11 @@ class NodeEngine:
         values = {name: getattr(config, name) for name in config.model_fields_set}
         self._incarnation = uuid.uuid4().hex
         self._number = 0
-        self._events: deque[FleetEvent] = deque(maxlen=_EVENTS)
-        self._first_event = 0
+        self._events: deque[FleetEvent] = deque()
+        self._first_event = self._dropped_events = 0
         self._asked: Future[Orders] | None = None
-        self._clients: dict[str, tuple[BoundedQueue, float]] = {}
+        self._clients: dict[str, _Client] = {}
+        self._given = 0
         self._turn = threading.Event()
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -97,7 +108,7 @@ class NodeEngine:
         self._engine.wait_ready(_READY_SECONDS)
         return os.getpid()
 
-    def take(self, client: str, queue: int, maximum: int, timeout: float) -> tuple[list[FrameResult], int]:
+    def take(self, client: str, queue: int, maximum: int, timeout: float) -> Taken:
         """Results for one client, which has a queue from its first call on.
 
         Args:
@@ -105,19 +116,14 @@ class NodeEngine:
             queue: How many may wait; the oldest are dropped.
             maximum: How many to return.
             timeout: Seconds to wait for the first.
-
-        Returns:
-            The results, and how many the queue has dropped so far.
         """
-        now = time.monotonic()
         with self._lock:
-            waiting, _ = self._clients.get(client, (None, 0.0))
-            waiting = BoundedQueue(queue) if waiting is None else waiting
-            self._clients[client] = (waiting, now + timeout)
-        try:
-            return waiting.take_many(maximum, timeout), waiting.dropped
-        except EOFError:
-            return [], waiting.dropped
+            known = self._clients.get(client)
+            if known is None:
+                known = self._clients[client] = _Client(BoundedQueue(queue), self._given)
+            known.asked = time.monotonic() + timeout
+        results, passed = known.queue.take_many(maximum, timeout)
+        return Taken(results, known.since, known.since + passed, self._incarnation)
 
     def worker_pids(self) -> dict[str, int]:
         """The engine's processes by name, this one included."""
@@ -127,8 +133,8 @@ class NodeEngine:
         """CPU time of the engine's processes of all lives, this one included."""
         return float(sum(worker["cpu_s"] for worker in self._engine.summary()["workers"].values()))
 
-    def stop(self) -> None:
-        """Stop reading, write what the outputs have, and end the engine."""
+    def stop(self) -> dict[str, OutputReport]:
+        """Stop reading, write what the outputs have, and end the engine; returns how the outputs ended."""
         self._over.set()
         self._turn.set()
         self._thread.join(2 * self._setup.lease)
@@ -137,6 +143,7 @@ class NodeEngine:
         self._readings.close()
         self._engine.close()
         self._outputs.close()
+        return self._outputs.reports()
 
     # --- within
 
@@ -147,7 +154,9 @@ class NodeEngine:
         self._outputs.put_event(event)
         with self._lock:
             if len(self._events) == _EVENTS:
+                self._events.popleft()
                 self._first_event += 1
+                self._dropped_events += 1
             self._events.append(
                 FleetEvent(event.kind, event.timestamp, event.camera, self._setup.node, None, event.seconds, event.reason)
             )
@@ -155,11 +164,12 @@ class NodeEngine:
 
     def _deliver(self, result: FrameResult) -> None:
         self._outputs.put(result)
-        for name, (queue, asked) in list(self._clients.items()):
-            queue.put(result)
-            if time.monotonic() > asked + _FORGOTTEN_SECONDS:
-                with self._lock:
-                    self._clients.pop(name, None)
+        with self._lock:
+            self._given += 1
+            for name, client in list(self._clients.items()):
+                client.queue.put(result)
+                if time.monotonic() > client.asked + _FORGOTTEN_SECONDS:
+                    del self._clients[name]  # it counts what it misses by the numbers, should it ask again
 
     def _run(self) -> None:
         try:
@@ -223,12 +233,12 @@ class NodeEngine:
         prepared = self._readings.prepared()
         with self._lock:
             self._number += 1
-            events, first = tuple(self._events), self._first_event
+            events, first, dropped = tuple(self._events), self._first_event, self._dropped_events
         return Beat(
             self._setup.node, self._setup.node_id, self._incarnation, self._number, current, self._setup.capacity,
             self._readings.load_of_others, self._setup.labels, prepared, released,
             None if self._page is None else self._page.url, self._readings.stale, self._outputs.reports(), events,
-            first,
+            first, dropped,
         )  # fmt: skip
 
     def _obey(self, beat: Beat, orders: Orders, sent: float) -> None:

@@ -227,6 +227,15 @@ def test_an_old_or_second_beat_renews_nothing(fleet: Fleet) -> None:
     assert "another machine of this name" in event.reason
 
 
+def test_events_that_a_node_dropped_are_said_once(fleet: Fleet) -> None:
+    fleet.events.clear()
+    for number, dropped in ((100, 3), (101, 3), (102, 5)):
+        fleet.table.beat(Beat("a", "id of a", "1", number, {}, 4.0, dropped_events=dropped), fleet.now)
+    missed = [event.reason for event in fleet.events if event.kind == "missed"]
+    assert missed == [f"{count} events of its cameras were dropped: no coordinator took them" for count in (3, 2)]
+    assert fleet.table.health(fleet.now).nodes["a"].dropped_events == 5
+
+
 def test_affinity_and_unplaced(fleet: Fleet) -> None:
     fleet.table.add("north", b"", {"site": "north"})
     fleet.run(1, "a", "b")

@@ -129,10 +129,6 @@ class NodeEngine:
         """The engine's processes by name, this one included."""
         return {"engine": os.getpid(), **self._engine.worker_pids()}
 
-    def cpu_seconds(self) -> float:
-        """CPU time of the engine's processes of all lives, this one included."""
-        return float(sum(worker["cpu_s"] for worker in self._engine.summary()["workers"].values()))
-
     def stop(self) -> dict[str, OutputReport]:
         """Stop reading, write what the outputs have, and end the engine; returns how the outputs ended."""
         self._over.set()

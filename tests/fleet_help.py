@@ -251,7 +251,7 @@ class Watcher:
                 yield event
 
     def check_numbers(self) -> None:
-        """No frame number came twice, and they only grew; no two nodes gave a track the same number, or read a camera at once."""
+        """No frame number came twice, and they only grew; no two nodes used a track's number, or read a camera at once."""
         for camera, frames in list(self.frames.items()):
             numbers = list(frames)
             assert numbers == sorted(set(numbers)), f"numbers of {camera} came twice or out of order"

@@ -118,7 +118,6 @@ def check_return(watcher: Watcher, since: int, node: str) -> None:
     """A node that was away drops what is no longer its own: what it still had comes too late, and does not count."""
     watcher.wait_for_event(since, "returned", node)
     wait_for(lambda: "three" not in watcher.health().nodes[node].cameras, "it drops the camera")
-    assert node not in [event.node for event in watcher.moved(since, camera="three")]
     epoch = watcher.health().cameras["three"].epoch
     wait_for(lambda: watcher.running(), "all cameras")
     assert watcher.frames["three"][-1] // EPOCH_NUMBERS >= epoch

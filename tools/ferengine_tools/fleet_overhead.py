@@ -2,8 +2,7 @@
 
     python -m ferengine_tools.fleet_overhead [--cameras 4] [--seconds 60] [--fps 25]
 
-starts a cluster with one node on this machine, and a plain engine in a process of its own. Both read the demo, so that nothing is
-shared between them but the machine. It measures twice: while the results of the fleet stay on its node, and while they are
+starts a cluster with one node on this machine, and a plain engine in a process of its own, and has both read the demo. It measures twice: while the results of the fleet stay on its node, and while they are
 collected here; the plain engine hands its results to its program both times.
 """
 
@@ -33,7 +32,9 @@ from ferengine.sources import SourceSpec, parse_source
 _WARM_UP = 10.0
 _PATIENCE = 180.0
 _TICK = 0.2
-_PLAIN = "import sys; from ferengine_tools.fleet_overhead import read_plainly; read_plainly(int(sys.argv[1]), float(sys.argv[2]))"
+_PLAIN = (
+    "import sys; from ferengine_tools.fleet_overhead import read_plainly as read; read(int(sys.argv[1]), float(sys.argv[2]))"
+)
 
 
 class _PlainEngine:
@@ -110,7 +111,8 @@ def _measure(what: str, fleet: Fleet, plain: _PlainEngine, seconds: float) -> No
         name: 1e3 * (spent_after[name] - spent_before[name]) / frames["plain" if name == "plain engine" else "fleet"]
         for name in spent_after
     }
-    print(f"\n{what}: {frames['plain']} frames of the plain engine, {frames['fleet']} of the fleet; load {os.getloadavg()[0]:.0f}")
+    load = os.getloadavg()[0]
+    print(f"\n{what}: {frames['plain']} frames of the plain engine, {frames['fleet']} of the fleet; load {load:.0f}")
     for name, milliseconds in each.items():
         print(f"  {name:22} {milliseconds:7.3f} ms of CPU time a frame")
     ours = sum(value for name, value in each.items() if name.startswith("fleet"))

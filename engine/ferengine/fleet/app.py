@@ -99,7 +99,9 @@ class _FleetCollector(Collector):
         capacity = GaugeMetricFamily("ferengine_fleet_node_capacity_cores", "CPU cores for cameras.", labels=["node"])
         stale = CounterMetricFamily("ferengine_fleet_stale", "Results refused after a lease had ended.", labels=["node"])
         written = CounterMetricFamily("ferengine_fleet_output_written", "Results written.", labels=["node", "output"])
-        dropped = CounterMetricFamily("ferengine_fleet_output_dropped", "Results and events dropped.", labels=["node", "output"])
+        dropped = CounterMetricFamily(
+            "ferengine_fleet_output_dropped", "Results and events dropped.", labels=["node", "output"]
+        )
         events = CounterMetricFamily("ferengine_fleet_events_dropped", "Events of cameras dropped.", labels=["node"])
         for name, node in self._health.nodes.items():
             state.add_metric([name, node.state], 1)

@@ -173,7 +173,9 @@ class LeaseTable:
         if beat.dropped_events > known.missed:
             dropped = beat.dropped_events - known.missed
             known.missed = beat.dropped_events
-            self._say("missed", node=beat.node, reason=f"{dropped} events of its cameras were dropped: no coordinator took them")
+            self._say(
+                "missed", node=beat.node, reason=f"{dropped} events of its cameras were dropped: no coordinator took them"
+            )
         return True
 
     def is_newer(self, beat: Beat) -> bool:

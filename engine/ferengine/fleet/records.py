@@ -24,8 +24,8 @@ class FleetEvent:
         kind: Of a node: "joined", "lost" (its lease ended), "returned", "left", "draining", "drained", "resumed", "failed" (its
             engine cannot be started). Of a camera: "added", "removed", "placed" (its first results), "moved" (its first
             results after another node, or another life of the same node, read it), "unplaced" (no node may read it), and what
-            its engine says: "started", "disconnected", "reconnected", "ended". Of the coordinator: "restarted". "missed": events that were dropped, of the node's cameras or,
-            without a node, for the reader of events; ``reason`` says how many.
+            its engine says: "started", "disconnected", "reconnected", "ended". Of the coordinator: "restarted". "missed":
+            events were dropped, those of a node's cameras or, without a node, for this reader; ``reason`` says how many.
         timestamp: Seconds since the epoch, on the coordinator's machine.
         camera: The camera, where it concerns one.
         node: The node; of "moved" the new one.

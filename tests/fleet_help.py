@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -53,10 +54,14 @@ class Machines:
         from ray.cluster_utils import Cluster
 
         self.nodes: dict[str, Any] = {}
+        self._tables = tempfile.TemporaryDirectory(prefix="ferengine-ray-")
         self._cluster = Cluster(
             initialize_head=True,
-            head_node_args={**self._options("head"), "include_dashboard": False, "num_cpus": 1},
-        )
+            head_node_args={
+                **self._options("head"), "include_dashboard": False, "num_cpus": 1,
+                "_system_config": {"gcs_storage": "rocksdb", "gcs_storage_path": self._tables.name},
+            },
+        )  # fmt: skip
         for name in names:
             self.add(name)
 
@@ -98,6 +103,12 @@ class Machines:
         """Let a node that was stopped go on."""
         send(self.pids(name), signal.SIGCONT)
 
+    def restart_tables(self, seconds: float) -> None:
+        """Kill Ray's own server on the head, which keeps all tables, and start it again after some seconds."""
+        self._cluster.head_node.kill_gcs_server()
+        time.sleep(seconds)
+        self._cluster.head_node.start_gcs_server()
+
     def close(self) -> None:
         """End all nodes."""
         import ray
@@ -107,6 +118,7 @@ class Machines:
                 self.go_on(name)
         ray.shutdown()
         self._cluster.shutdown()
+        self._tables.cleanup()
         for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_MODE"):
             del os.environ[name]
 

@@ -68,6 +68,25 @@ def test_the_coordinator_dies(watcher: Watcher) -> None:
 
 
 @pytest.mark.usefixtures("long_run")
+@pytest.mark.parametrize("seconds", [0.0, 2 * LEASE])
+def test_the_head_restarts(watcher: Watcher, machines: Machines, seconds: float) -> None:
+    """Ray's tables are on a disk. Cameras go on through a short outage, and stop with their leases in a long one."""
+    before, since = watcher.health(), len(watcher.events)
+    machines.restart_tables(seconds)
+    wait_for(lambda: watcher.running(), "the cameras")
+    frames = {name: len(watcher.frames[name]) for name in before.cameras}
+    wait_for(lambda: all(len(watcher.frames[name]) > count for name, count in frames.items()), "results of all")
+    assert all(watcher.health().cameras[name].epoch >= camera.epoch for name, camera in before.cameras.items())
+    watcher.check_numbers()
+    gaps = [event.seconds for event in watcher.moved(since)]
+    print(f"{seconds:.0f} s without the head: {len(gaps)} of {len(before.cameras)} cameras read anew, gaps {gaps}")
+    watcher.fleet.add(slow_camera("after"))
+    wait_for(lambda: watcher.running("after"), "a new camera")
+    watcher.fleet.remove("after")
+    wait_for(lambda: "after" not in watcher.health().cameras, "it is gone")
+
+
+@pytest.mark.usefixtures("long_run")
 def test_an_engine_dies(watcher: Watcher) -> None:
     """Ray starts another on the same node, which reads the same cameras under new epochs."""
     node = node_of(watcher, "one")

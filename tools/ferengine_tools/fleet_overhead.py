@@ -2,8 +2,9 @@
 
     python -m ferengine_tools.fleet_overhead [--cameras 4] [--seconds 60] [--fps 25]
 
-starts a cluster with one node on this machine, and a plain engine in a process of its own, and has both read the demo. It measures twice: while the results of the fleet stay on its node, and while they are
-collected here; the plain engine hands its results to its program both times.
+starts a cluster with one node on this machine, and a plain engine in a process of its own, and has both read the demo. It
+measures twice: while the results of the fleet stay on its node, and while they are collected here; the plain engine hands its
+results to its program both times.
 """
 
 from __future__ import annotations

@@ -45,9 +45,14 @@ def wait_for(condition: Callable[[], object], what: str) -> None:
 
 
 class Machines:
-    """A cluster with a head and named nodes; each is a raylet with all its processes."""
+    """A cluster with a head and named nodes; each is a raylet with all its processes.
 
-    def __init__(self, *names: str) -> None:
+    Args:
+        *names: Of the nodes besides the head.
+        durable: Whether Ray keeps its tables on a disk, so that ``restart_tables`` does not end the cluster.
+    """
+
+    def __init__(self, *names: str, durable: bool) -> None:
         os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
         os.environ["RAY_AUTH_MODE"] = "token"
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
@@ -55,11 +60,12 @@ class Machines:
 
         self.nodes: dict[str, Any] = {}
         self._tables = tempfile.TemporaryDirectory(prefix="ferengine-ray-")
+        storage = {"gcs_storage": "rocksdb", "gcs_storage_path": self._tables.name} if durable else {}
         self._cluster = Cluster(
             initialize_head=True,
             head_node_args={
                 **self._options("head"), "include_dashboard": False, "num_cpus": 1,
-                "_system_config": {"gcs_storage": "rocksdb", "gcs_storage_path": self._tables.name},
+                "_system_config": storage,
             },
         )  # fmt: skip
         for name in names:

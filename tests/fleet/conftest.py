@@ -12,10 +12,10 @@ if TYPE_CHECKING:  # the extra may be missing
 
 
 @pytest.fixture(scope="session")
-def machines() -> Iterator[Machines]:
+def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
     from fleet_help import Machines
 
-    made = Machines("b", "c")
+    made = Machines("b", "c", durable=any("head" in item.name for item in request.session.items))
     yield made
     made.close()
 

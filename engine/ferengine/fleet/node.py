@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ferengine.config import EngineConfig
@@ -27,6 +28,8 @@ from ferengine.sources import SourceSpec
 
 _PAUSE = 0.02
 """Seconds between two beats at least."""
+_OVERTAKE = 0.5
+"""Fraction of a lease after which another beat is sent, although the one before was not answered."""
 _RETRY = 0.2
 _ALONE_SECONDS = 60.0
 """Seconds without a coordinator after which the engine ends: the program that made the fleet is gone."""
@@ -214,14 +217,16 @@ class NodeEngine:
         self._turn.clear()
         beat, sent = self._make_beat(), clock()
         answer = self._asked = coordinator.beat.remote(beat).future()
-        answer.add_done_callback(self._wake_for)
-        self._turn.wait(self._setup.lease / 4)  # without an answer another beat may have more luck
+        answer.add_done_callback(partial(self._take_answer, sent))
+        self._turn.wait(_OVERTAKE * self._setup.lease)  # without an answer another beat may have more luck
         if answer.done():
             self._obey(beat, answer.result(), sent)
         time.sleep(_PAUSE)
 
-    def _wake_for(self, answer: Future[Orders]) -> None:
-        if answer is self._asked:  # not one that was overtaken
+    def _take_answer(self, sent: float, answer: Future[Orders]) -> None:
+        if answer.exception() is None and answer.result().renewed:  # also where another beat was sent meanwhile
+            self._readings.extend(sent + self._setup.lease)
+        if answer is self._asked:
             self._turn.set()
 
     def _make_beat(self) -> Beat:
@@ -238,7 +243,7 @@ class NodeEngine:
         )  # fmt: skip
 
     def _obey(self, beat: Beat, orders: Orders, sent: float) -> None:
-        if not orders.renewed:
+        if not orders.renewed or orders.overtaken:
             return
         self._readings.forget(beat.released)
         with self._lock:

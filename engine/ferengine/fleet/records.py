@@ -169,12 +169,14 @@ class Orders:
         grants: By camera.
         prepare: Cameras, with their sealed sources, that it is to read next: it gets everything ready, and opens nothing.
         renewed: Whether the lease is renewed; False where another machine of the same name still has one.
+        overtaken: Whether the node has sent another beat since. That one is answered with grants; this only renews the lease.
         coordinator: The incarnation of the coordinator.
     """
 
     grants: Mapping[str, Grant]
     prepare: Mapping[str, bytes] = field(default_factory=dict)
     renewed: bool = True
+    overtaken: bool = False
     coordinator: int = 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from importlib.util import find_spec
 from itertools import pairwise
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from ferengine.errors import MissingDependencyError, SourceError, UsageError
+from ferengine.pip_hint import install_extra
 from ferengine.results import Box
 from ferengine.sources.demo import OCCLUDED, DemoSource, portraits
 from ferengine.sources.spec import Scenario
@@ -201,9 +203,9 @@ def test_without_a_portrait_all_faces_are_drawn(
     monkeypatch.setattr(portraits, "find_spec", lambda name: None if name == missing else find_spec(name))
     caplog.set_level("INFO")
     assert np.array_equal(frame(DemoSource(), 7), drawn)
-    assert "pip install 'ferengine[demo]'" in caplog.text
+    assert install_extra("demo") in caplog.text
     assert not np.array_equal(with_portraits, drawn)
-    with pytest.raises(MissingDependencyError, match=rf"{missing}.*pip install 'ferengine\[demo\]'"):
+    with pytest.raises(MissingDependencyError, match=f"{missing}.*{re.escape(install_extra('demo'))}"):
         portraits.require_portraits()
 
 

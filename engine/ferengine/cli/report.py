@@ -28,6 +28,8 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
         f"batches of {summary['batch']['mean']:.1f}; ready after {summary['startup_s']:.1f} s",
         highlight=False,
     )
+    detector = summary["detector"]
+    console.print(f"detector: {detector['name']} ({detector['reason']})", highlight=False, markup=False)
     prior = summary["prior"]
     name = "that of the training data" if prior is None else prior["name"]
     console.print(f"class prior: {name}", highlight=False, markup=False)

@@ -12,6 +12,7 @@ from typing import TypedDict
 
 import numpy as np
 
+from ferengine.detection.choice import DetectorChoice
 from ferengine.ipc.process import peak_memory_mb
 from ferengine.models.settings import Prior
 from ferengine.results import FrameResult, Timings
@@ -81,6 +82,13 @@ class PriorSummary(TypedDict):
     probabilities: dict[str, float]
 
 
+class DetectorSummary(TypedDict):
+    """What found the faces: its ``name``, which repeats the run where the setting was ``auto``, and the ``reason`` for it."""
+
+    name: str
+    reason: str
+
+
 class CameraSummary(TypedDict):
     """One camera: ``frames`` and ``faces`` that went out, how often its zones excluded a face (``ignored``), time stamps that
     were missing or made no sense and were replaced (``replaced_stamps``), whether its file was cut off (``truncated``), and the
@@ -121,6 +129,7 @@ class Summary(TypedDict):
         latency_ms: Percentiles of each stage of ``Timings.STAGES``.
         batch: The batches of the classifier.
         backend: What runs the networks.
+        detector: What found the faces, and why that one.
         prior: The class prior that expressions were read under; None for a model that names no priors.
         startup_s: Seconds until all workers were ready.
         wall_s: Seconds of the whole run, 0 before its end.
@@ -136,6 +145,7 @@ class Summary(TypedDict):
     latency_ms: dict[str, Percentiles]
     batch: BatchSummary
     backend: str
+    detector: DetectorSummary
     prior: PriorSummary | None
     startup_s: float
     wall_s: float
@@ -269,7 +279,9 @@ def _prior_summary(prior: Prior | None) -> PriorSummary | None:
     return None if prior is None else {"name": prior.name, "probabilities": prior.by_label()}
 
 
-def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subscriptions: Subscriptions) -> Summary:
+def run_summary(
+    metrics: RunMetrics, cameras: Cameras, topology: Topology, subscriptions: Subscriptions, detector: DetectorChoice
+) -> Summary:
     """What ``Engine.summary`` returns."""
     counts = cameras.counts()
     return {
@@ -294,6 +306,7 @@ def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subsc
         "latency_ms": metrics.latencies(),
         "batch": metrics.batch(),
         "backend": metrics.backend,
+        "detector": {"name": detector.name, "reason": detector.reason},
         "prior": _prior_summary(topology.prior),
         "startup_s": round(metrics.startup_s, 3),
         "wall_s": round(metrics.wall_s, 3),

@@ -179,6 +179,34 @@ def test_rotated_and_mirrored_videos_are_upright(
     assert np.array_equal(out, image)
 
 
+@pytest.mark.parametrize("name", ["a.avi", "a.mov", "a.mjpeg"])
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [(1, lambda image: image), (6, lambda image: np.rot90(image, -1)), (5, lambda image: image.transpose(1, 0, 2))],
+    ids=["upright", "90", "transposed"],
+)
+def test_frames_with_exif_are_upright(
+    orientation: int, upright: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], name: str, tmp_path: Path
+) -> None:
+    """Photograph cameras write it into each frame of their Motion JPEG; PyAV has no name for this kind of side data."""
+    entry = struct.pack("<HHHIHHI", 1, 0x112, 3, 1, orientation, 0, 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + entry
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for index in range(3):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(gradient(index, 96, 64), format="rgb24")):
+                data = bytes(packet)
+                tagged = av.Packet(data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
+                tagged.pts, tagged.dts, tagged.time_base, tagged.stream = packet.pts, packet.dts, packet.time_base, stream
+                container.mux(tagged)
+    _, frames = read_all(tmp_path / name)
+    assert len(frames) == 3
+    expected = upright(gradient(0, 96, 64)[..., ::-1])
+    assert frames[0][1].shape == expected.shape
+    assert float(np.abs(frames[0][1].astype(int) - expected).mean()) < 5
+
+
 @pytest.mark.parametrize("longer", ["audio", "video"])
 @pytest.mark.parametrize("name", ["a.flv", "a.mkv", "a.mp4", "a.ts"])
 def test_streams_of_different_lengths_are_not_cut_off(name: str, longer: str, tmp_path: Path) -> None:

@@ -99,7 +99,8 @@ def serve(
     tls = read_tls(tls_certificate, tls_key)
     token = None if token_file is None else read_token(token_file, console)
     check_exposure(address, tls, token, console)
-    sys.exit(_Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, state=state).run(console))
+    service = _Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, config=config, state=state)
+    sys.exit(service.run(console))
 
 
 class _Service:
@@ -114,6 +115,7 @@ class _Service:
         *,
         analyze: bool,
         allow_files: bool,
+        config: Path | None,
         state: Path | None,
     ) -> None:
         from ferengine.cli.message_outputs import event_media
@@ -130,7 +132,7 @@ class _Service:
             if spec.kind == "file" and not Path(spec.value).exists():
                 raise SourceError(f"there is no file {spec.where}")
         beginning = Beginning(given) if file is None else file.begin(given)
-        check_files(settings, [*beginning.sources, *beginning.paused.values()], state)
+        check_files(settings, [*beginning.sources, *beginning.paused.values()], config=config, state=state)
         self._settings = settings
         self._camera_events = CameraEvents()
         values = settings.engine_values()

@@ -29,6 +29,8 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
         f"[bold]{summary['frames']}[/] frames, [bold]{summary['fps']:.1f}[/] frames/s, {summary['faces']} faces; "
         f"batches of {summary['batch']['mean']:.1f}; ready after {summary['startup_s']:.1f} s",
     )
+    detector = summary["detector"]
+    console.print(f"detector: {detector['name']} ({detector['reason']})", highlight=False, markup=False)
     prior = summary["prior"]
     name = "that of the training data" if prior is None else prior["name"]
     _line(console, escape(f"class prior: {name}"))

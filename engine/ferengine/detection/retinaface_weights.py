@@ -26,6 +26,15 @@ STRIDES: dict[int, tuple[float, float]] = {8: (16, 32), 16: (64, 128), 32: (256,
 """The sides of the two priors of each stride, pixels."""
 
 
+def is_installed() -> bool:
+    """Whether there are weights: those of another version are refused when they are read."""
+    try:
+        importlib.metadata.distribution(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
+
+
 def read_weights() -> bytes:
     """The package's own ONNX file.
 

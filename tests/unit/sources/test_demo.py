@@ -42,6 +42,29 @@ def test_frames_are_a_pure_function_of_seed_and_index(scenario: Scenario) -> Non
     assert not np.array_equal(images[61], frame(DemoSource(320, 240, scenario=scenario, seed=4), 61))
 
 
+def test_frames_are_rendered_when_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[int] = []
+    render = DemoSource._render
+
+    def counted(source: DemoSource, index: int, out: np.ndarray) -> None:
+        rendered.append(index)
+        render(source, index, out)
+
+    monkeypatch.setattr(DemoSource, "_render", counted)
+    source = DemoSource(320, 240, drawn=True)
+    source.open()
+    for _ in range(5):
+        source.read()
+    captured = source.read()
+    assert captured is not None
+    assert rendered == []
+    written = np.empty(captured.shape, np.uint8)
+    captured.write(written)
+    assert np.array_equal(captured.image, written)
+    assert captured.image is captured.image
+    assert rendered == [5, 5]
+
+
 def test_length_rate_and_geometry() -> None:
     source = DemoSource(320, 200, fps=10.0, frames=3)
     info = source.open()

@@ -22,6 +22,7 @@ from ferengine.detection.retinaface_weights import is_installed
 from ferengine.errors import MissingDependencyError, ModelError, SourceError, WorkerError
 from ferengine.ipc.interpreter import worker_python
 from ferengine.ipc.process import worker_environment
+from ferengine.json_text import json_text
 
 if TYPE_CHECKING:
     from ferengine.config import EngineConfig
@@ -157,7 +158,7 @@ def _ask(request: dict[str, Any]) -> dict[str, Any]:
     python, foreign = worker_python()
     try:
         done = subprocess.run(
-            [python, "-m", __name__], input=json.dumps(request),  # not as arguments: URLs hold credentials
+            [python, "-m", __name__], input=json_text(request),  # not as arguments: URLs hold credentials
             env=worker_environment(foreign=foreign), capture_output=True, text=True, timeout=_SECONDS, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
@@ -188,4 +189,4 @@ def measure(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    print(json.dumps(measure(json.load(sys.stdin))))
+    print(json_text(measure(json.load(sys.stdin))))

@@ -33,8 +33,8 @@ BIRTH_SCORES: Mapping[DetectorName, BirthScores] = MappingProxyType(
     {"mtcnn": BirthScores(0.98, 0.85, 0.9), "retinaface": BirthScores(0.80, 0.70), "haar": BirthScores()}
 )
 """Measured on photographs: with these thresholds MTCNN and RetinaFace draw about equally many boxes beside faces, which equal
-scores of different networks do not; MTCNN's first and mean on clips, where they start no track on a false box and delay three of
-2,100 faces by a frame. The cascade's scores are no probabilities: each of its boxes is a face."""
+scores of different networks do not. MTCNN's are a little stricter than that: on clips they start no track on a false box, and
+delay three of 2,100 faces by a frame. The cascade's scores are no probabilities: each of its boxes is a face."""
 
 
 def birth_scores(config: EngineConfig, *, stills: bool) -> BirthScores:

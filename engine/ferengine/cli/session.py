@@ -45,7 +45,7 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     display = _decide_display(settings.display)
     table = _decide_table(settings, display, console)
     specs = settings.specs()
-    check_files(settings, specs, config)
+    check_files(settings, specs, config=config)
     camera_events = CameraEvents()
     engine = Engine(
         specs, on_event=camera_events.append, save=settings.save, overwrite=settings.overwrite, display=display,
@@ -77,11 +77,21 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     return 1 if failed else 0
 
 
-def check_files(settings: RunSettings, specs: Sequence[SourceSpec], config: Path | None = None) -> None:
-    """Raise UsageError if two outputs have the same file, or an output that of a source or of what else is read."""
+def check_files(
+    settings: RunSettings, specs: Sequence[SourceSpec], *, config: Path | None = None, state: Path | None = None
+) -> None:
+    """Raise UsageError if two outputs have the same file, or an output that of a source or of what else is read.
+
+    Args:
+        settings: The outputs.
+        specs: The sources.
+        config: The file of ``--config``.
+        state: The file of ``--state``, which is read and written.
+    """
     events = None if settings.events in (None, "-") else Path(str(settings.events))
     named = {"--events": events, "--csv": settings.csv, "--save": settings.save, "--summary": settings.summary,
-             "--health-file": settings.health_file, "--store": settings.store}  # fmt: skip
+             "--health-file": settings.health_file, "--store": settings.store,
+             "--state": state}  # fmt: skip
     files = {option: path for option, path in named.items() if path is not None and not is_folder(path)}
     for (one, path), (other, second) in combinations(files.items(), 2):
         if same_file(path, second):
@@ -95,8 +105,9 @@ def check_files(settings: RunSettings, specs: Sequence[SourceSpec], config: Path
                 raise UsageError(f"{option}: {path} is the file of {reader}: choose another name for the output")
     if settings.summary is not None:
         check_output(settings.summary, overwrite=settings.overwrite)
-    if settings.health_file is not None:
-        check_output(settings.health_file, overwrite=True)  # it was left by a run before
+    for kept in (settings.health_file, state):
+        if kept is not None:
+            check_output(kept, overwrite=True)  # it was left by a run before
 
 
 def _decide_display(asked: bool | None) -> bool:

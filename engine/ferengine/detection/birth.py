@@ -45,4 +45,4 @@ def birth_scores(config: EngineConfig, *, stills: bool) -> BirthScores:
     if stills:
         floor = config.mtcnn_thresholds(tracked=False)[2] if config.detector == "mtcnn" else 0.0
         return BirthScores(floor, floor)
-    return BIRTH_SCORES[config.detector] if config.new_track_scores is None else BirthScores(*config.new_track_scores)
+    return BIRTH_SCORES[config.detector_name] if config.new_track_scores is None else BirthScores(*config.new_track_scores)

@@ -131,7 +131,8 @@ def _unnamed_kind(kinds: type[Type], number: int) -> Type:
     """A kind of side data that PyAV has no name for yet: without one it raises for each frame that has such data, as do those
     of JPEG and TIFF with Exif, and of stereo video."""
     kind = object.__new__(kinds)
-    kind._name_, kind._value_ = f"KIND_{number}", number
+    kind._name_ = f"KIND_{number}"
+    kind._value_ = number  # type: ignore[assignment]
     return kind
 
 

@@ -240,6 +240,6 @@ _FORMATS: tuple[tuple[bytes, Callable[[memoryview], ImageExtent | None]], ...] =
     (b"\0\0\0\x0cjP  ", _jpeg2000),
     (_J2K_SIZE, _jpeg2000),
     (_SUN_RASTER, lambda view: _pair(">II", view, 4)),
-    (b"RIFF", lambda view: _webp(view) if view[8:12] == b"WEBP" else None),
+    (b"RIFF", lambda view: _webp(view) if bytes(view[8:12]) == b"WEBP" else None),
 )
 """How files begin, and what reads their size."""

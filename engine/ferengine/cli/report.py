@@ -31,6 +31,10 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
     prior = summary["prior"]
     name = "that of the training data" if prior is None else prior["name"]
     console.print(f"class prior: {name}", highlight=False, markup=False)
+    for camera, counts in summary["cameras"].items():
+        if counts["prior"] is not None:
+            found = ", ".join(f"{label} {100 * value:.0f} %" for label, value in counts["prior"]["probabilities"].items())
+            console.print(f"  of {camera} at the end: {found}", highlight=False, markup=False, soft_wrap=True)
     drops = {
         f"{stage} {reason}": count
         for stage, reasons in summary["dropped"].items()

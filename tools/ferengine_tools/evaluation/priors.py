@@ -86,15 +86,17 @@ def log_prior_of(network: Network, name: str) -> NDArray[np.float64]:
 
 
 def under(ensemble: Ensemble, name: str) -> Ensemble:
-    """The same networks, each answering under the prior ``name`` instead of its own: softmax(logits / temperature) is then
-    proportional to prior / own prior times what it was. One whose own is not known stays as it is."""
+    """The same networks, each answering under the prior ``name`` instead of its own, at the temperature that was fitted under
+    it. At one temperature, softmax(logits / temperature) is then proportional to prior / own prior times what it was. A network
+    whose own prior is not known stays as it is."""
     return Ensemble(tuple(_moved(network, name) for network in ensemble.networks))
 
 
 def _moved(network: Network, name: str) -> Network:
     if network.prior is None or name == network.prior:
         return network
-    shift = log_prior_of(network, name) - log_prior_of(network, network.prior)
-    scaled = (network.temperature * (shift - shift.mean())).astype(np.float32)
+    own = network.temperature * log_prior_of(network, network.prior)
+    shift = network.temperature_under(name) * log_prior_of(network, name) - own
+    scaled = (shift - shift.mean()).astype(np.float32)
     logits = network.logits
     return replace(network, logits=lambda crops: logits(crops) + scaled, prior=name)

@@ -28,7 +28,8 @@ def export_onnx(
         ),
     ] = None,
     everyday: Annotated[
-        Path | None, typer.Option(help="The folder of wild_faces: fit a temperature for the prior everyday on its validation faces.")
+        Path | None,
+        typer.Option(help="The folder of wild_faces: fit a temperature under everyday on its validation faces."),
     ] = None,
     private: Annotated[
         bool,

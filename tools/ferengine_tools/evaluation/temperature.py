@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
@@ -20,6 +20,7 @@ from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.mapping import LabelMap
 from ferengine_tools.evaluation.metrics import negative_log_likelihood, softmax
 from ferengine_tools.evaluation.network import grey_logits
+from ferengine_tools.evaluation.priors import POWERS
 from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces, wild_faces
 from ferengine_tools.files import written_whole
 
@@ -33,7 +34,8 @@ def fit_temperature(
 
     Args:
         logits: float32 (N, C).
-        labels: int64 (N,).
+        labels: int64 (N,), drawn by that prior.
+        log_prior: Its logarithm, (C,).
 
     Returns:
         A value in [0.05, 20].
@@ -41,8 +43,7 @@ def fit_temperature(
     Raises:
         UsageError: There are no faces.
     """
-    if not len(labels):
-        raise UsageError("a temperature cannot be fitted to no faces")
+    _check_any(labels)
 
     def loss(logarithm: float) -> float:
         return negative_log_likelihood(softmax(logits, float(np.exp(logarithm)), log_prior), labels)
@@ -51,8 +52,47 @@ def fit_temperature(
     return float(np.exp(found.x))
 
 
+def confidence_temperature(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], log_prior: NDArray[np.float64] | None = None
+) -> float:
+    """Return the temperature at which the mean confidence is the accuracy.
+
+    This is for a prior that is not that of the labels, such as tempered frequencies: there the likelihood is largest where the
+    tempering is undone.
+
+    Args:
+        logits: float32 (N, C).
+        labels: int64 (N,).
+        log_prior: Its logarithm, (C,).
+
+    Returns:
+        A value in [0.05, 20], the lowest where there are several: at high ones all faces are read as the prior alone says. The
+        lowest of all where faces are never sure enough, the highest where they are always too sure.
+
+    Raises:
+        UsageError: There are no faces.
+    """
+    _check_any(labels)
+
+    def excess(logarithm: float) -> float:
+        scores = softmax(logits, float(np.exp(logarithm)), log_prior)
+        return float(scores.max(axis=1).mean() - np.mean(scores.argmax(axis=1) == labels))
+
+    steps = np.linspace(*np.log(_RANGE), 61)
+    first = next((index for index, step in enumerate(steps) if excess(step) <= 0), None)
+    if first is None or first == 0:
+        return _RANGE[1] if first is None else _RANGE[0]
+    return float(np.exp(brentq(excess, steps[first - 1], steps[first], xtol=1e-4)))
+
+
+def _check_any(labels: NDArray[np.int64]) -> None:
+    if not len(labels):
+        raise UsageError("a temperature cannot be fitted to no faces")
+
+
 def fitted(classifier: Classifier, faces: LabelledFaces) -> tuple[float, str | None]:
-    """Fit the temperature of a classifier over all its classes, on faces of its own size.
+    """Fit the temperature of a classifier over all its classes, on faces of its own size: the likeliest one, or under a prior
+    of POWERS, which is not that of the faces, the one at which confidence is accuracy.
 
     Returns:
         The temperature, and the prior that it was fitted under: that of the faces where the model names priors, else None.
@@ -64,8 +104,10 @@ def fitted(classifier: Classifier, faces: LabelledFaces) -> tuple[float, str | N
     order = np.array([classifier.labels.index(name) for name in faces.classes])
     prior = choose_prior(classifier.manifest, faces.prior) if classifier.manifest.priors and faces.prior is not None else None
     logits = grey_logits(classifier, faces.images)
-    temperature = fit_temperature(logits, order[faces.labels], None if prior is None else prior.logarithm())
-    return temperature, None if prior is None else prior.name
+    if prior is None:
+        return fit_temperature(logits, order[faces.labels]), None
+    find = confidence_temperature if prior.name in POWERS else fit_temperature
+    return find(logits, order[faces.labels], prior.logarithm()), prior.name
 
 
 def check_writable(model: str | Path) -> None:

@@ -20,7 +20,7 @@ from ferengine.models.settings import FILE_ON_CPU  # noqa: E402
 from ferengine_tools.data.fer2013 import LABELS  # noqa: E402
 from ferengine_tools.evaluation.priors import known_priors, log_prior  # noqa: E402
 from ferengine_tools.evaluation.sets import fer2013_faces, wild_faces  # noqa: E402
-from ferengine_tools.evaluation.temperature import fit_temperature  # noqa: E402
+from ferengine_tools.evaluation.temperature import confidence_temperature, fit_temperature  # noqa: E402
 from ferengine_tools.exporting.export import export  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
@@ -49,8 +49,8 @@ def test_a_temperature_is_fitted_on_each_set(bar_models: Any, bars: Path, wild: 
     classifier = Classifier(source, backend=FILE_ON_CPU)
     sets = {"fer2013": fer2013_faces(bars, "public"), "everyday": wild_faces(wild, "validation")}
     expected = {
-        name: fit_temperature(classifier.logits(faces.images), faces.labels, log_prior(name, LABELS))
-        for name, faces in sets.items()
+        name: find(classifier.logits(sets[name].images), sets[name].labels, log_prior(name, LABELS))
+        for name, find in (("fer2013", fit_temperature), ("everyday", confidence_temperature))
     }
     assert both.temperatures == pytest.approx(expected, abs=1e-3)
     assert both.temperatures["everyday"] != pytest.approx(both.temperatures["fer2013"], rel=0.01)

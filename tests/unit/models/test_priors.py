@@ -26,7 +26,8 @@ SHIPPED_MODELS = [pytest.param(manifest, id=manifest.name) for manifest in list_
 def manifest() -> Manifest:
     """Of three classes, with two priors."""
     shipped = load_model(DEFAULT).manifest.to_json()
-    return Manifest.model_validate({**shipped, "labels": LABELS, "self_test": None, "priors": PRIORS, "prior": "noisy"})
+    return Manifest.model_validate({**shipped, "labels": LABELS, "self_test": None, "temperatures": {}, "priors": PRIORS,
+                                    "prior": "noisy"})  # fmt: skip
 
 
 def test_choose_prior_by_name(manifest: Manifest) -> None:

@@ -12,7 +12,7 @@ from ferengine.engine import Engine
 from ferengine.errors import FerengineError, UsageError, describe_invalid
 from ferengine.service.saved import Beginning, StateFile
 from ferengine.sources import SourceSpec, parse_source
-from ferengine.sources.spec import SourceOptions
+from ferengine.sources.options import SourceOptions
 from ferengine.sources.url import hide_credentials
 from ferengine.sources.zone import ZoneOptions
 

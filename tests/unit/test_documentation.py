@@ -117,6 +117,22 @@ def test_the_architecture_names_files_that_exist() -> None:
         assert (base / path).is_file(), path
 
 
+def test_the_architecture_shows_the_layers_that_are_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    [contract] = [each for each in project["tool"]["importlinter"]["contracts"] if each["type"] == "layers"]
+    layers = [sorted(re.findall(r"\w+", layer)) for layer in contract["layers"]]
+    text = (SITE / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    [shown] = [block for block in blocks(text, "") if block.startswith("cli\n")]
+    assert [sorted(re.findall(r"\w+", line)) for line in shown.splitlines()] == layers
+
+
+def test_the_readme_links_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    only_on_the_site = {SITE / "index.md", SITE / "reference" / "commands.md", SITE / "reference" / "settings.md"}
+    pages = {page for page in SITE.rglob("*.md") if page.parent.name != "api"} - only_on_the_site
+    assert {page for page in pages if f"]({page.relative_to(ROOT)})" not in readme} == set()
+
+
 def test_each_mark_is_filled_on_one_page() -> None:
     texts = [page.read_text(encoding="utf-8") for page in SITE.rglob("*.md")]
     for mark in hooks.FILLED:

@@ -26,14 +26,14 @@ class Seen:
         frames: Results.
         with_faces: Results with at least one face.
         faces: Faces in all of them.
-        most: The largest number of faces in one.
+        max_at_once: The largest number of faces in one.
         people: Tracks. A person who leaves and comes back, or is lost from sight, counts again.
         labels: Classified faces by their smoothed label.
         seconds: From the first frame to the last.
     """
 
     def __init__(self) -> None:
-        self.frames = self.with_faces = self.faces = self.most = self.people = 0
+        self.frames = self.with_faces = self.faces = self.max_at_once = self.people = 0
         self.labels: Counter[str] = Counter()
         self.seconds = 0.0
         self._start: float | None = None
@@ -47,7 +47,7 @@ class Seen:
         self.frames += 1
         self.faces += len(result.faces)
         self.with_faces += bool(result.faces)
-        self.most = max(self.most, len(result.faces))
+        self.max_at_once = max(self.max_at_once, len(result.faces))
         if self._start is None:
             self._start = result.timestamp
         self.seconds = max(self.seconds, result.timestamp - self._start)

@@ -19,7 +19,7 @@ from ferengine.sources.zone import ZoneOptions
 MAX_CAMERAS = 64
 _Model = TypeVar("_Model", bound=BaseModel)
 _OPEN_KINDS = ("camera", "stream", "demo")
-"""Kinds of sources that a request may add; files and folders only where the service was told so."""
+"""Kinds of sources that a request may add; files and folders only with ``--allow-files``."""
 
 
 class UnknownCameraError(FerengineError):

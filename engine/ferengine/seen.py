@@ -43,7 +43,11 @@ class Seen:
         self._bins: list[Counter[str]] = []
 
     def add(self, result: FrameResult) -> None:
-        """Take one more result."""
+        """Count one more result.
+
+        Args:
+            result: The camera's next one.
+        """
         self.frames += 1
         self.faces += len(result.faces)
         self.with_faces += bool(result.faces)
@@ -72,6 +76,12 @@ class Seen:
 
         The stretches have the same length and cover the run; there are at most ``BINS``. One in which no frame came has the
         value of the one before.
+
+        Args:
+            label: A smoothed label.
+
+        Returns:
+            Fractions in [0, 1], in order of time.
         """
         per_column = -(-len(self._bins) // BINS)
         columns = [sum(self._bins[i : i + per_column], Counter()) for i in range(0, len(self._bins), max(per_column, 1))]

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import json
+import pkgutil
 import re
 import tomllib
 from collections.abc import Iterator
@@ -161,6 +163,27 @@ def test_every_public_name_is_in_the_reference() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (SITE / "reference" / "api").glob("*.md"))
     for name in ferengine.__all__:
         assert name.startswith("__") or f"::: ferengine.{name}\n" in text, name
+
+
+def test_functions_in_the_reference_describe_their_arguments() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (SITE / "reference" / "api").glob("*.md"))
+    checked = 0
+    for name in re.findall(r"(?m)^::: (\S+)$", text):
+        if name.startswith("ferengine.fleet."):
+            pytest.importorskip("cryptography", reason="the extra `fleet` is not installed")
+        found = pkgutil.resolve_name(name)
+        members = vars(found).items() if inspect.isclass(found) else [("", found)]
+        for member, value in members:
+            function = getattr(value, "__func__", value)
+            if member.startswith("_") or not inspect.isfunction(function):
+                continue
+            arguments = set(inspect.signature(function).parameters) - {"self", "cls"}
+            described = inspect.getdoc(function) or ""
+            assert described, f"{name}.{member}"
+            missing = {each for each in arguments if not re.search(rf"(?m)^    \*{{0,2}}{each}: ", described)}
+            assert not missing, f"{name}.{member}: {missing}"
+            checked += 1
+    assert checked > 50
 
 
 @each_page

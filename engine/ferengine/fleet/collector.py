@@ -66,7 +66,17 @@ class FleetResults:
         return self._queue.waiting
 
     def take(self, timeout: float | None = None) -> FrameResult | None:
-        """The next one, ``None`` where none came within ``timeout`` seconds. Raises EOFError after ``close``."""
+        """The next result.
+
+        Args:
+            timeout: Seconds to wait, ``None`` without limit.
+
+        Returns:
+            ``None`` where none came within ``timeout``.
+
+        Raises:
+            EOFError: After ``close``.
+        """
         return self._queue.take(timeout)
 
     def close(self) -> None:

@@ -161,11 +161,18 @@ class SourceSpec(SourceOptions, ZoneOptions):
         return self.drops(self.reconnects or self.pace == "native")
 
     def drops(self, live: bool) -> bool:
-        """Whether late frames are skipped rather than waited for, once it is known whether the source is ``live``."""
+        """Whether late frames are skipped rather than waited for.
+
+        Args:
+            live: Whether the source is live, as it turned out when it was opened.
+        """
         return live if self.when_late is None else self.when_late == "skip"
 
     def replace(self, **changes: Any) -> SourceSpec:
         """Return the same source with other values.
+
+        Args:
+            changes: Fields of ``SourceSpec``.
 
         Raises:
             UsageError: As the constructor.

@@ -99,15 +99,17 @@ def test_a_lost_node_keeps_its_cameras_until_its_lease_is_over(fleet: Fleet) -> 
 
 
 def test_cameras_of_a_lost_node_are_read_again_before_they_are_balanced(fleet: Fleet) -> None:
-    lost = [name for name, node in fleet.where().items() if node == "a"]
+    for name in fleet.table.cameras:
+        fleet.table.move(name, "a", fleet.now)
+    fleet.run(15, "a", "b")
+    assert set(fleet.where().values()) == {"a"}
     fleet.events.clear()
     while "lost" not in fleet.kinds():
         fleet.run(0.5, "b")
-    fleet.run(0.5, "b", "c")
-    assert {fleet.where()[name] for name in lost} == {"b"}
+    fleet.beat("c")
     fleet.run(30, "b", "c")
     first = {event.camera: event for event in reversed(fleet.events) if event.kind == "moved"}
-    assert {(first[name].node, first[name].reason) for name in lost} == {("b", "node dead")}
+    assert {(event.node, event.reason) for event in first.values()} == {("b", "node dead")}
     assert set(fleet.where().values()) == {"b", "c"}
 
 

@@ -28,7 +28,7 @@ from ferengine.runtime.metrics import Summary
 from ferengine.sinks.files import check_output, is_folder, same_file, write_atomically
 from ferengine.sinks.save_paths import refuse_source
 from ferengine.sinks.screen import no_window_reason
-from ferengine.sources import SourceSpec
+from ferengine.sources import SourceSpec, unique_names
 
 _TICK = 0.25
 """Maximum seconds until a signal is handled."""
@@ -72,6 +72,7 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     summary["sinks"].update(outputs.summaries())
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, summary))
     failed |= health is not None and health.error is not None
+    failed |= any_image_unread(engine, specs)
     print_summary(summary, engine.seen, console)
     return 1 if failed else 0
 
@@ -124,6 +125,16 @@ def _decide_table(settings: RunSettings, display: bool, console: Console) -> boo
         raise UsageError(f"--table: {reason}; leave it out")
     usual = console.is_terminal and not display and not mixed
     return usual if settings.table is None else settings.table
+
+
+def any_image_unread(engine: Engine, specs: Sequence[SourceSpec]) -> bool:
+    """Whether files of a folder or glob of images could not be read, as in ``ferengine image``; each was named already."""
+    cameras = engine.health().cameras
+    unread = {spec.name: cameras[spec.name].dropped["broken"] for spec in unique_names(specs) if spec.kind == "images"}
+    for name, count in unread.items():
+        if count:
+            logging.getLogger("ferengine").error("%s: %d images could not be read", name, count)
+    return any(unread.values())
 
 
 def _write_summary(path: Path | None, summary: Summary) -> bool:

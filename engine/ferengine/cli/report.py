@@ -34,6 +34,10 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
     prior = summary["prior"]
     name = "that of the training data" if prior is None else prior["name"]
     _line(console, escape(f"class prior: {name}"))
+    for camera, counts in summary["cameras"].items():
+        if counts["prior"] is not None:
+            found = ", ".join(f"{label} {100 * value:.0f} %" for label, value in counts["prior"]["probabilities"].items())
+            _line(console, escape(f"  of {camera} at the end: {found}"))
     drops = {
         f"{stage} {reason}": count
         for stage, reasons in summary["dropped"].items()

@@ -157,17 +157,6 @@ class _Service:
         self._camera_events.append(event)
         self._hub.note_camera_event(event)
 
-    def _greet(self, console: Console) -> None:
-        url = self._server.url
-        console.print(f"ferengine is on [bold]{url}[/]: open it in a browser; Ctrl-C ends it", highlight=False, soft_wrap=True)
-        if (host := self._server.address.host) in _WILDCARDS:
-            near = url.replace(f"[{host}]" if ":" in host else host, "127.0.0.1")
-            console.print(f"that is every address of this machine; from here {near}", highlight=False, soft_wrap=True)
-        if not self._engine.sources:
-            console.print(
-                "no camera yet: add one on the page, or name some, such as: ferengine serve 0", highlight=False, soft_wrap=True
-            )
-
     def run(self, console: Console) -> int:
         """Run until a signal or a failure ends it; returns the exit code."""
         from ferengine.cli.outputs import Outputs
@@ -178,7 +167,8 @@ class _Service:
         try:
             with self._engine:
                 self._server.start()
-                self._greet(console)
+                for line in greeting(self._server.url, self._server.address.host, bool(self._engine.sources)):
+                    console.print(line, highlight=False, markup=False, soft_wrap=True)  # [fe80::1] is no markup
                 outputs.start()
                 while not self._engine.wait(_TICK):
                     if not self._server.alive:
@@ -187,6 +177,17 @@ class _Service:
             self._server.close()
             outputs.finish(lambda: stopper.stopped_at)
         return 1 if outputs.errors or self._engine.failures or stopper.stopped_at is None else 0
+
+
+def greeting(url: str, host: str, has_cameras: bool) -> list[str]:
+    """What is said when the service answers. The address ends its line: a terminal makes a link of it, and programs find it."""
+    lines = [f"ferengine is on {url}"]
+    if host in _WILDCARDS:
+        near = url.replace(f"[{host}]" if ":" in host else host, "127.0.0.1")
+        lines.append(f"that is every address of this machine; from here {near}")
+    if not has_cameras:
+        lines.append("no camera yet: add one on the page, or name some, such as: ferengine serve 0")
+    return [*lines, "Ctrl-C ends it"]
 
 
 def read_tls(certificate: Path | None, key: Path | None) -> Tls | None:

@@ -68,14 +68,19 @@ PRIOR_TOLERANCE = 1e-3
 """How far from 1 the sum of a prior's probabilities may be."""
 
 
+ADAPT = "adapt"
+"""Stands for the prior that is estimated for each camera."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prior:
     """The prior in force.
 
     Attributes:
-        name: Its name in the manifest, or the path of its file.
+        name: Its name in the manifest, the path of its file, or ``adapt``.
         labels: The classes of the model, in the order of its outputs.
-        probabilities: One for each label; above 0, their sum is 1.
+        probabilities: One for each label; above 0, their sum is 1. Of ``adapt`` what every camera starts from.
+        start: Of ``adapt`` the name of that prior.
 
     Example:
         >>> Prior("mine", ("calm", "loud"), (0.25, 0.75)).by_label()
@@ -85,6 +90,12 @@ class Prior:
     name: str
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
+    start: str | None = None
+
+    @property
+    def fitted(self) -> str:
+        """The name by which a manifest may have a temperature for it."""
+        return self.name if self.start is None else self.start
 
     def by_label(self) -> dict[str, float]:
         """The probabilities by the names of their classes, to five digits."""

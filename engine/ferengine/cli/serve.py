@@ -19,6 +19,7 @@ from ferengine.cli.options import parameter, with_options
 from ferengine.cli.run_options import SERVE, read_settings
 from ferengine.cli.settings import RunSettings
 from ferengine.errors import FerengineError, SourceError, UsageError
+from ferengine.sinks.outbox import read_secret
 
 if TYPE_CHECKING:
     from ferengine.results import CameraEvent
@@ -209,9 +210,7 @@ def read_token(path: Path, console: Console) -> str:
             console.print(f"made a token in {path}: the page asks for it", highlight=False, markup=False)
         elif path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             console.print(f"warning: other users can read {path}: chmod 600 it", highlight=False, markup=False)
-        return path.read_text(encoding="utf-8").strip()
-    except UnicodeDecodeError:
-        raise UsageError(f"--token-file: {path} is not UTF-8 text") from None
+        return read_secret("--token-file", path)
     except OSError as error:
         raise FerengineError(f"--token-file: {path} cannot be read: {error.strerror}") from None
 

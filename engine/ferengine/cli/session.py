@@ -16,7 +16,7 @@ from types import FrameType
 from rich.console import Console
 
 from ferengine.cli.camera_events import CameraEvents
-from ferengine.cli.health_file import HealthFile
+from ferengine.cli.health_file import HealthFile, is_health_file
 from ferengine.cli.message_outputs import event_media
 from ferengine.cli.outputs import Outputs
 from ferengine.cli.report import print_summary
@@ -109,9 +109,11 @@ def check_files(
                 raise UsageError(f"{option}: {path} is the file of {reader}: choose another name for the output")
     if settings.summary is not None:
         check_output(settings.summary, overwrite=settings.overwrite)
-    for kept in (settings.health_file, state):
-        if kept is not None:
-            check_output(kept, overwrite=True)  # it was left by a run before
+    if settings.health_file is not None:
+        left_by_a_run = is_health_file(settings.health_file)
+        check_output(settings.health_file, overwrite=settings.overwrite or left_by_a_run)
+    if state is not None:
+        check_output(state, overwrite=True)  # it was left by a run before, as reading it has shown
 
 
 def _decide_display(asked: bool | None) -> bool:

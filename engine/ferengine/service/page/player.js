@@ -12,6 +12,8 @@ export class Player {
     this.delay = 0.15;
     this.wait = 500;
     this.plays = Boolean(window.MediaSource);
+    this.loaded = false;
+    this.video.onloadeddata = () => { this.loaded = true; };
     this.image.onerror = () => {
       this.image.removeAttribute("src");
       this.useImages = false; // the reason that there was no video may be gone
@@ -41,8 +43,8 @@ export class Player {
     if (this.wanted) this.retry = setTimeout(() => this.wanted && this.start(), this.wait);
   }
 
-  // Whether there is something to see.
-  get shows() { return this.image.hidden ? this.video.readyState >= HTMLMediaElement.HAVE_CURRENT_DATA : this.image.naturalWidth > 0; }
+  // Whether there is something to see, be it the last frame before a stall.
+  get shows() { return this.image.hidden ? this.loaded : this.image.naturalWidth > 0; }
 
   startImages() {
     this.tile.synchronised = false;
@@ -83,6 +85,7 @@ export class Player {
     }
     this.source = new MediaSource();
     this.buffer = null;
+    this.loaded = false;
     this.frames = [];
     this.pending = [init];
     this.playing = false;

@@ -84,8 +84,8 @@ class PriorSummary(TypedDict):
 
 
 class CameraSummary(TypedDict):
-    """One camera: the ``prior`` that ``adapt`` has come to (None with any other: see ``Summary``), ``frames`` and ``faces`` that
-    went out, how often its zones excluded a face (``ignored``), time stamps that were missing or made no sense and were
+    """One camera: the ``prior`` that ``adapt`` has come to (None with any other: see ``Summary``), ``frames`` and ``faces``
+    that went out, how often its zones excluded a face (``ignored``), time stamps that were missing or made no sense and were
     replaced (``replaced_stamps``), whether its file was cut off (``truncated``), and the ``error`` that ended it."""
 
     prior: PriorSummary | None

@@ -61,7 +61,7 @@ def _read(joiner: CameraJoiner, second: int, scores: list[float]) -> list[float]
     joiner.add_record(Record(0, 1, second, float(second), 1, 2, CLASSIFIED, 0, 0, False, face_rows([face])))
     keys = np.zeros(1, FACE_KEY)
     keys["epoch"], keys["sequence"] = 1, second
-    batch = ScoreBatch(keys, np.array([scores], np.float32), np.zeros((1, len(MEASURES)), np.float32), 1, 0)
+    batch = ScoreBatch(keys, np.array([scores], np.float32), np.zeros((1, MEASURES), np.float32), 1, 0)
     for _, sequence, epoch, index, scored in split_batch(batch):
         joiner.add_scores(sequence, epoch, index, scored)
     joined = joiner.next_ready(0.0)

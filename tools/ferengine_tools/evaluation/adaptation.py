@@ -1,7 +1,8 @@
 """What ``--prior adapt`` gains before cameras that see other frequencies than ``everyday``.
 
-``python -m ferengine_tools.evaluation.adaptation --model standard --data WILD_FACES`` draws faces of the validation split by made
-frequencies, one a second for six hours, and measures the last three under ``everyday`` and under the prior that follows the camera.
+``python -m ferengine_tools.evaluation.adaptation --model standard --data WILD_FACES`` draws faces of its validation split by
+made frequencies, one a second for six hours, and measures the last three under the model's own prior and under the one that
+follows the camera.
 """
 
 from __future__ import annotations
@@ -15,8 +16,6 @@ from typing import Annotated
 import numpy as np
 import typer
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.table import Table
 
 from ferengine.classification.adaptive_prior import MEMORY, AdaptivePrior
 from ferengine.classification.classifier import Classifier
@@ -99,7 +98,7 @@ def measure(
     data: Annotated[Path, typer.Option(help="The folder of wild_faces.")],
     model: Annotated[str, typer.Option(metavar="MODEL", help="A shipped model's name, or a .onnx file.")] = DEFAULT,
 ) -> None:
-    """Measure what --prior adapt gains before cameras that see other frequencies."""
+    """Measure what --prior adapt gains before cameras that see other frequencies, as a table in Markdown."""
     classifier = Classifier(model, backend=FILE_ON_CPU)
     if classifier.prior is None:
         raise UsageError(f"the model {model} names no priors")
@@ -107,12 +106,13 @@ def measure(
     if classifier.labels != faces.classes:
         raise UsageError(f"{model} has other classes than wild_faces: {', '.join(faces.classes)}")
     scores = classifier.probabilities(grey_logits(classifier, faces.images))
-    table = Table("scene", "accuracy %", "with adapt", "macro F1 of the five %", "with adapt", "estimate at the end")
+    print("| scene | accuracy %, and with adapt | macro F1 of the five %, and with adapt | estimate at the end, % |")
+    print("|---|---:|---:|---|")
     for scene, frequencies in SCENES.items():
         found = adaptation(scores, faces.labels, classifier.prior, [frequencies[label] for label in classifier.labels])
         estimate = ", ".join(f"{label} {100 * value:.0f}" for label, value in found.found.items())
-        table.add_row(scene, *(f"{100 * value:.1f}" for value in (*found.accuracy, *found.macro_f1)), estimate)
-    Console(highlight=False).print(table)
+        accuracy, macro_f1 = (", ".join(f"{100 * value:.1f}" for value in pair) for pair in (found.accuracy, found.macro_f1))
+        print(f"| {scene} | {accuracy} | {macro_f1} | {estimate} |")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -15,6 +15,7 @@ from ferengine.classification.quality import make_quality, measure_crops
 from ferengine.config import EngineSettings, make_config
 from ferengine.detection import create_detector
 from ferengine.detection.base import Detections
+from ferengine.detection.choice import choose_for_images
 from ferengine.frames import as_bgr
 from ferengine.models.manifest import Head
 from ferengine.models.registry import GENDER
@@ -31,6 +32,9 @@ class Analyzer:
     Args:
         **settings: The fields of ``ferengine.config.EngineConfig`` that concern detection, cropping and classification.
 
+    Attributes:
+        detector: The detector, and the reason for it.
+
     Raises:
         UsageError: A setting is unknown or wrong.
         ModelError: A model is damaged, or the backend cannot work here.
@@ -44,8 +48,9 @@ class Analyzer:
     def __init__(self, **settings: Unpack[EngineSettings]) -> None:
         config = make_config(**settings)
         backend = config.backend_settings()
+        self.detector = choose_for_images(config)
         self._detector = create_detector(
-            config.detector,
+            self.detector.name,
             min_face=config.min_face,
             thresholds=config.mtcnn_thresholds(tracked=False),
             factor=config.pyramid_factor,

@@ -35,6 +35,7 @@ from ferengine.sinks.save_paths import refuse_source, save_path, save_paths
 from ferengine.sources import SourceSpec, parse_source, unique_names
 from ferengine.sources.push import PushSource
 from ferengine.sources.zone import Zone
+from ferengine.stages.detector_choice import choose_detector
 from ferengine.stages.records import ScoreBatch
 from ferengine.zones import Outside
 
@@ -68,6 +69,7 @@ class Engine:
         heads: The further heads of the model, as its manifest describes them: those of ``Face.heads``.
         prior: The class prior that expressions are read under; None for a model that names no priors.
         gender_labels: The classes of the gender network; empty unless the setting ``gender`` is on.
+        detector: The detector, and why it is that one.
         blur_frames: How many frames images are held back to blur the faces in them; None unless the setting ``blur`` is on.
 
     Raises:
@@ -101,6 +103,8 @@ class Engine:
         if not given and not keep_open:
             raise UsageError("no source given: name a camera index, a file or 'demo', or pass keep_open=True")
         specs = unique_names(map(as_spec, given))
+        self.detector = choose_detector(config, specs, growing=keep_open)
+        config = config.model_copy(update={"detector": self.detector.name})
         model = load_model(config.model, "expression")
         self.labels = tuple(model.manifest.labels)
         self.heads = model.manifest.further_heads
@@ -521,7 +525,7 @@ class Engine:
     def summary(self) -> Summary:
         """The metrics of the run so far, as JSON takes them: rates, counts, drops by stage and reason, latencies, workers."""
         state = self._state
-        return run_summary(state.metrics, state.cameras, state.topology, state.subscriptions)
+        return run_summary(state.metrics, state.cameras, state.topology, state.subscriptions, self.detector)
 
     # --- with
 

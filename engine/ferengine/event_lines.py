@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
 
 from ferengine.errors import MissingDependencyError, UsageError
+from ferengine.pip_hint import install_extra, pip_install
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -60,7 +61,7 @@ def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas
     except ModuleNotFoundError as error:
         if error.name != library:
             raise
-        raise MissingDependencyError(f"read_events needs the package {library}: pip install {library}") from None
+        raise MissingDependencyError(f"read_events needs the package {library}: {pip_install(library)}") from None
 
 
 def read_parquet(path: Path) -> Iterator[pa.Table]:
@@ -75,7 +76,7 @@ def read_parquet(path: Path) -> Iterator[pa.Table]:
     except ModuleNotFoundError as error:
         if error.name != "pyarrow":
             raise
-        raise MissingDependencyError("Parquet files need pyarrow: pip install 'ferengine[parquet]'") from None
+        raise MissingDependencyError(f"Parquet files need pyarrow: {install_extra('parquet')}") from None
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files:
         raise UsageError(f"{path} holds no file that ends in .parquet")

@@ -8,6 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
 
 from ferengine.errors import MissingDependencyError
+from ferengine.pip_hint import pip_install
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -457,7 +458,9 @@ class FrameResult:
         except ModuleNotFoundError as error:
             if error.name != "supervision":
                 raise
-            raise MissingDependencyError("to_supervision needs the package supervision: pip install supervision") from None
+            raise MissingDependencyError(
+                f"to_supervision needs the package supervision: {pip_install('supervision')}"
+            ) from None
         import numpy as np
 
         if not self.faces:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from importlib.metadata import PackageNotFoundError, version
 
 from ferengine.errors import MissingDependencyError
+from ferengine.pip_hint import pip_install
 
 _DEBIAN_PACKAGES = {
     "libGL.so.1": "libgl1",
@@ -25,7 +26,7 @@ def explain_import_error(error: ImportError) -> str:
         if library in text:
             packages = " ".join(dict.fromkeys((package, "libgl1", "libglib2.0-0")))
             return f"OpenCV cannot load {library}: install it (Debian and Ubuntu: apt-get install {packages})"
-    return f"OpenCV cannot be imported ({text}): reinstall it with pip install 'opencv-contrib-python<5'"
+    return f"OpenCV cannot be imported ({text}): reinstall it with {pip_install('opencv-contrib-python<5')}"
 
 
 def headless_package() -> str | None:

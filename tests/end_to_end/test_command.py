@@ -44,6 +44,7 @@ def test_run_writes_events_video_and_summary(tmp_path: Path) -> None:
     assert figures["fps"] > 0
     assert {"dropped", "faces", "latency_ms", "batch", "startup_s", "wall_s", "workers"} <= set(figures)
     assert figures["prior"]["name"] == "everyday"
+    assert figures["detector"] == {"name": "mtcnn", "reason": "as set"}
     assert sum(figures["prior"]["probabilities"].values()) == pytest.approx(1, abs=1e-4)
     assert "class prior: everyday" in done.stderr
     assert figures["workers"]["track-0"]["peak_mb"] > 10

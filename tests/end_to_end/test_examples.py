@@ -125,6 +125,34 @@ def test_a_fastapi_application_answers_and_ends() -> None:
         process.wait()
 
 
+def test_the_service_below_a_path_of_another_application() -> None:
+    websockets = pytest.importorskip("websockets.sync.client", reason="the extra `serve` is not installed")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = _command("mounted_service.py", "demo", "--port", str(port))
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    try:
+        answer: dict[str, Any] = {}
+        deadline = time.monotonic() + 100
+        while not answer and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.2)
+            with contextlib.suppress(OSError):  # not up yet
+                answer = _fetch(f"http://127.0.0.1:{port}/faces/api/cameras")
+        assert [camera["name"] for camera in answer["cameras"]] == ["demo"]
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/faces/page.js", timeout=20) as script:
+            assert b"./tile.js" in script.read()
+        with websockets.connect(f"ws://127.0.0.1:{port}/faces/api/cameras/demo/video", max_size=None) as video:
+            assert b"avc1" in video.recv(100)
+            video.recv(100)
+            process.send_signal(signal.SIGINT)  # while someone is watching
+            _, errors = process.communicate(timeout=60)
+        assert "Traceback" not in errors.replace("KeyboardInterrupt", "")
+    finally:
+        process.kill()
+        process.wait()
+
+
 def _fetch(address: str) -> dict[str, Any]:
     with urllib.request.urlopen(address, timeout=20) as response:
         answer: dict[str, Any] = json.load(response)

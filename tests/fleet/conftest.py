@@ -12,10 +12,10 @@ if TYPE_CHECKING:  # the extra may be missing
 
 
 @pytest.fixture(scope="session")
-def machines() -> Iterator[Machines]:
+def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
     from fleet_help import Machines
 
-    made = Machines("b", "c")
+    made = Machines("b", "c", durable=any("head" in item.name for item in request.session.items))
     yield made
     made.close()
 
@@ -24,10 +24,10 @@ def machines() -> Iterator[Machines]:
 def watcher(machines: Machines) -> Iterator[Watcher]:
     """A fleet of three cameras; a fourth has a password, and does not answer."""
     from ferengine.fleet.fleet import Fleet
-    from fleet_help import Watcher, slow_camera, wait_for
+    from fleet_help import LEASE, Watcher, slow_camera, wait_for
 
     cameras = [slow_camera(name) for name in ("one", "two", "three")]
-    with Fleet(cameras, address=machines.address, lease=4.0, min_face=60.0) as fleet:
+    with Fleet(cameras, address=machines.address, lease=LEASE, min_face=60.0) as fleet:
         watcher = Watcher(fleet)
         wait_for(lambda: len(watcher.health().nodes) == 3, "three nodes")
         wait_for(lambda: watcher.running("one", "two", "three"), "three cameras")

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ferengine import Zone
 from service_help import Running, serving, until
+from video_help import write_video
 
 pytestmark = pytest.mark.browser
 
@@ -98,6 +100,17 @@ def test_cameras_are_added_paused_and_removed_with_the_keyboard(page: Any, runni
     page.click("#remove-dialog button.danger")
     page.wait_for_function("() => document.querySelectorAll('.tile').length === 1")
     assert running.engine.cameras == ("door",)
+
+
+def test_what_has_ended_is_opened_again(page: Any, running: Running, tmp_path: Path) -> None:
+    running.engine.add_source(str(write_video(tmp_path / "brief.mp4", 3)))
+    page.goto(running.url)
+    page.wait_for_function("() => ferengine.tiles.get('brief')?.state.state === 'ended'")
+    (tmp_path / "brief.mp4").unlink()
+    page.get_by_role("button", name="Open again: brief").click()
+    page.wait_for_function("() => document.getElementById('banner').textContent.startsWith('brief: there is no file')")
+    running.engine.remove_source("brief")
+    page.wait_for_function("() => !ferengine.tiles.has('brief')")
 
 
 def test_a_phone_sees_it_all(page: Any, running: Running) -> None:

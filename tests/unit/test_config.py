@@ -71,12 +71,21 @@ def test_all_wrong_values_are_named_at_once() -> None:
         make_config(detect_every=0, colour="blue")
 
 
+@pytest.mark.parametrize("given", ["thresholds", "new_track_scores"])
+def test_scores_need_a_detector_that_is_named(given: str) -> None:
+    values: dict[str, Any] = {given: (0.6, 0.5, 0.4)[: 3 if given == "thresholds" else 2]}
+    with pytest.raises(UsageError, match=f"{given} hold for one detector: name it in place of auto"):
+        make_config(detector="auto", **values)
+    assert make_config(detector="mtcnn", **values).detector_name == "mtcnn"
+
+
 def test_the_help_names_the_scores_that_are_in_force() -> None:
     """The numbers depend on the detector, and on whether faces are tracked: no default can show them."""
     p, r, tracked = TRACKED_THRESHOLDS
     assert (p, r) == MTCNN_THRESHOLDS[:2]
     thresholds, births = (EngineConfig.model_fields[name].description or "" for name in ("thresholds", "new_track_scores"))
     assert f"{p}, {r} and {tracked}, or {MTCNN_THRESHOLDS[2]} in single images" in thresholds
-    for detector in ("mtcnn", "retinaface"):
-        scores = BIRTH_SCORES[detector]
-        assert f"{scores.once} and {scores.twice} with {detector}" in births
+    mtcnn, retinaface = (BIRTH_SCORES[detector] for detector in ("mtcnn", "retinaface"))
+    assert f"{mtcnn.once} and {mtcnn.twice} ({mtcnn.mean} on average) with mtcnn" in births
+    assert f"{retinaface.once} and {retinaface.twice} with retinaface" in births
+    assert retinaface.mean == 0

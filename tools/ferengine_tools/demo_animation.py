@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ferengine.cli.command import exit_code, make_command
 from ferengine.engine import Engine
 from ferengine.errors import SinkError, UsageError
+from ferengine.pip_hint import pip_install
 from ferengine.sinks.draw import draw_still
 from ferengine.sources.demo import DemoSource
 from ferengine.sources.push import PushSource
@@ -73,7 +74,7 @@ def write_animation(
     animation.durations = [round(1000 * _EACH / _RATE)] * len(animation.frames)
     encoded, data = cv2.imencodeanimation(".webp", animation, [cv2.IMWRITE_WEBP_QUALITY, _QUALITY])
     if not encoded:
-        raise SinkError("OpenCV cannot encode animated WebP: pip install 'opencv-contrib-python>=4.11,<5'")
+        raise SinkError(f"OpenCV cannot encode animated WebP: {pip_install('opencv-contrib-python>=4.11,<5')}")
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         out.write_bytes(data.tobytes())

@@ -1,6 +1,6 @@
 """What searching only near known faces finds and costs, against full scans, on videos.
 
-    python -m ferengine_tools.near_search VIDEO... [--every 6] [--full-scan 1] [--min-face 40] [--json]
+    python -m ferengine_tools.near_search VIDEO... [--detector retinaface] [--every 6] [--full-scan 1] [--min-face 40] [--json]
 
 One frame in ``--every`` is searched twice: in full, which counts as the truth, and as a run with ``search="near"`` does:
 in full once in ``--full-scan`` seconds or while nothing is known, else near the last boxes of all faces seen since. These
@@ -20,11 +20,13 @@ import typer
 from numpy.typing import NDArray
 
 from ferengine.cli.command import exit_code, make_command
-from ferengine.config import MIN_FACE
-from ferengine.detection.mtcnn import MtcnnDetector
+from ferengine.config import MIN_FACE, DetectorName
+from ferengine.detection import Detector, create_detector
+from ferengine.errors import UsageError
 from ferengine.json_text import json_text
 from ferengine.sources import open_source, parse_source
 from ferengine.tracking.matching import iou_matrix
+from ferengine.vision import cv2
 
 MATCH_IOU = 0.5
 """Overlap from which a face of the full scan counts as found."""
@@ -56,7 +58,7 @@ class NearSearch:
         return self.found / self.faces if self.faces else 1.0
 
 
-def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]], detector: MtcnnDetector, full_scan: float) -> NearSearch:
+def measure(frames: Iterable[tuple[float, NDArray[np.uint8]]], detector: Detector, full_scan: float) -> NearSearch:
     """Search frames both ways.
 
     Args:
@@ -110,14 +112,18 @@ def every_nth(path: str, every: int) -> Iterable[tuple[float, NDArray[np.uint8]]
 
 def near_search(
     videos: Annotated[list[str], typer.Argument(help="Video files.")],
+    detector: Annotated[DetectorName, typer.Option(help="What searches: mtcnn or retinaface.")] = "mtcnn",
     every: Annotated[int, typer.Option(min=1, help="Search every N-th frame.")] = 6,
     full_scan: Annotated[float, typer.Option(min=0, help="Seconds between full scans.")] = 1.0,
     min_face: Annotated[float, typer.Option(help="Minimum size of a face, pixels.")] = MIN_FACE,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of a table.")] = False,
 ) -> None:
     """Measure what searching near known faces finds, and saves."""
-    detector = MtcnnDetector(min_face)
-    results = {video: measure(every_nth(video, every), detector, full_scan) for video in videos}
+    if detector == "haar":
+        raise UsageError("haar searches everywhere, whatever is near: choose mtcnn or retinaface")
+    cv2.setNumThreads(1)
+    searches = create_detector(detector, min_face=min_face)
+    results = {video: measure(every_nth(video, every), searches, full_scan) for video in videos}
     if as_json:
         print(json_text({video: {**asdict(each), "recall": each.recall} for video, each in results.items()}, indent=2))
         return

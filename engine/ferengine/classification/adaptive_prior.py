@@ -99,4 +99,5 @@ def limited(frequencies: NDArray[np.float64], start: NDArray[np.float64], factor
     above = np.maximum(frequencies, 1e-9 * start)  # what was never seen keeps its proportions
     scales = np.sort(np.concatenate([low / above, high / above]))  # between these the sum is a straight line
     sums = np.clip(scales[:, None] * above, low, high).sum(axis=1)
-    return np.asarray(np.clip(np.interp(1.0, sums, scales) * above, low, high))
+    limited: NDArray[np.float64] = np.clip(np.interp(1.0, sums, scales) * above, low, high)
+    return limited

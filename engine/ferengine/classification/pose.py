@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,15 +42,20 @@ def estimate_pose(landmarks: NDArray[np.float32] | Sequence[Sequence[float]]) ->
     points = np.asarray(landmarks, np.float64)
     if not np.isfinite(points).all():
         return None
-    projection = (_INVERSE @ (points - points.mean(axis=0))).T
-    left, scales, right = np.linalg.svd(projection, full_matrices=False)
-    if scales[1] < 1e-6 * max(1.0, scales[0]):
+    (a, b, c), (d, e, f) = (_INVERSE @ points).T.tolist()  # the mean of the points falls out
+    # The nearest orthonormal rows are S^(-1/2) P, S = P P^T: for two rows in closed form, far quicker than by singular values.
+    xx, xy, yy = a * a + b * b + c * c, a * d + b * e + c * f, d * d + e * e + f * f
+    trace, root = xx + yy, math.sqrt(max(0.0, xx * yy - xy * xy))
+    largest = (trace + math.sqrt(max(0.0, trace * trace - 4 * root * root))) / 2
+    if root <= 1e-6 * max(1.0, math.sqrt(largest)) * math.sqrt(largest):  # root: the product of the two singular values
         return None
-    first, second = left @ right
-    third = np.cross(first, second)  # of the rotation Rz(roll) Ry(-yaw) Rx(-pitch)
-    yaw = math.asin(max(-1.0, min(1.0, float(third[0]))))
-    pitch = -math.atan2(third[1], third[2])
-    roll = math.atan2(second[0], first[0])
+    scale = root * math.sqrt(trace + 2 * root)
+    xx, xy, yy = (xx + root) / scale, xy / scale, (yy + root) / scale
+    a, b, c, d, e, f = yy * a - xy * d, yy * b - xy * e, yy * c - xy * f, xx * d - xy * a, xx * e - xy * b, xx * f - xy * c
+    # Of the rotation Rz(roll) Ry(-yaw) Rx(-pitch); its third row is the cross product of these two.
+    yaw = math.asin(max(-1.0, min(1.0, b * f - c * e)))
+    pitch = -math.atan2(c * d - a * f, a * e - b * d)
+    roll = math.atan2(d, a)
     return Pose(math.degrees(yaw), math.degrees(pitch), math.degrees(roll))
 
 
@@ -85,4 +89,4 @@ class PoseMemory:
             self._tracks.put(track, timestamp, pose)
             return pose
         last = self._tracks.get(track, timestamp)
-        return None if last is None else replace(last[1], age=last[0])
+        return None if last is None else Pose(last[1].yaw, last[1].pitch, last[1].roll, last[0])

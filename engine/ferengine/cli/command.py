@@ -23,6 +23,7 @@ from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
 from ferengine.errors import FerengineError, MissingDependencyError, UsageError
+from ferengine.pip_hint import install_extra
 from ferengine.sources.url import hide_credentials, show_path
 
 
@@ -130,8 +131,7 @@ class CommandGroup(TyperGroup):
             if package not in _EXTRAS:
                 raise
             raise MissingDependencyError(
-                f"{ctx.command_path} {ctx.invoked_subcommand} needs the package {package}: "
-                f"pip install 'ferengine[{_EXTRAS[package]}]'"
+                f"{ctx.command_path} {ctx.invoked_subcommand} needs the package {package}: {install_extra(_EXTRAS[package])}"
             ) from None
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Column, Table
 from rich.text import Text
 
 from ferengine import __version__
@@ -17,6 +18,8 @@ from ferengine.cli.checks.registry import CHECKS, examine
 from ferengine.json_text import json_text
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
+_INDENT = " " * 5
+"""What stands below a status."""
 
 
 def doctor(
@@ -48,7 +51,13 @@ def doctor(
 
 
 def _print(name: str, finding: Finding, console: Console) -> None:
-    line = Text.assemble((f"{finding.status:4} ", _STYLES[finding.status]), (f"{name}: ", "bold"), finding.reason)
-    console.print(line, soft_wrap=True)
+    """Long reasons are wrapped on a terminal, below themselves; hints never are, so that they can be copied."""
+    status, reason = Text(f"{finding.status:4}", _STYLES[finding.status]), Text.assemble((f"{name}: ", "bold"), finding.reason)
+    if console.is_terminal:
+        line = Table.grid(Column(width=len(_INDENT) - 1), Column(overflow="fold"), padding=(0, 1, 0, 0))
+        line.add_row(status, reason)
+        console.print(line)
+    else:
+        console.print(Text.assemble(status, " ", reason), soft_wrap=True)
     if finding.hint:
-        console.print(Text(f"     -> {finding.hint}"), soft_wrap=True)
+        console.print(Text(f"{_INDENT}-> {finding.hint}"), soft_wrap=True)

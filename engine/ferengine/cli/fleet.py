@@ -142,7 +142,7 @@ def run_fleet(settings: FleetSettings, address: str | None, console: Console, pa
         printer = threading.Thread(target=_print_events, args=(fleet, console), name="ferengine-fleet-events", daemon=True)
         printer.start()
         failed = _watch(fleet, over, printer)
-    return 1 if failed else 0
+    return 1 if failed or fleet.failures else 0
 
 
 def _start(settings: FleetSettings, address: str | None, pages: _Pages | None) -> Fleet:

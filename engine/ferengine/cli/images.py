@@ -13,9 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import SinkError, SourceError, UsageError
-from ferengine.frames import MAX_SIDE
 from ferengine.sinks.files import shortened, write_atomically
-from ferengine.sources.image_header import image_size
 from ferengine.sources.images import decode_images
 from ferengine.sources.spec import IMAGE_SUFFIXES
 from ferengine.vision import cv2
@@ -96,13 +94,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         raise SourceError(f"{path} is larger than {_MAX_BYTES >> 20} MiB")
     if not data.size:
         raise SourceError(f"{path} is empty")
-    size = image_size(data)
-    if size is not None and max(size) > MAX_SIDE:
-        raise SourceError(f"{path} has {size[0]}x{size[1]} pixels, and {MAX_SIDE} a side is the maximum: scale it down")
     try:
-        images = decode_images(data)
-    except MemoryError:
-        raise SourceError(f"{path} cannot be decoded: out of memory") from None
+        images = decode_images(data, maximum=1)
+    except SourceError as error:
+        raise SourceError(f"{path} {error}") from None
     if not images:
         hint = f": ferengine run {path} reads a video" if path.suffix.lower() in _VIDEOS else ", or it is damaged"
         raise SourceError(f"{path} is not an image that OpenCV can decode{hint}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,6 +32,23 @@ class MessageSink(Sink, Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class MessageOutput:
+    """A sink and what its thread needs.
+
+    Attributes:
+        name: What it is called in messages.
+        sink: The sink.
+        queue: Where its results come from.
+        give_up: As ``SinkThread`` takes it.
+    """
+
+    name: str
+    sink: MessageSink
+    queue: ResultQueue
+    give_up: Callable[[], None] | None = None
+
+
 def event_media(settings: RunSettings, engine: Engine) -> EventMedia | None:
     """What gives the events of a run their snapshots and clips; None where there are none."""
     if settings.snapshots is None and settings.clips is None:
@@ -46,9 +63,7 @@ def event_media(settings: RunSettings, engine: Engine) -> EventMedia | None:
     )  # fmt: skip
 
 
-def message_sinks(
-    settings: RunSettings, engine: Engine, media: EventMedia | None
-) -> Iterator[tuple[str, MessageSink, ResultQueue]]:
+def message_outputs(settings: RunSettings, engine: Engine, media: EventMedia | None) -> Iterator[MessageOutput]:
     """Make those that the settings name; each loads only what it needs.
 
     Args:
@@ -56,28 +71,27 @@ def message_sinks(
         engine: Whose results they get.
         media: As ``event_media`` makes it.
 
-    Yields:
-        The name of a sink, the sink, and the queue that it is fed from.
-
     Raises:
         UsageError: A setting makes no sense.
         SinkError: The database or the folder cannot be written.
         ModuleNotFoundError: A package of an extra is missing.
     """
-    detector: Callable[[], EventDetector] = EventDetector
     if media is not None:
         from ferengine.media.recorder import MediaRecorder
 
-        detector = partial(EventDetector, media.attach)
         images = engine.results(frames=True, queue=_IMAGES_WAITING)
         try:
             recorder = MediaRecorder(media, images)
         except BaseException:
             images.close()
             raise
-        yield "media", recorder, recorder.feed
+        yield MessageOutput("media", recorder, recorder.feed, recorder.give_up)
+
+    def detector() -> EventDetector:
+        return EventDetector() if media is None else EventDetector(media.for_output())
+
     for name, sink in _senders(settings, engine, detector):
-        yield name, sink, engine.results()
+        yield MessageOutput(name, sink, engine.results())
 
 
 def _senders(settings: RunSettings, engine: Engine, detector: Callable[[], EventDetector]) -> Iterator[tuple[str, MessageSink]]:

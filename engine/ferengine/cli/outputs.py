@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, cast
 from rich.console import Console
 
 from ferengine.cli.camera_events import CameraEvents
-from ferengine.cli.message_outputs import MessageSink, message_sinks
+from ferengine.cli.message_outputs import MessageSink, message_outputs
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.results import CameraEvent
@@ -73,10 +73,10 @@ class Outputs:
                     heads=engine.heads,
                 )
                 self._add("csv", rows, engine.results())
-            for name, message_sink, queue in message_sinks(settings, engine, media):
-                self._messages[name] = message_sink
-                between = partial(_pass_on, camera_events.queue(), message_sink.write_camera_event)
-                self._add(name, message_sink, queue, between)
+            for output in message_outputs(settings, engine, media):
+                self._messages[output.name] = output.sink
+                between = partial(_pass_on, camera_events.queue(), output.sink.write_camera_event)
+                self._add(output.name, output.sink, output.queue, between, output.give_up)
             if table is not None:
                 self._add("table", LiveTable(table, lambda: _states(engine)), engine.results())
         except BaseException:
@@ -84,9 +84,16 @@ class Outputs:
             engine.close()
             raise
 
-    def _add(self, name: str, sink: Sink, queue: ResultQueue, between: Callable[[], None] = lambda: None) -> None:
+    def _add(
+        self,
+        name: str,
+        sink: Sink,
+        queue: ResultQueue,
+        between: Callable[[], None] = lambda: None,
+        give_up: Callable[[], None] | None = None,
+    ) -> None:
         self._sinks.append(sink)
-        self._threads.append(SinkThread(name, sink, queue, between))
+        self._threads.append(SinkThread(name, sink, queue, between, give_up))
 
     def start(self) -> None:
         for thread in self._threads:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from ferengine.runtime.metrics import Summary
@@ -23,18 +24,20 @@ _FEW = 0.01
 
 def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) -> None:
     """Print ``Engine.summary()`` and what was seen on ``console``."""
-    console.print(
+    _line(
+        console,
         f"[bold]{summary['frames']}[/] frames, [bold]{summary['fps']:.1f}[/] frames/s, {summary['faces']} faces; "
         f"batches of {summary['batch']['mean']:.1f}; ready after {summary['startup_s']:.1f} s",
-        highlight=False,
     )
+    detector = summary["detector"]
+    console.print(f"detector: {detector['name']} ({detector['reason']})", highlight=False, markup=False)
     prior = summary["prior"]
     name = "that of the training data" if prior is None else prior["name"]
-    console.print(f"class prior: {name}", highlight=False, markup=False)
+    _line(console, escape(f"class prior: {name}"))
     for camera, counts in summary["cameras"].items():
         if counts["prior"] is not None:
             found = ", ".join(f"{label} {100 * value:.0f} %" for label, value in counts["prior"]["probabilities"].items())
-            console.print(f"  of {camera} at the end: {found}", highlight=False, markup=False, soft_wrap=True)
+            _line(console, escape(f"  of {camera} at the end: {found}"))
     drops = {
         f"{stage} {reason}": count
         for stage, reasons in summary["dropped"].items()
@@ -42,7 +45,7 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
         if count
     }
     if drops:
-        console.print("dropped: " + ", ".join(f"{name} {count}" for name, count in drops.items()), highlight=False)
+        _line(console, escape("dropped: " + ", ".join(f"{name} {count}" for name, count in drops.items())))
     stages = Table("stage", "p50 ms", "p95 ms", "p99 ms", title="latency", title_justify="left")
     for stage, latency in summary["latency_ms"].items():
         stages.add_row(stage, f"{latency['p50']:.1f}", f"{latency['p95']:.1f}", f"{latency['p99']:.1f}")
@@ -64,7 +67,7 @@ def _print_seen(camera: str, seen: Seen, console: Console, *, detailed: bool) ->
     if not detailed and fractions:
         label, fraction = next(iter(fractions.items()))
         said += f"; mostly {label} ({100 * fraction:.0f} %)"
-    console.print(said, style="bold" if detailed else "", highlight=False, markup=False, soft_wrap=True)
+    _line(console, escape(said), style="bold" if detailed else "")
     if not detailed:
         return
     width = max(map(len, fractions), default=0)
@@ -72,10 +75,15 @@ def _print_seen(camera: str, seen: Seen, console: Console, *, detailed: bool) ->
     for label, fraction in fractions.items():
         if fraction >= _FEW:
             bar = timeline(seen.timeline(label), blocks)
-            console.print(f"  {label:{width}} {100 * fraction:3.0f} %  {bar}", highlight=False, markup=False, soft_wrap=True)
+            _line(console, escape(f"  {label:{width}} {100 * fraction:3.0f} %  {bar}"))
     few = [label for label, fraction in fractions.items() if fraction < _FEW]
     if few:
-        console.print(f"  below 1 %: {', '.join(few)}", highlight=False, markup=False, soft_wrap=True)
+        _line(console, escape(f"  below 1 %: {', '.join(few)}"))
+
+
+def _line(console: Console, markup: str, style: str = "") -> None:
+    """Print a line, wrapped between words on a terminal and never where a program or a file reads it."""
+    console.print(markup, style=style, highlight=False, soft_wrap=not console.is_terminal)
 
 
 def _people(seen: Seen) -> str:

@@ -47,7 +47,7 @@ def run(sources: list[str] | None, config: Path | None, **given: Any) -> None:
         settings = settings.model_copy(update=_default_source(console))
     from ferengine.cli.session import run_session
 
-    sys.exit(run_session(settings, console))
+    sys.exit(run_session(settings, console, config))
 
 
 def _default_source(console: Console) -> dict[str, Any]:

@@ -17,13 +17,14 @@ from ferengine.cli.log import log_to
 from ferengine.cli.options import parameter, with_options
 from ferengine.cli.run_options import SERVE, read_settings
 from ferengine.cli.settings import RunSettings
-from ferengine.errors import FerengineError, UsageError
+from ferengine.errors import FerengineError, SourceError, UsageError
 
 if TYPE_CHECKING:
     from ferengine.results import CameraEvent
     from ferengine.service.server import Address, Tls
 
 _TICK = 0.25
+_WILDCARDS = ("0.0.0.0", "::")
 
 _SOURCES = Annotated[
     list[str] | None,
@@ -98,7 +99,8 @@ def serve(
     tls = read_tls(tls_certificate, tls_key)
     token = None if token_file is None else read_token(token_file, console)
     check_exposure(address, tls, token, console)
-    sys.exit(_Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, state=state).run(console))
+    service = _Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, config=config, state=state)
+    sys.exit(service.run(console))
 
 
 class _Service:
@@ -113,6 +115,7 @@ class _Service:
         *,
         analyze: bool,
         allow_files: bool,
+        config: Path | None,
         state: Path | None,
     ) -> None:
         from ferengine.cli.message_outputs import event_media
@@ -125,8 +128,11 @@ class _Service:
 
         file = None if state is None else StateFile(state)
         given = tuple(as_served(spec) for spec in settings.specs())
+        for spec in given:  # a camera may be there later; what is a file now was misspelt
+            if spec.kind == "file" and not Path(spec.value).exists():
+                raise SourceError(f"there is no file {spec.where}")
         beginning = Beginning(given) if file is None else file.begin(given)
-        check_files(settings, list(beginning.sources))
+        check_files(settings, [*beginning.sources, *beginning.paused.values()], config=config, state=state)
         self._settings = settings
         self._camera_events = CameraEvents()
         values = settings.engine_values()
@@ -137,7 +143,7 @@ class _Service:
         self._media = event_media(settings, self._engine)
         app = create_app(
             self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files, state=file,
-            beginning=beginning, attach=None if self._media is None else self._media.attach,
+            beginning=beginning, attach=None if self._media is None else self._media.for_output(),
         )  # fmt: skip
         self._hub = app.state.context.hub
         try:
@@ -160,7 +166,8 @@ class _Service:
         try:
             with self._engine:
                 self._server.start()
-                console.print(f"ferengine is on [bold]{self._server.url}[/]", highlight=False)
+                for line in greeting(self._server.url, self._server.address.host, bool(self._engine.sources)):
+                    console.print(line, highlight=False, markup=False, soft_wrap=True)  # [fe80::1] is no markup
                 outputs.start()
                 while not self._engine.wait(_TICK):
                     if not self._server.alive:
@@ -169,6 +176,17 @@ class _Service:
             self._server.close()
             outputs.finish(lambda: stopper.stopped_at)
         return 1 if outputs.errors or self._engine.failures or stopper.stopped_at is None else 0
+
+
+def greeting(url: str, host: str, has_cameras: bool) -> list[str]:
+    """What is said when the service answers. The address ends its line: a terminal makes a link of it, and programs find it."""
+    lines = [f"ferengine is on {url}"]
+    if host in _WILDCARDS:
+        near = url.replace(f"[{host}]" if ":" in host else host, "127.0.0.1")
+        lines.append(f"that is every address of this machine; from here {near}")
+    if not has_cameras:
+        lines.append("no camera yet: add one on the page, or name some, such as: ferengine serve 0")
+    return [*lines, "Ctrl-C ends it"]
 
 
 def read_tls(certificate: Path | None, key: Path | None) -> Tls | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import time
@@ -27,18 +28,24 @@ from ferengine.runtime.metrics import Summary
 from ferengine.sinks.files import check_output, is_folder, same_file, write_atomically
 from ferengine.sinks.save_paths import refuse_source
 from ferengine.sinks.screen import no_window_reason
-from ferengine.sources import SourceSpec
+from ferengine.sources import SourceSpec, unique_names
 
 _TICK = 0.25
 """Maximum seconds until a signal is handled."""
 
 
-def run_session(settings: RunSettings, console: Console) -> int:
-    """Run the engine with its outputs until it ends or is stopped, and return the exit code."""
+def run_session(settings: RunSettings, console: Console, config: Path | None = None) -> int:
+    """Run the engine with its outputs until it ends or is stopped, and return the exit code.
+
+    Args:
+        settings: What to run.
+        console: Standard error.
+        config: The file that settings were read from.
+    """
     display = _decide_display(settings.display)
     table = _decide_table(settings, display, console)
     specs = settings.specs()
-    check_files(settings, specs)
+    check_files(settings, specs, config=config)
     camera_events = CameraEvents()
     engine = Engine(
         specs, on_event=camera_events.append, save=settings.save, overwrite=settings.overwrite, display=display,
@@ -65,25 +72,42 @@ def run_session(settings: RunSettings, console: Console) -> int:
     summary["sinks"].update(outputs.summaries())
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, summary))
     failed |= health is not None and health.error is not None
+    failed |= any_image_unread(engine, specs)
     print_summary(summary, engine.seen, console)
     return 1 if failed else 0
 
 
-def check_files(settings: RunSettings, specs: Sequence[SourceSpec]) -> None:
-    """Raise UsageError if two outputs have the same file, or an output that of a source."""
+def check_files(
+    settings: RunSettings, specs: Sequence[SourceSpec], *, config: Path | None = None, state: Path | None = None
+) -> None:
+    """Raise UsageError if two outputs have the same file, or an output that of a source or of what else is read.
+
+    Args:
+        settings: The outputs.
+        specs: The sources.
+        config: The file of ``--config``.
+        state: The file of ``--state``, which is read and written.
+    """
     events = None if settings.events in (None, "-") else Path(str(settings.events))
     named = {"--events": events, "--csv": settings.csv, "--save": settings.save, "--summary": settings.summary,
-             "--health-file": settings.health_file, "--store": settings.store}  # fmt: skip
+             "--health-file": settings.health_file, "--store": settings.store,
+             "--state": state}  # fmt: skip
     files = {option: path for option, path in named.items() if path is not None and not is_folder(path)}
     for (one, path), (other, second) in combinations(files.items(), 2):
         if same_file(path, second):
             raise UsageError(f"{one} and {other} name the same file, {path}: choose another for one of them")
-    for path in files.values():
+    read = {"--config": config, "--model": settings.model, "--prior": settings.prior,
+            "--mqtt-password": settings.mqtt_password, "--webhook-secret": settings.webhook_secret}  # fmt: skip
+    for option, path in files.items():
         refuse_source(path, specs)
+        for reader, given in read.items():
+            if given is not None and os.path.isfile(given) and same_file(path, Path(given)):  # noqa: PTH113 - of any name
+                raise UsageError(f"{option}: {path} is the file of {reader}: choose another name for the output")
     if settings.summary is not None:
         check_output(settings.summary, overwrite=settings.overwrite)
-    if settings.health_file is not None:
-        check_output(settings.health_file, overwrite=True)  # it was left by a run before
+    for kept in (settings.health_file, state):
+        if kept is not None:
+            check_output(kept, overwrite=True)  # it was left by a run before
 
 
 def _decide_display(asked: bool | None) -> bool:
@@ -101,6 +125,16 @@ def _decide_table(settings: RunSettings, display: bool, console: Console) -> boo
         raise UsageError(f"--table: {reason}; leave it out")
     usual = console.is_terminal and not display and not mixed
     return usual if settings.table is None else settings.table
+
+
+def any_image_unread(engine: Engine, specs: Sequence[SourceSpec]) -> bool:
+    """Whether files of a folder or glob of images could not be read, as in ``ferengine image``; each was named already."""
+    cameras = engine.health().cameras
+    unread = {spec.name: cameras[spec.name].dropped["broken"] for spec in unique_names(specs) if spec.kind == "images"}
+    for name, count in unread.items():
+        if count:
+            logging.getLogger("ferengine").error("%s: %d images could not be read", name, count)
+    return any(unread.values())
 
 
 def _write_summary(path: Path | None, summary: Summary) -> bool:

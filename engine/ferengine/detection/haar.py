@@ -12,6 +12,7 @@ from ferengine.config import MIN_FACE
 from ferengine.detection.base import Detections, Detector, Frame, Near
 from ferengine.errors import MissingDependencyError, UsageError
 from ferengine.frames import readable_frame
+from ferengine.pip_hint import pip_install
 from ferengine.vision import cv2
 
 CASCADE = "haarcascade_frontalface_default.xml"
@@ -41,7 +42,8 @@ class HaarDetector(Detector):
         path = Path(folder) / CASCADE
         if not path.is_file():
             raise MissingDependencyError(
-                f"OpenCV {cv2.__version__} came without {CASCADE} (5.0's wheel lacks it): pip install 'opencv-contrib-python<5'"
+                f"OpenCV {cv2.__version__} came without {CASCADE} (5.0's wheel lacks it): "
+                f"{pip_install('opencv-contrib-python<5')}"
             )
         self._cascade = cv2.CascadeClassifier(str(path))
         self._min_face = max(_WINDOW, round(min_face))

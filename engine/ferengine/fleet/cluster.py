@@ -10,6 +10,7 @@ from typing import Any
 
 from ferengine.errors import FerengineError, MissingDependencyError, UsageError
 from ferengine.fleet.seal import cluster_token
+from ferengine.pip_hint import install_extra
 
 NAMESPACE = "ferengine"
 HEALTH_CHECKS: Mapping[str, Any] = {
@@ -87,7 +88,7 @@ def import_ray() -> Any:
     except ModuleNotFoundError as error:
         if error.name != "ray":
             raise
-        raise MissingDependencyError("a fleet needs the package ray: pip install 'ferengine[fleet]'") from None
+        raise MissingDependencyError(f"a fleet needs the package ray: {install_extra('fleet')}") from None
     return ray
 
 

@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from ferengine.fleet.cluster import connected, find_actor
 from ferengine.fleet.outputs import BoundedQueue
+from ferengine.fleet.records import Taken
 from ferengine.results import EPOCH_NUMBERS, FrameResult
 
 _LOOK = 0.5
@@ -44,7 +45,9 @@ class FleetResults:
         self._client = uuid.uuid4().hex
         self._queue = BoundedQueue(queue)
         self._newest: dict[str, int] = {}
-        self._dropped: dict[str, int] = {}
+        self._missed = 0
+        self._taken: dict[str, tuple[str, int]] = {}
+        """Of each node: the engine's incarnation, and how many results it had given when it was asked last."""
         self._threads: dict[str, threading.Thread] = {}
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -53,8 +56,9 @@ class FleetResults:
 
     @property
     def dropped(self) -> int:
-        """Results that full queues dropped, on the nodes and here, and those that came late."""
-        return self._queue.dropped + sum(self._dropped.values()) + self.late
+        """Results that full queues dropped, on the nodes and here, that were lost on the way, and those that came late. What a
+        dead engine still had is not among them: nothing can count it."""
+        return self._queue.dropped + self._missed + self.late
 
     @property
     def waiting(self) -> int:
@@ -99,19 +103,26 @@ class FleetResults:
 
     def _poll(self, name: str) -> None:
         """Take results of one node, until it is gone for good."""
-        lives = 0
         while not self._over.is_set():
             actor = find_actor(name)
             if actor is None:
                 return
-            lives += 1
             with contextlib.suppress(Exception):  # of Ray: it is being restarted, or its node is away
                 while not self._over.is_set():
-                    results, dropped = ask(actor.take.remote(self._client, self._capacity, _AT_ONCE, _POLL), _ANSWER)
-                    self._dropped[f"{name}/{lives}"] = dropped
-                    for result in results:
-                        self._accept(result)
+                    taken: Taken = ask(actor.take.remote(self._client, self._capacity, _AT_ONCE, _POLL), _ANSWER)
+                    self._take_in(name, taken)
             self._over.wait(_LOOK)
+
+    def _take_in(self, name: str, taken: Taken) -> None:
+        """Take results of a node, and count those that are missing since the time before."""
+        with self._lock:
+            incarnation, before = self._taken.get(name, ("", 0))
+            if incarnation != taken.incarnation:
+                before = taken.since
+            self._missed += taken.until - before - len(taken.results)
+            self._taken[name] = (taken.incarnation, taken.until)
+        for result in taken.results:
+            self._accept(result)
 
     def _accept(self, result: FrameResult) -> None:
         if self._cameras is not None and result.camera not in self._cameras:

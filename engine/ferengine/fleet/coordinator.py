@@ -115,17 +115,16 @@ class Coordinator:
         until = loop.time() + _HOLD * self._setup.lease
         while (left := until - loop.time()) > 0 and not self._over.is_set():
             with self._lock:
-                if self._table.is_newer(beat):
-                    return Orders({}, renewed=False)  # another beat has overtaken this one
-                if self._table.differs(beat.node):
+                if self._table.is_overtaken(beat) or self._table.differs(beat.node):
                     break
             woken.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(woken.wait(), left)
         with self._lock:
-            if self._table.is_newer(beat):
-                return Orders({}, renewed=False)
-            orders = self._table.orders(beat.node)
+            if self._table.is_overtaken(beat):
+                orders = Orders({}, renewed=self._table.is_same_life(beat), overtaken=True)
+            else:
+                orders = self._table.orders(beat.node)
         await asyncio.to_thread(self._save)
         await self._check_mine()
         return orders

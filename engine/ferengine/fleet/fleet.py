@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,16 +18,18 @@ from ferengine.fleet import cluster
 from ferengine.fleet.collector import FleetResults, ask
 from ferengine.fleet.coordinator import Coordinator, CoordinatorSetup, as_user_error
 from ferengine.fleet.outputs import FleetOutputs, outputs_from
-from ferengine.fleet.records import FleetEvent, FleetHealth
+from ferengine.fleet.records import FleetEvent, FleetHealth, OutputReport
 from ferengine.fleet.seal import Sealer, cluster_token
 from ferengine.sources import SourceSpec, unique_names
 
 _ANSWER = 30.0
 """Seconds that the coordinator may take to answer, its restart included."""
 _RETRY = 0.2
-_STOP_ENGINE = 15.0
+_STOP_ENGINE = 30.0
 _CALLS_AT_ONCE = 10_000
 MIN_LEASE = 2.0
+
+log = logging.getLogger("ferengine")
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class Fleet:
         self._name = name
         self._detached = detached
         self._closed = self._ends = False
+        self._failures: list[str] = []
         self._coordinator: Any = None
         self._readers: weakref.WeakSet[FleetResults] = weakref.WeakSet()
         self._owned = cluster.connect(address)
@@ -240,16 +244,20 @@ class Fleet:
         Args:
             timeout: Seconds without an event after which the iteration ends; ``None`` for never.
         """
-        after, life, since = 0, -1, time.monotonic()
+        after, life, since = 0, 0, time.monotonic()  # lives are counted from 1
         while not self._closed and (timeout is None or time.monotonic() < since + timeout):
             try:
-                life, after, found = self._events(life, after, 0.5 if timeout is None else min(0.5, timeout))
+                now, count, found = self._events(life, after, 0.5 if timeout is None else min(0.5, timeout))
             except cluster.FleetError:
                 if self._closed:
                     return
                 raise
             if found:
                 since = time.monotonic()
+            missed = count - (after if now == life else 0) - len(found)
+            if missed and life:  # what was forgotten before the first look was not promised
+                yield FleetEvent("missed", time.time(), reason=f"{missed} events were forgotten before they were read")
+            life, after = now, count
             yield from found
 
     def _events(self, life: int, after: int, wait: float) -> tuple[int, int, tuple[FleetEvent, ...]]:
@@ -275,15 +283,25 @@ class Fleet:
                 cluster.disconnect()
 
     def stop(self) -> None:
-        """End the fleet: its engines write what their outputs have, and end; then the coordinator."""
+        """End the fleet: its engines write what their outputs have, and end; then the coordinator. What is lost by that is
+        logged, and in ``failures``."""
         ray = cluster.connected()
         engines = self._engines()
         self._call("stop")
-        actors = [actor for name in engines.values() if (actor := cluster.find_actor(name)) is not None]
-        stopping = [actor.stop.remote() for actor in actors]
-        ray.wait(stopping, num_returns=len(stopping), timeout=_STOP_ENGINE) if stopping else None
-        for actor in [*actors, self._coordinator]:
+        actors = {node: actor for node, name in engines.items() if (actor := cluster.find_actor(name)) is not None}
+        stopping = {actor.stop.remote(): node for node, actor in actors.items()}
+        ended, late = ray.wait(list(stopping), num_returns=len(stopping), timeout=_STOP_ENGINE) if stopping else ([], [])
+        for call in ended:
+            self._note_end(stopping[call], call)
+        for call in late:
+            self._fail(f"{stopping[call]} has not ended within {_STOP_ENGINE:.0f} s: what its outputs still had is lost")
+        for actor in [*actors.values(), self._coordinator]:
             ray.kill(actor, no_restart=True)
+
+    @property
+    def failures(self) -> tuple[str, ...]:
+        """What has failed when the fleet ended: outputs, and engines that did not end by themselves."""
+        return tuple(self._failures)
 
     def __enter__(self) -> Self:
         return self
@@ -292,6 +310,22 @@ class Fleet:
         self.close()
 
     # --- within
+
+    def _note_end(self, node: str, call: Any) -> None:
+        try:
+            outputs: dict[str, OutputReport] = ask(call, _ANSWER)
+        except cluster.connected().exceptions.RayError as error:
+            self._fail(f"{node} has failed at its end: {' '.join(str(error).split())[-300:]}")
+            return
+        for name, report in outputs.items():
+            if report.error is not None:
+                self._fail(f"{node}: {report.error}")
+            if report.dropped:
+                log.warning("%s: %d results and events were not written by %s", node, report.dropped, name)
+
+    def _fail(self, text: str) -> None:
+        self._failures.append(text)
+        log.error("%s", text)
 
     def _start_coordinator(self, setup: CoordinatorSetup) -> Any:
         return (

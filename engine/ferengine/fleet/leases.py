@@ -170,12 +170,21 @@ class LeaseTable:
         for event in beat.events[max(0, known.events - beat.first_event) :]:
             self._report(event)
         known.events = max(known.events, beat.first_event + len(beat.events))
+        if beat.dropped_events > known.missed:
+            dropped = beat.dropped_events - known.missed
+            known.missed = beat.dropped_events
+            self._say(
+                "missed", node=beat.node, reason=f"{dropped} events of its cameras were dropped: no coordinator took them"
+            )
         return True
 
-    def is_newer(self, beat: Beat) -> bool:
+    def is_overtaken(self, beat: Beat) -> bool:
         """Whether a beat after this one, or of another process, came from the node."""
-        last = self._nodes[beat.node].beat
-        return (last.incarnation, last.number) != (beat.incarnation, beat.number)
+        return not self.is_same_life(beat) or self._nodes[beat.node].beat.number != beat.number
+
+    def is_same_life(self, beat: Beat) -> bool:
+        """Whether the last beat of the node came from the same process."""
+        return self._nodes[beat.node].beat.incarnation == beat.incarnation
 
     def orders(self, name: str) -> Orders:
         """All that a node may read now. Cameras that it gets anew have a new epoch: save the lease table before it is told."""

@@ -94,6 +94,8 @@ class Member:
     """Whether it has been silent for so long that others prepare for its cameras."""
     events: int = 0
     """How many events of this incarnation were reported."""
+    missed: int = 0
+    """How many of them were said to be dropped."""
 
     def status(self, cameras: Iterable[Camera], now: float) -> NodeStatus:
         """How it is doing.
@@ -108,5 +110,5 @@ class Member:
         state: NodeState = "lost" if self.lost else "draining" if self.draining else "alive"
         return NodeStatus(
             beat.node, state, now - self.since, beat.capacity, load, tuple(camera.name for camera in held), beat.labels,
-            beat.url, beat.stale, beat.outputs,
+            beat.url, beat.stale, beat.outputs, beat.dropped_events,
         )  # fmt: skip

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ferengine.config import EngineConfig
@@ -20,19 +21,22 @@ from ferengine.fleet.cluster import coordinator_name, engine_name, find_actor, i
 from ferengine.fleet.outputs import BoundedQueue, NodeOutputs, outputs_from
 from ferengine.fleet.page_server import NodePage
 from ferengine.fleet.reading import Readings, clock
-from ferengine.fleet.records import Beat, FleetEvent, Orders
+from ferengine.fleet.records import Beat, FleetEvent, Orders, OutputReport, Taken
 from ferengine.fleet.seal import Sealer, cluster_token
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sources import SourceSpec
 
 _PAUSE = 0.02
 """Seconds between two beats at least."""
+_OVERTAKE = 0.5
+"""Fraction of a lease after which another beat is sent, although the one before was not answered."""
 _RETRY = 0.2
 _ALONE_SECONDS = 60.0
 """Seconds without a coordinator after which the engine ends: the program that made the fleet is gone."""
 _FORGOTTEN_SECONDS = 30.0
 """Seconds after which the queue of a client that takes nothing is given up."""
 _EVENTS = 1000
+"""Events that wait for a coordinator; then the oldest are dropped, and counted."""
 _READY_SECONDS = 120.0
 
 log = logging.getLogger("ferengine")
@@ -62,6 +66,15 @@ class NodeSetup:
     sealed: bytes
 
 
+@dataclass(slots=True)
+class _Client:
+    """What waits for one client, and when it asked for the last time."""
+
+    queue: BoundedQueue
+    since: int
+    asked: float = 0.0
+
+
 class NodeEngine:
     """An engine whose cameras the coordinator chooses. Its methods are called by Ray, each in a thread."""
 
@@ -75,10 +88,11 @@ class NodeEngine:
         values = {name: getattr(config, name) for name in config.model_fields_set}
         self._incarnation = uuid.uuid4().hex
         self._number = 0
-        self._events: deque[FleetEvent] = deque(maxlen=_EVENTS)
-        self._first_event = 0
+        self._events: deque[FleetEvent] = deque()
+        self._first_event = self._dropped_events = 0
         self._asked: Future[Orders] | None = None
-        self._clients: dict[str, tuple[BoundedQueue, float]] = {}
+        self._clients: dict[str, _Client] = {}
+        self._given = 0
         self._turn = threading.Event()
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -97,7 +111,7 @@ class NodeEngine:
         self._engine.wait_ready(_READY_SECONDS)
         return os.getpid()
 
-    def take(self, client: str, queue: int, maximum: int, timeout: float) -> tuple[list[FrameResult], int]:
+    def take(self, client: str, queue: int, maximum: int, timeout: float) -> Taken:
         """Results for one client, which has a queue from its first call on.
 
         Args:
@@ -105,30 +119,21 @@ class NodeEngine:
             queue: How many may wait; the oldest are dropped.
             maximum: How many to return.
             timeout: Seconds to wait for the first.
-
-        Returns:
-            The results, and how many the queue has dropped so far.
         """
-        now = time.monotonic()
         with self._lock:
-            waiting, _ = self._clients.get(client, (None, 0.0))
-            waiting = BoundedQueue(queue) if waiting is None else waiting
-            self._clients[client] = (waiting, now + timeout)
-        try:
-            return waiting.take_many(maximum, timeout), waiting.dropped
-        except EOFError:
-            return [], waiting.dropped
+            known = self._clients.get(client)
+            if known is None:
+                known = self._clients[client] = _Client(BoundedQueue(queue), self._given)
+            known.asked = time.monotonic() + timeout
+        results, passed = known.queue.take_many(maximum, timeout)
+        return Taken(results, known.since, known.since + passed, self._incarnation)
 
     def worker_pids(self) -> dict[str, int]:
         """The engine's processes by name, this one included."""
         return {"engine": os.getpid(), **self._engine.worker_pids()}
 
-    def cpu_seconds(self) -> float:
-        """CPU time of the engine's processes of all lives, this one included."""
-        return float(sum(worker["cpu_s"] for worker in self._engine.summary()["workers"].values()))
-
-    def stop(self) -> None:
-        """Stop reading, write what the outputs have, and end the engine."""
+    def stop(self) -> dict[str, OutputReport]:
+        """Stop reading, write what the outputs have, and end the engine; returns how the outputs ended."""
         self._over.set()
         self._turn.set()
         self._thread.join(2 * self._setup.lease)
@@ -137,6 +142,7 @@ class NodeEngine:
         self._readings.close()
         self._engine.close()
         self._outputs.close()
+        return self._outputs.reports()
 
     # --- within
 
@@ -147,7 +153,9 @@ class NodeEngine:
         self._outputs.put_event(event)
         with self._lock:
             if len(self._events) == _EVENTS:
+                self._events.popleft()
                 self._first_event += 1
+                self._dropped_events += 1
             self._events.append(
                 FleetEvent(event.kind, event.timestamp, event.camera, self._setup.node, None, event.seconds, event.reason)
             )
@@ -155,11 +163,12 @@ class NodeEngine:
 
     def _deliver(self, result: FrameResult) -> None:
         self._outputs.put(result)
-        for name, (queue, asked) in list(self._clients.items()):
-            queue.put(result)
-            if time.monotonic() > asked + _FORGOTTEN_SECONDS:
-                with self._lock:
-                    self._clients.pop(name, None)
+        with self._lock:
+            self._given += 1
+            for name, client in list(self._clients.items()):
+                client.queue.put(result)
+                if time.monotonic() > client.asked + _FORGOTTEN_SECONDS:
+                    del self._clients[name]  # it counts what it misses by the numbers, should it ask again
 
     def _run(self) -> None:
         try:
@@ -208,14 +217,16 @@ class NodeEngine:
         self._turn.clear()
         beat, sent = self._make_beat(), clock()
         answer = self._asked = coordinator.beat.remote(beat).future()
-        answer.add_done_callback(self._wake_for)
-        self._turn.wait(self._setup.lease / 4)  # without an answer another beat may have more luck
+        answer.add_done_callback(partial(self._take_answer, sent))
+        self._turn.wait(_OVERTAKE * self._setup.lease)  # without an answer another beat may have more luck
         if answer.done():
             self._obey(beat, answer.result(), sent)
         time.sleep(_PAUSE)
 
-    def _wake_for(self, answer: Future[Orders]) -> None:
-        if answer is self._asked:  # not one that was overtaken
+    def _take_answer(self, sent: float, answer: Future[Orders]) -> None:
+        if answer.exception() is None and answer.result().renewed:  # also where another beat was sent meanwhile
+            self._readings.extend(sent + self._setup.lease)
+        if answer is self._asked:
             self._turn.set()
 
     def _make_beat(self) -> Beat:
@@ -223,16 +234,16 @@ class NodeEngine:
         prepared = self._readings.prepared()
         with self._lock:
             self._number += 1
-            events, first = tuple(self._events), self._first_event
+            events, first, dropped = tuple(self._events), self._first_event, self._dropped_events
         return Beat(
             self._setup.node, self._setup.node_id, self._incarnation, self._number, current, self._setup.capacity,
             self._readings.load_of_others, self._setup.labels, prepared, released,
             None if self._page is None else self._page.url, self._readings.stale, self._outputs.reports(), events,
-            first,
+            first, dropped,
         )  # fmt: skip
 
     def _obey(self, beat: Beat, orders: Orders, sent: float) -> None:
-        if not orders.renewed:
+        if not orders.renewed or orders.overtaken:
             return
         self._readings.forget(beat.released)
         with self._lock:

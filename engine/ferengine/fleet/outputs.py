@@ -6,9 +6,8 @@ import logging
 import re
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +70,7 @@ class BoundedQueue:
 
     def __init__(self, capacity: int = QUEUE) -> None:
         self.dropped = 0
+        self._taken = 0
         self._items: deque[FrameResult] = deque()
         self._capacity = capacity
         self._changed = threading.Condition()
@@ -95,26 +95,67 @@ class BoundedQueue:
 
     def take(self, timeout: float | None = None) -> FrameResult | None:
         """The next one, ``None`` where none came within ``timeout`` seconds. Raises EOFError after the last one."""
+        results, _ = self.take_many(1, timeout)
+        return results[0] if results else None
+
+    def take_many(self, maximum: int, timeout: float | None) -> tuple[list[FrameResult], int]:
+        """Take those that are there, at least one unless ``timeout`` passes. Raises EOFError after the last one.
+
+        Returns:
+            The results, and how many were taken or dropped so far.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._items or self._closed, timeout)
-            if self._items:
-                return self._items.popleft()
-            if self._closed:
+            if self._closed and not self._items:
                 raise EOFError
-            return None
-
-    def take_many(self, maximum: int, timeout: float) -> list[FrameResult]:
-        """Those that are there, at least one unless ``timeout`` passes. Raises EOFError after the last one."""
-        first = self.take(timeout)
-        with self._changed:
-            rest = [self._items.popleft() for _ in range(min(maximum - 1, len(self._items)))]
-        return [] if first is None else [first, *rest]
+            results = [self._items.popleft() for _ in range(min(maximum, len(self._items)))]
+            self._taken += len(results)
+            return results, self._taken + self.dropped
 
     def close(self) -> None:
         """Take no more; what waits can still be taken."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+
+
+class _EventQueue:
+    """Events for one output; when it is full the oldest is dropped, and counted.
+
+    Args:
+        take: Writes one to the output.
+    """
+
+    def __init__(self, take: Callable[[CameraEvent], None]) -> None:
+        self.dropped = 0
+        self._take = take
+        self._added = self._written = 0
+        self._items: deque[CameraEvent] = deque()
+        self._lock = threading.Lock()
+
+    def put(self, event: CameraEvent) -> None:
+        """Add one; never blocks."""
+        with self._lock:
+            self._added += 1
+            if len(self._items) == QUEUE:
+                self._items.popleft()
+                self.dropped += 1
+            self._items.append(event)
+
+    def pass_on(self) -> None:
+        """Write all that wait."""
+        while True:
+            with self._lock:
+                if not self._items:
+                    return
+                event = self._items.popleft()
+            self._take(event)
+            self._written += 1
+
+    @property
+    def unwritten(self) -> int:
+        """All that were not written, those that wait included."""
+        return self._added - self._written
 
 
 class NodeOutputs:
@@ -132,15 +173,14 @@ class NodeOutputs:
     def __init__(self, settings: FleetOutputs, node: str, prior: str | None) -> None:
         self._queues: dict[str, BoundedQueue] = {}
         self._threads: dict[str, SinkThread] = {}
-        self._events: dict[str, deque[CameraEvent]] = {}
-        self._dropped_events: Counter[str] = Counter()
+        self._events: dict[str, _EventQueue] = {}
         made: list[Sink] = []
         try:
             for name, sink, take_event in _sinks(settings, node, prior):
                 made.append(sink)
-                queue, events = BoundedQueue(), deque[CameraEvent](maxlen=QUEUE)
+                queue, events = BoundedQueue(), _EventQueue(take_event)
                 self._queues[name], self._events[name] = queue, events
-                self._threads[name] = SinkThread(name, sink, queue, partial(_pass_on, events, take_event))
+                self._threads[name] = SinkThread(name, sink, queue, events.pass_on)
         except BaseException:
             for sink in made:
                 sink.close()
@@ -155,17 +195,12 @@ class NodeOutputs:
 
     def put_event(self, event: CameraEvent) -> None:
         """Give an event to all outputs; never blocks."""
-        for name, events in self._events.items():
-            self._dropped_events[name] += len(events) == events.maxlen
-            events.append(event)
+        for events in self._events.values():
+            events.put(event)
 
     def reports(self) -> dict[str, OutputReport]:
         """How each is doing."""
-        summaries = {name: thread.summary() for name, thread in self._threads.items()}
-        return {
-            name: OutputReport(each["written"], each["dropped"] + each["cut"] + self._dropped_events[name], each["error"])
-            for name, each in summaries.items()
-        }
+        return {name: self._report(thread, self._events[name]) for name, thread in self._threads.items()}
 
     def close(self) -> None:
         """Write what waits, for a few seconds, and close all."""
@@ -177,10 +212,12 @@ class NodeOutputs:
             if thread.busy:
                 thread.abandon()
 
-
-def _pass_on(events: deque[CameraEvent], take: Callable[[CameraEvent], None]) -> None:
-    while events:
-        take(events.popleft())
+    @staticmethod
+    def _report(thread: SinkThread, events: _EventQueue) -> OutputReport:
+        summary = thread.summary()
+        over = summary["error"] is not None or not thread.busy
+        dropped = summary["dropped"] + summary["cut"] + (events.unwritten if over else events.dropped)
+        return OutputReport(summary["written"], dropped, summary["error"])
 
 
 _Made = tuple[str, Sink, Callable[[CameraEvent], None]]

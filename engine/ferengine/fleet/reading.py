@@ -47,6 +47,8 @@ class _Held:
     epoch: int
     opened: Future[None] = field(default_factory=Future)
     closing: bool = False
+    refused: bool = False
+    """Whether the lease has ended while it was held: another node may read it, and what still comes of it does not count."""
     released: bool = False
     frames: int = 0
     faces: int = 0
@@ -107,10 +109,11 @@ class Readings:
             until: When the lease ends.
         """
         with self._lock:
-            self.until = until
+            lapsed, self.until = clock() >= self.until, max(self.until, until)
             for name, held in self._held.items():
                 grant = grants.get(name)
                 if grant is None or grant.epoch != held.epoch:
+                    held.refused |= lapsed
                     self._begin_close(name, held, drain=True)
             for name, grant in grants.items():
                 if name not in self._held and name not in self._given_up and grant.sealed:
@@ -124,8 +127,10 @@ class Readings:
                     self._prepared[name] = self._pool.submit(self._prepare, name, sealed)
 
     def extend(self, until: float) -> None:
-        """The lease ends later; orders stay."""
-        self.until = max(self.until, until)
+        """The lease ends later, unless it has ended; orders stay."""
+        with self._lock:
+            if clock() < self.until:
+                self.until = max(self.until, until)
 
     def prepared(self) -> dict[str, bool]:
         """The cameras that it is to read next, and whether their processes are ready."""
@@ -235,7 +240,7 @@ class Readings:
 
     def _pass_on(self, result: FrameResult) -> None:
         held, now = self._held.get(result.camera), clock()
-        if held is None or now >= self.until:
+        if held is None or held.refused or now >= self.until:
             self.stale += 1  # another node may read this camera by now
             return
         held.frames += 1

@@ -12,7 +12,7 @@ CameraState: TypeAlias = Literal["waiting", "opening", "running", "moving", "dis
 NodeState: TypeAlias = Literal["alive", "draining", "lost"]
 FleetEventKind: TypeAlias = Literal[
     "joined", "lost", "returned", "left", "draining", "drained", "resumed", "added", "removed", "placed", "moved", "unplaced",
-    "started", "disconnected", "reconnected", "ended", "restarted", "failed",
+    "started", "disconnected", "reconnected", "ended", "restarted", "failed", "missed",
 ]  # fmt: skip
 
 
@@ -24,7 +24,8 @@ class FleetEvent:
         kind: Of a node: "joined", "lost" (its lease ended), "returned", "left", "draining", "drained", "resumed", "failed" (its
             engine cannot be started). Of a camera: "added", "removed", "placed" (its first results), "moved" (its first
             results after another node, or another life of the same node, read it), "unplaced" (no node may read it), and what
-            its engine says: "started", "disconnected", "reconnected", "ended". Of the coordinator: "restarted".
+            its engine says: "started", "disconnected", "reconnected", "ended". Of the coordinator: "restarted". "missed":
+            events were dropped, those of a node's cameras or, without a node, for this reader; ``reason`` says how many.
         timestamp: Seconds since the epoch, on the coordinator's machine.
         camera: The camera, where it concerns one.
         node: The node; of "moved" the new one.
@@ -79,8 +80,27 @@ class CameraReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Results that a client took from a node.
+
+    Attributes:
+        results: In order.
+        since: How many results the engine had given when the client's queue was made.
+        until: How many it had given with the last of ``results``. What is between the ``until`` before and this one and not in
+            ``results`` was dropped, on the node or on the way.
+        incarnation: Of the process that holds the engine, which counts from 0.
+    """
+
+    results: list[FrameResult]
+    since: int
+    until: int
+    incarnation: str
+
+
+@dataclass(frozen=True, slots=True)
 class OutputReport:
-    """One output of a node: results ``written``, those that its full queue ``dropped``, and its ``error``."""
+    """One output of a node: results ``written``, results and events ``dropped`` from full queues or not written at the end, and
+    its ``error``."""
 
     written: int
     dropped: int
@@ -106,7 +126,8 @@ class Beat:
         stale: Results that came after the lease had ended, and were dropped.
         outputs: Results written and lost, and the error, of each output.
         events: What happened to its cameras, as far as no beat with it was answered.
-        first_event: The number of the first of them, counted from 0.
+        dropped_events: How many were dropped because no beat was answered for long, so far.
+        first_event: The number of the first in ``events``, counted from 0.
     """
 
     node: str
@@ -124,6 +145,7 @@ class Beat:
     outputs: Mapping[str, OutputReport] = field(default_factory=dict)
     events: tuple[FleetEvent, ...] = ()
     first_event: int = 0
+    dropped_events: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,12 +169,14 @@ class Orders:
         grants: By camera.
         prepare: Cameras, with their sealed sources, that it is to read next: it gets everything ready, and opens nothing.
         renewed: Whether the lease is renewed; False where another machine of the same name still has one.
+        overtaken: Whether the node has sent another beat since. That one is answered with grants; this only renews the lease.
         coordinator: The incarnation of the coordinator.
     """
 
     grants: Mapping[str, Grant]
     prepare: Mapping[str, bytes] = field(default_factory=dict)
     renewed: bool = True
+    overtaken: bool = False
     coordinator: int = 0
 
 
@@ -169,6 +193,7 @@ class NodeStatus:
         url: Where its own page is, with its cameras' video.
         stale: Results that came after its lease had ended, and were dropped.
         outputs: Its outputs.
+        dropped_events: Events of its cameras that were dropped while no coordinator took them.
     """
 
     name: str
@@ -181,6 +206,7 @@ class NodeStatus:
     url: str | None
     stale: int
     outputs: Mapping[str, OutputReport]
+    dropped_events: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from ferengine.inference.base import (
 )
 from ferengine.inference.tensorrt.device import is_lost
 from ferengine.models.manifest import Normalisation
+from ferengine.pip_hint import pip_install, pip_replace
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
 import onnxruntime
@@ -42,7 +43,11 @@ _PROVIDERS: dict[OrtProvider, str] = {
     "ort-cuda": _CUDA,
     "ort-trt-rtx": "NvTensorRTRTXExecutionProvider",
 }
-_WHEELS: dict[OrtProvider, str] = {"ort": "onnxruntime", "ort-cuda": "onnxruntime-gpu", "ort-trt-rtx": "onnxruntime-trt-rtx"}
+_WHEELS: dict[OrtProvider, str] = {
+    "ort": "onnxruntime",
+    "ort-cuda": "onnxruntime-gpu[cuda,cudnn]",
+    "ort-trt-rtx": "onnxruntime-trt-rtx",
+}
 
 _CUDA_CODE = re.compile(r"CUDA failure (\d+)")
 """How the CUDA provider names the code of what failed (its ``CudaCall``)."""
@@ -107,9 +112,7 @@ class OrtRunner:
     ) -> None:
         wanted = _PROVIDERS[provider]
         if not available_providers()[provider]:
-            raise MissingDependencyError(
-                f"ONNX Runtime has no {wanted}: pip install {_WHEELS[provider]} in place of onnxruntime"
-            )
+            raise MissingDependencyError(f"ONNX Runtime has no {wanted}: {pip_replace('onnxruntime', _WHEELS[provider])}")
         if normalisation is not None:
             from ferengine.inference.conversion import with_normalisation  # here: imports onnx
 
@@ -128,7 +131,7 @@ class OrtRunner:
         if self._session.get_providers()[0] != wanted:
             raise ModelError(
                 f"ONNX Runtime {VERSION} cannot start {wanted}: check the driver and CUDA's libraries "
-                "(pip install 'onnxruntime-gpu[cuda,cudnn]')"
+                f"({pip_install('onnxruntime-gpu[cuda,cudnn]')})"
             )
         inputs = self._session.get_inputs()
         if len(inputs) != 1 or len(inputs[0].shape) != 4:

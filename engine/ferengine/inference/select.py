@@ -17,6 +17,7 @@ from ferengine.inference.tensorrt.open_device import device_layer
 from ferengine.inference.tensorrt.tensorrt import installed_runtimes, rtx_supports
 from ferengine.models.registry import Model
 from ferengine.models.settings import BackendName, BackendSettings
+from ferengine.pip_hint import install_extra, pip_install
 
 if TYPE_CHECKING:
     from ferengine.inference.onnxruntime import OrtProvider
@@ -168,9 +169,9 @@ def _unavailable(name: str) -> str | None:
 
 def _tensorrt_unavailable() -> str | None:
     if not installed_runtimes():
-        return "no TensorRT is installed (pip install 'ferengine[trt]', or tensorrt)"
+        return f"no TensorRT is installed ({install_extra('trt')}, or tensorrt)"
     if device_layer() is None:
-        return "neither pycuda nor cuda-bindings is installed (pip install 'ferengine[trt]')"
+        return f"neither pycuda nor cuda-bindings is installed ({install_extra('trt')})"
     return None
 
 
@@ -178,7 +179,7 @@ def _unsupported(gpu: Gpu) -> str | None:
     """Why the TensorRT that would be taken is not tried unasked: named, it may be, and says itself what is wrong."""
     if installed_runtimes()[0] != "tensorrt-rtx" or rtx_supports(gpu.capability):
         return None
-    return f"tensorrt-rtx is not made for {gpu.name} with compute capability {gpu.capability} (pip install tensorrt)"
+    return f"tensorrt-rtx is not made for {gpu.name} with compute capability {gpu.capability} ({pip_install('tensorrt')})"
 
 
 def _provider_unavailable(name: OrtProvider) -> str | None:

@@ -107,17 +107,18 @@ def _exactly(connection: socket.socket, size: int) -> bytes | None:
     return bytes(data)
 
 
-def serve_parent(descriptor: str, title: str, answer: Callable[[bytes], bytes]) -> None:
+def serve_parent(descriptor: str, title: str, answer: Callable[[bytes], bytes], nice: int = 5) -> None:
     """In the child: answer requests until the parent closes its end, or dies.
 
     Args:
         descriptor: Of the socket.
         title: As ``Child`` takes it.
         answer: Makes the answer to a request.
+        nice: How far it gives way to the pipeline, up to 19.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the service, which then ends this process
     setproctitle(f"ferengine: {title.encode(errors='backslashreplace').decode()}")
-    os.nice(5)  # the pipeline comes first
+    os.nice(nice)
     with socket.socket(fileno=int(descriptor)) as connection:
         try:
             while (request := receive(connection)) is not None:

@@ -198,7 +198,9 @@ class WorkerProcess(Generic[MessageT]):
         """Kill the process; ``reason`` is what ``cause`` then says."""
         if self._process is not None:
             self.killed_for = self.killed_for or reason
-            self._process.kill()
+            # Popen.kill would collect a process that has ended, and reap() find neither its exit status nor its CPU time
+            with contextlib.suppress(ProcessLookupError):  # the embedding program reaps all children itself
+                signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
 
     def cause(self, code: int) -> str:
         """How the process that was reaped with ``code`` ended, for a message."""

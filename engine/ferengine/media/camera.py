@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import math
 import os
 from collections import deque
@@ -13,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import SinkError
+from ferengine.media.files import keep_what_plays, open_partial, partial_of, remove_partial, write_whole
 from ferengine.media.messages import Written
 from ferengine.media.requests import MediaRequest
-from ferengine.media.retention import keep_what_plays, partial_of
-from ferengine.sinks.files import create_output, write_atomically, write_failed
+from ferengine.sinks.files import write_failed
 from ferengine.sinks.video import VideoWriter
 from ferengine.vision import cv2
 
@@ -121,12 +120,13 @@ class CameraMedia:
             assert request.snapshot is not None
             if frame is not None:
                 try:
-                    write_atomically(request.snapshot, frame[1])
+                    write_whole(request.snapshot, frame[1])
                 except SinkError as error:
                     self._written.append(Written(request.snapshot, error=str(error)))
                 else:
                     self._written.append(Written(request.snapshot))
             elif at_end:
+                remove_partial(request.snapshot)
                 self._written.append(Written(request.snapshot, error=f"{request.snapshot}: its camera has shown no frame"))
             else:
                 waiting.append(request)
@@ -155,6 +155,7 @@ class _Clip:
         self._end = end
         self._fps = fps
         self._writer: VideoWriter | None = None
+        self._lock: int | None = None
 
     def go_on(self, end: float) -> None:
         """It ends at ``end`` at the earliest; what has come since it was over has to be offered again."""
@@ -182,23 +183,30 @@ class _Clip:
 
     def close(self) -> None:
         """Give the file its name. Raises SinkError, after which what plays is kept."""
-        if self._writer is None:
-            raise SinkError(f"{self.path}: its camera has shown no frame")
         try:
-            self._writer.close()
-        except SinkError as error:
-            raise self._give_up(error) from None
-        try:
+            if self._writer is None:
+                remove_partial(self.path)
+                raise SinkError(f"{self.path}: its camera has shown no frame")
+            try:
+                self._writer.close()
+            except SinkError as error:
+                raise self._give_up(error) from None
             partial_of(self.path).rename(self.path)
         except OSError as error:
             raise write_failed(self.path, error) from None
+        finally:
+            self._unlock()
 
     def _create(self, image: NDArray[np.uint8]) -> VideoWriter:
-        partial = partial_of(self.path)
-        descriptor = create_output(partial, overwrite=True)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)  # other runs see by this that it is being written
+        descriptor = open_partial(self.path)
+        self._lock = os.dup(descriptor)  # the writer closes its own before the file has its name
         height, width = image.shape[:2]
-        return VideoWriter(partial, width, height, self._fps, descriptor=descriptor)
+        return VideoWriter(partial_of(self.path), width, height, self._fps, descriptor=descriptor)
+
+    def _unlock(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
     def _give_up(self, error: SinkError) -> SinkError:
         self.waiting.clear()
@@ -207,5 +215,7 @@ class _Clip:
             kept = os.path.lexists(partial) and keep_what_plays(partial, self.path)
         except OSError:
             kept = False
+        finally:
+            self._unlock()
         text = str(error).replace(str(partial), str(self.path))
         return SinkError(f"{text}; what plays of it is kept" if kept else text)

@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 from ferengine.errors import ServiceError, SinkError
 from ferengine.ipc.child import Child
+from ferengine.media.files import finish_leftovers
 from ferengine.media.messages import Record, Recorded, Written
 from ferengine.media.requests import EventMedia
-from ferengine.media.retention import Retention, finish_leftovers
+from ferengine.media.retention import Retention
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.files import write_failed
 from ferengine.sinks.person_events import EventDetector
 
-_ANSWER_SECONDS = 10.0
+_START_SECONDS = 60.0
+"""Seconds that the child process gets to start and take its first frame: an overloaded machine is slow, not stuck."""
+_ANSWER_SECONDS = 20.0
 _END_SECONDS = 60.0
 """Seconds that the last clips may take to be finished."""
 _DEATHS = 3
@@ -89,7 +92,7 @@ class MediaRecorder:
     plays of the clips that it was writing is kept.
 
     Args:
-        media: Which requests there are; its ``attach`` is given to every ``EventDetector`` of the run.
+        media: Which requests there are; every ``EventDetector`` of the run gets a ``for_output`` of its.
         queue: Where results come from.
         clock: Seconds since the epoch.
 
@@ -109,13 +112,13 @@ class MediaRecorder:
         self._media = media
         self.feed = ImageFeed(queue)
         self._clock = clock
-        self._detector = EventDetector(media.attach)
+        self._detector = EventDetector(media.for_output())
         self._outstanding: set[Path] = set()
         self._memory = os.memfd_create("ferengine-media")
         self._mapped: mmap.mmap | None = None
         self._child: Child | None = None
         self._deaths = 0
-        self._is_busy = self._closed = self._has_failed = False
+        self._is_busy = self._closed = self._has_failed = self._has_no_time = False
         self._retention: dict[Path, Retention] = {}
         for folder in self._settings.folders:
             self._retention[folder] = self._open_folder(folder)
@@ -163,6 +166,8 @@ class MediaRecorder:
             if self._child is not None:
                 self._child.close()
             os.close(self._memory)
+            for folder in self._settings.folders:
+                finish_leftovers(folder)  # such as names that were reserved
             self._clean()
             deleted = sum(each.deleted for each in self._retention.values())
             log.info(
@@ -172,7 +177,15 @@ class MediaRecorder:
         if self.failed:
             raise SinkError(f"snapshots and clips: {self.failed} files were not written, or not in full")
 
+    def give_up(self) -> None:
+        """There is no time for what is still to be encoded: keep what plays of it, and count it. From another thread."""
+        self._has_no_time = True
+        if (child := self._child) is not None:
+            child.kill()
+
     def _ask(self, record: Record, patience: float = _ANSWER_SECONDS) -> None:
+        if self._has_no_time:
+            self._note_death("it has no time left")
         requests = tuple(self._media.take())
         for request in requests:
             self._outstanding.update(path for path in (request.snapshot, request.clip) if path is not None)
@@ -181,6 +194,7 @@ class MediaRecorder:
         try:
             if self._child is None:
                 self._child = Child("ferengine.media.worker", "clips", [self._memory])
+                patience = max(patience, _START_SECONDS)
             answer = Recorded.decode(self._child.ask(asked.encode(), patience))
         except TimeoutError:
             self._note_death(f"it did not answer in {patience:g} s")
@@ -216,8 +230,9 @@ class MediaRecorder:
         self._deaths += 1
         kept = {path for folder in self._settings.folders for path in finish_leftovers(folder)}
         lost = self._outstanding - kept
+        reason = "the run was stopped" if self._has_no_time else f"it has failed: {reason}"
         log.warning(
-            "the process that writes snapshots and clips has failed (%s): %d clips were cut short, %d files are missing",
+            "the process that writes snapshots and clips has ended (%s): %d clips were cut short, %d files are missing",
             reason, len(kept), len(lost),
         )  # fmt: skip
         self._outstanding.clear()
@@ -226,6 +241,8 @@ class MediaRecorder:
         self.failed += len(lost)
         for path in kept:
             self._note_written(Written(path, is_short=True))
+        if self._has_no_time:
+            raise SinkError("snapshots and clips: the run was stopped before all of them were encoded")
         if self._deaths >= _DEATHS:
             self._media.close()
             raise SinkError(f"snapshots and clips: the process that writes them has failed {_DEATHS} times")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import threading
 from collections import defaultdict, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-from ferengine.media.retention import partial_of
+from ferengine.media.files import reserve
 from ferengine.results import DrawExtra
 from ferengine.sinks.person_events import Event, EventKind
 
@@ -23,6 +25,7 @@ _REMEMBERED = 64
 _EPOCH_SECONDS = 1e9
 """Time stamps above this are seconds since the epoch, not of a file."""
 _MAX_NAME = 100
+"""Bytes of the camera's name in that of a file."""
 
 _OF_CAMERAS = ("started", "disconnected", "ended")  # "reconnected": the frames that follow have stamps like its own
 
@@ -89,6 +92,12 @@ class _Open:
     end: float
 
 
+@dataclass(slots=True)
+class _Attached:
+    event: Event
+    found_by: set[int] = field(default_factory=set)
+
+
 class EventMedia:
     """Gives events their snapshots and clips, whichever output finds them first. May be called from any thread.
 
@@ -104,24 +113,34 @@ class EventMedia:
     def __init__(self, settings: MediaSettings) -> None:
         self.settings = settings
         self._lock = threading.Lock()
-        self._attached: defaultdict[str, deque[Event]] = defaultdict(lambda: deque(maxlen=_REMEMBERED))
+        self._outputs = itertools.count()
+        self._attached: defaultdict[str, deque[_Attached]] = defaultdict(lambda: deque(maxlen=_REMEMBERED))
         self._open: dict[str, _Open] = {}
         self._requests: deque[MediaRequest] = deque()
         self._newest: dict[str, float] = {}
         self._names: set[Path] = set()
         self._is_closed = False
 
-    def attach(self, event: Event) -> Event:
-        """The event with the paths of what is written for it, which may take until the clip is over."""
+    def for_output(self) -> Callable[[Event], Event]:
+        """What gives the events of one more output the paths of what is written for them, which may take until a clip is over.
+
+        An output finds each event once: what looks like one that it has found before is another, such as the second of two
+        scene cuts, or one of a file that begins anew.
+        """
+        return partial(self._attach, next(self._outputs))
+
+    def _attach(self, output: int, event: Event) -> Event:
         if event.kind not in self.settings.kinds:
             return event
         with self._lock:
             known = self._attached[event.camera]
-            same = next((each for each in reversed(known) if _are_same(each, event)), None)
+            new_to_it = [each for each in known if output not in each.found_by and _are_same(each.event, event)]
+            same = min(new_to_it, key=lambda each: abs(each.event.timestamp - event.timestamp), default=None)
             if same is None:
-                same = self._request(event)
+                same = _Attached(self._request(event))
                 known.append(same)
-        return replace(event, snapshot=same.snapshot, clip=same.clip)
+            same.found_by.add(output)
+        return replace(event, snapshot=same.event.snapshot, clip=same.event.clip)
 
     def note(self, camera: str, timestamp: float) -> None:
         """The newest time stamp of a camera: what happens to the camera itself, happens then."""
@@ -154,7 +173,7 @@ class EventMedia:
         if at is None or self._is_closed:  # the camera has shown nothing yet, or nothing is written any more
             return event
         name = _name(event, at)
-        snapshot = None if settings.snapshots is None else self._unused(settings.snapshots, name, ".jpg")
+        snapshot = None if settings.snapshots is None else self._reserve(settings.snapshots, name, ".jpg")
         clip, begin, end = None, at - settings.before, at + settings.after
         if settings.clips is not None:
             going_on = self._open.get(event.camera)
@@ -162,17 +181,14 @@ class EventMedia:
                 begin, end = going_on.begin, max(end, going_on.end)
                 clip = going_on.path
             else:
-                clip = self._unused(settings.clips, name, ".mp4")
+                clip = self._reserve(settings.clips, name, ".mp4")
             self._open[event.camera] = _Open(clip, begin, end)
         self._requests.append(MediaRequest(event.camera, at, snapshot, clip, begin, end))
         paths = [None if path is None else str(path.absolute()) for path in (snapshot, clip)]
         return replace(event, snapshot=paths[0], clip=paths[1])
 
-    def _unused(self, folder: Path, name: str, suffix: str) -> Path:
-        path, number = folder / f"{name}{suffix}", 1
-        while path in self._names or path.exists() or partial_of(path).exists():
-            number += 1
-            path = folder / f"{name}-{number}{suffix}"
+    def _reserve(self, folder: Path, name: str, suffix: str) -> Path:
+        path = reserve(folder, name, suffix, self._names)
         self._names.add(path)
         return path
 
@@ -189,5 +205,5 @@ def _name(event: Event, at: float) -> str:
     else:
         when = f"{at:010.3f}s"
     track = "" if event.track is None else f"-{event.track}"
-    camera = re.sub(r"[^\w.-]", "_", event.camera).lstrip(".")[:_MAX_NAME]
+    camera = re.sub(r"[^\w.-]", "_", event.camera).lstrip(".").encode()[:_MAX_NAME].decode(errors="ignore")
     return f"{camera or 'camera'}-{when}-{event.kind}{track}"

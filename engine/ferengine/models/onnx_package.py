@@ -6,6 +6,7 @@ A run on a CPU needs it for nothing: ONNX Runtime reads the models that ship. Wh
 from __future__ import annotations
 
 from ferengine.errors import MissingDependencyError
+from ferengine.pip_hint import install_extra
 
 try:
     import onnx
@@ -15,7 +16,7 @@ except ModuleNotFoundError as error:
         raise
     raise MissingDependencyError(
         "making a network (for a GPU, for RetinaFace, or in another precision) needs the package onnx: "
-        "pip install 'ferengine[onnx]' (the extras train and trt bring it, too)"
+        f"{install_extra('onnx')} (the extras train and trt bring it, too)"
     ) from None
 
 __all__ = ["TensorProto", "helper", "numpy_helper", "onnx"]

@@ -174,10 +174,10 @@ class CameraJoiner:
         track = int(row["id"])
         if scored is not None and not np.isfinite(scored.scores).all():
             scored, reason = None, "not_finite"
-        x, y, w, h = (float(value) for value in row["box"])
+        x, y, w, h = row["box"].tolist()
         landmarks: Landmarks | None = None
         if row["has_landmarks"]:
-            a, b, c, d, e = ((float(px), float(py)) for px, py in row["landmarks"])
+            a, b, c, d, e = map(tuple, row["landmarks"].tolist())
             landmarks = (a, b, c, d, e)
         pose = self._poses.update(track, timestamp, landmarks)
         expression = gender = quality = changed_from = None
@@ -186,7 +186,9 @@ class CameraJoiner:
             self.unclassified[reason] += 1
         else:
             quality = make_quality((x, y, w, h), scored.measures)
-            scores, numbers, genders = np.split(scored.scores, [len(self.labels), self._gender_start])
+            expressions = len(self.labels)
+            scores, genders = scored.scores[:expressions], scored.scores[self._gender_start :]
+            numbers = scored.scores[expressions : self._gender_start]
             if self.labels:
                 if self.adaptive is not None:
                     scores = self.adaptive.read(scores)
@@ -225,6 +227,7 @@ def _ignored(row: np.void) -> IgnoredFace:
 
 def split_batch(batch: ScoreBatch) -> Iterator[tuple[int, int, int, int, _FaceScores]]:
     """(camera, sequence, epoch, face, scores) of each face of ``batch``."""
-    for key, scores, measures in zip(batch.keys, batch.scores, batch.measures, strict=True):
-        scored = _FaceScores(scores, measures, int(key["queued_ns"]), batch.inferred_ns)
-        yield int(key["camera"]), int(key["sequence"]), int(key["epoch"]), int(key["face"]), scored
+    names = ("camera", "sequence", "epoch", "face", "queued_ns")
+    keys = zip(*(batch.keys[name].tolist() for name in names), strict=True)
+    for (camera, sequence, epoch, face, queued_ns), scores, measures in zip(keys, batch.scores, batch.measures, strict=True):
+        yield camera, sequence, epoch, face, _FaceScores(scores, measures, queued_ns, batch.inferred_ns)

@@ -6,13 +6,14 @@ import math
 import os
 import resource
 from array import array
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import TypedDict
 
 import numpy as np
-from numpy.typing import NDArray
 
+from ferengine.detection.choice import DetectorChoice
 from ferengine.ipc.process import peak_memory_mb
 from ferengine.models.settings import Prior
 from ferengine.results import FrameResult, Timings
@@ -83,9 +84,16 @@ class PriorSummary(TypedDict):
     probabilities: dict[str, float]
 
 
+class DetectorSummary(TypedDict):
+    """What found the faces: its ``name``, which repeats the run where the setting was ``auto``, and the ``reason`` for it."""
+
+    name: str
+    reason: str
+
+
 class CameraSummary(TypedDict):
-    """One camera: the ``prior`` that ``adapt`` has come to (None with any other: see ``Summary``), ``frames`` and ``faces``
-    that went out, how often its zones excluded a face (``ignored``), time stamps that were missing or made no sense and were
+    """One camera: the ``prior`` that ``adapt`` has come to (None otherwise: see ``Summary``), ``frames`` and ``faces`` that
+    went out, how often its zones excluded a face (``ignored``), time stamps that were missing or made no sense and were
     replaced (``replaced_stamps``), whether its file was cut off (``truncated``), and the ``error`` that ended it."""
 
     prior: PriorSummary | None
@@ -124,6 +132,7 @@ class Summary(TypedDict):
         latency_ms: Percentiles of each stage of ``Timings.STAGES``.
         batch: The batches of the classifier.
         backend: What runs the networks.
+        detector: What found the faces, and why that one.
         prior: The class prior that expressions were read under; None for a model that names no priors. Of ``adapt`` the
             probabilities are those that every camera started from.
         startup_s: Seconds until all workers were ready.
@@ -140,6 +149,7 @@ class Summary(TypedDict):
     latency_ms: dict[str, Percentiles]
     batch: BatchSummary
     backend: str
+    detector: DetectorSummary
     prior: PriorSummary | None
     startup_s: float
     wall_s: float
@@ -205,8 +215,8 @@ class RunMetrics:
         self.mixed_batches = 0
         self.batched_faces = 0
         self.batch_capacity = 1
-        self._fills = np.zeros(len(_FILLS) + 1, np.int64)
-        self._ages = np.zeros(len(_AGES_MS) + 1, np.int64)
+        self._fills = [0] * (len(_FILLS) + 1)
+        self._ages = [0] * (len(_AGES_MS) + 1)
         self._latencies = {stage: LatencyHistogram() for stage in Timings.STAGES}
 
     def add_result(self, result: FrameResult) -> None:
@@ -218,14 +228,14 @@ class RunMetrics:
             self._latencies[stage].add(milliseconds)
 
     def add_batch(self, batch: ScoreBatch) -> None:
-        cameras = batch.keys["camera"]
+        faces = len(batch.keys)
         self.batches += 1
-        self.mixed_batches += int(cameras.min() != cameras.max())
-        self.batched_faces += len(batch.keys)
+        self.mixed_batches += len(set(batch.keys["camera"].tolist())) > 1
+        self.batched_faces += faces
         self.batch_capacity = batch.capacity
-        self._fills[np.searchsorted(_FILLS, len(batch.keys))] += 1
-        ages = np.searchsorted(_AGES_MS, (batch.inferred_ns - batch.keys["queued_ns"]) / 1e6)
-        self._ages += np.bincount(ages, minlength=len(self._ages))
+        self._fills[bisect_left(_FILLS, faces)] += 1
+        for queued_ns in batch.keys["queued_ns"].tolist():  # few: quicker than NumPy
+            self._ages[bisect_left(_AGES_MS, (batch.inferred_ns - queued_ns) / 1e6)] += 1
 
     @property
     def fps(self) -> float:
@@ -250,11 +260,11 @@ class RunMetrics:
                 "age_ms_histogram": _histogram(_AGES_MS, self._ages)}  # fmt: skip
 
 
-def _histogram(ends: Sequence[int], counts: NDArray[np.int64]) -> dict[str, int]:
+def _histogram(ends: Sequence[int], counts: Sequence[int]) -> dict[str, int]:
     """Counts by the upper ends of their classes, up to the last that is not empty."""
     names = [*map(str, ends), f"over {ends[-1]}"]
-    used = np.flatnonzero(counts)
-    return dict(zip(names[: used[-1] + 1 if used.size else 0], counts.tolist(), strict=False))
+    used = max((index + 1 for index, count in enumerate(counts) if count), default=0)
+    return dict(zip(names[:used], counts, strict=False))
 
 
 def _worker_summaries(workers: Iterable[Worker]) -> dict[str, WorkerSummary]:
@@ -280,7 +290,9 @@ def _camera_prior(joiner: CameraJoiner, prior: Prior | None) -> PriorSummary | N
     return _prior_summary(replace(prior, probabilities=tuple(joiner.adaptive.probabilities.tolist())))
 
 
-def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subscriptions: Subscriptions) -> Summary:
+def run_summary(
+    metrics: RunMetrics, cameras: Cameras, topology: Topology, subscriptions: Subscriptions, detector: DetectorChoice
+) -> Summary:
     """What ``Engine.summary`` returns."""
     counts = cameras.counts()
     return {
@@ -305,6 +317,7 @@ def run_summary(metrics: RunMetrics, cameras: Cameras, topology: Topology, subsc
         "latency_ms": metrics.latencies(),
         "batch": metrics.batch(),
         "backend": metrics.backend,
+        "detector": {"name": detector.name, "reason": detector.reason},
         "prior": _prior_summary(topology.prior),
         "startup_s": round(metrics.startup_s, 3),
         "wall_s": round(metrics.wall_s, 3),

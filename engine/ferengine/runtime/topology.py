@@ -313,7 +313,7 @@ class Topology:
             requests=Descriptor(self._requests_out.fileno()),
             answers=tuple(Descriptor(writer.fileno()) for writer, _ in self._answers),
             track_pages=self._track_pages(),
-            detector=config.detector,
+            detector=config.detector_name,
             min_face=config.min_face,
             thresholds=config.mtcnn_thresholds(tracked=True),
             pyramid_factor=config.pyramid_factor,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ferengine.errors import ServiceError, UsageError
@@ -14,6 +15,7 @@ from ferengine.service.messages import Answer
 MAX_BYTES = 16 << 20
 """Bytes of one image."""
 MAX_WAITING = 8
+"""Images that may wait, or be on their way here."""
 _START_SECONDS = 90.0
 _IMAGE_SECONDS = 30.0
 
@@ -34,17 +36,26 @@ class ImageAnalysis:
         self._child: Child | None = None
         self._lock = asyncio.Lock()
         self._waiting: set[asyncio.Task[Answer]] = set()
+        self._coming = 0
+
+    @contextlib.contextmanager
+    def place(self) -> Iterator[None]:
+        """Room for one image while it comes: so many large ones cannot fill the memory. Raises BusyError."""
+        if self._coming + len(self._waiting) >= MAX_WAITING:
+            raise BusyError(f"{MAX_WAITING} images wait already: try again later")
+        self._coming += 1
+        try:
+            yield
+        finally:
+            self._coming -= 1
 
     async def analyse(self, image: bytes) -> str:
-        """The faces of an image, as JSON text.
+        """The faces of an image that had a ``place``, as JSON text.
 
         Raises:
             UsageError: The image cannot be read.
-            BusyError: Too many wait.
             ServiceError: The process died, or took too long.
         """
-        if len(self._waiting) >= MAX_WAITING:
-            raise BusyError(f"{MAX_WAITING} images wait already: try again later")
         work = asyncio.create_task(self._in_turn(image))
         self._waiting.add(work)
         work.add_done_callback(self._waiting.discard)

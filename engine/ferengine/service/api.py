@@ -188,7 +188,8 @@ async def post_analyze(request: Request) -> Response:
     analysis = context_of(request).analysis
     if analysis is None:
         return problem(404, "this service reads no images: it was started without that")
-    image = await read_body(request, MAX_BYTES)
+    with analysis.place():
+        image = await read_body(request, MAX_BYTES)
     if not image:
         raise UsageError("the body is empty: send the bytes of an image (curl --data-binary @face.jpg)")
     return Response(await analysis.analyse(image), media_type="application/json")
@@ -222,9 +223,9 @@ async def read_body(request: Request, limit: int) -> bytes:
 async def answer_error(_: Request, error: Exception) -> Response:
     """One clear line, and the status that fits."""
     if isinstance(error, BodyTooLargeError):
-        return problem(413, str(error), {"Connection": "close"})
+        return problem(413, str(error))
     if isinstance(error, BodyTimeoutError):
-        return problem(408, str(error), {"Connection": "close"})
+        return problem(408, str(error))
     for kind, status in _STATUS:
         if isinstance(error, kind):
             return problem(status, str(error), {"Retry-After": "1"} if status == 503 else None)

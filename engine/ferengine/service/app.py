@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from importlib.resources import files
+from pathlib import PurePath
 from typing import Any
 
 from starlette.applications import Starlette
@@ -16,7 +17,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from ferengine.engine import Engine
 from ferengine.errors import FerengineError, UsageError
-from ferengine.service.access import MIN_TOKEN, Access, Sessions, problem
+from ferengine.service.access import MIN_TOKEN, PAGE, Access, Sessions, problem
 from ferengine.service.analysis import ImageAnalysis
 from ferengine.service.api import answer_error
 from ferengine.service.cameras import CameraBook
@@ -28,12 +29,7 @@ from ferengine.service.saved import Beginning, StateFile
 from ferengine.service.streams import events_socket, results_socket, video_socket
 from ferengine.sinks.person_events import Event, EventDetector
 
-_PAGE = {
-    "/": ("index.html", "text/html"),
-    "/page.css": ("page.css", "text/css"),
-    "/page.js": ("page.js", "text/javascript"),
-    "/zones.js": ("zones.js", "text/javascript"),
-}
+_KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _ANALYZER = (
     "detector", "min_face", "thresholds", "pyramid_factor", "align", "model", "prior", "gender", "min_confidence", "backend",
     "precision",
@@ -116,7 +112,10 @@ def _routes() -> list[BaseRoute]:
 
 def _pages() -> list[BaseRoute]:
     folder = files("ferengine.service") / "page"
-    return [Route(path, _file((folder / name).read_bytes(), kind), methods=["GET"]) for path, (name, kind) in _PAGE.items()]
+    return [
+        Route(path, _file((folder / name).read_bytes(), _KINDS[PurePath(name).suffix]), methods=["GET"])
+        for path, name in PAGE.items()
+    ]
 
 
 def _file(content: bytes, kind: str) -> Any:

@@ -11,13 +11,13 @@ import av
 import numpy as np
 from av.codec.context import Flags
 from av.video.frame import PictureType
-from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
 from ferengine.ipc.child import serve_parent
 from ferengine.service.fragments import TIMESCALE, FragmentWriter
 from ferengine.service.messages import Encode, Encoded
 from ferengine.sinks.blur import blur_boxes
+from ferengine.vision import cv2
 
 MAX_SIDE = 1280
 """Pixels of the longer side of the video; larger frames are scaled down."""
@@ -27,8 +27,10 @@ _KEY_EVERY = 2 * TIMESCALE
 _FIRST_DURATION = TIMESCALE // 15
 _SHORTEST, _LONGEST = TIMESCALE // 120, TIMESCALE
 _BT601, _LIMITED_RANGE = 6, 1
-"""AVCOL_SPC_SMPTE170M and AVCOL_RANGE_MPEG: what the conversion to YUV makes."""
-_JPEG_QUANTISER = 4
+"""AVCOL_SPC_SMPTE170M and AVCOL_RANGE_MPEG: what cv2's conversion to YUV makes."""
+_JPEG_QUALITY = 85
+_NICE = 15
+"""On busy cores the pipeline comes first by far: with 5 its latency grew by half as much again under load."""
 
 
 class Encoder:
@@ -41,7 +43,6 @@ class Encoder:
     def __init__(self, codec: str = "libx264") -> None:
         self._codec = codec
         self._size = (0, 0)
-        self._reformatter = VideoReformatter()
         self._video: av.VideoCodecContext | None = None
         self._writer: FragmentWriter | None = None
         self._last: int | None = None
@@ -51,8 +52,8 @@ class Encoder:
     def encode(self, image: NDArray[np.uint8], request: Encode) -> Encoded:
         """Do what is requested with ``image``, BGR uint8 (H, W, 3)."""
         width, height = fitted(request.width, request.height)
-        frame = av.VideoFrame.from_ndarray(image, format="bgr24")
-        jpeg = self._jpeg(frame, width, height) if request.jpeg else b""
+        image = _scaled(image, width, height)
+        jpeg = _jpeg(image) if request.jpeg else b""
         if not request.video:
             return Encoded(width=width, height=height, jpeg=jpeg)
         if self._codec not in av.codecs_available:
@@ -62,11 +63,13 @@ class Encoder:
             self._writer = self._open(width, height)
             init, mime = self._writer.init, self._writer.mime
         assert self._writer is not None
-        fragment, key = self._fragment(self._scaled(frame, width, height, "yuv420p"), request, self._writer)
+        frame = av.VideoFrame.from_ndarray(np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420), np.uint8), format="yuv420p")
+        fragment, key = self._fragment(frame, request, self._writer)
         return Encoded(key, width, height, mime, init, fragment, jpeg)
 
     def _open(self, width: int, height: int) -> FragmentWriter:
-        video = _new_context(self._codec)
+        video = av.CodecContext.create(self._codec, "w")
+        assert isinstance(video, av.VideoCodecContext)
         video.width, video.height, video.pix_fmt = width, height, "yuv420p"
         video.time_base, video.framerate = _TIME_BASE, Fraction(25)
         video.thread_count = 1
@@ -98,26 +101,17 @@ class Encoder:
         data = b"".join(bytes(packet) for packet in self._video.encode(frame))
         return writer.fragment(data, time, self._duration), key
 
-    def _jpeg(self, frame: av.VideoFrame, width: int, height: int) -> bytes:
-        context = _new_context("mjpeg")
-        context.width, context.height, context.pix_fmt = width, height, "yuvj420p"
-        context.time_base = _TIME_BASE
-        context.thread_count = 1
-        context.flags |= Flags.qscale
-        context.qmin = context.qmax = _JPEG_QUANTISER
-        scaled = self._scaled(frame, width, height, "yuvj420p")
-        scaled.pts = 0
-        return b"".join(bytes(packet) for packet in [*context.encode(scaled), *context.encode(None)])
 
-    def _scaled(self, frame: av.VideoFrame, width: int, height: int, pixels: str) -> av.VideoFrame:
-        """In this thread: PyAV's default makes a new reformatter each time, on all cores."""
-        return self._reformatter.reformat(frame, width=width, height=height, format=pixels, threads=1)
+def _scaled(image: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    if image.shape[:2] == (height, width):
+        return image
+    means = cv2.INTER_AREA if 2 * width < image.shape[1] else cv2.INTER_LINEAR  # the one against moire, the other fast
+    return np.asarray(cv2.resize(image, (width, height), interpolation=means), np.uint8)
 
 
-def _new_context(codec: str) -> av.VideoCodecContext:
-    context = av.CodecContext.create(codec, "w")
-    assert isinstance(context, av.VideoCodecContext)
-    return context
+def _jpeg(image: NDArray[np.uint8]) -> bytes:
+    _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY])
+    return encoded.tobytes()
 
 
 def fitted(width: int, height: int) -> tuple[int, int]:
@@ -134,6 +128,7 @@ def fitted(width: int, height: int) -> tuple[int, int]:
 def main(arguments: list[str]) -> None:
     """Answer the parent's requests; the frame is in the memory of the descriptor that it passes."""
     socket, title, memory = arguments
+    cv2.setNumThreads(1)
     encoder = Encoder()
     mapped: mmap.mmap | None = None
 
@@ -149,7 +144,7 @@ def main(arguments: list[str]) -> None:
             blur_boxes(image, request.blur)
         return encoder.encode(image, request).encode()
 
-    serve_parent(socket, title, answer)
+    serve_parent(socket, title, answer, _NICE)
 
 
 if __name__ == "__main__":

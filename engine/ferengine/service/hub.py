@@ -67,7 +67,8 @@ class Listener:
                 raise EOFError("the run is over")
             self._arrived.clear()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._arrived.wait(), timeout)
+                async with asyncio.timeout(timeout):  # wait_for would make a task of each wait
+                    await self._arrived.wait()
         return self._texts.popleft() if self._texts else None
 
 

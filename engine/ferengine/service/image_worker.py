@@ -8,12 +8,11 @@ import sys
 import numpy as np
 
 from ferengine.analyzer import Analyzer
-from ferengine.errors import FerengineError
-from ferengine.frames import MAX_SIDE
+from ferengine.errors import FerengineError, SourceError
 from ferengine.ipc.child import serve_parent
 from ferengine.json_text import json_text
 from ferengine.service.messages import Answer
-from ferengine.sources.image_header import image_size
+from ferengine.sources.image_header import image_extent
 from ferengine.sources.images import decode_images
 
 _MAX_PIXELS = 50_000_000
@@ -22,12 +21,14 @@ _MAX_PIXELS = 50_000_000
 def analyse(analyzer: Analyzer, data: bytes) -> Answer:
     """The faces of one encoded image, as JSON."""
     packed = np.frombuffer(data, np.uint8)
-    size = image_size(packed)
-    if size is not None and (max(size) > MAX_SIDE or size[0] * size[1] > _MAX_PIXELS):
-        return Answer(
-            False, f"the image has {size[0]}x{size[1]} pixels: scale it down to {_MAX_PIXELS // 1_000_000} megapixels"
-        )
-    images = decode_images(packed)
+    extent = image_extent(packed)
+    if extent is not None and extent.width * extent.height > _MAX_PIXELS:
+        size = f"{extent.width}x{extent.height}"
+        return Answer(False, f"the image has {size} pixels: scale it down to {_MAX_PIXELS // 1_000_000} megapixels")
+    try:
+        images = decode_images(packed, maximum=1)
+    except SourceError as error:
+        return Answer(False, f"the image {error}")
     if not images:
         return Answer(False, "this is not an image that can be decoded, or it is damaged")
     try:

@@ -11,7 +11,8 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from functools import cached_property
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +23,7 @@ from ferengine.ipc.child import Child
 from ferengine.results import Box, FrameResult
 from ferengine.runtime.consumers import CallbackSubscription
 from ferengine.service.fragments import TIMESCALE
-from ferengine.service.messages import Encode, Encoded
+from ferengine.service.messages import Encode, Encoded, video_message
 from ferengine.sinks.blur_plan import BlurPlan
 
 Kind: TypeAlias = Literal["video", "jpeg"]
@@ -31,18 +32,20 @@ MAX_FPS = 25.0
 """Frames a second that are encoded at most; those of a faster camera are thinned out."""
 QUEUE = 24
 """Frames that may wait for one client; then it is taken to the live edge."""
-_ANSWER_SECONDS = 10.0
+_START_SECONDS = 60.0
+"""Seconds that an encoder gets to start and encode its first frame: on a machine that is overloaded it has what is left."""
+_ANSWER_SECONDS = 20.0
 _END_SECONDS = 2.0
 """Seconds that an encoder gets for the frame that it has."""
 _DEATHS = 3
-"""Deaths of its encoder after which a camera's video is given up."""
+"""Deaths of its encoder without a frame in between after which a camera's video is given up."""
 _LINGER = 10.0
 """Seconds that the encoder stays after the last client has left."""
 
 log = logging.getLogger("ferengine")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class LiveFrame:
     """One frame on its way to the clients.
 
@@ -57,6 +60,19 @@ class LiveFrame:
     result: FrameResult
     size: tuple[int, int]
     encoded: Encoded
+
+    @cached_property
+    def message(self) -> bytes:
+        """As a viewer of the video gets it: made once for all of them."""
+        return self._message({})
+
+    def message_after(self, skipped: int) -> bytes:
+        """As a viewer gets it that has missed ``skipped`` frames just before."""
+        return self._message({"skipped": skipped})
+
+    def _message(self, more: dict[str, Any]) -> bytes:
+        head = {"time": round(self.time, 6), "key": self.encoded.key, "size": self.size, "result": self.result.to_dict()}
+        return video_message(head | more, self.encoded.fragment)
 
 
 class Viewer:
@@ -217,15 +233,20 @@ class CameraVideo:
         request = Encode(width, height, self._last_time, video, self._key_wanted, "jpeg" in wanted, tuple(blur))
         self._copy(image)
         try:
+            patience = _ANSWER_SECONDS
             if self._child is None:
-                self._child = Child("ferengine.service.encoder", f"live {self.camera}", [self._memory])
-            encoded = Encoded.decode(self._child.ask(request.encode(), _ANSWER_SECONDS))
+                self._child, patience = (
+                    Child("ferengine.service.encoder", f"live {self.camera}", [self._memory]),
+                    _START_SECONDS,
+                )
+            encoded = Encoded.decode(self._child.ask(request.encode(), patience))
         except TimeoutError:
             self._note_death("the encoder did not answer")
             return
         except ServiceError as error:
             self._note_death(str(error))
             return
+        self._deaths = 0
         if encoded.error:
             self.error = encoded.error
         frame = LiveFrame(self._last_time / TIMESCALE, result, (width, height), encoded)
@@ -266,9 +287,13 @@ class CameraVideo:
         if self.error:
             self._give_up()
 
+    def gives_none(self, kind: Kind) -> bool:
+        """Whether no more frames of a kind come: where there is no video there may still be images."""
+        return self._deaths >= _DEATHS if kind == "jpeg" else self.error is not None
+
     def _give_up(self) -> None:
         for viewer in self.viewers:
-            if viewer.kind == "video" or self._deaths >= _DEATHS:
+            if self.gives_none(viewer.kind):
                 viewer.end(self.error)
 
 
@@ -307,19 +332,19 @@ class Live:
             ServiceError: Too many clients watch, or the service is closing.
             FerengineError: There is no such camera, or no memory for its frames.
         """
-        if self.viewers >= self.max_viewers:
-            raise ServiceError(f"{self.max_viewers} clients are watching, which is the maximum: try again later")
         viewer = Viewer(kind)
         async with self._lock:
             video = self._videos.get(camera)
             if self._closed:
                 raise ServiceError("the service is closing")
+            if self.viewers >= self.max_viewers:
+                raise ServiceError(f"{self.max_viewers} clients are watching, which is the maximum: try again later")
             if video is None:
                 video = CameraVideo(self._engine, camera, asyncio.get_running_loop())
                 await video.open()
                 self._videos[camera] = video
             video.join(viewer)
-        if video.error and kind == "video":
+        if video.gives_none(kind):
             viewer.end(video.error)
         try:
             yield video, viewer

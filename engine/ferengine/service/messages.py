@@ -1,11 +1,13 @@
-"""What the service and its child processes say to each other: records of fixed layout, and bytes behind them."""
+"""What the service says to its child processes and to viewers: records of fixed layout or JSON, and bytes behind them."""
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from ferengine.json_text import json_text
 from ferengine.results import Box
 
 
@@ -104,3 +106,9 @@ class Answer:
     @classmethod
     def decode(cls, data: bytes) -> Answer:
         return cls(bool(data[0]), data[1:].decode())
+
+
+def video_message(head: Mapping[str, Any], data: bytes) -> bytes:
+    """A message of the live video: the length of a JSON text (4 bytes, big-endian), that text, and bytes of the video."""
+    text = json_text(head, separators=(",", ":")).encode()
+    return b"".join((struct.pack(">I", len(text)), text, data))

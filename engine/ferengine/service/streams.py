@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import struct
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
@@ -18,7 +17,8 @@ from ferengine.json_text import json_text
 from ferengine.service.cameras import ConflictError, UnknownCameraError
 from ferengine.service.context import Context, context_of
 from ferengine.service.hub import Subject
-from ferengine.service.live import CameraVideo, LiveFrame, Viewer
+from ferengine.service.live import CameraVideo, Viewer
+from ferengine.service.messages import video_message
 
 _ALIVE_SECONDS = 15.0
 """Seconds after which a comment shows that the stream is still there."""
@@ -47,7 +47,8 @@ class Streamed(StreamingResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def send_in_time(message: Message) -> None:
-            await asyncio.wait_for(send(message), _STALLED_SECONDS)
+            async with asyncio.timeout(_STALLED_SECONDS):
+                await send(message)
 
         async with self._stack:
             with contextlib.suppress(TimeoutError):  # it takes nothing: the server closes the connection
@@ -152,24 +153,10 @@ async def _send_video(socket: WebSocket, video: CameraVideo, viewer: Viewer) -> 
         if init != begun:
             begun = init
             head = {"mime": mime, "width": frame.encoded.width, "height": frame.encoded.height}
-            await _send_in_time(socket.send_bytes(_message(head, init)))
-        await _send_in_time(socket.send_bytes(_message(_described(frame, viewer.skipped - skipped), frame.encoded.fragment)))
+            await _send_in_time(socket.send_bytes(video_message(head, init)))
+        message = frame.message if viewer.skipped == skipped else frame.message_after(viewer.skipped - skipped)
+        await _send_in_time(socket.send_bytes(message))
         skipped = viewer.skipped
-
-
-def _described(frame: LiveFrame, skipped: int) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "time": round(frame.time, 6),
-        "key": frame.encoded.key,
-        "size": frame.size,
-        "result": frame.result.to_dict(),
-    }
-    return record | {"skipped": skipped} if skipped else record
-
-
-def _message(head: dict[str, Any], data: bytes) -> bytes:
-    text = json_text(head, separators=(",", ":")).encode()
-    return struct.pack(">I", len(text)) + text + data
 
 
 async def get_mjpeg(request: Request) -> Response:
@@ -226,7 +213,8 @@ async def _drain(socket: WebSocket) -> None:
 
 async def _send_in_time(sending: Coroutine[Any, Any, None]) -> None:
     try:
-        await asyncio.wait_for(sending, _STALLED_SECONDS)
+        async with asyncio.timeout(_STALLED_SECONDS):  # wait_for would make a task of each message
+            await sending
     except (TimeoutError, WebSocketDisconnect, RuntimeError):
         raise _ClientLeftError from None
 

@@ -16,6 +16,8 @@ from ferengine.sinks.lines import LineWriter
 _COLUMNS = ("camera", "frame", "timestamp", "latency_ms", "track", "x", "y", "width", "height", "score",
             "track_confidence", "origin", "label", "smoothed_label", "reason", "changed_from", "yaw", "pitch", "roll",
             "pose_age", "size", "sharpness", "brightness", "contrast", "zones")  # fmt: skip
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What a formula, or what spreadsheets skip before one, begins with."""
 
 
 class CsvWriter(LineWriter):
@@ -23,7 +25,8 @@ class CsvWriter(LineWriter):
 
     The first columns are the values of a line of ``--events``; then come the scores of each label, as ``score_happy`` and
     ``smoothed_happy``. If a face was not classified they are empty and ``reason`` says why; it also says why a label is
-    uncertain. ``zones`` are the names of its zones, with semicolons between them. A frame without faces has no row. See
+    uncertain. ``zones`` are the names of its zones, with semicolons between them. A text that a spreadsheet would take for a
+    formula, such as a camera's name that begins with ``=``, has an apostrophe before it. A frame without faces has no row. See
     ``LineWriter`` for how lines are written and which errors are raised.
 
     Args:
@@ -115,5 +118,10 @@ def _head_cells(head: Head, reading: HeadReading | None) -> Sequence[object]:
 
 def _joined(values: Sequence[object]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(values)
+    csv.writer(text, lineterminator="").writerow(map(_inert, values))
     return text.getvalue()
+
+
+def _inert(value: object) -> object:
+    """A cell that no spreadsheet computes: who may name a camera may not run something where the rows are opened."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value

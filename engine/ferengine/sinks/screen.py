@@ -7,6 +7,8 @@ import re
 import socket
 from pathlib import Path
 
+from ferengine.pip_hint import pip_replace
+
 
 def screen_available() -> bool:
     """Return whether a window can be opened: OpenCV has a GUI, and a display that this GUI can use answers.
@@ -29,7 +31,7 @@ def no_window_reason() -> str | None:
         if name is None:
             return "the installed OpenCV was built without a GUI"
         full = name.removesuffix("-headless")
-        return f"{name} has no GUI: for windows, pip uninstall -y {name} && pip install '{full}<5'"
+        return f"{name} has no GUI: for windows, {pip_replace(name, f'{full}<5')}"
     if _display_answers(display):
         return None
     # OpenCV's wheels have Qt with its X11 plug-in only: no Wayland without XWayland.

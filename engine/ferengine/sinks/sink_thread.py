@@ -14,6 +14,8 @@ from ferengine.results import FrameResult
 
 _TICK = 0.25
 """Seconds after which a sink may flush although no result comes."""
+_LAST_SECONDS = 2.0
+"""Seconds that a sink gets to give up what it has."""
 
 log = logging.getLogger("ferengine")
 
@@ -69,9 +71,17 @@ class SinkThread:
         sink: Where the results go.
         queue: Where they come from.
         between: Called in the sink's thread before each result and at the end; it may write something else to the sink.
+        give_up: Has the sink, from another thread, keep what it can and end at once; ``None`` where it cannot.
     """
 
-    def __init__(self, name: str, sink: Sink, queue: ResultQueue, between: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        name: str,
+        sink: Sink,
+        queue: ResultQueue,
+        between: Callable[[], None] = lambda: None,
+        give_up: Callable[[], None] | None = None,
+    ) -> None:
         self.name = name
         self.error: str | None = None
         self.written = 0
@@ -80,6 +90,7 @@ class SinkThread:
         self._sink = sink
         self._queue = queue
         self._between = between
+        self._give_up = give_up
         self._thread = threading.Thread(target=self._run, name=f"ferengine-sink-{name}", daemon=True)
 
     def start(self) -> None:
@@ -99,8 +110,13 @@ class SinkThread:
         self._thread.join(timeout)
 
     def abandon(self) -> None:
-        """Stop waiting for a sink that is blocked by its reader, and record that as its error."""
+        """Stop waiting for a sink that is blocked by its reader or has too much to do, and record that as its error."""
         self.cut = self._queue.waiting + self._taken - self.written
+        if self._give_up is not None:
+            self._give_up()
+            self._thread.join(_LAST_SECONDS)
+            if not self.busy:
+                return  # it has said what it has given up
         self._fail(f"{self.name}: the last results were not written, because the reader does not take them ({self.cut} cut)")
 
     def summary(self) -> dict[str, Any]:

@@ -237,7 +237,7 @@ class StoreSink:
         try:
             if self._connection is None:  # opened here, and used in the thread of the sink alone
                 self._connection = sqlite3.connect(
-                    self._path, timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
+                    self._path.absolute(), timeout=_BUSY_SECONDS, isolation_level=None, check_same_thread=False
                 )
             yield self._connection
         except sqlite3.Error as error:

@@ -127,6 +127,18 @@ class _DecodedFrame(CapturedFrame):
             out[:] = self.image
 
 
+def _unnamed_kind(kinds: type[Type], number: int) -> Type:
+    """A kind of side data that PyAV has no name for yet: without one it raises for each frame that has such data, as do those
+    of JPEG and TIFF with Exif, and of stereo video."""
+    kind = object.__new__(kinds)
+    kind._name_ = f"KIND_{number}"
+    kind._value_ = number  # type: ignore[assignment]
+    return kind
+
+
+Type._missing_ = classmethod(_unnamed_kind)  # type: ignore[method-assign,assignment]
+
+
 def _has_matrix(frame: av.VideoFrame) -> bool:
     return next(_matrices(frame), None) is not None
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import MissingDependencyError
 from ferengine.frames import MAX_SIDE
+from ferengine.pip_hint import install_extra
 
 _BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx"})
 """Of files whose pixels are HEVC (ISO/IEC 23008-12, annex B). AVIF files have others; OpenCV decodes them."""
@@ -43,7 +44,7 @@ def decode_heic(data: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
     except ModuleNotFoundError as error:
         if error.name != "pillow_heif":
             raise
-        raise MissingDependencyError("HEIC images need the package pillow-heif: pip install 'ferengine[heic]'") from None
+        raise MissingDependencyError(f"HEIC images need the package pillow-heif: {install_extra('heic')}") from None
     try:
         file = pillow_heif.open_heif(data.tobytes(), convert_hdr_to_8bit=True, bgr_mode=True)
         if max(file.size) > MAX_SIDE:  # before its pixels are decoded

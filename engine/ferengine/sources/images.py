@@ -15,16 +15,21 @@ from numpy.typing import NDArray
 
 from ferengine.errors import SourceError
 from ferengine.frames import MAX_SIDE, as_bgr
+from ferengine.ipc.machine import memory_left
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.heif import decode_heic, is_heic
-from ferengine.sources.image_header import image_size
+from ferengine.sources.image_header import image_extent
 from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.sources.spec import IMAGE_SUFFIXES
 from ferengine.sources.url import show_path
 from ferengine.vision import cv2
 
-_DEPTHS = (10, 12, 16)
+_DEPTHS = (8, 10, 12, 14, 16)
 """Bits that an image of 16 bits a pixel may really have."""
+_DECODING = 2
+"""Times the bytes of the decoded images that decoding them takes: deeper ones are converted, some decoders keep a copy."""
+_ALL = 32767
+"""OpenCV's own default of how many images of an animation are decoded."""
 _HEADER = 4096
 """Bytes in which a file says that it is animated."""
 
@@ -66,7 +71,8 @@ class ImagesSource(FirstFrameSource):
         if self._first is None:
             raise SourceError(f"{show_path(self._path)}: none of its {len(self._files)} files is an image that can be decoded")
         height, width = self._first.image.shape[:2]
-        return SourceInfo(width, height, self._fps, live=False, frames=len(self._files) * self._loop or None)
+        known = len(self._files) if len(self._files) > 1 else 1 + len(self._pages)
+        return SourceInfo(width, height, self._fps, live=False, frames=known * self._loop or None)
 
     def close(self) -> None:
         """Forget the files."""
@@ -85,49 +91,88 @@ class ImagesSource(FirstFrameSource):
                     return None
                 self._delivered_in_loop = 0
             self._next += 1
-            try:
-                self._pages = decode_images(np.fromfile(self._files[index], np.uint8))
-            except OSError:
-                self._pages = []
-            if not self._pages:
-                self.broken_frames += 1
-                if not loops:
-                    logger.warning("%s is not an image that can be decoded; it is skipped", show_path(self._files[index]))
+            self._pages, broken, reason = _read(self._files[index])
+            self.broken_frames += broken
+            if broken and not loops:
+                logger.warning("%s %s", show_path(self._files[index]), reason)
         return None
 
 
-def decode_images(data: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+def _read(path: Path) -> tuple[list[NDArray[np.uint8]], int, str]:
+    """The images of a file, how many could not be decoded, and why."""
+    reason = "is not an image that can be decoded"
+    try:
+        data = np.fromfile(path, np.uint8)
+        if images := decode_images(data):
+            extent = image_extent(data)
+            missing = 0 if extent is None else max(0, extent.images - len(images))
+            return images, missing, f"is cut off or damaged: {missing} of its images could not be decoded"
+    except OSError:
+        pass
+    except SourceError as error:
+        reason = str(error)
+    return [], 1, f"{reason}; it is skipped"
+
+
+def decode_images(data: NDArray[np.uint8], maximum: int | None = None) -> list[NDArray[np.uint8]]:
     """Decode an image file.
 
     Args:
         data: The file, uint8 (N,).
+        maximum: How many of its images are wanted, ``None`` for all.
 
     Returns:
         BGR uint8 (H, W, 3) of each image: of an animation or a file of several pages all, of others one; none for what
-        cannot be decoded or has too many pixels. EXIF orientation is applied. Deeper images keep the upper eight of
-        their 10, 12 or 16 bits, as the brightest pixel shows: infrared cameras store 12 bits in 16.
+        cannot be decoded. EXIF orientation is applied. Deeper images keep the upper eight of their 8, 10, 12, 14 or 16
+        bits, as the brightest pixel shows: infrared cameras store 12 or 14 bits in 16.
 
     Raises:
+        SourceError: It announces more than may be decoded. The text goes on behind the name of the file.
         MissingDependencyError: It is a HEIC image, and the extra ``heic`` is not installed.
     """
-    size = image_size(data)
-    if size is not None and max(size) > MAX_SIDE:  # before a decoder allocates its pixels
-        return []
+    _check_extent(data, maximum)  # before a decoder allocates its pixels
     header = data[:_HEADER].tobytes()
-    if is_heic(header):
-        return decode_heic(data)
     try:
+        if is_heic(header):
+            return decode_heic(data)
         with quiet_opencv():
-            if _is_animated(header):
-                decoded, animation = cv2.imdecodeanimation(data.reshape(1, -1))
-                images = list(animation.frames) if decoded else []
-            else:
-                images = list(cv2.imdecodemulti(data, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)[1])
-            if any(image.dtype not in (np.uint8, np.uint16) for image in images):
-                images = list(cv2.imdecodemulti(data, cv2.IMREAD_COLOR)[1])
+            images = _decode(data, header, maximum)
     except cv2.error:  # larger than OpenCV allows
         return []
+    except MemoryError:
+        raise SourceError("does not fit into memory") from None
     return [as_bgr(_eight_bits(image)) for image in images]
+
+
+def _decode(data: NDArray[np.uint8], header: bytes, maximum: int | None) -> list[NDArray[Any]]:
+    count = _ALL if maximum is None else maximum
+    if _is_animated(header):
+        decoded, animation = cv2.imdecodeanimation(data.reshape(1, -1), start=0, count=count)
+        return list(animation.frames)[:maximum] if decoded else []
+    for flags in (cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, cv2.IMREAD_COLOR):
+        if maximum is None:
+            images = list(cv2.imdecodemulti(data, flags)[1])
+        else:
+            images = list(cv2.imdecodemulti(data, flags, range=(0, maximum))[1])
+        if all(image.dtype in (np.uint8, np.uint16) for image in images):
+            break
+    return images
+
+
+def _check_extent(data: NDArray[np.uint8], maximum: int | None) -> None:
+    """Raise SourceError for what has too many pixels or needs more memory than is left."""
+    extent = image_extent(data)
+    if extent is None:
+        return
+    if max(extent.width, extent.height) > MAX_SIDE:
+        raise SourceError(f"has {extent.width}x{extent.height} pixels, and {MAX_SIDE} a side is the maximum: scale it down")
+    images = extent.images if maximum is None else min(extent.images, maximum)
+    needed, left = _DECODING * extent.nbytes * images // extent.images, memory_left()
+    if needed > left.nbytes:
+        raise SourceError(
+            f"needs {needed >> 20:,} MiB for {images} {'image' if images == 1 else 'images'} of {extent.width}x{extent.height} "
+            f"pixels, and of {left.limit} {left.nbytes >> 20:,} MiB are left"
+        )
 
 
 def _is_animated(header: bytes) -> bool:

@@ -18,6 +18,7 @@ import numpy as np
 from av.bitstream import BitStreamFilterContext
 
 from ferengine.errors import MissingDependencyError, SourceError
+from ferengine.pip_hint import install_extra
 from ferengine.sources.base import CapturedFrame
 from ferengine.sources.decoder import Decoder
 
@@ -98,7 +99,7 @@ class NvdecDecoder(Decoder):
             self._api: Any = importlib.import_module("PyNvVideoCodec")
         except ModuleNotFoundError:
             raise MissingDependencyError(
-                f"--decoder nvdec needs PyNvVideoCodec: pip install 'ferengine[nvdec]', or {use_cpu}"
+                f"--decoder nvdec needs PyNvVideoCodec: {install_extra('nvdec')}, or {use_cpu}"
             ) from None
         except Exception as error:  # it looks for the driver while it is imported, and has classes of its own
             raise MissingDependencyError(f"PyNvVideoCodec does not load ({_one_line(error)}): {use_cpu}") from None

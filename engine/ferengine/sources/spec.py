@@ -226,7 +226,7 @@ class SourceSpec(SourceOptions, ZoneOptions):
         if "://" in name:
             raise ValueError("the name of a source cannot be a URL; write NAME=URL")
         if "/" in name or name in (".", "..") or not name.isprintable():
-            raise ValueError(f"{name!r} cannot name a file: leave out slashes and control characters")
+            raise ValueError(f"{hide_credentials(repr(name))} cannot name a file: leave out slashes and control characters")
         return name
 
     @model_validator(mode="after")

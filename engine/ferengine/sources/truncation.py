@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -47,6 +48,13 @@ _FLV_TAGS = 16
 """Tags at the end of an FLV whose times are looked at: the very last only closes a stream, at that stream's time."""
 _FLV_TOLERANCE = 1.0
 """Seconds by which an FLV may end before the duration that it declares."""
+_DV_PAL, _DV_NTSC = 144_000, 120_000
+"""Bytes of a frame."""
+_Y4M_LINE = 512
+_Y4M_DEEPEST = 8
+"""Bytes of a pixel at most: three or four components of 16 bits."""
+_EOI = b"\xff\xd9"
+_PADDING = 1 << 16
 _OGG_PAGE = 27 + 255 + 255 * 255
 """Bytes of an Ogg page at most."""
 
@@ -324,6 +332,33 @@ def _png(file: BinaryIO, size: int, _duration: float | None) -> CutOff | None:
     return _MID_PACKET
 
 
+def _dv(file: BinaryIO, size: int, _duration: float | None) -> CutOff | None:
+    """IEC 61834: frames of one size, by the system (the flag DSF); those of DV 50 are twice as large."""
+    frame = _DV_PAL if _read(file, 3, 1) >= b"\x80" else _DV_NTSC
+    return _MID_PACKET if size % frame else None
+
+
+def _y4m(file: BinaryIO, size: int, _duration: float | None) -> CutOff | None:
+    """A line about the video, then frames of one size, each behind a line of its own."""
+    head = _read(file, 0, _Y4M_LINE)
+    first = head.find(b"\nFRAME") + 1
+    width, height = (re.search(rb" %b(\d+)" % letter, head[:first]) for letter in (b"W", b"H"))
+    if not first or width is None or height is None:
+        return None
+    begins = head.find(b"\n", first) + 1
+    fewest = int(width[1]) * int(height[1])  # grey; all other frames are larger
+    following = _read(file, begins + fewest, _Y4M_DEEPEST * fewest + _Y4M_LINE).find(b"FRAME")
+    if following < 0:
+        return None  # a single frame
+    return _MID_PACKET if (size - first) % (begins + fewest + following - first) else None
+
+
+def _mjpeg(file: BinaryIO, size: int, _duration: float | None) -> CutOff | None:
+    """Images one behind the other, each of which ends with EOI (ITU-T T.81, B.1.1.3); some cameras pad them."""
+    tail = _read(file, max(0, size - _PADDING), _PADDING).rstrip(b"\0")
+    return None if not tail or tail.endswith(_EOI) else _MID_PACKET
+
+
 def _colours(flags: bytes) -> int:
     """Bytes of the colour table that these flags announce."""
     return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 0x80 else 0
@@ -340,5 +375,8 @@ _CONTAINERS: dict[str, Callable[[BinaryIO, int, float | None], CutOff | None]] =
     "ogg": _ogg,
     "gif": _gif,
     "apng": _png,
+    "dv": _dv,
+    "yuv4mpegpipe": _y4m,
+    "mjpeg": _mjpeg,
 }
 """By the first of FFmpeg's names."""

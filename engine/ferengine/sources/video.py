@@ -26,6 +26,8 @@ _MAX_FAILURES = 1000
 """Errors in a row after which the rest of a damaged file is given up."""
 _WHOLE_INDEX = 0.8
 """Fraction of an AVI that its index covers, if it is not cut off."""
+_TEXTS = frozenset({"tty", "bin", "xbin", "adf", "idf", "vobsub"})
+"""FFmpeg's formats for texts, of which it makes a video that shows a terminal."""
 _PROTOCOLS = "file,subfile,crypto,data"
 """What a file may lead to: other files, in a playlist that the user has opened, but no network."""
 
@@ -110,6 +112,9 @@ class VideoFileSource(FirstFrameSource):
         except (av.FFmpegError, ValueError):
             raise SourceError(f"{shown} is not a video that FFmpeg can read, or it is cut off or damaged") from None
         stream = video_stream(container)
+        if container.format.name in _TEXTS:
+            container.close()
+            raise SourceError(f"{shown} is text, not a video")
         if stream is not None and stream.codec_context is not None:
             return container
         kinds = ", ".join(sorted({other.type for other in container.streams if other.type != "video"})) or "nothing"
@@ -131,7 +136,12 @@ class VideoFileSource(FirstFrameSource):
         self._images = self._read_images(self._decoder)
         self._delivered = 0
         self._indexed = _indexed_frames(container)
-        return self._decoder.read_rate()
+        try:
+            return self._decoder.read_rate()
+        except av.FFmpegError:  # damaged near its beginning: what can be read behind that is found out when frames are taken
+            self._decoder.broken += 1
+            self._decoder.resume()
+            return self._decoder.read_rate(0)
 
     def _read_images(self, decoder: Decoder) -> Iterator[av.VideoFrame]:
         failures = 0
@@ -269,7 +279,7 @@ class VideoFileSource(FirstFrameSource):
 def _open(path: Path) -> av.container.InputContainer:
     """Open a file, up to a last fragment of an MP4 whose header is cut off."""
     name = str(path.absolute())  # begins with a slash, so FFmpeg takes no colon in it for a protocol
-    options = {"protocol_whitelist": _PROTOCOLS}
+    options = {"protocol_whitelist": _PROTOCOLS, "pattern_type": "none"}  # a % in an image's name leads to no other files
     try:
         return av.open(name, metadata_errors="replace", options=options)
     except (av.error.InvalidDataError, av.error.EOFError):

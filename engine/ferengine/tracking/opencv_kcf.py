@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import MissingDependencyError, UsageError
+from ferengine.pip_hint import pip_replace
 from ferengine.results import Box
 from ferengine.tracking.appearance import similarity, thumbnail
 from ferengine.tracking.base import TrackerUpdate
@@ -53,8 +54,8 @@ class OpenCvKcf:
         if not hasattr(cv2, "TrackerKCF"):
             raise MissingDependencyError(
                 f"OpenCV {cv2.__version__} was installed without its contrib modules and has no KCF tracker, which only "
-                "--tracker opencv needs: leave the tracker at kcf, or pip uninstall opencv-python opencv-python-headless; "
-                "pip install 'opencv-contrib-python<5'"
+                "--tracker opencv needs: leave the tracker at kcf, or "
+                f"{pip_replace('opencv-python opencv-python-headless', 'opencv-contrib-python<5')}"
             )
         self._face_side = face_side
         self._window: _Window | None = None

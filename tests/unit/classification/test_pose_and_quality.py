@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ferengine.classification.pose import FACE_POINTS, PoseMemory, estimate_pose, rotation
@@ -33,6 +33,17 @@ def test_the_pose_of_turned_points_is_recovered(angles: tuple[float, float, floa
     np.testing.assert_allclose((pose.yaw, pose.pitch, pose.roll), angles, atol=0.01)
 
 
+@given(ANGLES, st.lists(st.floats(-20, 20), min_size=10, max_size=10))
+def test_points_of_no_rigid_face_get_the_nearest_rotation(angles: tuple[float, float, float], noise: list[float]) -> None:
+    points = turned(*angles) + np.reshape(noise, (5, 2))
+    projection = (np.linalg.pinv(FACE_POINTS - FACE_POINTS.mean(0)) @ (points - points.mean(0))).T
+    left, scales, right = np.linalg.svd(projection, full_matrices=False)
+    assume(scales[1] > 0.1)
+    pose = estimate_pose(points)
+    assert pose is not None
+    np.testing.assert_allclose(rotation(pose)[:2], left @ right, atol=1e-9)
+
+
 @pytest.mark.parametrize("angles", [(0, 0, 0), (30, 0, 0), (-40, 10, 5), (10, -25, -20)])
 def test_perspective_at_arms_length_costs_some_degrees(angles: tuple[float, float, float]) -> None:
     pose = estimate_pose(turned(*angles, distance=10))
@@ -51,7 +62,7 @@ def test_signs_are_those_of_the_image() -> None:
     assert looks_up.pitch > 10
 
 
-@pytest.mark.parametrize("value", [7.0, math.nan, math.inf])
+@pytest.mark.parametrize("value", [0.0, 7.0, math.nan, math.inf])
 def test_points_without_a_pose(value: float) -> None:
     assert estimate_pose(np.full((5, 2), value)) is None
 

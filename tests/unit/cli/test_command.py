@@ -97,7 +97,7 @@ def test_shells_complete_commands_and_options(line: str, expected: str) -> None:
         (
             ("run", "--detector", "mtccn"),
             (
-                "error: Invalid value for '--detector': 'mtccn' is not one of 'mtcnn', 'retinaface', 'haar' "
+                "error: Invalid value for '--detector': 'mtccn' is not one of 'auto', 'mtcnn', 'retinaface', 'haar' "
                 "(see ferengine run --help)"
             ),
         ),

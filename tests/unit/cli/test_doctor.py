@@ -22,6 +22,7 @@ from ferengine.errors import MissingDependencyError
 from ferengine.inference import precision as quantised
 from ferengine.inference import select as choose
 from ferengine.models.registry import DEFAULT
+from ferengine.pip_hint import pip_install, pip_replace
 from ferengine.sources import v4l2
 from ferengine.sources.v4l2 import CameraDevice
 from ferengine.tracking import cropper
@@ -178,7 +179,7 @@ def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "installed", lambda package: None if package == "av" else "1.0")
     finding = machine.check_versions()
-    assert (finding.status, finding.hint) == ("warn", "pip install av")
+    assert (finding.status, finding.hint) == ("warn", pip_install("av"))
 
 
 @pytest.mark.parametrize(
@@ -212,12 +213,12 @@ def test_a_demo_without_portraits_is_no_problem(monkeypatch: pytest.MonkeyPatch)
         (
             {"onnxruntime", "onnxruntime-gpu"},
             "warn",
-            "keep one: pip uninstall -y onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu'",
+            "keep one: " + pip_replace("onnxruntime onnxruntime-gpu", "onnxruntime-gpu"),
         ),
         (
             {"opencv-contrib-python", "opencv-python", "onnxruntime"},
             "warn",
-            "keep one: pip uninstall -y opencv-contrib-python opencv-python && pip install 'opencv-contrib-python<5'",
+            "keep one: " + pip_replace("opencv-contrib-python opencv-python", "opencv-contrib-python<5"),
         ),
     ],
 )

@@ -18,6 +18,7 @@ from ferengine.errors import ModelError
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.models import registry
 from ferengine.models.self_test import self_test_crops
+from ferengine.pip_hint import pip_install
 
 
 def inputs(spec: Any) -> NDArray[np.float32]:
@@ -108,7 +109,7 @@ def test_a_torch_that_cannot_be_imported_is_a_warning(monkeypatch: pytest.Monkey
     assert finding is not None
     assert finding.status == "warn"
     assert finding.reason.startswith("torch cannot be used (")
-    assert "pip install" in finding.hint
+    assert finding.hint == pip_install("--force-reinstall", "torch")
 
 
 def test_torch_computes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from ferengine.seen import Seen
 
 SUMMARY: dict[str, Any] = {
     "fps": 30.0, "frames": 100, "faces": 100, "dropped": {"track": {"skipped": 0}}, "latency_ms": {}, "batch": {"mean": 1.0},
-    "prior": None, "startup_s": 1.0, "workers": {},
+    "detector": {"name": "mtcnn", "reason": "as set"}, "prior": None, "startup_s": 1.0, "workers": {},
 }  # fmt: skip
 
 

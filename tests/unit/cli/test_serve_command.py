@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from command_help import command
+from ferengine.cli.serve import greeting
 from ferengine.cli.settings import RunSettings, SourceTable
-from ferengine.errors import FerengineError, ServiceError, UsageError
+from ferengine.errors import FerengineError, ServiceError, SinkError, SourceError, UsageError
 
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
 
@@ -50,6 +51,31 @@ def test_certificate_and_key_go_together(tmp_path: Path) -> None:
         serve(["--tls-key", tmp_path / "key.pem"])
     with pytest.raises(ServiceError, match="certificate or key cannot be used"):
         serve(["--tls-certificate", tmp_path / "no.pem", "--tls-key", tmp_path / "no.pem", "--listen", "127.0.0.1:0"])
+
+
+def test_the_state_has_a_file_of_its_own_that_can_be_written(tmp_path: Path) -> None:
+    listen = ["--listen", "127.0.0.1:0"]
+    with pytest.raises(UsageError, match="--csv and --state name the same file"):
+        serve([*listen, "--state", tmp_path / "a", "--csv", tmp_path / "a"])
+    with pytest.raises(SinkError, match=r"nowhere/state.json cannot be created: there is no folder"):
+        serve([*listen, "--state", tmp_path / "nowhere" / "state.json"])
+    (tmp_path / "talk.mp4").write_text("{}")
+    with pytest.raises(UsageError, match=r"talk.mp4 is the source talk"):
+        serve([*listen, tmp_path / "talk.mp4", "--state", tmp_path / "talk.mp4"])
+    assert [path.name for path in tmp_path.iterdir()] == ["talk.mp4"]
+
+
+def test_the_greeting_names_an_address_that_opens() -> None:
+    assert greeting("http://[fe80::1]:80", "fe80::1", True) == ["ferengine is on http://[fe80::1]:80", "Ctrl-C ends it"]
+    for host in ("0.0.0.0", "[::]"):
+        said = greeting(f"https://{host}:8080", host.strip("[]"), False)
+        assert said[1] == "that is every address of this machine; from here https://127.0.0.1:8080"
+        assert said[2].startswith("no camera yet")
+
+
+def test_a_file_that_is_not_there_is_refused() -> None:
+    with pytest.raises(SourceError, match=r"^there is no file talk.mp4$"):
+        serve(["--listen", "127.0.0.1:0", "talk.mp4"])
 
 
 def test_what_is_no_camera_plays_at_its_own_rate() -> None:

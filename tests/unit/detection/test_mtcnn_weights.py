@@ -73,20 +73,20 @@ def test_other_files_are_refused_before_they_are_unpickled(tmp_path: Path, monke
     assert not trace.exists()
     assert str(path) in str(caught.value)
     assert "1.1.0" in str(caught.value)
-    assert "pip install" in str(caught.value)
+    assert " install " in str(caught.value)
     joblib.load(path)
     assert trace.exists()  # so the pickle would have done it
 
 
 def test_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     install(monkeypatch, tmp_path)
-    with pytest.raises(ModelError, match=r"rnet\.lz4 .* cannot be read .*pip install"):
+    with pytest.raises(ModelError, match=r"rnet\.lz4 .* cannot be read .* install "):
         read_weights("rnet")
 
 
 def test_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mtcnn_weights, "PACKAGE", "no-such-package-here")
-    with pytest.raises(MissingDependencyError, match=r"pip install no-such-package-here==1\.0\.0"):
+    with pytest.raises(MissingDependencyError, match=r" install no-such-package-here==1\.0\.0"):
         read_weights("onet")
 
 

@@ -227,6 +227,15 @@ def test_an_old_or_second_beat_renews_nothing(fleet: Fleet) -> None:
     assert "another machine of this name" in event.reason
 
 
+def test_events_that_a_node_dropped_are_said_once(fleet: Fleet) -> None:
+    fleet.events.clear()
+    for number, dropped in ((100, 3), (101, 3), (102, 5)):
+        fleet.table.beat(Beat("a", "id of a", "1", number, {}, 4.0, dropped_events=dropped), fleet.now)
+    missed = [event.reason for event in fleet.events if event.kind == "missed"]
+    assert missed == [f"{count} events of its cameras were dropped: no coordinator took them" for count in (3, 2)]
+    assert fleet.table.health(fleet.now).nodes["a"].dropped_events == 5
+
+
 def test_affinity_and_unplaced(fleet: Fleet) -> None:
     fleet.table.add("north", b"", {"site": "north"})
     fleet.run(1, "a", "b")
@@ -363,7 +372,7 @@ class SimulatedNode:
         self.reading: dict[str, int] = {}
         self.prepared: frozenset[str] = frozenset()
         self.closing: dict[str, float] = {}
-        self.answer: tuple[float, Orders, float] | None = None
+        self.answers: list[tuple[float, int, Orders, float]] = []
         self.asked = -1.0
         self.down_until = 0.0
 
@@ -375,11 +384,15 @@ class SimulatedNode:
         for camera, until in list(self.closing.items()):
             if clock >= until:
                 del self.closing[camera], self.reading[camera]
-        if self.answer is not None and world.now >= self.answer[0]:
-            _, orders, sent = self.answer
-            self.answer = None
-            self.obey(orders, sent, clock, world)
-        if self.answer is None and world.now > self.asked + (1.0 if self.lossy(world, faults) else 0.3):
+        for answer in [answer for answer in self.answers if world.now >= answer[0]]:
+            self.answers.remove(answer)
+            _, number, orders, sent = answer
+            if number == self.number:
+                self.obey(orders, sent, clock, world)
+            elif clock < self.until:  # it was overtaken
+                self.until = max(self.until, sent + LEASE)
+        waits = any(number == self.number for _, number, _, _ in self.answers)
+        if world.now > self.asked + (1.0 if waits or self.lossy(world, faults) else 0.3):
             self.ask(world, clock, faults)
 
     def lossy(self, world: World, faults: bool) -> bool:
@@ -402,7 +415,8 @@ class SimulatedNode:
         world.saved = world.table.dump()
         if self.lossy(world, faults):
             return  # the answer is lost
-        self.answer = (world.now + world.random.uniform(0, 0.4), orders, clock)
+        slow = 4.0 if faults and world.random.random() < 0.3 else 0.4
+        self.answers.append((world.now + world.random.uniform(0, slow), self.number, orders, clock))
 
     def obey(self, orders: Orders, sent: float, clock: float, world: World) -> None:
         self.until = max(self.until, sent + LEASE)

@@ -9,13 +9,13 @@ import pytest
 
 pytest.importorskip("cryptography", reason="needs the extra fleet")
 
-from ferengine.errors import UsageError
+from ferengine.errors import SinkError, UsageError
 from ferengine.fleet.collector import FleetResults
-from ferengine.fleet.outputs import BoundedQueue, NodeOutputs, outputs_from
-from ferengine.fleet.records import renumbered
+from ferengine.fleet.outputs import QUEUE, BoundedQueue, NodeOutputs, _EventQueue, outputs_from
+from ferengine.fleet.records import Taken, renumbered
 from ferengine.fleet.seal import Sealer, cluster_token
 from ferengine.fleet.store import FolderStore
-from ferengine.results import EPOCH_NUMBERS, Face, FrameResult, Timings
+from ferengine.results import EPOCH_NUMBERS, CameraEvent, Face, FrameResult, Timings
 
 TOKEN = "f" * 64
 
@@ -63,8 +63,10 @@ def test_a_full_queue_drops_the_oldest_and_counts() -> None:
     for frame in range(5):
         queue.put(result(frame))
     assert (queue.waiting, queue.dropped) == (2, 3)
-    assert [each.frame for each in queue.take_many(10, 0.0)] == [3, 4]
-    assert queue.take_many(10, 0.0) == []
+    taken, passed = queue.take_many(10, 0.0)
+    assert [each.frame for each in taken] == [3, 4]
+    assert passed == 5
+    assert queue.take_many(10, 0.0) == ([], 5)
     queue.close()
     with pytest.raises(EOFError):
         queue.take(0.0)
@@ -85,10 +87,46 @@ def test_results_of_the_node_before_come_late_and_are_counted() -> None:
             results._accept(renumbered(result(number), epoch))
         results._accept(result(9, camera="yard"))
         assert results.late == 2
-        assert [divmod(each.frame, EPOCH_NUMBERS) for each in results._queue.take_many(10, 0.0)] == [(1, 4), (2, 0), (2, 1)]
+        taken, _ = results._queue.take_many(10, 0.0)
+        assert [divmod(each.frame, EPOCH_NUMBERS) for each in taken] == [(1, 4), (2, 0), (2, 1)]
     finally:
         results.close()
     assert list(results) == []
+
+
+def test_results_that_are_lost_on_the_way_are_counted() -> None:
+    """Whether a queue of the node was full, an answer was lost, or the node had forgotten this client."""
+    results = FleetResults(dict, 10, None)
+    try:
+        results._take_in("a", Taken([result(0), result(1)], 5, 7, "first life"))
+        assert results.dropped == 0  # the queue began with the sixth
+        results._take_in("a", Taken([result(4)], 5, 10, "first life"))
+        assert results.dropped == 2
+        results._take_in("a", Taken([result(9)], 14, 15, "first life"))
+        assert results.dropped == 6
+        results._take_in("a", Taken([result(10)], 0, 1, "second life"))
+        results._take_in("b", Taken([result(0, camera="yard")], 0, 1, "another node"))
+        assert results.dropped == 6
+    finally:
+        results.close()
+
+
+def test_events_that_an_output_does_not_take_are_counted() -> None:
+    written: list[CameraEvent] = []
+
+    def take(event: CameraEvent) -> None:
+        if len(written) == QUEUE - 1:
+            raise SinkError("the disk is full")
+        written.append(event)
+
+    queue = _EventQueue(take)
+    for number in range(QUEUE + 3):
+        queue.put(CameraEvent("door", "started", float(number)))
+    assert queue.dropped == 3
+    with pytest.raises(SinkError):
+        queue.pass_on()
+    assert [event.timestamp for event in written] == [3.0 + number for number in range(QUEUE - 1)]
+    assert queue.unwritten == 4
 
 
 def test_outputs_of_a_node_are_its_own_files(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_it_serves_where_it_was_built() -> None:
         ({"normalisation": Normalisation(129.5, 65.0)}, "the input", "build-trt"),
         ({"precision": "fp32"}, "the precision", "build-trt"),
         ({"runtime": "tensorrt-rtx"}, "the runtime", "install tensorrt"),
-        ({"runtime_version": "11.5"}, "the version of tensorrt", "pip install tensorrt==11.4.0"),
+        ({"runtime_version": "11.5"}, "the version of tensorrt", "install tensorrt==11.4.0"),
         ({"max_batch": 64}, "the largest batch", "--batch 1:64:64"),
         ({"here": replace(HERE, os="linux-aarch64")}, "the operating system", "build-trt"),
         ({"here": replace(HERE, cuda="12.8")}, "the driver's CUDA", "driver for CUDA 13"),

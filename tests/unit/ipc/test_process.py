@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -46,6 +47,19 @@ def test_a_module_is_run_and_gets_messages(tmp_path: Path, monkeypatch: pytest.M
     worker.send("it is gone")  # no error: its successor gets every message
     assert worker.flush()
     assert (worker.alive, worker.lives, worker.restarts) == (False, 1, 0)
+    assert worker.cpu_s > 0
+    worker.close()
+
+
+def test_a_process_that_ended_before_it_is_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As at the end of a run on a busy machine: its exit status and its CPU time are kept."""
+    (tmp_path / "ends.py").write_text("raise SystemExit(3)")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), *sys.path]))
+    worker = WorkerProcess("ends", "ends", encode)
+    worker.spawn()
+    assert select.select([worker.pidfd], [], [], 60)[0]
+    worker.kill()
+    assert worker.reap() == 3
     assert worker.cpu_s > 0
     worker.close()
 

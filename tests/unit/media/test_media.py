@@ -16,13 +16,15 @@ from numpy.typing import NDArray
 from disk_help import largest_file
 from ferengine.errors import SinkError
 from ferengine.media.camera import CameraMedia
+from ferengine.media.files import finish_leftovers, open_partial, partial_of
 from ferengine.media.messages import Record
 from ferengine.media.recorder import MediaRecorder
 from ferengine.media.requests import EventMedia, MediaRequest, MediaSettings
-from ferengine.media.retention import Retention, finish_leftovers, partial_of
+from ferengine.media.retention import Retention
 from ferengine.media.worker import MediaWorker
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.person_events import Event, EventDetector, EventKind
+from ferengine.sinks.sink_thread import SinkThread
 from results_help import face, result
 
 KINDS: frozenset[EventKind] = frozenset({"appeared", "expression", "disconnected"})
@@ -58,35 +60,74 @@ def request(folder: Path, name: str, at: float, begin: float, end: float) -> Med
 
 def test_an_event_has_the_same_files_for_every_output(tmp_path: Path) -> None:
     media = EventMedia(settings_of(tmp_path))
-    first = media.attach(Event("appeared", "a/b", 1764097200.25, 7, "happy"))
+    attach, attach_too = media.for_output(), media.for_output()
+    first = attach(Event("appeared", "a/b", 1764097200.25, 7, "happy"))
     assert first.snapshot == str(tmp_path / "a_b-20251125T190000.250Z-appeared-7.jpg")
     assert first.clip == str(tmp_path / "a_b-20251125T190000.250Z-appeared-7.mp4")
-    again = media.attach(Event("appeared", "a/b", 1764097200.5, 7, "happy"))  # its queue had dropped some frames
+    again = attach_too(Event("appeared", "a/b", 1764097200.5, 7, "happy"))  # its queue had dropped some frames
     assert (again.snapshot, again.clip) == (first.snapshot, first.clip)
-    other = media.attach(Event("appeared", "a/b", 1764097200.5, 8, "happy"))
+    other = attach(Event("appeared", "a/b", 1764097200.5, 8, "happy"))
     assert other.snapshot != first.snapshot
     assert other.clip == first.clip  # it is in the clip that is going on
-    assert media.attach(Event("left", "a/b", 1764097201.0, 7)).clip is None
+    assert attach(Event("left", "a/b", 1764097201.0, 7)).clip is None
     assert [(each.begin - 1764097200, each.end - 1764097200) for each in media.take()] == [(-0.75, 2.25), (-0.75, 2.5)]
     assert media.take() == ()
 
 
+def test_two_scene_cuts_within_a_second_are_two_events(tmp_path: Path) -> None:
+    media = EventMedia(settings_of(tmp_path, kinds=frozenset({"scene_cut"})))
+    one, two, three = (media.for_output() for _ in range(3))
+    cuts = [Event("scene_cut", "door", at) for at in (1.0, 1.4, 1.8)]
+    first = [one(cut).snapshot for cut in cuts]
+    assert len(set(first)) == 3
+    assert [two(cut).snapshot for cut in cuts] == first
+    assert [three(cut).snapshot for cut in cuts[1:]] == first[1:]  # it has missed the frame of the first
+    assert len(media.take()) == 3
+
+
+def test_a_file_that_begins_anew_has_new_files(tmp_path: Path) -> None:
+    media = EventMedia(settings_of(tmp_path))
+    one, two = media.for_output(), media.for_output()
+    appeared = Event("appeared", "talk", 0.5, 1, "happy")
+    media.note("talk", 9.0)
+    first = one(appeared)
+    media.note("talk", 0.0)
+    second = one(appeared)
+    assert (second.snapshot, second.clip) == (str(first.snapshot)[:-4] + "-2.jpg", str(first.clip)[:-4] + "-2.mp4")
+    assert [two(appeared) for _ in range(2)] == [first, second]  # an output that is behind
+    assert len(media.take()) == 2
+
+
+def test_two_runs_may_write_to_one_folder(tmp_path: Path) -> None:
+    event = Event("appeared", "talk", 0.5, 1, "happy")
+    one, two = (EventMedia(settings_of(tmp_path)).for_output()(event) for _ in range(2))
+    assert (one.snapshot, one.clip) != (two.snapshot, two.clip)
+    assert all(path.stat().st_size == 0 for path in tmp_path.iterdir())  # the names are reserved
+    assert finish_leftovers(tmp_path) == []
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_names_of_files_of_a_video_and_those_that_exist(tmp_path: Path) -> None:
     media = EventMedia(settings_of(tmp_path))
+    attach = media.for_output()
     (tmp_path / "talk-000012.500s-expression-1.mp4").touch()
-    event = media.attach(Event("expression", "talk", 12.5, 1, "sad", before="happy"))
+    event = attach(Event("expression", "talk", 12.5, 1, "sad", before="happy"))
     assert event.snapshot == str(tmp_path / "talk-000012.500s-expression-1.jpg")
     assert event.clip == str(tmp_path / "talk-000012.500s-expression-1-2.mp4")
-    assert media.attach(Event("disconnected", "other", 1764097200.0)).clip is None  # it has shown nothing
+    assert attach(Event("disconnected", "other", 1764097200.0)).clip is None  # it has shown nothing
     media.note("talk", 14.0)
-    ended = media.attach(Event("disconnected", "talk", 1764097200.0))  # a file has media seconds; its events have not
+    ended = attach(Event("disconnected", "talk", 1764097200.0))  # a file has media seconds; its events have not
     assert ended.snapshot == str(tmp_path / "talk-000014.000s-disconnected.jpg")
     assert ended.clip == event.clip
+    long = attach(Event("appeared", 90 * "門", 1.0, 1))
+    assert str(long.clip).endswith(f"{33 * '門'}-000001.000s-appeared-1.mp4")  # as long as a file system takes
+    assert partial_of(Path(str(long.clip))).exists()
 
 
 def test_a_clip_lasts_a_minute_at_most(tmp_path: Path) -> None:
     media = EventMedia(settings_of(tmp_path))
-    paths = [media.attach(Event("expression", "door", float(at), 1, str(at))).clip for at in range(0, 120, 2)]
+    attach = media.for_output()
+    paths = [attach(Event("expression", "door", float(at), 1, str(at))).clip for at in range(0, 120, 2)]
     assert len(set(paths)) == 3
     requests = media.take()
     assert max(each.end - each.begin for each in requests) == 59.0  # one more would be 61
@@ -205,11 +246,15 @@ def test_what_a_killed_run_was_writing_plays_as_far_as_it_got(tmp_path: Path) ->
     partial.write_bytes(data + b"\0\0\1\0moof")
     partial_of(whole.with_stem(f"{name}-2")).touch()
     partial_of(tmp_path / "holiday.mp4").touch()  # another program's
+    half, busy = tmp_path / "door-000001.000s-appeared-1.jpg", tmp_path / "door-000002.000s-appeared-1.jpg"
+    partial_of(half).write_bytes(b"half of a snapshot")
+    writing = open_partial(busy)
     assert finish_leftovers(tmp_path) == [whole]
     assert shown(whole) == list(range(30))
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        ".holiday.partial.mp4", f"{name}.jpg", whole.name,
+        partial_of(busy).name, ".holiday.partial.mp4", f"{name}.jpg", whole.name,
     ]  # fmt: skip
+    os.close(writing)
 
 
 # --- when they cannot be written
@@ -252,7 +297,7 @@ class Queue:
 def recorder_of(folder: Path, frames: int) -> tuple[MediaRecorder, EventDetector]:
     media = EventMedia(settings_of(folder))
     people = (result(number, face(1, "happy" if number < 60 else "sad")) for number in range(frames))
-    return MediaRecorder(media, Queue(people)), EventDetector(media.attach)
+    return MediaRecorder(media, Queue(people)), EventDetector(media.for_output())
 
 
 def feed(recorder: MediaRecorder, frames: int, other: EventDetector) -> list[Event]:
@@ -300,6 +345,24 @@ def test_a_child_that_dies_is_replaced_and_what_plays_is_kept(tmp_path: Path, ca
     assert [each.kind for each in events] == ["expression"]
     assert shown(str(events[0].clip)) == list(range(57, 88))
     assert (recorder.written, recorder.short, recorder.failed) == (4, 1, 0)
+
+
+def test_what_there_is_no_time_for_is_cut_short_and_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """As after Ctrl-C, when the last clips take longer than the outputs may."""
+    recorder, other = recorder_of(tmp_path, 200)
+    [appeared] = feed(recorder, 22, other)
+    child = recorder._child
+    assert child is not None
+    os.kill(child.pid, signal.SIGSTOP)
+    thread = SinkThread("media", recorder, recorder.feed, give_up=recorder.give_up)
+    thread.start()
+    thread.abandon()
+    assert not thread.busy
+    assert "the run was stopped): 1 clips were cut short, 0 files are missing" in caplog.text
+    assert thread.error == "snapshots and clips: the run was stopped before all of them were encoded"
+    assert 0 < len(shown(str(appeared.clip))) < 26
+    assert (recorder.written, recorder.short, recorder.failed) == (2, 1, 0)
+    assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
 def test_what_is_not_written_is_an_error_at_the_end(tmp_path: Path) -> None:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
+import struct
 
 import pytest
 
 from ferengine.results import Expression, Face, FrameResult, Scores, Timings
 from ferengine.service import hub, live
+from ferengine.service.analysis import MAX_WAITING, BusyError, ImageAnalysis
 from ferengine.service.hub import Listener
 from ferengine.service.live import LiveFrame, Viewer
 from ferengine.service.messages import Encoded
@@ -33,6 +37,16 @@ def test_a_viewer_begins_with_a_key_frame() -> None:
     assert [each.result.frame for each in taken if each] == [2, 3]
 
 
+def test_a_frame_is_packed_once_for_all_viewers() -> None:
+    sent = frame(3, key=True)
+    assert sent.message is sent.message
+    for message, more in ((sent.message, {}), (sent.message_after(4), {"skipped": 4})):
+        [size] = struct.unpack_from(">I", message)
+        head = {"time": 0.3, "key": True, "size": [640, 480], "result": sent.result.to_dict()} | more
+        assert json.loads(message[4 : 4 + size]) == json.loads(json.dumps(head))
+        assert message[4 + size :] == b"x"
+
+
 def test_a_slow_viewer_is_taken_to_the_live_edge() -> None:
     viewer = Viewer("video")
     lost = [viewer.offer(frame(n, key=n in (0, live.QUEUE + 5))) for n in range(live.QUEUE + 7)]
@@ -43,6 +57,64 @@ def test_a_slow_viewer_is_taken_to_the_live_edge() -> None:
     viewer.end("over")
     assert asyncio.run(viewer.take()) is not None  # what waits may still be taken
     assert asyncio.run(viewer.take()) is None
+
+
+class NoFrames:
+    """An engine without frames."""
+
+    blur_frames = None
+
+    def subscribe(self, *_: object, **__: object) -> NoFrames:
+        return self
+
+    def cancel(self) -> None:
+        pass
+
+    def join(self, timeout: float | None = None) -> bool:
+        return True
+
+
+def test_many_viewers_at_once_are_no_more_than_allowed() -> None:
+    async def run() -> list[object]:
+        videos = live.Live(NoFrames(), 2)  # type: ignore[arg-type]
+
+        async def watch() -> None:
+            async with videos.watch("door", "video"):
+                await asyncio.sleep(0.1)
+
+        found = await asyncio.gather(*(watch() for _ in range(5)), return_exceptions=True)
+        await videos.close()
+        return found
+
+    refused = [each for each in asyncio.run(run()) if each is not None]
+    assert [str(each) for each in refused] == 3 * ["2 clients are watching, which is the maximum: try again later"]
+
+
+def test_who_watches_what_has_failed_is_told() -> None:
+    async def run() -> list[str | None]:
+        videos = live.Live(NoFrames(), 9)  # type: ignore[arg-type]
+        told = []
+        async with videos.watch("door", "video") as (video, _):
+            video.error, video._deaths = "the encoder has died 3 times", live._DEATHS
+            for kind in ("video", "jpeg"):
+                async with videos.watch("door", kind) as (_, viewer):  # type: ignore[arg-type]
+                    assert await asyncio.wait_for(viewer.take(), 60) is None
+                    told.append(viewer.error)
+        await videos.close()
+        return told
+
+    assert asyncio.run(run()) == 2 * ["the encoder has died 3 times"]
+
+
+def test_no_more_images_come_at_once_than_may_wait() -> None:
+    analysis = ImageAnalysis({})
+    with contextlib.ExitStack() as coming:
+        for _ in range(MAX_WAITING):
+            coming.enter_context(analysis.place())
+        with pytest.raises(BusyError, match="8 images wait already"):
+            coming.enter_context(analysis.place())
+    with analysis.place():
+        pass
 
 
 def test_a_viewer_of_images_gets_the_newest() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from disk_help import largest_file
 from ferengine import UsageError, Zone
 from ferengine.errors import ServiceError
 from ferengine.service.saved import StateFile
@@ -80,3 +81,13 @@ def test_a_file_that_cannot_be_written_says_what_will_be_forgotten(tmp_path: Pat
     cameras: list[SourceSpec] = [ADDED]
     with pytest.raises(ServiceError, match=r"a restart will forget it: .* cannot be written: No such file"):
         StateFile(tmp_path / "nowhere" / "state.json").write(cameras, [], {})
+
+
+def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    file = StateFile(tmp_path / "state.json")
+    file.write([ADDED], [], {})
+    many = [ADDED.replace(name=f"camera {number}") for number in range(50)]
+    with largest_file(2000), pytest.raises(ServiceError, match=r"will forget it: .*state.json cannot be written: File"):
+        file.write(many, [], {})
+    assert file.begin([]).sources == (ADDED,)
+    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]

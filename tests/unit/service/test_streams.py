@@ -46,6 +46,12 @@ def test_a_client_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch
     assert answer(never)
 
 
+def test_a_socket_that_takes_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "_STALLED_SECONDS", 0.01)
+    with pytest.raises(streams._ClientLeftError):
+        asyncio.run(streams._send_in_time(never()))
+
+
 def test_a_client_that_leaves_before_the_first_byte() -> None:
     async def left() -> dict[str, Any]:
         return {"type": "http.disconnect"}

@@ -44,6 +44,17 @@ def test_golden_rows(tmp_path: Path) -> None:
     )
 
 
+def test_a_text_is_no_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    names = ["=1+1", "+1", "-1", "@now", "\t=1+1", "door=1", "'=1"]
+    writer = CsvWriter(tmp_path / "out.csv", LABELS)
+    for name in names:
+        writer.write(replace(result(replace(face(box=(-3.5, 0, 1, 1)), zones=("=2", "b"))), camera=name))
+    writer.close()
+    rows = list(csv.DictReader((tmp_path / "out.csv").open(newline="")))
+    assert [row["camera"] for row in rows] == ["'=1+1", "'+1", "'-1", "'@now", "'\t=1+1", "door=1", "'=1"]
+    assert {(row["x"], row["zones"]) for row in rows} == {("-3.5", "'=2;b")}  # a number stays one
+
+
 def test_prior_is_the_last_column(tmp_path: Path) -> None:
     writer = CsvWriter(tmp_path / "out.csv", LABELS, prior="everyday")
     writer.write(result(face(), face(2, classified=False)))

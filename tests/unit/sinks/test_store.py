@@ -185,3 +185,13 @@ def test_a_full_disk_is_an_error_of_the_sink(tmp_path: Path) -> None:
     assert 1 <= caught.value.lost <= 2  # a second's, which were not committed
     last = rows(path, "SELECT max(frame) FROM sample")
     assert last == [(taken - caught.value.lost - 1,)]
+
+
+@pytest.mark.parametrize("name", ["file:faces.db", ":memory:", "file::memory:?cache=shared"])
+def test_a_name_is_a_file_and_no_address_of_sqlite(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    clock = Clock()
+    sink = StoreSink(Path(name), 30, clock)
+    fill(sink, clock)
+    sink.close()
+    assert ("appeared",) in rows(tmp_path / name, "SELECT kind FROM event")

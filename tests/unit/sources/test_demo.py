@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from importlib.util import find_spec
 from itertools import pairwise
 from types import SimpleNamespace
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from ferengine.errors import MissingDependencyError, SourceError, UsageError
+from ferengine.pip_hint import install_extra
 from ferengine.results import Box
 from ferengine.sources.demo import OCCLUDED, DemoSource, portraits
 from ferengine.sources.spec import Scenario
@@ -38,6 +40,29 @@ def test_frames_are_a_pure_function_of_seed_and_index(scenario: Scenario) -> Non
     images = [read_through.read().image.copy() for _ in range(62)]
     assert np.array_equal(images[61], frame(DemoSource(320, 240, scenario=scenario, seed=3), 61))
     assert not np.array_equal(images[61], frame(DemoSource(320, 240, scenario=scenario, seed=4), 61))
+
+
+def test_frames_are_rendered_when_they_are_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    rendered: list[int] = []
+    render = DemoSource._render
+
+    def counted(source: DemoSource, index: int, out: np.ndarray) -> None:
+        rendered.append(index)
+        render(source, index, out)
+
+    monkeypatch.setattr(DemoSource, "_render", counted)
+    source = DemoSource(320, 240, drawn=True)
+    source.open()
+    for _ in range(5):
+        source.read()
+    captured = source.read()
+    assert captured is not None
+    assert rendered == []
+    written = np.empty(captured.shape, np.uint8)
+    captured.write(written)
+    assert np.array_equal(captured.image, written)
+    assert captured.image is captured.image
+    assert rendered == [5, 5]
 
 
 def test_length_rate_and_geometry() -> None:
@@ -178,9 +203,9 @@ def test_without_a_portrait_all_faces_are_drawn(
     monkeypatch.setattr(portraits, "find_spec", lambda name: None if name == missing else find_spec(name))
     caplog.set_level("INFO")
     assert np.array_equal(frame(DemoSource(), 7), drawn)
-    assert "pip install 'ferengine[demo]'" in caplog.text
+    assert install_extra("demo") in caplog.text
     assert not np.array_equal(with_portraits, drawn)
-    with pytest.raises(MissingDependencyError, match=rf"{missing}.*pip install 'ferengine\[demo\]'"):
+    with pytest.raises(MissingDependencyError, match=f"{missing}.*{re.escape(install_extra('demo'))}"):
         portraits.require_portraits()
 
 

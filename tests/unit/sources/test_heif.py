@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import io
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -17,6 +18,7 @@ from ferengine.cli.app import app
 from ferengine.cli.checks.drawn_face import drawn_face
 from ferengine.cli.images import read_image
 from ferengine.errors import MissingDependencyError, SourceError
+from ferengine.pip_hint import install_extra
 from ferengine.sources import open_source, parse_source
 from ferengine.sources.heif import is_heic
 from ferengine.sources.images import decode_images
@@ -95,9 +97,9 @@ def test_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return importing(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'ferengine\[heic\]'"):
+    with pytest.raises(MissingDependencyError, match=re.escape(install_extra("heic"))):
         read_image(path)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'ferengine\[heic\]'"):
+    with pytest.raises(MissingDependencyError, match=re.escape(install_extra("heic"))):
         open_source(parse_source(path)).open()
 
 

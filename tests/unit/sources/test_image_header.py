@@ -7,33 +7,59 @@ import struct
 import numpy as np
 import pytest
 
-from ferengine.sources.image_header import image_size
+from ferengine.sources.image_header import ImageExtent, image_extent
 from ferengine.vision import cv2
 
 
-@pytest.mark.parametrize("suffix", [".png", ".jpg", ".bmp", ".tif", ".webp"])
+@pytest.mark.parametrize(
+    "suffix", [".png", ".jpg", ".bmp", ".tif", ".webp", ".ppm", ".pam", ".pfm", ".hdr", ".ras", ".jp2", ".avif"]
+)
 def test_the_size_that_opencv_wrote(suffix: str) -> None:
     image = np.random.default_rng(1).integers(0, 255, (37, 301, 3), np.uint8)
-    written, data = cv2.imencode(suffix, image)
+    written, data = cv2.imencode(suffix, image.astype(np.float32) if suffix in (".pfm", ".hdr") else image)
     assert written
-    assert image_size(np.asarray(data, np.uint8).ravel()) == (301, 37)
+    assert image_extent(np.asarray(data, np.uint8).ravel()) == ImageExtent(301, 37)
 
 
 def test_lossless_and_extended_webp() -> None:
     lossless = cv2.imencode(".webp", np.zeros((37, 301, 3), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])[1]
     extended = cv2.imencode(".webp", np.zeros((37, 301, 4), np.uint8))[1]
     for data in (lossless, extended):
-        assert image_size(np.asarray(data, np.uint8).ravel()) == (301, 37)
+        assert image_extent(np.asarray(data, np.uint8).ravel()) == ImageExtent(301, 37)
 
 
 def test_other_headers() -> None:
     gif = np.frombuffer(b"GIF89a" + struct.pack("<HH", 300, 200) + bytes(9), np.uint8)
-    assert image_size(gif) == (300, 200)
+    assert image_extent(gif) == ImageExtent(300, 200)
     top_down = b"BM" + bytes(12) + struct.pack("<Iii", 40, 300, -200) + bytes(20)
-    assert image_size(np.frombuffer(top_down, np.uint8)) == (300, 200)
+    assert image_extent(np.frombuffer(top_down, np.uint8)) == ImageExtent(300, 200)
+
+
+def test_pages_and_sizes_of_all_directories_of_a_tiff() -> None:
+    """Of plain and of big TIFF; the second page is a bomb, the third is cut off."""
+    for begins, count, offset in ((b"II*\0", "H", "I"), (b"II+\0\x08\0\0\0", "Q", "Q")):
+        entry = "<HH" + 2 * offset
+        step, head = struct.calcsize(entry), len(begins) + struct.calcsize(offset)
+        length = struct.calcsize(count) + 2 * step + struct.calcsize(offset)
+        data = begins + struct.pack("<" + offset, head)
+        for number, (width, height) in enumerate(((40, 30), (30000, 60000)), 1):
+            data += struct.pack("<" + count, 2)
+            data += struct.pack(entry, 256, 4, 1, width) + struct.pack(entry, 257, 4, 1, height)
+            data += struct.pack("<" + offset, head + number * length)
+        assert image_extent(np.frombuffer(data, np.uint8)) == ImageExtent(30000, 60000, 3)
+
+
+@pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])
+def test_the_images_of_animations_are_counted(suffix: str) -> None:
+    animation = cv2.Animation()
+    animation.frames = [np.full((48, 64, 3), 40 * number, np.uint8) for number in range(5)]
+    animation.durations = np.full(5, 100)
+    written, data = cv2.imencodeanimation(suffix, animation)
+    assert written
+    assert image_extent(np.asarray(data, np.uint8).ravel()) == ImageExtent(64, 48, 5)
 
 
 @pytest.mark.parametrize("data", [b"", b"x", b"BM", b"\xff\xd8", b"\xff\xd8\xff\xe0", b"II*\0", b"II*\0\xff\xff\xff\xff",
                                   b"RIFF1234WEBPVP8 ", b"\x89PNG\r\n\x1a\n", b"GIF89a", b"text" * 40])  # fmt: skip
 def test_no_header(data: bytes) -> None:
-    assert image_size(np.frombuffer(data, np.uint8)) is None
+    assert image_extent(np.frombuffer(data, np.uint8)) is None

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ferengine.cli.images import read_image
 from ferengine.errors import SourceError
+from ferengine.ipc.machine import MemoryLeft
 from ferengine.sources import open_source, parse_source
-from ferengine.sources.images import ImagesSource
+from ferengine.sources.images import ImagesSource, decode_images
 from ferengine.vision import cv2
 
 
@@ -77,13 +79,13 @@ def test_what_is_no_image_is_passed_over_and_counted(
 
 def test_grey_deep_and_transparent_images_become_bgr(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "1.png"), np.full((8, 8), 10, np.uint8))
-    cv2.imwrite(str(tmp_path / "2.png"), np.full((8, 8, 3), 20 * 257, np.uint16))
+    cv2.imwrite(str(tmp_path / "2.png"), np.full((8, 8, 3), 100 * 257, np.uint16))
     cv2.imwrite(str(tmp_path / "3.png"), np.full((8, 8, 4), 30, np.uint8))
     source = ImagesSource(tmp_path)
     source.open()
     frames = [source.read() for _ in range(3)]
     assert all(frame is not None and frame.image.shape == (8, 8, 3) and frame.image.dtype == np.uint8 for frame in frames)
-    assert [round(float(frame.image.mean())) for frame in frames if frame] == [10, 20, 30]
+    assert [round(float(frame.image.mean())) for frame in frames if frame] == [10, 100, 30]
 
 
 def test_folders_without_images_say_so(tmp_path: Path) -> None:
@@ -100,8 +102,10 @@ def test_folders_without_images_say_so(tmp_path: Path) -> None:
         ImagesSource(tmp_path).open()
 
 
-def test_infrared_images_of_12_bits_in_16(tmp_path: Path) -> None:
-    ramp = np.linspace(0, 4095, 64 * 48).astype(np.uint16).reshape(48, 64)
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_infrared_images_of_fewer_bits_in_16(bits: int, tmp_path: Path) -> None:
+    """Thermal cameras store 14 bits, others 12 or 10."""
+    ramp = np.linspace(0, 2**bits - 1, 64 * 48).astype(np.uint16).reshape(48, 64)
     assert cv2.imwrite(str(tmp_path / "a.png"), ramp)
     source = ImagesSource(tmp_path / "a.png")
     source.open()
@@ -139,3 +143,46 @@ def test_refused_paths_are_one_line(tmp_path: Path) -> None:
         with pytest.raises(SourceError) as caught:
             ImagesSource(path).open()
         assert "\n" not in str(caught.value)
+
+
+def test_images_of_a_file_that_are_lost_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pages = [np.full((48, 64, 3), 40 * number, np.uint8) for number in range(5)]
+    assert cv2.imwritemulti(str(tmp_path / "a.tif"), pages, [cv2.IMWRITE_TIFF_COMPRESSION, 1])
+    data = (tmp_path / "a.tif").read_bytes()
+    (tmp_path / "a.tif").write_bytes(data[: len(data) * 3 // 5])
+    source = ImagesSource(tmp_path / "a.tif")
+    source.open()
+    read = len(brightness(source))
+    assert 0 < read < 5
+    assert source.broken_frames >= 1
+    assert ["cut off or damaged" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_what_needs_more_memory_than_is_left_is_refused_from_its_header(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An animation of a kilobyte may take gigabytes: the process would be killed."""
+    animation = cv2.Animation()
+    animation.frames = [np.full((480, 640, 3), 10 * number, np.uint8) for number in range(20)]
+    animation.durations = np.full(20, 100)
+    assert cv2.imwriteanimation(str(tmp_path / "1.webp"), animation)
+    write(tmp_path / "2.png", 2)
+    monkeypatch.setattr("ferengine.sources.images.memory_left", lambda: MemoryLeft(30 << 20, "the limit of 64 MiB"))
+    source = ImagesSource(tmp_path)
+    source.open()
+    assert brightness(source) == [2]
+    assert source.broken_frames == 1
+    assert "needs 35 MiB for 20 images of 640x480 pixels, and of the limit of 64 MiB 30 MiB are left" in caplog.text
+
+
+def test_a_small_file_that_announces_billions_of_pixels_is_refused(tmp_path: Path) -> None:
+    for name, data in (
+        ("a.ppm", b"P6\n# made by\n60000 60000\n255\n" + bytes(100)),
+        ("a.pgm", b"P5 40000 40000 255\n" + bytes(100)),
+        ("a.pam", b"P7\nWIDTH 40000\nHEIGHT 40000\nDEPTH 3\nMAXVAL 255\nENDHDR\n" + bytes(100)),
+    ):
+        with pytest.raises(SourceError, match="16384 a side is the maximum"):
+            decode_images(np.frombuffer(data, np.uint8))
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(SourceError, match="16384 a side is the maximum"):
+            read_image(tmp_path / name)

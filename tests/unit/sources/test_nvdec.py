@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import re
 import sys
 from collections import deque
 from fractions import Fraction
@@ -16,6 +17,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine.errors import MissingDependencyError, SourceError, UsageError
+from ferengine.pip_hint import install_extra
 from ferengine.sources import SourceSpec, open_source
 from ferengine.sources.video import VideoFileSource
 
@@ -166,7 +168,7 @@ def test_what_the_gpu_cannot_decode_is_refused_with_the_way_out(tmp_path: Path, 
 
 def test_without_the_package_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "PyNvVideoCodec", None)
-    with pytest.raises(MissingDependencyError, match=r"pip install 'ferengine\[nvdec\]'"):
+    with pytest.raises(MissingDependencyError, match=re.escape(install_extra("nvdec"))):
         VideoFileSource(write_video(tmp_path / "a.mp4"), decoder="nvdec").open()
 
 

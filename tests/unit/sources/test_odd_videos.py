@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ferengine.errors import SourceError
 from ferengine.sources.truncation import find_truncation
 from ferengine.sources.video import VideoFileSource
 
@@ -179,6 +180,34 @@ def test_rotated_and_mirrored_videos_are_upright(
     assert np.array_equal(out, image)
 
 
+@pytest.mark.parametrize("name", ["a.avi", "a.mov", "a.mjpeg"])
+@pytest.mark.parametrize(
+    ("orientation", "upright"),
+    [(1, lambda image: image), (6, lambda image: np.rot90(image, -1)), (5, lambda image: image.transpose(1, 0, 2))],
+    ids=["upright", "90", "transposed"],
+)
+def test_frames_with_exif_are_upright(
+    orientation: int, upright: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], name: str, tmp_path: Path
+) -> None:
+    """Photograph cameras write it into each frame of their Motion JPEG; PyAV has no name for this kind of side data."""
+    entry = struct.pack("<HHHIHHI", 1, 0x112, 3, 1, orientation, 0, 0)
+    exif = b"Exif\0\0II*\0" + struct.pack("<I", 8) + entry
+    with av.open(str(tmp_path / name), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuvj420p"
+        for index in range(3):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(gradient(index, 96, 64), format="rgb24")):
+                data = bytes(packet)
+                tagged = av.Packet(data[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2) + exif + data[2:])
+                tagged.pts, tagged.dts, tagged.time_base, tagged.stream = packet.pts, packet.dts, packet.time_base, stream
+                container.mux(tagged)
+    _, frames = read_all(tmp_path / name)
+    assert len(frames) == 3
+    expected = upright(gradient(0, 96, 64)[..., ::-1])
+    assert frames[0][1].shape == expected.shape
+    assert float(np.abs(frames[0][1].astype(int) - expected).mean()) < 5
+
+
 @pytest.mark.parametrize("longer", ["audio", "video"])
 @pytest.mark.parametrize("name", ["a.flv", "a.mkv", "a.mp4", "a.ts"])
 def test_streams_of_different_lengths_are_not_cut_off(name: str, longer: str, tmp_path: Path) -> None:
@@ -238,3 +267,37 @@ def test_slow_and_fast_rates(tmp_path: Path) -> None:
         source, read = read_all(path)
         assert [stamp for stamp, _ in read] == pytest.approx([index / rate for index in range(frames)], abs=1e-3)
         assert source.replaced_stamps == 0
+
+
+def test_text_is_no_video(tmp_path: Path) -> None:
+    """FFmpeg makes a video of it that shows a terminal."""
+    for name, text in (("notes.txt", "hello\n" * 300), ("a.nfo", "abc\n" * 300), ("session.log", "\x1b[31mred\x1b[0m\n" * 300)):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(SourceError, match=r"is text, not a video|not a video that FFmpeg can read"):
+            VideoFileSource(tmp_path / name).open()
+
+
+def test_a_percent_sign_in_a_name_leads_to_no_other_files(tmp_path: Path) -> None:
+    """FFmpeg reads a sequence of images by such a name."""
+    for name, value in (("001.tga", 10), ("002.tga", 20), ("shot.tga", 200)):
+        image = np.full((32, 32, 3), value, np.uint8)
+        with av.open(str(tmp_path / name), "w", format="image2", options={"update": "1"}) as container:
+            stream = container.add_stream("targa", rate=25)
+            stream.width, stream.height, stream.pix_fmt = 32, 32, "bgr24"
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+    (tmp_path / "shot.tga").rename(tmp_path / "%03d.tga")
+    _, frames = read_all(tmp_path / "%03d.tga")
+    assert [int(image.mean()) for _, image in frames] == [200]
+
+
+def test_damage_near_the_beginning_costs_no_more_than_itself(tmp_path: Path) -> None:
+    """The first packets are read ahead for the rate."""
+    path = encode(tmp_path / "a.rm", "rv20", size=(160, 128))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size * 3 // 4 | 1])
+    source, frames = read_all(path)
+    assert 0 < len(frames) < 20
+    assert source.broken_frames >= 1
+    noise = tmp_path / "noise.bin"
+    noise.write_bytes(bytes(range(256)) * 2000)  # which a demuxer of raw data takes for its own
+    with pytest.raises(SourceError):
+        VideoFileSource(noise).open()

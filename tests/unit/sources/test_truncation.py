@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from fractions import Fraction
 from pathlib import Path
 
 import av
@@ -30,6 +31,8 @@ KINDS: dict[str, tuple[str, str, dict[str, str]]] = {
     "a.ogv": ("libvpx", "yuv420p", {}),
     "a.gif": ("gif", "rgb8", {}),
     "a.apng": ("apng", "rgb24", {}),
+    "a.y4m": ("wrapped_avframe", "yuv420p", {}),
+    "a.mjpeg": ("mjpeg", "yuvj420p", {}),
 }
 DECLARED = {"a.mkv", "a.webm", "a.mp4", "a.avi", "a.wmv"}
 """Those whose header says how long they are: what is missing is missing even if somebody still writes to them."""
@@ -47,7 +50,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Make:
         codec, pix_fmt, options = KINDS[name]
         if path.exists():
             return path.read_bytes()
-        form = "mpegts" if path.suffix == ".m2ts" else None
+        form = {".m2ts": "mpegts", ".y4m": "yuv4mpegpipe"}.get(path.suffix)
         with av.open(str(path), "w", format=form, options=options) as container:
             stream = container.add_stream(codec, rate=10)
             stream.width, stream.height, stream.pix_fmt = 96, 80, pix_fmt
@@ -150,3 +153,17 @@ def test_cut_off_file_warns_once_in_a_loop(whole: Make, tmp_path: Path, caplog: 
     assert [record.getMessage() for record in caplog.records if "cut off" in record.getMessage()] == [
         "a.mkv is cut off: 1,000 bytes that it declares are missing"
     ]
+
+
+def test_digital_video_that_is_cut_off_within_a_frame(tmp_path: Path) -> None:
+    for size, pix_fmt in (((720, 480), "yuv411p"), ((720, 576), "yuv420p")):
+        path = tmp_path / "a.dv"
+        with av.open(str(path), "w") as container:
+            stream = container.add_stream("dvvideo", rate=Fraction(30000, 1001) if size[1] == 480 else 25)
+            stream.width, stream.height, stream.pix_fmt = *size, pix_fmt
+            for _ in range(3):
+                container.mux(stream.encode(av.VideoFrame(*size, pix_fmt)))
+            container.mux(stream.encode(None))
+        assert not read_to_end(path).truncated
+        path.write_bytes(path.read_bytes()[:-1000])
+        assert read_to_end(path).truncated

@@ -7,6 +7,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING
 
 from ferengine.errors import MissingDependencyError, SinkError
+from ferengine.pip_hint import install_extra
 from ferengine_tools.files import written_whole
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ def new_figure(width: float, height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingDependencyError("a figure needs matplotlib: pip install 'ferengine[train]'") from None
+        raise MissingDependencyError(f"a figure needs matplotlib: {install_extra('train')}") from None
     return Figure(figsize=(width, height), layout="constrained")
 
 

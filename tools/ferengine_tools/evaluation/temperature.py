@@ -78,7 +78,8 @@ def confidence_temperature(
         scores = softmax(logits, float(np.exp(logarithm)), log_prior)
         return float(scores.max(axis=1).mean() - np.mean(scores.argmax(axis=1) == labels))
 
-    steps = np.log(np.geomspace(*_RANGE, 61))
+    lowest, highest = np.log(_RANGE).tolist()
+    steps = np.linspace(lowest, highest, 61)
     first = next((index for index, step in enumerate(steps) if excess(step) <= 0), None)
     if first is None or first == 0:
         return _RANGE[1] if first is None else _RANGE[0]

@@ -1,12 +1,13 @@
 """Viewers in a process of their own, as ``load`` starts them: arguments are the URL, their number, and the cameras.
 
-Each takes the live video of every camera until standard input ends. A line is printed when all have video, and at the end how
-many frames all have taken since then.
+Each takes the live video of every camera until standard input ends. They give way to everything else, since viewers usually
+have machines of their own. A line is printed when all have video, and at the end how many frames all have taken since then.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import Sequence
 
@@ -45,4 +46,5 @@ async def watch(url: str, viewers: int, cameras: Sequence[str]) -> int:
 
 
 if __name__ == "__main__":
+    os.nice(19)
     print(asyncio.run(watch(sys.argv[1], int(sys.argv[2]), sys.argv[3:])))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ferengine.cli.checks.base import Finding
+from ferengine.pip_hint import pip_install
 
 
 def check_cameras() -> Finding:
@@ -37,7 +38,7 @@ def check_encoder() -> Finding:
         av.codec.Codec("libx264", "w")
     except ValueError:
         return Finding(
-            "warn", f"PyAV {av.__version__} has no libx264: --save does not work", "pip install --force-reinstall av"
+            "warn", f"PyAV {av.__version__} has no libx264: --save does not work", pip_install("--force-reinstall", "av")
         )
     return Finding("ok", f"PyAV {av.__version__} encodes H.264")
 
@@ -48,4 +49,4 @@ def check_demo() -> Finding:
 
     if all(is_installed(portrait) for portrait in PORTRAITS):
         return Finding("ok", "the demo shows two portraits")
-    return Finding("ok", "the demo shows drawn faces (pip install 'ferengine[demo]' for photographs of two people)")
+    return Finding("ok", "the demo shows drawn faces ({install_extra('demo')} for photographs of two people)")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ferengine import __version__
 from ferengine.cli.checks.base import Finding
+from ferengine.pip_hint import pip_install, pip_replace
 
 PACKAGES = ("numpy", "opencv-contrib-python", "onnxruntime", "av", "mtcnn", "pydantic", "lap")
 """The packages that a run needs."""
@@ -50,7 +51,7 @@ def check_versions() -> Finding:
     if sys.platform != "linux":
         return Finding("fail", text, "ferengine needs Linux")
     if missing:
-        return Finding("warn", f"{text}; not installed: {', '.join(missing)}", f"pip install {' '.join(missing)}")
+        return Finding("warn", f"{text}; not installed: {', '.join(missing)}", pip_install(*missing))
     return Finding("ok", text)
 
 
@@ -63,7 +64,7 @@ def check_collisions() -> Finding:
             return Finding(
                 "warn",
                 f"{' and '.join(present)} are both installed and overwrite each other's files: which one works is chance",
-                f"keep one: pip uninstall -y {' '.join(present)} && pip install '{wanted}{_PINS.get(wanted, '')}'",
+                f"keep one: {pip_replace(' '.join(present), wanted + _PINS.get(wanted, ''))}",
             )
     return Finding("ok", "no two packages overwrite each other")
 

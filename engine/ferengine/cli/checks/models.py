@@ -14,6 +14,7 @@ from ferengine.errors import FerengineError, ModelError
 from ferengine.models.manifest import Manifest
 from ferengine.models.registry import Model, list_models, load_model
 from ferengine.models.self_test import self_test_crops
+from ferengine.pip_hint import pip_install
 
 if TYPE_CHECKING:
     from ferengine.inference.base import Runner
@@ -56,11 +57,11 @@ def check_torch() -> Finding | None:
         found = (torch.from_numpy(crops) @ torch.from_numpy(crops.T)).numpy()
     except Exception as error:  # torch raises OSError and RuntimeError for libraries that are missing or do not fit
         return Finding("warn", f"torch cannot be used ({error}): a run does without it, training does not",
-                       "pip install --force-reinstall 'ferengine[train]'")  # fmt: skip
+                       pip_install("--force-reinstall", "torch"))  # fmt: skip
     off = float(np.abs(found / (crops @ crops.T) - 1).max())
     if not off <= _TORCH_TOLERANCE:
         return Finding("warn", f"torch {torch.__version__} multiplies matrices up to {off:.2g} off what NumPy gives",
-                       "pip install --force-reinstall 'ferengine[train]'")  # fmt: skip
+                       pip_install("--force-reinstall", "torch"))  # fmt: skip
     return Finding("ok", f"torch {torch.__version__} loads and computes as NumPy does")
 
 

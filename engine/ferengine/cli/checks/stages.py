@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.cli.checks.base import Finding
+from ferengine.pip_hint import pip_install
 
 _MTCNN_BOX = (91.9, 62.8, 135.4, 194.1)
 _HAAR_BOX = (64.0, 61.0, 192.0, 192.0)
@@ -27,7 +28,7 @@ def check_backend() -> Finding:
     from ferengine.models.settings import BackendSettings
 
     if not available_providers()["ort"]:  # a GPU backend needs it too, to go on when the GPU fails
-        return Finding("fail", f"ONNX Runtime {VERSION} has no CPU provider", "pip install --force-reinstall onnxruntime")
+        return Finding("fail", f"ONNX Runtime {VERSION} has no CPU provider", pip_install("--force-reinstall", "onnxruntime"))
     name, reason = choose_backend("auto")
     variant = choose_variant(load_model(DEFAULT), BackendSettings()).manifest.name
     return Finding("ok", f"--backend auto takes {name}, for {variant}: {reason} (ONNX Runtime {VERSION})")

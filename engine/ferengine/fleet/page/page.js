@@ -57,6 +57,7 @@ function drainButton(node) {
 function outputs(node) {
   const parts = Object.entries(node.outputs).map(([name, output]) =>
     output.error ? `${name}: ${output.error}` : `${name} ${output.written}${output.dropped ? `, ${output.dropped} dropped` : ""}`);
+  if (node.dropped_events) parts.push(`${node.dropped_events} events dropped`);
   return cell(parts.join("; "), Object.values(node.outputs).some((output) => output.error) ? "bad" : "soft");
 }
 

@@ -20,6 +20,7 @@ from ferengine.inference.tensorrt.environment import Environment
 from ferengine.inference.tensorrt.tensorrt import rtx_supports
 from ferengine.models.manifest import Normalisation
 from ferengine.models.settings import Precision
+from ferengine.pip_hint import pip_install
 
 _Digest = Field(pattern="^[0-9a-f]{64}$")
 
@@ -210,7 +211,7 @@ def find_mismatches(
     compare("the precision", record.precision, precision)
     compare("the runtime", record.runtime, runtime, f"install {record.runtime}, or {rebuild}")
     if record.runtime == runtime:
-        pinned = f"pip install {runtime}=={record.runtime_version}, or {rebuild}"
+        pinned = f"{pip_install(f'{runtime}=={record.runtime_version}')}, or {rebuild}"
         compare(f"the version of {runtime}", record.runtime_version, runtime_version, pinned)
     compare("the operating system", record.os, here.os)
     if record.max_batch < max_batch:
@@ -229,7 +230,7 @@ def find_mismatches(
         if rtx_supports(here.gpu.capability):
             add = f"build it with --target sm_{here.gpu.capability.replace('.', '')}"
         else:
-            add = "tensorrt-rtx is not made for this GPU: pip install tensorrt"
+            add = f"tensorrt-rtx is not made for this GPU: {pip_install('tensorrt')}"
         built = ", ".join(record.targets) or "8.6, 8.9 and from 12.0 on"
         found.append(Mismatch("the compute capability", built, here.gpu.capability, add))
     return found

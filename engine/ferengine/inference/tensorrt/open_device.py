@@ -9,6 +9,7 @@ from functools import cache
 
 from ferengine.errors import MissingDependencyError
 from ferengine.inference.tensorrt.device import Device, bindings_installed
+from ferengine.pip_hint import install_extra
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ def open_device() -> Device:
         from ferengine.inference.tensorrt.bindings_device import BindingsDevice
 
         return BindingsDevice()
-    raise MissingDependencyError("TensorRT needs pycuda or cuda-bindings to speak to the GPU: pip install 'ferengine[trt]'")
+    raise MissingDependencyError(f"TensorRT needs pycuda or cuda-bindings to speak to the GPU: {install_extra('trt')}")
 
 
 @cache

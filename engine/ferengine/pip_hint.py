@@ -1,0 +1,72 @@
+"""The commands that install packages where this program would find them, for the hints of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+
+def pip_install(*arguments: str) -> str:
+    """The command that installs something into the environment that this program runs in.
+
+    It begins with ``pip install`` where a shell would find that environment's pip. Elsewhere (``.venv/bin/ferengine`` without
+    activating ``.venv``, a service, an environment of uv) a plain ``pip`` would install into another environment, so the path
+    of the right one is given.
+
+    Args:
+        arguments: As pip takes them, unquoted.
+    """
+    return _pip("install", *arguments)
+
+
+def pip_replace(replaced: str, *arguments: str) -> str:
+    """The commands that remove the distributions ``replaced``, and install ``arguments`` in their place.
+
+    Distributions that hold the same module have to be removed first: a removal after it would take the new files, too.
+    """
+    return f"{_pip('uninstall', '-y', *replaced.split())} && {pip_install(*arguments)}"
+
+
+def install_extra(extra: str) -> str:
+    """The command that adds an extra of ferengine to this environment, from the checkout where ferengine runs from one
+    without being installed."""
+    from importlib.metadata import PackageNotFoundError, distribution  # slow to import, and needed for errors only
+
+    try:
+        distribution("ferengine")
+    except PackageNotFoundError:
+        checkout = Path(__file__).parents[2]
+        if (checkout / "pyproject.toml").is_file():
+            return pip_install(f"{_short(checkout)}[{extra}]")
+    return pip_install(f"ferengine[{extra}]")
+
+
+def _pip(command: str, *arguments: str) -> str:
+    from shutil import which  # as above
+
+    own = Path(sys.executable).parent  # not resolved: the Python of a virtual environment is a link
+    found = which("pip")
+    if found is not None and Path(found).parent == own:
+        words = ["pip", command]
+    elif (own / "pip").is_file():
+        words = [_short(own / "pip"), command]
+    elif which("uv") is not None:  # its environments have no pip, and it asks nothing before it uninstalls
+        words = ["uv", "pip", command, "--python", _short(Path(sys.executable))]
+        arguments = tuple(argument for argument in arguments if argument != "-y")
+    else:
+        words = [_short(Path(sys.executable)), "-m", "pip", command]
+    return " ".join(map(_quoted, [*words, *arguments]))
+
+
+def _short(path: Path) -> str:
+    """``path``, from the current folder where it lies in that."""
+    try:
+        return os.fspath(path.relative_to(Path.cwd()))
+    except (OSError, ValueError):  # the current folder was deleted, or it lies elsewhere
+        return os.fspath(path)
+
+
+def _quoted(text: str) -> str:
+    """``text`` as a shell reads it as one word. Not shlex.quote, which uses other quotation marks for some."""
+    return text if all(letter.isalnum() or letter in "-_./=:+,~" for letter in text) else f"'{text}'"

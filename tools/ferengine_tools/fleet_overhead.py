@@ -79,9 +79,9 @@ def fleet_overhead(
     fps: Annotated[float, typer.Option(min=1, help="Frames a second of each camera.")] = 25.0,
 ) -> None:
     """Measure what a fleet costs over a plain engine."""
-    plain = _PlainEngine(cameras, fps)
-    try:
-        with Fleet([_camera(number, fps) for number in range(cameras)]) as fleet:
+    with Fleet([_camera(number, fps) for number in range(cameras)]) as fleet:
+        plain = _PlainEngine(cameras, fps)  # second: Ray gives its own processes 15 s to start, and no more on a busy machine
+        try:
             _wait_for_frames(fleet, plain, cameras)
             time.sleep(_WARM_UP)
             _measure("results stay on the node", fleet, plain, seconds)
@@ -90,8 +90,8 @@ def fleet_overhead(
                 time.sleep(2 * _TICK)
                 _measure("results are collected", fleet, plain, seconds)
                 print(f"dropped on the way: {results.dropped}")
-    finally:
-        plain.close()
+        finally:
+            plain.close()
 
 
 def _wait_for_frames(fleet: Fleet, plain: _PlainEngine, cameras: int) -> None:

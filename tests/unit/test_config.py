@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ferengine.config import MTCNN_THRESHOLDS, TRACKED_THRESHOLDS, EngineConfig, make_config
+from ferengine.config import TRACKED_THRESHOLDS, EngineConfig, make_config
 from ferengine.detection.birth import BIRTH_SCORES
 from ferengine.errors import UsageError
+from ferengine.models.settings import MTCNN_THRESHOLDS
 
 
 def test_the_defaults_are_valid_and_frozen() -> None:
@@ -85,6 +86,7 @@ def test_the_help_names_the_scores_that_are_in_force() -> None:
     assert (p, r) == MTCNN_THRESHOLDS[:2]
     thresholds, births = (EngineConfig.model_fields[name].description or "" for name in ("thresholds", "new_track_scores"))
     assert f"{p}, {r} and {tracked}, or {MTCNN_THRESHOLDS[2]} in single images" in thresholds
-    for detector in ("mtcnn", "retinaface"):
-        scores = BIRTH_SCORES[detector]
-        assert f"{scores.once} and {scores.twice} with {detector}" in births
+    mtcnn, retinaface = (BIRTH_SCORES[detector] for detector in ("mtcnn", "retinaface"))
+    assert f"{mtcnn.once} and {mtcnn.twice} ({mtcnn.mean} on average) with mtcnn" in births
+    assert f"{retinaface.once} and {retinaface.twice} with retinaface" in births
+    assert retinaface.mean == 0

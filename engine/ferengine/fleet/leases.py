@@ -187,7 +187,8 @@ class LeaseTable:
         return self._nodes[beat.node].beat.incarnation == beat.incarnation
 
     def orders(self, name: str) -> Orders:
-        """All that a node may read now. Cameras that it gets anew have a new epoch: save the lease table before it is told."""
+        """All that a node may read now. Cameras that it gets anew have a new epoch: save the lease table before the node learns
+        of it."""
         node = self._nodes[name]
         grants: dict[str, Grant] = {}
         prepare: dict[str, bytes] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,6 +20,15 @@ _SETTLED = 0.15
 _MIN_IOU = 0.3
 
 
+@dataclass(slots=True)
+class _Seen:
+    """A face that was not believed at once: the best score of its place so far, and when it was first seen."""
+
+    box: Box
+    score: float
+    timestamp: float
+
+
 class Births:
     """Believes a detection at once, or when a second one of its place confirms it within a third of a second. Where a source
     is slower than that, the next detection frame counts. Not thread-safe.
@@ -29,13 +39,13 @@ class Births:
 
     def __init__(self, scores: BirthScores) -> None:
         self._scores = scores
-        self._waiting: list[tuple[Box, float]] = []
+        self._waiting: list[_Seen] = []
         self._wants_look = False
 
     @property
     def places(self) -> list[Box]:
         """Where faces may be that were seen once."""
-        return [box for box, _ in self._waiting]
+        return [seen.box for seen in self._waiting]
 
     @property
     def wants_look(self) -> bool:
@@ -74,16 +84,18 @@ class Births:
         seen_before, unseen, _ = assign(np.where(overlap >= _MIN_IOU, overlap, 0.0))
         born = [self.is_sure(score) and not back for score, back in zip(scores, returning, strict=True)]
         for row, column in seen_before:
-            since = abs(timestamp - self._waiting[column][1])
-            born[likely[row]] |= not returning[likely[row]] or since >= _SETTLED
+            seen, index = self._waiting[column], likely[row]
+            settled = not returning[index] or abs(timestamp - seen.timestamp) >= _SETTLED
+            born[index] |= settled and (seen.score + scores[index]) / 2 >= self._scores.mean
+            seen.score = max(seen.score, scores[index])
         taken = {column for row, column in seen_before if born[likely[row]]}
         fresh = [likely[row] for row in unseen if not born[likely[row]]]
         self._wants_look = any(not returning[index] for index in fresh)
         self._waiting = [
             waiting
             for column, waiting in enumerate(self._waiting)
-            if column not in taken and abs(timestamp - waiting[1]) <= _MEMORY
-        ] + [(boxes[index], timestamp) for index in fresh]
+            if column not in taken and abs(timestamp - waiting.timestamp) <= _MEMORY
+        ] + [_Seen(boxes[index], scores[index], timestamp) for index in fresh]
         return born
 
     def clear(self) -> None:

@@ -78,6 +78,24 @@ def test_a_second_one_must_be_likely_as_well() -> None:
     assert births.choose([HERE], [0.9], 0.2) == [True]
 
 
+def test_two_must_be_likely_enough_together() -> None:
+    births = Births(BirthScores(0.98, 0.85, 0.9))
+    assert births.choose([HERE], [0.86], 0.0) == [False]
+    assert births.choose([NEARBY], [0.87], 0.04) == [False]
+    assert not births.wants_look
+    assert births.choose([HERE], [0.92], 0.08) == [False]  # with 0.87, the better of those before
+    assert births.choose([HERE], [0.88], 0.12) == [True]  # with 0.92
+    assert births.places == []
+
+
+def test_a_pair_that_is_not_likely_enough_is_forgotten_in_time() -> None:
+    births = Births(BirthScores(0.98, 0.85, 0.9))
+    births.choose([HERE], [0.94], 0.0)
+    births.choose([HERE], [0.85], 0.3)
+    assert births.choose([HERE], [0.85], 0.4) == [False]
+    assert births.choose([HERE], [0.94], 0.8) == [False]
+
+
 @pytest.mark.parametrize("later", [5.0, -5.0])
 def test_a_second_one_must_come_soon(later: float) -> None:
     births = Births(SCORES)
@@ -188,7 +206,7 @@ def test_a_tracker_that_doubts_itself_takes_only_its_own_face(confidence: float,
 
 
 def test_scores_of_the_settings() -> None:
-    assert birth_scores(make_config(), stills=False) == BIRTH_SCORES["mtcnn"] == BirthScores(0.95, 0.85)
+    assert birth_scores(make_config(), stills=False) == BIRTH_SCORES["mtcnn"] == BirthScores(0.98, 0.85, 0.9)
     assert birth_scores(make_config(detector="retinaface"), stills=False) == BirthScores(0.8, 0.7)
     assert birth_scores(make_config(detector="haar"), stills=False) == BirthScores(0.0, 0.0)
     assert birth_scores(make_config(new_track_scores=(0.7, 0.6)), stills=False) == BirthScores(0.7, 0.6)
@@ -227,7 +245,10 @@ def test_a_half_hidden_face_gets_its_id_back_once_it_is_seen_whole(tracker: Face
     assert ids(tracker) == [1]
 
 
-@pytest.mark.parametrize(("kind", "expected"), [("images", BirthScores(0.7, 0.7)), ("file", SCORES), ("camera", SCORES)])
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("images", BirthScores(0.7, 0.7)), ("file", BIRTH_SCORES["mtcnn"]), ("camera", BIRTH_SCORES["mtcnn"])],
+)
 def test_sources_of_images_are_tracked_with_the_scores_of_single_images(kind: str, expected: BirthScores) -> None:
     joiner = SimpleNamespace(next_track_id=1, emitted=0, waiting=0)
     camera = SimpleNamespace(number=0, live=False, epoch=0, joiner=joiner, zones=(), spec=SimpleNamespace(kind=kind))

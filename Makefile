@@ -7,7 +7,7 @@ ifneq ($(wildcard ../shared/data),)
 export FERENGINE_DATA ?= $(abspath ../shared/data)
 endif
 
-.PHONY: run test lint docs sbom clean
+.PHONY: run test lint docs sanitize sbom clean
 
 run: $(VENV)/.installed-run
 	$(BIN)/ferengine run $(ARGS)
@@ -28,6 +28,9 @@ lint: $(VENV)/.installed-dev
 
 docs: $(VENV)/.installed-docs # the site, into build/site; any warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --strict -f docs/mkdocs.yml
+
+sanitize: $(VENV)/.installed-dev # the C++ core under GCC's sanitizers
+	bash .ci/sanitize
 
 sbom: $(VENV)/.installed-run # what is installed, with its licences, into build/sbom
 	bash .ci/sbom $(BIN)/python

@@ -109,7 +109,7 @@ class Engine:
         self.labels = tuple(model.manifest.labels)
         self.heads = model.manifest.further_heads
         self.blur_frames = config.blur_frames
-        self.prior = choose_prior(model.manifest, config.prior)
+        self.prior = choose_prior(model.manifest, config.prior, follows=True)
         genders = load_model(GENDER, "gender") if config.gender else None
         self.gender_labels = () if genders is None else tuple(genders.manifest.labels)
         backend = choose_backend_elsewhere(config.backend)
@@ -125,7 +125,7 @@ class Engine:
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)
         plan = make_plan(len(specs), config, backend=backend, outputs=(save is not None) + display, growing=keep_open)
-        cameras = Cameras(self.labels, self.gender_labels, config, plan.trackers, self.heads)
+        cameras = Cameras(self.labels, self.gender_labels, config, plan.trackers, self.heads, self.prior)
         try:
             crops = tuple(dict.fromkeys(each.manifest.input.crop for each in (model, genders) if each is not None))
             topology = Topology(cameras, config, plan, crops, self.prior, paths, overwrite, save is not None, display)
@@ -527,7 +527,7 @@ class Engine:
         state = self._state
         return run_summary(state.metrics, state.cameras, state.topology, state.subscriptions, self.detector)
 
-    # --- with
+    # --- as a context manager
 
     def __enter__(self) -> Self:
         self.start()
@@ -543,7 +543,7 @@ class Engine:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
 
-    # --- within
+    # --- internals
 
     @property
     def _state(self) -> RunState:

@@ -160,7 +160,7 @@ def test_a_node_is_killed(watcher: Watcher, machines: Machines, rounds: int) -> 
         machines.kill(name)
         lost = watcher.wait_for_event(since, "lost", name)
         wait_for(lambda since=since, name=name: elsewhere(watcher, since, name), "the move")
-        event = elsewhere(watcher, since, name)[-1]
+        event = elsewhere(watcher, since, name)[0]
         assert event.reason == "node dead"
         assert lost.seconds is not None
         assert event.seconds is not None

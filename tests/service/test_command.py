@@ -19,7 +19,7 @@ def test_it_serves_until_it_is_interrupted() -> None:
         assert process.stderr is not None
         try:
             line = next(line for line in process.stderr if "ferengine is on" in line)
-            url = re.findall(r"http://[\d.:]+\d", line)[0]
+            url = re.findall(r"http://\S+", line)[0]
             [camera] = httpx.get(f"{url}/api/cameras", timeout=60).json()["cameras"]
             assert (camera["name"], camera["source"]) == ("door", "empty")
             again = subprocess.run([*command[:-5], "--listen", url.removeprefix("http://")], capture_output=True, text=True,

@@ -94,8 +94,8 @@ def evaluate(
         bool,
         typer.Option(
             "--fit-temperature",
-            help="First fit the temperature on PublicTest (UTKFace: validation) and write it into the manifest of the file "
-            "--model.",
+            help="First fit the temperature under the data's own prior on PublicTest (UTKFace, wild_faces: validation) and "
+            "write it into the manifest of the file --model.",
         ),
     ] = False,
     confusion: Annotated[
@@ -133,8 +133,9 @@ def evaluate(
             raise UsageError(
                 "--fit-temperature is for a model's own classes, on PublicTest: leave --map and --split folder out"
             )
-        temperature, manifest = fit(models[0], data, labels=labels, cache=cache)
-        Console(stderr=True, highlight=False).print(f"temperature {temperature:.4f}, written to {manifest}")
+        temperature, fitted_under, manifest = fit(models[0], data, labels=labels, cache=cache)
+        under = "" if fitted_under is None else f" under the prior {fitted_under}"
+        Console(stderr=True, highlight=False).print(f"temperature {temperature:.4f}{under}, written to {manifest}")
     label_map = load_map(map_file) if map_file is not None else LabelMap()
     ensemble = open_ensemble(models)
     split = split or usual_split(data, ensemble.task)

@@ -44,8 +44,8 @@ def from_model(model: str, prior: str | None = None) -> _Subject:
             f"{model} has named heads or reads colours: explain is for the networks of ferengine train, with one output and "
             "grey crops"
         )
-    normalisation = spec.normalisation
-    return _Subject(load_onnx(model), manifest.labels, spec.size, normalisation, manifest.temperature, chosen)
+    temperature = manifest.temperature_under(None if chosen is None else chosen.name)
+    return _Subject(load_onnx(model), manifest.labels, spec.size, spec.normalisation, temperature, chosen)
 
 
 def from_checkpoint(path: Path, network: str | None) -> _Subject:

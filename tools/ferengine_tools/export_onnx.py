@@ -23,12 +23,13 @@ def export_onnx(
     data: Annotated[
         Path | None,
         typer.Option(
-            help="FER-2013, or UTKFace for gender: check the file on real faces, fit the temperature, and measure the accuracy "
-            "on PublicTest, or UTKFace's validation split."
+            help="FER-2013, or UTKFace for gender: check the file on real faces, fit the temperature, and measure the "
+            "accuracy on PublicTest, or UTKFace's validation split."
         ),
     ] = None,
     everyday: Annotated[
-        Path | None, typer.Option(help="The folder of wild_faces: fit one temperature on its validation faces and --data's.")
+        Path | None,
+        typer.Option(help="The folder of wild_faces: fit a temperature under everyday on its validation faces."),
     ] = None,
     private: Annotated[
         bool,

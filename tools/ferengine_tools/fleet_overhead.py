@@ -27,6 +27,7 @@ from ferengine.engine import Engine
 from ferengine.errors import FerengineError
 from ferengine.fleet.fleet import Fleet
 from ferengine.ipc.process import cpu_seconds
+from ferengine.json_text import json_text
 from ferengine.results import FrameResult
 from ferengine.sources import SourceSpec, parse_source
 
@@ -69,7 +70,7 @@ def read_plainly(cameras: int, fps: float) -> None:
         frames: Counter[str] = Counter()
         threading.Thread(target=_count, args=(engine.results(), frames), daemon=True).start()
         for _ in sys.stdin:
-            print(json.dumps({"frames": frames, "pids": list(engine.worker_pids().values())}), flush=True)
+            print(json_text({"frames": frames, "pids": list(engine.worker_pids().values())}), flush=True)
 
 
 def fleet_overhead(

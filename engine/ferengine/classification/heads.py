@@ -26,7 +26,7 @@ class Decoder:
     def __init__(self, head: Head, prior: Prior | None) -> None:
         self.head = head
         self.prior = prior
-        self._temperature = np.float32(head.temperature)
+        self._temperature = np.float32(head.temperature_under(None if prior is None else prior.fitted))
         self._log_prior = np.zeros(1, np.float32) if prior is None else prior.logarithm().astype(np.float32)
         ranges = np.array([head.ranges.get(label, (-np.inf, np.inf)) for label in head.labels], np.float32)
         self._lowest, self._highest = ranges.T
@@ -63,9 +63,9 @@ class Decoder:
     def decode(self, raw: Array) -> Array:
         """Probabilities or values.
 
-        - classes: softmax(output / temperature + log prior). The prior: A. K. Menon et al., "Long-tail learning via logit
-          adjustment", ICLR 2021, section 4. The temperature: C. Guo et al., "On Calibration of Modern Neural Networks", ICML
-          2017, section 4.2.
+        - classes: softmax(output / temperature + log prior), with the temperature that was fitted under the prior in force. The
+          prior: A. K. Menon et al., "Long-tail learning via logit adjustment", ICLR 2021, section 4. The temperature: C. Guo et
+          al., "On Calibration of Modern Neural Networks", ICML 2017, section 4.2.
         - labels: sigmoid(output / temperature).
         - values: the output, limited to the range of each.
 

@@ -113,8 +113,9 @@ def sentence(item: Any, model: type[BaseModel] = RunSettings, tables: Mapping[st
     where = [str(part) for part in (place[2:] if in_table and len(place) > 2 else place)]
     name = ".".join(where) or "settings"
     if item["type"] == "extra_forbidden":
+        shown = hide_credentials(repr(name))  # it may be a URL that stands in the wrong place
         return (
-            f"unknown setting {name!r}{_suggestion(where[-1], tables[str(place[0])] if in_table and len(place) > 1 else model)}"
+            f"unknown setting {shown}{_suggestion(where[-1], tables[str(place[0])] if in_table and len(place) > 1 else model)}"
         )
     return describe_invalid(item, name, lambda value: hide_credentials(repr(value)))
 

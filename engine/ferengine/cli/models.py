@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -144,30 +145,60 @@ def _record(row: _Row) -> dict[str, Any]:
     return {**row.manifest.to_json(), **more}
 
 
+_TEXTS = ("model", "task")
+"""The columns of the list that are aligned to the left."""
+_LEFT_OUT = ("parameters", "classes", "MB", "task")
+"""What the list does not show on a narrow terminal, the first of these first."""
+
+
 def _print_table(rows: list[_Row]) -> None:
-    table = Table("model", "task", "parameters", "MB", "public %", "private %", "classes", box=SIMPLE_HEAD, pad_edge=False)
-    for column in (2, 3, 4, 5, 6):
-        table.columns[column].justify = "right"
-    for row in rows:
-        manifest, size = row.manifest, row.size
-        name = f"{row.name} *" if row.name == DEFAULT else row.name
-        megabytes = "missing" if size is None else f"{size / 1e6:.1f}"
-        if manifest is None:
-            table.add_row(name, "", "", megabytes, "", "", "")
-            continue
-        table.add_row(
-            name, ", ".join(head.name for head in manifest.outputs),
-            "-" if manifest.parameters is None else f"{manifest.parameters:,}", megabytes,
-            _percent(manifest.accuracy.public), _percent(manifest.accuracy.private), str(len(manifest.labels) or "-"),
-        )  # fmt: skip
-    console = Console()
-    console.print(table)
+    console, cells = Console(), [_cells(row) for row in rows]
+    shown = ["model", "task", "parameters", "MB", "public %", "private %", "classes"]
+    if not console.is_terminal:  # what a program or a file reads is cut nowhere
+        console.width = max(console.width, _width(console, _table(shown, cells)))
+    for column in _LEFT_OUT:
+        if _width(console, _table(shown, cells)) <= console.width:
+            break
+        shown.remove(column)
+    console.print(_table(shown, cells))
     console.print(
         "* the default. NAME-int8 replaces NAME on a CPU with VNNI. public, private: accuracy on FER-2013's PublicTest, on "
         "which models are chosen, and PrivateTest; for gender, on UTKFace's validation and test splits. Models read perceived "
         "expression, not feelings. ferengine models NAME shows a model's card: accuracy, training, licence and intended use.",
         highlight=False,
+        soft_wrap=not console.is_terminal,
     )
+
+
+def _cells(row: _Row) -> dict[str, str]:
+    manifest, size = row.manifest, row.size
+    cells = {
+        "model": f"{row.name} *" if row.name == DEFAULT else row.name,
+        "MB": "missing" if size is None else f"{size / 1e6:.1f}",
+    }
+    if manifest is None:
+        return cells
+    return cells | {
+        "task": ", ".join(head.name for head in manifest.outputs),
+        "parameters": "-" if manifest.parameters is None else f"{manifest.parameters:,}",
+        "public %": _percent(manifest.accuracy.public),
+        "private %": _percent(manifest.accuracy.private),
+        "classes": str(len(manifest.labels) or "-"),
+    }
+
+
+def _table(columns: list[str], rows: list[dict[str, str]]) -> Table:
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for column in columns:
+        table.add_column(column, justify="left" if column in _TEXTS else "right", no_wrap=column != "task")
+    for row in rows:
+        table.add_row(*(row.get(column, "") for column in columns))
+    return table
+
+
+def _width(console: Console, table: Table) -> int:
+    """The columns of the terminal that ``table`` takes where nothing in it is cut."""
+    return Measurement.get(console, console.options.update(max_width=10_000), table).maximum
 
 
 def _percent(fraction: float | None) -> str:

@@ -34,6 +34,10 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
     prior = summary["prior"]
     name = "that of the training data" if prior is None else prior["name"]
     _line(console, escape(f"class prior: {name}"))
+    for camera, counts in summary["cameras"].items():
+        if counts["prior"] is not None:
+            found = ", ".join(f"{label} {100 * value:.0f} %" for label, value in counts["prior"]["probabilities"].items())
+            _line(console, escape(f"  of {camera} at the end: {found}"))
     drops = {
         f"{stage} {reason}": count
         for stage, reasons in summary["dropped"].items()
@@ -85,7 +89,7 @@ def _line(console: Console, markup: str, style: str = "") -> None:
 def _people(seen: Seen) -> str:
     if seen.people == 1:
         return "1 person"
-    return f"{seen.people} people (by their tracks, at most {seen.most} at once)"
+    return f"{seen.people} people (by their tracks, at most {seen.max_at_once} at once)"
 
 
 def timeline(fractions: Sequence[float | None], blocks: str = _BLOCKS) -> str:

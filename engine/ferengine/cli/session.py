@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import combinations
 from pathlib import Path
@@ -16,7 +16,7 @@ from types import FrameType
 from rich.console import Console
 
 from ferengine.cli.camera_events import CameraEvents
-from ferengine.cli.health_file import HealthFile
+from ferengine.cli.health_file import HealthFile, is_health_file
 from ferengine.cli.message_outputs import event_media
 from ferengine.cli.outputs import Outputs
 from ferengine.cli.report import print_summary
@@ -28,7 +28,7 @@ from ferengine.runtime.metrics import Summary
 from ferengine.sinks.files import check_output, is_folder, same_file, write_atomically
 from ferengine.sinks.save_paths import refuse_source
 from ferengine.sinks.screen import no_window_reason
-from ferengine.sources import SourceSpec
+from ferengine.sources import SourceSpec, unique_names
 
 _TICK = 0.25
 """Maximum seconds until a signal is handled."""
@@ -45,7 +45,7 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     display = _decide_display(settings.display)
     table = _decide_table(settings, display, console)
     specs = settings.specs()
-    check_files(settings, specs, config=config)
+    check_files(settings, specs, read={"--config": config})
     camera_events = CameraEvents()
     engine = Engine(
         specs, on_event=camera_events.append, save=settings.save, overwrite=settings.overwrite, display=display,
@@ -72,19 +72,24 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     summary["sinks"].update(outputs.summaries())
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, summary))
     failed |= health is not None and health.error is not None
+    failed |= any_image_unread(engine, specs)
     print_summary(summary, engine.seen, console)
     return 1 if failed else 0
 
 
 def check_files(
-    settings: RunSettings, specs: Sequence[SourceSpec], *, config: Path | None = None, state: Path | None = None
+    settings: RunSettings,
+    specs: Sequence[SourceSpec],
+    *,
+    read: Mapping[str, Path | None] | None = None,
+    state: Path | None = None,
 ) -> None:
     """Raise UsageError if two outputs have the same file, or an output that of a source or of what else is read.
 
     Args:
         settings: The outputs.
         specs: The sources.
-        config: The file of ``--config``.
+        read: What is read besides, by its option, such as ``--config``.
         state: The file of ``--state``, which is read and written.
     """
     events = None if settings.events in (None, "-") else Path(str(settings.events))
@@ -95,18 +100,20 @@ def check_files(
     for (one, path), (other, second) in combinations(files.items(), 2):
         if same_file(path, second):
             raise UsageError(f"{one} and {other} name the same file, {path}: choose another for one of them")
-    read = {"--config": config, "--model": settings.model, "--prior": settings.prior,
-            "--mqtt-password": settings.mqtt_password, "--webhook-secret": settings.webhook_secret}  # fmt: skip
+    inputs = {**(read or {}), "--model": settings.model, "--prior": settings.prior,
+              "--mqtt-password": settings.mqtt_password, "--webhook-secret": settings.webhook_secret}  # fmt: skip
     for option, path in files.items():
         refuse_source(path, specs)
-        for reader, given in read.items():
+        for reader, given in inputs.items():
             if given is not None and os.path.isfile(given) and same_file(path, Path(given)):  # noqa: PTH113 - of any name
                 raise UsageError(f"{option}: {path} is the file of {reader}: choose another name for the output")
     if settings.summary is not None:
         check_output(settings.summary, overwrite=settings.overwrite)
-    for kept in (settings.health_file, state):
-        if kept is not None:
-            check_output(kept, overwrite=True)  # it was left by a run before
+    if settings.health_file is not None:
+        left_by_a_run = is_health_file(settings.health_file)
+        check_output(settings.health_file, overwrite=settings.overwrite or left_by_a_run)
+    if state is not None:
+        check_output(state, overwrite=True)  # it was left by a run before, as reading it has shown
 
 
 def _decide_display(asked: bool | None) -> bool:
@@ -124,6 +131,16 @@ def _decide_table(settings: RunSettings, display: bool, console: Console) -> boo
         raise UsageError(f"--table: {reason}; leave it out")
     usual = console.is_terminal and not display and not mixed
     return usual if settings.table is None else settings.table
+
+
+def any_image_unread(engine: Engine, specs: Sequence[SourceSpec]) -> bool:
+    """Whether files of a folder or glob of images could not be read, as in ``ferengine image``; each was named already."""
+    cameras = engine.health().cameras
+    unread = {spec.name: cameras[spec.name].dropped["broken"] for spec in unique_names(specs) if spec.kind == "images"}
+    for name, count in unread.items():
+        if count:
+            logging.getLogger("ferengine").error("%s: %d images could not be read", name, count)
+    return any(unread.values())
 
 
 def _write_summary(path: Path | None, summary: Summary) -> bool:

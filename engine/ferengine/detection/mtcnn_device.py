@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ferengine._native import mtcnn_crops, mtcnn_parts_near, mtcnn_pyramid, mtcnn_suppress
-from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
 from ferengine.detection.base import Detections, Detector, Frame, Near, paired
 from ferengine.detection.mtcnn import corners
 from ferengine.errors import ModelError
 from ferengine.frames import readable_frame
 from ferengine.inference.base import Array, Runner, Shape
+from ferengine.models.settings import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
 
 if TYPE_CHECKING:
     from ferengine.detection.mtcnn_graphs import NetworkName

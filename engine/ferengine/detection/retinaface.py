@@ -12,7 +12,6 @@ from typing import Literal
 import numpy as np
 
 from ferengine._native import retinaface_decode, retinaface_input
-from ferengine.config import MIN_FACE
 from ferengine.detection.base import Detections, Detector, Frame, Near
 from ferengine.detection.network_cache import cache_folder, cached_network
 from ferengine.detection.retinaface_parts import joined, parts_near, whole_faces
@@ -21,7 +20,7 @@ from ferengine.errors import UsageError
 from ferengine.frames import readable_frame
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.inference.precision import has_vnni
-from ferengine.models.settings import PrecisionSetting
+from ferengine.models.settings import MIN_FACE, PrecisionSetting
 
 THRESHOLD = 0.5
 """Of the probability of a face."""

@@ -160,7 +160,8 @@ def _output(manifest: Manifest) -> str:
     scaled = f"logits / {manifest.temperature:g}"
     if not manifest.priors:
         return f"logits; probabilities are softmax({scaled}), under the class frequencies of the training data"
-    return f"logits under a uniform prior; probabilities are softmax({scaled} + log prior)"
+    others = "".join(f", under {name} / {value:g}" for name, value in manifest.temperatures.items())
+    return f"logits under a uniform prior; probabilities are softmax({scaled} + log prior){others}"
 
 
 def _shown(prior: dict[str, float]) -> str:
@@ -188,7 +189,7 @@ def _metrics(manifest: Manifest) -> tuple[Row, ...]:
     if metrics.ece is None:
         rows.append(("ECE", _NOT_MEASURED))
     else:
-        rows.append(("ECE", f"{metrics.ece:.3f} in 15 bins on {final}; the temperature was fitted on {chosen}"))
+        rows.append(("ECE", f"{metrics.ece:.3f} in 15 bins on {final}; its temperature was fitted on {chosen}"))
     return tuple(rows)
 
 

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import math
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from ferengine.models.network_io import CropFormat, Head, InputSpec, Normalisation, Part, check_labels, check_priors
+from ferengine.models.network_io import (
+    CropFormat,
+    Head,
+    InputSpec,
+    Normalisation,
+    Part,
+    Temperature,
+    check_labels,
+    check_priors,
+)
 from ferengine.models.settings import Precision
 
 __all__ = ["Accuracy", "CropFormat", "Head", "InputSpec", "Manifest", "Normalisation", "Training"]
 
-_OF_THE_MAIN_HEAD: dict[str, Any] = {"labels": (), "temperature": 1.0, "priors": {}, "prior": None}
+_OF_THE_MAIN_HEAD: dict[str, Any] = {
+    "labels": (), "temperature": 1.0, "temperatures": {}, "priors": {}, "prior": None,
+}  # fmt: skip
 """What a manifest says of its main head, and the defaults."""
 
 
@@ -71,10 +83,17 @@ class Manifest(Part):
         default=(),
         max_length=16,
         description="the outputs of a network that has several; one may have the task's name. Without heads the network has "
-        "one output, which ``labels``, ``temperature`` and ``priors`` describe",
+        "one output, which ``labels``, ``temperature``, ``temperatures`` and ``priors`` describe",
     )
     input: InputSpec
-    temperature: float = Field(default=1.0, ge=1e-6)
+    temperature: Temperature = Field(
+        default=1.0, description="what the logits are divided by, under a prior that ``temperatures`` does not name"
+    )
+    temperatures: dict[str, Temperature] = Field(
+        default={},
+        description="what the logits are divided by under the priors that faces with labels were there for; ``temperature`` is "
+        "their geometric mean",
+    )
     priors: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = Field(
         default={},
         description="class priors by name: the probability of each label. The logits are those under a uniform prior; "
@@ -115,7 +134,7 @@ class Manifest(Part):
             check_labels(self.labels)
             if len(self.labels) < 2:
                 raise ValueError("there must be two labels or more")
-        check_priors(self.labels, self.priors, self.prior)
+        check_priors(self.labels, self.priors, self.prior, self.temperatures)
         names = [head.name for head in self.heads]
         if len(set(names)) != len(names):
             raise ValueError("heads must have distinct names")
@@ -141,15 +160,31 @@ class Manifest(Part):
         output = next((head.output for head in self.heads if head.name == self.task), "")
         return Head(
             name=self.task, kind="classes", labels=self.labels, output=output, temperature=self.temperature,
-            priors=self.priors, prior=self.prior,
+            temperatures=self.temperatures, priors=self.priors, prior=self.prior,
         )  # fmt: skip
 
-    def with_temperature(self, temperature: float) -> Manifest:
-        """The same with another temperature of the main head."""
-        heads = [
-            head.model_copy(update={"temperature": temperature}) if head.name == self.task else head for head in self.heads
-        ]
-        return self.model_copy(update={"temperature": temperature, "heads": tuple(heads)})
+    def temperature_under(self, prior: str | None) -> float:
+        """What the main head's logits are divided by under a prior: see ``Head.temperature_under``.
+
+        Args:
+            prior: Its name, or the path of its file; None where none is in force.
+        """
+        return self.temperatures.get(prior or "", self.temperature)
+
+    def with_temperature(self, temperature: float, prior: str | None = None) -> Manifest:
+        """The same with another temperature of the main head.
+
+        Args:
+            temperature: The temperature.
+            prior: The one of ``priors`` that it was fitted under: the temperatures under the others stay, and those that none
+                was fitted for get the geometric mean. None: it holds under all.
+        """
+        fitted = {} if prior is None else {**self.temperatures, prior: temperature}
+        if fitted:
+            temperature = round(math.exp(math.fsum(map(math.log, fitted.values())) / len(fitted)), 4)
+        update = {"temperature": temperature, "temperatures": fitted}
+        heads = [head.model_copy(update=update) if head.name == self.task else head for head in self.heads]
+        return self.model_copy(update={**update, "heads": tuple(heads)})
 
     def to_json(self) -> dict[str, Any]:
         """The manifest as it stands in its file: plain values for ``json.dumps``."""

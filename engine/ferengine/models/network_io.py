@@ -9,11 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ferengine.models.settings import PRIOR_TOLERANCE, Planes, Prior
+from ferengine.models.settings import ADAPT, PRIOR_TOLERANCE, Planes, Prior
 from ferengine.results import UNCERTAIN, HeadKind
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Temperature = Annotated[float, Field(ge=1e-6, allow_inf_nan=False)]
+"""What logits are divided by."""
 _Three = tuple[_Finite, _Finite, _Finite]
 _ThreeDeviations = tuple[_Deviation, _Deviation, _Deviation]
 
@@ -124,7 +126,10 @@ class Head(Part):
     labels: tuple[str, ...] = Field(min_length=1, max_length=256)
     output: str = Field(default="", description="the output of the ONNX file; by default that of the head's name")
     ranges: dict[str, tuple[float, float]] = Field(default={}, description="values: the lowest and the highest of each")
-    temperature: float = Field(default=1.0, ge=1e-6)
+    temperature: Temperature = 1.0
+    temperatures: dict[str, Temperature] = Field(
+        default={}, description="temperatures under some of ``priors``; under the others, and those of files, ``temperature``"
+    )
     priors: dict[str, dict[str, Annotated[float, Field(gt=0, lt=1)]]] = {}
     prior: str | None = None
     smoothing: float | None = Field(
@@ -138,7 +143,7 @@ class Head(Part):
             raise ValueError("a head of classes has two labels or more")
         if self.kind != "classes" and (self.priors or self.prior is not None):
             raise ValueError(f"priors belong to heads of classes, not of {self.kind}")
-        check_priors(self.labels, self.priors, self.prior)
+        check_priors(self.labels, self.priors, self.prior, self.temperatures)
         if self.kind == "values":
             if set(self.ranges) != set(self.labels):
                 raise ValueError(f"ranges must give [lowest, highest] for each of {', '.join(self.labels)}")
@@ -158,6 +163,14 @@ class Head(Part):
             return None
         return Prior(self.prior, self.labels, tuple(self.priors[self.prior][label] for label in self.labels))
 
+    def temperature_under(self, prior: str | None) -> float:
+        """What the logits are divided by under a prior.
+
+        Args:
+            prior: Its name, or the path of its file; None where none is in force.
+        """
+        return self.temperature if prior is None else self.temperatures.get(prior, self.temperature)
+
 
 def check_labels(labels: tuple[str, ...]) -> None:
     """ValueError for labels that are not distinct, printable text."""
@@ -168,12 +181,20 @@ def check_labels(labels: tuple[str, ...]) -> None:
             raise ValueError(f"a label is printable text, other than {UNCERTAIN!r}, not {label!r}")
 
 
-def check_priors(labels: tuple[str, ...], priors: dict[str, dict[str, float]], chosen: str | None) -> None:
-    """ValueError for priors that do not give a distribution over the labels, and for a choice that is none of them."""
+def check_priors(
+    labels: tuple[str, ...], priors: dict[str, dict[str, float]], chosen: str | None, temperatures: dict[str, float]
+) -> None:
+    """ValueError for priors that do not give a distribution over the labels, for a choice that is none of them, and for
+    temperatures under others."""
     for name, values in priors.items():
+        if name == ADAPT:
+            raise ValueError(f"a prior cannot be called {ADAPT}, which stands for the estimate of each camera")
         if set(values) != set(labels):
             raise ValueError(f"the prior {name} must give a probability for each of {', '.join(labels)}")
         if abs(math.fsum(values.values()) - 1) > PRIOR_TOLERANCE:
             raise ValueError(f"the probabilities of the prior {name} must sum to 1, not to {math.fsum(values.values()):g}")
     if chosen not in (priors or {None}):
         raise ValueError(f"prior must be one of priors ({', '.join(priors) or 'there are none'}), not {chosen!r}")
+    for name in temperatures:
+        if name not in priors:
+            raise ValueError(f"temperatures names {name}, which is none of priors ({', '.join(priors) or 'there are none'})")

@@ -10,30 +10,33 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from ferengine.errors import UsageError
 from ferengine.models.manifest import Manifest
-from ferengine.models.settings import PRIOR_TOLERANCE, Prior
+from ferengine.models.settings import ADAPT, PRIOR_TOLERANCE, Prior
 
 _SUFFIXES = (".json", ".toml")
 _MAX_BYTES = 1 << 16
 
 
-def choose_prior(manifest: Manifest, chosen: str | None = None) -> Prior | None:
+def choose_prior(manifest: Manifest, chosen: str | None = None, *, follows: bool = False) -> Prior | None:
     """Find the prior to read faces under.
 
     Args:
         manifest: Of the model.
         chosen: The name of one of the manifest's priors, or the path of a ``.json`` or ``.toml`` file with the probability of
-            each label. By default the manifest's own choice.
+            each label. By default the manifest's own choice. ``adapt`` for a prior that is estimated for each camera, which
+            starts from the manifest's choice.
+        follows: Whether the caller follows cameras, as ``adapt`` needs.
 
     Returns:
         The prior; None for a model that names no priors, where none is chosen: it answers as it was trained.
 
     Raises:
-        UsageError: There is no such prior or file, or its probabilities are wrong.
+        UsageError: There is no such prior or file, its probabilities are wrong, or nothing follows cameras for ``adapt``.
 
     Example:
         >>> from ferengine.models.registry import load_model
@@ -49,7 +52,17 @@ def choose_prior(manifest: Manifest, chosen: str | None = None) -> Prior | None:
             f"prior {chosen}: the model {manifest.name} names no priors and answers as it was trained: export it again "
             "(ferengine export-onnx)"
         )
-    name = chosen if chosen is not None else str(manifest.prior)
+    if chosen == ADAPT:
+        if not follows:
+            raise UsageError(
+                f"prior {ADAPT} is estimated from a camera as time passes, for ferengine run and serve: choose one of "
+                f"{', '.join(manifest.priors)}, or a .json or .toml file"
+            )
+        return replace(_named(manifest, str(manifest.prior)), name=ADAPT, start=manifest.prior)
+    return _named(manifest, chosen if chosen is not None else str(manifest.prior))
+
+
+def _named(manifest: Manifest, name: str) -> Prior:
     if name in manifest.priors:
         values = manifest.priors[name]
     elif name.endswith(_SUFFIXES):
@@ -65,15 +78,16 @@ def choose_prior(manifest: Manifest, chosen: str | None = None) -> Prior | None:
 def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
     """The probabilities that a file holds, divided by their sum. Raises UsageError, which names it."""
     try:
-        size = path.stat().st_size
-        text = path.read_text(encoding="utf-8") if size <= _MAX_BYTES else ""
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)  # its size may be wrong: devices have none
+        text = data.decode() if len(data) <= _MAX_BYTES else ""
     except OSError as error:
         raise UsageError(f"prior {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"prior {path} is not UTF-8 text") from None
     except ValueError:
         raise UsageError(f"prior {str(path)!r} is no path: it holds a zero byte") from None
-    if size > _MAX_BYTES:
+    if len(data) > _MAX_BYTES:
         raise UsageError(f"prior {path} has more than {_MAX_BYTES:,} bytes, which no table of probabilities needs")
     try:
         found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)

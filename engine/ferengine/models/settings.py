@@ -1,4 +1,4 @@
-"""How a model is run: backend, precision and class prior.
+"""How a model is run: backend, precision, class prior, and what detectors are set to.
 
 A plain module: every worker process reads these in its first message, and most of them need no pydantic.
 """
@@ -26,6 +26,17 @@ BackendName = Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"]
 PrecisionSetting = Literal["auto", Precision]
 """A precision, or ``auto``: fp16 in TensorRT; on a CPU int8 where it is exact and the model has a variant that loses little,
 else fp32."""
+
+DetectorName = Literal["mtcnn", "retinaface", "haar"]
+
+MIN_FACE = 40.0
+"""Width of the smallest face to look for, pixels."""
+
+MTCNN_THRESHOLDS = (0.6, 0.7, 0.7)
+"""Of P-, R- and O-Net, for single images."""
+
+MTCNN_FACTOR = 0.709
+"""Step from one level of MTCNN's image pyramid to the next: about the square root of one half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +79,19 @@ PRIOR_TOLERANCE = 1e-3
 """How far from 1 the sum of a prior's probabilities may be."""
 
 
+ADAPT = "adapt"
+"""Stands for the prior that is estimated for each camera."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prior:
     """The prior in force.
 
     Attributes:
-        name: Its name in the manifest, or the path of its file.
+        name: Its name in the manifest, the path of its file, or ``adapt``.
         labels: The classes of the model, in the order of its outputs.
-        probabilities: One for each label; above 0, their sum is 1.
+        probabilities: One for each label; above 0, their sum is 1. Of ``adapt`` what every camera starts from.
+        start: Of ``adapt`` the name of that prior.
 
     Example:
         >>> Prior("mine", ("calm", "loud"), (0.25, 0.75)).by_label()
@@ -85,6 +101,12 @@ class Prior:
     name: str
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
+    start: str | None = None
+
+    @property
+    def fitted(self) -> str:
+        """The name by which a manifest may have a temperature for it."""
+        return self.name if self.start is None else self.start
 
     def by_label(self) -> dict[str, float]:
         """The probabilities by the names of their classes, to five digits."""

@@ -14,6 +14,7 @@ from ferengine._native import FrameRing
 from ferengine.config import EngineConfig
 from ferengine.errors import FerengineError, UsageError
 from ferengine.models.manifest import Head
+from ferengine.models.settings import Prior
 from ferengine.results import CameraEvent, Pushed
 from ferengine.runtime.joiner import CameraJoiner
 from ferengine.runtime.workers import new_worker
@@ -252,8 +253,8 @@ class CameraState:
                 ring.close_writer()
 
     def release_recorded(self) -> None:
-        """After the death of its track worker: give back the frames that it held on to though it had recorded them, such as
-        one whose detection had not come. Its successor would count them as passed over."""
+        """After the death of its track worker: release the frames that it still held though it had recorded them, such as one
+        whose detection had not come. Its successor would count them as passed over."""
         for ring in self.rings.values():
             for sequence, slot in ring.held(TRACK_READER):
                 if sequence <= self.joiner.last_sequence:
@@ -283,6 +284,7 @@ class Cameras:
         heads: The further heads of the model, in the same order.
         config: Settings of the run.
         trackers: How many track workers share the cameras.
+        prior: The class prior of the expression model, None where it names none.
     """
 
     def __init__(
@@ -292,7 +294,9 @@ class Cameras:
         config: EngineConfig,
         trackers: int,
         heads: tuple[Head, ...] = (),
+        prior: Prior | None = None,
     ) -> None:
+        self._prior = prior
         self._labels, self._gender_labels, self._heads = labels, gender_labels, heads
         self._config = config
         self._trackers = trackers
@@ -333,6 +337,7 @@ class Cameras:
             label_hold=config.label_hold,
             check_quality=config.check_quality,
             heads=self._heads,
+            prior=self._prior,
         )
         load = Counter(camera.tracker for camera in self if not camera.ended)
         tracker = min(range(self._trackers), key=lambda index: (load[index], index))

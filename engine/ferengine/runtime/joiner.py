@@ -9,12 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.classification.adaptive_prior import AdaptivePrior
 from ferengine.classification.heads import HeadReader
 from ferengine.classification.labelling import Labeller, gender_confidence
 from ferengine.classification.pose import PoseMemory
 from ferengine.classification.quality import make_quality
 from ferengine.classification.smoothing import Smoother
 from ferengine.models.manifest import Head
+from ferengine.models.settings import Prior
 from ferengine.results import (
     UNCERTAIN,
     Face,
@@ -71,6 +73,7 @@ class CameraJoiner:
         label_hold: float = 0.0,
         check_quality: bool = False,
         heads: tuple[Head, ...] = (),
+        prior: Prior | None = None,
     ) -> None:
         self.name = name
         self.live = live
@@ -80,6 +83,7 @@ class CameraJoiner:
         self.faces = 0
         self.ignored = 0
         self.unclassified: Counter[str] = Counter()
+        self.adaptive = None if prior is None or prior.start is None else AdaptivePrior(prior)
         self._deadline = deadline
         self._gender_labels = gender_labels
         self._smoother = Smoother(smoothing, len(labels))
@@ -93,7 +97,6 @@ class CameraJoiner:
         self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
         self.last_sequence = -1
         self._emitted_sequence = -1
-        self._timestamps: deque[float] = deque(maxlen=2)
         self._zones: dict[int, Zones] = {}
 
     @property
@@ -146,6 +149,8 @@ class CameraJoiner:
             self._face(row, record.timestamp, scores.get(index), reason, zones)
             for index, row in enumerate(record.faces[: record.delivered])
         )
+        if self.adaptive is not None:
+            self.adaptive.note_time(record.timestamp)
         hidden = tuple(_ignored(row) for row in record.faces[record.delivered :]) if record.hidden else ()
         self.ignored += record.ignored
         self.emitted += 1
@@ -184,6 +189,8 @@ class CameraJoiner:
             scores, genders = scored.scores[:expressions], scored.scores[self._gender_start :]
             numbers = scored.scores[expressions : self._gender_start]
             if self.labels:
+                if self.adaptive is not None:
+                    scores = self.adaptive.read(scores)
                 smoothed = self._smoother.update(track, timestamp, scores)
                 answer = self._labeller.update(track, timestamp, scores, smoothed, pose, quality)
                 expression = make_expression(self.labels, scores, smoothed, answer.label, answer.reason)

@@ -8,6 +8,7 @@ import resource
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import TypedDict
 
 import numpy as np
@@ -17,6 +18,7 @@ from ferengine.ipc.process import peak_memory_mb
 from ferengine.models.settings import Prior
 from ferengine.results import FrameResult, Timings
 from ferengine.runtime.cameras import Cameras
+from ferengine.runtime.joiner import CameraJoiner
 from ferengine.runtime.subscriptions import Subscriptions
 from ferengine.runtime.topology import Topology
 from ferengine.runtime.workers import Worker
@@ -90,10 +92,11 @@ class DetectorSummary(TypedDict):
 
 
 class CameraSummary(TypedDict):
-    """One camera: ``frames`` and ``faces`` that went out, how often its zones excluded a face (``ignored``), time stamps that
-    were missing or made no sense and were replaced (``replaced_stamps``), whether its file was cut off (``truncated``), and the
-    ``error`` that ended it."""
+    """One camera: the ``prior`` that ``adapt`` has come to (None otherwise: see ``Summary``), ``frames`` and ``faces`` that
+    went out, how often its zones excluded a face (``ignored``), time stamps that were missing or made no sense and were
+    replaced (``replaced_stamps``), whether its file was cut off (``truncated``), and the ``error`` that ended it."""
 
+    prior: PriorSummary | None
     frames: int
     faces: int
     ignored: int
@@ -130,7 +133,8 @@ class Summary(TypedDict):
         batch: The batches of the classifier.
         backend: What runs the networks.
         detector: What found the faces, and why that one.
-        prior: The class prior that expressions were read under; None for a model that names no priors.
+        prior: The class prior that expressions were read under; None for a model that names no priors. Of ``adapt`` the
+            probabilities are those that every camera started from.
         startup_s: Seconds until all workers were ready.
         wall_s: Seconds of the whole run, 0 before its end.
         cameras: Each camera by its name.
@@ -279,6 +283,13 @@ def _prior_summary(prior: Prior | None) -> PriorSummary | None:
     return None if prior is None else {"name": prior.name, "probabilities": prior.by_label()}
 
 
+def _camera_prior(joiner: CameraJoiner, prior: Prior | None) -> PriorSummary | None:
+    """What an adaptive prior has come to."""
+    if joiner.adaptive is None or prior is None:
+        return None
+    return _prior_summary(replace(prior, probabilities=tuple(joiner.adaptive.probabilities.tolist())))
+
+
 def run_summary(
     metrics: RunMetrics, cameras: Cameras, topology: Topology, subscriptions: Subscriptions, detector: DetectorChoice
 ) -> Summary:
@@ -312,6 +323,7 @@ def run_summary(
         "wall_s": round(metrics.wall_s, 3),
         "cameras": {
             camera.name: {
+                "prior": _camera_prior(camera.joiner, topology.prior),
                 "frames": camera.joiner.emitted,
                 "faces": camera.joiner.faces,
                 "ignored": camera.joiner.ignored,

@@ -13,6 +13,10 @@ STREAM_SCHEMES = ("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CREDENTIALS = re.compile(r"[^\s=@]*:[^@]*@|[^\s=:@]+//[^@]*@")
 """User, password and @ where no URL can be read: a colon, a slash or the whole scheme is missing."""
+_MISTYPED = re.compile(rf"(?<![\w/])(?:{'|'.join(STREAM_SCHEMES)})(?:[:;.]+[/\\]+|//)(?![/\\])", re.IGNORECASE)
+"""A scheme whose ``://`` is not right: what is behind it may hold a password anywhere."""
+_SECRETS = re.compile(r"[?&;](?:user|usr|login|pass|pwd|psw|token|key|auth|secret|sig)\w*=", re.IGNORECASE)
+"""A query that keeps secrets, as those of cameras do, behind what is no URL."""
 _STANDARD_INPUT = re.compile(r"/proc/\d+/fd/0")
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?P<port>:\d{1,5})?")
 
@@ -59,9 +63,10 @@ def hide_credentials(text: str) -> str:
     'door=...'
     """
     found = _SCHEME.search(text)
-    mistyped = _CREDENTIALS.search(text, 0, len(text) if found is None else found.start())
-    if mistyped is not None:
-        return f"{text[: mistyped.start()]}..."
+    before = len(text) if found is None else found.start()
+    hidden = [place.start() for pattern in (_CREDENTIALS, _MISTYPED, _SECRETS) if (place := pattern.search(text, 0, before))]
+    if hidden:
+        return f"{text[: min(hidden)]}..."
     return text if found is None else text[: found.start()] + redact_url(text[found.start() :])
 
 

@@ -102,21 +102,25 @@ PRIORS = {"uniform": dict.fromkeys(LABELS, 1 / 3), "noisy": {"calm": 0.01, "loud
 
 
 @pytest.mark.parametrize(
-    ("chosen", "name", "prior"),
+    ("chosen", "name", "temperature", "prior"),
     [
-        (None, "noisy", (0.01, 0.9, 0.09)),
-        ("noisy", "noisy", (0.01, 0.9, 0.09)),
-        ("uniform", "uniform", (1, 1, 1)),
-        (Prior("given", LABELS, (0.5, 0.25, 0.25)), "given", (0.5, 0.25, 0.25)),
+        (None, "noisy", 2.0, (0.01, 0.9, 0.09)),
+        ("noisy", "noisy", 2.0, (0.01, 0.9, 0.09)),
+        ("uniform", "uniform", 3.0, (1, 1, 1)),
+        (Prior("given", LABELS, (0.5, 0.25, 0.25)), "given", 3.0, (0.5, 0.25, 0.25)),
+        (Prior("adapt", LABELS, (0.01, 0.9, 0.09), start="noisy"), "adapt", 2.0, (0.01, 0.9, 0.09)),
     ],
 )
-def test_prior_multiplies_the_scores(tmp_path: Path, chosen: str | Prior | None, name: str, prior: tuple[float, ...]) -> None:
-    """After the temperature, which does not touch it."""
-    tiny = Classifier(write_model(tmp_path, temperature=3.0, priors=PRIORS, prior="noisy"), prior=chosen)
+def test_prior_multiplies_the_scores(
+    tmp_path: Path, chosen: str | Prior | None, name: str, temperature: float, prior: tuple[float, ...]
+) -> None:
+    """After the temperature, which does not touch it and is the one that was fitted under it."""
+    path = write_model(tmp_path, temperature=3.0, temperatures={"noisy": 2.0}, priors=PRIORS, prior="noisy")
+    tiny = Classifier(path, prior=chosen)
     crops = random_crops(9, SIDE)
     assert tiny.prior is not None
     assert tiny.prior.name == name
-    np.testing.assert_allclose(tiny.scores(crops), plain_scores(crops, 3.0, prior), atol=1e-5)
+    np.testing.assert_allclose(tiny.scores(crops), plain_scores(crops, temperature, prior), atol=1e-5)
     assert tiny.scores(crops).dtype == np.float32
 
 

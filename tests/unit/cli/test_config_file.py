@@ -184,3 +184,12 @@ def test_many_cameras_in_one_line_are_no_long_key(tmp_path: Path) -> None:
     path.write_text(f"epsilon = {names}\n")
     with pytest.raises(UsageError, match="unknown setting"):
         load_settings(path)
+
+
+def test_a_url_that_stands_for_a_setting_shows_no_password(tmp_path: Path) -> None:
+    path = tmp_path / "a.toml"
+    for text in ('"rtsp://me:PW@cam/live" = 1', '[[source]]\ndemo = "stroll"\n"me:PW@10.0.0.7/live" = 1'):
+        path.write_text(text)
+        with pytest.raises(UsageError, match="unknown setting") as caught:
+            load_settings(path)
+        assert "PW" not in str(caught.value)

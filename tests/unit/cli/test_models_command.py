@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,18 @@ from ferengine.cli.app import app
 from ferengine.models import registry
 
 
-@pytest.mark.parametrize("columns", ["80", "120"])
+@pytest.mark.parametrize("columns", ["40", "60"])
+def test_a_narrow_terminal_shows_fewer_columns_and_every_name(columns: str) -> None:
+    done = CliRunner().invoke(app, ["models"], env={"COLUMNS": columns, "FORCE_COLOR": "1", "NO_COLOR": "1"})
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", done.output)
+    for manifest in registry.list_models():
+        [line] = [line for line in plain.splitlines() if line.split()[:1] == [manifest.name]]
+        assert f"{100 * manifest.accuracy.public:.2f}" in line
+    assert "parameters" not in plain
+    assert max(map(len, plain.splitlines())) <= int(columns)
+
+
+@pytest.mark.parametrize("columns", ["40", "80", "120"])
 def test_the_table_has_every_model_with_its_figures(columns: str) -> None:
     done = CliRunner().invoke(app, ["models"], env={"COLUMNS": columns})
     assert done.exit_code == 0, done.output

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from command_help import command
+from ferengine.cli.serve import greeting
 from ferengine.cli.settings import RunSettings, SourceTable
 from ferengine.errors import FerengineError, ServiceError, SinkError, SourceError, UsageError
 
@@ -58,10 +59,22 @@ def test_the_state_has_a_file_of_its_own_that_can_be_written(tmp_path: Path) -> 
         serve([*listen, "--state", tmp_path / "a", "--csv", tmp_path / "a"])
     with pytest.raises(SinkError, match=r"nowhere/state.json cannot be created: there is no folder"):
         serve([*listen, "--state", tmp_path / "nowhere" / "state.json"])
+    (tmp_path / "token").write_text("a token of some length")
+    with pytest.raises(UsageError, match=r"--csv: .*token is the file of --token-file"):
+        serve([*listen, "--token-file", tmp_path / "token", "--csv", tmp_path / "token", "--overwrite"])
     (tmp_path / "talk.mp4").write_text("{}")
     with pytest.raises(UsageError, match=r"talk.mp4 is the source talk"):
         serve([*listen, tmp_path / "talk.mp4", "--state", tmp_path / "talk.mp4"])
-    assert [path.name for path in tmp_path.iterdir()] == ["talk.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.mp4", "token"]
+    assert (tmp_path / "token").read_text() == "a token of some length"
+
+
+def test_the_greeting_names_an_address_that_opens() -> None:
+    assert greeting("http://[fe80::1]:80", "fe80::1", True) == ["ferengine is on http://[fe80::1]:80", "Ctrl-C ends it"]
+    for host in ("0.0.0.0", "[::]"):
+        said = greeting(f"https://{host}:8080", host.strip("[]"), False)
+        assert said[1] == "that is every address of this machine; from here https://127.0.0.1:8080"
+        assert said[2].startswith("no camera yet")
 
 
 def test_a_file_that_is_not_there_is_refused() -> None:

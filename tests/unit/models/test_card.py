@@ -40,6 +40,8 @@ def test_the_card_shows_all_that_the_manifest_holds(manifest: Manifest) -> None:
         manifest.intended_use, f"{figures.ece:.3f} in 15 bins",
     ):  # fmt: skip
         assert words(text) in card
+    for prior, temperature in manifest.temperatures.items():
+        assert f"under {prior} / {temperature:g}" in card
     for fraction in (figures.public, figures.private, figures.private_without_copies, figures.macro_f1):
         assert fraction is None or f"{100 * fraction:.2f} %" in card
     for command in (training.command, figures.command):

@@ -166,6 +166,8 @@ def test_a_manifest_survives_being_written(tmp_path: Path) -> None:
     assert (manifest.labels, manifest.temperature) == (("dim", "bright"), 0.5)
     again = Manifest.model_validate_json(json.dumps(manifest.to_json()))
     assert again == manifest
+    under = [head | {"temperatures": {}} if head["kind"] == "classes" else head for head in ALL]
+    assert load_model(write_heads(tmp_path, under)).manifest == manifest  # as written before there were several
     warmer = Manifest.model_validate_json(json.dumps(manifest.with_temperature(0.75).to_json()))
     assert (warmer.temperature, warmer.outputs[0].temperature, warmer.heads[0].temperature) == (0.75, 0.75, 0.75)
 

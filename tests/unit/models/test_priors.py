@@ -26,7 +26,8 @@ SHIPPED_MODELS = [pytest.param(manifest, id=manifest.name) for manifest in list_
 def manifest() -> Manifest:
     """Of three classes, with two priors."""
     shipped = load_model(DEFAULT).manifest.to_json()
-    return Manifest.model_validate({**shipped, "labels": LABELS, "self_test": None, "priors": PRIORS, "prior": "noisy"})
+    return Manifest.model_validate({**shipped, "labels": LABELS, "self_test": None, "temperatures": {}, "priors": PRIORS,
+                                    "prior": "noisy"})  # fmt: skip
 
 
 def test_choose_prior_by_name(manifest: Manifest) -> None:
@@ -39,6 +40,30 @@ def test_prior_logarithm_and_labels(manifest: Manifest) -> None:
     assert prior is not None
     np.testing.assert_allclose(prior.logarithm(), np.log([0.2, 0.7, 0.1]))
     assert prior.by_label() == {"calm": 0.2, "loud": 0.7, "odd": 0.1}
+
+
+def test_choose_prior_that_follows_cameras(manifest: Manifest) -> None:
+    chosen = choose_prior(manifest, "adapt", follows=True)
+    assert chosen == Prior("adapt", LABELS, (0.2, 0.7, 0.1), start="noisy")
+    assert chosen is not None
+    assert chosen.fitted == "noisy"
+    with pytest.raises(UsageError, match=r"^prior adapt is estimated from a camera .*: choose one of uniform, noisy, or a"):
+        choose_prior(manifest, "adapt")
+    with pytest.raises(UsageError, match=r"^prior adapt: the model standard names no priors"):
+        choose_prior(manifest.model_copy(update={"priors": {}, "prior": None}), "adapt", follows=True)
+
+
+def test_temperature_is_that_of_the_prior(manifest: Manifest) -> None:
+    """A manifest of before there were several has one for all; files get the general one, as ``uniform`` does here."""
+    old = Manifest.model_validate({**manifest.to_json(), "temperature": 0.7})
+    assert [old.temperature_under(name) for name in (None, "uniform", "noisy", "mine.json")] == [0.7] * 4
+    noisy = old.with_temperature(0.5, "noisy")
+    assert (noisy.temperature, noisy.temperatures) == (0.5, {"noisy": 0.5})
+    both = Manifest.model_validate_json(json.dumps(noisy.with_temperature(0.72, "uniform").to_json()))
+    assert both.temperatures == {"noisy": 0.5, "uniform": 0.72}
+    assert [both.temperature_under(name) for name in ("noisy", "uniform", "mine.json")] == [0.5, 0.72, 0.6]
+    assert both.outputs[0].temperature_under("noisy") == 0.5
+    assert (both.with_temperature(2.0).temperature, both.with_temperature(2.0).temperatures) == (2.0, {})
 
 
 def test_choose_prior_of_a_model_without_any(manifest: Manifest) -> None:
@@ -110,6 +135,9 @@ def test_choose_prior_refuses_what_is_no_prior(manifest: Manifest, tmp_path: Pat
         ({"priors": {"a": {"calm": 0.5, "loud": 0.5, "odd": 0}}, "prior": "a"}, r"priors\.a\.odd: .*greater than 0"),
         ({"prior": "quiet"}, r"prior must be one of priors \(uniform, noisy\), not 'quiet'"),
         ({"prior": None}, r"prior must be one of priors \(uniform, noisy\), not None"),
+        ({"temperatures": {"quiet": 1.0}}, r"temperatures names quiet, which is none of priors \(uniform, noisy\)"),
+        ({"temperatures": {"noisy": 0}}, r"temperatures\.noisy: .*greater than or equal to"),
+        ({"priors": {"adapt": PRIORS["noisy"]}, "prior": "adapt"}, r"a prior cannot be called adapt"),
         ({"priors": {}}, r"prior must be one of priors \(there are none\), not 'noisy'"),
     ],
 )

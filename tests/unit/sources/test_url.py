@@ -76,6 +76,11 @@ def test_other_schemes_are_named() -> None:
         "door= rtsp://u:PW@h",
         "http:///u:PW@h",
         "u:PW@h=rtsp://h/x",
+        "rtsp:/cam/live?user=me&password=PW",
+        "door=rtsp;//cam/user=PW",
+        "HTTP:\\\\cam\\PW",
+        "10.0.0.7/live?user=me&pwd=PW",
+        "cam/snapshot.cgi?usr=me&token=PW",
     ],
 )
 def test_mistyped_addresses_hide_their_password(text: str) -> None:
@@ -85,6 +90,27 @@ def test_mistyped_addresses_hide_their_password(text: str) -> None:
     assert "PW" not in str(caught.value)
 
 
-@pytest.mark.parametrize("text", ["talk.mp4", "door=talk.mp4", "a@b.mp4", "12:30.mp4", "shots/*.jpg", "demo:crossing"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "talk.mp4",
+        "door=talk.mp4",
+        "a@b.mp4",
+        "12:30.mp4",
+        "shots/*.jpg",
+        "demo:crossing",
+        "http:x.mp4",
+        "http/a.mp4",
+        "/srv/udp/1.ts",
+        "a?b.mp4",
+        "key=1.mp4",
+    ],
+)
 def test_ordinary_texts_are_shown(text: str) -> None:
     assert hide_credentials(text) == text
+
+
+def test_a_name_that_holds_a_password_is_not_shown() -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_source("demo", name="me:PW@10.0.0.7/live")
+    assert "PW" not in str(caught.value)

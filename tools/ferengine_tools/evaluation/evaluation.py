@@ -29,7 +29,7 @@ class Calibration:
     """Errors of softmax(logits / temperature).
 
     Attributes:
-        temperature: None where each of several models has its own.
+        temperature: The one under the prior in force; None where each of several models has its own.
         nll: Mean negative log-likelihood, nats.
         ece: Expected calibration error.
     """
@@ -49,13 +49,14 @@ class Evaluation:
         faces: How many there are.
         classes: Their classes.
         metrics: Single crop, at temperature 1; of several models at the temperatures of their manifests.
-        calibrated: With the temperature of the manifest.
+        calibrated: With the manifest's temperature under ``prior``.
         views: How many views of each face ``averaged`` is over.
         averaged: Over the views, with the temperature of the manifest; None where it was not asked for.
         prior: The class frequencies that all but ``uniform`` is measured under; None: as the models answer.
         uniform: As ``metrics``, under a uniform prior; None where the models cannot answer so.
         stability: Single crop; None where it was not asked for.
-        curve: Under ``prior`` to powers from 0 to 1, single crop, temperature 1, of one model that can answer so.
+        curve: Under ``prior`` to powers from 0 to 1, single crop, with the manifest's temperature under ``prior``, of one model
+            that can answer so.
         groups: Accuracies by grouping, single crop.
     """
 
@@ -187,7 +188,7 @@ def evaluate_faces(
             order = [ensemble.labels.index(name) for name in classes]
             network = even.networks[0]
             full = log_frequencies(prior, network.labels) if prior in COUNTS else log_prior_of(network, prior)
-            scaled_logits = alone[0][:, order].astype(np.float64) / network.temperature
+            scaled_logits = alone[0][:, order].astype(np.float64) / network.temperature_under(prior)
             curve = prior_curve(scaled_logits, full[order], faces.labels, classes)
     if stability:
         wide = faces.images if faces.wide is None else faces.wide

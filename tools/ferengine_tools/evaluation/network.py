@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -23,20 +23,31 @@ class Network:
         task: What it reads.
         labels: Its classes.
         input_size: Side S of the crops, pixels.
-        temperature: What the logits are divided by.
+        general_temperature: What the logits are divided by under a prior that ``temperatures`` does not name.
         logits: Grayscale crops, uint8 (N, S, S) -> float32 (N, labels), before the temperature.
         classifier: What runs a model in the engine, to be timed; None for a checkpoint.
         prior: The class frequencies that the logits hold under, by their name in ``priors``; None where they are not known.
+        temperatures: What the logits are divided by under some priors, by their names.
     """
 
     name: str
     task: str
     labels: tuple[str, ...]
     input_size: int
-    temperature: float
+    general_temperature: float
     logits: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
     classifier: Classifier | None = None
     prior: str | None = None
+    temperatures: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def temperature(self) -> float:
+        """What the logits are divided by, under ``prior``."""
+        return self.temperature_under(self.prior)
+
+    def temperature_under(self, prior: str | None) -> float:
+        """What the logits are divided by under the prior of that name."""
+        return self.general_temperature if prior is None else self.temperatures.get(prior, self.general_temperature)
 
 
 def of_classifier(classifier: Classifier) -> Network:
@@ -62,6 +73,7 @@ def of_classifier(classifier: Classifier) -> Network:
         partial(grey_logits, classifier),
         classifier,
         "uniform" if manifest.priors else trained,
+        manifest.temperatures,
     )
 
 

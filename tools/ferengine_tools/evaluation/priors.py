@@ -27,9 +27,9 @@ COUNTS: dict[str, dict[str, int]] = {
 SMOOTHING = 5
 """Faces that each class counts more than it has, as in training."""
 
-POWERS: dict[str, float] = {"everyday": 0.5}
+POWERS: dict[str, float] = {"everyday": 0.65}
 """The power of its frequencies that makes a prior, where that is not 1. Everyday faces are read best, by macro F1, under less
-than their full frequencies: ``ferengine evaluate --curve`` shows it."""
+than their full frequencies: ``ferengine evaluate --curve`` shows it. Labels depend on the power times the temperature alone."""
 
 
 def log_frequencies(name: str, labels: Sequence[str]) -> NDArray[np.float64]:
@@ -86,15 +86,17 @@ def log_prior_of(network: Network, name: str) -> NDArray[np.float64]:
 
 
 def under(ensemble: Ensemble, name: str) -> Ensemble:
-    """The same networks, each answering under the prior ``name`` instead of its own: softmax(logits / temperature) is then
-    proportional to prior / own prior times what it was. One whose own is not known stays as it is."""
+    """The same networks, each answering under the prior ``name`` instead of its own, at the temperature that was fitted under
+    it. At one temperature, softmax(logits / temperature) is then proportional to prior / own prior times what it was. A network
+    whose own prior is not known stays as it is."""
     return Ensemble(tuple(_moved(network, name) for network in ensemble.networks))
 
 
 def _moved(network: Network, name: str) -> Network:
     if network.prior is None or name == network.prior:
         return network
-    shift = log_prior_of(network, name) - log_prior_of(network, network.prior)
-    scaled = (network.temperature * (shift - shift.mean())).astype(np.float32)
+    own = network.temperature * log_prior_of(network, network.prior)
+    shift = network.temperature_under(name) * log_prior_of(network, name) - own
+    scaled = (shift - shift.mean()).astype(np.float32)
     logits = network.logits
     return replace(network, logits=lambda crops: logits(crops) + scaled, prior=name)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
+from scipy.optimize import brentq, minimize_scalar
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
@@ -16,18 +15,16 @@ from ferengine.models.priors import choose_prior
 from ferengine.models.registry import load_model
 from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.data.fer2013 import LabelSet
+from ferengine_tools.data.wild_faces import is_wild_faces
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.mapping import LabelMap
-from ferengine_tools.evaluation.metrics import expected_calibration_error, negative_log_likelihood, softmax
+from ferengine_tools.evaluation.metrics import negative_log_likelihood, softmax
 from ferengine_tools.evaluation.network import grey_logits
-from ferengine_tools.evaluation.priors import log_prior
-from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
+from ferengine_tools.evaluation.priors import POWERS
+from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces, wild_faces
 from ferengine_tools.files import written_whole
 
-MAX_ECE = {"fer2013": 0.03, "everyday": 0.05}
-"""Calibration errors that are aimed at, by the prior of the faces."""
 _RANGE = (0.05, 20.0)
-_STEPS = np.round(np.arange(0.5, 1.5, 0.005), 3)
 
 
 def fit_temperature(
@@ -37,7 +34,8 @@ def fit_temperature(
 
     Args:
         logits: float32 (N, C).
-        labels: int64 (N,).
+        labels: int64 (N,), drawn by that prior.
+        log_prior: Its logarithm, (C,).
 
     Returns:
         A value in [0.05, 20].
@@ -45,8 +43,7 @@ def fit_temperature(
     Raises:
         UsageError: There are no faces.
     """
-    if not len(labels):
-        raise UsageError("a temperature cannot be fitted to no faces")
+    _check_any(labels)
 
     def loss(logarithm: float) -> float:
         return negative_log_likelihood(softmax(logits, float(np.exp(logarithm)), log_prior), labels)
@@ -55,57 +52,63 @@ def fit_temperature(
     return float(np.exp(found.x))
 
 
-def class_temperature(classifier: Classifier, faces: LabelledFaces) -> float:
-    """Return the temperature of a classifier over all its classes, on faces of its own size.
+def confidence_temperature(
+    logits: NDArray[np.float32], labels: NDArray[np.int64], log_prior: NDArray[np.float64] | None = None
+) -> float:
+    """Return the temperature at which the mean confidence is the accuracy.
 
-    It is fitted under the prior of the faces where the model names any.
+    This is for a prior that is not that of the labels, such as tempered frequencies: there the likelihood is largest where the
+    tempering is undone.
+
+    Args:
+        logits: float32 (N, C).
+        labels: int64 (N,).
+        log_prior: Its logarithm, (C,).
+
+    Returns:
+        A value in [0.05, 20], the lowest where there are several: at high ones all faces are read as the prior alone says. The
+        lowest of all where faces are never sure enough, the highest where they are always too sure.
+
+    Raises:
+        UsageError: There are no faces.
+    """
+    _check_any(labels)
+
+    def excess(logarithm: float) -> float:
+        scores = softmax(logits, float(np.exp(logarithm)), log_prior)
+        return float(scores.max(axis=1).mean() - np.mean(scores.argmax(axis=1) == labels))
+
+    lowest, highest = np.log(_RANGE).tolist()
+    steps = np.linspace(lowest, highest, 61)
+    first = next((index for index, step in enumerate(steps) if excess(step) <= 0), None)
+    if first is None or first == 0:
+        return _RANGE[1] if first is None else _RANGE[0]
+    return float(np.exp(brentq(excess, steps[first - 1], steps[first], xtol=1e-4)))
+
+
+def _check_any(labels: NDArray[np.int64]) -> None:
+    if not len(labels):
+        raise UsageError("a temperature cannot be fitted to no faces")
+
+
+def fitted(classifier: Classifier, faces: LabelledFaces) -> tuple[float, str | None]:
+    """Fit the temperature of a classifier over all its classes, on faces of its own size: the likeliest one, or under a prior
+    of POWERS, which is not that of the faces, the one at which confidence is accuracy.
+
+    Returns:
+        The temperature, and the prior that it was fitted under: that of the faces where the model names priors, else None.
 
     Raises:
         UsageError: It does not know a class of the faces, or their prior.
     """
     LabelMap().matrix(classifier.labels, faces.classes)
     order = np.array([classifier.labels.index(name) for name in faces.classes])
-    known = classifier.manifest.priors and faces.prior is not None
-    prior = choose_prior(classifier.manifest, faces.prior) if known else None
+    prior = choose_prior(classifier.manifest, faces.prior) if classifier.manifest.priors and faces.prior is not None else None
     logits = grey_logits(classifier, faces.images)
-    return fit_temperature(logits, order[faces.labels], None if prior is None else prior.logarithm())
-
-
-def temperature_of_sets(
-    logits: Sequence[NDArray[np.float32]],
-    faces: Sequence[LabelledFaces],
-    labels: Sequence[str],
-    learnt: NDArray[np.float64] | None = None,
-) -> float:
-    """The one temperature that comes nearest to MAX_ECE on several sets.
-
-    Args:
-        logits: Of each set, (N, C).
-        faces: The sets, of the classes ``labels``, each with a prior of MAX_ECE.
-        labels: The classes.
-        learnt: The logarithm of the prior that the network learnt with its data, (C,); None for one that answers under a
-            uniform prior.
-
-    Returns:
-        The temperature at which the largest of the sets' calibration errors, each divided by its MAX_ECE, is smallest; the
-        sets count alike, whatever their sizes.
-
-    Raises:
-        UsageError: A set has other classes.
-    """
-    if any(tuple(each.classes) != tuple(labels) for each in faces):
-        raise UsageError(f"a temperature over several sets needs sets of the model's own classes: {', '.join(labels)}")
-
-    def excess(temperature: float) -> float:
-        errors = []
-        for given, of_set in zip(logits, faces, strict=True):
-            assert of_set.prior is not None
-            moved = log_prior(of_set.prior, labels) - (0 if learnt is None else learnt)
-            error = expected_calibration_error(softmax(given, temperature, moved), of_set.labels)
-            errors.append(error / MAX_ECE[of_set.prior])
-        return max(errors)
-
-    return float(min(_STEPS, key=excess))
+    if prior is None:
+        return fit_temperature(logits, order[faces.labels]), None
+    find = confidence_temperature if prior.name in POWERS else fit_temperature
+    return find(logits, order[faces.labels], prior.logarithm()), prior.name
 
 
 def check_writable(model: str | Path) -> None:
@@ -120,8 +123,14 @@ def check_writable(model: str | Path) -> None:
         raise UsageError(f"{model} is an installed model: name the .onnx file whose manifest is to be changed")
 
 
-def write_temperature(model: str | Path, temperature: float) -> Path:
+def write_temperature(model: str | Path, temperature: float, prior: str | None = None) -> Path:
     """Write a temperature into the manifest of a model file; the old manifest stays until the new one is whole.
+
+    Args:
+        model: The ``.onnx`` file.
+        temperature: The temperature.
+        prior: The one of the manifest's priors that it was fitted under, None for a model without any: see
+            ``Manifest.with_temperature``.
 
     Returns:
         The manifest.
@@ -132,25 +141,25 @@ def write_temperature(model: str | Path, temperature: float) -> Path:
         FerengineError: The manifest cannot be written.
     """
     check_writable(model)
-    loaded = load_model(model)
-    manifest = loaded.manifest.with_temperature(round(temperature, 4))
+    manifest = load_model(model).manifest.with_temperature(round(temperature, 4), prior)
     path = Path(model).with_suffix(".json")
     with written_whole(path) as beside:
         beside.write_text(json_text(manifest.to_json(), indent=2) + "\n")
     return path
 
 
-def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | None = None) -> tuple[float, Path]:
-    """Fit the temperature of a model file and write it into its manifest.
+def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | None = None) -> tuple[float, str | None, Path]:
+    """Fit the temperature of a model file and write it into its manifest: that under the prior of the faces, where the
+    manifest names it.
 
     Args:
         model: The ``.onnx`` file.
-        data: FER-2013, whose PublicTest it is fitted on; for a model of gender UTKFace, its validation split.
+        data: FER-2013, whose PublicTest it is fitted on; wild_faces, or for a model of gender UTKFace, their validation splits.
         labels: FER-2013's labels, or those with contempt.
         cache: Folder of UTKFace's crops; the user's cache if None.
 
     Returns:
-        The temperature and the manifest.
+        The temperature, the prior that it is for (None for all) and the manifest.
 
     Raises:
         UsageError: ``model`` is not a file, or the data cannot be read or have other classes.
@@ -159,7 +168,11 @@ def fit(model: str, data: Path, *, labels: LabelSet = "fer2013", cache: Path | N
     """
     check_writable(model)
     classifier = Classifier(model, backend=FILE_ON_CPU)
-    gender = classifier.manifest.task == "gender"
-    faces = utkface_faces(data, "validation", cache) if gender else fer2013_faces(data, "public", labels=labels)
-    temperature = class_temperature(classifier, faces.sized(classifier.input_size))
-    return temperature, write_temperature(model, temperature)
+    if classifier.manifest.task == "gender":
+        faces = utkface_faces(data, "validation", cache)
+    elif is_wild_faces(data):
+        faces = wild_faces(data, "validation")
+    else:
+        faces = fer2013_faces(data, "public", labels=labels)
+    temperature, prior = fitted(classifier, faces.sized(classifier.input_size))
+    return temperature, prior, write_temperature(model, temperature, prior)

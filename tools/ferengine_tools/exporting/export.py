@@ -76,8 +76,8 @@ def export(
         private: Whether to measure on the final split as well.
         notes: Notes for the manifest.
         cache: Folder of UTKFace's crops; the user's cache if None.
-        everyday: wild_faces, for a model of expression under a uniform prior: one temperature is fitted on the validation faces
-            of both.
+        everyday: wild_faces, for a model of expression under a uniform prior: a temperature under their prior is fitted on its
+            validation faces, beside that of ``data``.
         prior: Whether the export of a checkpoint answers under a uniform prior, and names the priors that it knows, or under
             the class frequencies of its data (of several sets the first). The difference goes into the bias of the last layer.
 
@@ -94,7 +94,7 @@ def export(
     if precision != "fp32" and data is None:
         raise UsageError(f"--precision {precision} needs --data: the file is checked on real faces before it is kept")
     if everyday is not None and data is None:
-        raise UsageError("--everyday needs --data: the temperature is fitted on both")
+        raise UsageError("--everyday needs --data: a temperature is fitted on each")
     origin = _of_checkpoint(Path(source), notes, prior) if str(source).endswith(".safetensors") else _of_model(source)
     manifest, onnx = origin.manifest, origin.onnx
     if everyday is not None and (manifest.task != "expression" or not manifest.priors):
@@ -109,7 +109,7 @@ def export(
     manifest = manifest.model_copy(
         update={"name": out.stem, "file": out.name, "precision": precision, "sha256": hashlib.sha256(onnx).hexdigest(),
                 "source_sha256": hashlib.sha256(origin.onnx).hexdigest() if precision == "int8" else None,
-                "temperature": 1.0, "accuracy": Accuracy(), "self_test": self_test(onnx, manifest)}
+                "temperature": 1.0, "temperatures": {}, "accuracy": Accuracy(), "self_test": self_test(onnx, manifest)}
     )  # fmt: skip
     make_folder(out.parent)
     try:

@@ -23,15 +23,11 @@ import typer
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
-from ferengine.classification.classifier import Classifier
 from ferengine.cli.command import exit_code, make_command
 from ferengine.errors import ModelError, UsageError
 from ferengine.inference.conversion import is_quantised
 from ferengine.models.registry import load_model
-from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.evaluation.priors import default_prior, known_priors, log_prior
-from ferengine_tools.evaluation.sets import fer2013_faces, wild_faces
-from ferengine_tools.evaluation.temperature import temperature_of_sets
 from ferengine_tools.exporting.export import self_test, write_manifest
 from ferengine_tools.exporting.metrics import measured
 from ferengine_tools.files import make_folder
@@ -86,24 +82,17 @@ def convert(
 ) -> None:
     """Make a model that was trained without a prior answer under a uniform one.
 
-    The new file and its manifest are written, calibrated and measured.
+    Under the frequencies of its training data it answers as before. The new file and its manifest are written, calibrated and
+    measured.
     """
     loaded = load_model(source)
     manifest = loaded.manifest
     if manifest.priors:
         raise UsageError(f"{source} names priors: it answers under a uniform one already")
-    temperature, trained_on = manifest.temperature, "utkface"
-    if manifest.task == "expression":
-        if everyday is None:
-            raise UsageError("--everyday is needed for a model of expression")
-        trained_on, classifier = "fer2013", Classifier(source, backend=FILE_ON_CPU)
-        sets = [fer2013_faces(data, "public"), wild_faces(everyday, "validation")]
-        if any(each.classes != manifest.labels for each in sets):
-            raise UsageError(f"{source} has other classes than FER-2013")
-        logits = [classifier.logits(each.images) for each in sets]
-        temperature = temperature_of_sets(logits, sets, manifest.labels, log_prior("fer2013", manifest.labels))
-    frequencies = log_prior(trained_on, manifest.labels)
-    shift = -temperature * (frequencies - frequencies.mean())
+    if manifest.task == "expression" and everyday is None:
+        raise UsageError("--everyday is needed for a model of expression")
+    frequencies = log_prior("fer2013" if manifest.task == "expression" else "utkface", manifest.labels)
+    shift = -manifest.temperature * (frequencies - frequencies.mean())
     if is_quantised(loaded.onnx):
         shift = shift - _TIE * np.arange(len(shift))
     changed = fold_prior(loaded.onnx, shift)
@@ -112,7 +101,6 @@ def convert(
         update={
             "sha256": hashlib.sha256(changed).hexdigest(),
             "source_sha256": None if manifest.source_sha256 is None else hashlib.sha256(beside.read_bytes()).hexdigest(),
-            "temperature": temperature,
             "priors": known_priors(manifest.labels),
             "prior": default_prior(manifest.task),
             "self_test": self_test(changed, manifest),
@@ -121,7 +109,7 @@ def convert(
     make_folder(out.parent)
     out.write_bytes(changed)
     write_manifest(out, manifest)
-    write_manifest(out, measured(out, manifest, data, private=True, cache=cache, temperature=temperature))
+    write_manifest(out, measured(out, manifest, data, private=True, cache=cache, everyday=everyday))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

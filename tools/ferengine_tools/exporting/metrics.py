@@ -13,7 +13,7 @@ from ferengine_tools.data.fer2013 import NAME as FER2013
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces, wild_faces
-from ferengine_tools.evaluation.temperature import class_temperature, temperature_of_sets
+from ferengine_tools.evaluation.temperature import fitted
 
 
 def measured(
@@ -24,21 +24,19 @@ def measured(
     private: bool,
     cache: Path | None = None,
     everyday: Path | None = None,
-    temperature: float | None = None,
 ) -> Manifest:
-    """Fit the temperature and measure the accuracy of a model.
+    """Fit the temperatures and measure the accuracy of a model.
 
     Args:
-        model: The ``.onnx`` file with its manifest, at temperature 1.
+        model: The ``.onnx`` file with its manifest, which gets the temperatures.
         manifest: The manifest.
         data: FER-2013, or UTKFace for gender.
         private: Whether to measure on the split that is looked at once (PrivateTest; UTKFace's test), too.
         cache: Folder of UTKFace's crops; the user's cache if None.
-        everyday: wild_faces: the temperature is fitted on the validation faces of both.
-        temperature: Taken instead of a fitted one.
+        everyday: wild_faces: a temperature under their prior is fitted on its validation faces.
 
     Returns:
-        The manifest with the temperature and with the accuracy on the split to choose on (PublicTest; UTKFace's validation).
+        The manifest with the temperatures and with the accuracy on the split to choose on (PublicTest; UTKFace's validation).
 
     Raises:
         UsageError: The data cannot be read, or the model lacks a class of theirs.
@@ -47,10 +45,11 @@ def measured(
     labels: LabelSet = "ferplus8" if len(manifest.labels) == len(LABELS8) else "fer2013"
     chosen, final = _splits(manifest, data, labels, cache)
     faces = chosen().sized(classifier.input_size)
-    if temperature is None and everyday is not None:
-        sets = [faces, wild_faces(everyday, "validation").sized(classifier.input_size)]
-        temperature = temperature_of_sets([classifier.logits(each.images) for each in sets], sets, manifest.labels)
-    temperature = round(class_temperature(classifier, faces) if temperature is None else temperature, 4)
+    sets = [faces] if everyday is None else [faces, wild_faces(everyday, "validation").sized(classifier.input_size)]
+    for each in sets:
+        temperature, prior = fitted(classifier, each)
+        manifest = manifest.with_temperature(round(temperature, 4), prior)
+    classifier = _warm(model, manifest)
     name = "UTKFACE --split test" if manifest.task == "gender" else "FER2013 --split private"
     if labels != "fer2013":
         name += f" --labels {labels}"
@@ -60,8 +59,8 @@ def measured(
         dataset=None if manifest.task == "gender" or (measured_on := load_fer2013(data).name) == FER2013 else measured_on,
     )
     if private:
-        accuracy = _final(accuracy, _warm(model, manifest, temperature), final)
-    return manifest.model_copy(update={"temperature": temperature, "accuracy": accuracy})
+        accuracy = _final(accuracy, classifier, final)
+    return manifest.model_copy(update={"accuracy": accuracy})
 
 
 def _splits(
@@ -77,9 +76,9 @@ def _splits(
     return lambda: fer2013_faces(data, "public", labels=labels), final
 
 
-def _warm(model: Path, manifest: Manifest, temperature: float) -> Classifier:
-    """The classifier with its temperature, for the calibration error."""
-    model.with_suffix(".json").write_text(manifest.model_copy(update={"temperature": temperature}).model_dump_json())
+def _warm(model: Path, manifest: Manifest) -> Classifier:
+    """The classifier with its temperatures, on which its labels depend where a prior is added to the logits."""
+    model.with_suffix(".json").write_text(manifest.model_dump_json())
     return Classifier(model, backend=FILE_ON_CPU)
 
 

@@ -80,15 +80,22 @@ async function loadTimeline() {
 
 const systemLight = matchMedia("(prefers-color-scheme: light)");
 
+const system = () => (systemLight.matches ? "light" : "dark");
+
 function showTheme() {
-  document.documentElement.dataset.theme = localStorage.getItem("theme") ?? (systemLight.matches ? "light" : "dark");
+  document.documentElement.dataset.theme = storage()?.getItem("theme") ?? system();
 }
 
 function otherTheme() {
   const other = document.documentElement.dataset.theme === "light" ? "dark" : "light";
-  if (other === (systemLight.matches ? "light" : "dark")) localStorage.removeItem("theme"); // follow it again
-  else localStorage.setItem("theme", other);
-  showTheme();
+  if (other === system()) storage()?.removeItem("theme"); // follow it again
+  else storage()?.setItem("theme", other);
+  document.documentElement.dataset.theme = other;
+}
+
+// What the browser keeps for this page, if it may: one that blocks cookies throws.
+function storage() {
+  try { return localStorage; } catch { return null; }
 }
 
 // ---- Keys and buttons

@@ -24,6 +24,7 @@ from ferengine_tools.evaluation.ensemble import Ensemble
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
 from ferengine_tools.evaluation.network import of_classifier
 from ferengine_tools.evaluation.paper import TABLE_ONE
+from ferengine_tools.evaluation.priors import known_priors
 from ferengine_tools.evaluation.sets import copies, fer2013_faces
 from ferengine_tools.evaluation.speed import microseconds
 
@@ -121,13 +122,22 @@ def test_copies_of_training_images_are_left_out(
     assert copies(data.images[data.indices("private")], data.images[data.indices("training")]).sum() == 1
 
 
-def test_a_fitted_temperature_is_kept(bar_models: Any, bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_fitted_temperature_is_kept(
+    bar_models: Any, bars: Path, wild: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     model = bar_models.write(tmp_path)
     found = run(capsys, "--model", model, "--data", bars, "--split", "private", "--fit-temperature")
     kept = load_model(model).manifest.temperature
     assert found["calibrated"]["temperature"] == kept
     assert 0.05 <= kept < 0.1  # the smallest: nothing is ever wrong here
     assert found["calibrated"]["nll"] < found["nll"]
+    known = bar_models.write(tmp_path, name="known", priors=known_priors(LABELS), prior="everyday")
+    run(capsys, "--model", known, "--data", bars, "--split", "private", "--fit-temperature")
+    assert list(load_model(known).manifest.temperatures) == ["fer2013"]
+    everyday = run(capsys, "--model", known, "--data", wild, "--fit-temperature")
+    temperatures = load_model(known).manifest.temperatures
+    assert list(temperatures) == ["fer2013", "everyday"]
+    assert everyday["calibrated"]["temperature"] == temperatures["everyday"]
     with pytest.raises(UsageError, match="dscnn is an installed model"):
         main(["--model", "dscnn", "--data", str(bars), "--fit-temperature"])
 

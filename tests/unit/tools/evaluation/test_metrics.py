@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ferengine.errors import UsageError
 from ferengine.models.registry import load_model
 from ferengine_tools.evaluation.metrics import BINS, expected_calibration_error, measure, softmax
-from ferengine_tools.evaluation.temperature import fit_temperature, write_temperature
+from ferengine_tools.evaluation.temperature import confidence_temperature, fit_temperature, write_temperature
 
 CLASSES = ("a", "b", "c")
 
@@ -80,9 +80,25 @@ def test_the_temperature_that_made_the_labels_is_found(true: float) -> None:
     assert fit_temperature(logits, drawn) == pytest.approx(true, rel=0.05)
 
 
-def test_no_faces_give_no_temperature() -> None:
+def test_confidence_is_accuracy_under_a_tempered_prior() -> None:
+    """Labels are drawn by a prior; under its square root, faces are read with other confidence than the likeliest."""
+    rng = np.random.default_rng(1)
+    prior = np.log([0.05, 0.15, 0.8])
+    labels = rng.choice(3, 20000, p=np.exp(prior))
+    logits = (0.6 * (rng.normal(size=(20000, 3)) + np.eye(3)[labels])).astype(np.float32)
+    temperature = confidence_temperature(logits, labels, prior / 2)
+    scores = softmax(logits, temperature, prior / 2)
+    assert scores.max(axis=1).mean() == pytest.approx(np.mean(scores.argmax(axis=1) == labels), abs=1e-3)
+    assert temperature < fit_temperature(logits, labels, prior / 2)
+    sure = np.full((4, 2), [50, 0], np.float32)
+    assert confidence_temperature(sure, np.zeros(4, np.int64)) == 0.05
+    assert confidence_temperature(sure, np.ones(4, np.int64)) == 20
+
+
+@pytest.mark.parametrize("fit", [fit_temperature, confidence_temperature])
+def test_no_faces_give_no_temperature(fit: Any) -> None:
     with pytest.raises(UsageError, match="no faces"):
-        fit_temperature(np.empty((0, 3), np.float32), np.empty(0, np.int64))
+        fit(np.empty((0, 3), np.float32), np.empty(0, np.int64))
 
 
 def test_a_temperature_changes_the_manifest_alone(bar_models: Any, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from ferengine.errors import UsageError
 from ferengine_tools.evaluation import speed
 from ferengine_tools.evaluation.ensemble import Ensemble
 from ferengine_tools.evaluation.evaluation import evaluate_faces
-from ferengine_tools.evaluation.metrics import of_five
+from ferengine_tools.evaluation.metrics import of_five, softmax
 from ferengine_tools.evaluation.network import Network, of_classifier
 from ferengine_tools.evaluation.prior_curve import best, prior_curve
 from ferengine_tools.evaluation.priors import COUNTS, POWERS, known_priors, log_frequencies, log_prior, under
@@ -87,6 +87,13 @@ def test_a_network_moves_to_another_prior_and_back() -> None:
     shift = log_prior("everyday", labels) - log_prior("fer2013", labels)
     np.testing.assert_allclose(moved, np.tile(2 * (shift - shift.mean()), (4, 1)), atol=1e-5)
     np.testing.assert_allclose(under(there, "fer2013").logits(crops)[0], given, atol=1e-5)
+    cold = replace(network, temperatures={"everyday": 0.5})
+    colder = under(Ensemble((cold,)), "everyday")
+    found = colder.probabilities(colder.logits(crops))
+    np.testing.assert_allclose(colder.networks[0].temperature, 0.5)
+    uniform = given.astype(np.float64) - 2.0 * log_prior("fer2013", labels)
+    np.testing.assert_allclose(found, softmax(uniform.astype(np.float32), 0.5, log_prior("everyday", labels)), atol=1e-5)
+    np.testing.assert_allclose(under(colder, "fer2013").logits(crops)[0], given, atol=1e-5)
     unknown = Ensemble((replace(network, prior=None),))
     assert under(unknown, "everyday").networks[0] is unknown.networks[0]
 

@@ -18,9 +18,9 @@ from ferengine.inference.onnxruntime import OrtRunner  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
 from ferengine.models.settings import FILE_ON_CPU  # noqa: E402
 from ferengine_tools.data.fer2013 import LABELS  # noqa: E402
-from ferengine_tools.evaluation.priors import known_priors  # noqa: E402
+from ferengine_tools.evaluation.priors import known_priors, log_prior  # noqa: E402
 from ferengine_tools.evaluation.sets import fer2013_faces, wild_faces  # noqa: E402
-from ferengine_tools.evaluation.temperature import temperature_of_sets  # noqa: E402
+from ferengine_tools.evaluation.temperature import confidence_temperature, fit_temperature  # noqa: E402
 from ferengine_tools.exporting.export import export  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
@@ -43,15 +43,20 @@ def test_last_bias_holds_the_frequencies_unless_the_prior_is_uniform(config: Tra
     np.testing.assert_allclose(logits["data"] - logits["uniform"], np.tile(expected, (5, 1)), atol=1e-4)
 
 
-def test_one_temperature_is_fitted_on_both_sets(bar_models: Any, bars: Path, wild: Path, tmp_path: Path) -> None:
+def test_a_temperature_is_fitted_on_each_set(bar_models: Any, bars: Path, wild: Path, tmp_path: Path) -> None:
     source = bar_models.write(tmp_path, gain=6.0, priors=known_priors(LABELS), prior="everyday")
     both, _ = export(source, tmp_path / "both.onnx", data=bars, everyday=wild)
     classifier = Classifier(source, backend=FILE_ON_CPU)
-    sets = [fer2013_faces(bars, "public"), wild_faces(wild, "validation")]
-    expected = temperature_of_sets([classifier.logits(each.images) for each in sets], sets, LABELS)
-    assert both.temperature == pytest.approx(expected)
+    sets = {"fer2013": fer2013_faces(bars, "public"), "everyday": wild_faces(wild, "validation")}
+    expected = {
+        name: find(classifier.logits(sets[name].images), sets[name].labels, log_prior(name, LABELS))
+        for name, find in (("fer2013", fit_temperature), ("everyday", confidence_temperature))
+    }
+    assert both.temperatures == pytest.approx(expected, abs=1e-3)
+    assert both.temperatures["everyday"] != pytest.approx(both.temperatures["fer2013"], rel=0.01)
     alone, _ = export(source, tmp_path / "alone.onnx", data=bars)
-    assert alone.temperature != pytest.approx(expected, abs=0.01)
+    assert alone.temperatures == pytest.approx({"fer2013": expected["fer2013"]}, abs=1e-3)
+    assert alone.temperature == alone.temperatures["fer2013"]
     with pytest.raises(UsageError, match="--everyday needs --data"):
         export(source, tmp_path / "x.onnx", everyday=wild)
     with pytest.raises(UsageError, match="models of expression that answer under a uniform prior"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,9 @@ from ferengine.inference.conversion import to_int8
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.models.registry import load_model
 from ferengine.models.settings import FILE_ON_CPU
+from ferengine_tools.evaluation.metrics import softmax
 from ferengine_tools.evaluation.priors import log_frequencies, log_prior
 from ferengine_tools.evaluation.sets import fer2013_faces
-from ferengine_tools.evaluation.temperature import temperature_of_sets
 from ferengine_tools.exporting.fold_prior import convert, fold_prior, main
 
 SHIFT = np.array([0.5, -1.25, 2.0])
@@ -80,52 +81,25 @@ def test_several_outputs_are_refused() -> None:
         fold_prior(small_network(outputs=2), SHIFT)
 
 
-def test_one_temperature_calibrates_both_sets() -> None:
-    """Logits that are too large by 1.2, of faces whose labels were drawn by them, under either prior."""
-    labels = load_model("dscnn").manifest.labels
-    rng = np.random.default_rng(3)
-    logits, sets = [], []
-    for name in ("fer2013", "everyday"):
-        frequencies = log_prior(name, labels)
-        evidence = rng.normal(scale=1.5, size=(6000, 7))
-        scores = np.exp(evidence + frequencies)
-        scores /= scores.sum(axis=1, keepdims=True)
-        drawn = (scores.cumsum(axis=1) < rng.random((6000, 1))).sum(axis=1)
-        logits.append((1.2 * (evidence + log_prior("fer2013", labels))).astype(np.float32))
-        sets.append(_faces(drawn, labels, name))
-    learnt = log_prior("fer2013", labels)
-    assert temperature_of_sets(logits, sets, labels, learnt) == pytest.approx(1.2, abs=0.06)
-    uniform = [given - np.float32(1.2) * learnt.astype(np.float32) for given in logits]
-    assert temperature_of_sets(uniform, sets, labels) == pytest.approx(1.2, abs=0.06)
-    with pytest.raises(UsageError, match="sets of the model's own classes"):
-        temperature_of_sets(uniform, sets, labels[:-1])
-
-
-def _faces(drawn: NDArray[np.int64], labels: tuple[str, ...], prior: str) -> Any:
-    from ferengine_tools.evaluation.faces import LabelledFaces
-
-    return LabelledFaces(np.zeros((len(drawn), 1, 1), np.uint8), drawn, labels, (), prior=prior)
-
-
 def test_converted_model_answers_as_before_under_its_training_data(
     bar_models: Any, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     faces = fer2013_faces(bars, "public")
-    monkeypatch.setattr("ferengine_tools.exporting.fold_prior.wild_faces", lambda path, split: faces)
-    old = bar_models.write(tmp_path, gain=0.5)
+    ordinary = replace(faces, prior="everyday")
+    monkeypatch.setattr("ferengine_tools.exporting.metrics.wild_faces", lambda path, split: ordinary)
+    old = bar_models.write(tmp_path, gain=0.5, temperature=0.8)
     (tmp_path / "new").mkdir()
     new = tmp_path / "new" / "bars.onnx"
     convert(old, new, bars, tmp_path)
     manifest = load_model(new).manifest
     assert (list(manifest.priors), manifest.prior) == (["uniform", "fer2013", "everyday"], "everyday")
-    before = Classifier(old, backend=FILE_ON_CPU).logits(faces.images) / manifest.temperature
-    expected = np.exp(before - before.max(axis=1, keepdims=True))
-    expected /= expected.sum(axis=1, keepdims=True)
-    after = Classifier(new, prior="fer2013", backend=FILE_ON_CPU)
-    np.testing.assert_allclose(after.scores(faces.images), expected, atol=1e-4)
-    uniform = Classifier(new, prior="uniform", backend=FILE_ON_CPU).scores(faces.images)
+    assert list(manifest.temperatures) == ["fer2013", "everyday"]
+    before = Classifier(old, backend=FILE_ON_CPU).logits(faces.images)
+    after = Classifier(new, backend=FILE_ON_CPU).logits(faces.images)
+    expected = softmax(before, 0.8)
+    np.testing.assert_allclose(softmax(after, 0.8, log_prior("fer2013", manifest.labels)), expected, atol=1e-4)
     moved = expected / np.exp(log_frequencies("fer2013", manifest.labels))
-    np.testing.assert_allclose(uniform, moved / moved.sum(axis=1, keepdims=True), atol=1e-4)
+    np.testing.assert_allclose(softmax(after, 0.8), moved / moved.sum(axis=1, keepdims=True), atol=1e-4)
     stored = json.loads(new.with_suffix(".json").read_text())["accuracy"]
     assert stored["public"] == 1
     with pytest.raises(UsageError, match="answers under a uniform one already"):

@@ -1,0 +1,57 @@
+"""What a run refuses before it touches a file, and what makes its exit code 1."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from ferengine.cli.session import any_image_unread, check_files
+from ferengine.cli.settings import RunSettings
+from ferengine.engine import Engine
+from ferengine.errors import UsageError
+from ferengine.sources import parse_source
+
+
+@pytest.mark.parametrize("output", ["health_file", "summary", "events", "csv", "save", "store"])
+@pytest.mark.parametrize("read", ["--config", "--model", "--prior", "--mqtt-password", "--webhook-secret"])
+def test_no_output_replaces_a_file_that_is_read(read: str, output: str, tmp_path: Path) -> None:
+    path = tmp_path / "precious.json"
+    path.write_text("precious")
+    (tmp_path / "link.json").hardlink_to(path)
+    given: dict[str, Any] = {output: str(tmp_path / "link.json"), "overwrite": True}
+    if read != "--config":
+        given[read.removeprefix("--").replace("-", "_")] = str(path)
+    settings = RunSettings(source=("demo",), **given)
+    with pytest.raises(UsageError, match=f"is the file of {read}"):
+        check_files(settings, settings.specs(), read={"--config": path} if read == "--config" else None)
+
+
+def test_a_health_file_replaces_only_what_a_run_has_left(tmp_path: Path) -> None:
+    path = tmp_path / "health.json"
+    settings = RunSettings(source=("demo",), health_file=path)
+    for text, kept in (('{"time": 1.5, "ok": true, "state": "ended"}', False), ("", False), ("notes", True), ("[1]", True)):
+        path.write_text(text)
+        if kept:
+            with pytest.raises(UsageError, match="exists already"):
+                check_files(settings, [])
+        else:
+            check_files(settings, [])
+    check_files(settings.model_copy(update={"overwrite": True}), [])
+
+
+def test_the_name_of_a_model_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = RunSettings(source=("demo",), events="faces", model="faces")
+    check_files(settings, settings.specs())
+
+
+def test_images_that_could_not_be_read_make_the_exit_code_1(tmp_path: Path) -> None:
+    specs = [parse_source(str(tmp_path / name)) for name in ("*.jpg", "a.mp4")]
+    folder, video = (spec.name for spec in specs)
+    for broken, expected in (({folder: 0, video: 3}, False), ({folder: 2, video: 0}, True)):
+        cameras = {name: SimpleNamespace(dropped={"broken": count}) for name, count in broken.items()}
+        engine = cast(Engine, SimpleNamespace(health=lambda cameras=cameras: SimpleNamespace(cameras=cameras)))
+        assert any_image_unread(engine, specs) == expected

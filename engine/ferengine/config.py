@@ -194,7 +194,11 @@ class EngineConfig(BaseModel):
         return self.detector
 
     def mtcnn_thresholds(self, *, tracked: bool) -> tuple[float, float, float]:
-        """Those given, or what suits faces that are ``tracked``, or single images."""
+        """The thresholds that were given, or the defaults.
+
+        Args:
+            tracked: Whether faces are tracked, for which the defaults differ from those for single images.
+        """
         return self.thresholds or (TRACKED_THRESHOLDS if tracked else MTCNN_THRESHOLDS)
 
     def backend_settings(self) -> BackendSettings:

@@ -6,6 +6,7 @@ import os
 import secrets
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -100,7 +101,8 @@ def serve(
     tls = read_tls(tls_certificate, tls_key)
     token = None if token_file is None else read_token(token_file, console)
     check_exposure(address, tls, token, console)
-    service = _Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, config=config, state=state)
+    read = {"--config": config, "--token-file": token_file, "--tls-certificate": tls_certificate, "--tls-key": tls_key}
+    service = _Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, read=read, state=state)
     sys.exit(service.run(console))
 
 
@@ -116,7 +118,7 @@ class _Service:
         *,
         analyze: bool,
         allow_files: bool,
-        config: Path | None,
+        read: Mapping[str, Path | None],
         state: Path | None,
     ) -> None:
         from ferengine.cli.message_outputs import event_media
@@ -133,7 +135,7 @@ class _Service:
             if spec.kind == "file" and not Path(spec.value).exists():
                 raise SourceError(f"there is no file {spec.where}")
         beginning = Beginning(given) if file is None else file.begin(given)
-        check_files(settings, [*beginning.sources, *beginning.paused.values()], config=config, state=state)
+        check_files(settings, [*beginning.sources, *beginning.paused.values()], read=read, state=state)
         self._settings = settings
         self._camera_events = CameraEvents()
         values = settings.engine_values()

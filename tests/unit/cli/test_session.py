@@ -26,7 +26,7 @@ def test_no_output_replaces_a_file_that_is_read(read: str, output: str, tmp_path
         given[read.removeprefix("--").replace("-", "_")] = str(path)
     settings = RunSettings(source=("demo",), **given)
     with pytest.raises(UsageError, match=f"is the file of {read}"):
-        check_files(settings, settings.specs(), config=path if read == "--config" else None)
+        check_files(settings, settings.specs(), read={"--config": path} if read == "--config" else None)
 
 
 def test_a_health_file_replaces_only_what_a_run_has_left(tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ class FrameConverter:
         """Of 16 bits, which are fewer in the video of infrared cameras, as the brightest pixel so far shows."""
         if width != frame.width:
             frame = self._reformatter.reformat(frame, width=width, format="gray16le", threads=1)
-        image: NDArray[np.uint16] = frame.to_ndarray()
+        image = np.asarray(frame.to_ndarray(), np.uint16)
         self._bits = max(self._bits, bits_used(image))
         return as_bgr(np.asarray(image >> (self._bits - 8), np.uint8))
 

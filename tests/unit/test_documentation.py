@@ -249,7 +249,12 @@ def test_the_accuracy_of_shipped_models_is_that_of_their_manifests() -> None:
             assert fraction is None or float(shown_value) == pytest.approx(100 * fraction, abs=exact), manifest.name
         assert float(ece) == pytest.approx(accuracy.ece, abs=0.0006), manifest.name
         assert (int(parameters.replace(",", "")), float(mmac)) == (manifest.parameters, pytest.approx(manifest.mmac, abs=0.051))
-    ordinary = dict(re.findall(name + r" 0[\d.]+ \|(?:[^|]*\|){3} ([\d.]+) / ", models))
+    rows = re.findall(name + r" (0[\d.]+), (0[\d.]+) \|(?:[^|]*\|){3} ([\d.]+) / ", models)
+    for model, *temperatures in (row[:3] for row in rows):
+        fitted = load_model(model).manifest.temperatures
+        assert [float(each) for each in temperatures] == pytest.approx([fitted["fer2013"], fitted["everyday"]], abs=6e-4), model
+    ordinary = {row[0]: row[3] for row in rows}
+    assert set(ordinary) == {manifest.name for manifest in list_models() if manifest.task == "expression"}
     shown = re.findall(name + r" ([\d.]+) % \| ([\d.]+) % \|", readme)
     assert [row[0] for row in shown] == ["fast", "standard", "accurate"]
     for model, everyday, private in shown:

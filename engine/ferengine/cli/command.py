@@ -102,7 +102,7 @@ def _fold_help() -> None:
                         text.overflow = "fold"
             super().add_row(*cells, **options)
 
-    rich_utils.Table = FoldedTable  # type: ignore[attr-defined, misc]
+    rich_utils.Table = FoldedTable  # type: ignore[attr-defined]
 
 
 class _Command(TyperCommand):

@@ -15,7 +15,7 @@ from ferengine.seen import Seen
 SUMMARY: dict[str, Any] = {
     "fps": 30.0, "frames": 100, "faces": 100, "dropped": {"track": {"skipped": 0}}, "latency_ms": {}, "batch": {"mean": 1.0},
     "detector": {"name": "mtcnn", "reason": "as set"}, "prior": None, "startup_s": 1.0, "workers": {},
-    "cameras": {},
+    "cameras": {"talk": {"prior": None}},
 }  # fmt: skip
 
 
@@ -81,3 +81,12 @@ def test_many_cameras_get_a_line_each() -> None:
 
 def test_the_timeline_shows_what_is_rare() -> None:
     assert timeline([0.0, 0.001, 0.5, 1.0, None]) == " ▁▄█ "
+
+
+def test_priors_of_cameras_are_printed() -> None:
+    adapted = {"name": "adapt", "probabilities": {"happy": 0.75, "neutral": 0.25}}
+    console = Console(file=(file := io.StringIO()), width=100)
+    print_summary(cast(Summary, {**SUMMARY, "prior": adapted, "cameras": {"talk": {"prior": adapted}}}), {}, console)
+    text = file.getvalue()
+    assert "class prior: adapt" in text
+    assert "  of talk at the end: happy 75 %, neutral 25 %" in text

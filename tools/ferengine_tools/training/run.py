@@ -12,6 +12,7 @@ from ferengine_tools.files import make_folder
 from ferengine_tools.training.checkpoint import save_checkpoint
 from ferengine_tools.training.config import TrainConfig
 from ferengine_tools.training.dataset import TrainingSet
+from ferengine_tools.training.memory import keep_freed_memory
 from ferengine_tools.training.record import RunRecord
 from ferengine_tools.training.trainer import Trainer
 
@@ -32,6 +33,7 @@ def train(config: TrainConfig, faces: TrainingSet | None = None) -> Trainer:
         FerengineError: The checkpoint or the log cannot be written.
     """
     make_folder(config.out)
+    keep_freed_memory()
     trainer = Trainer(config, faces)
     if config.resume:
         trainer.restore()

@@ -111,6 +111,12 @@ def as_bgr(image: NDArray[np.uint8], what: str = "an image") -> NDArray[np.uint8
     return out
 
 
+def bits_used(image: NDArray[np.uint16]) -> int:
+    """Return how many bits an image of 16 really has, as its brightest pixel shows: infrared cameras store 12 or 14."""
+    brightest = int(image.max())
+    return next(depth for depth in (8, 10, 12, 14, 16) if brightest < 1 << depth)
+
+
 def rotate(image: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
     """Rotate an image clockwise by a multiple of 90 degrees.
 

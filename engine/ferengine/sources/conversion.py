@@ -15,13 +15,14 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from numpy.typing import NDArray
 
 from ferengine._native import yuv_to_bgr
-from ferengine.frames import MAX_SIDE, rotate
+from ferengine.frames import MAX_SIDE, as_bgr, bits_used, rotate
 from ferengine.sources.base import CapturedFrame
 
 _MAX_PIXEL_ASPECT = 8.0
 """Width of a pixel by its height, or the inverse, beyond which it is an error of the file."""
 _HALVED_ROWS = {"yuv420p": True, "yuvj420p": True, "yuv422p": False, "yuvj422p": False}
 """The pixel formats that ``yuv_to_bgr`` reads, and whether their chroma has half the rows."""
+_GREY_OF_16_BITS = ("gray16le", "gray16be")
 _MATRIX = struct.Struct("=5i")
 """The first numbers of a display matrix: two rows of three."""
 _UPRIGHT = _MATRIX.pack(1, 0, 0, 0, 1)
@@ -47,6 +48,7 @@ class FrameConverter:
         self._first_matrix: bool | None = None
         """Whether the first frame has a display matrix; None before it. Looking for one is slow: if the first frame has none,
         later ones are searched only if they are rotated."""
+        self._bits = 8
         self._first_size = (stream.codec_context.width, stream.codec_context.height)
         self._first_width = _square_width(stream.codec_context.width, stream.sample_aspect_ratio)
 
@@ -69,12 +71,22 @@ class FrameConverter:
         """Return BGR uint8 (H, ``width``, 3) as it was encoded, not yet upright, in memory of its own; rows may be padded."""
         if self.write(frame, width, image := np.empty((frame.height, width, 3), np.uint8)):
             return image
+        if frame.format.name in _GREY_OF_16_BITS:
+            return self._convert_grey(frame, width)
         # One reformatter for all frames, and in this thread: PyAV's default makes a new one each time, on all cores.
         converted = self._reformatter.reformat(frame, width=width, format="bgr24", threads=1)
         plane = converted.planes[0]
         return np.ndarray(
             (converted.height, converted.width, 3), np.uint8, buffer=memoryview(plane), strides=(plane.line_size, 3, 1)
         )
+
+    def _convert_grey(self, frame: av.VideoFrame, width: int) -> NDArray[np.uint8]:
+        """Of 16 bits, which are fewer in the video of infrared cameras, as the brightest pixel so far shows."""
+        if width != frame.width:
+            frame = self._reformatter.reformat(frame, width=width, format="gray16le", threads=1)
+        image = np.asarray(frame.to_ndarray(), np.uint16)
+        self._bits = max(self._bits, bits_used(image))
+        return as_bgr(np.asarray(image >> (self._bits - 8), np.uint8))
 
     def write(self, frame: av.VideoFrame, width: int, out: NDArray[np.uint8]) -> bool:
         """Convert a frame into ``out`` if ``yuv_to_bgr`` reads its kind; else return False."""

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import SourceError
-from ferengine.frames import MAX_SIDE, as_bgr
+from ferengine.frames import MAX_SIDE, as_bgr, bits_used
 from ferengine.ipc.machine import memory_left
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.heif import decode_heic, is_heic
@@ -24,8 +24,6 @@ from ferengine.sources.spec import IMAGE_SUFFIXES
 from ferengine.sources.url import show_path
 from ferengine.vision import cv2
 
-_DEPTHS = (8, 10, 12, 14, 16)
-"""Bits that an image of 16 bits a pixel may really have."""
 _DECODING = 2
 """Times the bytes of the decoded images that decoding them takes: deeper ones are converted, some decoders keep a copy."""
 _ALL = 32767
@@ -185,8 +183,7 @@ def _is_animated(header: bytes) -> bool:
 def _eight_bits(image: NDArray[Any]) -> NDArray[np.uint8]:
     if image.dtype == np.uint8:
         return np.asarray(image, np.uint8)
-    depth = next(depth for depth in _DEPTHS if image.max() < 1 << depth)
-    return np.asarray(image >> (depth - 8), np.uint8)
+    return np.asarray(image >> (bits_used(image) - 8), np.uint8)
 
 
 def _list_images(path: str) -> list[Path]:

@@ -14,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine.errors import SourceError
+from ferengine.sources.conversion import FrameConverter
 from ferengine.sources.truncation import find_truncation
 from ferengine.sources.video import VideoFileSource
 
@@ -178,6 +179,26 @@ def test_rotated_and_mirrored_videos_are_upright(
     assert frame.shape == image.shape
     frame.write(out)
     assert np.array_equal(out, image)
+
+
+@pytest.mark.parametrize("bits", [8, 12, 14, 16])
+@pytest.mark.parametrize("pix_fmt", ["gray16le", "gray16be"])
+def test_infrared_video_of_fewer_bits_in_16(pix_fmt: str, bits: int, tmp_path: Path) -> None:
+    path = tmp_path / "a.nut"
+    ramp = np.linspace(0, 2**bits - 1, 96 * 64).astype(np.uint16).reshape(64, 96)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("rawvideo", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, pix_fmt
+        for part in (ramp, ramp // 2):  # a darker frame is not made brighter
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(part, format="gray16le").reformat(format=pix_fmt)))
+        container.mux(stream.encode(None))
+    _, frames = read_all(path)
+    assert [image.shape for _, image in frames] == 2 * [(64, 96, 3)]
+    assert [int(image.max()) for _, image in frames] == pytest.approx([255, 127], abs=1)
+    assert float(frames[0][1].mean()) == pytest.approx(127, abs=2)
+    with av.open(str(path)) as container:  # with pixels that are not square
+        wide = FrameConverter(container.streams.video[0]).convert(next(container.decode(video=0)), 192)
+    assert (wide.shape, int(wide.max())) == ((64, 192, 3), pytest.approx(255, abs=2))
 
 
 @pytest.mark.parametrize("name", ["a.avi", "a.mov", "a.mjpeg"])

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ferengine.errors import UsageError
-from ferengine.fleet.collector import FleetResults, epoch_of
+from ferengine.fleet.collector import FleetResults
 from ferengine.fleet.fleet import Fleet
 from ferengine.fleet.records import FleetEvent, FleetHealth
 from ferengine.results import EPOCH_NUMBERS, FrameResult
@@ -202,6 +202,11 @@ def send(pids: Sequence[int], number: signal.Signals) -> None:
             os.kill(pid, number)
 
 
+def _epoch(result: FrameResult) -> int:
+    """The epoch under which a result was read: each time that another node begins to read a camera it is a larger one."""
+    return result.frame // EPOCH_NUMBERS
+
+
 class AllResults(FleetResults):
     """Keeps when each epoch's frames were captured, those that come too late for the reader included."""
 
@@ -210,7 +215,7 @@ class AllResults(FleetResults):
         super().__init__(*arguments)
 
     def _accept(self, result: FrameResult) -> None:
-        self.captured[result.camera][epoch_of(result)].append(result.timings.captured)
+        self.captured[result.camera][_epoch(result)].append(result.timings.captured)
         super()._accept(result)
 
 
@@ -236,7 +241,7 @@ class Watcher:
     def _note(self, result: FrameResult) -> None:
         self.frames[result.camera].append(result.frame)
         tracks = {face.track for face in result.faces if face.track is not None}
-        self.foreign += [track for track in tracks if track // EPOCH_NUMBERS != epoch_of(result)]
+        self.foreign += [track for track in tracks if track // EPOCH_NUMBERS != _epoch(result)]
         self.tracks[result.camera] |= tracks
 
     def _listen(self) -> None:

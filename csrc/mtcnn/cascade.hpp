@@ -59,7 +59,7 @@ class Cascade {
                                                   std::span<const Window> windows) const;
 
     void scan_level(const float* level, const LevelSize& size, int x, int y, Proposals& out) const;
-    void append_windows(const Proposals& proposals, size_t task, std::vector<Window>& out) const;
+    void append_windows(const Proposals& proposals, float overlap, size_t task, std::vector<Window>& out) const;
     static std::vector<float> predict(const CropNetwork& network, std::span<const SearchTask> tasks,
                                       std::span<const Window> windows);
 

@@ -6,7 +6,7 @@
 namespace ferengine::mtcnn {
 namespace {
 
-constexpr int kMinReduction = 4;     // a halved image stands in for the frame while it is this many times the level
+constexpr int kMinReduction = 2;     // a halved image stands in for the frame while it is this many times the level
 constexpr double kMinWeight = 1e-3;  // of a pixel; less is rounding
 
 // The source pixels under each of `count` destination pixels, and their weights, which add up to 1.

@@ -24,8 +24,8 @@ std::vector<LevelSize> pyramid_levels(int height, int width, double scale, doubl
 image::FrameView halve(const image::FrameView& frame, std::vector<uint8_t>& memory);
 
 // Makes the levels of one BGR frame, from large to small. Each is the area average of the frame, rounded to integers;
-// or, for small ones, of the frame halved so often that it is still four times the level's size: half the time for the
-// same boxes. Levels made each from the last are faster still, but blur, and lose faces.
+// or, for small ones, of the frame halved so often that it is still twice the level's size: half the time, and one face
+// more in 467. Levels made each from the last are faster still, but blur, and lose faces.
 class Pyramid {
   public:
     explicit Pyramid(const image::FrameView& frame) : source_(frame) {}

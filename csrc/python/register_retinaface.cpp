@@ -10,8 +10,10 @@
 #include <tuple>
 #include <vector>
 
+#include "python/arguments.hpp"
 #include "python/register.hpp"
 #include "retinaface/decode.hpp"
+#include "retinaface/input.hpp"
 
 namespace py = pybind11;
 
@@ -67,11 +69,26 @@ py::tuple decode(const std::vector<LevelArguments>& arguments, float threshold, 
     return py::make_tuple(boxes, scores, landmarks);
 }
 
+void input(const py::array& frame, const std::array<float, 3>& means, const py::array& out) {
+    const image::FrameView view = frame_view(frame);
+    if (is_uint8(out) || !out.writeable() || out.ndim() != 3 || out.shape(0) != 3)
+        throw py::value_error("out must be writeable float32 of the shape (3, height, width)");
+    if (view.channels != 3 || view.height < 1 || view.width < 1 || out.size() == 0 || out.shape(1) > (1 << 14) ||
+        out.shape(2) > (1 << 14))
+        throw py::value_error("the frame must have three channels, and neither it nor out be empty");
+    const int height = static_cast<int>(out.shape(1)), width = static_cast<int>(out.shape(2));
+    auto* const values = static_cast<float*>(const_cast<void*>(out.data()));
+    const py::gil_scoped_release release;
+    retinaface::make_input(view, height, width, means, values);
+}
+
 }  // namespace
 
 void register_retinaface(py::module_& m) {
     m.def("retinaface_decode", &decode, py::arg("levels"), py::arg("threshold"), py::arg("overlap"),
           py::arg("max_candidates"), "Boxes, scores and landmarks of the faces in RetinaFace's maps, best first.");
+    m.def("retinaface_input", &input, py::arg("frame"), py::arg("means"), py::arg("out"),
+          "Scale a frame to the network's input, by areas, less the means of its channels.");
 }
 
 }  // namespace ferengine::python

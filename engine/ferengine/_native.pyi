@@ -673,6 +673,19 @@ def mtcnn_suppress(
         ValueError: For what is not finite or does not fit.
     """
 
+def retinaface_input(frame: NDArray[np.uint8], means: tuple[float, float, float], out: NDArray[np.float32]) -> None:
+    """Scale a frame to RetinaFace's input: each pixel is the mean over the area that it covers.
+
+    Args:
+        frame: BGR (height, width, 3); rows may be padded.
+        means: What is taken from blue, green and red.
+        out: (3, height, width), contiguous, to be written.
+
+    Raises:
+        TypeError: One of them is no such array.
+        ValueError: A shape is wrong, or one of them is empty.
+    """
+
 def retinaface_decode(
     levels: Sequence[tuple[NDArray[np.float32], int, tuple[float, float]]],
     threshold: float,

@@ -8,25 +8,22 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationIn
 
 from ferengine.errors import UsageError, describe_invalid
 from ferengine.models.registry import DEFAULT
-from ferengine.models.settings import BackendName, BackendSettings, PrecisionSetting
+from ferengine.models.settings import (
+    MIN_FACE,
+    MTCNN_FACTOR,
+    MTCNN_THRESHOLDS,
+    BackendName,
+    BackendSettings,
+    DetectorName,
+    PrecisionSetting,
+)
 from ferengine.results import DrawExtra
 
 Threshold = Annotated[float, Field(ge=0, lt=1)]
 
-MIN_FACE = 40.0
-"""Width of the smallest face to look for, pixels."""
-
-MTCNN_THRESHOLDS = (0.6, 0.7, 0.7)
-"""Of P-, R- and O-Net, for single images."""
-
 TRACKED_THRESHOLDS = (0.6, 0.7, 0.5)
 """The same where faces are tracked: a known face is followed from a score that would not do for a new one."""
 
-MTCNN_FACTOR = 0.709
-"""Step from one level of MTCNN's image pyramid to the next: about the square root of one half."""
-
-
-DetectorName = Literal["mtcnn", "retinaface", "haar"]
 DetectorSetting = Literal["auto", "mtcnn", "retinaface", "haar"]
 """A detector, or ``auto``: RetinaFace where it is installed and the machine can afford it, else MTCNN."""
 
@@ -197,7 +194,11 @@ class EngineConfig(BaseModel):
         return self.detector
 
     def mtcnn_thresholds(self, *, tracked: bool) -> tuple[float, float, float]:
-        """Those given, or what suits faces that are ``tracked``, or single images."""
+        """The thresholds that were given, or the defaults.
+
+        Args:
+            tracked: Whether faces are tracked, for which the defaults differ from those for single images.
+        """
         return self.thresholds or (TRACKED_THRESHOLDS if tracked else MTCNN_THRESHOLDS)
 
     def backend_settings(self) -> BackendSettings:

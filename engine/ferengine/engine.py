@@ -527,7 +527,7 @@ class Engine:
         state = self._state
         return run_summary(state.metrics, state.cameras, state.topology, state.subscriptions, self.detector)
 
-    # --- with
+    # --- as a context manager
 
     def __enter__(self) -> Self:
         self.start()
@@ -543,7 +543,7 @@ class Engine:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.to_thread(self.close)
 
-    # --- within
+    # --- internals
 
     @property
     def _state(self) -> RunState:

@@ -26,14 +26,14 @@ class Seen:
         frames: Results.
         with_faces: Results with at least one face.
         faces: Faces in all of them.
-        most: The largest number of faces in one.
+        max_at_once: The largest number of faces in one.
         people: Tracks. A person who leaves and comes back, or is lost from sight, counts again.
         labels: Classified faces by their smoothed label.
         seconds: From the first frame to the last.
     """
 
     def __init__(self) -> None:
-        self.frames = self.with_faces = self.faces = self.most = self.people = 0
+        self.frames = self.with_faces = self.faces = self.max_at_once = self.people = 0
         self.labels: Counter[str] = Counter()
         self.seconds = 0.0
         self._start: float | None = None
@@ -43,11 +43,15 @@ class Seen:
         self._bins: list[Counter[str]] = []
 
     def add(self, result: FrameResult) -> None:
-        """Take one more result."""
+        """Count one more result.
+
+        Args:
+            result: The camera's next one.
+        """
         self.frames += 1
         self.faces += len(result.faces)
         self.with_faces += bool(result.faces)
-        self.most = max(self.most, len(result.faces))
+        self.max_at_once = max(self.max_at_once, len(result.faces))
         if self._start is None:
             self._start = result.timestamp
         self.seconds = max(self.seconds, result.timestamp - self._start)
@@ -72,6 +76,12 @@ class Seen:
 
         The stretches have the same length and cover the run; there are at most ``BINS``. One in which no frame came has the
         value of the one before.
+
+        Args:
+            label: A smoothed label.
+
+        Returns:
+            Fractions in [0, 1], in order of time.
         """
         per_column = -(-len(self._bins) // BINS)
         columns = [sum(self._bins[i : i + per_column], Counter()) for i in range(0, len(self._bins), max(per_column, 1))]

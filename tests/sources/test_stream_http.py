@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import threading
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -153,6 +154,43 @@ def test_a_recording_without_a_duration_ends(http: Any, make_clip: Callable[...,
         assert (info.live, info.ends) == (False, True)
         stamps = [frame.timestamp for frame in read_all(source)]
         assert stamps == pytest.approx([i / 20 for i in range(frames)], abs=2e-3)
+
+
+class WithoutLength(BaseHTTPRequestHandler):
+    """Answers as HTTP 1.0 may: no length, and the end is that the connection is closed."""
+
+    content = b""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(self.content)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing on standard error."""
+
+
+@pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.flv", "a.avi"])
+def test_a_file_that_ends_with_its_connection_is_complete(name: str, tmp_path: Path) -> None:
+    """FFmpeg calls that an error; the frames that its decoder holds back for their order come all the same."""
+    with av.open(str(tmp_path / name), "w") as container:
+        recorded = container.add_stream("libx264", rate=25)
+        recorded.width, recorded.height, recorded.pix_fmt = 96, 64, "yuv420p"
+        recorded.codec_context.max_b_frames = 2
+        for index in range(60):
+            image = np.full((64, 96, 3), 4 * index, np.uint8)
+            container.mux(recorded.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(recorded.encode(None))
+    handler = type("Handler", (WithoutLength,), {"content": (tmp_path / name).read_bytes()})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        source = StreamSource(f"http://127.0.0.1:{server.server_port}/{name}")
+        assert not source.open().live
+        frames = read_all(source)
+        server.shutdown()
+    assert np.diff([frame.timestamp for frame in frames]) == pytest.approx(np.full(59, 0.04), abs=2e-3)
+    assert [float(frame.image.mean()) for frame in frames] == pytest.approx([4 * index for index in range(60)], abs=4)
+    assert source.broken_frames == 0
 
 
 def test_redirects_stay_on_their_host(http: Any, make_clip: Callable[..., Path]) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ferengine.config import MTCNN_THRESHOLDS, TRACKED_THRESHOLDS, EngineConfig, make_config
+from ferengine.config import TRACKED_THRESHOLDS, EngineConfig, make_config
 from ferengine.detection.birth import BIRTH_SCORES
 from ferengine.errors import UsageError
+from ferengine.models.settings import MTCNN_THRESHOLDS
 
 
 def test_the_defaults_are_valid_and_frozen() -> None:

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import doctest
+import inspect
 import json
+import pkgutil
 import re
 import tomllib
 from collections.abc import Iterator
@@ -117,6 +119,22 @@ def test_the_architecture_names_files_that_exist() -> None:
         assert (base / path).is_file(), path
 
 
+def test_the_architecture_shows_the_layers_that_are_checked() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    [contract] = [each for each in project["tool"]["importlinter"]["contracts"] if each["type"] == "layers"]
+    layers = [sorted(re.findall(r"\w+", layer)) for layer in contract["layers"]]
+    text = (SITE / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    [shown] = [block for block in blocks(text, "") if block.startswith("cli\n")]
+    assert [sorted(re.findall(r"\w+", line)) for line in shown.splitlines()] == layers
+
+
+def test_the_readme_links_to_every_page() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    only_on_the_site = {SITE / "index.md", SITE / "reference" / "commands.md", SITE / "reference" / "settings.md"}
+    pages = {page for page in SITE.rglob("*.md") if page.parent.name != "api"} - only_on_the_site
+    assert {page for page in pages if f"]({page.relative_to(ROOT)})" not in readme} == set()
+
+
 def test_each_mark_is_filled_on_one_page() -> None:
     texts = [page.read_text(encoding="utf-8") for page in SITE.rglob("*.md")]
     for mark in hooks.FILLED:
@@ -145,6 +163,27 @@ def test_every_public_name_is_in_the_reference() -> None:
     text = "".join(page.read_text(encoding="utf-8") for page in (SITE / "reference" / "api").glob("*.md"))
     for name in ferengine.__all__:
         assert name.startswith("__") or f"::: ferengine.{name}\n" in text, name
+
+
+def test_functions_in_the_reference_describe_their_arguments() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (SITE / "reference" / "api").glob("*.md"))
+    checked = 0
+    for name in re.findall(r"(?m)^::: (\S+)$", text):
+        if name.startswith("ferengine.fleet."):
+            pytest.importorskip("cryptography", reason="the extra `fleet` is not installed")
+        found = pkgutil.resolve_name(name)
+        members = vars(found).items() if inspect.isclass(found) else [("", found)]
+        for member, value in members:
+            function = getattr(value, "__func__", value)
+            if member.startswith("_") or not inspect.isfunction(function):
+                continue
+            arguments = set(inspect.signature(function).parameters) - {"self", "cls"}
+            described = inspect.getdoc(function) or ""
+            assert described, f"{name}.{member}"
+            missing = {each for each in arguments if not re.search(rf"(?m)^    \*{{0,2}}{each}: ", described)}
+            assert not missing, f"{name}.{member}: {missing}"
+            checked += 1
+    assert checked > 50
 
 
 @each_page

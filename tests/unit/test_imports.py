@@ -41,6 +41,14 @@ def test_naming_a_source_loads_no_decoder() -> None:
     assert not {"av", "cv2", "ferengine.sources.demo"} & set(done.stdout.split())
 
 
+@pytest.mark.parametrize("stage", ["detect", "track"])
+def test_a_worker_that_is_replaced_loads_no_checker_of_settings(stage: str) -> None:
+    """It takes half of what starting one costs, and camera and faces wait meanwhile."""
+    code = f"import sys; import ferengine.stages.{stage}; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert not {"pydantic", "typer", "rich"} & set(done.stdout.split())
+
+
 def test_the_detect_worker_has_no_inference_library_in_memory() -> None:
     """Its networks run in C++, or on a GPU that it opens only when asked."""
     code = "import sys; import ferengine.stages.detect; print(*sys.modules)"

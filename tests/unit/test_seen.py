@@ -23,7 +23,7 @@ def test_people_faces_and_fractions() -> None:
     seen.add(result(1_000_000.1, (1, "happy"), (2, "sad")))
     seen.add(result(1_000_000.2, (1, "happy"), (3, None)))
     seen.add(result(1_000_001.0, (2, "happy")))
-    assert (seen.frames, seen.with_faces, seen.faces, seen.most, seen.people) == (4, 3, 5, 2, 3)
+    assert (seen.frames, seen.with_faces, seen.faces, seen.max_at_once, seen.people) == (4, 3, 5, 2, 3)
     assert seen.fractions() == {"happy": 0.75, "sad": 0.25}
     assert seen.seconds == pytest.approx(1.0)
     assert seen.timeline("happy")[-1] == 1.0

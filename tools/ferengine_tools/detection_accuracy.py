@@ -23,10 +23,10 @@ import typer
 from numpy.typing import NDArray
 
 from ferengine.cli.command import exit_code, make_command
-from ferengine.config import MIN_FACE, DetectorName
 from ferengine.detection import Detector, create_detector
 from ferengine.errors import MissingDependencyError, UsageError
 from ferengine.json_text import json_text
+from ferengine.models.settings import MIN_FACE, DetectorName
 from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
 

@@ -10,9 +10,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from ferengine.config import MIN_FACE, TRACKED_THRESHOLDS, DetectorName
+from ferengine.config import TRACKED_THRESHOLDS
 from ferengine.errors import UsageError
 from ferengine.json_text import json_text
+from ferengine.models.settings import MIN_FACE, DetectorName
 
 if TYPE_CHECKING:
     from ferengine.sources.base import CapturedFrame

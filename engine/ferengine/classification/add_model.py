@@ -58,8 +58,8 @@ def add_model(file: Path, manifest: Path | None = None, *, name: str | None = No
         UsageError: The name is taken, or none.
         ModelError: The model is not what the manifest says, or the folder cannot be written.
     """
-    manifest = file.with_suffix(".json") if manifest is None else manifest
     data = read_file(file)
+    manifest = file.with_suffix(".json") if manifest is None else manifest
     described = _described(manifest)
     chosen = name or described.get("name") or file.stem
     if not isinstance(chosen, str) or not _NAME.fullmatch(chosen) or chosen.endswith(".onnx"):

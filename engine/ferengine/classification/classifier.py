@@ -148,7 +148,14 @@ class Classifier:
         return self._decoded(self._run(crops))
 
     def collect(self, count: int) -> Array:
-        """What all heads say of the oldest batch submitted to ``runner``, of ``count`` faces, as ``read`` gives it."""
+        """What all heads read in the oldest batch submitted to ``runner``.
+
+        Args:
+            count: Faces in that batch.
+
+        Returns:
+            As ``read``.
+        """
         return self._decoded(self._split(self.runner.collect(), count))
 
     def probabilities(self, logits: Array) -> Array:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import stat
 import threading
 import time
 from dataclasses import asdict
@@ -14,6 +16,21 @@ from ferengine.json_text import json_text
 from ferengine.sinks.files import write_atomically
 
 _EVERY = 1.0
+_MAX_BYTES = 1 << 24
+
+
+def is_health_file(path: Path) -> bool:
+    """Whether a path leads to what a run before may have left, to an empty file, or to none: a file of another kind is not
+    replaced."""
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            return True  # a device or a pipe, which is written to
+        with path.open("rb") as file:
+            text = file.read(_MAX_BYTES)
+        found = json.loads(text) if text.strip() else {"time": 0, "ok": True}
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and found.keys() >= {"time", "ok"}
 
 
 class HealthFile:

@@ -61,12 +61,13 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
     errors = Console(stderr=True)
     read = failures = 0
     left_out: list[Path] = []
+    notes: list[str] = []
     with Analyzer(**settings.model_dump()) as analyzer:
         for item in find_images(paths, left_out):
             try:
                 if isinstance(item, SourceError):
                     raise item
-                _read(item, analyzer, copies, as_json, settings)
+                _read(item, analyzer, copies, as_json, settings, notes)
             except DeviceError:
                 raise  # of the backend: every further image would fail too
             except FerengineError as error:
@@ -74,20 +75,32 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
                 errors.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
             else:
                 read += 1
-    if left_out:
-        names = ", ".join(path.name for path in left_out[:_NAMED]) + (", ..." if len(left_out) > _NAMED else "")
-        errors.print(f"left out, because they are not images: {len(left_out)} ({names})", highlight=False, markup=False)
+    folders = [path for path in left_out if path.is_dir()]
+    notes += _named("left out, because they are not images", [path for path in left_out if path not in folders])
+    notes += _named("left out, because they are folders: name them, or a pattern with **", folders)
     if failures:
-        errors.print(f"{failures} of {failures + read} could not be read", highlight=False, markup=False)
+        notes.append(f"{failures} of {failures + read} could not be read")
+    for note in notes:
+        errors.print(note, highlight=False, markup=False, soft_wrap=True)
     sys.exit(1 if failures else 0)
 
 
-def _read(path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool, settings: EngineConfig) -> None:
+def _named(reason: str, paths: list[Path]) -> list[str]:
+    """The line that names some of ``paths``, none where there are none."""
+    if not paths:
+        return []
+    names = ", ".join(path.name for path in paths[:_NAMED]) + (", ..." if len(paths) > _NAMED else "")
+    return [f"{reason}: {len(paths)} ({names})"]
+
+
+def _read(
+    path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool, settings: EngineConfig, notes: list[str]
+) -> None:
     from ferengine.cli.images import read_image
     from ferengine.sinks.blur import blur_faces
     from ferengine.sinks.draw import draw_still
 
-    image = read_image(path)
+    image = read_image(path, notes)
     try:
         faces = analyzer.analyze(image)
     except MemoryError:

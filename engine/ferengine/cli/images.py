@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.sinks.files import shortened, write_atomically
+from ferengine.sources.image_header import image_extent
 from ferengine.sources.images import decode_images
 from ferengine.sources.spec import IMAGE_SUFFIXES
 from ferengine.vision import cv2
@@ -34,7 +35,8 @@ def find_images(names: Iterable[str], left_out: list[Path] | None = None) -> Ite
 
     Args:
         names: Files, folders (their images, sorted), globs (``**`` for folders below) and ``-``, standard input.
-        left_out: Gets the files of folders whose endings are not those of images.
+        left_out: Gets the files of folders whose endings are not those of images, the folders in folders, and what else a
+            pattern matches.
 
     Yields:
         Each image once, or the error for a name that leads to none.
@@ -61,9 +63,9 @@ def _named(name: str, left_out: list[Path]) -> list[Path]:
         return [_STANDARD_INPUT]
     path = Path(name)
     if path.is_dir():
-        files = sorted(item for item in path.iterdir() if item.is_file())
-        found = [item for item in files if item.suffix.lower() in SUFFIXES]
-        left_out += [item for item in files if item not in found]
+        inside = sorted(path.iterdir())
+        found = [item for item in inside if item.suffix.lower() in SUFFIXES and item.is_file()]
+        left_out += [item for item in inside if item not in found]
         if not found:
             raise SourceError(f"the folder {path} holds no images ({', '.join(SUFFIXES)})")
         return found
@@ -73,11 +75,17 @@ def _named(name: str, left_out: list[Path]) -> list[Path]:
     images = [item for item in found if item.is_file()]
     if not images:
         raise SourceError(f"no file matches {name}")
+    if "**" not in name:  # which matches what lies in the folders, too
+        left_out += [item for item in found if item not in images]
     return images
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, notes: list[str] | None = None) -> NDArray[np.uint8]:
     """Read an image file.
+
+    Args:
+        path: The file.
+        notes: Gets a sentence about what else the file holds and is not read: the further images of an animation.
 
     Returns:
         BGR uint8 (H, W, 3), rotated according to its EXIF data; deeper and grey images are converted, transparency is ignored.
@@ -101,6 +109,10 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     if not images:
         hint = f": ferengine run {path} reads a video" if path.suffix.lower() in _VIDEOS else ", or it is damaged"
         raise SourceError(f"{path} is not an image that OpenCV can decode{hint}")
+    extent = image_extent(data)
+    if notes is not None and extent is not None and extent.images > 1:
+        hint = "" if path == _STANDARD_INPUT else f"; ferengine run {path} reads all"
+        notes.append(f"{path}: the first of its {extent.images} images was read{hint}")
     return images[0]
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
-from ferengine.errors import UsageError
 from ferengine.results import CameraEvent
+from ferengine.sinks.outbox import read_secret
 from ferengine.sinks.person_events import EventDetector
 from ferengine.sinks.sink_thread import ResultQueue, Sink
 
@@ -111,21 +110,10 @@ def _senders(settings: RunSettings, engine: Engine, detector: Callable[[], Event
     if settings.webhook is not None:
         from ferengine.sinks.webhook import WebhookSink
 
-        secret = None if settings.webhook_secret is None else _secret("--webhook-secret", settings.webhook_secret).encode()
+        secret = None if settings.webhook_secret is None else read_secret("--webhook-secret", settings.webhook_secret).encode()
         yield "webhook", WebhookSink(settings.webhook, secret, detector())
     if settings.mqtt is not None:
         from ferengine.sinks.mqtt import Broker, MqttSink
 
-        password = None if settings.mqtt_password is None else _secret("--mqtt-password", settings.mqtt_password)
+        password = None if settings.mqtt_password is None else read_secret("--mqtt-password", settings.mqtt_password)
         yield "mqtt", MqttSink(Broker.parse(settings.mqtt, password), detector=detector())
-
-
-def _secret(option: str, path: Path) -> str:
-    """What a file holds, without the end of the line. Raises UsageError."""
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{option}: {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if not text:
-        raise UsageError(f"{option}: {path} is empty")
-    return text

@@ -89,7 +89,7 @@ def _line(console: Console, markup: str, style: str = "") -> None:
 def _people(seen: Seen) -> str:
     if seen.people == 1:
         return "1 person"
-    return f"{seen.people} people (by their tracks, at most {seen.most} at once)"
+    return f"{seen.people} people (by their tracks, at most {seen.max_at_once} at once)"
 
 
 def timeline(fractions: Sequence[float | None], blocks: str = _BLOCKS) -> str:

@@ -6,6 +6,7 @@ import os
 import secrets
 import stat
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,6 +19,7 @@ from ferengine.cli.options import parameter, with_options
 from ferengine.cli.run_options import SERVE, read_settings
 from ferengine.cli.settings import RunSettings
 from ferengine.errors import FerengineError, SourceError, UsageError
+from ferengine.sinks.outbox import read_secret
 
 if TYPE_CHECKING:
     from ferengine.results import CameraEvent
@@ -99,7 +101,8 @@ def serve(
     tls = read_tls(tls_certificate, tls_key)
     token = None if token_file is None else read_token(token_file, console)
     check_exposure(address, tls, token, console)
-    service = _Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, config=config, state=state)
+    read = {"--config": config, "--token-file": token_file, "--tls-certificate": tls_certificate, "--tls-key": tls_key}
+    service = _Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, read=read, state=state)
     sys.exit(service.run(console))
 
 
@@ -115,7 +118,7 @@ class _Service:
         *,
         analyze: bool,
         allow_files: bool,
-        config: Path | None,
+        read: Mapping[str, Path | None],
         state: Path | None,
     ) -> None:
         from ferengine.cli.message_outputs import event_media
@@ -132,7 +135,7 @@ class _Service:
             if spec.kind == "file" and not Path(spec.value).exists():
                 raise SourceError(f"there is no file {spec.where}")
         beginning = Beginning(given) if file is None else file.begin(given)
-        check_files(settings, [*beginning.sources, *beginning.paused.values()], config=config, state=state)
+        check_files(settings, [*beginning.sources, *beginning.paused.values()], read=read, state=state)
         self._settings = settings
         self._camera_events = CameraEvents()
         values = settings.engine_values()
@@ -207,9 +210,7 @@ def read_token(path: Path, console: Console) -> str:
             console.print(f"made a token in {path}: the page asks for it", highlight=False, markup=False)
         elif path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
             console.print(f"warning: other users can read {path}: chmod 600 it", highlight=False, markup=False)
-        return path.read_text(encoding="utf-8").strip()
-    except UnicodeDecodeError:
-        raise UsageError(f"--token-file: {path} is not UTF-8 text") from None
+        return read_secret("--token-file", path)
     except OSError as error:
         raise FerengineError(f"--token-file: {path} cannot be read: {error.strerror}") from None
 

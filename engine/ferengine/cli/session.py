@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from itertools import combinations
 from pathlib import Path
@@ -16,7 +16,7 @@ from types import FrameType
 from rich.console import Console
 
 from ferengine.cli.camera_events import CameraEvents
-from ferengine.cli.health_file import HealthFile
+from ferengine.cli.health_file import HealthFile, is_health_file
 from ferengine.cli.message_outputs import event_media
 from ferengine.cli.outputs import Outputs
 from ferengine.cli.report import print_summary
@@ -45,7 +45,7 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     display = _decide_display(settings.display)
     table = _decide_table(settings, display, console)
     specs = settings.specs()
-    check_files(settings, specs, config=config)
+    check_files(settings, specs, read={"--config": config})
     camera_events = CameraEvents()
     engine = Engine(
         specs, on_event=camera_events.append, save=settings.save, overwrite=settings.overwrite, display=display,
@@ -78,14 +78,18 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
 
 
 def check_files(
-    settings: RunSettings, specs: Sequence[SourceSpec], *, config: Path | None = None, state: Path | None = None
+    settings: RunSettings,
+    specs: Sequence[SourceSpec],
+    *,
+    read: Mapping[str, Path | None] | None = None,
+    state: Path | None = None,
 ) -> None:
     """Raise UsageError if two outputs have the same file, or an output that of a source or of what else is read.
 
     Args:
         settings: The outputs.
         specs: The sources.
-        config: The file of ``--config``.
+        read: What is read besides, by its option, such as ``--config``.
         state: The file of ``--state``, which is read and written.
     """
     events = None if settings.events in (None, "-") else Path(str(settings.events))
@@ -96,18 +100,20 @@ def check_files(
     for (one, path), (other, second) in combinations(files.items(), 2):
         if same_file(path, second):
             raise UsageError(f"{one} and {other} name the same file, {path}: choose another for one of them")
-    read = {"--config": config, "--model": settings.model, "--prior": settings.prior,
-            "--mqtt-password": settings.mqtt_password, "--webhook-secret": settings.webhook_secret}  # fmt: skip
+    inputs = {**(read or {}), "--model": settings.model, "--prior": settings.prior,
+              "--mqtt-password": settings.mqtt_password, "--webhook-secret": settings.webhook_secret}  # fmt: skip
     for option, path in files.items():
         refuse_source(path, specs)
-        for reader, given in read.items():
+        for reader, given in inputs.items():
             if given is not None and os.path.isfile(given) and same_file(path, Path(given)):  # noqa: PTH113 - of any name
                 raise UsageError(f"{option}: {path} is the file of {reader}: choose another name for the output")
     if settings.summary is not None:
         check_output(settings.summary, overwrite=settings.overwrite)
-    for kept in (settings.health_file, state):
-        if kept is not None:
-            check_output(kept, overwrite=True)  # it was left by a run before
+    if settings.health_file is not None:
+        left_by_a_run = is_health_file(settings.health_file)
+        check_output(settings.health_file, overwrite=settings.overwrite or left_by_a_run)
+    if state is not None:
+        check_output(state, overwrite=True)  # it was left by a run before, as reading it has shown
 
 
 def _decide_display(asked: bool | None) -> bool:

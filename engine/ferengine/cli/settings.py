@@ -11,7 +11,7 @@ from ferengine.config import EngineConfig
 from ferengine.errors import UsageError
 from ferengine.sinks.person_events import EventKind
 from ferengine.sources import SourceSpec, parse_source
-from ferengine.sources.spec import SourceOptions
+from ferengine.sources.options import SourceOptions
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials
 from ferengine.sources.zone import ZoneOptions
 

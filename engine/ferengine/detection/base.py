@@ -40,7 +40,11 @@ class Detections:
 
     @staticmethod
     def none(*, landmarks: bool = True) -> Detections:
-        """No face at all, with or without landmarks."""
+        """No face at all.
+
+        Args:
+            landmarks: Whether the detector finds landmarks: then they are empty rather than ``None``.
+        """
         return Detections(
             np.empty((0, 4), np.float32),
             np.empty(0, np.float32),

@@ -8,7 +8,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # workers need no settings
-    from ferengine.config import DetectorName, EngineConfig
+    from ferengine.config import EngineConfig
+    from ferengine.models.settings import DetectorName
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from ferengine.detection.retinaface_weights import is_installed
 
 if TYPE_CHECKING:  # workers need no settings
-    from ferengine.config import DetectorName, EngineConfig
+    from ferengine.config import EngineConfig
+    from ferengine.models.settings import DetectorName
 
 log = logging.getLogger(__name__)
 

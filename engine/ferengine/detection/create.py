@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS, DetectorName
 from ferengine.detection.base import Detector
 from ferengine.errors import UsageError
-from ferengine.models.settings import BackendSettings
+from ferengine.models.settings import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS, BackendSettings, DetectorName
 
 
 def create_detector(

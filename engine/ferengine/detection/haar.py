@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from ferengine.config import MIN_FACE
 from ferengine.detection.base import Detections, Detector, Frame, Near
 from ferengine.errors import MissingDependencyError, UsageError
 from ferengine.frames import readable_frame
+from ferengine.models.settings import MIN_FACE
 from ferengine.pip_hint import pip_install
 from ferengine.vision import cv2
 

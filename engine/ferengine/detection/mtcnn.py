@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import MtcnnCascade
-from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
 from ferengine.detection.base import Detections, Detector, Frame, Near, paired
 from ferengine.detection.mtcnn_weights import read_weights
 from ferengine.errors import UsageError
 from ferengine.frames import readable_frame
+from ferengine.models.settings import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
 
 CELL = 12
 """Side of the window that P-Net judges, pixels."""

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ferengine._native import mtcnn_crops, mtcnn_parts_near, mtcnn_pyramid, mtcnn_suppress
-from ferengine.config import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
 from ferengine.detection.base import Detections, Detector, Frame, Near, paired
 from ferengine.detection.mtcnn import corners
 from ferengine.errors import ModelError
 from ferengine.frames import readable_frame
 from ferengine.inference.base import Array, Runner, Shape
+from ferengine.models.settings import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
 
 if TYPE_CHECKING:
     from ferengine.detection.mtcnn_graphs import NetworkName
 
-_LEVEL_OVERLAP, _OVERLAP = 0.5, 0.7
+_LEVEL_OVERLAP, _WINDOW_OVERLAP, _OVERLAP = 0.5, 0.6, 0.7
 _LEVEL_CANDIDATES = 2000
 _STEP = 16
 """Sides of levels are padded to multiples of this, so that frames of nearly equal sizes share a batch."""
@@ -118,7 +118,7 @@ class MtcnnDeviceDetector(Detector):
             best = np.argsort(-scores, kind="stable")[:_LEVEL_CANDIDATES]
             kept = best[mtcnn_suppress(windows[best], scores[best], _LEVEL_OVERLAP, "union")]
             found[number].append((windows[kept], boxes[kept], scores[kept]))
-        return [self._squares(*_joined(parts)) for parts in found]
+        return [self._squares(*_joined(parts), _WINDOW_OVERLAP) for parts in found]
 
     def _levels(self, number: int, frame: Frame, near: Near | None) -> Iterator[_Level]:
         """What P-Net looks at in a frame: whole levels, or the parts of them around known faces, x1, y1, x2, y2."""
@@ -178,7 +178,7 @@ class MtcnnDeviceDetector(Detector):
         for squares, (probabilities, offsets, _) in zip(boxes, outputs, strict=True):
             face = probabilities > self._thresholds[1]
             moved = regress(squares[face], offsets[face])
-            refined.append(self._squares(moved, moved, probabilities[face]))
+            refined.append(self._squares(moved, moved, probabilities[face], _OVERLAP))
         return refined
 
     def _decide(self, frames: Sequence[Frame], boxes: Sequence[Array]) -> list[Detections]:
@@ -220,10 +220,10 @@ class MtcnnDeviceDetector(Detector):
             )
         return [members[i : i + size] for i in range(0, len(members), size)]
 
-    def _squares(self, windows: Array, boxes: Array, scores: Array) -> Array:
+    def _squares(self, windows: Array, boxes: Array, scores: Array, overlap: float) -> Array:
         """What the next network looks at: the best boxes whose windows overlap little, best first, with the longer side both
         ways."""
-        boxes = boxes[mtcnn_suppress(windows, scores, _OVERLAP, "union")[: self._max_candidates]]
+        boxes = boxes[mtcnn_suppress(windows, scores, overlap, "union")[: self._max_candidates]]
         centre = (boxes[:, :2] + boxes[:, 2:]) / 2
         half = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, keepdims=True, initial=0) / 2
         return np.hstack([centre - half, centre + half]).astype(np.float32)

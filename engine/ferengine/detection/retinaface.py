@@ -11,8 +11,7 @@ from typing import Literal
 
 import numpy as np
 
-from ferengine._native import retinaface_decode
-from ferengine.config import MIN_FACE
+from ferengine._native import retinaface_decode, retinaface_input
 from ferengine.detection.base import Detections, Detector, Frame, Near
 from ferengine.detection.network_cache import cache_folder, cached_network
 from ferengine.detection.retinaface_parts import joined, parts_near, whole_faces
@@ -21,8 +20,7 @@ from ferengine.errors import UsageError
 from ferengine.frames import readable_frame
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.inference.precision import has_vnni
-from ferengine.models.settings import PrecisionSetting
-from ferengine.vision import cv2
+from ferengine.models.settings import MIN_FACE, PrecisionSetting
 
 THRESHOLD = 0.5
 """Of the probability of a face."""
@@ -111,14 +109,7 @@ class RetinaFaceDetector(Detector):
         """The faces of a part of a frame whose upper left corner is at ``corner``, x and y."""
         height, width = frame.shape[:2]
         columns, rows = (max(_MIN_SIDE, round(side * scale)) for side in (width, height))
-        if (columns, rows) != (width, height):
-            shrunk = columns <= width and rows <= height
-            frame = np.asarray(
-                cv2.resize(frame, (columns, rows), interpolation=cv2.INTER_AREA if shrunk else cv2.INTER_LINEAR), np.uint8
-            )
-        (planes,) = self._runner.input((1, 3, rows, columns))
-        for plane, values, mean in zip(planes, cv2.split(frame), MEAN, strict=True):
-            np.subtract(values, np.float32(mean), out=plane)
+        retinaface_input(frame, MEAN, self._runner.input((1, 3, rows, columns))[0])
         self._runner.submit(1)
         maps = self._runner.collect()
         boxes, scores, landmarks = retinaface_decode(

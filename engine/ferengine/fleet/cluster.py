@@ -70,9 +70,9 @@ def connect(address: str | None, *, cpus: int | None = None) -> bool:
             )  # fmt: skip
         else:
             ray.init(address, **options)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
+    except Exception as error:  # Ray has no class for what goes wrong here, such as a node that takes longer than 30 s to start
         where = "a cluster cannot be started here" if address is None else f"there is no cluster at {address}"
-        raise FleetError(f"{where}: {' '.join(str(error).split())[:300]}") from None
+        raise FleetError(f"{where}: {' '.join(str(error).split())[:300]}") from error
     return True
 
 

@@ -12,7 +12,7 @@ from typing import Any, Self
 from ferengine.fleet.cluster import connected, find_actor
 from ferengine.fleet.outputs import BoundedQueue
 from ferengine.fleet.records import Taken
-from ferengine.results import EPOCH_NUMBERS, FrameResult
+from ferengine.results import FrameResult
 
 _LOOK = 0.5
 """Seconds between two looks for nodes that have joined."""
@@ -66,7 +66,17 @@ class FleetResults:
         return self._queue.waiting
 
     def take(self, timeout: float | None = None) -> FrameResult | None:
-        """The next one, ``None`` where none came within ``timeout`` seconds. Raises EOFError after ``close``."""
+        """The next result.
+
+        Args:
+            timeout: Seconds to wait, ``None`` without limit.
+
+        Returns:
+            ``None`` where none came within ``timeout``.
+
+        Raises:
+            EOFError: After ``close``.
+        """
         return self._queue.take(timeout)
 
     def close(self) -> None:
@@ -133,11 +143,6 @@ class FleetResults:
                 return
             self._newest[result.camera] = result.frame
             self._queue.put(result)
-
-
-def epoch_of(result: FrameResult) -> int:
-    """The epoch under which a result was read: each time that another node begins to read a camera it is a larger one."""
-    return result.frame // EPOCH_NUMBERS
 
 
 def ask(call: Any, timeout: float) -> Any:

@@ -170,7 +170,13 @@ class Fleet:
     # --- cameras and nodes
 
     def add(self, source: AnySource | FleetCamera) -> str:
-        """Add a camera, and return its name.
+        """Add a camera.
+
+        Args:
+            source: As the constructor takes it.
+
+        Returns:
+            The camera's name.
 
         Raises:
             UsageError: The source makes no sense, or the name is taken.
@@ -181,11 +187,22 @@ class Fleet:
         return spec.name
 
     def remove(self, camera: str) -> None:
-        """Remove a camera; its node stops reading it shortly after. Raises UsageError if there is none of that name."""
+        """Remove a camera; its node stops reading it shortly after.
+
+        Args:
+            camera: Its name.
+
+        Raises:
+            UsageError: There is no such camera.
+        """
         self._call("remove", camera)
 
     def move(self, camera: str, node: str) -> None:
         """Have another node read a camera, from shortly after.
+
+        Args:
+            camera: Its name.
+            node: The node's name.
 
         Raises:
             UsageError: There is no such camera or node, the node may not take it, or has not the labels for it.
@@ -195,13 +212,23 @@ class Fleet:
     def drain(self, node: str) -> None:
         """Move all cameras of a node to others, and give it none, until ``resume``. The event "drained" says when it has none.
 
+        Args:
+            node: Its name.
+
         Raises:
             UsageError: There is no such node.
         """
         self._call("drain", node)
 
     def resume(self, node: str) -> None:
-        """Let a drained node read cameras again. Raises UsageError if there is no such node."""
+        """Let a drained node read cameras again.
+
+        Args:
+            node: Its name.
+
+        Raises:
+            UsageError: There is no such node.
+        """
         self._call("resume", node)
 
     # --- what it does

@@ -187,7 +187,8 @@ class LeaseTable:
         return self._nodes[beat.node].beat.incarnation == beat.incarnation
 
     def orders(self, name: str) -> Orders:
-        """All that a node may read now. Cameras that it gets anew have a new epoch: save the lease table before it is told."""
+        """All that a node may read now. Cameras that it gets anew have a new epoch: save the lease table before the node learns
+        of it."""
         node = self._nodes[name]
         grants: dict[str, Grant] = {}
         prepare: dict[str, bytes] = {}
@@ -272,6 +273,8 @@ class LeaseTable:
             holder = self._nodes.get(camera.holder or "")
             if wanted is None and holder is not None and holder.suspect and not holder.lost:
                 continue  # it may be there again
+            if reasons.get(camera.name) == "balance" and camera.is_returning and now < camera.wanted_since + _PREPARE:
+                continue  # another node would begin anew
             if wanted != camera.wanted:
                 camera.why_moved = reasons.get(camera.name, camera.why_moved)
             camera.want(wanted, now)

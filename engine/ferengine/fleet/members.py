@@ -52,6 +52,11 @@ class Camera:
         return self.wanted == node or (self.holder == node and not self.prepared)
 
     @property
+    def is_returning(self) -> bool:
+        """Whether it was read before, and the node that is to read it now has not given a result."""
+        return self.begun and (self.holder != self.wanted or self.first is None)
+
+    @property
     def needs(self) -> dict[str, str]:
         """The labels of nodes that may read it, as ``place`` takes them."""
         return self.affinity if self.pinned is None else {**self.affinity, PIN: self.pinned}

@@ -13,10 +13,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ferengine.errors import FerengineError, UsageError
+from ferengine.errors import FerengineError
 from ferengine.fleet.records import OutputReport
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.jsonl import JsonlWriter
+from ferengine.sinks.outbox import read_secret
 from ferengine.sinks.sink_thread import Sink, SinkThread
 
 QUEUE = 1024
@@ -244,26 +245,17 @@ def _sinks(settings: FleetOutputs, node: str, prior: str | None) -> Iterator[_Ma
     if settings.webhook is not None:
         from ferengine.sinks.webhook import WebhookSink
 
-        secret = None if settings.webhook_secret is None else _secret("webhook-secret", path(settings.webhook_secret)).encode()
+        secret = (
+            None if settings.webhook_secret is None else read_secret("webhook-secret", path(settings.webhook_secret)).encode()
+        )
         webhook = WebhookSink(settings.webhook, secret)
         yield "webhook", webhook, webhook.write_camera_event
     if settings.mqtt is not None:
         from ferengine.sinks.mqtt import Broker, MqttSink
 
-        password = None if settings.mqtt_password is None else _secret("mqtt-password", path(settings.mqtt_password))
+        password = None if settings.mqtt_password is None else read_secret("mqtt-password", path(settings.mqtt_password))
         mqtt = MqttSink(Broker.parse(settings.mqtt, password))
         yield "mqtt", mqtt, mqtt.write_camera_event
-
-
-def _secret(option: str, path: Path) -> str:
-    """What a file holds, without the end of the line. Raises UsageError."""
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{option}: {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    if not text:
-        raise UsageError(f"{option}: {path} is empty")
-    return text
 
 
 def outputs_from(values: Mapping[str, Any]) -> FleetOutputs:

@@ -99,8 +99,13 @@ class Taken:
 
 @dataclass(frozen=True, slots=True)
 class OutputReport:
-    """One output of a node: results ``written``, results and events ``dropped`` from full queues or not written at the end, and
-    its ``error``."""
+    """One output of a node.
+
+    Attributes:
+        written: Results that were written.
+        dropped: Results and events that full queues dropped, or that were not written at the end.
+        error: Why it has failed, ``None`` where it has not.
+    """
 
     written: int
     dropped: int

@@ -160,10 +160,10 @@ class Runner(Protocol):
 
 
 def check_dtype(batch: Batch, runner: Runner) -> None:
-    """Whether a batch is of the type that a runner takes.
+    """Check that a batch is of the type that a runner takes.
 
     Raises:
-        ModelError: It is of another.
+        ModelError: It is of another type.
     """
     if batch.dtype != runner.input_dtype:
         raise ModelError(f"the network does not run on {batch.dtype} {batch.shape}: its input is {runner.input_dtype}")

@@ -158,9 +158,9 @@ class OrtRunner:
         return self._max_batch
 
     def warm_up(self, row: Shape, largest: int) -> None:
-        most = min(largest, self._max_batch)
+        largest = min(largest, self._max_batch)
         # one size on a CPU: the memory that the busiest moment needs is there from the beginning
-        for size in fixed_sizes(most) if self._on_gpu else (min(most, max(1, _WARM_VALUES // math.prod(row))),):
+        for size in fixed_sizes(largest) if self._on_gpu else (min(largest, max(1, _WARM_VALUES // math.prod(row))),):
             self.run(np.zeros((size, *row), self.input_dtype))
 
     def input(self, shape: Shape) -> Batch:

@@ -1,8 +1,8 @@
 """A model's int8 variant: which file it is, and on which processors it runs in the model's place.
 
 ONNX Runtime multiplies int8 faster than float32 on every x86 processor with AVX2, but only VNNI's instructions sum without
-saturating: without them the scores differ, and the default model loses more than 0.3 points (docs/models.md). And only a
-variant whose manifest shows that it loses less than that is taken unasked.
+saturating: without them the scores differ, and the default model loses more than 0.3 points (the page "Models" of the
+documentation). And only a variant whose manifest shows that it loses less than that is taken unasked.
 """
 
 from __future__ import annotations

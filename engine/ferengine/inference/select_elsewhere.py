@@ -6,15 +6,12 @@ embeds the engine: CUDA does not work in a process that was forked after that.
 
 from __future__ import annotations
 
-import json
-import subprocess
 from functools import cache
 
 from ferengine.errors import DeviceError, ModelError
 from ferengine.inference.select import choose_backend
 from ferengine.inference.tensorrt.environment import driver_in_sight
-from ferengine.ipc.interpreter import worker_python
-from ferengine.ipc.process import worker_environment
+from ferengine.ipc.child import ask_once
 from ferengine.models.settings import BackendName
 
 _SECONDS = 60.0
@@ -54,20 +51,13 @@ def choose_backend_elsewhere(name: BackendName) -> str:
 
 @cache
 def _ask(name: BackendName) -> str:
-    python, foreign = worker_python()
-    command = [python, "-c", _CODE, name]
     hint = "nvidia-smi should say what is wrong; --backend ort uses the CPU alone"
     try:
-        done = subprocess.run(
-            command, env=worker_environment(foreign=foreign), stdin=subprocess.DEVNULL, capture_output=True, text=True,
-            timeout=_SECONDS, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
+        answer = ask_once(["-c", _CODE, name], _SECONDS)
+    except TimeoutError:
         raise DeviceError(f"the NVIDIA driver does not answer within {_SECONDS:.0f} s: {hint}") from None
-    if done.returncode:
-        said = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
-        raise DeviceError(f"asking what GPU there is failed ({said}): {hint}")
-    answer = json.loads(done.stdout.strip().rpartition("\n")[2])  # libraries may print before it
+    except ChildProcessError as error:
+        raise DeviceError(f"asking what GPU there is failed ({error}): {hint}") from None
     if "refused" in answer:
         raise ModelError(answer["refused"])
     chosen: str = answer["name"]

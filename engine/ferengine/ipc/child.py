@@ -1,13 +1,15 @@
-"""A child process that answers one request after the other: what decodes and encodes is not the server's process."""
+"""Child processes that answer requests: one after the other (``Child``), or a single one (``ask_once``)."""
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import struct
 import subprocess
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from setproctitle import setproctitle
 
@@ -18,6 +20,36 @@ from ferengine.ipc.process import worker_environment
 _LENGTH = struct.Struct("<I")
 _END_SECONDS = 2.0
 """Seconds that a child gets to end before it is killed."""
+
+
+def ask_once(arguments: Sequence[str], seconds: float, request: str = "") -> dict[str, Any]:
+    """Run Python as workers are run, and return what it answers.
+
+    Args:
+        arguments: Of Python.
+        seconds: How long it may take.
+        request: What it reads from its standard input. Arguments are seen by every user of the machine; this is not.
+
+    Returns:
+        The JSON object in the last line that it prints: libraries may print before it.
+
+    Raises:
+        TimeoutError: It took longer.
+        ChildProcessError: It failed. The text is the last line of its standard error, or its exit code.
+        WorkerError: There is no Python to run.
+    """
+    python, foreign = worker_python()
+    try:
+        done = subprocess.run(
+            [python, *arguments], input=request, env=worker_environment(foreign=foreign), capture_output=True, text=True,
+            timeout=seconds, check=False,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise TimeoutError from None
+    if done.returncode:
+        raise ChildProcessError(done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}")
+    answer: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])
+    return answer
 
 
 class Child:

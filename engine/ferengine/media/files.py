@@ -80,7 +80,7 @@ def open_partial(path: Path) -> int:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file so that nobody sees a part of it. Raises SinkError."""
+    """Write a file so that no reader sees a part of it. Raises SinkError."""
     try:
         with os.fdopen(open_partial(path), "wb") as file:
             file.write(data)

@@ -164,7 +164,11 @@ class Manifest(Part):
         )  # fmt: skip
 
     def temperature_under(self, prior: str | None) -> float:
-        """What the main head's logits are divided by under a prior: see ``Head.temperature_under``."""
+        """What the main head's logits are divided by under a prior: see ``Head.temperature_under``.
+
+        Args:
+            prior: Its name, or the path of its file; None where none is in force.
+        """
         return self.temperatures.get(prior or "", self.temperature)
 
     def with_temperature(self, temperature: float, prior: str | None = None) -> Manifest:

@@ -78,15 +78,16 @@ def _named(manifest: Manifest, name: str) -> Prior:
 def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
     """The probabilities that a file holds, divided by their sum. Raises UsageError, which names it."""
     try:
-        size = path.stat().st_size
-        text = path.read_text(encoding="utf-8") if size <= _MAX_BYTES else ""
+        with path.open("rb") as file:
+            data = file.read(_MAX_BYTES + 1)  # its size may be wrong: devices have none
+        text = data.decode() if len(data) <= _MAX_BYTES else ""
     except OSError as error:
         raise UsageError(f"prior {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"prior {path} is not UTF-8 text") from None
     except ValueError:
         raise UsageError(f"prior {str(path)!r} is no path: it holds a zero byte") from None
-    if size > _MAX_BYTES:
+    if len(data) > _MAX_BYTES:
         raise UsageError(f"prior {path} has more than {_MAX_BYTES:,} bytes, which no table of probabilities needs")
     try:
         found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)

@@ -1,4 +1,4 @@
-"""How a model is run: backend, precision and class prior.
+"""How a model is run: backend, precision, class prior, and what detectors are set to.
 
 A plain module: every worker process reads these in its first message, and most of them need no pydantic.
 """
@@ -26,6 +26,17 @@ BackendName = Literal["auto", "ort", "tensorrt", "ort-cuda", "ort-trt-rtx"]
 PrecisionSetting = Literal["auto", Precision]
 """A precision, or ``auto``: fp16 in TensorRT; on a CPU int8 where it is exact and the model has a variant that loses little,
 else fp32."""
+
+DetectorName = Literal["mtcnn", "retinaface", "haar"]
+
+MIN_FACE = 40.0
+"""Width of the smallest face to look for, pixels."""
+
+MTCNN_THRESHOLDS = (0.6, 0.7, 0.7)
+"""Of P-, R- and O-Net, for single images."""
+
+MTCNN_FACTOR = 0.709
+"""Step from one level of MTCNN's image pyramid to the next: about the square root of one half."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,8 @@ _COLUMNS = (
     "track_confidence", "reason", "smoothed_label", "sharpness", "brightness", "yaw",
 )  # fmt: skip
 _SMOOTHED = "smoothed_"
+_MAX_LINE = 1 << 24
+"""Characters of a line of events: a device or another file may have no end of a line."""
 
 
 def read_recording(paths: Iterable[Path]) -> Recording:
@@ -56,7 +58,9 @@ def _kind(path: Path) -> str:
 def _read_lines(recording: Recording, path: Path) -> None:
     try:
         with path.open(encoding="utf-8", errors="replace") as file:
-            for line in file:
+            for line in iter(lambda: file.readline(_MAX_LINE), ""):
+                if len(line) == _MAX_LINE:
+                    raise SourceError(f"{path} has a line of more than {_MAX_LINE:,} characters: it holds no events")
                 if line.strip():
                     recording.add_line(line)
     except OSError as error:

@@ -253,8 +253,8 @@ class CameraState:
                 ring.close_writer()
 
     def release_recorded(self) -> None:
-        """After the death of its track worker: give back the frames that it held on to though it had recorded them, such as
-        one whose detection had not come. Its successor would count them as passed over."""
+        """After the death of its track worker: release the frames that it still held though it had recorded them, such as one
+        whose detection had not come. Its successor would count them as passed over."""
         for ring in self.rings.values():
             for sequence, slot in ring.held(TRACK_READER):
                 if sequence <= self.joiner.last_sequence:

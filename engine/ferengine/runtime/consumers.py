@@ -275,8 +275,11 @@ class CallbackSubscription:
     def join(self, timeout: float | None = None) -> bool:
         """Wait until it has been called with everything (after the end of the run, or ``cancel``).
 
+        Args:
+            timeout: Seconds to wait, ``None`` without limit.
+
         Returns:
-            False where that took longer than ``timeout`` seconds.
+            False where that took longer.
         """
         self._consumers.check_process()
         return threading.current_thread() is not self._thread and join_in_slices(self._thread, timeout)

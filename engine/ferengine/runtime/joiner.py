@@ -97,7 +97,6 @@ class CameraJoiner:
         self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
         self.last_sequence = -1
         self._emitted_sequence = -1
-        self._timestamps: deque[float] = deque(maxlen=2)
         self._zones: dict[int, Zones] = {}
 
     @property

@@ -123,10 +123,6 @@ class Subscription:
         """Results in the queue."""
         return len(self._items)
 
-    @property
-    def cancelled(self) -> bool:
-        return self._discarding
-
     def wants(self, camera: str) -> bool:
         return self._cameras is None or camera in self._cameras
 

@@ -12,14 +12,14 @@ from ferengine.engine import Engine
 from ferengine.errors import FerengineError, UsageError, describe_invalid
 from ferengine.service.saved import Beginning, StateFile
 from ferengine.sources import SourceSpec, parse_source
-from ferengine.sources.spec import SourceOptions
+from ferengine.sources.options import SourceOptions
 from ferengine.sources.url import hide_credentials
 from ferengine.sources.zone import ZoneOptions
 
 MAX_CAMERAS = 64
 _Model = TypeVar("_Model", bound=BaseModel)
 _OPEN_KINDS = ("camera", "stream", "demo")
-"""Kinds of sources that a request may add; files and folders only where the service was told so."""
+"""Kinds of sources that a request may add; files and folders only with ``--allow-files``."""
 
 
 class UnknownCameraError(FerengineError):

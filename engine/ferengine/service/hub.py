@@ -20,7 +20,7 @@ Subject: TypeAlias = Literal["result", "event"]
 """What a client takes: the result of each frame, or what happens."""
 
 QUEUE = 256
-"""Results that may wait for one client; the oldest are dropped, and the client is told how many."""
+"""Results that may wait for one client; the oldest are dropped, and how many is reported to the client."""
 
 
 class Listener:
@@ -107,7 +107,7 @@ class Hub:
             self._task = asyncio.create_task(self._run())
 
     async def close(self) -> None:
-        """Take no more; the clients are told that it is over."""
+        """Take no more, and report the end to the clients."""
         self._end()
         if self._task is not None:
             self._task.cancel()

@@ -49,7 +49,11 @@ class BlurPlan(Generic[T]):
         self._last: dict[int | None, tuple[int, Box]] = {}  # of each track: how many frames ago, and where
 
     def add(self, item: T, faces: Iterable[Face | IgnoredFace]) -> list[tuple[T, list[Box]]]:
-        """Add a frame with its faces: ``FrameResult.to_blur``.
+        """Add a frame with its faces.
+
+        Args:
+            item: What to give back for the frame, such as its image.
+            faces: ``FrameResult.to_blur``.
 
         Returns:
             The frames that are held back no longer, oldest first, each with the boxes to blur in it, pixels.

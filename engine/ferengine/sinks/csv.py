@@ -63,7 +63,11 @@ class CsvWriter(LineWriter):
         self.write_line(_joined(columns + ["prior"] * len(self._prior)))
 
     def write(self, result: FrameResult) -> None:
-        """Append a row for each face."""
+        """Append a row for each face.
+
+        Args:
+            result: The result of a frame.
+        """
         for number, face in enumerate(result.faces, 1):
             self.write_line(_joined(self._row(result, face)), ends_result=number == len(result.faces))
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import select
 import stat
 import tempfile
 from pathlib import Path
@@ -11,6 +13,8 @@ from ferengine.errors import SinkError, UsageError
 
 _MAX_SHOWN = 200
 """Characters of a path that a message shows in full."""
+_READER_SECONDS = 5.0
+"""Seconds that the reader of a pipe gets to take something."""
 
 
 def create_output(path: Path, *, overwrite: bool) -> int:
@@ -64,7 +68,7 @@ def create_numbered(path: Path) -> tuple[Path, int]:
 def write_atomically(path: Path, data: bytes, *, durable: bool = False, private: bool = False) -> None:
     """Write a file so that a reader sees the old content or the new one, never a part.
 
-    What ``path`` leads to is replaced if it is a file; a device or a pipe is written to.
+    What ``path`` leads to is replaced if it is a file; a device, or a pipe that a program reads, is written to.
 
     Args:
         path: The file.
@@ -76,11 +80,11 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False, private:
         SinkError: If that fails. The old content is then still there.
     """
     try:
-        target = path.resolve()
-        mode = target.stat().st_mode if target.exists() else None
+        mode = path.stat().st_mode if path.exists() else None
         if mode is not None and not stat.S_ISREG(mode):
-            target.write_bytes(data)
+            _write_through(path, data)
             return
+        target = path.resolve()  # a pipe of a shell (/dev/fd/63) leads to none
         descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".ferengine-")
         try:
             with os.fdopen(descriptor, "wb") as file:
@@ -98,6 +102,21 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False, private:
         raise write_failed(path, error) from None
 
 
+def _write_through(path: Path, data: bytes) -> None:
+    """Write to a device or a pipe. Raises OSError, also where no program reads the pipe, for which opening it would wait."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    room = select.poll()
+    room.register(descriptor, select.POLLOUT)
+    try:
+        left = memoryview(data)
+        while left:
+            if not room.poll(_READER_SECONDS * 1000):
+                raise TimeoutError(errno.ETIMEDOUT, "the program that reads it does not take anything")
+            left = left[os.write(descriptor, left) :]
+    finally:
+        os.close(descriptor)
+
+
 def _umask() -> int:
     """The process's, which can be read only by setting it; another thread's file would be created with the one set here."""
     status = Path("/proc/self/status").read_text()
@@ -106,7 +125,10 @@ def _umask() -> int:
 
 def write_failed(path: Path | str, error: Exception) -> SinkError:
     """Return the error to raise when writing ``path`` failed with ``error``."""
-    return SinkError(f"{shortened(path)} cannot be written: {getattr(error, 'strerror', None) or error}")
+    reason = getattr(error, "strerror", None) or error
+    if isinstance(error, OSError) and error.errno == errno.ENXIO:
+        reason = "no program reads it"
+    return SinkError(f"{shortened(path)} cannot be written: {reason}")
 
 
 def shortened(path: Path | str) -> str:

@@ -34,7 +34,11 @@ class JsonlWriter(LineWriter):
         self._prior = prior
 
     def write(self, result: FrameResult | CameraEvent) -> None:
-        """Append one line."""
+        """Append one line.
+
+        Args:
+            result: The result of a frame, or a camera event.
+        """
         record = result.to_dict()
         if self._prior is not None and isinstance(result, FrameResult):
             record["prior"] = self._prior

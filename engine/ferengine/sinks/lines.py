@@ -70,7 +70,11 @@ class LineWriter:
             self.flush_if_due()
 
     def flush_if_due(self, now: float | None = None) -> None:
-        """Write the lines that have waited long enough; call it a few times a second, also when no line comes."""
+        """Write the lines that have waited long enough; call it a few times a second, also when no line comes.
+
+        Args:
+            now: Seconds, by the writer's clock; read from it if not given.
+        """
         now = self._clock() if now is None else now
         if self._buffer and now - self._buffered_since >= self._delay:
             self._flush()

@@ -7,12 +7,18 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from pathlib import Path
 from typing import Generic, TypeVar
+
+from ferengine.errors import UsageError
+from ferengine.sinks.files import shortened
 
 T = TypeVar("T")
 
 MAX_WAITING = 1000
 """Messages that may wait; then the oldest goes, and is counted."""
+_MAX_SECRET = 1 << 16
+"""Bytes of a file that holds a secret."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 
 log = logging.getLogger("ferengine")
@@ -112,3 +118,23 @@ class Outbox(Generic[T]):
         with self._changed:
             while not self._over and (left := until - time.monotonic()) > 0:
                 self._changed.wait(left)
+
+
+def read_secret(option: str, path: Path) -> str:
+    """Return the password, secret or token in a file, without the end of the line.
+
+    Raises:
+        UsageError: It cannot be read, is empty, or holds far more than a secret (a device has no end).
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(_MAX_SECRET + 1)
+        text = data.decode().strip()
+    except (OSError, ValueError) as error:
+        reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
+        raise UsageError(f"{option}: {shortened(path)} cannot be read: {reason}") from None
+    if len(data) > _MAX_SECRET:
+        raise UsageError(f"{option}: {path} has more than {_MAX_SECRET:,} bytes, which no secret has")
+    if not text:
+        raise UsageError(f"{option}: {path} is empty")
+    return text

@@ -10,16 +10,11 @@ from pathlib import Path
 from ferengine.pip_hint import pip_replace
 
 
-def screen_available() -> bool:
-    """Return whether a window can be opened: OpenCV has a GUI, and a display that this GUI can use answers.
+def no_window_reason() -> str | None:
+    """Return why no window can be opened, with the hint, or None if OpenCV has a GUI and a display that it can use answers.
 
     The display is asked because Qt ends the whole process if it finds none.
     """
-    return no_window_reason() is None
-
-
-def no_window_reason() -> str | None:
-    """Return why no window can be opened, with the hint, or None if one can."""
     display, wayland = os.environ.get("DISPLAY", ""), os.environ.get("WAYLAND_DISPLAY")
     if not display and not wayland:
         return "there is no screen (DISPLAY and WAYLAND_DISPLAY are not set)"

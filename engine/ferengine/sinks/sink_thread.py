@@ -27,7 +27,14 @@ class Sink(Protocol):
     """
 
     def write(self, result: FrameResult) -> None:
-        """Write one result."""
+        """Write one result.
+
+        Args:
+            result: The result of a frame.
+
+        Raises:
+            SinkError: It cannot be written. The sink is then closed, and gets no more.
+        """
         ...
 
     def flush_if_due(self) -> None:

@@ -56,7 +56,11 @@ class CapturedFrame:
         return self._image
 
     def write(self, out: NDArray[np.uint8]) -> None:
-        """Write the image to ``out``, contiguous uint8 of its ``shape``: the quickest way to have it there."""
+        """Write the image to memory of the caller: the quickest way to have it there.
+
+        Args:
+            out: Contiguous uint8 of the image's ``shape``.
+        """
         out[:] = self._image
 
 

@@ -141,6 +141,14 @@ class Decoder:
             yield self._deinterlacer.push(self._decode(packet))
         yield self._deinterlacer.push([None])
 
+    def flush(self) -> list[av.VideoFrame]:
+        """Return the frames that the decoder holds back, where a stream ended with an error, so that ``frames`` did not."""
+        end: av.Packet[Any] = av.Packet(0)
+        end.stream = self._stream
+        if self._stream.time_base is not None:
+            end.time_base = self._stream.time_base
+        return self._deinterlacer.push([*self._decode(end), None])
+
     def seek(self, stamp: int) -> None:
         """Go on at the key frame at or before ``stamp``, in units of the stream's time base.
 

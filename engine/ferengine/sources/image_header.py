@@ -16,7 +16,7 @@ _BOXES_BYTES = 1 << 16
 _JPEG_FRAMES = {0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF}
 """Markers SOF0 to SOF15 of a frame header (ITU-T T.81, table B.1)."""
 _MAX_IMAGES = 100_000
-"""Images that are counted: more are as many as nobody has memory for."""
+"""Images that are counted; no machine has memory for more."""
 _TIFF_DIRECTORIES = {
     b"II*\0": ("<", "H", "I", "HHII", 4),
     b"MM\0*": (">", "H", "I", "HHII", 4),

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, Source, SourceInfo
-from ferengine.sources.spec import Reconnect
+from ferengine.sources.options import Reconnect
 
 _STABLE_AFTER = 10.0
 """Seconds of frames after which the next disconnection starts with short pauses again."""

@@ -208,6 +208,8 @@ class StreamSource(FirstFrameSource):
             if time.monotonic() - last_image > _UNDECODABLE_TIMEOUT:
                 codec = stream.codec_context.name
                 raise SourceError(f"{self._where} sends data, but no frame can be decoded from it (codec {codec})")
+        if not self._live:
+            yield from decoder.flush()
 
     def _translate(self, read: Callable[[], T]) -> T | None:
         """What ``read`` returns, None at the end. Raises SourceError for FFmpeg's errors."""
@@ -218,9 +220,14 @@ class StreamSource(FirstFrameSource):
         except (av.error.ExitError, av.error.TimeoutError):
             raise SourceError(f"{self._where} stopped sending frames (waited {self._timeout:g} s)") from None
         except av.FFmpegError as error:
-            if self._live and error.errno == errno.EIO:  # FFmpeg's name for the end of an MJPEG stream
+            if error.errno == errno.EIO and (self._live or self._has_no_length):  # FFmpeg's name for the end of such a stream
                 return None
             raise SourceError(f"{self._where} broke off: {error.strerror}") from None
+
+    @property
+    def _has_no_length(self) -> bool:
+        """Whether the server has not said how much it sends, and ends it by closing the connection, as in HTTP 1.0."""
+        return self._container is not None and self._container.size <= 0
 
     def _open_error(self, error: av.FFmpegError, seconds: float) -> SourceError:
         where = self._where

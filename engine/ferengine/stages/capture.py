@@ -34,7 +34,6 @@ from ferengine.vision import cv2
 _SLOT_WAIT = 0.02
 """Seconds that a file waits for a free slot before the worker looks at its control socket again."""
 
-
 _COUNTS_EVERY = 1.0
 """Seconds between two reports of what was counted."""
 

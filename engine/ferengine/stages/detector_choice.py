@@ -10,7 +10,6 @@ import json
 import logging
 import os
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -20,8 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ferengine.detection.choice import AS_SET, MISSING, DetectorChoice
 from ferengine.detection.retinaface_weights import is_installed
 from ferengine.errors import MissingDependencyError, ModelError, SourceError, WorkerError
-from ferengine.ipc.interpreter import worker_python
-from ferengine.ipc.process import worker_environment
+from ferengine.ipc.child import ask_once
 from ferengine.json_text import json_text
 
 if TYPE_CHECKING:
@@ -155,21 +153,14 @@ def search_seconds(size: tuple[int, int], min_face: float, precision: PrecisionS
 
 
 def _ask(request: dict[str, Any]) -> dict[str, Any]:
-    python, foreign = worker_python()
     try:
-        done = subprocess.run(
-            [python, "-m", __name__], input=json_text(request),  # not as arguments: URLs hold credentials
-            env=worker_environment(foreign=foreign), capture_output=True, text=True, timeout=_SECONDS, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
+        return ask_once(["-m", __name__], _SECONDS, json_text(request))  # not as arguments: URLs hold credentials
+    except TimeoutError:
         raise WorkerError(
             f"measuring retinaface for --detector auto took more than {_SECONDS:.0f} s: name a detector"
         ) from None
-    if done.returncode:
-        said = done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}"
-        raise WorkerError(f"measuring retinaface for --detector auto failed ({said}): name a detector")
-    answer: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])  # libraries may print before it
-    return answer
+    except ChildProcessError as error:
+        raise WorkerError(f"measuring retinaface for --detector auto failed ({error}): name a detector") from None
 
 
 def measure(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from oracles.plain_mtcnn.boxes import (
 )
 from oracles.plain_mtcnn.sampling import crops, normalise, pyramid
 
-_LEVEL_OVERLAP, _OVERLAP = 0.5, 0.7
+_LEVEL_OVERLAP, _WINDOW_OVERLAP, _OVERLAP = 0.5, 0.6, 0.7
 """Overlap above which the weaker box is dropped: within a pyramid level, and at every later step."""
 
 _LEVEL_CANDIDATES = 2000
@@ -72,18 +72,18 @@ class PlainMtcnn:
             windows.append(seen[keep])
             boxes.append(moved[keep])
             scores.append(level_scores[keep])
-        return self._squares(np.concatenate(windows), np.concatenate(boxes), np.concatenate(scores))
+        return self._squares(np.concatenate(windows), np.concatenate(boxes), np.concatenate(scores), _WINDOW_OVERLAP)
 
     def _refine(self, frame: NDArray[np.uint8], boxes: Boxes) -> Boxes:
         images = normalise(crops(frame, boxes, 24))
         probabilities, offsets = self.rnet.run(["probabilities", "boxes"], {"input": images})
         face = probabilities > self._thresholds[1]
         moved = regress(boxes[face], offsets[face])
-        return self._squares(moved, moved, probabilities[face])
+        return self._squares(moved, moved, probabilities[face], _OVERLAP)
 
-    def _squares(self, windows: Boxes, boxes: Boxes, scores: NDArray[np.float32]) -> Boxes:
+    def _squares(self, windows: Boxes, boxes: Boxes, scores: NDArray[np.float32], overlap: float) -> Boxes:
         """What the next network looks at: the best boxes whose windows overlap little, best first."""
-        keep = non_maximum_suppression(windows, scores, _OVERLAP)[: self._max_candidates]
+        keep = non_maximum_suppression(windows, scores, overlap)[: self._max_candidates]
         return square(boxes[keep])
 
     def _decide(self, frame: NDArray[np.uint8], boxes: Boxes) -> Detections:

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
-from ferengine.cli.app import COMMANDS, TOOLS
+from ferengine.cli.app import COMMANDS, TOOLS, app
 from ferengine.cli.command import exit_code
 from ferengine.cli.redaction import refuse_stray_urls
 from ferengine.errors import UsageError
@@ -159,3 +160,12 @@ def test_a_path_that_the_system_refuses_is_one_line(capsys: pytest.CaptureFixtur
     assert exit_code(typer.main.get_command(app), "read", ["x" * 300]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.endswith("xxx: file name too long")
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+def test_help_cuts_no_word(columns: str) -> None:
+    for arguments in (["--help"], ["run", "--help"], ["serve", "--help"]):
+        done = CliRunner().invoke(app, arguments, env={"COLUMNS": columns})
+        assert done.exit_code == 0
+        assert "\N{HORIZONTAL ELLIPSIS}" not in done.output
+        assert max(map(len, done.output.splitlines())) <= int(columns)

@@ -76,6 +76,27 @@ def test_json_lines_for_a_folder_and_a_pattern(folder: Path) -> None:
     assert sum(face["expression"]["scores"].values()) == pytest.approx(1, abs=1e-4)
 
 
+def test_what_is_passed_over_is_said(folder: Path) -> None:
+    pages = [drawn_face(), np.zeros((40, 60, 3), np.uint8)]
+    assert cv2.imwritemulti(str(folder / "pages.tiff"), pages)
+    done = image(folder, "--json")
+    assert done.exit_code == 0, done.output
+    assert len(done.stdout.splitlines()) == 3
+    pages_said, *said = done.stderr.splitlines()
+    assert (
+        pages_said
+        == f"{folder / 'pages.tiff'}: the first of its 2 images was read; ferengine run {folder / 'pages.tiff'} reads all"
+    )
+    assert said == [
+        "left out, because they are not images: 1 (notes.txt)",
+        "left out, because they are folders: name them, or a pattern with **: 1 (below)",
+    ]
+    (folder / "pages.tiff").unlink()
+    (folder / "notes.txt").unlink()
+    assert image(str(folder / "*")).stderr == "left out, because they are folders: name them, or a pattern with **: 1 (below)\n"
+    assert image(str(folder / "**")).stderr == ""
+
+
 def test_a_bad_file_does_not_stop_the_others(folder: Path) -> None:
     done = image("absent.png", folder / "notes.txt", folder / "b.png", str(folder / "*.gif"), "--json")
     assert done.exit_code == 1

@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper
 from typer.testing import CliRunner, Result
 
+from ferengine.classification.add_model import add_model
 from ferengine.classification.classifier import Classifier
 from ferengine.cli.app import app
 from ferengine.errors import FerengineError, ModelError, UsageError
@@ -156,6 +157,12 @@ def test_files_that_are_not_there_or_no_manifest(tmp_path: Path) -> None:
     (tmp_path / "list.json").write_text("[]")
     assert "holds no JSON object" in str(refused("add", path, "--manifest", tmp_path / "list.json"))
     assert "there is no added model 'standard': there is none" in str(refused("remove", "standard"))
+
+
+@pytest.mark.parametrize("name", ["", ".", "/", "x" * 300])
+def test_what_names_no_file_is_one_error(name: str) -> None:
+    with pytest.raises(FerengineError):
+        add_model(Path(name))
 
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -29,12 +29,15 @@ def seen(labels: list[str | None], tracks: int = 1) -> Seen:
     return what
 
 
-def printed(what: dict[str, Seen], encoding: str = "utf-8", width: int = 80) -> list[str]:
+def all_lines(summary: dict[str, Any], what: dict[str, Seen], encoding: str = "utf-8", width: int = 80) -> list[str]:
     file = io.TextIOWrapper(io.BytesIO(), encoding=encoding)
-    console = Console(file=file, width=width)
-    print_summary(cast(Summary, SUMMARY), what, console)
+    print_summary(cast(Summary, summary), what, Console(file=file, width=width))
     file.seek(0)
-    lines = file.read().splitlines()
+    return file.read().splitlines()
+
+
+def printed(what: dict[str, Seen], encoding: str = "utf-8", width: int = 80) -> list[str]:
+    lines = all_lines(SUMMARY, what, encoding, width)
     return lines[next((i for i, line in enumerate(lines) if line.startswith(tuple(what))), len(lines)) :]
 
 
@@ -56,6 +59,14 @@ def test_rare_labels_share_a_line() -> None:
     lines = printed({"talk": seen(["happy"] * 300 + ["fear", "disgust"])})
     assert lines[1].startswith("  happy    99 %  ")
     assert lines[2:] == ["  below 1 %: fear, disgust"]
+
+
+def test_what_each_camera_adapted_its_prior_to() -> None:
+    adapted = {"prior": {"name": "adapt", "probabilities": {"happy": 0.25, "sad": 0.75}}}
+    lines = all_lines({**SUMMARY, "prior": {"name": "adapt"}, "cameras": {"door": adapted, "hall": {"prior": None}}}, {})
+    first = lines.index("class prior: adapt")
+    assert lines[first + 1] == "  of door at the end: happy 25 %, sad 75 %"
+    assert "hall" not in "".join(lines)
 
 
 def test_no_face() -> None:

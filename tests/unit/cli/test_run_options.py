@@ -19,7 +19,7 @@ from ferengine.cli.run_options import RUN, STILL
 from ferengine.cli.settings import PER_SOURCE, RunSettings, SourceTable
 from ferengine.config import EngineConfig
 from ferengine.errors import UsageError
-from ferengine.sources.spec import Size
+from ferengine.sources.options import Size
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[RunSettings]:
     """What ``ferengine run`` would have run with."""
     settings: list[RunSettings] = []
 
-    def note(given: RunSettings, console: Any) -> int:
+    def note(given: RunSettings, console: Any, config: Path | None = None) -> int:
         settings.append(given)
         return 0
 

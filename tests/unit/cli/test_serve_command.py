@@ -59,10 +59,14 @@ def test_the_state_has_a_file_of_its_own_that_can_be_written(tmp_path: Path) -> 
         serve([*listen, "--state", tmp_path / "a", "--csv", tmp_path / "a"])
     with pytest.raises(SinkError, match=r"nowhere/state.json cannot be created: there is no folder"):
         serve([*listen, "--state", tmp_path / "nowhere" / "state.json"])
+    (tmp_path / "token").write_text("a token of some length")
+    with pytest.raises(UsageError, match=r"--csv: .*token is the file of --token-file"):
+        serve([*listen, "--token-file", tmp_path / "token", "--csv", tmp_path / "token", "--overwrite"])
     (tmp_path / "talk.mp4").write_text("{}")
     with pytest.raises(UsageError, match=r"talk.mp4 is the source talk"):
         serve([*listen, tmp_path / "talk.mp4", "--state", tmp_path / "talk.mp4"])
-    assert [path.name for path in tmp_path.iterdir()] == ["talk.mp4"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["talk.mp4", "token"]
+    assert (tmp_path / "token").read_text() == "a token of some length"
 
 
 def test_the_greeting_names_an_address_that_opens() -> None:

@@ -26,7 +26,20 @@ def test_no_output_replaces_a_file_that_is_read(read: str, output: str, tmp_path
         given[read.removeprefix("--").replace("-", "_")] = str(path)
     settings = RunSettings(source=("demo",), **given)
     with pytest.raises(UsageError, match=f"is the file of {read}"):
-        check_files(settings, settings.specs(), config=path if read == "--config" else None)
+        check_files(settings, settings.specs(), read={"--config": path} if read == "--config" else None)
+
+
+def test_a_health_file_replaces_only_what_a_run_has_left(tmp_path: Path) -> None:
+    path = tmp_path / "health.json"
+    settings = RunSettings(source=("demo",), health_file=path)
+    for text, kept in (('{"time": 1.5, "ok": true, "state": "ended"}', False), ("", False), ("notes", True), ("[1]", True)):
+        path.write_text(text)
+        if kept:
+            with pytest.raises(UsageError, match="exists already"):
+                check_files(settings, [])
+        else:
+            check_files(settings, [])
+    check_files(settings.model_copy(update={"overwrite": True}), [])
 
 
 def test_the_name_of_a_model_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -98,6 +98,21 @@ def test_a_lost_node_keeps_its_cameras_until_its_lease_is_over(fleet: Fleet) -> 
     assert all(LEASE < (event.seconds or 0) < LEASE + 2 for event in moved)
 
 
+def test_cameras_of_a_lost_node_are_read_again_before_they_are_balanced(fleet: Fleet) -> None:
+    for name in fleet.table.cameras:
+        fleet.table.move(name, "a", fleet.now)
+    fleet.run(15, "a", "b")
+    assert set(fleet.where().values()) == {"a"}
+    fleet.events.clear()
+    while "lost" not in fleet.kinds():
+        fleet.run(0.5, "b")
+    fleet.beat("c")
+    fleet.run(30, "b", "c")
+    first = {event.camera: event for event in reversed(fleet.events) if event.kind == "moved"}
+    assert {(event.node, event.reason) for event in first.values()} == {("b", "node dead")}
+    assert set(fleet.where().values()) == {"b", "c"}
+
+
 def test_others_prepare_while_a_node_is_silent(fleet: Fleet) -> None:
     held = {name for name, node in fleet.where().items() if node == "a"}
     epochs = {name: camera.epoch for name, camera in fleet.table.health(fleet.now).cameras.items()}

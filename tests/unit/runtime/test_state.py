@@ -6,6 +6,7 @@ import errno
 import gc
 import os
 import re
+import select
 import threading
 from pathlib import Path
 
@@ -79,9 +80,15 @@ def test_a_background_thread_works_in_order_and_ends() -> None:
 
 def test_a_wake_pipe_takes_any_number_of_notifications() -> None:
     pipe = WakePipe()
-    for _ in range(100_000):
+    for _ in range(100_000):  # more than a pipe holds
         pipe.notify()
+    assert select.select([pipe], [], [], 0)[0] == [pipe]
+    while select.select([pipe], [], [], 0)[0]:
+        pipe.clear()
+    pipe.notify()
+    assert select.select([pipe], [], [], 0)[0] == [pipe]
     pipe.clear()
+    assert select.select([pipe], [], [], 0)[0] == []
     pipe.close()
     pipe.notify()  # after the end, as finalisers do
 

@@ -124,6 +124,26 @@ def test_a_failure_leaves_the_old_content(tmp_path: Path, monkeypatch: pytest.Mo
     assert [(item.name, item.read_bytes()) for item in tmp_path.iterdir()] == [("state.json", b"old")]
 
 
+def test_a_pipe_is_written_to_and_never_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ferengine.sinks.files._READER_SECONDS", 0.05)
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(SinkError, match="no program reads it"):
+        write_atomically(pipe, b"a")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_atomically(pipe, b"first")
+    assert os.read(reader, 100) == b"first"
+    with pytest.raises(SinkError, match="does not take anything"):
+        write_atomically(pipe, bytes(1 << 20))
+    os.close(reader)
+    reader, writer = os.pipe()
+    write_atomically(Path(f"/dev/fd/{writer}"), b"of a shell")  # as it names >(jq .)
+    assert os.read(reader, 100) == b"of a shell"
+    os.close(reader)
+    os.close(writer)
+    assert [item.name for item in tmp_path.iterdir()] == ["pipe"]
+
+
 def test_numbered_files_are_always_new(tmp_path: Path) -> None:
     (tmp_path / "out.part2.mp4").write_bytes(b"mine")
     made = []

@@ -13,7 +13,7 @@ import pytest
 from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, open_source, parse_source, unique_names
 from ferengine.sources.camera import CameraSource
-from ferengine.sources.spec import SourceOptions
+from ferengine.sources.options import SourceOptions
 from ferengine.sources.video import VideoFileSource
 from ferengine.sources.wrappers import PacedSource
 

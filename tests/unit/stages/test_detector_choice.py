@@ -149,7 +149,7 @@ def test_damaged_weights_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("installed")
 def test_a_measurement_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(detector_choice, "worker_python", lambda: ("false", False))
+    monkeypatch.setattr("ferengine.ipc.child.worker_python", lambda: ("false", False))
     with pytest.raises(WorkerError, match=r"failed \(exit code 1\): name a detector"):
         choose_detector(AUTO, [], growing=False)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from ferengine_tools.evaluation.ensemble import Ensemble
 
 Views = Literal[1, 2, 10]
-VIEWS: tuple[Views, ...] = get_args(Views)
 MARGIN = 1 / 24
 """How far the four outer views of ten are moved, as a fraction of the side: 2 of 48 pixels."""
 

@@ -80,7 +80,7 @@ def make_scene(scenario: Scenario, width: int, height: int, fps: float, faces: i
 def _cuts(width: int, height: int, seed: int) -> Scene:
     """Shots of 0.8 to 2 seconds: one of two people, or both, one at least about where another was in the shot before.
 
-    The second cut keeps the background (a jump cut): only the face tells that it is another person.
+    The second cut keeps the background (a jump cut): only the face shows that it is another person.
     """
     one, other, left, right = (ASTRONAUT, 0), (HOPPER, 1), 0.36, 0.64
     shots: tuple[tuple[int, tuple[tuple[tuple[Portrait, int], float], ...]], ...] = (

@@ -12,8 +12,8 @@ def keep_freed_memory() -> bool:
     """Let this process keep what it frees for what it allocates next.
 
     On a CPU each step allocates and frees the same tensors of tens of megabytes. glibc maps such blocks anew each time, and
-    the system clears their pages one fault after another: 3,400 faults and 7 % of the CPU time of a step of ``accurate``. No
-    number changes.
+    the system clears their pages one fault after another: 3,400 faults and, in one short run, 7 % of
+    the CPU time of a step of ``accurate``. No number changes.
 
     Returns:
         Whether the allocator can be told so; glibc's can.

@@ -88,7 +88,7 @@ void register_retinaface(py::module_& m) {
     m.def("retinaface_decode", &decode, py::arg("levels"), py::arg("threshold"), py::arg("overlap"),
           py::arg("max_candidates"), "Boxes, scores and landmarks of the faces in RetinaFace's maps, best first.");
     m.def("retinaface_input", &input, py::arg("frame"), py::arg("means"), py::arg("out"),
-          "Scale a frame to the network's input, by areas, less the means of its channels.");
+          "Scale a frame to RetinaFace's input: each pixel is the mean over the area that it covers.");
 }
 
 }  // namespace ferengine::python

@@ -70,7 +70,7 @@ def test_sources_as_a_list_and_as_tables(tmp_path: Path) -> None:
         ("detect-every = 2.5\n", ["1: detect-every: input should be a valid integer, not 2.5"]),
         ("overwrite = 1\n", ["1: overwrite: input should be a valid boolean, not 1"]),
         ("events = 1979-05-27\nsave = 3\n", ["1: events: input should be a valid string", "2: save: input should be a valid"]),
-        ('detector = "yolo"\n', ["1: detector: input should be 'mtcnn', 'retinaface' or 'haar', not 'yolo'"]),
+        ('detector = "yolo"\n', ["1: detector: input should be 'auto', 'mtcnn', 'retinaface' or 'haar', not 'yolo'"]),
         ('\nthresholds = [\n  0.5,\n  "x",\n  0.6,\n]\n', ["2: thresholds.1: input should be a valid number, not 'x'"]),
         ("thresholds = [0.5]\n", ["1: thresholds.1: field required", "1: thresholds.2: field required"]),
         ("camera = 0\n", ["1: camera: input should be a valid array, not 0"]),

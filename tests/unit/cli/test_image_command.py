@@ -170,8 +170,9 @@ def test_prior_changes_the_scores_and_is_reported(folder: Path) -> None:
     }
     assert {prior: record["prior"] for prior, record in records.items()} == {"uniform": "uniform", "everyday": "everyday"}
     even, everyday = (records[name]["faces"][0]["expression"]["scores"] for name in ("uniform", "everyday"))
-    priors = load_model("standard").manifest.priors["everyday"]
-    moved = {label: score * priors[label] for label, score in even.items()}
+    manifest = load_model("standard").manifest
+    sharper = manifest.temperature_under("uniform") / manifest.temperature_under("everyday")
+    moved = {label: score**sharper * manifest.priors["everyday"][label] for label, score in even.items()}
     assert everyday == pytest.approx({label: value / sum(moved.values()) for label, value in moved.items()}, abs=2e-4)
     assert json.loads(image(folder / "b.png", "--json").stdout) == records["everyday"]
     error = image(folder / "b.png", "--prior", "sundays").exception

@@ -161,7 +161,9 @@ class OrtRunner:
         largest = min(largest, self._max_batch)
         # one size on a CPU: the memory that the busiest moment needs is there from the beginning
         for size in fixed_sizes(largest) if self._on_gpu else (min(largest, max(1, _WARM_VALUES // math.prod(row))),):
-            self.run(np.zeros((size, *row), self.input_dtype))
+            self.input((size, *row))[:] = 0  # written to: only then the system has given the memory
+            self.submit(size)
+            self.collect()
 
     def input(self, shape: Shape) -> Batch:
         if shape[0] > self._max_batch:

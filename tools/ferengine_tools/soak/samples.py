@@ -28,8 +28,9 @@ class ProcessSample:
         seconds: Since the sampling began.
         process: "engine" for the caller's own, else the worker's name.
         pid: Its process id.
-        memory_mb: MiB of memory of its own and of its part of the rings: proportional, without the pages of files, which
-            are shared with unrelated programs.
+        memory_mb: MiB of memory of its own, without the pages of files, which are shared with unrelated programs.
+        rings_mb: MiB of its part of the rings. It changes when another process looks at a page for the first time: only the sum
+            over all processes says something.
         descriptors: Open file descriptors.
         threads: Threads.
     """
@@ -38,6 +39,7 @@ class ProcessSample:
     process: str
     pid: int
     memory_mb: float
+    rings_mb: float
     descriptors: int
     threads: int
 
@@ -70,9 +72,9 @@ def sample_process(seconds: float, name: str, pid: int) -> ProcessSample | None:
         descriptors = len(os.listdir(folder / "fd"))  # noqa: PTH208 - a list of names, no paths
     except OSError:
         return None
-    kilobytes = int(memory.get("Pss_Anon:", 0)) + int(memory.get("Pss_Shmem:", 0))
+    own, rings = (round(int(memory.get(name, 0)) / 1024, 3) for name in ("Pss_Anon:", "Pss_Shmem:"))
     threads = int(status.partition("\nThreads:")[2].split()[0])
-    return ProcessSample(round(seconds, 3), name, pid, round(kilobytes / 1024, 3), descriptors, threads)
+    return ProcessSample(round(seconds, 3), name, pid, own, rings, descriptors, threads)
 
 
 def interval_for(seconds: float) -> float:

@@ -46,7 +46,7 @@ def check_processes(samples: Sequence[ProcessSample], warm_up: float, growth: fl
         growth: How far memory may grow, percent.
 
     Yields:
-        The memory of each process and of all; descriptors and threads of all processes, and of each that changed.
+        The memory of each process, of the rings and of all; descriptors and threads of all processes, and of each that changed.
 
     Raises:
         UsageError: There are too few samples to tell.
@@ -59,14 +59,15 @@ def check_processes(samples: Sequence[ProcessSample], warm_up: float, growth: fl
         raise UsageError("the run was too short for a verdict: there are not four samples of each process after the warm-up")
     begins = {name: _quarter(taken, last=False) for name, taken in series.items()}
     ends = {name: _quarter(taken, last=True) for name, taken in series.items()}
-    memory = {name: (_memory(begins[name]), _memory(ends[name])) for name in series}
+    memory = {name: tuple(_median(part[name], "memory_mb") for part in (begins, ends)) for name in series}
+    memory["the rings"] = tuple(sum(_median(taken, "rings_mb") for taken in part.values()) for part in (begins, ends))
     for name, (first, last) in memory.items():
         passed = last <= first * (1 + growth / 100) or last - first <= SMALL_MB
         yield Check(f"memory of {name}, MiB", first, last, f"+{growth:g} % or {SMALL_MB:g} MiB", passed)
     first, last = (sum(pair[index] for pair in memory.values()) for index in (0, 1))
     yield Check("memory of all processes, MiB", first, last, f"+{growth:g} %", last <= first * (1 + growth / 100))
     for subject in ("descriptors", "threads"):
-        counts = {name: (_count(begins[name], subject), _count(ends[name], subject)) for name in series}
+        counts = {name: (_median(begins[name], subject), _median(ends[name], subject)) for name in series}
         for name, (before, after) in counts.items():
             if before != after:
                 yield Check(f"{subject} of {name}", before, after, "no change", passed=False)
@@ -86,9 +87,5 @@ def _quarter(samples: Sequence[ProcessSample], *, last: bool) -> Sequence[Proces
     return samples[-size:] if last else samples[:size]
 
 
-def _memory(samples: Sequence[ProcessSample]) -> float:
-    return median(sample.memory_mb for sample in samples)
-
-
-def _count(samples: Sequence[ProcessSample], subject: str) -> float:
-    return median(getattr(sample, subject) for sample in samples)
+def _median(samples: Sequence[ProcessSample], field: str) -> float:
+    return median(getattr(sample, field) for sample in samples)

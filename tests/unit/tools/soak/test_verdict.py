@@ -20,7 +20,7 @@ def samples(change: Callable[[ProcessSample], ProcessSample] = lambda sample: sa
         for index, name in enumerate(("engine", "detect-0", "classify")):
             settling = 20.0 if second < 60 else 0.0
             wobble = 0.3 * (second % 7)
-            yield change(ProcessSample(second, name, 100 + index, 80.0 + settling + wobble, 12, 3))
+            yield change(ProcessSample(second, name, 100 + index, 80.0 + settling + wobble, 40.0, 12, 3))
 
 
 def failed(change: Callable[[ProcessSample], ProcessSample]) -> list[str]:
@@ -36,8 +36,8 @@ def test_a_flat_run_passes() -> None:
     checks = list(check_processes(list(samples()), 60, 2))
     assert all(check.passed for check in checks)
     assert [check.subject for check in checks] == [
-        "memory of engine, MiB", "memory of detect-0, MiB", "memory of classify, MiB", "memory of all processes, MiB",
-        "descriptors of all processes", "threads of all processes", "processes",
+        "memory of engine, MiB", "memory of detect-0, MiB", "memory of classify, MiB", "memory of the rings, MiB",
+        "memory of all processes, MiB", "descriptors of all processes", "threads of all processes", "processes",
     ]  # fmt: skip
 
 
@@ -45,6 +45,15 @@ def test_a_leak_fails() -> None:
     assert failed(lambda sample: grown(sample, 0.5)) == ["memory of detect-0, MiB"]
     assert failed(lambda sample: grown(sample, 2.0)) == ["memory of detect-0, MiB", "memory of all processes, MiB"]
     assert failed(lambda sample: grown(sample, 0.05)) == []
+
+
+def test_rings_are_judged_as_a_whole() -> None:
+    def change(sample: ProcessSample, classify: float) -> ProcessSample:
+        moved = {"detect-0": 6.0, "engine": -3.0, "classify": classify}[sample.process] if sample.seconds > 300 else 0.0
+        return replace(sample, rings_mb=sample.rings_mb + moved)
+
+    assert failed(lambda sample: change(sample, -3.0)) == []  # pages that another process has looked at since
+    assert failed(lambda sample: change(sample, 3.0)) == ["memory of the rings, MiB"]
 
 
 def test_memory_that_shrinks_passes() -> None:

@@ -62,11 +62,15 @@ def _pip(command: str, *arguments: str) -> str:
 def _short(path: Path) -> str:
     """``path``, from the current folder where it lies in that."""
     try:
-        return os.fspath(path.relative_to(Path.cwd()))
+        near = os.fspath(path.relative_to(Path.cwd()))
     except (OSError, ValueError):  # the current folder was deleted, or it lies elsewhere
         return os.fspath(path)
+    # A word without a slash would be another program of the path, or the name of a package.
+    return near if near == "." or os.sep in near else os.path.join(".", near)  # noqa: PTH118 - pathlib drops the dot
 
 
 def _quoted(text: str) -> str:
-    """``text`` as a shell reads it as one word. Not shlex.quote, which uses other quotation marks for some."""
-    return text if all(letter.isalnum() or letter in "-_./=:+,~" for letter in text) else f"'{text}'"
+    """``text`` as a shell reads it as one word. ``shlex.quote`` quotes more than a reader is used to, such as ~=."""
+    from shlex import quote  # as above
+
+    return text if all(letter.isalnum() or letter in "-_./=:+,~" for letter in text) else quote(text)

@@ -170,6 +170,31 @@ class WithoutLength(BaseHTTPRequestHandler):
         """Nothing on standard error."""
 
 
+class InChunks(WithoutLength):
+    """Breaks off in the middle of a chunk."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.wfile.write(b"%x\r\n%s" % (2 * len(self.content), self.content))
+        self.close_connection = True
+
+
+def test_an_end_that_was_not_announced_is_said(make_clip: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
+    content = make_clip(320, 240, 200, name="clip.ts").read_bytes()
+    handler = type("Handler", (InChunks,), {"content": content[: len(content) // 2]})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        source = StreamSource(f"http://127.0.0.1:{server.server_port}/clip.ts")
+        source.open()
+        assert 0 < len(read_all(source)) < 200
+        server.shutdown()
+    assert "ended without having said how much it sends: what came may not be all" in caplog.text
+
+
 @pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.flv", "a.avi"])
 def test_a_file_that_ends_with_its_connection_is_complete(name: str, tmp_path: Path) -> None:
     """FFmpeg calls that an error; the frames that its decoder holds back for their order come all the same."""

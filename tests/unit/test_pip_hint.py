@@ -50,8 +50,8 @@ def test_an_environment_without_pip(env: Path, tmp_path: Path, monkeypatch: pyte
     assert shlex.split(pip_install("lap")) == [str(env / "python"), "-m", "pip", "install", "lap"]
     program(tmp_path / "usr/bin/uv")
     monkeypatch.chdir(env)
-    assert pip_install("lap") == "uv pip install --python python lap"
-    assert pip_replace("one", "two") == "uv pip uninstall --python python one && uv pip install --python python two"
+    assert pip_install("lap") == "uv pip install --python ./python lap"
+    assert pip_replace("one", "two") == "uv pip uninstall --python ./python one && uv pip install --python ./python two"
 
 
 def test_an_extra_of_an_installed_ferengine(env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -69,8 +69,24 @@ def test_an_extra_of_a_checkout_that_is_not_installed(env: Path, monkeypatch: py
         return
     monkeypatch.chdir(CHECKOUT)
     assert install_extra("heic") == "pip install '.[heic]'"
+    monkeypatch.chdir(CHECKOUT.parent)  # without ./ it would be the name of a package
+    assert install_extra("heic") == f"pip install './{CHECKOUT.name}[heic]'"
     monkeypatch.chdir(env)
     assert install_extra("heic") == f"pip install '{CHECKOUT}[heic]'"
+
+
+def test_the_current_folder_is_no_part_of_the_path(env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.chdir(env)
+    assert pip_install("lap") == "./pip install lap"
+
+
+def test_any_path_is_one_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    python = program(tmp_path / "o'brien/bin/python")
+    program(python.with_name("pip"))
+    monkeypatch.setattr(sys, "executable", str(python))
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert shlex.split(pip_install("lap")) == [str(python.with_name("pip")), "install", "lap"]
 
 
 def test_a_current_folder_that_was_deleted(env: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -76,7 +76,7 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
             else:
                 read += 1
     folders = [path for path in left_out if path.is_dir()]
-    notes += _named("left out, because they are not images", [path for path in left_out if path not in folders])
+    notes += _named("left out, because they are not images", [path for path in left_out if not path.is_dir()])
     notes += _named("left out, because they are folders: name them, or a pattern with **", folders)
     if failures:
         notes.append(f"{failures} of {failures + read} could not be read")

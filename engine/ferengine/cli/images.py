@@ -65,7 +65,8 @@ def _named(name: str, left_out: list[Path]) -> list[Path]:
     if path.is_dir():
         inside = sorted(path.iterdir())
         found = [item for item in inside if item.suffix.lower() in SUFFIXES and item.is_file()]
-        left_out += [item for item in inside if item not in found]
+        kept = set(found)
+        left_out += [item for item in inside if item not in kept]
         if not found:
             raise SourceError(f"the folder {path} holds no images ({', '.join(SUFFIXES)})")
         return found
@@ -76,7 +77,8 @@ def _named(name: str, left_out: list[Path]) -> list[Path]:
     if not images:
         raise SourceError(f"no file matches {name}")
     if "**" not in name:  # which matches what lies in the folders, too
-        left_out += [item for item in found if item not in images]
+        kept = set(images)
+        left_out += [item for item in found if item not in kept]
     return images
 
 

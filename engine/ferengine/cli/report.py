@@ -30,7 +30,7 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
         f"batches of {summary['batch']['mean']:.1f}; ready after {summary['startup_s']:.1f} s",
     )
     detector = summary["detector"]
-    console.print(f"detector: {detector['name']} ({detector['reason']})", highlight=False, markup=False)
+    _line(console, escape(f"detector: {detector['name']} ({detector['reason']})"))
     prior = summary["prior"]
     name = "that of the training data" if prior is None else prior["name"]
     _line(console, escape(f"class prior: {name}"))

@@ -139,7 +139,7 @@ def any_image_unread(engine: Engine, specs: Sequence[SourceSpec]) -> bool:
     unread = {spec.name: cameras[spec.name].dropped["broken"] for spec in unique_names(specs) if spec.kind == "images"}
     for name, count in unread.items():
         if count:
-            logging.getLogger("ferengine").error("%s: %d images could not be read", name, count)
+            logging.getLogger("ferengine").error("%s: images could not be read, %d times in all", name, count)
     return any(unread.values())
 
 

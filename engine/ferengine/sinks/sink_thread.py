@@ -118,12 +118,12 @@ class SinkThread:
 
     def abandon(self) -> None:
         """Stop waiting for a sink that is blocked by its reader or has too much to do, and record that as its error."""
-        self.cut = self._queue.waiting + self._taken - self.written
         if self._give_up is not None:
             self._give_up()
             self._thread.join(_LAST_SECONDS)
-            if not self.busy:
-                return  # it has said what it has given up
+        self.cut = self._queue.waiting + self._taken - self.written  # not before: it may still have written some
+        if self._give_up is not None and not self.busy:
+            return  # it has said what it has given up
         self._fail(f"{self.name}: the last results were not written, because the reader does not take them ({self.cut} cut)")
 
     def summary(self) -> dict[str, Any]:

@@ -40,16 +40,18 @@ class ImageExtent:
         width: Pixels of its widest image.
         height: Pixels of its highest image.
         images: How many it holds: the frames of an animation, the pages of a TIFF.
+        pixels: Of all images together, where they differ in size.
     """
 
     width: int
     height: int
     images: int = 1
+    pixels: int | None = None
 
-    @property
-    def nbytes(self) -> int:
-        """Of all its images, decoded as BGR."""
-        return self.width * self.height * 3 * self.images
+    def nbytes(self, images: int) -> int:
+        """The most that so many of its images take, decoded as BGR."""
+        largest = self.width * self.height * images
+        return 3 * (largest if self.pixels is None else min(largest, self.pixels))
 
 
 def image_extent(data: NDArray[np.uint8]) -> ImageExtent | None:
@@ -120,7 +122,9 @@ def _tiff(view: memoryview) -> ImageExtent | None:
     sizes = list(_tiff_sizes(view))
     if not any(width for width, _ in sizes):
         return None
-    return ImageExtent(max(width for width, _ in sizes), max(height for _, height in sizes), len(sizes))
+    width, height = (max(side) for side in zip(*sizes, strict=True))
+    pixels = None if len(set(sizes)) == 1 else sum(width * height for width, height in sizes)
+    return ImageExtent(width, height, len(sizes), pixels)
 
 
 def _tiff_sizes(view: memoryview) -> Iterator[tuple[int, int]]:

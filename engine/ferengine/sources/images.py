@@ -165,7 +165,7 @@ def _check_extent(data: NDArray[np.uint8], maximum: int | None) -> None:
     if max(extent.width, extent.height) > MAX_SIDE:
         raise SourceError(f"has {extent.width}x{extent.height} pixels, and {MAX_SIDE} a side is the maximum: scale it down")
     images = extent.images if maximum is None else min(extent.images, maximum)
-    needed, left = _DECODING * extent.nbytes * images // extent.images, memory_left()
+    needed, left = _DECODING * extent.nbytes(images), memory_left()
     if needed > left.nbytes:
         raise SourceError(
             f"needs {needed >> 20:,} MiB for {images} {'image' if images == 1 else 'images'} of {extent.width}x{extent.height} "

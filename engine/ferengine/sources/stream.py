@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ from ferengine.sources.decoder import CONTAINERS, Decoder, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.redirects import redirect_target, refused_credentials
 from ferengine.sources.url import redact_url, url_host
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -85,6 +88,7 @@ class StreamSource(FirstFrameSource):
         self._container: av.container.InputContainer | None = None
         self._images: Iterator[av.VideoFrame] = iter(())
         self._live = True
+        self._end_unannounced = False
         self._replaced_live = 0
         self._media = MediaClock(1 / FALLBACK_RATE)
 
@@ -209,6 +213,8 @@ class StreamSource(FirstFrameSource):
                 codec = stream.codec_context.name
                 raise SourceError(f"{self._where} sends data, but no frame can be decoded from it (codec {codec})")
         if not self._live:
+            if self._end_unannounced:
+                logger.warning("%s ended without having said how much it sends: what came may not be all", self._where)
             yield from decoder.flush()
 
     def _translate(self, read: Callable[[], T]) -> T | None:
@@ -221,12 +227,14 @@ class StreamSource(FirstFrameSource):
             raise SourceError(f"{self._where} stopped sending frames (waited {self._timeout:g} s)") from None
         except av.FFmpegError as error:
             if error.errno == errno.EIO and (self._live or self._has_no_length):  # FFmpeg's name for the end of such a stream
+                self._end_unannounced = True
                 return None
             raise SourceError(f"{self._where} broke off: {error.strerror}") from None
 
     @property
     def _has_no_length(self) -> bool:
-        """Whether the server has not said how much it sends, and ends it by closing the connection, as in HTTP 1.0."""
+        """Whether the server has not said how much it sends, and ends it by closing the connection, as in HTTP 1.0. That a
+        connection broke off cannot be told from such an end."""
         return self._container is not None and self._container.size <= 0
 
     def _open_error(self, error: av.FFmpegError, seconds: float) -> SourceError:

@@ -22,7 +22,7 @@ from ferengine.errors import MissingDependencyError
 from ferengine.inference import precision as quantised
 from ferengine.inference import select as choose
 from ferengine.models.registry import DEFAULT
-from ferengine.pip_hint import pip_install, pip_replace
+from ferengine.pip_hint import install_extra, pip_install, pip_replace
 from ferengine.sources import v4l2
 from ferengine.sources.v4l2 import CameraDevice
 from ferengine.tracking import cropper
@@ -202,7 +202,7 @@ def test_a_demo_without_portraits_is_no_problem(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("ferengine.sources.demo.portraits.find_spec", lambda _name: None)
     finding = environment.check_demo()
     assert (finding.status, finding.hint) == ("ok", "")
-    assert finding.reason.startswith("the demo shows drawn faces")
+    assert finding.reason == f"the demo shows drawn faces ({install_extra('demo')} for photographs of two people)"
 
 
 @pytest.mark.parametrize(

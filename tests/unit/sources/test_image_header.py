@@ -46,7 +46,17 @@ def test_pages_and_sizes_of_all_directories_of_a_tiff() -> None:
             data += struct.pack("<" + count, 2)
             data += struct.pack(entry, 256, 4, 1, width) + struct.pack(entry, 257, 4, 1, height)
             data += struct.pack("<" + offset, head + number * length)
-        assert image_extent(np.frombuffer(data, np.uint8)) == ImageExtent(30000, 60000, 3)
+        assert image_extent(np.frombuffer(data, np.uint8)) == ImageExtent(30000, 60000, 3, 40 * 30 + 30000 * 60000)
+
+
+def test_a_tiff_of_one_large_and_many_small_pages_needs_what_it_holds() -> None:
+    pages = [np.zeros((400, 300), np.uint8), *[np.zeros((8, 6), np.uint8)] * 20]
+    written, data = cv2.imencodemulti(".tif", pages)
+    assert written
+    extent = image_extent(np.asarray(data, np.uint8).ravel())
+    assert extent is not None
+    assert extent.nbytes(1) == 3 * 400 * 300
+    assert extent.nbytes(21) == 3 * (400 * 300 + 20 * 8 * 6)
 
 
 @pytest.mark.parametrize("suffix", [".gif", ".png", ".webp"])

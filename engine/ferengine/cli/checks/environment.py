@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ferengine.cli.checks.base import Finding
-from ferengine.pip_hint import pip_install
+from ferengine.pip_hint import install_extra, pip_install
 
 
 def check_cameras() -> Finding:
@@ -49,4 +49,4 @@ def check_demo() -> Finding:
 
     if all(is_installed(portrait) for portrait in PORTRAITS):
         return Finding("ok", "the demo shows two portraits")
-    return Finding("ok", "the demo shows drawn faces ({install_extra('demo')} for photographs of two people)")
+    return Finding("ok", f"the demo shows drawn faces ({install_extra('demo')} for photographs of two people)")

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
-from ferengine.fleet.cluster import connected, find_actor
+from ferengine.fleet.cluster import FleetError, connected, find_actor
 from ferengine.fleet.outputs import BoundedQueue
 from ferengine.fleet.records import Taken
 from ferengine.results import FrameResult
@@ -114,10 +114,10 @@ class FleetResults:
     def _poll(self, name: str) -> None:
         """Take results of one node, until it is gone for good."""
         while not self._over.is_set():
-            actor = find_actor(name)
-            if actor is None:
-                return
             with contextlib.suppress(Exception):  # of Ray: it is being restarted, or its node is away
+                actor = find_actor(name)
+                if actor is None:
+                    return
                 while not self._over.is_set():
                     taken: Taken = ask(actor.take.remote(self._client, self._capacity, _AT_ONCE, _POLL), _ANSWER)
                     self._take_in(name, taken)
@@ -146,5 +146,8 @@ class FleetResults:
 
 
 def ask(call: Any, timeout: float) -> Any:
-    """The answer to a call of an actor."""
-    return connected().get(call, timeout=timeout)
+    """The answer to a call of an actor. Raises FleetError where the cluster is left meanwhile."""
+    try:
+        return connected().get(call, timeout=timeout)
+    except SystemExit:  # what Ray raises then in any thread but the main one
+        raise FleetError("the cluster was left") from None

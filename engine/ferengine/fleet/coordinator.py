@@ -255,7 +255,7 @@ class Coordinator:
         if last != self._number:
             self._over.set()
             raise StaleCoordinatorError(f"coordinator {last} has taken over from {self._number}")
-        self._confirmed = asked
+        self._confirmed = max(self._confirmed, asked)  # an older question may be answered later
 
     def _look_for_nodes(self) -> None:
         """In a thread of its own: Ray may take seconds to answer while a node dies."""

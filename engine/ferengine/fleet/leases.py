@@ -87,8 +87,11 @@ class LeaseTable:
         self._say("added", camera=name)
 
     def replace(self, name: str, sealed: bytes, affinity: Mapping[str, str]) -> None:
-        """Have a camera read from another source, or again. Raises KeyError if there is none."""
-        camera = self._cameras[name]
+        """Have a camera read from another source, or again; one that is no longer there is added."""
+        camera = self._cameras.get(name)
+        if camera is None:
+            self.add(name, sealed, affinity)
+            return
         camera.sealed, camera.affinity = sealed, dict(affinity)
         camera.removing = camera.ended = False
         camera.pinned, camera.epoch = None, 0  # the node that reads it closes it, and gets a new grant
@@ -351,8 +354,9 @@ class LeaseTable:
     # --- within
 
     def _join(self, beat: Beat, before: Member | None, now: float) -> None:
-        draining = before is not None and before.draining
-        self._nodes[beat.node] = Member(beat, now, self._end(now), draining)
+        node = self._nodes[beat.node] = Member(beat, now, self._end(now), before is not None and before.draining)
+        if before is not None and before.beat.incarnation == beat.incarnation:  # what it has said counts once
+            node.events, node.missed = before.events, before.missed
         self._changed()
         if before is None:
             self._say("joined", node=beat.node)

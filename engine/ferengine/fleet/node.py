@@ -183,9 +183,14 @@ class NodeEngine:
     def _beat_until_stopped(self) -> None:
         answered = time.monotonic()
         while not self._over.is_set():
-            if self._engine.health().state in ("ended", "failed"):
+            if self._engine.health().state in ("ended", "failed") or not self._readings.is_passing_on:
                 raise RuntimeError("the engine has ended")
-            coordinator = find_actor(coordinator_name(self._setup.fleet))
+            try:
+                coordinator = find_actor(coordinator_name(self._setup.fleet))
+            except Exception as error:  # of Ray, whose head is out of reach: the lease says how long to go on reading
+                log.debug("Ray does not answer: %r", error)
+                self._over.wait(_RETRY)
+                continue
             if coordinator is None:
                 if time.monotonic() > answered + _ALONE_SECONDS:
                     self._leave()
@@ -212,7 +217,7 @@ class NodeEngine:
 
     def _beat(self, coordinator: Any) -> None:
         """One beat and its answer; another beat may overtake it, when there is something to say at once."""
-        if self._engine.health().state in ("ended", "failed"):
+        if self._engine.health().state in ("ended", "failed") or not self._readings.is_passing_on:
             raise RuntimeError("the engine has ended")
         self._turn.clear()
         beat, sent = self._make_beat(), clock()
@@ -256,10 +261,11 @@ class NodeEngine:
     def _leave(self) -> None:
         """There is no coordinator left to say what to read."""
         log.warning("there has been no coordinator for %.0f s: the engine of node %s ends", _ALONE_SECONDS, self._setup.node)
-        with contextlib.suppress(Exception):
-            self._readings.close()
-            self._engine.close()
-            self._outputs.close()
+        for part in (self._readings, self._engine, self._outputs):
+            try:
+                part.close()
+            except Exception:
+                log.exception("a part of the engine of node %s did not end", self._setup.node)
         actor = find_actor(engine_name(self._setup.fleet, self._setup.node_id))
         if actor is not None:
             import_ray().kill(actor, no_restart=True)

@@ -82,6 +82,12 @@ class BoundedQueue:
         """How many there are."""
         return len(self._items)
 
+    @property
+    def added(self) -> int:
+        """How many have come so far."""
+        with self._changed:
+            return self._taken + self.dropped + len(self._items)
+
     def put(self, result: FrameResult) -> None:
         """Add one; never blocks. After ``close`` it is dropped, and counted."""
         with self._changed:
@@ -201,7 +207,7 @@ class NodeOutputs:
 
     def reports(self) -> dict[str, OutputReport]:
         """How each is doing."""
-        return {name: self._report(thread, self._events[name]) for name, thread in self._threads.items()}
+        return {name: self._report(name, thread) for name, thread in self._threads.items()}
 
     def close(self) -> None:
         """Write what waits, for a few seconds, and close all."""
@@ -213,12 +219,11 @@ class NodeOutputs:
             if thread.busy:
                 thread.abandon()
 
-    @staticmethod
-    def _report(thread: SinkThread, events: _EventQueue) -> OutputReport:
-        summary = thread.summary()
-        over = summary["error"] is not None or not thread.busy
-        dropped = summary["dropped"] + summary["cut"] + (events.unwritten if over else events.dropped)
-        return OutputReport(summary["written"], dropped, summary["error"])
+    def _report(self, name: str, thread: SinkThread) -> OutputReport:
+        queue, events, summary = self._queues[name], self._events[name], thread.summary()
+        if summary["error"] is None and thread.busy:
+            return OutputReport(summary["written"], summary["dropped"] + events.dropped, None)
+        return OutputReport(summary["written"], queue.added - summary["written"] + events.unwritten, summary["error"])
 
 
 _Made = tuple[str, Sink, Callable[[CameraEvent], None]]

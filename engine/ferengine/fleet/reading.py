@@ -27,7 +27,9 @@ _LOAD_SECONDS = 60.0
 """Time constant of the mean of a camera's load."""
 _FLUSH_SECONDS = 3.0
 _AT_ONCE = 8
-"""Cameras that are opened and closed at once."""
+"""Cameras that are got ready, and that are opened, at once."""
+_CLOSING_AT_ONCE = 64
+"""Cameras that are closed at once: more than a node reads, so that none waits for another's last results."""
 
 _STATES: dict[str, CameraState] = {"leaving": "moving", "opening": "opening", "running": "running", "ended": "ended",
                                    "disconnected": "disconnected", "failed": "failed"}  # fmt: skip
@@ -84,7 +86,9 @@ class Readings:
         self._prepared: dict[str, Future[None]] = {}
         self._given_up: set[str] = set()
         self._released: dict[str, CameraReport] = {}
-        self._pool = ThreadPoolExecutor(_AT_ONCE, "ferengine-fleet")
+        self._preparing = ThreadPoolExecutor(_AT_ONCE, "ferengine-fleet-prepare")
+        self._opening = ThreadPoolExecutor(_AT_ONCE, "ferengine-fleet-open")
+        self._closing = ThreadPoolExecutor(_CLOSING_AT_ONCE, "ferengine-fleet-close")  # waits for nothing else: the lease ends
         self._meter = LoadMeter()
         self._metered = clock()
         self._rounds = 0
@@ -94,6 +98,11 @@ class Readings:
         self._guard = threading.Thread(target=self._guard_lease, name="ferengine-fleet-lease", daemon=True)
         self._pump.start()
         self._guard.start()
+
+    @property
+    def is_passing_on(self) -> bool:
+        """Whether results still come through, or it was closed."""
+        return self._pump.is_alive() or self._over.is_set()
 
     @property
     def load_of_others(self) -> float:
@@ -118,13 +127,13 @@ class Readings:
             for name, grant in grants.items():
                 if name not in self._held and name not in self._given_up and grant.sealed:
                     held = self._held[name] = _Held(grant.epoch)
-                    held.opened = self._pool.submit(self._open, name, held, grant.sealed, self._prepared.pop(name, None))
+                    held.opened = self._opening.submit(self._open, name, held, grant.sealed, self._prepared.pop(name, None))
             for name in self._prepared.keys() - prepare.keys() - self._given_up:
                 self._given_up.add(name)
-                self._pool.submit(self._give_up, name)
+                self._preparing.submit(self._give_up, name)
             for name, sealed in prepare.items():
                 if name not in self._held and name not in self._prepared:
-                    self._prepared[name] = self._pool.submit(self._prepare, name, sealed)
+                    self._prepared[name] = self._preparing.submit(self._prepare, name, sealed)
 
     def extend(self, until: float) -> None:
         """The lease ends later, unless it has ended; orders stay."""
@@ -164,7 +173,8 @@ class Readings:
         """Close all cameras, and wait for that; the engine still runs."""
         self.obey({}, {}, self.until)
         self._over.set()
-        self._pool.shutdown(wait=True)
+        for pool in (self._preparing, self._opening, self._closing):
+            pool.shutdown(wait=True)
         self._guard.join()
         self._results.close()
 
@@ -183,16 +193,22 @@ class Readings:
 
     def _give_up(self, name: str) -> None:
         """Another node is to read it."""
-        if self._prepared[name].exception() is None:
-            self._engine.remove_source(name, drain=False)
-        with self._lock:
-            del self._prepared[name]
-            self._given_up.remove(name)
-        self._wake()
+        try:
+            if self._prepared[name].exception() is None:
+                with contextlib.suppress(UsageError):  # it is gone already
+                    self._engine.remove_source(name, drain=False)
+        finally:
+            with self._lock:
+                del self._prepared[name]
+                self._given_up.remove(name)
+            self._wake()
 
     def _open(self, name: str, held: _Held, sealed: bytes, prepared: Future[None] | None) -> None:
         try:
-            if prepared is not None and prepared.exception() is None:
+            ready = prepared is not None and prepared.exception() is None
+            if held.closing:
+                return  # what was prepared is removed with it
+            if ready:
                 self._engine.open_source(name)
             else:
                 self._engine.add_source(self._open_source(sealed))
@@ -204,7 +220,7 @@ class Readings:
     def _begin_close(self, name: str, held: _Held, *, drain: bool) -> None:
         if not held.closing:
             held.closing = True
-            self._pool.submit(self._close, name, held, drain)
+            self._closing.submit(self._close, name, held, drain)
 
     def _close(self, name: str, held: _Held, drain: bool) -> None:
         held.opened.result()
@@ -237,6 +253,8 @@ class Readings:
                 self._rounds += 1
         except (EOFError, FerengineError):
             pass
+        except Exception:
+            log.exception("results are no longer passed on")
 
     def _pass_on(self, result: FrameResult) -> None:
         held, now = self._held.get(result.camera), clock()

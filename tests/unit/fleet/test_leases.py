@@ -149,6 +149,15 @@ def test_another_source_of_a_camera_is_read_under_a_new_epoch(fleet: Fleet) -> N
     assert fleet.table.health(fleet.now).cameras["one"].epoch > epoch
 
 
+def test_a_camera_that_is_gone_by_now_is_added(fleet: Fleet) -> None:
+    fleet.table.remove("one")
+    fleet.run(2, "a", "b")
+    assert "one" not in fleet.where()
+    fleet.table.replace("one", b"another", {})
+    fleet.run(2, "a", "b")
+    assert fleet.sources["one"] == b"another"
+
+
 def test_a_drained_node_is_drained_whenever_it_returns(fleet: Fleet) -> None:
     fleet.table.drain("a")
     fleet.run(1300, "b")
@@ -249,6 +258,12 @@ def test_events_that_a_node_dropped_are_said_once(fleet: Fleet) -> None:
     missed = [event.reason for event in fleet.events if event.kind == "missed"]
     assert missed == [f"{count} events of its cameras were dropped: no coordinator took them" for count in (3, 2)]
     assert fleet.table.health(fleet.now).nodes["a"].dropped_events == 5
+    fleet.now += 10  # its lease ends, and it returns
+    fleet.table.tick(fleet.now)
+    fleet.events.clear()
+    fleet.table.beat(Beat("a", "id of a", "1", 103, {}, 4.0, dropped_events=5), fleet.now)
+    assert "returned" in fleet.kinds()
+    assert "missed" not in fleet.kinds()
 
 
 def test_affinity_and_unplaced(fleet: Fleet) -> None:

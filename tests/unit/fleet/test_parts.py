@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -142,3 +143,28 @@ def test_outputs_of_a_node_are_its_own_files(tmp_path: Path) -> None:
     assert len(files) == 2
     assert all('"frame":1' in path.read_text() for path in files)
     assert (tmp_path / "north 1.db").exists()
+
+
+def test_results_that_wait_for_an_output_that_fails_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Full:
+        def write(self, result: FrameResult) -> None:
+            outputs_may_fail.wait(60)
+            raise SinkError("the disk is full")
+
+        def close(self) -> None:
+            pass
+
+    outputs_may_fail = threading.Event()
+    monkeypatch.setattr("ferengine.fleet.outputs._sinks", lambda *_: iter([("events", Full(), lambda event: None)]))
+    outputs = NodeOutputs(outputs_from({}), "north", None)
+    for number in range(5):
+        outputs.put(result(number))
+    outputs_may_fail.set()
+    while outputs.reports()["events"].error is None:
+        time.sleep(0.01)
+    outputs.put(result(5))
+    outputs.close()
+    report = outputs.reports()["events"]
+    assert (report.written, report.dropped) == (0, 6)
+    assert report.error is not None
+    assert "the disk is full" in report.error

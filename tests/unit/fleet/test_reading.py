@@ -27,18 +27,22 @@ class MadeUpEngine:
         self.may_close = threading.Event()
         self.added: list[str] = []
         self.removed: list[str] = []
+        self.workers: dict[str, Any] = {}
 
     def results(self) -> BoundedQueue:
         return self.queue
 
     def health(self) -> Any:
-        return SimpleNamespace(cameras={}, workers={})
+        return SimpleNamespace(cameras={}, workers=self.workers)
 
     def worker_pids(self) -> dict[str, int]:
         return {}
 
-    def add_source(self, source: str) -> None:
-        self.added.append(source)
+    def add_source(self, source: str, *, held: bool = False) -> None:
+        if held:  # its process never gets past its start
+            self.workers[f"capture-{source}"] = SimpleNamespace(state="starting")
+        else:
+            self.added.append(source)
 
     def remove_source(self, name: str, *, drain: bool) -> None:
         assert self.may_close.wait(60)
@@ -108,6 +112,16 @@ def test_a_node_that_was_cut_off_drops_what_is_no_longer_its_own(node: Node) -> 
     assert node.readings.stale == 3
     node.engine.may_close.set()
     until(lambda: node.engine.removed == ["door"])
+
+
+def test_cameras_that_it_gets_ready_for_hold_up_no_end_of_a_lease(node: Node) -> None:
+    node.engine.may_close.set()
+    names = [f"camera {number}" for number in range(20)]
+    node.readings.obey({"door": Grant(7, b"door")}, {name: name.encode() for name in names}, node.now + 5)
+    until(lambda: len(node.engine.workers) >= 8)
+    node.now += 4.5
+    until(lambda: node.engine.removed == ["door"])
+    assert not any(node.readings.prepared().values())
 
 
 def test_a_node_that_was_cut_off_goes_on_with_what_nobody_took(node: Node) -> None:

@@ -41,6 +41,11 @@ class MediaClock:
         self._last: float | None = None  # of the recording
         self._now = -period
 
+    @property
+    def now(self) -> float:
+        """The time of the last frame."""
+        return self._now
+
     def stamp(self, media: float | None) -> float:
         """Return the time of the next frame.
 

@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from ferengine.ipc.channel import data_pair, send_data
+from ferengine.ipc.frame_loans import FrameReader
 from ferengine.runtime.cameras import CameraState
-from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.joiner import Joined
 from ferengine.runtime.workers import new_worker
 from ferengine.stages.messages import VideoPart

@@ -13,11 +13,11 @@ from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
 from ferengine.detection.birth import birth_scores
 from ferengine.ipc.channel import data_pair
+from ferengine.ipc.frame_loans import FrameReader
 from ferengine.models.manifest import CropFormat
 from ferengine.models.registry import GENDER
 from ferengine.models.settings import BackendSettings, Prior
 from ferengine.runtime.cameras import Cameras, CameraState
-from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.output_workers import HOLD, OutputWorker
 from ferengine.runtime.workers import Worker, new_worker
 from ferengine.stages.messages import (

@@ -45,10 +45,10 @@ from ferengine.stages.messages import (
     StopCapture,
     Usage,
     VideoJoined,
-    VideoPart,
     VideoRefused,
     WindowClosed,
 )
+from ferengine.stages.start_messages import VideoPart
 
 _TICK = 0.25
 """Seconds that the loop sleeps at most."""

@@ -9,7 +9,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, Unpack, overload
+from typing import Any, Literal, Self, TypeAlias, Unpack, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -101,8 +101,8 @@ class Engine:
     ) -> None:
         config = make_config(**settings)
         worker_python()
-        one = isinstance(sources, str | bytes | Mapping) or not isinstance(sources, Iterable)
-        given = [sources] if one else list(sources)
+        several = isinstance(sources, Iterable) and not isinstance(sources, str | bytes | Mapping)
+        given = list(cast(Iterable[AnySource], sources)) if several else [cast(AnySource, sources)]
         if not given and not keep_open:
             raise UsageError("no source given: name a camera index, a file or 'demo', or pass keep_open=True")
         specs = unique_names(map(as_spec, given))

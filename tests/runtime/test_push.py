@@ -91,6 +91,7 @@ def test_a_waiting_source_processes_every_frame_and_holds_the_caller_back(images
             accepted += 1
         assert accepted < 400  # no result was taken: the queues and the ring were full
         assert engine.summary()["frames"] < accepted
+        assert engine.summary()["dropped"]["capture"]["ring_full"] == 0  # the frame is the caller's
         seen: list[Any] = []
         taken = CheckedThread(lambda: seen.extend(results))
         for _ in range(10):

@@ -95,7 +95,7 @@ class PushInput:
         while not self._over and not ready.is_set():
             left = deadline - time.monotonic()
             if left <= 0:
-                self._camera.not_ready += 1
+                self._camera.not_ready += self._camera.live
                 return Pushed(False, "not_ready")
             ready.wait(min(left, _SLICE))
         height, width = image.shape[:2]
@@ -106,8 +106,8 @@ class PushInput:
             if self._over:
                 return Pushed(False, "ended")
             if time.monotonic() >= deadline:
-                ring.drop()
-                if self._camera.live:  # as with a camera the gap shows; otherwise the caller may try again
+                if self._camera.live:  # as with a camera the gap shows; otherwise the frame is the caller's, who may try again
+                    ring.drop()
                     self._sequence += 1
                     self._note_limit()
                 return Pushed(False, "ring_full")

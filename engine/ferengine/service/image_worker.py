@@ -29,6 +29,8 @@ def analyse(analyzer: Analyzer, data: bytes) -> Answer:
         images = decode_images(packed, maximum=1)
     except SourceError as error:
         return Answer(False, f"the image {error}")
+    except FerengineError as error:  # a package is missing for images of this kind
+        return Answer(False, str(error))
     if not images:
         return Answer(False, "this is not an image that can be decoded, or it is damaged")
     try:

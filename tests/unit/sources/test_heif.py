@@ -7,7 +7,7 @@ import io
 import re
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from ferengine.cli.checks.drawn_face import drawn_face
 from ferengine.cli.images import read_image
 from ferengine.errors import MissingDependencyError, SourceError
 from ferengine.pip_hint import install_extra
+from ferengine.service.image_worker import analyse
 from ferengine.sources import open_source, parse_source
 from ferengine.sources.heif import is_heic
 from ferengine.sources.images import decode_images
@@ -86,9 +87,7 @@ def test_which_files_are_heic() -> None:
     assert not is_heic(b"")
 
 
-def test_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "shot.heic"
-    path.write_bytes(heic(drawn_face()))
+def take_the_extra_away(monkeypatch: pytest.MonkeyPatch) -> None:
     importing = builtins.__import__
 
     def absent(name: str, *rest: Any) -> ModuleType:
@@ -97,6 +96,21 @@ def test_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return importing(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", absent)
+
+
+def test_the_service_names_the_extra_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error that left the answer would end the process with its networks."""
+    take_the_extra_away(monkeypatch)
+    photograph = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + bytes(100)
+    answer = analyse(cast("Any", None), photograph)
+    assert not answer.ok
+    assert install_extra("heic") in answer.text
+
+
+def test_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "shot.heic"
+    path.write_bytes(heic(drawn_face()))
+    take_the_extra_away(monkeypatch)
     with pytest.raises(MissingDependencyError, match=re.escape(install_extra("heic"))):
         read_image(path)
     with pytest.raises(MissingDependencyError, match=re.escape(install_extra("heic"))):

@@ -381,6 +381,15 @@ class FakeTensorRT:
 PROFILES = [((1, 1, 4, 4), (8, 1, 4, 4), (16, 1, 4, 4)), ((17, 1, 4, 4), (32, 1, 4, 4), (40, 1, 4, 4))]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _quick_collections() -> Iterator[None]:
+    """Each device that is closed looks for garbage, among the objects of its tests: not among those of all modules before."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
 @pytest.fixture
 def make_device() -> Iterator[Callable[..., FakeDevice]]:
     """Makes fake devices, each of which must be closed by the end of the test."""

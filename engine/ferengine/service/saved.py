@@ -132,7 +132,7 @@ class StateFile:
             target = self._path.resolve()  # two links to one file are one state
             if target.exists() and not stat.S_ISREG(target.stat().st_mode):
                 raise UsageError(f"--state: {self._path} is no file: a folder, a pipe or a device keeps nothing")
-            descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
             raise UsageError(f"--state: {self._path} cannot be made: there is no folder {target.parent}") from None
         except UsageError:  # which is a ValueError

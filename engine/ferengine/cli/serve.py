@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import stat
@@ -23,6 +24,7 @@ from ferengine.sinks.outbox import read_secret
 
 if TYPE_CHECKING:
     from ferengine.results import CameraEvent
+    from ferengine.service.saved import StateFile
     from ferengine.service.server import Address, Tls
 
 _TICK = 0.25
@@ -92,6 +94,7 @@ def serve(
 
     Open the address that it prints. Files and the demo are played at their own rate, the demo again and again. Ctrl-C ends it.
     """
+    from ferengine.service.saved import StateFile
     from ferengine.service.server import Address
 
     settings = read_settings(sources, config, given)
@@ -102,8 +105,11 @@ def serve(
     token = None if token_file is None else read_token(token_file, console)
     check_exposure(address, tls, token, console)
     read = {"--config": config, "--token-file": token_file, "--tls-certificate": tls_certificate, "--tls-key": tls_key}
-    service = _Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, read=read, state=state)
-    sys.exit(service.run(console))
+    with contextlib.ExitStack() as stack:
+        file = None if state is None else stack.enter_context(contextlib.closing(StateFile(state)))
+        service = _Service(settings, address, tls, token, analyze=analyze, allow_files=allow_files, read=read, state=file)
+        code = service.run(console)
+    sys.exit(code)
 
 
 class _Service:
@@ -119,23 +125,23 @@ class _Service:
         analyze: bool,
         allow_files: bool,
         read: Mapping[str, Path | None],
-        state: Path | None,
+        state: StateFile | None,
     ) -> None:
         from ferengine.cli.message_outputs import event_media
         from ferengine.cli.session import check_files
         from ferengine.engine import Engine
         from ferengine.service.app import create_app
         from ferengine.service.cameras import as_served
-        from ferengine.service.saved import Beginning, StateFile
+        from ferengine.service.saved import Beginning
         from ferengine.service.server import Server
 
-        file = None if state is None else StateFile(state)
         given = tuple(as_served(spec) for spec in settings.specs())
         for spec in given:  # a camera may be there later; what is a file now was misspelt
             if spec.kind == "file" and not Path(spec.value).exists():
                 raise SourceError(f"there is no file {spec.where}")
-        beginning = Beginning(given) if file is None else file.begin(given)
-        check_files(settings, [*beginning.sources, *beginning.paused.values()], read=read, state=state)
+        beginning = Beginning(given) if state is None else state.begin(given)
+        written = None if state is None else state.path
+        check_files(settings, [*beginning.sources, *beginning.paused.values()], read=read, state=written)
         self._settings = settings
         self._camera_events = CameraEvents()
         values = settings.engine_values()
@@ -145,10 +151,9 @@ class _Service:
         )  # fmt: skip
         self._media = event_media(settings, self._engine)
         app = create_app(
-            self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files, state=file,
+            self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files, state=state,
             beginning=beginning, attach=None if self._media is None else self._media.for_output(),
         )  # fmt: skip
-        self._state = file
         self._hub = app.state.context.hub
         try:
             self._server = Server(app, address, tls, before_end=app.state.context.close)
@@ -178,8 +183,6 @@ class _Service:
                         self._engine.stop()
         finally:
             self._server.close()
-            if self._state is not None:
-                self._state.close()
             outputs.finish(lambda: stopper.stopped_at)
         return 1 if outputs.errors or self._engine.failures or stopper.stopped_at is None else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -15,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ferengine.errors import ServiceError, SinkError, UsageError, describe_invalid
 from ferengine.json_text import json_text
-from ferengine.sinks.files import remove_leftovers, write_atomically
+from ferengine.sinks.files import is_still_at, remove_leftovers, write_atomically
 from ferengine.sources import SourceSpec, unique_names
 from ferengine.sources.url import hide_credentials
 from ferengine.sources.zone import ZoneOptions
@@ -51,14 +52,18 @@ class Beginning:
 class StateFile:
     """The file of ``--state``: readable for its owner alone, since the URLs of cameras may hold passwords.
 
-    One service has it at a time. The lock lies in an empty file beside it, ``.NAME.lock``, and dies with its process.
+    One service has it at a time, from ``begin`` to ``close``. The lock lies in an empty file beside it, ``.NAME.lock``, and
+    dies with its process.
 
     Args:
         path: The file; it is made with the first change.
+
+    Attributes:
+        path: As given.
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._lock: BinaryIO | None = None
         self._absent: dict[str, Any] = {}
         self._shadowed: tuple[SourceSpec, ...] = ()
@@ -76,7 +81,7 @@ class StateFile:
         """
         if self._lock is None:
             self._lock = self._take()
-            remove_leftovers(self._path)
+            remove_leftovers(self.path)
         try:
             saved = self._read()
         except UsageError:
@@ -116,43 +121,56 @@ class StateFile:
             | {name: spec.model_dump(mode="json", include=set(ZoneOptions.model_fields)) for name, spec in zones.items()},
         }
         try:
-            write_atomically(self._path, json_text(record, indent=2).encode(), durable=True, private=True)
+            write_atomically(self.path, json_text(record, indent=2).encode(), durable=True, private=True)
         except SinkError as error:
             raise ServiceError(f"this was done, but a restart will forget it: {error}") from None
 
     def close(self) -> None:
         """Let another service have the file; may be called twice."""
         if self._lock is not None:
+            with contextlib.suppress(OSError):  # of a folder that is gone, or may no longer be written
+                self._lock_path.unlink()
             self._lock.close()
         self._lock = None
 
+    @property
+    def _lock_path(self) -> Path:
+        target = self.path.resolve()  # two links to one file are one state
+        return target.with_name(f".{target.name}.lock")
+
     def _take(self) -> BinaryIO:
         """The file that holds the lock while it is open."""
+        while True:
+            lock = self._open_lock()
+            if is_still_at(self._lock_path, lock.fileno()):
+                return lock
+            lock.close()  # the service that had it has just ended, and removed it
+
+    def _open_lock(self) -> BinaryIO:
         try:
-            target = self._path.resolve()  # two links to one file are one state
-            if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-                raise UsageError(f"--state: {self._path} is no file: a folder, a pipe or a device keeps nothing")
-            descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            if self.path.exists() and not stat.S_ISREG(self.path.stat().st_mode):
+                raise UsageError(f"--state: {self.path} is no file: a folder, a pipe or a device keeps nothing")
+            descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileNotFoundError:
-            raise UsageError(f"--state: {self._path} cannot be made: there is no folder {target.parent}") from None
+            raise UsageError(f"--state: {self.path} cannot be created: there is no folder {self.path.parent}") from None
         except UsageError:  # which is a ValueError
             raise
         except (OSError, ValueError, RuntimeError) as error:
-            raise UsageError(f"--state: {self._path} cannot be locked: {getattr(error, 'strerror', None) or error}") from None
+            raise UsageError(f"--state: {self.path} cannot be locked: {getattr(error, 'strerror', None) or error}") from None
         lock = os.fdopen(descriptor, "r+b")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.close()
-            raise ServiceError(f"--state: another service has {self._path}: end it, or name another file") from None
+            raise ServiceError(f"--state: another service has {self.path}: end it, or name another file") from None
         except OSError as error:
             lock.close()
-            raise ServiceError(f"--state: {self._path} cannot be locked: {error.strerror}") from None
+            raise ServiceError(f"--state: {self.path} cannot be locked: {error.strerror}") from None
         return lock
 
     def _read(self) -> _Saved:
         try:
-            with self._path.open("rb") as file:
+            with self.path.open("rb") as file:
                 data = file.read(_MAX_BYTES + 1)
             if len(data) > _MAX_BYTES:
                 raise UsageError(f"it is larger than {_MAX_BYTES >> 20} MiB, which none of these files is")
@@ -160,14 +178,14 @@ class StateFile:
         except FileNotFoundError:
             return _Saved()
         except OSError as error:
-            raise UsageError(f"--state: {self._path} cannot be read: {error.strerror}") from None
+            raise UsageError(f"--state: {self.path} cannot be read: {error.strerror}") from None
         except ValidationError as error:
             item = error.errors(include_url=False)[0]
             said = describe_invalid(item, ".".join(map(str, item["loc"])), lambda value: hide_credentials(repr(value)))
-            raise UsageError(f"--state: {self._path}: {said}") from None
+            raise UsageError(f"--state: {self.path}: {said}") from None
         except UsageError as error:
-            raise UsageError(f"--state: {self._path}: {error}") from None
+            raise UsageError(f"--state: {self.path}: {error}") from None
         except TypeError:
-            raise UsageError(f"--state: {self._path}: each of cameras needs kind, value and name") from None
+            raise UsageError(f"--state: {self.path}: each of cameras needs kind, value and name") from None
         except (ValueError, RecursionError):
-            raise UsageError(f"--state: {self._path} is not JSON, as this service writes it") from None
+            raise UsageError(f"--state: {self.path} is not JSON, as this service writes it") from None

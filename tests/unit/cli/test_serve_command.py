@@ -12,7 +12,7 @@ import pytest
 from command_help import command
 from ferengine.cli.serve import greeting
 from ferengine.cli.settings import RunSettings, SourceTable
-from ferengine.errors import FerengineError, ServiceError, SinkError, SourceError, UsageError
+from ferengine.errors import FerengineError, ServiceError, SourceError, UsageError
 
 pytest.importorskip("uvicorn", reason="the extra `serve` is not installed")
 
@@ -57,7 +57,7 @@ def test_the_state_has_a_file_of_its_own_that_can_be_written(tmp_path: Path) -> 
     listen = ["--listen", "127.0.0.1:0"]
     with pytest.raises(UsageError, match="--csv and --state name the same file"):
         serve([*listen, "--state", tmp_path / "a", "--csv", tmp_path / "a"])
-    with pytest.raises(SinkError, match=r"nowhere/state.json cannot be created: there is no folder"):
+    with pytest.raises(UsageError, match=r"nowhere/state.json cannot be created: there is no folder"):
         serve([*listen, "--state", tmp_path / "nowhere" / "state.json"])
     (tmp_path / "token").write_text("a token of some length")
     with pytest.raises(UsageError, match=r"--csv: .*token is the file of --token-file"):

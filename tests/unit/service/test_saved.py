@@ -86,7 +86,7 @@ def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
     for path in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
         with pytest.raises(UsageError, match=f"--state: {path} is no file: a folder, a pipe or a device keeps nothing"):
             StateFile(path).begin([])
-    with pytest.raises(UsageError, match=r"--state: .*state.json cannot be made: there is no folder .*nowhere"):
+    with pytest.raises(UsageError, match=r"--state: .*state.json cannot be created: there is no folder .*nowhere"):
         StateFile(tmp_path / "nowhere" / "state.json").begin([])
     assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
 
@@ -101,6 +101,7 @@ def test_one_service_has_a_file_at_a_time(tmp_path: Path) -> None:
     first.close()
     second.begin([])
     second.close()
+    assert [path.name for path in tmp_path.iterdir()] == ["link.json"]
 
 
 def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ class TrainConfig:
     distil: Annotated[
         tuple[str, ...],
         "Checkpoint or model whose answers to each batch, as it was augmented, are part of the target. Repeat it to average "
-        "several.",
+        "several. SET=MODEL is asked about the faces of that set alone (FER-2013, wild_faces).",
     ] = ()
     views_from: Annotated[
         Path | None,
@@ -158,8 +158,16 @@ def portable(name: str, value: Any) -> Any:
         return [portable(name, item) for item in value]
     if name not in _FILES or not value:
         return value
-    path = Path(value)
-    return f"runs/{path.resolve().parent.name}/{path.name}" if path.suffix == ".safetensors" else path.name
+    of_set, source = taught_set(value) if name == "distil" else (None, value)
+    path = Path(source)
+    shown = f"runs/{path.resolve().parent.name}/{path.name}" if path.suffix == ".safetensors" else path.name
+    return shown if of_set is None else f"{of_set}={shown}"
+
+
+def taught_set(teacher: str) -> tuple[str | None, str]:
+    """Return the set whose faces a teacher of ``--distil`` is asked about, None for all, and the checkpoint or model."""
+    name, equals, source = teacher.partition("=")
+    return (name, source) if equals and "/" not in name else (None, teacher)
 
 
 PAPER_EPOCHS = {"cnn": 17, "vgg": 90, "resnet18": 60, "dscnn": 60}

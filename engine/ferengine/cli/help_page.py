@@ -43,9 +43,10 @@ def _without_braces(pieces: list[str]) -> list[str]:
 
 def _prepare(command: TyperCommand | TyperGroup, ctx: Any) -> None:
     _use_folded_tables()
-    for parameter in command.get_params(ctx):
+    parameters: list[Any] = command.get_params(ctx)
+    for parameter in parameters:
         text = _type_text(parameter, ctx)
-        parameter.display_type_rich = lambda ctx, text=text: text  # type: ignore[method-assign, misc]
+        parameter.display_type_rich = lambda ctx, text=text: text
 
 
 def _type_text(parameter: Any, ctx: Any) -> str:

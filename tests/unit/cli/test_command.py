@@ -180,7 +180,7 @@ def test_help_shows_types_as_people_write_them() -> None:
         ("--json", "Print"),
         ("--draw", "<str>"),
         ("--blur", "Make"),
-        ("--no-blur", "and"),
+        ("--no-blur", "annotated"),
         ("--detector", "<auto|"),
     ):
         [words] = [words for words in lines if words[:1] == [name]]

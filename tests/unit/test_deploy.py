@@ -16,7 +16,7 @@ from ferengine.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
-DOCKERFILES = sorted(DEPLOY.glob("Dockerfile*"))
+DOCKERFILES = sorted(DEPLOY.rglob("Dockerfile*"))
 
 
 def options(name: str) -> set[str]:
@@ -55,7 +55,7 @@ def test_compose_names_what_it_uses() -> None:
     assert (ROOT / build["dockerfile"]).is_file()
 
 
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.relative_to(DEPLOY)))
 def test_hadolint_is_content(path: Path) -> None:
     hadolint = shutil.which("hadolint") or str(Path(sys.executable).parent / "hadolint")
     if not Path(hadolint).exists():

@@ -76,3 +76,22 @@ def test_the_unit_is_valid() -> None:
     )
     complaints = [line for line in done.stderr.splitlines() if "is not executable" not in line and "ferengine.service" in line]
     assert complaints == []
+
+
+LINUX_ONLY = re.compile(
+    r"memfd_create\(|SYS_futex|prctl\(|SOCK_SEQPACKET|select\.epoll|pidfd|sched_getaffinity|os\.pipe2|F_SETLEASE|/proc/|/sys/fs/|_VIDIOC|VIDIOC_|V4L2_"
+)
+"""Calls and files that other systems lack."""
+
+
+def test_what_macos_lacks_names_the_files_that_need_linux() -> None:
+    section = (ROOT / "docs" / "pages" / "how-to" / "deploy.md").read_text().partition("{ #macos }")[2].partition("\n## ")[0]
+    package = ROOT / "engine" / "ferengine"
+    named = {
+        ROOT / name if name.startswith("csrc/") else package / name
+        for name in re.findall(r"`([\w/]+\.[ch]?pp|[\w/]+\.py)`", section)
+    }
+    files = [*package.rglob("*.py"), *(path for path in (ROOT / "csrc").rglob("*.?pp"))]
+    found = {path for path in files if LINUX_ONLY.search(path.read_text())}
+    found.discard(package / "inference" / "tensorrt" / "environment.py")  # NVIDIA's driver, which macOS does not have
+    assert {str(path.relative_to(ROOT)) for path in named} == {str(path.relative_to(ROOT)) for path in found}

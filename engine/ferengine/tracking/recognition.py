@@ -22,12 +22,12 @@ HALF_HIDDEN = 0.5
 first. Measured in the demo: 0.54 at half, 0.81 a fifth of a second later; between two people 0.06 on average."""
 
 DOUBT = 0.3
-"""Confidence below which a tracker may follow something else. Measured: at least 0.72 in 99 % of the frames without a cut; across
-cuts 0.22 at most between unlike faces, but up to 0.74 between two frontal ones at one place and of one size."""
+"""Confidence below which a tracker may follow something else. Measured: at least 0.72 in 99 % of the frames without a cut;
+across cuts 0.22 at most between unlike faces, but up to 0.74 between two frontal ones at one place and of one size."""
 
 BROKEN = 0.2
 """Confidence below which a face that was there in the frame before must look as after a while out of sight. None of 484
-corrections of real clips is below it (the quickest turn of a head is at 0.28). Most jump cuts are, at similarities up to 0.71."""
+corrections of real clips is below it (the quickest turn of a head: 0.28). Most jump cuts are, at similarities up to 0.71."""
 
 
 def least_similarity(same_scene: bool, lost_s: float, confidence: float) -> float:

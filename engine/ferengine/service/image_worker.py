@@ -8,7 +8,7 @@ import sys
 import numpy as np
 
 from ferengine.analyzer import Analyzer
-from ferengine.errors import FerengineError, SourceError
+from ferengine.errors import FerengineError, MissingDependencyError, SourceError
 from ferengine.ipc.child import serve_parent
 from ferengine.json_text import json_text
 from ferengine.service.messages import Answer
@@ -27,10 +27,8 @@ def analyse(analyzer: Analyzer, data: bytes) -> Answer:
         return Answer(False, f"the image has {size} pixels: scale it down to {_MAX_PIXELS // 1_000_000} megapixels")
     try:
         images = decode_images(packed, maximum=1)
-    except SourceError as error:
+    except (SourceError, MissingDependencyError) as error:
         return Answer(False, f"the image {error}")
-    except FerengineError as error:  # a package is missing for images of this kind
-        return Answer(False, str(error))
     if not images:
         return Answer(False, "this is not an image that can be decoded, or it is damaged")
     try:

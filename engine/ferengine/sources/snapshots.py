@@ -11,7 +11,7 @@ from urllib.parse import quote, unquote, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.errors import CredentialsError, SourceError
+from ferengine.errors import CredentialsError, MissingDependencyError, SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import wall_clock
 from ferengine.sources.credentials import answer_challenge, refused_credentials
@@ -153,8 +153,8 @@ class SnapshotSource(FirstFrameSource):
     def _decode_answer(self, data: NDArray[np.uint8]) -> NDArray[np.uint8] | None:
         try:
             images = decode_images(data, 1)
-        except SourceError as error:
-            raise SourceError(f"the image of {self._where} {error}") from None
+        except (SourceError, MissingDependencyError) as error:
+            raise type(error)(f"the image of {self._where} {error}") from None
         return images[0] if images else None
 
     def _wait(self) -> bool:

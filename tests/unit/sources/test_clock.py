@@ -86,6 +86,13 @@ def test_time_keeps_its_speed_where_a_coarse_clock_repeats_itself(given: Callabl
     assert np.abs(stamps - stamps[0] - seconds).max() < (1.2 if rate < 100 else 3.1)  # the first second shows the rate
 
 
+def test_a_long_pause_is_no_step() -> None:
+    clock = CallerClock()
+    stamps = [clock.stamp(given) for given in (0.0, 0.1, 3600.0, 3600.0, 10.0, 10.1)]
+    assert stamps == pytest.approx([0.0, 0.1, 3600.0, 3600.04, 3600.14, 3600.24])
+    assert clock.replaced == 2
+
+
 def test_a_clock_of_whole_seconds_is_spread_evenly() -> None:
     clock = CallerClock()
     stamps = [clock.stamp(float(index // 10)) for index in range(60)]

@@ -119,7 +119,7 @@ def read_groups(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.str_
 def group_table(grouping: str, rows: Sequence[GroupAccuracy]) -> str:
     """Return a Markdown table of accuracies in percent, headed by the name of the grouping; readable as it is. Where it is
     known, also how many faces are shown a label, and how many of these labels are right."""
-    cells = [(grouping, "faces", "accuracy %", "interval")]
+    cells: list[tuple[str, ...]] = [(grouping, "faces", "accuracy %", "interval")]
     cells += [
         (row.group, str(row.faces), f"{100 * row.accuracy:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}") for row in rows
     ]

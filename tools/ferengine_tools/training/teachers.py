@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from ferengine.errors import UsageError
+from ferengine.models.registry import load_model
 from ferengine_tools.networks.registry import deployed
-from ferengine_tools.training.config import Prior, taught_set
+from ferengine_tools.training.config import Prior, TrainConfig, portable, taught_set
 from ferengine_tools.training.dataset import TrainingSet
 from ferengine_tools.training.origin import answers_under, load_network
 from ferengine_tools.training.priors import moved
+from ferengine_tools.training.views import RECORD
 
 
 class Teachers:
@@ -64,6 +68,21 @@ class Teachers:
                 logits = network(seen)
             answers[asked] += weight[asked, None] * moved(logits.float(), prior, own[asked], self._heads).exp()
         return answers
+
+
+def digests(config: TrainConfig) -> dict[str, str]:
+    """Return the SHA-256 of what teaches a run, by its name without the folders of this machine. A run that goes on by the
+    answers of other weights is not the one that was started: a teacher may itself still be trained under the same name."""
+    sources = [(str(portable("distil", each)), taught_set(each)[1]) for each in config.distil]
+    content = {
+        name: Path(source).read_bytes() if source.endswith(".safetensors") else load_model(source).onnx
+        for name, source in sources
+    }
+    if config.views_from is not None:
+        content[config.views_from.name] = (config.views_from / RECORD).read_bytes()
+    if config.teacher is not None:
+        content[config.teacher.name] = config.teacher.read_bytes()
+    return {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
 
 
 def _weights(sources: Sequence[str], names: Sequence[str]) -> Tensor:

@@ -26,7 +26,7 @@ from ferengine_tools.training.dataset import TrainingSet, load_training_set, nor
 from ferengine_tools.training.origin import answers_under, load_start
 from ferengine_tools.training.priors import log_softmax
 from ferengine_tools.training.teacher import digest
-from ferengine_tools.training.teachers import Teachers
+from ferengine_tools.training.teachers import Teachers, digests
 from ferengine_tools.training.validation import of_ordinary_faces
 from ferengine_tools.training.views import load_views
 
@@ -97,6 +97,7 @@ class Trainer:
         self.network = self._started().to(self.device, memory_format=torch.channels_last)
         self._teachers = Teachers(config.distil, self.faces, self.device, config.prior, config.precision == "bf16")
         self._views = None if config.views_from is None else load_views(config.views_from, self.faces).to(self.device)
+        self._taught_by = digests(config)
         self._position = torch.full((len(self.faces.images),), -1)  # of each face among the training faces
         self._position[self.faces.training] = torch.arange(len(self.faces.training))
         self._position = self._position.to(self.device)
@@ -137,7 +138,7 @@ class Trainer:
         return {"network": self.config.model, "epoch": self.epoch, "labels": list(self.faces.labels), **extra,
                 "priors": {part.name: part.prior.tolist() for part in self.faces.parts},
                 "settings": self.config.settings(), "command": self.config.command(), "dataset": self.faces.name,
-                "faces": self._digest,
+                "faces": self._digest, "taught_by": self._taught_by,
                 "machine": f"{platform.machine()}, {self.device}, {self.config.threads} threads, torch {torch.__version__}, "
                            f"{self.config.precision}",
                 "model": self.network.state_dict(), "average": self.average.state_dict(),
@@ -168,6 +169,9 @@ class Trainer:
                     f"{self.checkpoint} was started with {name} {started}, not {value}: "
                     f"resume it with its own settings ({state['command']})"
                 )
+        for name, started in state.get("taught_by", self._taught_by).items():
+            if started != self._taught_by[name]:
+                raise UsageError(f"{name} is not what it was when {self.checkpoint} was started: train anew in another --out")
         self.network.load_state_dict(state["model"])
         self.average.load_state_dict(state["average"])
         if self.crowd is not None:

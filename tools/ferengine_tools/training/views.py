@@ -6,6 +6,7 @@ are, and sees what they saw: L. Beyer et al., "Knowledge distillation: A good te
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -24,7 +25,9 @@ from ferengine_tools.training.dataset import MEAN, STD, TrainingSet, normalise
 from ferengine_tools.training.teacher import digest
 
 _BATCH = 512
-_IMAGES, _ANSWERS, _RECORD = "images.npy", "answers.npy", "views.json"
+_IMAGES, _ANSWERS = "images.npy", "answers.npy"
+RECORD = "views.json"
+"""What the views are of, who answered, and the SHA-256 of the answers."""
 
 Teach = Callable[[Tensor, Tensor], Tensor]
 """Crops as a network takes them, float32 (n, 1, S, S), and their rows, int64 (n,), to probabilities, float32 (n, C)."""
@@ -95,11 +98,12 @@ def write_views(folder: Path, faces: TrainingSet, teach: Teach, count: int, seed
                     answers[view, start : start + _BATCH] = both.cpu().numpy()
             images.flush()
             answers.flush()
+            said = hashlib.sha256(answers.tobytes()).hexdigest()
     except OSError as error:
         raise FerengineError(f"{folder} cannot be written: {error.strerror or error}: make room, or choose another") from None
     record = {"faces": digest(faces.images.numpy()), "rows": len(rows), "labels": list(faces.labels), "views": count,
-              "seed": seed, "teachers": list(teachers)}  # fmt: skip
-    with written_whole(folder / _RECORD) as beside:
+              "seed": seed, "teachers": list(teachers), "answers": said}  # fmt: skip
+    with written_whole(folder / RECORD) as beside:
         beside.write_text(json_text(record, indent=1) + "\n")
 
 
@@ -110,7 +114,7 @@ def load_views(folder: Path, faces: TrainingSet) -> Views:
         UsageError: The folder holds something else, or views of other faces or labels.
     """
     try:
-        record = json.loads((folder / _RECORD).read_text())
+        record = json.loads((folder / RECORD).read_text())
         images: NDArray[np.uint8] = np.load(folder / _IMAGES, mmap_mode="c")
         answers: NDArray[np.float16] = np.load(folder / _ANSWERS, mmap_mode="c")
         known = (record["faces"], record["rows"], tuple(record["labels"]))

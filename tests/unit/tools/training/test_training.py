@@ -188,6 +188,17 @@ def test_a_run_with_teachers_is_resumed_bit_equal_and_names_them(config: TrainCo
     assert same(load_checkpoint(trainer.checkpoint), load_checkpoint(given.out / "checkpoint.safetensors"))
 
 
+def test_a_run_is_not_resumed_by_a_teacher_that_has_changed(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    teacher = tmp_path / "teacher.safetensors"
+    teacher.write_bytes(whole.read_bytes())
+    trainer = Trainer(replace(config, out=tmp_path, distil=(str(teacher),)))
+    save_checkpoint(trainer.checkpoint, trainer.state())
+    state = load_checkpoint(teacher)
+    save_checkpoint(teacher, {**state, "epoch": 3})
+    with pytest.raises(UsageError, match=r"teacher\.safetensors is not what it was when .* was started"):
+        train(replace(trainer.config, resume=True))
+
+
 def test_a_setting_that_is_newer_than_the_checkpoint_is_its_default(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
     state = load_checkpoint(whole)
     del state["settings"]["distil"]

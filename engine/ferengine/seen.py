@@ -8,7 +8,7 @@ from collections import Counter
 from ferengine.results import FrameResult
 
 BINS = 32
-"""Columns of the timeline."""
+"""Columns of the timeline, unless fewer are asked for."""
 
 _FIRST_BIN = 0.1
 """Seconds of a bin at the start; bins are merged in pairs whenever twice ``BINS`` are full."""
@@ -78,25 +78,28 @@ class Seen:
             total = self.labels.total()
             return {label: count / total for label, count in self.labels.most_common()}
 
-    def timeline(self, label: str) -> list[float | None]:
+    def timeline(self, label: str, columns: int = BINS) -> list[float | None]:
         """The fraction of the faces of each stretch of time that had a label, ``None`` where there was no face.
 
-        The stretches have the same length and cover the run; there are at most ``BINS``. One in which no frame came has the
+        The stretches have the same length and cover the run; there are at most ``columns``. One in which no frame came has the
         value of the one before.
 
         Args:
             label: A smoothed label.
+            columns: How many stretches there may be, 1 or more.
 
         Returns:
             Fractions in [0, 1], in order of time.
         """
         with self._lock:
-            per_column = -(-len(self._bins) // BINS)
-            columns = [sum(self._bins[i : i + per_column], Counter()) for i in range(0, len(self._bins), max(per_column, 1))]
+            per_stretch = -(-len(self._bins) // columns)
+            stretches = [
+                sum(self._bins[i : i + per_stretch], Counter()) for i in range(0, len(self._bins), max(per_stretch, 1))
+            ]
         values: list[float | None] = []
-        for column in columns:
-            faces = column.total() - column[_FRAME]
-            values.append(column[label] / faces if faces else None if column or not values else values[-1])
+        for stretch in stretches:
+            faces = stretch.total() - stretch[_FRAME]
+            values.append(stretch[label] / faces if faces else None if stretch or not values else values[-1])
         return values
 
     def _bin_at(self, seconds: float) -> Counter[str]:

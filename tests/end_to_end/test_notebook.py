@@ -31,6 +31,6 @@ def test_every_cell_runs(path: Path, tmp_path: Path) -> None:
     assert sum("image/png" in output.get("data", {}) for output in shown) == 2
     printed = "".join(output.get("text", "") for output in shown)
     assert printed.count("a face at [") == 2
-    assert "200 frames at " in printed
+    assert "120 frames at " in printed
     rows = [output["data"]["text/plain"] for output in shown if "text/html" in output.get("data", {})]
     assert "smoothed_label" in rows[0]

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
 
 from ferengine.runtime.metrics import Summary
-from ferengine.seen import Seen
+from ferengine.seen import BINS, Seen
 from ferengine.sinks.table import clock_text
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
@@ -20,6 +20,8 @@ _DETAILED = 6
 """Cameras that get a timeline each; of more, one line each."""
 _FEW = 0.01
 """Labels of a smaller fraction of the faces get no line of their own."""
+_BESIDE = len("   100 %  ")
+"""What a line has beside the label and the timeline."""
 
 
 def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) -> None:
@@ -50,7 +52,8 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
     for stage, latency in summary["latency_ms"].items():
         stages.add_row(stage, f"{latency['p50']:.1f}", f"{latency['p95']:.1f}", f"{latency['p99']:.1f}")
     console.print(stages)
-    workers = Table("process", "peak MiB", "CPU s", "restarts", title="processes", title_justify="left")
+    columns = [Column(name, overflow="fold") for name in ("process", "peak MiB", "CPU s", "restarts")]
+    workers = Table(*columns, title="processes", title_justify="left")
     for name, worker in summary["workers"].items():
         workers.add_row(name, f"{worker['peak_mb']:.0f}", f"{worker['cpu_s']:.1f}", str(worker["restarts"]))
     console.print(workers)
@@ -71,10 +74,11 @@ def _print_seen(camera: str, seen: Seen, console: Console, *, detailed: bool) ->
     if not detailed:
         return
     width = max(map(len, fractions), default=0)
+    columns = max(min(BINS, console.width - width - _BESIDE), 1) if console.is_terminal else BINS
     blocks = _BLOCKS if "utf" in console.encoding.lower() else _ASCII
     for label, fraction in fractions.items():
         if fraction >= _FEW:
-            bar = timeline(seen.timeline(label), blocks)
+            bar = timeline(seen.timeline(label, columns), blocks)
             _line(console, escape(f"  {label:{width}} {100 * fraction:3.0f} %  {bar}"))
     few = [label for label, fraction in fractions.items() if fraction < _FEW]
     if few:

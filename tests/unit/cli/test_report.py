@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from typing import Any, cast
 
 from rich.console import Console
@@ -90,3 +91,16 @@ def test_priors_of_cameras_are_printed() -> None:
     text = file.getvalue()
     assert "class prior: adapt" in text
     assert "  of talk at the end: happy 75 %, neutral 25 %" in text
+
+
+def test_a_narrow_terminal_gets_shorter_timelines_and_whole_names() -> None:
+    screen = io.StringIO()
+    worker = {"peak_mb": 100.0, "cpu_s": 1.0, "restarts": 0}
+    summary = {**SUMMARY, "workers": {"capture-entrance-hall": worker}}
+    console = Console(file=screen, width=36, force_terminal=True, color_system=None)
+    print_summary(cast(Summary, summary), {"talk": seen((["happy"] * 30 + ["surprise"] * 30) * 4)}, console)
+    lines = screen.getvalue().splitlines()
+    assert max(map(len, lines)) <= 36
+    for line, label in zip(lines[-2:], ("happy", "surprise"), strict=True):
+        assert re.fullmatch(rf"  {label:8}  50 %  [ ▁▂▃▄▅▆▇█]{{12,}}", line)
+    assert "\N{HORIZONTAL ELLIPSIS}" not in screen.getvalue()

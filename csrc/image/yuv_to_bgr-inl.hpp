@@ -6,14 +6,14 @@ namespace {
 // As _mm256_mulhrs_epi16, so that all machines agree to the last bit.
 FERENGINE_INLINE int scaled(int value, int gain) { return (value * gain + (1 << 14)) >> 15; }
 
-FERENGINE_INLINE uint8_t level(int sum) { return static_cast<uint8_t>(std::clamp((sum + 16) >> 5, 0, 255)); }
+FERENGINE_INLINE uint8_t intensity(int sum) { return static_cast<uint8_t>(std::clamp((sum + 16) >> 5, 0, 255)); }
 
 FERENGINE_INLINE void yuv_pixel_to_bgr(int y, int u, int v, const YuvGains& gains, uint8_t* bgr) {
     const int luma = scaled((y - gains.black) * 128, gains.luma);
     const int blue = (u - 128) * 256, red = (v - 128) * 256;
-    bgr[0] = level(luma + scaled(blue, gains.blue_u));
-    bgr[1] = level(luma - scaled(blue, gains.green_u) - scaled(red, gains.green_v));
-    bgr[2] = level(luma + scaled(red, gains.red_v));
+    bgr[0] = intensity(luma + scaled(blue, gains.blue_u));
+    bgr[1] = intensity(luma - scaled(blue, gains.green_u) - scaled(red, gains.green_v));
+    bgr[2] = intensity(luma + scaled(red, gains.red_v));
 }
 
 #if FERENGINE_TARGET_AVX2
@@ -23,8 +23,8 @@ FERENGINE_INLINE __m256i load_chroma(const uint8_t* from) {
     return _mm256_slli_epi16(_mm256_sub_epi16(words, _mm256_set1_epi16(128)), 8);
 }
 
-// The levels of one colour: in each half of the register 8 even pixels, then the 8 odd ones between them.
-FERENGINE_INLINE __m256i levels(const __m256i& even, const __m256i& odd, const __m256i& color) {
+// The intensities of one colour: in each half of the register 8 even pixels, then the 8 odd ones between them.
+FERENGINE_INLINE __m256i intensities(const __m256i& even, const __m256i& odd, const __m256i& color) {
     return _mm256_packus_epi16(_mm256_srai_epi16(_mm256_add_epi16(even, color), 5),
                                _mm256_srai_epi16(_mm256_add_epi16(odd, color), 5));
 }
@@ -46,9 +46,9 @@ FERENGINE_INLINE void yuv_32_to_bgr(const uint8_t* y, const uint8_t* u, const ui
     };
     const __m256i to_green = _mm256_sub_epi16(_mm256_setzero_si256(),
                                               _mm256_add_epi16(times(blue, gains.green_u), times(red, gains.green_v)));
-    const __m256i b = levels(even, odd, times(blue, gains.blue_u));
-    const __m256i g = levels(even, odd, to_green);
-    const __m256i r = levels(even, odd, times(red, gains.red_v));
+    const __m256i b = intensities(even, odd, times(blue, gains.blue_u));
+    const __m256i g = intensities(even, odd, to_green);
+    const __m256i r = intensities(even, odd, times(red, gains.red_v));
 
     // The byte of a colour's register for each byte of a third; pixel 2i lies at i, pixel 2i + 1 at 8 + i.
     const auto third = [&](const __m128i& from_b, const __m128i& from_g, const __m128i& from_r) {

@@ -9,7 +9,7 @@ namespace ferengine::image {
 namespace {
 
 // The gains as 16-bit integers. Luma is multiplied as (Y - black) << 7, chroma as (C - 128) << 8, both give 32 to a
-// level.
+// intensity.
 struct YuvGains {
     int16_t black, luma, red_v, green_u, green_v, blue_u;
 };

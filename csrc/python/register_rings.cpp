@@ -245,11 +245,11 @@ void register_frame_ring(py::module_& m) {
         .def("held", &FrameRing::held, py::arg("reader"), "Reader: the slots that it holds, in order of their frames.")
         .def("frame", &frame, py::arg("slot"), "Reader: the image in place, read-only; it keeps the mapping alive.")
         .def("header", &FrameRing::header, py::arg("slot"), "What is known of the frame in the slot.")
-        .def("release", &FrameRing::release, py::arg("slot"), py::arg("reader"), "Reader: give the slot back.")
+        .def("release", &FrameRing::release, py::arg("slot"), py::arg("reader"), "Reader: release the slot.")
         .def("skip", &FrameRing::skip, py::arg("slot"), py::arg("reader"),
-             "Reader: give the slot back, and count its frame as passed over.")
+             "Reader: release the slot, and count its frame as passed over.")
         .def("clear_reader", &FrameRing::clear_reader, py::arg("reader"),
-             "Give back all slots that a reader held which will not come back.")
+             "Release all slots of a reader that has died.")
         .def_property_readonly("published", &FrameRing::published, "The sequence after the last published frame's.")
         .def_property_readonly("closed", &FrameRing::closed, "Whether the writer has closed the ring.")
         .def_property_readonly("dropped", &FrameRing::dropped, "How many frames found no free slot.")

@@ -271,13 +271,13 @@ class FrameRing:
         """What is known of the frame in the slot."""
 
     def release(self, slot: int, reader: int) -> None:
-        """Reader: give the slot back."""
+        """Reader: release the slot."""
 
     def skip(self, slot: int, reader: int) -> None:
-        """Reader: give the slot back, and count its frame as passed over."""
+        """Reader: release the slot, and count its frame as passed over."""
 
     def clear_reader(self, reader: int) -> None:
-        """Give back all slots that a reader held which will not come back."""
+        """Release all slots of a reader that has died."""
 
     @property
     def published(self) -> int:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
@@ -22,7 +24,7 @@ from ferengine.results import DrawExtra
 Threshold = Annotated[float, Field(ge=0, lt=1)]
 
 TRACKED_THRESHOLDS = (0.6, 0.7, 0.5)
-"""The same where faces are tracked: a known face is followed from a score that would not do for a new one."""
+"""MTCNN's thresholds where faces are tracked: a known face is followed from a score that would not do for a new one."""
 
 DetectorSetting = Literal["auto", "mtcnn", "retinaface", "haar"]
 """A detector, or ``auto``: RetinaFace where it is installed and the machine can afford it, else MTCNN."""
@@ -140,7 +142,7 @@ class EngineConfig(BaseModel):
 
     @field_validator("search")
     @classmethod
-    def _only_mtcnn_searches_near(cls, search: str, info: ValidationInfo) -> str:
+    def _haar_searches_all(cls, search: str, info: ValidationInfo) -> str:
         if search == "near" and info.data.get("detector") == "haar":
             raise ValueError("only the detectors mtcnn and retinaface can search near tracks; set search to full for haar")
         return search
@@ -227,8 +229,8 @@ class EngineSettings(TypedDict, total=False):
     detect_every: int
     tracker: Literal["kcf", "opencv"]
     align: Literal["none", "eyes"]
-    model: str
-    prior: str | None
+    model: str | Path
+    prior: str | Path | None
     gender: bool
     smoothing: float
     label_hold: float
@@ -236,7 +238,7 @@ class EngineSettings(TypedDict, total=False):
     check_quality: bool
     backend: BackendName
     precision: PrecisionSetting
-    engines: str | None
+    engines: str | Path | None
     build_engines: bool
     max_batch: int
     batch_deadline: float
@@ -262,8 +264,9 @@ def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
         >>> make_config(detect_every=3).detect_every
         3
     """
+    texts = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in values.items()}
     try:
-        return EngineConfig(**values)
+        return EngineConfig.model_validate(texts)
     except ValidationError as error:
         raise UsageError("; ".join(_sentence(item) for item in error.errors(include_url=False))) from None
 

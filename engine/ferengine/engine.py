@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
-from typing import Any, Literal, Self, TypeAlias, Unpack, overload
+from typing import Any, Literal, Self, TypeAlias, Unpack, cast, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -99,7 +101,8 @@ class Engine:
     ) -> None:
         config = make_config(**settings)
         worker_python()
-        given = list(sources) if isinstance(sources, Iterable) and not isinstance(sources, str) else [sources]
+        several = isinstance(sources, Iterable) and not isinstance(sources, str | bytes | Mapping)
+        given = list(cast(Iterable[AnySource], sources)) if several else [cast(AnySource, sources)]
         if not given and not keep_open:
             raise UsageError("no source given: name a camera index, a file or 'demo', or pass keep_open=True")
         specs = unique_names(map(as_spec, given))
@@ -136,6 +139,8 @@ class Engine:
             raise refused(error) or error from None
         self._run = self._supervisor.state
         self._consumers = Consumers(self._run, self._supervisor.rings, self._consume)
+        self._lock = threading.Lock()
+        self._closed = False
         self._taken: Results[FrameResult] | None = None
         self._callbacks: list[CallbackSubscription] = []
 
@@ -148,8 +153,9 @@ class Engine:
             EngineStoppedError: The engine has been closed, or was made by the process that this one was forked from (so
                 says every method).
         """
-        self._state.check_process()
-        self._supervisor.start()
+        if self._closed:
+            raise EngineStoppedError("the engine has been closed: make a new one")
+        self._start()
 
     def wait_ready(self, timeout: float | None = None) -> bool:
         """Start the workers, and wait until all of them are ready.
@@ -158,16 +164,16 @@ class Engine:
             timeout: Seconds to wait, ``None`` without limit.
 
         Returns:
-            False where that took longer.
+            False where that took longer, or the run was stopped before.
 
         Raises:
             FerengineError: What prevents it, such as SourceError when no source opens.
         """
-        self.start()
-        ready = wait_in_slices(self._state.ready.wait, timeout)
+        self._start()
+        over = wait_in_slices(self._state.ready.wait, timeout)
         if self._state.error is not None:
             raise self._state.error
-        return ready
+        return over and self._state.metrics.startup_s > 0
 
     def wait(self, timeout: float | None = None) -> bool:
         """Wait until all sources have ended and all callbacks have had everything.
@@ -212,6 +218,7 @@ class Engine:
         Callbacks are still called with what waits for them: for as long as they take results if the run has come to its own
         end, else for five seconds. What is cut off then is counted, logged and in ``failures``.
         """
+        self._closed = True
         natural = self._state.finished.is_set() and not self._state.stop_requested
         deadline = time.monotonic() + STOP_OUTPUTS
         called = [callback.subscription for callback in self._callbacks]
@@ -231,19 +238,19 @@ class Engine:
 
     @overload
     def results(
-        self, *, frames: Literal[False] = False, cameras: Sequence[str] | None = None, queue: int | None = None,
+        self, *, frames: Literal[False] = False, cameras: str | Sequence[str] | None = None, queue: int | None = None,
         policy: Policy = "wait",
     ) -> Results[FrameResult]: ...  # fmt: skip
     @overload
     def results(
-        self, *, frames: Literal[True], cameras: Sequence[str] | None = None, queue: int | None = None,
+        self, *, frames: Literal[True], cameras: str | Sequence[str] | None = None, queue: int | None = None,
         policy: Policy = "wait",
     ) -> Results[tuple[FrameResult, Image]]: ...  # fmt: skip
     def results(
         self,
         *,
         frames: bool = False,
-        cameras: Sequence[str] | None = None,
+        cameras: str | Sequence[str] | None = None,
         queue: int | None = None,
         policy: Policy = "wait",
     ) -> Results[Any]:
@@ -255,7 +262,7 @@ class Engine:
             frames: Whether to yield pairs (result, image). The image is on loan: BGR uint8 (H, W, 3), a read-only view into
                 the frame ring, no copy. It is valid until the next item is taken; copy what is kept for longer. Reading it
                 later is harmless but shows a later frame. Frames captured before the call come without a pair.
-            cameras: The names of the cameras that are wanted, ``None`` for all.
+            cameras: The names of the cameras that are wanted, or one name; ``None`` for all.
             queue: How many results may wait (default: the setting ``queue``; with ``frames`` 2, and at most 32).
             policy: What happens when the queue is full: "wait" (files are held back, live sources drop the oldest of
                 theirs), "drop_oldest" or "drop_newest".
@@ -266,8 +273,8 @@ class Engine:
         Raises:
             UsageError: There is no such camera, queue or policy, or no memory for the images.
         """
-        self._check_names(cameras)
-        subscription = self._consumers.open("results", frames=frames, cameras=cameras, queue=queue, policy=policy)
+        names = self._known_names(cameras)
+        subscription = self._consumers.open("results", frames=frames, cameras=names, queue=queue, policy=policy)
         return Results(self._consumers, subscription)
 
     def take(self, timeout: float | None = None) -> FrameResult | None:
@@ -283,25 +290,26 @@ class Engine:
             EOFError: There are no more.
             FerengineError: What ended the run.
         """
-        if self._taken is None:
-            self._taken = self.results()
+        with self._lock:
+            if self._taken is None:
+                self._taken = self.results()
         return self._taken.take(timeout)
 
     @overload
     def stream(
-        self, *, frames: Literal[False] = False, cameras: Sequence[str] | None = None, queue: int | None = None,
+        self, *, frames: Literal[False] = False, cameras: str | Sequence[str] | None = None, queue: int | None = None,
         policy: Policy = "wait",
     ) -> AsyncIterator[FrameResult]: ...  # fmt: skip
     @overload
     def stream(
-        self, *, frames: Literal[True], cameras: Sequence[str] | None = None, queue: int | None = None,
+        self, *, frames: Literal[True], cameras: str | Sequence[str] | None = None, queue: int | None = None,
         policy: Policy = "wait",
     ) -> AsyncIterator[tuple[FrameResult, Image]]: ...  # fmt: skip
     def stream(
         self,
         *,
         frames: bool = False,
-        cameras: Sequence[str] | None = None,
+        cameras: str | Sequence[str] | None = None,
         queue: int | None = None,
         policy: Policy = "wait",
     ) -> AsyncIterator[Any]:
@@ -321,10 +329,10 @@ class Engine:
         Raises:
             UsageError: There is no such camera.
         """
-        self._check_names(cameras)
+        names = self._known_names(cameras)
         return stream_results(
             self._consumers,
-            lambda: self._consumers.open("stream", frames=frames, cameras=cameras, queue=queue, policy=policy),
+            lambda: self._consumers.open("stream", frames=frames, cameras=names, queue=queue, policy=policy),
         )
 
     def subscribe(
@@ -332,7 +340,7 @@ class Engine:
         callback: Callable[..., object],
         *,
         frames: bool = False,
-        cameras: Sequence[str] | None = None,
+        cameras: str | Sequence[str] | None = None,
         queue: int | None = None,
         policy: Policy = "wait",
         name: str | None = None,
@@ -358,11 +366,12 @@ class Engine:
         """
         if not callable(callback):
             raise UsageError(f"a callback is a function that takes a result, not {type(callback).__name__}")
-        self._check_names(cameras)
+        names = self._known_names(cameras)
         known_as = name or f"callback {getattr(callback, '__qualname__', type(callback).__name__)}"
-        subscription = self._consumers.open(known_as, frames=frames, cameras=cameras, queue=queue, policy=policy)
+        subscription = self._consumers.open(known_as, frames=frames, cameras=names, queue=queue, policy=policy)
         made = CallbackSubscription(self._consumers, subscription, callback)
-        self._callbacks = [*(kept for kept in self._callbacks if not kept.join(0)), made]
+        with self._lock:
+            self._callbacks = [*(kept for kept in self._callbacks if not kept.join(0)), made]
         self._consume()
         return made
 
@@ -499,11 +508,13 @@ class Engine:
         Raises:
             UsageError: The array or the time stamp makes no sense, or there is no such camera, or it is not pushed to.
         """
+        if self._state.cameras.was_removed(camera):
+            return Pushed(False, "ended")
         known = self._state.cameras.named(camera)
         if known.input is None:
             raise UsageError(f"{camera} is read by the engine itself: only a PushSource takes pushed frames")
         if not self._state.ending:
-            self.start()
+            self._start()
         return known.input.push(frame, timestamp, timeout)
 
     # --- metrics
@@ -551,24 +562,35 @@ class Engine:
         self._run.check_process()
         return self._run
 
+    def _start(self) -> None:
+        """Start the run unless it has been started, or is over."""
+        self._state.check_process()
+        self._supervisor.start()
+
     def _consume(self) -> None:
-        self.start()
+        self._start()
         self._state.consume()
 
     def _specs(self) -> list[SourceSpec]:
         return [camera.spec for camera in self._state.cameras]
 
-    def _check_names(self, cameras: Sequence[str] | None) -> None:
-        known = self._state.cameras
-        for name in cameras or ():
-            known.named(name)
+    def _known_names(self, cameras: str | Sequence[str] | None) -> Sequence[str] | None:
+        """The names of ``results``' argument; each must be a camera's."""
+        names = [cameras] if isinstance(cameras, str) else cameras
+        for name in names or ():
+            self._state.cameras.named(name)
+        return names
 
 
 def as_spec(source: AnySource) -> SourceSpec:
     """What ``source`` names. Raises UsageError."""
     if isinstance(source, PushSource):
         return source.spec()
-    if not isinstance(source, AnySource):
+    if isinstance(source, Integral) and not isinstance(source, bool):
+        if source < 0:
+            raise UsageError(f"a camera's number is 0 or more, not {source}")
+        return parse_source(int(source))
+    if isinstance(source, bool) or not isinstance(source, AnySource):
         raise UsageError(
             f"a source is a camera's number, a path, a URL, 'demo', a SourceSpec or a PushSource, not {type(source).__name__}"
         )

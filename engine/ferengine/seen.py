@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 
 from ferengine.results import FrameResult
@@ -20,7 +21,7 @@ _MAX_TRACKS = 10_000
 
 
 class Seen:
-    """What one camera has shown. Takes the same memory however long it runs.
+    """What one camera has shown. Takes the same memory however long it runs; may be read while it is added to.
 
     Attributes:
         frames: Results.
@@ -41,6 +42,7 @@ class Seen:
         self._forgotten = 0
         self._bin = _FIRST_BIN
         self._bins: list[Counter[str]] = []
+        self._lock = threading.Lock()
 
     def add(self, result: FrameResult) -> None:
         """Count one more result.
@@ -48,6 +50,10 @@ class Seen:
         Args:
             result: The camera's next one.
         """
+        with self._lock:
+            self._add(result)
+
+    def _add(self, result: FrameResult) -> None:
         self.frames += 1
         self.faces += len(result.faces)
         self.with_faces += bool(result.faces)
@@ -68,8 +74,9 @@ class Seen:
 
     def fractions(self) -> dict[str, float]:
         """The fraction of the classified faces with each label, the most frequent first; empty where none was classified."""
-        total = self.labels.total()
-        return {label: count / total for label, count in self.labels.most_common()}
+        with self._lock:
+            total = self.labels.total()
+            return {label: count / total for label, count in self.labels.most_common()}
 
     def timeline(self, label: str) -> list[float | None]:
         """The fraction of the faces of each stretch of time that had a label, ``None`` where there was no face.
@@ -83,8 +90,9 @@ class Seen:
         Returns:
             Fractions in [0, 1], in order of time.
         """
-        per_column = -(-len(self._bins) // BINS)
-        columns = [sum(self._bins[i : i + per_column], Counter()) for i in range(0, len(self._bins), max(per_column, 1))]
+        with self._lock:
+            per_column = -(-len(self._bins) // BINS)
+            columns = [sum(self._bins[i : i + per_column], Counter()) for i in range(0, len(self._bins), max(per_column, 1))]
         values: list[float | None] = []
         for column in columns:
             faces = column.total() - column[_FRAME]

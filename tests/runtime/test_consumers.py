@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import threading
 from collections.abc import Callable
@@ -154,6 +155,28 @@ def test_a_cancelled_stream_leaves_and_the_others_go_on(images: Images, push_all
     assert asyncio.run(program()) == list(range(40))
 
 
+def test_threads_that_take_share_one_queue(images: Images, push_all: PushAll) -> None:
+    with Engine([PushSource("door", wait=True), PushSource("yard")], **SETTINGS) as engine:
+        assert engine.wait_ready(60)
+        together = threading.Barrier(6)
+        taken: list[int] = []
+
+        def take() -> None:
+            together.wait()
+            with contextlib.suppress(EOFError):
+                while (result := engine.take(60)) is not None:
+                    taken.append(result.frame)
+
+        readers = [CheckedThread(take) for _ in range(6)]
+        doors = engine.results(cameras="door")
+        pusher = _pusher(engine, push_all, images)
+        engine.end_source("yard")
+        assert [result.frame for result in doors] == list(range(40))
+        for thread in (pusher, *readers):
+            thread.join()
+        assert sorted(taken) == list(range(40))
+
+
 def test_a_closed_engine_takes_nothing_more(images: Images) -> None:
     engine = Engine(PushSource("door", wait=True), **SETTINGS)
     assert engine.health().state == "new"
@@ -172,6 +195,11 @@ def test_a_consumer_that_comes_after_the_end_gets_nothing(images: Images, push_a
         results = engine.results()
         push_all(engine, "door", images[:3])
         assert [result.frame for result in results] == [0, 1, 2]
+    with pytest.raises(EngineStoppedError, match="has been closed"):
+        engine.start()
+    with pytest.raises(EngineStoppedError, match="has been closed"), engine:
+        raise AssertionError("a closed engine was entered")
+    assert engine.wait_ready(0)
     assert list(engine.results(frames=True)) == []
     late = engine.subscribe(called.append)
     assert late.join(60)
@@ -188,6 +216,7 @@ def test_a_consumer_that_comes_after_the_end_gets_nothing(images: Images, push_a
     ("arguments", "named"),
     [
         ({"cameras": ["yard"]}, "'yard'"),
+        ({"cameras": "yard"}, "'yard'"),
         ({"queue": 0}, "at least 1"),
         ({"queue": 100, "frames": True}, "1 to 32"),
         ({"policy": "never"}, "drop_newest"),

@@ -218,7 +218,9 @@ def test_errors_name_the_thing(tmp_path: Path) -> None:
         Engine("demo", detect_every=0)
     with pytest.raises(UsageError, match="no source"):
         Engine([])
-    for nonsense in (None, 5.5, ["demo", None]):
+    with pytest.raises(UsageError, match="a camera's number is 0 or more, not -1"):
+        Engine(-1)
+    for nonsense in (None, 5.5, ["demo", None], True, b"/dev/video0", {"door": "demo"}):
         with pytest.raises(UsageError, match="a source is a camera's number"):
             Engine(nonsense)  # type: ignore[arg-type]
 

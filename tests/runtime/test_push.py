@@ -145,6 +145,14 @@ def test_a_frame_without_memory_is_an_error_of_that_frame_alone(images: Images) 
         assert engine.health().ok
 
 
+def test_push_to_a_removed_camera_returns_ended(images: Images) -> None:
+    with Engine([PushSource("door"), PushSource("yard")], **SETTINGS) as engine:
+        engine.remove_source("door")
+        assert engine.push("door", images[0]) == Pushed(False, "ended")
+        assert engine.add_source(PushSource("door")) == "door"
+        assert engine.push("door", images[0]).reason != "ended"
+
+
 def test_names_are_checked() -> None:
     engine = Engine([PushSource("door"), "demo"])
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ def test_values_arrive() -> None:
     config = make_config(detector="haar", thresholds=(0.1, 0.2, 0.3), align="eyes", smoothing=0)
     assert (config.detector, config.thresholds, config.align_eyes, config.smoothing) == ("haar", (0.1, 0.2, 0.3), True, 0)
     assert not make_config().align_eyes
+    assert make_config(model=Path("a/b.onnx"), prior=Path("c.toml")) == make_config(model="a/b.onnx", prior="c.toml")
 
 
 def test_an_unknown_setting_is_named_and_the_known_listed() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from ferengine.results import Expression, Face, FrameResult, Scores, Timings
 from ferengine.seen import BINS, Seen
+from threads_help import CheckedThread
 
 
 def result(seconds: float, *faces: tuple[int, str | None], camera: str = "door") -> FrameResult:
@@ -72,6 +75,23 @@ def test_time_that_steps_back_adds_to_the_last_column() -> None:
         seen.add(result(seconds, (1, "happy")))
     assert len(seen.timeline("happy")) == 11
     assert seen.seconds == 1.0
+
+
+def test_reading_while_another_thread_adds() -> None:
+    seen, read = Seen(), 0
+    adding = CheckedThread(lambda: [seen.add(result(n / 10, (1, f"label {n}"))) for n in range(2_000)])
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        while adding.is_alive():
+            seen.fractions()
+            seen.timeline("label 1")
+            read += 1
+    finally:
+        sys.setswitchinterval(before)
+        adding.join()
+    assert read
+    assert seen.labels.total() == 2_000
 
 
 def test_many_tracks_are_counted_in_bounded_memory() -> None:

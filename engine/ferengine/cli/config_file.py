@@ -6,9 +6,9 @@ import difflib
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -114,9 +114,8 @@ def sentence(item: Any, model: type[BaseModel] = RunSettings, tables: Mapping[st
     name = ".".join(where) or "settings"
     if item["type"] == "extra_forbidden":
         shown = hide_credentials(repr(name))  # it may be a URL that stands in the wrong place
-        return (
-            f"unknown setting {shown}{_suggestion(where[-1], tables[str(place[0])] if in_table and len(place) > 1 else model)}"
-        )
+        outer = tables[str(place[0])] if in_table and len(place) > 1 else model
+        return f"unknown setting {shown}{_suggestion(where[-1], _model_at(outer, where[:-1]))}"
     return describe_invalid(item, name, lambda value: hide_credentials(repr(value)))
 
 
@@ -195,8 +194,24 @@ def _place(item: Any) -> _Path:
     return tuple(part for number, part in enumerate(loc) if number == 0 or part not in _BRANCHES)
 
 
+def _model_at(model: type[BaseModel], where: Sequence[str]) -> type[BaseModel]:
+    """The model of what lies at ``where`` in ``model``, such as that of one zone at ("zones", "1")."""
+    for part in where:
+        for name, field in model.model_fields.items():
+            if part in (name, field.alias):
+                model = next(_models_in(field.annotation), model)
+    return model
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
+
+
 def _suggestion(name: str, model: type[BaseModel]) -> str:
-    known = [str(field.alias) for field in model.model_fields.values()]
+    known = [field.alias or field_name.replace("_", "-") for field_name, field in model.model_fields.items()]
     close = difflib.get_close_matches(name.replace("_", "-"), known, 1)
     return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(sorted(known))}"
 

@@ -1,8 +1,9 @@
-"""What the machine allows: memory, within the container's limit too, and what its refusals mean."""
+"""What the machine allows: processors and memory, within the container's limits too, and what its refusals mean."""
 
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ _NO_THREAD = "can't start new thread"
 
 _UNLIMITED = 1 << 60
 """What cgroup v1 shows for no limit is a little less than 2**63."""
+
+_MEMORY_FILES = {
+    1: ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    2: ("memory.max", "memory.current", "inactive_file"),
+}
+"""By the version of control groups: what holds the limit, what is in use, and the line of memory.stat that could be freed."""
 
 _PROC, _CGROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
@@ -70,7 +77,8 @@ def memory_left() -> MemoryLeft:
         meminfo.get("MemAvailable", _UNLIMITED // kib) * kib,
         f"the machine's memory of {meminfo.get('MemTotal', 0) // kib} MiB",
     )
-    for folder, maximum, usage, idle in _groups():
+    for folder, version in _groups("memory"):
+        maximum, usage, idle = _MEMORY_FILES[version]
         limit, used = _number(folder / maximum), _number(folder / usage)
         if limit is None or used is None or limit >= _UNLIMITED:
             continue
@@ -80,8 +88,27 @@ def memory_left() -> MemoryLeft:
     return left
 
 
-def _groups() -> Iterator[tuple[Path, str, str, str]]:
-    """Each control group around this process that may limit memory: its folder and the names of its values."""
+def processor_quota() -> float | None:
+    """Return how many processors' time the control groups (v1 or v2) around this process allow it; ``None`` without limit."""
+    quotas = []
+    for folder, version in _groups("cpu"):
+        if version == 2:
+            quota, period = (*_words(folder / "cpu.max"), "", "")[:2]
+        else:
+            quota, period = ("".join(_words(folder / f"cpu.cfs_{name}_us")) for name in ("quota", "period"))
+        if quota.isdigit() and period.isdigit():  # without limit v2 has "max", and v1 has -1
+            quotas.append(int(quota) / int(period))
+    return min(quotas, default=None)
+
+
+def processors() -> int:
+    """Return how many processors this process may keep busy, by its affinity and its container's quota; at least 1."""
+    allowed, quota = len(os.sched_getaffinity(0)), processor_quota()
+    return allowed if quota is None else max(1, min(allowed, int(quota)))
+
+
+def _groups(controller: str) -> Iterator[tuple[Path, int]]:
+    """Each control group around this process that may limit something: its folder, and the version of its files."""
     try:
         lines = (_PROC / "self/cgroup").read_text().splitlines()
     except OSError:
@@ -89,15 +116,23 @@ def _groups() -> Iterator[tuple[Path, str, str, str]]:
     for line in lines:
         _, controllers, path = line.split(":", 2)
         if controllers == "":
-            root, names = _CGROUPS, ("memory.max", "memory.current", "inactive_file")
-        elif "memory" in controllers.split(","):
-            root, names = _CGROUPS / "memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+            root, version = _CGROUPS, 2
+        elif controller in controllers.split(","):
+            root, version = _CGROUPS / controller, 1
         else:
             continue
         folder = root / path.lstrip("/")
         while folder.is_relative_to(root):  # a container may see only the root, whatever its own path is
-            yield folder, *names
+            yield folder, version
             folder = folder.parent
+
+
+def _words(path: Path) -> list[str]:
+    """Those of a file; none where there is no such file."""
+    try:
+        return path.read_text().split()
+    except OSError:
+        return []
 
 
 def _number(path: Path) -> int | None:

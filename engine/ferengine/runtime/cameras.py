@@ -303,6 +303,7 @@ class Cameras:
         self._by_number: dict[int, CameraState] = {}
         self._next = 0
         self._removed_counts: Counter[str] = Counter()
+        self._removed: set[str] = set()
 
     def __iter__(self) -> Iterator[CameraState]:
         return iter(list(self._by_number.values()))
@@ -321,6 +322,10 @@ class Cameras:
                 return camera
         known = ", ".join(camera.name for camera in self) or "none"
         raise UsageError(f"there is no camera {name!r}: there is {known}")
+
+    def was_removed(self, name: str) -> bool:
+        """Whether a camera had this name, and none has it now."""
+        return name in self._removed and all(camera.name != name for camera in self)
 
     def add(self, spec: SourceSpec) -> CameraState:
         """A camera for ``spec``, under a name that no other has, with the track worker that has fewest."""
@@ -348,6 +353,7 @@ class Cameras:
 
     def remove(self, camera: CameraState) -> None:
         self._removed_counts.update(camera_counts(camera))
+        self._removed.add(camera.name)
         del self._by_number[camera.number]
         camera.removed.set()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,6 +12,7 @@ from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
 from ferengine.detection.birth import birth_scores
 from ferengine.ipc.channel import data_pair
+from ferengine.ipc.machine import processors
 from ferengine.models.manifest import CropFormat
 from ferengine.models.registry import GENDER
 from ferengine.models.settings import BackendSettings, Prior
@@ -94,9 +94,9 @@ def make_plan(
         backend: What ``choose_backend`` says of theirs.
         outputs: How many render workers keep frames of each source.
         growing: Plan for as many sources as may come.
-        cores: Processors (default: those that this process may use).
+        cores: Processors (default: those that this process may keep busy).
     """
-    cores = cores or len(os.sched_getaffinity(0))
+    cores = cores or processors()
     cameras = max(cameras, cores) if growing else cameras
     on_gpu = config.gpu_detectors and backend != "ort"
     return Plan(

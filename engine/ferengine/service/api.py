@@ -71,7 +71,7 @@ async def post_session(request: Request) -> Response:
 
 
 async def delete_session(request: Request) -> Response:
-    """Give the cookie back."""
+    """Let the client delete the cookie."""
     response = Response(status_code=204)
     response.delete_cookie(COOKIE, path=request.scope.get("root_path") or "/")
     return response

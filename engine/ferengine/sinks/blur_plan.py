@@ -52,7 +52,7 @@ class BlurPlan(Generic[T]):
         """Add a frame with its faces.
 
         Args:
-            item: What to give back for the frame, such as its image.
+            item: What to return for the frame, such as its image.
             faces: ``FrameResult.to_blur``.
 
         Returns:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import statistics
 import sys
 import time
@@ -20,6 +19,7 @@ from ferengine.detection.choice import AS_SET, MISSING, DetectorChoice
 from ferengine.detection.retinaface_weights import is_installed
 from ferengine.errors import MissingDependencyError, ModelError, SourceError, WorkerError
 from ferengine.ipc.child import ask_once
+from ferengine.ipc.machine import processors
 from ferengine.json_text import json_text
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def choose_detector(config: EngineConfig, sources: Sequence[SourceSpec], *, grow
     if not is_installed():
         log.warning("--detector auto is mtcnn here: %s", MISSING)
         return DetectorChoice("mtcnn", MISSING)
-    cores = len(os.sched_getaffinity(0))
+    cores = processors()
     answer = _ask(
         {
             "sources": [spec.to_dict() for spec in sources],

@@ -82,6 +82,10 @@ def test_sources_as_a_list_and_as_tables(tmp_path: Path) -> None:
             '[[source]]\nfile = "a"\n\n# b\n[[source]]\nlop = 2\nfile = "b"\nloop = "x"\n',
             ["6: unknown setting 'lop': did you mean 'loop'?", "8: loop: input should be a valid integer, not 'x'"],
         ),
+        (
+            '[[source]]\nfile = "a"\n[[source.zones]]\nname = "b"\npoints = [[0, 0], [1, 0], [1, 1]]\naction = "ignore"\n',
+            ["6: unknown setting 'zones.0.action': known are kind, name, points"],
+        ),
         ('[[source]]\nfile = "a"\n[[source]]\nname = "b"\n', ["3: source.1: a source needs exactly one of url, camera"]),
         ('[[source]]\nfile = "a"\nurl = "http://b"\n', ["1: source.0: a source needs exactly one of url, camera, file"]),
         ("[[source]]\ncamera = 1.5\n", ["2: camera: input should be a valid string, not 1.5"]),

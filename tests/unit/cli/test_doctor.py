@@ -21,6 +21,7 @@ from ferengine.detection.base import Detections
 from ferengine.errors import MissingDependencyError
 from ferengine.inference import precision as quantised
 from ferengine.inference import select as choose
+from ferengine.ipc import machine as ipc_machine
 from ferengine.models.registry import DEFAULT
 from ferengine.pip_hint import install_extra, pip_install, pip_replace
 from ferengine.sources import v4l2
@@ -163,11 +164,15 @@ def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(resource, "getrlimit", lambda kind: (1 << 20, 1 << 20) if kind == resource.RLIMIT_FSIZE else (70, 70))
     assert machine.check_shared_memory().hint == "ulimit -f unlimited"
     assert machine.check_open_files().status == "fail"
-    monkeypatch.setattr(machine, "_CGROUP", tmp_path)
+    monkeypatch.setattr(ipc_machine, "_PROC", tmp_path)
+    monkeypatch.setattr(ipc_machine, "_CGROUPS", tmp_path)
+    (tmp_path / "self").mkdir()
+    (tmp_path / "self" / "cgroup").write_text("0::/\n")
+    (tmp_path / "meminfo").write_text("MemTotal: 4096000 kB\nMemAvailable: 2048000 kB\n")
     (tmp_path / "memory.max").write_text(f"{600 << 20}\n")
     (tmp_path / "memory.current").write_text(f"{100 << 20}\n")
     (tmp_path / "cpu.max").write_text("50000 100000\n")
-    assert machine.check_memory().reason == "500 MiB are available within the container's limit"
+    assert machine.check_memory().reason == "500 MiB are available of the container's memory limit of 600 MiB"
     assert machine.check_memory().status == "warn"
     assert "0.5 by the container's quota" in machine.check_processors().reason
     assert machine.check_processors().status == "warn"

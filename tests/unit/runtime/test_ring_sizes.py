@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from ferengine import Engine, PushSource
 from ferengine.config import make_config
 from ferengine.errors import UsageError
 from ferengine.ipc import machine
-from ferengine.ipc.machine import MemoryLeft, memory_left, refusal
+from ferengine.ipc.machine import MemoryLeft, memory_left, processor_quota, processors, refusal
 from ferengine.models.manifest import CropFormat
 from ferengine.runtime import rings
 from ferengine.runtime.cameras import Cameras
@@ -108,6 +109,26 @@ def test_memory_in_cgroup_v1(system: Path) -> None:
     assert memory_left() == MemoryLeft(176 << 20, "the container's memory limit of 256 MiB")
     lay_out(system, {"cgroup/memory/memory.limit_in_bytes": f"{2**63 - 4096}\n"})
     assert memory_left().limit == "the machine's memory of 4000 MiB"
+
+
+def test_processors_in_cgroup_v2(system: Path) -> None:
+    """The parent's quota is the lower one."""
+    lay_out(system, {"proc/self/cgroup": "0::/pod/box\n", "cgroup/pod/box/cpu.max": "max 100000\n"})
+    assert (processor_quota(), processors()) == (None, len(os.sched_getaffinity(0)))
+    lay_out(system, {"cgroup/pod/cpu.max": "150000 100000\n", "cgroup/pod/box/cpu.max": "6400000 100000\n"})
+    assert (processor_quota(), processors()) == (1.5, 1)
+    lay_out(system, {"cgroup/pod/cpu.max": "50000 100000\n"})
+    assert (processor_quota(), processors()) == (0.5, 1)
+
+
+def test_processors_in_cgroup_v1(system: Path) -> None:
+    lay_out(system, {
+        "proc/self/cgroup": "5:cpu,cpuacct:/docker/abc\n4:memory:/docker/abc\n",
+        "cgroup/cpu/cpu.cfs_quota_us": "-1\n", "cgroup/cpu/cpu.cfs_period_us": "100000\n",
+    })  # fmt: skip
+    assert processor_quota() is None
+    lay_out(system, {"cgroup/cpu/cpu.cfs_quota_us": "200000\n"})
+    assert processor_quota() == 2.0
 
 
 def test_what_the_machine_refuses_is_no_fault_of_the_program() -> None:

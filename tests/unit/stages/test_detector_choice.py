@@ -132,7 +132,7 @@ def test_the_answer_decides(
 ) -> None:
     asked: list[dict[str, Any]] = []
     monkeypatch.setattr(detector_choice, "_ask", lambda request: (asked.append(request), answer)[1])
-    monkeypatch.setattr(detector_choice.os, "sched_getaffinity", lambda _: set(range(4)))
+    monkeypatch.setattr(detector_choice, "processors", lambda: 4)
     with caplog.at_level(logging.INFO, "ferengine"):
         found = choose_detector(AUTO, [parse_source("demo")], growing=True)
     assert found.name == name

@@ -7,10 +7,10 @@ import platform
 import resource
 import sys
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 from ferengine import __version__
 from ferengine.cli.checks.base import Finding
+from ferengine.ipc.machine import memory_left, processor_quota, processors
 from ferengine.pip_hint import pip_install, pip_replace
 
 PACKAGES = ("numpy", "opencv-contrib-python", "onnxruntime", "av", "mtcnn", "pydantic", "lap")
@@ -29,7 +29,6 @@ INSTEAD = {
 _PINS = {"opencv-contrib-python": "<5"}
 _COMFORTABLE_MB = 1024
 _FILES_OF_A_RUN, _FILES_OF_A_CAMERA = 64, 16
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def installed(package: str) -> str | None:
@@ -77,23 +76,19 @@ def _any_version(package: str) -> str | None:
 
 def check_processors() -> Finding:
     """Check how many processors this process may use."""
-    cores = len(os.sched_getaffinity(0))
-    text = f"{cores} of {os.cpu_count()} processors may be used"
-    quota = _cgroup_quota()
-    if quota is not None and quota < cores:
+    allowed, quota = len(os.sched_getaffinity(0)), processor_quota()
+    text = f"{allowed} of {os.cpu_count()} processors may be used"
+    if quota is not None and quota < allowed:
         text += f", {quota:g} by the container's quota"
-        cores = max(1, int(quota))
-    if cores < 2:
+    if processors() < 2:
         return Finding("warn", text, "give it at least two processors: detection and tracking run in parallel")
     return Finding("ok", text)
 
 
 def check_memory() -> Finding:
     """Check the available memory, within the container's limit."""
-    left, of = _available_mb(), "on the machine"
-    limit = _cgroup_left_mb()
-    if limit is not None and limit < left:
-        left, of = limit, "within the container's limit"
+    memory = memory_left()
+    left, of = memory.nbytes / 2**20, f"of {memory.limit}"
     if left < _COMFORTABLE_MB:
         return Finding("warn", f"{left:.0f} MiB are available {of}", "a run with one camera takes 0.5 GiB: free some")
     return Finding("ok", f"{left / 1024:.1f} GiB are available {of}")
@@ -134,27 +129,3 @@ def check_kernel() -> Finding:
         return Finding("fail", f"Linux {platform.release()} refuses pidfd_open or memfd_create: {error.strerror}",
                        "use Linux 5.3 or newer, and a sandbox that allows these calls")  # fmt: skip
     return Finding("ok", f"Linux {platform.release()}")
-
-
-def _available_mb() -> float:
-    for line in Path("/proc/meminfo").read_text().splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) / 1024
-    return 0.0
-
-
-def _cgroup_left_mb() -> float | None:
-    try:
-        limit = (_CGROUP / "memory.max").read_text().strip()
-        used = int((_CGROUP / "memory.current").read_text())
-    except (OSError, ValueError):
-        return None
-    return None if limit == "max" else (int(limit) - used) / 2**20
-
-
-def _cgroup_quota() -> float | None:
-    try:
-        quota, period = (_CGROUP / "cpu.max").read_text().split()
-    except (OSError, ValueError):
-        return None
-    return None if quota == "max" else int(quota) / int(period)

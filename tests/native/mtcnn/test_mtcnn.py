@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -26,11 +27,17 @@ def weights() -> list[list[NDArray[np.float32]]]:
     return [read_weights("pnet"), read_weights("rnet"), read_weights("onet")]
 
 
+@cache
+def made_once(**other: Any) -> MtcnnCascade:
+    return MtcnnCascade(*weights(), **(SETTINGS | other))
+
+
 @pytest.fixture(scope="module")
 def cascade() -> MtcnnCascade:
-    return MtcnnCascade(*weights(), **SETTINGS)
+    return made_once()
 
 
+@cache
 def session(name: Literal["pnet", "rnet", "onet"]) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(mtcnn_networks()[name], providers=["CPUExecutionProvider"])
 
@@ -190,7 +197,7 @@ def test_a_box_turned_inside_out_drops_no_other() -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.integers(12, 70), st.integers(12, 70), st.integers(0, 99))
 def test_pnet(height: int, width: int, seed: int) -> None:
-    cascade, expected = MtcnnCascade(*weights(), **SETTINGS), session("pnet")
+    cascade, expected = made_once(), session("pnet")
     level = channels_last(noise(seed, height, width, 3)[None])[0]
     probabilities, boxes = cascade.propose(level)
     planar = np.ascontiguousarray(level.transpose(2, 0, 1)[None])
@@ -203,7 +210,7 @@ def test_pnet(height: int, width: int, seed: int) -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.integers(12, 70), st.integers(12, 70), st.integers(0, 99), st.floats(0, 1))
 def test_pnet_skims(height: int, width: int, seed: int, quantile: float) -> None:
-    cascade = MtcnnCascade(*weights(), **SETTINGS)
+    cascade = made_once()
     level = channels_last(noise(seed, height, width, 3)[None])[0]
     probabilities, boxes = cascade.propose(level)
     coarse = probabilities[::2, ::2]
@@ -246,7 +253,7 @@ def logit(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
 @settings(deadline=None, max_examples=20)
 @given(st.integers(12, 60), st.integers(12, 60), st.integers(0, 99))
 def test_pnet_in_bytes(height: int, width: int, seed: int) -> None:
-    cascade = MtcnnCascade(*weights(), **SETTINGS, estimates=False)
+    cascade = made_once()
     level = channels_last(noise(seed, height, width, 3)[None])[0]
     estimated, exact = cascade.estimate_proposals(level), logit(cascade.propose(level)[0])
     assert estimated.shape == exact.shape
@@ -267,10 +274,9 @@ def test_estimates_change_no_answer(height: int, width: int, seed: int, limits: 
     """With low thresholds noise is full of faces, which the networks themselves have to score."""
     frame = noise(seed, height, width + 3, 3)[:, :width]
     near = [None, np.float32([[3, 4, 30, 35]])]
-    chosen = SETTINGS | {"min_face": 24.0, "thresholds": (*limits, 0.0), "max_candidates": 30}
-    plain_answers, answers = (
-        MtcnnCascade(*weights(), **chosen, estimates=each).detect([frame] * 2, near) for each in (False, True)
-    )
+    chosen: dict[str, Any] = {"min_face": 24.0, "thresholds": (*limits, 0.0), "max_candidates": 30}
+    plain_answers = made_once(**chosen, estimates=False).detect([frame] * 2, near)
+    answers = made_once(**chosen, estimates=True).detect([frame] * 2, near)
     for expected, found in zip(plain_answers, answers, strict=True):
         for wanted, given_ in zip(expected, found, strict=True):
             np.testing.assert_array_equal(given_, wanted)

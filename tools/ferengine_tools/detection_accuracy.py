@@ -305,7 +305,7 @@ def detection_accuracy(
             if not compare:
                 raise
             print(f"{name} is left out: {error}", file=sys.stderr)
-    sizes = {f" {text}": _frame_size(text) for text in at or ()} or {"": None}
+    sizes: dict[str, tuple[int, int] | None] = {f" {text}": _frame_size(text) for text in at or ()} or {"": None}
     accuracies: dict[str, DetectionAccuracy] = {
         f"{name}{suffix}": evaluate(each, folder, size) for suffix, size in sizes.items() for name, each in detectors.items()
     }

@@ -18,7 +18,7 @@ std::vector<int> non_maximum_suppression(std::span<const Candidate> candidates, 
     for (size_t i = 0; i < count; ++i) {
         const BoxCorners& box = candidates[static_cast<size_t>(order[i])].box;
         x1[i] = box.x1, y1[i] = box.y1, x2[i] = box.x2, y2[i] = box.y2;
-        area[i] = (box.x2 - box.x1) * (box.y2 - box.y1);
+        area[i] = std::max(box.x2 - box.x1, 0.0f) * std::max(box.y2 - box.y1, 0.0f);
     }
     std::vector<int> kept;
     const bool of_union = overlap == Overlap::of_union;

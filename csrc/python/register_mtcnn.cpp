@@ -128,14 +128,25 @@ py::list detect(const Cascade& cascade, const std::vector<py::array>& frames,
     return result;
 }
 
-py::tuple propose(const Cascade& cascade, const Floats& level, float skim) {
-    if (std::isnan(skim)) throw py::value_error("skim must be a number");
+struct LevelShape {
+    int height, width, rows, columns;
+};
+
+LevelShape level_shape(const Floats& level) {
     constexpr int min = ProposalNetwork::kWindow, max = 1 << 16;
     if (level.ndim() != 3 || level.shape(2) != 3 || level.shape(0) < min || level.shape(1) < min ||
         level.shape(0) > max || level.shape(1) > max)
         throw py::value_error("level must have the shape (height, width, 3), from 12 to 65536 pixels a side");
     const int height = static_cast<int>(level.shape(0)), width = static_cast<int>(level.shape(1));
-    const int rows = ProposalNetwork::cells(height), columns = ProposalNetwork::cells(width);
+    return {.height = height,
+            .width = width,
+            .rows = ProposalNetwork::cells(height),
+            .columns = ProposalNetwork::cells(width)};
+}
+
+py::tuple propose(const Cascade& cascade, const Floats& level, float skim) {
+    if (std::isnan(skim)) throw py::value_error("skim must be a number");
+    const auto [height, width, rows, columns] = level_shape(level);
     const size_t cells = static_cast<size_t>(rows) * static_cast<size_t>(columns);
     py::array_t<float> probabilities({rows, columns}), boxes({4, rows, columns});
     float *const probability_at = probabilities.mutable_data(), *const box_at = boxes.mutable_data();
@@ -153,13 +164,49 @@ py::tuple propose(const Cascade& cascade, const Floats& level, float skim) {
     return py::make_tuple(probabilities, boxes);
 }
 
-// What R-Net or O-Net predicts for each image: probabilities (n,), and offsets (n, 4) or, with landmarks, (n, 14).
-py::tuple predict(const mtcnn::CropNetwork& network, const Floats& images, bool landmarks) {
+py::array_t<float> estimate_proposals(const Cascade& cascade, const Floats& level) {
+    check_finite(level, "level");
+    const auto [height, width, rows, columns] = level_shape(level);
+    py::array_t<float> logits({rows, columns});
+    float* out = logits.mutable_data();
+    const py::gil_scoped_release release;
+    const mtcnn::ProposalEstimate estimate(cascade.networks().proposal);
+    mtcnn::ProposalEstimate::Scan scan(estimate, level.data(), height, width, -std::numeric_limits<float>::infinity());
+    for (int row = 0; row < rows; ++row) out = std::ranges::copy(scan.next_row(), out).out;
+    return logits;
+}
+
+void check_images(const mtcnn::CropNetwork& network, const Floats& images) {
     const int side = network.side();
     if (images.ndim() != 4 || images.shape(1) != side || images.shape(2) != side || images.shape(3) != 3 ||
         images.shape(0) > (1 << 20))
         throw py::value_error("images must have the shape (n, " + std::to_string(side) + ", " + std::to_string(side) +
                               ", 3)");
+}
+
+py::array_t<float> estimate_refinements(const Cascade& cascade, const Floats& images) {
+    const mtcnn::CropNetwork& network = cascade.networks().refinement;
+    check_images(network, images);
+    check_finite(images, "images");
+    py::array_t<float> logits(images.shape(0));
+    float* const out = logits.mutable_data();
+    const py::gil_scoped_release release;
+    const mtcnn::CropEstimate estimate(network);
+    const auto n = static_cast<size_t>(images.shape(0)), features = static_cast<size_t>(estimate.features());
+    const auto values = static_cast<size_t>(images.size()) / std::max(n, size_t{1});
+    std::vector<uint8_t> pixels(values + mtcnn::kByteSlack), described(n * features + mtcnn::kByteSlack);
+    for (size_t i = 0; i < n; ++i) {
+        mtcnn::bytes_of(images.data() + i * values, static_cast<int>(values), pixels.data());
+        estimate.describe(pixels.data(), described.data() + i * features);
+    }
+    std::ranges::copy(estimate.logits(described.data(), static_cast<int>(n)), out);
+    return logits;
+}
+
+// What R-Net or O-Net predicts for each image: probabilities (n,), and offsets (n, 4) or, with landmarks, (n, 14).
+py::tuple predict(const mtcnn::CropNetwork& network, const Floats& images, bool landmarks) {
+    check_images(network, images);
+    const int side = network.side();
     const auto n = static_cast<size_t>(images.shape(0)), features = static_cast<size_t>(network.features());
     py::array_t<float> probabilities(images.shape(0)), values({images.shape(0), py::ssize_t{landmarks ? 14 : 4}});
     float *const probability_at = probabilities.mutable_data(), *value_at = values.mutable_data();
@@ -286,6 +333,8 @@ void register_mtcnn(py::module_& m) {
              "Find the faces of each frame, in place, with the GIL released.")
         .def("propose", &propose, py::arg("level"), py::arg("skim") = -std::numeric_limits<float>::infinity(),
              "P-Net on one level of the pyramid.")
+        .def("estimate_proposals", &estimate_proposals, py::arg("level"), "P-Net in bytes on one level of the pyramid.")
+        .def("estimate_refinements", &estimate_refinements, py::arg("images"), "R-Net in bytes.")
         .def(
             "refine",
             [](const Cascade& cascade, const Floats& images) {

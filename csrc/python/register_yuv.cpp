@@ -17,7 +17,11 @@ namespace {
 
 // Throws ValueError where the buffer is smaller than rows x width bytes, `stride` apart.
 image::Plane plane_of(const py::buffer_info& buffer, ptrdiff_t stride, int rows, int width) {
-    if (stride < width || buffer.size * buffer.itemsize < stride * (rows - 1) + width)
+    ptrdiff_t bytes = buffer.itemsize;
+    for (size_t axis = buffer.shape.size(); axis-- > 0; bytes *= buffer.shape[axis])
+        if (buffer.shape[axis] > 1 && buffer.strides[axis] != bytes)
+            throw py::value_error("a plane must be contiguous");
+    if (stride < width || bytes < width || (rows > 1 && stride > (bytes - width) / (rows - 1)))
         throw py::value_error("a plane is smaller than its frame");
     return {.data = static_cast<const uint8_t*>(buffer.ptr), .stride = stride};
 }

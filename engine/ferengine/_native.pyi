@@ -505,6 +505,7 @@ class MtcnnCascade:
         factor: float,
         thresholds: tuple[float, ...],
         max_candidates: int,
+        estimates: bool | None = None,
     ) -> None:
         """Build the networks from their weights.
 
@@ -516,6 +517,8 @@ class MtcnnCascade:
             factor: From one level of the pyramid to the next, between 0 and 1.
             thresholds: Three probabilities in [0, 1), of P-Net, R-Net and O-Net.
             max_candidates: How many R-Net, and O-Net, looks at in a frame.
+            estimates: Whether P-Net and R-Net are run in bytes first, and themselves only where these come near their
+                thresholds. None: where the machine has VNNI, which it takes to gain anything.
 
         Raises:
             ValueError: For weights of other shapes or not finite, and for settings out of range.
@@ -553,6 +556,32 @@ class MtcnnCascade:
 
         Raises:
             ValueError: Below 12 pixels a side, or ``skim`` is not a number.
+        """
+
+    def estimate_proposals(self, level: NDArray[np.float32]) -> NDArray[np.float32]:
+        """P-Net in bytes on one level of the pyramid.
+
+        Args:
+            level: (H, W, 3), as ``mtcnn_pyramid`` makes it.
+
+        Returns:
+            Logits (rows, columns) of the probabilities of ``propose``, nearly.
+
+        Raises:
+            ValueError: Below 12 pixels a side.
+        """
+
+    def estimate_refinements(self, images: NDArray[np.float32]) -> NDArray[np.float32]:
+        """R-Net in bytes.
+
+        Args:
+            images: (n, 24, 24, 3), as ``mtcnn_crops`` makes them.
+
+        Returns:
+            Logits (n,) of the probabilities of ``refine``, nearly.
+
+        Raises:
+            ValueError: For another shape.
         """
 
     def refine(self, images: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -1,6 +1,6 @@
 """Recall and false boxes of a detector on a folder of annotated photographs.
 
-    python -m ferengine_tools.detection_accuracy FOLDER [--detector haar | --compare] [--min-face 20] [--json]
+    python -m ferengine_tools.detection_accuracy FOLDER [--detector haar | --compare] [--min-face 20] [--at 1280x720] [--json]
 
 The folder holds ``annotations.jsonl``, one photograph a line: {"image": path, "source": name, "faces": [{"box": [x, y,
 w, h], "ignore": bool, "mask": "with_mask" | "without_mask" | ...}]}, ``ignore`` and ``mask`` optional. Photographs of
@@ -122,7 +122,7 @@ class DetectionAccuracy:
         return "\n".join(rows)
 
 
-def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
+def evaluate(detector: Detector, folder: Path, frame_size: tuple[int, int] | None = None) -> DetectionAccuracy:
     """Run a detector on each photograph of a folder and count the faces found, greedily by score, one box a face.
 
     Small and ignored faces do not count, but a box on one of them is not offered to its neighbour.
@@ -130,6 +130,8 @@ def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
     Args:
         detector: The detector.
         folder: Annotated photographs.
+        frame_size: Width and height of the frames in which the detector sees the photographs, pixels; None for photographs as
+            they are. Faces count under their sizes in the photographs.
 
     Raises:
         UsageError: The folder holds something else.
@@ -141,9 +143,11 @@ def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
     scenes = false_boxes = crowds = stray_boxes = 0
     seconds = 0.0
     for source, image, annotated in _photographs(folder):
+        frame, scale = (image, 1.0) if frame_size is None else fitted(image, frame_size)
         started = time.process_time()
-        boxes = detector.detect(image).boxes
+        boxes = detector.detect(frame).boxes
         seconds += time.process_time() - started
+        boxes = np.asarray(boxes / scale, np.float32)
         if source == FACELESS:
             scenes += 1
             false_boxes += len(boxes)
@@ -173,6 +177,32 @@ def evaluate(detector: Detector, folder: Path) -> DetectionAccuracy:
         milliseconds=1000 * seconds / max(1, scenes + crowds),
         sizes={name: Recall(found_of[name], faces_of[name]) for name in map(_size_name, SIZES) if faces_of[name]},
     )
+
+
+def fitted(image: NDArray[np.uint8], size: tuple[int, int]) -> tuple[NDArray[np.uint8], float]:
+    """Scale an image into the upper left of a grey frame.
+
+    Args:
+        image: BGR, uint8 (H, W, 3).
+        size: Width and height of the frame, pixels, which the image fills in one direction.
+
+    Returns:
+        The frame and how many of its pixels are one of the image's.
+    """
+    width, height = size
+    scale = min(width / image.shape[1], height / image.shape[0])
+    inner = max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale))
+    frame = np.full((height, width, 3), 127, np.uint8)
+    interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    frame[: inner[1], : inner[0]] = cv2.resize(image, inner, interpolation=interpolation)
+    return frame, scale
+
+
+def _frame_size(text: str) -> tuple[int, int]:
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) <= 65536 and 0 < int(height) <= 65536):
+        raise UsageError(f"--at takes a width and a height such as 1280x720, not {text!r}")
+    return int(width), int(height)
 
 
 def size_of(box: Sequence[float]) -> str | None:
@@ -257,6 +287,13 @@ def detection_accuracy(
     detector: Annotated[DetectorName, typer.Option(help="The detector to measure.")] = "mtcnn",
     compare: Annotated[bool, typer.Option("--compare", help="Measure all detectors, side by side.")] = False,
     min_face: Annotated[float, typer.Option(help="Minimum size of a face, pixels.")] = MIN_FACE,
+    at: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="WxH",
+            help="Scale each photograph to a frame of this size, such as 1280x720, and pad it. Repeat it to compare sizes.",
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON object instead of a table.")] = False,
 ) -> None:
     """Measure recall and false boxes of a detector on annotated photographs."""
@@ -268,12 +305,16 @@ def detection_accuracy(
             if not compare:
                 raise
             print(f"{name} is left out: {error}", file=sys.stderr)
-    accuracies: dict[str, DetectionAccuracy] = {name: evaluate(each, folder) for name, each in detectors.items()}
+    sizes: dict[str, tuple[int, int] | None] = {f" {text}": _frame_size(text) for text in at or ()} or {"": None}
+    accuracies: dict[str, DetectionAccuracy] = {
+        f"{name}{suffix}": evaluate(each, folder, size) for suffix, size in sizes.items() for name, each in detectors.items()
+    }
     metrics: dict[str, Any] = {name: accuracy.to_dict() for name, accuracy in accuracies.items()}
-    if as_json:
-        print(json_text(metrics if compare else metrics[detector], indent=2))
+    if len(accuracies) > 1 or compare:
+        print(json_text(metrics, indent=2) if as_json else comparison(accuracies))
     else:
-        print(comparison(accuracies) if compare else accuracies[detector].to_text())
+        (accuracy,) = accuracies.values()
+        print(json_text(accuracy.to_dict(), indent=2) if as_json else accuracy.to_text())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -93,7 +93,8 @@ void check_cascade() {
         const Cascade cascade(networks, {.min_face = input.between(12.0, 30.0),
                                          .factor = input.between(0.4, 0.8),
                                          .thresholds = {0.4f, 0.3f, 0.3f},
-                                         .max_candidates = 1 + input.up_to(20)});
+                                         .max_candidates = 1 + input.up_to(20),
+                                         .estimates = input.one_in(2)});
         std::vector<Frame> frames;
         std::vector<SearchTask> tasks;
         for (int i = input.up_to(3); i >= 0; --i) {

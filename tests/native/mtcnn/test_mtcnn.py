@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Literal
 
 import numpy as np
@@ -26,11 +27,17 @@ def weights() -> list[list[NDArray[np.float32]]]:
     return [read_weights("pnet"), read_weights("rnet"), read_weights("onet")]
 
 
+@cache
+def made_once(**other: Any) -> MtcnnCascade:
+    return MtcnnCascade(*weights(), **(SETTINGS | other))
+
+
 @pytest.fixture(scope="module")
 def cascade() -> MtcnnCascade:
-    return MtcnnCascade(*weights(), **SETTINGS)
+    return made_once()
 
 
+@cache
 def session(name: Literal["pnet", "rnet", "onet"]) -> onnxruntime.InferenceSession:
     return onnxruntime.InferenceSession(mtcnn_networks()[name], providers=["CPUExecutionProvider"])
 
@@ -167,7 +174,7 @@ def test_decoding(rows: int, columns: int, scale: float, threshold: float, data:
 def test_suppression(count: int, seed: int, threshold: float, overlap: Literal["union", "min"]) -> None:
     random = np.random.default_rng(seed)
     corners = random.integers(-20, 60, (count, 2))
-    boxes = np.hstack([corners, corners + random.integers(0, 40, (count, 2))]).astype(np.float32)  # some without an area
+    boxes = np.hstack([corners, corners + random.integers(-5, 40, (count, 2))]).astype(np.float32)  # some without an area
     scores = random.integers(0, 5, count).astype(np.float32)  # many ties, which go to the earlier box
     kept = mtcnn_suppress(boxes, scores, threshold, overlap)
     assert kept.tolist() == plain.non_maximum_suppression(boxes, scores, threshold, overlap).tolist()
@@ -178,13 +185,19 @@ def test_suppression_of_huge_boxes() -> None:
     assert mtcnn_suppress(boxes, np.float32([1, 2, 3]), 0.5, "union").tolist() == [2, 1]
 
 
+def test_a_box_turned_inside_out_drops_no_other() -> None:
+    boxes = np.float32([[100, 100, 90, 130], [300, 300, 340, 340], [301, 300, 341, 340]])
+    for overlap in ("union", "min"):
+        assert mtcnn_suppress(boxes, np.float32([0.9, 0.8, 0.7]), 0.7, overlap).tolist() == [0, 1]  # type: ignore[arg-type]
+
+
 # --- networks
 
 
 @settings(deadline=None, max_examples=40)
 @given(st.integers(12, 70), st.integers(12, 70), st.integers(0, 99))
 def test_pnet(height: int, width: int, seed: int) -> None:
-    cascade, expected = MtcnnCascade(*weights(), **SETTINGS), session("pnet")
+    cascade, expected = made_once(), session("pnet")
     level = channels_last(noise(seed, height, width, 3)[None])[0]
     probabilities, boxes = cascade.propose(level)
     planar = np.ascontiguousarray(level.transpose(2, 0, 1)[None])
@@ -197,7 +210,7 @@ def test_pnet(height: int, width: int, seed: int) -> None:
 @settings(deadline=None, max_examples=40)
 @given(st.integers(12, 70), st.integers(12, 70), st.integers(0, 99), st.floats(0, 1))
 def test_pnet_skims(height: int, width: int, seed: int, quantile: float) -> None:
-    cascade = MtcnnCascade(*weights(), **SETTINGS)
+    cascade = made_once()
     level = channels_last(noise(seed, height, width, 3)[None])[0]
     probabilities, boxes = cascade.propose(level)
     coarse = probabilities[::2, ::2]
@@ -227,6 +240,46 @@ def test_rnet_and_onet(cascade: MtcnnCascade, count: int) -> None:
         p, *rest = session(name).run(outputs, {"input": np.ascontiguousarray(images.transpose(0, 3, 1, 2))})  # type: ignore[arg-type]
         np.testing.assert_allclose(probabilities, p, atol=2e-5)
         np.testing.assert_allclose(values, np.hstack(rest), atol=2e-5)
+
+
+# --- networks in bytes
+
+
+def logit(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    probabilities = probabilities.astype(np.float64)
+    return np.log(probabilities) - np.log1p(-probabilities)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(12, 60), st.integers(12, 60), st.integers(0, 99))
+def test_pnet_in_bytes(height: int, width: int, seed: int) -> None:
+    cascade = made_once()
+    level = channels_last(noise(seed, height, width, 3)[None])[0]
+    estimated, exact = cascade.estimate_proposals(level), logit(cascade.propose(level)[0])
+    assert estimated.shape == exact.shape
+    assert np.abs(estimated - exact).max() < 1.5
+
+
+def test_rnet_in_bytes(cascade: MtcnnCascade) -> None:
+    for count in (0, 1, 3, 4, 8, 13):
+        images = channels_last(np.stack([noise(seed, 24, 24, 3) for seed in range(13)])[:count])
+        estimated, exact = cascade.estimate_refinements(images), logit(cascade.refine(images)[0])
+        assert estimated.shape == exact.shape
+        assert np.abs(estimated - exact).max(initial=0) < 1.5
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(30, 120), st.integers(30, 120), st.integers(0, 99), st.sampled_from([(0.6, 0.7), (0.05, 0.01), (0.0, 0.0)]))
+def test_estimates_change_no_answer(height: int, width: int, seed: int, limits: tuple[float, float]) -> None:
+    """With low thresholds noise is full of faces, which the networks themselves have to score."""
+    frame = noise(seed, height, width + 3, 3)[:, :width]
+    near = [None, np.float32([[3, 4, 30, 35]])]
+    chosen: dict[str, Any] = {"min_face": 24.0, "thresholds": (*limits, 0.0), "max_candidates": 30}
+    plain_answers = made_once(**chosen, estimates=False).detect([frame] * 2, near)
+    answers = made_once(**chosen, estimates=True).detect([frame] * 2, near)
+    for expected, found in zip(plain_answers, answers, strict=True):
+        for wanted, given_ in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(given_, wanted)
 
 
 # --- what is refused
@@ -281,5 +334,10 @@ def test_boxes_that_are_none(cascade: MtcnnCascade) -> None:
         cascade.detect([frame], [nan])
     with pytest.raises(ValueError, match="level must have the shape"):
         cascade.propose(np.zeros((11, 40, 3), np.float32))
-    with pytest.raises(ValueError, match=r"\(n, 24, 24, 3\)"):
-        cascade.refine(np.zeros((2, 3, 24, 24), np.float32))
+    for method in (cascade.refine, cascade.estimate_refinements):
+        with pytest.raises(ValueError, match=r"\(n, 24, 24, 3\)"):
+            method(np.zeros((2, 3, 24, 24), np.float32))
+    with pytest.raises(ValueError, match="level must"):
+        cascade.estimate_proposals(np.zeros((11, 40, 3), np.float32))
+    with pytest.raises(ValueError, match="level must be finite"):
+        cascade.estimate_proposals(np.full((12, 40, 3), np.nan, np.float32))

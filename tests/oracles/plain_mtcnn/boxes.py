@@ -16,7 +16,7 @@ def non_maximum_suppression(
     """Indices of the boxes kept, best score first: greedily, each drops the later ones that it overlaps by more than
     ``threshold``, measured as intersection over union, or over the smaller of both areas ("min")."""
     x1, y1, x2, y2 = boxes.T
-    areas = (x2 - x1) * (y2 - y1)
+    areas = np.maximum(x2 - x1, 0) * np.maximum(y2 - y1, 0)  # a network may turn a box inside out
     order = np.argsort(-scores, kind="stable")
     kept = []
     while order.size:

@@ -76,6 +76,15 @@ def test_yuv_to_bgr_refuses_other_targets(out: NDArray[np.uint8]) -> None:
         yuv_to_bgr((plane, plane, plane), (4, 4, 4), out, True, 0.299, 0.114, False)
 
 
+def test_yuv_to_bgr_refuses_strides_beyond_memory_and_views() -> None:
+    plane, out = np.zeros(4096, np.uint8), np.zeros((5, 64, 3), np.uint8)
+    with pytest.raises(ValueError, match="smaller than its frame"):
+        yuv_to_bgr((plane, plane, plane), (2**62, 2**62, 2**62), out, True, *WEIGHTS[0], False)
+    for view in (plane[::-1], np.zeros(8192, np.uint8)[::2]):
+        with pytest.raises(ValueError, match="contiguous"):
+            yuv_to_bgr((view, plane, plane), (64, 64, 64), out, True, *WEIGHTS[0], False)
+
+
 @pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv420p10le", "gray", "nv12"])
 @pytest.mark.parametrize("colorspace", [1, 2, 5, 9])
 @pytest.mark.parametrize("full_range", [False, True])

@@ -19,6 +19,7 @@ from ferengine_tools.detection_accuracy import (
     comparison,
     count_stray,
     evaluate,
+    fitted,
     main,
     match_greedily,
 )
@@ -106,6 +107,21 @@ def test_faces_are_counted_by_size(tmp_path: Path) -> None:
     accuracy = evaluate(Script({0: [[100, 0, 90, 80]]}), album(tmp_path, [{"source": "a", "faces": faces}]))
     assert accuracy.sizes == {"20 to 40 px": Recall(0, 1), "80 px and more": Recall(1, 1)}
     assert "| faces of 20 to 40 px found (1)" in comparison({"mtcnn": accuracy})
+
+
+def test_photographs_in_frames_of_other_sizes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = np.full((20, 40, 3), 9, np.uint8)
+    for size, inner, scale in (((100, 100), (50, 100), 2.5), ((10, 30), (5, 10), 0.25), ((40, 20), (20, 40), 1.0)):
+        frame, factor = fitted(image, size)
+        assert (frame.shape, factor) == ((size[1], size[0], 3), scale)
+        assert (frame[: inner[0], : inner[1]] == 9).all()
+        assert (frame[inner[0] :] == 127).all()
+    folder = album(tmp_path, [{"source": "a", "faces": [{"box": [0, 0, 50, 60]}]}])  # of 20 x 20 pixels
+    assert evaluate(Script({0: [[0, 0, 500, 600]]}), folder, (200, 300)).sources == {"a": Recall(1, 1)}
+    assert main([str(folder), "--at", "64x48", "--at", "80x60"]) == 0
+    assert "mtcnn 64x48 | mtcnn 80x60 |" in capsys.readouterr().out
+    assert main([str(folder), "--at", "64"]) == 2
+    assert "--at takes a width and a height such as 1280x720, not '64'" in capsys.readouterr().err
 
 
 def test_a_detector_without_weights_is_left_out(

@@ -9,7 +9,6 @@ where its tracker doubts itself. A detection without a track needs a higher scor
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -24,8 +23,8 @@ from ferengine.tracking.appearance import Looks, thumbnail
 from ferengine.tracking.base import Tracker, TrackerUpdate
 from ferengine.tracking.births import Births
 from ferengine.tracking.crop_geometry import CropGeometry, CropRegion, face_region
-from ferengine.tracking.kcf import KcfTracker, update_all
-from ferengine.tracking.matching import assign, iou_matrix
+from ferengine.tracking.kcf import MAX_COORDINATE, KcfTracker, update_all
+from ferengine.tracking.matching import assign, iou_matrix, near_matrix
 from ferengine.tracking.recognition import ALIKE, ALIKE_AFTER_CUT, BROKEN, HALF_HIDDEN, least_similarity
 from ferengine.tracking.scene import SceneCuts
 
@@ -296,8 +295,8 @@ class FaceTracker:
     ) -> None:
         """Assign detections to the tracks, and start tracks for the others.
 
-        Every matched track takes the detection's box, whatever its own. Detections that are not finite or have no area are
-        ignored, and so are all of a frame before the last cut.
+        Every matched track takes the detection's box, whatever its own. Detections that are not finite, have no area or are
+        absurdly far away are ignored, and so are all of a frame before the last cut. Landmarks that are not finite are none.
 
         Args:
             frame: The frame that was searched, BGR uint8 (H, W, 3).
@@ -316,9 +315,12 @@ class FaceTracker:
                 track.box = snapshot.boxes.get(track.id, track.box)
         found = self._usable(frame, detections)
         followed = [track for track in self._tracks if not track.confirmed_lost]
-        if snapshot is None and self._followed_at != timestamp and self._has_unlike(followed, found):
+        overlap, alike = self._compare(followed, found)
+        if snapshot is None and self._followed_at != timestamp and ((overlap > 0) & (alike < ALIKE)).any():
             self._follow(frame, timestamp)  # now the confidence counts
-        pairs, missed, unmatched = assign(self._overlap_affinity(followed, found, timestamp))
+            overlap, alike = self._compare(followed, found)
+        goes_on = (overlap > 0) & (alike >= self._least_similarities(followed, timestamp))
+        pairs, missed, unmatched = assign(np.where(goes_on, overlap + _APPEARANCE_WEIGHT * alike, 0.0))
         for row, column in pairs:
             self._continue(followed[row], frame, found[column])
 
@@ -334,8 +336,8 @@ class FaceTracker:
                 track.lost_since = timestamp if track.lost_since is None else track.lost_since
         fresh = [fresh[column] for column in unmatched]
         waits = [track for track in missing if track.confirmed_lost and track.scene == self._scene] if fresh else []
-        hard_to_recognise = (_similarities(waits, fresh) >= HALF_HIDDEN) | _overlapped(fresh, found)
-        returning = self._place_affinity(waits, fresh) * hard_to_recognise
+        places = self._place_affinity(waits, fresh) > 0
+        returning = places & ((_similarities(waits, fresh, places) >= HALF_HIDDEN) | _overlapped(fresh, found))
         born = self._births.choose(
             [each.box for each in fresh],
             [each.score for each in fresh],
@@ -379,34 +381,28 @@ class FaceTracker:
     def _usable(self, frame: NDArray[np.uint8], detections: Detections) -> list[_Detection]:
         usable = []
         for index, (x, y, w, h) in enumerate(detections.boxes.tolist()):
-            if all(map(math.isfinite, (x, y, w, h))) and w > 0 and h > 0:
+            if all(abs(value) <= MAX_COORDINATE for value in (x, y, w, h)) and w > 0 and h > 0:
                 box = (x, y, w, h)
                 landmarks = None if detections.landmarks is None else detections.landmarks[index].copy()
+                if landmarks is not None and not np.isfinite(landmarks).all():
+                    landmarks = None
                 geometry = CropGeometry.of(box, face_region(box, landmarks, self._align))
                 score = float(detections.scores[index])
                 usable.append(_Detection(box, score, landmarks, geometry, thumbnail(frame, box)))
         return usable
 
-    def _has_unlike(self, tracks: list[_Track], found: list[_Detection]) -> bool:
-        """Whether a detection lies on a track and does not look like its face."""
+    def _compare(self, tracks: list[_Track], found: list[_Detection]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """IoU from ``min_iou`` on, else 0; and the similarity where it is not 0."""
         overlap = iou_matrix([track.box for track in tracks], [detection.box for detection in found])
-        return bool(((overlap >= self._min_iou) & (_similarities(tracks, found) < ALIKE)).any())
-
-    def _overlap_affinity(self, tracks: list[_Track], found: list[_Detection], timestamp: float) -> NDArray[np.float64]:
-        """IoU from ``min_iou`` on, else 0; where boxes compete, similarity decides."""
-        overlap = iou_matrix([track.box for track in tracks], [detection.box for detection in found])
-        alike = _similarities(tracks, found)
-        allowed = (overlap >= self._min_iou) & (alike >= self._least_similarities(tracks, timestamp))
-        return np.where(allowed, overlap + _APPEARANCE_WEIGHT * alike, 0.0)
+        overlap[overlap < self._min_iou] = 0
+        return overlap, _similarities(tracks, found, overlap > 0)
 
     def _return_affinity(self, tracks: list[_Track], found: list[_Detection], timestamp: float) -> NDArray[np.float64]:
         """Similarity and IoU of what is near a track's last confident or last detected box and looks as it must, else 0."""
-        affinity, alike = self._place_affinity(tracks, found), _similarities(tracks, found)
-        if not affinity.size:
-            return affinity
-        likely = np.array([self._births.is_likely(detection.score) for detection in found], bool)
-        allowed = (affinity > 0) & (alike >= self._least_similarities(tracks, timestamp)) & likely
-        return np.where(allowed, affinity + alike, 0.0)
+        affinity = self._place_affinity(tracks, found)
+        affinity *= np.array([self._births.is_likely(detection.score) for detection in found], bool)
+        alike = _similarities(tracks, found, affinity > 0)
+        return np.where((affinity > 0) & (alike >= self._least_similarities(tracks, timestamp)), affinity + alike, 0.0)
 
     def _place_affinity(self, tracks: list[_Track], found: list[_Detection]) -> NDArray[np.float64]:
         """1 and the IoU of what is near a track's last confident or last detected box, else 0."""
@@ -416,8 +412,7 @@ class FaceTracker:
             return affinity
         for boxes in ([track.confident_box for track in tracks], [track.detection.box for track in tracks]):
             overlap = iou_matrix(boxes, found_boxes)
-            near = np.array([[_near(box, other) for other in found_boxes] for box in boxes], bool)
-            allowed = (overlap >= self._min_iou) | near.reshape(overlap.shape)
+            allowed = (overlap >= self._min_iou) | near_matrix(boxes, found_boxes)
             affinity = np.maximum(affinity, np.where(allowed, 1.0 + overlap, 0.0))
         return affinity
 
@@ -441,19 +436,15 @@ class FaceTracker:
         return _Track(self._next_id - 1, tracker, detection, detection.box, detection.box, self._scene, looks)
 
 
-def _near(a: Box, b: Box) -> bool:
-    """Whether two boxes of similar size (within a factor of 2) have their centres less than one box apart."""
-    size_a, size_b = max(a[2:]), max(b[2:])
-    apart = math.hypot(a[0] + a[2] / 2 - b[0] - b[2] / 2, a[1] + a[3] / 2 - b[1] - b[3] / 2)
-    return apart < max(size_a, size_b) and max(size_a, size_b) <= 2 * min(size_a, size_b)
-
-
 def _overlapped(fresh: list[_Detection], found: list[_Detection]) -> NDArray[np.bool_]:
     """Whether another face of the same frame overlaps each, bool (n,): what passes before a face changes how that looks."""
     overlap = iou_matrix([each.box for each in fresh], [each.box for each in found if each not in fresh])
     return np.asarray((overlap > 0).any(1), np.bool_)
 
 
-def _similarities(tracks: list[_Track], found: list[_Detection]) -> NDArray[np.float64]:
-    values = [[track.looks.similarity(detection.template) for detection in found] for track in tracks]
-    return np.array(values, np.float64).reshape(len(tracks), len(found))
+def _similarities(tracks: list[_Track], found: list[_Detection], where: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The similarity of each track and detection for which ``where`` (n, m) is true, else 0."""
+    values = np.zeros(where.shape)
+    for row, column in np.argwhere(where).tolist():
+        values[row, column] = tracks[row].looks.similarity(found[column].template)
+    return values

@@ -18,7 +18,7 @@ from ferengine.frames import readable_frame
 from ferengine.results import Box
 from ferengine.tracking.base import Tracker, TrackerUpdate
 
-_MAX_COORDINATE = 1e9
+MAX_COORDINATE = 1e9
 """Pixels: a box further away than this is invalid."""
 
 
@@ -58,7 +58,7 @@ class KcfTracker:
         Raises:
             UsageError: If the box is not finite, more than 1e9 pixels away or empty, or ``frame`` is not a frame.
         """
-        if len(box) != 4 or not all(abs(value) <= _MAX_COORDINATE for value in box) or min(box[2:]) <= 0:  # also for NaN
+        if len(box) != 4 or not all(abs(value) <= MAX_COORDINATE for value in box) or min(box[2:]) <= 0:  # also for NaN
             raise UsageError(
                 f"a box to track must be finite with a positive width and height, within 1e9 pixels of the frame, not {box}"
             )

@@ -1,4 +1,4 @@
-"""Intersection over union of boxes, and the best one-to-one assignment."""
+"""Intersection over union of boxes, which are near, and the best one-to-one assignment."""
 
 from __future__ import annotations
 
@@ -34,6 +34,24 @@ def iou_matrix(boxes_a: ArrayLike, boxes_b: ArrayLike) -> NDArray[np.float64]:
     overlap = np.zeros_like(shared)
     np.divide(shared, union, out=overlap, where=union > 0)
     return overlap
+
+
+def near_matrix(boxes_a: ArrayLike, boxes_b: ArrayLike) -> NDArray[np.bool_]:
+    """Return of which boxes the sizes are similar (within a factor of 2) and the centres less than one box apart.
+
+    Args:
+        boxes_a: (N, 4), x, y, w, h.
+        boxes_b: (M, 4).
+
+    Returns:
+        bool (N, M).
+    """
+    a, b = _boxes(boxes_a), _boxes(boxes_b)
+    sizes = a[:, None, 2:].max(axis=2), b[None, :, 2:].max(axis=2)
+    larger, smaller = np.maximum(*sizes), np.minimum(*sizes)
+    apart = (a[:, :2] + a[:, 2:] / 2)[:, None] - (b[:, :2] + b[:, 2:] / 2)[None]
+    near: NDArray[np.bool_] = (np.hypot(apart[..., 0], apart[..., 1]) < larger) & (larger <= 2 * smaller)
+    return near
 
 
 def assign(affinity: NDArray[np.float64]) -> tuple[list[tuple[int, int]], list[int], list[int]]:

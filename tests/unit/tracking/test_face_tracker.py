@@ -398,3 +398,23 @@ def test_two_faces_that_pass_at_touching_distance_keep_their_ids(speed: float, s
     for faces, boxes in zip(seen, truth, strict=True):
         for identity, box in zip((1, 2), boxes, strict=True):
             assert iou_matrix([faces[identity]], [box])[0, 0] > 0.5
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, 2e9])
+@pytest.mark.parametrize("place", range(4))
+def test_detection_that_is_nowhere_is_ignored(bad: float, place: int) -> None:
+    tracker, box = FaceTracker(), list(A)
+    box[place] = bad
+    tracker.correct(FRAME, found([(box[0], box[1], box[2], box[3]), B]), 0.0)
+    assert [face.box for face in tracker.faces] == [B]
+
+
+def test_landmarks_that_are_not_finite_are_none(tracker: FaceTracker) -> None:
+    detections = found([A, B], landmarks=True)
+    assert detections.landmarks is not None
+    detections.landmarks[0, 2, 1] = np.nan
+    tracker.correct(FRAME, detections, 0.0)
+    first, second = tracker.faces
+    assert first.landmarks is None
+    assert np.isfinite(first.region).all()
+    assert second.landmarks is not None

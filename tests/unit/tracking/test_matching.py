@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferengine.errors import UsageError
-from ferengine.tracking.matching import assign, iou_matrix, match
+from ferengine.tracking.matching import assign, iou_matrix, match, near_matrix
 
 Boxes = list[tuple[float, float, float, float]]
 coordinate = st.integers(-20, 20).map(float)
@@ -53,6 +53,17 @@ def test_match_is_the_best_of_all_pairings(a: Boxes, b: Boxes, min_iou: float) -
     assert all(overlap[i, j] >= min_iou and overlap[i, j] > 0 for i, j in pairs)
     best = best_sum(np.where(overlap >= min_iou, overlap, 0.0)) if a and b else 0.0
     assert math.isclose(sum(overlap[i, j] for i, j in pairs), best, abs_tol=1e-9)
+
+
+@given(boxes, boxes)
+def test_near_boxes_are_of_similar_size_and_less_than_one_apart(a: Boxes, b: Boxes) -> None:
+    near = near_matrix(a, b)
+    assert near.shape == (len(a), len(b))
+    for i, j in np.ndindex(near.shape):
+        (ax, ay, aw, ah), (bx, by, bw, bh) = a[i], b[j]
+        larger, smaller = max(aw, ah, bw, bh), min(max(aw, ah), max(bw, bh))
+        apart = math.hypot(ax + aw / 2 - bx - bw / 2, ay + ah / 2 - by - bh / 2)
+        assert near[i, j] == (apart < larger <= 2 * smaller) or math.isclose(apart, larger)
 
 
 def test_the_sum_decides_not_the_single_best_pair() -> None:

@@ -58,6 +58,20 @@ def retinaface_network(precision: Literal["fp32", "int8"]) -> bytes:
     return cached_network(cache_folder("retinaface", str(_REVISION), SHA256), precision, build)
 
 
+def network_for(precision: PrecisionSetting) -> bytes:
+    """``retinaface_network`` as this processor runs it.
+
+    Args:
+        precision: ``auto`` is int8 on a CPU with VNNI, else fp32; fp16 is fp32.
+
+    Raises:
+        MissingDependencyError: The package is not installed, or what makes the network from it.
+        ModelError: Its file is not the pinned one.
+    """
+    integers = precision == "int8" or (precision == "auto" and has_vnni())
+    return retinaface_network("int8" if integers else "fp32")
+
+
 class RetinaFaceDetector(Detector):
     """Faces with five landmarks, by one network in ONNX Runtime, on one core.
 
@@ -65,7 +79,7 @@ class RetinaFaceDetector(Detector):
         min_face: Width of the smallest face to look for, pixels, at least 12. Frames are scaled such that it is
             ``SMALLEST`` pixels wide, and never up. It filters nothing: faces of half that width are often found.
         threshold: Of the probability of a face, in [0, 1).
-        precision: ``auto`` is int8 on a CPU with VNNI, else fp32; fp16 is fp32.
+        precision: As of ``network_for``.
 
     Raises:
         UsageError: A value is out of these ranges.
@@ -78,8 +92,7 @@ class RetinaFaceDetector(Detector):
             raise UsageError(f"min_face must be at least 12 pixels, not {min_face}")
         if not 0 <= threshold < 1:
             raise UsageError(f"the threshold must lie in [0, 1), not {threshold}")
-        integers = precision == "int8" or (precision == "auto" and has_vnni())
-        self._runner = OrtRunner(retinaface_network("int8" if integers else "fp32"))
+        self._runner = OrtRunner(network_for(precision))
         self._scale = min(1.0, SMALLEST / min_face)
         self._threshold = threshold
 

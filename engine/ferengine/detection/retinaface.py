@@ -19,7 +19,7 @@ from ferengine.detection.retinaface_weights import MEAN, SHA256, STRIDES, read_w
 from ferengine.errors import UsageError
 from ferengine.frames import readable_frame
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.inference.precision import has_vnni
+from ferengine.inference.precision import has_avx512, has_vnni
 from ferengine.models.settings import MIN_FACE, PrecisionSetting
 
 THRESHOLD = 0.5
@@ -31,7 +31,7 @@ well as at full size, in half the time."""
 
 _OVERLAP = 0.4  # of two boxes, above which the weaker one is dropped; the authors'
 _MAX_CANDIDATES = 2000  # noise cannot stall the suppression
-_REVISION = 1  # raised whenever the graphs that retinaface_graph makes change
+_REVISION = 2  # raised whenever the graphs that retinaface_graph makes change
 _MIN_SIDE = 32  # of the network's input, pixels
 
 
@@ -53,9 +53,10 @@ def retinaface_network(precision: Literal["fp32", "int8"]) -> bytes:
         weights = read_weights()
         from ferengine.detection.retinaface_graph import build_network  # here: needs onnx
 
-        return build_network(weights, precision)
+        return build_network(weights, precision, block)
 
-    return cached_network(cache_folder("retinaface", str(_REVISION), SHA256), precision, build)
+    block = 16 if has_avx512() else 8  # of ONNX Runtime's convolutions
+    return cached_network(cache_folder("retinaface", str(_REVISION), SHA256), f"{precision}-{block}", build)
 
 
 def network_for(precision: PrecisionSetting) -> bytes:

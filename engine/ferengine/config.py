@@ -209,7 +209,7 @@ class EngineConfig(BaseModel):
 
     def detector_settings(self) -> BackendSettings:
         """The part that says what runs the detector's."""
-        return self.backend_settings() if self.gpu_detectors else BackendSettings("ort")
+        return self.backend_settings() if self.gpu_detectors else BackendSettings("ort", self.precision)
 
 
 class EngineSettings(TypedDict, total=False):

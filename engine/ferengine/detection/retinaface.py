@@ -19,7 +19,7 @@ from ferengine.detection.retinaface_weights import MEAN, SHA256, STRIDES, read_w
 from ferengine.errors import UsageError
 from ferengine.frames import readable_frame
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.inference.precision import has_vnni
+from ferengine.inference.precision import has_avx512, has_vnni
 from ferengine.models.settings import MIN_FACE, PrecisionSetting
 
 THRESHOLD = 0.5
@@ -31,7 +31,7 @@ well as at full size, in half the time."""
 
 _OVERLAP = 0.4  # of two boxes, above which the weaker one is dropped; the authors'
 _MAX_CANDIDATES = 2000  # noise cannot stall the suppression
-_REVISION = 1  # raised whenever the graphs that retinaface_graph makes change
+_REVISION = 2  # raised whenever the graphs that retinaface_graph makes change
 _MIN_SIDE = 32  # of the network's input, pixels
 
 
@@ -53,9 +53,24 @@ def retinaface_network(precision: Literal["fp32", "int8"]) -> bytes:
         weights = read_weights()
         from ferengine.detection.retinaface_graph import build_network  # here: needs onnx
 
-        return build_network(weights, precision)
+        return build_network(weights, precision, block)
 
-    return cached_network(cache_folder("retinaface", str(_REVISION), SHA256), precision, build)
+    block = 16 if has_avx512() else 8  # of ONNX Runtime's convolutions
+    return cached_network(cache_folder("retinaface", str(_REVISION), SHA256), f"{precision}-{block}", build)
+
+
+def network_for(precision: PrecisionSetting) -> bytes:
+    """``retinaface_network`` as this processor runs it.
+
+    Args:
+        precision: ``auto`` is int8 on a CPU with VNNI, else fp32; fp16 is fp32.
+
+    Raises:
+        MissingDependencyError: The package is not installed, or what makes the network from it.
+        ModelError: Its file is not the pinned one.
+    """
+    integers = precision == "int8" or (precision == "auto" and has_vnni())
+    return retinaface_network("int8" if integers else "fp32")
 
 
 class RetinaFaceDetector(Detector):
@@ -65,7 +80,7 @@ class RetinaFaceDetector(Detector):
         min_face: Width of the smallest face to look for, pixels, at least 12. Frames are scaled such that it is
             ``SMALLEST`` pixels wide, and never up. It filters nothing: faces of half that width are often found.
         threshold: Of the probability of a face, in [0, 1).
-        precision: ``auto`` is int8 on a CPU with VNNI, else fp32; fp16 is fp32.
+        precision: As of ``network_for``.
 
     Raises:
         UsageError: A value is out of these ranges.
@@ -78,8 +93,7 @@ class RetinaFaceDetector(Detector):
             raise UsageError(f"min_face must be at least 12 pixels, not {min_face}")
         if not 0 <= threshold < 1:
             raise UsageError(f"the threshold must lie in [0, 1), not {threshold}")
-        integers = precision == "int8" or (precision == "auto" and has_vnni())
-        self._runner = OrtRunner(retinaface_network("int8" if integers else "fp32"))
+        self._runner = OrtRunner(network_for(precision))
         self._scale = min(1.0, SMALLEST / min_face)
         self._threshold = threshold
 

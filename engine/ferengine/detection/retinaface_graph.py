@@ -9,7 +9,7 @@ although few matter, and everything in float32.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -23,43 +23,47 @@ Range = tuple[float, float]
 
 _OPSET, _IR_VERSION = 13, 7
 _SLOPE = 0.1  # of every LeakyReLU
+_NARROW = 3  # layers before and after which there may be fewer channels than ONNX Runtime computes together
 _BACKBONE = {"stage1": (1, 2, 1, 2, 1), "stage2": (2, 1, 1, 1, 1, 1), "stage3": (2, 1)}  # strides of the depthwise layers
 
 _RANGES: dict[str, tuple[Range, Range]] = {
     "merge16": ((-0.91, 10.74), (-4.5, 4.33)),
     "merge8": ((-0.73, 6.45), (-6.84, 7.82)),
-    "context8": ((-0.7, 7.78), (-5.42, 7.26)),
+    "context8": ((-0.7, 7.78), (0.0, 9.98)),
     "context8.1": ((-0.7, 7.78), (-4.84, 4.96)),
-    "context8.2": ((-0.49, 4.95), (-6.31, 8.32)),
+    "context8.2": ((-0.49, 4.95), (0.0, 9.98)),
     "context8.3": ((-0.49, 4.95), (-5.51, 4.89)),
-    "context8.4": ((-0.55, 4.89), (-11.59, 9.98)),
-    "context16": ((-0.45, 4.32), (-6.27, 6.12)),
+    "context8.4": ((-0.55, 4.89), (0.0, 9.98)),
+    "context16": ((-0.45, 4.32), (0.0, 9.55)),
     "context16.1": ((-0.45, 4.32), (-4.04, 4.4)),
-    "context16.2": ((-0.41, 4.38), (-5.36, 8.72)),
+    "context16.2": ((-0.41, 4.38), (0.0, 9.55)),
     "context16.3": ((-0.41, 4.38), (-4.43, 4.26)),
-    "context16.4": ((-0.44, 4.26), (-7.36, 9.55)),
-    "context32": ((-0.61, 4.75), (-5.38, 4.35)),
+    "context16.4": ((-0.44, 4.26), (0.0, 9.55)),
+    "context32": ((-0.61, 4.75), (0.0, 8.83)),
     "context32.1": ((-0.61, 4.75), (-3.97, 4.46)),
-    "context32.2": ((-0.4, 4.47), (-5.8, 5.57)),
+    "context32.2": ((-0.4, 4.47), (0.0, 8.83)),
     "context32.3": ((-0.4, 4.47), (-5.65, 3.59)),
-    "context32.4": ((-0.57, 3.58), (-8.36, 8.83)),
+    "context32.4": ((-0.57, 3.58), (0.0, 8.83)),
 }
-"""Of the convolutions that take integers, what goes in and comes out, as found on 30 photographs of crowds."""
+"""Of the convolutions that take integers, what goes in and comes out, as found on 30 photographs of crowds. What is joined to
+one map has one range, without what is below 0."""
 
 
-def build_network(exported: bytes, precision: Literal["fp32", "int8"]) -> bytes:
+def build_network(exported: bytes, precision: Literal["fp32", "int8"], block: int) -> bytes:
     """The graph as ``retinaface.retinaface_network`` describes it.
 
     Args:
         exported: The ONNX file of yakhyo/retinaface-pytorch, whose batch normalisations are folded into the convolutions.
         precision: With int8 the convolutions of the feature pyramid and of the context modules, 60 % of the time, take
             integers. The backbone stays: in integers it loses one face in 15.
+        block: Channels that ONNX Runtime computes together. The first layers, which have fewer, are filled up with zeros: it
+            would reorder their maps, the largest ones, and compute the next layer the slow way.
 
     Raises:
         ValueError: The file is of another network.
     """
     weights = {each.name: numpy_helper.to_array(each) for each in onnx.load_from_string(exported).graph.initializer}
-    graph = _Graph(weights, quantise=precision == "int8")
+    graph = _Graph(weights, quantise=precision == "int8", block=block)
     tops = _backbone(graph)
     lateral = {stride: graph.convolve(top) for stride, top in tops.items()}
     graph.activate(lateral)
@@ -86,11 +90,12 @@ def _backbone(graph: _Graph) -> dict[int, str]:
 class _Graph:
     """An ONNX graph under construction. Convolutions take the weights in the order in which they were exported."""
 
-    def __init__(self, weights: Mapping[str, Array], *, quantise: bool) -> None:
+    def __init__(self, weights: Mapping[str, Array], *, quantise: bool, block: int) -> None:
         numbers = sorted(int(match[1]) for name in weights if (match := re.fullmatch(r"onnx::Conv_(\d+)", name)))
         if len(numbers) != 2 * 47:
             raise ValueError(f"the network has {len(numbers) / 2:g} convolutions with folded normalisation, not 47")
-        self._layers = iter([(weights[f"onnx::Conv_{a}"], weights[f"onnx::Conv_{b}"]) for a, b in _pairs(numbers)])
+        layers = [(weights[f"onnx::Conv_{a}"], weights[f"onnx::Conv_{b}"]) for a, b in _pairs(numbers)]
+        self._layers = iter(_filled_up(layers[:_NARROW], block) + layers[_NARROW:])
         self._weights = weights
         self._quantise = quantise
         self._nodes: list[onnx.NodeProto] = []
@@ -124,7 +129,10 @@ class _Graph:
         five = self._integer_convolution(f"{name}.2", stem)
         deeper = self.leaky(self._integer_convolution(f"{name}.3", stem))
         seven = self._integer_convolution(f"{name}.4", deeper)
-        return self._add("Relu", self._add("Concat", three, five, seven, axis=1))
+        together = self._add("Concat", three, five, seven, axis=1)
+        if self._quantise:  # the convolutions make no bytes for what is below 0: that is the Relu
+            return self._quantised(together, _RANGES[name][1])
+        return self._add("Relu", together)
 
     def head(self, top: str, index: int) -> str:
         """All predictions of a stride by one convolution; see csrc/retinaface/decode.hpp for the order of its channels."""
@@ -197,6 +205,19 @@ class _Graph:
         name = f"tensor{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
+
+
+def _filled_up(layers: Sequence[tuple[Array, Array]], channels: int) -> list[tuple[Array, Array]]:
+    """The first layers of the backbone, with at least so many channels between them; what is added is zero everywhere."""
+    filled = []
+    given = 3
+    for kernel, bias in layers:
+        made = max(channels, len(kernel))
+        wide = np.zeros((made, 1 if kernel.shape[1] == 1 else given, *kernel.shape[2:]), np.float32)
+        wide[: kernel.shape[0], : kernel.shape[1]] = kernel
+        filled.append((wide, np.pad(bias, (0, made - len(bias)))))
+        given = made
+    return filled
 
 
 def _pairs(numbers: list[int]) -> list[tuple[int, int]]:

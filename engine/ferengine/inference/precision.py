@@ -8,7 +8,7 @@ documentation). And only a variant whose manifest shows that it loses less than 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -27,12 +27,20 @@ _CPUINFO = Path("/proc/cpuinfo")
 @cache
 def has_vnni() -> bool:
     """Whether this processor has VNNI, of AVX-512 or of AVX, and the kernel lets it be used."""
+    return not _VNNI.isdisjoint(_processor_flags())
+
+
+def has_avx512() -> bool:
+    """Whether this processor has AVX-512, and the kernel lets it be used."""
+    return "avx512f" in _processor_flags()
+
+
+def _processor_flags() -> Sequence[str]:
     try:
         lines = _CPUINFO.read_text().splitlines()
     except OSError:
-        return False
-    flags = next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), [])
-    return not _VNNI.isdisjoint(flags)
+        return ()
+    return next((line.partition(":")[2].split() for line in lines if line.startswith("flags")), ())
 
 
 def int8_variant(model: Model) -> Model | None:

@@ -35,17 +35,20 @@ def ask_once(arguments: Sequence[str], seconds: float, request: str = "") -> dic
 
     Raises:
         TimeoutError: It took longer.
-        ChildProcessError: It failed. The text is the last line of its standard error, or its exit code.
+        ChildProcessError: It failed, or the system refuses to start it. The text is the last line of its standard error, its
+            exit code, or what the system says.
         WorkerError: There is no Python to run.
     """
     python, foreign = worker_python()
     try:
         done = subprocess.run(
-            [python, *arguments], input=request, env=worker_environment(foreign=foreign), capture_output=True, text=True,
+            [python, "-P", *arguments], input=request, env=worker_environment(foreign=foreign), capture_output=True, text=True,
             timeout=seconds, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         raise TimeoutError from None
+    except OSError as error:
+        raise ChildProcessError(f"it cannot be started: {error.strerror}") from None
     if done.returncode:
         raise ChildProcessError(done.stderr.strip().rpartition("\n")[2] or f"exit code {done.returncode}")
     answer: dict[str, Any] = json.loads(done.stdout.strip().rpartition("\n")[2])

@@ -12,12 +12,13 @@ import statistics
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ferengine.detection.choice import AS_SET, MISSING, DetectorChoice
+from ferengine.detection.choice import AS_SET, MISSING, DetectorChoice, mtcnn_instead
 from ferengine.detection.retinaface_weights import is_installed
-from ferengine.errors import MissingDependencyError, ModelError, SourceError, WorkerError
+from ferengine.errors import FerengineError, MissingDependencyError, ModelError, WorkerError
 from ferengine.ipc.child import ask_once
 from ferengine.ipc.machine import processors
 from ferengine.json_text import json_text
@@ -66,8 +67,7 @@ def choose_detector(config: EngineConfig, sources: Sequence[SourceSpec], *, grow
     if config.detector != "auto":
         return DetectorChoice(config.detector, AS_SET)
     if not is_installed():
-        log.warning("--detector auto is mtcnn here: %s", MISSING)
-        return DetectorChoice("mtcnn", MISSING)
+        return mtcnn_instead(MISSING)
     cores = processors()
     answer = _ask(
         {
@@ -81,8 +81,7 @@ def choose_detector(config: EngineConfig, sources: Sequence[SourceSpec], *, grow
     if "refused" in answer:
         raise ModelError(answer["refused"])
     if "missing" in answer:
-        log.warning("--detector auto is mtcnn here: %s", answer["missing"])
-        return DetectorChoice("mtcnn", answer["missing"])
+        return mtcnn_instead(answer["missing"])
     choice = decide(answer["searches"], answer["load"], cores)
     log.info("--detector auto is %s here: %s", choice.name, choice.reason)
     return choice
@@ -123,13 +122,11 @@ def stream_of(spec: SourceSpec) -> Stream:
     nominal = Stream(spec.size or SIZE, spec.fps or FPS)
     if spec.kind not in _KNOWN_BEFOREHAND:
         return nominal
-    source = open_source(spec.replace(pace="fast"))
     try:
-        info = source.open()
-    except SourceError:  # the run says what is wrong with it
+        with closing(open_source(spec.replace(pace="fast"))) as source:
+            info = source.open()
+    except FerengineError:  # the run says what is wrong with it, or what it needs
         return nominal
-    finally:
-        source.close()
     return Stream((info.width, info.height), info.fps)
 
 

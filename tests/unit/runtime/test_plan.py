@@ -6,6 +6,7 @@ import pytest
 
 from ferengine.config import make_config
 from ferengine.errors import UsageError
+from ferengine.models.settings import BackendSettings
 from ferengine.runtime.topology import make_plan
 
 
@@ -30,3 +31,8 @@ def test_what_cannot_run_mtcnn_on_a_gpu_is_refused(settings: dict[str, str]) -> 
 def test_detection_stays_on_the_cpu_beside_a_classifier_on_a_gpu_unless_asked(backend: str) -> None:
     assert make_config(backend=backend).detector_settings().backend == "ort"
     assert make_config(backend=backend, gpu_detectors=1).detector_settings().backend == backend
+
+
+@pytest.mark.parametrize("detector", ["auto", "retinaface"])
+def test_detection_on_the_cpu_takes_the_precision(detector: str) -> None:
+    assert make_config(detector=detector, precision="fp32").detector_settings() == BackendSettings("ort", "fp32")

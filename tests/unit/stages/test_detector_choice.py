@@ -63,6 +63,14 @@ def test_a_file_that_does_not_open_counts_as_the_nominal_one(tmp_path: Path) -> 
     assert stream_of(parse_source(str(tmp_path / "broken.mp4"))) == Stream((1280, 720), 30.0)
 
 
+def test_what_a_source_needs_is_left_to_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: object) -> None:
+        raise MissingDependencyError("HEIC images need the package pillow-heif")
+
+    monkeypatch.setattr("ferengine.sources.open_source", fail)
+    assert stream_of(parse_source("demo")) == Stream((1280, 720), 30.0)
+
+
 def test_each_size_is_measured_once(monkeypatch: pytest.MonkeyPatch) -> None:
     measured: list[tuple[int, int]] = []
 
@@ -119,7 +127,20 @@ def test_without_the_weights_it_is_mtcnn_in_one_line(caplog: pytest.LogCaptureFi
 
 @pytest.mark.usefixtures("installed")
 def test_single_images_have_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(retinaface, "network_for", lambda _: b"")
     assert choose_for_images(AUTO).name == "retinaface"
+
+
+@pytest.mark.usefixtures("installed")
+def test_single_images_take_mtcnn_where_no_network_can_be_made(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_: str) -> bytes:
+        raise MissingDependencyError("needs the package onnx")
+
+    monkeypatch.setattr(retinaface, "network_for", fail)
+    assert choose_for_images(AUTO) == DetectorChoice("mtcnn", "needs the package onnx")
+    assert [record.getMessage() for record in caplog.records] == ["--detector auto is mtcnn here: needs the package onnx"]
 
 
 @pytest.mark.usefixtures("installed")
@@ -151,6 +172,13 @@ def test_damaged_weights_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_measurement_that_dies_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ferengine.ipc.child.worker_python", lambda: ("false", False))
     with pytest.raises(WorkerError, match=r"failed \(exit code 1\): name a detector"):
+        choose_detector(AUTO, [], growing=False)
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_measurement_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ferengine.ipc.child.worker_python", lambda: ("/no/such/python", False))
+    with pytest.raises(WorkerError, match=r"failed \(it cannot be started: No such file or directory\): name a detector"):
         choose_detector(AUTO, [], growing=False)
 
 

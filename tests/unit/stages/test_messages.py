@@ -11,15 +11,31 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ferengine.errors import WorkerError
+from ferengine.models.settings import Prior
 from ferengine.stages.codec import decode_control, encode_control
 from ferengine.stages.messages import MESSAGE_TYPES, AddRing, CaptureEnded, Failed
 from ferengine.stages.start_messages import Descriptor, SetRate
+
+
+def priors() -> st.SearchStrategy[Prior]:
+    """Priors that are valid: one probability for each label, and their sum is 1."""
+    weights = st.lists(st.floats(0.01, 1.0), min_size=1, max_size=8)
+    return st.builds(
+        lambda name, parts, start: Prior(
+            name, tuple(f"class {index}" for index in range(len(parts))), tuple(part / sum(parts) for part in parts), start
+        ),
+        st.text(),
+        weights,
+        st.none() | st.text(),
+    )
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:
     """Any value of the declared type ``kind``; descriptors are checked apart."""
     if kind is Descriptor:
         return st.integers(0, 2**31 - 1)
+    if kind is Prior:
+        return priors()
     origin = get_origin(kind)
     if origin is Literal:
         return st.sampled_from(get_args(kind))

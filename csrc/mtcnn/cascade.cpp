@@ -18,11 +18,17 @@ constexpr float kLevelOverlap = 0.5f, kOverlap = 0.7f;
 // P-Net looks closely where it skims a probability of this fraction of its threshold.
 constexpr float kSkim = 0.1f;
 
+// By how much an estimated logit may lie below the threshold's. The largest difference at a cell or window that passed
+// was 0.69 for P-Net; R-Net's was 1.15, far above its threshold.
+constexpr float kMargin = 1.0f;
+
 // Cells of one pyramid level that enter its suppression, best first: noise cannot stall the cascade.
 constexpr size_t kMaxLevelCandidates = 2000;
 
 // Windows that share a pass over the dense weights. More gain nothing, and memory would grow with the busiest frame.
 constexpr size_t kDenseBatch = 64;
+
+float logit_of(float probability) { return std::log(probability / (1.0f - probability)); }
 
 // The best of a level that overlap little.
 Proposals suppress_level(Proposals found) {
@@ -49,6 +55,23 @@ std::vector<std::vector<DetectedFace>> Cascade::detect(std::span<const SearchTas
     for (size_t task = 0; task < tasks.size(); ++task) append_windows(refined[task], task, windows);
 
     return output(tasks, windows);
+}
+
+// Calls use(index, image) with the image of `side` x `side` pixels in each of `windows`, which are sorted by task.
+template <typename Use>
+void Cascade::for_each_crop(int side, std::span<const SearchTask> tasks, std::span<const Window> windows, Use use) {
+    const size_t floats = static_cast<size_t>(side) * static_cast<size_t>(side) * 3;
+    std::vector<float> image(floats + kSlack);
+    for (size_t i = 0; i < windows.size();) {
+        const size_t task = windows[i].task, first = i;
+        std::vector<BoxCorners> boxes;
+        for (; i < windows.size() && windows[i].task == task; ++i) boxes.push_back(windows[i].box);
+        BoxCropper cropper(tasks[task].frame, boxes);
+        for (size_t box = 0; box < boxes.size(); ++box) {
+            cropper.crop(boxes[box], side, image.data());
+            use(first + box, std::span<const float>(image).first(floats));
+        }
+    }
 }
 
 // P-Net: the candidates of all levels.
@@ -81,10 +104,17 @@ Proposals Cascade::propose(const SearchTask& task) const {
 // Appends P-Net's candidates on one level, whose upper left corner is (x, y) in the frame.
 void Cascade::scan_level(const float* level, const LevelSize& size, int x, int y, Proposals& out) const {
     const size_t first = out.boxes.size();
-    const float skim = kSkim * settings_.thresholds[0];
-    ProposalNetwork::Scan scan(networks_.proposal, level, size.height, size.width, std::log(skim / (1 - skim)));
-    for (int row = 0; row < scan.rows(); ++row)
-        decode_row(scan.next_row(), row, settings_.thresholds[0], size.scale, out);
+    if (estimates_) {
+        ProposalNetwork::CellScan scan(networks_.proposal, level, size.height, size.width,
+                                       promising_cells(level, size));
+        for (int row = 0; row < ProposalNetwork::cells(size.height); ++row)
+            decode_row(scan.row(row), row, settings_.thresholds[0], size.scale, out);
+    } else {
+        ProposalNetwork::Scan scan(networks_.proposal, level, size.height, size.width,
+                                   logit_of(kSkim * settings_.thresholds[0]));
+        for (int row = 0; row < scan.rows(); ++row)
+            decode_row(scan.next_row(), row, settings_.thresholds[0], size.scale, out);
+    }
     const auto dx = static_cast<float>(x), dy = static_cast<float>(y);
     const auto moved = [&](const BoxCorners& box) -> BoxCorners {
         return {.x1 = box.x1 + dx, .y1 = box.y1 + dy, .x2 = box.x2 + dx, .y2 = box.y2 + dy};
@@ -95,6 +125,18 @@ void Cascade::scan_level(const float* level, const LevelSize& size, int x, int y
     }
 }
 
+// The cells of a level that may pass P-Net: 1, the others 0.
+std::vector<uint8_t> Cascade::promising_cells(const float* level, const LevelSize& size) const {
+    const float limit = logit_of(settings_.thresholds[0]) - kMargin;
+    ProposalEstimate::Scan scan(estimates_->proposal, level, size.height, size.width,
+                                logit_of(kSkim * settings_.thresholds[0]));
+    std::vector<uint8_t> cells;
+    cells.reserve(static_cast<size_t>(scan.rows()) * static_cast<size_t>(scan.columns()));
+    for (int row = 0; row < scan.rows(); ++row)
+        for (const float logit : scan.next_row()) cells.push_back(logit > limit ? 1 : 0);
+    return cells;
+}
+
 // What the next network looks at: the best boxes whose windows overlap little, best first, made square.
 void Cascade::append_windows(const Proposals& proposals, size_t task, std::vector<Window>& out) const {
     const std::vector<int> kept = non_maximum_suppression(proposals.windows, kOverlap, Overlap::of_union);
@@ -103,8 +145,32 @@ void Cascade::append_windows(const Proposals& proposals, size_t task, std::vecto
         out.push_back({.task = task, .box = make_square(proposals.boxes[static_cast<size_t>(kept[i])])});
 }
 
+// The windows that may pass R-Net.
+std::vector<Cascade::Window> Cascade::promising_windows(std::span<const SearchTask> tasks,
+                                                        std::span<const Window> windows) const {
+    const CropEstimate& estimate = estimates_->refinement;
+    const float limit = logit_of(settings_.thresholds[1]) - kMargin;
+    const auto features = static_cast<size_t>(estimate.features());
+    std::vector<uint8_t> described(kDenseBatch * features + kByteSlack);
+    std::vector<Window> promising;
+    for_each_crop(networks_.refinement.side(), tasks, windows,
+                  [&, pixels = std::vector<uint8_t>()](size_t index, std::span<const float> image) mutable {
+                      pixels.resize(image.size() + kByteSlack);
+                      bytes_of(image.data(), static_cast<int>(image.size()), pixels.data());
+                      const size_t waiting = index % kDenseBatch + 1;
+                      estimate.describe(pixels.data(), described.data() + (waiting - 1) * features);
+                      if (waiting < kDenseBatch && index + 1 < windows.size()) return;
+                      const std::vector<float> logits = estimate.logits(described.data(), static_cast<int>(waiting));
+                      for (size_t i = 0; i < waiting; ++i)
+                          if (logits[i] > limit) promising.push_back(windows[index + 1 - waiting + i]);
+                  });
+    return promising;
+}
+
 // R-Net: the windows that it takes for faces, for each task.
 std::vector<Proposals> Cascade::refine(std::span<const SearchTask> tasks, std::span<const Window> windows) const {
+    std::vector<Window> promising;
+    if (estimates_) windows = promising = promising_windows(tasks, windows);
     const std::vector<float> values = predict(networks_.refinement, tasks, windows);
     const Predictions predictions(values);
     std::vector<Proposals> refined(tasks.size());
@@ -146,27 +212,16 @@ std::vector<std::vector<DetectedFace>> Cascade::output(std::span<const SearchTas
 // What `network` predicts for the images in `windows`: values for Predictions.
 std::vector<float> Cascade::predict(const CropNetwork& network, std::span<const SearchTask> tasks,
                                     std::span<const Window> windows) {
-    const auto features = static_cast<size_t>(network.features()), side = static_cast<size_t>(network.side());
-    std::vector<float> image(side * side * 3 + kSlack), described(kDenseBatch * features + kSlack), values;
+    const auto features = static_cast<size_t>(network.features());
+    std::vector<float> described(kDenseBatch * features + kSlack), values;
     values.reserve(windows.size() * kGroup);
-    size_t waiting = 0;
-    const auto predict_waiting = [&] {
+    for_each_crop(network.side(), tasks, windows, [&](size_t index, std::span<const float> image) {
+        const size_t waiting = index % kDenseBatch + 1;
+        network.extract_features(image.data(), described.data() + (waiting - 1) * features);
+        if (waiting < kDenseBatch && index + 1 < windows.size()) return;
         const std::vector<float> predictions = network.predict(described.data(), static_cast<int>(waiting));
         values.insert(values.end(), predictions.begin(), predictions.end());
-        waiting = 0;
-    };
-    for (size_t i = 0; i < windows.size();) {
-        const size_t task = windows[i].task;  // windows are sorted by it
-        std::vector<BoxCorners> boxes;
-        for (; i < windows.size() && windows[i].task == task; ++i) boxes.push_back(windows[i].box);
-        BoxCropper cropper(tasks[task].frame, boxes);
-        for (const BoxCorners& box : boxes) {
-            cropper.crop(box, network.side(), image.data());
-            network.extract_features(image.data(), described.data() + waiting++ * features);
-            if (waiting == kDenseBatch) predict_waiting();
-        }
-    }
-    if (waiting > 0) predict_waiting();
+    });
     return values;
 }
 

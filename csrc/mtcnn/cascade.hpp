@@ -3,10 +3,12 @@
 #pragma once
 
 #include <array>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "mtcnn/boxes.hpp"
+#include "mtcnn/estimates.hpp"
 #include "mtcnn/pyramid.hpp"
 
 namespace ferengine::mtcnn {
@@ -15,6 +17,7 @@ struct CascadeSettings {
     double min_face, factor;
     std::array<float, 3> thresholds;  // of P-Net, R-Net and O-Net
     int max_candidates;               // that R-Net, and that O-Net looks at, in each frame
+    bool estimates;                   // whether bytes decide what P-Net and R-Net look at
 };
 
 // A face as O-Net sees it.
@@ -36,10 +39,24 @@ struct Networks {
     CropNetwork refinement, output;
 };
 
+// P-Net and R-Net in bytes.
+struct Estimates {
+    ProposalEstimate proposal;
+    CropEstimate refinement;
+};
+
 // Not changed by its use: several threads may share it.
+//
+// With settings.estimates, P-Net and R-Net answer only where their estimates come near to their thresholds. What they
+// answer is the same without: an estimate would have to be wrong by more than kMargin (cascade.cpp), which none was on
+// the photographs and clips that this was measured on.
 class Cascade {
   public:
-    Cascade(Networks networks, const CascadeSettings& settings) : networks_(std::move(networks)), settings_(settings) {}
+    Cascade(Networks networks, const CascadeSettings& settings) : networks_(std::move(networks)), settings_(settings) {
+        if (settings.estimates)
+            estimates_ = Estimates{.proposal = ProposalEstimate(networks_.proposal),
+                                   .refinement = CropEstimate(networks_.refinement)};
+    }
 
     const Networks& networks() const { return networks_; }
 
@@ -60,10 +77,15 @@ class Cascade {
 
     void scan_level(const float* level, const LevelSize& size, int x, int y, Proposals& out) const;
     void append_windows(const Proposals& proposals, size_t task, std::vector<Window>& out) const;
+    std::vector<uint8_t> promising_cells(const float* level, const LevelSize& size) const;
+    std::vector<Window> promising_windows(std::span<const SearchTask> tasks, std::span<const Window> windows) const;
+    template <typename Use>
+    static void for_each_crop(int side, std::span<const SearchTask> tasks, std::span<const Window> windows, Use use);
     static std::vector<float> predict(const CropNetwork& network, std::span<const SearchTask> tasks,
                                       std::span<const Window> windows);
 
     Networks networks_;
+    std::optional<Estimates> estimates_;
     CascadeSettings settings_;
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <span>
 #include <stdexcept>
@@ -45,6 +46,16 @@ class Convolution {
     // Floats from one output pixel to the next.
     int pitch() const { return groups_ * kGroup; }
 
+    // Of one output channel: of the input `channel_in` below row `y` and column `x` of the kernel, and what follows.
+    float weight(int y, int x, int channel_in, int channel) const {
+        const size_t taps = static_cast<size_t>(kernel_) * static_cast<size_t>(kernel_ * in_);
+        const size_t tap = static_cast<size_t>((y * kernel_ + x) * in_ + channel_in);
+        const auto group = static_cast<size_t>(channel / kGroup), lane = static_cast<size_t>(channel % kGroup);
+        return weights_[(group * taps + tap) * kGroup + lane];
+    }
+    float bias(int channel) const { return bias_[static_cast<size_t>(channel)]; }
+    float slope(int channel) const { return slopes_[static_cast<size_t>(channel)]; }
+
     // `count` output pixels from the kernel() rows below each other in `rows`.
     void row(const float* const* rows, int count, float* out) const { sparse_row(rows, 1, count, out, 1); }
 
@@ -66,21 +77,28 @@ class Convolution {
     std::vector<float> weights_, bias_, slopes_;
 };
 
-// The last `depth` rows of a map.
+// The last `depth` rows of a map, with `slack` values behind each.
+template <typename Value, size_t slack = kSlack>
 class RowBuffer {
   public:
     RowBuffer(int depth, int width, int pitch)
         : depth_(depth),
-          length_(static_cast<size_t>(width) * static_cast<size_t>(pitch) + kSlack),
+          length_(static_cast<size_t>(width) * static_cast<size_t>(pitch) + slack),
           data_(length_ * static_cast<size_t>(depth)) {}
 
-    float* row(int y) { return data_.data() + static_cast<size_t>(y % depth_) * length_; }
+    Value* row(int y) { return data_.data() + static_cast<size_t>(y % depth_) * length_; }
 
   private:
     int depth_;
     size_t length_;
-    std::vector<float> data_;
+    std::vector<Value> data_;
 };
+
+// The rows y to y + 2.
+template <typename Value, size_t slack>
+std::array<const Value*, 3> three_rows(RowBuffer<Value, slack>& buffer, int y) {
+    return {buffer.row(y), buffer.row(y + 1), buffer.row(y + 2)};
+}
 
 // Hands out the arrays of a network one after another, as long as their shapes are the expected ones.
 class WeightReader {

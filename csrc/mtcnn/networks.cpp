@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <limits>
 
 namespace ferengine::mtcnn {
@@ -80,28 +81,17 @@ ProposalNetwork::ProposalNetwork(WeightReader reader)
 }
 
 ProposalNetwork::Scan::Scan(const ProposalNetwork& network, const float* level, int height, int width, float skim)
-    : network_(network),
+    : Skimming(cells(height), cells(width), network.heads_.pitch(), skim),
+      network_(network),
       level_(level),
       width_(width),
       convolved_width_(width - 2),
       convolved_height_(height - 2),
       pooled_width_((convolved_width_ + 1) / 2),
-      rows_(cells(height)),
-      columns_(cells(width)),
       convolved_(2, convolved_width_, network.first_.pitch()),
       pooled_(3, pooled_width_, network.first_.channels()),
-      second_(4, columns_ + 2, network.second_.pitch()),
-      third_(1, columns_, network.third_.pitch()),
-      predictions_(3, columns_, network.heads_.pitch()),
-      skim_(skim) {}
-
-namespace {
-
-std::array<const float*, 3> three_rows(RowBuffer& buffer, int y) {
-    return {buffer.row(y), buffer.row(y + 1), buffer.row(y + 2)};
-}
-
-}  // namespace
+      second_(4, columns() + 2, network.second_.pitch()),
+      third_(1, columns(), network.third_.pitch()) {}
 
 // The first convolution and its maxima, one row on.
 void ProposalNetwork::Scan::make_pooled_row() {
@@ -120,52 +110,119 @@ void ProposalNetwork::Scan::make_pooled_row() {
     max_pool_row(maps, 2, first.channels(), pooled_width_, pooled_.row(y));
 }
 
-// The rows of the second convolution before `end`.
-void ProposalNetwork::Scan::make_second_rows(int end) {
-    for (; second_count_ < end; ++second_count_) {
+void ProposalNetwork::Scan::prepare(int y) {
+    for (; second_count_ < y + 3; ++second_count_) {
         while (pooled_count_ < second_count_ + 3) make_pooled_row();
-        network_.second_.row(three_rows(pooled_, second_count_).data(), columns_ + 2, second_.row(second_count_));
+        network_.second_.row(three_rows(pooled_, second_count_).data(), columns() + 2, second_.row(second_count_));
     }
 }
 
-// Predictions for `count` cells of row y, from x on in steps of `step`.
 void ProposalNetwork::Scan::look(int y, int x, int step, int count) {
     const Convolution& third = network_.third_;
     std::array<const float*, 3> inputs = three_rows(second_, y);
     for (const float*& input : inputs) input += ptrdiff_t{x} * third.in();
     third.sparse_row(inputs.data(), step, count, third_.row(0), 1);
     const float* const features = third_.row(0);
-    network_.heads_.sparse_row(&features, 1, count, predictions_.row(y) + ptrdiff_t{x} * kGroup, step);
+    network_.heads_.sparse_row(&features, 1, count, cell(y, x), step);
 }
 
-// Every second cell of the even row y.
-void ProposalNetwork::Scan::skim_row(int y) {
-    make_second_rows(y + 3);
-    look(y, 0, 2, (columns_ + 1) / 2);
-    ++skimmed_count_;
-}
+namespace {
 
-// Whether the cell (x, y), which skimming leaves out, lies beside one that is promising.
-bool ProposalNetwork::Scan::promising(int y, int x) {
-    for (int row = y - y % 2; row <= std::min(y + y % 2, rows_ - 1); row += 2)
-        for (int column = x - x % 2; column <= std::min(x + x % 2, columns_ - 1); column += 2)
-            if (predictions_.row(row)[ptrdiff_t{column} * kGroup] >= skim_) return true;
-    return false;
-}
-
-Predictions ProposalNetwork::Scan::next_row() {
-    const int y = row_++;
-    while (2 * skimmed_count_ <= std::min(y + y % 2, rows_ - 1)) skim_row(2 * skimmed_count_);
-    make_second_rows(y + 3);
-    const int first = y % 2 == 0 ? 1 : 0, step = y % 2 == 0 ? 2 : 1;
-    for (int x = first; x < columns_;) {
-        int end = x;
-        while (end < columns_ && promising(y, end)) end += step;
-        if (end > x) look(y, x, step, (end - x) / step);
-        if (end < columns_) predictions_.row(y)[ptrdiff_t{end} * kGroup] = -std::numeric_limits<float>::infinity();
-        x = end + step;
+// Where a map of `rows` x `columns` is needed in windows of 3 x 3, the map below it is needed: (rows + 2) x (columns +
+// 2).
+std::vector<uint8_t> inputs_of(const std::vector<uint8_t>& needed, int rows, int columns) {
+    const auto width = static_cast<size_t>(columns), wider = width + 2;
+    std::vector<uint8_t> inputs((static_cast<size_t>(rows) + 2) * wider);
+    for (size_t y = 0; y < static_cast<size_t>(rows); ++y) {
+        const uint8_t* const from = needed.data() + y * width;
+        if (std::memchr(from, 1, width) == nullptr) continue;
+        for (size_t below = 0; below < 3; ++below)
+            for (size_t right = 0; right < 3; ++right) {
+                uint8_t* const to = inputs.data() + (y + below) * wider + right;
+                for (size_t x = 0; x < width; ++x) to[x] |= from[x];
+            }
     }
-    return Predictions({predictions_.row(y), static_cast<size_t>(columns_) * kGroup});
+    return inputs;
+}
+
+// Calls use(x, count) for the runs of ones in row y of `cells`.
+template <typename Use>
+void for_each_run(const std::vector<uint8_t>& cells, int y, int columns, const Use& use) {
+    const uint8_t* const row = cells.data() + static_cast<ptrdiff_t>(y) * columns;
+    for (int x = 0; x < columns;) {
+        const void* const found = std::memchr(row + x, 1, static_cast<size_t>(columns - x));
+        if (found == nullptr) return;
+        x = static_cast<int>(static_cast<const uint8_t*>(found) - row);
+        int end = x;
+        while (end < columns && row[end] != 0) ++end;
+        use(x, end - x);
+        x = end;
+    }
+}
+
+}  // namespace
+
+ProposalNetwork::CellScan::CellScan(const ProposalNetwork& network, const float* level, int height, int width,
+                                    std::vector<uint8_t> cells)
+    : network_(network),
+      level_(level),
+      height_(height),
+      width_(width),
+      columns_(ProposalNetwork::cells(width)),
+      cells_(std::move(cells)),
+      second_cells_(inputs_of(cells_, ProposalNetwork::cells(height), columns_)),
+      pooled_cells_(inputs_of(second_cells_, ProposalNetwork::cells(height) + 2, columns_ + 2)),
+      convolved_(2, width - 2, network.first_.pitch()),
+      pooled_(3, (width - 1) / 2, network.first_.channels()),
+      second_(3, columns_ + 2, network.second_.pitch()),
+      third_(1, columns_, network.third_.pitch()),
+      predictions_(1, columns_, network.heads_.pitch()) {}
+
+void ProposalNetwork::CellScan::make_pooled_row(int y) {
+    const Convolution& first = network_.first_;
+    for_each_run(pooled_cells_, y, columns_ + 4, [&](int x, int count) {
+        const int width = std::min(2 * count, width_ - 2 - 2 * x);
+        std::array<const float*, 2> above{};
+        size_t rows = 0;
+        for (int row = 2 * y; row < std::min(2 * y + 2, height_ - 2); ++row) {
+            std::array<const float*, 3> inputs{};
+            for (int i = 0; i < 3; ++i)
+                inputs[static_cast<size_t>(i)] = level_ + (ptrdiff_t{row + i} * width_ + ptrdiff_t{2} * x) * 3;
+            first.row(inputs.data(), width, convolved_.row(row));
+            above[rows++] = convolved_.row(row);
+        }
+        const MapRows maps{.rows = {above.data(), rows}, .width = width, .pitch = first.pitch()};
+        max_pool_row(maps, 2, first.channels(), count, pooled_.row(y) + ptrdiff_t{x} * first.channels());
+    });
+}
+
+void ProposalNetwork::CellScan::make_second_row(int y) {
+    const Convolution& second = network_.second_;
+    for (pooled_count_ = std::max(pooled_count_, y); pooled_count_ < y + 3; ++pooled_count_)
+        make_pooled_row(pooled_count_);
+    for_each_run(second_cells_, y, columns_ + 2, [&](int x, int count) {
+        std::array<const float*, 3> inputs = three_rows(pooled_, y);
+        for (const float*& input : inputs) input += ptrdiff_t{x} * second.in();
+        second.row(inputs.data(), count, second_.row(y) + ptrdiff_t{x} * second.pitch());
+    });
+}
+
+Predictions ProposalNetwork::CellScan::row(int y) {
+    if (std::memchr(cells_.data() + ptrdiff_t{y} * columns_, 1, static_cast<size_t>(columns_)) == nullptr)
+        return Predictions({});
+    for (second_count_ = std::max(second_count_, y); second_count_ < y + 3; ++second_count_)
+        make_second_row(second_count_);
+    const Convolution &third = network_.third_, &heads = network_.heads_;
+    float* const predictions = predictions_.row(0);
+    for (int x = 0; x < columns_; ++x) predictions[ptrdiff_t{x} * kGroup] = -std::numeric_limits<float>::infinity();
+    for_each_run(cells_, y, columns_, [&](int x, int count) {
+        std::array<const float*, 3> inputs = three_rows(second_, y);
+        for (const float*& input : inputs) input += ptrdiff_t{x} * third.in();
+        third.row(inputs.data(), count, third_.row(0));
+        const float* const features = third_.row(0);
+        heads.row(&features, count, predictions + ptrdiff_t{x} * kGroup);
+    });
+    return Predictions({predictions, static_cast<size_t>(columns_) * kGroup});
 }
 
 // --- R-Net and O-Net
@@ -220,7 +277,7 @@ void CropNetwork::run_stage(const Stage& stage, const float* in, float* out) {
         for (int y = 0; y < stage.side; ++y) convolve(y, out + static_cast<ptrdiff_t>(y) * stage.side * pitch);
         return;
     }
-    RowBuffer convolved(stage.pool, stage.convolved_side, pitch);
+    RowBuffer<float> convolved(stage.pool, stage.convolved_side, pitch);
     int done = 0;
     for (int y = 0; y < stage.side; ++y) {
         const int first = 2 * y, last = std::min(first + stage.pool, stage.convolved_side);

@@ -10,11 +10,13 @@
 // (docs/pages/reference/performance.md).
 #pragma once
 
+#include <cstdint>
 #include <span>
 #include <utility>
 #include <vector>
 
 #include "mtcnn/convolution.hpp"
+#include "mtcnn/skimming.hpp"
 
 namespace ferengine::mtcnn {
 
@@ -54,36 +56,51 @@ class ProposalNetwork {
     static int cells(int length) { return (length - 1) / 2 - 4; }
 
     // One pass over a level of the image pyramid, RGB, (value - 127.5) / 128; network and level outlive it.
-    //
-    // It skims: of each two rows and columns it looks at the first, and at the cells in between only beside one whose
-    // logit is `skim` or more. A face is seen by several cells, so that what is left out is nothing; the last
-    // convolutions are three fifths of the work.
-    class Scan {
+    class Scan : public Skimming {
       public:
-        // `skim` of minus infinity leaves nothing out.
         Scan(const ProposalNetwork& network, const float* level, int height, int width, float skim);
 
-        int rows() const { return rows_; }
-        int columns() const { return columns_; }
-
-        // The next row of predictions, rows() times; valid until the next call. Where it did not look, the logit is
-        // minus infinity.
-        Predictions next_row();
+        // As next_cells().
+        Predictions next_row() { return Predictions({next_cells(), static_cast<size_t>(columns()) * kGroup}); }
 
       private:
         void make_pooled_row();
-        void make_second_rows(int end);
-        void skim_row(int y);
-        void look(int y, int x, int step, int count);
-        bool promising(int y, int x);
+        void prepare(int y) override;
+        void look(int y, int x, int step, int count) override;
 
         const ProposalNetwork& network_;
         const float* level_;
-        int width_, convolved_width_, convolved_height_, pooled_width_, rows_, columns_;
-        RowBuffer convolved_, pooled_, second_, third_, predictions_;
-        float skim_;
-        int row_ = 0, pooled_count_ = 0, second_count_ = 0, skimmed_count_ = 0;
+        int width_, convolved_width_, convolved_height_, pooled_width_;
+        RowBuffer<float> convolved_, pooled_, second_, third_;
+        int pooled_count_ = 0, second_count_ = 0;
     };
+
+    // The same for some cells only.
+    class CellScan {
+      public:
+        // `cells`: rows() times columns(), 0 for those that are not looked at.
+        CellScan(const ProposalNetwork& network, const float* level, int height, int width, std::vector<uint8_t> cells);
+
+        // The predictions of row y, which never decreases; valid until the next call. Where it did not look, the logit
+        // is minus infinity. Empty where no cell is looked at.
+        Predictions row(int y);
+
+      private:
+        void make_pooled_row(int y);
+        void make_second_row(int y);
+
+        const ProposalNetwork& network_;
+        const float* level_;
+        int height_, width_, columns_;
+        std::vector<uint8_t> cells_, second_cells_, pooled_cells_;  // what is needed of each map
+        RowBuffer<float> convolved_, pooled_, second_, third_, predictions_;
+        int pooled_count_ = 0, second_count_ = 0;
+    };
+
+    const Convolution& first() const { return first_; }
+    const Convolution& second() const { return second_; }
+    const Convolution& third() const { return third_; }
+    const Convolution& heads() const { return heads_; }
 
   private:
     explicit ProposalNetwork(WeightReader reader);
@@ -107,17 +124,22 @@ class CropNetwork {
     // The dense layers, for `count` images at once -> `count` times kGroup floats, for Predictions.
     std::vector<float> predict(const float* features, int count) const;
 
-  private:
-    // A convolution and the maxima of `pool` x `pool` windows in steps of 2; 1 for none. The last window may reach
-    // beyond the edge where `pool_beyond_edge`.
-    struct Layout {
-        int kernel, channels, pool;
-        bool pool_beyond_edge;
-    };
-    // The same with its weights: the sides of the maps after the convolution and after the maxima.
+    // A convolution and the maxima of `pool` x `pool` windows in steps of 2; 1 for none. The sides of the maps after
+    // the convolution and after the maxima.
     struct Stage {
         Convolution convolution;
         int pool, convolved_side, side;
+    };
+
+    std::span<const Stage> stages() const { return stages_; }
+    const Convolution& dense() const { return dense_; }
+    const Convolution& heads() const { return heads_; }
+
+  private:
+    // What a stage is made from. The last window may reach beyond the edge where `pool_beyond_edge`.
+    struct Layout {
+        int kernel, channels, pool;
+        bool pool_beyond_edge;
     };
 
     CropNetwork(int side, int features, std::vector<Stage> stages, Convolution dense, Convolution heads)

@@ -68,19 +68,24 @@ std::vector<mtcnn::Tensor> to_tensors(const std::vector<Floats>& arrays) {
 }
 
 mtcnn::CascadeSettings checked_settings(double min_face, double factor, const std::array<float, 3>& thresholds,
-                                        int max_candidates) {
+                                        int max_candidates, std::optional<bool> estimates) {
     if (!(std::isfinite(min_face) && min_face >= ProposalNetwork::kWindow))
         throw py::value_error("min_face must be at least 12 pixels");
     if (!(factor > 0.0 && factor < 1.0)) throw py::value_error("factor must lie between 0 and 1");
     for (const float threshold : thresholds)
         if (!(threshold >= 0.0f && threshold < 1.0f)) throw py::value_error("thresholds must lie in [0, 1)");
     if (max_candidates < 1) throw py::value_error("max_candidates must be at least 1");
-    return {.min_face = min_face, .factor = factor, .thresholds = thresholds, .max_candidates = max_candidates};
+    return {.min_face = min_face,
+            .factor = factor,
+            .thresholds = thresholds,
+            .max_candidates = max_candidates,
+            .estimates = estimates.value_or(mtcnn::machine_has_vnni())};
 }
 
 Cascade make_cascade(const std::vector<Floats>& pnet, const std::vector<Floats>& rnet, const std::vector<Floats>& onet,
-                     double min_face, double factor, const std::array<float, 3>& thresholds, int max_candidates) {
-    const mtcnn::CascadeSettings settings = checked_settings(min_face, factor, thresholds, max_candidates);
+                     double min_face, double factor, const std::array<float, 3>& thresholds, int max_candidates,
+                     std::optional<bool> estimates) {
+    const mtcnn::CascadeSettings settings = checked_settings(min_face, factor, thresholds, max_candidates, estimates);
     return {{.proposal = ProposalNetwork(to_tensors(pnet)),
              .refinement = mtcnn::CropNetwork::refinement(to_tensors(rnet)),
              .output = mtcnn::CropNetwork::output(to_tensors(onet))},
@@ -177,7 +182,7 @@ py::tuple predict(const mtcnn::CropNetwork& network, const Floats& images, bool 
 
 py::list pyramid(const py::array& frame, double min_face, double factor) {
     const image::FrameView view = colour_view(frame);
-    checked_settings(min_face, factor, {}, 1);
+    checked_settings(min_face, factor, {}, 1, false);
     mtcnn::Pyramid levels(view);
     py::list result;
     constexpr int window = ProposalNetwork::kWindow;
@@ -192,7 +197,7 @@ py::list pyramid(const py::array& frame, double min_face, double factor) {
 
 py::list parts_near(const py::array& frame, const Floats& near, double min_face, double factor) {
     const image::FrameView view = colour_view(frame);
-    checked_settings(min_face, factor, {}, 1);
+    checked_settings(min_face, factor, {}, 1, false);
     const std::vector<BoxCorners> boxes = box_corners(near, "near");
     constexpr int window = ProposalNetwork::kWindow;
     const std::vector<mtcnn::LevelSize> levels =
@@ -275,7 +280,7 @@ py::tuple decode(const Floats& verdicts, float threshold, double scale) {
 void register_mtcnn(py::module_& m) {
     py::class_<Cascade>(m, "MtcnnCascade", "MTCNN's networks and the steps between them.")
         .def(py::init(&make_cascade), py::arg("pnet"), py::arg("rnet"), py::arg("onet"), py::arg("min_face"),
-             py::arg("factor"), py::arg("thresholds"), py::arg("max_candidates"),
+             py::arg("factor"), py::arg("thresholds"), py::arg("max_candidates"), py::arg("estimates") = py::none(),
              "Build the networks from their weights.")
         .def("detect", &detect, py::arg("frames"), py::arg("near"),
              "Find the faces of each frame, in place, with the GIL released.")

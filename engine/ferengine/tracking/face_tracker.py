@@ -181,8 +181,8 @@ class FaceTracker:
         self._cuts = SceneCuts()
         self._scene = 0
         self._looked_at: float | None = None
-        self._followed = False  # by ``look``, before ``advance`` comes to it
         self._followed_at: float | None = None
+        self._followed = False  # by ``look``, before ``advance`` comes to it
         self._is_cut = self._in_new_scene = False
 
     @property
@@ -394,7 +394,7 @@ class FaceTracker:
     def _compare(self, tracks: list[_Track], found: list[_Detection]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """IoU from ``min_iou`` on, else 0; and the similarity where it is not 0."""
         overlap = iou_matrix([track.box for track in tracks], [detection.box for detection in found])
-        overlap[overlap < self._min_iou] = 0
+        overlap *= overlap >= self._min_iou
         return overlap, _similarities(tracks, found, overlap > 0)
 
     def _return_affinity(self, tracks: list[_Track], found: list[_Detection], timestamp: float) -> NDArray[np.float64]:
@@ -406,8 +406,7 @@ class FaceTracker:
 
     def _place_affinity(self, tracks: list[_Track], found: list[_Detection]) -> NDArray[np.float64]:
         """1 and the IoU of what is near a track's last confident or last detected box, else 0."""
-        found_boxes = [detection.box for detection in found]
-        affinity = np.zeros((len(tracks), len(found)))
+        found_boxes, affinity = [detection.box for detection in found], np.zeros((len(tracks), len(found)))
         if not affinity.size:
             return affinity
         for boxes in ([track.confident_box for track in tracks], [track.detection.box for track in tracks]):

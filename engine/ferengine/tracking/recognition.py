@@ -27,7 +27,7 @@ across cuts 0.22 at most between unlike faces, but up to 0.74 between two fronta
 
 BROKEN = 0.2
 """Confidence below which a face that was there in the frame before must look as after a while out of sight. None of 484
-corrections of real clips is below it (the quickest turn of a head: 0.28). Most jump cuts are, at similarities up to 0.71."""
+corrections of real clips is below it (the quickest turn of a head: 0.28). Of jump cuts half are."""
 
 
 def least_similarity(same_scene: bool, lost_s: float, confidence: float) -> float:

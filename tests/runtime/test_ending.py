@@ -7,6 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 import av
@@ -211,21 +212,23 @@ def stop_lives(engine: Engine, name: str, lives: int) -> None:
         time.sleep(0.01)
 
 
-@pytest.mark.parametrize("step", ["_read_events", "_poll"])
+@pytest.mark.parametrize("step", ["_delivery.take_in", "_poll"])
 def test_a_failure_at_the_end_leaves_no_worker_behind(step: str, monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(PushSource("door"), detector="haar")
     engine.start()
     assert engine.wait_ready(120)
     pids = engine.worker_pids().values()
     supervisor = engine._supervisor
-    method = getattr(supervisor, step)
+    owner, _, name = step.rpartition(".")
+    part = attrgetter(owner)(supervisor) if owner else supervisor
+    method = getattr(part, name)
 
     def fails(*args: float) -> None:
         if supervisor.state.stopping:
             raise KeyError("odd")
         method(*args)
 
-    monkeypatch.setattr(supervisor, step, fails)
+    monkeypatch.setattr(part, name, fails)
     engine.stop()
     with pytest.raises(WorkerError, match="please report this"):
         engine.wait(60)

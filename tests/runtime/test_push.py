@@ -109,6 +109,18 @@ def test_max_frames_ends_a_push_source_too(images: Images) -> None:
     assert frames == [0, 1, 2]
 
 
+def test_max_frames_ends_a_live_push_source_whose_last_frames_are_dropped(images: Images) -> None:
+    with Engine(PushSource("door"), max_frames=60, **SETTINGS) as engine:
+        assert engine.wait_ready(120)
+        reasons = []
+        while "ended" not in reasons and len(reasons) < 10_000:  # faster than they can be tracked
+            reasons.append(engine.push("door", images[0]).reason)
+        assert engine.wait(60)
+    assert reasons[-1] == "ended"
+    assert len(reasons) == 61
+    assert "ring_full" in reasons
+
+
 @pytest.mark.parametrize(
     ("frame", "named"),
     [

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import re
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
@@ -183,20 +186,60 @@ class InChunks(WithoutLength):
         self.close_connection = True
 
 
-def test_an_end_that_was_not_announced_is_said(make_clip: Callable[..., Path], caplog: pytest.LogCaptureFixture) -> None:
-    content = make_clip(320, 240, 200, name="clip.ts").read_bytes()
-    handler = type("Handler", (InChunks,), {"content": content[: len(content) // 2]})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+class WithLength(WithoutLength):
+    """Says how much it sends, and sends it."""
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(self.content)))
+        self.end_headers()
+        self.wfile.write(self.content)
+
+
+@pytest.mark.parametrize("name", ["clip.ts", "clip.flv", "clip.mkv"])
+@pytest.mark.parametrize("answer", [WithLength, WithoutLength])
+def test_a_file_that_is_cut_off_says_so(
+    name: str, answer: type[WithoutLength], make_clip: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    content = make_clip(frames=80, name=name).read_bytes()
+    with av.open(io.BytesIO(content)) as container:
+        last = [packet.pos for packet in container.demux(video=0) if packet.is_keyframe and packet.pos is not None][-1]
+    ends = len(content) // 2 if name == "clip.mkv" else last + 5 * 188
+    with serving(answer, content[:ends]) as url:
+        source = StreamSource(f"{url}/{name}")
+        source.open()
+        assert 0 < len(read_all(source)) < 80
+    assert source.truncated
+    found = r"it declares 4.0 s and ends at [12]\.\d s" if name == "clip.mkv" else "it ends in the middle of a frame"
+    assert re.search(f"is cut off: {found}", caplog.text)
+
+
+@contextlib.contextmanager
+def serving(answer: type[WithoutLength], content: bytes) -> Iterator[str]:
+    """Answers every request with ``content``; gives the URL."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (answer,), {"content": content})) as server:
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        source = StreamSource(f"http://127.0.0.1:{server.server_port}/clip.ts")
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("answer", [InChunks, WithoutLength])
+def test_an_end_that_was_not_announced_is_said(
+    answer: type[WithoutLength], make_clip: Callable[..., Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    content = make_clip(320, 240, 200, name="clip.ts").read_bytes()
+    with av.open(io.BytesIO(content)) as container:
+        places = [packet.pos for packet in container.demux(video=0) if packet.is_keyframe and packet.pos is not None]
+    with serving(answer, content[: places[len(places) // 2]]) as url:  # whole frames
+        source = StreamSource(f"{url}/clip.ts")
         source.open()
         assert 0 < len(read_all(source)) < 200
-        server.shutdown()
+    assert not source.truncated
     assert "ended without having said how much it sends: what came may not be all" in caplog.text
 
 
 @pytest.mark.parametrize("name", ["a.mkv", "a.ts", "a.flv", "a.avi"])
-def test_a_file_that_ends_with_its_connection_is_complete(name: str, tmp_path: Path) -> None:
+def test_a_file_that_ends_with_its_connection_is_complete(name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """FFmpeg calls that an error; the frames that its decoder holds back for their order come all the same."""
     with av.open(str(tmp_path / name), "w") as container:
         recorded = container.add_stream("libx264", rate=25)
@@ -206,16 +249,15 @@ def test_a_file_that_ends_with_its_connection_is_complete(name: str, tmp_path: P
             image = np.full((64, 96, 3), 4 * index, np.uint8)
             container.mux(recorded.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
         container.mux(recorded.encode(None))
-    handler = type("Handler", (WithoutLength,), {"content": (tmp_path / name).read_bytes()})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
-        source = StreamSource(f"http://127.0.0.1:{server.server_port}/{name}")
+    with serving(WithoutLength, (tmp_path / name).read_bytes()) as url:
+        source = StreamSource(f"{url}/{name}")
         assert not source.open().live
         frames = read_all(source)
-        server.shutdown()
     assert np.diff([frame.timestamp for frame in frames]) == pytest.approx(np.full(59, 0.04), abs=2e-3)
     assert [float(frame.image.mean()) for frame in frames] == pytest.approx([4 * index for index in range(60)], abs=4)
     assert source.broken_frames == 0
+    assert not source.truncated
+    assert ("what came may not be all" in caplog.text) == (name == "a.ts")  # the others declare how long they are
 
 
 def test_redirects_stay_on_their_host(http: Any, make_clip: Callable[..., Path]) -> None:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ferengine.errors import CredentialsError, SourceError
-from ferengine.sources.redirects import redirect_target, rtsp_authorisation
+from ferengine.sources.credentials import answer_challenge
+from ferengine.sources.redirects import redirect_target
 from ferengine.sources.stream import StreamSource
 
 
@@ -108,7 +109,7 @@ def test_refused_credentials_are_sent_once(server: Any) -> None:
 def test_digest_is_that_of_the_standard() -> None:
     """The response of RFC 2617, section 3.5, for the method DESCRIBE, with and without a quality of protection."""
     challenge = 'Digest realm="testrealm@host.com", nonce="dcd98b7102dd2f0e8b11d0f600bfb0c093", opaque="5ccc"'
-    given = rtsp_authorisation([challenge], "Mufasa", "Circle Of Life", "rtsp://host/dir")
+    given = answer_challenge([challenge], "Mufasa", "Circle Of Life", "DESCRIBE", "rtsp://host/dir")
     secret = hashlib.md5(b"Mufasa:testrealm@host.com:Circle Of Life").hexdigest()
     asked = hashlib.md5(b"DESCRIBE:rtsp://host/dir").hexdigest()
     assert secret == "939e7578ed9e3c518a452acee763bce9"  # the standard's own
@@ -116,10 +117,10 @@ def test_digest_is_that_of_the_standard() -> None:
     assert given is not None
     assert f'response="{proof}"' in given
     assert 'opaque="5ccc"' in given
-    longer = rtsp_authorisation([challenge + ', qop="auth,auth-int"'], "Mufasa", "Circle Of Life", "rtsp://host/dir")
+    longer = answer_challenge([challenge + ', qop="auth,auth-int"'], "Mufasa", "Circle Of Life", "DESCRIBE", "rtsp://host/dir")
     assert longer is not None
     found = re.search(r'nc=00000001, cnonce="(\w+)", response="(\w+)"', longer)
     assert found is not None
     whole = f"{secret}:dcd98b7102dd2f0e8b11d0f600bfb0c093:00000001:{found[1]}:auth:{asked}"
     assert found[2] == hashlib.md5(whole.encode()).hexdigest()
-    assert rtsp_authorisation(['Digest nonce="a", algorithm=SHA-256', "Negotiate"], "a", "b", "rtsp://host/") is None
+    assert answer_challenge(['Digest nonce="a", algorithm=SHA-256', "Negotiate"], "a", "b", "DESCRIBE", "rtsp://host/") is None

@@ -16,7 +16,7 @@ from ferengine.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "docs" / "deploy"
-DOCKERFILES = sorted(DEPLOY.glob("Dockerfile*"))
+DOCKERFILES = sorted(DEPLOY.rglob("Dockerfile*"))
 
 
 def options(name: str) -> set[str]:
@@ -55,7 +55,7 @@ def test_compose_names_what_it_uses() -> None:
     assert (ROOT / build["dockerfile"]).is_file()
 
 
-@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: str(path.relative_to(DEPLOY)))
 def test_hadolint_is_content(path: Path) -> None:
     hadolint = shutil.which("hadolint") or str(Path(sys.executable).parent / "hadolint")
     if not Path(hadolint).exists():
@@ -76,3 +76,22 @@ def test_the_unit_is_valid() -> None:
     )
     complaints = [line for line in done.stderr.splitlines() if "is not executable" not in line and "ferengine.service" in line]
     assert complaints == []
+
+
+LINUX_ONLY = re.compile(
+    r"memfd_create\(|SYS_futex|prctl\(|SOCK_SEQPACKET|select\.epoll|pidfd|sched_getaffinity|os\.pipe2|F_SETLEASE|/proc/|/sys/fs/|_VIDIOC|VIDIOC_|V4L2_"
+)
+"""Calls and files that other systems lack."""
+
+
+def test_what_macos_lacks_names_the_files_that_need_linux() -> None:
+    section = (ROOT / "docs" / "pages" / "how-to" / "deploy.md").read_text().partition("{ #macos }")[2].partition("\n## ")[0]
+    package = ROOT / "engine" / "ferengine"
+    named = {
+        ROOT / name if name.startswith("csrc/") else package / name
+        for name in re.findall(r"`([\w/]+\.[ch]?pp|[\w/]+\.py)`", section)
+    }
+    files = [*package.rglob("*.py"), *(path for path in (ROOT / "csrc").rglob("*.?pp"))]
+    found = {path for path in files if LINUX_ONLY.search(path.read_text())}
+    found.discard(package / "inference" / "tensorrt" / "environment.py")  # NVIDIA's driver, which macOS does not have
+    assert {str(path.relative_to(ROOT)) for path in named} == {str(path.relative_to(ROOT)) for path in found}

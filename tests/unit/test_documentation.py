@@ -48,7 +48,7 @@ hooks = load_hooks()
 @cache
 def options(*command: str) -> frozenset[str]:
     """The long options in the help of ``ferengine command``."""
-    return frozenset(re.findall(r"--[a-z][a-z0-9-]*", hooks.output_of(*command, "--help")))
+    return frozenset(re.findall(r"--[a-z][a-z0-9-]*", hooks.help_texts()[" ".join(command)]))
 
 
 @cache
@@ -152,6 +152,10 @@ def test_the_filled_pages_are_complete() -> None:
     for name in schema["properties"]:
         assert f"| `{name}` | " in settings
     assert "min-face = 40.0" in hooks.on_page_markdown("<!-- filled: example settings -->")
+
+
+def test_the_help_is_what_a_terminal_shows() -> None:
+    assert hooks.help_texts()["data prepare"] == hooks.output_of("data", "prepare", "--help")
 
 
 def test_a_command_that_fails_fails_the_build() -> None:

@@ -17,7 +17,7 @@ import ferengine_tools
 from ferengine.json_text import json_text
 
 INTERNAL = {
-    "classification/add_model.py", "cli/config_file.py", "fleet/leases.py", "fleet/seal.py", "report/screenshot.py",
+    "classification/add_model.py", "cli/config_file.py", "fleet/seal.py", "fleet/table_state.py", "report/screenshot.py",
     "runtime/topology.py", "stages/codec.py", "training/checkpoint.py", "training/heads.py",
 }  # fmt: skip
 """JSON between two parts of the same program."""

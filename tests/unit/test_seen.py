@@ -100,3 +100,5 @@ def test_many_tracks_are_counted_in_bounded_memory() -> None:
         seen.add(result(number / 10, (number, None), (max(1, number - 5), None)))
     assert seen.people == 30_000
     assert len(seen._tracks) <= 10_001
+    seen.add(result(3_001.0, (1, None)))
+    assert seen.people == 30_000

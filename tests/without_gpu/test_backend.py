@@ -32,8 +32,9 @@ from ferengine.inference.tensorrt.runner import EngineRunner
 from ferengine.models.registry import load_model
 from ferengine.models.settings import BackendSettings
 from ferengine.stages.classify import ClassifyStage
-from ferengine.stages.messages import BackendChosen, Descriptor, FromWorker, StartClassify
+from ferengine.stages.messages import BackendChosen, FromWorker
 from ferengine.stages.records import ScoreBatch, decode_event
+from ferengine.stages.start_messages import Descriptor, StartClassify
 from stages_help import context
 
 NO_GPU = Environment("linux-x86_64", None, None, None, "no NVIDIA driver is installed")

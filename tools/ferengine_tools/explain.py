@@ -65,7 +65,9 @@ def from_checkpoint(path: Path, network: str | None) -> _Subject:
 
 
 def explain(
-    image: Annotated[Path, typer.Argument(help="A photograph or, with --crop, a face that is cropped already.")],
+    image: Annotated[
+        Path, typer.Argument(metavar="IMAGE", help="A photograph or, with --crop, a face that is cropped already.")
+    ],
     model: Annotated[
         str | None, typer.Option(help="A shipped model's name, or a .onnx file with its manifest.", show_default=DEFAULT)
     ] = None,

@@ -38,7 +38,11 @@ def teach(
     ] = 0,
     distil: Annotated[
         list[str] | None,
-        typer.Option(metavar="MODEL", help="With --views: a checkpoint or model. Repeat it to average several."),
+        typer.Option(
+            metavar="MODEL",
+            help="With --views: a checkpoint or model. Repeat it to average several. SET=MODEL is asked about the faces of "
+            "that set alone (FER-2013, wild_faces).",
+        ),
     ] = None,
     folds: Annotated[int, typer.Option(help="Parts that the training faces are split into, at least 2.")] = 3,
     epochs: Annotated[int, typer.Option(help="Epochs of each network.")] = 30,

@@ -64,10 +64,12 @@ class Classifier:
         max_batch: int = 256,
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
+        if threads < 1 or max_batch < 1:
+            raise UsageError(f"threads and max_batch must be at least 1, not {threads} and {max_batch}")
         settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
         self.runner: Runner
         named = load_model(model)
-        self.prior = prior if isinstance(prior, Prior) else choose_prior(named.manifest, prior)
+        self.prior = choose_prior(named.manifest, prior)
         chosen = choose_variant(named, settings, log.warning)
         loaded, self.runner = open_model(chosen, settings, threads=threads, max_batch=max_batch, on_failure=on_failure)
         self._manifest = loaded.manifest

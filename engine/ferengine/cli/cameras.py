@@ -27,6 +27,7 @@ def cameras(
         Console(stderr=True).print(
             "no camera: no /dev/video* gives images. In a container, pass the device (docker run --device /dev/video0)",
             highlight=False,
+            soft_wrap=True,
         )
     for camera in found:
         _print(camera, Console())

@@ -22,6 +22,7 @@ from rich.console import Console
 from rich.markup import escape
 from typer.core import TyperCommand, TyperGroup
 
+from ferengine.cli.help_page import HelpfulCommand, HelpfulGroup
 from ferengine.errors import FerengineError, MissingDependencyError, UsageError
 from ferengine.pip_hint import install_extra
 from ferengine.sources.url import hide_credentials, show_path
@@ -86,31 +87,6 @@ class Entry:
         return "Tools" if self.is_tool else "Commands"
 
 
-def _fold_help() -> None:
-    """Let long words of the help go on in the next line: typer cuts names of options on terminals of 80 columns, and has no
-    setting for it."""
-    from rich.columns import Columns  # these are slow to import, and needed for help only
-    from rich.table import Table
-    from rich.text import Text
-    from typer import rich_utils
-
-    class FoldedTable(Table):
-        def add_row(self, *cells: Any, **options: Any) -> None:
-            for cell in cells:
-                for text in cell.renderables if isinstance(cell, Columns) else [cell]:
-                    if isinstance(text, Text):
-                        text.overflow = "fold"
-            super().add_row(*cells, **options)
-
-    rich_utils.Table = FoldedTable  # type: ignore[attr-defined]
-
-
-class _Command(TyperCommand):
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        _fold_help()
-        super().format_help(ctx, formatter)
-
-
 class LazyCommand(TyperCommand):
     """A command that imports its module only when it is called, completed or asked for its help."""
 
@@ -130,7 +106,7 @@ class LazyCommand(TyperCommand):
         return make_command(getattr(module, self.name.replace("-", "_")), self._entry.summary)
 
 
-class CommandGroup(TyperGroup):
+class CommandGroup(HelpfulGroup):
     """The commands of ``entries``, each loaded when it is needed."""
 
     entries: Mapping[str, Entry]
@@ -146,11 +122,6 @@ class CommandGroup(TyperGroup):
             args = [self.default, *args]
         parsed: list[str] = super().parse_args(ctx, args)
         return parsed
-
-    def format_help(self, ctx: Any, formatter: Any) -> None:
-        """Print the help."""
-        _fold_help()
-        super().format_help(ctx, formatter)
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command; a package that is missing becomes an error that names the extra to install."""
@@ -185,7 +156,7 @@ def make_command(function: Callable[..., None], summary: str = "") -> TyperComma
     """
     paragraphs = (inspect.getdoc(function) or summary).split("\n\n")
     app = typer.Typer(add_completion=False, context_settings=_CONTEXT)
-    app.command(cls=_Command, help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))(function)
+    app.command(cls=HelpfulCommand, help="\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs))(function)
     command = typer.main.get_command(app)
     assert isinstance(command, TyperCommand)
     return command

@@ -13,7 +13,7 @@ from pathlib import Path
 from ferengine.engine import Engine
 from ferengine.errors import SinkError
 from ferengine.json_text import json_text
-from ferengine.sinks.files import write_atomically
+from ferengine.sinks.files import remove_leftovers, write_atomically
 
 _EVERY = 1.0
 _MAX_BYTES = 1 << 24
@@ -47,6 +47,7 @@ class HealthFile:
     def __init__(self, path: Path, engine: Engine) -> None:
         self.error: str | None = None
         self._path = path
+        remove_leftovers(path)
         self._engine = engine
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="ferengine-health", daemon=True)

@@ -10,7 +10,7 @@ import typer
 _EVENTS = Annotated[
     list[Path],
     typer.Argument(
-        help="Files of --events, databases of --store, files or folders of --parquet.", metavar="RECORDING...",
+        help="Files of --events, databases of --store, files or folders of --parquet.", metavar="RECORDING",
         show_default=False,
     ),
 ]  # fmt: skip

@@ -34,7 +34,8 @@ _NAMED = 3
 """Files that are left out and named."""
 
 _PATHS = Annotated[
-    list[str], typer.Argument(help="Images, folders of images, globs ('shots/**/*.jpg'), or - for standard input.")
+    list[str],
+    typer.Argument(metavar="IMAGE", help="Images, folders of images, globs ('shots/**/*.jpg'), or - for standard input."),
 ]
 _JSON = Annotated[bool, typer.Option("--json", help="Print one JSON object per image, one per line.")]
 _SAVE = Annotated[Path | None, typer.Option("--save", help="Write annotated copies into this folder.")]
@@ -78,7 +79,7 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
     folders = [path for path in left_out if path.is_dir()]
     notes += _named("left out, because they are not images", [path for path in left_out if not path.is_dir()])
     notes += _named("left out, because they are folders: name them, or a pattern with **", folders)
-    if failures:
+    if failures and failures + read > 1:
         notes.append(f"{failures} of {failures + read} could not be read")
     for note in notes:
         errors.print(note, highlight=False, markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.errors import SinkError, SourceError, UsageError
+from ferengine.errors import MissingDependencyError, SinkError, SourceError, UsageError
 from ferengine.sinks.files import shortened, write_atomically
 from ferengine.sources.image_header import image_extent
 from ferengine.sources.images import decode_images
@@ -106,8 +106,8 @@ def read_image(path: Path, notes: list[str] | None = None) -> NDArray[np.uint8]:
         raise SourceError(f"{path} is empty")
     try:
         images = decode_images(data, maximum=1)
-    except SourceError as error:
-        raise SourceError(f"{path} {error}") from None
+    except (SourceError, MissingDependencyError) as error:
+        raise type(error)(f"{path} {error}") from None
     if not images:
         hint = f": ferengine run {path} reads a video" if path.suffix.lower() in _VIDEOS else ", or it is damaged"
         raise SourceError(f"{path} is not an image that OpenCV can decode{hint}")

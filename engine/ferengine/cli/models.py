@@ -29,7 +29,8 @@ _MAX_WIDTH = 100
 
 def show(
     name: Annotated[
-        str | None, typer.Argument(help="Show this model's card: a model's name, or a .onnx file.", show_default=False)
+        str | None,
+        typer.Argument(metavar="NAME", help="Show this model's card: a model's name, or a .onnx file.", show_default=False),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifests as a JSON array, or the manifest of one model.")
@@ -80,7 +81,7 @@ def add(
         print(f"note: {note}")
 
 
-def remove(name: Annotated[str, typer.Argument(help="The name that it was added under.")]) -> None:
+def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="The name that it was added under.")]) -> None:
     """Remove an added model."""
     from ferengine.classification.add_model import remove_model
 

@@ -18,6 +18,9 @@ from ferengine.errors import UsageError
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
+_LONG = 100_000
+"""From this number on, digits are grouped."""
+
 
 class Options(Protocol):
     """Options that are made from the fields of a record."""
@@ -158,5 +161,5 @@ def limits(metadata: Iterable[Any]) -> str:
         for name, sign in (("ge", "at least"), ("gt", "above"), ("le", "at most"), ("lt", "below")):
             bound = getattr(item, name, None)
             if bound is not None:
-                words.append(f"{sign} {bound:g}")
+                words.append(f"{sign} {bound:,}" if bound >= _LONG else f"{sign} {bound:g}")
     return ", ".join(words).capitalize()

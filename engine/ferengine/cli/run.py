@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -54,13 +55,14 @@ def _default_source(console: Console) -> dict[str, Any]:
     """Camera 0 if it can be opened, else the demo; prints which."""
     from ferengine.sources.camera import CameraSource
 
+    say = partial(console.print, highlight=False, markup=False, soft_wrap=True)
     probe = CameraSource(0)
     try:
         probe.open()
     except SourceError as error:
-        console.print(f"no source given: playing the built-in demo, because {error}", highlight=False)
+        say(f"no source given: playing the built-in demo, because {error}")
         return {"source": ("demo",)}
     finally:
         probe.close()
-    console.print("no source given: reading camera 0")
+    say("no source given: reading camera 0")
     return {"camera": (0,)}

@@ -148,6 +148,7 @@ class _Service:
             self._engine, token=token, analysis=values if analyze else None, allow_files=allow_files, state=file,
             beginning=beginning, attach=None if self._media is None else self._media.for_output(),
         )  # fmt: skip
+        self._state = file
         self._hub = app.state.context.hub
         try:
             self._server = Server(app, address, tls, before_end=app.state.context.close)
@@ -177,6 +178,8 @@ class _Service:
                         self._engine.stop()
         finally:
             self._server.close()
+            if self._state is not None:
+                self._state.close()
             outputs.finish(lambda: stopper.stopped_at)
         return 1 if outputs.errors or self._engine.failures or stopper.stopped_at is None else 0
 

@@ -8,7 +8,6 @@ import signal
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
 from itertools import combinations
 from pathlib import Path
 from types import FrameType
@@ -57,7 +56,7 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     try:
         with engine:
             try:
-                with nullcontext() if table else console.status("starting the workers"):
+                with console.status("starting the workers"):
                     engine.wait_ready()
                 outputs.start()
                 while not engine.wait(_TICK):

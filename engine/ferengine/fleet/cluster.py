@@ -31,6 +31,10 @@ class FleetError(FerengineError):
     """The cluster cannot be reached, or the fleet's coordinator has ended."""
 
 
+class FleetEndedError(FleetError):
+    """The fleet has ended, by this program or another: its coordinator is gone for good."""
+
+
 def connect(address: str | None, *, cpus: int | None = None) -> bool:
     """Join a cluster, or start one on this machine. Joins the one that the program is connected to already.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from typing import Any, Self
 
-from ferengine.fleet.cluster import FleetError, connected, find_actor
+from ferengine.fleet.cluster import FleetEndedError, FleetError, connected, find_actor
 from ferengine.fleet.outputs import BoundedQueue
 from ferengine.fleet.records import Taken
 from ferengine.results import FrameResult
@@ -46,6 +47,7 @@ class FleetResults:
         self._queue = BoundedQueue(queue)
         self._newest: dict[str, int] = {}
         self._missed = 0
+        self._began = time.monotonic()
         self._taken: dict[str, tuple[str, int]] = {}
         """Of each node: the engine's incarnation, and how many results it had given when it was asked last."""
         self._threads: dict[str, threading.Thread] = {}
@@ -75,7 +77,7 @@ class FleetResults:
             ``None`` where none came within ``timeout``.
 
         Raises:
-            EOFError: After ``close``.
+            EOFError: After ``close``, and when the fleet has ended, by whatever program.
         """
         return self._queue.take(timeout)
 
@@ -103,12 +105,19 @@ class FleetResults:
 
     def _look_for_nodes(self) -> None:
         while not self._over.is_set():
-            with contextlib.suppress(Exception):  # of Ray: the coordinator is being restarted
-                for actor in self._engines().values():
-                    if actor not in self._threads or not self._threads[actor].is_alive():
-                        thread = threading.Thread(target=self._poll, args=(actor,), name=f"ferengine-{actor}", daemon=True)
-                        self._threads[actor] = thread
-                        thread.start()
+            try:
+                engines = self._engines()
+            except FleetEndedError:
+                self.close()
+                return
+            except Exception as error:  # of Ray: the coordinator is being restarted
+                log.debug("the nodes are not known: %r", error)
+                engines = {}
+            for actor in engines.values():
+                if actor not in self._threads or not self._threads[actor].is_alive():
+                    thread = threading.Thread(target=self._poll, args=(actor,), name=f"ferengine-{actor}", daemon=True)
+                    self._threads[actor] = thread
+                    thread.start()
             self._over.wait(_LOOK)
 
     def _poll(self, name: str) -> None:
@@ -119,7 +128,7 @@ class FleetResults:
                 if actor is None:
                     return
                 while not self._over.is_set():
-                    taken: Taken = ask(actor.take.remote(self._client, self._capacity, _AT_ONCE, _POLL), _ANSWER)
+                    taken: Taken = ask(actor.take.remote(self._client, self._cameras, self._capacity, _AT_ONCE, _POLL), _ANSWER)
                     self._take_in(name, taken)
             self._over.wait(_LOOK)
 
@@ -127,16 +136,14 @@ class FleetResults:
         """Take results of a node, and count those that are missing since the time before."""
         with self._lock:
             incarnation, before = self._taken.get(name, ("", 0))
-            if incarnation != taken.incarnation:
-                before = taken.since
+            if incarnation != taken.incarnation:  # all of an engine that began after this reader were for it
+                before = 0 if taken.age < time.monotonic() - self._began else taken.since
             self._missed += taken.until - before - len(taken.results)
             self._taken[name] = (taken.incarnation, taken.until)
         for result in taken.results:
             self._accept(result)
 
     def _accept(self, result: FrameResult) -> None:
-        if self._cameras is not None and result.camera not in self._cameras:
-            return
         with self._lock:
             if result.frame <= self._newest.get(result.camera, -1):
                 self.late += 1

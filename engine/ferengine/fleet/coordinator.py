@@ -15,7 +15,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -131,29 +131,29 @@ class Coordinator:
 
     # --- what users call
 
-    async def add(self, name: str, sealed: bytes, affinity: Mapping[str, str]) -> None:
-        """See ``LeaseTable``; so for the methods that follow."""
-        await self._change(lambda table: table.add(name, sealed, affinity))
+    async def add(self, request: str, name: str, sealed: bytes, affinity: Mapping[str, str]) -> None:
+        """See ``LeaseTable``; so for the methods that follow. A ``request`` that comes again changes nothing."""
+        await self._change(request, lambda table: table.add(name, sealed, affinity))
 
-    async def replace(self, name: str, sealed: bytes, affinity: Mapping[str, str]) -> None:
+    async def replace(self, request: str, name: str, sealed: bytes, affinity: Mapping[str, str]) -> None:
         """Have a camera read from another source, or again."""
-        await self._change(lambda table: table.replace(name, sealed, affinity))
+        await self._change(request, lambda table: table.replace(name, sealed, affinity))
 
-    async def remove(self, name: str) -> None:
+    async def remove(self, request: str, name: str) -> None:
         """Remove a camera."""
-        await self._change(lambda table: table.remove(name))
+        await self._change(request, lambda table: table.remove(name))
 
-    async def move(self, name: str, node: str) -> None:
+    async def move(self, request: str, name: str, node: str) -> None:
         """Have another node read a camera."""
-        await self._change(lambda table: table.move(name, node, clock()))
+        await self._change(request, lambda table: table.move(name, node, clock()))
 
-    async def drain(self, node: str) -> None:
+    async def drain(self, request: str, node: str) -> None:
         """Move all cameras away from a node."""
-        await self._change(lambda table: table.drain(node))
+        await self._change(request, lambda table: table.drain(node))
 
-    async def resume(self, node: str) -> None:
+    async def resume(self, request: str, node: str) -> None:
         """Let a drained node read cameras again."""
-        await self._change(lambda table: table.resume(node))
+        await self._change(request, lambda table: table.resume(node))
 
     async def health(self) -> FleetHealth:
         """How all nodes and cameras are doing."""
@@ -191,11 +191,11 @@ class Coordinator:
 
     # --- within
 
-    async def _change(self, change: Any) -> None:
+    async def _change(self, request: str, change: Callable[[LeaseTable], None]) -> None:
         await self._check_mine()
         self._loop = asyncio.get_running_loop()
         with self._lock:
-            change(self._table)
+            self._table.change(request, change)
             self._table.tick(clock())
         await asyncio.to_thread(self._save)
         self._wake_waiting()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import time
+import uuid
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -158,11 +159,11 @@ class Fleet:
             if not joins:  # what an earlier run has left behind counts no more than what is given now
                 for left in known - {spec.name for spec in specs} if not detached else ():
                     with contextlib.suppress(UsageError):  # it is being removed
-                        self._call("remove", left)
+                        self._change("remove", left)
             for camera, spec in zip(wanted, specs, strict=True):
                 if spec.name not in known or not joins:
                     method = "replace" if spec.name in known else "add"
-                    self._call(method, spec.name, self._sealer.seal(spec.to_dict()), dict(camera.affinity))
+                    self._change(method, spec.name, self._sealer.seal(spec.to_dict()), dict(camera.affinity))
         except BaseException:
             self.close()
             raise
@@ -183,7 +184,7 @@ class Fleet:
         """
         camera = source if isinstance(source, FleetCamera) else FleetCamera(source)
         spec = camera.spec()
-        self._call("add", spec.name, self._sealer.seal(spec.to_dict()), dict(camera.affinity))
+        self._change("add", spec.name, self._sealer.seal(spec.to_dict()), dict(camera.affinity))
         return spec.name
 
     def remove(self, camera: str) -> None:
@@ -195,7 +196,7 @@ class Fleet:
         Raises:
             UsageError: There is no such camera.
         """
-        self._call("remove", camera)
+        self._change("remove", camera)
 
     def move(self, camera: str, node: str) -> None:
         """Have another node read a camera, from shortly after.
@@ -207,7 +208,7 @@ class Fleet:
         Raises:
             UsageError: There is no such camera or node, the node may not take it, or has not the labels for it.
         """
-        self._call("move", camera, node)
+        self._change("move", camera, node)
 
     def drain(self, node: str) -> None:
         """Move all cameras of a node to others, and give it none, until ``resume``. The event "drained" says when it has none.
@@ -218,7 +219,7 @@ class Fleet:
         Raises:
             UsageError: There is no such node.
         """
-        self._call("drain", node)
+        self._change("drain", node)
 
     def resume(self, node: str) -> None:
         """Let a drained node read cameras again.
@@ -229,7 +230,7 @@ class Fleet:
         Raises:
             UsageError: There is no such node.
         """
-        self._call("resume", node)
+        self._change("resume", node)
 
     # --- what it does
 
@@ -370,6 +371,10 @@ class Fleet:
         found: dict[str, str] = self._call("engines")
         return found
 
+    def _change(self, method: str, *arguments: Any) -> None:
+        """Call the coordinator for something that must not be done twice, should its answer be lost."""
+        self._call(method, uuid.uuid4().hex, *arguments)
+
     def _call(self, method: str, *arguments: Any) -> Any:
         """Call the coordinator; it is asked again while it is being restarted."""
         errors = cluster.connected().exceptions
@@ -388,4 +393,4 @@ class Fleet:
                     raise cluster.FleetError(f"the coordinator of the fleet {self._name} does not answer") from None
                 time.sleep(_RETRY)
             except errors.ActorDiedError:
-                raise cluster.FleetError(f"the fleet {self._name} has ended") from None
+                raise cluster.FleetEndedError(f"the fleet {self._name} has ended") from None

@@ -10,10 +10,8 @@ epoch, larger than all before; results of an older epoch are refused where a new
 
 from __future__ import annotations
 
-import base64
-import json
+from collections import deque
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ferengine.errors import UsageError
 from ferengine.fleet.members import PIN, Camera, Member
@@ -27,6 +25,7 @@ from ferengine.fleet.records import (
     Grant,
     Orders,
 )
+from ferengine.fleet.table_state import dump_state, load_state
 
 MARGIN = 0.05
 """Fraction of a lease that the lease table waits longer: clocks of two machines do not run equally fast."""
@@ -34,14 +33,14 @@ DEFAULT_LOAD = 0.5
 """CPU cores of a camera that was not measured yet, where no other was either."""
 _REPLAN = 10.0
 """Seconds between two looks at the balance, while nothing else happens."""
-_SMOOTHING = 0.3
-"""Weight of a new measurement of a camera's rate."""
 _PREPARE = 10.0
 """Seconds that a node has to get everything ready before the one that reads a camera gives it up anyway."""
 _FORGET = 600.0
 """Seconds after which a lost node is forgotten, unless it is drained."""
 _FAILED = 30.0
 """Seconds after which a camera that could not be read is tried again."""
+_REQUESTS = 1000
+"""Changes that are remembered, so that none is made twice."""
 _SUSPECT = 0.4
 """Fraction of a lease without a beat after which other nodes prepare for the cameras of a node."""
 
@@ -74,8 +73,22 @@ class LeaseTable:
         self._planned = -1e9
         self._stale = True
         self._refused: set[str] = set()
+        self._requests: deque[str] = deque(maxlen=_REQUESTS)
 
     # --- what users ask for
+
+    def change(self, request: str, change: Callable[[LeaseTable], None]) -> None:
+        """Make a change, unless it was made already: a client asks again where the answer did not come.
+
+        Args:
+            request: The id of this change, another one for each.
+            change: Makes it, by one of the methods below. An error that it raises is not remembered.
+        """
+        if request in self._requests:
+            return
+        change(self)
+        self._requests.append(request)
+        self.version += 1
 
     def add(self, name: str, sealed: bytes, affinity: Mapping[str, str]) -> None:
         """Add a camera. Raises UsageError if the name is taken."""
@@ -176,6 +189,7 @@ class LeaseTable:
         if beat.dropped_events > known.missed:
             dropped = beat.dropped_events - known.missed
             known.missed = beat.dropped_events
+            self.version += 1
             self._say(
                 "missed", node=beat.node, reason=f"{dropped} events of its cameras were dropped: no coordinator took them"
             )
@@ -308,20 +322,7 @@ class LeaseTable:
 
     def dump(self) -> bytes:
         """All that a successor has to know. Sources in it are sealed."""
-        cameras = [
-            {
-                "name": camera.name, "sealed": base64.b64encode(camera.sealed).decode(), "affinity": camera.affinity,
-                "epoch": camera.epoch, "holder": camera.holder, "removing": camera.removing, "ended": camera.ended,
-                "begun": camera.begun, "pinned": camera.pinned, "moves": camera.moves,
-            }
-            for camera in self._cameras.values()
-        ]  # fmt: skip
-        nodes = [
-            {"name": name, "node_id": node.beat.node_id, "incarnation": node.beat.incarnation, "draining": node.draining}
-            for name, node in self._nodes.items()
-            if not node.lost or node.draining
-        ]
-        return json.dumps({"version": 1, "epoch": self._epoch, "cameras": cameras, "nodes": nodes}).encode()
+        return dump_state(self._epoch, self._cameras.values(), self._nodes.values(), self._requests)
 
     def restore(self, data: bytes, now: float, grace: float) -> None:
         """Take over from a coordinator that has died.
@@ -336,19 +337,11 @@ class LeaseTable:
         Raises:
             UsageError: It was written by another version.
         """
-        state: dict[str, Any] = json.loads(data)
-        if state.get("version") != 1:
-            raise UsageError(f"the fleet's state has version {state.get('version')!r}, and this ferengine reads 1")
-        self._epoch = state["epoch"]
-        for item in state["cameras"]:
-            sealed = base64.b64decode(item.pop("sealed"))
-            held = item["holder"] is not None
-            camera = Camera(sealed=sealed, wanted=None if item["removing"] else item["holder"], **item)
-            camera.before, camera.first = camera.holder, now if held and camera.begun else None
-            self._cameras[camera.name] = camera
-        for item in state["nodes"]:
-            beat = Beat(item["name"], item["node_id"], item["incarnation"], 0, {}, capacity=0.0)
-            self._nodes[beat.node] = Member(beat, now, now + grace, draining=item["draining"], silent=True)
+        state = load_state(data, now, grace)
+        self._epoch = state.epoch
+        self._cameras |= {camera.name: camera for camera in state.cameras}
+        self._nodes |= {node.beat.node: node for node in state.nodes}
+        self._requests.extend(state.requests)
         self._say("restarted", reason=f"a new coordinator took over {len(self._cameras)} cameras")
 
     # --- within
@@ -393,6 +386,7 @@ class LeaseTable:
 
     def _lose(self, name: str, node: Member, now: float) -> None:
         node.lost = True
+        self.version += 1
         self._say("lost", node=name, seconds=now - node.since)
         self._release(name, lambda camera: True, "node dead")
         self._stale = True
@@ -404,8 +398,6 @@ class LeaseTable:
                 self._read(camera, report, node, now)
 
     def _read(self, camera: Camera, report: CameraReport, node: str, now: float) -> None:
-        frames = report.frames - (camera.report.frames if camera.report is not None else 0)
-        last = None if report.last_age is None else now - report.last_age
         if camera.first is None and report.first_age is not None:
             camera.first = now - report.first_age
             if camera.begun:
@@ -416,20 +408,11 @@ class LeaseTable:
                 self._say("placed", camera=camera.name, node=node)
             camera.begun, camera.before, camera.why_moved = True, node, None
             self.version += 1
-        if last is not None and camera.last is not None and last > camera.last and frames >= 0:
-            camera.fps = (1 - _SMOOTHING) * camera.fps + _SMOOTHING * frames / (last - camera.last)
-        camera.last = last if last is not None else camera.last
-        if report.load is not None:
-            camera.load = report.load
         if report.state == "ended" and not camera.ended:
             camera.ended = True
             camera.want(None, now)
             self.version += 1
-        if report.state != "failed":
-            camera.failed = None
-        elif camera.failed is None:
-            camera.failed = now
-        camera.report = report
+        camera.take_in(report, now)
 
     def _remove_released(self) -> None:
         for name in [camera.name for camera in self._cameras.values() if camera.removing and camera.holder is None]:

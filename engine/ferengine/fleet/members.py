@@ -9,6 +9,8 @@ from ferengine.fleet.records import Beat, CameraReport, CameraState, CameraStatu
 
 PIN = "ferengine/node"
 """The label of a node for cameras that were moved to it on request."""
+_SMOOTHING = 0.3
+"""Weight of a new measurement of a camera's rate."""
 
 
 @dataclass(slots=True)
@@ -60,6 +62,20 @@ class Camera:
     def needs(self) -> dict[str, str]:
         """The labels of nodes that may read it, as ``place`` takes them."""
         return self.affinity if self.pinned is None else {**self.affinity, PIN: self.pinned}
+
+    def take_in(self, report: CameraReport, now: float) -> None:
+        """Note what its node says of it: its rate, its load, and whether it can be read."""
+        frames = report.frames - (0 if self.report is None else self.report.frames)
+        last = None if report.last_age is None else now - report.last_age
+        if last is not None and self.last is not None and last > self.last and frames >= 0:
+            self.fps = (1 - _SMOOTHING) * self.fps + _SMOOTHING * frames / (last - self.last)
+        self.last = self.last if last is None else last
+        self.load = self.load if report.load is None else report.load
+        if report.state != "failed":
+            self.failed = None
+        elif self.failed is None:
+            self.failed = now
+        self.report = report
 
     def status(self, now: float) -> CameraStatus:
         """How it is doing."""

@@ -17,8 +17,9 @@ from typing import Any
 
 from ferengine.config import EngineConfig
 from ferengine.engine import Engine
+from ferengine.fleet.clients import ClientQueues
 from ferengine.fleet.cluster import coordinator_name, engine_name, find_actor, import_ray, is_restarting
-from ferengine.fleet.outputs import BoundedQueue, NodeOutputs, outputs_from
+from ferengine.fleet.outputs import NodeOutputs, outputs_from
 from ferengine.fleet.page_server import NodePage
 from ferengine.fleet.reading import Readings, clock
 from ferengine.fleet.records import Beat, FleetEvent, Orders, OutputReport, Taken
@@ -33,8 +34,6 @@ _OVERTAKE = 0.5
 _RETRY = 0.2
 _ALONE_SECONDS = 60.0
 """Seconds without a coordinator after which the engine ends: the program that made the fleet is gone."""
-_FORGOTTEN_SECONDS = 30.0
-"""Seconds after which the queue of a client that takes nothing is given up."""
 _EVENTS = 1000
 """Events that wait for a coordinator; then the oldest are dropped, and counted."""
 _READY_SECONDS = 120.0
@@ -66,15 +65,6 @@ class NodeSetup:
     sealed: bytes
 
 
-@dataclass(slots=True)
-class _Client:
-    """What waits for one client, and when it asked for the last time."""
-
-    queue: BoundedQueue
-    since: int
-    asked: float = 0.0
-
-
 class NodeEngine:
     """An engine whose cameras the coordinator chooses. Its methods are called by Ray, each in a thread."""
 
@@ -91,8 +81,7 @@ class NodeEngine:
         self._events: deque[FleetEvent] = deque()
         self._first_event = self._dropped_events = 0
         self._asked: Future[Orders] | None = None
-        self._clients: dict[str, _Client] = {}
-        self._given = 0
+        self._queues = ClientQueues(self._incarnation)
         self._turn = threading.Event()
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -111,22 +100,9 @@ class NodeEngine:
         self._engine.wait_ready(_READY_SECONDS)
         return os.getpid()
 
-    def take(self, client: str, queue: int, maximum: int, timeout: float) -> Taken:
-        """Results for one client, which has a queue from its first call on.
-
-        Args:
-            client: Who asks.
-            queue: How many may wait; the oldest are dropped.
-            maximum: How many to return.
-            timeout: Seconds to wait for the first.
-        """
-        with self._lock:
-            known = self._clients.get(client)
-            if known is None:
-                known = self._clients[client] = _Client(BoundedQueue(queue), self._given)
-            known.asked = time.monotonic() + timeout
-        results, passed = known.queue.take_many(maximum, timeout)
-        return Taken(results, known.since, known.since + passed, self._incarnation)
+    def take(self, client: str, cameras: frozenset[str] | None, queue: int, maximum: int, timeout: float) -> Taken:
+        """Results for one client: see ``ClientQueues``."""
+        return self._queues.take(client, cameras, queue, maximum, timeout)
 
     def worker_pids(self) -> dict[str, int]:
         """The engine's processes by name, this one included."""
@@ -163,12 +139,7 @@ class NodeEngine:
 
     def _deliver(self, result: FrameResult) -> None:
         self._outputs.put(result)
-        with self._lock:
-            self._given += 1
-            for name, client in list(self._clients.items()):
-                client.queue.put(result)
-                if time.monotonic() > client.asked + _FORGOTTEN_SECONDS:
-                    del self._clients[name]  # it counts what it misses by the numbers, should it ask again
+        self._queues.put(result)
 
     def _run(self) -> None:
         try:

@@ -85,16 +85,18 @@ class Taken:
 
     Attributes:
         results: In order.
-        since: How many results the engine had given when the client's queue was made.
+        since: How many results of the cameras that the client wants the engine had given when the client's queue was made.
         until: How many it had given with the last of ``results``. What is between the ``until`` before and this one and not in
             ``results`` was dropped, on the node or on the way.
         incarnation: Of the process that holds the engine, which counts from 0.
+        age: Seconds since this process began to count.
     """
 
     results: list[FrameResult]
     since: int
     until: int
     incarnation: str
+    age: float
 
 
 @dataclass(frozen=True, slots=True)

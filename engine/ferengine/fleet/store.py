@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol
 
 from ferengine.errors import FerengineError
-from ferengine.sinks.files import write_atomically
+from ferengine.sinks.files import remove_leftovers, write_atomically
 
 _NAMESPACE = b"ferengine"
 
@@ -63,6 +63,7 @@ class FolderStore:
             raise FerengineError(f"the fleet's state folder {folder} cannot be made: {error.strerror}") from None
 
     def load(self, part: str) -> bytes | None:
+        remove_leftovers(self._folder / part)
         try:
             return (self._folder / part).read_bytes()
         except FileNotFoundError:

@@ -22,21 +22,22 @@ _SUFFIXES = (".json", ".toml")
 _MAX_BYTES = 1 << 16
 
 
-def choose_prior(manifest: Manifest, chosen: str | None = None, *, follows: bool = False) -> Prior | None:
+def choose_prior(manifest: Manifest, chosen: str | Prior | None = None, *, follows: bool = False) -> Prior | None:
     """Find the prior to read faces under.
 
     Args:
         manifest: Of the model.
         chosen: The name of one of the manifest's priors, or the path of a ``.json`` or ``.toml`` file with the probability of
-            each label. By default the manifest's own choice. ``adapt`` for a prior that is estimated for each camera, which
-            starts from the manifest's choice.
+            each label, or a prior of the model's labels in any order. By default the manifest's own choice. ``adapt`` for a
+            prior that is estimated for each camera, which starts from the manifest's choice.
         follows: Whether the caller follows cameras, as ``adapt`` needs.
 
     Returns:
         The prior; None for a model that names no priors, where none is chosen: it answers as it was trained.
 
     Raises:
-        UsageError: There is no such prior or file, its probabilities are wrong, or nothing follows cameras for ``adapt``.
+        UsageError: There is no such prior or file, its probabilities are wrong or of other labels, or nothing follows cameras
+            for ``adapt``.
 
     Example:
         >>> from ferengine.models.registry import load_model
@@ -45,13 +46,16 @@ def choose_prior(manifest: Manifest, chosen: str | None = None, *, follows: bool
     """
     if chosen is None and manifest.prior is None:
         return None
+    name = chosen.name if isinstance(chosen, Prior) else chosen
     if not manifest.labels:
-        raise UsageError(f"prior {chosen}: the model {manifest.name} has no head {manifest.task}, which a prior is of")
+        raise UsageError(f"prior {name}: the model {manifest.name} has no head {manifest.task}, which a prior is of")
     if not manifest.priors:
         raise UsageError(
-            f"prior {chosen}: the model {manifest.name} names no priors and answers as it was trained: export it again "
+            f"prior {name}: the model {manifest.name} names no priors and answers as it was trained: export it again "
             "(ferengine export-onnx)"
         )
+    if isinstance(chosen, Prior):
+        return _in_order(chosen, manifest)
     if chosen == ADAPT:
         if not follows:
             raise UsageError(
@@ -60,6 +64,15 @@ def choose_prior(manifest: Manifest, chosen: str | None = None, *, follows: bool
             )
         return replace(_named(manifest, str(manifest.prior)), name=ADAPT, start=manifest.prior)
     return _named(manifest, chosen if chosen is not None else str(manifest.prior))
+
+
+def _in_order(prior: Prior, manifest: Manifest) -> Prior:
+    if set(prior.labels) != set(manifest.labels):
+        raise UsageError(
+            f"prior {prior.name} is of {', '.join(prior.labels)}; the model {manifest.name} knows {', '.join(manifest.labels)}"
+        )
+    by_label = dict(zip(prior.labels, prior.probabilities, strict=True))
+    return replace(prior, labels=manifest.labels, probabilities=tuple(by_label[label] for label in manifest.labels))
 
 
 def _named(manifest: Manifest, name: str) -> Prior:

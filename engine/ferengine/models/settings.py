@@ -93,6 +93,9 @@ class Prior:
         probabilities: One for each label; above 0, their sum is 1. Of ``adapt`` what every camera starts from.
         start: Of ``adapt`` the name of that prior.
 
+    Raises:
+        UsageError: There is not one probability above 0 for each label, or they do not sum to 1.
+
     Example:
         >>> Prior("mine", ("calm", "loud"), (0.25, 0.75)).by_label()
         {'calm': 0.25, 'loud': 0.75}
@@ -102,6 +105,12 @@ class Prior:
     labels: tuple[str, ...]
     probabilities: tuple[float, ...]
     start: str | None = None
+
+    def __post_init__(self) -> None:
+        if len(self.labels) != len(self.probabilities) or len(set(self.labels)) != len(self.labels):
+            raise UsageError(f"prior {self.name}: {len(self.probabilities)} probabilities for {', '.join(self.labels)}")
+        if not all(0 < value <= 1 for value in self.probabilities) or abs(math.fsum(self.probabilities) - 1) > PRIOR_TOLERANCE:
+            raise UsageError(f"prior {self.name}: its probabilities must be above 0 and sum to 1, not {self.probabilities}")
 
     @property
     def fitted(self) -> str:

@@ -206,8 +206,8 @@ class Recording:
         camera.first = stamp if camera.first is None else min(camera.first, stamp)
         camera.last = max(camera.last, stamp)
         cell = self._cell(stamp)
-        n, total, most = camera.latencies.get(cell, (0, 0.0, 0.0))
-        camera.latencies[cell] = n + frames, total + latency, max(most, largest)
+        n, total, maximum = camera.latencies.get(cell, (0, 0.0, 0.0))
+        camera.latencies[cell] = n + frames, total + latency, max(maximum, largest)
 
     def _add_face(self, camera: Camera, key: Key, stamp: float, face: dict[str, Any], *, sampled: bool = False) -> None:
         person = self.people[key]
@@ -271,8 +271,8 @@ class Recording:
             camera.gaps = _halved(camera.gaps)
             latencies: dict[int, tuple[int, float, float]] = {}
             for number, (n, total, largest) in camera.latencies.items():
-                m, sum_, most = latencies.get(number // 2, (0, 0.0, 0.0))
-                latencies[number // 2] = n + m, total + sum_, max(largest, most)
+                m, sum_, maximum = latencies.get(number // 2, (0, 0.0, 0.0))
+                latencies[number // 2] = n + m, total + sum_, max(largest, maximum)
             camera.latencies = latencies
 
 

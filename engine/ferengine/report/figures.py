@@ -208,8 +208,8 @@ def latency(recording: Recording, camera: Camera) -> go.Figure:
     while len(found) > _BINS:
         joined: dict[int, tuple[int, float, float]] = {}
         for number, (n, total, largest) in found.items():
-            m, sum_, most = joined.get(number // 2, (0, 0.0, 0.0))
-            joined[number // 2] = n + m, total + sum_, max(largest, most)
+            m, sum_, maximum = joined.get(number // 2, (0, 0.0, 0.0))
+            joined[number // 2] = n + m, total + sum_, max(largest, maximum)
         fewer: dict[int, int] = {}
         for number, count in gaps.items():
             fewer[number // 2] = fewer.get(number // 2, 0) + count

@@ -14,8 +14,8 @@ from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
 from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.ipc.frame_loans import MAX_WAITING
 from ferengine.results import CameraEvent
-from ferengine.runtime.frame_loans import MAX_WAITING
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import BackgroundThread, RunState
 from ferengine.runtime.subscriptions import Item, Policy, Subscription, join_in_slices, wait_in_slices

@@ -7,12 +7,12 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 
 from ferengine.ipc.channel import data_pair, send_data
+from ferengine.ipc.frame_loans import FrameReader
 from ferengine.runtime.cameras import CameraState
-from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.joiner import Joined
 from ferengine.runtime.workers import new_worker
-from ferengine.stages.messages import VideoPart
 from ferengine.stages.records import RenderItem
+from ferengine.stages.start_messages import VideoPart
 
 HOLD = 4
 """Frames of each camera that a render worker may keep from being used again; fewer of very large ones."""

@@ -109,6 +109,7 @@ class PushInput:
                 ring.drop()
                 if self._camera.live:  # as with a camera the gap shows; otherwise the caller may try again
                     self._sequence += 1
+                    self._note_limit()
                 return Pushed(False, "ring_full")
         copy_as_bgr(image, ring.payload(slot)[: width * height * 3].reshape(height, width, 3))
         number = self._sequence
@@ -116,9 +117,13 @@ class PushInput:
         timestamp = self._clock.stamp(stamp)
         self._camera.replaced_stamps = self._wall.replaced + self._clock.replaced
         ring.publish(slot, number, width, height, width * 3, 3, timestamp, captured_ns, ring.readers)
-        self._closing |= self._sequence == self._limit
+        self._note_limit()
         self._wake_reader()
         return Pushed(True, None, number)
+
+    def _note_limit(self) -> None:
+        """Close behind the last frame that is wanted, also where that one was dropped."""
+        self._closing |= self._limit is not None and self._sequence >= self._limit
 
     def _ring_for(self, nbytes: int) -> FrameRing | None:
         """The newest generation, a new one if its slots are too small; ``None`` when the engine has stopped.

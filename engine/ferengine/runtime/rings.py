@@ -13,12 +13,13 @@ from functools import partial
 
 from ferengine._native import FrameRing
 from ferengine.errors import EngineStoppedError, FerengineError, UsageError, WorkerError
+from ferengine.ipc.frame_loans import FrameReader, ReaderIds
 from ferengine.ipc.machine import memory_left, refusal
 from ferengine.runtime.cameras import CameraState
-from ferengine.runtime.frame_loans import FrameReader, ReaderIds
 from ferengine.runtime.state import BackgroundThread, RunState
 from ferengine.runtime.subscriptions import Subscription
 from ferengine.runtime.topology import RingSize
+from ferengine.stages.records import FIRST_LOAN_READER
 
 _LEAVE = 1.0
 """Seconds that an allocation in progress gets at the end of the run; it ends by itself later."""
@@ -43,7 +44,7 @@ class FrameRings:
         self._cameras = state.cameras
         self._topology = state.topology
         self._on_failed = on_failed
-        self._ids = ReaderIds()
+        self._ids = ReaderIds(FIRST_LOAN_READER)
         self._thread = BackgroundThread("ferengine-allocator")
         self._pending: dict[Future[None], tuple[int, int, int]] = {}  # camera, bytes of a slot and slots of each
         self._closed = False

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
 from ferengine.errors import UsageError
+from ferengine.ipc.frame_loans import FrameLoan, FrameReader
 from ferengine.results import FrameResult
-from ferengine.runtime.frame_loans import FrameLoan, FrameReader
 
 Policy: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
 """What happens when a consumer's queue is full.

@@ -13,13 +13,12 @@ from ferengine import errors
 from ferengine.config import EngineConfig
 from ferengine.errors import EngineStoppedError, FerengineError, SourceError, WorkerError
 from ferengine.frames import MAX_SIDE
-from ferengine.ipc.channel import receive_data
 from ferengine.ipc.process import WorkerProcess, refused
 from ferengine.results import CameraEvent
 from ferengine.runtime.cameras import Cameras, CameraState
 from ferengine.runtime.consumers import EventReporter
+from ferengine.runtime.delivery import Delivery
 from ferengine.runtime.ending import STOP_FRAMES, Ending
-from ferengine.runtime.joiner import split_batch
 from ferengine.runtime.output_workers import OutputDispatcher
 from ferengine.runtime.push import PushInput
 from ferengine.runtime.rings import FrameRings
@@ -46,14 +45,15 @@ from ferengine.stages.messages import (
     StopCapture,
     Usage,
     VideoJoined,
-    VideoPart,
     VideoRefused,
     WindowClosed,
 )
-from ferengine.stages.records import CameraEnd, Record, ScoreBatch, decode_event
+from ferengine.stages.start_messages import VideoPart
 
 _TICK = 0.25
 """Seconds that the loop sleeps at most."""
+_LARGE = 50_000_000
+"""Pixels of a frame from which on it is said that they take long."""
 DRAIN = 1.0
 """Seconds that frames on their way get to come out when their camera is removed."""
 
@@ -98,11 +98,11 @@ class Supervisor:
         self._workers = WorkerManager(lambda: topology.workers, config, self._selector, callbacks)
         self._dispatcher = OutputDispatcher(topology.outputs)
         self._events = EventReporter(on_event)
+        self._delivery = Delivery(state, topology, self._dispatcher, self._events)
         self._ending = Ending(state, self._workers, self.rings, self._dispatcher, self._events)
         self._thread = threading.Thread(target=self._run, name="ferengine-supervisor", daemon=True)
         self._start_lock = threading.Lock()
         self._closed = self._capturing = False
-        self._turn = 0
         self._next_tidying = 0.0
 
     # --- called by other threads
@@ -257,7 +257,7 @@ class Supervisor:
                 return
             self._poll(self._wait_time())
             state.executor.run()
-            self._emit()
+            self._delivery.emit()
             self._workers.watch()
             self._tidy()
             if not state.ready.is_set() and self._all_ready():
@@ -285,71 +285,7 @@ class Supervisor:
                 self.state.wake_pipe.clear()
             elif isinstance(key.data, WorkerProcess) and key.fd in self._selector.get_map():
                 self._workers.handle(key.data, key.fd, events)
-        self._read_events()
-
-    def _read_events(self) -> None:
-        while (data := receive_data(self._topology.events_out)) is not None:
-            match decode_event(data):
-                case Record() as record:
-                    self._add_record(record)
-                case ScoreBatch() as batch:
-                    self._add_scores(batch)
-                case CameraEnd() as end:
-                    ended = self._cameras.get(end.camera)
-                    if ended is not None:
-                        ended.ended = ended.ended or end.epoch == ended.epoch
-
-    # --- results
-
-    def _add_record(self, record: Record) -> None:
-        camera = self._cameras.get(record.camera)
-        if camera is None:  # removed since
-            return
-        for reader in [*self.state.subscriptions.readers, *self._dispatcher.readers]:
-            reader.release_skipped(camera.rings.values(), camera.joiner.last_sequence, record.sequence)
-        camera.last_captured_ns = max(camera.last_captured_ns, record.captured_ns)
-        camera.joiner.add_record(record)
-
-    def _add_scores(self, batch: ScoreBatch) -> None:
-        self.state.metrics.add_batch(batch)
-        for number, sequence, epoch, face, scores in split_batch(batch):
-            camera = self._cameras.get(number)
-            if camera is not None:
-                camera.joiner.add_scores(sequence, epoch, face, scores)
-
-    def _emit(self) -> None:
-        """Deliver what is ready, one result of each camera in turn, so that none takes all the room in a queue."""
-        self._dispatcher.flush()
-        waiting = [camera for camera in self._cameras if camera.joiner.waiting]
-        self._turn += 1
-        first = self._turn % len(waiting) if waiting else 0
-        waiting = [*waiting[first:], *waiting[:first]]
-        while waiting:
-            waiting = [camera for camera in waiting if self._emit_one(camera)]
-
-    def _emit_one(self, camera: CameraState) -> bool:
-        """Deliver the camera's next result; False when it has none that may go out."""
-        if not (camera.live or self.state.stopping or camera.leave_until is not None or self._has_room(camera)):
-            return False
-        joined = camera.joiner.next_ready(time.monotonic())
-        if joined is None:
-            return False
-        if camera.input is not None:  # a pushed camera has no source to open: it starts with its first result
-            self._events.report(camera.lifecycle.note_open(time.time()))
-        self.state.metrics.add_result(joined.result)
-        camera.seen.add(joined.result)
-        self.state.subscriptions.offer(
-            joined.result,
-            camera.live,
-            lambda reader: reader.borrow(camera.rings.get(joined.generation), joined.slot, joined.result.frame),
-        )
-        self._dispatcher.offer(camera, joined)
-        camera.note_emitted()
-        self._topology.trackers[camera.tracker].page.notify()
-        return True
-
-    def _has_room(self, camera: CameraState) -> bool:
-        return self._dispatcher.has_room and not self.state.subscriptions.holds_back(camera.name)
+        self._delivery.take_in()
 
     def _tidy(self) -> None:
         now = time.monotonic()
@@ -428,6 +364,9 @@ class Supervisor:
             self._fail_camera(camera, SourceError(text))
             return
         camera.size = opened.width, opened.height
+        if opened.width * opened.height > _LARGE:
+            shown = f"{camera.name} has frames of {opened.width}x{opened.height} pixels"
+            log.warning("%s, which take long to decode and to search: --size 3840x2160 scales them down", shown)
         nbytes = opened.width * opened.height * 3
         if not camera.rings or (camera.spec.blocks and camera.newest_ring.slot_bytes != nbytes):
             self.rings.begin(camera, nbytes)
@@ -474,7 +413,7 @@ class Supervisor:
         if output is not None:
             output.begin_life()
         if worker in self._topology.trackers:
-            self._read_events()  # what the dead one had sent decides the next track id
+            self._delivery.take_in()  # what the dead one had sent decides the next track id
             index = self._topology.trackers.index(worker)
             for tracked in self._cameras:
                 if tracked.tracker == index:
@@ -486,7 +425,7 @@ class Supervisor:
     def _shut_down(self) -> None:
         """End what is alive and let go of everything, whatever fails on the way."""
         steps: tuple[Callable[[], None], ...] = (
-            partial(self._ending.finish_work, self._read_events, self._poll),
+            partial(self._ending.finish_work, self._delivery.take_in, self._poll),
             partial(self._ending.end_workers, self._poll),
             self._ending.note_cut_results,
             self._release,

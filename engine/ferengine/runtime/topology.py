@@ -12,23 +12,21 @@ from ferengine._native import FaceRing
 from ferengine.config import EngineConfig
 from ferengine.detection.birth import birth_scores
 from ferengine.ipc.channel import data_pair
+from ferengine.ipc.frame_loans import FrameReader
 from ferengine.ipc.machine import processors
 from ferengine.models.manifest import CropFormat
 from ferengine.models.registry import GENDER
 from ferengine.models.settings import BackendSettings, Prior
 from ferengine.runtime.cameras import Cameras, CameraState
-from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.output_workers import HOLD, OutputWorker
 from ferengine.runtime.workers import Worker, new_worker
-from ferengine.stages.messages import (
+from ferengine.stages.messages import AddRing, ForgetCamera, ForgetRing, SetZones
+from ferengine.stages.records import MAX_FACES, TRACK_READER, VIDEO_READER, WINDOW_READER
+from ferengine.stages.start_messages import (
     AddCamera,
-    AddRing,
     Descriptor,
-    ForgetCamera,
-    ForgetRing,
     SaveVideo,
     SetRate,
-    SetZones,
     Start,
     StartCapture,
     StartClassify,
@@ -36,7 +34,6 @@ from ferengine.stages.messages import (
     StartRender,
     StartTrack,
 )
-from ferengine.stages.records import MAX_FACES, TRACK_READER, VIDEO_READER, WINDOW_READER
 
 _RING_BYTES = 256 << 20
 """What the frame ring of one camera takes, unless its frames are so large that the minimum of slots takes more."""

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import stat
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from ferengine.errors import ServiceError, SinkError, UsageError, describe_invalid
 from ferengine.json_text import json_text
-from ferengine.sinks.files import write_atomically
+from ferengine.sinks.files import remove_leftovers, write_atomically
 from ferengine.sources import SourceSpec, unique_names
 from ferengine.sources.url import hide_credentials
 from ferengine.sources.zone import ZoneOptions
@@ -48,26 +51,37 @@ class Beginning:
 class StateFile:
     """The file of ``--state``: readable for its owner alone, since the URLs of cameras may hold passwords.
 
+    One service has it at a time. The lock lies in an empty file beside it, ``.NAME.lock``, and dies with its process.
+
     Args:
         path: The file; it is made with the first change.
     """
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._lock: BinaryIO | None = None
         self._absent: dict[str, Any] = {}
         self._shadowed: tuple[SourceSpec, ...] = ()
 
     def begin(self, given: Iterable[SourceSpec]) -> Beginning:
-        """Read the file.
+        """Take the file for this service, and read it.
 
         Args:
             given: The sources that the service was started with. They win over saved ones of the same name, and get the zones
                 that clients have drawn for them.
 
         Raises:
+            ServiceError: Another service has it.
             UsageError: It cannot be read, or is none of these files.
         """
-        saved = self._read()
+        if self._lock is None:
+            self._lock = self._take()
+            remove_leftovers(self._path)
+        try:
+            saved = self._read()
+        except UsageError:
+            self.close()
+            raise
         sources = [
             spec.replace(zones=saved.zones[spec.name].zones, outside_zones=saved.zones[spec.name].outside_zones)
             if spec.name in saved.zones
@@ -105,6 +119,36 @@ class StateFile:
             write_atomically(self._path, json_text(record, indent=2).encode(), durable=True, private=True)
         except SinkError as error:
             raise ServiceError(f"this was done, but a restart will forget it: {error}") from None
+
+    def close(self) -> None:
+        """Let another service have the file; may be called twice."""
+        if self._lock is not None:
+            self._lock.close()
+        self._lock = None
+
+    def _take(self) -> BinaryIO:
+        """The file that holds the lock while it is open."""
+        try:
+            target = self._path.resolve()  # two links to one file are one state
+            if target.exists() and not stat.S_ISREG(target.stat().st_mode):
+                raise UsageError(f"--state: {self._path} is no file: a folder, a pipe or a device keeps nothing")
+            descriptor = os.open(target.with_name(f".{target.name}.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError:
+            raise UsageError(f"--state: {self._path} cannot be made: there is no folder {target.parent}") from None
+        except UsageError:  # which is a ValueError
+            raise
+        except (OSError, ValueError, RuntimeError) as error:
+            raise UsageError(f"--state: {self._path} cannot be locked: {getattr(error, 'strerror', None) or error}") from None
+        lock = os.fdopen(descriptor, "r+b")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise ServiceError(f"--state: another service has {self._path}: end it, or name another file") from None
+        except OSError as error:
+            lock.close()
+            raise ServiceError(f"--state: {self._path} cannot be locked: {error.strerror}") from None
+        return lock
 
     def _read(self) -> _Saved:
         try:

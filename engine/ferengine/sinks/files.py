@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import fcntl
 import os
 import select
 import stat
@@ -15,6 +17,8 @@ _MAX_SHOWN = 200
 """Characters of a path that a message shows in full."""
 _READER_SECONDS = 5.0
 """Seconds that the reader of a pipe gets to take something."""
+_NAMED = 100
+"""Bytes of a file's name in that of its temporary file."""
 
 
 def create_output(path: Path, *, overwrite: bool) -> int:
@@ -85,7 +89,7 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False, private:
             _write_through(path, data)
             return
         target = path.resolve()  # a pipe of a shell (/dev/fd/63) leads to none
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".ferengine-")
+        descriptor, name = _make_temporary(target)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 if not private:  # as it was made
@@ -100,6 +104,54 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False, private:
             raise
     except (OSError, ValueError, RuntimeError) as error:
         raise write_failed(path, error) from None
+
+
+def remove_leftovers(path: Path) -> int:
+    """Remove the temporary files that processes have left which were killed while they wrote ``path``.
+
+    Those of processes that live are locked by them, and stay.
+
+    Args:
+        path: What they wrote with ``write_atomically``.
+
+    Returns:
+        How many there were.
+    """
+    removed = 0
+    with contextlib.suppress(OSError, ValueError, RuntimeError):  # what cannot be seen or removed stays: nothing depends on it
+        target = path.resolve()
+        with os.scandir(target.parent) as entries:
+            left = [entry.path for entry in entries if entry.name.startswith(_temporary_prefix(target))]
+        for name in left:
+            removed += _remove_unlocked(name)
+    return removed
+
+
+def _remove_unlocked(name: str) -> bool:
+    descriptor = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.unlink(name)  # noqa: PTH108 - as it was found
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _make_temporary(target: Path) -> tuple[int, str]:
+    """A new file beside ``target``, locked for as long as it is open: its descriptor and its name."""
+    while True:
+        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=_temporary_prefix(target))
+        with contextlib.suppress(OSError):  # a file system without locks: nothing is removed there
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(descriptor).st_nlink:
+            return descriptor, name
+        os.close(descriptor)  # another process took it for a leftover before it was locked
+
+
+def _temporary_prefix(target: Path) -> str:
+    return f".ferengine-{os.fsencode(target.name)[:_NAMED].decode(errors='replace')}-"
 
 
 def _write_through(path: Path, data: bytes) -> None:

@@ -19,7 +19,9 @@ _WINDOW = 3.0
 """Seconds over which rates and latencies are measured."""
 
 _COLUMNS = ("camera", "state", "progress", "left", "frames/s", "frames", "faces", "latency ms", "dropped")
-_LEFT_OUT = ("latency ms", "state", "frames", "dropped", "left", "frames/s")
+_LABELS = "labels"
+"""The labels of the faces, which stand behind their number."""
+_LEFT_OUT = ("latency ms", "state", "frames", "dropped", _LABELS, "left", "frames/s")
 """What a narrow terminal does not show, the first of these first."""
 _TEXTS = ("camera", "state", "faces")
 """The columns that are aligned to the left."""
@@ -101,6 +103,7 @@ class LiveTable:
         self._console = console
         self._states = states
         self._clock = clock
+        self._faces_width = 0  # never shrinks: else the table would change its width with each label
         self._live = Live(console=console, auto_refresh=False, transient=True)
 
     def write(self, result: FrameResult) -> None:
@@ -127,10 +130,15 @@ class LiveTable:
         files = any(camera.total for camera in states.values())
         shown = [column for column in _COLUMNS if files or column not in ("progress", "left")]
         lossy = any(camera.dropped for camera in states.values())
+        for row in rows:
+            self._faces_width = max(self._faces_width, len(row.get("faces", "")))
+            row["faces"] = row.get("faces", "-").ljust(self._faces_width)
         for column in _LEFT_OUT:
             if self._fits(table := _table(shown, rows)):
                 return table
-            if column in shown and not (column == "dropped" and lossy):
+            if column == _LABELS:
+                rows = [{**row, "faces": row["faces"].partition(":")[0].strip()} for row in rows]
+            elif column in shown and not (column == "dropped" and lossy):
                 shown.remove(column)
         return _table(shown, rows)
 

@@ -40,14 +40,14 @@ def open_source(
 
     Args:
         spec: The source.
-        sleep: Waits for some seconds, for the frame of a paced source that is due next.
-        stopped: Asked while a pipe waits for data; true ends it.
+        sleep: Waits for some seconds, for the frame that is due next of a paced source, or of a camera that gives snapshots.
+        stopped: Asked while such a camera waits, and a pipe for data; true ends it.
 
     Raises:
         UsageError: For a pushed source, which the program feeds.
         MissingDependencyError: If a library that it needs is not installed.
     """
-    source = _plain_source(spec, stopped)
+    source = _plain_source(spec, sleep, stopped)
     paced = spec.pace == "native" and spec.kind != "camera"
     size = None if spec.kind == "camera" else spec.size
     fps = None if spec.kind in ("camera", "images") else spec.fps
@@ -63,7 +63,7 @@ def open_source(
     return AdjustedSource(source, size=size, rotate=spec.rotate) if size or spec.rotate else source
 
 
-def _plain_source(spec: SourceSpec, stopped: Callable[[], bool]) -> Source:
+def _plain_source(spec: SourceSpec, sleep: Callable[[float], None], stopped: Callable[[], bool]) -> Source:
     match spec.kind:
         case "camera":
             from ferengine.sources.camera import CameraSource
@@ -74,7 +74,13 @@ def _plain_source(spec: SourceSpec, stopped: Callable[[], bool]) -> Source:
         case "stream":
             from ferengine.sources.stream import StreamSource
 
-            return StreamSource(spec.value, timeout=spec.timeout, transport=spec.transport, decoder=spec.decoder)
+            stream = StreamSource(spec.value, timeout=spec.timeout, transport=spec.transport, decoder=spec.decoder)
+            if not spec.value.lower().startswith(("http:", "https:")):
+                return stream
+            from ferengine.sources.snapshots import SNAPSHOT_RATE, HttpSource, SnapshotSource
+
+            fps = spec.fps or SNAPSHOT_RATE
+            return HttpSource(stream, SnapshotSource(spec.value, fps=fps, timeout=spec.timeout, sleep=sleep, stopped=stopped))
         case "images":
             from ferengine.sources.images import ImagesSource
 

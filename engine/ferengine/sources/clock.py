@@ -41,6 +41,11 @@ class MediaClock:
         self._last: float | None = None  # of the recording
         self._now = -period
 
+    @property
+    def now(self) -> float:
+        """The time of the last frame."""
+        return self._now
+
     def stamp(self, media: float | None) -> float:
         """Return the time of the next frame.
 
@@ -105,27 +110,66 @@ wall_clock = WallClock()
 class CallerClock:
     """Turns the time stamps that a program gives with its frames into ones that strictly increase.
 
-    A stamp that does not lie behind the one before is replaced by that one plus the step before it, and the stamps behind it
-    continue from there: a clock that is set back leaves no trace. One that is set forth leaves a gap.
+    A stamp that is given again, as by a clock of whole seconds, is spread over the time until the next one: by the step that
+    the frames between two stamps before had, at first by the nominal one. Where that runs ahead of the stamps, time goes at
+    half its speed until they have caught up. A stamp that lies before the one before is replaced by that one plus the last
+    step, and the stamps behind it continue from there: a clock that is set back leaves no trace. One that is set forth leaves
+    a gap.
     """
 
     def __init__(self) -> None:
         self.replaced = 0
-        self._last: float | None = None
-        self._step = 1 / FALLBACK_RATE
+        self._given: float | None = None
+        self._now = 0.0
         self._shift = 0.0
+        self._frames = 1  # that have had the present stamp
+        self._step: float | None = None  # between two stamps of one frame each
+        self._spread: float | None = None  # between frames, where several have one stamp
+        self._measured = 1 / FALLBACK_RATE  # the same, as the last stamp showed it
+        self._ahead = 0.0
 
     def stamp(self, given: float) -> float:
         """Return the time of the next frame, for which the program gives ``given``."""
-        now = given + self._shift
-        if self._last is not None and now <= self._last:
-            self.replaced += 1
-            now = self._last + self._step
-            self._shift = now - given
-        elif self._last is not None:
-            self._step = min(now - self._last, _MAX_STEP)
-        self._last = now
-        return now
+        last, self._given = self._given, given
+        if last is None:
+            self._now = given
+        elif given == last:
+            self._frames += 1
+            self._replace(self._repeat_step)
+        elif given < last:
+            self._frames = 1
+            self._replace(self._step or 1 / FALLBACK_RATE)
+            self._shift, self._ahead = self._now - given, 0.0
+        else:
+            self._measure((given - last) / self._frames)
+            self._frames = 1
+            if given + self._shift > self._now:
+                self._now, self._ahead = given + self._shift, 0.0
+            else:  # repeated ones have come too far
+                self._ahead = self._now - given - self._shift
+                self._replace(self._repeat_step)
+        return self._now
+
+    @property
+    def _repeat_step(self) -> float:
+        known = [step for step in (self._step, self._spread) if step is not None]
+        step = min(known) if self._spread is not None else min([1 / FALLBACK_RATE, *known])
+        return step / 2 if self._ahead > 0 else step
+
+    def _replace(self, step: float) -> None:
+        self.replaced += 1
+        self._now += step
+        self._ahead -= step
+
+    def _measure(self, step: float) -> None:
+        """Note how far two frames were apart, if that can be: the first of several with one stamp may have come late in it,
+        so two measurements have to agree on a longer step."""
+        if not _MIN_STEP <= step <= _MAX_STEP:
+            return
+        if self._frames == 1:
+            self._step = step
+        else:
+            self._spread, self._measured = min(step, self._measured), step
 
 
 def believable_rate(declared: float, guessed: float, stamps: list[float]) -> float:
@@ -150,8 +194,8 @@ def believable_rate(declared: float, guessed: float, stamps: list[float]) -> flo
 
 
 FALLBACK_RATE = 25.0
-_MAX_STEP = 1.0
-"""Seconds of a pause that are not repeated where a stamp has to be replaced."""
+_MIN_STEP, _MAX_STEP = 1e-3, 1.0
+"""Seconds between two frames that are believed, where a stamp has to be replaced."""
 _MIN_RATE, _MAX_RATE = 1e-3, 1000.0
 _ENOUGH_STEPS = 4
 _RATE_TOLERANCE = 1.5

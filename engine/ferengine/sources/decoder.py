@@ -86,6 +86,7 @@ class Decoder:
         broken: Packets so far that could not be decoded.
         discarded: Packets so far that the container says not to show.
         mid_packet: Whether the last packet so far was incomplete.
+        mid_frame: Whether a part of the last frame is missing, which of the common codecs only H.264 shows.
         start: Media seconds at which the stream begins, None where it does not say.
     """
 
@@ -103,6 +104,7 @@ class Decoder:
         self.broken = 0
         self.discarded = 0
         self.mid_packet = False
+        self.mid_frame = False
         self._silent = 0
 
     def read_ahead(self) -> int | None:
@@ -182,9 +184,12 @@ class Decoder:
             self._silent = 0
             return []
         images = [frame for frame in frames if isinstance(frame, av.VideoFrame) and frame.planes]
+        over = packet.size == 0 and packet.dts is None
+        if images:  # at the end come those that were held back for their order, of which any may be the last that was coded
+            self.mid_frame = (over and self.mid_frame) or any(image.is_corrupt for image in images)
         for image in images:
             image.pts = self._choice.choose(image.pts, image.dts)
-        self._note_silence(packet.size == 0 and packet.dts is None, len(images))
+        self._note_silence(over, len(images))
         return list(images)
 
     def _note_silence(self, over: bool, images: int) -> None:

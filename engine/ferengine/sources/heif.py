@@ -37,14 +37,15 @@ def decode_heic(data: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         BGR uint8 (H, W, 3) of its main image, upright; none for what is damaged or has too many pixels.
 
     Raises:
-        MissingDependencyError: The package is not installed.
+        MissingDependencyError: The package is not installed. The text goes on behind the name of the file.
     """
     try:
         import pillow_heif
     except ModuleNotFoundError as error:
         if error.name != "pillow_heif":
             raise
-        raise MissingDependencyError(f"HEIC images need the package pillow-heif: {install_extra('heic')}") from None
+        needed = f"is a HEIC image, which takes the package pillow-heif to read: {install_extra('heic')}"
+        raise MissingDependencyError(needed) from None
     try:
         file = pillow_heif.open_heif(data.tobytes(), convert_hdr_to_8bit=True, bgr_mode=True)
         if max(file.size) > MAX_SIDE:  # before its pixels are decoded

@@ -29,6 +29,7 @@ _PAM = re.compile(rb"P7\s(?:.*\n)*?(?:WIDTH\s+(\d{1,10})\s(?:.*\n)*?HEIGHT\s+(\d
 _PFM = re.compile(rb"P[Ff]\s+(\d{1,10})\s+(\d{1,10})\s")
 _RADIANCE = re.compile(rb"#\?.*?\n\n-Y (\d{1,10}) \+X (\d{1,10})\n", re.DOTALL)
 _SUN_RASTER = b"\x59\xa6\x6a\x95"
+_AVIF_SEQUENCE = b"avis"
 _J2K_SIZE = b"\xff\x4f\xff\x51"
 
 
@@ -212,9 +213,17 @@ def _jpeg2000(view: memoryview) -> ImageExtent | None:
 
 
 def _avif(view: memoryview) -> ImageExtent | None:
-    """The largest of its items (ispe, ISO/IEC 23008-12, 6.5.3)."""
+    """The largest of its items (ispe, ISO/IEC 23008-12, 6.5.3), and of a sequence of the brand ``avis`` the largest track and
+    the samples of the longest one (ISO/IEC 14496-12, 8.5.2 and 8.7.3.2)."""
     head = bytes(view[:_BOXES_BYTES])
-    return _largest([_pair(">II", view, place.end() + 4) for place in re.finditer(b"ispe", head)])
+    found = [_pair(">II", view, place.end() + 4) for place in re.finditer(b"ispe", head)]
+    images = 1
+    if _AVIF_SEQUENCE in head[8 : int.from_bytes(head[:4])]:
+        found += [_pair(">HH", view, place.end() + 24) for place in re.finditer(rb"stsd.{12}av01", head, re.DOTALL)]
+        counts = [struct.unpack_from(">I", view, place.end() + 8)[0] for place in re.finditer(b"stsz", head)]
+        images = max(1, min(max(counts, default=1), _MAX_IMAGES))
+    largest = _largest(found)
+    return largest and ImageExtent(largest.width, largest.height, images)
 
 
 def _largest(extents: list[ImageExtent]) -> ImageExtent | None:

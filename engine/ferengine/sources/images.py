@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.errors import SourceError
+from ferengine.errors import MissingDependencyError, SourceError
 from ferengine.frames import MAX_SIDE, as_bgr, bits_used
 from ferengine.ipc.machine import memory_left
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
@@ -28,6 +28,8 @@ _DECODING = 2
 """Times the bytes of the decoded images that decoding them takes: deeper ones are converted, some decoders keep a copy."""
 _ALL = 32767
 """OpenCV's own default of how many images of an animation are decoded."""
+_NAMED = 3
+"""Files that are left out and named."""
 _HEADER = 4096
 """Bytes in which a file says that it is animated."""
 
@@ -57,6 +59,7 @@ class ImagesSource(FirstFrameSource):
         self._next = 0  # of the files, counted over the loops
         self._delivered = 0
         self._delivered_in_loop = 0
+        self._error: SourceError | MissingDependencyError = SourceError("was not read")  # of the last damaged file
 
     def open(self) -> SourceInfo:
         """List the files and decode the first image.
@@ -67,6 +70,8 @@ class ImagesSource(FirstFrameSource):
         self._files = _list_images(self._path)
         self._first = self._decode()
         if self._first is None:
+            if len(self._files) == 1:
+                raise type(self._error)(f"{show_path(self._files[0])} {self._error}")
             raise SourceError(f"{show_path(self._path)}: none of its {len(self._files)} files is an image that can be decoded")
         height, width = self._first.image.shape[:2]
         known = len(self._files) if len(self._files) > 1 else 1 + len(self._pages)
@@ -89,27 +94,30 @@ class ImagesSource(FirstFrameSource):
                     return None
                 self._delivered_in_loop = 0
             self._next += 1
-            self._pages, broken, reason = _read(self._files[index])
+            self._pages, broken, error = _read(self._files[index])
             self.broken_frames += broken
             if broken and not loops:
-                logger.warning("%s %s", show_path(self._files[index]), reason)
+                self._error = error
+                if self._pages or len(self._files) > 1:  # else the source ends with an error that says it
+                    skipped = "" if self._pages else "; it is skipped"
+                    logger.warning("%s %s%s", show_path(self._files[index]), error, skipped)
         return None
 
 
-def _read(path: Path) -> tuple[list[NDArray[np.uint8]], int, str]:
+def _read(path: Path) -> tuple[list[NDArray[np.uint8]], int, SourceError | MissingDependencyError]:
     """The images of a file, how many could not be decoded, and why."""
-    reason = "is not an image that can be decoded"
+    error: SourceError | MissingDependencyError = SourceError("is not an image that can be decoded")
     try:
         data = np.fromfile(path, np.uint8)
         if images := decode_images(data):
             extent = image_extent(data)
             missing = 0 if extent is None else max(0, extent.images - len(images))
-            return images, missing, f"is cut off or damaged: {missing} of its images could not be decoded"
+            return images, missing, SourceError(f"is cut off or damaged: {missing} of its images could not be decoded")
     except OSError:
         pass
-    except SourceError as error:
-        reason = str(error)
-    return [], 1, f"{reason}; it is skipped"
+    except (SourceError, MissingDependencyError) as caught:
+        error = caught
+    return [], 1, error
 
 
 def decode_images(data: NDArray[np.uint8], maximum: int | None = None) -> list[NDArray[np.uint8]]:
@@ -126,7 +134,7 @@ def decode_images(data: NDArray[np.uint8], maximum: int | None = None) -> list[N
 
     Raises:
         SourceError: It announces more than may be decoded. The text goes on behind the name of the file.
-        MissingDependencyError: It is a HEIC image, and the extra ``heic`` is not installed.
+        MissingDependencyError: It is a HEIC image, and the extra ``heic`` is not installed. The text goes on in the same way.
     """
     _check_extent(data, maximum)  # before a decoder allocates its pixels
     header = data[:_HEADER].tobytes()
@@ -191,12 +199,16 @@ def _list_images(path: str) -> list[Path]:
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises for paths that the system refuses
         try:
             with os.scandir(path) as entries:
-                found = [Path(entry.path) for entry in entries if entry.is_file()]
+                listed = [(entry.name, entry.is_file()) for entry in entries]
         except OSError as error:
             raise SourceError(f"{shown} cannot be read: {(error.strerror or '').lower()} (see ls -ld {shown})") from None
-        files = [file for file in found if _has_suffix(file.name)]
-        if files and len(files) < len(found):
-            logger.info("%d of the %d files in %s are not images and are left out", len(found) - len(files), len(found), shown)
+        names = [name for name, is_file in listed if is_file and _has_suffix(name)]
+        files = [Path(path, name) for name in names]
+        if files:
+            others = sorted(name for name, is_file in listed if is_file and not _has_suffix(name))
+            _say_left_out(f"{shown}: left out, because they are not images", others)
+            folders = sorted(name for name, is_file in listed if not is_file)
+            _say_left_out(f"{shown}: left out, because they are folders (a pattern with ** takes what they hold)", folders)
         if not files:
             endings = ", ".join(sorted(IMAGE_SUFFIXES))
             raise SourceError(f"the folder {shown} holds no images (files that end in {endings}); name a video itself")
@@ -210,6 +222,13 @@ def _list_images(path: str) -> list[Path]:
             _check_file(path)
             raise SourceError(f"there is no file {shown}, and none that matches it")
     return sorted(files, key=_natural)
+
+
+def _say_left_out(what: str, names: list[str]) -> None:
+    """A warning, because workers report no less, and no file is passed over in silence."""
+    if names:
+        shown = ", ".join(show_path(name) for name in names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+        logger.warning("%s: %d (%s)", what, len(names), shown)
 
 
 def _check_file(path: str) -> None:

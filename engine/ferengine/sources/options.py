@@ -74,7 +74,8 @@ class SourceOptions(BaseModel):
         le=1000,
         strict=True,
         allow_inf_nan=False,
-        description="Ask cameras for this frame rate; thin out other sources to it; time images at it (25 if not given).",
+        description="Ask cameras for this frame rate, and those that give still images over HTTP (2 if not given); thin out "
+        "other sources to it; time images at it (25 if not given).",
         examples=[15.0],
     )
     pixel_format: Annotated[str, AfterValidator(_check_pixel_format)] | None = Field(

@@ -126,7 +126,7 @@ class PipeSource(FirstFrameSource):
             else:
                 break
         self.broken_frames = decoder.broken
-        if decoder.mid_packet and not self.truncated:
+        if (decoder.mid_packet or decoder.mid_frame) and not self.truncated:
             self.truncated = True
             logger.warning("%s is cut off: it ends in the middle of a frame", self._shown)
 

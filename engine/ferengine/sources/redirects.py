@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import http.client
 import re
-import secrets
 import socket
 import ssl
 from email import message_from_string
@@ -14,6 +11,7 @@ from email.message import Message
 from urllib.parse import unquote, urljoin, urlsplit
 
 from ferengine.errors import CredentialsError, SourceError
+from ferengine.sources.credentials import answer_challenge, refused_credentials
 from ferengine.sources.url import redact_url
 
 _DEFAULT_PORTS = {"rtsp": 554, "rtsps": 322}
@@ -22,8 +20,7 @@ _MAX_ANSWER = 16384
 _UNAUTHORISED = 401
 _AGENT = "Lavf"
 """FFmpeg's, so that the server answers alike."""
-_PARAMETER = re.compile(r'(\w+)\s*=\s*(?:"([^"]*)"|([^\s,"]+))')
-_REDIRECTS = (301, 302, 303, 307, 308)
+REDIRECTS = (301, 302, 303, 307, 308)
 
 
 def redirect_target(url: str, timeout: float) -> str | None:
@@ -45,8 +42,21 @@ def redirect_target(url: str, timeout: float) -> str | None:
     parts = urlsplit(url)
     is_rtsp = parts.scheme.lower().startswith("rtsp")
     location = (_rtsp_location if is_rtsp else _location)(url, timeout)
-    if location is None:
-        return None
+    return None if location is None else allowed_target(url, location)
+
+
+def allowed_target(url: str, location: str) -> str:
+    """Return where the header ``Location`` of an answer leads to, with the credentials of ``url``.
+
+    Args:
+        url: What was asked for.
+        location: The header.
+
+    Raises:
+        SourceError: As ``redirect_target``.
+    """
+    parts = urlsplit(url)
+    is_rtsp = parts.scheme.lower().startswith("rtsp")
     target = urlsplit(urljoin(url, location))
     if target.hostname != parts.hostname or target.scheme not in ("rtsps" if is_rtsp else "https", parts.scheme):
         shown = redact_url(target.geturl())
@@ -58,22 +68,29 @@ def redirect_target(url: str, timeout: float) -> str | None:
 def _location(url: str, timeout: float) -> str | None:
     """The header Location of a redirect; None for any other answer, and where there is none."""
     parts = urlsplit(url)
-    connection: http.client.HTTPConnection
     try:
-        if parts.scheme.lower() == "https":
-            connection = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port, timeout=timeout, context=_any_certificate()
-            )
-        else:
-            connection = http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
+        connection = http_connection(url, timeout)
         try:
             connection.request("GET", (parts.path or "/") + (f"?{parts.query}" if parts.query else ""))
             answer = connection.getresponse()
-            return answer.getheader("Location") if answer.status in _REDIRECTS else None
+            return answer.getheader("Location") if answer.status in REDIRECTS else None
         finally:
             connection.close()
     except (OSError, ValueError, http.client.HTTPException):
         return None
+
+
+def http_connection(url: str, timeout: float) -> http.client.HTTPConnection:
+    """Return a connection to the host of an http or https URL, which is made by its first request.
+
+    Args:
+        url: The URL.
+        timeout: Seconds to wait for each answer.
+    """
+    parts = urlsplit(url)
+    if parts.scheme.lower() == "https":
+        return http.client.HTTPSConnection(parts.hostname or "", parts.port, timeout=timeout, context=_any_certificate())
+    return http.client.HTTPConnection(parts.hostname or "", parts.port, timeout=timeout)
 
 
 def _rtsp_location(url: str, timeout: float) -> str | None:
@@ -92,7 +109,8 @@ def _rtsp_location(url: str, timeout: float) -> str | None:
             code, header = _describe(connection, asked, 1)
             if code == _UNAUTHORISED and parts.username is not None:
                 user, password = unquote(parts.username), unquote(parts.password or "")
-                authorisation = rtsp_authorisation(header.get_all("WWW-Authenticate", []), user, password, asked)
+                challenges = header.get_all("WWW-Authenticate", [])
+                authorisation = answer_challenge(challenges, user, password, "DESCRIBE", asked)
                 if authorisation is None:
                     return None  # FFmpeg reports it
                 code, header = _describe(connection, asked, 2, authorisation)
@@ -100,7 +118,7 @@ def _rtsp_location(url: str, timeout: float) -> str | None:
         return None
     if code == _UNAUTHORISED and parts.username is not None:
         raise CredentialsError(refused_credentials(redact_url(url), code))
-    return header["Location"] if code in _REDIRECTS else None
+    return header["Location"] if code in REDIRECTS else None
 
 
 def _describe(connection: socket.socket, url: str, number: int, authorisation: str | None = None) -> tuple[int, Message]:
@@ -114,47 +132,6 @@ def _describe(connection: socket.socket, url: str, number: int, authorisation: s
     status, _, header = answer.decode("latin-1").partition("\r\n")
     code = re.fullmatch(r"RTSP/\d\.\d (\d{3}).*", status)
     return int(code[1]) if code else 0, message_from_string(header)
-
-
-def rtsp_authorisation(challenges: list[str], user: str, password: str, url: str) -> str | None:
-    """Return the header Authorization of a DESCRIBE (RFC 7617, RFC 2617 section 3.2.2), None if no challenge is understood.
-
-    Args:
-        challenges: The headers WWW-Authenticate.
-        user: The user name.
-        password: The password.
-        url: What is asked for, without credentials.
-    """
-    known = {scheme.lower(): rest for scheme, _, rest in (challenge.strip().partition(" ") for challenge in challenges)}
-    if "digest" in known:
-        given = {name.lower(): quoted or plain for name, quoted, plain in _PARAMETER.findall(known["digest"])}
-        if given.get("algorithm", "MD5").upper() != "MD5" or "nonce" not in given:
-            return None
-        realm, nonce = given.get("realm", ""), given["nonce"]
-        secret, asked = _md5(f"{user}:{realm}:{password}"), _md5(f"DESCRIBE:{url}")
-        answer = f'Digest username="{user}", realm="{realm}", nonce="{nonce}", uri="{url}"'
-        if "opaque" in given:
-            answer += f', opaque="{given["opaque"]}"'
-        if "auth" in re.split(r"[ ,]+", given.get("qop", "")):
-            own = secrets.token_hex(8)
-            proof = _md5(f"{secret}:{nonce}:00000001:{own}:auth:{asked}")
-            return f'{answer}, qop=auth, nc=00000001, cnonce="{own}", response="{proof}"'
-        return f'{answer}, response="{_md5(f"{secret}:{nonce}:{asked}")}"'
-    if "basic" in known:
-        return f"Basic {base64.b64encode(f'{user}:{password}'.encode()).decode()}"
-    return None
-
-
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()  # what the protocol has
-
-
-def refused_credentials(where: str, code: int) -> str:
-    """Return what is said where a server refuses user name and password with the status ``code``."""
-    return (
-        f"{where} refuses the user name and password ({code}): write them as USER:PASSWORD@ before the host, "
-        "special characters percent-encoded (@ as %40)"
-    )
 
 
 def _any_certificate() -> ssl.SSLContext:

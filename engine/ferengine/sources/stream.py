@@ -15,9 +15,10 @@ import av.error
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
+from ferengine.sources.credentials import refused_credentials
 from ferengine.sources.decoder import CONTAINERS, Decoder, video_stream
 from ferengine.sources.nvdec import open_decoder
-from ferengine.sources.redirects import redirect_target, refused_credentials
+from ferengine.sources.redirects import redirect_target
 from ferengine.sources.url import redact_url, url_host
 
 logger = logging.getLogger(__name__)
@@ -32,6 +33,8 @@ _FILE_LEAD = 10.0
 their last key frame, which are fewer."""
 _LIVE_AFTER = 1.0
 """Seconds without such a lead, or the end, after which a stream without a duration is a live one."""
+_DURATION_TOLERANCE = 1.0
+"""Seconds by which a recording may end before the duration that it declares."""
 _MAX_PROBE_BYTES = 64 << 20
 """Data that is kept to decide it."""
 
@@ -46,9 +49,15 @@ _PROTOCOLS = {
     "udp": "udp",
 }
 """What FFmpeg may open for a URL of each kind: never a file."""
-_MAX_REDIRECTS = 5
+MAX_REDIRECTS = 5
+_STILL_IMAGE = "jpeg_pipe"
+"""FFmpeg's format for a JPEG that is sent by itself; other images are in none of ``CONTAINERS``."""
 _PLAYLISTS = {".m3u8": "hls", ".mpd": "dash"}
 """Playlists, which lead to other places, are read only where the URL names one."""
+
+
+class NoVideoError(SourceError):
+    """What answers over HTTP is neither a stream nor a recording."""
 
 
 class StreamSource(FirstFrameSource):
@@ -102,9 +111,12 @@ class StreamSource(FirstFrameSource):
 
         Raises:
             CredentialsError: If the user name and password are refused.
+            NoVideoError: If it is a still image, or of no format that is read from this URL.
             SourceError: If nothing answers, there is no such stream, or it cannot be decoded.
         """
         self._container = self._connect()
+        if self._is_http and self._container.format.name == _STILL_IMAGE:
+            raise NoVideoError(f"{self._where} answers with a still image")
         stream = video_stream(self._container)
         if stream is None:
             raise SourceError(f"{self._where} carries no video")
@@ -186,7 +198,7 @@ class StreamSource(FirstFrameSource):
             playlist = next((f",{name}" for ending, name in _PLAYLISTS.items() if path.endswith(ending)), "")
             options |= {"format_whitelist": CONTAINERS + playlist, "max_redirects": "0"}
         url = self._url
-        for _ in range(1 + _MAX_REDIRECTS):
+        for _ in range(1 + MAX_REDIRECTS):
             if self._is_rtsp and (target := redirect_target(url, self._timeout)) is not None:
                 url = target  # before FFmpeg follows it, which nothing can forbid
                 continue
@@ -213,9 +225,23 @@ class StreamSource(FirstFrameSource):
                 codec = stream.codec_context.name
                 raise SourceError(f"{self._where} sends data, but no frame can be decoded from it (codec {codec})")
         if not self._live:
-            if self._end_unannounced:
-                logger.warning("%s ended without having said how much it sends: what came may not be all", self._where)
             yield from decoder.flush()
+            self._look_for_truncation(decoder, stream)
+
+    def _look_for_truncation(self, decoder: Decoder, stream: av.VideoStream) -> None:
+        """Of a recording that has ended."""
+        assert self._container is not None
+        declared, ends = _declared_seconds(self._container, stream), self._media.now + self._media.period
+        if decoder.mid_packet or decoder.mid_frame:
+            found = "it ends in the middle of a frame"
+        elif declared is not None and ends < declared - _DURATION_TOLERANCE:
+            found = f"it declares {declared:.1f} s and ends at {ends:.1f} s"
+        else:
+            if declared is None and (self._end_unannounced or self._has_no_length):
+                logger.warning("%s ended without having said how much it sends: what came may not be all", self._where)
+            return
+        self.truncated = True
+        logger.warning("%s is cut off: %s", self._where, found)
 
     def _translate(self, read: Callable[[], T]) -> T | None:
         """What ``read`` returns, None at the end. Raises SourceError for FFmpeg's errors."""
@@ -256,10 +282,8 @@ class StreamSource(FirstFrameSource):
         if seconds > _OPEN_TIMEOUT - 0.5 or isinstance(error, av.error.TimeoutError | av.error.ExitError):
             return SourceError(f"{where} does not answer (waited {seconds:.0f} s): check the URL and the network")
         if isinstance(error, av.error.ArgumentError):
-            return SourceError(
-                f"{where} answers with a playlist or another format that is not read from this URL: a playlist's own ends in "
-                f"{' or '.join(_PLAYLISTS)}"
-            )
+            text = f"a playlist's own ends in {' or '.join(_PLAYLISTS)}"
+            return NoVideoError(f"{where} answers with a playlist or another format that is not read from this URL: {text}")
         if isinstance(error, av.error.InvalidDataError):
             return SourceError(f"{where} answers, but not with a readable video")
         if isinstance(error, OSError) and (reason := _resolve_error(self._url)):
@@ -281,3 +305,13 @@ def _resolve_error(url: str) -> str | None:
 
 def _live_rate(stream: av.VideoStream) -> float:
     return believable_rate(float(stream.average_rate or 0), float(stream.guessed_rate or 0), [])
+
+
+def _declared_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    """How long the video is by its own declaration, None where there is none: that of the whole may be its sound's."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float(stream.duration * stream.time_base)
+    if container.duration is None or len(container.streams) > 1:
+        return None
+    begins = max(0, container.start_time or 0)  # which the duration of a Matroska file includes
+    return (container.duration - (begins if begins < container.duration else 0)) / av.time_base

@@ -220,6 +220,7 @@ class VideoFileSource(FirstFrameSource):
             container.format.name,
             duration,
             mid_packet=self._decoder.mid_packet,
+            mid_frame=self._decoder.mid_frame,
             opened_size=self._opened_size,
         )
         if found is not None:

@@ -22,7 +22,7 @@ _EARLY = 0.01
 """Fraction of a period by which a frame may be early: time stamps are rounded."""
 
 
-class _Wrapper:
+class SourceWrapper:
     """Passes everything on to ``source``."""
 
     def __init__(self, source: Source) -> None:
@@ -57,7 +57,7 @@ class _Wrapper:
         self._source.close()
 
 
-class ThinnedSource(_Wrapper):
+class ThinnedSource(SourceWrapper):
     """Leaves out frames of another source.
 
     They are not counted as dropped, and the remaining ones are numbered without gaps.
@@ -107,7 +107,7 @@ class ThinnedSource(_Wrapper):
         return math.floor(timestamp / self._period + _EARLY)
 
 
-class PacedSource(_Wrapper):
+class PacedSource(SourceWrapper):
     """Replays a file or the demo at its own rate, as if it were a camera.
 
     Each frame comes when it is due since the first one, so that delays do not add up. A caller that is a frame period
@@ -184,7 +184,7 @@ class PacedSource(_Wrapper):
         return frame
 
 
-class AdjustedSource(_Wrapper):
+class AdjustedSource(SourceWrapper):
     """Scales down and rotates the frames of another source, in this order. Proportions are kept and nothing is enlarged.
 
     Args:

@@ -24,11 +24,11 @@ from ferengine.stages.messages import (
     OpenSource,
     SourceDisconnected,
     SourceOpened,
-    StartCapture,
     StopCapture,
     ToWorker,
 )
 from ferengine.stages.reader import END, InlineReader, NoReader, Reader, ThreadedReader
+from ferengine.stages.start_messages import StartCapture
 from ferengine.vision import cv2
 
 _SLOT_WAIT = 0.02

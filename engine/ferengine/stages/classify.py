@@ -18,8 +18,9 @@ from ferengine.errors import UsageError
 from ferengine.inference.select import choose_backend
 from ferengine.ipc.channel import send_data
 from ferengine.stages.base import Stage
-from ferengine.stages.messages import BackendChosen, StartClassify
+from ferengine.stages.messages import BackendChosen
 from ferengine.stages.records import ScoreBatch
+from ferengine.stages.start_messages import StartClassify
 
 
 @dataclass(frozen=True, slots=True)

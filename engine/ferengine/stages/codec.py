@@ -14,7 +14,8 @@ from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from ferengine.errors import UsageError, WorkerError
-from ferengine.stages.messages import MESSAGE_TYPES, ControlMessage, Descriptor
+from ferengine.stages.messages import MESSAGE_TYPES, ControlMessage
+from ferengine.stages.start_messages import Descriptor
 
 
 def encode_control(message: ControlMessage) -> tuple[bytes, list[int]]:

@@ -15,8 +15,9 @@ from ferengine.detection import create_detector
 from ferengine.ipc.channel import receive_data, send_data
 from ferengine.ipc.rings import CameraRings
 from ferengine.stages.base import Stage
-from ferengine.stages.messages import AddRing, BackendChosen, ForgetCamera, ForgetRing, StartDetect, ToWorker
+from ferengine.stages.messages import AddRing, BackendChosen, ForgetCamera, ForgetRing, ToWorker
 from ferengine.stages.records import DetectionAnswer, DetectionRequest
+from ferengine.stages.start_messages import StartDetect
 from ferengine.vision import cv2
 
 _ANSWER_WAIT = 0.002

@@ -24,20 +24,9 @@ from ferengine.sinks.video import VideoWriter
 from ferengine.sinks.video_parts import Part, join_parts
 from ferengine.sinks.window import Window
 from ferengine.stages.base import Stage
-from ferengine.stages.messages import (
-    AddRing,
-    Rendered,
-    SaveVideo,
-    SetRate,
-    SinkFailed,
-    StartRender,
-    ToWorker,
-    VideoJoined,
-    VideoPart,
-    VideoRefused,
-    WindowClosed,
-)
+from ferengine.stages.messages import AddRing, Rendered, SinkFailed, ToWorker, VideoJoined, VideoRefused, WindowClosed
 from ferengine.stages.records import RenderItem
+from ferengine.stages.start_messages import SaveVideo, SetRate, StartRender, VideoPart
 from ferengine.vision import cv2
 
 _DEFAULT_FPS = 25.0

@@ -18,7 +18,7 @@ from ferengine.ipc.channel import receive_data, send_data
 from ferengine.ipc.rings import CameraRings
 from ferengine.results import Box
 from ferengine.stages.base import Stage
-from ferengine.stages.messages import AddCamera, AddRing, ForgetCamera, ForgetRing, Redetect, SetZones, StartTrack, ToWorker
+from ferengine.stages.messages import AddRing, ForgetCamera, ForgetRing, Redetect, SetZones, ToWorker
 from ferengine.stages.records import (
     CLASSIFIED,
     FACE_RING_FULL,
@@ -30,6 +30,7 @@ from ferengine.stages.records import (
     Record,
     face_rows,
 )
+from ferengine.stages.start_messages import AddCamera, StartTrack
 from ferengine.tracking import tracker_maker
 from ferengine.tracking.detection_schedule import DetectionSchedule
 from ferengine.tracking.face_tracker import FaceTracker, Snapshot, TrackedFace

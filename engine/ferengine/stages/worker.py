@@ -26,20 +26,8 @@ from ferengine.ipc.machine import GPU_LOST, REFUSED, refusal
 from ferengine.ipc.process import peak_memory_mb
 from ferengine.stages.base import Stage, StageContext
 from ferengine.stages.codec import decode_control, encode_control
-from ferengine.stages.messages import (
-    Failed,
-    Finish,
-    FromWorker,
-    Ready,
-    Start,
-    StartCapture,
-    StartClassify,
-    StartDetect,
-    StartRender,
-    StartTrack,
-    ToWorker,
-    Usage,
-)
+from ferengine.stages.messages import Failed, Finish, FromWorker, Ready, ToWorker, Usage
+from ferengine.stages.start_messages import Start, StartCapture, StartClassify, StartDetect, StartRender, StartTrack
 
 _STAGES: dict[type[Start], tuple[str, str]] = {
     StartCapture: ("ferengine.stages.capture", "CaptureStage"),

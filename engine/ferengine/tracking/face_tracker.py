@@ -26,7 +26,7 @@ from ferengine.tracking.births import Births
 from ferengine.tracking.crop_geometry import CropGeometry, CropRegion, face_region
 from ferengine.tracking.kcf import KcfTracker, update_all
 from ferengine.tracking.matching import assign, iou_matrix
-from ferengine.tracking.recognition import HALF_HIDDEN, least_similarity
+from ferengine.tracking.recognition import ALIKE, ALIKE_AFTER_CUT, BROKEN, HALF_HIDDEN, least_similarity
 from ferengine.tracking.scene import SceneCuts
 
 _DUPLICATE_IOU = 0.6
@@ -114,6 +114,10 @@ class _Track:
             region=self.detection.geometry.region(self.box),
         )
 
+    def resembles(self, frame: NDArray[np.uint8]) -> bool:
+        """Whether what is at its place looks like its face, as after a cut."""
+        return self.looks.similarity(thumbnail(frame, self.box)) >= ALIKE_AFTER_CUT
+
     def reinitialise(self, frame: NDArray[np.uint8], detection: _Detection, scene: int, sure: bool) -> None:
         """Put the track where the detector finds its face."""
         self.scene = scene
@@ -179,6 +183,7 @@ class FaceTracker:
         self._scene = 0
         self._looked_at: float | None = None
         self._followed = False  # by ``look``, before ``advance`` comes to it
+        self._followed_at: float | None = None
         self._is_cut = self._in_new_scene = False
 
     @property
@@ -226,9 +231,9 @@ class FaceTracker:
     def look(self, frame: NDArray[np.uint8], timestamp: float) -> None:
         """Find out whether a frame begins another scene.
 
-        It does where its sample is unlike the last one's and most tracks have lost their faces too: a face that fills the
-        frame and moves is no cut. ``advance`` and ``correct`` look by themselves; call it first where the place of a detection
-        depends on it. The same time stamp again is the same frame.
+        It does where its sample is unlike the last one's and most tracks have lost their faces too, or show others: a face that
+        fills the frame and moves is no cut. ``advance`` and ``correct`` look by themselves; call it first where the place of a
+        detection depends on it. The same time stamp again is the same frame.
 
         Args:
             frame: BGR uint8 (H, W, 3).
@@ -237,19 +242,27 @@ class FaceTracker:
         if timestamp == self._looked_at:
             return
         self._looked_at, self._is_cut, self._followed = timestamp, False, False
-        if not self._cuts.is_cut(frame):
+        change = self._cuts.change(frame)
+        if change == "none":
             return
         self._follow(frame, timestamp)
         self._followed = True
         followed = [track for track in self._tracks if not track.confirmed_lost]
-        self._is_cut = 2 * sum(self._is_confident(track.confidence) for track in followed) <= len(followed)
+        if change == "cut":
+            stayed = sum(self._is_confident(track.confidence) and track.resembles(frame) for track in followed)
+            self._is_cut = 2 * stayed <= len(followed)
+        else:
+            self._is_cut = bool(followed) and all(track.confidence < BROKEN for track in followed)
         if self._is_cut:
-            self._scene += 1
-            self._in_new_scene = self._wants_detection = True
-            self._births.clear()
-            for track in self._tracks:
-                track.confidence, track.confirmed_lost = 0.0, True
-                track.lost_since = timestamp if track.lost_since is None else track.lost_since
+            self._begin_scene(timestamp)
+
+    def _begin_scene(self, timestamp: float) -> None:
+        self._scene += 1
+        self._in_new_scene = self._wants_detection = True
+        self._births.clear()
+        for track in self._tracks:
+            track.confidence, track.confirmed_lost = 0.0, True
+            track.lost_since = timestamp if track.lost_since is None else track.lost_since
 
     def advance(self, frame: NDArray[np.uint8], timestamp: float) -> None:
         """Follow every track into the next frame.
@@ -268,6 +281,7 @@ class FaceTracker:
         self._duplicates |= duplicates
 
     def _follow(self, frame: NDArray[np.uint8], timestamp: float) -> None:
+        self._followed_at = timestamp
         followed = [track for track in self._tracks if not track.confirmed_lost]
         updates = update_all([track.tracker for track in followed], frame)
         for track, update in zip(followed, updates, strict=True):
@@ -302,6 +316,8 @@ class FaceTracker:
                 track.box = snapshot.boxes.get(track.id, track.box)
         found = self._usable(frame, detections)
         followed = [track for track in self._tracks if not track.confirmed_lost]
+        if snapshot is None and self._followed_at != timestamp and self._has_unlike(followed, found):
+            self._follow(frame, timestamp)  # now the confidence counts
         pairs, missed, unmatched = assign(self._overlap_affinity(followed, found, timestamp))
         for row, column in pairs:
             self._continue(followed[row], frame, found[column])
@@ -370,6 +386,11 @@ class FaceTracker:
                 score = float(detections.scores[index])
                 usable.append(_Detection(box, score, landmarks, geometry, thumbnail(frame, box)))
         return usable
+
+    def _has_unlike(self, tracks: list[_Track], found: list[_Detection]) -> bool:
+        """Whether a detection lies on a track and does not look like its face."""
+        overlap = iou_matrix([track.box for track in tracks], [detection.box for detection in found])
+        return bool(((overlap >= self._min_iou) & (_similarities(tracks, found) < ALIKE)).any())
 
     def _overlap_affinity(self, tracks: list[_Track], found: list[_Detection], timestamp: float) -> NDArray[np.float64]:
         """IoU from ``min_iou`` on, else 0; where boxes compete, similarity decides."""

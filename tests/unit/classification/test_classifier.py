@@ -139,6 +139,32 @@ def test_prior_of_a_model_without_any(tmp_path: Path) -> None:
         Classifier(path, prior="uniform")
 
 
+def test_prior_given_in_another_order_or_of_other_labels(tmp_path: Path) -> None:
+    path, crops = write_model(tmp_path, priors=PRIORS, prior="noisy"), random_crops(4, SIDE)
+    turned = Classifier(path, prior=Prior("turned", LABELS[::-1], (0.09, 0.9, 0.01)))
+    assert turned.prior is not None
+    assert turned.prior.labels == LABELS
+    np.testing.assert_allclose(turned.scores(crops), plain_scores(crops, prior=(0.01, 0.9, 0.09)), atol=1e-5)
+    for labels in (LABELS[:1], (*LABELS[:2], "other")):
+        even = Prior("even", labels, (1 / len(labels),) * len(labels))
+        with pytest.raises(UsageError, match=r"prior even is of .*the model tiny knows calm, loud, odd"):
+            Classifier(path, prior=even)
+    with pytest.raises(UsageError, match="tiny names no priors"):
+        Classifier(write_model(tmp_path), prior=Prior("even", LABELS, (1 / 3, 1 / 3, 1 / 3)))
+
+
+@pytest.mark.parametrize("values", [(0.5, 0.5), (0.5, 0.5, 0.0), (0.5, 0.5, 0.5), (float("nan"), 0.5, 0.5)])
+def test_prior_of_wrong_probabilities(values: tuple[float, ...]) -> None:
+    with pytest.raises(UsageError, match="prior mine"):
+        Prior("mine", LABELS, values)
+
+
+@pytest.mark.parametrize("given", [{"max_batch": 0}, {"max_batch": -1}, {"threads": 0}])
+def test_sizes_below_one_are_refused(tmp_path: Path, given: dict[str, int]) -> None:
+    with pytest.raises(UsageError, match="must be at least 1"):
+        Classifier(write_model(tmp_path), **given)
+
+
 def test_prior_of_the_first_of_two_models(tmp_path: Path) -> None:
     path = str(write_model(tmp_path, priors=PRIORS, prior="noisy"))
     crops = random_crops(4, SIDE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib import import_module
@@ -103,7 +104,7 @@ def test_shells_complete_commands_and_options(line: str, expected: str) -> None:
             ),
         ),
         (("config", "--check", "gone.toml"), "error: the settings file gone.toml cannot be read: No such file or directory"),
-        (("image",), "error: Missing argument 'paths' (see ferengine image --help)"),
+        (("image",), "error: Missing argument 'IMAGE' (see ferengine image --help)"),
     ],
 )
 def test_wrong_usage_is_one_line(arguments: tuple[str, ...], error: str) -> None:
@@ -169,3 +170,19 @@ def test_help_cuts_no_word(columns: str) -> None:
         assert done.exit_code == 0
         assert "\N{HORIZONTAL ELLIPSIS}" not in done.output
         assert max(map(len, done.output.splitlines())) <= int(columns)
+
+
+def test_help_shows_types_as_people_write_them() -> None:
+    output = CliRunner().invoke(app, ["image", "--help"], env={"COLUMNS": "80"}).output
+    assert "Usage: ferengine image [OPTIONS] IMAGE..." in output
+    lines = [re.sub(r"[\u2500-\u257f]", "", line).split() for line in output.splitlines()]
+    for name, kind in (
+        ("--json", "Print"),
+        ("--draw", "<str>"),
+        ("--blur", "Make"),
+        ("--no-blur", "annotated"),
+        ("--detector", "<auto|"),
+    ):
+        [words] = [words for words in lines if words[:1] == [name]]
+        assert words[1] == kind
+    assert ["haar>"] in [words[:1] for words in lines]  # choices that need a line each get one

@@ -55,6 +55,7 @@ def test_help_shows_ranges_and_defaults() -> None:
     text = help_text(EngineConfig.model_fields["min_face"])
     assert text.startswith("Minimum size of a face to look for")
     assert text.endswith("At least 12, at most 4096.")
+    assert help_text(RunSettings.model_fields["parquet_rows"]).endswith("At least 1, at most 10,000,000.")
     output = CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "200"}).output
     for default in ("40.0", "0.709", "no-gender", "fast", "disconnected"):
         assert f"[default: {default}]" in output

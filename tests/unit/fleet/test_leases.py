@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import random
 from dataclasses import replace
 
@@ -264,6 +265,56 @@ def test_events_that_a_node_dropped_are_said_once(fleet: Fleet) -> None:
     fleet.table.beat(Beat("a", "id of a", "1", 103, {}, 4.0, dropped_events=5), fleet.now)
     assert "returned" in fleet.kinds()
     assert "missed" not in fleet.kinds()
+
+
+def succeed(fleet: Fleet) -> None:
+    """Have a new coordinator take over from what was saved last."""
+    saved = fleet.table.dump()
+    fleet.table = LeaseTable("test", LEASE, 0.2, lambda: 0.0, fleet.events.append)
+    fleet.table.restore(saved, fleet.now, GRACE)
+    fleet.events.clear()
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_successor_knows_what_nodes_have_said(fleet: Fleet, lost: bool) -> None:
+    event = FleetEvent("started", 0.0, "one", "a")
+    version = fleet.table.version
+    fleet.table.beat(Beat("a", "id of a", "1", 100, fleet.held["a1"], 4.0, events=(event,), dropped_events=3), fleet.now)
+    assert fleet.table.version > version  # so it is saved
+    if lost:
+        fleet.now += 10
+        version = fleet.table.version
+        fleet.table.tick(fleet.now)
+        assert fleet.table.version > version
+    succeed(fleet)
+    assert fleet.table.health(fleet.now).nodes["a"].state == ("lost" if lost else "alive")
+    later = FleetEvent("ended", 0.0, "one", "a")
+    fleet.table.beat(Beat("a", "id of a", "1", 101, {}, 4.0, events=(event, later), dropped_events=4), fleet.now)
+    assert [each.kind for each in fleet.events if each.kind in ("started", "ended", "missed")] == ["ended", "missed"]
+    [missed] = [each.reason for each in fleet.events if each.kind == "missed"]
+    assert missed is not None
+    assert missed.startswith("1 events")
+
+
+def test_a_state_of_before_that_was_kept_is_read(fleet: Fleet) -> None:
+    state = json.loads(fleet.table.dump())
+    del state["requests"]
+    for node in state["nodes"]:
+        del node["events"], node["missed"], node["lost"]
+    LeaseTable("test", LEASE, 0.2, lambda: 0.0, print).restore(json.dumps(state).encode(), 0.0, GRACE)
+
+
+def test_a_change_is_made_once_however_often_it_is_asked_for(fleet: Fleet) -> None:
+    """The answer was lost, on the way or with the coordinator."""
+    for _ in range(2):
+        fleet.table.change("first", lambda table: table.add("four", b"sealed", {}))
+        succeed(fleet)
+    fleet.table.change("second", lambda table: table.remove("four"))
+    assert "four" not in fleet.table.cameras
+    fleet.table.change("second", lambda table: table.remove("four"))
+    for _ in range(2):  # what failed is not remembered as done
+        with pytest.raises(UsageError, match="no camera 'four'"):
+            fleet.table.change("third", lambda table: table.remove("four"))
 
 
 def test_affinity_and_unplaced(fleet: Fleet) -> None:

@@ -11,6 +11,8 @@ import pytest
 pytest.importorskip("cryptography", reason="needs the extra fleet")
 
 from ferengine.errors import SinkError, UsageError
+from ferengine.fleet.clients import ClientQueues
+from ferengine.fleet.cluster import FleetEndedError
 from ferengine.fleet.collector import FleetResults
 from ferengine.fleet.outputs import QUEUE, BoundedQueue, NodeOutputs, _EventQueue, outputs_from
 from ferengine.fleet.records import Taken, renumbered
@@ -86,7 +88,6 @@ def test_results_of_the_node_before_come_late_and_are_counted() -> None:
     try:
         for number, epoch in ((4, 1), (0, 2), (5, 1), (1, 2), (1, 2)):
             results._accept(renumbered(result(number), epoch))
-        results._accept(result(9, camera="yard"))
         assert results.late == 2
         taken, _ = results._queue.take_many(10, 0.0)
         assert [divmod(each.frame, EPOCH_NUMBERS) for each in taken] == [(1, 4), (2, 0), (2, 1)]
@@ -99,17 +100,49 @@ def test_results_that_are_lost_on_the_way_are_counted() -> None:
     """Whether a queue of the node was full, an answer was lost, or the node had forgotten this client."""
     results = FleetResults(dict, 10, None)
     try:
-        results._take_in("a", Taken([result(0), result(1)], 5, 7, "first life"))
-        assert results.dropped == 0  # the queue began with the sixth
-        results._take_in("a", Taken([result(4)], 5, 10, "first life"))
+        results._take_in("a", Taken([result(0), result(1)], 5, 7, "first life", 1e6))
+        assert results.dropped == 0  # the queue began with the sixth, long before this reader
+        results._take_in("a", Taken([result(4)], 5, 10, "first life", 1e6))
         assert results.dropped == 2
-        results._take_in("a", Taken([result(9)], 14, 15, "first life"))
+        results._take_in("a", Taken([result(9)], 14, 15, "first life", 1e6))
         assert results.dropped == 6
-        results._take_in("a", Taken([result(10)], 0, 1, "second life"))
-        results._take_in("b", Taken([result(0, camera="yard")], 0, 1, "another node"))
-        assert results.dropped == 6
+        results._take_in("a", Taken([result(10)], 3, 4, "second life", 0.0))
+        assert results.dropped == 9  # what it gave before it was asked was for this reader, too
+        results._take_in("b", Taken([result(0, camera="yard")], 2, 3, "another node", 0.0))
+        assert results.dropped == 11
     finally:
         results.close()
+
+
+def test_a_node_keeps_for_each_client_what_it_wants() -> None:
+    now = 0.0
+    queues = ClientQueues("life", lambda: now)
+    queues.put(result(0))
+    queues.put(result(0, "yard"))
+    doors = frozenset({"door"})
+    empty = queues.take("all", None, 4, 9, 0.0), queues.take("doors", doors, 4, 9, 0.0)
+    assert [(each.results, each.since, each.until) for each in empty] == [([], 2, 2), ([], 1, 1)]
+    for frame in range(1, 4):
+        for camera in ("door", "yard"):
+            queues.put(result(frame, camera))
+    now = 7.0
+    everything, wanted = queues.take("all", None, 4, 9, 0.0), queues.take("doors", doors, 4, 9, 0.0)
+    assert [(each.camera, each.frame) for each in everything.results] == [("door", 2), ("yard", 2), ("door", 3), ("yard", 3)]
+    assert (everything.since, everything.until) == (2, 8)  # two were dropped
+    assert [each.frame for each in wanted.results] == [1, 2, 3]
+    assert (wanted.since, wanted.until, wanted.incarnation, wanted.age) == (1, 4, "life", 7.0)
+    now = 100.0
+    for frame in (4, 5):
+        queues.put(result(frame))  # by the first of them the queue is given up
+    again = queues.take("doors", doors, 4, 9, 0.0)
+    assert (again.results, again.since, again.until) == ([], 6, 6)
+
+
+def test_results_end_with_their_fleet() -> None:
+    def engines() -> dict[str, str]:
+        raise FleetEndedError("the fleet has ended")
+
+    assert list(FleetResults(engines, 10, None)) == []
 
 
 def test_events_that_an_output_does_not_take_are_counted() -> None:

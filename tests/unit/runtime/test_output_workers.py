@@ -8,8 +8,8 @@ import pytest
 
 from ferengine.runtime.joiner import Joined
 from ferengine.runtime.output_workers import HOLD, QUEUE, OutputDispatcher, OutputWorker
-from ferengine.stages.messages import VideoPart
 from ferengine.stages.records import VIDEO_READER, WINDOW_READER, RenderItem
+from ferengine.stages.start_messages import VideoPart
 
 
 class StillRing:

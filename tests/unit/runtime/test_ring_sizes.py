@@ -11,11 +11,11 @@ from ferengine import Engine, PushSource
 from ferengine.config import make_config
 from ferengine.errors import UsageError
 from ferengine.ipc import machine
+from ferengine.ipc.frame_loans import FrameReader
 from ferengine.ipc.machine import MemoryLeft, memory_left, processor_quota, processors, refusal
 from ferengine.models.manifest import CropFormat
 from ferengine.runtime import rings
 from ferengine.runtime.cameras import Cameras
-from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.topology import RingSize, Topology, make_plan
 
 HD, UHD, UHD4 = 1920 * 1080 * 3, 3840 * 2160 * 3, 15360 * 8640 * 3

@@ -16,9 +16,9 @@ from ferengine import Engine, PushSource
 from ferengine._native import FrameRing
 from ferengine.config import make_config
 from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.ipc.frame_loans import FrameReader
 from ferengine.runtime import rings as rings_module
 from ferengine.runtime.cameras import Cameras, CameraState
-from ferengine.runtime.frame_loans import FrameReader
 from ferengine.runtime.push import PushInput
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import Executor

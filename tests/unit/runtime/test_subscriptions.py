@@ -8,9 +8,10 @@ import pytest
 
 from ferengine._native import FrameRing
 from ferengine.errors import UsageError
+from ferengine.ipc.frame_loans import FrameLoan, FrameReader, ReaderIds
 from ferengine.results import FrameResult, Timings
-from ferengine.runtime.frame_loans import FrameLoan, FrameReader, ReaderIds
 from ferengine.runtime.subscriptions import Item, Policy, Subscription, Subscriptions
+from ferengine.stages.records import FIRST_LOAN_READER
 from threads_help import CheckedThread
 
 
@@ -171,7 +172,7 @@ def test_a_loan_is_released_once() -> None:
 
 
 def test_reader_ids_run_out_and_come_back() -> None:
-    ids = ReaderIds()
+    ids = ReaderIds(FIRST_LOAN_READER)
     taken = [ids.take() for _ in range(29)]
     assert sorted(taken) == list(range(3, 32))
     with pytest.raises(UsageError, match="29 consumers"):

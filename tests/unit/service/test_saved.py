@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -54,7 +58,7 @@ def test_a_link_stays_one_and_its_file_becomes_private(tmp_path: Path) -> None:
 
 def test_without_a_file_it_begins_with_what_it_is_given(tmp_path: Path) -> None:
     assert StateFile(tmp_path / "state.json").begin([DOOR]).sources == (DOOR,)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".state.json.lock"]
 
 
 @pytest.mark.parametrize(
@@ -73,8 +77,45 @@ def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
     with pytest.raises(UsageError, match=rf"--state: .*state.json.*{said}") as refused:
         StateFile(tmp_path / "state.json").begin([])
     assert "secret" not in str(refused.value)
-    with pytest.raises(UsageError, match="cannot be read: Is a directory"):
-        StateFile(tmp_path).begin([])
+    StateFile(tmp_path / "state.json").write([], [], {})
+    assert StateFile(tmp_path / "state.json").begin([]).sources == ()  # what refused it has not kept its lock
+
+
+def test_what_is_no_file_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
+    for path in (tmp_path / "pipe", tmp_path, Path("/dev/null")):
+        with pytest.raises(UsageError, match=f"--state: {path} is no file: a folder, a pipe or a device keeps nothing"):
+            StateFile(path).begin([])
+    with pytest.raises(UsageError, match=r"--state: .*state.json cannot be made: there is no folder .*nowhere"):
+        StateFile(tmp_path / "nowhere" / "state.json").begin([])
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+def test_one_service_has_a_file_at_a_time(tmp_path: Path) -> None:
+    (tmp_path / "link.json").symlink_to("state.json")
+    first, second = StateFile(tmp_path / "state.json"), StateFile(tmp_path / "link.json")
+    first.begin([])
+    with pytest.raises(ServiceError, match=r"--state: another service has .*link.json: end it, or name another file"):
+        second.begin([])
+    first.close()
+    first.close()
+    second.begin([])
+    second.close()
+
+
+def test_the_lock_dies_with_its_process(tmp_path: Path) -> None:
+    code = f"""
+import os, pathlib, signal
+from ferengine.service.saved import StateFile
+file = StateFile(pathlib.Path({str(tmp_path / "state.json")!r}))
+file.begin([])
+os.fsync = lambda descriptor: os.kill(os.getpid(), signal.SIGKILL)  # in the middle of writing
+file.write([], [], {{}})
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == -signal.SIGKILL
+    assert len(list(tmp_path.glob(".ferengine-state.json-*"))) == 1
+    assert StateFile(tmp_path / "state.json").begin([]).sources == ()
+    assert [path.name for path in tmp_path.iterdir()] == [".state.json.lock"]
 
 
 def test_a_file_that_cannot_be_written_says_what_will_be_forgotten(tmp_path: Path) -> None:
@@ -90,4 +131,4 @@ def test_a_full_disk_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     with largest_file(2000), pytest.raises(ServiceError, match=r"will forget it: .*state.json cannot be written: File"):
         file.write(many, [], {})
     assert file.begin([]).sources == (ADDED,)
-    assert [path.name for path in tmp_path.iterdir()] == ["state.json"]
+    assert {path.name for path in tmp_path.iterdir()} == {"state.json", ".state.json.lock"}

@@ -9,7 +9,14 @@ import pytest
 
 from ferengine import Engine
 from ferengine.errors import FerengineError, SinkError
-from ferengine.sinks.files import check_output, create_numbered, create_output, same_file, write_atomically
+from ferengine.sinks.files import (
+    check_output,
+    create_numbered,
+    create_output,
+    remove_leftovers,
+    same_file,
+    write_atomically,
+)
 from ferengine.sinks.jsonl import JsonlWriter
 from ferengine.sinks.save_paths import save_paths
 from ferengine.sinks.video import VideoWriter
@@ -153,3 +160,23 @@ def test_numbered_files_are_always_new(tmp_path: Path) -> None:
         made.append(path.name)
     assert made == ["out.part3.mp4", "out.part4.mp4"]
     assert (tmp_path / "out.part2.mp4").read_bytes() == b"mine"
+
+
+def test_leftovers_of_killed_writers_are_removed_and_those_of_living_ones_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"{'ä' * 100}[1].json"
+    found: list[int] = []
+
+    def look(descriptor: int) -> None:  # while the file is being written
+        leftover = tmp_path / f"{next(tmp_path.glob('.ferengine-*')).name[:-8]}abcdefgh"
+        leftover.write_text("half of i")
+        (tmp_path / f".ferengine-other.json-{len(found)}").write_text("of another file")
+        found.append(remove_leftovers(path))
+
+    monkeypatch.setattr(os, "fsync", look)
+    write_atomically(path, b"whole", durable=True)
+    assert found == [1]
+    assert path.read_bytes() == b"whole"
+    assert sorted(each.name for each in tmp_path.iterdir()) == [".ferengine-other.json-0", path.name]
+    assert remove_leftovers(path) == remove_leftovers(tmp_path / "absent" / "file") == 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import numpy as np
 import pytest
 
 from ferengine.sources.clock import CallerClock, MediaClock, WallClock, believable_rate
@@ -57,6 +60,36 @@ def test_caller_clock_recognises_a_clock_that_was_set_back() -> None:
     stamps = [clock.stamp(given) for given in (7200.0, 7200.5, 3601.0, 3601.5, 7300.0)]
     assert stamps == pytest.approx([7200.0, 7200.5, 7201.0, 7201.5, 10900.0])
     assert clock.replaced == 1
+
+
+@pytest.mark.parametrize(
+    ("given", "rate"),
+    [
+        (lambda index: index // 30, 30),
+        (lambda index: (index + 27) // 30, 30),  # begins late in a second
+        (lambda index: (index + 29) // 30, 30),
+        (lambda index: index * 10 // 25 / 10, 25),
+        (lambda index: 1.7e9 + index // 10, 10),
+        (lambda index: index // 100, 100),
+        (lambda index: min(index, 1) * 1e-6, 25),  # a clock that is stuck
+        (lambda index: 7.0, 25),
+        (lambda index: index / 100 if index % 7 else (index - 1) / 100, 100),
+    ],
+)
+def test_time_keeps_its_speed_where_a_coarse_clock_repeats_itself(given: Callable[[int], float], rate: float) -> None:
+    clock = CallerClock()
+    stamps = np.array([clock.stamp(given(index)) for index in range(900)])
+    assert np.all(np.diff(stamps) > 0)
+    assert clock.replaced > 100
+    seconds = np.arange(900) / rate
+    assert stamps[-1] - stamps[0] == pytest.approx(seconds[-1], abs=1.0)
+    assert np.abs(stamps - stamps[0] - seconds).max() < (1.2 if rate < 100 else 3.1)  # the first second shows the rate
+
+
+def test_a_clock_of_whole_seconds_is_spread_evenly() -> None:
+    clock = CallerClock()
+    stamps = [clock.stamp(float(index // 10)) for index in range(60)]
+    assert np.diff(stamps[30:]) == pytest.approx(np.full(29, 0.1))
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ def test_which_files_are_heic() -> None:
     assert not is_heic(b"")
 
 
-def test_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     path = tmp_path / "shot.heic"
     path.write_bytes(heic(drawn_face()))
     importing = builtins.__import__
@@ -97,10 +97,16 @@ def test_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         return importing(name, *rest)
 
     monkeypatch.setattr(builtins, "__import__", absent)
-    with pytest.raises(MissingDependencyError, match=re.escape(install_extra("heic"))):
+    said = f"{path} is a HEIC image, which takes the package pillow-heif to read: {install_extra('heic')}"
+    with pytest.raises(MissingDependencyError, match=f"^{re.escape(said)}$"):
         read_image(path)
-    with pytest.raises(MissingDependencyError, match=re.escape(install_extra("heic"))):
+    with pytest.raises(MissingDependencyError, match=f"^{re.escape(said)}$"):
         open_source(parse_source(path)).open()
+    cv2.imwrite(str(tmp_path / "z.png"), np.zeros((8, 8, 3), np.uint8))
+    folder = open_source(parse_source(tmp_path))
+    folder.open()  # the others are still read
+    assert folder.broken_frames == 1
+    assert caplog.messages == [f"{said}; it is skipped"]
 
 
 def test_a_folder_says_what_it_leaves_out(tmp_path: Path) -> None:

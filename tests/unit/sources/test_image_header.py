@@ -21,6 +21,24 @@ def test_the_size_that_opencv_wrote(suffix: str) -> None:
     assert image_extent(np.asarray(data, np.uint8).ravel()) == ImageExtent(301, 37)
 
 
+@pytest.mark.parametrize("suffix", [".avif", ".webp", ".gif", ".png"])
+def test_the_frames_of_an_animation(suffix: str) -> None:
+    animation = cv2.Animation()
+    animation.frames = [np.full((37, 301, 3), 30 * index, np.uint8) for index in range(7)]
+    animation.durations = [40] * 7
+    written, data = cv2.imencodeanimation(suffix, animation)
+    assert written
+    assert image_extent(np.asarray(data, np.uint8).ravel()) == ImageExtent(301, 37, 7)
+
+
+def test_the_size_of_a_track_counts_where_it_is_larger_than_that_of_the_image() -> None:
+    animation = cv2.Animation()
+    animation.frames, animation.durations = [np.zeros((37, 301, 3), np.uint8)] * 2, [40] * 2
+    data = bytearray(cv2.imencodeanimation(".avif", animation)[1])
+    struct.pack_into(">HH", data, data.index(b"av01", data.index(b"stsd")) + 28, 60000, 50000)
+    assert image_extent(np.frombuffer(data, np.uint8)) == ImageExtent(60000, 50000, 2)
+
+
 def test_lossless_and_extended_webp() -> None:
     lossless = cv2.imencode(".webp", np.zeros((37, 301, 3), np.uint8), [cv2.IMWRITE_WEBP_QUALITY, 101])[1]
     extended = cv2.imencode(".webp", np.zeros((37, 301, 4), np.uint8))[1]

@@ -73,7 +73,8 @@ def test_what_is_no_image_is_passed_over_and_counted(
     source.open()
     assert brightness(source) == [2, 4, 2, 4]
     assert source.broken_frames == 6
-    assert [record.message.split()[0].rpartition("/")[2] for record in caplog.records] == ["1.jpg", "3.png", "5.webp"]
+    skipped = [message.split()[0].rpartition("/")[2] for message in caplog.messages if message.endswith("it is skipped")]
+    assert skipped == ["1.jpg", "3.png", "5.webp"]
     assert capfd.readouterr().err == ""
 
 
@@ -98,8 +99,25 @@ def test_folders_without_images_say_so(tmp_path: Path) -> None:
             ImagesSource(path).open()
         assert str(path) in str(caught.value)
     (tmp_path / "text.png").write_text("This is no image.")
-    with pytest.raises(SourceError, match="none of its 1 files is an image"):
+    with pytest.raises(SourceError, match=r"/text\.png is not an image that can be decoded"):
         ImagesSource(tmp_path).open()
+    (tmp_path / "more.png").write_text("This is none either.")
+    with pytest.raises(SourceError, match="none of its 2 files is an image"):
+        ImagesSource(tmp_path).open()
+
+
+def test_a_folder_says_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "a.png").write_bytes(cv2.imencode(".png", np.full((8, 9, 3), 70, np.uint8))[1].tobytes())
+    ImagesSource(tmp_path).open()
+    assert not caplog.messages
+    for name in ("4.gif", "1.txt", "2.mp4", "3.md"):
+        (tmp_path / name).touch()
+    (tmp_path / "below").mkdir()
+    assert ImagesSource(tmp_path).open().frames == 1
+    assert caplog.messages == [
+        f"{tmp_path}: left out, because they are not images: 4 (1.txt, 2.mp4, 3.md, ...)",
+        f"{tmp_path}: left out, because they are folders (a pattern with ** takes what they hold): 1 (below)",
+    ]
 
 
 @pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])

@@ -262,7 +262,7 @@ def test_flv_that_ends_between_two_tags_long_before_its_duration(tmp_path: Path)
     for _ in range(50):  # back over whole tags
         end -= 4 + int.from_bytes(data[end - 4 : end])
     path.write_bytes(data[:end])
-    assert find_truncation(path, "flv", 4.0, mid_packet=False, opened_size=end) is not None
+    assert find_truncation(path, "flv", 4.0, mid_packet=False, mid_frame=False, opened_size=end) is not None
 
 
 def test_codec_that_changes_within_a_stream_is_counted(tmp_path: Path) -> None:

@@ -15,8 +15,9 @@ from ferengine.sources import parse_source
 from ferengine.sources.base import CapturedFrame, SourceInfo
 from ferengine.stages import capture
 from ferengine.stages.capture import CaptureStage
-from ferengine.stages.messages import AddRing, BeginCapture, CaptureCounts, Descriptor, FromWorker, NeedRing, StartCapture
+from ferengine.stages.messages import AddRing, BeginCapture, CaptureCounts, FromWorker, NeedRing
 from ferengine.stages.reader import Taken
+from ferengine.stages.start_messages import Descriptor, StartCapture
 from stages_help import context
 
 

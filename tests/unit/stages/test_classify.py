@@ -16,8 +16,9 @@ from ferengine.ipc.channel import data_pair, receive_data
 from ferengine.models.registry import load_model
 from ferengine.models.settings import Prior
 from ferengine.stages.classify import BatchPolicy, ClassifyStage
-from ferengine.stages.messages import BackendChosen, Descriptor, FromWorker, StartClassify
+from ferengine.stages.messages import BackendChosen, FromWorker
 from ferengine.stages.records import ScoreBatch, decode_event
+from ferengine.stages.start_messages import Descriptor, StartClassify
 from stages_help import context
 
 

@@ -14,8 +14,9 @@ from ferengine._native import FrameRing, WorkerPage
 from ferengine.inference.select import BackendSettings
 from ferengine.ipc.channel import data_pair, receive_data, send_data
 from ferengine.stages.detect import DetectStage
-from ferengine.stages.messages import AddRing, Descriptor, ForgetCamera, ForgetRing, StartDetect
+from ferengine.stages.messages import AddRing, ForgetCamera, ForgetRing
 from ferengine.stages.records import DetectionAnswer, DetectionRequest
+from ferengine.stages.start_messages import Descriptor, StartDetect
 from stages_help import context
 from threads_help import CheckedThread
 

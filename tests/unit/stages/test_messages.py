@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from ferengine.errors import WorkerError
 from ferengine.stages.codec import decode_control, encode_control
-from ferengine.stages.messages import MESSAGE_TYPES, AddRing, CaptureEnded, Descriptor, Failed, SetRate
+from ferengine.stages.messages import MESSAGE_TYPES, AddRing, CaptureEnded, Failed
+from ferengine.stages.start_messages import Descriptor, SetRate
 
 
 def values(kind: Any) -> st.SearchStrategy[Any]:

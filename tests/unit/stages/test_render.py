@@ -14,18 +14,10 @@ from ferengine.ipc.channel import data_pair, send_data
 from ferengine.results import Face, FrameResult, IgnoredFace, Timings
 from ferengine.sinks.video import VideoWriter
 from ferengine.stages import render
-from ferengine.stages.messages import (
-    AddRing,
-    Descriptor,
-    FromWorker,
-    SaveVideo,
-    SinkFailed,
-    StartRender,
-    VideoPart,
-    VideoRefused,
-)
+from ferengine.stages.messages import AddRing, FromWorker, SinkFailed, VideoRefused
 from ferengine.stages.records import WINDOW_READER, RenderItem
 from ferengine.stages.render import RenderStage
+from ferengine.stages.start_messages import Descriptor, SaveVideo, StartRender, VideoPart
 from stages_help import context
 
 IMAGE = np.zeros((48, 64, 3), np.uint8)

@@ -11,8 +11,9 @@ from ferengine._native import FaceRing, FrameRing, WorkerPage
 from ferengine.detection.base import Detections
 from ferengine.detection.birth import BirthScores
 from ferengine.ipc.channel import data_pair, receive_data, send_data
-from ferengine.stages.messages import AddCamera, AddRing, Descriptor, Redetect, SetZones, StartTrack
+from ferengine.stages.messages import AddRing, Redetect, SetZones
 from ferengine.stages.records import TRACK_READER, DetectionAnswer, DetectionRequest, Record, decode_event
+from ferengine.stages.start_messages import AddCamera, Descriptor, StartTrack
 from ferengine.stages.track import TrackStage
 from ferengine.zones import Region, Zones
 from stages_help import context

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from ferengine.detection.base import Detections
 from ferengine.results import Box
+from ferengine.tracking.base import TrackerUpdate
 from ferengine.tracking.detection_schedule import DetectionSchedule
 from ferengine.tracking.face_tracker import FaceTracker
 from ferengine.tracking.scene import SceneCuts
@@ -108,3 +109,50 @@ def test_face_that_fills_the_frame_and_is_followed_is_no_cut() -> None:
     tracker.advance(frame, 0.1)
     assert not tracker.is_cut
     assert [face.id for face in tracker.faces] == [1]
+
+
+@pytest.mark.parametrize("scheduled", [False, True])
+def test_id_ends_where_only_the_face_has_changed(scheduled: bool) -> None:
+    """A jump cut: the background stays, and nothing of the frame says that it is another person."""
+    tracker = FaceTracker()
+    tracker.correct(with_face(scene(1), 1), found(FACE), 0.0)
+    tracker.advance(with_face(scene(1), 1), 0.1)
+    after = with_face(scene(1), 2)
+    if not scheduled:
+        tracker.advance(after, 0.2)
+        assert tracker.wants_detection
+    tracker.correct(after, found(FACE), 0.2)
+    assert [face.id for face in tracker.faces] == [2]
+
+
+class SureTracker:
+    """Sure of everything, as a filter is of another frontal face at the same place."""
+
+    def init(self, frame: NDArray[np.uint8], box: Box) -> None:
+        self.box = box
+
+    def update(self, frame: NDArray[np.uint8]) -> TrackerUpdate:
+        return TrackerUpdate(self.box, 0.7)
+
+
+def test_tracker_that_is_sure_of_another_face_does_not_hide_a_cut() -> None:
+    tracker = FaceTracker(SureTracker)
+    tracker.correct(with_face(scene(1), 1), found(FACE), 0.0)
+    tracker.look(with_face(scene(2), 2), 0.1)
+    assert tracker.is_cut
+    tracker.correct(with_face(scene(2), 2), found(FACE), 0.1)
+    assert [face.id for face in tracker.faces] == [2]
+
+
+def test_frames_a_little_unlike_are_a_cut_where_the_faces_have_gone_or_after_black() -> None:
+    first = scene(1)
+    second = np.clip(0.55 * first + 0.45 * scene(2), 0, 255).astype(np.uint8)
+    black = np.full_like(first, 16)
+    cuts = SceneCuts()
+    assert [cuts.change(frame) for frame in (first, second)] == ["none", "possible"]
+    assert [cuts.change(frame) for frame in (black, first, black, first)] == ["none", "cut", "none", "none"]
+    for person, is_cut in ((1, False), (2, True)):
+        tracker = FaceTracker()
+        tracker.correct(with_face(first, 1), found(FACE), 0.0)
+        tracker.advance(with_face(second, person), 0.1)
+        assert tracker.is_cut == is_cut

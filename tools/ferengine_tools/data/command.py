@@ -58,7 +58,7 @@ def report(
 
 
 def prepare(
-    folder: Annotated[Path, typer.Argument(help="Images, in sub-folders or not.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Images, in sub-folders or not.")],
     out: Annotated[Path, typer.Option(metavar="DIR", help="A new or empty folder.")],
     align: Annotated[
         Literal["eyes", "none"],

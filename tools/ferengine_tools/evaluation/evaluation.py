@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.classifier import Classifier
+from ferengine.classification.labelling import gender_confidence
+from ferengine.config import make_config
 from ferengine_tools.evaluation.confusion_matrix import fractions, in_paper_order
 from ferengine_tools.evaluation.crops import Views, probabilities
 from ferengine_tools.evaluation.ensemble import Ensemble
@@ -57,7 +59,7 @@ class Evaluation:
         stability: Single crop; None where it was not asked for.
         curve: Under ``prior`` to powers from 0 to 1, single crop, with the manifest's temperature under ``prior``, of one model
             that can answer so.
-        groups: Accuracies by grouping, single crop.
+        groups: Accuracies by grouping, single crop, with how many faces a run would show a label of.
     """
 
     models: tuple[str, ...]
@@ -198,6 +200,8 @@ def evaluate_faces(
             (wide.shape[1] - faces.images.shape[1]) // 2,
         )
     predictions = Predictions(faces, classes, scaled)
+    shown = make_config().min_confidence  # what a run asks of a score
+    shown = gender_confidence(shown) if ensemble.task == "gender" else shown
     evaluation = Evaluation(
         models=tuple(network.name for network in ensemble.networks),
         split=split,
@@ -211,6 +215,9 @@ def evaluate_faces(
         uniform=uniform,
         stability=steady,
         curve=tuple(curve),
-        groups={grouping: by_group(predictions.right, names) for grouping, names in faces.groups.items()},
+        groups={
+            grouping: by_group(predictions.right, names, answered=scaled.max(axis=1) >= shown)
+            for grouping, names in faces.groups.items()
+        },
     )
     return evaluation, predictions

@@ -32,6 +32,8 @@ class GroupAccuracy:
         accuracy: The fraction.
         low: Lower bound of the accuracy, with the confidence asked for.
         high: Upper bound.
+        answered: How many were read with enough confidence to be shown a label; None where that is not known.
+        answered_correct: How many of these as they are labelled.
     """
 
     group: str
@@ -40,9 +42,13 @@ class GroupAccuracy:
     accuracy: float
     low: float
     high: float
+    answered: int | None = None
+    answered_correct: int | None = None
 
 
-def by_group(correct: ArrayLike, groups: ArrayLike, confidence: float = 0.95) -> list[GroupAccuracy]:
+def by_group(
+    correct: ArrayLike, groups: ArrayLike, confidence: float = 0.95, *, answered: ArrayLike | None = None
+) -> list[GroupAccuracy]:
     """Return the accuracy of each group, in the order of the numbers in their names, then of the names.
 
     The interval is E. Wilson's score interval ("Probable Inference, the Law of Succession, and Statistical Inference", JASA 22,
@@ -52,17 +58,19 @@ def by_group(correct: ArrayLike, groups: ArrayLike, confidence: float = 0.95) ->
         correct: Whether each face was read as it is labelled, bool (N,).
         groups: Its group, str (N,); "" for faces of unknown group, which are left out.
         confidence: Of the interval, between 0 and 1.
+        answered: Whether each was read with enough confidence, bool (N,).
 
     Raises:
         UsageError: The arrays have other shapes, or the confidence is out of range.
     """
     right, names = np.asarray(correct, bool), np.asarray(groups, str)
-    if right.ndim != 1 or right.shape != names.shape:
+    said = None if answered is None else np.asarray(answered, bool)
+    if right.ndim != 1 or right.shape != names.shape or (said is not None and said.shape != right.shape):
         raise UsageError(f"each face needs one group: {right.shape} answers, {names.shape} groups")
     if not 0 < confidence < 1:
         raise UsageError(f"the confidence must lie between 0 and 1, not {confidence}")
     found = sorted({str(name) for name in names} - {""}, key=_by_number)
-    return [_accuracy(name, right[names == name], confidence) for name in found]
+    return [_accuracy(name, right, names == name, confidence, said) for name in found]
 
 
 def age_group(age: int) -> str:
@@ -109,15 +117,26 @@ def read_groups(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.str_
 
 
 def group_table(grouping: str, rows: Sequence[GroupAccuracy]) -> str:
-    """Return a Markdown table of accuracies in percent, headed by the name of the grouping; readable as it is."""
-    cells = [(grouping, "faces", "accuracy %", "interval")]
+    """Return a Markdown table of accuracies in percent, headed by the name of the grouping; readable as it is. Where it is
+    known, also how many faces are shown a label, and how many of these labels are right."""
+    cells: list[tuple[str, ...]] = [(grouping, "faces", "accuracy %", "interval")]
     cells += [
         (row.group, str(row.faces), f"{100 * row.accuracy:.1f}", f"{100 * row.low:.1f} to {100 * row.high:.1f}") for row in rows
     ]
+    if any(row.answered is not None for row in rows):
+        shown = [("shown a label %", "of these right %"), *(_answered(row) for row in rows)]
+        cells = [(*line, *more) for line, more in zip(cells, shown, strict=True)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     lines = ["| " + " | ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]) + " |" for line in cells]
     rule = "|".join(["", "-" * (widths[0] + 2), *("-" * (width + 1) + ":" for width in widths[1:]), ""])
     return "\n".join([lines[0], rule, *lines[1:]])
+
+
+def _answered(row: GroupAccuracy) -> tuple[str, str]:
+    if row.answered is None or row.answered_correct is None:
+        return "-", "-"
+    right = f"{100 * row.answered_correct / row.answered:.1f}" if row.answered else "-"
+    return f"{100 * row.answered / row.faces:.1f}", right
 
 
 def _by_number(name: str) -> tuple[bool, int, str]:
@@ -125,7 +144,10 @@ def _by_number(name: str) -> tuple[bool, int, str]:
     return number is None, int(number.group()) if number else 0, name
 
 
-def _accuracy(name: str, right: NDArray[np.bool_], confidence: float) -> GroupAccuracy:
-    correct, faces = int(right.sum()), len(right)
+def _accuracy(
+    name: str, right: NDArray[np.bool_], members: NDArray[np.bool_], confidence: float, said: NDArray[np.bool_] | None
+) -> GroupAccuracy:
+    correct, faces = int((right & members).sum()), int(members.sum())
     bounds = binomtest(correct, faces).proportion_ci(confidence, method="wilson")
-    return GroupAccuracy(name, correct, faces, correct / faces, float(bounds.low), float(bounds.high))
+    answers = (None, None) if said is None else (int((members & said).sum()), int((members & said & right).sum()))
+    return GroupAccuracy(name, correct, faces, correct / faces, float(bounds.low), float(bounds.high), *answers)

@@ -60,9 +60,17 @@ def move(batch: Tensor, generator: Generator, strength: float = 1.0, margin: int
     cosine, sine = torch.cos(angle) * scale, torch.sin(angle) * scale
     right, down = (_spread(count, 0.12 * strength, generator) for _ in range(2))  # a crop's side is 2
     rows = [torch.stack([cosine * turned, -sine, right], 1), torch.stack([sine * turned, cosine, down], 1)]
-    grid = functional.affine_grid(torch.stack(rows, 1).to(batch.device), [count, 1, side, side], align_corners=False)
+    grid = _affine_grid(torch.stack(rows, 1).to(batch.device), side)
     grid = grid * (side / batch.shape[-1])  # the crop's own units to the image's
     return functional.grid_sample(batch, grid, padding_mode="border", align_corners=False)
+
+
+def _affine_grid(maps: Tensor, side: int) -> Tensor:
+    """As torch's ``affine_grid`` of maps (N, 2, 3), without corners aligned, up to rounding: (N, ``side``, ``side``, 2). That
+    multiplies matrices of three columns, which takes 30 times as long on a CPU, 3 % of a step of ``fast``."""
+    place = (2 * torch.arange(side, device=maps.device) + 1) / side - 1
+    across, down = maps[:, :, 0, None] * place + maps[:, :, 2, None], maps[:, :, 1, None] * place
+    return (across[:, :, None, :] + down[:, :, :, None]).permute(0, 2, 3, 1)
 
 
 def blur(batch: Tensor, generator: Generator) -> Tensor:

@@ -36,6 +36,11 @@ class TrainConfig:
     task: Annotated[Literal["expression", "gender", "both"], "both: one trunk with a head for each."] = "expression"
     labels: Annotated[LabelSet, "ferplus8: FER-2013's labels, and contempt where the crowd of FER+ says so."] = "fer2013"
     gender_data: Annotated[Path | None, "UTKFace, for --task both."] = None
+    undecided_under: Annotated[
+        int,
+        "With the task gender: faces younger than this, in years, are given no gender, so that the network learns that it "
+        "cannot say.",
+    ] = 0
     cache: Annotated[Path | None, "Folder in which UTKFace's crops are kept. Default: the user's cache."] = None
     epochs: Annotated[int, "Number of epochs."] = 45
     batch: Annotated[int, "Faces in a batch."] = 128
@@ -63,7 +68,7 @@ class TrainConfig:
     distil: Annotated[
         tuple[str, ...],
         "Checkpoint or model whose answers to each batch, as it was augmented, are part of the target. Repeat it to average "
-        "several.",
+        "several. SET=MODEL is asked about the faces of that set alone (FER-2013, wild_faces).",
     ] = ()
     views_from: Annotated[
         Path | None,
@@ -100,6 +105,10 @@ class TrainConfig:
             raise UsageError("mixup would mix faces of sets with different class frequencies: leave it out, or name one --data")
         if self.views_from is not None and (self.distil or self.augment != "full" or self.strength != 1):
             raise UsageError("--views-from brings its own views and answers: leave out --distil, --augment and --strength")
+        if self.undecided_under and self.task != "gender":
+            raise UsageError("--undecided-under is for --task gender")
+        if self.teacher is not None and self.task == "gender":
+            raise UsageError("--teacher is of FER-2013's faces: for --task gender name a network with --distil")
         if self.crowd and self.task != "expression":
             raise UsageError("crowd is for --task expression: UTKFace has no votes")
         if self.views < 1 or (self.views == 1 and self.consistency):
@@ -158,8 +167,16 @@ def portable(name: str, value: Any) -> Any:
         return [portable(name, item) for item in value]
     if name not in _FILES or not value:
         return value
-    path = Path(value)
-    return f"runs/{path.resolve().parent.name}/{path.name}" if path.suffix == ".safetensors" else path.name
+    of_set, source = taught_set(value) if name == "distil" else (None, value)
+    path = Path(source)
+    shown = f"runs/{path.resolve().parent.name}/{path.name}" if path.suffix == ".safetensors" else path.name
+    return shown if of_set is None else f"{of_set}={shown}"
+
+
+def taught_set(teacher: str) -> tuple[str | None, str]:
+    """Return the set whose faces a teacher of ``--distil`` is asked about, None for all, and the checkpoint or model."""
+    name, equals, source = teacher.partition("=")
+    return (name, source) if equals and "/" not in name else (None, teacher)
 
 
 PAPER_EPOCHS = {"cnn": 17, "vgg": 90, "resnet18": 60, "dscnn": 60}

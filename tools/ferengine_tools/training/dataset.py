@@ -220,7 +220,9 @@ def _genders(config: TrainConfig, path: Path) -> TrainingSet:
     training, validation = (torch.from_numpy(data.indices(split)) for split in ("training", "validation"))
     prior = class_prior(classes[training], len(GENDERS))
     hard = np.eye(len(GENDERS), dtype=np.float32)[data.gender]
-    smooth = smoothed(hard, config.label_smoothing, prior.numpy() if config.prior == "uniform" else None)
+    own = prior.numpy() if config.prior == "uniform" else np.full(len(GENDERS), 1 / len(GENDERS), np.float32)
+    smooth = smoothed(hard, config.label_smoothing, own)
+    smooth[data.age < config.undecided_under] = own  # under an adjusted loss the answer is then even under a uniform prior
     return TrainingSet(
         "UTKFace",
         GENDERS,

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from ferengine.errors import UsageError
 from ferengine_tools.networks.registry import deployed
-from ferengine_tools.training.config import Prior
+from ferengine_tools.training.config import Prior, taught_set
 from ferengine_tools.training.dataset import TrainingSet
 from ferengine_tools.training.origin import answers_under, load_network
 from ferengine_tools.training.priors import moved
@@ -18,7 +19,7 @@ class Teachers:
     """The mean answer of some networks.
 
     Args:
-        sources: Checkpoints, names of shipped models or ``.onnx`` files.
+        sources: Checkpoints, names of shipped models or ``.onnx`` files; SET=SOURCE is asked about the faces of that set alone.
         faces: What is taught: the classes, and the class frequencies of each set.
         device: Where they run.
         prior: "uniform": they answer under the class frequencies of each face's own set, which the pupil's adjusted logits are
@@ -26,7 +27,7 @@ class Teachers:
         bf16: Whether they compute in bfloat16.
 
     Raises:
-        UsageError: A network has other classes, or reads other crops.
+        UsageError: A network has other classes, or reads other crops; there is no such set, or one without a teacher.
         ModelError: A file is damaged, or torch cannot rebuild its network.
     """
 
@@ -35,7 +36,8 @@ class Teachers:
         own = torch.stack([part.prior for part in faces.parts]).log().to(device)
         self._own = own if prior == "uniform" else own[:1].expand_as(own)
         self._part_of = faces.part_of.to(device)
-        self._networks = [self._load(source, faces, own[0]) for source in sources]
+        self._networks = [self._load(taught_set(source)[1], faces, own[0]) for source in sources]
+        self._weights = _weights(sources, [part.name for part in faces.parts]).to(device)
 
     def _load(self, source: str, faces: TrainingSet, first: Tensor) -> tuple[nn.Module, Tensor]:
         """A network and the logarithm of the prior that it answers under, (C,)."""
@@ -48,8 +50,32 @@ class Teachers:
     @torch.no_grad()
     def __call__(self, batch: Tensor, rows: Tensor) -> Tensor:
         """Return probabilities, float32 (n, C), for crops, float32 (n, 1, S, S), of the faces ``rows``, int64 (n,)."""
-        own = self._own[self._part_of[rows.to(self._device)]]
-        batch = batch.to(self._device).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16, cache_enabled=False):
-            answers = [(network(batch), prior) for network, prior in self._networks]
-        return torch.stack([moved(logits.float(), prior, own, self._heads).exp() for logits, prior in answers]).mean(0)
+        parts = self._part_of[rows.to(self._device)]
+        own, batch = self._own[parts], batch.to(self._device)
+        answers = torch.zeros(len(rows), sum(self._heads), device=self._device)
+        for (network, prior), weights in zip(self._networks, self._weights, strict=True):
+            weight = weights[parts]
+            # which faces are asked about is known on the host alone; on a GPU all are, as a captured step needs
+            asked = torch.arange(len(rows), device=self._device) if self._device.type == "cuda" else weight.nonzero()[:, 0]
+            if not len(asked):
+                continue
+            seen = batch[asked].contiguous(memory_format=torch.channels_last)
+            with torch.autocast(self._device.type, torch.bfloat16, enabled=self._bf16, cache_enabled=False):
+                logits = network(seen)
+            answers[asked] += weight[asked, None] * moved(logits.float(), prior, own[asked], self._heads).exp()
+        return answers
+
+
+def _weights(sources: Sequence[str], names: Sequence[str]) -> Tensor:
+    """The weight of each teacher for the faces of each set, float32 (teachers, sets): equal among those that are asked."""
+    asked = torch.ones(len(sources), len(names))
+    for row, source in enumerate(sources):
+        name = taught_set(source)[0]
+        if name is not None and name not in names:
+            raise UsageError(f"--distil {source}: there is no set {name!r} among those of --data: {', '.join(names)}")
+        if name is not None:
+            asked[row] = torch.tensor([float(name == each) for each in names])
+    for name, count in zip(names, asked.sum(0).tolist(), strict=True):
+        if sources and not count:
+            raise UsageError(f"no teacher of --distil is asked about the faces of {name}: name one for it, or one for all sets")
+    return asked / asked.sum(0)

@@ -66,6 +66,18 @@ def test_the_table() -> None:
     ]
 
 
+def test_answers_that_are_sure_enough_are_counted_apart() -> None:
+    correct, groups = [True, False, True, False, True], ["0-2", "0-2", "0-2", "20-29", "20-29"]
+    rows = by_group(correct, groups, answered=[True, True, False, False, False])
+    assert [(row.answered, row.answered_correct) for row in rows] == [(2, 1), (0, 0)]
+    assert group_table("age", rows).splitlines()[2:] == [
+        "| 0-2   |     3 |       66.7 | 20.8 to 93.9 |            66.7 |             50.0 |",
+        "| 20-29 |     2 |       50.0 |  9.5 to 90.5 |             0.0 |                - |",
+    ]
+    with pytest.raises(UsageError, match="each face needs one group"):
+        by_group(correct, groups, answered=[True])
+
+
 def test_no_faces_no_groups() -> None:
     assert by_group([], []) == []
     assert by_group([True], [""]) == []

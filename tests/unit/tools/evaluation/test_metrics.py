@@ -58,6 +58,22 @@ def test_measures_follow_their_definitions(count: int, seed: int) -> None:
     assert found.ece == pytest.approx(plain_ece(probabilities, labels), abs=1e-9)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_measures_are_those_of_scikit_learn(seed: int) -> None:
+    reference = pytest.importorskip("sklearn.metrics", reason="scikit-learn is not installed (the extra `test`)")
+    rng = np.random.default_rng(seed)
+    names = tuple("abcde")
+    probabilities, labels = rng.dirichlet([0.4] * 5, 60), rng.integers(0, 4, 60)  # no face of the last
+    found = measure(probabilities, labels, names)
+    predicted, there = probabilities.argmax(axis=1), [0, 1, 2, 3]
+    assert found.confusion == reference.confusion_matrix(labels, predicted, labels=range(5)).tolist()
+    assert found.accuracy == pytest.approx(reference.accuracy_score(labels, predicted))
+    assert found.macro_f1 == pytest.approx(reference.f1_score(labels, predicted, labels=there, average="macro"))
+    recall = reference.recall_score(labels, predicted, labels=there, average=None)
+    assert list(found.recall.values())[:4] == pytest.approx(recall, abs=1e-4)
+    assert found.nll == pytest.approx(reference.log_loss(labels, probabilities, labels=range(5)))
+
+
 @pytest.mark.parametrize(("right", "expected"), [(10, 0.0), (5, 0.5), (0, 1.0)])
 def test_calibration_error_of_a_sure_classifier(right: int, expected: float) -> None:
     labels = np.array([0] * right + [1] * (10 - right))

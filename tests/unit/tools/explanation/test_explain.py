@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from ferengine.errors import ModelError, SourceError, UsageError  # noqa: E402
 from ferengine.models.registry import DEFAULT, SHIPPED, load_model  # noqa: E402
 from ferengine.vision import cv2  # noqa: E402
 from ferengine_tools.explain import explain as explain_command  # noqa: E402
+from ferengine_tools.explanation.attribution import _laid as laid  # noqa: E402
 from ferengine_tools.explanation.attribution import explain  # noqa: E402
 from ferengine_tools.explanation.faces import ImageFaces  # noqa: E402
 from ferengine_tools.explanation.figure import blend, on_photograph  # noqa: E402
@@ -82,6 +84,24 @@ def test_guided_gradients_pass_only_where_all_is_positive() -> None:
     found = explain(Two(), batch, target=0)
     assert found.guided[0].tolist() == [[1, 0], [0, 0]]  # a negative gradient, and a negative input, stop
     np.testing.assert_allclose(found.logits, [[0, 2]])
+
+
+def test_both_are_those_of_captum() -> None:
+    attr = pytest.importorskip("captum.attr", reason="captum is not installed")
+    torch.manual_seed(0)
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, 2, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 6, 3, 2, 1), nn.ReLU(),
+        nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(24, 3),
+    ).eval()  # fmt: skip
+    batch = np.random.default_rng(0).normal(size=(4, 1, 48, 48)).astype(np.float32)
+    found, inputs = explain(network, batch), torch.from_numpy(batch).requires_grad_()
+    targets = torch.from_numpy(found.targets)
+    cells = attr.LayerGradCam(network, network[4]).attribute(inputs, targets, relu_attributions=True).detach()
+    cam = laid(cells[:, 0], Lattice(0, 4), 48)
+    np.testing.assert_allclose(found.cam, cam / cam.amax((1, 2), keepdim=True), atol=1e-5)
+    with warnings.catch_warnings(action="ignore"):  # it says that it hooks into the ReLUs
+        guided = attr.GuidedBackprop(network).attribute(inputs, targets)
+    np.testing.assert_allclose(found.guided, guided[:, 0].detach(), atol=1e-6)
 
 
 def test_faces_of_a_batch_do_not_mix() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
-from ferengine_tools.training.augment import augment, blur, erase, mirror, move  # noqa: E402
+from ferengine_tools.training.augment import _affine_grid, augment, blur, erase, mirror, move  # noqa: E402
 
 
 def test_augmentation_is_of_each_face_and_repeatable() -> None:
@@ -71,6 +71,13 @@ def test_a_moved_face_stays_in_the_image() -> None:
         offset = (marginal * axis).sum(1) / weight
         assert offset.abs().max() < 0.06 * 48 * 1.13 * 2**0.5
         assert offset.std() > 0.5
+
+
+@pytest.mark.parametrize("side", [1, 7, 48])
+def test_the_grid_is_torchs(side: int) -> None:
+    maps = torch.randn(5, 2, 3, generator=torch.Generator().manual_seed(0))
+    expected = torch.nn.functional.affine_grid(maps, [5, 1, side, side], align_corners=False)
+    torch.testing.assert_close(_affine_grid(maps, side), expected, atol=2e-6, rtol=0)
 
 
 def test_mirroring_turns_half_of_the_faces_around() -> None:

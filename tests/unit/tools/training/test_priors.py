@@ -161,6 +161,33 @@ def test_teachers_are_moved_to_the_faces_own_prior(mixed: TrainConfig, tmp_path:
     assert torch.allclose(one[2:], expected.detach(), atol=1e-5)
 
 
+def test_a_teacher_of_one_set_is_asked_about_its_faces_alone(mixed: TrainConfig, tmp_path: Path) -> None:
+    paths = []
+    for seed in (1, 2):
+        given = replace(mixed, out=tmp_path / str(seed), beside=(), seed=seed)
+        save_checkpoint(tmp_path / f"{seed}.safetensors", Trainer(given).state())
+        paths.append(str(tmp_path / f"{seed}.safetensors"))
+    faces = load_training_set(mixed)
+    chosen = torch.cat([faces.training[-2:], faces.training[:3]])
+    batch = normalise(faces.images[chosen], 6)
+
+    def answers(*sources: str) -> Any:
+        return Teachers(sources, faces, torch.device("cpu"), "uniform", bf16=False)(batch, chosen)
+
+    one, other = answers(paths[0]), answers(paths[1])
+    assert not torch.allclose(one, other, atol=1e-3)
+    apart = answers(f"wild_faces={paths[0]}", f"FER-2013={paths[1]}")
+    torch.testing.assert_close(apart, torch.cat([one[:2], other[2:]]))
+    beside = answers(paths[0], f"FER-2013={paths[1]}")
+    torch.testing.assert_close(beside, torch.cat([one[:2], (one[2:] + other[2:]) / 2]))
+    with pytest.raises(UsageError, match="no teacher of --distil is asked about the faces of wild_faces"):
+        answers(f"FER-2013={paths[0]}")
+    with pytest.raises(UsageError, match="there is no set 'fer' among those of --data: FER-2013, wild_faces"):
+        answers(f"fer={paths[0]}")
+    command = replace(mixed, distil=(f"wild_faces={tmp_path}/run/checkpoint.safetensors", "standard")).command()
+    assert "--distil wild_faces=runs/run/checkpoint.safetensors --distil standard" in command
+
+
 def test_a_mixed_run_is_resumed_bit_equal_and_logs_the_other_set(mixed: TrainConfig, tmp_path: Path) -> None:
     given = replace(mixed, views=2, consistency=0.5, crowd=0.3, votes=0.0, batch=8)
     train(given)

@@ -129,6 +129,25 @@ def genders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("genders")
+def test_faces_too_young_are_given_no_gender(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their target is the set's own frequencies: under the adjusted loss, even odds are the best answer to it."""
+    given = replace(config, task="gender", data=tmp_path)
+    known = load_training_set(given)
+    faces = utkface.load_utkface(tmp_path)
+    ages = np.where(np.arange(len(faces.age)) % 3 == 0, 9, 10)
+    monkeypatch.setattr(utkface, "load_utkface", lambda path, cache: replace(faces, age=ages))
+    found = load_training_set(replace(given, undecided_under=10))
+    torch.testing.assert_close(found.targets[ages == 10], known.targets[ages == 10])
+    torch.testing.assert_close(found.targets[ages == 9], found.parts[0].prior.expand(int((ages == 9).sum()), 2))
+    even = load_training_set(replace(given, undecided_under=10, prior="data"))
+    assert (even.targets[ages == 9] == 0.5).all()
+    with pytest.raises(UsageError, match="is for --task gender"):
+        replace(config, undecided_under=10)
+    with pytest.raises(UsageError, match="--teacher is of FER-2013's faces"):
+        replace(given, teacher=tmp_path / "teacher.npz")
+
+
+@pytest.mark.usefixtures("genders")
 def test_gender_is_learnt(config: TrainConfig, tmp_path: Path) -> None:
     trainer = train(replace(config, task="gender", data=tmp_path, out=tmp_path / "run", model="fast", epochs=6, augment="none"))
     assert trainer.faces.labels == ("male", "female")

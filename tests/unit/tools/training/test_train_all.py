@@ -12,10 +12,12 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the extra `
 from command_help import command  # noqa: E402
 from ferengine.errors import UsageError  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
+from ferengine_tools.evaluation import comparison  # noqa: E402
 from ferengine_tools.training import plan, table  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
 from ferengine_tools.training.plan import Run  # noqa: E402
+from ferengine_tools.training.record import RunRecord  # noqa: E402
 
 main = command("train-all")
 
@@ -33,6 +35,9 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "TEACHERS", ("dscnn",))
     monkeypatch.setattr(plan, "FOLDS", 2)
     monkeypatch.setattr(plan, "TEACHER_EPOCHS", 1)
+    # timing a model takes two seconds and a drawing one; test_compare and test_training have both
+    monkeypatch.setattr(comparison, "speeds", lambda classifier: {"1": 3.0, "8": 2.0, "32": 1.0})
+    monkeypatch.setattr(RunRecord, "draw", lambda record, path, title: path.touch())
 
 
 @pytest.mark.usefixtures("small")

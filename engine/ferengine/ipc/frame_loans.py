@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from ferengine._native import FrameRing
 from ferengine.errors import UsageError
-from ferengine.stages.records import FIRST_LOAN_READER
 
 MAX_WAITING = 32
 """Results with images that may wait in the queue of one consumer."""
@@ -84,15 +83,20 @@ class FrameReader:
 
 
 class ReaderIds:
-    """Hands out the bits of the hold masks, and clears up behind the readers that have left."""
+    """Hands out the bits of the hold masks, and clears up behind the readers that have left.
 
-    def __init__(self) -> None:
+    Args:
+        first: The first bit that may be handed out; those before have readers of their own.
+    """
+
+    def __init__(self, first: int) -> None:
+        self._first = first
         self._used: set[int] = set()
         self._left: set[int] = set()
 
     def take(self) -> int:
         """A free bit. Raises UsageError when all are in use."""
-        free = [reader for reader in range(FIRST_LOAN_READER, _MAX_READERS) if reader not in self._used]
+        free = [reader for reader in range(self._first, _MAX_READERS) if reader not in self._used]
         if not free:
             raise UsageError(
                 f"{len(self._used)} consumers have images on loan already, which is the maximum: share one, or cancel one"

@@ -106,7 +106,7 @@ void Cascade::scan_level(const float* level, const LevelSize& size, int x, int y
     const size_t first = out.boxes.size();
     if (estimates_) {
         ProposalNetwork::CellScan scan(networks_.proposal, level, size.height, size.width,
-                                       promising_cells(level, size));
+                                       promising_cells(estimates_->proposal, level, size));
         for (int row = 0; row < ProposalNetwork::cells(size.height); ++row)
             decode_row(scan.row(row), row, settings_.thresholds[0], size.scale, out);
     } else {
@@ -126,10 +126,10 @@ void Cascade::scan_level(const float* level, const LevelSize& size, int x, int y
 }
 
 // The cells of a level that may pass P-Net: 1, the others 0.
-std::vector<uint8_t> Cascade::promising_cells(const float* level, const LevelSize& size) const {
+std::vector<uint8_t> Cascade::promising_cells(const ProposalEstimate& estimate, const float* level,
+                                              const LevelSize& size) const {
     const float limit = logit_of(settings_.thresholds[0]) - kMargin;
-    ProposalEstimate::Scan scan(estimates_->proposal, level, size.height, size.width,
-                                logit_of(kSkim * settings_.thresholds[0]));
+    ProposalEstimate::Scan scan(estimate, level, size.height, size.width, logit_of(kSkim * settings_.thresholds[0]));
     std::vector<uint8_t> cells;
     cells.reserve(static_cast<size_t>(scan.rows()) * static_cast<size_t>(scan.columns()));
     for (int row = 0; row < scan.rows(); ++row)
@@ -146,9 +146,8 @@ void Cascade::append_windows(const Proposals& proposals, size_t task, std::vecto
 }
 
 // The windows that may pass R-Net.
-std::vector<Cascade::Window> Cascade::promising_windows(std::span<const SearchTask> tasks,
+std::vector<Cascade::Window> Cascade::promising_windows(const CropEstimate& estimate, std::span<const SearchTask> tasks,
                                                         std::span<const Window> windows) const {
-    const CropEstimate& estimate = estimates_->refinement;
     const float limit = logit_of(settings_.thresholds[1]) - kMargin;
     const auto features = static_cast<size_t>(estimate.features());
     std::vector<uint8_t> described(kDenseBatch * features + kByteSlack);
@@ -170,7 +169,7 @@ std::vector<Cascade::Window> Cascade::promising_windows(std::span<const SearchTa
 // R-Net: the windows that it takes for faces, for each task.
 std::vector<Proposals> Cascade::refine(std::span<const SearchTask> tasks, std::span<const Window> windows) const {
     std::vector<Window> promising;
-    if (estimates_) windows = promising = promising_windows(tasks, windows);
+    if (estimates_) windows = promising = promising_windows(estimates_->refinement, tasks, windows);
     const std::vector<float> values = predict(networks_.refinement, tasks, windows);
     const Predictions predictions(values);
     std::vector<Proposals> refined(tasks.size());

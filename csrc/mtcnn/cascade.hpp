@@ -77,8 +77,10 @@ class Cascade {
 
     void scan_level(const float* level, const LevelSize& size, int x, int y, Proposals& out) const;
     void append_windows(const Proposals& proposals, size_t task, std::vector<Window>& out) const;
-    std::vector<uint8_t> promising_cells(const float* level, const LevelSize& size) const;
-    std::vector<Window> promising_windows(std::span<const SearchTask> tasks, std::span<const Window> windows) const;
+    std::vector<uint8_t> promising_cells(const ProposalEstimate& estimate, const float* level,
+                                         const LevelSize& size) const;
+    std::vector<Window> promising_windows(const CropEstimate& estimate, std::span<const SearchTask> tasks,
+                                          std::span<const Window> windows) const;
     template <typename Use>
     static void for_each_crop(int side, std::span<const SearchTask> tasks, std::span<const Window> windows, Use use);
     static std::vector<float> predict(const CropNetwork& network, std::span<const SearchTask> tasks,

@@ -49,7 +49,7 @@ class Convolution {
     // Of one output channel: of the input `channel_in` below row `y` and column `x` of the kernel, and what follows.
     float weight(int y, int x, int channel_in, int channel) const {
         const size_t taps = static_cast<size_t>(kernel_) * static_cast<size_t>(kernel_ * in_);
-        const size_t tap = static_cast<size_t>((y * kernel_ + x) * in_ + channel_in);
+        const auto tap = static_cast<size_t>((y * kernel_ + x) * in_ + channel_in);
         const auto group = static_cast<size_t>(channel / kGroup), lane = static_cast<size_t>(channel % kGroup);
         return weights_[(group * taps + tap) * kGroup + lane];
     }

@@ -104,6 +104,7 @@ std::vector<ByteScale> advance(const Convolution& layer, int pool, int side, std
 std::array<std::vector<ByteScale>, 2> scales_of(const ProposalNetwork& network) {
     constexpr int kTextures = 24, kSide = 72, kPooled = (kSide - 1) / 2;
     std::vector<Map> maps;
+    maps.reserve(kTextures);
     for (int number = 0; number < kTextures; ++number) maps.push_back(texture(number, kSide));
     std::vector<ByteScale> first = advance(network.first(), 2, kPooled, maps);
     return {std::move(first), advance(network.second(), 1, kPooled - 2, maps)};
@@ -112,6 +113,7 @@ std::array<std::vector<ByteScale>, 2> scales_of(const ProposalNetwork& network) 
 std::vector<std::vector<ByteScale>> scales_of(const CropNetwork& network) {
     constexpr int kTextures = 96;
     std::vector<Map> maps;
+    maps.reserve(kTextures);
     for (int number = 0; number < kTextures; ++number) maps.push_back(texture(number, network.side()));
     std::vector<std::vector<ByteScale>> scales;
     for (const CropNetwork::Stage& stage : network.stages())

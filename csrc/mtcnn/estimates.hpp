@@ -40,10 +40,10 @@ class ByteConvolution {
 
     ByteConvolutionView view(ptrdiff_t step) const;
 
-    int in_, channels_, kernel_;
+    int in() const { return in_; }
 
   private:
-    int groups_, quads_;
+    int in_, channels_, kernel_, groups_, quads_;
     std::vector<int8_t> weights_;
     std::vector<float> scales_, biases_, slopes_, zeros_;
 };
@@ -55,7 +55,7 @@ class ByteLogits : private ByteConvolution {
 
     // From every `step`th pixel of the inputs into every `out_step`th float.
     void row(const uint8_t* const* rows, int step, int count, float* out, int out_step) const {
-        convolve_to_logits(view(ptrdiff_t{step} * in_), rows, count, head_.data(), bias_, out, out_step);
+        convolve_to_logits(view(ptrdiff_t{step} * in()), rows, count, head_.data(), bias_, out, out_step);
     }
 
   private:

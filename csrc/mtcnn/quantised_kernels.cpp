@@ -169,7 +169,7 @@ void bytes_of(const float* values, int count, uint8_t* out) {
             _mm512_fmadd_ps(_mm512_loadu_ps(values + i), _mm512_set1_ps(128.0f), _mm512_set1_ps(127.5f));
         _mm_storeu_si128(reinterpret_cast<__m128i*>(out + i), _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value)));
     }
-    const __mmask16 rest = static_cast<__mmask16>((1u << (count - i)) - 1);
+    const auto rest = static_cast<__mmask16>((1u << (count - i)) - 1);
     const __m512 value =
         _mm512_fmadd_ps(_mm512_maskz_loadu_ps(rest, values + i), _mm512_set1_ps(128.0f), _mm512_set1_ps(127.5f));
     _mm_mask_storeu_epi8(out + i, rest, _mm512_cvtusepi32_epi8(_mm512_cvtps_epi32(value)));
@@ -193,7 +193,7 @@ namespace {
 // Calls use(pixel, channel, value) for what each channel of each pixel is after the PReLU, channel by channel.
 template <typename Use>
 void convolve(const ByteConvolutionView& layer, const uint8_t* const* rows, int count, const Use& use) {
-    for (int x = 0; x < count; ++x)
+    for (int x = 0; x < count; ++x) {
         for (int channel = 0; channel < layer.groups * kGroup; ++channel) {
             int sum = 0;
             for (int ky = 0; ky < layer.kernel; ++ky)
@@ -205,6 +205,7 @@ void convolve(const ByteConvolutionView& layer, const uint8_t* const* rows, int 
             const float value = static_cast<float>(sum) * layer.scales[channel] + layer.biases[channel];
             use(x, channel, value < 0.0f ? value * layer.slopes[channel] : value);
         }
+    }
 }
 
 void convolve_bytes(const ByteConvolutionView& layer, const uint8_t* const* rows, int count, const float* zeros,

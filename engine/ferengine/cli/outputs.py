@@ -28,7 +28,7 @@ _GRACE = 5.0
 """Seconds from a request to stop in which outputs may write what waits; a little more where the run took longer to end."""
 _MIN_GRACE = 1.0
 
-_OF_FACES = ("deadline", "face_ring_full", "not_finite")
+_OF_FACES = ("deadline", "face_ring_full", "not_finite", "too_many")
 """Reasons of ``Engine.health`` that count faces, not frames."""
 
 

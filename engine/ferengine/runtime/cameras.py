@@ -381,4 +381,5 @@ def camera_counts(camera: CameraState) -> dict[str, int]:
         "deadline": joiner.unclassified["deadline"],
         "face_ring_full": joiner.unclassified["face_ring_full"],
         "not_finite": joiner.unclassified["not_finite"],
+        "too_many": joiner.unclassified["too_many"],
     }

@@ -47,7 +47,8 @@ class CameraHealth:
         frames, faces: How many went out.
         last_frame_age_s: Seconds since the newest frame that was tracked was captured, ``None`` before the first.
         restarts: Of its capture worker.
-        dropped: Frames, and under ``deadline``, ``face_ring_full`` and ``not_finite`` faces, by reason: see ``Engine.summary``.
+        dropped: Frames, and under ``deadline``, ``face_ring_full``, ``not_finite`` and ``too_many`` faces, by reason: see
+            ``Engine.summary``.
         error: What ended it.
         total: Frames that it will give in all, as far as its file says; ``None`` for a live source.
         size: Width and height of its frames when it was last opened, ``None`` before that.

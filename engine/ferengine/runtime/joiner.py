@@ -153,6 +153,7 @@ class CameraJoiner:
             self.adaptive.note_time(record.timestamp)
         hidden = tuple(_ignored(row) for row in record.faces[record.delivered :]) if record.hidden else ()
         self.ignored += record.ignored
+        self.unclassified["too_many"] += record.beyond
         self.emitted += 1
         self.faces += len(faces)
         tracked = record.tracked_ns / 1e9

@@ -125,9 +125,9 @@ class Summary(TypedDict):
             workers were ready (``not_ready``). ``track``: frames passed over for a newer one (``skipped``), or on their way
             when the run was stopped or the camera removed (``cut``). ``classify``: faces that went out without an
             expression, because of the ``deadline``, a full face ring (``face_ring_full``) or a network that gave no numbers
-            (``not_finite``). ``results`` and ``render``: results that a full queue dropped (``queue_full``), that a window did
-            not show because others came too soon after them (``not_shown``), or that were not written when the run ended
-            (``cut``).
+            (``not_finite``), and faces that did not go out because their frame has more than 128 (``too_many``). ``results``
+            and ``render``: results that a full queue dropped (``queue_full``), that a window did not show because others came
+            too soon after them (``not_shown``), or that were not written when the run ended (``cut``).
         sinks: Each output by its name: ``video``, ``window``, and of ``ferengine run`` also ``events``, ``csv``, ``table``.
         latency_ms: Percentiles of each stage of ``Timings.STAGES``.
         batch: The batches of the classifier.
@@ -302,7 +302,7 @@ def run_summary(
         "dropped": {
             "capture": {reason: counts[reason] for reason in ("ring_full", "broken", "late", "not_ready")},
             "track": {reason: counts[reason] for reason in ("skipped", "cut")},
-            "classify": {reason: counts[reason] for reason in ("deadline", "face_ring_full", "not_finite")},
+            "classify": {reason: counts[reason] for reason in ("deadline", "face_ring_full", "not_finite", "too_many")},
             "results": {"queue_full": subscriptions.dropped, "cut": subscriptions.cut},
             "render": {
                 "queue_full": sum(output.dropped for output in topology.outputs if output.complete),

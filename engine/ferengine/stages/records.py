@@ -43,7 +43,7 @@ _DETECTION = np.dtype([("box", "f4", 4), ("score", "f4"), ("landmarks", "f4", (5
 _HEADER = np.dtype([("kind", "u4"), ("camera", "u4"), ("epoch", "u4"), ("count", "u4"), ("sequence", "u8"),
                     ("timestamp", "f8"), ("captured_ns", "i8"), ("tracked_ns", "i8"), ("status", "u4"),
                     ("generation", "u4"), ("slot", "u4"), ("scene_cut", "u4"),
-                    ("zones", "u4"), ("ignored", "u4"), ("hidden", "u4")])  # fmt: skip
+                    ("zones", "u4"), ("ignored", "u4"), ("hidden", "u4"), ("beyond", "u4")])  # fmt: skip
 _FACE = np.dtype([("id", "u4"), ("box", "f4", 4), ("score", "f4"), ("confidence", "f4"), ("detected", "u1"),
                   ("has_landmarks", "u1"), ("landmarks", "f4", (5, 2)), ("zones", "u4")])  # fmt: skip
 _NO_LANDMARKS = np.zeros((5, 2), np.float32)
@@ -124,6 +124,7 @@ class Record:
         zones: The version of the camera's zones.
         ignored: How often a face was ignored because of them since the last record.
         hidden: How many of ``faces``, the last ones, are in ignored places: they are not in the face ring.
+        beyond: How many further faces the frame has, beyond ``MAX_FACES``, which do not go out.
     """
 
     camera: int
@@ -140,6 +141,7 @@ class Record:
     zones: int = 0
     ignored: int = 0
     hidden: int = 0
+    beyond: int = 0
 
     @property
     def delivered(self) -> int:
@@ -149,7 +151,7 @@ class Record:
     def encode(self) -> bytes:
         header = (_RECORD, self.camera, self.epoch, len(self.faces), self.sequence, self.timestamp, self.captured_ns,
                   self.tracked_ns, self.status, self.generation, self.slot, self.scene_cut,
-                  self.zones, self.ignored, self.hidden)  # fmt: skip
+                  self.zones, self.ignored, self.hidden, self.beyond)  # fmt: skip
         return np.array([header], _HEADER).tobytes() + self.faces.tobytes()
 
 
@@ -178,7 +180,9 @@ class CameraEnd:
     epoch: int
 
     def encode(self) -> bytes:
-        return np.array([(_END, self.camera, self.epoch, 0, 0, 0.0, 0, 0, 0, 0, 0, 0, 0, 0, 0)], _HEADER).tobytes()
+        header = np.zeros(1, _HEADER)
+        header["kind"], header["camera"], header["epoch"] = _END, self.camera, self.epoch
+        return header.tobytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,8 +226,9 @@ def decode_event(message: bytes) -> Event:
         if kind == _RECORD:
             header = np.frombuffer(message, _HEADER, 1)[0].item()
             _, camera, epoch, count, sequence, timestamp, captured, tracked, status, generation, slot, cut, *rest = header
-            if rest[-1] > count:
-                raise ValueError(f"{rest[-1]} of {count} faces are hidden")
+            _, _, hidden, _ = rest
+            if hidden > count:
+                raise ValueError(f"{hidden} of {count} faces are hidden")
             faces = np.frombuffer(message, _FACE, count, _HEADER.itemsize)
             return Record(
                 camera, epoch, sequence, timestamp, captured, tracked, status, generation, slot, bool(cut), faces, *rest

@@ -54,7 +54,8 @@ class _Detection:
 class _Output:
     """A finished frame whose faces and record have not been sent.
 
-    ``hidden`` are the faces in ignored places, ``zones`` the bits of the zones that each of ``faces`` is in.
+    ``hidden`` are the faces in ignored places, ``zones`` the bits of the zones that each of ``faces`` is in, ``beyond`` how
+    many faces are left out because there are too many.
     """
 
     generation: int
@@ -67,6 +68,7 @@ class _Output:
     zones: list[int] | None = None
     version: int = 0
     ignored: int = 0
+    beyond: int = 0
     status: int | None = None
 
 
@@ -307,6 +309,7 @@ class TrackStage(Stage[StartTrack]):
     def _finish(self, camera: TrackedCamera, generation: int, slot: int, sequence: int) -> None:
         faces = sorted(camera.tracker.faces, key=lambda face: face.id)
         output = _Output(generation, slot, sequence, faces[:MAX_FACES], camera.tracker.is_cut, time.monotonic_ns())
+        output.beyond = len(faces) - len(output.faces)
         if self.start.keep_ignored:
             output.hidden = faces[MAX_FACES:]
         if camera.zones is not None:
@@ -336,7 +339,7 @@ class TrackStage(Stage[StartTrack]):
         beyond = [face for face, _ in kept[MAX_FACES:]]
         kept = kept[:MAX_FACES]
         ignored = [face for face, place in placed if place is None]
-        output.faces = [face for face, _ in kept]
+        output.faces, output.beyond = [face for face, _ in kept], len(beyond)
         output.hidden = [*ignored, *beyond] if self.start.keep_ignored else []
         output.zones = [*(place for _, place in kept), *(0 for _ in output.hidden)]
         output.version, output.ignored, camera.ignored = zones.version, camera.ignored + len(ignored), 0
@@ -363,7 +366,7 @@ class TrackStage(Stage[StartTrack]):
         record = Record(
             camera.number, camera.epoch, output.sequence, header.timestamp, header.captured_ns, output.tracked_ns,
             output.status, output.generation, output.slot, output.scene_cut, rows, output.version, output.ignored,
-            len(output.hidden),
+            len(output.hidden), output.beyond,
         )  # fmt: skip
         if not send_data(self._events, record.encode()):
             return False

@@ -49,6 +49,13 @@ def test_face_without_numbers_has_a_reason_and_is_counted(bad: list[float]) -> N
         assert face.expression.smoothed.scores == pytest.approx({"angry": 0.1, "happy": 0.8, "sad": 0.1})
 
 
+def test_faces_beyond_the_largest_number_are_counted() -> None:
+    joiner = CameraJoiner("cam", False, LABELS, deadline=1.0, smoothing=0.8)
+    joiner.add_record(Record(0, 1, 0, 0.0, 1, 2, CLASSIFIED, 0, 0, False, face_rows([]), beyond=7))
+    assert joiner.next_ready(0.0) is not None
+    assert joiner.unclassified["too_many"] == 7
+
+
 def test_network_without_numbers_for_the_gender_alone() -> None:
     joiner = CameraJoiner("cam", False, LABELS, deadline=1.0, smoothing=0.8, gender_labels=("man", "woman"))
     put(joiner, 0, [[0.1, 0.8, 0.1, NAN, NAN]])

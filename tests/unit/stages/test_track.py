@@ -149,16 +149,18 @@ def test_skipped_frames_are_counted_though_their_worker_dies() -> None:
 FRAME = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))
 
 
+@pytest.mark.parametrize("keep_ignored", [False, True])
 @pytest.mark.parametrize("zones", [Zones(), Zones(1, (Region("a", "watch", FRAME),))])
-def test_faces_beyond_the_maximum_are_kept_to_be_blurred(zones: Zones) -> None:
-    bench = Bench(live=False, keep_ignored=True)
+def test_faces_beyond_the_maximum_are_counted_and_kept_to_be_blurred(zones: Zones, keep_ignored: bool) -> None:
+    bench = Bench(live=False, keep_ignored=keep_ignored)
     corners = [(float(x), float(y), 3.0, 3.0) for y in range(0, 45, 4) for x in range(0, 60, 4)]
     try:
         bench.stage.handle(SetZones(0, zones))
         bench.publish(0)
         bench.answer(bench.request(), Detections(np.array(corners, np.float32), np.ones(len(corners), np.float32), None))
         record = bench.record()
-        assert (record.delivered, record.hidden) == (128, len(corners) - 128)
+        beyond = len(corners) - 128
+        assert (record.delivered, record.hidden, record.beyond) == (128, beyond if keep_ignored else 0, beyond)
     finally:
         bench.close()
 

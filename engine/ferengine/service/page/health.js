@@ -3,7 +3,7 @@
 const $ = (id) => document.getElementById(id);
 
 const COMPLAINT_SECONDS = 12;
-const OF_FACES = new Set(["deadline", "face_ring_full", "not_finite"]);
+const OF_FACES = new Set(["deadline", "face_ring_full", "not_finite", "too_many"]);
 
 // Shows it; returns how many frames, faces and results were dropped.
 export function showHealth(health) {

@@ -290,6 +290,7 @@ class Engine:
             EOFError: There are no more.
             FerengineError: What ended the run.
         """
+        self._run.check_process()  # in a fork the lock may be held for ever
         with self._lock:
             if self._taken is None:
                 self._taken = self.results()
@@ -576,9 +577,10 @@ class Engine:
 
     def _known_names(self, cameras: str | Sequence[str] | None) -> Sequence[str] | None:
         """The names of ``results``' argument; each must be a camera's."""
+        known = self._state.cameras
         names = [cameras] if isinstance(cameras, str) else cameras
         for name in names or ():
-            self._state.cameras.named(name)
+            known.named(name)
         return names
 
 

@@ -31,9 +31,11 @@ def make_clip(tmp_path_factory: pytest.TempPathFactory) -> MakeClip:
     folder = tmp_path_factory.mktemp("clips")
 
     def make(width: int = 160, height: int = 120, frames: int = 40, fps: int = 20, name: str = "") -> Path:
-        path = folder / (name or f"{width}x{height}-{frames}-{fps}.mp4")
+        kind = f"{width}x{height}-{frames}-{fps}"
+        path = folder / kind / (name or f"{kind}.mp4")  # one name may be wanted of several kinds
         if path.exists():
             return path
+        path.parent.mkdir(exist_ok=True)
         rng = np.random.default_rng(0)
         patches = cv2.resize(rng.integers(0, 255, (8, 8, 3), np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
         with av.open(str(path), "w", options={"movflags": "faststart"}) as container:

@@ -161,7 +161,7 @@ def evaluate(
         return
     console = Console(highlight=False)
     for part in renderables(result):
-        console.print(part)
+        console.print(part, soft_wrap=isinstance(part, str))  # a line of a table in Markdown stays one
     if microseconds is None:
         console.print("no time: a checkpoint is run by torch, and the engine runs what ferengine export-onnx makes of it")
         return

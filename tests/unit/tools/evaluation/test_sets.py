@@ -101,5 +101,8 @@ def test_gender_metrics_by_age_and_ethnicity(
     evaluate([*command, "--split", "test"])
     printed = capsys.readouterr().out
     assert "| Asian     |     2 |       50.0 |" in printed
+    table = [line for line in printed.splitlines() if line.startswith("|")]
+    assert all(line.endswith("|") for line in table)  # no line is wrapped
+    assert "of these right %" in table[0]
     with pytest.raises(UsageError, match="for a model of gender choose one of train, training, validation, test, folder"):
         evaluate([*command, "--split", "private"])

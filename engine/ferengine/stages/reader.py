@@ -103,7 +103,9 @@ class InlineReader:
 class ThreadedReader:
     """Reads in a thread, so that what hangs in it (a name server, a driver) holds up neither control nor shutdown.
 
-    One frame waits for ``take``. A newer one takes its place, which is counted after ``begin``, or the thread waits.
+    One frame waits for ``take``. A newer one takes its place, which is counted, or the thread waits. What a camera shows before
+    ``begin`` is not asked for, and not counted. What has an end comes only once: it is counted from its first frame, and a
+    replay at its own rate is not read before ``begin``.
 
     Args:
         items: The source; it is iterated in the thread.
@@ -125,7 +127,7 @@ class ThreadedReader:
         self._wake = wake
         self._newest_wins = True
         self._waiting: deque[Item | End] = deque()
-        self._frame_waits = self._counting = False
+        self._frame_waits = self._began = self._counting = False
         self._missed = 0
         self._error: Exception | None = None
         self._changed = threading.Condition()
@@ -148,9 +150,10 @@ class ThreadedReader:
 
     def begin(self) -> None:
         with self._changed:
-            self._counting = True
-            if self._newest_wins:
+            if self._newest_wins and not self._counting:
                 self._forget_frame()
+            self._began = self._counting = True
+            self._changed.notify()
 
     def close(self) -> None:
         self._stopped.set()
@@ -162,6 +165,8 @@ class ThreadedReader:
         try:
             for item in self._items:
                 self._put(item)
+                if isinstance(item, SourceInfo) and item.live and item.ends:
+                    self._await_begin()
                 if self._stopped.is_set():
                     break
         except Exception as error:  # raised again in ``take``, in the stage's thread
@@ -174,6 +179,7 @@ class ThreadedReader:
         with self._changed:
             if isinstance(item, SourceInfo):
                 self._newest_wins = self._drops(item)
+                self._counting = self._counting or item.ends
             if isinstance(item, CapturedFrame):
                 if self._newest_wins:
                     self._missed += self._forget_frame() and self._counting
@@ -182,6 +188,11 @@ class ThreadedReader:
                 self._frame_waits = True
             self._waiting.append(item)
         self._wake()
+
+    def _await_begin(self) -> None:
+        with self._changed:
+            while not self._began and not self._stopped.is_set():
+                self._changed.wait()
 
     def _forget_frame(self) -> bool:
         """Drop the frame that waits; False where there is none."""

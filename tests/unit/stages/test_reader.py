@@ -91,6 +91,43 @@ def test_the_newest_frame_wins_and_the_others_are_counted() -> None:
     reader.close()
 
 
+def test_a_replay_at_its_own_rate_is_not_read_before_it_begins() -> None:
+    replay = SourceInfo(8, 8, 25.0, live=True)
+    read: list[int] = []
+
+    def items() -> Iterator[Item]:
+        yield replay
+        for number in range(40):
+            read.append(number)
+            yield frame(number)
+
+    reader = ThreadedReader(items(), lambda info: True, threading.Event(), lambda: None)
+    assert take(reader) == (replay, 0)
+    time.sleep(0.05)
+    assert read == []
+    assert reader.take() == (None, 0)
+    reader.begin()
+    frames = missing = 0
+    while (taken := take(reader))[0] is not END:
+        frames, missing = frames + 1, missing + taken[1]
+    assert frames + missing == 40
+    reader.close()
+
+
+def test_frames_of_a_recording_that_are_passed_over_before_it_begins_are_counted() -> None:
+    recording = SourceInfo(8, 8, 25.0, live=False)
+    gate = Gate(recording, frame(0), frame(1), frame(2), frame(3))
+    reader = ThreadedReader(gate, lambda info: True, threading.Event(), gate.wake)
+    gate.let(4)  # its writer need not wait
+    assert reader.take() == (recording, 0)
+    reader.begin()
+    gate.let()
+    item, missed = reader.take()
+    assert isinstance(item, CapturedFrame)
+    assert (item.timestamp, missed) == (3.0, 3)
+    reader.close()
+
+
 def test_where_nothing_is_dropped_the_thread_waits() -> None:
     items = [INFO, *(frame(i) for i in range(50))]
     reader = ThreadedReader(iter(items), lambda info: False, threading.Event(), lambda: None)
@@ -114,13 +151,13 @@ def test_an_error_comes_after_what_was_before_it() -> None:
         take(reader)
 
 
-@pytest.mark.parametrize("drops", [True, False])
-def test_closing_ends_a_waiting_thread(drops: bool) -> None:
+@pytest.mark.parametrize(("drops", "live"), [(True, False), (False, False), (True, True)])
+def test_closing_ends_a_waiting_thread(drops: bool, live: bool) -> None:
     closed = threading.Event()
 
     def items() -> Iterator[Item]:
         try:
-            yield INFO
+            yield SourceInfo(8, 8, 25.0, live)
             while True:
                 yield frame(0)
         finally:

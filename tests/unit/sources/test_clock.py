@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -17,12 +19,17 @@ from ferengine.sources.clock import CallerClock, MediaClock, WallClock, believab
         ([None] * 4, [0.0, 0.1, 0.2, 0.3], 4),
         ([0.0, None, None, 0.3], [0.0, 0.1, 0.2, 0.3], 2),
         ([None, None, 7.0, 7.1], [0.0, 0.1, 0.2, 0.3], 2),
-        ([0.0, 0.1, 0.1, 0.2], [0.0, 0.1, 0.2, 0.3], 1),
+        ([0.0, 0.1, 0.1, 0.3, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4], 1),
+        ([0.0, 0.1, 0.1, 0.2, 0.3], [0.0, 0.1, 0.2, 0.225, 0.3], 2),  # those behind it keep their own time
+        ([0.0, None, 0.1, 0.2, 0.3], [0.0, 0.1, 0.125, 0.2, 0.3], 2),
         ([0.0, 0.1, 5e6, 5e6 + 0.1], [0.0, 0.1, 0.2, 0.3], 1),
         ([100.0, 100.1, 0.0, 0.1], [0.0, 0.1, 0.2, 0.3], 1),
         ([0.0, 0.1, 9e9, 0.3, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4], 2),
         ([0.0, float("nan"), 0.2], [0.0, 0.1, 0.2], 1),
         ([0.0, 20.0, 20.1], [0.0, 20.0, 20.1], 0),
+        ([0.0, 0.1, -5.0, 0.3, 0.4], [0.0, 0.1, 0.2, 0.3, 0.4], 1),  # one that is wrong leaves no gap
+        ([0.0, 0.2, 0.1, 0.4, 0.3, 0.6, 0.7], [0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7], 2),
+        ([0.0, *[0.1] * 101, 0.2, 0.3], [index / 10 for index in range(104)], 101),  # a clock that stood still
     ],
 )
 def test_media_clock(media: list[float | None], expected: list[float], replaced: int) -> None:
@@ -86,6 +93,31 @@ def test_time_keeps_its_speed_where_a_coarse_clock_repeats_itself(given: Callabl
     assert np.abs(stamps - stamps[0] - seconds).max() < (1.2 if rate < 100 else 3.1)  # the first second shows the rate
 
 
+@pytest.mark.parametrize("nominal", [1.0, 2.0, 0.5])
+@pytest.mark.parametrize("resolution", [1.0, 0.1, 0.067])
+@pytest.mark.parametrize("rate", [10.0, 30.0, 50.0])
+def test_a_recording_keeps_its_speed_where_its_stamps_repeat(rate: float, resolution: float, nominal: float) -> None:
+    seconds = np.arange(600) / rate
+    clock = MediaClock(1 / (rate * nominal))
+    stamps = np.array([clock.stamp(float(second // resolution * resolution)) for second in seconds])
+    assert np.all(np.diff(stamps) > 0)
+    assert np.abs(stamps - seconds).max() <= (resolution + 1e-6) * max(1.0, 1 / nominal)  # until the rate is known
+
+
+def test_stamps_of_any_kind_increase() -> None:
+    chance = random.Random(4)
+    kinds = (lambda last: last, lambda last: last + 0.04, lambda last: last - 0.02, lambda last: last + 1.0,
+             lambda last: None, lambda last: last + 3600.0, lambda last: last - 3600.0, lambda last: last + 1e-12)  # fmt: skip
+    for _ in range(100):
+        clock, given, stamps = MediaClock(0.04), 0.0, [-0.04]
+        for _ in range(60):
+            media = chance.choice(kinds)(given)
+            given = given if media is None else media
+            stamps.append(clock.stamp(media))
+        assert all(after > before for before, after in pairwise(stamps))
+        assert clock.now == stamps[-1]
+
+
 def test_a_long_pause_is_no_step() -> None:
     clock = CallerClock()
     stamps = [clock.stamp(given) for given in (0.0, 0.1, 3600.0, 3600.0, 10.0, 10.1)]
@@ -113,3 +145,15 @@ def test_a_clock_of_whole_seconds_is_spread_evenly() -> None:
 def test_nominal_rate(declared: float, guessed: float, step: float | None, expected: float) -> None:
     stamps = [] if step is None else [index * step for index in range(20)]
     assert believable_rate(declared, guessed, stamps) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("declared", "stamps", "expected"),
+    [
+        (0, [index // 3 / 10 for index in range(48)], 30),
+        (30, [index // 2 / 15 for index in range(48)], 30),
+        (25, [index // 2 / 25 for index in range(48)], 25),  # packets of half a frame
+    ],
+)
+def test_nominal_rate_where_stamps_repeat(declared: float, stamps: list[float], expected: float) -> None:
+    assert believable_rate(declared, 0, stamps) == pytest.approx(expected)

@@ -276,6 +276,21 @@ def test_codec_that_changes_within_a_stream_is_counted(tmp_path: Path) -> None:
     assert 8 < source.broken_frames <= 60  # packets, which the parser of the first codec may have joined
 
 
+@pytest.mark.parametrize("coarse", [25, 5, 2])
+def test_repeated_stamps_keep_the_speed_of_a_recording(coarse: int, tmp_path: Path) -> None:
+    path = tmp_path / "coarse.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt, stream.time_base = 96, 64, "yuvj420p", Fraction(1, 25)
+        for index in range(100):
+            for packet in stream.encode(av.VideoFrame.from_ndarray(gradient(index % 25, 96, 64), format="rgb24")):
+                packet.pts = packet.dts = index // coarse * coarse
+                container.mux(packet)
+    source, read = read_all(path)
+    assert [stamp for stamp, _ in read] == pytest.approx([index / 25 for index in range(100)], abs=0.01)
+    assert source.replaced_stamps == 100 - 100 // coarse
+
+
 def test_slow_and_fast_rates(tmp_path: Path) -> None:
     for rate, frames in ((Fraction(1, 60), 5), (Fraction(1000), 50)):
         path = tmp_path / f"{float(rate):g}.mkv"

@@ -34,7 +34,7 @@ their last key frame, which are fewer."""
 _LIVE_AFTER = 1.0
 """Seconds of waiting without such a lead, or the end, after which a stream without a duration is a live one."""
 _LONGEST_WAIT = 0.4
-"""Of these one packet counts so many at the most, so that a recording whose server or network hesitates once or twice is not taken for a camera."""
+"""Of these one packet counts so many at the most: a recording whose server hesitates once or twice is no camera."""
 _DURATION_TOLERANCE = 1.0
 """Seconds by which a recording may end before the duration that it declares."""
 _MAX_PROBE_BYTES = 64 << 20

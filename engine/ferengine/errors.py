@@ -87,4 +87,29 @@ def describe_invalid(item: Mapping[str, Any], name: str, show: Callable[[object]
     if item["type"] == "value_error":
         return f"{name}: {message}" if name else str(message)
     text = f"{name}: {message[0].lower()}{message[1:]}"
-    return text if item["type"] == "missing" or isinstance(item["input"], dict | list) else f"{text}, not {show(item['input'])}"
+    return (
+        text
+        if item["type"] == "missing" or isinstance(item["input"], dict | list)
+        else f"{text}, not {shown(item['input'], show)}"
+    )
+
+
+def shown(value: object, show: Callable[[object], str] = repr) -> str:
+    """A value for a message of one line: what is very long is cut.
+
+    Args:
+        value: The value.
+        show: How to print it.
+
+    Example:
+        >>> shown(10**400)
+        '1000000000000000000000000000000000000000...'
+    """
+    try:
+        text = show(value)
+    except ValueError:  # an integer of more digits than Python prints
+        return "a number of thousands of digits"
+    return text if len(text) <= _MAX_SHOWN else f"{text[:40]}..."
+
+
+_MAX_SHOWN = 200

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 has it, which knows no NaN and no Infinity."""
+"""JSON as RFC 8259 has it, which knows no NaN and no Infinity, and whose names should be unique."""
 
 from __future__ import annotations
 
@@ -47,6 +47,31 @@ def json_text(
             raise  # it refers to itself
     log.warning("%d numbers that are not finite were written as null: %s", len(replaced), ", ".join(replaced[:5]))
     return text(finite)
+
+
+def parse_json(text: str | bytes) -> Any:
+    """The value of a text that a person may have written: a name that stands twice in an object is a mistake.
+
+    Raises:
+        ValueError: It is not JSON, is nested too deeply, or has a name twice; the message says where.
+
+    Example:
+        >>> parse_json('{"calm": 0.5, "calm": 0.2}')
+        Traceback (most recent call last):
+        ValueError: 'calm' is given twice
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            raise ValueError(f"{next(name for name in names if names.count(name) > 1)!r} is given twice")
+        return found
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def _finite(value: Any, place: str, replaced: list[str]) -> Any:

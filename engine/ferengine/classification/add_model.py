@@ -15,7 +15,7 @@ import numpy as np
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import ModelError, UsageError
-from ferengine.json_text import json_text
+from ferengine.json_text import json_text, parse_json
 from ferengine.models.registry import SHIPPED, Model, added_models, load_model, parse_manifest, read_file, user_models
 from ferengine.models.self_test import probe_crops
 from ferengine.models.settings import FILE_ON_CPU
@@ -111,8 +111,8 @@ def remove_model(name: str) -> None:
 
 def _described(path: Path) -> dict[str, Any]:
     try:
-        described = json.loads(read_file(path, 1 << 20))
-    except (ValueError, RecursionError) as error:
+        described = parse_json(read_file(path, 1 << 20))
+    except ValueError as error:
         raise ModelError(f"{path} is not a manifest: {error}") from None
     if not isinstance(described, dict):
         raise ModelError(f"{path} is not a manifest: it holds no JSON object")

@@ -74,6 +74,8 @@ def load_model(path: Path, model: type[_Model], tables: Mapping[str, type[BaseMo
         given = json.dumps(table, default=_no_text)
     except tomllib.TOMLDecodeError as error:
         raise UsageError(_syntax_error(path, text, str(error))) from None
+    except ValueError:
+        raise UsageError(f"{path}: it has a number of thousands of digits, which no setting takes") from None
     except RecursionError:
         raise _nested(path) from None
     twice = _given_twice(table, tables)

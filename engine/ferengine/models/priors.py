@@ -6,7 +6,6 @@ softmax(logits / temperature + log prior): A. K. Menon et al., "Long-tail learni
 
 from __future__ import annotations
 
-import json
 import math
 import tomllib
 from collections.abc import Mapping
@@ -14,12 +13,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from ferengine.errors import UsageError
+from ferengine.errors import ModelError, UsageError, shown
+from ferengine.json_text import parse_json
 from ferengine.models.manifest import Manifest
+from ferengine.models.registry import read_file
 from ferengine.models.settings import ADAPT, PRIOR_TOLERANCE, Prior
 
 _SUFFIXES = (".json", ".toml")
 _MAX_BYTES = 1 << 16
+_MAX_VALUE = 1e9
+"""Below it, what is no probability may be a percentage or a count, for which there is a hint."""
 
 
 def choose_prior(manifest: Manifest, chosen: str | Prior | None = None, *, follows: bool = False) -> Prior | None:
@@ -91,22 +94,18 @@ def _named(manifest: Manifest, name: str) -> Prior:
 def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
     """The probabilities that a file holds, divided by their sum. Raises UsageError, which names it."""
     try:
-        with path.open("rb") as file:
-            data = file.read(_MAX_BYTES + 1)  # its size may be wrong: devices have none
-        text = data.decode() if len(data) <= _MAX_BYTES else ""
-    except OSError as error:
-        raise UsageError(f"prior {path} cannot be read: {error.strerror}") from None
+        text = read_file(path, _MAX_BYTES).decode()
+    except ModelError as error:
+        raise UsageError(f"prior {error}") from None
     except UnicodeDecodeError:
         raise UsageError(f"prior {path} is not UTF-8 text") from None
     except ValueError:
         raise UsageError(f"prior {str(path)!r} is no path: it holds a zero byte") from None
-    if len(data) > _MAX_BYTES:
-        raise UsageError(f"prior {path} has more than {_MAX_BYTES:,} bytes, which no table of probabilities needs")
     try:
-        found: Any = tomllib.loads(text) if path.suffix == ".toml" else json.loads(text)
-    except RecursionError:  # of both parsers, as are the next
-        raise UsageError(f"prior {path} is nested too deeply to be read") from None
-    except ValueError as error:
+        found: Any = tomllib.loads(text) if path.suffix == ".toml" else parse_json(text)
+    except RecursionError:
+        raise UsageError(f"prior {path} is not TOML: it is nested too deeply") from None
+    except ValueError as error:  # TOML's numbers of thousands of digits, too
         raise UsageError(f"prior {path} is not {path.suffix[1:].upper()}: {error}") from None
     if not isinstance(found, Mapping):
         raise UsageError(f"prior {path} holds no table: give the probability of each label ({', '.join(labels)})")
@@ -115,8 +114,8 @@ def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
         wrong = [f"has no {', '.join(missing)}"] * bool(missing) + [f"names {', '.join(unknown)}"] * bool(unknown)
         raise UsageError(f"prior {path} {' and '.join(wrong)}: the labels of the model are {', '.join(labels)}")
     for label, value in found.items():
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-            raise UsageError(f"prior {path}: {label} must be a probability above 0, not {value!r}")
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < _MAX_VALUE:
+            raise UsageError(f"prior {path}: {label} must be a probability above 0, not {shown(value)}")
     total = math.fsum(found.values())
     if abs(total - 1) > PRIOR_TOLERANCE:
         raise UsageError(f"prior {path}: the probabilities sum to {total:g}, not to 1: divide each by the sum")

@@ -14,6 +14,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from ferengine.errors import ModelError, UsageError
+from ferengine.json_text import parse_json
 from ferengine.models.manifest import Manifest
 from ferengine.models.onnx_fields import has_external_data
 
@@ -157,8 +158,10 @@ def parse_manifest(path: Path, data: bytes | str) -> Manifest:
         ModelError: It is none; the message names the field.
     """
     try:
-        return Manifest.model_validate_json(data)
+        return Manifest.model_validate(parse_json(data))
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(map(str, first["loc"])) or "the file"
         raise ModelError(f"{path} is not a manifest: {where}: {first['msg']}") from None
+    except ValueError as error:
+        raise ModelError(f"{path} is not a manifest: {error}") from None

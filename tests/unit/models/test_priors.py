@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,14 @@ def test_file_is_divided_by_a_sum_that_rounding_left(manifest: Manifest, tmp_pat
         ("a.json", '{"calm": true, "loud": 0.4, "odd": 0.1}', r"calm must be a probability above 0, not True"),
         ("a.json", '{"calm": "1", "loud": 0.4, "odd": 0.1}', r"calm must be a probability above 0, not '1'"),
         ("a.json", '{"calm": 10, "loud": 4, "odd": 1}', r"the probabilities sum to 15, not to 1: divide each by the sum"),
+        ("a.json", f'{{"calm": 1{"0" * 400}, "loud": 0.4, "odd": 0.1}}', r"calm must be a probability above 0, not 10+\.\.\.$"),
+        ("a.json", '{"calm": 1e308, "loud": 1e308, "odd": 0.1}', r"calm must be a probability above 0, not 1e\+308"),
+        ("a.json", f'{{"calm": {"9" * 5000}, "loud": 0.4, "odd": 0.1}}', r"is not JSON: .*digits"),
+        ("a.json", '{"calm": 0.9, "calm": 0.5, "loud": 0.4, "odd": 0.1}', r"is not JSON: 'calm' is given twice"),
+        ("a.toml", f"calm = 1{'0' * 400}\nloud = 0.4\nodd = 0.1", r"calm must be a probability above 0, not 10+\.\.\.$"),
+        ("a.toml", f"calm = 0x{'f' * 5000}\nloud = 0.4\nodd = 0.1", r"calm must be a probability above 0, not a number of th"),
+        ("a.toml", f"calm = {'9' * 5000}\nloud = 0.4\nodd = 0.1", r"is not TOML: .*digits"),
+        ("a.json", " " * (1 << 17), r"has 131,072 bytes, and 65,536 are the maximum"),
         ("a.json", "[0.5, 0.4, 0.1]", r"holds no table: give the probability of each label \(calm, loud, odd\)"),
         ("a.json", "{", r"is not JSON: "),
         ("a.toml", "calm = ", r"is not TOML: "),
@@ -122,6 +131,9 @@ def test_choose_prior_refuses_what_is_no_prior(manifest: Manifest, tmp_path: Pat
         choose_prior(manifest, "quiet")
     with pytest.raises(UsageError, match=r"absent\.json cannot be read: No such file"):
         choose_prior(manifest, str(tmp_path / "absent.json"))
+    os.mkfifo(tmp_path / "pipe.json")
+    with pytest.raises(UsageError, match=r"pipe\.json is no file"):
+        choose_prior(manifest, str(tmp_path / "pipe.json"))
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(UsageError, match=r"bytes\.json is not UTF-8 text"):
         choose_prior(manifest, str(tmp_path / "bytes.json"))

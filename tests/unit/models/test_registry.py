@@ -112,10 +112,17 @@ def test_a_manifest_without_labels_names_them(copy: Path) -> None:
         load_model(copy)
 
 
-@pytest.mark.parametrize("content", [b"", b'{"name": "dsc', b"\xff\xfe\x00broken", b"[]"])
+@pytest.mark.parametrize("content", [b"", b'{"name": "dsc', b"\xff\xfe\x00broken", b"[]", b"[" * 50_000])
 def test_a_manifest_that_is_no_json_object_is_refused(copy: Path, content: bytes) -> None:
     copy.with_suffix(".json").write_bytes(content)
     with pytest.raises(ModelError, match=r"standard\.json is not a manifest"):
+        load_model(copy)
+
+
+def test_a_manifest_with_a_name_given_twice_is_refused(copy: Path) -> None:
+    manifest = copy.with_suffix(".json")
+    manifest.write_text(manifest.read_text().replace("{", '{"temperature": 3, ', 1))
+    with pytest.raises(ModelError, match=r"standard\.json is not a manifest: 'temperature' is given twice"):
         load_model(copy)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, shown
 
 _TABLES = ("folders", "outputs")
 
@@ -91,7 +91,7 @@ def load_map(path: Path) -> LabelMap:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML: {error}") from None
     tables: dict[str, dict[str, str | None]] = {name: {} for name in _TABLES}
     for table, entries in content.items():
@@ -99,6 +99,6 @@ def load_map(path: Path) -> LabelMap:
             raise UsageError(f"{path}: {table!r} is none of the tables [folders] and [outputs]")
         for name, value in entries.items():
             if not (value is False or (isinstance(value, str) and value)):
-                raise UsageError(f"{path}: {table}.{name} must be the name of a class in quotes, or false, not {value!r}")
+                raise UsageError(f"{path}: {table}.{name} must be the name of a class in quotes, or false, not {shown(value)}")
             tables[table][name] = value or None
     return LabelMap(tables["folders"], tables["outputs"])

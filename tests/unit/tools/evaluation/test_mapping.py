@@ -111,6 +111,8 @@ def test_a_map_file(tmp_path: Path) -> None:
         ("[folders]\njoy = true", "folders.joy must be the name of a class"),
         ("[folders]\njoy = ''", "folders.joy must be"),
         ("[folders", "is not TOML"),
+        (f"folders = {'9' * 5000}", "is not TOML: .*digits"),
+        (f"[folders]\na = 0x{'f' * 5000}", "folders.a must be the name of a class .* not a number of thousands of digits"),
     ],
 )
 def test_a_damaged_map_is_named(tmp_path: Path, text: str, named: str) -> None:

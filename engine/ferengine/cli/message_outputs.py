@@ -87,21 +87,23 @@ def message_outputs(settings: RunSettings, engine: Engine, media: EventMedia | N
         yield MessageOutput("media", recorder, recorder.feed, recorder.give_up)
 
     def detector() -> EventDetector:
-        return EventDetector() if media is None else EventDetector(media.for_output())
+        return EventDetector(prior=prior) if media is None else EventDetector(media.for_output(), prior)
 
-    for name, sink in _senders(settings, engine, detector):
+    prior = None if engine.prior is None else engine.prior.name
+    for name, sink in _senders(settings, engine, detector, prior):
         yield MessageOutput(name, sink, engine.results())
 
 
-def _senders(settings: RunSettings, engine: Engine, detector: Callable[[], EventDetector]) -> Iterator[tuple[str, MessageSink]]:
+def _senders(
+    settings: RunSettings, engine: Engine, detector: Callable[[], EventDetector], prior: str | None
+) -> Iterator[tuple[str, MessageSink]]:
     if settings.store is not None:
         from ferengine.sinks.store import StoreSink
 
-        yield "store", StoreSink(settings.store, settings.store_days, detector=detector(), labels=engine.labels)
+        yield "store", StoreSink(settings.store, settings.store_days, detector=detector(), labels=engine.labels, prior=prior)
     if settings.parquet is not None:
         from ferengine.sinks.parquet import ParquetSink, parquet_schema
 
-        prior = None if engine.prior is None else engine.prior.name
         schema = parquet_schema(engine.labels, engine.gender_labels, prior, engine.heads)
         yield (
             "parquet",

@@ -18,6 +18,7 @@ from ferengine.fleet.records import OutputReport
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.jsonl import JsonlWriter
 from ferengine.sinks.outbox import read_secret
+from ferengine.sinks.person_events import EventDetector
 from ferengine.sinks.sink_thread import Sink, SinkThread
 
 QUEUE = 1024
@@ -245,7 +246,7 @@ def _sinks(settings: FleetOutputs, node: str, prior: str | None) -> Iterator[_Ma
     if settings.store is not None:
         from ferengine.sinks.store import StoreSink
 
-        store = StoreSink(path(settings.store), settings.store_days)
+        store = StoreSink(path(settings.store), settings.store_days, prior=prior)
         yield "store", store, store.write_camera_event
     if settings.webhook is not None:
         from ferengine.sinks.webhook import WebhookSink
@@ -253,13 +254,13 @@ def _sinks(settings: FleetOutputs, node: str, prior: str | None) -> Iterator[_Ma
         secret = (
             None if settings.webhook_secret is None else read_secret("webhook-secret", path(settings.webhook_secret)).encode()
         )
-        webhook = WebhookSink(settings.webhook, secret)
+        webhook = WebhookSink(settings.webhook, secret, EventDetector(prior=prior))
         yield "webhook", webhook, webhook.write_camera_event
     if settings.mqtt is not None:
         from ferengine.sinks.mqtt import Broker, MqttSink
 
         password = None if settings.mqtt_password is None else read_secret("mqtt-password", path(settings.mqtt_password))
-        mqtt = MqttSink(Broker.parse(settings.mqtt, password))
+        mqtt = MqttSink(Broker.parse(settings.mqtt, password), detector=EventDetector(prior=prior))
         yield "mqtt", mqtt, mqtt.write_camera_event
 
 

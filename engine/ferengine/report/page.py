@@ -49,6 +49,8 @@ def report_page(recording: Recording, paths: Iterable[Path]) -> str:
         ("unclassified faces", sum(sum(camera.unclassified.values()) for camera in cameras)),
     ]  # fmt: skip
     notes = [f"Class prior: {', '.join(sorted(recording.priors))}."] if recording.priors else []
+    if len(recording.priors) > 1:
+        notes.append("Labels that were read under different priors do not compare.")
     if recording.skipped:
         notes.append(f"{recording.skipped:,} lines are no results and were left out.")
     if recording.sampled:

@@ -42,6 +42,7 @@ class Event:
         zones: Of "appeared" and "expression": the zones that they are in.
         snapshot: The path of its snapshot, which is written soon.
         clip: The path of its clip, which is there when that is over.
+        prior: Of "started": the name of the class prior that the labels are read under.
     """
 
     kind: EventKind
@@ -57,6 +58,7 @@ class Event:
     zones: tuple[str, ...] = ()
     snapshot: str | None = None
     clip: str | None = None
+    prior: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it; what does not apply is left out."""
@@ -71,6 +73,7 @@ class Event:
             ("zone", None),
             ("snapshot", None),
             ("clip", None),
+            ("prior", None),
         ):
             value = getattr(self, name)
             if value is not None:
@@ -106,10 +109,12 @@ class EventDetector:
 
     Args:
         attach: Gives an event its snapshot and its clip.
+        prior: The name of the class prior in force: the events that a camera has started say it.
     """
 
-    def __init__(self, attach: Callable[[Event], Event] = lambda event: event) -> None:
+    def __init__(self, attach: Callable[[Event], Event] = lambda event: event, prior: str | None = None) -> None:
         self._attach = attach
+        self._prior = prior
         self._people: dict[str, dict[int, _Person]] = {}
 
     def add(self, result: FrameResult) -> list[Event]:
@@ -135,7 +140,8 @@ class EventDetector:
             for track in list(self._people.get(event.camera, {})):
                 events += self._leave(event.camera, track)
             self._people.pop(event.camera, None)
-        events.append(Event(event.kind, event.camera, event.timestamp, seconds=event.seconds, reason=event.reason))
+        prior = self._prior if event.kind == "started" else None
+        events.append(Event(event.kind, event.camera, event.timestamp, seconds=event.seconds, reason=event.reason, prior=prior))
         return [self._attach(each) for each in events]
 
     @staticmethod

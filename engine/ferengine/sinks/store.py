@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import math
 import sqlite3
 import time
@@ -14,9 +15,11 @@ from ferengine.errors import SinkError
 from ferengine.results import EPOCH_NUMBERS, CameraEvent, Face, FrameResult
 from ferengine.sinks.person_events import Event, EventDetector
 
+log = logging.getLogger("ferengine")
+
 APPLICATION = 0x46455245
 """What marks the file as ours ("FERE")."""
-VERSION = 3
+VERSION = 4
 _SCHEMA = """
 CREATE TABLE event (
     time REAL NOT NULL, camera TEXT NOT NULL, kind TEXT NOT NULL, timestamp REAL NOT NULL, track INTEGER, label TEXT,
@@ -47,6 +50,7 @@ _TO_VERSION_2 = "".join(
     )
 )  # fmt: skip
 _TO_VERSION_3 = "ALTER TABLE event ADD COLUMN zone TEXT; ALTER TABLE event ADD COLUMN zones TEXT;"
+_TO_VERSION_4 = "CREATE TABLE run (time REAL NOT NULL, prior TEXT); CREATE INDEX run_time ON run (time);"
 _BUSY_SECONDS = 5.0
 _COMMIT_SECONDS = 1.0
 _CLEAN_SECONDS = 60.0
@@ -92,6 +96,7 @@ class StoreSink:
         clock: Seconds since the epoch.
         detector: Finds the events; None for one that attaches nothing to them.
         labels: The classes of the expression model, in their order; kept for reports.
+        prior: The name of the class prior in force: what was kept from now on was read under it.
 
     Raises:
         SinkError: The file is another program's, of a newer version, or cannot be written.
@@ -106,12 +111,14 @@ class StoreSink:
         clock: Callable[[], float] = time.time,
         detector: EventDetector | None = None,
         labels: Sequence[str] = (),
+        prior: str | None = None,
     ) -> None:
         self._path = path
         self._keep = days * 86400
         self._clock = clock
         self._detector = detector or EventDetector()
         self._labels = tuple(labels)
+        self._prior = prior
         self._uncommitted = 0
         self._sampled: dict[tuple[str, int], float] = {}
         self._seconds: dict[str, _Second] = {}
@@ -120,6 +127,7 @@ class StoreSink:
         self._connection: sqlite3.Connection | None = None
         with self._reporting() as connection:
             self._prepare(connection)
+            self._begin_run(connection)
             self._clean(connection)
 
     def write(self, result: FrameResult) -> None:
@@ -187,13 +195,24 @@ class StoreSink:
         connection.execute("PRAGMA secure_delete = ON")  # what is too old is overwritten
         if not tables:
             marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
-            connection.executescript(f"BEGIN; {_SCHEMA} {_NEW_IN_VERSION_2} {_TO_VERSION_3} {marks} COMMIT;")
+            connection.executescript(f"BEGIN; {_SCHEMA} {_NEW_IN_VERSION_2} {_TO_VERSION_3} {_TO_VERSION_4} {marks} COMMIT;")
         elif version < VERSION:
-            steps = (f"{_TO_VERSION_2} {_NEW_IN_VERSION_2}" if version < 2 else "") + _TO_VERSION_3
+            steps = f"{_TO_VERSION_2} {_NEW_IN_VERSION_2}" if version < 2 else ""
+            steps += (_TO_VERSION_3 if version < 3 else "") + _TO_VERSION_4
             connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
         with connection:
             for number, label in enumerate(self._labels):
                 connection.execute("INSERT OR REPLACE INTO label VALUES (?, ?)", (label, number))
+
+    def _begin_run(self, connection: sqlite3.Connection) -> None:
+        before = connection.execute("SELECT prior FROM run ORDER BY rowid DESC LIMIT 1").fetchone()
+        if before is not None and before != (self._prior,):
+            was, now = (prior or "none" for prior in (*before, self._prior))
+            log.warning(
+                "--store: %s was last written under the class prior %s, and goes on under %s: their labels do not compare",
+                self._path, was, now,
+            )  # fmt: skip
+        connection.execute("INSERT INTO run VALUES (?, ?)", (self._clock(), self._prior))
 
     def _commit(self, connection: sqlite3.Connection) -> None:
         if connection.in_transaction:
@@ -223,6 +242,8 @@ class StoreSink:
         deleted = 0
         for table in ("event", "sample", "second"):
             deleted += connection.execute(f"DELETE FROM {table} WHERE time < ?", (now - self._keep,)).rowcount
+        last = "SELECT max(rowid) FROM run WHERE time < ?"  # of which there may be rows
+        deleted += connection.execute(f"DELETE FROM run WHERE rowid < ({last})", (now - self._keep,)).rowcount
         connection.executescript("PRAGMA incremental_vacuum;")  # ``execute`` would take one step, which frees one page
         if deleted or self._is_in_log:  # the log of writes holds what was deleted until it is emptied, which readers may delay
             connection.execute("PRAGMA busy_timeout = 0").fetchall()  # it is tried again in a minute

@@ -193,16 +193,16 @@ def labelled(track: int, label: str | None) -> Face:
 def written(folder: Path, kind: str) -> Path:
     if kind == "lines":
         path = folder / "faces.jsonl"
-        sink: Any = JsonlWriter(path)
+        sink: Any = JsonlWriter(path, prior="office")
         note = sink.write
     elif kind == "store":
         path = folder / "faces.db"
-        sink = StoreSink(path, 30, labels=("happy", "neutral", "sad"))
+        sink = StoreSink(path, 30, labels=("happy", "neutral", "sad"), prior="office")
         note = sink.write_camera_event
     else:
         parquet = pytest.importorskip("ferengine.sinks.parquet", reason="the extra `parquet` is not installed")
         path = folder / "faces"
-        sink = parquet.ParquetSink(path, parquet.parquet_schema(("happy", "neutral", "sad")), 100, 60)
+        sink = parquet.ParquetSink(path, parquet.parquet_schema(("happy", "neutral", "sad"), prior="office"), 100, 60, "office")
         note = sink.write_camera_event
     note(CameraEvent("door", "started", 5.0))
     for each in results():
@@ -222,6 +222,7 @@ def test_a_report_is_the_same_whatever_was_recorded(kind: str, tmp_path: Path) -
     assert sum(n for n, _, _ in other.latencies.values()) == 478
     assert list(found.labels) == ["happy", "neutral", "sad"]
     assert found.transitions == expected.transitions == {("happy", "sad"): 1, ("sad", "happy"): 1}
+    assert found.priors == expected.priors == {"office"}
     assert list(found.people) == list(expected.people)
     tolerance = 0.001 if kind == "parquet" else 2.0
     for key, person in expected.people.items():
@@ -244,6 +245,18 @@ def test_a_store_that_goes_on_has_new_people(tmp_path: Path) -> None:
     found = read_recording([path])
     assert list(found.people) == [("door", 0, 1), ("door", 0, 2), ("door", 1, 1), ("door", 1, 2)]
     assert found.cameras["door"].dropped == 4
+
+
+def test_different_priors_are_said(tmp_path: Path) -> None:
+    path = written(tmp_path, "store")
+    StoreSink(path, 30, prior="uniform").close()
+    page = report_page(read_recording([path]), [path])
+    assert "Class prior: office, uniform." in page
+    assert "different priors do not compare" in page
+    with sqlite3.connect(path) as store:
+        store.execute("DROP TABLE run")
+        store.execute("PRAGMA user_version = 3")
+    assert read_recording([path]).priors == set()
 
 
 def test_databases_that_are_no_store_are_refused(tmp_path: Path) -> None:

@@ -102,3 +102,11 @@ def test_who_passes_through_a_zone_has_not_entered_it() -> None:
     detector = EventDetector()
     frames = [result(n, replace(face(1, "happy"), zones=("hall",) if 20 <= n < 23 else ())) for n in range(60)]
     assert [event.kind for each in frames for event in detector.add(each)] == ["appeared"]
+
+
+def test_an_event_that_a_camera_has_started_says_the_prior() -> None:
+    detector = EventDetector(prior="office")
+    [started] = detector.add_camera_event(CameraEvent("door", "started", 1e9))
+    assert started.to_dict() == {"event": "started", "camera": "door", "timestamp": 1e9, "prior": "office"}
+    [ended] = detector.add_camera_event(CameraEvent("door", "ended", 1e9, "over"))
+    assert "prior" not in ended.to_dict()

@@ -63,7 +63,7 @@ def test_events_and_samples(tmp_path: Path) -> None:
     ]  # fmt: skip
     assert rows(path, "PRAGMA journal_mode") == [("wal",)]
     assert rows(path, "PRAGMA application_id") == [(APPLICATION,)]
-    assert rows(path, "PRAGMA user_version") == [(3,)]
+    assert rows(path, "PRAGMA user_version") == [(4,)]
 
 
 def test_others_read_while_it_is_written(tmp_path: Path) -> None:
@@ -112,18 +112,17 @@ def test_nothing_is_left_of_what_is_too_old(tmp_path: Path) -> None:
     sink.close()
 
 
-@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("version", [1, 2, 3])
 def test_a_store_of_an_earlier_version_gets_its_columns(tmp_path: Path, version: int) -> None:
     path = tmp_path / "faces.db"
-    if version == 2:
+    if version > 1:
         StoreSink(path, 1).close()
     with sqlite3.connect(path) as older:
         if version == 1:
             older.executescript(VERSION_1)
         else:
-            older.executescript(
-                "ALTER TABLE event DROP COLUMN zone; ALTER TABLE event DROP COLUMN zones; PRAGMA user_version = 2"
-            )
+            zones = "ALTER TABLE event DROP COLUMN zone; ALTER TABLE event DROP COLUMN zones;" if version == 2 else ""
+            older.executescript(f"{zones} DROP TABLE run; PRAGMA user_version = {version}")
         older.execute("INSERT INTO event (time, camera, kind, timestamp) VALUES (1e12, 'door', 'started', 5.0)")
     older.close()
     for _ in range(2):
@@ -134,7 +133,7 @@ def test_a_store_of_an_earlier_version_gets_its_columns(tmp_path: Path, version:
         sink.close()
     with sqlite3.connect(path) as now, sqlite3.connect(tmp_path / "new.db") as new:
         StoreSink(tmp_path / "new.db", 1).close()
-        for table in ("event", "sample", "second", "label"):
+        for table in ("event", "sample", "second", "label", "run"):
             columns = [list(each.execute(f"PRAGMA table_info({table})")) for each in (now, new)]
             assert columns[0] == columns[1]
     now.close()
@@ -142,6 +141,22 @@ def test_a_store_of_an_earlier_version_gets_its_columns(tmp_path: Path, version:
     assert rows(path, "SELECT kind, snapshot, clip, zone, zones FROM event") == [
         ("started", None, None, None, None), *2 * [("ended", None, "a.mp4", "hall", "a;b")],
     ]  # fmt: skip
+
+
+def test_the_prior_of_each_run_is_kept_as_long_as_its_rows(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, clock = tmp_path / "faces.db", Clock()
+    for day, prior in enumerate(("everyday", "everyday", "uniform", None)):
+        clock.now = 86_400.0 * day
+        said = len(caplog.records)
+        sink = StoreSink(path, 1.5, clock, prior=prior)
+        sink.close()
+        assert len(caplog.records) - said == (day > 1)
+    assert "was last written under the class prior everyday, and goes on under uniform: " in caplog.messages[0]
+    assert "under the class prior uniform, and goes on under none: " in caplog.messages[1]
+    assert rows(path, "SELECT time, prior FROM run") == [(86_400.0, "everyday"), (172_800.0, "uniform"), (259_200.0, None)]
+    clock.now = 864_000.0
+    StoreSink(path, 1.5, clock).close()
+    assert rows(path, "SELECT time, prior FROM run") == [(259_200.0, None), (864_000.0, None)]
 
 
 def test_other_files_are_refused(tmp_path: Path) -> None:
@@ -154,7 +169,7 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         StoreSink(tmp_path / "other.db", 1)
     StoreSink(tmp_path / "new.db", 1).close()
     with sqlite3.connect(tmp_path / "new.db") as newer:
-        newer.execute("PRAGMA user_version = 4")
+        newer.execute("PRAGMA user_version = 5")
     with pytest.raises(SinkError, match="newer ferengine"):
         StoreSink(tmp_path / "new.db", 1)
     with pytest.raises(SinkError, match="unable to open"):

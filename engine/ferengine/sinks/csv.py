@@ -16,6 +16,7 @@ from ferengine.sinks.lines import LineWriter
 _COLUMNS = ("camera", "frame", "timestamp", "latency_ms", "track", "x", "y", "width", "height", "score",
             "track_confidence", "origin", "label", "smoothed_label", "reason", "changed_from", "yaw", "pitch", "roll",
             "pose_age", "size", "sharpness", "brightness", "contrast", "zones")  # fmt: skip
+_END = "\r\n"
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 """What a formula, or what spreadsheets skip before one, begins with."""
 
@@ -122,8 +123,8 @@ def _head_cells(head: Head, reading: HeadReading | None) -> Sequence[object]:
 
 def _joined(values: Sequence[object]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="").writerow(map(_inert, values))
-    return text.getvalue()
+    csv.writer(text, lineterminator=_END).writerow(map(_inert, values))  # what an end of a line holds is quoted
+    return text.getvalue().removesuffix(_END)
 
 
 def _inert(value: object) -> object:

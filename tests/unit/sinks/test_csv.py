@@ -93,6 +93,16 @@ def test_gender_has_columns_where_it_is_read(tmp_path: Path) -> None:
     assert {unread[name] for name in ("gender", "smoothed_gender", *names)} == {""}
 
 
+@pytest.mark.parametrize("prior", ["line\nbreak.json", "carriage\rreturn.json", 'quo"ted, both\r\n.json', "plain"])
+def test_a_cell_of_several_lines_stays_one(prior: str, tmp_path: Path) -> None:
+    writer = CsvWriter(tmp_path / "out.csv", LABELS, prior=prior)
+    writer.write(result(face(), face(2)))
+    writer.close()
+    with (tmp_path / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["track"], row["prior"]) for row in rows] == [("1", prior), ("2", prior)]
+
+
 def test_the_header_is_there_without_a_face(tmp_path: Path) -> None:
     CsvWriter(tmp_path / "out.csv", LABELS).close()
     assert len((tmp_path / "out.csv").read_text().splitlines()) == 1

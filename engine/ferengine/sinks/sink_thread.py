@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ferengine.errors import SinkError
+from ferengine.errors import FerengineError, SinkError
 from ferengine.ipc.machine import refusal
 from ferengine.results import FrameResult
 
@@ -71,7 +72,8 @@ class ResultQueue(Protocol):
 class SinkThread:
     """Takes results from a queue into a sink until the queue ends or the sink fails.
 
-    A failure is logged once, kept in ``error``, and closes the queue, so that files do not wait for it.
+    A failure is logged once and kept in ``error``. What comes after it is taken all the same, so that files do not wait for it,
+    and counted in ``cut``, as is what the sink lost.
 
     Args:
         name: The name of the sink in messages.
@@ -125,6 +127,7 @@ class SinkThread:
         if self._give_up is not None and not self.busy:
             return  # it has said what it has given up
         self._fail(f"{self.name}: the last results were not written, because the reader does not take them ({self.cut} cut)")
+        self._queue.close()
 
     def summary(self) -> dict[str, Any]:
         """Return the results written, dropped and cut off, and the error."""
@@ -137,9 +140,19 @@ class SinkThread:
             if error.lost is not None:
                 self.written = self._taken - error.lost
             self._fail(str(error))
+            self._count_the_rest()
         except Exception as error:
             log.debug("the sink %s failed", self.name, exc_info=True)
             self._fail(f"{self.name} failed: {refusal(error) or f'{error!r}; please report this'}")
+            self._count_the_rest()
+
+    def _count_the_rest(self) -> None:
+        self.cut = self._taken - self.written
+        with contextlib.suppress(EOFError, FerengineError):
+            while True:
+                if self._queue.take(_TICK) is not None:
+                    self._taken += 1
+                    self.cut = max(self.cut, self._taken - self.written)
 
     def _drain(self) -> None:
         try:
@@ -165,4 +178,3 @@ class SinkThread:
         if self.error is None:
             self.error = text
             log.error("%s", text)
-        self._queue.close()

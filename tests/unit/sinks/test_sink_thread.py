@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -66,6 +67,13 @@ class Queue:
         self.subscription.discard()
 
 
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+
+
 def queue(capacity: int = 4) -> Queue:
     return Queue(capacity)
 
@@ -107,8 +115,12 @@ def test_results_that_were_lost_in_a_buffer_do_not_count_as_written() -> None:
     for number in range(5):
         results.offer(result(number))
     feeder.start()
+    wait_for(lambda: results.waiting == 0)
+    for number in range(5, 9):  # after the failure
+        results.offer(result(number))
+    results.end()
     feeder.join(10)
-    assert feeder.written == 1
+    assert feeder.summary() == {"written": 1, "dropped": 0, "cut": 8, "error": "disk full"}
 
 
 def test_between_runs_before_each_result_and_at_the_end() -> None:
@@ -129,12 +141,14 @@ def test_failing_sink_is_reported_once_and_holds_back_no_source(caplog: pytest.L
     sink, results = Recorder(full), queue(1)
     feeder = SinkThread("csv", sink, results)
     with caplog.at_level(logging.ERROR):
-        results.offer(result(0))
         feeder.start()
+        for number in range(3):
+            results.offer(result(number))
+            wait_for(lambda: not results.subscription.holds_back("camera0"))
+        results.end()
         feeder.join(10)
-        results.offer(result(1))
-    assert not results.subscription.holds_back("camera0")
     assert not feeder.busy
+    assert (feeder.written, feeder.cut) == (0, 3)
     assert sink.closes == 1
     assert feeder.error == "out.csv cannot be written: No space left on device"
     assert [record.getMessage() for record in caplog.records] == [feeder.error]
@@ -144,8 +158,10 @@ def test_a_defect_of_a_sink_is_reported_too(caplog: pytest.LogCaptureFixture) ->
     sink, results = Recorder(lambda _: 1 / 0), queue()
     feeder = SinkThread("csv", sink, results)
     results.offer(result(0))
+    results.end()
     feeder.start()
     feeder.join(10)
+    assert feeder.cut == 1
     assert feeder.error is not None
     assert "ZeroDivisionError" in feeder.error
     assert sink.closes == 1

@@ -129,7 +129,9 @@ def genders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("genders")
-def test_faces_too_young_are_given_hardly_a_gender(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_faces_too_young_are_given_hardly_a_gender(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nine tenths of their target are the set's own frequencies, to which even odds are the best answer under the adjusted
     loss; one tenth is the label."""
     given = replace(config, task="gender", data=tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from typing import cast
 
@@ -63,7 +62,7 @@ class FrameConverter:
         like = like or frame
         rotation = like.rotation
         if self._first_matrix is None:
-            self._first_matrix = _has_matrix(like)
+            self._first_matrix = _matrix(like) is not None
         mirrored = (self._first_matrix or rotation != 0) and _is_mirrored(like)
         return _DecodedFrame(self, frame, self._square_width(frame), rotation, mirrored, timestamp)
 
@@ -151,14 +150,8 @@ def _unnamed_kind(kinds: type[Type], number: int) -> Type:
 Type._missing_ = classmethod(_unnamed_kind)  # type: ignore[method-assign,assignment]
 
 
-def _has_matrix(frame: av.VideoFrame) -> bool:
-    return next(_matrices(frame), None) is not None
-
-
-def _matrices(frame: av.VideoFrame) -> Iterator[bytes]:
-    for data in cast("Iterable[SideData]", frame.side_data):  # PyAV calls it a mapping, but it is iterated by values
-        if data.type == Type.DISPLAYMATRIX:
-            yield bytes(data)
+def _matrix(frame: av.VideoFrame) -> SideData | None:
+    return cast("SideData | None", frame.side_data.get("DISPLAYMATRIX"))
 
 
 def _is_mirrored(frame: av.VideoFrame) -> bool:
@@ -166,7 +159,8 @@ def _is_mirrored(frame: av.VideoFrame) -> bool:
 
     The rotation that FFmpeg reads from such a matrix is that of its first row, so that what is left is a flip of the second.
     """
-    a, b, _, c, d = _MATRIX.unpack_from(next(_matrices(frame), _UPRIGHT))
+    matrix = _matrix(frame)
+    a, b, _, c, d = _MATRIX.unpack_from(_UPRIGHT if matrix is None else bytes(matrix))
     return bool(a * d < b * c)
 
 

@@ -33,6 +33,27 @@ _SILENT_PACKETS = 8
 """How many packets at the end of a stream may give no image, because only other frames refer to them."""
 
 
+_METADATA: dict[str, Any] = {"metadata_errors": "replace"} if int(av.__version__.partition(".")[0]) < 19 else {}
+"""From 19 on PyAV reads metadata that is not UTF-8 without being asked to, and takes no such argument."""
+
+
+def open_container(
+    file: object, options: dict[str, str], timeout: tuple[float, float] | None = None
+) -> av.container.InputContainer:
+    """Open a container to be read, whatever its metadata is made of.
+
+    Args:
+        file: A path, a URL, or an object with a method ``read``.
+        options: FFmpeg's options.
+        timeout: The seconds that opening it and each later read may take.
+
+    Raises:
+        av.FFmpegError: If it cannot be opened.
+    """
+    container: av.container.InputContainer = av.open(file, "r", options=options, timeout=timeout, **_METADATA)
+    return container
+
+
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
     """Return the first video of a container, None where it holds none; the cover image of a recording is no video."""
     return next((stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic), None)
@@ -100,7 +121,7 @@ class Decoder:
         self._deinterlacer = Deinterlacer()
         self._choice = self._new_choice()
         begins, unit = stream.start_time, stream.time_base
-        self.start = None if begins is None or unit is None else float(begins * unit)  # now: seeking changes it
+        self.start = None if begins is None or not unit else float(begins * unit)  # now: seeking changes it
         self.broken = 0
         self.discarded = 0
         self.mid_packet = False
@@ -147,7 +168,7 @@ class Decoder:
         """Return the frames that the decoder holds back, where a stream ended with an error, so that ``frames`` did not."""
         end: av.Packet[Any] = av.Packet(0)
         end.stream = self._stream
-        if self._stream.time_base is not None:
+        if self._stream.time_base:
             end.time_base = self._stream.time_base
         return self._deinterlacer.push([*self._decode(end), None])
 

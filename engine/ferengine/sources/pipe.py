@@ -14,7 +14,7 @@ import av.error
 from ferengine.errors import SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
-from ferengine.sources.decoder import CONTAINERS, Decoder, video_stream
+from ferengine.sources.decoder import CONTAINERS, Decoder, open_container, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.url import show_path
 
@@ -71,7 +71,7 @@ class PipeSource(FirstFrameSource):
             "format_whitelist": CONTAINERS + ",yuv4mpegpipe",
         }
         try:
-            container = av.open(self._pipe, "r", options=options, metadata_errors="replace")
+            container = open_container(self._pipe, options)
         except (av.FFmpegError, ValueError):
             raise self._unreadable() from None
         self._container = container

@@ -16,7 +16,7 @@ from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
 from ferengine.sources.credentials import refused_credentials
-from ferengine.sources.decoder import CONTAINERS, Decoder, video_stream
+from ferengine.sources.decoder import CONTAINERS, Decoder, open_container, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.redirects import redirect_target
 from ferengine.sources.url import redact_url, url_host
@@ -208,7 +208,7 @@ class StreamSource(FirstFrameSource):
                 continue
             started = time.monotonic()
             try:
-                return av.open(url, options=options, timeout=(_OPEN_TIMEOUT, self._timeout), metadata_errors="replace")
+                return open_container(url, options, (_OPEN_TIMEOUT, self._timeout))
             except av.FFmpegError as error:
                 redirected = self._is_http and error.errno == errno.EIO
                 target = redirect_target(url, self._timeout) if redirected else None
@@ -313,7 +313,7 @@ def _live_rate(stream: av.VideoStream) -> float:
 
 def _declared_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
     """How long the video is by its own declaration, None where there is none: that of the whole may be its sound's."""
-    if stream.duration is not None and stream.time_base is not None:
+    if stream.duration is not None and stream.time_base:
         return float(stream.duration * stream.time_base)
     if container.duration is None or len(container.streams) > 1:
         return None

@@ -14,7 +14,7 @@ import av.error
 from ferengine.errors import SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
-from ferengine.sources.decoder import Decoder, video_stream
+from ferengine.sources.decoder import Decoder, open_container, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.seeking import Place, find_place, read_frame_table
 from ferengine.sources.truncation import find_cut_fragment, find_truncation
@@ -164,7 +164,7 @@ class VideoFileSource(FirstFrameSource):
             return self._indexed
         stream = video_stream(container)
         assert stream is not None
-        if stream.duration is not None and stream.time_base is not None:
+        if stream.duration is not None and stream.time_base:
             return round(float(stream.duration * stream.time_base) * self._rate)
         if not container.duration:
             return 0
@@ -233,7 +233,7 @@ class VideoFileSource(FirstFrameSource):
             stream = video_stream(container)
             assert stream is not None
             table, time_base = read_frame_table(container, stream), stream.time_base
-        if table is None or time_base is None:
+        if table is None or not time_base:
             return False
         seconds = [float(stamp * time_base) for stamp in table.stamps]
         clock = self._new_clock()
@@ -282,12 +282,12 @@ def _open(path: Path) -> av.container.InputContainer:
     name = str(path.absolute())  # begins with a slash, so FFmpeg takes no colon in it for a protocol
     options = {"protocol_whitelist": _PROTOCOLS, "pattern_type": "none"}  # a % in an image's name leads to no other files
     try:
-        return av.open(name, metadata_errors="replace", options=options)
+        return open_container(name, options)
     except (av.error.InvalidDataError, av.error.EOFError):
         whole = find_cut_fragment(path)
         if not whole:
             raise
-    return av.open(f"subfile,,start,0,end,{whole},,:{name}", metadata_errors="replace", options=options)
+    return open_container(f"subfile,,start,0,end,{whole},,:{name}", options)
 
 
 def _indexed_frames(container: av.container.InputContainer) -> int:

@@ -6,14 +6,16 @@ A name is that of a model that ships with the package, or of one that ``ferengin
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from ferengine.errors import ModelError, UsageError
+from ferengine.errors import ModelError, UsageError, describe_invalid
 from ferengine.models.manifest import Manifest
 from ferengine.models.onnx_fields import has_external_data
 
@@ -108,7 +110,7 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
         if not exists:
             raise ModelError(f"{path} does not exist")
         if not has_manifest:
-            raise ModelError(f"{path} has no manifest: {manifest_path.name} must lie beside it (ferengine export-onnx)")
+            raise missing_manifest(path, manifest_path)
     else:
         known = sorted(path.stem for path in SHIPPED.glob("*.json"))
         added = added_models()
@@ -124,12 +126,23 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
     data = read_file(path)
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise ModelError(f"{path} is not the file of its manifest (SHA-256 differs): reinstall or export it again")
+    check_one_file(path, data)
+    return Model(manifest, path, data)
+
+
+def missing_manifest(network: Path, manifest: Path) -> ModelError:
+    """What to say of a network without a manifest: the shortest that is one."""
+    shortest = '{"labels": [...], "input": {"size": 48, "mean": 0, "std": 255}, "licence": "...", "intended_use": "..."}'
+    return ModelError(f"{network} has no manifest: write {manifest}, such as {shortest} (see Add a model in the documentation)")
+
+
+def check_one_file(path: Path, data: bytes) -> None:
+    """ModelError where an ONNX file keeps weights in other files."""
     if has_external_data(data):
         raise ModelError(
             f"{path} keeps weights in other files, which its SHA-256 does not cover: save it as one file "
             "(onnx.save_model(onnx.load(PATH), PATH))"
         )
-    return Model(manifest, path, data)
 
 
 def read_file(path: Path, limit: int = _MAX_MODEL) -> bytes:
@@ -159,6 +172,22 @@ def parse_manifest(path: Path, data: bytes | str) -> Manifest:
     try:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ModelError(f"{path} is not a manifest: {where}: {first['msg']}") from None
+        first = error.errors(include_url=False)[0]
+        if first["type"] == "extra_forbidden":
+            raise ModelError(f"{path} is not a manifest: there is no field {'.'.join(map(str, first['loc']))}") from None
+        where = _place(first["loc"], data) if first["type"] != "missing" else first["loc"]
+        raise ModelError(f"{path} is not a manifest: {describe_invalid(first, '.'.join(map(str, where)))}") from None
+
+
+def _place(names: tuple[int | str, ...], data: bytes | str) -> tuple[int | str, ...]:
+    """The part of a place that the file has: behind it pydantic names the types that a value might have had."""
+    try:
+        value: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return names
+    for depth, name in enumerate(names):
+        try:
+            value = value[name]
+        except (KeyError, IndexError, TypeError):
+            return names[:depth]
+    return names

@@ -78,6 +78,15 @@ def added_models() -> list[str]:
         return []
 
 
+def model_names() -> list[str]:
+    """The names of all models: those that ship with the package, then those of the user's folder."""
+    return [*_shipped_names(), *added_models()]
+
+
+def _shipped_names() -> list[str]:
+    return sorted(path.stem for path in SHIPPED.glob("*.json"))
+
+
 def list_models() -> list[Manifest]:
     """Manifests of the models that ship with the package, by name."""
     return [_read_manifest(path) for path in sorted(SHIPPED.glob("*.json"), key=lambda path: path.stem)]
@@ -112,11 +121,9 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
         if not has_manifest:
             raise missing_manifest(path, manifest_path)
     else:
-        known = sorted(path.stem for path in SHIPPED.glob("*.json"))
-        added = added_models()
-        if str(name) not in (*known, *added):
-            raise UsageError(f"there is no model {str(name)!r}: choose one of {', '.join([*known, *added])}, or a .onnx file")
-        folder = SHIPPED if str(name) in known else user_models() or SHIPPED
+        if str(name) not in (known := model_names()):
+            raise UsageError(f"there is no model {str(name)!r}: choose one of {', '.join(known)}, or a .onnx file")
+        folder = SHIPPED if str(name) in _shipped_names() else user_models() or SHIPPED
         manifest_path = folder / f"{name}.json"
     manifest = _read_manifest(manifest_path)
     if task is not None and manifest.task != task:
@@ -173,8 +180,6 @@ def parse_manifest(path: Path, data: bytes | str) -> Manifest:
         return Manifest.model_validate_json(data)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        if first["type"] == "extra_forbidden":
-            raise ModelError(f"{path} is not a manifest: there is no field {'.'.join(map(str, first['loc']))}") from None
         where = _place(first["loc"], data) if first["type"] != "missing" else first["loc"]
         raise ModelError(f"{path} is not a manifest: {describe_invalid(first, '.'.join(map(str, where)))}") from None
 

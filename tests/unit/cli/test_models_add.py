@@ -152,7 +152,7 @@ BROKEN: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "weights elsewhere": (weights_elsewhere(), {}, "mine.onnx keeps weights in other files"),
     "another file": (with_softmax(), {"sha256": "0" * 64}, "(SHA-256 differs): leave sha256 out"),
     "other labels": (with_batch_statistics(), {"heads": [AGE_GROUP | {"labels": ["young", "old"]}]}, "names 2 labels"),
-    "a field too many": (with_batch_statistics(), {"threshold": 1}, "is not a manifest: there is no field threshold"),
+    "a field too many": (with_batch_statistics(), {"threshold": 1}, "is not a manifest: there is no threshold"),
     "a word that is no kind": (
         fixed_batch(),
         {"heads": [AGE_GROUP | {"kind": "class"}]},
@@ -224,3 +224,19 @@ def test_a_damaged_added_model_is_named_and_the_others_are_listed(tmp_path: Path
     done = models("--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)[0]["name"] == "accurate"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("ferengine run --model st", ["standard", "standard-int8"]),
+        ("ferengine image a.jpg --model mi", ["mine"]),
+        ("ferengine models ", ["show", "add", "remove"]),
+        ("ferengine models show f", ["fast", "fast-int8"]),
+        ("ferengine models remove ", ["mine"]),
+    ],
+)
+def test_names_of_models_are_completed(tmp_path: Path, line: str, words: list[str]) -> None:
+    assert models("add", write_heads(tmp_path, [COLOUR])).exit_code == 0
+    asked = {"_FERENGINE_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    assert CliRunner().invoke(app, [], env=asked, prog_name="ferengine").output.split() == words

@@ -69,8 +69,10 @@ def add_model(file: Path, manifest: Path | None = None, *, name: str | None = No
         ModelError: The model is not what the manifest says, or the folder cannot be written.
     """
     data = read_file(file)
-    if manifest is None and not (manifest := file.with_suffix(".json")).exists():
-        raise missing_manifest(file, manifest)
+    if manifest is None:
+        manifest = file.with_suffix(".json")
+        if not manifest.exists():
+            raise missing_manifest(file, manifest)
     check_one_file(file, data)
     described = _described(manifest)
     chosen = name or described.get("name") or file.stem

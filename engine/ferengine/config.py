@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
@@ -274,5 +275,8 @@ def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
 def _sentence(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"]) or "settings"
     if item["type"] == "extra_forbidden":
-        return f"unknown setting {name!r}: known are {', '.join(EngineConfig.model_fields)}"
+        close = difflib.get_close_matches(name, EngineConfig.model_fields, 1)
+        return f"unknown setting {name!r}: " + (
+            f"did you mean {close[0]!r}?" if close else f"known are {', '.join(EngineConfig.model_fields)}"
+        )
     return describe_invalid(item, name)

@@ -83,6 +83,8 @@ def describe_invalid(item: Mapping[str, Any], name: str, show: Callable[[object]
     Returns:
         For example "min_face: input should be less than 4096, not 5000".
     """
+    if item["type"] == "extra_forbidden":
+        return f"there is no {name}" if name else "there is no such setting"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return f"{name}: {message}" if name else str(message)

@@ -16,7 +16,17 @@ import numpy as np
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import ModelError, UsageError
 from ferengine.json_text import json_text, parse_json
-from ferengine.models.registry import SHIPPED, Model, added_models, load_model, parse_manifest, read_file, user_models
+from ferengine.models.registry import (
+    SHIPPED,
+    Model,
+    added_models,
+    check_one_file,
+    load_model,
+    missing_manifest,
+    parse_manifest,
+    read_file,
+    user_models,
+)
 from ferengine.models.self_test import probe_crops
 from ferengine.models.settings import FILE_ON_CPU
 
@@ -59,7 +69,11 @@ def add_model(file: Path, manifest: Path | None = None, *, name: str | None = No
         ModelError: The model is not what the manifest says, or the folder cannot be written.
     """
     data = read_file(file)
-    manifest = file.with_suffix(".json") if manifest is None else manifest
+    if manifest is None:
+        manifest = file.with_suffix(".json")
+        if not manifest.exists():
+            raise missing_manifest(file, manifest)
+    check_one_file(file, data)
     described = _described(manifest)
     chosen = name or described.get("name") or file.stem
     if not isinstance(chosen, str) or not _NAME.fullmatch(chosen) or chosen.endswith(".onnx"):

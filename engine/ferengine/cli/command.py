@@ -118,7 +118,12 @@ class CommandGroup(HelpfulGroup):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put the default command before arguments that name none."""
-        if self.default and not (args and (args[0] in self.entries or args[0] in _CONTEXT["help_option_names"])):
+        completing = ctx.resilient_parsing and not args  # then the commands are what may follow
+        if (
+            self.default
+            and not completing
+            and not (args and (args[0] in self.entries or args[0] in _CONTEXT["help_option_names"]))
+        ):
             args = [self.default, *args]
         parsed: list[str] = super().parse_args(ctx, args)
         return parsed

@@ -15,6 +15,7 @@ from ferengine.cli.run_options import STILL
 from ferengine.config import EngineConfig
 from ferengine.errors import DeviceError, FerengineError, SourceError
 from ferengine.json_text import json_text
+from ferengine.sources.url import show_path, without_controls
 
 if TYPE_CHECKING:
     import numpy as np
@@ -90,7 +91,7 @@ def _named(reason: str, paths: list[Path]) -> list[str]:
     """The line that names some of ``paths``, none where there are none."""
     if not paths:
         return []
-    names = ", ".join(path.name for path in paths[:_NAMED]) + (", ..." if len(paths) > _NAMED else "")
+    names = ", ".join(show_path(path.name) for path in paths[:_NAMED]) + (", ..." if len(paths) > _NAMED else "")
     return [f"{reason}: {len(paths)} ({names})"]
 
 
@@ -105,7 +106,7 @@ def _read(
     try:
         faces = analyzer.analyze(image)
     except MemoryError:
-        raise SourceError(f"{path} cannot be read: out of memory") from None
+        raise SourceError(f"{show_path(path)} cannot be read: out of memory") from None
     _report(path, image, faces, analyzer.prior, as_json)
     if copies is not None:
         if settings.blur:
@@ -115,6 +116,8 @@ def _read(
 
 
 def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], prior: Prior | None, as_json: bool) -> None:
+    from ferengine.cli.images import STANDARD_INPUT
+
     height, width = image.shape[:2]
     if as_json:
         record = {"image": str(path), "width": width, "height": height, "faces": [face.to_dict() for face in faces]}
@@ -123,7 +126,8 @@ def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], prior: Prio
         # a lone surrogate stands for a byte of a name that is not UTF-8: it stays an escape, and the line UTF-8
         print(json_text(record, ensure_ascii=False).encode(errors="backslashreplace").decode(), flush=True)
         return
-    print(f"{path}: {len(faces)} {'face' if len(faces) == 1 else 'faces'}", flush=True)
+    name = show_path(path) if path == STANDARD_INPUT else without_controls(str(path))  # bytes that are no UTF-8 stay
+    print(f"{name}: {len(faces)} {'face' if len(faces) == 1 else 'faces'}", flush=True)
     for face in faces:
         x, y, w, h = face.box
         said = "a face" if face.reason is None else "not classified"

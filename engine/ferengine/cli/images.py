@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import MissingDependencyError, SinkError, SourceError, UsageError
-from ferengine.sinks.files import shortened, write_atomically
+from ferengine.sinks.files import write_atomically
 from ferengine.sources.image_header import image_extent
 from ferengine.sources.images import decode_images
 from ferengine.sources.spec import IMAGE_SUFFIXES
+from ferengine.sources.url import show_path
 from ferengine.vision import cv2
 
 SUFFIXES = (*sorted(IMAGE_SUFFIXES), ".gif")
@@ -24,7 +25,7 @@ SUFFIXES = (*sorted(IMAGE_SUFFIXES), ".gif")
 _WRITTEN = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 """The endings of copies; those of other images are written as PNG."""
 _VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpg", ".ts", ".webm", ".wmv")
-_STANDARD_INPUT = Path("/dev/stdin")
+STANDARD_INPUT = Path("/dev/stdin")
 _CHUNK = 1 << 20
 _MAX_BYTES = 1 << 30
 """Bytes of a file that are read: devices may have no end."""
@@ -49,7 +50,7 @@ def find_images(names: Iterable[str], left_out: list[Path] | None = None) -> Ite
             yield error
             continue
         except (OSError, ValueError) as error:  # a name that the system refuses, a folder that may not be entered
-            yield SourceError(f"{shortened(name)} cannot be read: {getattr(error, 'strerror', None) or error}")
+            yield SourceError(f"{show_path(name)} cannot be read: {getattr(error, 'strerror', None) or error}")
             continue
         for path in found:
             real = os.path.realpath(path)  # never raises, except for a zero byte, which was refused above
@@ -60,7 +61,7 @@ def find_images(names: Iterable[str], left_out: list[Path] | None = None) -> Ite
 
 def _named(name: str, left_out: list[Path]) -> list[Path]:
     if name == "-":
-        return [_STANDARD_INPUT]
+        return [STANDARD_INPUT]
     path = Path(name)
     if path.is_dir():
         inside = sorted(path.iterdir())
@@ -68,14 +69,14 @@ def _named(name: str, left_out: list[Path]) -> list[Path]:
         kept = set(found)
         left_out += [item for item in inside if item not in kept]
         if not found:
-            raise SourceError(f"the folder {path} holds no images ({', '.join(SUFFIXES)})")
+            raise SourceError(f"the folder {show_path(path)} holds no images ({', '.join(SUFFIXES)})")
         return found
     if path.exists() or not glob.has_magic(name):
         return [path]
     found = [Path(item) for item in sorted(glob.glob(name, recursive=True))]  # noqa: PTH207 - takes absolute patterns too
     images = [item for item in found if item.is_file()]
     if not images:
-        raise SourceError(f"no file matches {name}")
+        raise SourceError(f"no file matches {show_path(name)}")
     if "**" not in name:  # which matches what lies in the folders, too
         kept = set(images)
         left_out += [item for item in found if item not in kept]
@@ -99,27 +100,27 @@ def read_image(path: Path, notes: list[str] | None = None) -> NDArray[np.uint8]:
     try:
         data = np.frombuffer(_read_bytes(path), np.uint8)
     except (OSError, ValueError) as error:
-        raise SourceError(f"{shortened(path)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+        raise SourceError(f"{show_path(path)} cannot be read: {getattr(error, 'strerror', None) or error}") from None
     if data.size > _MAX_BYTES:
-        raise SourceError(f"{path} is larger than {_MAX_BYTES >> 20} MiB")
+        raise SourceError(f"{show_path(path)} is larger than {_MAX_BYTES >> 20} MiB")
     if not data.size:
-        raise SourceError(f"{path} is empty")
+        raise SourceError(f"{show_path(path)} is empty")
     try:
         images = decode_images(data, maximum=1)
     except (SourceError, MissingDependencyError) as error:
-        raise type(error)(f"{path} {error}") from None
+        raise type(error)(f"{show_path(path)} {error}") from None
     if not images:
-        hint = f": ferengine run {path} reads a video" if path.suffix.lower() in _VIDEOS else ", or it is damaged"
-        raise SourceError(f"{path} is not an image that OpenCV can decode{hint}")
+        hint = f": ferengine run {show_path(path)} reads a video" if path.suffix.lower() in _VIDEOS else ", or it is damaged"
+        raise SourceError(f"{show_path(path)} is not an image that OpenCV can decode{hint}")
     extent = image_extent(data)
     if notes is not None and extent is not None and extent.images > 1:
-        hint = "" if path == _STANDARD_INPUT else f"; ferengine run {path} reads all"
-        notes.append(f"{path}: the first of its {extent.images} images was read{hint}")
+        hint = "" if path == STANDARD_INPUT else f"; ferengine run {show_path(path)} reads all"
+        notes.append(f"{show_path(path)}: the first of its {extent.images} images was read{hint}")
     return images[0]
 
 
 def _read_bytes(path: Path) -> bytearray:
-    if path != _STANDARD_INPUT:
+    if path != STANDARD_INPUT:
         with path.open("rb") as file:
             return _read_chunks(file)
     if sys.stdin is None:  # closed when the program was started
@@ -149,7 +150,7 @@ class CopyFolder:
             raise UsageError(f"--save: {folder} is a file: name a folder") from None
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
-            raise SinkError(f"--save: the folder {shortened(folder)} cannot be created: {reason}") from None
+            raise SinkError(f"--save: the folder {show_path(folder)} cannot be created: {reason}") from None
 
     def save(self, image: NDArray[np.uint8], original: Path) -> Path:
         """Write ``image`` under the name of ``original``: as PNG if that is not an image's name, numbered if it is taken.
@@ -159,15 +160,15 @@ class CopyFolder:
         """
         path = self._folder / self._name(original)
         if os.path.realpath(path) == os.path.realpath(original):
-            raise SinkError(f"{path} is the image itself: choose another folder")
+            raise SinkError(f"{show_path(path)} is the image itself: choose another folder")
         if os.path.lexists(path) and not self._overwrite:
-            raise SinkError(f"{path} exists already: choose another folder or pass --overwrite")
+            raise SinkError(f"{show_path(path)} exists already: choose another folder or pass --overwrite")
         try:
             encoded, data = cv2.imencode(path.suffix, image)
         except cv2.error as error:
-            raise SinkError(f"{path} cannot be encoded: {error.err}") from None
+            raise SinkError(f"{show_path(path)} cannot be encoded: {error.err}") from None
         if not encoded:
-            raise SinkError(f"{path} cannot be encoded")
+            raise SinkError(f"{show_path(path)} cannot be encoded")
         write_atomically(path, data.tobytes())  # leaves no partial image
         return path
 

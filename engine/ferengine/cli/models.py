@@ -21,7 +21,7 @@ from ferengine.inference.precision import int8_variant, unavailable_reason
 from ferengine.json_text import json_text
 from ferengine.models.card import model_card
 from ferengine.models.manifest import Manifest
-from ferengine.models.registry import DEFAULT, SHIPPED, Model, added_models, list_models, load_model, user_models
+from ferengine.models.registry import DEFAULT, SHIPPED, Model, added_models, list_models, load_model, model_names, user_models
 
 _MAX_WIDTH = 100
 """Maximum columns of a card: longer lines are hard to read."""
@@ -30,7 +30,12 @@ _MAX_WIDTH = 100
 def show(
     name: Annotated[
         str | None,
-        typer.Argument(metavar="NAME", help="Show this model's card: a model's name, or a .onnx file.", show_default=False),
+        typer.Argument(
+            metavar="NAME",
+            help="Show this model's card: a model's name, or a .onnx file.",
+            show_default=False,
+            autocompletion=lambda incomplete: _starting_with(incomplete, model_names()),
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the manifests as a JSON array, or the manifest of one model.")
@@ -81,12 +86,25 @@ def add(
         print(f"note: {note}")
 
 
-def remove(name: Annotated[str, typer.Argument(metavar="NAME", help="The name that it was added under.")]) -> None:
+def remove(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="The name that it was added under.",
+            autocompletion=lambda incomplete: _starting_with(incomplete, added_models()),
+        ),
+    ],
+) -> None:
     """Remove an added model."""
     from ferengine.classification.add_model import remove_model
 
     remove_model(name)
     print(f"removed {name}")
+
+
+def _starting_with(incomplete: str, names: list[str]) -> list[str]:
+    return [name for name in names if name.startswith(incomplete)]
 
 
 @dataclass(frozen=True, slots=True)

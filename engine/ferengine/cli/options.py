@@ -15,6 +15,7 @@ from pydantic.fields import FieldInfo
 
 from ferengine.cli.config_file import sentence
 from ferengine.errors import UsageError
+from ferengine.models.registry import model_names
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -68,8 +69,13 @@ class OptionSet:
         default = ... if info.is_required() else info.default
         if default is None or default == ():
             plain, default = plain | None, None
-        option = typer.Option(*flags, help=help_text(info), rich_help_panel=panel)
+        completion = _model_names if name == "model" else None
+        option = typer.Option(*flags, help=help_text(info), rich_help_panel=panel, autocompletion=completion)
         return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[plain, option])
+
+
+def _model_names(incomplete: str) -> list[str]:
+    return [name for name in model_names() if name.startswith(incomplete)]
 
 
 def parameter(name: str, annotation: Any, default: Any = None) -> inspect.Parameter:

@@ -9,7 +9,7 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from typing import Any, Literal
 
@@ -53,6 +53,13 @@ _CUDA_CODE = re.compile(r"CUDA failure (\d+)")
 """How the CUDA provider names the code of what failed (its ``CudaCall``)."""
 
 VERSION: str = onnxruntime.__version__
+
+_ORIGIN = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : (/onnxruntime_src/.*?\) (?=[A-Z]))?")
+"""Where an error came about in ONNX Runtime: a code, its name, and now and then file and signature of a function."""
+
+_OPSET = re.compile(r"Opset (\d+) .* till opset (\d+)")
+_IR_VERSION = re.compile(r"IR version: (\d+), .* IR version: (\d+)")
+"""What a network needs and what is known, where that is older."""
 
 _FIRST_RUN = 60.0
 """Seconds that a network gets for its first batch. One that is not done by then, such as a loop without end, is cut off."""
@@ -127,7 +134,7 @@ class OrtRunner:
                 model, options, providers=[_with_options(wanted, provider_options or {})]
             )
         except Exception as error:  # ONNX Runtime raises classes of its own extension module
-            raise ModelError(f"ONNX Runtime {VERSION} cannot load the network: {_one_line(error)}") from None
+            raise ModelError(f"ONNX Runtime {VERSION} cannot load the network: {_why_not_loaded(error)}") from None
         if self._session.get_providers()[0] != wanted:
             raise ModelError(
                 f"ONNX Runtime {VERSION} cannot start {wanted}: check the driver and CUDA's libraries "
@@ -143,7 +150,7 @@ class OrtRunner:
         self._first = True
         self.name: str = provider
         self.output_names = tuple(output.name for output in self._session.get_outputs())
-        self._input_name = inputs[0].name
+        self._input_name, self._declared = inputs[0].name, tuple(inputs[0].shape)
         self._on_gpu = provider != "ort"
         self._max_batch = max_batch or (BATCH_SIZES[-1] if self._on_gpu else sys.maxsize)
         self._memory: Batch = np.empty((0, 1, 1, 1), self.input_dtype)
@@ -217,7 +224,8 @@ class OrtRunner:
         except ModelError:
             raise
         except Exception as error:  # as above
-            text = f"the network does not run on {rows.dtype} {rows.shape}: {_one_line(error)}"
+            reason = _misfit(self._declared, rows.shape) or _one_line(error)
+            text = f"the network does not run on {rows.dtype} {rows.shape}: {reason}"
             if not self._on_gpu:
                 raise ModelError(text) from None
             code = _CUDA_CODE.search(str(error))
@@ -248,8 +256,33 @@ class OrtRunner:
 
 
 def _one_line(error: Exception) -> str:
-    """What ONNX Runtime says of an error goes over several lines."""
-    return " ".join(str(error).split())
+    """What ONNX Runtime says of an error goes over several lines, and begins with a code and a function of its own."""
+    return _ORIGIN.sub("", " ".join(str(error).split()))
+
+
+def _why_not_loaded(error: Exception) -> str:
+    text = _one_line(error)
+    if any(words in str(error) for words in ("INVALID_PROTOBUF", "No graph was found")):
+        return "it is no ONNX file, or it is damaged"
+    if found := _OPSET.search(text) or _IR_VERSION.search(text):
+        what = "opset" if found.re is _OPSET else "IR version"
+        return f"it has {what} {found[1]}, and the newest known is {found[2]}: export it for that, or upgrade onnxruntime"
+    return text
+
+
+def _misfit(declared: Sequence[int | str | None], given: tuple[int, ...]) -> str | None:
+    """In which way a batch is not what the network declares; None where it is. Its dynamic sizes are no numbers."""
+    fits = [not isinstance(size, int) or size == there for size, there in zip(declared, given, strict=True)]
+    if all(fits):
+        return None
+    if not fits[0]:
+        hint = "export it with a dynamic batch"
+    elif declared[3] in (1, 3) and declared[1] not in (1, 3):
+        hint = "export it with the channels before height and width"
+    else:
+        hint = "correct size and channels in the manifest, or export it for them"
+    takes = ", ".join(str(size) if isinstance(size, int) else "N" for size in declared)
+    return f"it takes ({takes}): {hint}"
 
 
 _CUDA_OPTIONS = {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}

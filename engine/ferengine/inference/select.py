@@ -128,7 +128,7 @@ def open_model(
     name, reason = choose_backend(settings.backend)
     log.info("backend %s: %s", name, reason)
     if name == "ort":
-        return model, OrtRunner(model.onnx, threads=threads)
+        return model, _on_cpu(model, threads)
     try:
         on_gpu = _open_on_gpu(name, model, settings, max_batch)
         on_cpu = partial(OrtRunner, model.onnx, threads=threads, normalisation=model.manifest.input.normalisation)
@@ -139,7 +139,16 @@ def open_model(
         (on_failure or _log_failure)(str(error))
     if settings.precision == "auto":
         model = variant_for_cpu(model, "auto", log.warning)
-    return model, OrtRunner(model.onnx, threads=threads)
+    return model, _on_cpu(model, threads)
+
+
+def _on_cpu(model: Model, threads: int) -> Runner:
+    from ferengine.inference.onnxruntime import OrtRunner  # here: it takes a while to import
+
+    try:
+        return OrtRunner(model.onnx, threads=threads)
+    except ModelError as error:
+        raise ModelError(f"model {model.manifest.name}: {error}") from None
 
 
 def _open_on_gpu(name: str, model: Model, settings: BackendSettings, max_batch: int) -> Runner:

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ferengine.models.manifest import Head, InputSpec, Manifest
+from ferengine.models.manifest import Accuracy, Head, InputSpec, Manifest, Training
 from ferengine.models.registry import DEFAULT, Model
 
 Row = tuple[str, str]
 """A short label and a text of any length."""
 
+_MEASURE = "Measure it on your own images (ferengine evaluate)"
 _PROHIBITED = (
     "in the European Union inferring the emotions of people at the workplace or in education is prohibited, except for medical "
     "and safety reasons: Regulation (EU) 2024/1689 (AI Act), article 5(1)(f)"
@@ -56,7 +57,13 @@ LIMITS: dict[str, dict[str, str]] = {
         "pixels are read badly",
     },
 }
-"""By task, then by what limits its networks: the data that they are trained on."""
+"""By task, then by what limits the networks that ship: the data that they are trained on."""
+
+LIMITS_OF_OTHERS: dict[str, str] = {
+    "data": f"a network is no better than the faces and labels that it was trained on. {_MEASURE}",
+    "images": "masks, hands, beards, reflecting glasses, profiles and faces smaller than about 30 pixels are read badly",
+}
+"""What limits a network from elsewhere, whose training data is not known here."""
 
 _SPLITS = {
     "expression": ("FER-2013 PublicTest", "FER-2013 PrivateTest"),
@@ -89,22 +96,25 @@ def model_card(model: Model, int8: str = "") -> tuple[Section, ...]:
     """
     manifest = model.manifest
     training = manifest.training
+    described = training != Training()
     return (
         Section("What it is", _what(model, int8)),
-        Section(f"Metrics ({_counted(manifest)})", _metrics(manifest), manifest.accuracy.command),
-        Section(
-            "Training",
-            (
-                ("data", f"{training.dataset}, {training.split}"),
-                ("epochs", f"{training.epochs} by the command below, seed {training.seed}"),
-                ("machine", training.machine),
-                *((("notes", training.notes),) if training.notes else ()),
-            ),
-            training.command,
-        ),
+        Section(f"Metrics ({_counted(manifest)})", _metrics(manifest), manifest.accuracy.command)
+        if manifest.accuracy != Accuracy()
+        else Section("Metrics", ((_NOT_MEASURED, _MEASURE),)),
+        Section("Training", _trained(training) if described else (("not stated", "in the manifest"),), training.command),
         Section("Intended use", (("for", manifest.intended_use),)),
         Section("What it is not for", tuple(NOT_FOR[manifest.task].items())),
-        Section("Known limits", tuple(LIMITS[manifest.task].items())),
+        Section("Known limits", tuple((LIMITS[manifest.task] if model.ships else LIMITS_OF_OTHERS).items())),
+    )
+
+
+def _trained(training: Training) -> tuple[Row, ...]:
+    return (
+        ("data", f"{training.dataset}, {training.split}"),
+        ("epochs", f"{training.epochs} by the command below, seed {training.seed}"),
+        ("machine", training.machine),
+        *((("notes", training.notes),) if training.notes else ()),
     )
 
 

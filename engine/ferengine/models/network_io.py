@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ferengine.models.settings import ADAPT, PRIOR_TOLERANCE, Planes, Prior
 from ferengine.results import UNCERTAIN, HeadKind
@@ -91,6 +91,13 @@ class InputSpec(Part):
     white: Literal[255, 1] = 255
     mean: float | tuple[float, float, float]
     std: _Deviation | _ThreeDeviations
+
+    @field_validator("mean", "std", mode="before")
+    @classmethod
+    def _one_number_or_three(cls, value: Any) -> Any:
+        if isinstance(value, (list, tuple)) and len(value) != 3:
+            raise ValueError(f"one number, or one for each of three channels, not {len(value)}")
+        return value
 
     @model_validator(mode="after")
     def _one_number_for_grey(self) -> Self:

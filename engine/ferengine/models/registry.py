@@ -10,10 +10,11 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from pydantic import ValidationError
 
-from ferengine.errors import ModelError, UsageError
+from ferengine.errors import ModelError, UsageError, describe_invalid
 from ferengine.json_text import parse_json
 from ferengine.models.manifest import Manifest
 from ferengine.models.onnx_fields import has_external_data
@@ -77,6 +78,15 @@ def added_models() -> list[str]:
         return []
 
 
+def model_names() -> list[str]:
+    """The names of all models: those that ship with the package, then those of the user's folder."""
+    return [*_shipped_names(), *added_models()]
+
+
+def _shipped_names() -> list[str]:
+    return sorted(path.stem for path in SHIPPED.glob("*.json"))
+
+
 def list_models() -> list[Manifest]:
     """Manifests of the models that ship with the package, by name."""
     return [_read_manifest(path) for path in sorted(SHIPPED.glob("*.json"), key=lambda path: path.stem)]
@@ -109,13 +119,11 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
         if not exists:
             raise ModelError(f"{path} does not exist")
         if not has_manifest:
-            raise ModelError(f"{path} has no manifest: {manifest_path.name} must lie beside it (ferengine export-onnx)")
+            raise missing_manifest(path, manifest_path)
     else:
-        known = sorted(path.stem for path in SHIPPED.glob("*.json"))
-        added = added_models()
-        if str(name) not in (*known, *added):
-            raise UsageError(f"there is no model {str(name)!r}: choose one of {', '.join([*known, *added])}, or a .onnx file")
-        folder = SHIPPED if str(name) in known else user_models() or SHIPPED
+        if str(name) not in (known := model_names()):
+            raise UsageError(f"there is no model {str(name)!r}: choose one of {', '.join(known)}, or a .onnx file")
+        folder = SHIPPED if str(name) in _shipped_names() else user_models() or SHIPPED
         manifest_path = folder / f"{name}.json"
     manifest = _read_manifest(manifest_path)
     if task is not None and manifest.task != task:
@@ -125,12 +133,23 @@ def load_model(name: str | Path, task: str | None = None) -> Model:
     data = read_file(path)
     if hashlib.sha256(data).hexdigest() != manifest.sha256:
         raise ModelError(f"{path} is not the file of its manifest (SHA-256 differs): reinstall or export it again")
+    check_one_file(path, data)
+    return Model(manifest, path, data)
+
+
+def missing_manifest(network: Path, manifest: Path) -> ModelError:
+    """What to say of a network without a manifest: the shortest that is one."""
+    shortest = '{"labels": [...], "input": {"size": 48, "mean": 0, "std": 255}, "licence": "...", "intended_use": "..."}'
+    return ModelError(f"{network} has no manifest: write {manifest}, such as {shortest} (see Add a model in the documentation)")
+
+
+def check_one_file(path: Path, data: bytes) -> None:
+    """ModelError where an ONNX file keeps weights in other files."""
     if has_external_data(data):
         raise ModelError(
             f"{path} keeps weights in other files, which its SHA-256 does not cover: save it as one file "
             "(onnx.save_model(onnx.load(PATH), PATH))"
         )
-    return Model(manifest, path, data)
 
 
 def read_file(path: Path, limit: int = _MAX_MODEL) -> bytes:
@@ -158,10 +177,22 @@ def parse_manifest(path: Path, data: bytes | str) -> Manifest:
         ModelError: It is none; the message names the field.
     """
     try:
-        return Manifest.model_validate(parse_json(data))
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "the file"
-        raise ModelError(f"{path} is not a manifest: {where}: {first['msg']}") from None
+        value = parse_json(data)
     except ValueError as error:
         raise ModelError(f"{path} is not a manifest: {error}") from None
+    try:
+        return Manifest.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = _place(first["loc"], value) if first["type"] != "missing" else first["loc"]
+        raise ModelError(f"{path} is not a manifest: {describe_invalid(first, '.'.join(map(str, where)))}") from None
+
+
+def _place(names: tuple[int | str, ...], value: Any) -> tuple[int | str, ...]:
+    """The part of a place that ``value`` has: behind it pydantic names the types that a value might have had."""
+    for depth, name in enumerate(names):
+        try:
+            value = value[name]
+        except (KeyError, IndexError, TypeError):
+            return names[:depth]
+    return names

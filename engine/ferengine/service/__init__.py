@@ -3,3 +3,11 @@
 ``create_app`` makes the ASGI application, ``Server`` runs it. Both need the packages of the extra ``serve``; import them by
 module.
 """
+
+from importlib.util import find_spec
+
+from ferengine.errors import MissingDependencyError
+from ferengine.pip_hint import install_extra
+
+if find_spec("starlette") is None:
+    raise MissingDependencyError(f"ferengine.service needs the package starlette: {install_extra('serve')}")

@@ -17,7 +17,8 @@ _MISTYPED = re.compile(rf"(?<![\w/])(?:{'|'.join(STREAM_SCHEMES)})(?:[:;.]+[/\\]
 """A scheme whose ``://`` is not right: what is behind it may hold a password anywhere."""
 _SECRETS = re.compile(r"[?&;](?:user|usr|login|pass|pwd|psw|token|key|auth|secret|sig)\w*=", re.IGNORECASE)
 """A query that keeps secrets, as those of cameras do, behind what is no URL."""
-_STANDARD_INPUT = re.compile(r"/proc/\d+/fd/0")
+_STANDARD_INPUT = re.compile(r"/proc/\d+/fd/0|/dev/stdin")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _HOST = re.compile(r"(?P<host>\[[0-9A-Fa-f:.%]+\]|[\w.-]+)(?P<port>:\d{1,5})?")
 
 
@@ -83,5 +84,15 @@ def show_path(path: str | Path) -> str:
     """Return a path as it may stand in messages: short, and in characters that every log takes."""
     if _STANDARD_INPUT.fullmatch(str(path)):
         return "standard input"
-    text = str(path).encode(errors="backslashreplace").decode()
+    text = without_controls(str(path).encode(errors="backslashreplace").decode())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"
+
+
+def without_controls(text: str) -> str:
+    """Return a text as it may stand on a terminal: a line break or an escape sequence in a file's name is spelt out.
+
+    Example:
+        >>> print(without_controls("two\\nlines.jpg"))
+        two\\nlines.jpg
+    """
+    return _CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode(), text)

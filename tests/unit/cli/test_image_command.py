@@ -110,6 +110,18 @@ def test_a_bad_file_does_not_stop_the_others(folder: Path) -> None:
         assert words in line
 
 
+def test_names_of_files_bring_no_escape_sequence_to_the_terminal(folder: Path, tmp_path: Path) -> None:
+    names = ("red\x1b[31m.png", "two\nlines.png")
+    for name in names:
+        (tmp_path / name).write_bytes((folder / "b.png").read_bytes())
+    (tmp_path / "none\x1b[0m.png").write_bytes(b"")
+    done = CliRunner().invoke(app, ["image", *(str(tmp_path / name) for name in names), str(tmp_path / "none\x1b[0m.png")])
+    assert "\x1b" not in done.output
+    assert f"{tmp_path}/red\\x1b[31m.png: 1 face\n" in done.stdout
+    assert f"{tmp_path}/two\\nlines.png: 1 face\n" in done.stdout
+    assert f"error: {tmp_path}/none\\x1b[0m.png is empty\n" in done.stderr
+
+
 def test_standard_input_is_an_image(folder: Path, tmp_path: Path) -> None:
     data = (folder / "b.png").read_bytes()
     done = CliRunner().invoke(app, ["image", "-", "--json", "--save", str(tmp_path / "copies")], input=data)
@@ -123,7 +135,7 @@ def test_standard_input_is_an_image(folder: Path, tmp_path: Path) -> None:
 def test_standard_input_that_is_no_image(data: bytes) -> None:
     done = CliRunner().invoke(app, ["image", "-"], input=data)
     assert done.exit_code == 1
-    assert done.stderr.startswith("error: /dev/stdin is ")
+    assert done.stderr.startswith("error: standard input is ")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes have names only there")

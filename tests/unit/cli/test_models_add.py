@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
+from onnx.external_data_helper import set_external_data
 from typer.testing import CliRunner, Result
 
 from ferengine.classification.add_model import add_model
@@ -112,6 +113,20 @@ def fixed_batch() -> bytes:
     return bytes(model.SerializeToString())
 
 
+def changed(*, dim: int = 24, opset: int = 17, ir: int = 8, operator: str = "Flatten") -> bytes:
+    model = onnx.load_from_string(network(24, 3, {"age_group": WEIGHTS["age_group"]}))
+    model.graph.input[0].type.tensor_type.shape.dim[3].dim_value = dim
+    model.opset_import[0].version, model.ir_version = opset, ir
+    model.graph.node[1].op_type = operator
+    return bytes(model.SerializeToString())
+
+
+def weights_elsewhere() -> bytes:
+    model = onnx.load_from_string(network(24, 3, {"age_group": WEIGHTS["age_group"]}))
+    set_external_data(model.graph.initializer[0], "weights.bin")
+    return bytes(model.SerializeToString())
+
+
 def of_integers() -> bytes:
     model = onnx.load_from_string(network(24, 3, {"age_group": WEIGHTS["age_group"]}))
     [last] = [node for node in model.graph.node if node.op_type == "Gemm"]
@@ -125,12 +140,34 @@ BROKEN: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "probabilities": (with_softmax(), {}, "the head age_group gives probabilities, not logits: remove its softmax"),
     "batch statistics": (with_batch_statistics(), {}, "depend on the other faces of a batch, or on chance"),
     "not finite": (not_finite_on_black(), {}, "scores that are not finite"),
-    "a fixed batch": (fixed_batch(), {}, "does not run on float32"),
+    "a fixed batch": (fixed_batch(), {}, "it takes (1, 3, 24, 24): export it with a dynamic batch"),
+    "another size": (changed(dim=48), {}, "it takes (N, 3, 24, 48): correct size and channels in the manifest"),
+    "channels last": (network(3, 24, {"age_group": (np.ones((24, 3)), [0.0] * 3)}), {}, "with the channels before height"),
+    "a new opset": (changed(opset=99), {}, "it has opset 99, and the newest known is"),
+    "a new IR version": (changed(ir=99), {}, "it has IR version 99, and the newest known is"),
+    "an unknown operator": (changed(operator="Pool"), {}, "cannot load the network: This is an invalid model"),
     "integers": (of_integers(), {}, "must be float32"),
-    "no network": (b"no network", {}, "cannot load the network"),
+    "no network": (b"no network", {}, "cannot load the network: it is no ONNX file, or it is damaged"),
+    "no graph": (onnx.ModelProto(ir_version=8).SerializeToString(), {}, "it is no ONNX file, or it is damaged"),
+    "weights elsewhere": (weights_elsewhere(), {}, "mine.onnx keeps weights in other files"),
     "another file": (with_softmax(), {"sha256": "0" * 64}, "(SHA-256 differs): leave sha256 out"),
     "other labels": (with_batch_statistics(), {"heads": [AGE_GROUP | {"labels": ["young", "old"]}]}, "names 2 labels"),
-    "a field too many": (with_batch_statistics(), {"threshold": 1}, "is not a manifest: threshold"),
+    "a field too many": (with_batch_statistics(), {"threshold": 1}, "is not a manifest: there is no threshold"),
+    "a word that is no kind": (
+        fixed_batch(),
+        {"heads": [AGE_GROUP | {"kind": "class"}]},
+        "heads.0.kind: input should be 'classes', 'labels' or 'values', not",
+    ),
+    "two numbers for three channels": (
+        fixed_batch(),
+        {"input": {"size": 24, "channels": 3, "mean": [0, 1], "std": 1}},
+        "manifest: input.mean: one number, or one for each of three channels, not 2",
+    ),
+    "no deviation": (
+        fixed_batch(),
+        {"input": {"size": 24, "channels": 3, "mean": 0, "std": 0}},
+        "input.std: input should be greater than 0, not 0",
+    ),
 }
 
 
@@ -154,6 +191,9 @@ def test_files_that_are_not_there_or_no_manifest(tmp_path: Path) -> None:
     path = write_heads(tmp_path, [COLOUR])
     assert "cannot be read: No such file" in str(refused("add", tmp_path / "none.onnx"))
     assert "cannot be read: No such file" in str(refused("add", path, "--manifest", tmp_path / "none.json"))
+    bare = tmp_path / "bare.onnx"
+    bare.write_bytes(path.read_bytes())
+    assert f'{bare} has no manifest: write {tmp_path / "bare.json"}, such as {{"labels": ' in str(refused("add", bare))
     (tmp_path / "list.json").write_text("[]")
     assert "holds no JSON object" in str(refused("add", path, "--manifest", tmp_path / "list.json"))
     assert "there is no added model 'standard': there is none" in str(refused("remove", "standard"))
@@ -184,3 +224,19 @@ def test_a_damaged_added_model_is_named_and_the_others_are_listed(tmp_path: Path
     done = models("--json")
     assert done.exit_code == 1
     assert json.loads(done.stdout)[0]["name"] == "accurate"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("ferengine run --model st", ["standard", "standard-int8"]),
+        ("ferengine image a.jpg --model mi", ["mine"]),
+        ("ferengine models ", ["show", "add", "remove"]),
+        ("ferengine models show f", ["fast", "fast-int8"]),
+        ("ferengine models remove ", ["mine"]),
+    ],
+)
+def test_names_of_models_are_completed(tmp_path: Path, line: str, words: list[str]) -> None:
+    assert models("add", write_heads(tmp_path, [COLOUR])).exit_code == 0
+    asked = {"_FERENGINE_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    assert CliRunner().invoke(app, [], env=asked, prog_name="ferengine").output.split() == words

@@ -104,6 +104,16 @@ def test_a_model_of_ones_own(bar_models: Any, tmp_path: Path) -> None:
     assert all(section.command != "" for section in model_card(load_model(path)) if section.title == "Training")
 
 
+def test_a_card_says_nothing_of_fer_2013_that_the_manifest_does_not(bar_models: Any, tmp_path: Path) -> None:
+    path = bar_models.write(tmp_path, accuracy={}, training={})
+    card = words(show(str(path)).output)
+    assert "FER-2013" not in card
+    assert "Metrics not measured Measure it on your own images (ferengine evaluate)" in card
+    assert "Training not stated in the manifest" in card
+    assert "what a person feels" in card
+    assert "read badly" in card
+
+
 def test_card_explains_why_a_variant_does_not_run(bar_models: Any, tmp_path: Path) -> None:
     path = bar_models.write(tmp_path, accuracy={"public": 0.69})
     digest = hashlib.sha256(path.read_bytes()).hexdigest()

@@ -27,7 +27,8 @@ def blur_faces(image: NDArray[np.uint8], faces: Iterable[Face]) -> None:
 
 
 def blur_boxes(image: NDArray[np.uint8], boxes: Iterable[Box]) -> None:
-    """Blur regions of an image, in place: what is inside gives way to 6x6 mean colours and what lies between them.
+    """Blur regions of an image, in place: what is inside gives way to 6x6 mean colours and what lies between them, or to as
+    many fewer as lie beyond the border.
 
     Args:
         image: BGR uint8 (H, W, 3).
@@ -39,5 +40,9 @@ def blur_boxes(image: NDArray[np.uint8], boxes: Iterable[Box]) -> None:
         right, bottom = min(width, int(x + w) + 1), min(height, int(y + h) + 1)
         if left < right and top < bottom:
             region = image[top:bottom, left:right]
-            cells = cv2.resize(region, (_CELLS, _CELLS), interpolation=cv2.INTER_AREA)
+            cells = cv2.resize(region, (_cells(right - left, w), _cells(bottom - top, h)), interpolation=cv2.INTER_AREA)
             region[:] = cv2.resize(cells, (right - left, bottom - top), interpolation=cv2.INTER_CUBIC)
+
+
+def _cells(visible: float, whole: float) -> int:
+    return max(1, min(_CELLS, round(_CELLS * visible / whole)))

@@ -46,26 +46,30 @@ class BlurPlan(Generic[T]):
     def __init__(self, frames: int) -> None:
         self._frames = frames
         self._held: deque[_Held[T]] = deque()
-        self._last: dict[int | None, tuple[int, Box]] = {}  # of each track: how many frames ago, and where
+        self._last: dict[int, tuple[int, Box]] = {}  # of each track: how many frames ago, and where
 
     def add(self, item: T, faces: Iterable[Face | IgnoredFace]) -> list[tuple[T, list[Box]]]:
         """Add a frame with its faces.
 
         Args:
             item: What to return for the frame, such as its image.
-            faces: ``FrameResult.to_blur``.
+            faces: ``FrameResult.to_blur``. Those without a track are blurred in this frame alone.
 
         Returns:
             The frames that are held back no longer, oldest first, each with the boxes to blur in it, pixels.
         """
         seen = {track: (age + 1, box) for track, (age, box) in self._last.items() if age < self._frames}
+        untracked = []
         for face in faces:
+            if face.track is None:
+                untracked.append(_grown(face.box, 0))
+                continue
             if face.track not in seen or seen[face.track][0] > 1:  # it was not in the frame before
                 for distance, earlier in enumerate(reversed(self._held), 1):
                     earlier.boxes.append(_grown(face.box, distance))
             seen[face.track] = (0, face.box)
         self._last = seen
-        self._held.append(_Held(item, [_grown(box, age) for age, box in seen.values()]))
+        self._held.append(_Held(item, [_grown(box, age) for age, box in seen.values()] + untracked))
         return [self._pop() for _ in range(len(self._held) - self._frames)]
 
     def flush(self) -> list[tuple[T, list[Box]]]:

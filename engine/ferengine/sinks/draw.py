@@ -10,7 +10,7 @@ import numpy as np
 
 from ferengine.classification.pose import rotation
 from ferengine.results import UNCERTAIN, DrawExtra, Expression, Face, FrameResult, Pose, UncertainReason
-from ferengine.sinks.layout import Rectangle, first_free, line_places, moved_inside, panel_places, tag_places
+from ferengine.sinks.layout import Rectangle, Taken, line_places, moved_inside, panel_places, tag_places
 from ferengine.sinks.lettering import Color, Image, baseline, blend, rounded_mask, text_mask
 from ferengine.vision import cv2
 
@@ -107,23 +107,16 @@ def draw_still(image: Image, faces: Iterable[Face], extras: Collection[DrawExtra
             _draw_landmarks(image, each, style)
         if "pose" in extras and each.face.pose is not None:
             _draw_axes(image, each, each.face.pose, style)
-    boxes = [each.box for each in shown]
-    tags: list[Rectangle] = []
-    of_face: list[Rectangle] = []
+    taken, (height, width) = Taken(), image.shape[:2]
     for number, each in enumerate(shown):
-        tag = _draw_tag(image, each, [*boxes[:number], *boxes[number + 1 :], *tags], style)
-        tags += [tag] if tag is not None else []
-        of_face.append(tag or each.box[:2] + each.box[:2])
-    panels: list[Rectangle] = []
+        left, top, right, bottom = each.box
+        taken.add((max(0, left), max(0, top), min(width, right), min(height, bottom)), number)
+    tags = [_draw_tag(image, each, number, taken, style) or each.box[:2] + each.box[:2] for number, each in enumerate(shown)]
     if "heads" in extras:
-        for number, (each, tag) in enumerate(zip(shown, of_face, strict=True)):
-            taken = [*boxes[:number], *boxes[number + 1 :], *tags, *panels]
-            panel = _draw_heads(image, each, tag, taken, style)
-            panels += [panel] if panel is not None else []
-    for number, (each, tag) in enumerate(zip(shown, of_face, strict=True)):
-        taken = [*boxes[:number], *boxes[number + 1 :], *tags, *panels]
-        panel = _draw_bars(image, each, tag, taken, style)
-        panels += [panel] if panel is not None else []
+        for number, (each, tag) in enumerate(zip(shown, tags, strict=True)):
+            _draw_heads(image, each, number, tag, taken, style)
+    for number, (each, tag) in enumerate(zip(shown, tags, strict=True)):
+        _draw_bars(image, each, number, tag, taken, style)
 
 
 def _visible(face: Face, image: Image) -> Rectangle | None:
@@ -187,17 +180,18 @@ def _draw_axes(image: Image, shown: _Shown, pose: Pose, style: _Style) -> None:
         cv2.line(image, begin, end, color, style.line + 1, cv2.LINE_AA)
 
 
-def _draw_tag(image: Image, shown: _Shown, taken: list[Rectangle], style: _Style) -> Rectangle | None:
-    """Draw a filled tag with the longest text that finds room, and return its rectangle."""
+def _draw_tag(image: Image, shown: _Shown, number: int, taken: Taken, style: _Style) -> Rectangle | None:
+    """Draw a filled tag with the longest text that finds room, and return its rectangle, which is taken then."""
     frame = image.shape[1], image.shape[0]
     for text, small in _tag_texts(shown.face):
         parts = [text_mask(text, style.text, bold=True)] if text else []
         parts += [text_mask(small, style.small)] if small else []
         width = sum(part.shape[1] for part in parts) + style.pad * (1 + len(parts))
         height = 2 * style.pad + style.text
-        area = first_free(tag_places(shown.box, width, height, style.line, frame), taken)
+        area = taken.first_free(tag_places(shown.box, width, height, style.line, frame), number)
         if area is None:
             continue
+        taken.add(area)
         blend(image, rounded_mask(area[2] - area[0], area[3] - area[1], style.pad), area[0], area[1], shown.color)
         left, foot = area[0] + style.pad, area[1] + style.pad + style.text
         for part, size in zip(parts, [style.text, style.small] if text else [style.small], strict=False):
@@ -207,34 +201,31 @@ def _draw_tag(image: Image, shown: _Shown, taken: list[Rectangle], style: _Style
     return None
 
 
-def _draw_heads(image: Image, shown: _Shown, tag: Rectangle, taken: list[Rectangle], style: _Style) -> Rectangle | None:
-    """Draw a line for each further head on a shaded panel above the tag or below the face, and return the panel's rectangle.
-
-    Where there is no room, nothing is drawn.
-    """
+def _draw_heads(image: Image, shown: _Shown, number: int, tag: Rectangle, taken: Taken, style: _Style) -> None:
+    """Draw a line for each further head on a shaded panel above the tag or below the face, if there is room."""
     lines = [text_mask(f"{name}: {reading.summary()}", style.small) for name, reading in shown.face.heads.items()]
     if not lines:
-        return None
+        return
     width = max(line.shape[1] for line in lines) + 2 * style.pad
     height = len(lines) * style.row + 2 * style.pad
     frame = image.shape[1], image.shape[0]
-    area = first_free(line_places(shown.box, tag, width, height, style.line, frame), taken)
+    area = taken.first_free(line_places(shown.box, tag, width, height, style.line, frame), number)
     if area is None:
-        return None
+        return
+    taken.add(area)
     blend(image, rounded_mask(area[2] - area[0], area[3] - area[1], style.pad), area[0], area[1], _INK, _SHADE)
-    for number, line in enumerate(lines):
-        middle = area[1] + style.pad + number * style.row + style.row // 2
+    for row, line in enumerate(lines):
+        middle = area[1] + style.pad + row * style.row + style.row // 2
         blend(image, line, area[0] + style.pad, middle + style.small // 2 - baseline(style.small), _PAPER)
-    return area
 
 
-def _draw_bars(image: Image, shown: _Shown, tag: Rectangle, taken: list[Rectangle], style: _Style) -> Rectangle | None:
-    """Draw one bar per class on a shaded panel beside the box, if there is room, and return the panel's rectangle.
+def _draw_bars(image: Image, shown: _Shown, number: int, tag: Rectangle, taken: Taken, style: _Style) -> None:
+    """Draw one bar per class on a shaded panel beside the box, if there is room.
 
     Of many classes the best ``_MAX_BARS`` are shown.
     """
     if shown.face.expression is None:
-        return None
+        return
     smoothed = shown.face.expression.smoothed
     scores, names = smoothed.scores, list(smoothed.scores)
     drawn = names if len(names) <= _MAX_BARS else sorted(names, key=lambda name: -scores[name])[:_MAX_BARS]
@@ -242,13 +233,14 @@ def _draw_bars(image: Image, shown: _Shown, tag: Rectangle, taken: list[Rectangl
     bar_width = round(2.6 * style.row)
     width, height = name_width + bar_width + 3 * style.pad, len(drawn) * style.row + 2 * style.pad
     gap = style.line + style.pad
-    area = first_free(panel_places(shown.box, tag, width, height, gap, (image.shape[1], image.shape[0])), taken)
+    area = taken.first_free(panel_places(shown.box, tag, width, height, gap, (image.shape[1], image.shape[0])), number)
     if area is None:
-        return None
+        return
+    taken.add(area)
     blend(image, rounded_mask(area[2] - area[0], area[3] - area[1], style.pad), area[0], area[1], _INK, _SHADE)
     bar_left, thick = area[0] + name_width + 2 * style.pad, max(2, round(0.2 * style.row))
-    for number, name in enumerate(drawn):
-        middle = area[1] + style.pad + number * style.row + style.row // 2
+    for row, name in enumerate(drawn):
+        middle = area[1] + style.pad + row * style.row + style.row // 2
         top = middle + style.small // 2 - baseline(style.small)
         blend(
             image, text_mask(_short(name), style.small), area[0] + style.pad, top, _PAPER if name == smoothed.label else _FAINT
@@ -256,7 +248,6 @@ def _draw_bars(image: Image, shown: _Shown, tag: Rectangle, taken: list[Rectangl
         _bar(image, bar_left, middle, bar_width, thick, _TROUGH)
         color = _PALETTE[names.index(name) % len(_PALETTE)]
         _bar(image, bar_left, middle, round(bar_width * min(1.0, max(0.0, scores[name]))), thick, color)
-    return area
 
 
 def _short(name: str) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
 Rectangle: TypeAlias = tuple[int, int, int, int]
 """left, top, right, bottom in pixels."""
+
+_SQUARE = 64
+"""Pixels."""
 
 
 def overlap(one: Rectangle, other: Rectangle) -> bool:
@@ -22,9 +26,40 @@ def moved_inside(rectangle: Rectangle, width: int, height: int) -> Rectangle:
     return left, top, min(width, left + across), min(height, top + down)
 
 
-def first_free(candidates: Iterable[Rectangle], taken: Sequence[Rectangle]) -> Rectangle | None:
-    """The first that overlaps nothing that is taken, or None."""
-    return next((place for place in candidates if not any(overlap(place, other) for other in taken)), None)
+class Taken:
+    """The parts of a frame that are covered, each by a face or by what belongs to it. They are sorted into squares, so that it
+    costs little to find out whether a place is free where there are hundreds."""
+
+    def __init__(self) -> None:
+        self._squares: defaultdict[tuple[int, int], list[tuple[Rectangle, int | None]]] = defaultdict(list)
+
+    def add(self, rectangle: Rectangle, face: int | None = None) -> None:
+        """Cover a part of the frame.
+
+        Args:
+            rectangle: The part.
+            face: The number of the face that lies there, if it does not cover what belongs to it itself.
+        """
+        for square in _squares(rectangle):
+            self._squares[square].append((rectangle, face))
+
+    def first_free(self, candidates: Iterable[Rectangle], face: int) -> Rectangle | None:
+        """The first place that overlaps nothing but the face itself, or None."""
+        return next((place for place in candidates if self._is_free(place, face)), None)
+
+    def _is_free(self, place: Rectangle, face: int) -> bool:
+        for square in _squares(place):
+            for other, owner in self._squares.get(square, ()):
+                if owner != face and overlap(place, other):
+                    return False
+        return True
+
+
+def _squares(rectangle: Rectangle) -> Iterator[tuple[int, int]]:
+    left, top, right, bottom = rectangle
+    for row in range(top // _SQUARE, -(-bottom // _SQUARE)):
+        for column in range(left // _SQUARE, -(-right // _SQUARE)):
+            yield row, column
 
 
 def tag_places(box: Rectangle, width: int, height: int, gap: int, frame: tuple[int, int]) -> list[Rectangle]:

@@ -45,24 +45,18 @@ def text_mask(text: str, size: int, bold: bool = False) -> Image:
     Returns:
         uint8 (H, W), 0 to 255; do not write to it. The line on which letters stand is ``baseline(size)`` below its top.
     """
-    unit = size * _SUPERSAMPLING
-    letters, left = [], 0
-    for letter in _plain(text):
-        if letter == " ":
-            left += round(_BLANK * unit)
-            continue
-        ink = _letter(letter, size, bold)
-        letters.append((left, ink))
-        left += ink.shape[1] + round(_SPACING * unit)
-    width = max(1, -(-(left - round(_SPACING * unit)) // _SUPERSAMPLING)) if letters else max(1, left // _SUPERSAMPLING)
-    height = _height(size)
-    line = np.zeros((height * _SUPERSAMPLING, width * _SUPERSAMPLING), np.uint8)
-    for at, ink in letters:
-        place = line[:, at : at + ink.shape[1]]
-        np.maximum(place, ink[:, : place.shape[1]], out=place)
-    mask = cv2.resize(line, (width, height), interpolation=cv2.INTER_AREA)
-    mask.flags.writeable = False
-    return np.asarray(mask, np.uint8)
+    words, left = [], 0.0
+    for number, word in enumerate(_plain(text).split(" ")):
+        left += _BLANK * size if number else 0
+        if word:
+            ink = _word(word, size, bold)
+            words.append((round(left), ink))
+            left += ink.shape[1] + _SPACING * size
+    line = np.zeros((_height(size), words[-1][0] + words[-1][1].shape[1] if words else max(1, round(left))), np.uint8)
+    for at, ink in words:
+        line[:, at : at + ink.shape[1]] = ink
+    line.flags.writeable = False
+    return line
 
 
 def baseline(size: int) -> int:
@@ -72,6 +66,23 @@ def baseline(size: int) -> int:
 
 def _height(size: int) -> int:
     return baseline(size) + max(1, round(_DESCENT * size))
+
+
+@lru_cache(maxsize=4096)
+def _word(word: str, size: int, bold: bool) -> Image:
+    """One word as wide as its ink: where there are many faces, it is words that come again, not lines."""
+    unit = size * _SUPERSAMPLING
+    letters, left = [], 0
+    for letter in word:
+        ink = _letter(letter, size, bold)
+        letters.append((left, ink))
+        left += ink.shape[1] + round(_SPACING * unit)
+    width, height = -(-(left - round(_SPACING * unit)) // _SUPERSAMPLING), _height(size)
+    line = np.zeros((height * _SUPERSAMPLING, width * _SUPERSAMPLING), np.uint8)
+    for at, ink in letters:
+        place = line[:, at : at + ink.shape[1]]
+        np.maximum(place, ink[:, : place.shape[1]], out=place)
+    return np.asarray(cv2.resize(line, (width, height), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 @lru_cache(maxsize=1024)
@@ -87,8 +98,16 @@ def _letter(letter: str, size: int, bold: bool) -> Image:
 
 
 def _plain(text: str) -> str:
-    letters = (letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
-    return "".join(letter if " " <= letter <= "~" else "?" for letter in letters)
+    """The text in the letters of the font: one "?" for each character that it lacks; marks that nobody sees are left out."""
+    return "".join(map(_plain_letter, text))
+
+
+@lru_cache(maxsize=1024)
+def _plain_letter(letter: str) -> str:
+    if unicodedata.category(letter) in ("Mn", "Me", "Cf"):
+        return ""
+    letters = "".join(each for each in unicodedata.normalize("NFKD", letter) if not unicodedata.combining(each))
+    return letters if letters and all(" " <= each <= "~" for each in letters) else "?"
 
 
 @lru_cache(maxsize=512)

@@ -1,9 +1,16 @@
-"""The appearance of a face as a small normalised grey thumbnail, compared by correlation."""
+"""The appearance of a face as a small vector of what makes it unlike the mean face, compared by correlation.
+
+Two faces cut out alike are alike: of random pairs of people the thumbnails themselves correlate by 0.25 in the median and by
+0.7 in one pair of fifty. What the mean face leaves over does not (0.0 and 0.53), as in M. Turk, A. Pentland, "Eigenfaces for
+Recognition", J. Cognitive Neuroscience 1991; its fine details are left out, and its coarse ones, which change with the light
+and the pose, are weakened.
+"""
 
 from __future__ import annotations
 
 import math
 from collections import deque
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +19,44 @@ from ferengine.results import Box
 from ferengine.vision import cv2
 
 SIDE = 24
-"""Width and height of a thumbnail in pixels: coarse enough to tolerate an offset of a pixel and a moving mouth."""
+"""Width and height of a thumbnail in pixels."""
 
 _FLAT = 2.0 * SIDE
 """Norm of a thumbnail whose intensities have a standard deviation of 2 of 255: below it nothing can be recognised."""
 
+_BAND = 8
+"""Frequencies of the cosine transform that are kept: coarse enough to tolerate an offset of a pixel and a moving mouth."""
+
+_MEAN_FACE = np.array(
+    [
+        [0.0, -0.254, -0.085, -0.055], [0.177, -0.095, -0.017, -0.022], [-0.057, -0.157, -0.013, 0.016],
+        [0.092, 0.005, -0.065, -0.011], [0.062, -0.045, 0.009, 0.022], [-0.147, 0.056, 0.027, 0.001],
+        [-0.164, 0.042, 0.054, 0.013], [0.002, -0.001, -0.026, -0.002],
+    ],
+    np.float32,
+)  # fmt: skip
+"""Of 1,146 ordinary faces as MTCNN frames them: the coefficients of even horizontal frequencies, down and across; those of the
+others vanish, as it is symmetric."""
+
 _MAX_LOOKS = 5
 _KNOWN_LOOK = 0.8
-"""Similarity from which a thumbnail shows nothing new."""
+"""Similarity from which an appearance is nothing new."""
+
+
+_FREQUENCY = np.hypot(*np.mgrid[:_BAND, :_BAND])
+_KEPT = (_FREQUENCY > 0) & (_FREQUENCY < _BAND)
+_MEAN = np.zeros((_BAND, _BAND), np.float32)
+_MEAN[:, ::2] = _MEAN_FACE
+_BASIS = (
+    np.sqrt(np.where(np.arange(_BAND) > 0, 2, 1) / SIDE)[:, None]
+    * np.cos(np.pi * np.arange(_BAND)[:, None] * (np.arange(SIDE) + 0.5) / SIDE)
+).astype(np.float32)
+"""The orthonormal cosines, (_BAND, SIDE)."""
+
+LENGTH = int(_KEPT.sum())
+"""Of the vector of an appearance."""
+
+_TINY = 1e-6
 
 
 def thumbnail(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
@@ -46,28 +83,56 @@ def thumbnail(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
     return grey / norm if norm > _FLAT else np.zeros_like(grey)
 
 
-class Looks:
-    """How one face has looked, in a few thumbnails that differ: a face that has turned is still like one of them.
+def appearance(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
+    """Return how a face differs from the mean face.
 
-    Only sure thumbnails are kept for long: one of a face that is half hidden is like any other behind the same thing.
+    Args:
+        image: BGR uint8 (H, W, 3).
+        box: x, y, w, h in pixels.
+
+    Returns:
+        float32 (LENGTH,) with norm 1, so that a dot product is a correlation: cosine coefficients of the ``thumbnail`` without
+        those of the mean face; all zeros where that is.
+    """
+    grey = thumbnail(image, box).reshape(SIDE, SIDE)
+    if not grey.any():
+        return np.zeros(LENGTH, np.float32)
+    vector: NDArray[np.float32] = (_BASIS @ grey @ _BASIS.T - _MEAN)[_KEPT]
+    return vector / max(float(np.linalg.norm(vector)), _TINY)
+
+
+_Look: TypeAlias = tuple[float, NDArray[np.float32]]
+"""When it was seen, and the appearance."""
+
+
+class Looks:
+    """How one face has looked, in a few vectors that differ: a face that has turned is still like one of them.
+
+    Only sure ones are kept for long: one of a face that is half hidden is like any other behind the same thing.
     """
 
     def __init__(self) -> None:
-        self._sure: deque[NDArray[np.float32]] = deque(maxlen=_MAX_LOOKS)
-        self._last: NDArray[np.float32] | None = None
+        self._sure: deque[_Look] = deque(maxlen=_MAX_LOOKS)
+        self._last: _Look | None = None
 
-    def add(self, template: NDArray[np.float32], sure: bool) -> None:
-        """Remember a thumbnail, in place of the last one; a ``sure`` one for longer where it is unlike the others."""
-        self._last = template
-        if sure and max((similarity(template, other) for other in self._sure), default=0.0) < _KNOWN_LOOK:
-            self._sure.append(template)
+    def add(self, vector: NDArray[np.float32], sure: bool, timestamp: float) -> None:
+        """Remember an appearance, in place of the last one; a ``sure`` one for longer where it is unlike the others."""
+        self._last = (timestamp, vector)
+        if sure and max((similarity(vector, other) for _, other in self._sure), default=0.0) < _KNOWN_LOOK:
+            self._sure.append(self._last)
 
-    def similarity(self, template: NDArray[np.float32]) -> float:
+    def forget_since(self, timestamp: float) -> None:
+        """Forget what was seen after a time."""
+        self._sure = deque((look for look in self._sure if look[0] <= timestamp), maxlen=_MAX_LOOKS)
+        if self._last is not None and self._last[0] > timestamp:
+            self._last = None
+
+    def similarity(self, vector: NDArray[np.float32]) -> float:
         """Return the largest similarity with what is remembered, in [0, 1]."""
-        known = [*self._sure, self._last] if self._last is not None else [*self._sure]
-        return max((similarity(template, other) for other in known), default=0.0)
+        known = [*self._sure, self._last] if self._last is not None else self._sure
+        return max((similarity(vector, other) for _, other in known), default=0.0)
 
 
 def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:
-    """Return the normalised cross-correlation of two thumbnails, clipped to [0, 1]."""
+    """Return the correlation of two appearances or thumbnails, clipped to [0, 1]."""
     return min(1.0, max(0.0, float(a @ b)))

@@ -19,7 +19,7 @@ from ferengine.detection.base import Detections
 from ferengine.detection.birth import BirthScores
 from ferengine.errors import UsageError
 from ferengine.results import Box, Origin
-from ferengine.tracking.appearance import Looks, thumbnail
+from ferengine.tracking.appearance import Looks, appearance
 from ferengine.tracking.base import Tracker, TrackerUpdate
 from ferengine.tracking.births import Births
 from ferengine.tracking.crop_geometry import CropGeometry, CropRegion, face_region
@@ -73,7 +73,7 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Detection:
-    """One usable detection: ``geometry`` places the crop on its box, ``template`` is the thumbnail of the face."""
+    """One usable detection: ``geometry`` places the crop on its box, ``template`` is its appearance."""
 
     box: Box
     score: float
@@ -115,12 +115,11 @@ class _Track:
 
     def resembles(self, frame: NDArray[np.uint8]) -> bool:
         """Whether what is at its place looks like its face, as after a cut."""
-        return self.looks.similarity(thumbnail(frame, self.box)) >= ALIKE_AFTER_CUT
+        return self.looks.similarity(appearance(frame, self.box)) >= ALIKE_AFTER_CUT
 
-    def reinitialise(self, frame: NDArray[np.uint8], detection: _Detection, scene: int, sure: bool) -> None:
+    def reinitialise(self, frame: NDArray[np.uint8], detection: _Detection, scene: int) -> None:
         """Put the track where the detector finds its face."""
         self.scene = scene
-        self.looks.add(detection.template, sure)
         self.tracker.init(frame, detection.box)
         self.detection, self.box, self.confident_box = detection, detection.box, detection.box
         self.confidence, self.origin, self.lost_since, self.confirmed_lost = 1.0, "detected", None, False
@@ -241,7 +240,7 @@ class FaceTracker:
         if timestamp == self._looked_at:
             return
         self._looked_at, self._is_cut, self._followed = timestamp, False, False
-        change = self._cuts.change(frame)
+        change = self._cuts.change(frame, timestamp)
         if change == "none":
             return
         self._follow(frame, timestamp)
@@ -250,6 +249,10 @@ class FaceTracker:
         if change == "cut":
             stayed = sum(self._is_confident(track.confidence) and track.resembles(frame) for track in followed)
             self._is_cut = 2 * stayed <= len(followed)
+        elif change == "dissolve":
+            self._is_cut = True
+            for track in self._tracks:  # mixtures are as alike to the one face as to the other
+                track.looks.forget_since(self._cuts.dissolving_since)
         else:
             self._is_cut = bool(followed) and all(track.confidence < BROKEN for track in followed)
         if self._is_cut:
@@ -322,13 +325,13 @@ class FaceTracker:
         goes_on = (overlap > 0) & (alike >= self._least_similarities(followed, timestamp))
         pairs, missed, unmatched = assign(np.where(goes_on, overlap + _APPEARANCE_WEIGHT * alike, 0.0))
         for row, column in pairs:
-            self._continue(followed[row], frame, found[column])
+            self._continue(followed[row], frame, found[column], timestamp)
 
         missing = [followed[row] for row in missed] + [track for track in self._tracks if track.confirmed_lost]
         fresh = [found[column] for column in unmatched]
         pairs, missed, unmatched = assign(self._return_affinity(missing, fresh, timestamp))
         for row, column in pairs:
-            self._continue(missing[row], frame, fresh[column])
+            self._continue(missing[row], frame, fresh[column], timestamp)
         for row in missed:
             track = missing[row]
             if snapshot is None or track.id in snapshot.boxes:
@@ -344,7 +347,7 @@ class FaceTracker:
             timestamp,
             [bool(column.any()) for column in returning.T],
         )
-        self._tracks += [self._spawn(frame, each) for each, starts in zip(fresh, born, strict=True) if starts]
+        self._tracks += [self._spawn(frame, each, timestamp) for each, starts in zip(fresh, born, strict=True) if starts]
         self._duplicates = self._find_duplicates()
         self._in_new_scene, self._wants_detection = False, self._births.wants_look
 
@@ -388,7 +391,7 @@ class FaceTracker:
                     landmarks = None
                 geometry = CropGeometry.of(box, face_region(box, landmarks, self._align))
                 score = float(detections.scores[index])
-                usable.append(_Detection(box, score, landmarks, geometry, thumbnail(frame, box)))
+                usable.append(_Detection(box, score, landmarks, geometry, appearance(frame, box)))
         return usable
 
     def _compare(self, tracks: list[_Track], found: list[_Detection]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -423,14 +426,15 @@ class FaceTracker:
             values.append(least_similarity(track.scene == self._scene, lost_s, track.confidence))
         return np.array(values).reshape(-1, 1)
 
-    def _continue(self, track: _Track, frame: NDArray[np.uint8], detection: _Detection) -> None:
-        track.reinitialise(frame, detection, self._scene, self._births.is_sure(detection.score))
+    def _continue(self, track: _Track, frame: NDArray[np.uint8], detection: _Detection, timestamp: float) -> None:
+        track.looks.add(detection.template, self._births.is_sure(detection.score), timestamp)
+        track.reinitialise(frame, detection, self._scene)
 
-    def _spawn(self, frame: NDArray[np.uint8], detection: _Detection) -> _Track:
+    def _spawn(self, frame: NDArray[np.uint8], detection: _Detection, timestamp: float) -> _Track:
         tracker = self._make_tracker()
         tracker.init(frame, detection.box)
         looks = Looks()
-        looks.add(detection.template, self._births.is_sure(detection.score))
+        looks.add(detection.template, self._births.is_sure(detection.score), timestamp)
         self._next_id += 1
         return _Track(self._next_id - 1, tracker, detection, detection.box, detection.box, self._scene, looks)
 

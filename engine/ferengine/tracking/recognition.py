@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-ALIKE_AFTER_CUT = 0.8
-"""Similarity from which a face after a cut is the one before it. Of random pairs of 2,600 ordinary faces 1.7 % are as alike as
-0.7, 0.2 % as 0.8; after a cut another face at the place is as likely as the same one."""
+ALIKE_AFTER_CUT = 0.75
+"""Similarity from which a face after a cut is the one before it. Of random pairs of ordinary faces 2 % are as alike as 0.59,
+0.2 % as 0.76; after a cut another face at the place is as likely as the same one."""
 
-ALIKE = 0.7
-"""The same after more than ``_WHILE`` out of sight in one scene, where hardly ever another face is at the place. Measured of
-two people of a crowd who came to one place: 0.48. From 0.75 on people of a crowd who were hidden for 0.7 and 2.5 s get new
-ids."""
+ALIKE = 0.6
+"""The same after more than ``_WHILE`` out of sight in one scene, where hardly ever another face is at the place."""
 
-FAMILIAR = 0.5
-"""The same after more than ``_BRIEFLY``, and where the tracker doubts itself: the place still speaks for it."""
+FAMILIAR = 0.4
+"""The same after more than ``_BRIEFLY``, and where the tracker doubts itself: the place still speaks for it. Of random pairs
+9 % are as alike."""
+
+IN_SIGHT = 0.3
+"""The same of a face that its tracker has followed without doubt: a filter may be sure of another face. Of 485 corrections of
+real clips 482 are above 0.44 and one is below 0.3, of random pairs of faces 84 %."""
 
 _BRIEFLY, _WHILE = 0.5, 1.0
 """Seconds out of sight. A face that comes back sooner is the same whatever it looks like: it may still be half hidden."""
 
-HALF_HIDDEN = 0.5
+HALF_HIDDEN = 0.35
 """Similarity from which a face may be that of a track lost at its place: what comes out from behind something is half hidden at
-first. Measured in the demo: 0.54 at half, 0.81 a fifth of a second later; between two people 0.06 on average."""
+first, and no more like itself."""
 
 DOUBT = 0.3
 """Confidence below which a tracker may follow something else. Measured: at least 0.72 in 99 % of the frames without a cut;
@@ -44,4 +47,6 @@ def least_similarity(same_scene: bool, lost_s: float, confidence: float) -> floa
         return ALIKE
     if lost_s == 0 and confidence < BROKEN:
         return ALIKE
-    return FAMILIAR if lost_s > _BRIEFLY or confidence < DOUBT else 0.0
+    if lost_s > _BRIEFLY or confidence < DOUBT:
+        return FAMILIAR
+    return 0.0 if lost_s > 0 else IN_SIGHT

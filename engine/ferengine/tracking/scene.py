@@ -1,4 +1,4 @@
-"""Cuts: frames that show another scene than the frame before."""
+"""Cuts: frames that show another scene than the frame before, at once or after a dissolve."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
+
+from ferengine.tracking.dissolves import Dissolves
 
 _Sample: TypeAlias = NDArray[np.float32]
 
@@ -19,7 +21,7 @@ at least 0.53 between other frames of hand-held film in the dark, 0.86 of a crow
 _POSSIBLE_CUT = 0.8
 """Correlation below which it does if every face has gone too: shots before alike backgrounds, up to 0.74."""
 
-Change = Literal["none", "possible", "cut"]
+Change = Literal["none", "possible", "cut", "dissolve"]
 
 _FLAT = 3.0
 """Standard deviation of intensities, of 255, below which a sample shows nothing: a black frame, a fade."""
@@ -35,32 +37,46 @@ class SceneCuts:
     def __init__(self) -> None:
         self._last: _Sample | None = None
         self._passed_over = False
+        self._dissolves = Dissolves()
+        self._dissolving_since = 0.0
 
-    def change(self, frame: NDArray[np.uint8]) -> Change:
-        """Compare a frame with the one before.
+    @property
+    def dissolving_since(self) -> float:
+        """When the last dissolve began, seconds."""
+        return self._dissolving_since
+
+    def change(self, frame: NDArray[np.uint8], timestamp: float) -> Change:
+        """Compare a frame with those before.
 
         Args:
             frame: BGR uint8 (H, W, 3), of the size of the one before.
+            timestamp: Its time in seconds.
 
         Returns:
-            "cut" if it shows another scene, "possible" if it does where the faces have gone too.
+            "cut" if it shows another scene, "possible" if it does where the faces have gone too; "dissolve" if another scene
+            has become the stronger one of two of which the last frames are mixtures.
         """
         sample = _sample(frame)
         norm = float(np.linalg.norm(sample))
         if norm < _FLAT * np.sqrt(sample.size):
             self._passed_over = True
+            self._dissolves.clear()
             return "none"
-        sample /= norm
-        last, self._last = self._last, sample
+        last, self._last = self._last, sample / norm
         faded, self._passed_over = self._passed_over, False
-        correlation = _correlation(last, sample)
-        if correlation >= _POSSIBLE_CUT:
-            return "none"
-        return "cut" if faded or correlation < CUT else "possible"
+        correlation = _correlation(last, self._last)
+        if correlation < _POSSIBLE_CUT and (faded or correlation < CUT):
+            self._dissolves.clear()
+            return "cut"
+        since = self._dissolves.update(sample, norm, timestamp)
+        if since is not None:
+            self._dissolving_since = since
+            return "dissolve"
+        return "none" if correlation >= _POSSIBLE_CUT else "possible"
 
-    def is_cut(self, frame: NDArray[np.uint8]) -> bool:
+    def is_cut(self, frame: NDArray[np.uint8], timestamp: float) -> bool:
         """Return whether a frame shows another scene than the one before, whatever becomes of the faces."""
-        return self.change(frame) == "cut"
+        return self.change(frame, timestamp) in ("cut", "dissolve")
 
 
 def _correlation(last: _Sample | None, sample: _Sample) -> float:

@@ -64,6 +64,23 @@ def test_inside_only_mean_colours_are_left_and_outside_nothing_changes(box: Box)
         assert np.abs(cv2.Laplacian(region.astype(np.float32), cv2.CV_32F)).mean() < 5
 
 
+def test_every_face_of_a_still_image_is_blurred() -> None:
+    image = np.random.default_rng(0).integers(0, 256, (200, 500, 3), np.uint8)
+    blurred = image.copy()
+    blur_faces(blurred, [face(None, (60.0 + 150 * number, 80, 40, 40)) for number in range(3)])
+    changed = (blurred != image).any(axis=2)
+    assert [changed[70:130, left : left + 60].mean() > 0.9 for left in (50, 200, 350)] == [True] * 3
+
+
+def test_the_half_of_a_face_at_the_border_gets_half_the_colours() -> None:
+    image = np.random.default_rng(1).integers(0, 256, (120, 160, 3), np.uint8)
+    expected = image.copy()
+    cells = cv2.resize(image[20:101, :41], (3, 6), interpolation=cv2.INTER_AREA)
+    expected[20:101, :41] = cv2.resize(cells, (41, 81), interpolation=cv2.INTER_CUBIC)
+    blur_boxes(image, [(-40, 20, 80, 80)])
+    np.testing.assert_array_equal(image, expected)
+
+
 def test_no_detector_finds_a_blurred_face() -> None:
     image = ASTRONAUT.load()
     detector = MtcnnDetector()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import combinations
-from typing import Any, TypeAlias, get_args
+from typing import TypeAlias, get_args
 
 import numpy as np
 import pytest
@@ -24,7 +25,7 @@ from ferengine.results import (
 )
 from ferengine.sinks import draw
 from ferengine.sinks.draw import _PALETTE, draw_faces, draw_still
-from ferengine.sinks.layout import Rectangle, overlap
+from ferengine.sinks.layout import Rectangle, Taken, overlap
 
 TIMINGS = Timings(captured=1.0, tracked=1.01, queued=1.02, inferred=1.03, emitted=1.04)
 
@@ -133,24 +134,23 @@ Areas: TypeAlias = list[tuple[Rectangle, Rectangle]]
 
 
 def drawn_areas(monkeypatch: pytest.MonkeyPatch, image: np.ndarray, faces: list[Face]) -> tuple[Areas, Areas]:
-    """Of the tags and of the panels."""
-    areas: dict[str, Areas] = {"_draw_tag": [], "_draw_bars": []}
+    """Of the tags, and of the panels that are drawn after all of them."""
+    areas: list[tuple[int, Rectangle]] = []
 
-    def recorded(name: str) -> Any:
-        plain = getattr(draw, name)
-
-        def record(*arguments: Any) -> Rectangle | None:
-            area: Rectangle | None = plain(*arguments)
-            areas[name] += [(arguments[1].box, area)] if area is not None else []
+    class Recorded(Taken):
+        def first_free(self, candidates: Iterable[Rectangle], face: int) -> Rectangle | None:
+            area = super().first_free(candidates, face)
+            areas.extend([(face, area)] if area is not None else [])
             return area
 
-        return record
-
     with monkeypatch.context() as patched:
-        for name in areas:
-            patched.setattr(draw, name, recorded(name))
+        patched.setattr(draw, "Taken", Recorded)
         draw_still(image, faces)
-    return areas["_draw_tag"], areas["_draw_bars"]
+    boxes = [tuple(map(round, (x, y, x + w, y + h))) for x, y, w, h in (each.box for each in faces)]
+    shown = [box for box in boxes if box[0] < image.shape[1] and box[1] < image.shape[0] and min(box[2:]) > 0]
+    tags = next((n for n in range(1, len(areas)) if areas[n][0] <= areas[n - 1][0]), len(areas))
+    drawn: Areas = [(shown[number], area) for number, area in areas]  # type: ignore[misc]
+    return drawn[:tags], drawn[tags:]
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -174,6 +174,28 @@ def test_tags_and_bars_cover_no_other_face_and_not_each_other(monkeypatch: pytes
     for left, top, right, bottom in [*placed, *((x0 - 3, y0 - 3, x1 + 4, y1 + 4) for x0, y0, x1, y1 in boxes)]:
         inside[max(0, top) : max(0, bottom), max(0, left) : max(0, right)] = True
     np.testing.assert_array_equal(image[~inside], before[~inside])
+
+
+def test_hundreds_of_faces_leave_the_tags_readable(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(3)
+    faces = [face((*rng.uniform(0, (1860, 1030)), 36, 44), labels=7, track=number) for number in range(500)]
+    faces.append(face((-1e6, -1e6, 2e6, 1e6 + 30), track=500))  # a box far larger than the frame
+    tags, panels = drawn_areas(monkeypatch, np.full((1080, 1920, 3), 90, np.uint8), faces)
+    assert len(tags) > 100
+    places = np.array([area for _, area in [*tags, *panels]])
+    low, high = np.maximum(places[:, None, :2], places[None, :, :2]), np.minimum(places[:, None, 2:], places[None, :, 2:])
+    assert ((low < high).all(axis=2).sum(axis=1) == 1).all()
+
+
+@pytest.mark.parametrize("size", [(8, 6), (24, 18), (3840, 2160)])
+@pytest.mark.parametrize("name", ["", "\u5165\u53e3 \U0001f6aa", "\u05db\u05e0\u05d9\u05e1\u05d4 \u200f1", "caf\xe9\t\n\0"])
+def test_any_name_is_drawn_at_any_size(size: tuple[int, int], name: str) -> None:
+    image = np.full((size[1], size[0], 3), 90, np.uint8)
+    shown = face((0.2 * size[0], 0.3 * size[1], 0.4 * size[0], 0.5 * size[1]))
+    labels = {name or "a": 0.8, f"not {name}": 0.2}
+    shown = replace(shown, expression=Expression(name or "a", labels, Scores(name or "a", labels)))
+    draw_faces(image, replace(result(shown), camera=name))
+    assert (image != 90).any()
 
 
 def test_a_tag_is_shortened_where_there_is_no_room_for_more(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -34,6 +34,16 @@ def test_the_width_is_that_of_the_ink() -> None:
 def test_what_the_font_lacks_is_replaced() -> None:
     np.testing.assert_array_equal(text_mask("glücklich é", 12), text_mask("glucklich e", 12))
     np.testing.assert_array_equal(text_mask("顔\n", 12), text_mask("??", 12))
+    np.testing.assert_array_equal(text_mask("\ud55c\U0001f600", 12), text_mask("??", 12))  # one for each character
+    np.testing.assert_array_equal(text_mask("a\u200fb", 12), text_mask("ab", 12))
+
+
+def test_words_stand_as_far_apart_in_any_line() -> None:
+    one, two = text_mask("one", 12), text_mask("two", 12)
+    line = text_mask("one two", 12)
+    np.testing.assert_array_equal(line[:, : one.shape[1]], one)
+    np.testing.assert_array_equal(line[:, -two.shape[1] :], two)
+    assert line.shape[1] == pytest.approx(one.shape[1] + two.shape[1] + 0.77 * 12, abs=1)
 
 
 @pytest.mark.parametrize("at", [(10, 10), (-5, -5), (55, 35), (70, 10), (10, 70), (-40, 0)])

@@ -18,7 +18,7 @@ from ferengine.tracking.face_tracker import FaceTracker
 from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
 
-FRAME = np.random.default_rng(3).integers(0, 256, (120, 160, 3), np.uint8)
+FRAME = np.random.default_rng(3).integers(0, 256, (12, 16, 3), np.uint8).repeat(10, axis=0).repeat(10, axis=1)
 POINTS = np.array([[0.3, 0.4], [0.7, 0.4], [0.5, 0.6], [0.35, 0.8], [0.65, 0.8]], np.float32)
 
 
@@ -235,7 +235,9 @@ def test_a_late_detection_is_matched_where_the_faces_were(tracker: FaceTracker, 
     snapshot = tracker.snapshot()
     fakes[0].answer = TrackerUpdate(moved(A, 130), 0.9)
     tracker.advance(FRAME, 0.2)
-    tracker.correct(FRAME, found([moved(A, 62), (10.0, 70.0, 40.0, 40.0)]), 0.1, snapshot)
+    searched = FRAME.copy()
+    searched[10:50, 72:112] = FRAME[10:50, 10:50]
+    tracker.correct(searched, found([moved(A, 62), (10.0, 70.0, 40.0, 40.0)]), 0.1, snapshot)
     assert [(face.id, face.box) for face in tracker.faces] == [(1, moved(A, 62)), (2, (10.0, 70.0, 40.0, 40.0))]
     assert fakes[0].answer.box == moved(A, 62)
 

@@ -7,17 +7,26 @@ import pytest
 
 from ferengine.detection.base import Detections
 from ferengine.results import Box
-from ferengine.tracking.appearance import similarity, thumbnail
+from ferengine.tracking.appearance import appearance, similarity
 from ferengine.tracking.base import TrackerUpdate
 from ferengine.tracking.face_tracker import FaceTracker
 from ferengine.tracking.recognition import least_similarity
+from ferengine.vision import cv2
 
 BOX: Box = (40.0, 40.0, 48.0, 48.0)
 
 
 @pytest.mark.parametrize(
     ("same_scene", "lost_s", "confidence", "least"),
-    [(True, 0.0, 1.0, 0.0), (True, 0.0, 0.2, 0.5), (True, 0.7, 0.0, 0.5), (True, 2.0, 0.0, 0.7), (False, 0.0, 0.0, 0.8)],
+    [
+        (True, 0.0, 1.0, 0.3),
+        (True, 0.0, 0.25, 0.4),
+        (True, 0.0, 0.1, 0.6),
+        (True, 0.3, 0.3, 0.0),
+        (True, 0.7, 0.0, 0.4),
+        (True, 2.0, 0.0, 0.6),
+        (False, 0.0, 0.0, 0.75),
+    ],
 )
 def test_the_less_the_place_says_the_more_alike_a_face_must_be(
     same_scene: bool, lost_s: float, confidence: float, least: float
@@ -36,19 +45,43 @@ class Lost:
 
 
 def scene(face: np.ndarray, seed: int) -> np.ndarray:
-    """A background of its own with ``face``, float (24, 24), at BOX."""
+    """A background of its own with ``face``, float (6, 6), at BOX."""
     image = np.random.default_rng(seed).integers(0, 256, (8, 8, 1)).repeat(20, axis=0).repeat(20, axis=1).astype(float)
-    image[40:88, 40:88, 0] = face.repeat(2, axis=0).repeat(2, axis=1)
+    image[40:88, 40:88, 0] = cv2.resize(face, (48, 48), interpolation=cv2.INTER_CUBIC)
     return np.repeat(np.clip(image, 0, 255), 3, axis=2).astype(np.uint8)
 
 
-@pytest.mark.parametrize(("own", "ids"), [(1.0, [1]), (0.9, [1]), (0.75, [2]), (0.0, [2])])
-def test_after_a_cut_an_id_goes_on_only_where_the_face_looks_the_same(own: float, ids: list[int]) -> None:
-    first, other = np.random.default_rng(0).normal(0, 25, (2, 24, 24))
-    before, after = scene(128 + first, 1), scene(128 + own * first + np.sqrt(1 - own * own) * other, 2)
-    assert similarity(thumbnail(before, BOX), thumbnail(after, BOX)) == pytest.approx(own, abs=0.1)
-    tracker, found = FaceTracker(Lost), Detections(np.array([BOX], np.float32), np.ones(1, np.float32), None)
-    tracker.correct(before, found, 0.0)
-    tracker.correct(after, found, 0.04)
+def blended(own: float) -> np.ndarray:
+    """A face, float (6, 6), that is another one but for ``own``."""
+    first, other = np.random.default_rng(0).normal(0, 40, (2, 6, 6))
+    return np.asarray(128 + own * first + np.sqrt(1 - own * own) * other)
+
+
+FOUND = Detections(np.array([BOX], np.float32), np.ones(1, np.float32), None)
+
+
+@pytest.mark.parametrize(("own", "alike", "ids"), [(1.0, 1.0, [1]), (0.9, 0.84, [1]), (0.8, 0.7, [2]), (0.0, 0.14, [2])])
+def test_after_a_cut_an_id_goes_on_only_where_the_face_looks_the_same(own: float, alike: float, ids: list[int]) -> None:
+    before, after = scene(blended(1.0), 1), scene(blended(own), 2)
+    assert similarity(appearance(before, BOX), appearance(after, BOX)) == pytest.approx(alike, abs=0.02)
+    tracker = FaceTracker(Lost)
+    tracker.correct(before, FOUND, 0.0)
+    tracker.correct(after, FOUND, 0.04)
     assert tracker.is_cut
+    assert [face.id for face in tracker.faces] == ids
+
+
+class Sure(Lost):
+    """Sure of whatever is there."""
+
+    def update(self, frame: np.ndarray) -> TrackerUpdate:
+        return TrackerUpdate(self.box, 0.9)
+
+
+@pytest.mark.parametrize(("own", "ids"), [(0.7, [1]), (0.0, [2])])
+def test_a_sure_tracker_does_not_carry_an_id_to_another_face(own: float, ids: list[int]) -> None:
+    tracker = FaceTracker(Sure)
+    tracker.correct(scene(blended(1.0), 1), FOUND, 0.0)
+    tracker.correct(scene(blended(own), 1), FOUND, 0.04)
+    assert not tracker.is_cut
     assert [face.id for face in tracker.faces] == ids

@@ -39,21 +39,20 @@ def found(*boxes: Box) -> Detections:
 @pytest.mark.parametrize("size", [(320, 180), (64, 48), (20, 20), (1920, 1080)])
 def test_another_image_is_a_cut_and_the_same_one_brighter_is_not(size: tuple[int, int]) -> None:
     cuts, first, second = SceneCuts(), scene(1, size), scene(2, size)
-    assert not cuts.is_cut(first)
-    assert not cuts.is_cut(first)
-    assert not cuts.is_cut(np.clip(first * 0.6 + 50, 0, 255).astype(np.uint8))
-    assert cuts.is_cut(second)
-    assert not cuts.is_cut(second)
+    brighter = np.clip(first * 0.6 + 50, 0, 255).astype(np.uint8)
+    shown = [first, first, brighter, second, second]
+    assert [cuts.is_cut(frame, number / 30) for number, frame in enumerate(shown)] == [False, False, False, True, False]
 
 
 def test_pan_is_no_cut() -> None:
     wide, cuts = scene(3, (640, 180)), SceneCuts()
-    assert not any(cuts.is_cut(wide[:, x : x + 320]) for x in range(0, 320, 12))
+    assert not any(cuts.is_cut(wide[:, x : x + 320], x / 360) for x in range(0, 320, 12))
 
 
 def test_black_frame_between_is_passed_over() -> None:
     cuts, black = SceneCuts(), np.full((180, 320, 3), 16, np.uint8)
-    assert [cuts.is_cut(frame) for frame in (scene(1), black, scene(1), black, scene(2))] == [False] * 4 + [True]
+    shown = [scene(1), black, scene(1), black, scene(2)]
+    assert [cuts.is_cut(frame, number / 30) for number, frame in enumerate(shown)] == [False] * 4 + [True]
 
 
 @pytest.mark.parametrize("scheduled", [False, True])
@@ -149,10 +148,68 @@ def test_frames_a_little_unlike_are_a_cut_where_the_faces_have_gone_or_after_bla
     second = np.clip(0.55 * first + 0.45 * scene(2), 0, 255).astype(np.uint8)
     black = np.full_like(first, 16)
     cuts = SceneCuts()
-    assert [cuts.change(frame) for frame in (first, second)] == ["none", "possible"]
-    assert [cuts.change(frame) for frame in (black, first, black, first)] == ["none", "cut", "none", "none"]
+    changes = [cuts.change(frame, number / 30) for number, frame in enumerate([first, second, black, first, black, first])]
+    assert changes == ["none", "possible", "none", "cut", "none", "none"]
     for person, is_cut in ((1, False), (2, True)):
         tracker = FaceTracker()
         tracker.correct(with_face(first, 1), found(FACE), 0.0)
         tracker.advance(with_face(second, person), 0.1)
         assert tracker.is_cut == is_cut
+
+
+def dissolving(seconds: float, people: tuple[int, int] = (1, 2), scenes: tuple[int, int] = (1, 2)) -> list[NDArray[np.uint8]]:
+    """Half a second of one scene with a face, a dissolve, and half a second of the other, at 30 frames/s."""
+    first, second = (with_face(scene(number), person) for number, person in zip(scenes, people, strict=True))
+    weights = np.clip((np.arange(round(30 * (1 + seconds))) - 14) / (30 * seconds), 0, 1)
+    return [np.rint((1 - weight) * first + weight * second).astype(np.uint8) for weight in weights]
+
+
+@pytest.mark.parametrize("seconds", [0.2, 0.4, 0.8, 1.5])
+def test_dissolve_is_found_once_when_the_second_scene_is_the_stronger(seconds: float) -> None:
+    cuts = SceneCuts()
+    frames = dissolving(seconds)
+    found_at = [number for number, frame in enumerate(frames) if cuts.change(frame, number / 30) == "dissolve"]
+    assert len(found_at) == 1
+    assert 0.5 <= (found_at[0] - 14) / (30 * seconds) <= 0.6 + 0.14 / seconds
+    assert cuts.dissolving_since <= 0.5 + 0.5 * seconds
+
+
+@pytest.mark.parametrize("fps", [5, 15, 60])
+def test_dissolve_is_found_at_other_rates(fps: int) -> None:
+    frames, cuts = dissolving(0.8), SceneCuts()
+    kept = frames[:: 30 // fps] if fps < 30 else [frame for frame in frames for _ in range(fps // 30)]
+    changes = [cuts.change(frame, number / fps) for number, frame in enumerate(kept)]
+    assert changes.count("dissolve") == 1
+
+
+def test_pan_and_changing_light_are_no_dissolve() -> None:
+    wide = np.concatenate([scene(number) for number in range(8)], axis=1)
+    cuts = SceneCuts()
+    assert "dissolve" not in [cuts.change(wide[:, x : x + 320], x / 600) for x in range(0, 2200, 20)]
+    cuts = SceneCuts()
+    light = 0.6 + 0.4 * np.sin(np.arange(60) / 5)
+    assert {cuts.change((scene(1) * each).astype(np.uint8), number / 30) for number, each in enumerate(light)} == {"none"}
+
+
+def test_id_does_not_dissolve_into_another_face() -> None:
+    """The filter is sure throughout, and each mixture is like the one before."""
+    tracker = FaceTracker(SureTracker)
+    ids = []
+    for number, frame in enumerate(dissolving(0.8)):
+        tracker.look(frame, number / 30)
+        if number % 6:
+            tracker.advance(frame, number / 30)
+        if number % 6 == 0 or tracker.wants_detection:
+            tracker.correct(frame, found(FACE), number / 30)
+        ids.append([face.id for face in tracker.faces])
+    assert ids[0] == [1]
+    assert ids[-1] == [2]
+    assert set(map(tuple, ids)) == {(1,), (2,)}
+
+
+def test_id_goes_on_where_only_the_background_dissolves() -> None:
+    tracker = FaceTracker(SureTracker)
+    for number, frame in enumerate(dissolving(0.8, people=(1, 1))):
+        tracker.look(frame, number / 30)
+        tracker.correct(frame, found(FACE), number / 30)
+    assert [face.id for face in tracker.faces] == [1]

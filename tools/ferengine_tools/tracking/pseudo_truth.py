@@ -55,7 +55,7 @@ def pseudo_truth(frames: Iterable[CapturedFrame], detector: Detector, sure_score
     for number, frame in enumerate(frames):
         stamps.append(frame.timestamp)
         found = detector.detect(frame.image)
-        if cuts.is_cut(frame.image):
+        if cuts.is_cut(frame.image, frame.timestamp):
             open_chains = []
         open_chains = [chain for chain in open_chains if frame.timestamp - chain.last <= _MAX_GAP]
         fresh = _link(open_chains, found, number, frame.timestamp, sure_score)

@@ -9,9 +9,9 @@
 namespace ferengine::mtcnn {
 namespace {
 
-constexpr uint8_t kPadding = 127;   // beyond the frame: about 0 to the networks
-constexpr double kFractions = 32;   // of a pixel that samples lie on, as in OpenCV's warpAffine
-constexpr double kMaxStep = 2;      // pixels from one sample to the next; the frame is halved below it
+constexpr uint8_t kPadding = 127;  // beyond the frame: about 0 to the networks
+constexpr double kFractions = 32;  // of a pixel that samples lie on, as in OpenCV's warpAffine
+constexpr double kMaxStep = 2;     // pixels from one sample to the next; the frame is halved below it
 constexpr int kGrid = 1 << HalvedFrame::kMaxHalvings;  // on which halved parts begin
 
 // The sample at `position` along an axis of `length` pixels; far outside they are all the same.

@@ -175,8 +175,8 @@ FERENGINE_INLINE __m512i every_other(const uint8_t* pixels, int first) {
 // the left and of the right pixels stand in registers of their own. The maximum of the sums gives that of the bytes,
 // since both grow together; with a negative slope it may be that of the smallest sum.
 template <int Rows>
-FERENGINE_INLINE __m512i maxima_of(const FirstConvolutionView& layer, int channel,
-                                   const __m512i (&pixels)[Rows + 2][4], __mmask16 right) {
+FERENGINE_INLINE __m512i maxima_of(const FirstConvolutionView& layer, int channel, const __m512i (&pixels)[Rows + 2][4],
+                                   __mmask16 right) {
     const int8_t* const weights = layer.weights + ptrdiff_t{9} * kLevelPitch * channel;
     __m512i sums[Rows][2];
 #pragma GCC unroll 2
@@ -196,12 +196,14 @@ FERENGINE_INLINE __m512i maxima_of(const FirstConvolutionView& layer, int channe
         }
     __m512i high = _mm512_mask_max_epi32(sums[0][0], right, sums[0][0], sums[0][1]);
     if (Rows == 2)
-        high = _mm512_max_epi32(high, _mm512_mask_max_epi32(sums[Rows - 1][0], right, sums[Rows - 1][0], sums[Rows - 1][1]));
+        high = _mm512_max_epi32(high,
+                                _mm512_mask_max_epi32(sums[Rows - 1][0], right, sums[Rows - 1][0], sums[Rows - 1][1]));
     const __m512i bytes = activated(layer, channel, high);
     if (layer.slopes[channel] >= 0.0f) return bytes;
     __m512i low = _mm512_mask_min_epi32(sums[0][0], right, sums[0][0], sums[0][1]);
     if (Rows == 2)
-        low = _mm512_min_epi32(low, _mm512_mask_min_epi32(sums[Rows - 1][0], right, sums[Rows - 1][0], sums[Rows - 1][1]));
+        low = _mm512_min_epi32(low,
+                               _mm512_mask_min_epi32(sums[Rows - 1][0], right, sums[Rows - 1][0], sums[Rows - 1][1]));
     return _mm512_max_epi32(bytes, activated(layer, channel, low));
 }
 

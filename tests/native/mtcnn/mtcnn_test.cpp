@@ -1,6 +1,7 @@
 // MTCNN's steps and its whole cascade, with random weights, on random and extreme frames and boxes.
 #include <algorithm>
 #include <cfloat>
+#include <cmath>
 #include <cstdlib>
 #include <initializer_list>
 #include <vector>
@@ -96,7 +97,10 @@ void check_sampling() {
             HalvedFrame halved_part(frame.view.part(part.y, part.x, part.height, part.width));
             std::vector<float> same(crop.size());
             BoxCropper(frame.view, halved_part, part.x, part.y).crop(box, side, same.data());
-            require(std::equal(crop.data(), crop.data() + floats, same.data()), "crops of a part are the frame's");
+            const bool precise = std::ranges::max({std::abs(box.x1), std::abs(box.y1), std::abs(box.x2),
+                                                   std::abs(box.y2)}) < 1e6f;  // that positions are exact to a pixel
+            require(!precise || std::equal(crop.data(), crop.data() + floats, same.data()),
+                    "crops of a part are the frame's");
         }
     }
 }

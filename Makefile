@@ -39,21 +39,28 @@ $(BIN)/pip:
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "ferengine needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
 	$(PYTHON) -m venv $(VENV)
 
-# what is already there is kept: a test environment also runs
-$(VENV)/.installed-run: $(SOURCES) | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check .
+# the package itself, compiled once for all that follows
+$(VENV)/.installed: $(SOURCES) | $(BIN)/pip
+	rm -rf build/dist
+	$(BIN)/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/dist .
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --force-reinstall build/dist/*.whl
 	touch $@
 
-$(VENV)/.installed-test: $(SOURCES) | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check ".[test]"
+# what it needs; what is already there is kept: a test environment also runs
+$(VENV)/.installed-run: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check ferengine
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check "ferengine[test]"
 	touch $@ $(VENV)/.installed-run
 
-$(VENV)/.installed-dev: $(SOURCES) | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check ".[dev]"
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check "ferengine[dev]"
 	touch $@ $(VENV)/.installed-run $(VENV)/.installed-test $(VENV)/.installed-docs
 
-$(VENV)/.installed-docs: $(SOURCES) | $(BIN)/pip
-	$(BIN)/pip install --quiet --disable-pip-version-check ".[docs]"
+$(VENV)/.installed-docs: $(VENV)/.installed
+	$(BIN)/pip install --quiet --disable-pip-version-check "ferengine[docs]"
 	touch $@
 
 clean:

@@ -7,6 +7,7 @@ import io
 import re
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -157,6 +158,25 @@ def test_a_recording_without_a_duration_ends(http: Any, make_clip: Callable[...,
         assert (info.live, info.ends) == (False, True)
         stamps = [frame.timestamp for frame in read_all(source)]
         assert stamps == pytest.approx([i / 20 for i in range(frames)], abs=2e-3)
+
+
+@pytest.mark.parametrize("pauses", [1, 2])
+def test_a_recording_whose_server_hesitates_is_no_camera(pauses: int, make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    content = unfinished_recording(tmp_path / "clip.mkv", make_clip(320, 240, frames=100))
+    step = len(content) // (pauses + 1) + 1
+
+    class Hesitates(WithoutLength):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            for start in range(0, len(content), step):
+                time.sleep(1.2 if start else 0)
+                self.wfile.write(content[start : start + step])
+
+    with serving(Hesitates, b"") as url:
+        source = StreamSource(f"{url}/clip.mkv")
+        assert not source.open().live
+        assert len(read_all(source)) == 100
 
 
 class WithoutLength(BaseHTTPRequestHandler):

@@ -32,7 +32,9 @@ _FILE_LEAD = 10.0
 """Media seconds by which what arrives must be ahead of the clock to be a recording. Cameras begin with the frames since
 their last key frame, which are fewer."""
 _LIVE_AFTER = 1.0
-"""Seconds without such a lead, or the end, after which a stream without a duration is a live one."""
+"""Seconds of waiting without such a lead, or the end, after which a stream without a duration is a live one."""
+_LONGEST_WAIT = 0.4
+"""Of these one packet counts so many at the most: a recording whose server hesitates once or twice is no camera."""
 _DURATION_TOLERANCE = 1.0
 """Seconds by which a recording may end before the duration that it declares."""
 _MAX_PROBE_BYTES = 64 << 20
@@ -147,18 +149,20 @@ class StreamSource(FirstFrameSource):
             return True
         if container.duration is not None:
             return False
-        started = time.monotonic()
-        size = 0
+        began = now = time.monotonic()
+        size, waited = 0, 0.0
         while size < _MAX_PROBE_BYTES:
+            before = now
             arrived = self._translate(decoder.read_ahead)
             if arrived is None:
                 return False
             size += arrived
+            now = time.monotonic()
+            waited += min(now - before, _LONGEST_WAIT)
             stamps = decoder.stamps_ahead()
-            elapsed = time.monotonic() - started
-            if stamps and max(stamps) - min(stamps) > _FILE_LEAD + elapsed:
+            if stamps and max(stamps) - min(stamps) > _FILE_LEAD + now - began:
                 return False
-            if elapsed > _LIVE_AFTER:
+            if waited > _LIVE_AFTER:
                 return True
         return False
 

@@ -73,21 +73,17 @@ def best(points: Sequence[CurvePoint]) -> CurvePoint:
 
 def curve_table(points: Sequence[CurvePoint], prior: str) -> Table:
     """Return the points as a table; the best power is bold."""
-    table = Table(
-        "power",
-        "accuracy %",
-        "macro F1 %",
-        "mean recall %",
-        "neutral recall %",
-        title=f"under the class frequencies {prior} to a power",
-        title_justify="left",
-    )
+    columns: dict[str, list[float | None]] = {
+        "accuracy %": [point.accuracy for point in points],
+        "macro F1 %": [point.macro_f1 for point in points],
+        "mean recall %": [point.mean_recall for point in points],
+        "neutral recall %": [point.neutral for point in points],
+    }
+    columns = {name: values for name, values in columns.items() if values[0] is not None}  # gender has no expressions
+    table = Table("power", *columns, title=f"under the class frequencies {prior} to a power", title_justify="left")
     chosen = best(points)
-    for point in points:
-        cells = [
-            f"{point.power:.1f}",
-            *(_percent(value) for value in (point.accuracy, point.macro_f1, point.mean_recall, point.neutral)),
-        ]
+    for point, *values in zip(points, *columns.values(), strict=True):
+        cells = [f"{point.power:.1f}", *(_percent(value) for value in values)]
         table.add_row(*cells, style="bold" if point is chosen else None)
     return table
 

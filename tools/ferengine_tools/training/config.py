@@ -38,8 +38,8 @@ class TrainConfig:
     gender_data: Annotated[Path | None, "UTKFace, for --task both."] = None
     undecided_under: Annotated[
         int,
-        "With the task gender: faces younger than this, in years, are given no gender, so that the network learns that it "
-        "cannot say.",
+        "With the task gender: faces younger than this, in years, are given hardly a gender, so that the network learns that "
+        "it cannot say.",
     ] = 0
     cache: Annotated[Path | None, "Folder in which UTKFace's crops are kept. Default: the user's cache."] = None
     epochs: Annotated[int, "Number of epochs."] = 45

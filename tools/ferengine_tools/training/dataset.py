@@ -212,6 +212,11 @@ def labels_by_votes(data: Fer2013) -> NDArray[np.float32]:
     return np.where(total > 0, fractions @ given, hard).astype(np.float32)
 
 
+_INKLING = 0.1
+"""The part of its label that an undecided face keeps: the larger score still says what is likelier (0.55, which is far from
+the 0.6 that a label needs), where a label of nothing would make it a throw of a coin."""
+
+
 def _genders(config: TrainConfig, path: Path) -> TrainingSet:
     from ferengine_tools.data.utkface import GENDERS, load_utkface, user_cache
 
@@ -222,7 +227,8 @@ def _genders(config: TrainConfig, path: Path) -> TrainingSet:
     hard = np.eye(len(GENDERS), dtype=np.float32)[data.gender]
     own = prior.numpy() if config.prior == "uniform" else np.full(len(GENDERS), 1 / len(GENDERS), np.float32)
     smooth = smoothed(hard, config.label_smoothing, own)
-    smooth[data.age < config.undecided_under] = own  # under an adjusted loss the answer is then even under a uniform prior
+    undecided = data.age < config.undecided_under
+    smooth[undecided] = smoothed(hard, 1 - _INKLING, own)[undecided]  # under a uniform prior this is 1/2 and a little
     return TrainingSet(
         "UTKFace",
         GENDERS,

@@ -18,7 +18,7 @@ from ferengine_tools.evaluation.ensemble import Ensemble
 from ferengine_tools.evaluation.evaluation import evaluate_faces
 from ferengine_tools.evaluation.metrics import of_five, softmax
 from ferengine_tools.evaluation.network import Network, of_classifier
-from ferengine_tools.evaluation.prior_curve import best, prior_curve
+from ferengine_tools.evaluation.prior_curve import best, curve_table, prior_curve
 from ferengine_tools.evaluation.priors import COUNTS, POWERS, known_priors, log_frequencies, log_prior, under
 from ferengine_tools.evaluation.sets import fer2013_faces
 from ferengine_tools.evaluation.stability import measure_stability
@@ -185,3 +185,5 @@ def test_the_curve_of_a_prior_chooses_the_power_of_the_best_macro_f1() -> None:
     few = prior_curve(sure[:, :2], np.log(frequencies[:2]), labels.clip(max=1), classes[:2])
     assert best(few).macro_f1 is None
     assert best(few).accuracy == max(point.accuracy for point in few)
+    assert [column.header for column in curve_table(few, "mine").columns] == ["power", "accuracy %"]
+    assert len(curve_table(curve, "mine").columns) == 5

@@ -6,17 +6,13 @@
 #include <cstdint>
 #include <cstring>
 
-#include "mtcnn/pyramid.hpp"
-
 namespace ferengine::mtcnn {
 namespace {
 
-constexpr uint8_t kPadding = 127;   // beyond the frame: about 0 to the networks
-constexpr double kFractions = 32;   // of a pixel that samples lie on, as in OpenCV's warpAffine
-constexpr double kMaxStep = 2;      // pixels from one sample to the next; the frame is halved below it
-constexpr size_t kMaxHalvings = 5;  // faces of 1500 pixels and more are sampled more coarsely
-constexpr int kGrid =
-    1 << kMaxHalvings;  // on which halved parts begin, so that their pixels are those of the halved frame
+constexpr uint8_t kPadding = 127;  // beyond the frame: about 0 to the networks
+constexpr double kFractions = 32;  // of a pixel that samples lie on, as in OpenCV's warpAffine
+constexpr double kMaxStep = 2;     // pixels from one sample to the next; the frame is halved below it
+constexpr int kGrid = 1 << HalvedFrame::kMaxHalvings;  // on which halved parts begin
 
 // The sample at `position` along an axis of `length` pixels; far outside they are all the same.
 LinearSample sample_at(double position, int length) {
@@ -47,7 +43,7 @@ struct Interval {
     int first, length;
 };
 
-Interval surroundings(float low, float high, int length) {
+Interval interval_around(float low, float high, int length) {
     const double first = std::clamp(static_cast<double>(low) - 2 * kGrid, 0.0, static_cast<double>(length - 1));
     const double last = std::clamp(static_cast<double>(high) + 2 * kGrid, first + 1, static_cast<double>(length));
     const int start = static_cast<int>(first) / kGrid * kGrid;
@@ -56,25 +52,16 @@ Interval surroundings(float low, float high, int length) {
 
 }  // namespace
 
-BoxCropper::BoxCropper(const image::FrameView& frame, std::span<const BoxCorners> boxes) : frame_(frame) {
-    if (boxes.empty()) return;
+Surroundings surroundings_of(const image::FrameView& frame, std::span<const BoxCorners> boxes) {
     BoxCorners all = boxes[0];
-    for (const BoxCorners& box : boxes)
-        all = {.x1 = std::min(all.x1, box.x1),
-               .y1 = std::min(all.y1, box.y1),
-               .x2 = std::max(all.x2, box.x2),
-               .y2 = std::max(all.y2, box.y2)};
-    const Interval across = surroundings(all.x1, all.x2, frame.width);
-    const Interval down = surroundings(all.y1, all.y2, frame.height);
-    x_ = across.first, y_ = down.first;
-    levels_.reserve(kMaxHalvings + 1);  // views of levels stay where they are
-    levels_.push_back(frame.part(y_, x_, down.length, across.length));
-}
-
-const image::FrameView& BoxCropper::halved(size_t times) {
-    memory_.resize(std::max(memory_.size(), times));
-    while (levels_.size() <= times) levels_.push_back(halve(levels_.back(), memory_[levels_.size() - 1]));
-    return levels_[times];
+    for (const BoxCorners& box : boxes)  // whose corners may be exchanged
+        all = {.x1 = std::min({all.x1, box.x1, box.x2}),
+               .y1 = std::min({all.y1, box.y1, box.y2}),
+               .x2 = std::max({all.x2, box.x1, box.x2}),
+               .y2 = std::max({all.y2, box.y1, box.y2})};
+    const Interval across = interval_around(all.x1, all.x2, frame.width);
+    const Interval down = interval_around(all.y1, all.y2, frame.height);
+    return {.x = across.first, .y = down.first, .width = across.length, .height = down.length};
 }
 
 void BoxCropper::crop(const BoxCorners& box, int size, float* out) {
@@ -85,8 +72,9 @@ void BoxCropper::crop(const BoxCorners& box, int size, float* out) {
     size_t halvings = 0;
     const image::FrameView* view = &frame_;
     double step = std::min(std::abs(step_x), std::abs(step_y));
-    while (step >= kMaxStep && halvings < kMaxHalvings) {
-        const image::FrameView& level = halved(halvings + 1);
+    // faces of 1500 pixels and more are sampled more coarsely
+    while (step >= kMaxStep && halvings < HalvedFrame::kMaxHalvings) {
+        const image::FrameView& level = halved_.halved(halvings + 1);
         if (level.width < 2 || level.height < 2) break;
         view = &level, ++halvings;
         step /= 2;

@@ -8,6 +8,7 @@
 #include "image/frame_view.hpp"
 #include "mtcnn/boxes.hpp"
 #include "mtcnn/kernels.hpp"
+#include "mtcnn/pyramid.hpp"
 
 namespace ferengine::mtcnn {
 
@@ -19,21 +20,25 @@ namespace ferengine::mtcnn {
 // pixels would see the noise and the dots of large faces in prints and scans, which the networks then miss.
 class BoxCropper {
   public:
-    // For these boxes of the frame, or others within their bounds.
-    BoxCropper(const image::FrameView& frame, std::span<const BoxCorners> boxes);
+    // Of a part of `frame` whose halved frame is `halved`; `x` and `y` are where it begins, multiples of kGrid. Both
+    // outlive it.
+    BoxCropper(const image::FrameView& frame, HalvedFrame& halved, int x = 0, int y = 0)
+        : frame_(frame), halved_(halved), x_(x), y_(y) {}
 
     // (size, size, 3) and kSlack floats without a meaning. The box must be finite.
     void crop(const BoxCorners& box, int size, float* out);
 
   private:
-    // The surroundings of the boxes, halved so often.
-    const image::FrameView& halved(size_t times);
-
     image::FrameView frame_;
-    int x_ = 0, y_ = 0;  // where halved(0) begins in the frame
-    std::vector<image::FrameView> levels_;
-    std::vector<std::vector<uint8_t>> memory_;
+    HalvedFrame& halved_;
+    int x_, y_;
     std::vector<LinearSample> columns_;
 };
+
+// The part of a frame that crops of these boxes are made from, on a grid such that its halved pixels are the frame's.
+struct Surroundings {
+    int x, y, width, height;
+};
+Surroundings surroundings_of(const image::FrameView& frame, std::span<const BoxCorners> boxes);
 
 }  // namespace ferengine::mtcnn

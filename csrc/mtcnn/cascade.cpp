@@ -47,51 +47,65 @@ Proposals suppress_level(Proposals found) {
 }  // namespace
 
 std::vector<std::vector<DetectedFace>> Cascade::detect(std::span<const SearchTask> tasks) const {
-    std::vector<Window> windows;
-    for (size_t task = 0; task < tasks.size(); ++task) append_windows(propose(tasks[task]), task, windows);
+    std::vector<Search> searches;
+    searches.reserve(tasks.size());
+    for (const SearchTask& task : tasks) searches.push_back({.task = task, .halved = HalvedFrame(task.frame)});
 
-    const std::vector<Proposals> refined = refine(tasks, windows);
+    std::vector<Window> windows;
+    for (size_t task = 0; task < tasks.size(); ++task) append_windows(propose(searches[task]), task, windows);
+
+    const std::vector<Proposals> refined = refine(searches, windows);
     windows.clear();
     for (size_t task = 0; task < tasks.size(); ++task) append_windows(refined[task], task, windows);
 
-    return output(tasks, windows);
+    return output(searches, windows);
 }
 
 // Calls use(index, image) with the image of `side` x `side` pixels in each of `windows`, which are sorted by task.
 template <typename Use>
-void Cascade::for_each_crop(int side, std::span<const SearchTask> tasks, std::span<const Window> windows, Use use) {
+void Cascade::for_each_crop(int side, std::span<Search> searches, std::span<const Window> windows, Use use) {
     const size_t floats = static_cast<size_t>(side) * static_cast<size_t>(side) * 3;
     std::vector<float> image(floats + kSlack);
     for (size_t i = 0; i < windows.size();) {
         const size_t task = windows[i].task, first = i;
         std::vector<BoxCorners> boxes;
         for (; i < windows.size() && windows[i].task == task; ++i) boxes.push_back(windows[i].box);
-        BoxCropper cropper(tasks[task].frame, boxes);
-        for (size_t box = 0; box < boxes.size(); ++box) {
-            cropper.crop(boxes[box], side, image.data());
-            use(first + box, std::span<const float>(image).first(floats));
+        const auto use_crops = [&](BoxCropper cropper) {
+            for (size_t box = 0; box < boxes.size(); ++box) {
+                cropper.crop(boxes[box], side, image.data());
+                use(first + box, std::span<const float>(image).first(floats));
+            }
+        };
+        Search& search = searches[task];
+        const image::FrameView& frame = search.task.frame;
+        if (search.task.everywhere) {
+            use_crops({frame, search.halved});
+        } else {
+            const Surroundings part = surroundings_of(frame, boxes);
+            HalvedFrame halved(frame.part(part.y, part.x, part.height, part.width));
+            use_crops({frame, halved, part.x, part.y});
         }
     }
 }
 
 // P-Net: the candidates of all levels.
-Proposals Cascade::propose(const SearchTask& task) const {
+Proposals Cascade::propose(Search& search) const {
+    const SearchTask& task = search.task;
     const image::FrameView& frame = task.frame;
     const std::vector<LevelSize> levels =
         pyramid_levels(frame.height, frame.width, kWindow / settings_.min_face, settings_.factor, kWindow);
     Proposals found;
-    Pyramid pyramid(frame);
+    Pyramid pyramid(search.halved, levels);
     for (size_t index = 0; index < levels.size(); ++index) {
         Proposals candidates;
         if (task.everywhere) {
-            const LevelSize& size = levels[index];
-            scan_level(pyramid.level(size.height, size.width), size, 0, 0, candidates);
+            scan_next(pyramid, levels[index], 0, 0, candidates);
         } else {
             for (const SearchRegion& region :
                  regions_near(task.near, frame.height, frame.width, levels, index, kWindow)) {
-                Pyramid pyramid_of_part(frame.part(region.y, region.x, region.height, region.width));
-                scan_level(pyramid_of_part.level(region.size.height, region.size.width), region.size, region.x,
-                           region.y, candidates);
+                HalvedFrame part(frame.part(region.y, region.x, region.height, region.width));
+                Pyramid pyramid_of_part(part, {&region.size, 1});
+                scan_next(pyramid_of_part, region.size, region.x, region.y, candidates);
             }
         }
         const Proposals kept = suppress_level(std::move(candidates));
@@ -101,16 +115,17 @@ Proposals Cascade::propose(const SearchTask& task) const {
     return found;
 }
 
-// Appends P-Net's candidates on one level, whose upper left corner is (x, y) in the frame.
-void Cascade::scan_level(const float* level, const LevelSize& size, int x, int y, Proposals& out) const {
+// Appends P-Net's candidates on the next level, whose upper left corner is (x, y) in the frame.
+void Cascade::scan_next(Pyramid& pyramid, const LevelSize& size, int x, int y, Proposals& out) const {
     const size_t first = out.boxes.size();
     if (estimates_) {
+        const uint8_t* const level = pyramid.next_bytes();
         ProposalNetwork::CellScan scan(networks_.proposal, level, size.height, size.width,
                                        promising_cells(estimates_->proposal, level, size));
         for (int row = 0; row < ProposalNetwork::cells(size.height); ++row)
             decode_row(scan.row(row), row, settings_.thresholds[0], size.scale, out);
     } else {
-        ProposalNetwork::Scan scan(networks_.proposal, level, size.height, size.width,
+        ProposalNetwork::Scan scan(networks_.proposal, pyramid.next_floats(), size.height, size.width,
                                    logit_of(kSkim * settings_.thresholds[0]));
         for (int row = 0; row < scan.rows(); ++row)
             decode_row(scan.next_row(), row, settings_.thresholds[0], size.scale, out);
@@ -126,14 +141,14 @@ void Cascade::scan_level(const float* level, const LevelSize& size, int x, int y
 }
 
 // The cells of a level that may pass P-Net: 1, the others 0.
-std::vector<uint8_t> Cascade::promising_cells(const ProposalEstimate& estimate, const float* level,
+std::vector<uint8_t> Cascade::promising_cells(const ProposalEstimate& estimate, const uint8_t* level,
                                               const LevelSize& size) const {
     const float limit = logit_of(settings_.thresholds[0]) - kMargin;
     ProposalEstimate::Scan scan(estimate, level, size.height, size.width, logit_of(kSkim * settings_.thresholds[0]));
-    std::vector<uint8_t> cells;
-    cells.reserve(static_cast<size_t>(scan.rows()) * static_cast<size_t>(scan.columns()));
+    std::vector<uint8_t> cells(static_cast<size_t>(scan.rows()) * static_cast<size_t>(scan.columns()));
+    uint8_t* cell = cells.data();
     for (int row = 0; row < scan.rows(); ++row)
-        for (const float logit : scan.next_row()) cells.push_back(logit > limit ? 1 : 0);
+        for (const float logit : scan.next_row()) *cell++ = logit > limit ? 1 : 0;
     return cells;
 }
 
@@ -146,13 +161,13 @@ void Cascade::append_windows(const Proposals& proposals, size_t task, std::vecto
 }
 
 // The windows that may pass R-Net.
-std::vector<Cascade::Window> Cascade::promising_windows(const CropEstimate& estimate, std::span<const SearchTask> tasks,
+std::vector<Cascade::Window> Cascade::promising_windows(const CropEstimate& estimate, std::span<Search> searches,
                                                         std::span<const Window> windows) const {
     const float limit = logit_of(settings_.thresholds[1]) - kMargin;
     const auto features = static_cast<size_t>(estimate.features());
     std::vector<uint8_t> described(kDenseBatch * features + kByteSlack);
     std::vector<Window> promising;
-    for_each_crop(networks_.refinement.side(), tasks, windows,
+    for_each_crop(networks_.refinement.side(), searches, windows,
                   [&, pixels = std::vector<uint8_t>()](size_t index, std::span<const float> image) mutable {
                       pixels.resize(image.size() + kByteSlack);
                       bytes_of(image.data(), static_cast<int>(image.size()), pixels.data());
@@ -167,12 +182,12 @@ std::vector<Cascade::Window> Cascade::promising_windows(const CropEstimate& esti
 }
 
 // R-Net: the windows that it takes for faces, for each task.
-std::vector<Proposals> Cascade::refine(std::span<const SearchTask> tasks, std::span<const Window> windows) const {
+std::vector<Proposals> Cascade::refine(std::span<Search> searches, std::span<const Window> windows) const {
     std::vector<Window> promising;
-    if (estimates_) windows = promising = promising_windows(estimates_->refinement, tasks, windows);
-    const std::vector<float> values = predict(networks_.refinement, tasks, windows);
+    if (estimates_) windows = promising = promising_windows(estimates_->refinement, searches, windows);
+    const std::vector<float> values = predict(networks_.refinement, searches, windows);
     const Predictions predictions(values);
-    std::vector<Proposals> refined(tasks.size());
+    std::vector<Proposals> refined(searches.size());
     for (size_t i = 0; i < windows.size(); ++i) {
         const float score = predictions[i].probability();
         if (!(score > settings_.thresholds[1])) continue;
@@ -185,12 +200,12 @@ std::vector<Proposals> Cascade::refine(std::span<const SearchTask> tasks, std::s
 }
 
 // O-Net: the faces of each task; `windows` are sorted by task.
-std::vector<std::vector<DetectedFace>> Cascade::output(std::span<const SearchTask> tasks,
+std::vector<std::vector<DetectedFace>> Cascade::output(std::span<Search> searches,
                                                        std::span<const Window> windows) const {
-    const std::vector<float> values = predict(networks_.output, tasks, windows);
+    const std::vector<float> values = predict(networks_.output, searches, windows);
     const Predictions predictions(values);
-    std::vector<std::vector<DetectedFace>> faces(tasks.size());
-    for (size_t task = 0, i = 0; task < tasks.size(); ++task) {
+    std::vector<std::vector<DetectedFace>> faces(searches.size());
+    for (size_t task = 0, i = 0; task < searches.size(); ++task) {
         std::vector<Candidate> candidates;
         std::vector<Landmarks> landmarks;
         for (; i < windows.size() && windows[i].task == task; ++i) {
@@ -209,12 +224,12 @@ std::vector<std::vector<DetectedFace>> Cascade::output(std::span<const SearchTas
 }
 
 // What `network` predicts for the images in `windows`: values for Predictions.
-std::vector<float> Cascade::predict(const CropNetwork& network, std::span<const SearchTask> tasks,
+std::vector<float> Cascade::predict(const CropNetwork& network, std::span<Search> searches,
                                     std::span<const Window> windows) {
     const auto features = static_cast<size_t>(network.features());
     std::vector<float> described(kDenseBatch * features + kSlack), values;
     values.reserve(windows.size() * kGroup);
-    for_each_crop(network.side(), tasks, windows, [&](size_t index, std::span<const float> image) {
+    for_each_crop(network.side(), searches, windows, [&](size_t index, std::span<const float> image) {
         const size_t waiting = index % kDenseBatch + 1;
         network.extract_features(image.data(), described.data() + (waiting - 1) * features);
         if (waiting < kDenseBatch && index + 1 < windows.size()) return;

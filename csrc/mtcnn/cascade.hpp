@@ -70,20 +70,25 @@ class Cascade {
         BoxCorners box;
     };
 
-    Proposals propose(const SearchTask& task) const;
-    std::vector<Proposals> refine(std::span<const SearchTask> tasks, std::span<const Window> windows) const;
-    std::vector<std::vector<DetectedFace>> output(std::span<const SearchTask> tasks,
-                                                  std::span<const Window> windows) const;
+    // What a task's frame is cut from: its halved frames, where P-Net made them.
+    struct Search {
+        const SearchTask& task;
+        HalvedFrame halved;
+    };
 
-    void scan_level(const float* level, const LevelSize& size, int x, int y, Proposals& out) const;
+    Proposals propose(Search& search) const;
+    std::vector<Proposals> refine(std::span<Search> searches, std::span<const Window> windows) const;
+    std::vector<std::vector<DetectedFace>> output(std::span<Search> searches, std::span<const Window> windows) const;
+
+    void scan_next(Pyramid& pyramid, const LevelSize& size, int x, int y, Proposals& out) const;
     void append_windows(const Proposals& proposals, size_t task, std::vector<Window>& out) const;
-    std::vector<uint8_t> promising_cells(const ProposalEstimate& estimate, const float* level,
+    std::vector<uint8_t> promising_cells(const ProposalEstimate& estimate, const uint8_t* level,
                                          const LevelSize& size) const;
-    std::vector<Window> promising_windows(const CropEstimate& estimate, std::span<const SearchTask> tasks,
+    std::vector<Window> promising_windows(const CropEstimate& estimate, std::span<Search> searches,
                                           std::span<const Window> windows) const;
     template <typename Use>
-    static void for_each_crop(int side, std::span<const SearchTask> tasks, std::span<const Window> windows, Use use);
-    static std::vector<float> predict(const CropNetwork& network, std::span<const SearchTask> tasks,
+    static void for_each_crop(int side, std::span<Search> searches, std::span<const Window> windows, Use use);
+    static std::vector<float> predict(const CropNetwork& network, std::span<Search> searches,
                                       std::span<const Window> windows);
 
     Networks networks_;

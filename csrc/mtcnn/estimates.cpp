@@ -181,6 +181,33 @@ ByteConvolutionView ByteConvolution::view(ptrdiff_t step) const {
             .slopes = slopes_.data()};
 }
 
+int8_t ByteConvolution::weight(int y, int tap, int channel) const {
+    const int quad = (channel / kGroup * kernel_ + y) * quads_ + tap / 4;
+    return weights_[(static_cast<size_t>(quad) * kGroup + static_cast<size_t>(channel % kGroup)) * 4 +
+                    static_cast<size_t>(tap % 4)];
+}
+
+FirstByteConvolution::FirstByteConvolution(const Convolution& layer, std::span<const ByteScale> in,
+                                           std::span<const ByteScale> out)
+    : ByteConvolution(layer, in, out) {
+    for (int channel = 0; channel < layer.channels(); ++channel)
+        for (int y = 0; y < 3; ++y)
+            for (int x = 0; x < 3; ++x)
+                for (int c = 0; c < kLevelPitch; ++c)
+                    ordered_.push_back(c < 3 ? weight(y, 3 * x + c, channel) : int8_t{0});
+}
+
+void FirstByteConvolution::maxima(std::span<const uint8_t* const> rows, int width, int count, uint8_t* out) const {
+    const ByteConvolutionView all = view(0);
+    convolve_to_maxima({.channels = all.channels,
+                        .weights = ordered_.data(),
+                        .scales = all.scales,
+                        .biases = all.biases,
+                        .slopes = all.slopes,
+                        .zeros = zeros().data()},
+                       rows, width, count, out);
+}
+
 ByteLogits::ByteLogits(const Convolution& layer, std::span<const ByteScale> in, const Convolution& heads)
     : ByteConvolution(layer, in), head_(static_cast<size_t>(layer.pitch())), bias_(heads.bias(0)) {
     for (int channel = 0; channel < layer.channels(); ++channel)
@@ -196,30 +223,23 @@ ProposalEstimate::ProposalEstimate(const ProposalNetwork& network, const std::ar
       second_(network.second(), scales[0], scales[1]),
       third_(network.third(), scales[1], network.heads()) {}
 
-ProposalEstimate::Scan::Scan(const ProposalEstimate& network, const float* level, int height, int width, float skim)
+ProposalEstimate::Scan::Scan(const ProposalEstimate& network, const uint8_t* level, int height, int width, float skim)
     : Skimming(ProposalNetwork::cells(height), ProposalNetwork::cells(width), 1, skim),
       network_(network),
       level_(level),
       width_(width),
       height_(height),
-      pixels_(3, width, 3),
-      convolved_(2, width - 2, network.first_.channels()),
       pooled_(3, (width - 1) / 2, network.first_.channels()),
       second_(4, columns() + 2, network.second_.channels()) {}
 
 // The first convolution and its maxima, one row on.
 void ProposalEstimate::Scan::make_pooled_row() {
-    const ByteConvolution& first = network_.first_;
     const int y = pooled_count_++;
-    std::array<const uint8_t*, 2> above{};
+    std::array<const uint8_t*, 4> rows{};
     size_t count = 0;
-    for (int row = 2 * y; row < std::min(2 * y + 2, height_ - 2); ++row) {
-        for (; pixel_count_ < row + 3; ++pixel_count_)
-            bytes_of(level_ + ptrdiff_t{pixel_count_} * width_ * 3, 3 * width_, pixels_.row(pixel_count_));
-        first.row(three_rows(pixels_, row).data(), width_ - 2, convolved_.row(row));
-        above[count++] = convolved_.row(row);
-    }
-    max_pool_bytes({above.data(), count}, width_ - 2, first.channels(), 2, (width_ - 1) / 2, pooled_.row(y));
+    for (int row = 2 * y; row < std::min(2 * y + 4, height_); ++row)
+        rows[count++] = level_ + ptrdiff_t{row} * width_ * kLevelPitch;
+    network_.first_.maxima({rows.data(), count}, width_ - 2, (width_ - 1) / 2, pooled_.row(y));
 }
 
 void ProposalEstimate::Scan::prepare(int y) {

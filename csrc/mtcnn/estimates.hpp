@@ -40,12 +40,30 @@ class ByteConvolution {
 
     ByteConvolutionView view(ptrdiff_t step) const;
 
+    // Of the input `tap` in row y of the kernel; taps count columns and channels.
+    int8_t weight(int y, int tap, int channel) const;
+    const std::vector<float>& zeros() const { return zeros_; }
+
     int in() const { return in_; }
 
   private:
     int in_, channels_, kernel_, groups_, quads_;
     std::vector<int8_t> weights_;
     std::vector<float> scales_, biases_, slopes_, zeros_;
+};
+
+// P-Net's first convolution over a level in bytes, with its maxima.
+class FirstByteConvolution : private ByteConvolution {
+  public:
+    FirstByteConvolution(const Convolution& layer, std::span<const ByteScale> in, std::span<const ByteScale> out);
+
+    using ByteConvolution::channels;
+
+    // As convolve_to_maxima.
+    void maxima(std::span<const uint8_t* const> rows, int width, int count, uint8_t* out) const;
+
+  private:
+    std::vector<int8_t> ordered_;
 };
 
 // The last convolution over bytes and the first of the heads: logits.
@@ -68,10 +86,10 @@ class ProposalEstimate {
   public:
     explicit ProposalEstimate(const ProposalNetwork& network);
 
-    // As ProposalNetwork::Scan, a float a cell.
+    // As ProposalNetwork::Scan, a float a cell. The level is in bytes, as of Pyramid::next_bytes().
     class Scan : public Skimming {
       public:
-        Scan(const ProposalEstimate& network, const float* level, int height, int width, float skim);
+        Scan(const ProposalEstimate& network, const uint8_t* level, int height, int width, float skim);
 
         std::span<const float> next_row() { return {next_cells(), static_cast<size_t>(columns())}; }
 
@@ -84,16 +102,17 @@ class ProposalEstimate {
         void look(int y, int x, int step, int count) override;
 
         const ProposalEstimate& network_;
-        const float* level_;
+        const uint8_t* level_;
         int width_, height_;
-        Rows<uint8_t> pixels_, convolved_, pooled_, second_;
-        int pixel_count_ = 0, pooled_count_ = 0, second_count_ = 0;
+        Rows<uint8_t> pooled_, second_;
+        int pooled_count_ = 0, second_count_ = 0;
     };
 
   private:
     ProposalEstimate(const ProposalNetwork& network, const std::array<std::vector<ByteScale>, 2>& scales);
 
-    ByteConvolution first_, second_;
+    FirstByteConvolution first_;
+    ByteConvolution second_;
     ByteLogits third_;
 };
 

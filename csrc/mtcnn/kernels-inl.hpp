@@ -119,10 +119,11 @@ void blend_rows(const uint8_t* const* rows, const float* weights, int row_count,
     }
 }
 
+constexpr float kRounding = 12582912.0f;  // 1.5 * 2^23: floats of this size have no fraction
+
 // BGR values of 0 to 255 -> RGB, rounded to an integer (half to even), as the networks take it; the fourth lane has no
 // meaning.
 FERENGINE_INLINE Float4 normalised(const Float4& values) {
-    constexpr float kRounding = 12582912.0f;  // 1.5 * 2^23: floats of this size have no fraction
     const Float4 bgr = (values + kRounding) - kRounding;
 #if defined(__clang__)
     const Float4 rgb = __builtin_shufflevector(bgr, bgr, 2, 1, 0, 3);
@@ -133,15 +134,36 @@ FERENGINE_INLINE Float4 normalised(const Float4& values) {
     return (rgb - 127.5f) * (1.0f / 128.0f);
 }
 
+// The sum of a span's BGR pixels; the fourth lane has no meaning.
+FERENGINE_INLINE Float4 sum_of(const float* sums, const AreaSpan& span, const float* weights) {
+    const float* pixel = sums + 3 * static_cast<ptrdiff_t>(span.first);
+    const float* weight = weights + span.first_weight;
+    Float4 sum = *weight * v::load_float4(pixel);
+    for (int i = 1; i < span.count; ++i) sum += weight[i] * v::load_float4(pixel + 3 * static_cast<ptrdiff_t>(i));
+    return sum;
+}
+
 void blend_columns(const float* sums, const AreaSpan* spans, const float* weights, int count, float* out) {
-    for (int x = 0; x < count; ++x, out += 3) {
-        const float* pixel = sums + 3 * static_cast<ptrdiff_t>(spans[x].first);
-        const float* weight = weights + spans[x].first_weight;
-        Float4 sum = *weight * v::load_float4(pixel);
-        for (int i = 1; i < spans[x].count; ++i)
-            sum += weight[i] * v::load_float4(pixel + 3 * static_cast<ptrdiff_t>(i));
-        v::store(out, normalised(sum));
+    for (int x = 0; x < count; ++x, out += 3) v::store(out, normalised(sum_of(sums, spans[x], weights)));
+}
+
+void blend_columns_to_bytes(const float* sums, const AreaSpan* spans, const float* weights, int count, uint8_t* out) {
+    for (int x = 0; x < count; ++x, out += 4) {
+        const Float4 sum = sum_of(sums, spans[x], weights);
+#if FERENGINE_TARGET_AVX2
+        const __m128i rgb = _mm_setr_epi8(8, 4, 0, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1);
+        const int pixel = _mm_cvtsi128_si32(_mm_shuffle_epi8(_mm_cvtps_epi32(sum), rgb));
+        std::memcpy(out, &pixel, sizeof(pixel));
+#else
+        const Float4 rounded = (sum + kRounding) - kRounding;
+        for (int c = 0; c < 3; ++c) out[c] = static_cast<uint8_t>(rounded[2 - c]);
+#endif
     }
+}
+
+void floats_of(const uint8_t* pixels, int count, float* out) {
+    for (int x = 0; x < count; ++x, pixels += 4, out += 3)
+        v::store(out, (v::load_4_bytes(pixels) - 127.5f) * (1.0f / 128.0f));
 }
 
 void halve_row(const uint8_t* upper, const uint8_t* lower, int count, uint8_t* out) {

@@ -21,6 +21,12 @@ void blend_columns(const float* sums, std::span<const AreaSpan> spans, const flo
     FERENGINE_DISPATCH(blend_columns)(sums, spans.data(), weights, static_cast<int>(spans.size()), out);
 }
 
+void blend_columns_to_bytes(const float* sums, std::span<const AreaSpan> spans, const float* weights, uint8_t* out) {
+    FERENGINE_DISPATCH(blend_columns_to_bytes)(sums, spans.data(), weights, static_cast<int>(spans.size()), out);
+}
+
+void floats_of(const uint8_t* pixels, int count, float* out) { FERENGINE_DISPATCH(floats_of)(pixels, count, out); }
+
 void halve_row(const uint8_t* upper, const uint8_t* lower, int count, uint8_t* out) {
     FERENGINE_DISPATCH(halve_row)(upper, lower, count, out);
 }

@@ -54,6 +54,12 @@ void blend_rows(std::span<const uint8_t* const> rows, const float* weights, int 
 // Sums of BGR pixels over each of `spans`, rounded to an integer (half to even) -> RGB, (value - 127.5) / 128.
 void blend_columns(const float* sums, std::span<const AreaSpan> spans, const float* weights, float* out);
 
+// The same sums as RGB bytes, and a byte without a meaning: 4 a pixel.
+void blend_columns_to_bytes(const float* sums, std::span<const AreaSpan> spans, const float* weights, uint8_t* out);
+
+// The floats of blend_columns for `count` of the pixels of blend_columns_to_bytes.
+void floats_of(const uint8_t* pixels, int count, float* out);
+
 // Means of 2 x 2 BGR pixels, rounded half up: `count` output pixels.
 void halve_row(const uint8_t* upper, const uint8_t* lower, int count, uint8_t* out);
 

@@ -162,7 +162,7 @@ void for_each_run(const std::vector<uint8_t>& cells, int y, int columns, const U
 
 }  // namespace
 
-ProposalNetwork::CellScan::CellScan(const ProposalNetwork& network, const float* level, int height, int width,
+ProposalNetwork::CellScan::CellScan(const ProposalNetwork& network, const uint8_t* level, int height, int width,
                                     std::vector<uint8_t> cells)
     : network_(network),
       level_(level),
@@ -172,6 +172,7 @@ ProposalNetwork::CellScan::CellScan(const ProposalNetwork& network, const float*
       cells_(std::move(cells)),
       second_cells_(inputs_of(cells_, ProposalNetwork::cells(height), columns_)),
       pooled_cells_(inputs_of(second_cells_, ProposalNetwork::cells(height) + 2, columns_ + 2)),
+      pixels_(4, width, 3),
       convolved_(2, width - 2, network.first_.pitch()),
       pooled_(3, (width - 1) / 2, network.first_.channels()),
       second_(3, columns_ + 2, network.second_.pitch()),
@@ -182,13 +183,12 @@ void ProposalNetwork::CellScan::make_pooled_row(int y) {
     const Convolution& first = network_.first_;
     for_each_run(pooled_cells_, y, columns_ + 4, [&](int x, int count) {
         const int width = std::min(2 * count, width_ - 2 - 2 * x);
+        for (int row = 2 * y; row < std::min(2 * y + 4, height_); ++row)
+            floats_of(level_ + (ptrdiff_t{row} * width_ + ptrdiff_t{2} * x) * kLevelPitch, width + 2, pixels_.row(row));
         std::array<const float*, 2> above{};
         size_t rows = 0;
         for (int row = 2 * y; row < std::min(2 * y + 2, height_ - 2); ++row) {
-            std::array<const float*, 3> inputs{};
-            for (int i = 0; i < 3; ++i)
-                inputs[static_cast<size_t>(i)] = level_ + (ptrdiff_t{row + i} * width_ + ptrdiff_t{2} * x) * 3;
-            first.row(inputs.data(), width, convolved_.row(row));
+            first.row(three_rows(pixels_, row).data(), width, convolved_.row(row));
             above[rows++] = convolved_.row(row);
         }
         const MapRows maps{.rows = {above.data(), rows}, .width = width, .pitch = first.pitch()};

@@ -16,6 +16,7 @@
 #include <vector>
 
 #include "mtcnn/convolution.hpp"
+#include "mtcnn/quantised_kernels.hpp"
 #include "mtcnn/skimming.hpp"
 
 namespace ferengine::mtcnn {
@@ -78,8 +79,10 @@ class ProposalNetwork {
     // The same for some cells only.
     class CellScan {
       public:
-        // `cells`: rows() times columns(), 0 for those that are not looked at.
-        CellScan(const ProposalNetwork& network, const float* level, int height, int width, std::vector<uint8_t> cells);
+        // `level`: RGB and a byte without a meaning, kLevelPitch bytes a pixel. `cells`: rows() times columns(), 0 for
+        // those that are not looked at.
+        CellScan(const ProposalNetwork& network, const uint8_t* level, int height, int width,
+                 std::vector<uint8_t> cells);
 
         // The predictions of row y, which never decreases; valid until the next call. Where it did not look, the logit
         // is minus infinity. Empty where no cell is looked at.
@@ -90,10 +93,10 @@ class ProposalNetwork {
         void make_second_row(int y);
 
         const ProposalNetwork& network_;
-        const float* level_;
+        const uint8_t* level_;
         int height_, width_, columns_;
         std::vector<uint8_t> cells_, second_cells_, pooled_cells_;  // what is needed of each map
-        RowBuffer<float> convolved_, pooled_, second_, third_, predictions_;
+        RowBuffer<float> pixels_, convolved_, pooled_, second_, third_, predictions_;
         int pooled_count_ = 0, second_count_ = 0;
     };
 

@@ -39,34 +39,87 @@ std::vector<LevelSize> pyramid_levels(int height, int width, double scale, doubl
     return levels;
 }
 
-const float* Pyramid::level(int height, int width) {
-    while (source_.height % 2 == 0 && source_.width % 2 == 0 && source_.width >= 2 * kMinReduction * width &&
-           source_.height >= 2 * kMinReduction * height)
-        source_ = halve(source_, halved_[source_.data == halved_[0].data() ? 1 : 0]);
-    area_spans(source_.width, width, columns_, column_weights_);
-    area_spans(source_.height, height, rows_, row_weights_);
-    const size_t row = static_cast<size_t>(width) * 3;
-    sums_.resize(static_cast<size_t>(source_.width) * 3 + kSlack);
-    level_.resize(row * static_cast<size_t>(height) + kSlack);
-    for (int y = 0; y < height; ++y) {
-        const AreaSpan& span = rows_[static_cast<size_t>(y)];
-        row_pointers_.clear();
-        for (int source = span.first; source < span.first + span.count; ++source)
-            row_pointers_.push_back(source_.row(source));
-        blend_rows(row_pointers_, row_weights_.data() + span.first_weight, 3 * source_.width, sums_.data());
-        blend_columns(sums_.data(), columns_, column_weights_.data(), level_.data() + row * static_cast<size_t>(y));
-    }
-    return level_.data();
+// --- halving
+
+HalvedFrame::HalvedFrame(const image::FrameView& frame) {
+    views_[0] = frame;
+    made_rows_[0] = frame.height;
 }
 
-image::FrameView halve(const image::FrameView& frame, std::vector<uint8_t>& memory) {
-    const int height = frame.height / 2, width = frame.width / 2;
-    const size_t row = static_cast<size_t>(width) * 3;
-    memory.resize(row * static_cast<size_t>(height));
-    for (int y = 0; y < height; ++y)
-        halve_row(frame.row(2 * y), frame.row(2 * y + 1), width, memory.data() + row * static_cast<size_t>(y));
-    return {
-        .data = memory.data(), .height = height, .width = width, .channels = 3, .stride = static_cast<ptrdiff_t>(row)};
+const image::FrameView& HalvedFrame::halved(size_t times) {
+    for (size_t i = 1; i <= times; ++i) make_rows(i, views_[i - 1].height / 2);
+    return views_[times];
+}
+
+void HalvedFrame::make_rows(size_t times, int rows) {
+    const image::FrameView& from = views_[times - 1];
+    image::FrameView& to = views_[times];
+    if (memory_[times] == nullptr) {
+        const int width = from.width / 2, height = from.height / 2;
+        memory_[times] = std::make_unique_for_overwrite<uint8_t[]>(
+            std::max(size_t{1}, static_cast<size_t>(width) * static_cast<size_t>(height) * 3));
+        to = {.data = memory_[times].get(),
+              .height = height,
+              .width = width,
+              .channels = 3,
+              .stride = ptrdiff_t{3} * width};
+    }
+    for (int& y = made_rows_[times]; y < std::min(rows, to.height); ++y)
+        halve_row(from.row(2 * y), from.row(2 * y + 1), to.width, memory_[times].get() + y * to.stride);
+}
+
+// --- levels
+
+// How often the frame is halved before this level is made of it.
+size_t Pyramid::halvings_for(const LevelSize& level) {
+    size_t times = 0;
+    for (int height = frame_.halved(0).height, width = frame_.halved(0).width;
+         times < HalvedFrame::kMaxHalvings && height % 2 == 0 && width % 2 == 0 &&
+         width >= 2 * kMinReduction * level.width && height >= 2 * kMinReduction * level.height;
+         height /= 2, width /= 2)
+        ++times;
+    return times;
+}
+
+template <typename Row>
+void Pyramid::make_next(const Row& row) {
+    const LevelSize& level = levels_.front();
+    levels_ = levels_.subspan(1);
+    const size_t halvings = halvings_for(level);
+    const bool halve = !levels_.empty() && halvings_for(levels_.front()) > halvings;
+    const image::FrameView source = frame_.halved(halvings);
+    area_spans(source.width, level.width, columns_, column_weights_);
+    area_spans(source.height, level.height, rows_, row_weights_);
+    sums_.resize(static_cast<size_t>(source.width) * 3 + kSlack);
+    for (int y = 0; y < level.height; ++y) {
+        const AreaSpan& span = rows_[static_cast<size_t>(y)];
+        row_pointers_.clear();
+        for (int from = span.first; from < span.first + span.count; ++from) row_pointers_.push_back(source.row(from));
+        blend_rows(row_pointers_, row_weights_.data() + span.first_weight, 3 * source.width, sums_.data());
+        row(y);
+        if (halve) frame_.make_rows(halvings + 1, (span.first + span.count) / 2);
+    }
+}
+
+const float* Pyramid::next_floats() {
+    const LevelSize level = levels_.front();
+    const size_t row = static_cast<size_t>(level.width) * 3;
+    floats_.resize(row * static_cast<size_t>(level.height) + kSlack);
+    make_next([&](int y) {
+        blend_columns(sums_.data(), columns_, column_weights_.data(), floats_.data() + row * static_cast<size_t>(y));
+    });
+    return floats_.data();
+}
+
+const uint8_t* Pyramid::next_bytes() {
+    const LevelSize level = levels_.front();
+    const size_t row = static_cast<size_t>(level.width) * kLevelPitch;
+    bytes_.resize(row * static_cast<size_t>(level.height) + kLevelSlack);
+    make_next([&](int y) {
+        blend_columns_to_bytes(sums_.data(), columns_, column_weights_.data(),
+                               bytes_.data() + row * static_cast<size_t>(y));
+    });
+    return bytes_.data();
 }
 
 }  // namespace ferengine::mtcnn

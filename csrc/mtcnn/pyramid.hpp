@@ -3,10 +3,13 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "image/frame_view.hpp"
 #include "mtcnn/kernels.hpp"
+#include "mtcnn/quantised_kernels.hpp"
 
 namespace ferengine::mtcnn {
 
@@ -20,24 +23,50 @@ struct LevelSize {
 // than `window`.
 std::vector<LevelSize> pyramid_levels(int height, int width, double scale, double factor, int window);
 
-// The means of 2 x 2 pixels of a BGR frame, in `memory`; an odd last row or column is left out.
-image::FrameView halve(const image::FrameView& frame, std::vector<uint8_t>& memory);
-
-// Makes the levels of one BGR frame, from large to small. Each is the area average of the frame, rounded to integers;
-// or, for small ones, of the frame halved so often that it is still four times the level's size: half the time for the
-// same boxes. Levels made each from the last are faster still, but blur, and lose faces.
-class Pyramid {
+// A BGR frame, and the same halved again and again: means of 2 x 2 pixels, without an odd last row or column.
+class HalvedFrame {
   public:
-    explicit Pyramid(const image::FrameView& frame) : source_(frame) {}
+    static constexpr size_t kMaxHalvings = 5;
 
-    // (height, width, 3), and kSlack floats without a meaning. Valid until the next call.
-    const float* level(int height, int width);
+    explicit HalvedFrame(const image::FrameView& frame);
+
+    // Halved so often, at most kMaxHalvings times. Valid as long as this is.
+    const image::FrameView& halved(size_t times);
+
+    // Makes the first `rows` rows of what halved(times) will be, of which halved(times - 1) has been asked for. So the
+    // frame is read once, where it is read for something else.
+    void make_rows(size_t times, int rows);
 
   private:
-    image::FrameView source_;
-    std::array<std::vector<uint8_t>, 2> halved_;
+    std::array<image::FrameView, kMaxHalvings + 1> views_{};
+    std::array<std::unique_ptr<uint8_t[]>, kMaxHalvings + 1> memory_;
+    std::array<int, kMaxHalvings + 1> made_rows_{};
+};
+
+// Makes the levels of one BGR frame, from large to small. Each is the area average of the frame, rounded to integers;
+// or, for small ones, of the frame halved so often that it is still kMinReduction times the level's size. Levels made
+// each from the last are faster still, but blur, and lose faces.
+class Pyramid {
+  public:
+    // `frame` and `levels` outlive it.
+    Pyramid(HalvedFrame& frame, std::span<const LevelSize> levels) : frame_(frame), levels_(levels) {}
+
+    // The next of the levels: (height, width, 3), and kSlack floats without a meaning. Valid until the next call.
+    const float* next_floats();
+
+    // The next of the levels before they are normalised: RGB and a byte without a meaning, and kLevelSlack bytes.
+    const uint8_t* next_bytes();
+
+  private:
+    template <typename Row>
+    void make_next(const Row& row);
+    size_t halvings_for(const LevelSize& level);
+
+    HalvedFrame& frame_;
+    std::span<const LevelSize> levels_;
     std::vector<AreaSpan> columns_, rows_;
-    std::vector<float> column_weights_, row_weights_, sums_, level_;
+    std::vector<float> column_weights_, row_weights_, sums_, floats_;
+    std::vector<uint8_t> bytes_;
     std::vector<const uint8_t*> row_pointers_;
 };
 

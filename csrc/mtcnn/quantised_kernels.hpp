@@ -13,6 +13,8 @@ namespace ferengine::mtcnn {
 
 constexpr int kByteSlack = 64;
 constexpr int kMaxByteGroups = 8;  // of kGroup output channels
+constexpr int kLevelPitch = 4;     // bytes of a pixel of a pyramid level: RGB and one without a meaning
+constexpr int kLevelSlack = 256;   // bytes behind a level that are read
 
 // Whether these loops run on this machine.
 bool machine_has_vnni();
@@ -35,6 +37,19 @@ void convolve_bytes(const ByteConvolutionView& layer, const uint8_t* const* rows
 // The same pixels, each as the sum of its channels times `head`, into every `out_step`th float of `out`.
 void convolve_to_logits(const ByteConvolutionView& layer, const uint8_t* const* rows, int count, const float* head,
                         float bias, float* out, int out_step);
+
+// P-Net's first convolution, of 3 x 3 RGB pixels, with its PReLU and the maxima of 2 x 2 windows. `weights`:
+// (channels, 3, 3, kLevelPitch), the last of each four 0; at most kGroup channels.
+struct FirstConvolutionView {
+    int channels;
+    const int8_t* weights;
+    const float *scales, *biases, *slopes, *zeros;
+};
+
+// `count` maxima of the convolution's rows, one or two, that the three or four rows of a level below each other in
+// `rows` give. Its rows are `width` pixels, where the last window may end.
+void convolve_to_maxima(const FirstConvolutionView& layer, std::span<const uint8_t* const> rows, int width, int count,
+                        uint8_t* out);
 
 // As max_pool_row.
 void max_pool_bytes(std::span<const uint8_t* const> rows, int width, int channels, int size, int count, uint8_t* out);

@@ -1,6 +1,9 @@
 // How P-Net looks at a level: closely only where it may find something.
 #pragma once
 
+#include <cstdint>
+#include <vector>
+
 #include "mtcnn/convolution.hpp"
 
 namespace ferengine::mtcnn {
@@ -20,7 +23,13 @@ class Skimming {
   protected:
     // `pitch` floats a cell, the first of which is the logit. `skim` of minus infinity leaves nothing out.
     Skimming(int rows, int columns, int pitch, float skim)
-        : rows_(rows), columns_(columns), pitch_(pitch), skim_(skim), cells_(3, columns, pitch) {}
+        : rows_(rows),
+          columns_(columns),
+          pitch_(pitch),
+          skim_(skim),
+          cells_(3, columns, pitch),
+          promising_(2, columns / 2 + 2, 1),
+          near_(static_cast<size_t>(columns + 1) / 2 + 1) {}
     Skimming(const Skimming&) = default;
     Skimming& operator=(const Skimming&) = default;
 
@@ -35,11 +44,13 @@ class Skimming {
     virtual void look(int y, int x, int step, int count) = 0;
 
   private:
-    bool promising(int y, int x);
+    void skim(int y);
 
     int rows_, columns_, pitch_;
     float skim_;
     RowBuffer<float> cells_;
+    RowBuffer<uint8_t> promising_;  // of every second row and column, and a 0
+    std::vector<uint8_t> near_;     // of two of its rows, either
     int row_ = 0, skimmed_count_ = 0;
 };
 

@@ -170,8 +170,12 @@ py::array_t<float> estimate_proposals(const Cascade& cascade, const Floats& leve
     py::array_t<float> logits({rows, columns});
     float* out = logits.mutable_data();
     const py::gil_scoped_release release;
+    const auto pixels = static_cast<size_t>(height) * static_cast<size_t>(width);
+    std::vector<uint8_t> bytes(pixels * mtcnn::kLevelPitch + mtcnn::kLevelSlack);
+    for (size_t pixel = 0; pixel < pixels; ++pixel)
+        mtcnn::bytes_of(level.data() + 3 * pixel, 3, bytes.data() + mtcnn::kLevelPitch * pixel);
     const mtcnn::ProposalEstimate estimate(cascade.networks().proposal);
-    mtcnn::ProposalEstimate::Scan scan(estimate, level.data(), height, width, -std::numeric_limits<float>::infinity());
+    mtcnn::ProposalEstimate::Scan scan(estimate, bytes.data(), height, width, -std::numeric_limits<float>::infinity());
     for (int row = 0; row < rows; ++row) out = std::ranges::copy(scan.next_row(), out).out;
     return logits;
 }
@@ -230,13 +234,15 @@ py::tuple predict(const mtcnn::CropNetwork& network, const Floats& images, bool 
 py::list pyramid(const py::array& frame, double min_face, double factor) {
     const image::FrameView view = colour_view(frame);
     checked_settings(min_face, factor, {}, 1, false);
-    mtcnn::Pyramid levels(view);
     py::list result;
     constexpr int window = ProposalNetwork::kWindow;
-    for (const mtcnn::LevelSize& size :
-         mtcnn::pyramid_levels(view.height, view.width, window / min_face, factor, window)) {
+    const std::vector<mtcnn::LevelSize> sizes =
+        mtcnn::pyramid_levels(view.height, view.width, window / min_face, factor, window);
+    mtcnn::HalvedFrame halved(view);
+    mtcnn::Pyramid levels(halved, sizes);
+    for (const mtcnn::LevelSize& size : sizes) {
         py::array_t<float> level({size.height, size.width, 3});
-        std::copy_n(levels.level(size.height, size.width), level.size(), level.mutable_data());
+        std::copy_n(levels.next_floats(), level.size(), level.mutable_data());
         result.append(py::make_tuple(size.scale, level));
     }
     return result;
@@ -253,9 +259,10 @@ py::list parts_near(const py::array& frame, const Floats& near, double min_face,
     for (size_t index = 0; index < levels.size(); ++index)
         for (const mtcnn::SearchRegion& region :
              mtcnn::regions_near(boxes, view.height, view.width, levels, index, window)) {
-            mtcnn::Pyramid pyramid(view.part(region.y, region.x, region.height, region.width));
+            mtcnn::HalvedFrame part(view.part(region.y, region.x, region.height, region.width));
+            mtcnn::Pyramid pyramid(part, {&region.size, 1});
             py::array_t<float> image({region.size.height, region.size.width, 3});
-            std::copy_n(pyramid.level(region.size.height, region.size.width), image.size(), image.mutable_data());
+            std::copy_n(pyramid.next_floats(), image.size(), image.mutable_data());
             result.append(py::make_tuple(region.size.scale, region.x, region.y, image));
         }
     return result;
@@ -271,7 +278,8 @@ py::array_t<float> crops(const py::array& frame, const Floats& boxes, int size) 
     const py::gil_scoped_release release;
     const auto floats = static_cast<size_t>(size) * static_cast<size_t>(size) * 3;
     std::vector<float> crop(floats + kSlack);
-    mtcnn::BoxCropper cropper(view, wanted);
+    mtcnn::HalvedFrame halved(view);
+    mtcnn::BoxCropper cropper(view, halved);
     for (const BoxCorners& box : wanted) {
         cropper.crop(box, size, crop.data());
         out = std::copy_n(crop.data(), floats, out);

@@ -1,5 +1,7 @@
 // MTCNN's steps and its whole cascade, with random weights, on random and extreme frames and boxes.
+#include <algorithm>
 #include <cfloat>
+#include <cmath>
 #include <cstdlib>
 #include <initializer_list>
 #include <vector>
@@ -73,17 +75,72 @@ Networks random_networks() {
 void check_sampling() {
     for (int round = 0; round < 2000; ++round) {
         const Frame frame = random_frame(round % 10 != 0 ? 40 : 150);
-        Pyramid pyramid(frame.view);
-        for (const LevelSize& size :
-             pyramid_levels(frame.view.height, frame.view.width, input.between(0.1, 1.0), 0.7, 12))
-            check_values(pyramid.level(size.height, size.width), 3 * size.height * size.width);
+        const std::vector<LevelSize> levels =
+            pyramid_levels(frame.view.height, frame.view.width, input.between(0.1, 1.0), 0.7, 12);
+        HalvedFrame halved(frame.view);
+        Pyramid as_floats(halved, levels), as_bytes(halved, levels);
+        for (const LevelSize& size : levels) {
+            const int pixels = size.height * size.width;
+            const float* const level = as_floats.next_floats();
+            check_values(level, 3 * pixels);
+            std::vector<float> same(static_cast<size_t>(3 * pixels + kSlack));
+            floats_of(as_bytes.next_bytes(), pixels, same.data());
+            require(std::equal(level, level + 3 * pixels, same.data()), "a level is the same in floats and in bytes");
+        }
         const int side = input.one_in(2) ? 24 : 48, floats = 3 * side * side;
         std::vector<float> crop(static_cast<size_t>(floats + kSlack));
         for (int i = 0; i < 3; ++i) {
             const BoxCorners box = random_box();
-            BoxCropper(frame.view, {&box, 1}).crop(box, side, crop.data());
+            BoxCropper(frame.view, halved).crop(box, side, crop.data());
             check_values(crop.data(), floats);
+            const Surroundings part = surroundings_of(frame.view, {&box, 1});
+            HalvedFrame halved_part(frame.view.part(part.y, part.x, part.height, part.width));
+            std::vector<float> same(crop.size());
+            BoxCropper(frame.view, halved_part, part.x, part.y).crop(box, side, same.data());
+            const bool precise = std::ranges::max({std::abs(box.x1), std::abs(box.y1), std::abs(box.x2),
+                                                   std::abs(box.y2)}) < 1e6f;  // that positions are exact to a pixel
+            require(!precise || std::equal(crop.data(), crop.data() + floats, same.data()),
+                    "crops of a part are the frame's");
         }
+    }
+}
+
+// The first convolution with its maxima, of whole levels, is that of the layers one after another.
+void check_first_convolution() {
+    std::vector<float> weights(270), bias(10), slopes(10);
+    for (std::vector<float>* values : {&weights, &bias, &slopes})
+        std::ranges::generate(*values, [] { return input.between(-0.5f, 0.5f); });
+    const Convolution layer(3, 3, 10, weights, bias, slopes);
+    const std::vector<ByteScale> in(3, {.scale = 1 / 128.0f, .zero = 127.5f});
+    std::vector<ByteScale> out(10);
+    for (ByteScale& scale : out)
+        scale = {.scale = input.between(0.002f, 0.02f), .zero = static_cast<float>(input.up_to(255))};
+    const ByteConvolution apart(layer, in, out);
+    const FirstByteConvolution together(layer, in, out);
+    for (int round = 0; round < 300; ++round) {
+        const int width = 3 + input.up_to(90), convolved = width - 2, count = (width - 1) / 2;
+        const int rows = 3 + input.up_to(1);
+        std::vector<uint8_t> level(static_cast<size_t>(rows * width * kLevelPitch + kLevelSlack));
+        std::ranges::generate(level, [] { return static_cast<uint8_t>(input.up_to(255)); });
+        std::vector<std::vector<uint8_t>> pixels, maps;
+        std::vector<const uint8_t*> level_rows, pixel_rows, map_rows;
+        for (int y = 0; y < rows; ++y) {
+            level_rows.push_back(level.data() + ptrdiff_t{y} * width * kLevelPitch);
+            std::vector<uint8_t>& row = pixels.emplace_back(static_cast<size_t>(3 * width + kByteSlack));
+            for (int i = 0; i < 3 * width; ++i)
+                row[static_cast<size_t>(i)] = level_rows.back()[i / 3 * kLevelPitch + i % 3];
+            pixel_rows.push_back(row.data());
+        }
+        for (int y = 0; y < rows - 2; ++y) {
+            maps.emplace_back(static_cast<size_t>(10 * convolved + kByteSlack));
+            apart.row(pixel_rows.data() + y, convolved, maps.back().data());
+            map_rows.push_back(maps.back().data());
+        }
+        std::vector<uint8_t> expected(static_cast<size_t>(10 * count + kByteSlack)), made(expected.size());
+        max_pool_bytes(map_rows, convolved, 10, 2, count, expected.data());
+        together.maxima(level_rows, convolved, count, made.data());
+        require(std::equal(made.data(), made.data() + ptrdiff_t{10} * count, expected.data()),
+                "the maxima are those of the layers one after another");
     }
 }
 
@@ -113,6 +170,7 @@ void check_cascade() {
 
 int main() {
     check_sampling();
+    check_first_convolution();
     check_cascade();
     return EXIT_SUCCESS;
 }

@@ -69,7 +69,7 @@ def test_every_command_has_help_without_any_extra(name: str) -> None:
         (("evaluate", "--model", "a.safetensors", "--data", "fer2013.csv"), "torch", "train"),
         (("export-onnx", "--checkpoint", "a.safetensors", "--out", "a.onnx"), "onnx", "onnx"),
         (("build-trt",), "TensorRT", "trt"),
-        (("serve",), "uvicorn", "serve"),
+        (("serve",), "starlette", "serve"),
         (("report", "events.jsonl", "--out", "report.html"), "plotly", "report"),
         (("run", "--source", "demo", "--no-display", "--mqtt", "mqtt://broker"), "paho", "mqtt"),
         (("compare",), "onnx", "onnx"),

@@ -28,6 +28,9 @@ _MIXED = 0.15
 
 _MIN_MIXTURES = 2
 
+_PARALLEL = 0.95
+"""Square of the correlation from which two frames are one and its negative: everything between is a mixture."""
+
 
 _CAPACITY = round(_WINDOW / _STEP) + 1
 
@@ -59,9 +62,10 @@ class Dissolves:
         Returns:
             Since when another scene has been dissolving into the one before; None if none has, or it is still the weaker one.
         """
-        if self._times and not 0 <= timestamp - self._times[-1] <= _WINDOW:
+        jumped = self._times and not 0 <= timestamp - self._times[-1] <= _WINDOW
+        if jumped or self._quiet_until - timestamp > _WINDOW:
             self.clear()
-        if self._times and timestamp - self._times[-1] < _STEP:
+        if timestamp < self._quiet_until or (self._times and timestamp - self._times[-1] < _STEP):
             return None
         if self._samples.shape[1] != len(sample):
             self.clear()
@@ -70,16 +74,17 @@ class Dissolves:
         if since is not None:
             self.clear()
             self._quiet_until = timestamp + _WINDOW  # the rest of it is no other one
+            return since
         if len(self._times) == _CAPACITY:
             self._times.pop(0)
             self._samples[:-1], self._norms[:-1] = self._samples[1:], self._norms[1:]
         self._samples[len(self._times)], self._norms[len(self._times)] = sample, norm
         self._times.append(timestamp)
-        return since
+        return None
 
     def _since(self, sample: NDArray[np.float32], norm: float, timestamp: float) -> float | None:
         count = len(self._times)
-        if count <= _MIN_MIXTURES or timestamp < self._quiet_until:
+        if count <= _MIN_MIXTURES:
             return None
         samples = self._samples[:count]
         unlike = samples @ sample < _UNLIKE * norm * self._norms[:count]
@@ -93,6 +98,8 @@ def _are_mixtures(first: NDArray[np.float32], last: NDArray[np.float32], between
     """Whether frames (m, n) are weighted sums of two others, and some of both."""
     ends = np.stack([first, last])
     gram, projections = ends @ ends.T, between @ ends.T
+    if float(gram[0, 1]) ** 2 > _PARALLEL * float(gram[0, 0]) * float(gram[1, 1]):
+        return False
     weights = np.linalg.solve(gram, projections.T).T
     energy = np.einsum("mn,mn->m", between, between)
     residual = energy - np.einsum("mk,mk->m", weights, projections)

@@ -1,10 +1,13 @@
 """How often labels change, and how soon a real change is shown, under values of ``--label-hold``.
 
     ferengine run --source talk.mp4 --events talk.jsonl --no-display
-    python -m ferengine_tools.label_changes talk.jsonl... [--hold 0.3 --hold 0.38] [--json]
+    python -m ferengine_tools.label_changes talk.jsonl... [--hold 0.3 --hold 0.38] [--leave-one-out] [--json]
 
 The raw scores, poses and qualities in the lines are labelled again under each value, whatever the run used. The response is
 measured on sequences made of the same scores: a second of one surely read face, then two of another with another label.
+
+With ``--leave-one-out`` the value is chosen on all files but one and measured on that one, for each in turn: what a choice is
+worth on a file that had no part in it.
 """
 
 from __future__ import annotations
@@ -33,6 +36,9 @@ SURE = 0.5
 
 FRONTAL, MIN_SIDE = 30.0, 40.0
 """Degrees of yaw and pitch, and pixels, within which a face should not be uncertain."""
+
+MAX_RESPONSE, MAX_UNCERTAIN = 0.4, 0.3
+"""Seconds within which nine changes of ten are to be shown, and the fraction of frontal faces that may be uncertain."""
 
 _FPS, _PAIRS, _MAX_GAP = 25, 150, 1.0
 
@@ -151,6 +157,32 @@ def measure(tracks: Sequence[Sequence[Reading]], hold: float, smoothing: float, 
     )  # fmt: skip
 
 
+def choose(rows: Sequence[LabelChanges]) -> LabelChanges:
+    """The row with the fewest changes of those that show nine of ten within MAX_RESPONSE and have no more uncertain frontal
+    faces than MAX_UNCERTAIN; of equal ones, and where none does, that with the shortest hold."""
+    rows = sorted(rows, key=lambda row: row.hold)
+    fit = [
+        row
+        for row in rows
+        if row.response_p90 is not None
+        and row.response_p90 <= MAX_RESPONSE
+        and row.frontal_uncertain <= MAX_UNCERTAIN * row.frontal
+    ]
+    return min(fit or rows[:1], key=lambda row: row.changes)
+
+
+def leave_one_out(
+    files: Sequence[Sequence[Sequence[Reading]]], holds: Sequence[float], smoothing: float, min_confidence: float
+) -> list[LabelChanges]:
+    """What each file's tracks make of the hold that the others choose."""
+    measured = []
+    for index, tracks in enumerate(files):
+        others = [track for other, each in enumerate(files) for track in each if other != index]
+        chosen = choose([measure(others, hold, smoothing, min_confidence) for hold in holds])
+        measured.append(measure(tracks, chosen.hold, smoothing, min_confidence))
+    return measured
+
+
 def _label(
     track: Sequence[Reading], hold: float, smoothing: float, min_confidence: float
 ) -> Iterator[tuple[int | None, int | None, bool]]:
@@ -187,29 +219,36 @@ def label_changes(
     hold: Annotated[list[float] | None, typer.Option(min=0.0, help="Seconds of --label-hold; once for each value.")] = None,
     smoothing: Annotated[float | None, typer.Option(min=0.0, help="Seconds of --smoothing.")] = None,
     min_confidence: Annotated[float | None, typer.Option(min=0.0, max=0.99, help="As of a run.")] = None,
+    one_out: Annotated[
+        bool, typer.Option("--leave-one-out", help="A row for each file, with the hold that the other files choose.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON array instead of a table.")] = False,
 ) -> None:
     """Measure how often labels change, and how soon a real change is shown."""
     config = make_config()
-    tracks = [track for file in files for track in read_tracks(file)]
-    rows = [
-        measure(
-            tracks,
-            value,
-            config.smoothing if smoothing is None else smoothing,
-            config.min_confidence if min_confidence is None else min_confidence,
-        )
-        for value in hold or [config.label_hold]
-    ]
+    tracks = [read_tracks(file) for file in files]
+    holds = hold or [config.label_hold]
+    smoothing = config.smoothing if smoothing is None else smoothing
+    min_confidence = config.min_confidence if min_confidence is None else min_confidence
+    if one_out:
+        if len(files) < 2:
+            raise UsageError("--leave-one-out needs two files or more")
+        rows, names = leave_one_out(tracks, holds, smoothing, min_confidence), [file.name for file in files]
+    else:
+        together = [track for each in tracks for track in each]
+        rows, names = [measure(together, value, smoothing, min_confidence) for value in holds], []
     if as_json:
-        print(json_text([{**asdict(row), "changes_per_second": round(row.changes_per_second, 3)} for row in rows], indent=2))
+        made = [{**asdict(row), "changes_per_second": round(row.changes_per_second, 3)} for row in rows]
+        print(json_text([{"file": name, **each} for name, each in zip(names, made, strict=True)] if names else made, indent=2))
         return
-    print("| hold, s | changes a second | to and from uncertain | response, s | frontal faces uncertain, % |")
-    print("|---|---|---|---|---|")
-    for row in rows:
+    header = "| hold, s | changes a second | to and from uncertain | response, s | frontal faces uncertain, % |"
+    print(("| left out " if names else "") + header)
+    print(("|---" if names else "") + "|---|---|---|---|---|")
+    for number, row in enumerate(rows):
         response = " / ".join("-" if each is None else f"{each:.2f}" for each in (row.response_median, row.response_p90))
         uncertain, frontal = row.uncertain_changes / (row.seconds or 1), 100 * row.frontal_uncertain / (row.frontal or 1)
-        print(f"| {row.hold:g} | {row.changes_per_second:.2f} | {uncertain:.2f} | {response} | {frontal:.0f} |")
+        name = f"| {names[number]} " if names else ""
+        print(f"{name}| {row.hold:g} | {row.changes_per_second:.2f} | {uncertain:.2f} | {response} | {frontal:.0f} |")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from ferengine_tools.label_changes import main, measure, read_tracks
+from ferengine_tools.label_changes import LabelChanges, choose, main, measure, read_tracks
 
 
 def write(path: Path, rows: list[tuple[float, float, float]], yaw: float = 0.0) -> Path:
@@ -54,6 +54,27 @@ def test_the_command_prints_a_row_for_each_hold(tmp_path: Path, capsys: pytest.C
     assert [(row["hold"], row["changes"]) for row in rows] == [(0.1, 1), (0.38, 1)]
     assert main([str(file)]) == 0
     assert "| 0.38 | 0.25 |" in capsys.readouterr().out
+
+
+def test_the_hold_with_the_fewest_changes_within_the_aims_is_chosen() -> None:
+    def row(hold: float, changes: int, p90: float | None, uncertain: int = 0) -> LabelChanges:
+        return LabelChanges(hold, 10.0, changes, 0, 100, uncertain, p90, p90)
+
+    assert choose([row(0.5, 1, 0.48), row(0.2, 9, 0.2), row(0.38, 3, 0.4), row(0.3, 3, 0.3), row(0.1, 0, 0.1, 40)]).hold == 0.3
+    assert choose([row(0.5, 1, None), row(0.4, 2, 0.44)]).hold == 0.4
+
+
+def test_each_file_is_measured_with_the_hold_that_the_others_choose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    slow = [GLAD] * 50 + [CALM] * 50
+    nervous = ([GLAD] * 25 + [CALM] * 6) * 3
+    files = [str(write(tmp_path / f"{name}.jsonl", rows)) for name, rows in (("slow", slow), ("nervous", nervous))]
+    assert main([*files, "--hold", "0.1", "--hold", "0.3", "--leave-one-out", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["file"], row["hold"]) for row in rows] == [("slow.jsonl", 0.3), ("nervous.jsonl", 0.1)]
+    assert rows[1]["changes"] == 5  # where both would do, as the slow file alone says, the shorter
+    assert main([*files, "--leave-one-out"]) == 0
+    assert "| slow.jsonl | 0.38 | 0.25 |" in capsys.readouterr().out
+    assert main([files[0], "--leave-one-out"]) == 2
 
 
 @pytest.mark.parametrize(

@@ -191,6 +191,16 @@ def test_pan_and_changing_light_are_no_dissolve() -> None:
     assert {cuts.change((scene(1) * each).astype(np.uint8), number / 30) for number, each in enumerate(light)} == {"none"}
 
 
+def test_negative_and_a_clock_set_back_do_no_harm() -> None:
+    cuts, first = SceneCuts(), scene(1)
+    negative = [np.rint(first + (255.0 - 2 * first) * weight).astype(np.uint8) for weight in np.linspace(0, 1, 20)]
+    assert "dissolve" not in [cuts.change(frame, number / 30) for number, frame in enumerate(negative)]
+    cuts = SceneCuts()
+    for start in (1000.0, 0.0):
+        changes = [cuts.change(frame, start + number / 30) for number, frame in enumerate(dissolving(0.8))]
+        assert changes.count("dissolve") == 1
+
+
 def test_id_does_not_dissolve_into_another_face() -> None:
     """The filter is sure throughout, and each mixture is like the one before."""
     tracker = FaceTracker(SureTracker)

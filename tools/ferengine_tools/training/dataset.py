@@ -16,7 +16,7 @@ from ferengine_tools.data.protocol import training_rows
 from ferengine_tools.data.wild_faces import ROOM, is_wild_faces, load_wild_faces
 from ferengine_tools.training.config import TrainConfig
 from ferengine_tools.training.priors import class_prior
-from ferengine_tools.training.teacher import load_teacher
+from ferengine_tools.training.teacher import digest, load_teacher
 
 MEAN, STD = 129.5, 65.0
 """Mean and standard deviation of the intensities of FER-2013's training faces. They are used for every task, so that networks
@@ -71,6 +71,11 @@ class TrainingSet:
     part_of: Tensor
     margin: int = 0
     crowd: Tensor | None = None
+
+    def digest_of_labels(self) -> str:
+        """The SHA-256 of what is said of the images: their classes and targets, and which are for training."""
+        said = [self.classes, self.targets, self.training, self.validation, self.part_of]
+        return digest(*(tensor.numpy() for tensor in said + ([] if self.crowd is None else [self.crowd])))
 
 
 def load_training_set(config: TrainConfig) -> TrainingSet:

@@ -14,9 +14,9 @@ from ferengine.errors import UsageError
 from ferengine_tools.files import written_whole
 
 
-def digest(images: NDArray[np.uint8]) -> str:
-    """Return the SHA-256 of faces, uint8 (N, S, S), in their order."""
-    return hashlib.sha256(images.tobytes()).hexdigest()
+def digest(*arrays: NDArray[Any]) -> str:
+    """Return the SHA-256 of faces, uint8 (N, S, S), in their order, or of other arrays."""
+    return hashlib.sha256(b"".join(array.tobytes() for array in arrays)).hexdigest()
 
 
 def save_teacher(path: Path, probabilities: NDArray[np.float32], images: NDArray[np.uint8], labels: tuple[str, ...]) -> None:

@@ -85,7 +85,7 @@ class Trainer:
         self.config = config
         self.device = choose_device(config.device)
         self.faces = faces or load_training_set(config)
-        self._digest = digest(self.faces.images.numpy())
+        self._digest, self._labelled = digest(self.faces.images.numpy()), self.faces.digest_of_labels()
         self._images, self._classes, self._targets = (
             tensor.to(self.device) for tensor in (self.faces.images, self.faces.classes, self.faces.targets)
         )
@@ -138,7 +138,7 @@ class Trainer:
         return {"network": self.config.model, "epoch": self.epoch, "labels": list(self.faces.labels), **extra,
                 "priors": {part.name: part.prior.tolist() for part in self.faces.parts},
                 "settings": self.config.settings(), "command": self.config.command(), "dataset": self.faces.name,
-                "faces": self._digest, "taught_by": self._taught_by,
+                "faces": self._digest, "labelled": self._labelled, "taught_by": self._taught_by,
                 "machine": f"{platform.machine()}, {self.device}, {self.config.threads} threads, torch {torch.__version__}, "
                            f"{self.config.precision}",
                 "model": self.network.state_dict(), "average": self.average.state_dict(),
@@ -161,6 +161,11 @@ class Trainer:
         usual = {**TrainConfig(self.config.model, self.config.data, self.config.out).settings(), **BEFORE_PRIORS}
         if state.get("faces", self._digest) != self._digest:  # a checkpoint of before this was kept is believed
             raise UsageError(f"{self.checkpoint} was started on other faces than those of {self.config.data}")
+        if state.get("labelled", self._labelled) != self._labelled:  # likewise
+            raise UsageError(
+                f"{self.checkpoint} was started with other labels, votes, splits or folds of these faces: train anew in another "
+                "--out"
+            )
         settings = settings_of(state)
         for name, value in self.config.settings().items():
             started = settings.get(name, usual[name])  # a setting that is newer than the checkpoint

@@ -101,7 +101,7 @@ def write_views(folder: Path, faces: TrainingSet, teach: Teach, count: int, seed
             said = hashlib.sha256(answers.tobytes()).hexdigest()
     except OSError as error:
         raise FerengineError(f"{folder} cannot be written: {error.strerror or error}: make room, or choose another") from None
-    record = {"faces": digest(faces.images.numpy()), "rows": len(rows), "labels": list(faces.labels), "views": count,
+    record = {"faces": digest(faces.images.numpy()), "rows": len(rows), "training": digest(rows.numpy()), "labels": list(faces.labels), "views": count,
               "seed": seed, "teachers": list(teachers), "answers": said}  # fmt: skip
     with written_whole(folder / RECORD) as beside:
         beside.write_text(json_text(record, indent=1) + "\n")
@@ -117,11 +117,12 @@ def load_views(folder: Path, faces: TrainingSet) -> Views:
         record = json.loads((folder / RECORD).read_text())
         images: NDArray[np.uint8] = np.load(folder / _IMAGES, mmap_mode="c")
         answers: NDArray[np.float16] = np.load(folder / _ANSWERS, mmap_mode="c")
-        known = (record["faces"], record["rows"], tuple(record["labels"]))
+        training = digest(faces.training.numpy())
+        known = (record["faces"], record["rows"], record.get("training", training), tuple(record["labels"]))
     except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
         raise UsageError(f"{folder} does not hold the views of ferengine teach --views: {error}") from None
     count, labels = len(faces.training), faces.labels
     fits = len(images) == len(answers) and images.shape[1] == count and answers.shape[1:] == (count, len(labels))
-    if known != (digest(faces.images.numpy()), count, labels) or not fits:
-        raise UsageError(f"{folder} was made for other faces or labels: make it again with ferengine teach --views")
+    if known != (digest(faces.images.numpy()), count, training, labels) or not fits:
+        raise UsageError(f"{folder} was made for other faces, splits or labels: make it again with ferengine teach --views")
     return Views(torch.from_numpy(images), torch.from_numpy(answers))

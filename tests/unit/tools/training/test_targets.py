@@ -101,6 +101,8 @@ def test_the_folds_teach_each_other(config: TrainConfig, tmp_path: Path) -> None
     assert 0 < int(held.sum()) < len(held)
     again = teach(replace(config, out=tmp_path, epochs=1), ["dscnn"], folds=2)  # finished folds are kept
     assert np.array_equal(again, probabilities, equal_nan=True)
+    with pytest.raises(UsageError, match="other labels, votes, splits or folds"):  # those of before know faces of these
+        teach(replace(config, out=tmp_path, epochs=1), ["dscnn"], folds=3)
 
 
 def test_copies_of_test_faces_can_be_left_out(config: TrainConfig, tmp_path: Path) -> None:

@@ -67,6 +67,27 @@ def test_a_run_is_not_resumed_on_other_faces(config: TrainConfig, whole: Path, t
         train(replace(config, data=other, resume=True))
 
 
+@pytest.mark.parametrize("change", ["labels", "splits"])
+def test_a_run_is_not_resumed_with_other_labels_of_the_same_faces(
+    config: TrainConfig, whole: Path, tmp_path: Path, change: str
+) -> None:
+    head, *rows = config.data.read_text().splitlines()
+    cells = [row.split(",") for row in rows]
+    for row in cells:
+        if change == "labels":
+            row[0] = str((int(row[0]) + 1) % 7)
+        else:
+            row[-1] = {"Training": "PublicTest", "PublicTest": "Training"}.get(row[-1], row[-1])
+    other = tmp_path / "fer2013.csv"
+    other.write_text("\n".join([head, *map(",".join, cells)]) + "\n")
+    with pytest.raises(UsageError, match="was started with other labels, votes, splits or folds of these faces"):
+        train(replace(config, data=other, resume=True))
+    state = load_checkpoint(whole)
+    del state["labelled"]  # as before this was kept: believed
+    save_checkpoint(tmp_path / "checkpoint.safetensors", state)
+    assert train(replace(config, out=tmp_path, resume=True)).epoch == config.epochs
+
+
 def test_a_log_that_is_none_is_named(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(whole.read_bytes())
     (tmp_path / "log.csv").write_text("epoch,loss,accu\n1,2")

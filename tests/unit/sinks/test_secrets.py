@@ -40,7 +40,7 @@ def test_devices_without_an_end_take_no_memory(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="which no secret has"):
         read_secret("--mqtt-password", Path("/dev/zero"))
     (tmp_path / "prior.json").symlink_to("/dev/zero")
-    with pytest.raises(UsageError, match="which no table of probabilities needs"):
+    with pytest.raises(UsageError, match="is no file"):
         choose_prior(load_model("fast").manifest, os.fspath(tmp_path / "prior.json"))
     with pytest.raises(FerengineError, match="it holds no events"):
         read_recording([Path("/dev/zero")])

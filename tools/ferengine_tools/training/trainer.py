@@ -163,8 +163,8 @@ class Trainer:
             raise UsageError(f"{self.checkpoint} was started on other faces than those of {self.config.data}")
         if state.get("labelled", self._labelled) != self._labelled:  # likewise
             raise UsageError(
-                f"{self.checkpoint} was started with other labels, votes, splits or folds of these faces: train anew in another "
-                "--out"
+                f"{self.checkpoint} was started with other labels, votes, splits or folds of these faces: "
+                "train anew in another --out"
             )
         settings = settings_of(state)
         for name, value in self.config.settings().items():

@@ -101,8 +101,16 @@ def write_views(folder: Path, faces: TrainingSet, teach: Teach, count: int, seed
             said = hashlib.sha256(answers.tobytes()).hexdigest()
     except OSError as error:
         raise FerengineError(f"{folder} cannot be written: {error.strerror or error}: make room, or choose another") from None
-    record = {"faces": digest(faces.images.numpy()), "rows": len(rows), "training": digest(rows.numpy()), "labels": list(faces.labels), "views": count,
-              "seed": seed, "teachers": list(teachers), "answers": said}  # fmt: skip
+    record = {
+        "faces": digest(faces.images.numpy()),
+        "rows": len(rows),
+        "training": digest(rows.numpy()),
+        "labels": list(faces.labels),
+        "views": count,
+        "seed": seed,
+        "teachers": list(teachers),
+        "answers": said,
+    }
     with written_whole(folder / RECORD) as beside:
         beside.write_text(json_text(record, indent=1) + "\n")
 

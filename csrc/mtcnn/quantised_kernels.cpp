@@ -180,7 +180,10 @@ FERENGINE_INLINE __m512i maxima_of(const FirstConvolutionView& layer, int channe
     const int8_t* const weights = layer.weights + ptrdiff_t{9} * kLevelPitch * channel;
     __m512i sums[Rows][2];
 #pragma GCC unroll 2
-    for (int row = 0; row < Rows; ++row) sums[row][0] = sums[row][1] = _mm512_setzero_si512();
+    for (int row = 0; row < Rows; ++row) {
+        sums[row][0] = _mm512_setzero_si512();
+        sums[row][1] = _mm512_setzero_si512();
+    }
 #pragma GCC unroll 3
     for (int ky = 0; ky < 3; ++ky)
 #pragma GCC unroll 3
@@ -222,8 +225,7 @@ FERENGINE_INLINE void maxima_block(const FirstConvolutionView& layer, const uint
     const int whole = std::min(width / 2 - x, kGroup);  // windows with a right column
     const auto right = static_cast<__mmask16>((1u << whole) - 1);
     __m512i fours[4];  // of each maximum four channels
-#pragma GCC unroll 4
-    for (int i = 0; i < 4; ++i) fours[i] = _mm512_setzero_si512();
+    for (__m512i& four : fours) four = _mm512_setzero_si512();
     for (int channel = 0; channel < layer.channels; ++channel) {
         const __m512i bytes = maxima_of<Rows>(layer, channel, pixels, right);
         const __m512i shifted = _mm512_sllv_epi32(bytes, _mm512_set1_epi32(8 * (channel % 4)));

@@ -185,18 +185,20 @@ FERENGINE_INLINE __m512i maxima_of(const FirstConvolutionView& layer, int channe
         sums[row][1] = _mm512_setzero_si512();
     }
 #pragma GCC unroll 3
-    for (int ky = 0; ky < 3; ++ky)
+    for (int ky = 0; ky < 3; ++ky) {
 #pragma GCC unroll 3
         for (int kx = 0; kx < 3; ++kx) {
             int four;
             __builtin_memcpy(&four, weights + ptrdiff_t{kLevelPitch} * (3 * ky + kx), sizeof(four));
             const __m512i weight = _mm512_set1_epi32(four);
 #pragma GCC unroll 2
-            for (int row = 0; row < Rows; ++row)
+            for (int row = 0; row < Rows; ++row) {
 #pragma GCC unroll 2
                 for (int column = 0; column < 2; ++column)
                     sums[row][column] = _mm512_dpbusd_epi32(sums[row][column], pixels[row + ky][column + kx], weight);
+            }
         }
+    }
     __m512i high = _mm512_mask_max_epi32(sums[0][0], right, sums[0][0], sums[0][1]);
     if (Rows == 2)
         high = _mm512_max_epi32(high,

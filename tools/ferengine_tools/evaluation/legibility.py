@@ -77,7 +77,7 @@ def dimmed(images: Images, light: float) -> Images:
 def by_bin(values: NDArray[np.floating], edges: Sequence[float], right: NDArray[np.bool_]) -> Iterator[tuple[str, int, float]]:
     """Of each bin its name, how many values are in it, and which fraction of them is read right (NaN where there is none)."""
     for low, high in pairwise(edges):
-        inside = (values >= low) & ((values < high) | (high == edges[-1]))
+        inside = (values >= low) & ((values < high) | ((values == high) & (high == edges[-1])))
         yield f"{low:g}-{high:g}", int(inside.sum()), float(right[inside].mean()) if inside.any() else float("nan")
 
 

@@ -161,11 +161,6 @@ class Trainer:
         usual = {**TrainConfig(self.config.model, self.config.data, self.config.out).settings(), **BEFORE_PRIORS}
         if state.get("faces", self._digest) != self._digest:  # a checkpoint of before this was kept is believed
             raise UsageError(f"{self.checkpoint} was started on other faces than those of {self.config.data}")
-        if state.get("labelled", self._labelled) != self._labelled:  # likewise
-            raise UsageError(
-                f"{self.checkpoint} was started with other labels, votes, splits or folds of these faces: "
-                "train anew in another --out"
-            )
         settings = settings_of(state)
         for name, value in self.config.settings().items():
             started = settings.get(name, usual[name])  # a setting that is newer than the checkpoint
@@ -174,6 +169,11 @@ class Trainer:
                     f"{self.checkpoint} was started with {name} {started}, not {value}: "
                     f"resume it with its own settings ({state['command']})"
                 )
+        if state.get("labelled", self._labelled) != self._labelled:  # after the settings, which have their part in it
+            raise UsageError(
+                f"{self.checkpoint} was started with other labels, votes, splits or folds of these faces: "
+                "train anew in another --out"
+            )
         for name, started in state.get("taught_by", self._taught_by).items():
             if started != self._taught_by[name]:
                 raise UsageError(f"{name} is not what it was when {self.checkpoint} was started: train anew in another --out")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from ferengine._native import FrameRing
 from ferengine.config import EngineConfig
-from ferengine.errors import FerengineError, UsageError
+from ferengine.errors import FerengineError, UsageError, name_hint
 from ferengine.models.manifest import Head
 from ferengine.models.settings import Prior
 from ferengine.results import CameraEvent, Pushed
@@ -320,8 +320,7 @@ class Cameras:
         for camera in self:
             if camera.name == name:
                 return camera
-        known = ", ".join(camera.name for camera in self) or "none"
-        raise UsageError(f"there is no camera {name!r}: there is {known}")
+        raise UsageError(f"there is no camera {name!r}: {name_hint(name, (camera.name for camera in self))}")
 
     def was_removed(self, name: str) -> bool:
         """Whether a camera had this name, and none has it now."""

@@ -19,6 +19,10 @@ UncertainReason: TypeAlias = Literal["turned", "small", "blurred", "dark", "low_
 """Turned away by more than a threshold, too few pixels, out of focus or moving, too little light or contrast, or no smoothed
 score that reaches ``min_confidence``."""
 
+REASON_WORDS: Mapping[UncertainReason, str] = {
+    "turned": "turned away", "small": "too small", "blurred": "blurred", "dark": "too dark", "low_score": "low score",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Pose:
@@ -43,7 +47,11 @@ class Pose:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """From what ``to_dict`` gave."""
+        """The inverse of ``to_dict``.
+
+        Args:
+            given: What it gave.
+        """
         return cls(given["yaw"], given["pitch"], given["roll"], given["age"])
 
 
@@ -75,7 +83,11 @@ class Quality:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """From what ``to_dict`` gave."""
+        """The inverse of ``to_dict``.
+
+        Args:
+            given: What it gave.
+        """
         return cls(given["size"], given["sharpness"], given["brightness"], given["contrast"])
 
 
@@ -102,7 +114,11 @@ class Scores:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """From what ``to_dict`` gave."""
+        """The inverse of ``to_dict``.
+
+        Args:
+            given: What it gave.
+        """
         return cls(given["label"], dict(given["scores"]))
 
 
@@ -133,7 +149,11 @@ class Expression:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """From what ``to_dict`` gave."""
+        """The inverse of ``to_dict``.
+
+        Args:
+            given: What it gave.
+        """
         return cls(given["label"], dict(given["scores"]), Scores.from_dict(given["smoothed"]), given.get("reason"))
 
 
@@ -188,7 +208,11 @@ class HeadReading:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any]) -> Self:
-        """From what ``to_dict`` gave."""
+        """The inverse of ``to_dict``.
+
+        Args:
+            given: What it gave.
+        """
         return cls(given["kind"], dict(given["values"]), dict(given["smoothed"]))
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 from ferengine.errors import MissingDependencyError, UsageError
 from ferengine.pip_hint import pip_install
 from ferengine.readings import PRESENT as PRESENT
+from ferengine.readings import REASON_WORDS as REASON_WORDS
 from ferengine.readings import UNCERTAIN as UNCERTAIN
 from ferengine.readings import Expression as Expression
 from ferengine.readings import Gender as Gender
@@ -109,7 +110,12 @@ class Face:
 
     @classmethod
     def from_dict(cls, given: Mapping[str, Any], changed_from: str | None = None) -> Self:
-        """From what ``to_dict`` gave; ``changed_from`` stands among the changes of the frame."""
+        """The inverse of ``to_dict``.
+
+        Args:
+            given: What it gave.
+            changed_from: The attribute, which stands among the changes of the frame.
+        """
         x, y, w, h = given["box"]
         expression, gender, pose, quality = (given.get(name) for name in ("expression", "gender", "pose", "quality"))
         return cls(

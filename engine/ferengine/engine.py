@@ -125,6 +125,10 @@ class Engine:
                 f"the model {config.model} gives {numbers} numbers a face, of which a batch of {config.max_batch} is too many: "
                 f"set max_batch to {ScoreBatch.largest(numbers)} or less"
             )
+        if save is not None and not isinstance(save, str | Path):
+            raise UsageError(f"save is the path of a video file or a folder, not {type(save).__name__}")
+        if on_event is not None and not callable(on_event):
+            raise UsageError(f"on_event is a function that takes an event, not {type(on_event).__name__}")
         self._save = None if save is None else Path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)

@@ -223,6 +223,10 @@ def test_errors_name_the_thing(tmp_path: Path) -> None:
     for nonsense in (None, 5.5, ["demo", None], True, b"/dev/video0", {"door": "demo"}):
         with pytest.raises(UsageError, match="a source is a camera's number"):
             Engine(nonsense)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="save is the path of a video file or a folder, not int"):
+        Engine("demo", save=3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="on_event is a function that takes an event, not list"):
+        Engine("demo", on_event=[])  # type: ignore[arg-type]
 
 
 def test_a_failing_source_does_not_end_the_others(clip: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ferengine.errors import UsageError, describe_invalid
+from ferengine.errors import UsageError, describe_invalid, name_hint
 from ferengine.sources.options import SourceOptions
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, show_path, url_host
 from ferengine.sources.zone import ZoneOptions
@@ -222,12 +222,14 @@ def parse_source(source: str | int | Path, **options: Any) -> SourceSpec:
             the host of a URL.
 
     Raises:
-        UsageError: For an empty text, an unknown scenario, an unsupported or malformed URL, or an invalid option.
+        UsageError: For an empty text, what is none, an unknown scenario, an unsupported or malformed URL, or an invalid option.
 
     Example:
         >>> parse_source("door=rtsp://10.0.0.7/live").name
         'door'
     """
+    if isinstance(source, bool) or not isinstance(source, str | int | Path):
+        raise UsageError(f"a source is a camera's number, a path, a URL or 'demo', not {type(source).__name__}")
     text = str(source)
     try:
         _check_characters(text)
@@ -268,6 +270,9 @@ def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
 
 def _describe(item: Any) -> str:
     """One of pydantic's errors as a sentence that shows no credentials."""
+    if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
+        name = str(item["loc"][0])
+        return f"there is no option {name!r} of a source: {name_hint(name, SourceOptions.model_fields)}"
     return describe_invalid(item, ".".join(map(str, item["loc"])), lambda value: hide_credentials(repr(value)))
 
 

@@ -14,7 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ferengine.errors import UsageError, describe_invalid, name_hint
+from ferengine.errors import UsageError, describe_invalid
 from ferengine.sources.options import SourceOptions
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, show_path, url_host
 from ferengine.sources.zone import ZoneOptions
@@ -270,10 +270,8 @@ def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
 
 def _describe(item: Any) -> str:
     """One of pydantic's errors as a sentence that shows no credentials."""
-    if item["type"] == "extra_forbidden" and len(item["loc"]) == 1:
-        name = str(item["loc"][0])
-        return f"there is no option {name!r} of a source: {name_hint(name, SourceOptions.model_fields)}"
-    return describe_invalid(item, ".".join(map(str, item["loc"])), lambda value: hide_credentials(repr(value)))
+    name = ".".join(map(str, item["loc"]))
+    return describe_invalid(item, name, lambda value: hide_credentials(repr(value)), SourceSpec)
 
 
 def _check_characters(text: str) -> None:

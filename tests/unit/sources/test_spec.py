@@ -145,7 +145,7 @@ def test_sources_that_make_no_sense() -> None:
 
 
 def test_an_unknown_option_is_answered_with_the_nearest() -> None:
-    with pytest.raises(UsageError, match=r"^there is no option 'fpss' of a source: did you mean 'fps'\?$"):
+    with pytest.raises(UsageError, match=r"^there is no fpss: did you mean 'fps'\?$"):
         parse_source("demo", fpss=5)
 
 

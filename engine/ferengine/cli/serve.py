@@ -128,7 +128,7 @@ class _Service:
         state: StateFile | None,
     ) -> None:
         from ferengine.cli.message_outputs import event_media
-        from ferengine.cli.session import check_files
+        from ferengine.cli.session import check_files, say_renamed
         from ferengine.engine import Engine
         from ferengine.service.app import create_app
         from ferengine.service.cameras import as_served
@@ -140,6 +140,7 @@ class _Service:
         for spec in given:  # a camera may be there later; what is a file now was misspelt
             if spec.kind == "file" and not Path(spec.value).exists():
                 raise SourceError(no_file(spec.value))
+        say_renamed(given)
         beginning = Beginning(given) if state is None else state.begin(given)
         written = None if state is None else state.path
         check_files(settings, [*beginning.sources, *beginning.paused.values()], read=read, state=written)
@@ -219,6 +220,8 @@ def read_token(path: Path, console: Console) -> str:
             console.print(f"warning: other users can read {path}: chmod 600 it", highlight=False, markup=False)
         return read_secret("--token-file", path)
     except OSError as error:
+        if not path.parent.exists():
+            raise FerengineError(f"--token-file: {path} cannot be created: there is no folder {path.parent}") from None
         raise FerengineError(f"--token-file: {path} cannot be read: {error.strerror}") from None
 
 

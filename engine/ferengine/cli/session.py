@@ -46,6 +46,7 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     table = _decide_table(settings, display, console)
     specs = settings.specs()
     refuse_absent(specs)
+    say_renamed(specs)
     check_files(settings, specs, read={"--config": config})
     camera_events = CameraEvents()
     engine = Engine(
@@ -83,6 +84,13 @@ def refuse_absent(specs: Sequence[SourceSpec]) -> None:
     absent = [spec.value for spec in specs if spec.kind == "file" and not os.path.lexists(spec.value)]
     if absent and len(absent) == len(specs):
         raise SourceError("\n".join(map(no_file, absent)))
+
+
+def say_renamed(specs: Sequence[SourceSpec]) -> None:
+    """Log the name in results of each source whose own name another has."""
+    for spec, named in zip(specs, unique_names(specs), strict=True):
+        if named.name != spec.name:
+            logging.getLogger("ferengine").info("%s is %s in results: another source is %s", spec.where, named.name, spec.name)
 
 
 def check_files(

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -71,6 +72,8 @@ class Address:
             made.close()
             if error.errno == errno.EADDRINUSE:
                 raise ServiceError(f"{self} is in use: choose another port with --listen, or end what listens there") from None
+            if error.errno == errno.EACCES:
+                raise ServiceError(f"{self}: only root may listen on this port: choose one from 1024 on") from None
             raise ServiceError(f"{self} cannot be listened on: {error.strerror}") from None
         return made
 
@@ -89,6 +92,34 @@ class Tls:
 
     certificate: Path
     key: Path
+
+    def check(self) -> None:
+        """Try both files; a key that is encrypted is refused, since nobody may be there to be asked for its pass phrase.
+
+        Raises:
+            ServiceError: Naming the file that cannot be used.
+        """
+        for what, path in (("certificate", self.certificate), ("key", self.key)):
+            try:
+                path.open("rb").close()
+            except OSError as error:
+                raise ServiceError(f"the TLS {what} {path} cannot be read: {error.strerror}") from None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        try:
+            context.load_verify_locations(self.certificate)
+        except OSError:  # ssl.SSLError is one
+            raise ServiceError(f"the TLS certificate {self.certificate} holds no certificate in PEM") from None
+        try:
+            context.load_cert_chain(self.certificate, self.key, password=self._refuse_pass_phrase)
+        except OSError as error:
+            mismatch = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
+            said = f"is not that of the certificate {self.certificate}" if mismatch else "holds no private key in PEM"
+            raise ServiceError(f"the TLS key {self.key} {said}") from None
+
+    def _refuse_pass_phrase(self) -> str:
+        raise ServiceError(
+            f"the TLS key {self.key} is encrypted: write it without a pass phrase (openssl pkey -in {self.key} -out FILE)"
+        )
 
 
 class _PatientProtocol(H11Protocol):
@@ -120,6 +151,8 @@ class Server:
     def __init__(
         self, app: ASGIApp, address: Address, tls: Tls | None = None, *, before_end: Callable[[], Awaitable[None]]
     ) -> None:
+        if tls is not None:
+            tls.check()
         config = uvicorn.Config(
             app,
             http=_PatientProtocol,
@@ -139,10 +172,7 @@ class Server:
             ssl_certfile=None if tls is None else tls.certificate,
             ssl_keyfile=None if tls is None else tls.key,
         )
-        try:
-            config.load()
-        except OSError as error:  # ssl.SSLError is one
-            raise ServiceError(f"the TLS certificate or key cannot be used: {error.strerror or error}") from None
+        config.load()
         self._socket = address.bind()
         port = self._socket.getsockname()[1]
         self.address = Address(address.host, port)

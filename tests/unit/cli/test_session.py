@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from ferengine.cli.session import any_image_unread, check_files, refuse_absent
+from ferengine.cli.session import any_image_unread, check_files, refuse_absent, say_renamed
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
 from ferengine.errors import SourceError, UsageError
@@ -69,3 +69,9 @@ def test_files_that_are_not_there_are_refused_before_the_start(tmp_path: Path) -
     for there in (parse_source("demo"), parse_source(str(tmp_path / "talk.mp4")), parse_source("-")):
         refuse_absent([mistyped, there])
     refuse_absent([])
+
+
+def test_a_source_with_the_name_of_another_is_said(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "ferengine"):
+        say_renamed([parse_source(text) for text in ("a=demo", "b=demo", "a=shots/a.mp4")])
+    assert caplog.messages == ["shots/a.mp4 is a-2 in results: another source is a"]

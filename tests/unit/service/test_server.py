@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import shutil
 import socket
+import subprocess
+from pathlib import Path
 
 import pytest
 
 from ferengine.errors import ServiceError, UsageError
-from ferengine.service.server import Address
+from ferengine.service.server import Address, Tls
 
 
 @pytest.mark.parametrize(
@@ -38,3 +42,56 @@ def test_a_port_in_use_is_one_clear_line() -> None:
 def test_an_address_of_another_machine_is_refused() -> None:
     with pytest.raises(ServiceError, match=r"192.0.2.1:0 cannot be listened on"):
         Address("192.0.2.1", 0).bind()
+
+
+def test_a_port_of_root_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(socket.socket, "bind", refused)  # tests run as root, who may
+    with pytest.raises(ServiceError, match=r"^127.0.0.1:80: only root may listen on this port: choose one from 1024 on"):
+        Address("127.0.0.1", 80).bind()
+
+
+@pytest.fixture(scope="module")
+def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A certificate, its key, that key encrypted, another key, and what is none."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl is not installed")
+    folder = tmp_path_factory.mktemp("pems")
+
+    def openssl(*arguments: str) -> None:
+        subprocess.run(["openssl", *arguments], cwd=folder, check=True, capture_output=True)
+
+    openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", "key.pem", "-out", "chain.pem")
+    openssl("genrsa", "-out", "other.pem", "2048")
+    openssl("pkey", "-in", "key.pem", "-aes256", "-passout", "pass:secret", "-out", "encrypted.pem")
+    (folder / "text.pem").write_text("no PEM\n")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "reason"),
+    [
+        ("gone.pem", "key.pem", "certificate {certificate} cannot be read: No such file or directory"),
+        ("chain.pem", "gone.pem", "key {key} cannot be read: No such file or directory"),
+        ("text.pem", "key.pem", "certificate {certificate} holds no certificate in PEM"),
+        ("key.pem", "chain.pem", "certificate {certificate} holds no certificate in PEM"),
+        ("chain.pem", "text.pem", "key {key} holds no private key in PEM"),
+        ("chain.pem", "other.pem", "key {key} is not that of the certificate {certificate}"),
+        (
+            "chain.pem",
+            "encrypted.pem",
+            "key {key} is encrypted: write it without a pass phrase (openssl pkey -in {key} -out FILE)",
+        ),
+    ],
+)
+def test_the_file_of_tls_that_cannot_be_used_is_named(pems: Path, certificate: str, key: str, reason: str) -> None:
+    tls = Tls(pems / certificate, pems / key)
+    with pytest.raises(ServiceError) as error:
+        tls.check()
+    assert str(error.value) == "the TLS " + reason.format(certificate=tls.certificate, key=tls.key)
+
+
+def test_a_certificate_and_its_key_are_taken(pems: Path) -> None:
+    Tls(pems / "chain.pem", pems / "key.pem").check()

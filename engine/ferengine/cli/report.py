@@ -67,6 +67,9 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
 
 def _print_seen(camera: str, seen: Seen, console: Console, *, detailed: bool) -> None:
     fractions = seen.fractions()
+    if not seen.frames:
+        _line(console, escape(f"{camera}: ended before its first frame was read"))
+        return
     found = (
         f"{_people(seen)} in {seen.with_faces} of {seen.frames} frames" if seen.faces else f"no face in {seen.frames} frames"
     )

@@ -74,6 +74,10 @@ def test_no_face() -> None:
     assert printed({"talk": seen([None] * 3)}) == ["talk: no face in 3 frames, 0:00"]
 
 
+def test_no_frame() -> None:
+    assert printed({"talk": seen([])}) == ["talk: ended before its first frame was read"]
+
+
 def test_many_cameras_get_a_line_each() -> None:
     lines = printed({f"camera{i}": seen(["happy"] * 3 + ["sad"]) for i in range(9)})
     assert len(lines) == 9

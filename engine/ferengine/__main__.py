@@ -8,9 +8,6 @@ import os
 import signal
 import sys
 
-from ferengine.cli.redaction import hide_arguments, refuse_stray_urls
-from ferengine.errors import UsageError
-
 _OUTPUT_FAILED = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
@@ -20,7 +17,10 @@ def main() -> None:
     Ctrl-C ends the process at once and without a message until the command has something to end cleanly.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise the caller ignores it
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no KeyboardInterrupt from within an import
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no KeyboardInterrupt from within an import, so all of ours follow
+    from ferengine.cli.redaction import hide_arguments, refuse_stray_urls
+    from ferengine.errors import UsageError
+
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="surrogateescape")  # a file's name goes out as it came in, whatever its bytes
     hide_arguments()

@@ -19,6 +19,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy docs/examples # as the programs of users are checked
 	$(BIN)/python .ci/tensorrt_types.py
 	PYTHONPATH=engine:tools $(BIN)/lint-imports
 	$(BIN)/actionlint

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import dataclasses
 import json
+from typing import Any
 
 from ferengine import Engine, SourceSpec
 from ferengine.sources import parse_source
@@ -20,7 +21,7 @@ parser.add_argument("--port", type=int, default=8000, help="0 for any free one")
 parser.add_argument("--seconds", type=float, help="stop after this many seconds")
 arguments = parser.parse_args()
 
-latest: dict[str, dict] = {}
+latest: dict[str, dict[str, Any]] = {}
 
 
 async def collect(engine: Engine) -> None:

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import dataclasses
 from collections.abc import AsyncIterator
+from typing import Any
 
 import uvicorn
 from fastapi import FastAPI, HTTPException
@@ -37,14 +38,14 @@ app = FastAPI(lifespan=lifespan)
 
 
 @app.get("/faces/{camera}")
-def faces(camera: str) -> dict:
+def faces(camera: str) -> dict[str, Any]:
     if camera not in latest:
         raise HTTPException(404, f"there is no result of {camera}")
     return latest[camera].to_dict()
 
 
 @app.get("/health")
-def health() -> dict:
+def health() -> dict[str, Any]:
     return dataclasses.asdict(app.state.engine.health())
 
 

@@ -29,7 +29,8 @@ def push_all(engine: Engine) -> None:
             print(f"{path} is not an image that OpenCV reads", file=sys.stderr)
             continue
         pushed.append(path)
-        engine.push("folder", image, timestamp=10.0 * len(pushed), timeout=60)  # waits while the engine is busy
+        if not engine.push("folder", image, timestamp=10.0 * len(pushed), timeout=60):  # waits while the engine is busy
+            print(f"{pushed.pop()} was not read: the engine has no time for it", file=sys.stderr)
     engine.end_source("folder")
 
 
@@ -40,5 +41,7 @@ with Engine(PushSource("folder", wait=True), detect_every=1, smoothing=0, min_fa
     threading.Thread(target=push_all, args=(engine,)).start()
     for result in engine.results():
         for face in result.faces:
+            if face.expression is None:  # only where the classifier gave no number
+                continue
             best = max(face.expression.scores.values())
             table.writerow([pushed[result.frame].name, *map(round, face.box), face.expression.label, f"{best:.3f}"])

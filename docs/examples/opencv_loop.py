@@ -8,7 +8,7 @@ import argparse
 
 import cv2
 
-from ferengine import Engine, PushSource
+from ferengine import Engine, FrameResult, PushSource
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("video", help="file, URL or camera number")
@@ -16,7 +16,8 @@ parser.add_argument("--show", action="store_true", help="open a window; q quits"
 arguments = parser.parse_args()
 
 capture = cv2.VideoCapture(int(arguments.video) if arguments.video.isdigit() else arguments.video)
-latest, read = {}, 0  # the newest result of each camera
+latest: dict[str, FrameResult] = {}  # the newest result of each camera
+read = 0
 
 with Engine(PushSource("mine")) as engine:  # live: frames are dropped when the engine cannot keep up
     engine.subscribe(lambda result: latest.update({result.camera: result}))

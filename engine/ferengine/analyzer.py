@@ -16,7 +16,7 @@ from ferengine.config import EngineSettings, make_config
 from ferengine.detection import create_detector
 from ferengine.detection.base import Detections
 from ferengine.detection.choice import choose_for_images
-from ferengine.frames import as_bgr
+from ferengine.frames import AnyImage, as_bgr
 from ferengine.models.manifest import Head
 from ferengine.models.registry import GENDER
 from ferengine.models.settings import Prior
@@ -78,7 +78,7 @@ class Analyzer:
         """The class prior that expressions are read under; None for a model that names no priors."""
         return self._classifier.prior
 
-    def analyze(self, image: NDArray[np.uint8]) -> list[Face]:
+    def analyze(self, image: AnyImage) -> list[Face]:
         """The faces of an image, best first.
 
         Args:
@@ -152,7 +152,7 @@ class Analyzer:
         self.close()
 
 
-def analyze(image: NDArray[np.uint8], **settings: Unpack[EngineSettings]) -> list[Face]:
+def analyze(image: AnyImage, **settings: Unpack[EngineSettings]) -> list[Face]:
     """The faces of one image, best first; for more than one keep an ``Analyzer``.
 
     Args:

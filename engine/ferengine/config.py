@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from ferengine.errors import UsageError, describe_invalid
+from ferengine.errors import UsageError, describe_invalid, name_hint
 from ferengine.models.registry import DEFAULT
 from ferengine.models.settings import (
     MIN_FACE,
@@ -275,8 +274,5 @@ def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
 def _sentence(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"]) or "settings"
     if item["type"] == "extra_forbidden":
-        close = difflib.get_close_matches(name, EngineConfig.model_fields, 1)
-        return f"unknown setting {name!r}: " + (
-            f"did you mean {close[0]!r}?" if close else f"known are {', '.join(EngineConfig.model_fields)}"
-        )
+        return f"unknown setting {name!r}: {name_hint(name, EngineConfig.model_fields)}"
     return describe_invalid(item, name)

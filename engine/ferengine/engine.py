@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ferengine.config import EngineSettings, make_config
 from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.frames import AnyImage
 from ferengine.inference.select import choose_variant
 from ferengine.inference.select_elsewhere import choose_backend_elsewhere
 from ferengine.ipc.interpreter import worker_python
@@ -491,7 +492,7 @@ class Engine:
         while not camera.removed.wait(DRAIN / 4) and not self._state.finished.is_set():
             pass
 
-    def push(self, camera: str, frame: Image, timestamp: float | None = None, *, timeout: float = 10.0) -> Pushed:
+    def push(self, camera: str, frame: AnyImage, timestamp: float | None = None, *, timeout: float = 10.0) -> Pushed:
         """Hand in the next frame of a ``PushSource``; it is copied, once, into shared memory.
 
         Never blocks for a live source, except for its first frame and for one that is larger than all before.

@@ -5,7 +5,8 @@ The command line prints the message alone and exits with ``exit_code``. Any othe
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 
@@ -94,6 +95,22 @@ def describe_invalid(item: Mapping[str, Any], name: str, show: Callable[[object]
         if item["type"] == "missing" or isinstance(item["input"], dict | list)
         else f"{text}, not {shown(item['input'], show)}"
     )
+
+
+def name_hint(name: str, known: Iterable[str]) -> str:
+    """What to write in the place of a name that nothing has.
+
+    Args:
+        name: The name that was given.
+        known: The names that there are.
+
+    Example:
+        >>> name_hint("dor", ["door", "gate"]), name_hint("hall", ["door", "gate"])
+        ("did you mean 'door'?", 'known are door, gate')
+    """
+    names = list(known)
+    close = difflib.get_close_matches(name, names, 1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names) or 'none'}"
 
 
 def shown(value: object, show: Callable[[object], str] = repr) -> str:

@@ -7,11 +7,15 @@ the detectors and the trackers.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
+
+AnyImage: TypeAlias = NDArray[np.generic]
+"""An image as OpenCV's type hints give one, which do not say that it holds uint8; whoever takes it checks that it does."""
 
 MAX_SIDE = 16384
 """Maximum width and height in pixels."""
@@ -19,9 +23,7 @@ MAX_SIDE = 16384
 _LAYOUTS = {3: "(H, W, 3) BGR", 4: "(H, W, 4) BGRA", 1: "(H, W) grayscale"}
 
 
-def check_image(
-    image: NDArray[np.uint8], what: str = "an image", *, channels: Collection[int] = (1, 3, 4)
-) -> NDArray[np.uint8]:
+def check_image(image: AnyImage, what: str = "an image", *, channels: Collection[int] = (1, 3, 4)) -> NDArray[np.uint8]:
     """Check that an array is an image, whatever its memory layout.
 
     Args:
@@ -41,7 +43,7 @@ def check_image(
     if image.dtype != np.uint8:
         hint = ": scale it to 0..255 and convert it with .astype(np.uint8)" if image.dtype.kind == "f" else ""
         raise UsageError(f"{what} must have the dtype uint8, not {image.dtype}{hint}")
-    view = image[:, :, np.newaxis] if image.ndim == 2 else image
+    view = cast("NDArray[np.uint8]", image[:, :, np.newaxis] if image.ndim == 2 else image)
     if view.ndim != 3 or view.shape[2] not in channels:
         raise UsageError(f"{what} must have the shape {_layouts(channels)}, not {image.shape}")
     if not view.size:
@@ -51,6 +53,21 @@ def check_image(
             f"{what} can have at most {MAX_SIDE} pixels a side, not {view.shape[1]}x{view.shape[0]}: scale it down"
         )
     return view
+
+
+def drawable_image(image: AnyImage) -> NDArray[np.uint8]:
+    """Check an image that is to be drawn on, in place.
+
+    Args:
+        image: BGR uint8 (H, W, 3).
+
+    Raises:
+        UsageError: It is no such image, or read-only.
+    """
+    checked = check_image(image, channels=(3,))
+    if not checked.flags.writeable:
+        raise UsageError("the image is read-only, as images on loan are: draw on a copy (image.copy())")
+    return checked
 
 
 def readable_frame(frame: NDArray[np.uint8], *, grey: bool = False) -> NDArray[np.uint8]:
@@ -90,7 +107,7 @@ def copy_as_bgr(image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
         out[:, :, plane] = image[:, :, plane if channels > 1 else 0]
 
 
-def as_bgr(image: NDArray[np.uint8], what: str = "an image") -> NDArray[np.uint8]:
+def as_bgr(image: AnyImage, what: str = "an image") -> NDArray[np.uint8]:
     """Convert an image to BGR with adjacent pixels.
 
     Args:

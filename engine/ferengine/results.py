@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
 
-from ferengine.errors import MissingDependencyError
+from ferengine.errors import MissingDependencyError, UsageError
 from ferengine.pip_hint import pip_install
+from ferengine.readings import PRESENT as PRESENT
+from ferengine.readings import REASON_WORDS as REASON_WORDS
+from ferengine.readings import UNCERTAIN as UNCERTAIN
+from ferengine.readings import Expression as Expression
+from ferengine.readings import Gender as Gender
+from ferengine.readings import HeadKind as HeadKind
+from ferengine.readings import HeadReading as HeadReading
+from ferengine.readings import Pose as Pose
+from ferengine.readings import Quality as Quality
+from ferengine.readings import Scores as Scores
+from ferengine.readings import UncertainReason as UncertainReason
+from ferengine.readings import make_expression as make_expression
+from ferengine.readings import make_gender as make_gender
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -28,206 +42,6 @@ Origin: TypeAlias = Literal["detected", "tracked"]
 
 EPOCH_NUMBERS = 1_000_000_000
 """In a fleet, frames and tracks of a camera are numbered from a multiple of this each time that a node begins to read it."""
-
-HeadKind: TypeAlias = Literal["classes", "labels", "values"]
-"""Of a head: one of several classes, any of several labels, or numbers."""
-
-PRESENT = 0.5
-"""Probability from which a label of a head of ``labels`` is there."""
-
-UNCERTAIN = "uncertain"
-"""The label of a face that cannot be read surely; ``Expression.reason`` says why."""
-
-UncertainReason: TypeAlias = Literal["turned", "small", "blurred", "dark", "low_score"]
-"""Turned away by more than a threshold, too few pixels, out of focus or moving, too little light or contrast, or no smoothed
-score that reaches ``min_confidence``."""
-
-
-@dataclass(frozen=True, slots=True)
-class Pose:
-    """Which way a face looks, in degrees, estimated from its landmarks; a face that looks at the camera has zeros.
-
-    Attributes:
-        yaw: Positive where it looks to the right of the image, in [-90, 90].
-        pitch: Positive where it looks up.
-        roll: Positive where it is tilted clockwise in the image.
-        age: Seconds since the landmarks were found: between detections the track keeps its last pose.
-    """
-
-    yaw: float
-    pitch: float
-    roll: float
-    age: float = 0.0
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it, angles to a tenth of a degree."""
-        angles = {"yaw": round(self.yaw, 1), "pitch": round(self.pitch, 1), "roll": round(self.roll, 1)}
-        return {**angles, "age": round(self.age, 3)}
-
-
-@dataclass(frozen=True, slots=True)
-class Quality:
-    """How well a face can be seen. All but ``size`` are measured on the crop that the classifier sees.
-
-    Attributes:
-        size: The geometric mean of the sides of its box in pixels.
-        sharpness: Standard deviation of the Laplacian over that of the intensities: whatever the contrast, lower is more
-            blurred.
-        brightness: Mean intensity, 0 to 255.
-        contrast: Standard deviation of the intensities, 0 to 128.
-    """
-
-    size: float
-    sharpness: float
-    brightness: float
-    contrast: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it."""
-        return {
-            "size": round(self.size, 1),
-            "sharpness": round(self.sharpness, 3),
-            "brightness": round(self.brightness, 1),
-            "contrast": round(self.contrast, 1),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Scores:
-    """A distribution over the model's classes.
-
-    Attributes:
-        label: The class with the largest score, or ``UNCERTAIN``.
-        scores: The probability of each class by its name; they sum to 1.
-    """
-
-    label: str
-    scores: Mapping[str, float]
-
-    @property
-    def confidence(self) -> float:
-        """The score of the label; where that is ``UNCERTAIN`` the largest score."""
-        return self.scores[self.label] if self.label in self.scores else max(self.scores.values())
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it, scores to five decimals."""
-        return {"label": self.label, "scores": {name: round(value, 5) for name, value in self.scores.items()}}
-
-
-@dataclass(frozen=True, slots=True)
-class Expression:
-    """The perceived expression of one face in one frame, and the same smoothed along its track.
-
-    Both labels are ``UNCERTAIN`` where no smoothed score reaches ``min_confidence``, or the face cannot be seen well enough
-    to be read; ``reason`` says which, and the scores are given anyway. ``label`` changes from frame to frame; the label of
-    ``smoothed`` changes only after clear evidence for another class (``label_hold``), and is the one to act on.
-
-    Attributes:
-        label: The class with the largest raw score, or ``UNCERTAIN``.
-        scores: The raw probability of each class by its name; they sum to 1.
-        smoothed: The distribution averaged over time; it equals the raw one where there is no track (still images).
-        reason: Why it is uncertain; ``None`` where it is not.
-    """
-
-    label: str
-    scores: Mapping[str, float]
-    smoothed: Scores
-    reason: UncertainReason | None = None
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it, scores to five decimals; ``reason`` is left out where it is ``None``."""
-        reading = {**Scores(self.label, self.scores).to_dict(), "smoothed": self.smoothed.to_dict()}
-        return reading if self.reason is None else {**reading, "reason": self.reason}
-
-
-@dataclass(frozen=True, slots=True)
-class Gender(Expression):
-    """The perceived gender presentation of one face, with the attributes of Expression; smoothed over seconds, since it does
-    not change."""
-
-
-@dataclass(frozen=True, slots=True)
-class HeadReading:
-    """What a further head of the model reads in one face.
-
-    Attributes:
-        kind: "classes" (probabilities that sum to 1), "labels" (a probability for each) or "values" (numbers).
-        values: The raw numbers by the names of the head's labels.
-        smoothed: The same, averaged over time; they equal the raw ones where there is no track (still images).
-    """
-
-    kind: HeadKind
-    values: Mapping[str, float]
-    smoothed: Mapping[str, float]
-
-    @property
-    def label(self) -> str | None:
-        """Of classes, the one with the largest smoothed score; None for other kinds."""
-        return max(self.smoothed, key=self.smoothed.__getitem__) if self.kind == "classes" else None
-
-    @property
-    def present(self) -> tuple[str, ...]:
-        """Of labels, those whose smoothed probability reaches ``PRESENT``; none for other kinds."""
-        return tuple(name for name, value in self.smoothed.items() if value >= PRESENT) if self.kind == "labels" else ()
-
-    def summary(self) -> str:
-        """The smoothed reading in a few words.
-
-        Example:
-            >>> HeadReading("values", {"valence": 0.25}, {"valence": 0.25}).summary()
-            'valence 0.25'
-        """
-        if self.label is not None:
-            return f"{self.label} {100 * self.smoothed[self.label]:.0f} %"
-        if self.kind == "labels":
-            return ", ".join(self.present) or "none"
-        return ", ".join(f"{name} {value:.3g}" for name, value in self.smoothed.items())
-
-    def to_dict(self) -> dict[str, Any]:
-        """As JSON takes it, numbers to five decimals; ``label`` of classes only."""
-        values, smoothed = ({name: round(value, 5) for name, value in each.items()} for each in (self.values, self.smoothed))
-        reading = {"kind": self.kind, "values": values, "smoothed": smoothed}
-        return reading if self.label is None else {"kind": self.kind, "label": self.label, **reading}
-
-
-def make_gender(
-    labels: Sequence[str],
-    scores: Iterable[float],
-    smoothed: Iterable[float],
-    label: int | None = None,
-    reason: UncertainReason | None = None,
-) -> Gender:
-    """As ``make_expression``."""
-    read = make_expression(labels, scores, smoothed, label, reason)
-    return Gender(read.label, read.scores, read.smoothed, read.reason)
-
-
-def make_expression(
-    labels: Sequence[str],
-    scores: Iterable[float],
-    smoothed: Iterable[float],
-    label: int | None = None,
-    reason: UncertainReason | None = None,
-) -> Expression:
-    """One face's scores with the names of their classes.
-
-    Args:
-        labels: The classes, in the order of the scores.
-        scores: Raw probabilities, one a class, which sum to 1 (softmax of the logits over the model's temperature).
-        smoothed: The same, averaged over time.
-        label: The class that the smoothed label holds; None for the largest score.
-        reason: Why the face is uncertain; None where it is not.
-    """
-    raw, averaged = _named(labels, scores), _named(labels, smoothed)
-    if reason is not None:
-        return Expression(UNCERTAIN, raw.scores, Scores(UNCERTAIN, averaged.scores), reason)
-    held = averaged.label if label is None else labels[label]
-    return Expression(raw.label, raw.scores, Scores(held, averaged.scores))
-
-
-def _named(labels: Sequence[str], scores: Iterable[float]) -> Scores:
-    by_name = dict(zip(labels, map(float, scores), strict=True))
-    return Scores(max(by_name, key=by_name.__getitem__), by_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,6 +108,40 @@ class Face:
             face["heads"] = {name: reading.to_dict() for name, reading in self.heads.items()}
         return face
 
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any], changed_from: str | None = None) -> Self:
+        """The inverse of ``to_dict``.
+
+        Args:
+            given: What it gave.
+            changed_from: The attribute, which stands among the changes of the frame.
+        """
+        x, y, w, h = given["box"]
+        expression, gender, pose, quality = (given.get(name) for name in ("expression", "gender", "pose", "quality"))
+        return cls(
+            track=given["track"],
+            box=(x, y, w, h),
+            score=given["score"],
+            track_confidence=given["track_confidence"],
+            origin=given["origin"],
+            landmarks=_landmarks(given["landmarks"]),
+            expression=None if expression is None else Expression.from_dict(expression),
+            reason=given.get("reason"),
+            gender=None if gender is None else Gender.from_dict(gender),
+            pose=None if pose is None else Pose.from_dict(pose),
+            quality=None if quality is None else Quality.from_dict(quality),
+            changed_from=changed_from,
+            zones=tuple(given.get("zones", ())),
+            heads={name: HeadReading.from_dict(reading) for name, reading in given.get("heads", {}).items()},
+        )
+
+
+def _landmarks(points: Iterable[tuple[float, float]] | None) -> Landmarks | None:
+    if points is None:
+        return None
+    left, right, nose, left_mouth, right_mouth = ((x, y) for x, y in points)
+    return left, right, nose, left_mouth, right_mouth
+
 
 @dataclass(frozen=True, slots=True)
 class IgnoredFace:
@@ -359,6 +207,9 @@ class Timings:
         stamps = (self.captured, self.tracked, self.queued, self.inferred, self.emitted)
         steps = [1e3 * (after - before) for before, after in pairwise(stamps)]
         return dict(zip(self.STAGES, [*steps, 1e3 * (self.emitted - self.captured)], strict=True))
+
+
+_NO_TIMINGS = Timings(math.nan, math.nan, math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,6 +293,43 @@ class FrameResult:
         if changes:
             line["changes"] = [change.to_dict() for change in changes]
         return line
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """Make a result of what ``to_dict`` gave: a line of ``--events``, a message of MQTT, ``/api/results`` or Redis.
+
+        Args:
+            given: The JSON object. Keys that are not known are ignored.
+
+        Returns:
+            The result, with the numbers as they were rounded. ``timings`` are NaN and ``ignored`` is empty, since no output
+            has them.
+
+        Raises:
+            UsageError: It is another kind of line, such as an event, or something of it is missing.
+
+        Example:
+            >>> import json
+            >>> line = '{"camera": "door", "frame": 7, "timestamp": 0.28, "latency_ms": 9.5, "faces": []}'
+            >>> FrameResult.from_dict(json.loads(line)).frame
+            7
+        """
+        try:
+            changed = {change["track"]: change["from"] for change in given.get("changes", ())}
+            return cls(
+                camera=given["camera"],
+                frame=given["frame"],
+                timestamp=given["timestamp"],
+                latency_ms=given["latency_ms"],
+                faces=tuple(Face.from_dict(face, changed.get(face["track"])) for face in given["faces"]),
+                timings=_NO_TIMINGS,
+                scene_cut=given.get("scene_cut", False),
+            )
+        except KeyError as error:
+            what = f"is the event {given['event']!r}" if "event" in given else f"has no {error}"
+            raise UsageError(f"this is not the JSON object of a frame: it {what}") from None
+        except (TypeError, ValueError, AttributeError) as error:
+            raise UsageError(f"this is not the JSON object of a frame: {error}") from None
 
     def to_supervision(self) -> sv.Detections:
         """The faces as the package ``supervision`` takes them, for its annotators, zones and sinks.

@@ -77,7 +77,19 @@ def test_unknown_paths_and_methods_say_so(web: httpx.Client) -> None:
     assert "error" in web.get("/nothing").json()
     assert web.post("/api/health").status_code == 405
     for answer in (web.get("/api/cameras/attic"), web.delete("/api/cameras/attic"), web.get("/api/cameras/attic/snapshot.jpg")):
-        assert (answer.status_code, answer.json()["error"]) == (404, "there is no camera 'attic'")
+        assert (answer.status_code, answer.json()["error"]) == (404, "there is no camera 'attic': known are door")
+
+
+def test_a_stream_of_a_camera_that_is_not_there_is_refused(running: Running, web: httpx.Client) -> None:
+    exceptions = pytest.importorskip("websockets.exceptions")
+    for path in ("/api/results", "/api/events"):
+        answer = web.get(path, params={"camera": ["door", "dor"]})
+        assert (answer.status_code, answer.json()["error"]) == (404, "there is no camera 'dor': did you mean 'door'?")
+        address = f"{running.url.replace('http', 'ws')}{path}?camera=dor"
+        with connect(address) as results, pytest.raises(exceptions.ConnectionClosed) as closed:
+            results.recv(timeout=60)
+        assert closed.value.rcvd is not None
+        assert (closed.value.rcvd.code, closed.value.rcvd.reason) == (4404, "there is no camera 'dor': did you mean 'door'?")
 
 
 def test_cameras_come_pause_and_go(running: Running, web: httpx.Client) -> None:

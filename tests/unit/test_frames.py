@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
-from ferengine.frames import MAX_SIDE, as_bgr, check_image, copy_as_bgr, readable_frame, rotate
+from ferengine.frames import MAX_SIDE, as_bgr, check_image, copy_as_bgr, drawable_image, readable_frame, rotate
 
 
 def _image(height: int, width: int, channels: int) -> NDArray[np.uint8]:
@@ -110,3 +110,15 @@ def test_rotation_is_clockwise_by_quarter_turns(degrees: float) -> None:
     image = _image(4, 6, 3)
     assert (rotate(image, degrees) == np.rot90(image, -round(degrees / 90))).all()
     assert rotate(image, 360) is image
+
+
+def test_what_is_drawn_on_is_checked() -> None:
+    image = np.zeros((40, 60, 3), np.uint8)
+    assert drawable_image(image) is image
+    loan = image.view()
+    loan.flags.writeable = False
+    with pytest.raises(UsageError, match=r"read-only, as images on loan are: draw on a copy \(image.copy\(\)\)"):
+        drawable_image(loan)
+    for wrong, reason in ((image[..., 0], "shape"), (image.astype(np.float32), "dtype"), ("talk.png", "NumPy array")):
+        with pytest.raises(UsageError, match=reason):
+            drawable_image(wrong)  # type: ignore[arg-type]

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.heads import Decoder
 from ferengine.errors import ModelError, UsageError
+from ferengine.frames import AnyImage
 from ferengine.inference.base import Array, Outputs, Runner, as_input
 from ferengine.inference.select import choose_variant, open_model
 from ferengine.models.manifest import Manifest
@@ -89,7 +91,7 @@ class Classifier:
         """What is known of the model, or of its int8 variant where that runs."""
         return self._manifest
 
-    def scores(self, crops: NDArray[np.uint8]) -> Array:
+    def scores(self, crops: AnyImage) -> Array:
         """The probabilities of each face's classes, by the main head.
 
         Args:
@@ -105,7 +107,7 @@ class Classifier:
         """
         return self.probabilities(self.logits(crops))
 
-    def logits(self, crops: NDArray[np.uint8]) -> Array:
+    def logits(self, crops: AnyImage) -> Array:
         """The main head's outputs before temperature, prior and softmax.
 
         Args:
@@ -121,7 +123,7 @@ class Classifier:
             raise UsageError(f"the model {self._manifest.name} has no head {self._manifest.task}: it reads {self._head_names}")
         return self._run(crops)[0]
 
-    def raw(self, crops: NDArray[np.uint8]) -> list[Array]:
+    def raw(self, crops: AnyImage) -> list[Array]:
         """What the network gives for each of ``heads``, before temperatures, priors and limits.
 
         Args:
@@ -135,7 +137,7 @@ class Classifier:
         """
         return self._run(crops)
 
-    def read(self, crops: NDArray[np.uint8]) -> Array:
+    def read(self, crops: AnyImage) -> Array:
         """What all heads say of each face, side by side in the order of ``heads``.
 
         Args:
@@ -209,7 +211,7 @@ class Classifier:
         alone = len(self._decoders) == 1
         return [decoder.output_of(outputs, count, alone=alone) for decoder in self._decoders]
 
-    def _run(self, crops: NDArray[np.uint8]) -> list[Array]:
+    def _run(self, crops: AnyImage) -> list[Array]:
         """The raw output of each head."""
         row = self.crop.image_shape
         if not isinstance(crops, np.ndarray) or crops.dtype != np.uint8 or crops.shape[1:] != row:
@@ -217,7 +219,7 @@ class Classifier:
             raise UsageError(f"crops are a uint8 array of shape (N, {', '.join(map(str, row))}), not {given}")
         if not len(crops):
             return [np.empty((0, len(head.labels)), np.float32) for head in self.heads]
-        batch = as_input(crops, self.runner, self.normalisation)
+        batch = as_input(cast("NDArray[np.uint8]", crops), self.runner, self.normalisation)
         parts = []
         for start in range(0, len(batch), self._max_batch):
             rows = batch[start : start + self._max_batch]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 import tomllib
@@ -13,13 +12,14 @@ from typing import Any, TypeAlias, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from ferengine.cli.settings import RunSettings, SourceTable
-from ferengine.errors import UsageError, describe_invalid
+from ferengine.errors import UsageError, describe_invalid, name_hint
 from ferengine.sources.url import hide_credentials
 
 _Path: TypeAlias = tuple[str | int, ...]
 _Model = TypeVar("_Model", bound=BaseModel)
 _RUN_TABLES: Mapping[str, type[BaseModel]] = {"source": SourceTable}
 
+_DATE = "date or time"
 _MAX_BYTES = 1 << 18
 _MAX_MISTAKES = 20
 _MAX_PARTS = 64
@@ -114,6 +114,9 @@ def sentence(item: Any, model: type[BaseModel] = RunSettings, tables: Mapping[st
     in_table = place and place[0] in tables
     where = [str(part) for part in (place[2:] if in_table and len(place) > 2 else place)]
     name = ".".join(where) or "settings"
+    wrong_table = _wrong_table(item, tables)
+    if wrong_table is not None:
+        return wrong_table
     if item["type"] == "extra_forbidden":
         shown = hide_credentials(repr(name))  # it may be a URL that stands in the wrong place
         outer = tables[str(place[0])] if in_table and len(place) > 1 else model
@@ -123,7 +126,7 @@ def sentence(item: Any, model: type[BaseModel] = RunSettings, tables: Mapping[st
 
 def _no_text(value: Any) -> dict[str, str]:
     """Turn a date or time of TOML into something that no setting accepts, so that it is not taken for a text."""
-    return {"date or time": str(value)}
+    return {_DATE: str(value)}
 
 
 def _line_of_long_key(text: str) -> int | None:
@@ -212,10 +215,31 @@ def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _models_in(part)
 
 
+def _wrong_table(item: Any, tables: Iterable[str]) -> str | None:
+    """What is wrong with a table, or an array of them, that the settings do not have; None for another mistake."""
+    place, value = _place(item), item["input"]
+    several = isinstance(value, list) and bool(value) and all(map(_is_table, value))
+    one_of_several = len(place) == 2 and isinstance(place[1], int) and _is_table(value)
+    alone = len(place) == 1 and _is_table(value)
+    if not ((several and len(place) == 1) or one_of_several or alone):
+        return None
+    name, known = hide_credentials(str(place[0])), " or ".join(f"[[{each}]]" for each in tables)
+    if name in tables:
+        return f"[{name}] needs double brackets, [[{name}]]: there may be several" if alone else None
+    if not alone:
+        return f"there are no tables [[{name}]] here: write {known}"
+    if item["type"] == "extra_forbidden":
+        return f"there is no table [{name}] here: settings stand above all tables, which are {known}"
+    return None
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, dict) and _DATE not in value
+
+
 def _suggestion(name: str, model: type[BaseModel]) -> str:
     known = [field.alias or field_name.replace("_", "-") for field_name, field in model.model_fields.items()]
-    close = difflib.get_close_matches(name.replace("_", "-"), known, 1)
-    return f": did you mean {close[0]!r}?" if close else f": known are {', '.join(sorted(known))}"
+    return f": {name_hint(name.replace('_', '-'), sorted(known))}"
 
 
 def _given_twice(table: dict[str, Any], arrays: Iterable[str]) -> _Path | None:

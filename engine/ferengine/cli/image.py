@@ -15,6 +15,7 @@ from ferengine.cli.run_options import STILL
 from ferengine.config import EngineConfig
 from ferengine.errors import DeviceError, FerengineError, SourceError
 from ferengine.json_text import json_text
+from ferengine.results import REASON_WORDS
 from ferengine.sources.url import show_path, without_controls
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from ferengine.analyzer import Analyzer
     from ferengine.cli.images import CopyFolder
     from ferengine.models.settings import Prior
-    from ferengine.results import Face
+    from ferengine.results import Expression, Face
 
 
 def _parameter(name: str, annotation: Any, default: Any) -> inspect.Parameter:
@@ -63,13 +64,13 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
     errors = Console(stderr=True)
     read = failures = 0
     left_out: list[Path] = []
-    notes: list[str] = []
+    several: list[str] = []
     with Analyzer(**settings.model_dump()) as analyzer:
         for item in find_images(paths, left_out):
             try:
                 if isinstance(item, SourceError):
                     raise item
-                _read(item, analyzer, copies, as_json, settings, notes)
+                _read(item, analyzer, copies, as_json, settings, several)
             except DeviceError:
                 raise  # of the backend: every further image would fail too
             except FerengineError as error:
@@ -78,11 +79,13 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
             else:
                 read += 1
     folders = [path for path in left_out if path.is_dir()]
-    notes += _named("left out, because they are not images", [path for path in left_out if not path.is_dir()])
+    notes = _named("left out, because they are not images", [path for path in left_out if not path.is_dir()])
     notes += _named("left out, because they are folders: name them, or a pattern with **", folders)
     if failures and failures + read > 1:
         notes.append(f"{failures} of {failures + read} could not be read")
-    for note in notes:
+    if len(several) > _NAMED:
+        several[_NAMED:] = [f"of {len(several) - _NAMED} more files with several images, only the first was read"]
+    for note in several + notes:
         errors.print(note, highlight=False, markup=False, soft_wrap=True)
     sys.exit(1 if failures else 0)
 
@@ -96,13 +99,13 @@ def _named(reason: str, paths: list[Path]) -> list[str]:
 
 
 def _read(
-    path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool, settings: EngineConfig, notes: list[str]
+    path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool, settings: EngineConfig, several: list[str]
 ) -> None:
     from ferengine.cli.images import read_image
     from ferengine.sinks.blur import blur_faces
     from ferengine.sinks.draw import draw_still
 
-    image = read_image(path, notes)
+    image = read_image(path, several)
     try:
         faces = analyzer.analyze(image)
     except MemoryError:
@@ -132,9 +135,16 @@ def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], prior: Prio
         x, y, w, h = face.box
         said = "a face" if face.reason is None else "not classified"
         if face.expression is not None:
-            said = f"{face.expression.label} {100 * max(face.expression.scores.values()):.0f} %"
+            said = _said(face.expression)
         for name, reading in face.heads.items():
             said += f", {name}: {reading.summary()}"
         if face.gender is not None:
-            said += f", {face.gender.label} {100 * max(face.gender.scores.values()):.0f} %"
+            said += f", {_said(face.gender)}"
         print(f"  {said}, {w:.0f}x{h:.0f} at ({x:.0f}, {y:.0f}), detected {100 * face.score:.0f} %", flush=True)
+
+
+def _said(reading: Expression) -> str:
+    """The label of an expression or a gender with its score; of what is uncertain why, and what has the largest score."""
+    label = max(reading.scores, key=reading.scores.__getitem__)
+    score = f"{label} {100 * reading.scores[label]:.0f} %"
+    return score if reading.reason is None else f"{reading.label}, {REASON_WORDS[reading.reason]} ({score})"

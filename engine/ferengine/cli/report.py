@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
+from ferengine.detection.choice import AS_SET
 from ferengine.runtime.metrics import Summary
 from ferengine.seen import BINS, Seen
 from ferengine.sinks.table import clock_text
@@ -32,7 +33,8 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
         f"batches of {summary['batch']['mean']:.1f}; ready after {summary['startup_s']:.1f} s",
     )
     detector = summary["detector"]
-    _line(console, escape(f"detector: {detector['name']} ({detector['reason']})"))
+    why = "" if detector["reason"] == AS_SET else f" ({detector['reason']})"
+    _line(console, escape(f"detector: {detector['name']}{why}"))
     prior = summary["prior"]
     name = "that of the training data" if prior is None else prior["name"]
     _line(console, escape(f"class prior: {name}"))
@@ -52,10 +54,12 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
     for stage, latency in summary["latency_ms"].items():
         stages.add_row(stage, f"{latency['p50']:.1f}", f"{latency['p95']:.1f}", f"{latency['p99']:.1f}")
     console.print(stages)
-    columns = [Column(name, overflow="fold") for name in ("process", "peak MiB", "CPU s", "restarts")]
-    workers = Table(*columns, title="processes", title_justify="left")
+    restarted = any(worker["restarts"] for worker in summary["workers"].values())
+    names = ["process", "peak MiB", "CPU s", *(["restarts"] if restarted else [])]
+    workers = Table(*(Column(name, overflow="fold") for name in names), title="processes", title_justify="left")
     for name, worker in summary["workers"].items():
-        workers.add_row(name, f"{worker['peak_mb']:.0f}", f"{worker['cpu_s']:.1f}", str(worker["restarts"]))
+        cells = name, f"{worker['peak_mb']:.0f}", f"{worker['cpu_s']:.1f}", str(worker["restarts"])
+        workers.add_row(*cells[: len(names)])
     console.print(workers)
     for camera, what in seen.items():
         _print_seen(camera, what, console, detailed=len(seen) <= _DETAILED)

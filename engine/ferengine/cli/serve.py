@@ -134,11 +134,12 @@ class _Service:
         from ferengine.service.cameras import as_served
         from ferengine.service.saved import Beginning
         from ferengine.service.server import Server
+        from ferengine.sources.url import no_file
 
         given = tuple(as_served(spec) for spec in settings.specs())
         for spec in given:  # a camera may be there later; what is a file now was misspelt
             if spec.kind == "file" and not Path(spec.value).exists():
-                raise SourceError(f"there is no file {spec.where}")
+                raise SourceError(no_file(spec.value))
         beginning = Beginning(given) if state is None else state.begin(given)
         written = None if state is None else state.path
         check_files(settings, [*beginning.sources, *beginning.paused.values()], read=read, state=written)

@@ -21,13 +21,14 @@ from ferengine.cli.outputs import Outputs
 from ferengine.cli.report import print_summary
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
-from ferengine.errors import SinkError, UsageError
+from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.json_text import json_text
 from ferengine.runtime.metrics import Summary
 from ferengine.sinks.files import check_output, is_folder, same_file, write_atomically
 from ferengine.sinks.save_paths import refuse_source
 from ferengine.sinks.screen import no_window_reason
 from ferengine.sources import SourceSpec, unique_names
+from ferengine.sources.url import no_file
 
 _TICK = 0.25
 """Maximum seconds until a signal is handled."""
@@ -44,6 +45,7 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     display = _decide_display(settings.display)
     table = _decide_table(settings, display, console)
     specs = settings.specs()
+    refuse_absent(specs)
     check_files(settings, specs, read={"--config": config})
     camera_events = CameraEvents()
     engine = Engine(
@@ -74,6 +76,13 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     failed |= any_image_unread(engine, specs)
     print_summary(summary, engine.seen, console)
     return 1 if failed else 0
+
+
+def refuse_absent(specs: Sequence[SourceSpec]) -> None:
+    """Raise SourceError before any worker starts where all sources are files that are not there; a run reads what there is."""
+    absent = [spec.value for spec in specs if spec.kind == "file" and not os.path.lexists(spec.value)]
+    if absent and len(absent) == len(specs):
+        raise SourceError("\n".join(map(no_file, absent)))
 
 
 def check_files(

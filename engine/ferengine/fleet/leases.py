@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping
 
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, name_hint
 from ferengine.fleet.members import PIN, Camera, Member
 from ferengine.fleet.placement import CameraDemand, Node, Placement, place
 from ferengine.fleet.records import (
@@ -430,12 +430,12 @@ class LeaseTable:
     def _camera(self, name: str) -> Camera:
         camera = self._cameras.get(name)
         if camera is None or camera.removing:
-            raise UsageError(f"there is no camera {name!r}: known are {', '.join(self._cameras) or 'none'}")
+            raise UsageError(f"there is no camera {name!r}: {name_hint(name, self._cameras)}")
         return camera
 
     def _node(self, name: str) -> Member:
         if name not in self._nodes:
-            raise UsageError(f"there is no node {name!r}: known are {', '.join(self._nodes) or 'none'}")
+            raise UsageError(f"there is no node {name!r}: {name_hint(name, self._nodes)}")
         return self._nodes[name]
 
     def _say(

@@ -7,12 +7,10 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Literal, Protocol, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
-
 from ferengine._native import FrameRing
 from ferengine.config import EngineConfig
-from ferengine.errors import FerengineError, UsageError
+from ferengine.errors import FerengineError, UsageError, name_hint
+from ferengine.frames import AnyImage
 from ferengine.models.manifest import Head
 from ferengine.models.settings import Prior
 from ferengine.results import CameraEvent, Pushed
@@ -29,7 +27,7 @@ StateName: TypeAlias = Literal["opening", "running", "disconnected", "leaving", 
 class FrameInput(Protocol):
     """The writing end of a camera whose frames the caller pushes."""
 
-    def push(self, frame: NDArray[np.uint8], timestamp: float | None, timeout: float) -> Pushed:
+    def push(self, frame: AnyImage, timestamp: float | None, timeout: float) -> Pushed:
         """See ``Engine.push``."""
         ...
 
@@ -320,8 +318,7 @@ class Cameras:
         for camera in self:
             if camera.name == name:
                 return camera
-        known = ", ".join(camera.name for camera in self) or "none"
-        raise UsageError(f"there is no camera {name!r}: there is {known}")
+        raise UsageError(f"there is no camera {name!r}: {name_hint(name, (camera.name for camera in self))}")
 
     def was_removed(self, name: str) -> bool:
         """Whether a camera had this name, and none has it now."""

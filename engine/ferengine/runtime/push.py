@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferengine._native import FrameRing
 from ferengine.errors import EngineStoppedError, UsageError
-from ferengine.frames import check_image, copy_as_bgr
+from ferengine.frames import AnyImage, check_image, copy_as_bgr
 from ferengine.results import Pushed
 from ferengine.runtime.cameras import CameraState
 from ferengine.runtime.rings import FrameRings
@@ -46,7 +46,7 @@ class PushInput:
         self._closing = False
         self._generation = -1
 
-    def push(self, frame: NDArray[np.uint8], timestamp: float | None, timeout: float) -> Pushed:
+    def push(self, frame: AnyImage, timestamp: float | None, timeout: float) -> Pushed:
         """Copy ``frame`` into the ring.
 
         Args:

@@ -10,4 +10,4 @@ from ferengine.errors import MissingDependencyError
 from ferengine.pip_hint import install_extra
 
 if find_spec("starlette") is None:
-    raise MissingDependencyError(f"ferengine.service needs the package starlette: {install_extra('serve')}")
+    raise MissingDependencyError(f"the web service needs the package starlette: {install_extra('serve')}")

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ferengine.engine import Engine
-from ferengine.errors import FerengineError, UsageError, describe_invalid
+from ferengine.errors import FerengineError, UsageError, describe_invalid, name_hint
 from ferengine.service.saved import Beginning, StateFile
 from ferengine.sources import SourceSpec, parse_source
 from ferengine.sources.options import SourceOptions
@@ -117,10 +117,10 @@ class CameraBook:
 
     def get(self, name: str) -> dict[str, Any]:
         """One of them. Raises UnknownCameraError."""
-        for camera in self.list():
-            if camera["name"] == name:
-                return camera
-        raise UnknownCameraError(f"there is no camera {name!r}")
+        cameras = {camera["name"]: camera for camera in self.list()}
+        if name not in cameras:
+            raise UnknownCameraError(f"there is no camera {name!r}: {name_hint(name, cameras)}")
+        return cameras[name]
 
     def is_running(self, name: str) -> bool:
         """Whether it is open or being opened. Raises UnknownCameraError."""

@@ -187,10 +187,11 @@ OPERATIONS: tuple[Operation, ...] = (
         "GET", f"{_CAMERA}/video.mjpeg", streams.get_mjpeg, content=("multipart/x-mixed-replace", _TEXT), errors=(404, 409, 503)
     ),
     Operation(
-        "GET", "/api/results", streams.get_results, content=("text/event-stream", _ref("Result")), errors=(503,), query=_ONLY
+        "GET", "/api/results", streams.get_results, content=("text/event-stream", _ref("Result")), errors=(404, 503),
+        query=_ONLY,
     ),
     Operation(
-        "GET", "/api/events", streams.get_events, content=("text/event-stream", _ref("Event")), errors=(503,), query=_ONLY
+        "GET", "/api/events", streams.get_events, content=("text/event-stream", _ref("Event")), errors=(404, 503), query=_ONLY
     ),
     Operation("GET", "/api/timeline", api.get_timeline, content=(_JSON, _ANY)),
     Operation("GET", "/api/health", api.get_health, content=(_JSON, _ANY)),

@@ -56,7 +56,10 @@ class Streamed(StreamingResponse):
 
 
 def _wanted(request: HTTPConnection) -> frozenset[str] | None:
+    """The cameras that a client asks for, ``None`` for all. Raises UnknownCameraError, since it would wait for ever."""
     names = request.query_params.getlist("camera")
+    for name in names:
+        context_of(request).cameras.get(name)
     return frozenset(names) if names else None
 
 
@@ -117,6 +120,8 @@ async def _send_subject(socket: WebSocket, subject: Subject) -> None:
             await _until_left(socket, send())
     except EOFError:
         await socket.close(1001, "the run is over")
+    except UnknownCameraError as error:
+        await socket.close(GONE, _reason(error))
     except FerengineError as error:
         await socket.close(FAILED, _reason(error))
     except _ClientLeftError:

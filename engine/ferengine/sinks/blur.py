@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine.frames import AnyImage, drawable_image
 from ferengine.results import Box, Face
 from ferengine.sinks.blur_plan import BlurPlan
 from ferengine.vision import cv2
@@ -15,15 +16,18 @@ _CELLS = 6
 """A region keeps this many times as many mean colours: over a face with its margin they leave no eye or mouth of its own."""
 
 
-def blur_faces(image: NDArray[np.uint8], faces: Iterable[Face]) -> None:
+def blur_faces(image: AnyImage, faces: Iterable[Face]) -> None:
     """Blur the faces of a still image, in place.
 
     Args:
         image: BGR uint8 (H, W, 3).
         faces: The faces found in it.
+
+    Raises:
+        UsageError: The image is another array, or read-only.
     """
     [(_, boxes)] = BlurPlan[None](0).add(None, faces)
-    blur_boxes(image, boxes)
+    blur_boxes(drawable_image(image), boxes)
 
 
 def blur_boxes(image: NDArray[np.uint8], boxes: Iterable[Box]) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from ferengine.classification.pose import rotation
-from ferengine.results import UNCERTAIN, DrawExtra, Expression, Face, FrameResult, Pose, UncertainReason
+from ferengine.frames import AnyImage, drawable_image
+from ferengine.results import REASON_WORDS, UNCERTAIN, DrawExtra, Expression, Face, FrameResult, Pose
 from ferengine.sinks.layout import Rectangle, Taken, line_places, moved_inside, panel_places, tag_places
 from ferengine.sinks.lettering import Color, Image, baseline, blend, rounded_mask, text_mask
 from ferengine.vision import cv2
@@ -30,10 +31,6 @@ _SHADE = 0.66
 """Opacity of what lies under bars and captions."""
 _MAX_BARS = 8
 _MAX_NAME_LENGTH = 14
-
-_REASONS: Mapping[UncertainReason, str] = {
-    "turned": "turned away", "small": "too small", "blurred": "blurred", "dark": "too dark", "low_score": "low score",
-}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +69,7 @@ class _Shown:
         return _color(self.face.expression)
 
 
-def draw_faces(image: Image, result: FrameResult, extras: Collection[DrawExtra] = ()) -> None:
+def draw_faces(image: AnyImage, result: FrameResult, extras: Collection[DrawExtra] = ()) -> None:
     """Draw a result onto its frame, in place.
 
     Each face gets its box, coloured by its smoothed label (with bold corners if it was detected in this frame), a tag with
@@ -86,19 +83,30 @@ def draw_faces(image: Image, result: FrameResult, extras: Collection[DrawExtra] 
         result: The result of this frame.
         extras: What else to draw: "landmarks" (in the frames in which the face was detected), "pose" (three axes), "heads" (a
             line for each further head of the model).
+
+    Raises:
+        UsageError: The image is another array, or read-only.
     """
-    draw_still(image, result.faces, extras)
-    _draw_corner(image, result, _Style.of(image))
+    drawn = drawable_image(image)
+    _draw_still(drawn, result.faces, extras)
+    _draw_corner(drawn, result, _Style.of(drawn))
 
 
-def draw_still(image: Image, faces: Iterable[Face], extras: Collection[DrawExtra] = ()) -> None:
+def draw_still(image: AnyImage, faces: Iterable[Face], extras: Collection[DrawExtra] = ()) -> None:
     """Draw faces onto a still image, in place, as ``draw_faces`` does.
 
     Args:
         image: BGR uint8 (H, W, 3).
         faces: The faces found in it.
         extras: What else to draw: "landmarks", "pose", "heads".
+
+    Raises:
+        UsageError: As ``draw_faces``.
     """
+    _draw_still(drawable_image(image), faces, extras)
+
+
+def _draw_still(image: Image, faces: Iterable[Face], extras: Collection[DrawExtra]) -> None:
     style = _Style.of(image)
     shown = [_Shown(face, box) for face in faces if (box := _visible(face, image)) is not None]
     for each in shown:
@@ -142,7 +150,7 @@ def _tag_texts(face: Face) -> list[tuple[str, str]]:
         smoothed = face.expression.smoothed
         name, more = smoothed.label, f" {100 * smoothed.confidence:.0f}%"
         if face.expression.reason is not None:
-            more = f": {_REASONS[face.expression.reason]}"
+            more = f": {REASON_WORDS[face.expression.reason]}"
     elif face.reason is not None:
         name = face.reason
     gender = "" if face.gender is None else face.gender.smoothed.label

@@ -18,6 +18,9 @@ from ferengine.results import FrameResult
 _WINDOW = 3.0
 """Seconds over which rates and latencies are measured."""
 
+_SHORTEST = 0.5
+"""Seconds after the first result from which there is a rate."""
+
 _COLUMNS = ("camera", "state", "progress", "left", "frames/s", "frames", "faces", "latency ms", "dropped")
 _LABELS = "labels"
 """The labels of the faces, which stand behind their number."""
@@ -49,8 +52,11 @@ class _Row:
         self.recent: deque[tuple[float, float]] = deque()
         self.last: FrameResult | None = None
         self.frames = 0
+        self.begun = 0.0
 
     def add(self, result: FrameResult, now: float) -> None:
+        if self.last is None:
+            self.begun = now
         self.last = result
         self.frames += 1
         self.recent.append((now, result.latency_ms))
@@ -61,9 +67,10 @@ class _Row:
         if self.last is None:
             return {}
         recent = [(when, latency) for when, latency in self.recent if now - when <= _WINDOW]
-        span = recent[-1][0] - recent[0][0] if recent else 0.0
-        rate = (len(recent) - 1) / span if span > 0 else 0.0
-        cells = {"frames/s": f"{rate:.1f}", "frames": str(self.frames), "faces": self._faces(self.last)}
+        rate = self._rate(now, len(recent))
+        cells = {"frames": str(self.frames), "faces": self._faces(self.last)}
+        if rate is not None:
+            cells["frames/s"] = f"{rate:.1f}"
         if recent:
             cells["latency ms"] = f"{statistics.median(item[1] for item in recent):.0f}"
         if camera.total:
@@ -72,6 +79,12 @@ class _Row:
             if rate and camera.state == "running":
                 cells["left"] = clock_text((camera.total - done) / rate)
         return cells
+
+    def _rate(self, now: float, recent: int) -> float | None:
+        """Results a second of the window, however they are bunched in it; None where there is no rate yet."""
+        if now - self.begun <= _WINDOW:  # the first one marks the beginning
+            return (recent - 1) / (now - self.begun) if now - self.begun >= _SHORTEST else None
+        return recent / _WINDOW
 
     @staticmethod
     def _faces(result: FrameResult) -> str:

@@ -16,6 +16,7 @@ from av.video.frame import PictureType
 from numpy.typing import NDArray
 
 from ferengine.errors import SinkError
+from ferengine.frames import AnyImage, check_image
 from ferengine.sinks.files import create_output, is_still_at, write_failed
 from ferengine.sinks.mp4_repair import cut_incomplete_fragment
 from ferengine.vision import cv2
@@ -102,7 +103,7 @@ class VideoWriter:
         self._next_keyframe = 0
         self._closed = False
 
-    def write(self, image: NDArray[np.uint8], timestamp: float) -> None:
+    def write(self, image: AnyImage, timestamp: float) -> None:
         """Add a frame.
 
         Args:
@@ -111,11 +112,12 @@ class VideoWriter:
                 one frame later.
 
         Raises:
+            UsageError: If the image is another array.
             SinkError: If the file cannot be written, or was removed (noticed within a second).
         """
         if self._closed:
             raise SinkError(f"{self._path} is already closed")
-        planes = cv2.cvtColor(_fit(image, *self._size), cv2.COLOR_BGR2YUV_I420)
+        planes = cv2.cvtColor(_fit(check_image(image, channels=(3,)), *self._size), cv2.COLOR_BGR2YUV_I420)
         frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
         if self._start is None:
             self._start = timestamp

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import difflib
+import os
 import re
+from itertools import islice
 from pathlib import Path
 
+_MAX_NAMES = 1000
+"""Names of a folder that are compared with one that is not there: each takes about 20 us."""
 _SHOWN = 250
 """Characters of a path that a message shows."""
 
@@ -86,6 +91,22 @@ def show_path(path: str | Path) -> str:
         return "standard input"
     text = without_controls(str(path).encode(errors="backslashreplace").decode())
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN // 2]}...{text[-_SHOWN // 2 :]}"
+
+
+def no_file(path: str | Path) -> str:
+    """Say that a file is not there, with the name beside it that it may have been meant as.
+
+    Args:
+        path: Where it was looked for.
+    """
+    there = f"there is no file {show_path(path)}"
+    try:
+        with os.scandir(Path(path).parent) as entries:
+            names = [entry.name for entry in islice(entries, _MAX_NAMES)]
+    except (OSError, ValueError):  # nor is its folder
+        return there
+    close = difflib.get_close_matches(Path(path).name, names, 1, cutoff=0.75)
+    return f"{there}: did you mean {show_path(Path(path).with_name(close[0]))}?" if close else there
 
 
 def without_controls(text: str) -> str:

@@ -18,7 +18,7 @@ from ferengine.sources.decoder import Decoder, open_container, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.seeking import Place, find_place, read_frame_table
 from ferengine.sources.truncation import find_cut_fragment, find_truncation
-from ferengine.sources.url import show_path
+from ferengine.sources.url import no_file, show_path
 
 _SEEK_FROM = 100
 """Frames from which it is quicker to seek than to decode."""
@@ -316,7 +316,7 @@ def _check_readable(path: Path) -> int:
         with path.open("rb") as file:
             empty = not file.read(1)  # some of the system's own files have no size
     except FileNotFoundError:
-        raise SourceError(f"there is no file {shown}") from None
+        raise SourceError(no_file(path)) from None
     except PermissionError:
         raise SourceError(f"{shown} cannot be read: permission denied (see ls -l {shown})") from None
     except OSError as error:

@@ -74,6 +74,13 @@ def test_sources_as_a_list_and_as_tables(tmp_path: Path) -> None:
         ('\nthresholds = [\n  0.5,\n  "x",\n  0.6,\n]\n', ["2: thresholds.1: input should be a valid number, not 'x'"]),
         ("thresholds = [0.5]\n", ["1: thresholds.1: field required", "1: thresholds.2: field required"]),
         ("camera = 0\n", ["1: camera: input should be a valid array, not 0"]),
+        ("[[sorce]]\ncamera = 0\n", ["1: there are no tables [[sorce]] here: write [[source]]"]),
+        ("\n[[camera]]\nurl = 'rtsp://x/y'\n", ["2: there are no tables [[camera]] here: write [[source]]"]),
+        ("[source]\ncamera = 0\n", ["1: [source] needs double brackets, [[source]]: there may be several"]),
+        (
+            "[engine]\nmin-face = 20\n",
+            ["1: there is no table [engine] here: settings stand above all tables, which are [[source]]"],
+        ),
         ("camera = [0, -1]\n", ["1: camera.1: a camera is a number or a device (/dev/video2, /dev/v4l/by-id/...), not -1"]),
         ('source = ["demo", 3]\n', ["1: source.1: input should be a valid string, not 3"]),
         ("[model]\nname = 3\n", ["1: model: input should be a valid string"]),

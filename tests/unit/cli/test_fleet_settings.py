@@ -53,6 +53,7 @@ def test_cameras_outputs_and_settings_of_the_engine(tmp_path: Path) -> None:
         ("lease = 8", "lease = 1", "fleet.toml:2: lease: input should be greater than or equal to 2, not 1"),
         ("detector", "detektor", "fleet.toml:1: unknown setting 'detektor': did you mean 'detector'?"),
         ("affinity", "afinity", "fleet.toml:8: unknown setting 'afinity': did you mean 'affinity'?"),
+        ("[[camera]]", "[[source]]", "there are no tables [[source]] here: write [[camera]]"),
         ('file = "talk.mp4"', "fps = 5.0", "a source needs exactly one of"),
         ("rtsp://user:secret@10.0.0.7/live", "rtsp://user:secret@", "fleet.toml: "),
     ],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -91,6 +93,13 @@ def test_what_is_passed_over_is_said(folder: Path) -> None:
         "left out, because they are not images: 1 (notes.txt)",
         "left out, because they are folders: name them, or a pattern with **: 1 (below)",
     ]
+    for number in range(5):
+        shutil.copy(folder / "pages.tiff", folder / f"pages{number}.tiff")
+    names = [line.partition(":")[0] for line in image(folder).stderr.splitlines()]
+    assert names[:3] == [str(folder / name) for name in ("pages.tiff", "pages0.tiff", "pages1.tiff")]
+    assert names[3] == "of 3 more files with several images, only the first was read"
+    for number in range(5):
+        (folder / f"pages{number}.tiff").unlink()
     (folder / "pages.tiff").unlink()
     (folder / "notes.txt").unlink()
     assert image(str(folder / "*")).stderr == "left out, because they are folders: name them, or a pattern with **: 1 (below)\n"
@@ -174,6 +183,8 @@ def test_options_of_the_engine_arrive(folder: Path) -> None:
     assert haar["faces"][0]["landmarks"] is None
     unsure = json.loads(image(folder / "b.png", "--min-confidence", "0.99", "--json").stdout)
     assert unsure["faces"][0]["expression"]["label"] == "uncertain"
+    said = image(folder / "b.png", "--min-confidence", "0.99").stdout.splitlines()[1]
+    assert re.match(r"  uncertain, low score \(\w+ \d+ %\), ", said)
 
 
 def test_prior_changes_the_scores_and_is_reported(folder: Path) -> None:

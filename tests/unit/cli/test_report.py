@@ -104,3 +104,15 @@ def test_a_narrow_terminal_gets_shorter_timelines_and_whole_names() -> None:
     for line, label in zip(lines[-2:], ("happy", "surprise"), strict=True):
         assert re.fullmatch(rf"  {label:8}  50 %  [ ▁▂▃▄▅▆▇█]{{12,}}", line)
     assert "\N{HORIZONTAL ELLIPSIS}" not in screen.getvalue()
+
+
+def test_only_what_was_chosen_has_a_reason_and_only_restarts_are_counted() -> None:
+    workers = {"track-0": {"peak_mb": 100.0, "cpu_s": 1.0, "restarts": 0}}
+    text = "\n".join(all_lines({**SUMMARY, "workers": workers}, {}))
+    assert "detector: mtcnn\n" in text
+    assert "restarts" not in text
+    workers["track-0"]["restarts"] = 2
+    chosen = {"name": "mtcnn", "reason": "retinaface would be too slow"}
+    text = "\n".join(all_lines({**SUMMARY, "workers": workers, "detector": chosen}, {}))
+    assert "detector: mtcnn (retinaface would be too slow)\n" in text
+    assert re.search(r"restarts.*track-0 .* 2 ", text, re.DOTALL)

@@ -8,10 +8,10 @@ from typing import Any, cast
 
 import pytest
 
-from ferengine.cli.session import any_image_unread, check_files
+from ferengine.cli.session import any_image_unread, check_files, refuse_absent
 from ferengine.cli.settings import RunSettings
 from ferengine.engine import Engine
-from ferengine.errors import UsageError
+from ferengine.errors import SourceError, UsageError
 from ferengine.sources import parse_source
 
 
@@ -55,3 +55,17 @@ def test_images_that_could_not_be_read_make_the_exit_code_1(tmp_path: Path) -> N
         cameras = {name: SimpleNamespace(dropped={"broken": count}) for name, count in broken.items()}
         engine = cast(Engine, SimpleNamespace(health=lambda cameras=cameras: SimpleNamespace(cameras=cameras)))
         assert any_image_unread(engine, specs) == expected
+
+
+def test_files_that_are_not_there_are_refused_before_the_start(tmp_path: Path) -> None:
+    (tmp_path / "talk.mp4").touch()
+    mistyped, absent = parse_source(str(tmp_path / "tlak.mp4")), parse_source(str(tmp_path / "no" / "film.mp4"))
+    with pytest.raises(SourceError) as caught:
+        refuse_absent([mistyped, absent])
+    assert str(caught.value).splitlines() == [
+        f"there is no file {tmp_path / 'tlak.mp4'}: did you mean {tmp_path / 'talk.mp4'}?",
+        f"there is no file {tmp_path / 'no' / 'film.mp4'}",
+    ]
+    for there in (parse_source("demo"), parse_source(str(tmp_path / "talk.mp4")), parse_source("-")):
+        refuse_absent([mistyped, there])
+    refuse_absent([])

@@ -48,9 +48,23 @@ def test_states_rates_faces_latency_and_drops() -> None:
     assert rows(table)["door"] == ["disconnected", "0.0", "5", "4: 2 happy, 1 sad", "-", "4"]
     seen["new"] = CameraState("running", 0)
     table.write(result("new", 0))
-    assert rows(table)["new"] == ["running", "0.0", "1", "0", "20", "0"]
+    assert rows(table)["new"] == ["running", "-", "1", "0", "20", "0"]
     del seen["hall"]
     assert set(rows(table)) == {"door", "new"}
+
+
+def test_results_that_come_all_at_once_are_no_rate() -> None:
+    clock = Clock()
+    table = LiveTable(Console(file=io.StringIO(), width=120), lambda: {"talk": CameraState("running", 0, 120)}, clock)
+    for number in range(15):
+        table.write(result("talk", number))
+        assert rows(table)["talk"][2:4] == ["-", "-"]
+        clock.now += 1e-5
+    clock.now = 30.0
+    for number in range(15, 90):
+        table.write(result("talk", number))
+        clock.now += 1e-5
+    assert rows(table)["talk"][2:4] == ["0:01", "25.0"]  # 75 in the last 3 s
 
 
 def test_files_show_progress_and_the_time_left() -> None:

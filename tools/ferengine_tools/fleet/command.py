@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich import box
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from ferengine.errors import UsageError
@@ -44,7 +45,12 @@ def fleet_simulate(
     fleet = Fleet(nodes, cameras, sites, utilization=utilization, seed=seed)
     operation = Operation(days=days, hysteresis=hysteresis)
     simulation = Simulation(fleet, operation)
-    outcome = simulation.run()
+    messages = Console(stderr=True, highlight=False)
+    if not messages.is_terminal:
+        messages.print(f"simulating {days:g} days of {nodes} nodes", soft_wrap=True)
+    with Progress(console=messages, transient=True, disable=not messages.is_terminal) as progress:
+        task = progress.add_task(f"simulating {days:g} days", total=1.0)
+        outcome = simulation.run(lambda done: progress.update(task, completed=done))
     cost = simulation.cost
 
     console = Console(highlight=False)

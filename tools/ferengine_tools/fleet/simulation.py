@@ -160,8 +160,12 @@ class Simulation:
         """What the placements cost until now."""
         return Cost(len(self._cpu), float(np.mean(self._cpu)), max(self._cpu))
 
-    def run(self) -> Outcome:
-        """Simulate all days."""
+    def run(self, report: Callable[[float], None] = lambda done: None) -> Outcome:
+        """Simulate all days.
+
+        Args:
+            report: Called before each event with the fraction of the time that is over, from 0 to 1.
+        """
         operation, fleet = self._operation, self._fleet
         self._place(at_start=True)
         end = operation.days * DAY
@@ -173,6 +177,7 @@ class Simulation:
         self._plan_drains(end)
         while self._events and self._events[0][0] <= end:
             self._now, _, event = heapq.heappop(self._events)
+            report(self._now / end)
             event()
         self._now = end
         return self._outcome()

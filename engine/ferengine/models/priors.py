@@ -94,7 +94,7 @@ def _named(manifest: Manifest, name: str) -> Prior:
 def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
     """The probabilities that a file holds, divided by their sum. Raises UsageError, which names it."""
     try:
-        text = read_file(path, _MAX_BYTES).decode()
+        text = read_file(path, _MAX_BYTES).decode("utf-8-sig")
     except ModelError as error:
         raise UsageError(f"prior {error}") from None
     except UnicodeDecodeError:

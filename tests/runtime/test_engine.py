@@ -10,13 +10,14 @@ import time
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
 from faults_help import wait_until
-from ferengine import Engine
+from ferengine import Engine, PushSource
 from ferengine.errors import SourceError, UsageError
 from ferengine.results import FrameResult
 from ferengine.sources.demo import DemoSource
@@ -233,3 +234,28 @@ def test_a_failing_source_does_not_end_the_others(clip: Path, tmp_path: Path) ->
     assert frames == list(range(12))
     assert len(engine.failures) == 1
     assert "gone.mp4" in engine.failures[0]
+
+
+def test_values_of_another_kind_are_named() -> None:
+    """They are mistakes of the caller, not failures inside the engine."""
+    wrong: Any = Engine
+    with Engine(PushSource("door", wait=True)) as opened:
+        engine: Any = opened
+        image = np.zeros((9, 9, 3), np.uint8)
+        for call, named in {
+            lambda: engine.take("1"): "a timeout is a number of seconds or None, not '1'",
+            lambda: engine.wait([1]): r"a timeout is .* not \[1\]",
+            lambda: engine.wait_ready(True): "a timeout is .* not True",
+            lambda: engine.take(float("nan")): "a timeout is .* not nan",
+            lambda: engine.set_zones("door", None): "zones are a sequence of Zone.* not None",
+            lambda: engine.set_zones(["door"], []): r"there is no camera \['door'\]: there is door",
+            lambda: engine.results(cameras=3): "cameras are a name or a sequence of names, not 3",
+            lambda: engine.results(queue="4"): "a queue holds at least 1 result, not '4'",
+            lambda: engine.results(queue=2.5): "a queue holds at least 1 result, not 2.5",
+            lambda: engine.push(["door"], image): "there is no camera",
+            lambda: engine.push("door", image, timeout=None): "door: a pushed frame waits for a number of seconds, not None",
+            lambda: wrong("demo", save=3): "save is the path of a video or a folder, not int",
+            lambda: wrong("demo", on_event=3): "on_event is a function that takes an event, not int",
+        }.items():
+            with pytest.raises(UsageError, match=named):
+                call()

@@ -275,4 +275,6 @@ def _sentence(item: Any) -> str:
     name = ".".join(str(part) for part in item["loc"]) or "settings"
     if item["type"] == "extra_forbidden":
         return f"unknown setting {name!r}: {name_hint(name, EngineConfig.model_fields)}"
+    if item["type"] == "missing" and isinstance(item["loc"][-1], int):
+        return f"{'.'.join(map(str, item['loc'][:-1]))}: number {item['loc'][-1] + 1} is missing"
     return describe_invalid(item, name)

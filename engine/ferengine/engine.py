@@ -127,6 +127,8 @@ class Engine:
                 f"the model {config.model} gives {numbers} numbers a face, of which a batch of {config.max_batch} is too many: "
                 f"set max_batch to {ScoreBatch.largest(numbers)} or less"
             )
+        if on_event is not None and not callable(on_event):
+            raise UsageError(f"on_event is a function that takes an event, not {type(on_event).__name__}")
         self._save = None if save is None else _as_path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)
@@ -596,7 +598,7 @@ def _as_path(save: str | Path) -> Path:
     try:
         return Path(save)
     except TypeError:
-        raise UsageError(f"save is the path of a video or a folder, not {type(save).__name__}") from None
+        raise UsageError(f"save is the path of a video file or a folder, not {type(save).__name__}") from None
 
 
 def as_spec(source: AnySource) -> SourceSpec:

@@ -6,8 +6,8 @@ The command line prints the message alone and exits with ``exit_code``. Any othe
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, get_args
 
 
 class FerengineError(Exception):
@@ -73,19 +73,21 @@ class EngineStoppedError(FerengineError):
     """The engine has stopped and accepts no more sources or consumers."""
 
 
-def describe_invalid(item: Mapping[str, Any], name: str, show: Callable[[object], str] = repr) -> str:
+def describe_invalid(item: Mapping[str, Any], name: str, show: Callable[[object], str] = repr, model: Any = None) -> str:
     """Say in one sentence what is wrong with a setting, from one of the errors of pydantic's ``ValidationError``.
 
     Args:
         item: An item of ``ValidationError.errors()``.
         name: The name of the setting as the user wrote it; empty if the error concerns several.
         show: How to print the wrong value, for values that may hold credentials.
+        model: The model that was to be made, whose fields are named where there is none of a name.
 
     Returns:
         For example "min_face: input should be less than 4096, not 5000".
     """
     if item["type"] == "extra_forbidden":
-        return f"there is no {name}" if name else "there is no such setting"
+        hint = "" if model is None else f": {name_hint(str(item['loc'][-1]), known_fields(model, item['loc'][:-1]))}"
+        return f"there is no {name}{hint}"
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "value_error":
         return f"{name}: {message}" if name else str(message)
@@ -95,6 +97,27 @@ def describe_invalid(item: Mapping[str, Any], name: str, show: Callable[[object]
         if item["type"] == "missing" or isinstance(item["input"], dict | list)
         else f"{text}, not {shown(item['input'], show)}"
     )
+
+
+def known_fields(model: Any, place: Iterable[str | int] = ()) -> list[str]:
+    """The names that may stand at a place in one of pydantic's models, such as those of one zone at ("zones", 1).
+
+    Args:
+        model: The class of the model.
+        place: The fields and indices that lead there.
+    """
+    for part in place:
+        for name, field in model.model_fields.items():
+            if part in (name, field.alias):
+                model = next(_models_in(field.annotation), model)
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _models_in(annotation: Any) -> Iterator[Any]:
+    if hasattr(annotation, "model_fields"):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models_in(part)
 
 
 def name_hint(name: str, known: Iterable[str]) -> str:

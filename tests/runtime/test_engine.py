@@ -226,6 +226,10 @@ def test_errors_name_the_thing(tmp_path: Path) -> None:
     for nonsense in (None, 5.5, ["demo", None], True, b"/dev/video0", {"door": "demo"}):
         with pytest.raises(UsageError, match="a source is a camera's number"):
             Engine(nonsense)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="save is the path of a video file or a folder, not int"):
+        Engine("demo", save=3)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="on_event is a function that takes an event, not list"):
+        Engine("demo", on_event=[])  # type: ignore[arg-type]
 
 
 def test_a_failing_source_does_not_end_the_others(clip: Path, tmp_path: Path) -> None:
@@ -254,7 +258,7 @@ def test_values_of_another_kind_are_named() -> None:
             lambda: engine.results(queue=2.5): "a queue holds at least 1 result, not 2.5",
             lambda: engine.push(["door"], image): "there is no camera",
             lambda: engine.push("door", image, timeout=None): "door: a pushed frame waits for a number of seconds, not None",
-            lambda: wrong("demo", save=3): "save is the path of a video or a folder, not int",
+            lambda: wrong("demo", save=3): "save is the path of a video file or a folder, not int",
             lambda: wrong("demo", on_event=3): "on_event is a function that takes an event, not int",
         }.items():
             with pytest.raises(UsageError, match=named):

@@ -69,6 +69,12 @@ def test_a_wrong_threshold_is_numbered() -> None:
         make_config(thresholds=(0.6, 1.5, 0.7))
 
 
+def test_a_threshold_that_is_missing_is_numbered() -> None:
+    with pytest.raises(UsageError) as caught:
+        make_config(thresholds=(0.6,))
+    assert str(caught.value) == "thresholds: number 2 is missing; thresholds: number 3 is missing"
+
+
 def test_all_wrong_values_are_named_at_once() -> None:
     with pytest.raises(UsageError, match=r"detect_every: .*; unknown setting 'colour'"):
         make_config(detect_every=0, colour="blue")

@@ -274,9 +274,12 @@ def test_the_speed_in_the_readme_is_that_of_the_page() -> None:
     loop = re.search(r"a simple loop: MTCNN in ONNX Runtime on every frame \| (\S+) \| (\S+) \|", readme)
     assert loop is not None
     assert re.search(rf"(?m)^\| a simple loop: MTCNN in ONNX Runtime[^|]*\| {loop[1]} \| {re.escape(loop[2])} \|$", page)
-    compared = dict(re.findall(r"(?m)^\| (ferengine|\[fer\])[^|]*\|(?:[^|]*\|){3} (\d+) \|$", readme))
-    assert compared["ferengine"] == ours[1].partition(" ")[0]
-    assert re.search(rf"(?m)^\| `fer` [\d.]+, Haar \| {compared['[fer]']} \|", page)
+    found = re.findall(r"(?m)^\| (ferengine|\[fer\])[^|]*\|(?:[^|]*\|){3} (\d+) \| (\S+) ms \|$", readme)
+    compared = {name: (frames, cpu) for name, frames, cpu in found}
+    assert compared["ferengine"][0] == ours[1].partition(" ")[0]
+    assert f"Of `woman2` a frame takes {compared['ferengine'][1]} milliseconds in all processes" in page
+    assert re.search(rf"(?m)^\| `fer` [\d.]+, Haar \| {compared['[fer]'][0]} \|", page)
+    assert f"OpenCV 4.14 took {compared['[fer]'][1]} (" in page
     camera = re.search(r"takes (\S+) ms \(p99\) with one face and (\S+) cores in all", readme)
     assert camera is not None
     row = re.search(r"(?m)^\| woman2, `standard` in int8 .*$", page)

@@ -65,9 +65,11 @@ def add_model(file: Path, manifest: Path | None = None, *, name: str | None = No
         The model.
 
     Raises:
-        UsageError: The name is taken, or none.
+        UsageError: It is no ONNX file, or the name is taken, or none.
         ModelError: The model is not what the manifest says, or the folder cannot be written.
     """
+    if file.suffix.lower() != ".onnx":
+        raise UsageError(f"{file} is no .onnx file: export the network to ONNX first")
     data = read_file(file)
     if manifest is None:
         manifest = file.with_suffix(".json")
@@ -146,10 +148,7 @@ def _checked(path: Path) -> tuple[str, ...]:
                 f"model {name}: in the head {head.name} a face's numbers depend on the other faces of a batch, or on chance: "
                 "export the network in evaluation mode"
             )
-        are_probabilities = one.min() >= 0 and one.max() <= 1
-        if head.kind == "classes" and are_probabilities and np.allclose(one.sum(axis=1), 1, atol=1e-4):
-            raise ModelError(f"model {name}: the head {head.name} gives probabilities, not logits: remove its softmax")
-        if head.kind == "labels" and are_probabilities:
+        if head.kind == "labels" and one.min() >= 0 and one.max() <= 1:
             notes.append(f"the head {head.name} gives numbers from 0 to 1 only: if it ends in a sigmoid, remove that")
     used = {head.output or head.name for head in classifier.heads}
     unused = [output for output in classifier.runner.output_names if output not in used]

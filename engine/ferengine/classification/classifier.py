@@ -194,6 +194,10 @@ class Classifier:
                 raise ModelError(
                     f"model {self._manifest.name}: its network gives scores that are not finite{where}: check its weights"
                 )
+            if head.kind == "classes" and _are_probabilities(raw):
+                raise ModelError(
+                    f"model {self._manifest.name}: the head {head.name} gives probabilities, not logits: remove its softmax"
+                )
 
     def close(self) -> None:
         """Release the device; the classifier cannot be used afterwards."""
@@ -226,3 +230,9 @@ class Classifier:
             rows = batch[start : start + self._max_batch]
             parts.append(self._split(self.runner.run(rows), len(rows)))
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def _are_probabilities(outputs: Array) -> bool:
+    """Whether the rows of several faces are all from 0 to 1 and sum to 1, as no logits are."""
+    within = outputs.min() >= 0 and outputs.max() <= 1
+    return len(outputs) > 1 and bool(within) and np.allclose(outputs.sum(axis=1), 1, atol=1e-4)

@@ -37,7 +37,7 @@ class Decoder:
         Args:
             outputs: What ``Runner.run`` or ``Runner.collect`` returned.
             count: How many faces were run.
-            alone: Whether the model has no other head: then the only output is its, whatever it is called.
+            alone: Whether the model has no other head: then the only output is its, unless ``output`` names another.
 
         Returns:
             float32 (count, labels).
@@ -46,7 +46,8 @@ class Decoder:
             ModelError: There is no such output, or it has another shape.
         """
         head = self.head
-        name = next(iter(outputs)) if alone and len(outputs) == 1 else head.output or head.name
+        only = alone and len(outputs) == 1 and not head.output
+        name = next(iter(outputs)) if only else head.output or head.name
         if name not in outputs:
             raise ModelError(f"its network has no output {name!r} for the head {head.name}, only {', '.join(outputs)}")
         rows = outputs[name]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar, get_args
+from typing import Any, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from ferengine.cli.settings import RunSettings, SourceTable
-from ferengine.errors import UsageError, describe_invalid, name_hint
+from ferengine.errors import UsageError, describe_invalid, known_fields, name_hint
 from ferengine.sources.url import hide_credentials
 
 _Path: TypeAlias = tuple[str | int, ...]
@@ -120,7 +120,8 @@ def sentence(item: Any, model: type[BaseModel] = RunSettings, tables: Mapping[st
     if item["type"] == "extra_forbidden":
         shown = hide_credentials(repr(name))  # it may be a URL that stands in the wrong place
         outer = tables[str(place[0])] if in_table and len(place) > 1 else model
-        return f"unknown setting {shown}{_suggestion(where[-1], _model_at(outer, where[:-1]))}"
+        known = sorted(field.replace("_", "-") for field in known_fields(outer, where[:-1]))
+        return f"unknown setting {shown}: {name_hint(where[-1].replace('_', '-'), known)}"
     return describe_invalid(item, name, lambda value: hide_credentials(repr(value)))
 
 
@@ -199,22 +200,6 @@ def _place(item: Any) -> _Path:
     return tuple(part for number, part in enumerate(loc) if number == 0 or part not in _BRANCHES)
 
 
-def _model_at(model: type[BaseModel], where: Sequence[str]) -> type[BaseModel]:
-    """The model of what lies at ``where`` in ``model``, such as that of one zone at ("zones", "1")."""
-    for part in where:
-        for name, field in model.model_fields.items():
-            if part in (name, field.alias):
-                model = next(_models_in(field.annotation), model)
-    return model
-
-
-def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for part in get_args(annotation):
-        yield from _models_in(part)
-
-
 def _wrong_table(item: Any, tables: Iterable[str]) -> str | None:
     """What is wrong with a table, or an array of them, that the settings do not have; None for another mistake."""
     place, value = _place(item), item["input"]
@@ -235,11 +220,6 @@ def _wrong_table(item: Any, tables: Iterable[str]) -> str | None:
 
 def _is_table(value: Any) -> bool:
     return isinstance(value, dict) and _DATE not in value
-
-
-def _suggestion(name: str, model: type[BaseModel]) -> str:
-    known = [field.alias or field_name.replace("_", "-") for field_name, field in model.model_fields.items()]
-    return f": {name_hint(name.replace('_', '-'), sorted(known))}"
 
 
 def _given_twice(table: dict[str, Any], arrays: Iterable[str]) -> _Path | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
 import numpy as np
@@ -128,7 +129,7 @@ class Head(Part):
     - ``values``: a number for each of ``labels``, such as valence and arousal, or an age, limited to its range.
     """
 
-    name: str = Field(pattern="^[a-z][a-z0-9_]{0,31}$", description="its key in Face.heads")
+    name: str = Field(description="its key in Face.heads")
     kind: HeadKind
     labels: tuple[str, ...] = Field(min_length=1, max_length=256)
     output: str = Field(default="", description="the output of the ONNX file; by default that of the head's name")
@@ -142,6 +143,13 @@ class Head(Part):
     smoothing: float | None = Field(
         default=None, ge=0, le=60, description="seconds, instead of the setting smoothing: 10 suits what does not change"
     )
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_key(cls, name: str) -> str:
+        if not re.fullmatch("[a-z][a-z0-9_]{0,31}", name):
+            raise ValueError(f"up to 32 lower-case letters, digits and underscores, the first a letter, not {name!r}")
+        return name
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:

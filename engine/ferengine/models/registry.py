@@ -180,12 +180,15 @@ def parse_manifest(path: Path, data: bytes | str) -> Manifest:
         value = parse_json(data)
     except ValueError as error:
         raise ModelError(f"{path} is not a manifest: {error}") from None
+    if not isinstance(value, dict):
+        raise ModelError(f"{path} is not a manifest: it holds no JSON object")
     try:
         return Manifest.model_validate(value)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = _place(first["loc"], value) if first["type"] != "missing" else first["loc"]
-        raise ModelError(f"{path} is not a manifest: {describe_invalid(first, '.'.join(map(str, where)))}") from None
+        said = describe_invalid(first, ".".join(map(str, where)), model=Manifest)
+        raise ModelError(f"{path} is not a manifest: {said}") from None
 
 
 def _place(names: tuple[int | str, ...], value: Any) -> tuple[int | str, ...]:

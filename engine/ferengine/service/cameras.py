@@ -70,13 +70,13 @@ def read_body_as(model: type[_Model], body: bytes) -> _Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise UsageError("; ".join(_sentence(item) for item in error.errors(include_url=False))) from None
+        raise UsageError("; ".join(_sentence(item, model) for item in error.errors(include_url=False))) from None
 
 
-def _sentence(item: Any) -> str:
+def _sentence(item: Any, model: type[BaseModel]) -> str:
     """One of pydantic's errors, without credentials."""
     name = ".".join(map(str, item["loc"])) or "the request"
-    return describe_invalid(item, name, lambda value: hide_credentials(repr(value)))
+    return describe_invalid(item, name, lambda value: hide_credentials(repr(value)), model)
 
 
 class CameraBook:

@@ -28,6 +28,8 @@ class PushSource:
         Raises:
             UsageError: If the name is empty or cannot name a file.
         """
-        if not self.name:
-            raise UsageError("a push source needs a name")
+        if not isinstance(self.name, str) or not self.name:
+            raise UsageError(f"a push source needs a name, not {self.name!r}")
+        if not isinstance(self.wait, bool):
+            raise UsageError(f"wait of the push source {self.name} is True or False, not {self.wait!r}")
         return SourceSpec("push", "", self.name, pace="fast" if self.wait else "native")

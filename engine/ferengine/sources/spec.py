@@ -222,12 +222,14 @@ def parse_source(source: str | int | Path, **options: Any) -> SourceSpec:
             the host of a URL.
 
     Raises:
-        UsageError: For an empty text, an unknown scenario, an unsupported or malformed URL, or an invalid option.
+        UsageError: For an empty text, what is none, an unknown scenario, an unsupported or malformed URL, or an invalid option.
 
     Example:
         >>> parse_source("door=rtsp://10.0.0.7/live").name
         'door'
     """
+    if isinstance(source, bool) or not isinstance(source, str | int | Path):
+        raise UsageError(f"a source is a camera's number, a path, a URL or 'demo', not {type(source).__name__}")
     text = str(source)
     try:
         _check_characters(text)
@@ -268,7 +270,8 @@ def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
 
 def _describe(item: Any) -> str:
     """One of pydantic's errors as a sentence that shows no credentials."""
-    return describe_invalid(item, ".".join(map(str, item["loc"])), lambda value: hide_credentials(repr(value)))
+    name = ".".join(map(str, item["loc"]))
+    return describe_invalid(item, name, lambda value: hide_credentials(repr(value)), SourceSpec)
 
 
 def _check_characters(text: str) -> None:

@@ -152,7 +152,26 @@ BROKEN: dict[str, tuple[bytes, dict[str, Any], str]] = {
     "weights elsewhere": (weights_elsewhere(), {}, "mine.onnx keeps weights in other files"),
     "another file": (with_softmax(), {"sha256": "0" * 64}, "(SHA-256 differs): leave sha256 out"),
     "other labels": (with_batch_statistics(), {"heads": [AGE_GROUP | {"labels": ["young", "old"]}]}, "names 2 labels"),
-    "a field too many": (with_batch_statistics(), {"threshold": 1}, "is not a manifest: there is no threshold"),
+    "a field too many": (
+        with_batch_statistics(),
+        {"temprature": 1},
+        "is not a manifest: there is no temprature: did you mean 'temperature'?",
+    ),
+    "a field too many of a head": (
+        with_batch_statistics(),
+        {"heads": [AGE_GROUP | {"smooth": 1}]},
+        "is not a manifest: there is no heads.0.smooth: did you mean 'smoothing'?",
+    ),
+    "a name that is no key": (
+        fixed_batch(),
+        {"heads": [AGE_GROUP | {"name": "Age group"}]},
+        "heads.0.name: up to 32 lower-case letters, digits and underscores, the first a letter, not 'Age group'",
+    ),
+    "an output that is not there": (
+        network(24, 3, {"age_group": WEIGHTS["age_group"]}),
+        {"heads": [AGE_GROUP | {"output": "age"}]},
+        "its network has no output 'age' for the head age_group, only age_group",
+    ),
     "a word that is no kind": (
         fixed_batch(),
         {"heads": [AGE_GROUP | {"kind": "class"}]},
@@ -196,6 +215,7 @@ def test_files_that_are_not_there_or_no_manifest(tmp_path: Path) -> None:
     assert f'{bare} has no manifest: write {tmp_path / "bare.json"}, such as {{"labels": ' in str(refused("add", bare))
     (tmp_path / "list.json").write_text("[]")
     assert "holds no JSON object" in str(refused("add", path, "--manifest", tmp_path / "list.json"))
+    assert "net.pt is no .onnx file: export the network to ONNX first" in str(refused("add", tmp_path / "net.pt"))
     assert "there is no added model 'standard': there is none" in str(refused("remove", "standard"))
 
 

@@ -7,6 +7,7 @@ import os
 import pickle
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, open_source, parse_source, unique_names
 from ferengine.sources.camera import CameraSource
 from ferengine.sources.options import SourceOptions
+from ferengine.sources.push import PushSource
 from ferengine.sources.video import VideoFileSource
 from ferengine.sources.wrappers import PacedSource
 
@@ -140,6 +142,26 @@ def test_sources_that_make_no_sense() -> None:
         parse_source("demo", loop=-1)
     with pytest.raises(UsageError):
         parse_source("demo", pace="slow")
+
+
+def test_an_unknown_option_is_answered_with_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"^there is no fpss: did you mean 'fps'\?$"):
+        parse_source("demo", fpss=5)
+
+
+@pytest.mark.parametrize("source", [None, True, 3.5, b"talk.mp4", ["talk.mp4"]])
+def test_what_is_no_source_is_refused(source: Any) -> None:
+    with pytest.raises(UsageError, match=f"^a source is a camera's number, .*, not {type(source).__name__}$"):
+        parse_source(source)
+
+
+@pytest.mark.parametrize(
+    ("source", "reason"),
+    [(PushSource(""), "needs a name, not ''"), (PushSource("a", wait="x"), "wait .* not 'x'")],  # type: ignore[arg-type]
+)
+def test_a_push_source_is_checked(source: PushSource, reason: str) -> None:
+    with pytest.raises(UsageError, match=reason):
+        source.spec()
 
 
 def test_open_source() -> None:

@@ -127,8 +127,6 @@ class Engine:
                 f"the model {config.model} gives {numbers} numbers a face, of which a batch of {config.max_batch} is too many: "
                 f"set max_batch to {ScoreBatch.largest(numbers)} or less"
             )
-        if on_event is not None and not callable(on_event):
-            raise UsageError(f"on_event is a function that takes an event, not {type(on_event).__name__}")
         self._save = None if save is None else _as_path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)

@@ -17,7 +17,7 @@ def main() -> None:
     Ctrl-C ends the process at once and without a message until the command has something to end cleanly.
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # otherwise the caller ignores it
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no KeyboardInterrupt from within an import, these included
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # no KeyboardInterrupt from within an import, so all of ours follow
     from ferengine.cli.redaction import hide_arguments, refuse_stray_urls
     from ferengine.errors import UsageError
 

@@ -30,7 +30,7 @@ from ferengine.runtime.ending import STOP_OUTPUTS
 from ferengine.runtime.health import Health, take_health
 from ferengine.runtime.metrics import Summary, run_summary
 from ferengine.runtime.state import RunState
-from ferengine.runtime.subscriptions import Policy, wait_in_slices
+from ferengine.runtime.subscriptions import Policy, deadline_after, wait_in_slices
 from ferengine.runtime.supervisor import DRAIN, Supervisor
 from ferengine.runtime.topology import Topology, make_plan
 from ferengine.seen import Seen
@@ -101,6 +101,8 @@ class Engine:
         **settings: Unpack[EngineSettings],
     ) -> None:
         config = make_config(**settings)
+        if not (on_event is None or callable(on_event)):
+            raise UsageError(f"on_event is a function that takes an event, not {type(on_event).__name__}")
         worker_python()
         several = isinstance(sources, Iterable) and not isinstance(sources, str | bytes | Mapping)
         given = list(cast(Iterable[AnySource], sources)) if several else [cast(AnySource, sources)]
@@ -125,11 +127,7 @@ class Engine:
                 f"the model {config.model} gives {numbers} numbers a face, of which a batch of {config.max_batch} is too many: "
                 f"set max_batch to {ScoreBatch.largest(numbers)} or less"
             )
-        if save is not None and not isinstance(save, str | Path):
-            raise UsageError(f"save is the path of a video file or a folder, not {type(save).__name__}")
-        if on_event is not None and not callable(on_event):
-            raise UsageError(f"on_event is a function that takes an event, not {type(on_event).__name__}")
-        self._save = None if save is None else Path(save)
+        self._save = None if save is None else _as_path(save)
         self._overwrite = overwrite
         paths = {} if self._save is None else save_paths(specs, self._save, overwrite)
         plan = make_plan(len(specs), config, backend=backend, outputs=(save is not None) + display, growing=keep_open)
@@ -194,7 +192,7 @@ class Engine:
         Raises:
             FerengineError: What ended the run: SourceError when no source opens, WorkerError when workers keep dying.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = deadline_after(timeout)
 
         def left() -> float | None:
             return None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -447,6 +445,8 @@ class Engine:
             EngineStoppedError: The engine has stopped.
         """
         camera = self._state.cameras.named(name)
+        if not isinstance(zones, Iterable):
+            raise UsageError(f"zones are a sequence of Zone, and none of them an empty one, not {zones!r}")
         spec = camera.spec.replace(zones=tuple(zones), outside_zones=outside)
         self._state.executor.call(lambda: self._supervisor.set_zones(camera, spec))
 
@@ -584,9 +584,19 @@ class Engine:
         """The names of ``results``' argument; each must be a camera's."""
         known = self._state.cameras
         names = [cameras] if isinstance(cameras, str) else cameras
+        if not (names is None or isinstance(names, Iterable)):
+            raise UsageError(f"cameras are a name or a sequence of names, not {names!r}")
+        names = None if names is None else list(names)
         for name in names or ():
             known.named(name)
         return names
+
+
+def _as_path(save: str | Path) -> Path:
+    try:
+        return Path(save)
+    except TypeError:
+        raise UsageError(f"save is the path of a video file or a folder, not {type(save).__name__}") from None
 
 
 def as_spec(source: AnySource) -> SourceSpec:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, overload
@@ -19,6 +20,16 @@ _PARTS = {"box": ("x", "y", "width", "height")}
 _WRITTEN = {"camera", "timestamp", "event", "frame", "latency_ms", "scene_cut", "track", "x", "y", "width", "height", "score",
             "track_confidence", "reason", "smoothed_label", "sharpness", "brightness", "yaw", "seconds", "prior"}  # fmt: skip
 _LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")
+_COLUMNS: dict[str, type] = {
+    "camera": str, "frame": int, "timestamp": float, "latency_ms": float, "scene_cut": bool, "track": int, "x": float,
+    "y": float, "width": float, "height": float, "score": float, "track_confidence": float, "origin": str,
+    **{f"{point}_{axis}": float for point in _LANDMARKS for axis in "xy"}, "label": str, "smoothed_label": str, "reason": str,
+    "changed_from": str, "zones": str, "yaw": float, "pitch": float, "roll": float, "pose_age": float, "size": float,
+    "sharpness": float, "brightness": float, "contrast": float, "prior": str,
+}  # fmt: skip
+"""Those that every table has."""
+
+log = logging.getLogger(__name__)
 
 
 @overload
@@ -30,8 +41,10 @@ def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas
 
     Columns are named as in ``--csv``: ``camera``, ``frame``, ``timestamp``, ``track``, ``x``, ``y``, ``width``, ``height``,
     ``label``, ``smoothed_label``, ``score_happy``, ``smoothed_happy`` and so on; landmarks are ``nose_x``, ``nose_y`` and so
-    on. A value that a face does not have is missing in its row. Frames without faces, and the lines of cameras that start and
-    end, have no rows.
+    on. Numbers are 64-bit floats, but ``frame`` and ``track`` integers and ``scene_cut`` a boolean, from lines and from
+    Parquet alike; but for the columns of labels and of heads, all are there in any file. A value that a face does not have is
+    missing in its row. Frames without faces, and the lines of cameras that start and end, have no rows. A last line that is
+    cut off, as where a run was killed, is left out with a warning.
 
     Args:
         path: The file, whose name ends in .parquet where it is one, or a folder of Parquet files, which are read in the order
@@ -47,21 +60,54 @@ def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas
     """
     if library not in ("pandas", "polars"):
         raise UsageError(f"read_events makes tables with pandas or polars, not {library!r}")
-    where = Path(path)
+    try:
+        where = Path(path)
+    except TypeError:
+        raise UsageError(f"read_events reads a file by its path, not {type(path).__name__}") from None
     is_parquet = where.is_dir() or where.suffix == ".parquet"
     found = _parquet_faces(where) if is_parquet else list(_rows(where))
     try:
-        if library == "polars":
-            import polars
-
-            return polars.from_arrow(found) if is_parquet else polars.DataFrame(found, infer_schema_length=None)
-        import pandas
-
-        return found.to_pandas() if is_parquet else pandas.DataFrame(found)  # type: ignore[union-attr]
+        return _polars_table(found) if library == "polars" else _pandas_table(found)
     except ModuleNotFoundError as error:
         if error.name != library:
             raise
         raise MissingDependencyError(f"read_events needs the package {library}: {pip_install(library)}") from None
+
+
+def _pandas_table(found: list[dict[str, Any]] | pa.Table) -> pd.DataFrame:
+    import pandas
+
+    table = pandas.DataFrame(found) if isinstance(found, list) else found.to_pandas()
+    columns: dict[str, Any] = {}
+    for name in dict.fromkeys((*_COLUMNS, *table.columns)):
+        column = table[name] if name in table else pandas.Series([None] * len(table), table.index, object)
+        kind = _COLUMNS.get(name) or (str if _is_text(column) else float)
+        if kind is bool:
+            columns[name] = column.eq(True)
+        elif kind is str:
+            columns[name] = column.astype(object).where(column.notna(), None)
+        else:
+            columns[name] = column.astype("float64" if kind is float else "Int64" if column.hasnans else "int64")
+    return pandas.DataFrame(columns, table.index)
+
+
+def _is_text(column: pd.Series[Any]) -> bool:
+    return any(isinstance(value, str) for value in column)
+
+
+def _polars_table(found: list[dict[str, Any]] | pa.Table) -> pl.DataFrame:
+    import polars
+
+    table = polars.DataFrame(found, infer_schema_length=None) if isinstance(found, list) else polars.from_arrow(found)
+    assert isinstance(table, polars.DataFrame)
+    kinds = {str: polars.String, float: polars.Float64, int: polars.Int64, bool: polars.Boolean}
+    columns = []
+    for name in dict.fromkeys((*_COLUMNS, *table.columns)):
+        kind = _COLUMNS.get(name) or (str if table.schema[name] == polars.String else float)
+        column = polars.col(name) if name in table.columns else polars.lit(None).alias(name)
+        column = column.cast(kinds[kind])
+        columns.append(column.fill_null(value=False) if kind is bool else column)
+    return table.select(columns) if table.width else polars.DataFrame(schema={name: kinds[_COLUMNS[name]] for name in _COLUMNS})
 
 
 def read_parquet(path: Path) -> Iterator[pa.Table]:
@@ -104,9 +150,14 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, 1):
+                if line.isspace():
+                    continue
                 try:
                     yield from face_rows(json.loads(line))
-                except (ValueError, KeyError, TypeError, AttributeError):
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                    if number > 1 and line.startswith(b"{") and not line.endswith(b"\n"):
+                        log.warning("the last line of %s is cut off: it is left out", path)
+                        return
                     raise UsageError(f"line {number} of {path} is not one that --events writes") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None

@@ -181,6 +181,9 @@ def test_outputs_that_cannot_be(arguments: tuple[str, ...], code: int, expected:
         (("--summary", "./talk.mp4"), "talk.mp4 is the source talk"),
         (("--source", "demo", "--save", "."), "talk.mp4 is the source talk"),
         (("--events", "out", "--csv", "./out"), "--events and --csv name the same file, out"),
+        (("--events", "-", "--csv", "-"), "--events and --csv cannot both write to standard output"),
+        (("--summary", "-"), "--summary -: only --events and --csv write to standard output: name a file"),
+        (("--parquet", "-"), "--parquet -: only --events and --csv write to standard output: name a folder"),
     ],
 )
 def test_no_output_takes_the_place_of_a_source_or_of_another(arguments: tuple[str, ...], expected: str, tmp_path: Path) -> None:

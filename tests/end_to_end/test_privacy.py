@@ -19,8 +19,7 @@ _CALLS = "connect,bind,listen,sendto,sendmsg,openat,open,creat,rename,renameat,r
 _WRITES = re.compile(
     r"(?:openat|open|creat|rename\w*|mkdir\w*|\w*link\w*)\((?P<rest>.*(?:O_WRONLY|O_RDWR|O_CREAT|creat|rename|mkdir|link).*)"
 )
-_HARMLESS = re.compile(r"/dev/(?:null|tty|shm/(?:sem\.)?\w+)$|/proc/")
-"""joblib asks whether there are named semaphores: it makes one, and removes its name at once."""
+_HARMLESS = re.compile(r"/dev/(?:null|tty)$|/proc/")
 
 
 def _traces() -> bool:

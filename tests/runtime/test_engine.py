@@ -10,12 +10,14 @@ import time
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
 
-from ferengine import Engine
+from faults_help import wait_until
+from ferengine import Engine, PushSource
 from ferengine.errors import SourceError, UsageError
 from ferengine.results import FrameResult
 from ferengine.sources.demo import DemoSource
@@ -113,6 +115,7 @@ def test_a_killed_worker_is_replaced_and_nothing_is_lost(clip: Path, name: str) 
             results.append(result)
             if result.frame == 20:
                 os.kill(engine.worker_pids()[name], signal.SIGKILL)
+                wait_until(lambda: engine.summary()["workers"][name]["restarts"] > 0)  # or the rest may do without it
         restarts = engine.summary()["workers"][name]["restarts"]
     assert restarts == 1
     assert [result.frame for result in results] == list(range(90))
@@ -223,10 +226,6 @@ def test_errors_name_the_thing(tmp_path: Path) -> None:
     for nonsense in (None, 5.5, ["demo", None], True, b"/dev/video0", {"door": "demo"}):
         with pytest.raises(UsageError, match="a source is a camera's number"):
             Engine(nonsense)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="save is the path of a video file or a folder, not int"):
-        Engine("demo", save=3)  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="on_event is a function that takes an event, not list"):
-        Engine("demo", on_event=[])  # type: ignore[arg-type]
 
 
 def test_a_failing_source_does_not_end_the_others(clip: Path, tmp_path: Path) -> None:
@@ -235,3 +234,28 @@ def test_a_failing_source_does_not_end_the_others(clip: Path, tmp_path: Path) ->
     assert frames == list(range(12))
     assert len(engine.failures) == 1
     assert "gone.mp4" in engine.failures[0]
+
+
+def test_values_of_another_kind_are_named() -> None:
+    """They are mistakes of the caller, not failures inside the engine."""
+    wrong: Any = Engine
+    with Engine(PushSource("door", wait=True)) as opened:
+        engine: Any = opened
+        image = np.zeros((9, 9, 3), np.uint8)
+        for call, named in {
+            lambda: engine.take("1"): "a timeout is a number of seconds or None, not '1'",
+            lambda: engine.wait([1]): r"a timeout is .* not \[1\]",
+            lambda: engine.wait_ready(True): "a timeout is .* not True",
+            lambda: engine.take(float("nan")): "a timeout is .* not nan",
+            lambda: engine.set_zones("door", None): "zones are a sequence of Zone.* not None",
+            lambda: engine.set_zones(["door"], []): r"there is no camera \['door'\]: known are door",
+            lambda: engine.results(cameras=3): "cameras are a name or a sequence of names, not 3",
+            lambda: engine.results(queue="4"): "a queue holds at least 1 result, not '4'",
+            lambda: engine.results(queue=2.5): "a queue holds at least 1 result, not 2.5",
+            lambda: engine.push(["door"], image): "there is no camera",
+            lambda: engine.push("door", image, timeout=None): "door: a pushed frame waits for a number of seconds, not None",
+            lambda: wrong("demo", save=3): "save is the path of a video file or a folder, not int",
+            lambda: wrong("demo", on_event=3): "on_event is a function that takes an event, not int",
+        }.items():
+            with pytest.raises(UsageError, match=named):
+                call()

@@ -267,7 +267,7 @@ def test_an_upload_that_does_not_say_its_size_ends_at_the_limit(web: httpx.Clien
             sent += 1 << 20
             yield bytes(1 << 20)
 
-    with contextlib.suppress(httpx.WriteError):  # the connection was closed before all was sent
+    with contextlib.suppress(httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):  # closed before all was sent
         assert web.post("/api/analyze", content=body()).status_code == 413
     assert sent < 150 << 20  # a busy machine takes a moment to close it
 

@@ -14,7 +14,18 @@ import pytest
 from ferengine import read_events
 from ferengine.config import EngineConfig, EngineSettings
 from ferengine.errors import MissingDependencyError, UsageError
-from ferengine.results import CameraEvent, Face, FrameResult, Pose, Quality, Timings, make_expression, make_gender
+from ferengine.models.manifest import Head
+from ferengine.results import (
+    CameraEvent,
+    Face,
+    FrameResult,
+    HeadReading,
+    Pose,
+    Quality,
+    Timings,
+    make_expression,
+    make_gender,
+)
 from ferengine.sinks.csv import CsvWriter
 from ferengine.sinks.jsonl import JsonlWriter
 
@@ -81,6 +92,79 @@ def test_faces_become_rows_with_the_columns_of_csv(library: Any, events: Path, t
     writer.close()
     header = (tmp_path / "faces.csv").read_text().strip().split(",")
     assert set(header) <= set(rows[0])
+
+
+def columns(table: Any) -> dict[str, str]:
+    """The columns of a table and their types, in order."""
+    found = table.dtypes.items() if hasattr(table.dtypes, "items") else table.schema.items()
+    return {name: str(kind) for name, kind in found}
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_tables_of_lines_and_of_parquet_have_the_same_columns(library: Any, tmp_path: Path) -> None:
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+    from ferengine.sinks.parquet import ParquetSink, parquet_schema
+
+    heads = (
+        Head(name="mood", kind="classes", labels=("calm", "upset")),
+        Head(name="affect", kind="values", labels=("valence",), ranges={"valence": (-1, 1)}),
+    )
+    readings = {
+        "mood": HeadReading("classes", {"calm": 0.75, "upset": 0.25}, {"calm": 0.5, "upset": 0.5}),
+        "affect": HeadReading("values", {"valence": 0.25}, {"valence": 0.25}),
+    }
+    for case, given in {
+        "all": [faces()[0], replace(faces()[1], heads=readings)],
+        "few": [faces()[1]],
+        "none": [],
+    }.items():
+        result = replace(results()[1], faces=tuple(given), scene_cut=False)
+        genders = ("female", "male") if case == "all" else ()
+        writer = JsonlWriter(tmp_path / f"{case}.jsonl", prior="uniform")
+        schema = parquet_schema(LABELS if case == "all" else (), genders, "uniform", heads if case == "all" else ())
+        sink = ParquetSink(tmp_path / case, schema, 100, 60, "uniform")
+        for output in (writer, sink):
+            output.write(result)
+            output.close()
+        lines, parquet = read_events(tmp_path / f"{case}.jsonl", library), read_events(tmp_path / case, library)
+        assert len(lines) == len(parquet) == len(given)
+        ignored = {"gender_reason"}  # parquet has it where no gender is uncertain, too
+        assert {name: kind for name, kind in columns(parquet).items() if name not in ignored} == columns(lines)
+        assert list(columns(lines))[:6] == ["camera", "frame", "timestamp", "latency_ms", "scene_cut", "track"]
+        assert columns(lines)["frame"] == {"pandas": "int64", "polars": "Int64"}[library]
+        assert columns(lines)["yaw"] == {"pandas": "float64", "polars": "Float64"}[library]
+        assert columns(lines)["scene_cut"] == {"pandas": "bool", "polars": "Boolean"}[library]
+        for name in columns(lines):
+            one, other = (list(table[name]) for table in (lines, parquet))
+            for a, b in zip(one, other, strict=True):
+                assert a == b or (a is None and b is None) or a == pytest.approx(b, abs=1e-5, nan_ok=True), name
+
+
+def test_lines_of_several_runs_are_one_table(tmp_path: Path) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    path = tmp_path / "faces.jsonl"
+    for name, labels in (("a", LABELS), ("b", ("calm", "upset"))):
+        writer = JsonlWriter(tmp_path / name, prior="uniform")
+        face = replace(faces()[0], expression=make_expression(labels, (0.7, 0.3), (0.4, 0.6)))
+        writer.write(replace(results()[1], faces=(face,)))
+        writer.close()
+    path.write_bytes(b"\xef\xbb\xbf" + (tmp_path / "a").read_bytes() + b"\r\n" + (tmp_path / "b").read_bytes())
+    table = read_events(path)
+    assert list(table["label"]) == ["happy", "calm"]
+    assert list(table["score_happy"]) == pytest.approx([0.7, math.nan], nan_ok=True)
+    assert list(table["score_calm"]) == pytest.approx([math.nan, 0.7], nan_ok=True)
+
+
+def test_a_last_line_that_is_cut_off_is_left_out(events: Path, caplog: pytest.LogCaptureFixture) -> None:
+    pytest.importorskip("pandas", reason="pandas is not installed")
+    whole = events.read_bytes()
+    events.write_bytes(whole + whole.splitlines(keepends=True)[-1][:200])
+    assert len(read_events(events)) == 2
+    assert "the last line of" in caplog.text
+    events.write_bytes(b"")
+    assert len(read_events(events)) == 0
+    assert "label" in read_events(events)
 
 
 def test_lines_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -264,7 +264,7 @@ def _photographs(folder: Path) -> Iterator[tuple[str, NDArray[np.uint8], list[di
     listing = folder / "annotations.jsonl"
     if not listing.is_file():
         raise UsageError(f"{listing} does not exist: name the folder that holds annotations.jsonl")
-    for number, line in enumerate(listing.read_text().splitlines(), 1):
+    for number, line in enumerate(listing.read_text(encoding="utf-8-sig").splitlines(), 1):
         try:
             item = json.loads(line)
             source, path, faces = item["source"], folder / item["image"], item["faces"]

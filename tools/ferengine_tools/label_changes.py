@@ -111,11 +111,13 @@ def read_tracks(path: Path) -> list[list[Reading]]:
     """
     tracks: dict[int, list[Reading]] = {}
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise UsageError(f"cannot read {path}: {reason}") from None
-    for number, text_line in enumerate(text.splitlines(), start=1):
+    for number, text_line in enumerate(text.split("\n"), start=1):
+        if not text_line.strip():
+            continue
         try:
             line = _Line.model_validate_json(text_line)
         except ValidationError as error:

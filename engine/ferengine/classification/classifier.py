@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import cast
 
@@ -60,14 +61,14 @@ class Classifier:
         self,
         model: str | Path = DEFAULT,
         *,
-        prior: str | Prior | None = None,
+        prior: str | Path | Prior | None = None,
         threads: int = 1,
         backend: BackendName | BackendSettings = "auto",
         max_batch: int = 256,
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
-        if threads < 1 or max_batch < 1:
-            raise UsageError(f"threads and max_batch must be at least 1, not {threads} and {max_batch}")
+        if not all(isinstance(each, Integral) and each >= 1 for each in (threads, max_batch)):
+            raise UsageError(f"threads and max_batch must be integers of at least 1, not {threads!r} and {max_batch!r}")
         settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
         self.runner: Runner
         named = load_model(model)

@@ -59,7 +59,7 @@ def load_model(path: Path, model: type[_Model], tables: Mapping[str, type[BaseMo
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_BYTES + 1)
-        text = data[:_MAX_BYTES].decode()
+        text = data[:_MAX_BYTES].decode("utf-8-sig")
     except OSError as error:
         raise UsageError(f"the settings file {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:

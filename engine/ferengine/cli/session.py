@@ -30,6 +30,7 @@ from ferengine.sinks.screen import no_window_reason
 from ferengine.sources import SourceSpec, unique_names
 from ferengine.sources.url import no_file
 
+_STDOUT = Path("-")
 _TICK = 0.25
 """Maximum seconds until a signal is handled."""
 
@@ -108,11 +109,19 @@ def check_files(
         read: What is read besides, by its option, such as ``--config``.
         state: The file of ``--state``, which is read and written.
     """
-    events = None if settings.events in (None, "-") else Path(str(settings.events))
-    named = {"--events": events, "--csv": settings.csv, "--save": settings.save, "--summary": settings.summary,
-             "--health-file": settings.health_file, "--store": settings.store,
-             "--state": state}  # fmt: skip
-    files = {option: path for option, path in named.items() if path is not None and not is_folder(path)}
+    events = None if settings.events is None else Path(settings.events)
+    streams = {"--events": events, "--csv": settings.csv}
+    named = {**streams, "--save": settings.save, "--summary": settings.summary, "--health-file": settings.health_file,
+             "--store": settings.store, "--state": state}  # fmt: skip
+    folders = {"--parquet": settings.parquet, "--snapshots": settings.snapshots, "--clips": settings.clips}
+    to_stdout = [option for option, path in {**named, **folders}.items() if path == _STDOUT]
+    for option in to_stdout:
+        if option not in streams:
+            kind = "folder" if option in folders else "file"
+            raise UsageError(f"{option} -: only --events and --csv write to standard output: name a {kind}")
+    if len(to_stdout) > 1:
+        raise UsageError(f"{' and '.join(to_stdout)} cannot both write to standard output: name a file for one of them")
+    files = {option: path for option, path in named.items() if path is not None and path != _STDOUT and not is_folder(path)}
     for (one, path), (other, second) in combinations(files.items(), 2):
         if same_file(path, second):
             raise UsageError(f"{one} and {other} name the same file, {path}: choose another for one of them")
@@ -140,10 +149,11 @@ def _decide_display(asked: bool | None) -> bool:
 
 
 def _decide_table(settings: RunSettings, display: bool, console: Console) -> bool:
-    """Whether to show the table: never between the lines of --events."""
-    mixed = settings.events == "-" and sys.stdout is not None and sys.stdout.isatty()
+    """Whether to show the table: never between the lines of --events or --csv."""
+    option = next((option for option, path in (("--events", settings.events), ("--csv", settings.csv)) if str(path) == "-"), "")
+    mixed = bool(option) and sys.stdout is not None and sys.stdout.isatty()
     if settings.table and (mixed or not console.is_terminal):
-        reason = "--events - writes to the same terminal" if mixed else "standard error is not a terminal"
+        reason = f"{option} - writes to the same terminal" if mixed else "standard error is not a terminal"
         raise UsageError(f"--table: {reason}; leave it out")
     usual = console.is_terminal and not display and not mixed
     return usual if settings.table is None else settings.table

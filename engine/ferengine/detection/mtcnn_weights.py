@@ -1,14 +1,13 @@
 """MTCNN's three networks as ONNX, made once from the weight files of the ``mtcnn`` package (MIT licence).
 
-The files are read without importing that package, whose import needs TensorFlow. They are joblib pickles, which can
-run code when read: version and SHA-256 are pinned, and checked before anything is unpickled.
+The files are read without importing that package, whose import needs TensorFlow. They are pickles of joblib, which can
+run code when read: their SHA-256 is pinned and checked before anything is unpickled, and only arrays are.
 """
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.detection import network_cache
+from ferengine.detection.joblib_arrays import JoblibArrays
 from ferengine.errors import MissingDependencyError, ModelError
 from ferengine.pip_hint import pip_install
 
@@ -75,9 +75,9 @@ def read_weights(name: NetworkName) -> list[NDArray[np.float32]]:
             f"{path} of {PACKAGE} {package.version} is not the file of version {VERSION} (its SHA-256 differs) and was "
             f"not opened: {hint}"
         )
-    import joblib
+    import lz4.frame
 
-    return [np.asarray(array, np.float32) for array in joblib.load(io.BytesIO(data))]
+    return [np.asarray(array, np.float32) for array in JoblibArrays(lz4.frame.decompress(data)).load()]
 
 
 def _network(name: NetworkName) -> bytes:

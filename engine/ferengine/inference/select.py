@@ -41,7 +41,7 @@ def choose_backend(name: str = "auto") -> tuple[str, str]:
         UsageError: There is no backend of that name.
         ModelError: It cannot work here.
     """
-    if name not in get_args(BackendName):
+    if not isinstance(name, str) or name not in get_args(BackendName):
         raise UsageError(f"the backend is one of {', '.join(get_args(BackendName))}, not {name}")
     if name == "ort":
         return "ort", "chosen by the user"

@@ -7,6 +7,7 @@ softmax(logits / temperature + log prior): A. K. Menon et al., "Long-tail learni
 from __future__ import annotations
 
 import math
+import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +26,7 @@ _MAX_VALUE = 1e9
 """Below it, what is no probability may be a percentage or a count, for which there is a hint."""
 
 
-def choose_prior(manifest: Manifest, chosen: str | Prior | None = None, *, follows: bool = False) -> Prior | None:
+def choose_prior(manifest: Manifest, chosen: str | Path | Prior | None = None, *, follows: bool = False) -> Prior | None:
     """Find the prior to read faces under.
 
     Args:
@@ -49,6 +50,10 @@ def choose_prior(manifest: Manifest, chosen: str | Prior | None = None, *, follo
     """
     if chosen is None and manifest.prior is None:
         return None
+    if isinstance(chosen, os.PathLike):
+        chosen = os.fspath(chosen)
+    if not isinstance(chosen, str | Prior | None):
+        raise UsageError(f"a prior is a name, the path of a file or a Prior, not {type(chosen).__name__}")
     name = chosen.name if isinstance(chosen, Prior) else chosen
     if not manifest.labels:
         raise UsageError(f"prior {name}: the model {manifest.name} has no head {manifest.task}, which a prior is of")
@@ -94,7 +99,7 @@ def _named(manifest: Manifest, name: str) -> Prior:
 def _read(path: Path, labels: tuple[str, ...]) -> dict[str, float]:
     """The probabilities that a file holds, divided by their sum. Raises UsageError, which names it."""
     try:
-        text = read_file(path, _MAX_BYTES).decode()
+        text = read_file(path, _MAX_BYTES).decode("utf-8-sig")
     except ModelError as error:
         raise UsageError(f"prior {error}") from None
     except UnicodeDecodeError:

@@ -57,7 +57,7 @@ def _kind(path: Path) -> str:
 
 def _read_lines(recording: Recording, path: Path) -> None:
     try:
-        with path.open(encoding="utf-8", errors="replace") as file:
+        with path.open(encoding="utf-8-sig", errors="replace") as file:
             for line in iter(lambda: file.readline(_MAX_LINE), ""):
                 if len(line) == _MAX_LINE:
                     raise SourceError(f"{path} has a line of more than {_MAX_LINE:,} characters: it holds no events")

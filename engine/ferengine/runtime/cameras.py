@@ -315,14 +315,14 @@ class Cameras:
 
     def named(self, name: str) -> CameraState:
         """Raises UsageError for a name that no camera has."""
-        for camera in self:
+        for camera in self if isinstance(name, str) else ():
             if camera.name == name:
                 return camera
         raise UsageError(f"there is no camera {name!r}: {name_hint(name, (camera.name for camera in self))}")
 
     def was_removed(self, name: str) -> bool:
         """Whether a camera had this name, and none has it now."""
-        return name in self._removed and all(camera.name != name for camera in self)
+        return isinstance(name, str) and name in self._removed and all(camera.name != name for camera in self)
 
     def add(self, spec: SourceSpec) -> CameraState:
         """A camera for ``spec``, under a name that no other has, with the track worker that has fewest."""

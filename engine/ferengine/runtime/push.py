@@ -16,6 +16,7 @@ from ferengine.results import Pushed
 from ferengine.runtime.cameras import CameraState
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import RunState
+from ferengine.runtime.subscriptions import deadline_after
 from ferengine.sources.clock import CallerClock, WallClock
 
 _SLICE = 0.05
@@ -65,7 +66,9 @@ class PushInput:
         ):  # NaN is refused too
             raise UsageError(f"{name}: a time stamp is a number of seconds, {_MAX_TIMESTAMP:g} at most, not {timestamp!r}")
         captured_ns = time.monotonic_ns()
-        deadline = time.monotonic() + (0.0 if self._camera.live else timeout)
+        deadline = deadline_after(0.0 if self._camera.live else timeout)
+        if deadline is None:
+            raise UsageError(f"{name}: a pushed frame waits for a number of seconds, not {timeout!r}")
         with self._lock:
             stamp = self._wall.stamp() if timestamp is None else float(timestamp)
             pushed = self._push(image, stamp, captured_ns, deadline)

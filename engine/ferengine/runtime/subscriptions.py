@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from numbers import Integral, Real
 from typing import Literal, TypeAlias, get_args
 
 from ferengine.errors import UsageError
@@ -38,14 +40,30 @@ def wait_in_slices(wait: Callable[[float], bool], timeout: float | None) -> bool
 
     Returns:
         Whether it has come.
+
+    Raises:
+        UsageError: ``timeout`` is no number.
     """
-    deadline = None if timeout is None else time.monotonic() + timeout
+    deadline = deadline_after(timeout)
     while True:
         left = _SLICE if deadline is None else max(0.0, deadline - time.monotonic())
         if wait(min(left, _SLICE)):
             return True
         if left <= _SLICE and deadline is not None:
             return False
+
+
+def deadline_after(timeout: float | None) -> float | None:
+    """The monotonic time in ``timeout`` seconds; ``None`` for ``None``. Raises UsageError for what is no number."""
+    if timeout is None:
+        return None
+    if not isinstance(timeout, Real) or isinstance(timeout, bool) or math.isnan(timeout):
+        raise UsageError(f"a timeout is a number of seconds or None, not {timeout!r}")
+    return time.monotonic() + float(timeout)
+
+
+def _is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 def join_in_slices(thread: threading.Thread, timeout: float | None) -> bool:
@@ -100,8 +118,8 @@ class Subscription:
     ) -> None:
         if policy not in get_args(Policy):
             raise UsageError(f"there is no policy {policy!r}: choose one of {', '.join(get_args(Policy))}")
-        if capacity < 1:
-            raise UsageError(f"a queue holds at least 1 result, not {capacity}")
+        if not _is_count(capacity):
+            raise UsageError(f"a queue holds at least 1 result, not {capacity!r}")
         self.name = name
         self.policy = policy
         self.reader = reader

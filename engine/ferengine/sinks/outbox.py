@@ -129,7 +129,7 @@ def read_secret(option: str, path: Path) -> str:
     try:
         with path.open("rb") as file:
             data = file.read(_MAX_SECRET + 1)
-        text = data.decode().strip()
+        text = data.decode("utf-8-sig").strip()
     except (OSError, ValueError) as error:
         reason = "not UTF-8 text" if isinstance(error, UnicodeDecodeError) else getattr(error, "strerror", None) or error
         raise UsageError(f"{option}: {shortened(path)} cannot be read: {reason}") from None

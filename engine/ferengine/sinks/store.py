@@ -52,7 +52,14 @@ _TO_VERSION_2 = "".join(
 _TO_VERSION_3 = "ALTER TABLE event ADD COLUMN zone TEXT; ALTER TABLE event ADD COLUMN zones TEXT;"
 _TO_VERSION_4 = "CREATE TABLE run (time REAL NOT NULL, prior TEXT); CREATE INDEX run_time ON run (time);"
 _BUSY_SECONDS = 5.0
+"""Seconds that opening and closing wait for another program that writes."""
+_LOCK_SECONDS = 0.25
+"""Seconds that a commit does; the next one tries again."""
+_MAX_LOCKED = 60.0
+"""Seconds for which rows wait where another program holds the database."""
 _COMMIT_SECONDS = 1.0
+_MAX_ROWS = 10_000
+"""Rows that wait for the next commit; then it comes sooner."""
 _CLEAN_SECONDS = 60.0
 _SAMPLE_SECONDS = 1.0
 _MAX_SAMPLED = 1_000
@@ -122,50 +129,60 @@ class StoreSink:
         self._uncommitted = 0
         self._sampled: dict[tuple[str, int], float] = {}
         self._seconds: dict[str, _Second] = {}
-        self._committed = self._cleaned = clock()
+        self._rows: list[tuple[str, tuple[object, ...]]] = []
+        self._committed = self._tried = self._cleaned = clock()
         self._is_in_log = 0
         self._connection: sqlite3.Connection | None = None
         with self._reporting() as connection:
-            self._prepare(connection)
-            self._begin_run(connection)
+            self._open(connection)
+            with _transaction(connection):  # another run may begin with the file at this moment
+                self._prepare(connection)
+                self._begin_run(connection)
             self._clean(connection)
+            _set_patience(connection, _LOCK_SECONDS)
 
     def write(self, result: FrameResult) -> None:
         """Keep what happened with this result, and a sample of each person. Raises SinkError, as all that follow, with the
         number of results that were not committed."""
         self._uncommitted += 1
-        with self._reporting() as connection:
-            self._keep_events(connection, self._detector.add(result))
-            second = self._seconds.get(result.camera)
-            if second is not None and not second.goes_on_with(result):
-                self._keep_second(connection, result.camera)
-                second = None
-            if second is None:
-                second = self._seconds[result.camera] = _Second(result.timestamp, result.frame, result.frame)
-            second.add(result)
-            for face in result.faces:
-                key = result.camera, face.track or 0
-                if 0 <= result.timestamp - self._sampled.get(key, -math.inf) < _SAMPLE_SECONDS:
-                    continue
-                self._sampled[key] = result.timestamp
-                row = (self._clock(), result.camera, result.timestamp, result.frame, key[1], *_reading(face))
-                self._insert(connection, "sample", row)
+        self._keep_events(self._detector.add(result))
+        second = self._seconds.get(result.camera)
+        if second is not None and not second.goes_on_with(result):
+            self._keep_second(result.camera)
+            second = None
+        if second is None:
+            second = self._seconds[result.camera] = _Second(result.timestamp, result.frame, result.frame)
+        second.add(result)
+        for face in result.faces:
+            key = result.camera, face.track or 0
+            if 0 <= result.timestamp - self._sampled.get(key, -math.inf) < _SAMPLE_SECONDS:
+                continue
+            self._sampled[key] = result.timestamp
+            row = (self._clock(), result.camera, result.timestamp, result.frame, key[1], *_reading(face))
+            self._insert("sample", row)
+        if len(self._rows) >= _MAX_ROWS:
+            self._flush()
 
     def write_camera_event(self, event: CameraEvent) -> None:
         """Keep what happened to a camera. Raises SinkError."""
-        with self._reporting() as connection:
-            self._keep_events(connection, self._detector.add_camera_event(event))
+        self._keep_events(self._detector.add_camera_event(event))
 
     def flush_if_due(self) -> None:
         """Commit after a second, and delete what is too old after a minute. Raises SinkError."""
-        now = self._clock()
-        if now - self._committed < _COMMIT_SECONDS:
-            return
+        if not 0 <= self._clock() - self._tried < _COMMIT_SECONDS:  # a clock may be set back
+            self._flush()
+
+    def _flush(self) -> None:
+        now = self._tried = self._clock()
         with self._reporting() as connection:
-            self._commit(connection)
-            self._committed = now
-            if now - self._cleaned >= _CLEAN_SECONDS:
-                self._clean(connection)
+            try:
+                self._commit(connection)
+                if not 0 <= now - self._cleaned < _CLEAN_SECONDS:
+                    self._clean(connection)
+            except sqlite3.OperationalError as error:
+                if not _is_busy(error) or now - self._committed > _MAX_LOCKED:
+                    raise
+                log.warning("--store: another program is writing to %s: what comes waits", self._path)
 
     def close(self) -> None:
         """Commit and close; may be called twice. Raises SinkError."""
@@ -173,36 +190,45 @@ class StoreSink:
             return
         try:
             with self._reporting() as connection:
+                _set_patience(connection, _BUSY_SECONDS)
                 for camera in list(self._seconds):
-                    self._keep_second(connection, camera)
+                    self._keep_second(camera)
                 self._commit(connection)
         finally:
             connection_, self._connection = self._connection, None
             connection_.close()
 
-    def _prepare(self, connection: sqlite3.Connection) -> None:
+    def _open(self, connection: sqlite3.Connection) -> None:
+        """Set what is set outside of a transaction."""
+        if not self._check(connection):
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        _log_writes(connection)
+        connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA secure_delete = ON")  # what is too old is overwritten
+
+    def _check(self, connection: sqlite3.Connection) -> int:
+        """The version of the schema, 0 for a new file. Raises SinkError for a file that is not to be written."""
+        [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # first: another run may make them now
         [application] = connection.execute("PRAGMA application_id").fetchone()
         [version] = connection.execute("PRAGMA user_version").fetchone()
-        [tables] = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
         if tables and application != APPLICATION:
             raise SinkError(f"--store: {self._path} is a database of another program: name another file")
         if version > VERSION:
             raise SinkError(f"--store: {self._path} was written by a newer ferengine (version {version} of the schema)")
-        if not tables:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA secure_delete = ON")  # what is too old is overwritten
-        if not tables:
-            marks = f"PRAGMA application_id = {APPLICATION}; PRAGMA user_version = {VERSION};"
-            connection.executescript(f"BEGIN; {_SCHEMA} {_NEW_IN_VERSION_2} {_TO_VERSION_3} {_TO_VERSION_4} {marks} COMMIT;")
-        elif version < VERSION:
-            steps = f"{_TO_VERSION_2} {_NEW_IN_VERSION_2}" if version < 2 else ""
-            steps += (_TO_VERSION_3 if version < 3 else "") + _TO_VERSION_4
-            connection.executescript(f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {VERSION}; COMMIT;")
-        with connection:
-            for number, label in enumerate(self._labels):
-                connection.execute("INSERT OR REPLACE INTO label VALUES (?, ?)", (label, number))
+        return int(version) if tables else 0
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the tables, or bring them up to date."""
+        version = self._check(connection)
+        steps = _SCHEMA if version == 0 else _TO_VERSION_2 if version == 1 else ""
+        steps += (_NEW_IN_VERSION_2 if version < 2 else "") + (_TO_VERSION_3 if version < 3 else "")
+        steps += _TO_VERSION_4 if version < 4 else ""
+        for step in filter(str.strip, steps.split(";")):
+            connection.execute(step)
+        connection.execute(f"PRAGMA application_id = {APPLICATION}")
+        connection.execute(f"PRAGMA user_version = {VERSION}")
+        for number, label in enumerate(self._labels):
+            connection.execute("INSERT OR REPLACE INTO label VALUES (?, ?)", (label, number))
 
     def _begin_run(self, connection: sqlite3.Connection) -> None:
         before = connection.execute("SELECT prior FROM run ORDER BY rowid DESC LIMIT 1").fetchone()
@@ -215,27 +241,30 @@ class StoreSink:
         connection.execute("INSERT INTO run VALUES (?, ?)", (self._clock(), self._prior))
 
     def _commit(self, connection: sqlite3.Connection) -> None:
-        if connection.in_transaction:
-            connection.execute("COMMIT")
+        """Write all rows that wait. They do so outside of a transaction, which would keep other runs from writing."""
+        if self._rows:
+            with _transaction(connection):
+                for table, row in self._rows:
+                    connection.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
+            self._rows.clear()
         self._uncommitted = 0
+        self._committed = self._clock()
 
-    def _insert(self, connection: sqlite3.Connection, table: str, row: tuple[object, ...]) -> None:
-        if not connection.in_transaction:
-            connection.execute("BEGIN IMMEDIATE")
-        connection.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
+    def _insert(self, table: str, row: tuple[object, ...]) -> None:
+        self._rows.append((table, row))
 
-    def _keep_second(self, connection: sqlite3.Connection, camera: str) -> None:
+    def _keep_second(self, camera: str) -> None:
         second = self._seconds.pop(camera)
-        self._insert(connection, "second", (self._clock(), camera, *astuple(second)))
+        self._insert("second", (self._clock(), camera, *astuple(second)))
 
-    def _keep_events(self, connection: sqlite3.Connection, events: list[Event]) -> None:
+    def _keep_events(self, events: list[Event]) -> None:
         for event in events:
             row = (
                 self._clock(), event.camera, event.kind, event.timestamp, event.track, event.label, event.confidence,
                 event.before, event.seconds, event.reason, event.snapshot, event.clip, event.zone,
                 ";".join(event.zones) or None,
             )  # fmt: skip
-            self._insert(connection, "event", row)
+            self._insert("event", row)
 
     def _clean(self, connection: sqlite3.Connection) -> None:
         now = self._cleaned = self._clock()
@@ -246,9 +275,9 @@ class StoreSink:
         deleted += connection.execute(f"DELETE FROM run WHERE rowid < ({last})", (now - self._keep,)).rowcount
         connection.executescript("PRAGMA incremental_vacuum;")  # ``execute`` would take one step, which frees one page
         if deleted or self._is_in_log:  # the log of writes holds what was deleted until it is emptied, which readers may delay
-            connection.execute("PRAGMA busy_timeout = 0").fetchall()  # it is tried again in a minute
+            _set_patience(connection, 0)  # it is tried again in a minute
             [self._is_in_log, *_] = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-            connection.execute(f"PRAGMA busy_timeout = {_BUSY_SECONDS * 1000:.0f}").fetchall()
+            _set_patience(connection, _LOCK_SECONDS)
         while len(self._sampled) > _MAX_SAMPLED:
             del self._sampled[next(iter(self._sampled))]
 
@@ -265,6 +294,40 @@ class StoreSink:
             failed = SinkError(f"--store: {self._path} cannot be written: {error}")
             failed.lost = self._uncommitted
             raise failed from None
+
+
+def _log_writes(connection: sqlite3.Connection) -> None:
+    """Switch to a write-ahead log; where another run does the same just now, SQLite itself does not wait for it."""
+    until = time.monotonic() + _BUSY_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+
+
+def _is_busy(error: sqlite3.OperationalError) -> bool:
+    return error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY  # above that it says why
+
+
+def _set_patience(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f"PRAGMA busy_timeout = {seconds * 1000:.0f}").fetchall()
+
+
+@contextlib.contextmanager
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Write all or nothing; waits for other writers first."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # some errors have ended it
+            connection.execute("ROLLBACK")
+        raise
 
 
 def _reading(face: Face) -> tuple[object, ...]:

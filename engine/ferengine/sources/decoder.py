@@ -29,6 +29,10 @@ CONTAINERS = (
 _PROBE_PACKETS = 48
 """Packets whose time stamps show the true rate of a file."""
 
+_MAX_PROBE_PACKETS = 256
+_MAX_PROBE_BYTES = 16_000_000
+"""How many are read where all of them have the same time stamp, as in the first second of a clock of whole seconds."""
+
 _SILENT_PACKETS = 8
 """How many packets at the end of a stream may give no image, because only other frames refer to them."""
 
@@ -108,7 +112,7 @@ class Decoder:
         discarded: Packets so far that the container says not to show.
         mid_packet: Whether the last packet so far was incomplete.
         mid_frame: Whether a part of the last frame is missing, which of the common codecs only H.264 shows.
-        start: Media seconds at which the stream begins, None where it does not say.
+        start: Media seconds at which the stream begins, None where it does not say, or has no time stamps of its own.
     """
 
     def __init__(self, container: av.container.InputContainer, stream: av.VideoStream, threads: int = 1) -> None:
@@ -120,8 +124,10 @@ class Decoder:
         self._converter = FrameConverter(stream)
         self._deinterlacer = Deinterlacer()
         self._choice = self._new_choice()
-        begins, unit = stream.start_time, stream.time_base
-        self.start = None if begins is None or not unit else float(begins * unit)  # now: seeking changes it
+        begins, unit = stream.start_time, stream.time_base  # now: seeking changes it
+        self.start = None if begins is None or not unit else float(begins * unit)
+        if container.format.name == "avi":
+            self.start = None  # it has no time stamps: those that FFmpeg makes up may begin later
         self.broken = 0
         self.discarded = 0
         self.mid_packet = False
@@ -137,16 +143,24 @@ class Decoder:
         return int(packet.size)
 
     def read_rate(self, packets: int = _PROBE_PACKETS) -> float:
-        """Return the nominal rate in frames per second, reading ahead so many packets to make sure of it."""
+        """Return the nominal rate in frames per second, reading ahead so many packets to make sure of it, and some more of a
+        recording whose clock stands still in these."""
         while len(self._ahead) < packets and self.read_ahead() is not None:
             pass
+        while packets and len(set(self.stamps_ahead())) == 1 and self._may_read_on() and self.read_ahead() is not None:
+            pass
         return believable_rate(
-            float(self._stream.average_rate or 0), float(self._stream.guessed_rate or 0), self.stamps_ahead()
+            float(self._stream.average_rate or 0),
+            float(self._stream.guessed_rate or 0),
+            [None if packet.pts is None else float(packet.pts * packet.time_base) for packet in self._ahead],
         )
 
     def stamps_ahead(self) -> list[float]:
         """Return the media seconds of the packets that have been read ahead."""
         return [float(packet.pts * packet.time_base) for packet in self._ahead if packet.pts is not None]
+
+    def _may_read_on(self) -> bool:
+        return len(self._ahead) < _MAX_PROBE_PACKETS and sum(packet.size for packet in self._ahead) < _MAX_PROBE_BYTES
 
     def frames(self) -> Iterator[list[av.VideoFrame]]:
         """Yield the frames of each packet, which may be none.

@@ -36,6 +36,13 @@ def test_names_are_those_of_the_command_line_with_dashes_or_underscores(tmp_path
     assert settings.model_fields_set == {"min_face", "detect_every", "thresholds", "save", "model"}
 
 
+def test_a_file_as_other_systems_write_it(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_bytes(b'\xef\xbb\xbfmin-face = 30\r\nmodel = "x.onnx"\r\n')
+    settings = load_settings(path)
+    assert (settings.min_face, settings.model) == (30, "x.onnx")
+
+
 def test_an_empty_file_sets_nothing(tmp_path: Path) -> None:
     assert load(tmp_path, "# nothing\n") == RunSettings()
 

@@ -15,7 +15,7 @@ import onnx
 import pytest
 
 from ferengine.detection import mtcnn_weights
-from ferengine.detection.mtcnn_graphs import build_network
+from ferengine.detection.mtcnn_graphs import NetworkName, build_network
 from ferengine.detection.mtcnn_weights import cache_folder, mtcnn_networks, read_weights
 from ferengine.errors import MissingDependencyError, ModelError
 
@@ -76,6 +76,24 @@ def test_other_files_are_refused_before_they_are_unpickled(tmp_path: Path, monke
     assert " install " in str(caught.value)
     joblib.load(path)
     assert trace.exists()  # so the pickle would have done it
+
+
+@pytest.mark.parametrize("name", ["pnet", "rnet", "onet"])
+def test_the_arrays_are_those_that_joblib_reads(name: NetworkName) -> None:
+    found = read_weights(name)
+    path = importlib.metadata.distribution("mtcnn").locate_file(f"mtcnn/assets/weights/{name}.lz4")
+    expected = joblib.load(str(path))
+    assert len(found) == len(expected) > 10
+    for mine, theirs in zip(found, expected, strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_reading_them_imports_no_joblib() -> None:
+    program = "import sys; from ferengine.detection import mtcnn_weights as m; m.read_weights('pnet'); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True)
+    assert "lz4.frame" in done.stdout.split()
+    assert "joblib" not in done.stdout.split()
 
 
 def test_missing_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,26 @@ def test_choose_prior_by_name(manifest: Manifest) -> None:
     assert choose_prior(manifest, "uniform") == Prior("uniform", LABELS, (1 / 3, 1 / 3, 1 / 3))
 
 
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_choose_prior_of_a_file_as_other_systems_write_it(manifest: Manifest, tmp_path: Path, mark: bytes, end: str) -> None:
+    lines = {".json": ["{", *(f'"{label}": 0.25,' for label in LABELS[:2]), '"odd": 0.5}'],
+             ".toml": ["# mine", *(f"{label} = 0.25" for label in LABELS[:2]), "odd = 0.5"]}  # fmt: skip
+    for suffix, text in lines.items():
+        path = tmp_path / f"mine{suffix}"
+        path.write_bytes(mark + end.join(text).encode())
+        assert choose_prior(manifest, str(path)) == Prior(str(path), LABELS, (0.25, 0.25, 0.5))
+
+
+def test_choose_prior_of_another_kind(manifest: Manifest, tmp_path: Path) -> None:
+    wrong: Any
+    for wrong in (3, ["uniform"], {"calm": 1}, b"uniform"):
+        with pytest.raises(UsageError, match=rf"a prior is a name, the path of a file or a Prior, not {type(wrong).__name__}"):
+            choose_prior(manifest, wrong)
+    (tmp_path / "mine.json").write_text('{"calm": 0.25, "loud": 0.25, "odd": 0.5}')
+    assert choose_prior(manifest, tmp_path / "mine.json") == choose_prior(manifest, str(tmp_path / "mine.json"))
+
+
 def test_prior_logarithm_and_labels(manifest: Manifest) -> None:
     prior = choose_prior(manifest)
     assert prior is not None

@@ -19,6 +19,11 @@ def test_a_secret_is_read_without_the_end_of_its_line(tmp_path: Path) -> None:
     assert read_secret("--mqtt-password", tmp_path / "a") == "p\N{LATIN SMALL LETTER U WITH DIAERESIS}ss word"
 
 
+def test_a_secret_as_other_systems_write_it(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"\xef\xbb\xbfpass word\r\n")
+    assert read_secret("--mqtt-password", tmp_path / "a") == "pass word"
+
+
 def test_what_is_no_secret_is_refused_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "empty").touch()
     (tmp_path / "latin").write_bytes(b"caf\xe9")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +73,63 @@ def test_others_read_while_it_is_written(tmp_path: Path) -> None:
     sink = StoreSink(path, 30, clock)
     fill(sink, clock)
     assert rows(path, "SELECT count(*) FROM sample")[0][0]
+    sink.close()
+
+
+def test_runs_may_begin_with_one_file_at_once(tmp_path: Path) -> None:
+    for attempt in range(10):
+        path, together = tmp_path / f"{attempt}.db", threading.Barrier(4)
+
+        def begin(path: Path = path, together: threading.Barrier = together) -> None:
+            together.wait()
+            sink = StoreSink(path, 30, Clock(), prior="uniform")
+            fill(sink, Clock())
+            sink.close()
+
+        with ThreadPoolExecutor(4) as pool:
+            for done in [pool.submit(begin) for _ in range(4)]:
+                done.result()
+        assert rows(path, "SELECT count(*) FROM run") == [(4,)]
+        assert rows(path, "SELECT sum(frames) FROM second") == [(120,)]
+
+
+def test_what_another_program_locks_is_written_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 30, clock)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        fill(sink, clock)
+        assert caplog.text.count("another program is writing to") == 2  # one a second
+        other.execute("COMMIT")
+        clock.now += 1
+        sink.flush_if_due()
+        assert rows(path, "SELECT count(*) FROM event") == [(1,)]
+        other.execute("BEGIN IMMEDIATE")
+        sink.write_camera_event(CameraEvent("door", "ended", 5.0, "over"))
+        clock.now += 61
+        with pytest.raises(SinkError, match=r"faces\.db cannot be written: database is locked"):
+            sink.flush_if_due()
+        other.execute("COMMIT")
+    sink.close()
+    assert rows(path, "SELECT kind FROM event") == [("appeared",), ("left",), ("ended",)]
+
+
+def test_no_transaction_is_open_between_two_commits(tmp_path: Path) -> None:
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 30, clock)
+    sink.write(result(0, face(1, "happy")))
+    with contextlib.closing(sqlite3.connect(path, timeout=0, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("ROLLBACK")
+    sink.close()
+
+
+def test_a_clock_that_is_set_back_does_not_put_off_commits(tmp_path: Path) -> None:
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 30, clock)
+    clock.now -= 3600
+    fill(sink, clock)
+    assert rows(path, "SELECT count(*) FROM event") == [(1,)]
     sink.close()
 
 

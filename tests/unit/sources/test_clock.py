@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -104,6 +104,64 @@ def test_a_recording_keeps_its_speed_where_its_stamps_repeat(rate: float, resolu
     assert np.abs(stamps - seconds).max() <= (resolution + 1e-6) * max(1.0, 1 / nominal)  # until the rate is known
 
 
+def concatenated(lengths: Sequence[int], begins: float = 0.0) -> list[float]:
+    """Stamps of 25 frames a second that begin again behind so many frames each."""
+    return [begins + index / 25 for length in lengths for index in range(length)]
+
+
+def out_of_order(frames: int, order: Sequence[int]) -> list[float]:
+    size = len(order)
+    return [(index // size * size + order[index % size]) / 25 for index in range(frames)]
+
+
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        *(pytest.param(concatenated([length] * (250 // length)), id=f"parts of {length}") for length in (2, 5, 8, 12, 25, 75)),
+        pytest.param(concatenated([8] * 30, begins=1.4), id="parts that begin late"),
+        pytest.param(concatenated([7, 12, 40, 3, 25, 9, 60, 11, 33, 50]), id="parts of any length"),
+        pytest.param([index / 25 - 3600.0 * (index > 90) for index in range(250)], id="set back"),
+        pytest.param([index / 25 - 0.5 * (index // 60) for index in range(250)], id="set back again and again"),
+        pytest.param([0.0, *(index / 25 - 1.9 for index in range(1, 250))], id="set back at once"),
+        pytest.param([-index / 25 for index in range(250)], id="backward"),
+    ],
+)
+def test_a_recording_whose_stamps_begin_again_goes_on_at_its_rate(stamps: list[float]) -> None:
+    clock = MediaClock(1 / 25)
+    assert [clock.stamp(given) for given in stamps] == pytest.approx(np.arange(len(stamps)) / 25)
+
+
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        out_of_order(250, (1, 0)),
+        out_of_order(250, (0, 3, 1, 2)),  # the order of decoding
+        out_of_order(249, (2, 1, 0)),
+        out_of_order(250, tuple(range(9, -1, -1))),
+        [index / 25 + 1.5 / 25 * (index % 50 == 20) for index in range(250)],
+        [(index ^ (index % 20 < 2)) / 25 for index in range(250)],
+        list(np.arange(250) / 25 + np.random.default_rng(1).uniform(-1, 1, 250) / 25),
+        list(np.arange(250) / 25 + np.random.default_rng(2).uniform(-3, 3, 250) / 25),
+    ],
+)
+@pytest.mark.parametrize("nominal", [1.0, 1.3, 0.8])
+def test_frames_out_of_order_do_not_change_the_speed(stamps: list[float], nominal: float) -> None:
+    clock = MediaClock(1 / 25 / nominal, start=0.0)
+    times = np.array([clock.stamp(given) for given in stamps])
+    assert np.diff(times).min() > 0.2 / 25
+    assert np.diff(times).max() < 6 / 25
+    assert times[-1] == pytest.approx(len(stamps) / 25, abs=0.2)
+    assert np.abs(times - np.arange(len(stamps)) / 25).max() < 0.6
+
+
+def test_a_pause_in_a_recording_is_kept_where_its_stamps_began_again() -> None:
+    clock = MediaClock(1 / 25)
+    stamps = [*concatenated([20, 10]), *(5 + index / 25 for index in range(10))]
+    times = [clock.stamp(given) for given in stamps]
+    assert times[29] == pytest.approx(29 / 25)
+    assert np.diff(times[29:]) == pytest.approx([5 - 9 / 25, *[1 / 25] * 9])
+
+
 def test_stamps_of_any_kind_increase() -> None:
     chance = random.Random(4)
     kinds = (lambda last: last, lambda last: last + 0.04, lambda last: last - 0.02, lambda last: last + 1.0,
@@ -153,7 +211,16 @@ def test_nominal_rate(declared: float, guessed: float, step: float | None, expec
         (0, [index // 3 / 10 for index in range(48)], 30),
         (30, [index // 2 / 15 for index in range(48)], 30),
         (25, [index // 2 / 25 for index in range(48)], 25),  # packets of half a frame
+        (10, [index * 4 // 10 / 10 for index in range(48)], 25),
+        (1, [index // 25 for index in range(48)], 25),  # one step between two stamps
+        (1, [(index + 20) // 25 for index in range(48)], 25),
+        (50, concatenated([5] * 9), 25),  # begins again
+        (0, concatenated([8] * 6, begins=1.4), 25),
+        (12.5, out_of_order(48, (0, 3, 1, 2)), 25),
+        (0, [None if index % 5 else index / 25 for index in range(48)], 25),  # some have none
+        (1000, [0.0] * 48, 25),  # the unit of the stamps
+        (50, [0.0] * 48, 50),
     ],
 )
-def test_nominal_rate_where_stamps_repeat(declared: float, stamps: list[float], expected: float) -> None:
+def test_nominal_rate_where_stamps_repeat(declared: float, stamps: list[float | None], expected: float) -> None:
     assert believable_rate(declared, 0, stamps) == pytest.approx(expected)

@@ -117,7 +117,7 @@ def load_wild_faces(folder: Path) -> WildFaces:
 def _rows(path: Path) -> list[dict[str, str]]:
     """Of the table, each with a label and a person that can be read."""
     try:
-        with path.open(newline="", encoding="utf-8") as handle:
+        with path.open(newline="", encoding="utf-8-sig") as handle:
             reader = csv.DictReader(handle)
             missing = _COLUMNS - set(reader.fieldnames or ())
             rows = [] if missing else list(reader)

@@ -46,7 +46,7 @@ def yaws(folder: Path, names: Sequence[str]) -> NDArray[np.float64]:
     """
     found: dict[str, float] = {}
     try:
-        with (folder / "labels.csv").open(encoding="utf-8", newline="") as file:
+        with (folder / "labels.csv").open(encoding="utf-8-sig", newline="") as file:
             for row in csv.DictReader(file):
                 pose = estimate_pose([(float(row[f"{point}_x"]), float(row[f"{point}_y"])) for point in _POINTS])
                 found[row["file"]] = np.nan if pose is None else abs(pose.yaw)

@@ -25,7 +25,7 @@ class Zone(BaseModel):
         points: The corners of a polygon that does not cross itself, each as fractions of the frame's width and height.
 
     Example:
-        >>> Zone(name="poster", kind="ignore", points=[(0, 0), (0.3, 0), (0.3, 0.4), (0, 0.4)]).kind
+        >>> Zone(name="poster", kind="ignore", points=((0, 0), (0.3, 0), (0.3, 0.4), (0, 0.4))).kind
         'ignore'
     """
 

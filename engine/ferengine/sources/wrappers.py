@@ -20,6 +20,8 @@ _CATCH_UP = 1.0
 """Seconds that ``PacedSource.read`` passes over late frames."""
 _EARLY = 0.01
 """Fraction of a period by which a frame may be early: time stamps are rounded."""
+_SLOW = 0.02
+"""Fraction by which a source may be faster than the maximum rate that it was set to: clocks differ."""
 
 
 class SourceWrapper:
@@ -60,7 +62,9 @@ class SourceWrapper:
 class ThinnedSource(SourceWrapper):
     """Leaves out frames of another source.
 
-    They are not counted as dropped, and the remaining ones are numbered without gaps.
+    They are not counted as dropped, and the remaining ones are numbered without gaps. Of a source whose nominal rate is not
+    above ``fps``, frames are left out only where it gives more than it says: in the fast parts of a video of variable rate,
+    or if a camera does not keep to its rate. One frame may come a period early there, as with time stamps that vary a little.
 
     Args:
         source: The source to thin out.
@@ -69,42 +73,44 @@ class ThinnedSource(SourceWrapper):
 
     def __init__(self, source: Source, fps: float) -> None:
         super().__init__(source)
+        self._period = 1 / fps
         self._fps = fps
-        self._period = 0.0
+        self._is_above = False  # whether the source's nominal rate is
         self._kept = -1  # the period of the frame kept last
+        self._due = -math.inf  # when the next frame would come at the maximum rate
 
     def open(self) -> SourceInfo:
         """Open the source; its rate is at most ``fps``."""
         info = self._source.open()
-        if self._fps >= info.fps:
-            return info
-        self._period = 1 / self._fps
-        return replace(info, fps=self._fps, frames=None)
+        self._is_above = self._fps < info.fps
+        return replace(info, fps=self._fps, frames=None) if self._is_above else info
 
     def read(self) -> CapturedFrame | None:
-        """Return the first frame of the next period; None at the end."""
-        while (frame := self._source.read()) is not None and self._period:
-            period = self._period_of(frame.timestamp)
-            if period > self._kept:
-                self._kept = period
+        """Return the next frame that is kept; None at the end."""
+        while (frame := self._source.read()) is not None:
+            if self._keeps(frame.timestamp):
                 return frame
-        return frame
+        return None
 
     def skip(self, frames: int | None, last: float | None = None) -> None:
         """Pass over ``frames`` of the frames that ``read`` would return, the last of which has the time stamp ``last``."""
-        if not self._period:
-            self._source.skip(frames, last)
-        elif last is not None:
+        if last is not None:
             self._source.skip(None, last)
-            self._kept = self._period_of(last)
+            self._keeps(last)
         else:
             for _ in range(frames or 0):
                 if self.read() is None:
                     return
 
-    def _period_of(self, timestamp: float) -> int:
-        """The number of the period that a time stamp is in."""
-        return math.floor(timestamp / self._period + _EARLY)
+    def _keeps(self, timestamp: float) -> bool:
+        """Whether the next frame is kept, which has this time stamp."""
+        if self._is_above:
+            before, self._kept = self._kept, max(self._kept, math.floor(timestamp / self._period + _EARLY))
+            return self._kept > before
+        if timestamp < self._due - self._period:
+            return False
+        self._due = max(self._due, timestamp) + self._period * (1 - _SLOW)
+        return True
 
 
 class PacedSource(SourceWrapper):

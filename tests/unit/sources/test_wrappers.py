@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import av
 import numpy as np
 import pytest
 
@@ -9,6 +12,7 @@ from ferengine.frames import rotate
 from ferengine.sources import open_source, parse_source
 from ferengine.sources.base import CapturedFrame, Source, SourceInfo
 from ferengine.sources.demo import DemoSource
+from ferengine.sources.video import VideoFileSource
 from ferengine.sources.wrappers import AdjustedSource, PacedSource, ThinnedSource
 
 
@@ -100,6 +104,60 @@ def test_a_higher_rate_changes_nothing_and_skipping_counts_what_is_kept() -> Non
     reference.open()
     thinned.skip(4)
     assert stamps_of(thinned) == stamps_of(reference)[4:]
+
+
+def most_in(stamps: list[float], seconds: float) -> int:
+    """Most frames within so many seconds."""
+    return max(sum(begin <= stamp < begin + seconds for stamp in stamps) for begin in stamps)
+
+
+def test_a_video_of_variable_rate_is_thinned_where_it_is_fast() -> None:
+    stamps = [*(i / 15 for i in range(150)), *(10 + i / 60 for i in range(600)), *(20 + i / 15 for i in range(150))]
+    source = ThinnedSource(Numbered(stamps, 20), fps=20)
+    assert source.open().fps == 20
+    kept = stamps_of(source)
+    assert [stamp for stamp in kept if stamp < 10] == stamps[:150]
+    assert len([stamp for stamp in kept if 10 <= stamp < 20]) == pytest.approx(200, abs=6)
+    assert [stamp for stamp in kept if stamp >= 20] == stamps[-150:]
+    assert most_in(kept, 1.0) <= 22
+
+
+@pytest.mark.parametrize(("real", "kept"), [(30, 300), (15, 300), (19.9, 300), (60, 103)])
+def test_a_camera_that_sends_more_than_it_says_is_thinned(real: float, kept: int) -> None:
+    jitter = np.random.default_rng(3).uniform(-0.3, 0.3, 300) / real
+    stamps = list((np.arange(300) + jitter) / real + 1.7e9)
+    source = ThinnedSource(Numbered(stamps, 15), fps=max(real, 15) if real < 60 else 20)
+    assert source.open().fps == 15
+    assert len(stamps_of(source)) == pytest.approx(kept, abs=2)
+
+
+def test_rounded_stamps_at_the_maximum_rate_are_all_kept() -> None:
+    for rate in (25, 29.97, 30, 50, 59.94):
+        stamps = [round(i / rate, 3) for i in range(1000)]
+        source = ThinnedSource(Numbered(stamps, rate), fps=rate)
+        source.open()
+        assert stamps_of(source) == stamps
+
+
+def test_a_thinned_source_at_its_maximum_rate_goes_on_behind_the_last_frame(tmp_path: Path) -> None:
+    path = tmp_path / "a.mkv"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=1000)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "bgr0"
+        for index in range(400):
+            frame = av.VideoFrame.from_ndarray(np.zeros((32, 32, 3), np.uint8), format="bgr24")
+            frame.pts = 40 * index if index < 200 else 8000 + 10 * (index - 200)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    reference = ThinnedSource(VideoFileSource(path), fps=30)
+    assert reference.open().fps == pytest.approx(25, abs=0.1)
+    stamps = stamps_of(reference)
+    assert len(stamps) == pytest.approx(260, abs=3)
+    for kept in (1, 50, 190, 230):
+        resumed = ThinnedSource(VideoFileSource(path), fps=30)
+        resumed.open()
+        resumed.skip(kept, stamps[kept - 1])
+        assert stamps_of(resumed)[0] == pytest.approx(stamps[kept], abs=0.02)
 
 
 class FakeTime:

@@ -335,8 +335,9 @@ class FrameResult:
         """The faces as the package ``supervision`` takes them, for its annotators, zones and sinks.
 
         Returns:
-            ``xyxy`` in pixels, ``confidence``, ``tracker_id``, and in ``data`` the smoothed label as ``class_name`` ("" where a
-            face was not classified) with its score as ``class_score`` (NaN there).
+            ``xyxy`` in pixels, ``confidence``, ``tracker_id``, ``class_id`` (0 where a face was not classified, 1 where it is
+            uncertain, and from 2 on the model's classes in their order), and in ``data`` the smoothed label as ``class_name``
+            ("" where a face was not classified) with its score as ``class_score`` (NaN there).
 
         Raises:
             MissingDependencyError: The package is not installed.
@@ -357,12 +358,20 @@ class FrameResult:
         return supervision.Detections(
             xyxy=np.array([[x, y, x + w, y + h] for x, y, w, h in (face.box for face in self.faces)], np.float32),
             confidence=np.array([face.score for face in self.faces], np.float32),
+            class_id=np.array([_class_id(each) for each in smoothed], int),  # its annotators colour by it
             tracker_id=np.array([face.track or 0 for face in self.faces], int),
             data={
                 "class_name": np.array(["" if each is None else each.label for each in smoothed]),
                 "class_score": np.array([np.nan if each is None else each.confidence for each in smoothed]),
             },
         )
+
+
+def _class_id(smoothed: Scores | None) -> int:
+    """The ``class_id`` of ``to_supervision``."""
+    if smoothed is None:
+        return 0
+    return 1 if smoothed.label == UNCERTAIN else 2 + list(smoothed.scores).index(smoothed.label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, get_type_hints
 
+import numpy as np
 import pytest
 
 from ferengine import read_events
@@ -189,6 +190,9 @@ def test_faces_as_supervision_takes_them() -> None:
     assert full.data["class_name"].tolist() == ["sad", ""]
     assert full.data["class_score"][0] == pytest.approx(0.6)
     assert math.isnan(full.data["class_score"][1])
+    assert full.class_id.tolist() == [3, 0]  # the second class, and not classified
+    drawn = supervision.BoxAnnotator().annotate(np.zeros((80, 80, 3), np.uint8), full)  # with its usual colours, by class
+    assert drawn.any()
 
 
 def test_supervision_gets_the_score_of_a_label_that_is_held(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,6 +201,9 @@ def test_supervision_gets_the_score_of_a_label_that_is_held(monkeypatch: pytest.
     shown = replace(results()[1], faces=(replace(faces()[0], expression=held),)).to_supervision()
     assert shown.data["class_name"].tolist() == ["happy"]
     assert shown.data["class_score"].tolist() == pytest.approx([0.4])
+    unsure = make_expression(LABELS, (0.5, 0.5), (0.5, 0.5), reason="turned")
+    shown = replace(results()[1], faces=(replace(faces()[0], expression=unsure),)).to_supervision()
+    assert (shown.data["class_name"].tolist(), shown.class_id.tolist()) == (["uncertain"], [1])
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars", "supervision"])

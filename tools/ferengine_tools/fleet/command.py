@@ -45,16 +45,17 @@ def fleet_simulate(
     fleet = Fleet(nodes, cameras, sites, utilization=utilization, seed=seed)
     operation = Operation(days=days, hysteresis=hysteresis)
     simulation = Simulation(fleet, operation)
+    length = "1 day" if days == 1 else f"{days:g} days"
     messages = Console(stderr=True, highlight=False)
     if not messages.is_terminal:
-        messages.print(f"simulating {days:g} days of {nodes} nodes", soft_wrap=True)
+        messages.print(f"simulating {length} of {nodes} nodes", soft_wrap=True)
     with Progress(console=messages, transient=True, disable=not messages.is_terminal) as progress:
-        task = progress.add_task(f"simulating {days:g} days", total=1.0)
+        task = progress.add_task(f"simulating {length}", total=1.0)
         outcome = simulation.run(lambda done: progress.update(task, completed=done))
     cost = simulation.cost
 
     console = Console(highlight=False)
-    title = f"{cameras} cameras on {nodes} nodes at {sites} sites, {days:g} days"
+    title = f"{cameras} cameras on {nodes} nodes at {sites} sites, {length}"
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, show_header=False, pad_edge=False)
     table.add_column(width=52)
     table.add_column()

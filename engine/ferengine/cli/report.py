@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
 
 from ferengine.detection.choice import AS_SET
-from ferengine.runtime.metrics import Summary
+from ferengine.runtime.metrics import SinkSummary, Summary
 from ferengine.seen import BINS, Seen
 from ferengine.sinks.table import clock_text
+from ferengine.sources.url import show_path
 
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _ASCII = " .:-=+*#@"
@@ -25,8 +27,17 @@ _BESIDE = len("   100 %  ")
 """What a line has beside the label and the timeline."""
 
 
-def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) -> None:
-    """Print ``Engine.summary()`` and what was seen on ``console``."""
+def print_summary(
+    summary: Summary, seen: Mapping[str, Seen], console: Console, files: Mapping[str, Path | str | None] | None = None
+) -> None:
+    """Print ``Engine.summary()``, which files were written, and what was seen.
+
+    Args:
+        summary: The metrics.
+        seen: What each camera has shown.
+        console: Where to print.
+        files: The file or folder of each output, by its name in ``summary["sinks"]``; None for what is not kept in one.
+    """
     _line(
         console,
         f"[bold]{summary['frames']}[/] frames, [bold]{summary['fps']:.1f}[/] frames/s, {summary['faces']} faces; "
@@ -61,8 +72,19 @@ def print_summary(summary: Summary, seen: Mapping[str, Seen], console: Console) 
         cells = name, f"{worker['peak_mb']:.0f}", f"{worker['cpu_s']:.1f}", str(worker["restarts"])
         workers.add_row(*cells[: len(names)])
     console.print(workers)
+    written = [
+        _written(path, summary["sinks"][name]) for name, path in (files or {}).items() if path and name in summary["sinks"]
+    ]
+    if written:
+        _line(console, escape(f"written: {', '.join(written)}"))
     for camera, what in seen.items():
         _print_seen(camera, what, console, detailed=len(seen) <= _DETAILED)
+
+
+def _written(path: Path | str, output: SinkSummary) -> str:
+    """A file with the number of frames that are in it, and of those that should be."""
+    lost = output["dropped"] + output["cut"]
+    return f"{show_path(path)} ({output['written']} frames{f', {lost} lost' if lost else ''})"
 
 
 def _print_seen(camera: str, seen: Seen, console: Console, *, detailed: bool) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+from pathlib import Path
 from typing import Any, cast
 
 from rich.console import Console
@@ -120,3 +121,15 @@ def test_only_what_was_chosen_has_a_reason_and_only_restarts_are_counted() -> No
     text = "\n".join(all_lines({**SUMMARY, "workers": workers, "detector": chosen}, {}))
     assert "detector: mtcnn (retinaface would be too slow)\n" in text
     assert re.search(r"restarts.*track-0 .* 2 ", text, re.DOTALL)
+
+
+def test_the_files_of_a_run_are_named_with_what_is_in_them() -> None:
+    whole = {"written": 100, "dropped": 0, "cut": 0, "error": None}
+    sinks = {"video": whole, "events": {**whole, "written": 95, "dropped": 3, "cut": 2}, "table": whole}
+    file = io.StringIO()
+    files = {"video": Path("out.mp4"), "events": "faces.jsonl", "csv": None, "store": Path("faces.db")}
+    print_summary(cast(Summary, {**SUMMARY, "sinks": sinks}), {"talk": seen(["happy"])}, Console(file=file, width=200), files)
+    *_, written, first, label = file.getvalue().splitlines()
+    assert written == "written: out.mp4 (100 frames), faces.jsonl (95 frames, 5 lost)"
+    assert first.startswith("talk: 1 person")
+    assert label.startswith("  happy")

@@ -161,7 +161,7 @@ def test_prior_of_wrong_probabilities(values: tuple[float, ...]) -> None:
 
 @pytest.mark.parametrize("given", [{"max_batch": 0}, {"max_batch": -1}, {"threads": 0}])
 def test_sizes_below_one_are_refused(tmp_path: Path, given: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="must be at least 1"):
+    with pytest.raises(UsageError, match="must be integers of at least 1"):
         Classifier(write_model(tmp_path), **given)
 
 

@@ -43,7 +43,8 @@ def install_extra(extra: str) -> str:
 
 
 def _pip(command: str, *arguments: str) -> str:
-    from shutil import which  # as above
+    from importlib.util import find_spec  # as above
+    from shutil import which
 
     own = Path(sys.executable).parent  # not resolved: the Python of a virtual environment is a link
     found = which("pip")
@@ -51,7 +52,7 @@ def _pip(command: str, *arguments: str) -> str:
         words = ["pip", command]
     elif (own / "pip").is_file():
         words = [_short(own / "pip"), command]
-    elif which("uv") is not None:  # its environments have no pip, and it asks nothing before it uninstalls
+    elif which("uv") is not None or find_spec("pip") is None:  # whose environments have no pip; it asks nothing
         words = ["uv", "pip", command, "--python", _short(Path(sys.executable))]
         arguments = tuple(argument for argument in arguments if argument != "-y")
     else:

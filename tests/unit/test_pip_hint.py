@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import shlex
 import sys
 from importlib import metadata
@@ -47,7 +48,11 @@ def test_an_environment_that_is_not_activated_is_named(env: Path, tmp_path: Path
 def test_an_environment_without_pip(env: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (env / "pip").unlink()
     monkeypatch.setenv("PATH", str(program(tmp_path / "usr/bin/pip").parent))
+    found = {"pip": object()}
+    monkeypatch.setattr(importlib.util, "find_spec", found.get)
     assert shlex.split(pip_install("lap")) == [str(env / "python"), "-m", "pip", "install", "lap"]
+    found.clear()  # uv made it, wherever that is
+    assert shlex.split(pip_install("lap")) == ["uv", "pip", "install", "--python", str(env / "python"), "lap"]
     program(tmp_path / "usr/bin/uv")
     monkeypatch.chdir(env)
     assert pip_install("lap") == "uv pip install --python ./python lap"

@@ -184,7 +184,7 @@ _HOSTILE = {
     "inline": ("a = {" + "'a'." * 50_000 + "a = 1}", ":1: a key of more than 64 parts"),
     "long number": ("fps = " + "9" * 5_000, "a number of thousands of digits, which no setting takes"),
     "hexadecimal": ("fps = 0x" + "f" * 5_000, "a number of thousands of digits, which no setting takes"),
-    "infinite": ("fps = " + "9" * 400, r":1: fps: input should be a finite number, not 9{40}\.\.\.$"),
+    "infinite": ("fps = " + "9" * 400, r":1: fps: input should be a (?:finite|valid) number, not 9{40}\.\.\.$"),
     "size": ("# " + "a" * (1 << 18), "more than 262,144 bytes"),
     "many": ("".join(f"a{number} = 1\n" for number in range(1_000)), r"(?s):1: unknown setting 'a0'.*and 980 more mistakes"),
 }

@@ -9,7 +9,7 @@ using v::Floats;
 using v::kLanes;
 
 constexpr int kVectors = kGroup / kLanes;  // registers that a pixel's group takes
-constexpr int kMaxPixels = 12 / kVectors;  // 12 sums leave room for weights and inputs among 16 registers
+constexpr int kMaxPixels = 12 / kVectors;  // 12 sums leave room for weights and inputs among 16 registers or more
 
 // One group of output channels for `Pixels` neighbours. Kernel columns and input channels lie side by side in a row, so
 // a row of the kernel is one dot product of `length` terms.
@@ -46,9 +46,18 @@ inline void convolve_block(const ConvolutionView& layer, const float* const* row
         }
 }
 
+// convolve_block for `pixels`, at most Pixels.
+template <int Pixels>
+FERENGINE_INLINE void convolve_pixels(const ConvolutionView& layer, const float* const* rows, int x, int pixels,
+                                      const float* weights, const float* bias, const float* slopes, float* out) {
+    if constexpr (Pixels > 1) {
+        if (pixels < Pixels) return convolve_pixels<Pixels - 1>(layer, rows, x, pixels, weights, bias, slopes, out);
+    }
+    convolve_block<Pixels>(layer, rows, x, weights, bias, slopes, out, layer.pitch);
+}
+
 void convolve_row(const ConvolutionView& layer, const float* const* rows, int count, float* out) {
     const int length = layer.kernel * layer.kernel * layer.in;
-    const ptrdiff_t pitch = layer.pitch;
     const int blocks = (count + kMaxPixels - 1) / kMaxPixels;  // of equal size, give or take one pixel
     for (int group = 0; group < layer.groups; ++group) {
         const float* weights = layer.weights + static_cast<ptrdiff_t>(group) * length * kGroup;
@@ -56,27 +65,8 @@ void convolve_row(const ConvolutionView& layer, const float* const* rows, int co
         int x = 0;
         for (int block = 0; block < blocks; ++block) {
             const int pixels = (count - x) / (blocks - block);
-            float* const target = out + x * pitch + group * kGroup;
-            switch (pixels) {
-                case 1:
-                    convolve_block<1>(layer, rows, x, weights, bias, slopes, target, pitch);
-                    break;
-                case 2:
-                    convolve_block<2>(layer, rows, x, weights, bias, slopes, target, pitch);
-                    break;
-                case 3:
-                    convolve_block<3>(layer, rows, x, weights, bias, slopes, target, pitch);
-                    break;
-                case 4:
-                    convolve_block<4>(layer, rows, x, weights, bias, slopes, target, pitch);
-                    break;
-                case 5:
-                    convolve_block<5>(layer, rows, x, weights, bias, slopes, target, pitch);
-                    break;
-                default:
-                    convolve_block<6>(layer, rows, x, weights, bias, slopes, target, pitch);
-                    break;
-            }
+            float* const target = out + x * layer.pitch + group * kGroup;
+            convolve_pixels<kMaxPixels>(layer, rows, x, pixels, weights, bias, slopes, target);
             x += pixels;
         }
     }
@@ -111,6 +101,11 @@ void blend_rows(const uint8_t* const* rows, const float* weights, int row_count,
         }
 #pragma GCC unroll 4
         for (int i = 0; i < 4; ++i) v::store(out + x + i * kLanes, sums[i]);
+    }
+    for (; x + kLanes <= count; x += kLanes) {
+        Floats sum = {};
+        for (int r = 0; r < row_count; ++r) sum += weights[r] * v::load_bytes(rows[r] + x);
+        v::store(out + x, sum);
     }
     for (; x < count; ++x) {
         float sum = 0.0f;

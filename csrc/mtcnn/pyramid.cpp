@@ -8,6 +8,7 @@ namespace {
 
 constexpr int kMinReduction = 4;     // a halved image stands in for the frame while it is this many times the level
 constexpr double kMinWeight = 1e-3;  // of a pixel; less is rounding
+constexpr int kBandBytes = 1 << 17;  // of the source that are read for all levels before the next
 
 // The source pixels under each of `count` destination pixels, and their weights, which add up to 1.
 void area_spans(int length, int count, std::vector<AreaSpan>& spans, std::vector<float>& weights) {
@@ -82,44 +83,58 @@ size_t Pyramid::halvings_for(const LevelSize& level) {
 }
 
 template <typename Row>
-void Pyramid::make_next(const Row& row) {
-    const LevelSize& level = levels_.front();
-    levels_ = levels_.subspan(1);
-    const size_t halvings = halvings_for(level);
-    const bool halve = !levels_.empty() && halvings_for(levels_.front()) > halvings;
+void Pyramid::make_levels(const Row& row) {
+    const size_t halvings = halvings_for(levels_.front());
     const image::FrameView source = frame_.halved(halvings);
-    area_spans(source.width, level.width, columns_, column_weights_);
-    area_spans(source.height, level.height, rows_, row_weights_);
+    made_.clear();
+    for (; !levels_.empty() && halvings_for(levels_.front()) == halvings; levels_ = levels_.subspan(1)) {
+        Level& level = made_.emplace_back();
+        level.size = levels_.front();
+        area_spans(source.width, level.size.width, level.columns, level.column_weights);
+        area_spans(source.height, level.size.height, level.rows, level.row_weights);
+    }
     sums_.resize(static_cast<size_t>(source.width) * 3 + kSlack);
-    for (int y = 0; y < level.height; ++y) {
-        const AreaSpan& span = rows_[static_cast<size_t>(y)];
-        row_pointers_.clear();
-        for (int from = span.first; from < span.first + span.count; ++from) row_pointers_.push_back(source.row(from));
-        blend_rows(row_pointers_, row_weights_.data() + span.first_weight, 3 * source.width, sums_.data());
-        row(y);
-        if (halve) frame_.make_rows(halvings + 1, (span.first + span.count) / 2);
+    const int band = std::max(1, kBandBytes / (3 * source.width));
+    for (int end = 0; end < source.height;) {
+        end = std::min(end + band, source.height);
+        for (Level& level : made_)
+            for (int& y = level.made_rows; y < level.size.height; ++y) {
+                const AreaSpan& span = level.rows[static_cast<size_t>(y)];
+                if (span.first + span.count > end) break;
+                row_pointers_.clear();
+                for (int from = 0; from < span.count; ++from) row_pointers_.push_back(source.row(span.first + from));
+                blend_rows(row_pointers_, level.row_weights.data() + span.first_weight, 3 * source.width, sums_.data());
+                row(level, static_cast<size_t>(y));
+            }
+        if (!levels_.empty()) frame_.make_rows(halvings + 1, end / 2);
     }
 }
 
+template <typename Row>
+const Pyramid::Level& Pyramid::next(const Row& row) {
+    if (taken_ == made_.size()) {
+        make_levels(row);
+        taken_ = 0;
+    }
+    return made_[taken_++];
+}
+
 const float* Pyramid::next_floats() {
-    const LevelSize level = levels_.front();
-    const size_t row = static_cast<size_t>(level.width) * 3;
-    floats_.resize(row * static_cast<size_t>(level.height) + kSlack);
-    make_next([&](int y) {
-        blend_columns(sums_.data(), columns_, column_weights_.data(), floats_.data() + row * static_cast<size_t>(y));
+    const Level& made = next([&](Level& level, size_t y) {
+        const size_t row = static_cast<size_t>(level.size.width) * 3;
+        level.floats.resize(row * static_cast<size_t>(level.size.height) + kSlack);
+        blend_columns(sums_.data(), level.columns, level.column_weights.data(), level.floats.data() + row * y);
     });
-    return floats_.data();
+    return made.floats.data();
 }
 
 const uint8_t* Pyramid::next_bytes() {
-    const LevelSize level = levels_.front();
-    const size_t row = static_cast<size_t>(level.width) * kLevelPitch;
-    bytes_.resize(row * static_cast<size_t>(level.height) + kLevelSlack);
-    make_next([&](int y) {
-        blend_columns_to_bytes(sums_.data(), columns_, column_weights_.data(),
-                               bytes_.data() + row * static_cast<size_t>(y));
+    const Level& made = next([&](Level& level, size_t y) {
+        const size_t row = static_cast<size_t>(level.size.width) * kLevelPitch;
+        level.bytes.resize(row * static_cast<size_t>(level.size.height) + kLevelSlack);
+        blend_columns_to_bytes(sums_.data(), level.columns, level.column_weights.data(), level.bytes.data() + row * y);
     });
-    return bytes_.data();
+    return made.bytes.data();
 }
 
 }  // namespace ferengine::mtcnn

@@ -46,27 +46,42 @@ class HalvedFrame {
 // Makes the levels of one BGR frame, from large to small. Each is the area average of the frame, rounded to integers;
 // or, for small ones, of the frame halved so often that it is still kMinReduction times the level's size. Levels made
 // each from the last are faster still, but blur, and lose faces.
+//
+// Levels of the same source are made together, band by band: a large frame does not fit into the near caches, and
+// reading it once for each level would take longer than the sums.
 class Pyramid {
   public:
     // `frame` and `levels` outlive it.
     Pyramid(HalvedFrame& frame, std::span<const LevelSize> levels) : frame_(frame), levels_(levels) {}
 
-    // The next of the levels: (height, width, 3), and kSlack floats without a meaning. Valid until the next call.
+    // The next of the levels: (height, width, 3), and kSlack floats without a meaning. Valid until the next call. All
+    // levels of a pyramid are taken as floats, or all as bytes.
     const float* next_floats();
 
     // The next of the levels before they are normalised: RGB and a byte without a meaning, and kLevelSlack bytes.
     const uint8_t* next_bytes();
 
   private:
+    struct Level {
+        LevelSize size{};
+        std::vector<AreaSpan> columns, rows;
+        std::vector<float> column_weights, row_weights, floats;
+        std::vector<uint8_t> bytes;
+        int made_rows = 0;
+    };
+
+    // The next level, after those that are made with it; row(level, y) makes a row of one from sums_.
     template <typename Row>
-    void make_next(const Row& row);
+    const Level& next(const Row& row);
+    template <typename Row>
+    void make_levels(const Row& row);
     size_t halvings_for(const LevelSize& level);
 
     HalvedFrame& frame_;
-    std::span<const LevelSize> levels_;
-    std::vector<AreaSpan> columns_, rows_;
-    std::vector<float> column_weights_, row_weights_, sums_, floats_;
-    std::vector<uint8_t> bytes_;
+    std::span<const LevelSize> levels_;  // that are not made yet
+    std::vector<Level> made_;
+    size_t taken_ = 0;  // of those made
+    std::vector<float> sums_;
     std::vector<const uint8_t*> row_pointers_;
 };
 

@@ -378,12 +378,7 @@ void bytes_of(const float* values, int count, uint8_t* out) {
 
 #if FERENGINE_HAS_AVX2_TARGET
 
-bool machine_has_vnni() {
-    static const bool found = simd::machine_has_avx2() && __builtin_cpu_supports("avx512f") &&
-                              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                              __builtin_cpu_supports("avx512vnni");
-    return found;
-}
+bool machine_has_vnni() { return simd::machine_has_avx512(); }
 
 #define FERENGINE_VNNI(function) (machine_has_vnni() ? &vnni::function : &plain::function)
 #else

@@ -31,11 +31,24 @@ inline bool machine_has_avx2() {
     return found;
 }
 
+// AVX-512 as it is on processors that have VNNI as well: older ones lower their clock for it.
+inline bool machine_has_avx512() {
+    static const bool found = machine_has_avx2() && __builtin_cpu_supports("avx512f") &&
+                              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+                              __builtin_cpu_supports("avx512vnni");
+    return found;
+}
+
 }  // namespace ferengine::simd
 
 // The function of this name for this machine.
 #define FERENGINE_DISPATCH(function) (::ferengine::simd::machine_has_avx2() ? &avx2::function : &baseline::function)
 
+// The same for files with FERENGINE_TARGET_WIDE.
+#define FERENGINE_DISPATCH_WIDE(function) \
+    (::ferengine::simd::machine_has_avx512() ? &avx512::function : FERENGINE_DISPATCH(function))
+
 #else
 #define FERENGINE_DISPATCH(function) (&baseline::function)
+#define FERENGINE_DISPATCH_WIDE(function) (&baseline::function)
 #endif

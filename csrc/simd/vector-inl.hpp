@@ -4,7 +4,7 @@
 namespace ferengine::simd::FERENGINE_TARGET {
 
 // The floats of one register.
-constexpr int kLanes = FERENGINE_TARGET_AVX2 ? 8 : 4;
+constexpr int kLanes = FERENGINE_TARGET_AVX512 ? 16 : FERENGINE_TARGET_AVX2 ? 8 : 4;
 using Floats = float __attribute__((vector_size(4 * kLanes)));
 using Float4 = float __attribute__((vector_size(16)));
 
@@ -19,14 +19,23 @@ typedef uint8_t UnalignedByte4 __attribute__((vector_size(4), aligned(1), may_al
 FERENGINE_INLINE Floats load_floats(const float* from) { return *reinterpret_cast<const UnalignedFloats*>(from); }
 FERENGINE_INLINE Float4 load_float4(const float* from) { return *reinterpret_cast<const UnalignedFloat4*>(from); }
 FERENGINE_INLINE Float8 load_float8(const float* from) { return *reinterpret_cast<const UnalignedFloat8*>(from); }
+#if FERENGINE_TARGET_AVX512
+FERENGINE_INLINE void store(float* to, const Floats& values) { *reinterpret_cast<UnalignedFloats*>(to) = values; }
+#endif
 FERENGINE_INLINE void store(float* to, const Float8& values) { *reinterpret_cast<UnalignedFloat8*>(to) = values; }
 FERENGINE_INLINE void store(float* to, const Float4& values) { *reinterpret_cast<UnalignedFloat4*>(to) = values; }
 
 // Bytes as floats.
-#if FERENGINE_TARGET_AVX2
+#if FERENGINE_TARGET_AVX512
+FERENGINE_INLINE Floats load_bytes(const uint8_t* from) {
+    return _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))));
+}
+#elif FERENGINE_TARGET_AVX2
 FERENGINE_INLINE Floats load_bytes(const uint8_t* from) {
     return _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(from))));
 }
+#endif
+#if FERENGINE_TARGET_AVX2
 FERENGINE_INLINE Float4 load_4_bytes(const uint8_t* from) {
     int bytes;  // not _mm_loadu_si32, which GCC has since 11.3
     std::memcpy(&bytes, from, sizeof(bytes));

@@ -105,6 +105,27 @@ void check_sampling() {
     }
 }
 
+// Levels that are made together, in several bands of the frame, are those that are made alone.
+void check_levels_made_together() {
+    for (int round = 0; round < 30; ++round) {
+        const Frame frame = input.frame(12 + input.up_to(150), 900 + input.up_to(1500), 3);
+        const std::vector<LevelSize> levels =
+            pyramid_levels(frame.view.height, frame.view.width, input.between(0.1, 1.0), input.between(0.5, 0.95), 12);
+        HalvedFrame halved(frame.view);
+        Pyramid together(halved, levels);
+        for (const LevelSize& size : levels) {
+            const uint8_t* const level = together.next_bytes();
+            HalvedFrame own(frame.view);
+            Pyramid alone(own, {&size, 1});
+            const uint8_t* const same = alone.next_bytes();
+            for (int pixel = 0; pixel < size.height * size.width; ++pixel)
+                require(std::equal(level + ptrdiff_t{kLevelPitch} * pixel, level + ptrdiff_t{kLevelPitch} * pixel + 3,
+                                   same + ptrdiff_t{kLevelPitch} * pixel),
+                        "a level made with others is that made alone");
+        }
+    }
+}
+
 // The first convolution with its maxima, of whole levels, is that of the layers one after another.
 void check_first_convolution() {
     std::vector<float> weights(270), bias(10), slopes(10);
@@ -170,6 +191,7 @@ void check_cascade() {
 
 int main() {
     check_sampling();
+    check_levels_made_together();
     check_first_convolution();
     check_cascade();
     return EXIT_SUCCESS;

@@ -52,7 +52,7 @@ class Dissolves:
         """Forget what was seen: the scene has changed at once."""
         self._times, self._quiet_until, self._end = [], -np.inf, 0
 
-    def update(self, sample: NDArray[np.float32], norm: float, timestamp: float) -> bool:
+    def update(self, sample: NDArray[np.float32], norm: float, timestamp: float) -> float | None:
         """Look at a frame.
 
         Args:
@@ -61,22 +61,23 @@ class Dissolves:
             timestamp: Its time in seconds.
 
         Returns:
-            Whether another scene has been dissolving into the one before, and has become the stronger one.
+            Since when another scene has been dissolving into the one before; None if none has, or it is still the weaker one.
         """
         jumped = self._times and not 0 <= timestamp - self._times[-1] <= _WINDOW
         if jumped or self._quiet_until - timestamp > _WINDOW:
             self.clear()
         if timestamp < self._quiet_until or (self._times and timestamp - self._times[-1] < _STEP):
-            return False
+            return None
         if self._samples.shape[1] != len(sample):
             self.clear()
             self._samples = np.empty((2 * _CAPACITY, len(sample)), np.float32)
-        if self._ends_one(sample, norm, timestamp):
+        since = self._since(sample, norm, timestamp)
+        if since is not None:
             self.clear()
             self._quiet_until = timestamp + _WINDOW  # the rest of it is no other one
-            return True
+            return since
         self._append(sample, norm, timestamp)
-        return False
+        return None
 
     def _append(self, sample: NDArray[np.float32], norm: float, timestamp: float) -> None:
         if len(self._times) == _CAPACITY:
@@ -88,16 +89,16 @@ class Dissolves:
         self._times.append(timestamp)
         self._end += 1
 
-    def _ends_one(self, sample: NDArray[np.float32], norm: float, timestamp: float) -> bool:
+    def _since(self, sample: NDArray[np.float32], norm: float, timestamp: float) -> float | None:
         count = len(self._times)
         if count <= _MIN_MIXTURES:
-            return False
+            return None
         samples, norms = (values[self._end - count : self._end] for values in (self._samples, self._norms))
         unlike = samples @ sample < _UNLIKE * norm * norms
-        return any(
-            timestamp - self._times[index] <= _WINDOW and _are_mixtures(samples[index], sample, samples[index + 1 :])
-            for index in np.flatnonzero(unlike[:-_MIN_MIXTURES]).tolist()
-        )
+        for index in np.flatnonzero(unlike[:-_MIN_MIXTURES]).tolist():
+            if timestamp - self._times[index] <= _WINDOW and _are_mixtures(samples[index], sample, samples[index + 1 :]):
+                return self._times[index]
+        return None
 
 
 def _are_mixtures(first: NDArray[np.float32], last: NDArray[np.float32], between: NDArray[np.float32]) -> bool:

@@ -185,6 +185,8 @@ class FaceTracker:
         self._followed = True
         if change == "dissolve":
             self._is_cut = True
+            for track in self._tracks:
+                track.looks.forget_since(self._cuts.dissolving_since)
             self._tracks = [track for track in self._tracks if track.resembles(frame, timestamp, ALIKE_IN_DISSOLVE)]
         else:
             self._is_cut = self._confirm_cut(change == "cut", frame, timestamp)

@@ -65,6 +65,13 @@ class Looks:
         if not self._recent or abs(timestamp - self._recent[-1][0]) >= _STEP:
             self._recent.append(self._last)
 
+    def forget_since(self, timestamp: float) -> None:
+        """Forget what was seen after a time: mixtures are as alike to the one face as to the other."""
+        self._sure = deque((look for look in self._sure if look[0] <= timestamp), maxlen=_MAX_LOOKS)
+        self._recent = deque((look for look in self._recent if look[0] <= timestamp), maxlen=_MAX_RECENT)
+        if self._last is not None and self._last[0] > timestamp:
+            self._last = None
+
     def similarity(self, vector: NDArray[np.float32], timestamp: float) -> float:
         """Return how much a face looks like this one.
 

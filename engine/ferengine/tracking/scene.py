@@ -38,6 +38,12 @@ class SceneCuts:
         self._last: _Sample | None = None
         self._passed_over = False
         self._dissolves = Dissolves()
+        self._dissolving_since = 0.0
+
+    @property
+    def dissolving_since(self) -> float:
+        """When the last dissolve began, seconds."""
+        return self._dissolving_since
 
     def change(self, frame: NDArray[np.uint8], timestamp: float) -> Change:
         """Compare a frame with those before.
@@ -62,7 +68,9 @@ class SceneCuts:
         if correlation < _POSSIBLE_CUT and (faded or correlation < CUT):
             self._dissolves.clear()
             return "cut"
-        if self._dissolves.update(sample, norm, timestamp):
+        since = self._dissolves.update(sample, norm, timestamp)
+        if since is not None:
+            self._dissolving_since = since
             return "dissolve"
         return "none" if correlation >= _POSSIBLE_CUT else "possible"
 

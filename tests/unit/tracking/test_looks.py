@@ -108,3 +108,9 @@ def test_what_took_longer_than_two_seconds_is_no_dissolve() -> None:
 def test_a_clock_that_is_set_back_finds_no_dissolve() -> None:
     middle = mixed((0.6, FIRST), (0.5, SECOND))
     assert looks_of(FIRST, FIRST, middle).similarity(SECOND, -5.0) == pytest.approx(float(SECOND @ middle))
+
+
+def test_what_was_seen_in_a_dissolve_is_forgotten() -> None:
+    looks = looks_of(FIRST, SECOND, THIRD)
+    looks.forget_since(0.25)
+    assert [looks.similarity(face, 0.75) > 0.99 for face in (FIRST, SECOND, THIRD)] == [True, True, False]

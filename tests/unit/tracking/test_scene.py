@@ -171,6 +171,7 @@ def test_dissolve_is_found_once_when_the_second_scene_is_the_stronger(seconds: f
     found_at = [number for number, frame in enumerate(frames) if cuts.change(frame, number / 30) == "dissolve"]
     assert len(found_at) == 1
     assert 0.5 <= (found_at[0] - 14) / (30 * seconds) <= 0.6 + 0.14 / seconds
+    assert cuts.dissolving_since <= 0.5 + 0.5 * seconds
 
 
 @pytest.mark.parametrize("fps", [5, 15, 60])

@@ -13,7 +13,7 @@ from ferengine._native import FACE_KEY, FaceRing, FrameRing, WorkerPage
 from ferengine.classification.quality import MEASURES
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, decode_event, face_rows
-from ferengine.tracking.face_tracker import TrackedFace
+from ferengine.tracking.track import TrackedFace
 
 SIDE = 48
 LABELS = tuple("abcdefg")

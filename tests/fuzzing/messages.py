@@ -16,7 +16,7 @@ from ferengine.stages.codec import decode_control, encode_control
 from ferengine.stages.messages import MESSAGE_TYPES, ControlMessage
 from ferengine.stages.records import CameraEnd, Record, ScoreBatch, decode_event, face_rows
 from ferengine.stages.start_messages import Descriptor
-from ferengine.tracking.face_tracker import TrackedFace
+from ferengine.tracking.track import TrackedFace
 from fuzzing.mutations import changed_json, damaged
 
 

@@ -15,7 +15,7 @@ from ferengine.models.settings import Prior
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.sources import parse_source
 from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, face_rows
-from ferengine.tracking.face_tracker import TrackedFace
+from ferengine.tracking.track import TrackedFace
 
 LABELS = ("angry", "happy", "sad")
 START = (0.2, 0.3, 0.5)

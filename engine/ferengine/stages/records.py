@@ -22,7 +22,7 @@ from ferengine.ipc.channel import MAX_MESSAGE_BYTES
 from ferengine.results import Box, FrameResult
 
 if TYPE_CHECKING:
-    from ferengine.tracking.face_tracker import TrackedFace
+    from ferengine.tracking.track import TrackedFace
 
 TRACK_READER, VIDEO_READER, WINDOW_READER, FIRST_LOAN_READER = 0, 1, 2, 3
 """Bits in a frame ring's hold masks: the track worker's, the two render workers', and the first of those that stand for

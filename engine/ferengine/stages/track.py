@@ -33,7 +33,8 @@ from ferengine.stages.records import (
 from ferengine.stages.start_messages import AddCamera, StartTrack
 from ferengine.tracking import tracker_maker
 from ferengine.tracking.detection_schedule import DetectionSchedule
-from ferengine.tracking.face_tracker import FaceTracker, Snapshot, TrackedFace
+from ferengine.tracking.face_tracker import FaceTracker, Snapshot
+from ferengine.tracking.track import TrackedFace
 from ferengine.vision import cv2
 from ferengine.zones import Zones
 

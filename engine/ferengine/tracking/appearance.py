@@ -9,8 +9,6 @@ and the pose, are weakened.
 from __future__ import annotations
 
 import math
-from collections import deque
-from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,11 +36,6 @@ _MEAN_FACE = np.array(
 """Of 1,146 ordinary faces as MTCNN frames them: the coefficients of even horizontal frequencies, down and across; those of the
 others vanish, as it is symmetric."""
 
-_MAX_LOOKS = 5
-_KNOWN_LOOK = 0.8
-"""Similarity from which an appearance is nothing new."""
-
-
 _FREQUENCY = np.hypot(*np.mgrid[:_BAND, :_BAND])
 _KEPT = (_FREQUENCY > 0) & (_FREQUENCY < _BAND)
 _MEAN = np.zeros((_BAND, _BAND), np.float32)
@@ -52,6 +45,9 @@ _BASIS = (
     * np.cos(np.pi * np.arange(_BAND)[:, None] * (np.arange(SIDE) + 0.5) / SIDE)
 ).astype(np.float32)
 """The orthonormal cosines, (_BAND, SIDE)."""
+
+MEAN_DIRECTION: NDArray[np.float32] = _MEAN[_KEPT] / np.linalg.norm(_MEAN[_KEPT])
+"""Of the mean face, which is taken off all appearances: float32 (LENGTH,) with norm 1."""
 
 LENGTH = int(_KEPT.sum())
 """Of the vector of an appearance."""
@@ -99,38 +95,6 @@ def appearance(image: NDArray[np.uint8], box: Box) -> NDArray[np.float32]:
         return np.zeros(LENGTH, np.float32)
     vector: NDArray[np.float32] = (_BASIS @ grey @ _BASIS.T - _MEAN)[_KEPT]
     return vector / max(float(np.linalg.norm(vector)), _TINY)
-
-
-_Look: TypeAlias = tuple[float, NDArray[np.float32]]
-"""When it was seen, and the appearance."""
-
-
-class Looks:
-    """How one face has looked, in a few vectors that differ: a face that has turned is still like one of them.
-
-    Only sure ones are kept for long: one of a face that is half hidden is like any other behind the same thing.
-    """
-
-    def __init__(self) -> None:
-        self._sure: deque[_Look] = deque(maxlen=_MAX_LOOKS)
-        self._last: _Look | None = None
-
-    def add(self, vector: NDArray[np.float32], sure: bool, timestamp: float) -> None:
-        """Remember an appearance, in place of the last one; a ``sure`` one for longer where it is unlike the others."""
-        self._last = (timestamp, vector)
-        if sure and max((similarity(vector, other) for _, other in self._sure), default=0.0) < _KNOWN_LOOK:
-            self._sure.append(self._last)
-
-    def forget_since(self, timestamp: float) -> None:
-        """Forget what was seen after a time."""
-        self._sure = deque((look for look in self._sure if look[0] <= timestamp), maxlen=_MAX_LOOKS)
-        if self._last is not None and self._last[0] > timestamp:
-            self._last = None
-
-    def similarity(self, vector: NDArray[np.float32]) -> float:
-        """Return the largest similarity with what is remembered, in [0, 1]."""
-        known = [*self._sure, self._last] if self._last is not None else self._sure
-        return max((similarity(vector, other) for _, other in known), default=0.0)
 
 
 def similarity(a: NDArray[np.float32], b: NDArray[np.float32]) -> float:

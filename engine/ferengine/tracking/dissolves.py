@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_WINDOW = 1.0
+_WINDOW = 1.6
 """Seconds over which frames are compared."""
 
 _STEP = 0.03
@@ -44,12 +44,13 @@ class Dissolves:
     def __init__(self) -> None:
         self._times: list[float] = []
         self._quiet_until = -np.inf
-        self._samples = np.empty((_CAPACITY, 0), np.float32)
-        self._norms = np.empty(_CAPACITY, np.float32)
+        self._samples = np.empty((2 * _CAPACITY, 0), np.float32)
+        self._norms = np.empty(2 * _CAPACITY, np.float32)
+        self._end = 0  # of the samples; the last len(self._times) before it count
 
     def clear(self) -> None:
         """Forget what was seen: the scene has changed at once."""
-        self._times, self._quiet_until = [], -np.inf
+        self._times, self._quiet_until, self._end = [], -np.inf, 0
 
     def update(self, sample: NDArray[np.float32], norm: float, timestamp: float) -> float | None:
         """Look at a frame.
@@ -69,25 +70,31 @@ class Dissolves:
             return None
         if self._samples.shape[1] != len(sample):
             self.clear()
-            self._samples = np.empty((_CAPACITY, len(sample)), np.float32)
+            self._samples = np.empty((2 * _CAPACITY, len(sample)), np.float32)
         since = self._since(sample, norm, timestamp)
         if since is not None:
             self.clear()
             self._quiet_until = timestamp + _WINDOW  # the rest of it is no other one
             return since
+        self._append(sample, norm, timestamp)
+        return None
+
+    def _append(self, sample: NDArray[np.float32], norm: float, timestamp: float) -> None:
         if len(self._times) == _CAPACITY:
             self._times.pop(0)
-            self._samples[:-1], self._norms[:-1] = self._samples[1:], self._norms[1:]
-        self._samples[len(self._times)], self._norms[len(self._times)] = sample, norm
+        if self._end == 2 * _CAPACITY:  # once in _CAPACITY frames: the rest is moved to the front
+            kept, self._end = len(self._times), len(self._times)
+            self._samples[:kept], self._norms[:kept] = self._samples[-kept:], self._norms[-kept:]
+        self._samples[self._end], self._norms[self._end] = sample, norm
         self._times.append(timestamp)
-        return None
+        self._end += 1
 
     def _since(self, sample: NDArray[np.float32], norm: float, timestamp: float) -> float | None:
         count = len(self._times)
         if count <= _MIN_MIXTURES:
             return None
-        samples = self._samples[:count]
-        unlike = samples @ sample < _UNLIKE * norm * self._norms[:count]
+        samples, norms = (values[self._end - count : self._end] for values in (self._samples, self._norms))
+        unlike = samples @ sample < _UNLIKE * norm * norms
         for index in np.flatnonzero(unlike[:-_MIN_MIXTURES]).tolist():
             if timestamp - self._times[index] <= _WINDOW and _are_mixtures(samples[index], sample, samples[index + 1 :]):
                 return self._times[index]

@@ -18,15 +18,24 @@ from numpy.typing import NDArray
 from ferengine.detection.base import Detections
 from ferengine.detection.birth import BirthScores
 from ferengine.errors import UsageError
-from ferengine.results import Box, Origin
-from ferengine.tracking.appearance import Looks, appearance
+from ferengine.results import Box
+from ferengine.tracking.appearance import appearance
 from ferengine.tracking.base import Tracker, TrackerUpdate
 from ferengine.tracking.births import Births
-from ferengine.tracking.crop_geometry import CropGeometry, CropRegion, face_region
+from ferengine.tracking.crop_geometry import CropGeometry, face_region
 from ferengine.tracking.kcf import MAX_COORDINATE, KcfTracker, update_all
+from ferengine.tracking.looks import Looks
 from ferengine.tracking.matching import assign, iou_matrix, near_matrix
-from ferengine.tracking.recognition import ALIKE, ALIKE_AFTER_CUT, BROKEN, HALF_HIDDEN, least_similarity
+from ferengine.tracking.recognition import (
+    ALIKE,
+    ALIKE_AFTER_CUT,
+    ALIKE_IN_DISSOLVE,
+    BROKEN,
+    HALF_HIDDEN,
+    least_similarity,
+)
 from ferengine.tracking.scene import SceneCuts
+from ferengine.tracking.track import Detection, Track, TrackedFace
 
 _DUPLICATE_IOU = 0.6
 """IoU of two tracks that probably follow one face."""
@@ -34,28 +43,11 @@ _DUPLICATE_IOU = 0.6
 _APPEARANCE_WEIGHT = 0.5
 """What a similarity of 1 adds to the IoU where several tracks and detections overlap."""
 
+_SEVERAL = 3
+"""Faces from which they need not all be lost for another scene: something may hide one or two."""
 
-@dataclass(frozen=True, slots=True, eq=False)
-class TrackedFace:
-    """One face in the current frame.
-
-    Attributes:
-        id: The id of its track.
-        box: x, y, w, h in pixels.
-        score: Of its last detection, in [0, 1].
-        confidence: Of the tracker, in [0, 1]; 1 if the face was detected in this frame.
-        origin: Whether it was detected in this frame or tracked into it.
-        landmarks: float32 (5, 2) in pixels, if it was detected in this frame by a detector that finds landmarks.
-        region: Where to crop it for the classifier.
-    """
-
-    id: int
-    box: Box
-    score: float
-    confidence: float
-    origin: Origin
-    landmarks: NDArray[np.float32] | None
-    region: CropRegion
+_MOST = 2 / 3
+"""Fraction of several faces that others have taken the places of, or nobody, where another scene begins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,60 +61,6 @@ class Snapshot:
 
     boxes: Mapping[int, Box]
     scene: int = 0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Detection:
-    """One usable detection: ``geometry`` places the crop on its box, ``template`` is its appearance."""
-
-    box: Box
-    score: float
-    landmarks: NDArray[np.float32] | None
-    geometry: CropGeometry
-    template: NDArray[np.float32]
-
-
-@dataclass(slots=True, eq=False)
-class _Track:
-    """``confident_box`` is the last box whose confidence was not weak, ``looks`` how the face has looked.
-
-    ``lost_since`` is set while the face is not found, and ``confirmed_lost`` once a detection did not find it either, or the
-    scene has changed: then the tracker is not updated any more. ``scene`` is the one that it was last seen in.
-    """
-
-    id: int
-    tracker: Tracker
-    detection: _Detection
-    box: Box
-    confident_box: Box
-    scene: int
-    looks: Looks
-    confidence: float = 1.0
-    origin: Origin = "detected"
-    lost_since: float | None = None
-    confirmed_lost: bool = False
-
-    def face(self) -> TrackedFace:
-        return TrackedFace(
-            id=self.id,
-            box=self.box,
-            score=self.detection.score,
-            confidence=self.confidence,
-            origin=self.origin,
-            landmarks=self.detection.landmarks if self.origin == "detected" else None,
-            region=self.detection.geometry.region(self.box),
-        )
-
-    def resembles(self, frame: NDArray[np.uint8]) -> bool:
-        """Whether what is at its place looks like its face, as after a cut."""
-        return self.looks.similarity(appearance(frame, self.box)) >= ALIKE_AFTER_CUT
-
-    def reinitialise(self, frame: NDArray[np.uint8], detection: _Detection, scene: int) -> None:
-        """Put the track where the detector finds its face."""
-        self.scene = scene
-        self.tracker.init(frame, detection.box)
-        self.detection, self.box, self.confident_box = detection, detection.box, detection.box
-        self.confidence, self.origin, self.lost_since, self.confirmed_lost = 1.0, "detected", None, False
 
 
 class FaceTracker:
@@ -174,7 +112,7 @@ class FaceTracker:
         self._min_iou = min_iou
         self._max_lost_s = max_lost_s
         self._next_id = first_id
-        self._tracks: list[_Track] = []
+        self._tracks: list[Track] = []
         self._duplicates: set[tuple[int, int]] = set()
         self._wants_detection = True
         self._cuts = SceneCuts()
@@ -245,18 +183,29 @@ class FaceTracker:
             return
         self._follow(frame, timestamp)
         self._followed = True
-        followed = [track for track in self._tracks if not track.confirmed_lost]
-        if change == "cut":
-            stayed = sum(self._is_confident(track.confidence) and track.resembles(frame) for track in followed)
-            self._is_cut = 2 * stayed <= len(followed)
-        elif change == "dissolve":
+        if change == "dissolve":
             self._is_cut = True
-            for track in self._tracks:  # mixtures are as alike to the one face as to the other
+            for track in self._tracks:
                 track.looks.forget_since(self._cuts.dissolving_since)
+            self._tracks = [track for track in self._tracks if track.resembles(frame, timestamp, ALIKE_IN_DISSOLVE)]
         else:
-            self._is_cut = bool(followed) and all(track.confidence < BROKEN for track in followed)
+            self._is_cut = self._confirm_cut(change == "cut", frame, timestamp)
         if self._is_cut:
             self._begin_scene(timestamp)
+
+    def _confirm_cut(self, is_unlike: bool, frame: NDArray[np.uint8], timestamp: float) -> bool:
+        """Whether so many faces have gone that a frame shows another scene: most if it ``is_unlike`` the last one anyway."""
+        followed = [track for track in self._tracks if not track.confirmed_lost]
+        if is_unlike:
+            stayed = [
+                self._is_confident(track.confidence) and track.resembles(frame, timestamp, ALIKE_AFTER_CUT)
+                for track in followed
+            ]
+            return 2 * sum(stayed) <= len(stayed)
+        if len(followed) < _SEVERAL:
+            return bool(followed) and all(track.confidence < BROKEN for track in followed)
+        gone = [track.confidence < BROKEN or track.is_gone(frame, timestamp) for track in followed]
+        return sum(gone) >= _MOST * len(gone)
 
     def _begin_scene(self, timestamp: float) -> None:
         self._scene += 1
@@ -318,15 +267,16 @@ class FaceTracker:
                 track.box = snapshot.boxes.get(track.id, track.box)
         found = self._usable(frame, detections)
         followed = [track for track in self._tracks if not track.confirmed_lost]
-        overlap, alike = self._compare(followed, found)
+        overlap, alike = self._compare(followed, found, timestamp)
         if snapshot is None and self._followed_at != timestamp and ((overlap > 0) & (alike < ALIKE)).any():
             self._follow(frame, timestamp)  # now the confidence counts
-            overlap, alike = self._compare(followed, found)
+            overlap, alike = self._compare(followed, found, timestamp)
         goes_on = (overlap > 0) & (alike >= self._least_similarities(followed, timestamp))
         pairs, missed, unmatched = assign(np.where(goes_on, overlap + _APPEARANCE_WEIGHT * alike, 0.0))
         for row, column in pairs:
             self._continue(followed[row], frame, found[column], timestamp)
 
+        denied = {followed[row].id for row in missed if (overlap[row, unmatched] > 0).any()}
         missing = [followed[row] for row in missed] + [track for track in self._tracks if track.confirmed_lost]
         fresh = [found[column] for column in unmatched]
         pairs, missed, unmatched = assign(self._return_affinity(missing, fresh, timestamp))
@@ -335,12 +285,13 @@ class FaceTracker:
         for row in missed:
             track = missing[row]
             if snapshot is None or track.id in snapshot.boxes:
+                track.denied |= track.id in denied
                 track.confirmed_lost = True
                 track.lost_since = timestamp if track.lost_since is None else track.lost_since
         fresh = [fresh[column] for column in unmatched]
         waits = [track for track in missing if track.confirmed_lost and track.scene == self._scene] if fresh else []
         places = self._place_affinity(waits, fresh) > 0
-        returning = places & ((_similarities(waits, fresh, places) >= HALF_HIDDEN) | _overlapped(fresh, found))
+        returning = places & ((_similarities(waits, fresh, places, timestamp) >= HALF_HIDDEN) | _overlapped(fresh, found))
         born = self._births.choose(
             [each.box for each in fresh],
             [each.score for each in fresh],
@@ -351,7 +302,7 @@ class FaceTracker:
         self._duplicates = self._find_duplicates()
         self._in_new_scene, self._wants_detection = False, self._births.wants_look
 
-    def _update(self, track: _Track, update: TrackerUpdate, timestamp: float) -> None:
+    def _update(self, track: Track, update: TrackerUpdate, timestamp: float) -> None:
         was_confident, was_lost = self._is_confident(track.confidence), track.lost_since is not None
         track.box, track.confidence = update.box, update.confidence
         track.origin = "tracked"
@@ -381,7 +332,7 @@ class FaceTracker:
         overlap = np.triu(iou_matrix(boxes, boxes), k=1)
         return {(visible[i].id, visible[j].id) for i, j in np.argwhere(overlap > _DUPLICATE_IOU)}
 
-    def _usable(self, frame: NDArray[np.uint8], detections: Detections) -> list[_Detection]:
+    def _usable(self, frame: NDArray[np.uint8], detections: Detections) -> list[Detection]:
         usable = []
         for index, (x, y, w, h) in enumerate(detections.boxes.tolist()):
             if all(abs(value) <= MAX_COORDINATE for value in (x, y, w, h)) and w > 0 and h > 0:
@@ -391,23 +342,25 @@ class FaceTracker:
                     landmarks = None
                 geometry = CropGeometry.of(box, face_region(box, landmarks, self._align))
                 score = float(detections.scores[index])
-                usable.append(_Detection(box, score, landmarks, geometry, appearance(frame, box)))
+                usable.append(Detection(box, score, landmarks, geometry, appearance(frame, box)))
         return usable
 
-    def _compare(self, tracks: list[_Track], found: list[_Detection]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _compare(
+        self, tracks: list[Track], found: list[Detection], timestamp: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """IoU from ``min_iou`` on, else 0; and the similarity where it is not 0."""
         overlap = iou_matrix([track.box for track in tracks], [detection.box for detection in found])
         overlap *= overlap >= self._min_iou
-        return overlap, _similarities(tracks, found, overlap > 0)
+        return overlap, _similarities(tracks, found, overlap > 0, timestamp)
 
-    def _return_affinity(self, tracks: list[_Track], found: list[_Detection], timestamp: float) -> NDArray[np.float64]:
+    def _return_affinity(self, tracks: list[Track], found: list[Detection], timestamp: float) -> NDArray[np.float64]:
         """Similarity and IoU of what is near a track's last confident or last detected box and looks as it must, else 0."""
         affinity = self._place_affinity(tracks, found)
         affinity *= np.array([self._births.is_likely(detection.score) for detection in found], bool)
-        alike = _similarities(tracks, found, affinity > 0)
+        alike = _similarities(tracks, found, affinity > 0, timestamp)
         return np.where((affinity > 0) & (alike >= self._least_similarities(tracks, timestamp)), affinity + alike, 0.0)
 
-    def _place_affinity(self, tracks: list[_Track], found: list[_Detection]) -> NDArray[np.float64]:
+    def _place_affinity(self, tracks: list[Track], found: list[Detection]) -> NDArray[np.float64]:
         """1 and the IoU of what is near a track's last confident or last detected box, else 0."""
         found_boxes, affinity = [detection.box for detection in found], np.zeros((len(tracks), len(found)))
         if not affinity.size:
@@ -418,36 +371,39 @@ class FaceTracker:
             affinity = np.maximum(affinity, np.where(allowed, 1.0 + overlap, 0.0))
         return affinity
 
-    def _least_similarities(self, tracks: list[_Track], timestamp: float) -> NDArray[np.float64]:
+    def _least_similarities(self, tracks: list[Track], timestamp: float) -> NDArray[np.float64]:
         """How much each track's face must look like itself to go on, (n, 1)."""
         values = []
         for track in tracks:
             lost_s = 0.0 if track.lost_since is None else abs(timestamp - track.lost_since)
-            values.append(least_similarity(track.scene == self._scene, lost_s, track.confidence))
+            seen_s = abs(timestamp - track.detected_at)
+            values.append(least_similarity(track.scene == self._scene, lost_s, seen_s, track.confidence, track.denied))
         return np.array(values).reshape(-1, 1)
 
-    def _continue(self, track: _Track, frame: NDArray[np.uint8], detection: _Detection, timestamp: float) -> None:
+    def _continue(self, track: Track, frame: NDArray[np.uint8], detection: Detection, timestamp: float) -> None:
         track.looks.add(detection.template, self._births.is_sure(detection.score), timestamp)
-        track.reinitialise(frame, detection, self._scene)
+        track.reinitialise(frame, detection, self._scene, timestamp)
 
-    def _spawn(self, frame: NDArray[np.uint8], detection: _Detection, timestamp: float) -> _Track:
+    def _spawn(self, frame: NDArray[np.uint8], detection: Detection, timestamp: float) -> Track:
         tracker = self._make_tracker()
         tracker.init(frame, detection.box)
         looks = Looks()
         looks.add(detection.template, self._births.is_sure(detection.score), timestamp)
         self._next_id += 1
-        return _Track(self._next_id - 1, tracker, detection, detection.box, detection.box, self._scene, looks)
+        return Track(self._next_id - 1, tracker, detection, detection.box, detection.box, self._scene, looks, timestamp)
 
 
-def _overlapped(fresh: list[_Detection], found: list[_Detection]) -> NDArray[np.bool_]:
+def _overlapped(fresh: list[Detection], found: list[Detection]) -> NDArray[np.bool_]:
     """Whether another face of the same frame overlaps each, bool (n,): what passes before a face changes how that looks."""
     overlap = iou_matrix([each.box for each in fresh], [each.box for each in found if each not in fresh])
     return np.asarray((overlap > 0).any(1), np.bool_)
 
 
-def _similarities(tracks: list[_Track], found: list[_Detection], where: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _similarities(
+    tracks: list[Track], found: list[Detection], where: NDArray[np.bool_], timestamp: float
+) -> NDArray[np.float64]:
     """The similarity of each track and detection for which ``where`` (n, m) is true, else 0."""
     values = np.zeros(where.shape)
     for row, column in np.argwhere(where).tolist():
-        values[row, column] = tracks[row].looks.similarity(found[column].template)
+        values[row, column] = tracks[row].looks.similarity(found[column].template, timestamp)
     return values

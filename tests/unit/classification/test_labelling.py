@@ -178,3 +178,54 @@ def test_tracks_that_are_gone_are_forgotten() -> None:
     for track in range(200):
         labeller.update(track, float(track), vector(1, 0), vector(1, 0))
     assert len(labeller) < 70
+
+
+def test_a_track_that_was_lost_and_found_holds_its_label_and_asks_for_as_much_evidence() -> None:
+    """The time out of sight counts as a fifth of a second at most."""
+    labeller = Labeller(0.38, 0.4, check_quality=True)
+    before, after = vector(0.9, 0.1), vector(0.1, 0.9)
+    times = [*(n / 25 for n in range(25)), *(4 + n / 25 for n in range(25))]
+    answers = [
+        labeller.update(1, time, row, row, None, GOOD) for time, row in zip(times, [before] * 25 + [after] * 25, strict=True)
+    ]
+    assert labels(answers[:25]) == [0] * 25
+    changed = [time for time, answer in zip(times, answers, strict=True) if answer.changed]
+    assert len(changed) == 1
+    assert 0.38 - 0.2 <= changed[0] - 4 + 0.04 <= 0.45
+
+
+def test_what_a_track_was_uncertain_for_holds_while_it_is_lost() -> None:
+    labeller, sure = Labeller(0.38, 0.4, check_quality=True), vector(0.9, 0.1)
+    times = [n / 25 for n in range(25)] + [3.5, 3.54, 3.58, 3.62, 3.66, 3.7, 3.74, 3.78, 3.82, 3.86]
+    yaws = [60] * 25 + [0] * 10
+    reasons = [labeller.update(1, t, sure, sure, Pose(yaw, 0, 0)).reason for t, yaw in zip(times, yaws, strict=True)]
+    assert reasons[:25] == ["turned"] * 25
+    assert reasons[25:29] == ["turned"] * 4
+    assert reasons[-1] is None
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_rate_that_varies_changes_a_label_after_as_much_time(seed: int) -> None:
+    steps = np.random.default_rng(seed).choice([0.01, 0.02, 0.04, 0.1, 0.2], 400)
+    times = np.cumsum(steps).tolist()
+    labeller = Labeller(0.38)
+    answers = [labeller.update(1, time, *[vector(*(0.9, 0.1) if time < 5 else (0.1, 0.9))] * 2) for time in times]
+    last = max(time for time in times if time < 5)
+    (changed,) = [time for time, answer in zip(times, answers, strict=True) if answer.changed]
+    rate = (0.9**4 - 3 * 0.1**4) / (0.9**4 + 0.1**4)
+    assert 0.38 / rate <= changed - last + 1e-6 <= 0.38 / rate + 0.2
+
+
+def test_a_track_of_one_frame_has_the_label_of_that_frame() -> None:
+    answer = Labeller(0.38, 0.4, check_quality=True).update(7, 3.0, vector(0.2, 0.8), vector(0.2, 0.8), None, GOOD)
+    assert answer == Answer(1)
+
+
+def test_a_prior_that_changes_at_run_time_changes_a_label_once() -> None:
+    """Scores that cross each other slowly, as under a prior that follows the camera."""
+    ratios = np.linspace(0.25, 4, 1500)
+    rows = [vector(*(np.array([0.5, 0.5 * ratio]) / (0.5 + 0.5 * ratio))) for ratio in ratios]
+    answers = run(Labeller(0.38, 0.4), rows)
+    changes = [(n, answer.before, answer.label) for n, answer in enumerate(answers) if answer.changed]
+    assert [(before, label) for _, before, label in changes] == [(0, 1)]
+    assert ratios[changes[0][0]] > 1.32

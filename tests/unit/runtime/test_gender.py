@@ -19,7 +19,7 @@ from ferengine.results import Gender
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, face_rows
-from ferengine.tracking.face_tracker import TrackedFace
+from ferengine.tracking.track import TrackedFace
 from networks_help import read_crops
 
 LABELS, GENDERS = ("happy", "sad"), ("male", "female")

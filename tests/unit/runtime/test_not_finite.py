@@ -14,7 +14,7 @@ from ferengine.classification.quality import MEASURES
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.sources.demo import DemoSource
 from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, face_rows
-from ferengine.tracking.face_tracker import TrackedFace
+from ferengine.tracking.track import TrackedFace
 
 LABELS = ("angry", "happy", "sad")
 NAN = math.nan

@@ -14,7 +14,7 @@ from ferengine.results import UNCERTAIN, Face, FrameResult, Timings, UncertainRe
 from ferengine.runtime.joiner import CameraJoiner, split_batch
 from ferengine.sinks.draw import draw_faces
 from ferengine.stages.records import CLASSIFIED, Record, ScoreBatch, face_rows
-from ferengine.tracking.face_tracker import TrackedFace
+from ferengine.tracking.track import TrackedFace
 
 LABELS = ("angry", "happy", "sad")
 

@@ -26,7 +26,7 @@ from ferengine.stages.records import (
     decode_event,
     face_rows,
 )
-from ferengine.tracking.face_tracker import TrackedFace
+from ferengine.tracking.track import TrackedFace
 
 u4 = st.integers(0, 2**32 - 1)
 u8 = st.integers(0, 2**63 - 1)

@@ -11,6 +11,8 @@ import pytest
 from ferengine.detection.base import Detections
 from ferengine.vision import cv2
 from ferengine_tools.tracking.actors import Actor, Image
+from ferengine_tools.tracking.likeness import main as likeness_main
+from ferengine_tools.tracking.likeness import pair_similarities
 from ferengine_tools.tracking.scenes import Material, main, play
 from ferengine_tools.tracking.scripts import CONTROLS, SCRIPTS, Cast
 from ferengine_tools.tracking.staging import SIZE, Bar, Layer, Pose, Scene, draw
@@ -158,3 +160,13 @@ def test_a_kind_that_is_not_there_is_named(tmp_path: Path, capsys: pytest.Captur
 def test_a_folder_without_the_clips_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(tmp_path)]) == 2
     assert "woman2.mp4" in capsys.readouterr().err
+
+
+def test_each_pair_of_people_is_compared_once() -> None:
+    vectors = np.array([[1, 0], [0, 1], [0.6, 0.8]], np.float32)
+    np.testing.assert_allclose(np.sort(pair_similarities(vectors)), [0, 0.6, 0.8], atol=1e-6)
+
+
+def test_a_folder_that_is_no_wild_faces_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert likeness_main([str(tmp_path)]) == 2
+    assert "wild_faces" in capsys.readouterr().err

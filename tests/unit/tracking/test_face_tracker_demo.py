@@ -6,8 +6,9 @@ import pytest
 
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.sources.demo import OCCLUDED, DemoSource
-from ferengine.tracking.face_tracker import FaceTracker, TrackedFace
+from ferengine.tracking.face_tracker import FaceTracker
 from ferengine.tracking.matching import match
+from ferengine.tracking.track import TrackedFace
 from oracles.demo_truth import DemoFace, demo_truth
 
 pytest.importorskip("skimage", reason="the demo's portraits: pip install 'ferengine[demo]'")

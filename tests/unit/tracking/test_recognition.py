@@ -6,32 +6,37 @@ import numpy as np
 import pytest
 
 from ferengine.detection.base import Detections
+from ferengine.detection.birth import BirthScores
 from ferengine.results import Box
 from ferengine.tracking.appearance import appearance, similarity
 from ferengine.tracking.base import TrackerUpdate
 from ferengine.tracking.face_tracker import FaceTracker
 from ferengine.tracking.recognition import least_similarity
+from ferengine.tracking.scene import SceneCuts
 from ferengine.vision import cv2
 
 BOX: Box = (40.0, 40.0, 48.0, 48.0)
 
 
 @pytest.mark.parametrize(
-    ("same_scene", "lost_s", "confidence", "least"),
+    ("same_scene", "lost_s", "seen_s", "confidence", "denied", "least"),
     [
-        (True, 0.0, 1.0, 0.3),
-        (True, 0.0, 0.25, 0.4),
-        (True, 0.0, 0.1, 0.6),
-        (True, 0.3, 0.3, 0.0),
-        (True, 0.7, 0.0, 0.4),
-        (True, 2.0, 0.0, 0.6),
-        (False, 0.0, 0.0, 0.75),
+        (True, 0.0, 0.24, 1.0, False, 0.4),
+        (True, 0.0, 0.4, 1.0, False, 0.3),
+        (True, 0.0, 0.24, 0.59, False, 0.45),
+        (True, 0.0, 0.4, 0.59, False, 0.35),
+        (True, 0.0, 0.24, 0.1, False, 0.6),
+        (True, 0.3, 0.4, 0.3, False, 0.0),
+        (True, 0.3, 0.4, 0.3, True, 0.4),
+        (True, 0.7, 0.9, 0.0, False, 0.4),
+        (True, 2.0, 2.2, 0.0, False, 0.6),
+        (False, 0.0, 0.2, 0.0, False, 0.75),
     ],
 )
 def test_the_less_the_place_says_the_more_alike_a_face_must_be(
-    same_scene: bool, lost_s: float, confidence: float, least: float
+    same_scene: bool, lost_s: float, seen_s: float, confidence: float, denied: bool, least: float
 ) -> None:
-    assert least_similarity(same_scene, lost_s, confidence) == least
+    assert least_similarity(same_scene, lost_s, seen_s, confidence, denied) == pytest.approx(least)
 
 
 class Lost:
@@ -85,3 +90,49 @@ def test_a_sure_tracker_does_not_carry_an_id_to_another_face(own: float, ids: li
     tracker.correct(scene(blended(own), 1), FOUND, 0.04)
     assert not tracker.is_cut
     assert [face.id for face in tracker.faces] == ids
+
+
+def test_what_was_refused_as_another_face_does_not_take_the_id_a_moment_later() -> None:
+    """Not even where it is not yet believed to be a new one."""
+    tracker = FaceTracker(Lost, births=BirthScores(0.98, 0.85, 0.9))
+    tracker.correct(scene(blended(1.0), 1), FOUND, 0.0)
+    other, doubtful = scene(blended(0.0), 1), Detections(FOUND.boxes, np.array([0.92], np.float32), None)
+    seen = []
+    for timestamp in (0.04, 0.08):
+        tracker.correct(other, doubtful, timestamp)
+        seen.append([face.id for face in tracker.faces])
+    assert seen == [[], [2]]
+
+
+class Doubting(Lost):
+    """Doubts whatever is there."""
+
+    def update(self, frame: np.ndarray) -> TrackerUpdate:
+        return TrackerUpdate(self.box, 0.7)
+
+
+@pytest.mark.parametrize(
+    ("faces", "replaced", "is_cut"), [(2, 2, False), (3, 1, False), (3, 2, True), (4, 2, False), (4, 3, True)]
+)
+def test_a_page_of_others_is_another_scene(monkeypatch: pytest.MonkeyPatch, faces: int, replaced: int, is_cut: bool) -> None:
+    monkeypatch.setattr(SceneCuts, "change", lambda *_: "possible")
+    own, other = scene(blended(1.0), 1), scene(blended(0.0), 1)
+    before = np.concatenate([own] * faces, axis=1)
+    after = np.concatenate([other] * replaced + [own] * (faces - replaced), axis=1)
+    boxes = np.array([(160 * number + 40, 40, 48, 48) for number in range(faces)], np.float32)
+    tracker = FaceTracker(Doubting)
+    tracker.correct(before, Detections(boxes, np.ones(faces, np.float32), None), 0.0)
+    tracker.advance(after, 0.04)
+    assert tracker.is_cut == is_cut
+
+
+def test_a_face_that_dissolves_loses_its_id_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half way it is much like both people, so that what comes after is no question of likeness."""
+    frames = [scene(blended(1.0), 1), scene(blended(0.8), 1)]
+    tracker = FaceTracker(Doubting)
+    tracker.correct(frames[0], FOUND, 0.0)
+    monkeypatch.setattr(SceneCuts, "change", lambda *_: "dissolve")
+    tracker.advance(frames[1], 0.04)
+    monkeypatch.undo()
+    tracker.correct(frames[0], FOUND, 0.08)
+    assert [face.id for face in tracker.faces] == [2]

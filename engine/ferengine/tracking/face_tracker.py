@@ -117,6 +117,7 @@ class FaceTracker:
         self._wants_detection = True
         self._cuts = SceneCuts()
         self._scene = 0
+        self._least_alike = ALIKE_AFTER_CUT  # of a face from before the last cut
         self._looked_at: float | None = None
         self._followed_at: float | None = None
         self._followed = False  # by ``look``, before ``advance`` comes to it
@@ -187,10 +188,10 @@ class FaceTracker:
             self._is_cut = True
             for track in self._tracks:
                 track.looks.forget_since(self._cuts.dissolving_since)
-            self._tracks = [track for track in self._tracks if track.resembles(frame, timestamp, ALIKE_IN_DISSOLVE)]
         else:
             self._is_cut = self._confirm_cut(change == "cut", frame, timestamp)
         if self._is_cut:
+            self._least_alike = ALIKE_IN_DISSOLVE if change == "dissolve" else ALIKE_AFTER_CUT
             self._begin_scene(timestamp)
 
     def _confirm_cut(self, is_unlike: bool, frame: NDArray[np.uint8], timestamp: float) -> bool:
@@ -377,7 +378,9 @@ class FaceTracker:
         for track in tracks:
             lost_s = 0.0 if track.lost_since is None else abs(timestamp - track.lost_since)
             seen_s = abs(timestamp - track.detected_at)
-            values.append(least_similarity(track.scene == self._scene, lost_s, seen_s, track.confidence, track.denied))
+            same_scene = track.scene == self._scene
+            within = least_similarity(lost_s, seen_s, track.confidence, track.denied)
+            values.append(within if same_scene else self._least_alike)
         return np.array(values).reshape(-1, 1)
 
     def _continue(self, track: Track, frame: NDArray[np.uint8], detection: Detection, timestamp: float) -> None:

@@ -6,8 +6,8 @@ ALIKE_AFTER_CUT = 0.75
 """Similarity from which a face after a cut is the one before it. Of random pairs of ordinary faces 2 % are as alike as 0.59,
 0.2 % as 0.76; after a cut another face at the place is as likely as the same one."""
 
-ALIKE_IN_DISSOLVE = 0.9
-"""The same where the scene dissolves but not the face: mixtures of two faces are as alike as 0.86 to the one that goes."""
+ALIKE_IN_DISSOLVE = 0.8
+"""The same after a dissolve, where the face may still be a mixture: some are as alike as 0.86 to the one that goes."""
 
 ALIKE = 0.6
 """The same after more than ``_WHILE`` out of sight in one scene, where hardly ever another face is at the place."""
@@ -48,18 +48,15 @@ BROKEN = 0.2
 corrections of real clips is below it (the quickest turn of a head: 0.28). Of jump cuts half are."""
 
 
-def least_similarity(same_scene: bool, lost_s: float, seen_s: float, confidence: float, denied: bool = False) -> float:
-    """Return the least similarity (``looks.Looks``) of a detection that continues a track, in [0, 1].
+def least_similarity(lost_s: float, seen_s: float, confidence: float, denied: bool = False) -> float:
+    """Return the least similarity (``looks.Looks``) of a detection that continues a track of its scene, in [0, 1].
 
     Args:
-        same_scene: Whether there was no cut since the track was last seen.
         lost_s: For how many seconds it has been out of sight.
         seen_s: How many seconds ago it was detected.
         confidence: Of its tracker, in [0, 1].
         denied: Whether a face at its place has been found too unlike it since it was last seen.
     """
-    if not same_scene:
-        return ALIKE_AFTER_CUT
     if lost_s > _WHILE:
         return ALIKE
     if lost_s > 0:

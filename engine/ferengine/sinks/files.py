@@ -89,6 +89,8 @@ def write_atomically(path: Path, data: bytes, *, durable: bool = False, private:
             _write_through(path, data)
             return
         target = path.resolve()  # a pipe of a shell (/dev/fd/63) leads to none
+        if target.is_symlink():  # links in a circle, which raises an error before Python 3.13
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
         descriptor, name = _make_temporary(target)
         try:
             with os.fdopen(descriptor, "wb") as file:

@@ -120,11 +120,11 @@ def _models_in(annotation: Any) -> Iterator[Any]:
         yield from _models_in(part)
 
 
-def name_hint(name: str, known: Iterable[str]) -> str:
+def name_hint(name: object, known: Iterable[str]) -> str:
     """What to write in the place of a name that nothing has.
 
     Args:
-        name: The name that was given.
+        name: What was given for a name; a caller's mistake may be a number or ``None``.
         known: The names that there are.
 
     Example:
@@ -132,7 +132,7 @@ def name_hint(name: str, known: Iterable[str]) -> str:
         ("did you mean 'door'?", 'known are door, gate')
     """
     names = list(known)
-    close = difflib.get_close_matches(name, names, 1)
+    close = difflib.get_close_matches(str(name), names, 1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names) or 'none'}"
 
 

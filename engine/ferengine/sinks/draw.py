@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ferengine.classification.pose import rotation
+from ferengine.errors import UsageError
 from ferengine.frames import AnyImage, drawable_image
 from ferengine.results import REASON_WORDS, UNCERTAIN, DrawExtra, Expression, Face, FrameResult, Pose
 from ferengine.sinks.layout import Rectangle, Taken, line_places, moved_inside, panel_places, tag_places
@@ -85,9 +86,9 @@ def draw_faces(image: AnyImage, result: FrameResult, extras: Collection[DrawExtr
             line for each further head of the model).
 
     Raises:
-        UsageError: The image is another array, or read-only.
+        UsageError: The image is another array, or read-only, or a view whose pixels do not lie side by side.
     """
-    drawn = drawable_image(image)
+    drawn = _packed(drawable_image(image))
     _draw_still(drawn, result.faces, extras)
     _draw_corner(drawn, result, _Style.of(drawn))
 
@@ -103,7 +104,15 @@ def draw_still(image: AnyImage, faces: Iterable[Face], extras: Collection[DrawEx
     Raises:
         UsageError: As ``draw_faces``.
     """
-    _draw_still(drawable_image(image), faces, extras)
+    _draw_still(_packed(drawable_image(image)), faces, extras)
+
+
+def _packed(image: Image) -> Image:
+    """The image, which OpenCV can draw on in place: it takes no pixels apart, in another order or overlapping."""
+    height, width = image.shape[:2]
+    if image.strides[1:] != (3, 1) or (height > 1 and image.strides[0] < 3 * width):
+        raise UsageError("the image's pixels must lie side by side: draw on a copy (np.ascontiguousarray(image))")
+    return image
 
 
 def _draw_still(image: Image, faces: Iterable[Face], extras: Collection[DrawExtra]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import combinations
 from typing import TypeAlias, get_args
@@ -10,6 +10,8 @@ from typing import TypeAlias, get_args
 import numpy as np
 import pytest
 
+from ferengine.errors import UsageError
+from ferengine.frames import AnyImage
 from ferengine.results import (
     Box,
     DrawExtra,
@@ -39,6 +41,43 @@ def face(box: Box, labels: int = 3, track: int | None = 1, classified: bool = Tr
 
 def result(*faces: Face, frame: int = 7) -> FrameResult:
     return FrameResult("camera0", frame, 0.25, 12.3456, faces, TIMINGS)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda image: image[..., ::-1],
+        lambda image: image[:, ::-1],
+        lambda image: image[::-1],
+        lambda image: image[:, ::2],
+        lambda image: image[:, ::2][:, :1],
+        lambda image: image.transpose(1, 0, 2),
+        np.asfortranarray,
+    ],
+    ids=["RGB", "mirrored", "upside down", "every other column", "one column", "turned", "Fortran"],
+)
+def test_an_image_that_opencv_cannot_draw_on_is_refused(view: Callable[[AnyImage], AnyImage]) -> None:
+    image = np.full((120, 160, 3), 90, np.uint8)
+    given = view(image)
+    drawn = result(face((30, 30, 40, 40)))
+    calls: list[Callable[[], None]] = [lambda: draw_faces(given, drawn), lambda: draw_still(given, drawn.faces)]
+    for call in calls:
+        with pytest.raises(UsageError, match=r"pixels must lie side by side: draw on a copy \(np.ascontiguousarray\(image\)\)"):
+            call()
+    assert (given == 90).all()
+    copy = np.ascontiguousarray(given)
+    draw_faces(copy, drawn)
+    assert (copy != 90).any()
+
+
+@pytest.mark.parametrize("view", [lambda image: image[20:90, 10:140], lambda image: image[:1][::-1], lambda image: image[::2]])
+def test_rows_may_lie_apart(view: Callable[[AnyImage], AnyImage]) -> None:
+    given = view(np.full((120, 160, 3), 90, np.uint8))
+    copy = np.ascontiguousarray(given)
+    for image in (given, copy):
+        draw_faces(image, result(face((30, -10, 40, 40))))
+    assert (copy != 90).any()
+    np.testing.assert_array_equal(given, copy)
 
 
 @pytest.mark.parametrize("size", [(480, 270), (640, 480), (1920, 1080), (270, 480), (64, 64)])

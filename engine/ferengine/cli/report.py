@@ -36,7 +36,8 @@ def print_summary(
         summary: The metrics.
         seen: What each camera has shown.
         console: Where to print.
-        files: The file or folder of each output, by its name in ``summary["sinks"]``; None for what is not kept in one.
+        files: The file or folder of each output, by its name in ``summary["sinks"]``; None or ``-`` (standard output) for what
+            is not kept in one.
     """
     _line(
         console,
@@ -73,7 +74,9 @@ def print_summary(
         workers.add_row(*cells[: len(names)])
     console.print(workers)
     written = [
-        _written(path, summary["sinks"][name]) for name, path in (files or {}).items() if path and name in summary["sinks"]
+        _written(path, summary["sinks"][name])
+        for name, path in (files or {}).items()
+        if path is not None and str(path) != "-" and name in summary["sinks"]
     ]
     if written:
         _line(console, escape(f"written: {', '.join(written)}"))

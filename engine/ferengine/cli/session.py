@@ -76,10 +76,9 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
     failed = bool(engine.failures or outputs.errors) | (not _write_summary(settings.summary, summary))
     failed |= health is not None and health.error is not None
     failed |= any_image_unread(engine, specs)
-    events = None if settings.events == "-" else settings.events
     files = {
         "video": settings.save,
-        "events": events,
+        "events": settings.events,
         "csv": settings.csv,
         "parquet": settings.parquet,
         "store": settings.store,

@@ -123,6 +123,18 @@ def test_only_what_was_chosen_has_a_reason_and_only_restarts_are_counted() -> No
     assert re.search(r"restarts.*track-0 .* 2 ", text, re.DOTALL)
 
 
+def test_standard_output_is_no_file_that_was_written() -> None:
+    sink = {"written": 20, "dropped": 0, "cut": 0, "error": None}
+    summary = {**SUMMARY, "sinks": {"events": sink, "csv": sink}}
+    for files in ({"events": "-", "csv": None}, {"events": None, "csv": Path("-")}):
+        file = io.StringIO()
+        print_summary(cast(Summary, summary), {}, Console(file=file, width=200), files)
+        assert "written" not in file.getvalue()
+    file = io.StringIO()
+    print_summary(cast(Summary, summary), {}, Console(file=file, width=200), {"events": "-", "csv": Path("faces.csv")})
+    assert file.getvalue().endswith("written: faces.csv (20 frames)\n")
+
+
 def test_the_files_of_a_run_are_named_with_what_is_in_them() -> None:
     whole = {"written": 100, "dropped": 0, "cut": 0, "error": None}
     sinks = {"video": whole, "events": {**whole, "written": 95, "dropped": 3, "cut": 2}, "table": whole}

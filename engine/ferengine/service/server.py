@@ -86,6 +86,16 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+_TOO_WEAK = {
+    "EE_KEY_TOO_SMALL": "its key is too short",
+    "CA_KEY_TOO_SMALL": "the key of an authority in its chain is too short",
+    "CA_MD_TOO_WEAK": "it is signed with a weak hash such as SHA-1",
+}
+"""OpenSSL's reasons against a certificate; how much it asks for depends on its settings."""
+_OTHER_KEY = ("KEY_VALUES_MISMATCH", "KEY_TYPE_MISMATCH", "NO_CERTIFICATE_ASSIGNED")
+"""OpenSSL's reasons against a key of another certificate; the last is for one of another kind."""
+
+
 @dataclass(frozen=True, slots=True)
 class Tls:
     """The certificate chain and the private key, in PEM files."""
@@ -112,8 +122,15 @@ class Tls:
         try:
             context.load_cert_chain(self.certificate, self.key, password=self._refuse_pass_phrase)
         except OSError as error:
-            mismatch = isinstance(error, ssl.SSLError) and error.reason == "KEY_VALUES_MISMATCH"
-            said = f"is not that of the certificate {self.certificate}" if mismatch else "holds no private key in PEM"
+            reason = getattr(error, "reason", None)
+            if reason in _TOO_WEAK:
+                raise ServiceError(
+                    f"the TLS certificate {self.certificate} is refused by OpenSSL, since {_TOO_WEAK[reason]}: "
+                    "make it with RSA of 2048 bits or more and SHA-256"
+                ) from None
+            said = (
+                f"is not that of the certificate {self.certificate}" if reason in _OTHER_KEY else "holds no private key in PEM"
+            )
             raise ServiceError(f"the TLS key {self.key} {said}") from None
 
     def _refuse_pass_phrase(self) -> str:

@@ -53,9 +53,12 @@ def test_a_port_of_root_is_one_clear_line(monkeypatch: pytest.MonkeyPatch) -> No
         Address("127.0.0.1", 80).bind()
 
 
+STRONG = "make it with RSA of 2048 bits or more and SHA-256"
+
+
 @pytest.fixture(scope="module")
 def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A certificate, its key, that key encrypted, another key, and what is none."""
+    """A certificate, its key, that key encrypted, other keys, certificates that are too weak, and what is none."""
     if shutil.which("openssl") is None:
         pytest.skip("openssl is not installed")
     folder = tmp_path_factory.mktemp("pems")
@@ -65,6 +68,13 @@ def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=x", "-keyout", "key.pem", "-out", "chain.pem")
     openssl("genrsa", "-out", "other.pem", "2048")
+    openssl("genpkey", "-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256", "-out", "curve.pem")
+    openssl("req", "-x509", "-newkey", "rsa:512", "-nodes", "-subj", "/CN=y", "-keyout", "short.key", "-out", "short.pem")
+    openssl("req", "-new", "-key", "other.pem", "-subj", "/CN=z", "-out", "other.csr")
+    for name, digest, authority, its_key in (("md5", "-md5", "chain", "key.pem"), ("leaf", "-sha256", "short", "short.key")):
+        openssl("x509", "-req", "-in", "other.csr", digest, "-CA", f"{authority}.pem", "-CAkey", its_key, "-CAcreateserial",
+                "-out", f"{name}.pem")  # fmt: skip
+    (folder / "short_chain.pem").write_text((folder / "leaf.pem").read_text() + (folder / "short.pem").read_text())
     openssl("pkey", "-in", "key.pem", "-aes256", "-passout", "pass:secret", "-out", "encrypted.pem")
     (folder / "text.pem").write_text("no PEM\n")
     return folder
@@ -79,6 +89,19 @@ def pems(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("key.pem", "chain.pem", "certificate {certificate} holds no certificate in PEM"),
         ("chain.pem", "text.pem", "key {key} holds no private key in PEM"),
         ("chain.pem", "other.pem", "key {key} is not that of the certificate {certificate}"),
+        ("chain.pem", "curve.pem", "key {key} is not that of the certificate {certificate}"),
+        ("short.pem", "short.key", f"certificate {{certificate}} is refused by OpenSSL, since its key is too short: {STRONG}"),
+        (
+            "short_chain.pem",
+            "other.pem",
+            "certificate {certificate} is refused by OpenSSL, since the key of an authority in its chain is too short: "
+            + STRONG,
+        ),
+        (
+            "md5.pem",
+            "other.pem",
+            f"certificate {{certificate}} is refused by OpenSSL, since it is signed with a weak hash such as SHA-1: {STRONG}",
+        ),
         (
             "chain.pem",
             "encrypted.pem",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from ferengine.errors import MissingDependencyError, UsageError
 from ferengine.pip_hint import install_extra, pip_install
@@ -28,6 +28,8 @@ _COLUMNS: dict[str, type] = {
     "sharpness": float, "brightness": float, "contrast": float, "prior": str,
 }  # fmt: skip
 """Those that every table has."""
+_TOO_LARGE = 2**1023
+"""From here on an integer may be none of 64-bit floating point."""
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +47,9 @@ def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas
     Parquet alike; but for the columns of labels and of heads, all are there in any file. A value that a face does not have is
     missing in its row. Frames without faces, and the lines of cameras that start and end, have no rows. A last line that is
     cut off, as where a run was killed, is left out with a warning.
+
+    What ``--events`` does not write, but another program may have added, is a column under its own name: of floats if all its
+    values are numbers, else of the values as they are.
 
     Args:
         path: The file, whose name ends in .parquet where it is one, or a folder of Parquet files, which are read in the order
@@ -81,33 +86,53 @@ def _pandas_table(found: list[dict[str, Any]] | pa.Table) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for name in dict.fromkeys((*_COLUMNS, *table.columns)):
         column = table[name] if name in table else pandas.Series([None] * len(table), table.index, object)
-        kind = _COLUMNS.get(name) or (str if _is_text(column) else float)
+        kind = _COLUMNS.get(name) or (float if _are_numbers(column.dropna()) else object)
         if kind is bool:
             columns[name] = column.eq(True)
-        elif kind is str:
+        elif kind in (str, object):
             columns[name] = column.astype(object).where(column.notna(), None)
         else:
             columns[name] = column.astype("float64" if kind is float else "Int64" if column.hasnans else "int64")
     return pandas.DataFrame(columns, table.index)
 
 
-def _is_text(column: pd.Series[Any]) -> bool:
-    return any(isinstance(value, str) for value in column)
-
-
 def _polars_table(found: list[dict[str, Any]] | pa.Table) -> pl.DataFrame:
     import polars
 
-    table = polars.DataFrame(found, infer_schema_length=None) if isinstance(found, list) else polars.from_arrow(found)
-    assert isinstance(table, polars.DataFrame)
     kinds = {str: polars.String, float: polars.Float64, int: polars.Int64, bool: polars.Boolean}
+    if isinstance(found, list):
+        names = dict.fromkeys(name for row in found for name in row)
+        table = polars.DataFrame([_polars_column(name, [row.get(name) for row in found]) for name in names])
+    else:
+        table = cast("pl.DataFrame", polars.from_arrow(found))
     columns = []
     for name in dict.fromkeys((*_COLUMNS, *table.columns)):
-        kind = _COLUMNS.get(name) or (str if table.schema[name] == polars.String else float)
         column = polars.col(name) if name in table.columns else polars.lit(None).alias(name)
-        column = column.cast(kinds[kind])
-        columns.append(column.fill_null(value=False) if kind is bool else column)
+        if name in _COLUMNS:
+            column = column.cast(kinds[_COLUMNS[name]])
+        elif table.schema[name].is_numeric() or table.schema[name] == polars.Null:
+            column = column.cast(polars.Float64)
+        columns.append(column.fill_null(value=False) if _COLUMNS.get(name) is bool else column)
     return table.select(columns) if table.width else polars.DataFrame(schema={name: kinds[_COLUMNS[name]] for name in _COLUMNS})
+
+
+def _polars_column(name: str, values: list[Any]) -> pl.Series:
+    """A column of ``read_events`` out of lines."""
+    import polars
+
+    present = [value for value in values if value is not None]
+    if _COLUMNS.get(name) is int:
+        return polars.Series(name, values, polars.Int64)
+    if _are_numbers(present):
+        return polars.Series(name, [None if value is None else float(value) for value in values], polars.Float64)
+    kinds = {str: polars.String, bool: polars.Boolean}
+    [kind, *others] = {type(value) for value in present}
+    return polars.Series(name, values, polars.Object if others else kinds.get(kind, polars.Object))
+
+
+def _are_numbers(values: Iterable[Any]) -> bool:
+    """Whether a column may become one of 64-bit floats: booleans stay what they are, and so does a larger integer."""
+    return all(type(value) is float or (type(value) is int and abs(value) < _TOO_LARGE) for value in values)
 
 
 def read_parquet(path: Path) -> Iterator[pa.Table]:
@@ -153,14 +178,29 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
                 if line.isspace():
                     continue
                 try:
-                    yield from face_rows(json.loads(line))
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+                    for row in face_rows(json.loads(line)):
+                        yield {name: _checked(value, _COLUMNS.get(name)) for name, value in row.items()}
+                except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
                     if number > 1 and line.startswith(b"{") and not line.endswith(b"\n"):
                         log.warning("the last line of %s is cut off: it is left out", path)
                         return
                     raise UsageError(f"line {number} of {path} is not one that --events writes") from None
     except OSError as error:
         raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _checked(value: Any, kind: type | None) -> Any:
+    """A value of a column that has a type; raises ValueError for what is not of it, OverflowError for what has no room."""
+    if kind is None or value is None:
+        return value
+    given = type(value)
+    if kind is int and given in (int, float) and value == int(value) and abs(value) < 2**63:
+        return int(value)
+    if kind is float and given in (int, float):
+        return float(value)
+    if kind is not int and given is kind:
+        return value
+    raise ValueError(f"{value!r} is not of the type {kind.__name__}")
 
 
 def face_rows(record: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -195,7 +235,7 @@ def _cells(name: str, value: Any) -> Iterator[tuple[str, Any]]:
                 yield f"heads.{head}.label", reading["label"]
             for part in ("values", "smoothed"):
                 yield from ((f"heads.{head}.{part}.{label}", number) for label, number in reading[part].items())
-    elif isinstance(value, Mapping):  # pose and quality, whose parts name themselves but for the age
+    elif name in ("pose", "quality") and value is not None:  # their parts name themselves but for the age
         yield from ((f"{name}_{part}" if part == "age" else part, each) for part, each in value.items())
     else:
         yield name, value

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import builtins
+import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -166,6 +167,69 @@ def test_a_last_line_that_is_cut_off_is_left_out(events: Path, caplog: pytest.Lo
     events.write_bytes(b"")
     assert len(read_events(events)) == 0
     assert "label" in read_events(events)
+
+
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_what_other_programs_have_added_is_left_as_it_is(library: Any, tmp_path: Path) -> None:
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    line = {"camera": "a", "frame": 1, "timestamp": 1, "latency_ms": 2.5}
+    face = {"track": 1, "box": [1, 2, 3, 4], "score": 1, "track_confidence": 1.0, "origin": "detected", "landmarks": None}
+    huge = 10**400
+    added: list[dict[str, Any]] = [
+        {
+            "nested": {"a": 1},
+            "list": [1, 2],
+            "flag": True,
+            "number": 1,
+            "text": "x",
+            "mixed": 1,
+            "huge": huge,
+            "pair": {"x": 9},
+        },
+        {"nested": {"b": "y"}, "list": [[]], "flag": None, "number": 2.5, "text": None, "mixed": "x", "huge": 1, "pair": 4},
+        {},
+    ]
+    path = tmp_path / "faces.jsonl"
+    path.write_text("".join(json.dumps({**line, "node": "n1", "load": {"cpu": 1}, "faces": [{**face, **each}]}) + "\n"
+                            for each in added))  # fmt: skip
+    table = read_events(path, library)
+    assert list(table["x"]) == [1, 1, 1]
+    assert list(table["node"]) == ["n1"] * 3
+    assert list(table["load"]) == [{"cpu": 1}] * 3
+    for name, values in {
+        "nested": [{"a": 1}, {"b": "y"}, None],
+        "list": [[1, 2], [[]], None],
+        "flag": [True, None, None],
+        "text": ["x", None, None],
+        "mixed": [1, "x", None],
+        "huge": [huge, 1, None],
+        "pair": [{"x": 9}, 4, None],
+    }.items():
+        assert list(table[name]) == values, name
+    assert list(table["number"])[:2] == [1.0, 2.5]
+    assert columns(table)["number"] == {"pandas": "float64", "polars": "Float64"}[library]
+    assert (columns(table)["frame"], columns(table)["score"]) == {
+        "pandas": ("int64", "float64"),
+        "polars": ("Int64", "Float64"),
+    }[library]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"frame": 1.5}, {"frame": 2**63}, {"frame": True}, {"timestamp": "1"}, {"latency_ms": 10**400}, {"camera": 3},
+     {"scene_cut": 1}, {"faces": [{"track": "1"}]}, {"faces": [{"track": 1, "box": ["a", 2, 3, 4]}]},
+     {"faces": [{"track": 1, "score": {"x": 1}}]}, {"faces": [{"track": 1, "origin": [1]}]}],
+)  # fmt: skip
+@pytest.mark.parametrize("library", ["pandas", "polars"])
+def test_a_value_of_another_kind_than_its_column_is_refused(library: Any, wrong: dict[str, Any], tmp_path: Path) -> None:
+    pytest.importorskip(library, reason=f"{library} is not installed")
+    good = {"camera": "a", "frame": 1.0, "timestamp": 1, "latency_ms": 2, "faces": [{"track": 1}]}
+    path = tmp_path / "faces.jsonl"
+    path.write_text(json.dumps(good) + "\n")
+    assert list(read_events(path, library)["frame"]) == [1]
+    path.write_text(f"{json.dumps(good)}\n{json.dumps({**good, **wrong})}\n")
+    with pytest.raises(UsageError, match=r"line 2 of .*faces\.jsonl is not one that --events writes"):
+        read_events(path, library)
 
 
 def test_lines_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -175,16 +175,16 @@ class Classifier:
         return self._decoders[0].decode(logits)
 
     def warm_up(self) -> None:
-        """Run once, so that the first scores are not late and a network that does not fit its manifest is found out.
+        """Run five faces, so that the first scores are not late and a network that does not fit its manifest is found out.
 
-        It runs several faces where more than one may come, so that a network with a fixed batch of one is found out too: black,
-        white, noise and two of the self-test. Weights that are not finite make numbers so.
+        They are black, white, noise and two of the self-test, in batches as large as may come, so that a network with a fixed
+        batch of one is found out too. Weights that are not finite make numbers so.
 
         Raises:
             ModelError: The network does not fit.
         """
         try:
-            found = self._run(probe_crops(self.crop)[: self._max_batch])
+            found = self._run(probe_crops(self.crop))
             self.runner.warm_up(self.crop.shape, self._max_batch)
         except ModelError as error:
             raise ModelError(f"model {self._manifest.name}: {error}") from None
@@ -233,6 +233,6 @@ class Classifier:
 
 
 def _are_probabilities(outputs: Array) -> bool:
-    """Whether the rows of several faces are all from 0 to 1 and sum to 1, as no logits are."""
+    """Whether the rows of several faces are all from 0 to 1 and sum to 1, as those of logits are not."""
     within = outputs.min() >= 0 and outputs.max() <= 1
-    return len(outputs) > 1 and bool(within) and np.allclose(outputs.sum(axis=1), 1, atol=1e-4)
+    return bool(within) and np.allclose(outputs.sum(axis=1), 1, atol=1e-4)

@@ -30,14 +30,18 @@ def write_model(
     labels: tuple[str, ...] = LABELS,
     shape: tuple[Any, ...] = ("n", 1, SIDE, SIDE),
     kind: int = TensorProto.FLOAT,
+    last: tuple[str, ...] = (),
     **changes: Any,
 ) -> Path:
-    """A linear network of three outputs and its manifest."""
+    """A linear network of three outputs, followed by the operators ``last``, and its manifest."""
     nodes = [
         helper.make_node("Cast", ["x"], ["floats"], to=TensorProto.FLOAT),
         helper.make_node("Flatten", ["floats"], ["flat"]),
         helper.make_node("MatMul", ["flat", "w"], ["y"]),
     ]
+    for number, operator in enumerate(last):
+        nodes[-1].output[0] = f"y{number}"
+        nodes.append(helper.make_node(operator, [f"y{number}"], ["y"]))
     graph = helper.make_graph(
         nodes,
         "tiny",
@@ -163,6 +167,17 @@ def test_prior_of_wrong_probabilities(values: tuple[float, ...]) -> None:
 def test_sizes_below_one_are_refused(tmp_path: Path, given: dict[str, int]) -> None:
     with pytest.raises(UsageError, match="must be integers of at least 1"):
         Classifier(write_model(tmp_path), **given)
+
+
+@pytest.mark.parametrize("max_batch", [1, 2, 3, 256])
+def test_a_network_is_tried_on_several_faces_whatever_the_batch(tmp_path: Path, max_batch: int) -> None:
+    crops = random_crops(4, SIDE)
+    scores = Classifier(write_model(tmp_path), max_batch=max_batch).scores(crops)
+    np.testing.assert_allclose(scores, plain_scores(crops), atol=1e-5)
+    with pytest.raises(ModelError, match="probabilities, not logits: remove its softmax"):
+        Classifier(write_model(tmp_path, last=("Softmax",)), max_batch=max_batch)
+    with pytest.raises(ModelError, match="scores that are not finite"):
+        Classifier(write_model(tmp_path, last=("Log",)), max_batch=max_batch)
 
 
 def test_prior_of_the_first_of_two_models(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -43,7 +44,7 @@ from ferengine.stages.records import ScoreBatch
 from ferengine.zones import Outside
 
 Image: TypeAlias = NDArray[np.uint8]
-AnySource: TypeAlias = str | int | Path | SourceSpec | PushSource
+AnySource: TypeAlias = str | int | os.PathLike[str] | SourceSpec | PushSource
 
 _CALLBACKS_END = 2.0
 """Seconds that ``close`` gives a callback to return, after the last worker has ended."""
@@ -603,12 +604,10 @@ def as_spec(source: AnySource) -> SourceSpec:
     """What ``source`` names. Raises UsageError."""
     if isinstance(source, PushSource):
         return source.spec()
-    if isinstance(source, Integral) and not isinstance(source, bool):
-        if source < 0:
-            raise UsageError(f"a camera's number is 0 or more, not {source}")
-        return parse_source(int(source))
-    if isinstance(source, bool) or not isinstance(source, AnySource):
+    if isinstance(source, SourceSpec):
+        return source
+    if isinstance(source, bool) or not isinstance(source, str | Integral | os.PathLike):
         raise UsageError(
             f"a source is a camera's number, a path, a URL, 'demo', a SourceSpec or a PushSource, not {type(source).__name__}"
         )
-    return source if isinstance(source, SourceSpec) else parse_source(source)
+    return parse_source(source)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from glob import has_magic
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -210,13 +211,13 @@ class SourceSpec(SourceOptions, ZoneOptions):
         return cls(**values)
 
 
-def parse_source(source: str | int | Path, **options: Any) -> SourceSpec:
+def parse_source(source: str | int | os.PathLike[str], **options: Any) -> SourceSpec:
     """Make a source from the text that names it, as on the command line.
 
     Args:
         source: A camera's number or device (``/dev/video2``, ``/dev/v4l/by-id/...``), a video file, a named pipe, ``-`` for
             standard input, a folder or glob of images or one image, a URL (``rtsp://``, ``http://`` ...), ``demo`` or
-            ``demo:crossing``; any of them as ``NAME=SOURCE``.
+            ``demo:crossing``; any of them as ``NAME=SOURCE``. A number may be NumPy's, a path any path object.
             What exists as a path is that path, also with a ``=`` in it, and a Path is never taken apart.
         options: Further fields of SourceSpec. By default a source is called after its file or folder, ``camera0``, or
             the host of a URL.
@@ -228,9 +229,11 @@ def parse_source(source: str | int | Path, **options: Any) -> SourceSpec:
         >>> parse_source("door=rtsp://10.0.0.7/live").name
         'door'
     """
-    if isinstance(source, bool) or not isinstance(source, str | int | Path):
+    if isinstance(source, bool) or not isinstance(source, str | Integral | os.PathLike):
         raise UsageError(f"a source is a camera's number, a path, a URL or 'demo', not {type(source).__name__}")
-    text = str(source)
+    if isinstance(source, Integral) and source < 0:
+        raise UsageError(f"a camera's number is 0 or more, not {source}")
+    text = os.fsdecode(source) if isinstance(source, os.PathLike) else str(source)
     try:
         _check_characters(text)
     except ValueError as error:

@@ -6,11 +6,13 @@ import json
 import os
 import pickle
 from collections.abc import Iterable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
 import pytest
 
+from ferengine.engine import as_spec
 from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, open_source, parse_source, unique_names
 from ferengine.sources.camera import CameraSource
@@ -149,7 +151,24 @@ def test_an_unknown_option_is_answered_with_the_nearest() -> None:
         parse_source("demo", fpss=5)
 
 
-@pytest.mark.parametrize("source", [None, True, 3.5, b"talk.mp4", ["talk.mp4"]])
+@pytest.mark.parametrize(
+    ("source", "kind", "value"),
+    [(3, "camera", "3"), (np.int64(3), "camera", "3"), (np.uint8(0), "camera", "0"),
+     (PurePosixPath("a/talk.mp4"), "file", "a/talk.mp4"), (PurePosixPath("door=talk.mp4"), "file", "door=talk.mp4")],
+)  # fmt: skip
+def test_numbers_and_paths_of_other_kinds(source: Any, kind: str, value: str) -> None:
+    spec = parse_source(source)
+    assert (spec.kind, spec.value) == (kind, value)
+    assert as_spec(source) == spec
+
+
+def test_no_camera_has_a_number_below_0() -> None:
+    for number in (-1, np.int64(-1)):
+        with pytest.raises(UsageError, match=r"^a camera's number is 0 or more, not -1$"):
+            parse_source(number)
+
+
+@pytest.mark.parametrize("source", [None, True, np.True_, 3.5, b"talk.mp4", ["talk.mp4"]])
 def test_what_is_no_source_is_refused(source: Any) -> None:
     with pytest.raises(UsageError, match=f"^a source is a camera's number, .*, not {type(source).__name__}$"):
         parse_source(source)

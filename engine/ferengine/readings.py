@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, Self, TypeAlias
+
+from ferengine.errors import UsageError
 
 HeadKind: TypeAlias = Literal["classes", "labels", "values"]
 """Of a head: one of several classes, any of several labels, or numbers."""
@@ -22,6 +25,26 @@ score that reaches ``min_confidence``."""
 REASON_WORDS: Mapping[UncertainReason, str] = {
     "turned": "turned away", "small": "too small", "blurred": "blurred", "dark": "too dark", "low_score": "low score",
 }  # fmt: skip
+
+
+@contextmanager
+def json_object(given: object, what: str) -> Iterator[None]:
+    """What ``from_dict`` does inside raises UsageError where ``given`` is not what ``to_dict`` gave.
+
+    Args:
+        given: What is read.
+        what: The name of what it should be, for the message.
+    """
+    if not isinstance(given, Mapping):
+        raise UsageError(f"this is not the JSON object of {what}: it is of the type {type(given).__name__}")
+    try:
+        yield
+    except UsageError:  # of a part, which it names
+        raise
+    except KeyError as error:
+        raise UsageError(f"this is not the JSON object of {what}: it has no {error}") from None
+    except (TypeError, ValueError, AttributeError) as error:
+        raise UsageError(f"this is not the JSON object of {what}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +74,12 @@ class Pose:
 
         Args:
             given: What it gave.
+
+        Raises:
+            UsageError: It is something else.
         """
-        return cls(given["yaw"], given["pitch"], given["roll"], given["age"])
+        with json_object(given, "a pose"):
+            return cls(given["yaw"], given["pitch"], given["roll"], given["age"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +114,12 @@ class Quality:
 
         Args:
             given: What it gave.
+
+        Raises:
+            UsageError: It is something else.
         """
-        return cls(given["size"], given["sharpness"], given["brightness"], given["contrast"])
+        with json_object(given, "a quality"):
+            return cls(given["size"], given["sharpness"], given["brightness"], given["contrast"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +149,12 @@ class Scores:
 
         Args:
             given: What it gave.
+
+        Raises:
+            UsageError: It is something else.
         """
-        return cls(given["label"], dict(given["scores"]))
+        with json_object(given, "scores"):
+            return cls(given["label"], dict(given["scores"]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +188,12 @@ class Expression:
 
         Args:
             given: What it gave.
+
+        Raises:
+            UsageError: It is something else.
         """
-        return cls(given["label"], dict(given["scores"]), Scores.from_dict(given["smoothed"]), given.get("reason"))
+        with json_object(given, "a reading"):
+            return cls(given["label"], dict(given["scores"]), Scores.from_dict(given["smoothed"]), given.get("reason"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,8 +251,12 @@ class HeadReading:
 
         Args:
             given: What it gave.
+
+        Raises:
+            UsageError: It is something else.
         """
-        return cls(given["kind"], dict(given["values"]), dict(given["smoothed"]))
+        with json_object(given, "the reading of a head"):
+            return cls(given["kind"], dict(given["values"]), dict(given["smoothed"]))
 
 
 def make_gender(

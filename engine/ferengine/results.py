@@ -21,6 +21,7 @@ from ferengine.readings import Pose as Pose
 from ferengine.readings import Quality as Quality
 from ferengine.readings import Scores as Scores
 from ferengine.readings import UncertainReason as UncertainReason
+from ferengine.readings import json_object
 from ferengine.readings import make_expression as make_expression
 from ferengine.readings import make_gender as make_gender
 
@@ -115,25 +116,29 @@ class Face:
         Args:
             given: What it gave.
             changed_from: The attribute, which stands among the changes of the frame.
+
+        Raises:
+            UsageError: It is something else.
         """
-        x, y, w, h = given["box"]
-        expression, gender, pose, quality = (given.get(name) for name in ("expression", "gender", "pose", "quality"))
-        return cls(
-            track=given["track"],
-            box=(x, y, w, h),
-            score=given["score"],
-            track_confidence=given["track_confidence"],
-            origin=given["origin"],
-            landmarks=_landmarks(given["landmarks"]),
-            expression=None if expression is None else Expression.from_dict(expression),
-            reason=given.get("reason"),
-            gender=None if gender is None else Gender.from_dict(gender),
-            pose=None if pose is None else Pose.from_dict(pose),
-            quality=None if quality is None else Quality.from_dict(quality),
-            changed_from=changed_from,
-            zones=tuple(given.get("zones", ())),
-            heads={name: HeadReading.from_dict(reading) for name, reading in given.get("heads", {}).items()},
-        )
+        with json_object(given, "a face"):
+            x, y, w, h = given["box"]
+            expression, gender, pose, quality = (given.get(name) for name in ("expression", "gender", "pose", "quality"))
+            return cls(
+                track=given["track"],
+                box=(x, y, w, h),
+                score=given["score"],
+                track_confidence=given["track_confidence"],
+                origin=given["origin"],
+                landmarks=_landmarks(given["landmarks"]),
+                expression=None if expression is None else Expression.from_dict(expression),
+                reason=given.get("reason"),
+                gender=None if gender is None else Gender.from_dict(gender),
+                pose=None if pose is None else Pose.from_dict(pose),
+                quality=None if quality is None else Quality.from_dict(quality),
+                changed_from=changed_from,
+                zones=tuple(given.get("zones", ())),
+                heads={name: HeadReading.from_dict(reading) for name, reading in given.get("heads", {}).items()},
+            )
 
 
 def _landmarks(points: Iterable[tuple[float, float]] | None) -> Landmarks | None:
@@ -250,7 +255,7 @@ class FrameResult:
         timestamp: Seconds since the epoch for live sources, media seconds for files and the demo.
         latency_ms: Milliseconds from capture to the result.
         faces: The faces, by ascending track.
-        timings: When the frame passed each stage.
+        timings: When the frame passed each stage; results that differ in these alone are equal.
         scene_cut: Whether it shows another scene than the frame before: tracks go on only where a face looks as it did.
         ignored: Faces that zones exclude; known with the setting ``blur`` only, and part of no output.
     """
@@ -260,7 +265,7 @@ class FrameResult:
     timestamp: float
     latency_ms: float
     faces: tuple[Face, ...]
-    timings: Timings
+    timings: Timings = field(compare=False)
     scene_cut: bool = False
     ignored: tuple[IgnoredFace, ...] = ()
 
@@ -314,7 +319,9 @@ class FrameResult:
             >>> FrameResult.from_dict(json.loads(line)).frame
             7
         """
-        try:
+        with json_object(given, "a frame"):
+            if "event" in given:
+                raise UsageError(f"this is not the JSON object of a frame: it is the event {given['event']!r}")
             changed = {change["track"]: change["from"] for change in given.get("changes", ())}
             return cls(
                 camera=given["camera"],
@@ -325,11 +332,6 @@ class FrameResult:
                 timings=_NO_TIMINGS,
                 scene_cut=given.get("scene_cut", False),
             )
-        except KeyError as error:
-            what = f"is the event {given['event']!r}" if "event" in given else f"has no {error}"
-            raise UsageError(f"this is not the JSON object of a frame: it {what}") from None
-        except (TypeError, ValueError, AttributeError) as error:
-            raise UsageError(f"this is not the JSON object of a frame: {error}") from None
 
     def to_supervision(self) -> sv.Detections:
         """The faces as the package ``supervision`` takes them, for its annotators, zones and sinks.

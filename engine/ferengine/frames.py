@@ -7,14 +7,15 @@ the detectors and the trackers.
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import TypeAlias, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from ferengine.errors import UsageError
 
-AnyImage: TypeAlias = NDArray[np.generic]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+AnyImage: TypeAlias = "NDArray[np.generic]"
 """An image as OpenCV's type hints give one, which do not say that it holds uint8; whoever takes it checks that it does."""
 
 MAX_SIDE = 16384
@@ -38,6 +39,8 @@ def check_image(image: AnyImage, what: str = "an image", *, channels: Collection
     Raises:
         UsageError: For any other array or object. The message says what to do.
     """
+    import numpy as np  # here and not above: options name the limits of a frame, and their help needs no arrays
+
     if not isinstance(image, np.ndarray):
         raise UsageError(f"{what} must be a NumPy array of uint8, {_layouts(channels)}, not {type(image).__name__}")
     if image.dtype != np.uint8:
@@ -86,7 +89,7 @@ def readable_frame(frame: NDArray[np.uint8], *, grey: bool = False) -> NDArray[n
     """
     checked = check_image(frame, "a frame", channels=(1, 3) if grey else (3,))
     if not _is_packed(checked):
-        checked = np.ascontiguousarray(checked)
+        checked = checked.copy()
     if checked.shape[2] == 1:
         return checked[:, :, 0]
     return frame if checked is frame else checked
@@ -101,7 +104,7 @@ def copy_as_bgr(image: NDArray[np.uint8], out: NDArray[np.uint8]) -> None:
     """
     channels = image.shape[2]
     if channels == 3 and image.strides[1:] == (3, 1):
-        np.copyto(out, image)
+        out[:] = image
         return
     for plane in range(3):  # 25 times faster in NumPy than copying pixels of another layout
         out[:, :, plane] = image[:, :, plane if channels > 1 else 0]
@@ -123,6 +126,8 @@ def as_bgr(image: AnyImage, what: str = "an image") -> NDArray[np.uint8]:
     checked = check_image(image, what)
     if checked.shape[2] == 3 and _is_packed(checked):
         return checked
+    import numpy as np
+
     out = np.empty((*checked.shape[:2], 3), np.uint8)
     copy_as_bgr(checked, out)
     return out
@@ -150,7 +155,7 @@ def rotate(image: NDArray[np.uint8], degrees: float) -> NDArray[np.uint8]:
     from ferengine.vision import cv2  # not at the top: the engine's own process checks frames and needs no OpenCV
 
     code = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)[quarters - 1]
-    return np.asarray(cv2.rotate(image, code), np.uint8)
+    return cast("NDArray[np.uint8]", cv2.rotate(image, code))
 
 
 def _layouts(channels: Collection[int]) -> str:

@@ -62,7 +62,7 @@ def machine(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 @pytest.mark.parametrize(
     ("here", "runtimes", "layer", "cuda", "name", "reason"),
     [
-        (NO_GPU, ["tensorrt"], "pycuda", True, "ort", "the CPU"),
+        (NO_GPU, ["tensorrt"], "pycuda", True, "ort", "no NVIDIA driver is installed"),
         (NO_DEVICE, ["tensorrt"], "pycuda", True, "ort", "the driver sees no GPU"),
         (WITH_GPU, ["tensorrt"], "pycuda", True, "tensorrt", "RTX 4090, with tensorrt and pycuda"),
         (WITH_GPU, ["tensorrt"], None, False, "ort", "neither pycuda nor cuda-bindings"),
@@ -286,6 +286,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     stage = ClassifyStage(start, context(page, reports))
     stage.open()
     assert [(m.name, m.failure) for m in reports if isinstance(m, BackendChosen)] == [("tensorrt", None)]
+    assert stage._networks.description == "the model dscnn in 16-bit floats on the GPU with TensorRT"
     pinned = list(device.pinned.values())
     [given] = stage._networks.inputs(32)
     assert any(np.shares_memory(given.rows, memory) for memory in pinned)
@@ -314,6 +315,7 @@ def test_the_worker_gathers_into_pinned_memory_and_survives_the_gpu(
     if lost_after is not None:
         assert isinstance(reports[1], BackendChosen)
         assert "lost" in str(reports[1].failure)
+        assert reports[1].networks == "the model dscnn in 32-bit floats on the CPU with ONNX Runtime"
 
 
 def read(end: socket.socket) -> bytes | None:

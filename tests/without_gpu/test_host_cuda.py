@@ -155,5 +155,7 @@ def test_a_gpu_that_no_engine_runs_on_leaves_a_whole_run_to_the_cpu(environment:
     assert built.returncode == 0, built.stderr
     done = subprocess.run([sys.executable, "-c", RUN], env=own, capture_output=True, text=True, timeout=280)
     assert done.stdout == "12 ort classify\n", done.stderr  # the detectors, by default, load no CUDA
-    [line] = [line for line in done.stderr.splitlines() if line.startswith("classify runs on ")]
-    assert line.startswith("classify runs on ort, not on the GPU: tensorrt-rtx")
+    [line] = [line for line in done.stderr.splitlines() if line.startswith("classify runs ")]
+    assert line.startswith(
+        "classify runs the model dscnn in 32-bit floats on the CPU with ONNX Runtime, not on the GPU: tensorrt-rtx"
+    )

@@ -30,6 +30,16 @@ class NetworkInput(NamedTuple):
     std: tuple[float, ...]
 
 
+_PLACES = {
+    "ort": "on the CPU with ONNX Runtime",
+    "ort-cuda": "on the GPU with ONNX Runtime (CUDA)",
+    "ort-trt-rtx": "on the GPU with ONNX Runtime (TensorRT-RTX)",
+    "tensorrt": "on the GPU with TensorRT",
+}
+"""What the names of runners mean."""
+_NUMBERS = {"fp32": "32-bit floats", "fp16": "16-bit floats", "int8": "8-bit integers"}
+
+
 class ParallelClassifier:
     """Several models that read the same faces, each from crops of its own kind.
 
@@ -64,6 +74,7 @@ class ParallelClassifier:
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
         settings = backend or BackendSettings()
+        self._engine_precision = settings.engine_precision
         self.classifiers = tuple(
             Classifier(
                 model,
@@ -87,6 +98,17 @@ class ParallelClassifier:
             for runner, classifier in zip(self._runners, self.classifiers, strict=True)
         ]
         return ", ".join(dict.fromkeys(names))
+
+    @property
+    def description(self) -> str:
+        """What runs now, in plain words: each model, the numbers that it computes with, and where."""
+        said = []
+        for runner, classifier in zip(self._runners, self.classifiers, strict=True):
+            precision = classifier.manifest.precision
+            if runner.name == "tensorrt" and precision != "int8":
+                precision = self._engine_precision
+            said.append(f"the model {classifier.manifest.name} in {_NUMBERS[precision]} {_PLACES[runner.name]}")
+        return " and ".join(said)
 
     @property
     def depth(self) -> int:

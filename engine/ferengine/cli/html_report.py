@@ -31,6 +31,7 @@ def report(events: _EVENTS, out: _OUT, png: _PNG = None, overwrite: _OVERWRITE =
     from ferengine.report.recordings import read_recording
     from ferengine.report.screenshot import find_browser, screenshot
     from ferengine.sinks.files import check_output, same_file, write_atomically
+    from ferengine.sources.url import show_path
 
     outputs = {"--out": out} if png is None else {"--out": out, "--png": png}
     for option, output in outputs.items():
@@ -40,7 +41,11 @@ def report(events: _EVENTS, out: _OUT, png: _PNG = None, overwrite: _OVERWRITE =
     if png is not None and same_file(out, png):
         raise UsageError(f"--out and --png name the same file, {out}: choose another for one of them")
     browser = None if png is None else find_browser()
-    page = report_page(read_recording(events), events)
+    recording = read_recording(events)
+    page = report_page(recording, events)
     write_atomically(out, page.encode(errors="backslashreplace"))
     if png is not None and browser is not None:
         write_atomically(png, screenshot(out, browser))
+    names = ", ".join(show_path(output) for output in outputs.values())
+    frames = sum(camera.frames for camera in recording.cameras.values())
+    typer.echo(f"written: {names} ({frames} {'frame' if frames == 1 else 'frames'})", err=True)

@@ -85,6 +85,9 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
         notes.append(f"{failures} of {failures + read} could not be read")
     if len(several) > _NAMED:
         several[_NAMED:] = [f"of {len(several) - _NAMED} more files with several images, only the first was read"]
+    if copies is not None and copies.count:
+        images = "image" if copies.count == 1 else "images"
+        notes.append(f"written: {show_path(copies.folder)} ({copies.count} {images})")
     for note in several + notes:
         errors.print(note, highlight=False, markup=False, soft_wrap=True)
     sys.exit(1 if failures else 0)

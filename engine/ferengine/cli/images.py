@@ -138,10 +138,16 @@ def _read_chunks(file: BinaryIO) -> bytearray:
 
 
 class CopyFolder:
-    """The folder of the annotated copies, created if it is absent; each image keeps its name."""
+    """The folder of the annotated copies, created if it is absent; each image keeps its name.
+
+    Attributes:
+        folder: As given.
+        count: Copies that were written.
+    """
 
     def __init__(self, folder: Path, *, overwrite: bool) -> None:
-        self._folder = folder
+        self.folder = folder
+        self.count = 0
         self._overwrite = overwrite
         self._taken: set[str] = set()
         try:
@@ -158,7 +164,7 @@ class CopyFolder:
         Raises:
             SinkError: If the file exists (without ``overwrite``) or cannot be written.
         """
-        path = self._folder / self._name(original)
+        path = self.folder / self._name(original)
         if os.path.realpath(path) == os.path.realpath(original):
             raise SinkError(f"{show_path(path)} is the image itself: choose another folder")
         if os.path.lexists(path) and not self._overwrite:
@@ -170,6 +176,7 @@ class CopyFolder:
         if not encoded:
             raise SinkError(f"{show_path(path)} cannot be encoded")
         write_atomically(path, data.tobytes())  # leaves no partial image
+        self.count += 1
         return path
 
     def _name(self, original: Path) -> str:

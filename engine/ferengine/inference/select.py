@@ -51,7 +51,9 @@ def choose_backend(name: str = "auto") -> tuple[str, str]:
             raise ModelError(f"--backend {name} cannot work here: {reason} (--backend auto takes what there is)")
         return name, "chosen by the user"
     if here.gpu is None:
-        return "ort", "the CPU" if here.cuda is None else here.unavailable_reason or "no GPU"  # without a driver none is missed
+        if here.cuda is None:
+            return "ort", "no NVIDIA driver is installed"  # without the hint, as none is missed
+        return "ort", here.unavailable_reason or "no GPU"
     reason = _tensorrt_unavailable() or _unsupported(here.gpu)
     if not reason:
         return "tensorrt", f"{here.gpu.name}, with {installed_runtimes()[0]} and {device_layer()}"

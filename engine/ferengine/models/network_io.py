@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from ferengine.models.settings import ADAPT, PRIOR_TOLERANCE, Planes, Prior
 from ferengine.results import UNCERTAIN, HeadKind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Deviation = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -58,6 +60,8 @@ class Normalisation(NamedTuple):
     @property
     def scale(self) -> NDArray[np.float32]:
         """What the difference is multiplied by: 1 / std, rounded as the gathering of faces in C++ does."""
+        import numpy as np  # here and not above: the help of a command needs manifests, but no arrays
+
         return np.float32(1) / np.asarray(self.std, np.float32)
 
     def of(self, crops: NDArray[Any]) -> NDArray[np.float32]:
@@ -66,6 +70,8 @@ class Normalisation(NamedTuple):
         Args:
             crops: Of any shape; (..., 3, height, width) where there is a number for each plane.
         """
+        import numpy as np
+
         mean, scale = np.asarray(self.mean, np.float32), self.scale
         if mean.ndim or scale.ndim:
             mean, scale = mean.reshape(-1, 1, 1), scale.reshape(-1, 1, 1)

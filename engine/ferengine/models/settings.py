@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal, get_args
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Literal, get_args
 
 from ferengine.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 Precision = Literal["fp32", "fp16", "int8"]
 """Of a network's weights and layers; inputs and outputs are float32 in any."""
@@ -123,4 +124,6 @@ class Prior:
 
     def logarithm(self) -> NDArray[np.float64]:
         """The natural logarithm of the probabilities, float64 (classes,)."""
+        import numpy as np  # here and not above: the help of a command needs the settings, but no arrays
+
         return np.array([math.log(value) for value in self.probabilities])

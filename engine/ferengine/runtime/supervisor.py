@@ -376,9 +376,9 @@ class Supervisor:
         if worker is self._topology.classifier:
             self.state.metrics.backend = chosen.name
         if chosen.failure is None:
-            log.info("%s runs on %s: %s", worker.name, chosen.name, chosen.reason)
+            log.info("%s runs %s: %s", worker.name, chosen.networks, chosen.reason)
         else:
-            log.error("%s runs on %s, not on the GPU: %s", worker.name, chosen.name, chosen.failure)
+            log.error("%s runs %s, not on the GPU: %s", worker.name, chosen.networks, chosen.failure)
 
     def _fail_worker(self, worker: Worker, error_class: str, text: str) -> None:
         """A worker gave up: a camera or an output ends, anything else ends the run."""

@@ -127,7 +127,7 @@ class ClassifyStage(Stage[StartClassify]):
             self._report_backend(reason)
 
     def _report_backend(self, reason: str) -> None:
-        self.context.send(BackendChosen(self._networks.backend_names, reason, self._failure))
+        self.context.send(BackendChosen(self._networks.backend_names, self._networks.description, reason, self._failure))
 
     def close(self) -> None:
         self._networks.close()

@@ -98,7 +98,7 @@ class DetectStage(Stage[StartDetect]):
         return sent
 
     def _report_failure(self, reason: str) -> None:
-        self.context.send(BackendChosen("the CPU", "", reason))
+        self.context.send(BackendChosen("the CPU", "MTCNN on the CPU", "", reason))
 
     def close(self) -> None:
         """Release the device that the detector runs on."""

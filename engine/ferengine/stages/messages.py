@@ -181,11 +181,13 @@ class BackendChosen:
 
     Attributes:
         name: The backend.
+        networks: What runs and where, in plain words that follow "runs".
         reason: Why it was chosen.
         failure: Why the GPU that was meant to run them does not, ``None`` otherwise.
     """
 
     name: str
+    networks: str
     reason: str
     failure: str | None
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,8 @@ from ferengine.pip_hint import install_extra, pip_install, pip_replace
 from ferengine.sources import v4l2
 from ferengine.sources.v4l2 import CameraDevice
 from ferengine.tracking import cropper
+
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("name", [name for name in registry.CHECKS if name != "engine"])
@@ -181,10 +184,50 @@ def test_limits_of_the_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert "container" not in machine.check_memory().reason + machine.check_processors().reason
 
 
+ADMITTED = {package: bounds.split(",")[0].lstrip(">=") for package, bounds in machine.PACKAGES.items()}
+"""The oldest versions."""
+
+
+def test_the_versions_that_pyproject_admits_are_those_that_are_checked() -> None:
+    requirements = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
+    assert sorted(package + bounds for package, bounds in machine.PACKAGES.items()) == sorted(requirements)
+
+
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "installed", lambda package: None if package == "av" else "1.0")
+    monkeypatch.setattr(machine, "installed", {**ADMITTED, "av": None}.get)
     finding = machine.check_versions()
-    assert (finding.status, finding.hint) == ("warn", pip_install("av"))
+    assert (finding.status, finding.hint) == ("warn", pip_install("av>=17.1,<20"))
+    assert finding.reason.endswith("; not installed: av")
+
+
+def test_packages_that_are_too_old_or_too_new_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    present = {**ADMITTED, "opencv-contrib-python": None, "opencv-python-headless": "4.10.0.84", "av": "20.0.0"}
+    monkeypatch.setattr(machine, "installed", present.get)
+    finding = machine.check_versions()
+    assert (finding.status, finding.hint) == ("warn", pip_install("opencv-python-headless>=4.13,<5", "av>=17.1,<20"))
+    assert finding.reason.endswith(
+        "; not supported: opencv-python-headless 4.10.0.84 (needed: >=4.13,<5), av 20.0.0 (needed: >=17.1,<20)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("number", "bounds", "admitted"),
+    [
+        ("4.13.0.90", ">=4.13,<5", True),
+        ("4.12.0.88", ">=4.13,<5", False),
+        ("4.9.0", ">=4.13,<5", False),
+        ("5.0.0", ">=4.13,<5", False),
+        ("2.0.0rc1", ">=2", True),
+        ("2", ">=2.0.0", True),
+        ("1.22.1+cu12", ">=1.22.1", True),
+        ("1.22.0", ">=1.22.1", False),
+        ("1.0", "==1.0.0", True),
+        ("1.0.1", "==1.0.0", False),
+        ("unknown", ">=2", False),
+    ],
+)
+def test_versions_are_compared_by_their_numbers(number: str, bounds: str, admitted: bool) -> None:
+    assert machine.is_admitted(number, bounds) is admitted
 
 
 @pytest.mark.parametrize(
@@ -218,12 +261,12 @@ def test_a_demo_without_portraits_is_no_problem(monkeypatch: pytest.MonkeyPatch)
         (
             {"onnxruntime", "onnxruntime-gpu"},
             "warn",
-            "keep one: " + pip_replace("onnxruntime onnxruntime-gpu", "onnxruntime-gpu"),
+            "keep one: " + pip_replace("onnxruntime onnxruntime-gpu", "onnxruntime-gpu>=1.22.1"),
         ),
         (
             {"opencv-contrib-python", "opencv-python", "onnxruntime"},
             "warn",
-            "keep one: " + pip_replace("opencv-contrib-python opencv-python", "opencv-contrib-python<5"),
+            "keep one: " + pip_replace("opencv-contrib-python opencv-python", "opencv-contrib-python>=4.13,<5"),
         ),
     ],
 )
@@ -234,9 +277,10 @@ def test_packages_that_overwrite_each_other(present: set[str], status: str, hint
 
 
 def test_what_replaces_a_package_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    present = {*machine.PACKAGES, "onnxruntime-gpu", "opencv-python-headless"} - {"onnxruntime", "opencv-contrib-python"}
-    monkeypatch.setattr(machine, "installed", lambda name: "1.0" if name in present else None)
+    instead = {"onnxruntime-gpu": "1.24.0", "opencv-python-headless": "4.14.0.94"}
+    gone = {"onnxruntime": None, "opencv-contrib-python": None}
+    monkeypatch.setattr(machine, "installed", {**ADMITTED, **gone, **instead}.get)
     finding = machine.check_versions()
     assert finding.status == "ok"
-    assert "onnxruntime-gpu 1.0" in finding.reason
-    assert "opencv-python-headless 1.0" in finding.reason
+    assert "onnxruntime-gpu 1.24.0" in finding.reason
+    assert "opencv-python-headless 4.14.0.94" in finding.reason

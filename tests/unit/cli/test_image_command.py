@@ -162,6 +162,7 @@ def test_annotated_copies(folder: Path, tmp_path: Path) -> None:
     done = image(str(folder / "**" / "*.png"), "--save", target)
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in target.iterdir()) == ["b-2.png", "b.png"]
+    assert done.stderr == f"written: {target} (2 images)\n"
     copy = read_image(target / "b.png")
     assert copy.shape == (SIDE, SIDE, 3)
     changed = (copy != drawn_face()).any(2)
@@ -170,6 +171,7 @@ def test_annotated_copies(folder: Path, tmp_path: Path) -> None:
     again = image(folder / "b.png", "--save", target)
     assert again.exit_code == 1
     assert "--overwrite" in again.stderr
+    assert "written" not in again.stderr
     assert image(folder / "b.png", "--save", target, "--overwrite").exit_code == 0
     onto_itself = image(folder / "b.png", "--save", folder, "--overwrite")
     assert onto_itself.exit_code == 1

@@ -143,12 +143,13 @@ def test_a_long_recording_takes_bounded_memory(monkeypatch: pytest.MonkeyPatch) 
     assert person.seconds["sad"] == pytest.approx(249.75)
 
 
-def test_the_file_stands_alone(tmp_path: Path) -> None:
+def test_the_file_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source, out = tmp_path / "events.jsonl", tmp_path / "report.html"
     event = {"camera": "door", "event": "disconnected", "timestamp": 1.0, "reason": "<script>alert(1)</script>"}
     hostile = frame(31, face(3, "<img src=x>"), camera="<b>attic</b>")
     source.write_text("\n".join([*lines(), json.dumps(event), hostile]))
     report([source, "--out", out])
+    assert capsys.readouterr() == ("", f"written: {out} ({len(lines()) + 1} frames)\n")
     page = out.read_text(encoding="utf-8")
     own = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)
     assert not re.findall(r"""(?:src|href)\s*=\s*["']?\w+:""", own)

@@ -81,7 +81,10 @@ def test_one_batch_takes_the_faces_of_all_rings() -> None:
     reports: list[FromWorker] = []
     stage = ClassifyStage(start, context(page, reports))
     stage.open()
-    assert [type(report) for report in reports] == [BackendChosen]
+    [chosen] = reports
+    assert isinstance(chosen, BackendChosen)
+    assert chosen.networks == "the model dscnn in 32-bit floats on the CPU with ONNX Runtime"
+    assert chosen.reason
     assert stage.step()
     message = receive_data(received)
     assert message is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import resource
 import sys
 from importlib.metadata import PackageNotFoundError, version
@@ -13,8 +14,20 @@ from ferengine.cli.checks.base import Finding
 from ferengine.ipc.machine import memory_left, processor_quota, processors
 from ferengine.pip_hint import pip_install, pip_replace
 
-PACKAGES = ("numpy", "opencv-contrib-python", "onnxruntime", "av", "mtcnn", "pydantic", "lap")
-"""The packages that a run needs."""
+PACKAGES = {
+    "numpy": ">=2",
+    "opencv-contrib-python": ">=4.13,<5",
+    "onnxruntime": ">=1.22.1",
+    "av": ">=17.1,<20",
+    "mtcnn": "==1.0.0",
+    "pydantic": ">=2.11",
+    "lap": ">=0.5.12",
+    "lz4": ">=4.3.3",
+    "rich": ">=13.8",
+    "setproctitle": ">=1.3",
+    "typer": ">=0.29",
+}
+"""The packages that a run needs, and the versions of each that ``pyproject.toml`` admits."""
 INSTEAD = {
     "opencv-contrib-python": ("opencv-contrib-python-headless", "opencv-python", "opencv-python-headless"),
     "onnxruntime": (
@@ -25,8 +38,8 @@ INSTEAD = {
         "onnxruntime-training",
     ),
 }
-"""Distributions that hold the same module as one of ``PACKAGES``. One may replace it; two overwrite each other's files."""
-_PINS = {"opencv-contrib-python": "<5"}
+"""Distributions that hold the same module as one of ``PACKAGES``, with the same numbers of versions. One may replace it; two
+overwrite each other's files."""
 _COMFORTABLE_MB = 1024
 _FILES_OF_A_RUN, _FILES_OF_A_CAMERA = 64, 16
 
@@ -40,18 +53,46 @@ def installed(package: str) -> str | None:
 
 
 def check_versions() -> Finding:
-    """Check Python and the packages that a run needs."""
+    """Check Python and the packages that a run needs, and that their versions are admitted."""
     found = {package: _any_version(package) for package in PACKAGES}
     text = (
         f"ferengine {__version__}, Python {platform.python_version()}, {platform.system()} {platform.machine()}; "
-        + ", ".join(said for said in found.values() if said)
+        + ", ".join(f"{name} {number}" for name, number in filter(None, found.values()))
     )
-    missing = [name for name, said in found.items() if said is None]
     if sys.platform != "linux":
         return Finding("fail", text, "ferengine needs Linux")
+    missing = [package for package, present in found.items() if present is None]
+    wanted = [package + PACKAGES[package] for package in missing]
+    refused = []
+    for package, present in found.items():
+        if present is not None and not is_admitted(present[1], PACKAGES[package]):
+            refused.append(f"{' '.join(present)} (needed: {PACKAGES[package]})")
+            wanted.append(present[0] + PACKAGES[package])
     if missing:
-        return Finding("warn", f"{text}; not installed: {', '.join(missing)}", pip_install(*missing))
-    return Finding("ok", text)
+        text += f"; not installed: {', '.join(missing)}"
+    if refused:
+        text += f"; not supported: {', '.join(refused)}"
+    return Finding("warn", text, pip_install(*wanted)) if wanted else Finding("ok", text)
+
+
+def is_admitted(number: str, bounds: str) -> bool:
+    """Whether a version is within bounds such as ``>=17.1,<20`` or ``==1.0.0``. A pre-release counts as its release."""
+    found = _release(number)
+    for bound in bounds.split(","):
+        limit = _release(bound.lstrip("<=>"))
+        within = {"<": found < limit, ">=": found >= limit, "==": found == limit}
+        if not within[bound.rstrip("0123456789.")]:
+            return False
+    return True
+
+
+def _release(number: str) -> tuple[int, ...]:
+    """The parts of a version by which it is older or newer: ``(4, 13)`` of ``4.13.0rc1+local``."""
+    digits = re.match(r"[\d.]*\d", number)
+    parts = [int(part) for part in digits[0].split(".")] if digits else []
+    while parts and parts[-1] == 0:  # 2.0 is 2
+        parts.pop()
+    return tuple(parts)
 
 
 def check_collisions() -> Finding:
@@ -63,15 +104,15 @@ def check_collisions() -> Finding:
             return Finding(
                 "warn",
                 f"{' and '.join(present)} are both installed and overwrite each other's files: which one works is chance",
-                f"keep one: {pip_replace(' '.join(present), wanted + _PINS.get(wanted, ''))}",
+                f"keep one: {pip_replace(' '.join(present), wanted + PACKAGES[package])}",
             )
     return Finding("ok", "no two packages overwrite each other")
 
 
-def _any_version(package: str) -> str | None:
+def _any_version(package: str) -> tuple[str, str] | None:
     """Name and version of a package, or of one that replaces it."""
     present = ((name, installed(name)) for name in (package, *INSTEAD.get(package, ())))
-    return next((f"{name} {number}" for name, number in present if number), None)
+    return next(((name, number) for name, number in present if number), None)
 
 
 def check_processors() -> Finding:

@@ -331,7 +331,7 @@ class FrameResult:
                 frame=given["frame"],
                 timestamp=given["timestamp"],
                 latency_ms=given["latency_ms"],
-                faces=tuple(Face.from_dict(face, changed.get(face["track"])) for face in given["faces"]),
+                faces=tuple(Face.from_dict(face, changed.get(face.get("track"))) for face in given["faces"]),
                 timings=_NO_TIMINGS,
                 scene_cut=given.get("scene_cut", False),
             )

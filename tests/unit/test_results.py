@@ -108,6 +108,7 @@ GOOD = result(0, face(1, "happy")).to_dict()
         ({}, "a frame: it has no 'camera'"),
         ({key: value for key, value in GOOD.items() if key != "faces"}, "a frame: it has no 'faces'"),
         ({**GOOD, "faces": [{"track": 1}]}, "a face: it has no 'box'"),
+        ({**GOOD, "faces": [{"box": [1, 2, 3, 4]}]}, "a face: it has no 'track'"),
         ({**GOOD, "faces": [{**GOOD["faces"][0], "box": [1, 2]}]}, "a face: not enough values"),
         ({**GOOD, "faces": 7}, "a frame: .* not iterable"),
         ({**GOOD, "faces": [{**GOOD["faces"][0], "landmarks": [[1, 2]]}]}, "a face: not enough values"),

@@ -97,7 +97,9 @@ class _GivenClock:
         self._frames = 1
         if given < last:  # the stamp before was early, and it alone
             self._note_disorder(last - given)
-        self._catch_up(given, self._regular_step() if given < last else self._repeat_step() / 2)
+            self._catch_up(given, min(self._regular_step(), self._usual_step()))  # frames may be faster than they say
+        else:
+            self._catch_up(given, self._repeat_step() / 2)
 
     def _catch_up(self, given: float, least: float) -> None:
         """Give the next frame its own time, or that of the frame before plus ``least`` where the own one is past already."""

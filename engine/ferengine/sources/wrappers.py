@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.frames import rotate
-from ferengine.sources.base import CapturedFrame, Source, SourceInfo
+from ferengine.sources.base import CapturedFrame, Kept, Source, SourceInfo
 from ferengine.vision import cv2
 
 PAUSE_TOLERANCE = 0.05
@@ -52,9 +52,9 @@ class SourceWrapper:
         """Whether the source's file was cut off."""
         return self._source.truncated
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` frames."""
-        self._source.skip(frames, last)
+        self._source.skip(frames, last, kept)
 
     def close(self) -> None:
         """Close the source."""
@@ -99,10 +99,12 @@ class ThinnedSource(SourceWrapper):
                 return frame
         return None
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` of the frames that ``read`` would return, the last of which has the time stamp ``last``."""
         if last is not None:
-            self._source.skip(None, last)
+            rehearsal = ThinnedSource(self._source, self._fps)
+            rehearsal._is_above = self._is_above
+            self._source.skip(None, last, None if frames is None else Kept(frames, rehearsal._keeps))
             self._keeps(last)
         else:
             for _ in range(frames or 0):
@@ -168,9 +170,9 @@ class PacedSource(SourceWrapper):
         self._was_live = info.live
         return replace(info, live=True)
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over all frames up to the time stamp ``last``: more than ``frames``, where some were late."""
-        self._source.skip(frames if last is None else None, last)
+        self._source.skip(frames if last is None else None, last, kept)
 
     def read(self) -> CapturedFrame | None:
         """Return the frame that is due now, or wait for the next one; None at the end."""

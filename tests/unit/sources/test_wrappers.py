@@ -10,7 +10,7 @@ import pytest
 
 from ferengine.frames import rotate
 from ferengine.sources import open_source, parse_source
-from ferengine.sources.base import CapturedFrame, Source, SourceInfo
+from ferengine.sources.base import CapturedFrame, Kept, Source, SourceInfo
 from ferengine.sources.demo import DemoSource
 from ferengine.sources.video import VideoFileSource
 from ferengine.sources.wrappers import AdjustedSource, PacedSource, ThinnedSource
@@ -38,7 +38,7 @@ class Numbered:
         image[:, 0] = 255
         return None if stamp is None else CapturedFrame(image, stamp)
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         for _ in range(frames or 0):
             next(self._stamps, None)
 
@@ -180,6 +180,8 @@ def test_a_thinned_source_at_its_maximum_rate_goes_on_behind_the_last_frame(tmp_
         resumed.open()
         resumed.skip(kept, stamps[kept - 1])
         assert stamps_of(resumed)[0] == pytest.approx(stamps[kept], abs=0.02)
+        stamps_of(resumed)
+        assert resumed.broken_frames == 0  # what was left out is not broken
 
 
 class FakeTime:

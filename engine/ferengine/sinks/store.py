@@ -104,6 +104,7 @@ class StoreSink:
         detector: Finds the events; None for one that attaches nothing to them.
         labels: The classes of the expression model, in their order; kept for reports.
         prior: The name of the class prior in force: what was kept from now on was read under it.
+        monotonic: Monotonic seconds, by which a lock is timed.
 
     Raises:
         SinkError: The file is another program's, of a newer version, or cannot be written.
@@ -119,6 +120,7 @@ class StoreSink:
         detector: EventDetector | None = None,
         labels: Sequence[str] = (),
         prior: str | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._keep = days * 86400
@@ -130,7 +132,10 @@ class StoreSink:
         self._sampled: dict[tuple[str, int], float] = {}
         self._seconds: dict[str, _Second] = {}
         self._rows: list[tuple[str, tuple[object, ...]]] = []
-        self._committed = self._tried = self._cleaned = clock()
+        self._tried = self._cleaned = clock()
+        self._monotonic = monotonic
+        self._locked_since: float | None = None  # the first commit for which another program did not leave the database
+        self._failure: SinkError | None = None
         self._is_in_log = 0
         self._connection: sqlite3.Connection | None = None
         with self._reporting() as connection:
@@ -160,7 +165,7 @@ class StoreSink:
             self._sampled[key] = result.timestamp
             row = (self._clock(), result.camera, result.timestamp, result.frame, key[1], *_reading(face))
             self._insert("sample", row)
-        if len(self._rows) >= _MAX_ROWS:
+        if len(self._rows) >= _MAX_ROWS and self._locked_since is None:  # else once a second, as each try waits
             self._flush()
 
     def write_camera_event(self, event: CameraEvent) -> None:
@@ -180,12 +185,17 @@ class StoreSink:
                 if not 0 <= now - self._cleaned < _CLEAN_SECONDS:
                     self._clean(connection)
             except sqlite3.OperationalError as error:
-                if not _is_busy(error) or now - self._committed > _MAX_LOCKED:
+                if not _is_busy(error):
+                    raise
+                if self._locked_since is None:
+                    self._locked_since = self._monotonic()
+                if self._monotonic() - self._locked_since > _MAX_LOCKED:
                     raise
                 log.warning("--store: another program is writing to %s: what comes waits", self._path)
 
     def close(self) -> None:
-        """Commit and close; may be called twice. Raises SinkError."""
+        """Commit and close; may be called twice. Behind an error it tries once more, and takes back ``lost`` where that
+        succeeds. Raises SinkError."""
         if self._connection is None:
             return
         try:
@@ -194,6 +204,8 @@ class StoreSink:
                 for camera in list(self._seconds):
                     self._keep_second(camera)
                 self._commit(connection)
+            if self._failure is not None:
+                self._failure.lost = 0  # what it could not write is written now
         finally:
             connection_, self._connection = self._connection, None
             connection_.close()
@@ -248,7 +260,7 @@ class StoreSink:
                     connection.execute(f"INSERT INTO {table} VALUES ({','.join('?' * len(row))})", row)
             self._rows.clear()
         self._uncommitted = 0
-        self._committed = self._clock()
+        self._locked_since = None
 
     def _insert(self, table: str, row: tuple[object, ...]) -> None:
         self._rows.append((table, row))
@@ -291,9 +303,9 @@ class StoreSink:
                 )
             yield self._connection
         except sqlite3.Error as error:
-            failed = SinkError(f"--store: {self._path} cannot be written: {error}")
-            failed.lost = self._uncommitted
-            raise failed from None
+            self._failure = SinkError(f"--store: {self._path} cannot be written: {error}")
+            self._failure.lost = self._uncommitted
+            raise self._failure from None
 
 
 def _log_writes(connection: sqlite3.Connection) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -64,6 +65,19 @@ class CapturedFrame:
         out[:] = self._image
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a wrapper has passed on of the frames of a source.
+
+    Attributes:
+        frames: How many there were.
+        keeps: Whether it passes on the next frame of the source, by its time stamp; called for each, from the first one.
+    """
+
+    frames: int
+    keeps: Callable[[float], bool]
+
+
 class Source(Protocol):
     """Yields the frames of one camera, file, stream or rendering, in order.
 
@@ -107,13 +121,15 @@ class Source(Protocol):
         """
         ...
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` frames, for a worker that takes over in the middle of a file; live sources do nothing.
 
         Args:
             frames: How many; None where only ``last`` is known, because a wrapper around the source has left some out.
             last: Time stamp of the last of them, where it is known: a source that does not read them makes sure by it that
                 it goes on with the right one.
+            kept: Where ``frames`` is None, what is known of them: a source that does not read them finds out by it how many
+                could not be decoded.
         """
         ...
 
@@ -157,7 +173,7 @@ class FirstFrameSource:
             return frame
         return self._decode()
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` frames, or over all up to the time stamp ``last``."""
         passed = 0
         while frames is None or passed < frames:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import SourceError
-from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.base import CapturedFrame, Kept, SourceInfo
 from ferengine.sources.clock import wall_clock
 from ferengine.sources.opencv_log import quiet_opencv
 from ferengine.vision import cv2
@@ -120,7 +120,7 @@ class CameraSource:
                 break
         raise SourceError(camera_error(self._device, while_reading=True))
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Do nothing: a camera has no earlier frames."""
 
     def close(self) -> None:

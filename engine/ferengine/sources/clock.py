@@ -30,7 +30,8 @@ class _GivenClock:
     A stamp that runs backward may be a clock that was set back, or a recording that begins again: then the stamps behind it
     continue from there. Or frames are only out of order. Which of them it was shows when the stamps come to new ones: frames
     that are out of order have not been more than their span has room for, and the time of the stamps is the old one again.
-    Where this happens again and again, time goes on at the nominal rate, and follows the stamps slowly.
+    Where this happens again and again, time goes on at the nominal rate, and follows the stamps slowly. Behind one
+    wrong stamp, even one that repeats itself, the old time goes on too, however long the pause behind it is.
 
     Args:
         period: Nominal seconds between two frames; None where they are to be found out.
@@ -75,7 +76,10 @@ class _GivenClock:
         """Find the time of the next frame, whose stamp is another one than that of the frame before."""
         last, before = self._given, self._before
         assert last is not None
-        if given - last > self._max_gap:
+        back = self._return
+        # one stamp only since time ran backward: no clock, which would have moved, but a mistake
+        is_over = back is not None and len(set(self._recent)) == 1 and 0 < given - back.high <= self._max_gap
+        if given - last > self._max_gap and not is_over:
             self._jump(given)
             return
         self._recent.append(given)
@@ -83,17 +87,19 @@ class _GivenClock:
         self._given, self._before = given, last
         if self._disorder is not None and self._follow(given, last, self._disorder):
             return
-        if given < last and not (self._return is None and before is not None and given > before):
+        if given < last and not (back is None and before is not None and given > before):
             self._go_back(given)
             return
-        if self._return is not None and (given > self._return.high or len(self._recent) > _MAX_DISORDER):
-            self._come_forth(given, self._return)
-        elif self._return is None and given > last:
+        if back is not None and (given > back.high or len(self._recent) > _MAX_DISORDER):
+            self._come_forth(given, back, is_over)
+        elif back is None and given > last:
             self._measure((given - last) / self._frames)
         self._frames = 1
         if given < last:  # the stamp before was early, and it alone
             self._note_disorder(last - given)
-        self._catch_up(given, self._regular_step() if given < last else self._repeat_step() / 2)
+            self._catch_up(given, min(self._regular_step(), self._usual_step()))  # frames may be faster than they say
+        else:
+            self._catch_up(given, self._repeat_step() / 2)
 
     def _catch_up(self, given: float, least: float) -> None:
         """Give the next frame its own time, or that of the frame before plus ``least`` where the own one is past already."""
@@ -125,17 +131,23 @@ class _GivenClock:
         self._replace(self._regular_step())
         self._shift = self._now - given
 
-    def _come_forth(self, given: float, back: _Return) -> None:
-        """Find out what it was that ran backward, now that there is a new stamp."""
+    def _come_forth(self, given: float, back: _Return, is_over: bool) -> None:
+        """Find out what it was that ran backward, now that there is a new stamp; a mistake is over however long the pause
+        behind it was."""
         self._return = None
-        step, since = self._regular_step(), len(self._recent)
-        low = max(back.low, min(back.earlier))
-        frames = sum(low <= stamp < given for stamp in (*back.earlier, *self._recent))
-        goes_on = 0 < given - back.high <= (since + _MAX_GAP_PERIODS) * step
-        if goes_on and frames <= _MAX_DENSITY * (given - low) / step + 0.5:
-            self._shift = back.shift
+        if is_over:
+            self._recent.clear()
+            self._recent.extend((*back.earlier, back.low, given))
+        else:
+            step, since = self._regular_step(), len(self._recent)
+            low = max(back.low, min(back.earlier))
+            frames = sum(low <= stamp < given for stamp in (*back.earlier, *self._recent))
+            goes_on = 0 < given - back.high <= (since + _MAX_GAP_PERIODS) * step
+            if not goes_on or frames > _MAX_DENSITY * (given - low) / step + 0.5:
+                return
             self._recent.extendleft(reversed(back.earlier[since - _RECENT :]))
-            self._note_disorder(back.high - back.low + max(0.0, self._now - given - back.shift))
+        self._shift = back.shift
+        self._note_disorder(back.high - back.low + max(0.0, self._now - given - back.shift))
 
     def _note_disorder(self, seconds: float) -> None:
         if self._ordered < _CALM and seconds <= _MAX_DISORDER * self._regular_step():

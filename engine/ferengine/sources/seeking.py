@@ -11,7 +11,7 @@ from typing import Any
 import av
 import av.error
 
-from ferengine.sources.base import is_reached
+from ferengine.sources.base import Kept, is_reached
 from ferengine.sources.clock import MediaClock
 from ferengine.sources.decoder import is_reordered_avi
 
@@ -84,7 +84,9 @@ class Place:
     broken: int
 
 
-def find_place(clock: MediaClock, seconds: list[float], frames: int | None, last: float | None) -> Place | None:
+def find_place(
+    clock: MediaClock, seconds: list[float], frames: int | None, last: float | None, kept: Kept | None = None
+) -> Place | None:
     """Find where to go on in a file of which ``frames`` frames were read.
 
     Frames that cannot be decoded are in the table but were not read, so that the number alone leads too far back.
@@ -94,12 +96,13 @@ def find_place(clock: MediaClock, seconds: list[float], frames: int | None, last
         seconds: Media seconds of the frames in the table.
         frames: How many frames were read, at least one; None if only ``last`` is known.
         last: Time stamp of the last of them, None if it is not known.
+        kept: What was passed on of them, where ``frames`` is None.
 
     Returns:
         The place of the next frame, or None where it is not certain.
     """
     if frames is None:
-        return None if last is None else _find_behind(clock, seconds, last)
+        return None if last is None else _find_behind(clock, seconds, last, kept)
     loops, index = divmod(frames, len(seconds))
     stamp = -math.inf
     for _ in range(loops):
@@ -121,17 +124,23 @@ def find_place(clock: MediaClock, seconds: list[float], frames: int | None, last
     return None
 
 
-def _find_behind(clock: MediaClock, seconds: list[float], last: float) -> Place | None:
-    """The place behind the frame of the time stamp ``last``; what was broken before it is not known."""
+def _find_behind(clock: MediaClock, seconds: list[float], last: float, kept: Kept | None) -> Place | None:
+    """The place behind the frame of the time stamp ``last``; what was broken before it is known only where all frames would
+    have been kept."""
+    keeps_all = kept is not None
     for loops in count():
         for index, second in enumerate(seconds, 1):
             stamp = clock.stamp(second)
+            keeps_all = keeps_all and kept is not None and kept.keeps(stamp)
             if not is_reached(stamp, last):
                 continue
             if not _is_same(stamp, last):
                 return None
+            broken = max(0, loops * len(seconds) + index - kept.frames) if kept is not None and keeps_all else 0
+            if broken and (loops or index == len(seconds)):
+                return None  # what was broken in which loop is not known
             if index < len(seconds):
-                return Place(loops, index, 0)
+                return Place(loops, index, broken)
             clock.restart()
             return Place(loops + 1, 0, 0)
         clock.restart()

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import CredentialsError, MissingDependencyError, SourceError
-from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, Kept, SourceInfo
 from ferengine.sources.clock import wall_clock
 from ferengine.sources.credentials import answer_challenge, refused_credentials
 from ferengine.sources.images import decode_images
@@ -132,7 +132,7 @@ class SnapshotSource(FirstFrameSource):
         height, width = image.shape[:2]
         return SourceInfo(width, height, self._fps, live=True, ends=False)
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Do nothing: what has passed is gone."""
 
     def close(self) -> None:

@@ -13,7 +13,7 @@ import av
 import av.error
 
 from ferengine.errors import CredentialsError, SourceError
-from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, Kept, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
 from ferengine.sources.credentials import refused_credentials
 from ferengine.sources.decoder import CONTAINERS, Decoder, open_container, video_stream
@@ -138,10 +138,10 @@ class StreamSource(FirstFrameSource):
         frames = None if self._live else stream.frames or None
         return SourceInfo(width, height, fps, self._live, frames, ends=not self._live)
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` frames of a file without converting them; do nothing for a live stream."""
         if not self._live:
-            super().skip(frames, last)
+            super().skip(frames, last, kept)
 
     def _is_live(self, container: av.container.InputContainer, decoder: Decoder) -> bool:
         """Decide by what arrives: a recording comes as fast as it is read, and ends; a camera comes at its own rate."""

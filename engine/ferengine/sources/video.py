@@ -12,7 +12,7 @@ import av
 import av.error
 
 from ferengine.errors import SourceError
-from ferengine.sources.base import CapturedFrame, FirstFrameSource, SourceInfo
+from ferengine.sources.base import CapturedFrame, FirstFrameSource, Kept, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
 from ferengine.sources.decoder import Decoder, open_container, video_stream
 from ferengine.sources.nvdec import open_decoder
@@ -88,15 +88,15 @@ class VideoFileSource(FirstFrameSource):
         height, width = self._first.shape[:2]
         return SourceInfo(width, height, self._rate, live=False, frames=declared * self._loop or None)
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` frames, by seeking where the file's time stamps allow it.
 
-        Where they are None, it is not known how many of the frames passed over could be decoded: ``broken_frames`` then
-        counts those behind them.
+        Where they are None, and ``kept`` does not say it, it is not known how many of the frames passed over could be decoded:
+        ``broken_frames`` then counts those behind them.
         """
         about = (last or 0.0) * self._rate if frames is None else frames
-        if about < _SEEK_FROM or self._first is None or not self._seek(frames, last):
-            super().skip(frames, last)
+        if about < _SEEK_FROM or self._first is None or not self._seek(frames, last, kept):
+            super().skip(frames, last, kept)
 
     def close(self) -> None:
         """Close the file."""
@@ -227,7 +227,7 @@ class VideoFileSource(FirstFrameSource):
             self.truncated = True
             logger.warning("%s is cut off: %s", show_path(self._path.name), found)
 
-    def _seek(self, frames: int | None, last: float | None) -> bool:
+    def _seek(self, frames: int | None, last: float | None, kept: Kept | None) -> bool:
         """Go to frame ``frames``, or behind ``last``, as if all before had been read; False where that is not surely exact."""
         with self._open_container() as container:
             stream = video_stream(container)
@@ -237,7 +237,7 @@ class VideoFileSource(FirstFrameSource):
             return False
         seconds = [float(stamp * time_base) for stamp in table.stamps]
         clock = self._new_clock()
-        place = find_place(clock, seconds, frames, last)
+        place = find_place(clock, seconds, frames, last, kept)
         if place is None or place.loops > self._loop > 0:
             return False
         at_end = place.loops == self._loop > 0

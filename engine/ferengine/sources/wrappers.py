@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.frames import rotate
-from ferengine.sources.base import CapturedFrame, Source, SourceInfo
+from ferengine.sources.base import CapturedFrame, Kept, Source, SourceInfo
 from ferengine.vision import cv2
 
 PAUSE_TOLERANCE = 0.05
@@ -22,6 +22,8 @@ _EARLY = 0.01
 """Fraction of a period by which a frame may be early: time stamps are rounded."""
 _SLOW = 0.02
 """Fraction by which a source may be faster than the maximum rate that it was set to: clocks differ."""
+_BUNCH = 10.0
+"""Seconds of a live stream that may come at once and are stamped as they come: a segment of HLS holds up to ten."""
 
 
 class SourceWrapper:
@@ -50,9 +52,9 @@ class SourceWrapper:
         """Whether the source's file was cut off."""
         return self._source.truncated
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` frames."""
-        self._source.skip(frames, last)
+        self._source.skip(frames, last, kept)
 
     def close(self) -> None:
         """Close the source."""
@@ -64,7 +66,9 @@ class ThinnedSource(SourceWrapper):
 
     They are not counted as dropped, and the remaining ones are numbered without gaps. Of a source whose nominal rate is not
     above ``fps``, frames are left out only where it gives more than it says: in the fast parts of a video of variable rate,
-    or if a camera does not keep to its rate. One frame may come a period early there, as with time stamps that vary a little.
+    or if a camera does not keep to its rate. One frame may come a period early there, as with time stamps that vary a little,
+    and those of a live stream up to ten seconds early: they are stamped as they come, which may be in bunches. So a camera
+    that sends more than it says is thinned once it has sent ten seconds more.
 
     Args:
         source: The source to thin out.
@@ -78,11 +82,14 @@ class ThinnedSource(SourceWrapper):
         self._is_above = False  # whether the source's nominal rate is
         self._kept = -1  # the period of the frame kept last
         self._due = -math.inf  # when the next frame would come at the maximum rate
+        self._tolerance = self._period  # seconds by which it may come before that
 
     def open(self) -> SourceInfo:
         """Open the source; its rate is at most ``fps``."""
         info = self._source.open()
         self._is_above = self._fps < info.fps
+        if info.live:
+            self._tolerance = max(self._period, _BUNCH)
         return replace(info, fps=self._fps, frames=None) if self._is_above else info
 
     def read(self) -> CapturedFrame | None:
@@ -92,10 +99,12 @@ class ThinnedSource(SourceWrapper):
                 return frame
         return None
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` of the frames that ``read`` would return, the last of which has the time stamp ``last``."""
         if last is not None:
-            self._source.skip(None, last)
+            rehearsal = ThinnedSource(self._source, self._fps)
+            rehearsal._is_above = self._is_above
+            self._source.skip(None, last, None if frames is None else Kept(frames, rehearsal._keeps))
             self._keeps(last)
         else:
             for _ in range(frames or 0):
@@ -107,7 +116,7 @@ class ThinnedSource(SourceWrapper):
         if self._is_above:
             before, self._kept = self._kept, max(self._kept, math.floor(timestamp / self._period + _EARLY))
             return self._kept > before
-        if timestamp < self._due - self._period:
+        if timestamp < self._due - self._tolerance:
             return False
         self._due = max(self._due, timestamp) + self._period * (1 - _SLOW)
         return True
@@ -161,9 +170,9 @@ class PacedSource(SourceWrapper):
         self._was_live = info.live
         return replace(info, live=True)
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over all frames up to the time stamp ``last``: more than ``frames``, where some were late."""
-        self._source.skip(frames if last is None else None, last)
+        self._source.skip(frames if last is None else None, last, kept)
 
     def read(self) -> CapturedFrame | None:
         """Return the frame that is due now, or wait for the next one; None at the end."""

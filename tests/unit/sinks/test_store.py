@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 import threading
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -12,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from ferengine.errors import SinkError
-from ferengine.results import CameraEvent
+from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.person_events import EventDetector
+from ferengine.sinks.sink_thread import SinkThread
 from ferengine.sinks.store import APPLICATION, StoreSink
 from results_help import face, result
 
@@ -95,7 +97,7 @@ def test_runs_may_begin_with_one_file_at_once(tmp_path: Path) -> None:
 
 def test_what_another_program_locks_is_written_later(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path, clock = tmp_path / "faces.db", Clock()
-    sink = StoreSink(path, 30, clock)
+    sink = StoreSink(path, 30, clock, monotonic=clock)
     with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         fill(sink, clock)
@@ -106,12 +108,94 @@ def test_what_another_program_locks_is_written_later(tmp_path: Path, caplog: pyt
         assert rows(path, "SELECT count(*) FROM event") == [(1,)]
         other.execute("BEGIN IMMEDIATE")
         sink.write_camera_event(CameraEvent("door", "ended", 5.0, "over"))
-        clock.now += 61
+        for seconds in (1, 59, 1):  # the last commit was longer ago than the lock
+            clock.now += seconds
+            sink.flush_if_due()
+        clock.now += 1
         with pytest.raises(SinkError, match=r"faces\.db cannot be written: database is locked"):
             sink.flush_if_due()
         other.execute("COMMIT")
     sink.close()
     assert rows(path, "SELECT kind FROM event") == [("appeared",), ("left",), ("ended",)]
+
+
+@pytest.mark.parametrize("hours", [1, -1])
+def test_how_long_a_database_is_locked_does_not_depend_on_the_system_clock(hours: int, tmp_path: Path) -> None:
+    path, clock, monotonic = tmp_path / "faces.db", Clock(), Clock()
+    sink = StoreSink(path, 30, clock, monotonic=monotonic)
+    clock.now += 3600  # as behind a suspension of the machine
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        sink.write(result(0, face(1, "happy")))
+        sink.flush_if_due()
+        clock.now += 3600 * hours
+        monotonic.now += 59
+        sink.flush_if_due()
+        clock.now += 1
+        monotonic.now += 2
+        with pytest.raises(SinkError, match="database is locked"):
+            sink.flush_if_due()
+        other.execute("ROLLBACK")
+    sink.close()
+
+
+def test_a_locked_database_is_tried_once_a_second_however_much_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("ferengine.sinks.store._MAX_ROWS", 5)
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 30, clock)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for number in range(30):
+            sink.write(result(number, *(face(10 * number + other_face, "happy") for other_face in range(1, 4))))
+            clock.now += 0.1
+            sink.flush_if_due()
+        assert caplog.text.count("another program is writing to") == 3
+        other.execute("ROLLBACK")
+    sink.close()
+    assert rows(path, "SELECT count(*) FROM sample") == [(90,)]
+
+
+@pytest.mark.parametrize("released", [True, False])
+def test_what_is_written_at_the_end_is_not_lost(released: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ferengine.sinks.store._BUSY_SECONDS", 0.1)
+    path, clock = tmp_path / "faces.db", Clock()
+    sink = StoreSink(path, 30, clock, monotonic=clock)
+    queue: deque[int] = deque(range(22))
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        class Results:
+            dropped = waiting = 0
+
+            def take(self, timeout: float | None = None) -> FrameResult | None:
+                if not queue:
+                    raise EOFError
+                number = queue.popleft()
+                if number < 20:
+                    return result(number, face(1, "happy"))
+                clock.now += 61 if number == 21 else 1
+                return None
+
+            def close(self) -> None:
+                """Nothing waits."""
+
+        close = sink.close
+
+        def close_when_released() -> None:
+            if released:
+                other.execute("ROLLBACK")
+            close()
+
+        monkeypatch.setattr(sink, "close", close_when_released)
+        thread = SinkThread("--store", sink, Results())
+        thread.start()
+        thread.join(30)
+    assert not thread.busy
+    assert "database is locked" in (thread.error or "")
+    assert (thread.written, thread.cut) == ((20, 0) if released else (0, 20))
+    assert rows(path, "SELECT sum(frames) FROM second") == [(20 if released else None,)]
 
 
 def test_no_transaction_is_open_between_two_commits(tmp_path: Path) -> None:

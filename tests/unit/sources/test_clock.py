@@ -154,12 +154,61 @@ def test_frames_out_of_order_do_not_change_the_speed(stamps: list[float], nomina
     assert np.abs(times - np.arange(len(stamps)) / 25).max() < 0.6
 
 
+@pytest.mark.parametrize("order", [(0, 2, 1), (0, 3, 1, 2)])
+@pytest.mark.parametrize(("declared", "real"), [(30, 60), (30, 50), (25, 50), (25, 40), (24, 30)])
+def test_frames_out_of_order_may_be_faster_than_they_say(declared: float, real: float, order: Sequence[int]) -> None:
+    clock = MediaClock(1 / declared)
+    times = [clock.stamp(given * 25 / real) for given in out_of_order(1200, order)]
+    assert np.diff(times).min() > 0.2 / real
+    assert times[-1] == pytest.approx(1200 / real, abs=0.4)
+
+
 def test_a_pause_in_a_recording_is_kept_where_its_stamps_began_again() -> None:
     clock = MediaClock(1 / 25)
     stamps = [*concatenated([20, 10]), *(5 + index / 25 for index in range(10))]
     times = [clock.stamp(given) for given in stamps]
     assert times[29] == pytest.approx(29 / 25)
     assert np.diff(times[29:]) == pytest.approx([5 - 9 / 25, *[1 / 25] * 9])
+
+
+@pytest.mark.parametrize("times", [1, 2, 20])
+@pytest.mark.parametrize("wrong", [0.0, 27.0, 29.5])
+@pytest.mark.parametrize("pause", [0.2, 0.6, 1.0, 5.0, 29.0])
+def test_the_pause_behind_a_wrong_stamp_is_kept(pause: float, wrong: float, times: int) -> None:
+    clock = MediaClock(1 / 25)
+    stamps = [*(index / 25 for index in range(750)), *[wrong] * times]
+    stamps += [29.96 + times / 25 + pause + index / 25 for index in range(100)]
+    seconds = [clock.stamp(given) for given in stamps]
+    assert seconds[:750] == pytest.approx(stamps[:750])
+    assert seconds[750 + times :] == pytest.approx(stamps[750 + times :])
+    assert np.diff(seconds).min() > 0.019
+    assert clock.replaced == times
+
+
+def test_a_wrong_stamp_behind_a_minute_is_none_before_which_all_begins_again() -> None:
+    clock = MediaClock(1 / 25)
+    stamps = [*(index / 25 for index in range(1500)), 0.0, *(61 + index / 25 for index in range(50))]
+    assert [clock.stamp(given) for given in stamps] == pytest.approx([*stamps[:1500], 60.0, *stamps[1501:]])
+
+
+@pytest.mark.parametrize("late", [0.5, 1.5, 1.9])
+@pytest.mark.parametrize("period", [1.0, 0.5, 0.2])
+def test_a_frame_that_comes_late_does_not_shift_the_slower_ones_behind_it(period: float, late: float) -> None:
+    clock = MediaClock(1 / 25)
+    stamps = [*(index * period for index in range(6)), (5 - late) * period, *(index * period for index in range(6, 20))]
+    assert [clock.stamp(given) for given in stamps][7:] == pytest.approx(stamps[7:])
+
+
+@pytest.mark.parametrize("times", [1, 2, 20])
+@pytest.mark.parametrize("pause", [0.6, 2.0, 100.0])
+@pytest.mark.parametrize("begins", [1.76e9, 1000.0])
+def test_a_wrong_stamp_of_a_caller_does_not_shift_those_behind_it(begins: float, pause: float, times: int) -> None:
+    clock = CallerClock()
+    stamps = [*(begins + index / 25 for index in range(200)), *[0.0] * times]
+    stamps += [begins + 8 + times / 25 + pause + index / 25 for index in range(50)]
+    seconds = [clock.stamp(given) for given in stamps]
+    assert seconds[200 + times :] == pytest.approx(stamps[200 + times :], rel=0, abs=1e-3)
+    assert np.diff(seconds).min() > 0.019
 
 
 def test_stamps_of_any_kind_increase() -> None:

@@ -107,6 +107,41 @@ def test_thinned_file_without_usable_stamps_is_read(tmp_path: Path, videos: Call
     assert read_all(source) == expected[20:]
 
 
+@pytest.mark.parametrize("loop", [1, 2])
+@pytest.mark.parametrize("fps", [None, 25.0, 30.0])
+def test_broken_frames_that_are_passed_over_are_counted(fps: float | None, loop: int, tmp_path: Path) -> None:
+    """As many as without a restart, though a source that is thinned at its rate goes on by its time stamp."""
+    path = tmp_path / "damaged.mp4"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mjpeg", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuvj420p"
+        for index in range(FRAMES):
+            image = np.full((48, 64, 3), index % 255, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+    with av.open(str(path)) as container:
+        packets = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size]
+    data = bytearray(path.read_bytes())
+    for position, size in packets[20:25]:
+        data[position : position + size] = bytes(size)
+    path.write_bytes(data)
+
+    def opened() -> Source:
+        file = VideoFileSource(path, loop=loop)
+        source: Source = file if fps is None else ThinnedSource(file, fps)
+        source.open()
+        return source
+
+    whole = opened()
+    expected = read_all(whole)
+    assert (len(expected), whole.broken_frames) == ((FRAMES - 5) * loop, 5 * loop)
+    for done in (10, 200, len(expected) - 1, len(expected)):
+        source = opened()
+        source.skip(done, expected[done - 1][0])
+        assert read_all(source) == expected[done:]
+        assert source.broken_frames == 5 * loop
+
+
 @pytest.mark.parametrize("fps", [None, 10.0])
 def test_paced_file_goes_on_behind_the_frames_that_were_late(fps: float | None, videos: Callable[[str], Path]) -> None:
     """Fewer came out than lie before the place: the time stamp says where to go on, and no late frame counts as broken."""

@@ -10,7 +10,7 @@ import pytest
 
 from ferengine.frames import rotate
 from ferengine.sources import open_source, parse_source
-from ferengine.sources.base import CapturedFrame, Source, SourceInfo
+from ferengine.sources.base import CapturedFrame, Kept, Source, SourceInfo
 from ferengine.sources.demo import DemoSource
 from ferengine.sources.video import VideoFileSource
 from ferengine.sources.wrappers import AdjustedSource, PacedSource, ThinnedSource
@@ -24,12 +24,13 @@ class Numbered:
     replaced_stamps = 0
     truncated = False
 
-    def __init__(self, stamps: list[float], fps: float = 30.0) -> None:
+    def __init__(self, stamps: list[float], fps: float = 30.0, live: bool = False) -> None:
         self._stamps = iter(stamps)
         self._fps = fps
+        self._live = live
 
     def open(self) -> SourceInfo:
-        return SourceInfo(60, 40, self._fps, live=False, frames=100)
+        return SourceInfo(60, 40, self._fps, self._live, frames=None if self._live else 100)
 
     def read(self) -> CapturedFrame | None:
         stamp = next(self._stamps, None)
@@ -37,7 +38,7 @@ class Numbered:
         image[:, 0] = 255
         return None if stamp is None else CapturedFrame(image, stamp)
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         for _ in range(frames or 0):
             next(self._stamps, None)
 
@@ -122,13 +123,34 @@ def test_a_video_of_variable_rate_is_thinned_where_it_is_fast() -> None:
     assert most_in(kept, 1.0) <= 22
 
 
-@pytest.mark.parametrize(("real", "kept"), [(30, 300), (15, 300), (19.9, 300), (60, 103)])
+@pytest.mark.parametrize(("real", "kept"), [(30, 6000), (15, 6000), (19.9, 6000), (60, 2040 + 200)])
 def test_a_camera_that_sends_more_than_it_says_is_thinned(real: float, kept: int) -> None:
-    jitter = np.random.default_rng(3).uniform(-0.3, 0.3, 300) / real
-    stamps = list((np.arange(300) + jitter) / real + 1.7e9)
-    source = ThinnedSource(Numbered(stamps, 15), fps=max(real, 15) if real < 60 else 20)
+    jitter = np.random.default_rng(3).uniform(-0.3, 0.3, 6000)
+    stamps = list((np.arange(6000) + jitter) / real + 1.7e9)
+    source = ThinnedSource(Numbered(stamps, 15, live=True), fps=max(real, 15) if real < 60 else 20)
     assert source.open().fps == 15
-    assert len(stamps_of(source)) == pytest.approx(kept, abs=2)
+    delivered = stamps_of(source)
+    assert len(delivered) == pytest.approx(kept, abs=6)
+    if real == 60:  # once it has sent ten seconds more
+        assert most_in(delivered[-400:], 1.0) <= 22
+
+
+@pytest.mark.parametrize("fps", [25, 30, 60, 100])
+@pytest.mark.parametrize("seconds", [0.12, 0.2, 1.0, 6.0, 10.0])
+def test_frames_that_a_network_delivers_in_bunches_are_all_kept(seconds: float, fps: float) -> None:
+    bunch = round(25 * seconds)
+    stamps = [1.7e9 + index // bunch * seconds + index % bunch * 0.001 for index in range(3000)]
+    source = ThinnedSource(Numbered(stamps, 25, live=True), fps)
+    source.open()
+    assert stamps_of(source) == stamps
+
+
+def test_frames_that_come_late_and_early_are_all_kept() -> None:
+    jitter = np.random.default_rng(5).uniform(-2, 2, 3000)
+    stamps = sorted((np.arange(3000) + jitter) / 25 + 1.7e9)
+    source = ThinnedSource(Numbered(stamps, 25, live=True), fps=25)
+    source.open()
+    assert stamps_of(source) == stamps
 
 
 def test_rounded_stamps_at_the_maximum_rate_are_all_kept() -> None:
@@ -158,6 +180,8 @@ def test_a_thinned_source_at_its_maximum_rate_goes_on_behind_the_last_frame(tmp_
         resumed.open()
         resumed.skip(kept, stamps[kept - 1])
         assert stamps_of(resumed)[0] == pytest.approx(stamps[kept], abs=0.02)
+        stamps_of(resumed)
+        assert resumed.broken_frames == 0  # what was left out is not broken
 
 
 class FakeTime:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferengine.errors import SourceError, UsageError
 from ferengine.results import Box
-from ferengine.sources.base import CapturedFrame, SourceInfo
+from ferengine.sources.base import CapturedFrame, Kept, SourceInfo
 from ferengine.sources.demo.drawn import make_faces
 from ferengine.sources.demo.motion import MAX_FACES, Actor, Pose
 from ferengine.sources.demo.portraits import CutOut, Portrait
@@ -154,7 +154,7 @@ class DemoSource:
             left, right = max(0, math.floor(bar[0])), math.ceil(bar[1])
             out[:, left:right] = _BAR_COLOR
 
-    def skip(self, frames: int | None, last: float | None = None) -> None:
+    def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` frames, or over all up to the time stamp ``last``, at no cost."""
         self._next = round((last or 0.0) * self._info.fps) + 1 if frames is None else self._next + frames
 

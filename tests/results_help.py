@@ -16,4 +16,4 @@ def face(track: int | None, label: str | None, score: float = 0.75) -> Face:
 
 def result(number: int, *faces: Face, camera: str = "door", fps: float = 10.0, cut: bool = False) -> FrameResult:
     """Frame ``number`` of a camera."""
-    return FrameResult(camera, number, number / fps, 5.0, faces, Timings(0, 0, 0, 0, 0), cut)
+    return FrameResult(camera, number, number / fps, 5.0, faces, Timings(0, 0, 0, 0, 0), cut, searched=number)

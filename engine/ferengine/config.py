@@ -180,8 +180,8 @@ class EngineConfig(BaseModel):
 
     @property
     def blur_frames(self) -> int | None:
-        """How many frames are held back to blur them; None without blur. A face may be seen from just after one scheduled
-        detection until the next has found and confirmed it."""
+        """How many frames are held back at least to blur them; None without blur. A face may be seen from just after one
+        scheduled detection until the next has found and confirmed it."""
         return 2 * self.detect_every if self.blur else None
 
     @property

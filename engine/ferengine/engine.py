@@ -73,7 +73,7 @@ class Engine:
         prior: The class prior that expressions are read under; None for a model that names no priors.
         gender_labels: The classes of the gender network; empty unless the setting ``gender`` is on.
         detector: The detector, and why it is that one.
-        blur_frames: How many frames images are held back to blur the faces in them; None unless the setting ``blur`` is on.
+        blur_frames: For how many frames at least images are held back to blur their faces; None unless ``blur`` is on.
 
     Raises:
         UsageError: The settings make no sense.

@@ -253,6 +253,8 @@ class FrameResult:
         timings: When the frame passed each stage.
         scene_cut: Whether it shows another scene than the frame before: tracks go on only where a face looks as it did.
         ignored: Faces that zones exclude; known with the setting ``blur`` only, and part of no output.
+        searched: The newest frame that was searched for faces until then, -1 before the first; part of no output. Faces in
+            later frames may not have been found yet.
     """
 
     camera: str
@@ -263,6 +265,7 @@ class FrameResult:
     timings: Timings
     scene_cut: bool = False
     ignored: tuple[IgnoredFace, ...] = ()
+    searched: int = -1
 
     @property
     def to_blur(self) -> tuple[Face | IgnoredFace, ...]:
@@ -302,8 +305,8 @@ class FrameResult:
             given: The JSON object. Keys that are not known are ignored.
 
         Returns:
-            The result, with the numbers as they were rounded. ``timings`` are NaN and ``ignored`` is empty, since no output
-            has them.
+            The result, with the numbers as they were rounded. ``timings`` are NaN, ``ignored`` is empty and ``searched``
+            -1, since no output has them.
 
         Raises:
             UsageError: It is another kind of line, such as an event, or something of it is missing.

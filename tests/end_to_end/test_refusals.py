@@ -86,7 +86,8 @@ def test_too_few_processes_are_named(limit: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "place", ["ferengine.__main__.hide_arguments", "ferengine.cli.run_options.load_settings", "ferengine.cli.session.Engine"]
+    "place",
+    ["ferengine.cli.redaction.hide_arguments", "ferengine.cli.run_options.load_settings", "ferengine.cli.session.Engine"],
 )
 def test_control_c_before_the_run_ends_it_without_a_word(place: str) -> None:
     module, _, name = place.rpartition(".")

@@ -12,6 +12,8 @@ _OPTION_CELLS = 6
 mark where an option of the panel is required."""
 _LONG_TYPE = 16
 """Characters."""
+_MARKUP = re.compile(r"(?<!\\)\[")
+"""What rich would read as the beginning of a style, and leave out: no help has any."""
 
 
 class HelpfulCommand(TyperCommand):
@@ -47,6 +49,8 @@ def _prepare(command: TyperCommand | TyperGroup, ctx: Any) -> None:
     for parameter in parameters:
         text = _type_text(parameter, ctx)
         parameter.display_type_rich = lambda ctx, text=text: text
+        if getattr(parameter, "help", None):
+            parameter.help = _MARKUP.sub(r"\[", parameter.help)
 
 
 def _type_text(parameter: Any, ctx: Any) -> str:

@@ -44,7 +44,7 @@ class MediaSettings:
         max_bytes: Above this the oldest files of a folder are deleted.
         drawn: Whether to draw the results.
         extras: What to draw besides boxes, tags and bars.
-        blur_frames: Frames to hold back so that faces can be blurred in those before they were found; ``None`` blurs nothing.
+        blur_frames: Frames to hold back at least, to blur faces in those before they were found; ``None`` blurs nothing.
     """
 
     snapshots: Path | None

@@ -61,7 +61,7 @@ class MediaWorker:
             self._draw([((image, result), [])])
             return
         plan = self._plans.setdefault(result.camera, BlurPlan(self._settings.blur_frames))
-        self._draw(plan.add((image, result), result.to_blur))
+        self._draw(plan.add((image, result), result, image.shape[1::-1]))
 
     def _draw(self, frames: Iterable[tuple[tuple[NDArray[np.uint8], FrameResult], list[Box]]]) -> None:
         for (image, result), boxes in frames:

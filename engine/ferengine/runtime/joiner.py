@@ -162,7 +162,9 @@ class CameraJoiner:
         captured = record.captured_ns / 1e9
         timings = Timings(captured, tracked, queued, inferred, now)
         latency = 1e3 * (now - captured)
-        return FrameResult(self.name, record.sequence, record.timestamp, latency, faces, timings, record.scene_cut, hidden)
+        return FrameResult(
+            self.name, record.sequence, record.timestamp, latency, faces, timings, record.scene_cut, hidden, record.searched
+        )
 
     def _zones_of(self, version: int) -> Zones:
         """Those of a record; older ones are forgotten."""

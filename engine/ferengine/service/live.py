@@ -220,7 +220,7 @@ class CameraVideo:
             self._send(result, image, [])
             return
         self._plan = self._plan or BlurPlan(self._engine.blur_frames)
-        for (earlier, held), boxes in self._plan.add((result, image.copy()), result.to_blur):
+        for (earlier, held), boxes in self._plan.add((result, image.copy()), result, image.shape[1::-1]):
             self._send(earlier, held, boxes)
 
     def _send(self, result: FrameResult, image: NDArray[np.uint8], blur: list[Box]) -> None:

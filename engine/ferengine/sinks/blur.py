@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ferengine.frames import AnyImage, drawable_image
 from ferengine.results import Box, Face
-from ferengine.sinks.blur_plan import BlurPlan
+from ferengine.sinks.blur_plan import blur_region
 from ferengine.vision import cv2
 
 _CELLS = 6
@@ -26,8 +26,7 @@ def blur_faces(image: AnyImage, faces: Iterable[Face]) -> None:
     Raises:
         UsageError: The image is another array, or read-only.
     """
-    [(_, boxes)] = BlurPlan[None](0).add(None, faces)
-    blur_boxes(drawable_image(image), boxes)
+    blur_boxes(drawable_image(image), [blur_region(face.box) for face in faces])
 
 
 def blur_boxes(image: NDArray[np.uint8], boxes: Iterable[Box]) -> None:

@@ -208,7 +208,7 @@ def _list_images(path: str) -> list[Path]:
             others = sorted(name for name, is_file in listed if is_file and not _has_suffix(name))
             _say_left_out(f"{shown}: left out, because they are not images", others)
             folders = sorted(name for name, is_file in listed if not is_file)
-            _say_left_out(f"{shown}: left out, because they are folders (a pattern with ** takes what they hold)", folders)
+            _say_left_out(f"{shown}: left out, because they are folders: name them, or a pattern with **", folders)
         if not files:
             endings = ", ".join(sorted(IMAGE_SUFFIXES))
             raise SourceError(f"the folder {shown} holds no images (files that end in {endings}); name a video itself")

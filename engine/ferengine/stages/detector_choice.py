@@ -98,8 +98,8 @@ def decide(searches: float, load: float, cores: int) -> DetectorChoice:
     fits = load <= BUDGET * cores
     return DetectorChoice(
         "retinaface" if fits else "mtcnn",
-        f"{searches:.3g} searches a second would take retinaface {load:.2f} of {cores} processors, "
-        f"{'at most' if fits else 'more than'} {BUDGET:.0%}",
+        f"{searches:.3g} searches a second by retinaface would take {load:.2f} of {cores} processors, "
+        f"{'within' if fits else 'beyond'} the {BUDGET * cores:.2g} allowed",
     )
 
 

@@ -43,7 +43,7 @@ _DETECTION = np.dtype([("box", "f4", 4), ("score", "f4"), ("landmarks", "f4", (5
 _HEADER = np.dtype([("kind", "u4"), ("camera", "u4"), ("epoch", "u4"), ("count", "u4"), ("sequence", "u8"),
                     ("timestamp", "f8"), ("captured_ns", "i8"), ("tracked_ns", "i8"), ("status", "u4"),
                     ("generation", "u4"), ("slot", "u4"), ("scene_cut", "u4"),
-                    ("zones", "u4"), ("ignored", "u4"), ("hidden", "u4"), ("beyond", "u4")])  # fmt: skip
+                    ("zones", "u4"), ("ignored", "u4"), ("hidden", "u4"), ("beyond", "u4"), ("searched", "i8")])  # fmt: skip
 _FACE = np.dtype([("id", "u4"), ("box", "f4", 4), ("score", "f4"), ("confidence", "f4"), ("detected", "u1"),
                   ("has_landmarks", "u1"), ("landmarks", "f4", (5, 2)), ("zones", "u4")])  # fmt: skip
 _NO_LANDMARKS = np.zeros((5, 2), np.float32)
@@ -125,6 +125,7 @@ class Record:
         ignored: How often a face was ignored because of them since the last record.
         hidden: How many of ``faces``, the last ones, are in ignored places: they are not in the face ring.
         beyond: How many further faces the frame has, beyond ``MAX_FACES``, which do not go out.
+        searched: The newest frame that was searched in full until then, -1 before the first.
     """
 
     camera: int
@@ -142,6 +143,7 @@ class Record:
     ignored: int = 0
     hidden: int = 0
     beyond: int = 0
+    searched: int = -1
 
     @property
     def delivered(self) -> int:
@@ -151,7 +153,7 @@ class Record:
     def encode(self) -> bytes:
         header = (_RECORD, self.camera, self.epoch, len(self.faces), self.sequence, self.timestamp, self.captured_ns,
                   self.tracked_ns, self.status, self.generation, self.slot, self.scene_cut,
-                  self.zones, self.ignored, self.hidden, self.beyond)  # fmt: skip
+                  self.zones, self.ignored, self.hidden, self.beyond, self.searched)  # fmt: skip
         return np.array([header], _HEADER).tobytes() + self.faces.tobytes()
 
 
@@ -226,7 +228,7 @@ def decode_event(message: bytes) -> Event:
         if kind == _RECORD:
             header = np.frombuffer(message, _HEADER, 1)[0].item()
             _, camera, epoch, count, sequence, timestamp, captured, tracked, status, generation, slot, cut, *rest = header
-            _, _, hidden, _ = rest
+            _, _, hidden, *_ = rest
             if hidden > count:
                 raise ValueError(f"{hidden} of {count} faces are hidden")
             faces = np.frombuffer(message, _FACE, count, _HEADER.itemsize)

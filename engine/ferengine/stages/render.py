@@ -89,7 +89,7 @@ class RenderStage(Stage[StartRender]):
                 self._render(item.camera, image, item.result)
             else:
                 plan = self._plans.setdefault(item.camera, BlurPlan(self.start.blur))
-                self._render_blurred(item.camera, plan.add((image, item.result), item.result.to_blur))
+                self._render_blurred(item.camera, plan.add((image, item.result), item.result, image.shape[1::-1]))
         return True
 
     def _render_blurred(self, camera: int, frames: Iterable[tuple[tuple[NDArray[np.uint8], FrameResult], list[Box]]]) -> None:

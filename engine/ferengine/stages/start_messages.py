@@ -200,7 +200,7 @@ class StartRender:
         parts: The files that its predecessors have made: it writes to others, and joins them all at the end.
         rates: The frame rates known so far.
         draw: What to draw besides boxes, tags and bars.
-        blur: Frames to hold back so that faces can be blurred in those before they were found; ``None`` blurs nothing.
+        blur: Frames to hold back at least, to blur faces in those before they were found; ``None`` blurs nothing.
     """
 
     page: Descriptor

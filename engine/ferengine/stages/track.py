@@ -56,7 +56,7 @@ class _Output:
     """A finished frame whose faces and record have not been sent.
 
     ``hidden`` are the faces in ignored places, ``zones`` the bits of the zones that each of ``faces`` is in, ``beyond`` how
-    many faces are left out because there are too many.
+    many faces are left out because there are too many, ``searched`` the newest frame searched in full so far.
     """
 
     generation: int
@@ -70,12 +70,16 @@ class _Output:
     version: int = 0
     ignored: int = 0
     beyond: int = 0
+    searched: int = -1
     status: int | None = None
 
 
 @dataclass
 class TrackedCamera:
-    """What the stage knows of one camera."""
+    """What the stage knows of one camera.
+
+    ``searched`` is the newest frame whose full search has been heard, ``late`` the faces that a late one has found.
+    """
 
     number: int
     live: bool
@@ -94,6 +98,8 @@ class TrackedCamera:
     shape: tuple[int, ...] | None = None
     zones: Zones | None = None
     ignored: int = 0
+    searched: int = -1
+    late: list[TrackedFace] = field(default_factory=list)
 
 
 class TrackStage(Stage[StartTrack]):
@@ -218,6 +224,7 @@ class TrackStage(Stage[StartTrack]):
             if asked.answer is None:
                 return False
             camera.tracker.correct(frame, self._considered(camera, asked.answer), timestamp)
+            self._note_searched(camera, asked.request)
             del camera.asked[sequence]
         elif sequence % self._every == 0:
             near = None if camera.search.is_full(sequence, timestamp) else camera.search.boxes(camera.tracker)
@@ -265,6 +272,7 @@ class TrackStage(Stage[StartTrack]):
         self._note_size(camera, frame)
         if current.answer is not None:
             camera.tracker.correct(frame, self._considered(camera, current.answer), timestamp)
+            self._note_searched(camera, request)
             del camera.asked[request.sequence]
         elif held[-1][0] > request.sequence or ring.closed:
             camera.tracker.advance(frame, timestamp)
@@ -284,10 +292,17 @@ class TrackStage(Stage[StartTrack]):
         frame, timestamp = ring.frame(request.slot), ring.header(request.slot).timestamp
         if frame.shape == camera.shape:
             camera.tracker.correct(frame, self._considered(camera, asked.answer), timestamp, asked.snapshot)
+            camera.late = [face for face in camera.tracker.faces if face.origin == "detected"]
+        self._note_searched(camera, request)
         del camera.asked[request.sequence]
         ring.release(request.slot, TRACK_READER)
 
     # --- both
+
+    @staticmethod
+    def _note_searched(camera: TrackedCamera, request: DetectionRequest) -> None:
+        if request.near is None:
+            camera.searched = max(camera.searched, request.sequence)
 
     def _note_size(self, camera: TrackedCamera, frame: NDArray[np.uint8]) -> None:
         """Places in frames of another size mean nothing: when it changes all tracks end, and ids go on."""
@@ -315,6 +330,10 @@ class TrackStage(Stage[StartTrack]):
             output.hidden = faces[MAX_FACES:]
         if camera.zones is not None:
             self._sort_by_zones(camera, camera.zones, output, faces)
+        if self.start.keep_ignored:
+            self._add_lost(camera, output)
+        camera.late = []
+        output.searched = camera.searched
         camera.output = output
         camera.last = sequence
         camera.search.forget(sequence)
@@ -345,6 +364,15 @@ class TrackStage(Stage[StartTrack]):
         output.zones = [*(place for _, place in kept), *(0 for _ in output.hidden)]
         output.version, output.ignored, camera.ignored = zones.version, camera.ignored + len(ignored), 0
 
+    @staticmethod
+    def _add_lost(camera: TrackedCamera, output: _Output) -> None:
+        """Faces of a late detection that were lost before this frame are in no record, but in frames that can be blurred."""
+        present = {face.id for face in camera.tracker.faces}
+        lost = [face for face in camera.late if face.id not in present]
+        output.hidden = [*output.hidden, *lost]
+        if output.zones is not None:
+            output.zones += [0] * len(lost)
+
     def _send_output(self, camera: TrackedCamera) -> bool:
         """Faces to the face ring, then the record to the engine, then the slot back; False while a queue is full."""
         output = camera.output
@@ -367,7 +395,7 @@ class TrackStage(Stage[StartTrack]):
         record = Record(
             camera.number, camera.epoch, output.sequence, header.timestamp, header.captured_ns, output.tracked_ns,
             output.status, output.generation, output.slot, output.scene_cut, rows, output.version, output.ignored,
-            len(output.hidden), output.beyond,
+            len(output.hidden), output.beyond, output.searched,
         )  # fmt: skip
         if not send_data(self._events, record.encode()):
             return False

@@ -97,16 +97,22 @@ class Looks:
             return None
         looks = np.stack([look for _, look in recent])
         still = np.einsum("mn,mn->m", looks[:-2], looks[1:-1]) >= _STILL
-        for index in (1 + np.flatnonzero(still & (looks[1:-1] @ vector < _UNLIKE))).tolist():
-            if _are_mixtures(looks[index], vector, looks[index + 1 :]):
-                return recent[index][0]
-        return None
+        starts = 1 + np.flatnonzero(still & (looks[1:-1] @ vector < _UNLIKE))
+        mixed = starts[_are_mixtures(looks, vector, starts)]
+        return recent[int(mixed[0])][0] if mixed.size else None
 
 
-def _are_mixtures(first: NDArray[np.float32], last: NDArray[np.float32], between: NDArray[np.float32]) -> bool:
-    """Whether looks (m, n) are mixtures of two others, and one of both. What the mean face adds to a mixture depends on the
-    contrast of the two, so that it counts for nothing."""
-    ends = np.stack([first, last, MEAN_DIRECTION])
-    weights = np.linalg.lstsq(ends.T, between.T, rcond=None)[0]
-    residual = np.linalg.norm(between.T - ends.T @ weights, axis=0)
-    return bool((residual < _RESIDUAL).all() and (weights[:2].min(axis=0) > _MIXED).any())
+def _are_mixtures(looks: NDArray[np.float32], last: NDArray[np.float32], starts: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """For each of ``starts`` (s,) whether all looks (m, n) after it are mixtures of that one and ``last``, and one of both.
+
+    What the mean face adds to a mixture depends on the contrast of the two, so that it counts for nothing.
+    """
+    ends = np.stack([looks[starts], *np.broadcast_arrays(last, MEAN_DIRECTION, looks[starts])[:2]], axis=1).astype(np.float64)
+    gram = ends @ ends.transpose(0, 2, 1) + 1e-9 * np.eye(3)
+    projections = ends @ looks.T.astype(np.float64)
+    weights = np.linalg.solve(gram, projections)
+    residual = np.einsum("mn,mn->m", looks, looks) - np.einsum("skm,skm->sm", weights, projections)
+    after = np.arange(len(looks)) > starts[:, None]
+    explained = (residual < _RESIDUAL * _RESIDUAL) | ~after
+    mixed = (weights[:, :2].min(axis=1) > _MIXED) & after
+    return np.asarray(explained.all(axis=1) & mixed.any(axis=1))

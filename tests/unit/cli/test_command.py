@@ -9,13 +9,14 @@ import sys
 from importlib import import_module
 from inspect import getdoc
 from pathlib import Path
+from typing import Annotated
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from ferengine.cli.app import COMMANDS, TOOLS, app
-from ferengine.cli.command import exit_code
+from ferengine.cli.command import exit_code, make_command
 from ferengine.cli.redaction import refuse_stray_urls
 from ferengine.errors import UsageError
 
@@ -45,6 +46,19 @@ def test_the_help_of_all_commands_loads_none_of_them() -> None:
     code = "import sys; from ferengine.cli.app import app; import typer; typer.main.get_command(app); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert not {"cv2", "numpy", "onnxruntime", "pydantic", "torch"} & set(done.stdout.split())
+
+
+def test_brackets_in_a_help_are_shown(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    def command(
+        table: Annotated[str, typer.Option(help='The table [folders], [bold] too: {"box": [x, y]}, [/].')] = "",
+    ) -> None:
+        """Do something."""
+
+    monkeypatch.setenv("COLUMNS", "200")
+    made = make_command(command)
+    for _ in range(2):
+        assert exit_code(made, "command", ["--help"]) == 0
+        assert 'The table [folders], [bold] too: {"box": [x, y]}, [/].' in capsys.readouterr().out
 
 
 FUNCTIONS = {

@@ -116,7 +116,7 @@ def test_a_folder_says_what_it_leaves_out(tmp_path: Path, caplog: pytest.LogCapt
     assert ImagesSource(tmp_path).open().frames == 1
     assert caplog.messages == [
         f"{tmp_path}: left out, because they are not images: 4 (1.txt, 2.mp4, 3.md, ...)",
-        f"{tmp_path}: left out, because they are folders (a pattern with ** takes what they hold): 1 (below)",
+        f"{tmp_path}: left out, because they are folders: name them, or a pattern with **: 1 (below)",
     ]
 
 

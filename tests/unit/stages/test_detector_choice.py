@@ -197,4 +197,4 @@ def test_the_engine_takes_the_choice_and_reports_it(monkeypatch: pytest.MonkeyPa
 def test_a_process_of_its_own_measures(monkeypatch: pytest.MonkeyPatch) -> None:
     found = choose_detector(make_config(detector="auto", detect_every=120), [parse_source("demo")], growing=False)
     assert found.name == "retinaface"
-    assert found.reason.startswith("0.25 searches a second would take retinaface ")
+    assert found.reason.startswith("0.25 searches a second by retinaface would take ")

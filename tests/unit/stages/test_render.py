@@ -135,7 +135,7 @@ def test_a_window_shows_blurred_faces_only(monkeypatch: pytest.MonkeyPatch) -> N
         np.asarray(ring.payload(slot))[: noise.size] = noise.ravel()
         ring.publish(slot, number, 64, 48, 64 * 3, 3, number / 10, 0, 1 << WINDOW_READER)
         faces, ignored = ((seen,), (hidden,)) if number else ((), ())  # found in the second frame
-        result = FrameResult("door", number, number / 10, 0.0, faces, Timings(0, 0, 0, 0, 0), ignored=ignored)
+        result = FrameResult("door", number, number / 10, 0.0, faces, Timings(0, 0, 0, 0, 0), False, ignored, number)
         assert send_data(results, RenderItem(0, 0, slot, result).encode())
         while stage.step():
             pass

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from ferengine._native import FaceRing, FrameRing, WorkerPage
 from ferengine.detection.base import Detections
@@ -51,8 +52,11 @@ class Bench:
         self.stage.handle(AddCamera(0, live, epoch=1, first_id=1, done=0, births=BirthScores()))
         self.stage.handle(AddRing(Descriptor(self.ring.fd), 0, 0, live))
 
-    def publish(self, sequence: int) -> None:
-        self.ring.publish(self.ring.acquire(0), sequence, 64, 48, 64 * 3, 3, sequence / 25, 0, self.ring.readers)
+    def publish(self, sequence: int, image: NDArray[np.uint8] | None = None) -> None:
+        slot = self.ring.acquire(0)
+        if image is not None:
+            np.asarray(self.ring.payload(slot))[: image.size] = image.ravel()
+        self.ring.publish(slot, sequence, 64, 48, 64 * 3, 3, sequence / 25, 0, self.ring.readers)
         self.run()
 
     def run(self) -> None:
@@ -144,6 +148,51 @@ def test_skipped_frames_are_counted_though_their_worker_dies() -> None:
     bench.run()
     assert bench.ring.skipped == 2
     assert [sequence for sequence, _ in bench.ring.held(TRACK_READER)] == [0]
+
+
+def test_a_record_says_until_which_frame_faces_have_been_searched_for(live: Bench, file: Bench) -> None:
+    for sequence in range(6):
+        file.publish(sequence)
+        if sequence == 0:
+            file.answer(file.request())
+    assert [file.record().searched for _ in range(6)] == [0] * 6
+    live.publish(0)
+    asked = live.request()
+    for sequence in range(1, 3):
+        live.publish(sequence)
+    assert [live.record().searched for _ in range(3)] == [-1, -1, -1]
+    live.answer(asked)
+    live.publish(3)
+    assert live.record().searched == 0
+
+
+@pytest.mark.parametrize("zones", [Zones(), Zones(1, (Region("a", "watch", ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0))),))])
+@pytest.mark.parametrize("keep_ignored", [False, True])
+def test_a_face_of_a_late_detection_is_kept_to_be_blurred_though_it_is_lost_at_once(keep_ignored: bool, zones: Zones) -> None:
+    """Frames that are still held back show it, and no record after them would name it."""
+    box, bench = (20.0, 12.0, 20.0, 20.0), Bench(live=True, keep_ignored=keep_ignored)
+    image = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    empty = image.copy()
+    empty[8:36, 16:44] = 128
+    try:
+        bench.stage.handle(SetZones(0, zones))
+        bench.publish(0, image)
+        late = bench.request()
+        bench.publish(1, image)
+        bench.answer(late, Detections(np.array([box], np.float32), np.ones(1, np.float32), None))
+        bench.publish(2, empty)
+        assert bench.stage._cameras[0].tracker.faces == []
+        records = [bench.record() for _ in range(3)]
+        assert [(record.delivered, record.hidden, record.searched) for record in records] == [
+            (0, 0, -1), (0, 0, -1), (0, int(keep_ignored), 0),
+        ]  # fmt: skip
+        assert records[2].faces["id"].tolist() == [1] * keep_ignored
+        bench.publish(3, empty)
+        while (data := receive_data(bench.requests[1])) is not None:
+            bench.answer(DetectionRequest.decode(data))
+        assert bench.record().hidden == 0
+    finally:
+        bench.close()
 
 
 FRAME = ((0.0, 0.0), (1.0, 0.0), (1.0, 1.0), (0.0, 1.0))

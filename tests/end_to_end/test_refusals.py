@@ -34,7 +34,9 @@ def test_a_closed_standard_output_is_no_place_for_events() -> None:
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(("limit", "hint"), [("-n 24", "ulimit -n"), ("-f 100", "ulimit -f"), ("-f 3000", "ulimit -f")])
+@pytest.mark.parametrize(
+    ("limit", "hint"), [("-n 18", "ulimit -n"), ("-n 24", "ulimit -n"), ("-f 100", "ulimit -f"), ("-f 3000", "ulimit -f")]
+)
 def test_a_limit_that_is_too_low_is_named(limit: str, hint: str) -> None:
     done = in_shell(f"ulimit {limit};", *DEMO)
     assert done.returncode in (1, 2)

@@ -21,9 +21,10 @@ RUN = (sys.executable, "-m", "ferengine", "run")
 
 
 def failed_in_ours(log: str) -> bool:
-    """Whether ``log`` has a traceback through the package's code: Python's own start, until it has read the package's name,
-    answers Ctrl-C with one of its own."""
-    return "Traceback" in log and re.search(r'File ".*/ferengine/(?!__init__\.py)', log) is not None
+    """Whether ``log`` has a traceback through the package's code: Python's own start, until the first imports of the package
+    and of its ``__main__`` are done, answers Ctrl-C with one of its own."""
+    frame = r'File ".*/ferengine/(?!__init__\.py|__main__\.py", line \d+, in <module>)'
+    return "Traceback" in log and re.search(frame, log) is not None
 
 
 @pytest.mark.timeout(300)

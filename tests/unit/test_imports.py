@@ -37,7 +37,7 @@ def test_the_engines_own_process_loads_no_opencv_and_no_inference_library(module
 
 @pytest.mark.parametrize("command", ["run", "serve", "image", "config", "models"])
 def test_the_help_of_a_command_loads_no_numpy(command: str) -> None:
-    """It takes a sixth of the time, and the settings that the help shows hold no arrays."""
+    """It takes a quarter of the time, and the settings that the help shows hold no arrays."""
     code = f"import sys; import ferengine.cli.{command}; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert "pydantic" in done.stdout.split()

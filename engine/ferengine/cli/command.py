@@ -8,6 +8,7 @@ function imports the rest.
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import signal
@@ -202,6 +203,8 @@ def exit_code(command: Command, name: str, arguments: Sequence[str] | None = Non
         _print_error(str(error))
         return error.exit_code
     except OSError as error:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            raise  # not for the path: any file, such as a module, would have been one too many
         if not isinstance(error.filename, str | os.PathLike) or error.strerror is None:
             raise
         _print_error(f"{show_path(os.fspath(error.filename))}: {error.strerror.lower()}")  # a path that the system refuses

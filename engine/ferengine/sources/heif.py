@@ -34,7 +34,7 @@ def decode_heic(data: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         data: The file, uint8 (N,).
 
     Returns:
-        BGR uint8 (H, W, 3) of its main image, upright; none for what is damaged or has too many pixels.
+        BGR uint8 (H, W, 3) of its main image, upright and writable; none for what is damaged or has too many pixels.
 
     Raises:
         MissingDependencyError: The package is not installed. The text goes on behind the name of the file.
@@ -53,4 +53,4 @@ def decode_heic(data: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
         image = np.asarray(file)
     except (EOFError, OSError, RuntimeError, SyntaxError, ValueError):  # what libheif's errors become
         return []
-    return [np.ascontiguousarray(image[..., :3], np.uint8)]
+    return [np.array(image[..., :3], np.uint8, order="C")]  # a copy: the package's own array is read-only

@@ -58,6 +58,17 @@ def test_the_pixels_are_right(encode: Any, tmp_path: Path) -> None:
     assert np.array_equal(captured.image, decoded)
 
 
+@pytest.mark.parametrize("encode", [heic, avif])
+def test_a_copy_is_drawn_on(encode: Any, tmp_path: Path) -> None:
+    """--save draws onto the image that was decoded."""
+    path = tmp_path / f"shot.{encode.__name__}"
+    path.write_bytes(encode(drawn_face()))
+    done = CliRunner().invoke(app, ["image", str(path), "--save", str(tmp_path / "copies"), "--blur"])
+    assert done.exit_code == 0, done.output
+    [copy] = (tmp_path / "copies").iterdir()
+    assert (np.abs(read_image(copy).astype(int) - drawn_face()) > 50).any()
+
+
 def test_a_turned_photograph_is_upright() -> None:
     pillow_heif = pytest.importorskip("pillow_heif", reason="the extra `heic` is not installed")
     image = np.zeros((64, 128, 3), np.uint8)

@@ -16,6 +16,7 @@
 #else
 #pragma GCC push_options
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"  // in GCC 12's own header, falsely
+#pragma GCC diagnostic ignored "-Wuninitialized"        // there, too, where the linker does not optimise
 #pragma GCC target("avx2,fma,avx512f,avx512bw,avx512vl,avx512vnni")
 #endif
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 AnyImage: TypeAlias = "NDArray[np.generic]"
-"""An image as OpenCV's type hints give one, which do not say that it holds uint8; whoever takes it checks that it does."""
+"""An image as OpenCV's type hints give one, which do not say that it holds uint8: what takes it checks that it does."""
 
 MAX_SIDE = 16384
 """Maximum width and height in pixels."""

@@ -104,7 +104,7 @@ class Tls:
     key: Path
 
     def check(self) -> None:
-        """Try both files; a key that is encrypted is refused, since nobody may be there to be asked for its pass phrase.
+        """Try both files; a key that is encrypted is refused, since there may be no one to be asked for its pass phrase.
 
         Raises:
             ServiceError: Naming the file that cannot be used.

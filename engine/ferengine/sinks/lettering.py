@@ -98,7 +98,7 @@ def _letter(letter: str, size: int, bold: bool) -> Image:
 
 
 def _plain(text: str) -> str:
-    """The text in the letters of the font: one "?" for each character that it lacks; marks that nobody sees are left out."""
+    """The text in the letters of the font: one "?" for each character that it lacks; invisible marks are left out."""
     return "".join(map(_plain_letter, text))
 
 

@@ -47,7 +47,7 @@ _SEVERAL = 3
 """Faces from which they need not all be lost for another scene: something may hide one or two."""
 
 _MOST = 2 / 3
-"""Fraction of several faces that others have taken the places of, or nobody, where another scene begins."""
+"""Fraction of several faces that others, or none, have taken the places of where another scene begins."""
 
 
 @dataclass(frozen=True, slots=True)

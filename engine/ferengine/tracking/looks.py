@@ -34,7 +34,7 @@ _MIXED = 0.4
 face looks like a mixture of its first and last look, too, but more like the one than the other."""
 
 _STILL = 0.9
-"""Similarity of two looks in a row of a face that keeps still, as a picture does before it dissolves."""
+"""Similarity of two looks in a row of a face that keeps still, as a photograph does before it dissolves."""
 
 _AGAIN = 0.4
 """Similarity with a look from before from which a face that seems to have dissolved into another has only moved. Of random
@@ -47,7 +47,7 @@ _Look: TypeAlias = tuple[float, NDArray[np.float32]]
 class Looks:
     """How one face has looked, in a few vectors that differ: a face that has turned is still like one of them.
 
-    Only sure ones are kept for long: one of a face that is half hidden is like any other behind the same thing. A picture in
+    Only sure ones are kept for long: one of a face that is half hidden is like any other behind the same thing. An image in
     the frame may dissolve into another, where each look is much like the one before it, and in the end like another person:
     the looks between are recognised as mixtures, and do not count.
     """

@@ -125,7 +125,7 @@ def _slide(
 
 
 def _inset(cast: Cast, kind: str, *, seconds: float = 0.0) -> Scene:
-    """One person, and beside them a small picture in which another gives way to a third."""
+    """One person, and beside them a small image in which another gives way to a third."""
     host, guests = cast.people[0], cast.photos[:2]
     place = (0.3 * _WIDTH, 0.5 * _HEIGHT)
     small = (0.82 * _WIDTH, 0.3 * _HEIGHT)
@@ -191,7 +191,7 @@ def _bar(cast: Cast, kind: str, *, hidden: float, swap: bool) -> Scene:
 
 
 CONTROLS = ("still", "shaking", "jump of one person", "out from a bar again")
-"""Scenes in which nobody takes the place of another: a second id of a person is one too many."""
+"""Scenes in which no one takes the place of another: a second id of a person is one too many."""
 
 SCRIPTS: Mapping[str, Script] = MappingProxyType({
     "still": _still,
@@ -213,8 +213,8 @@ SCRIPTS: Mapping[str, Script] = MappingProxyType({
     "wipe 0.6 s": partial(_change, seconds=0.6, wipe=True),
     "slideshow": partial(_slides, tile=False),
     "slideshow, dissolves 0.4 s": partial(_slides, tile=False, seconds=0.4),
-    "pictures on a page": partial(_slides, tile=True),
-    "pictures on a page, dissolves 0.4 s": partial(_slides, tile=True, seconds=0.4),
+    "photographs on a page": partial(_slides, tile=True),
+    "photographs on a page, dissolves 0.4 s": partial(_slides, tile=True, seconds=0.4),
     "gallery": partial(_slides, tile=True, rows=2, columns=3, pages=3),
     "gallery, dissolves 0.4 s": partial(_slides, tile=True, rows=2, columns=3, pages=3, seconds=0.4),
     "inset": _inset,

@@ -26,7 +26,7 @@ _HEAD = (1.5, 1.7)
 """Width and height of the ellipse of a head, in widths and heights of its box."""
 
 Look: TypeAlias = Literal["full", "head", "tile"]
-"""How a person is put into the frame: with all that is around it, cut out, or as a picture in a rectangle."""
+"""How a person is put into the frame: with all that is around it, cut out, or as an image in a rectangle."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Sequence
 
 from ferengine.ipc.channel import data_pair, send_data
@@ -56,7 +56,7 @@ class OutputWorker:
         self.dropped = 0
         self.cut = 0
         self.finished_life = 0
-        self._written_before = self._written_now = 0
+        self._written: Counter[int] = Counter()
         self._shown_at: dict[int, float] = {}
         self.error: str | None = None
         self.failed = False
@@ -76,18 +76,16 @@ class OutputWorker:
 
     @property
     def written(self) -> int:
-        return self._written_before + self._written_now
+        return self._written.total()
 
-    def note_written(self, results: int) -> None:
-        """Its worker has brought ``results`` to safety, in this life."""
-        self._written_now = results
+    def note_written(self, camera: int, results: int) -> None:
+        """Its worker has brought ``results`` more of a camera to safety."""
+        self._written[camera] += results
 
-    def begin_life(self) -> None:
-        """Its worker is about to be replaced."""
-        self._written_before, self._written_now = self.written, 0
-
-    def note_joined(self, camera: int) -> None:
-        """The parts of a camera's video are one file, which has the name of the first."""
+    def note_joined(self, camera: int, frames: int) -> None:
+        """The parts of a camera's video are one file, which has the name of the first. Where its worker was killed before it
+        could report what was safe already, the file holds more than was reported."""
+        self._written[camera] = max(self._written[camera], frames)
         joined = [part for part in self.parts if part.camera == camera][1:]
         self.parts = [part for part in self.parts if part not in joined]
 

@@ -342,11 +342,11 @@ class Supervisor:
             case VideoPart() if output is not None:
                 output.parts.append(message)
             case VideoJoined() if output is not None:
-                output.note_joined(message.camera)
+                output.note_joined(message.camera, message.frames)
             case VideoRefused() if output is not None:
                 output.note_refused(message.camera)
             case Rendered() if output is not None:
-                output.note_written(message.results)
+                output.note_written(message.camera, message.results)
             case BackendChosen():
                 self._note_backend(worker, message)
             case Usage():
@@ -409,9 +409,6 @@ class Supervisor:
             camera.begin_capture_life()
             reason = "its worker died and is being replaced"
             self._events.report(camera.lifecycle.note_disconnect(reason, time.time()))
-        output = self._topology.output_of(worker)
-        if output is not None:
-            output.begin_life()
         if worker in self._topology.trackers:
             self._delivery.take_in()  # what the dead one had sent decides the next track id
             index = self._topology.trackers.index(worker)

@@ -208,15 +208,17 @@ class VideoRefused:
 
 @dataclass(frozen=True, slots=True)
 class VideoJoined:
-    """The parts of a camera's video are one file now."""
+    """The parts of a camera's video are one file now, which holds ``frames``."""
 
     camera: int
+    frames: int
 
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """How many results this life of a render worker has brought to safety: in a file that plays up to them, or shown."""
+    """So many further results of a camera are safe: in a file that plays up to them, or shown."""
 
+    camera: int
     results: int
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -53,7 +53,7 @@ class RenderStage(Stage[StartRender]):
         self._writers: dict[int, VideoWriter] = {}
         self._windows: dict[int, Window] = {}
         self._plans: dict[int, BlurPlan[tuple[NDArray[np.uint8], FrameResult]]] = {}
-        self._rendered = self._reported = 0
+        self._shown: Counter[int] = Counter()
         self._next_report = 0.0
         self._dismissed = False
 
@@ -122,7 +122,7 @@ class RenderStage(Stage[StartRender]):
             try:
                 writer.write(image, result.timestamp)
             finally:
-                self._report(writer.safe - safe)
+                self._report(camera, writer.safe - safe)
         except SinkError as error:
             del self._videos[camera]  # reported once; the others go on
             self.context.send(SinkFailed(str(error)))
@@ -155,7 +155,7 @@ class RenderStage(Stage[StartRender]):
     def _show(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
         if not self.start.display:
             return
-        self._rendered += 1
+        self._shown[camera] += 1
         if self._dismissed:
             return
         if camera not in self._windows:
@@ -171,16 +171,16 @@ class RenderStage(Stage[StartRender]):
             self.context.send(WindowClosed())
 
     def _report_shown(self) -> None:
-        if self.start.display and self._rendered > self._reported and time.monotonic() >= self._next_report:
+        if self._shown and time.monotonic() >= self._next_report:
             self._next_report = time.monotonic() + _REPORT_EVERY
-            self._report(0)
+            for camera, results in self._shown.items():
+                self._report(camera, results)
+            self._shown.clear()
 
-    def _report(self, results: int) -> None:
-        """``results`` more are safe."""
-        self._rendered += results
-        if self._rendered > self._reported:
-            self._reported = self._rendered
-            self.context.send(Rendered(self._rendered))
+    def _report(self, camera: int, results: int) -> None:
+        """``results`` more of a camera are safe."""
+        if results > 0:
+            self.context.send(Rendered(camera, results))
 
     def _end(self, camera: int) -> None:
         """The camera's last result has come."""
@@ -194,33 +194,38 @@ class RenderStage(Stage[StartRender]):
             window.close()
         writer = self._writers.pop(camera, None)
         if writer is not None:
-            self._close(writer)
+            self._close(camera, writer)
         self._join(camera)
 
-    def _close(self, writer: VideoWriter) -> None:
+    def _close(self, camera: int, writer: VideoWriter) -> None:
         safe = writer.safe
         try:
             writer.close()
         except SinkError as error:
             self.context.send(SinkFailed(str(error)))
-        self._report(writer.safe - safe)
+        self._report(camera, writer.safe - safe)
 
     def _join(self, camera: int) -> None:
         """Make one file of what several lives of this worker have written."""
         parts = self._parts.pop(camera, [])
         if len(parts) < 2:
             return
+        frames = 0
+
+        def count() -> None:
+            nonlocal frames
+            frames += 1
+            self.context.page.beat()
+
         try:
-            unreadable = join_parts(
-                [Part(Path(part.path), part.start - parts[0].start) for part in parts], self.context.page.beat
-            )
+            unreadable = join_parts([Part(Path(part.path), part.start - parts[0].start) for part in parts], count)
         except SinkError as error:
             names = ", ".join(part.path for part in parts)
             self.context.send(
                 SinkFailed(f"the video worker was replaced, and the parts of its video stay apart ({error}): {names}")
             )
         else:
-            self.context.send(VideoJoined(camera))
+            self.context.send(VideoJoined(camera, frames))
             for path in unreadable:
                 self.context.send(
                     SinkFailed(f"the video worker was replaced, and a part of its video cannot be read in full: {path}")
@@ -232,4 +237,5 @@ class RenderStage(Stage[StartRender]):
         for camera in {*self._writers, *self._windows, *self._parts, *self._plans}:
             self.context.page.beat()
             self._end(camera)
-        self._report(0)
+        self._next_report = 0.0
+        self._report_shown()

@@ -77,14 +77,15 @@ def test_a_window_paces_its_own_showing_of_files(monkeypatch: pytest.MonkeyPatch
 
 def test_what_several_lives_of_a_worker_have_written() -> None:
     video = OutputWorker("video", VIDEO_READER, complete=True)
-    video.note_written(30)
-    video.note_written(60)
-    video.begin_life()
-    assert video.written == 60
-    video.note_written(5)
-    assert video.written == 65
+    video.note_written(0, 30)
+    video.note_written(0, 30)
+    video.note_written(1, 7)  # in another life
+    video.note_written(0, 5)
+    assert video.written == 72
     video.parts = [VideoPart(camera, f"{camera}{part}.mp4", 64, 48, 0.0) for camera in (0, 1) for part in (1, 2)]
-    video.note_joined(0)
-    assert [part.path for part in video.parts] == ["01.mp4", "11.mp4", "12.mp4"]
+    video.note_joined(0, 65)
+    assert (video.written, [part.path for part in video.parts]) == (72, ["01.mp4", "11.mp4", "12.mp4"])
+    video.note_joined(0, 95)  # a worker was killed between the end of a second of video and its report
+    assert video.written == 102
     video.note_refused(1)
     assert [part.path for part in video.parts] == ["01.mp4", "11.mp4"]

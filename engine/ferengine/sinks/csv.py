@@ -27,8 +27,8 @@ class CsvWriter(LineWriter):
     The first columns are the values of a line of ``--events``; then come the scores of each label, as ``score_happy`` and
     ``smoothed_happy``. If a face was not classified they are empty and ``reason`` says why; it also says why a label is
     uncertain. ``zones`` are the names of its zones, with semicolons between them. A text that a spreadsheet would take for a
-    formula, such as a camera's name that begins with ``=``, has an apostrophe before it. A frame without faces has no row. See
-    ``LineWriter`` for how lines are written and which errors are raised.
+    formula, such as a camera's name that begins with ``=``, has an apostrophe before it. It has no landmarks and no scene cuts,
+    and a frame without faces has no row. See ``LineWriter`` for how lines are written and which errors are raised.
 
     Args:
         path: The file, or "-" for standard output.
@@ -36,8 +36,8 @@ class CsvWriter(LineWriter):
         overwrite: Replace a file that exists.
         clock: Monotonic seconds.
         prior: The name of the class prior in force: the last column, ``prior``, of every row.
-        gender_labels: The labels of the gender model, if it is on: they add the columns ``gender``, ``smoothed_gender`` and
-            those of their scores.
+        gender_labels: The labels of the gender model, if it is on: they add the columns ``gender``, ``smoothed_gender``,
+            ``gender_reason`` and those of their scores.
         heads: The further heads of the model: each adds ``heads.NAME.values.LABEL`` and ``heads.NAME.smoothed.LABEL`` for each
             of its labels, and ``heads.NAME.label`` if these are classes, as the fields are called in a line of ``--events``.
     """
@@ -57,7 +57,7 @@ class CsvWriter(LineWriter):
         self._gender_labels = tuple(gender_labels)
         columns = [*_COLUMNS, *_score_names("", self._labels)]
         if gender_labels:
-            columns += ["gender", "smoothed_gender", *_score_names("gender_", self._gender_labels)]
+            columns += ["gender", "smoothed_gender", "gender_reason", *_score_names("gender_", self._gender_labels)]
         self._heads = tuple(heads)
         columns += [column for head in heads for column in head_columns(head)]
         self._prior = [] if prior is None else [prior]
@@ -81,7 +81,7 @@ class CsvWriter(LineWriter):
                ";".join(face.zones), *scores]  # fmt: skip
         if self._gender_labels:
             names, scores = _cells(values.get("gender"), self._gender_labels)
-            row += [*names, *scores]
+            row += [*names, face.gender and face.gender.reason, *scores]
         row += [cell for head in self._heads for cell in _head_cells(head, face.heads.get(head.name))]
         return [*row, *self._prior]
 

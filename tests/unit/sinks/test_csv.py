@@ -4,13 +4,27 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ferengine.errors import SinkError
-from ferengine.results import Box, Expression, Face, FrameResult, Gender, Scores, Timings
+from ferengine.models.network_io import Head
+from ferengine.results import (
+    Box,
+    Expression,
+    Face,
+    FrameResult,
+    Gender,
+    HeadReading,
+    Pose,
+    Quality,
+    Scores,
+    Timings,
+    make_gender,
+)
 from ferengine.sinks.csv import CsvWriter
 
 LABELS = ("happy", "sad, or so")
@@ -83,14 +97,49 @@ def test_rows_equal_json_lines(tmp_path: Path) -> None:
 def test_gender_has_columns_where_it_is_read(tmp_path: Path) -> None:
     writer = CsvWriter(tmp_path / "out.csv", LABELS, gender_labels=("a", "b"))
     gender = Gender("b", {"a": 0.1, "b": 0.9}, Scores("a", {"a": 0.6, "b": 0.4}))
-    writer.write(result(replace(face(), gender=gender), face(2, classified=False)))
+    unsure = make_gender(("a", "b"), (0.5, 0.5), (0.5, 0.5), reason="low_score")
+    writer.write(result(replace(face(), gender=gender), face(2, classified=False), replace(face(3), gender=unsure)))
     writer.close()
     with (tmp_path / "out.csv").open(newline="") as file:
-        read, unread = csv.DictReader(file)
-    assert (read["gender"], read["smoothed_gender"]) == ("b", "a")
+        read, unread, unsurely = csv.DictReader(file)
+    assert (read["gender"], read["smoothed_gender"], read["gender_reason"]) == ("b", "a", "")
+    assert (unsurely["gender"], unsurely["gender_reason"]) == ("uncertain", "low_score")
     names = ("score_gender_a", "score_gender_b", "smoothed_gender_a", "smoothed_gender_b")
     assert [read[name] for name in names] == ["0.1", "0.9", "0.6", "0.4"]
-    assert {unread[name] for name in ("gender", "smoothed_gender", *names)} == {""}
+    assert {unread[name] for name in ("gender", "smoothed_gender", "gender_reason", *names)} == {""}
+
+
+def test_every_value_of_a_line_is_in_the_row_but_for_landmarks_and_cuts(tmp_path: Path) -> None:
+    """Every number and text of the line is another one, so that a cell shows which it is."""
+    seen = replace(
+        face(), track=11, box=(1.0, 2.0, 3.0, 4.0), score=0.5, track_confidence=0.6, origin="tracked", changed_from="before",
+        landmarks=((31, 32), (33, 34), (35, 36), (37, 38), (39, 40)), zones=("hall",),
+        pose=Pose(5.0, 6.0, 7.0, 8.0), quality=Quality(21.0, 22.0, 23.0, 24.0),
+        expression=Expression("raw", dict(zip(LABELS, (0.11, 0.12), strict=True)),
+                              Scores("held", dict(zip(LABELS, (0.13, 0.14), strict=True))), "turned"),
+        gender=Gender("a", {"a": 0.15, "b": 0.16}, Scores("b", {"a": 0.17, "b": 0.18}), "low_score"),
+        heads={"units": HeadReading("classes", {"smile": 0.19, "frown": 0.2}, {"smile": 0.25, "frown": 0.22})},
+    )  # fmt: skip
+    made = FrameResult("door", 9, 0.26, 12.5, (seen,), TIMINGS, scene_cut=True)
+    head = Head(name="units", kind="classes", labels=("smile", "frown"))
+    writer = CsvWriter(tmp_path / "out.csv", LABELS, gender_labels=("a", "b"), heads=(head,))
+    writer.write(made)
+    writer.close()
+    with (tmp_path / "out.csv").open(newline="") as file:
+        [row] = csv.DictReader(file)
+
+    def leaves(value: object) -> Iterator[str]:
+        if isinstance(value, dict):
+            for name, each in value.items():
+                if name not in ("landmarks", "scene_cut", "changes", "kind"):
+                    yield from leaves(each)
+        elif isinstance(value, list | tuple):
+            for each in value:
+                yield from leaves(each)
+        else:
+            yield str(value)
+
+    assert sorted(row.values()) == sorted([*leaves(made.to_dict()), "before"])
 
 
 @pytest.mark.parametrize("prior", ["line\nbreak.json", "carriage\rreturn.json", 'quo"ted, both\r\n.json', "plain"])

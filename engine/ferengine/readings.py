@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Self, TypeAlias
+from typing import Any, Literal, Self, TypeAlias, cast, get_args
 
-from ferengine.errors import UsageError
+from ferengine.json_fields import JsonFields
 
 HeadKind: TypeAlias = Literal["classes", "labels", "values"]
 """Of a head: one of several classes, any of several labels, or numbers."""
@@ -25,26 +24,6 @@ score that reaches ``min_confidence``."""
 REASON_WORDS: Mapping[UncertainReason, str] = {
     "turned": "turned away", "small": "too small", "blurred": "blurred", "dark": "too dark", "low_score": "low score",
 }  # fmt: skip
-
-
-@contextmanager
-def json_object(given: object, what: str) -> Iterator[None]:
-    """What ``from_dict`` does inside raises UsageError where ``given`` is not what ``to_dict`` gave.
-
-    Args:
-        given: What is read.
-        what: The name of what it should be, for the message.
-    """
-    if not isinstance(given, Mapping):
-        raise UsageError(f"this is not the JSON object of {what}: it is of the type {type(given).__name__}")
-    try:
-        yield
-    except UsageError:  # of a part, which it names
-        raise
-    except KeyError as error:
-        raise UsageError(f"this is not the JSON object of {what}: it has no {error}") from None
-    except (TypeError, ValueError, AttributeError) as error:
-        raise UsageError(f"this is not the JSON object of {what}: {error}") from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,8 +57,16 @@ class Pose:
         Raises:
             UsageError: It is something else.
         """
-        with json_object(given, "a pose"):
-            return cls(given["yaw"], given["pitch"], given["roll"], given["age"])
+        return cls.from_fields(JsonFields(given, "a pose"))
+
+    @classmethod
+    def from_fields(cls, fields: JsonFields) -> Self:
+        """As ``from_dict``, of a part of a larger object, whose errors name its place.
+
+        Args:
+            fields: What ``to_dict`` gave.
+        """
+        return cls(*map(fields.number, ("yaw", "pitch", "roll", "age")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +105,16 @@ class Quality:
         Raises:
             UsageError: It is something else.
         """
-        with json_object(given, "a quality"):
-            return cls(given["size"], given["sharpness"], given["brightness"], given["contrast"])
+        return cls.from_fields(JsonFields(given, "a quality"))
+
+    @classmethod
+    def from_fields(cls, fields: JsonFields) -> Self:
+        """As ``from_dict``, of a part of a larger object, whose errors name its place.
+
+        Args:
+            fields: What ``to_dict`` gave.
+        """
+        return cls(*map(fields.number, ("size", "sharpness", "brightness", "contrast")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +148,16 @@ class Scores:
         Raises:
             UsageError: It is something else.
         """
-        with json_object(given, "scores"):
-            return cls(given["label"], dict(given["scores"]))
+        return cls.from_fields(JsonFields(given, "scores"))
+
+    @classmethod
+    def from_fields(cls, fields: JsonFields) -> Self:
+        """As ``from_dict``, of a part of a larger object, whose errors name its place.
+
+        Args:
+            fields: What ``to_dict`` gave.
+        """
+        return cls(fields.text("label"), fields.numbers_by_name("scores"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,8 +195,18 @@ class Expression:
         Raises:
             UsageError: It is something else.
         """
-        with json_object(given, "a reading"):
-            return cls(given["label"], dict(given["scores"]), Scores.from_dict(given["smoothed"]), given.get("reason"))
+        return cls.from_fields(JsonFields(given, "a reading"))
+
+    @classmethod
+    def from_fields(cls, fields: JsonFields) -> Self:
+        """As ``from_dict``, of a part of a larger object, whose errors name its place.
+
+        Args:
+            fields: What ``to_dict`` gave.
+        """
+        read, smoothed = Scores.from_fields(fields), Scores.from_fields(fields.part("smoothed"))
+        reason = cast(UncertainReason | None, fields.optional("reason", fields.text))  # a later version may know others
+        return cls(read.label, read.scores, smoothed, reason)
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,8 +268,17 @@ class HeadReading:
         Raises:
             UsageError: It is something else.
         """
-        with json_object(given, "the reading of a head"):
-            return cls(given["kind"], dict(given["values"]), dict(given["smoothed"]))
+        return cls.from_fields(JsonFields(given, "the reading of a head"))
+
+    @classmethod
+    def from_fields(cls, fields: JsonFields) -> Self:
+        """As ``from_dict``, of a part of a larger object, whose errors name its place.
+
+        Args:
+            fields: What ``to_dict`` gave.
+        """
+        kind = cast(HeadKind, fields.text("kind", get_args(HeadKind)))
+        return cls(kind, fields.numbers_by_name("values"), fields.numbers_by_name("smoothed"))
 
 
 def make_gender(

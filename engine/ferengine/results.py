@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self, TypeAlias, cast, get_args
 
 from ferengine.errors import MissingDependencyError, UsageError
+from ferengine.json_fields import JsonFields
 from ferengine.pip_hint import pip_install
 from ferengine.readings import PRESENT as PRESENT
 from ferengine.readings import REASON_WORDS as REASON_WORDS
@@ -21,7 +22,6 @@ from ferengine.readings import Pose as Pose
 from ferengine.readings import Quality as Quality
 from ferengine.readings import Scores as Scores
 from ferengine.readings import UncertainReason as UncertainReason
-from ferengine.readings import json_object
 from ferengine.readings import make_expression as make_expression
 from ferengine.readings import make_gender as make_gender
 
@@ -120,32 +120,36 @@ class Face:
         Raises:
             UsageError: It is something else.
         """
-        with json_object(given, "a face"):
-            x, y, w, h = given["box"]
-            expression, gender, pose, quality = (given.get(name) for name in ("expression", "gender", "pose", "quality"))
-            return cls(
-                track=given["track"],
-                box=(x, y, w, h),
-                score=given["score"],
-                track_confidence=given["track_confidence"],
-                origin=given["origin"],
-                landmarks=_landmarks(given["landmarks"]),
-                expression=None if expression is None else Expression.from_dict(expression),
-                reason=given.get("reason"),
-                gender=None if gender is None else Gender.from_dict(gender),
-                pose=None if pose is None else Pose.from_dict(pose),
-                quality=None if quality is None else Quality.from_dict(quality),
-                changed_from=changed_from,
-                zones=tuple(given.get("zones", ())),
-                heads={name: HeadReading.from_dict(reading) for name, reading in given.get("heads", {}).items()},
-            )
+        return cls.from_fields(JsonFields(given, "a face"), changed_from)
 
+    @classmethod
+    def from_fields(cls, fields: JsonFields, changed_from: str | None = None) -> Self:
+        """As ``from_dict``, of a part of a larger object, whose errors name its place.
 
-def _landmarks(points: Iterable[tuple[float, float]] | None) -> Landmarks | None:
-    if points is None:
-        return None
-    left, right, nose, left_mouth, right_mouth = ((x, y) for x, y in points)
-    return left, right, nose, left_mouth, right_mouth
+        Args:
+            fields: What ``to_dict`` gave.
+            changed_from: The attribute.
+        """
+        expression, gender, pose, quality = (
+            fields.optional(name, fields.part) for name in ("expression", "gender", "pose", "quality")
+        )
+        heads = fields.optional("heads", fields.part)
+        return cls(
+            track=fields.nullable("track", fields.whole),
+            box=cast(Box, fields.numbers("box", 4)),
+            score=fields.number("score"),
+            track_confidence=fields.number("track_confidence"),
+            origin=cast(Origin, fields.text("origin", get_args(Origin))),
+            landmarks=cast(Landmarks | None, fields.nullable("landmarks", lambda name: fields.points(name, 5))),
+            expression=None if expression is None else Expression.from_fields(expression),
+            reason=fields.optional("reason", fields.text),
+            gender=None if gender is None else Gender.from_fields(gender),
+            pose=None if pose is None else Pose.from_fields(pose),
+            quality=None if quality is None else Quality.from_fields(quality),
+            changed_from=changed_from,
+            zones=fields.optional("zones", fields.texts) or (),
+            heads={} if heads is None else {name: HeadReading.from_fields(heads.part(name)) for name in heads.names()},
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,19 +326,22 @@ class FrameResult:
             >>> FrameResult.from_dict(json.loads(line)).frame
             7
         """
-        with json_object(given, "a frame"):
-            if "event" in given:
-                raise UsageError(f"this is not the JSON object of a frame: it is the event {given['event']!r}")
-            changed = {change["track"]: change["from"] for change in given.get("changes", ())}
-            return cls(
-                camera=given["camera"],
-                frame=given["frame"],
-                timestamp=given["timestamp"],
-                latency_ms=given["latency_ms"],
-                faces=tuple(Face.from_dict(face, changed.get(face.get("track"))) for face in given["faces"]),
-                timings=_NO_TIMINGS,
-                scene_cut=given.get("scene_cut", False),
-            )
+        fields = JsonFields(given, "a frame")
+        if "event" in fields:
+            raise UsageError(f"this is not the JSON object of a frame: it is the event {given['event']!r}")
+        changes = fields.optional("changes", fields.parts) or ()
+        changed = {change.nullable("track", change.whole): change.text("from") for change in changes}
+        return cls(
+            camera=fields.text("camera"),
+            frame=fields.whole("frame"),
+            timestamp=fields.number("timestamp"),
+            latency_ms=fields.number("latency_ms"),
+            faces=tuple(
+                Face.from_fields(face, changed.get(face.nullable("track", face.whole))) for face in fields.parts("faces")
+            ),
+            timings=_NO_TIMINGS,
+            scene_cut=fields.optional("scene_cut", fields.flag) or False,
+        )
 
     def to_supervision(self) -> sv.Detections:
         """The faces as the package ``supervision`` takes them, for its annotators, zones and sinks.

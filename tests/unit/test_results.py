@@ -98,20 +98,26 @@ def test_from_a_line_of_which_numbers_were_rounded() -> None:
     assert all(math.isnan(value) for value in read.timings.durations_ms().values())
 
 
-GOOD = result(0, face(1, "happy")).to_dict()
+HEAD = HeadReading("labels", {"smile": 0.75}, {"smile": 0.5})
+GOOD = result(
+    0,
+    dataclasses.replace(
+        face(1, "happy"), pose=Pose(1.0, 2.0, 3.0), quality=Quality(50.0, 0.5, 120.0, 30.0), heads={"units": HEAD},
+        gender=Gender("a", {"a": 1.0}, Scores("a", {"a": 1.0})), changed_from="sad", zones=("hall",),
+        landmarks=((1.0, 2.0), (3.0, 4.0), (5.0, 6.0), (7.0, 8.0), (9.0, 10.0)),
+    ),
+).to_dict()  # fmt: skip
+GOOD_FACE = GOOD["faces"][0]
 
 
 @pytest.mark.parametrize(
     ("given", "why"),
     [
         (CameraEvent("door", "started", 1.0).to_dict(), "a frame: it is the event 'started'"),
-        ({}, "a frame: it has no 'camera'"),
-        ({key: value for key, value in GOOD.items() if key != "faces"}, "a frame: it has no 'faces'"),
-        ({**GOOD, "faces": [{"track": 1}]}, "a face: it has no 'box'"),
-        ({**GOOD, "faces": [{"box": [1, 2, 3, 4]}]}, "a face: it has no 'track'"),
-        ({**GOOD, "faces": [{**GOOD["faces"][0], "box": [1, 2]}]}, "a face: not enough values"),
-        ({**GOOD, "faces": 7}, "a frame: .* not iterable"),
-        ({**GOOD, "faces": [{**GOOD["faces"][0], "landmarks": [[1, 2]]}]}, "a face: not enough values"),
+        ({}, "a frame: camera is missing"),
+        ({key: value for key, value in GOOD.items() if key != "faces"}, "a frame: faces is missing"),
+        ({**GOOD, "faces": [{"track": 1}]}, r"a frame: faces\[0\].box is missing"),
+        ({**GOOD, "faces": [GOOD_FACE, {"box": [1, 2, 3, 4]}]}, r"a frame: faces\[1\].track is missing"),
         ([GOOD], "a frame: it is of the type list"),
         (None, "a frame: it is of the type NoneType"),
     ],
@@ -122,9 +128,65 @@ def test_what_is_no_frame_is_refused(given: Any, why: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("place", "value", "why"),
+    [
+        ("camera", 7, "camera should be a text, not 7"),
+        ("frame", "7", "frame should be a whole number, not '7'"),
+        ("frame", True, "frame should be a whole number, not True"),
+        ("frame", 7.5, "frame should be a whole number, not 7.5"),
+        ("frame", math.inf, "frame should be a whole number, not inf"),
+        ("timestamp", None, "timestamp should be a number, not None"),
+        ("latency_ms", "fast", "latency_ms should be a number, not 'fast'"),
+        ("scene_cut", 1, "scene_cut should be true or false, not 1"),
+        ("faces", 7, "faces should be a list, not 7"),
+        ("faces", "none", "faces should be a list, not 'none'"),
+        ("faces.0", None, "faces[0] should be an object, not None"),
+        ("changes.0.from", 3, "changes[0].from should be a text, not 3"),
+        ("changes.0.track", [1], "changes[0].track should be a whole number, not [1]"),
+        ("faces.0.track", "1", "faces[0].track should be a whole number, not '1'"),
+        ("faces.0.box", [1, 2], "faces[0].box should be a list of 4 numbers, not [1, 2]"),
+        ("faces.0.box", "1234", "faces[0].box should be a list of 4 numbers, not '1234'"),
+        ("faces.0.score", False, "faces[0].score should be a number, not False"),
+        ("faces.0.origin", "guessed", "faces[0].origin should be one of detected, tracked, not 'guessed'"),
+        ("faces.0.landmarks", [[1, 2]], "faces[0].landmarks should be a list of 5 points, not [[1, 2]]"),
+        ("faces.0.landmarks.3", [1, "2"], "faces[0].landmarks[3] should be a list of 2 numbers, not [1, '2']"),
+        ("faces.0.reason", 5, "faces[0].reason should be a text, not 5"),
+        ("faces.0.zones", "hall", "faces[0].zones should be a list, not 'hall'"),
+        ("faces.0.zones.0", 7, "faces[0].zones[0] should be a text, not 7"),
+        ("faces.0.expression", "happy", "faces[0].expression should be an object, not 'happy'"),
+        ("faces.0.expression.label", None, "faces[0].expression.label should be a text, not None"),
+        ("faces.0.expression.scores", [0.5], "faces[0].expression.scores should be an object, not [0.5]"),
+        ("faces.0.gender.smoothed.scores.a", "1", "faces[0].gender.smoothed.scores.a should be a number, not '1'"),
+        ("faces.0.gender.reason", {}, "faces[0].gender.reason should be a text, not {}"),
+        ("faces.0.pose.yaw", "left", "faces[0].pose.yaw should be a number, not 'left'"),
+        ("faces.0.quality.size", None, "faces[0].quality.size should be a number, not None"),
+        ("faces.0.heads.units.kind", "sums", "faces[0].heads.units.kind should be one of classes, labels, values, not 'sums'"),
+        ("faces.0.heads.units.values.smile", [], "faces[0].heads.units.values.smile should be a number, not []"),
+    ],
+)  # fmt: skip
+def test_a_value_of_another_type_is_named_by_its_place(place: str, value: Any, why: str) -> None:
+    given = json.loads(json.dumps(GOOD))
+    FrameResult.from_dict(given)
+    *path, last = (int(part) if part.isdigit() else part for part in place.split("."))
+    part: Any = given
+    for step in path:
+        part = part[step]
+    part[last] = value
+    with pytest.raises(UsageError) as caught:
+        FrameResult.from_dict(given)
+    assert str(caught.value) == f"this is not the JSON object of a frame: {why}"
+
+
+def test_numbers_as_other_programs_write_them() -> None:
+    read = FrameResult.from_dict({**GOOD, "frame": 7.0, "timestamp": 3, "faces": [{**GOOD_FACE, "track": 2.0}]})
+    assert (read.frame, read.timestamp, read.faces[0].track) == (7, 3, 2)
+    assert type(read.frame) is int is type(read.faces[0].track)
+
+
+@pytest.mark.parametrize(
     ("kind", "what", "missing"),
     [
-        (Face, "a face", "box"),
+        (Face, "a face", "track"),
         (Expression, "a reading", "label"),
         (Gender, "a reading", "label"),
         (HeadReading, "the reading of a head", "kind"),
@@ -134,15 +196,15 @@ def test_what_is_no_frame_is_refused(given: Any, why: str) -> None:
     ],
 )
 def test_what_is_no_part_of_a_frame_is_refused(kind: Any, what: str, missing: str) -> None:
-    with pytest.raises(UsageError, match=f"^this is not the JSON object of {what}: it has no '{missing}'$"):
+    with pytest.raises(UsageError, match=f"^this is not the JSON object of {what}: {missing} is missing$"):
         kind.from_dict({})
     with pytest.raises(UsageError, match=f"^this is not the JSON object of {what}: it is of the type list$"):
         kind.from_dict([])
 
 
-def test_the_part_that_is_none_is_named() -> None:
-    made = {**GOOD["faces"][0], "pose": {"yaw": 1}}
-    with pytest.raises(UsageError, match=r"^this is not the JSON object of a pose: it has no 'pitch'$"):
+def test_the_part_that_lacks_something_is_named() -> None:
+    made = {**GOOD_FACE, "pose": {"yaw": 1}}
+    with pytest.raises(UsageError, match=r"^this is not the JSON object of a frame: faces\[0\].pose.pitch is missing$"):
         FrameResult.from_dict({**GOOD, "faces": [made]})
 
 

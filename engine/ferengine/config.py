@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict, Unpack
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -35,9 +35,22 @@ class EngineConfig(BaseModel):
 
     The descriptions are the help of ``ferengine run``, the comments of ``ferengine config --example`` and part of the JSON
     schema.
+
+    Raises:
+        UsageError: Naming every wrong value.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    if not TYPE_CHECKING:  # where the fields are the parameters
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise UsageError("; ".join(_sentence(item) for item in error.errors(include_url=False))) from None
+
+        __init__.__pydantic_base_init__ = True  # settings files and commands validate it themselves, and name the place
 
     detector: DetectorSetting = Field(
         "mtcnn",
@@ -264,11 +277,10 @@ def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
         >>> make_config(detect_every=3).detect_every
         3
     """
-    texts = {name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in values.items()}
-    try:
-        return EngineConfig.model_validate(texts)
-    except ValidationError as error:
-        raise UsageError("; ".join(_sentence(item) for item in error.errors(include_url=False))) from None
+    texts: dict[str, Any] = {
+        name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in values.items()
+    }
+    return EngineConfig(**texts)
 
 
 def _sentence(item: Any) -> str:

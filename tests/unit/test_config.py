@@ -58,6 +58,9 @@ def test_a_wrong_value_gives_one_sentence(name: str, value: Any) -> None:
     with pytest.raises(UsageError) as caught:
         make_config(**{name: value})
     text = str(caught.value)
+    with pytest.raises(UsageError) as caught:
+        EngineConfig(**{name: value})
+    assert str(caught.value) == text
     assert text.startswith(f"{name}: ")
     assert text.endswith(f", not {value!r}")
     assert "\n" not in text

@@ -126,6 +126,32 @@ def test_zones_that_are_refused(zones: Any, said: str) -> None:
         SourceSpec("demo", "stroll", "demo", zones=zones)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, "name: field required; points: field required"),
+        ({"name": "a", "point": SQUARE}, "points: field required; there is no point: did you mean 'points'?"),
+        ({"name": 7, "points": SQUARE}, "name: input should be a valid string, not 7"),
+        ({"name": "", "points": SQUARE}, "name: string should have at least 1 character, not ''"),
+        ({"name": "a", "points": None}, "points: input should be a valid tuple, not None"),
+        ({"name": "a", "points": []}, "points: tuple should have at least 3 items after validation, not 0"),
+        ({"name": "a", "points": [(0, 0), (1, 0), (1, "x")]},
+         "points.2.1: input should be a valid number, unable to parse string as a number, not 'x'"),
+        ({"name": "a", "points": [(0, 0), (1, 0), (1, float("nan"))]}, "points: point 3: give fractions"),
+        ({"name": "a", "points": SQUARE, "kind": True}, "kind: input should be 'watch' or 'ignore', not True"),
+    ],
+)  # fmt: skip
+def test_a_zone_says_in_one_line_what_is_wrong_with_it(given: Any, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Zone(**given)
+    assert str(caught.value).startswith(said)
+    assert "\n" not in str(caught.value)
+    if given:
+        with pytest.raises(UsageError) as nested:
+            SourceSpec("demo", "stroll", "demo", zones=[given])
+        assert "zones.0." in str(nested.value)  # the same, and where it stands
+
+
 def test_zones_travel_with_their_source() -> None:
     zone = Zone(name="door", points=SQUARE)
     spec = SourceSpec("demo", "stroll", "demo", zones=[zone], outside_zones="ignore")

@@ -17,19 +17,21 @@ class PushSource:
     Attributes:
         name: What results call the camera.
         wait: Process every frame instead, as from a file: ``push`` waits for a free slot.
+
+    Raises:
+        UsageError: If the name is empty or cannot name a file.
     """
 
     name: str = "push"
     wait: bool = False
 
-    def spec(self) -> SourceSpec:
-        """Return the description of the source that the engine takes.
-
-        Raises:
-            UsageError: If the name is empty or cannot name a file.
-        """
+    def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
             raise UsageError(f"a push source needs a name, not {self.name!r}")
         if not isinstance(self.wait, bool):
             raise UsageError(f"wait of the push source {self.name} is True or False, not {self.wait!r}")
+        self.spec()
+
+    def spec(self) -> SourceSpec:
+        """Return the description of the source that the engine takes."""
         return SourceSpec("push", "", self.name, pace="fast" if self.wait else "native")

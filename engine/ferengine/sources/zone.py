@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from ferengine.errors import UsageError, describe_invalid
 from ferengine.zones import MAX_POINTS, MAX_ZONES, Outside, Point, Region, ZoneKind, Zones, check_polygon
 
 _MAX_NAME = 50
@@ -24,6 +25,9 @@ class Zone(BaseModel):
         kind: "watch" or "ignore".
         points: The corners of a polygon that does not cross itself, each as fractions of the frame's width and height.
 
+    Raises:
+        UsageError: If a value is invalid. The message names the field and says what is accepted.
+
     Example:
         >>> Zone(name="poster", kind="ignore", points=((0, 0), (0.3, 0), (0.3, 0.4), (0, 0.4))).kind
         'ignore'
@@ -41,12 +45,28 @@ class Zone(BaseModel):
         examples=[[[0, 0], [0.5, 0], [0.5, 1], [0, 1]]],
     )
 
+    if not TYPE_CHECKING:  # where the fields are the parameters
+
+        def __init__(self, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                items = error.errors(include_url=False)
+                raise UsageError("; ".join(describe_invalid(item, _place(item), model=Zone) for item in items)) from None
+
+        __init__.__pydantic_base_init__ = True  # within a source pydantic makes zones itself, and names their place
+
     @field_validator("name")
     @classmethod
     def _check_name(cls, name: str) -> str:
         if not name.isprintable() or name != name.strip() or ";" in name:
             raise ValueError(f"the name of a zone has no semicolons, control characters or blanks around it, unlike {name!r}")
         return name
+
+
+def _place(item: Any) -> str:
+    """The field that one of pydantic's errors concerns."""
+    return ".".join(map(str, item["loc"]))
 
 
 class ZoneOptions(BaseModel):

@@ -175,12 +175,13 @@ def test_what_is_no_source_is_refused(source: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "reason"),
-    [(PushSource(""), "needs a name, not ''"), (PushSource("a", wait="x"), "wait .* not 'x'")],  # type: ignore[arg-type]
-)
-def test_a_push_source_is_checked(source: PushSource, reason: str) -> None:
+    ("name", "wait", "reason"),
+    [("", False, "needs a name, not ''"), (7, False, "needs a name, not 7"), ("a/b", False, "cannot name a file"),
+     ("a", "x", "wait .* not 'x'")],
+)  # fmt: skip
+def test_a_push_source_is_checked(name: Any, wait: Any, reason: str) -> None:
     with pytest.raises(UsageError, match=reason):
-        source.spec()
+        PushSource(name, wait)
 
 
 def test_open_source() -> None:

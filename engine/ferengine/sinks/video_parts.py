@@ -72,6 +72,30 @@ def join_parts(parts: Sequence[Part], beat: Callable[[], None]) -> list[Path]:
     return unreadable
 
 
+def count_frames(path: Path, beat: Callable[[], None]) -> int:
+    """Count the frames of a file that a killed writer has left. What is incomplete at its end is cut off.
+
+    Args:
+        path: The file.
+        beat: Called for each packet.
+
+    Raises:
+        OSError, ValueError: It cannot be read: PyAV's errors are either.
+    """
+    if path.suffix.lower() != ".mkv":
+        cut_incomplete_fragment(path)
+    frames = 0
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with av.open(path_for_ffmpeg(path, descriptor)) as source:
+            for packet in _packets(source, source.streams.video[0], path, []):
+                frames += packet.pts is not None
+                beat()
+    finally:
+        os.close(descriptor)
+    return frames
+
+
 def _copy_packets(parts: Sequence[Part], joined: Path, descriptor: int, beat: Callable[[], None]) -> list[Path]:
     """The parts that hold frames which cannot be read. Raises OSError or ValueError where the parts are not of one kind, or
     one cannot be opened or written."""

@@ -7,6 +7,7 @@ import socket
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from ferengine.sinks.blur_plan import BlurPlan
 from ferengine.sinks.draw import draw_faces
 from ferengine.sinks.files import check_output, create_numbered, leads_to_something
 from ferengine.sinks.video import VideoWriter
-from ferengine.sinks.video_parts import Part, join_parts
+from ferengine.sinks.video_parts import Part, count_frames, join_parts
 from ferengine.sinks.window import Window
 from ferengine.stages.base import Stage
 from ferengine.stages.messages import AddRing, Rendered, SinkFailed, ToWorker, VideoJoined, VideoRefused, WindowClosed
@@ -208,6 +209,10 @@ class RenderStage(Stage[StartRender]):
     def _join(self, camera: int) -> None:
         """Make one file of what several lives of this worker have written."""
         parts = self._parts.pop(camera, [])
+        if len(parts) == 1 and parts[0] in self.start.parts:
+            # nothing came after its writer was killed, which may not have reported all that is in it
+            with suppress(OSError, ValueError):
+                self.context.send(VideoJoined(camera, count_frames(Path(parts[0].path), self.context.page.beat)))
         if len(parts) < 2:
             return
         frames = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from ferengine.ipc.channel import data_pair, send_data
 from ferengine.results import Face, FrameResult, IgnoredFace, Timings
 from ferengine.sinks.video import VideoWriter
 from ferengine.stages import render
-from ferengine.stages.messages import AddRing, FromWorker, SinkFailed, VideoRefused
+from ferengine.stages.messages import AddRing, FromWorker, Rendered, SinkFailed, VideoJoined, VideoRefused
 from ferengine.stages.records import WINDOW_READER, RenderItem
 from ferengine.stages.render import RenderStage
 from ferengine.stages.start_messages import Descriptor, SaveVideo, StartRender, VideoPart
@@ -42,6 +43,11 @@ class Life:
     @property
     def parts(self) -> tuple[VideoPart, ...]:
         return tuple(report for report in self.reports if isinstance(report, VideoPart))
+
+
+def frames_in(path: Path) -> int:
+    with av.open(str(path)) as container:
+        return sum(1 for _ in container.decode(video=0))
 
 
 class Killed(BaseException):
@@ -72,6 +78,34 @@ def test_a_worker_killed_around_the_making_of_its_file_has_a_successor_that_save
     second.stage._end(0)
     assert path.stat().st_size > 0
     assert [each.name for each in tmp_path.iterdir()] == ["door.mp4"]
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov"])
+def test_what_a_killed_worker_left_is_counted_where_nothing_came_after_it(tmp_path: Path, suffix: str) -> None:
+    """It was killed between the end of a second of video and its report."""
+    path = tmp_path / f"door.{suffix}"
+    first = Life(path)
+    first.write(*(number / 30 for number in range(75)))  # the third second is not complete
+    with path.open("ab") as file:
+        file.write(b"\0\0\1\0moof cut off")
+    reported = sum(report.results for report in first.reports if isinstance(report, Rendered))
+    assert reported == 60
+    first.reports.clear()
+    second = Life(path, (VideoPart(0, str(path), 64, 48, 0.0),))
+    second.stage._end(0)
+    assert second.reports == [VideoJoined(0, frames_in(path))]
+    assert frames_in(path) >= reported
+    assert [each.name for each in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("left", [b"", b"\0\0\0\x20ftyp cut off"])
+def test_what_cannot_be_read_is_not_counted(tmp_path: Path, left: bytes) -> None:
+    path = tmp_path / "door.mp4"
+    path.write_bytes(left)
+    life = Life(path, (VideoPart(0, str(path), 64, 48, 0.0),))
+    life.stage._end(0)
+    assert life.reports == []
+    assert path.exists()
 
 
 def test_a_file_of_another_maker_is_never_a_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

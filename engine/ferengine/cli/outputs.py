@@ -150,7 +150,7 @@ def _states(engine: Engine) -> dict[str, CameraState]:
     cameras = engine.health().cameras
     return {
         name: CameraState(
-            camera.state, sum(count for reason, count in camera.dropped.items() if reason not in _OF_FACES), camera.total
+            camera.state, sum(count for reason, count in camera.dropped.items() if reason not in _OF_FACES), camera.progress
         )
         for name, camera in cameras.items()
     }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Iterator
+from operator import add
 from typing import Literal, Protocol, TypeAlias
 
 from ferengine._native import FrameRing
@@ -18,6 +19,7 @@ from ferengine.runtime.joiner import CameraJoiner
 from ferengine.runtime.workers import new_worker
 from ferengine.seen import Seen
 from ferengine.sources import SourceSpec, unique_names
+from ferengine.stages.messages import CaptureCounts, CaptureEnded, SourceOpened
 from ferengine.stages.records import TRACK_READER
 from ferengine.zones import NO_ZONES
 
@@ -97,6 +99,7 @@ class CameraState:
         self.epoch = 1
         self.fps = 0.0
         self.total: int | None = None
+        self.at_end = False
         self.size: tuple[int, int] | None = None
         self.seen = Seen()
         self.rings: dict[int, FrameRing] = {}
@@ -109,12 +112,16 @@ class CameraState:
         self.cut = 0
         self.late = 0
         self.not_ready = 0
+        self.left_out = 0
         self.replaced_stamps = 0
         self.truncated = False
         self.last_captured_ns = 0
         self.error: str | None = None
         self.lifecycle = Lifecycle(spec.name)
-        self._earlier_counts = (0, 0, 0)
+        self._max_frames: int | None = None
+        self._frames: int | None = None
+        self._seconds: float | None = None
+        self._earlier_counts = (0, 0, 0, 0)
         self._input_closed = False
         self._generations = 0
         self._published = 0
@@ -230,17 +237,36 @@ class CameraState:
         for ring in self.rings.values():
             ring.emitted = self.joiner.emitted
 
-    def note_counts(self, broken: int, late: int, replaced_stamps: int, *, truncated: bool) -> None:
+    def note_length(self, opened: SourceOpened, max_frames: int | None) -> None:
+        """How much its source holds, and how many of its frames are wanted."""
+        self._max_frames = max_frames
+        self._frames, self._seconds = opened.frames or None, opened.seconds or None
+        known = [self._frames or round(opened.seconds * opened.fps), self._max_frames or 0]
+        self.total = min(filter(None, known), default=None)
+
+    @property
+    def progress(self) -> float | None:
+        """The fraction of its frames that has gone out; None where its source has no end that is known. Where nobody knows
+        how many frames there are, as where some are left out, it is that of its seconds."""
+        numbered, timestamp = self.joiner.last_emitted
+        parts = [(numbered + 1) / count for count in (self._frames, self._max_frames) if count]
+        if self._seconds and not self._frames:
+            parts.append((timestamp + 1 / self.fps) / self._seconds if numbered >= 0 else 0.0)
+        if not parts:
+            return None
+        return 1.0 if self.done and self.at_end else min(1.0, max(parts))
+
+    def note_counts(self, counts: CaptureCounts | CaptureEnded) -> None:
         """What the present life of the capture worker has counted so far."""
-        earlier = self._earlier_counts
-        self.broken, self.late = earlier[0] + broken, earlier[1] + late
-        self.replaced_stamps = earlier[2] + replaced_stamps
-        self.truncated |= truncated
+        new = (counts.broken, counts.late, counts.left_out, counts.replaced_stamps)
+        self.broken, self.late, self.left_out, self.replaced_stamps = map(add, self._earlier_counts, new)
+        self.truncated |= counts.truncated
 
     def begin_capture_life(self) -> None:
         """The capture worker is replaced: what it counted is kept. The successor passes over the beginning of a file, and
         counts what is broken there itself."""
-        self._earlier_counts = (self.broken, self.late, self.replaced_stamps) if self.live else (0, self.late, 0)
+        counts = (self.broken, self.late, self.left_out, self.replaced_stamps)
+        self._earlier_counts = counts if self.live else (0, self.late, self.left_out, 0)
 
     def recover_rings(self) -> None:
         """After the death of the capture worker: its successor goes on behind the last frame published, in the newest

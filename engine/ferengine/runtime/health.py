@@ -50,7 +50,10 @@ class CameraHealth:
         dropped: Frames, and under ``deadline``, ``face_ring_full``, ``not_finite`` and ``too_many`` faces, by reason: see
             ``Engine.summary``.
         error: What ended it.
-        total: Frames that it will give in all, as far as its file says; ``None`` for a live source.
+        total: Frames that it will give in all, as far as its file says; ``None`` where that is not known.
+        progress: The fraction of its file, or of ``max_frames``, whose results have gone out, in [0, 1]; ``None`` where no end
+            is known.
+        left_out: Frames that were left out to keep to the rate ``fps`` of its source; they are not dropped.
         size: Width and height of its frames when it was last opened, ``None`` before that.
         ignored: How often a face was ignored because of the camera's zones.
     """
@@ -67,6 +70,8 @@ class CameraHealth:
     total: int | None = None
     size: tuple[int, int] | None = None
     ignored: int = 0
+    progress: float | None = None
+    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,5 +166,6 @@ def _cameras(state: RunState, now: float) -> dict[str, CameraHealth]:
         age = now - camera.last_captured_ns / 1e9 if camera.last_captured_ns else None
         restarts = camera.capture.restarts if camera.capture is not None else 0
         found[camera.name] = CameraHealth(camera.name, camera.state, camera.live, frames, faces,
-                                          age, restarts, counts, camera.error, camera.total, camera.size, ignored)  # fmt: skip
+                                          age, restarts, counts, camera.error, camera.total, camera.size, ignored,
+                                          camera.progress, camera.left_out)  # fmt: skip
     return found

@@ -96,7 +96,7 @@ class CameraJoiner:
         self._records: deque[Record] = deque()
         self._scores: dict[tuple[int, int], dict[int, _FaceScores]] = {}
         self.last_sequence = -1
-        self._emitted_sequence = -1
+        self.last_emitted = (-1, 0.0)
         self._zones: dict[int, Zones] = {}
 
     @property
@@ -117,7 +117,7 @@ class CameraJoiner:
             self.next_track_id = max(self.next_track_id, int(record.faces["id"].max()) + 1)
 
     def add_scores(self, sequence: int, epoch: int, face: int, scores: _FaceScores) -> None:
-        if sequence > self._emitted_sequence:
+        if sequence > self.last_emitted[0]:
             self._scores.setdefault((sequence, epoch), {}).setdefault(face, scores)
 
     def next_ready(self, now: float) -> Joined | None:
@@ -131,7 +131,7 @@ class CameraJoiner:
         if not complete and not expired:
             return None
         self._records.popleft()
-        self._emitted_sequence = record.sequence
+        self.last_emitted = record.sequence, record.timestamp
         for key in [key for key in self._scores if key[0] <= record.sequence]:
             del self._scores[key]
         return Joined(self._result(record, scores, now), record.generation, record.slot)

@@ -93,13 +93,15 @@ class DetectorSummary(TypedDict):
 
 class CameraSummary(TypedDict):
     """One camera: the ``prior`` that ``adapt`` has come to (None otherwise: see ``Summary``), ``frames`` and ``faces`` that
-    went out, how often its zones excluded a face (``ignored``), time stamps that were missing or made no sense and were
+    went out, how often its zones excluded a face (``ignored``), frames that were left out to keep to the rate ``fps`` of its
+    source (``left_out``, not dropped), time stamps that were missing or made no sense and were
     replaced (``replaced_stamps``), whether its file was cut off (``truncated``), and the ``error`` that ended it."""
 
     prior: PriorSummary | None
     frames: int
     faces: int
     ignored: int
+    left_out: int
     replaced_stamps: int
     truncated: bool
     error: str | None
@@ -327,6 +329,7 @@ def run_summary(
                 "frames": camera.joiner.emitted,
                 "faces": camera.joiner.faces,
                 "ignored": camera.joiner.ignored,
+                "left_out": camera.left_out,
                 "replaced_stamps": camera.replaced_stamps,
                 "truncated": camera.truncated,
                 "error": camera.error,

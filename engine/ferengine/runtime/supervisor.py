@@ -330,8 +330,9 @@ class Supervisor:
             case NeedRing() if camera is not None:
                 self.rings.begin(camera, message.nbytes)
             case CaptureCounts() | CaptureEnded() if camera is not None:
-                camera.note_counts(message.broken, message.late, message.replaced_stamps, truncated=message.truncated)
+                camera.note_counts(message)
                 if isinstance(message, CaptureEnded):
+                    camera.at_end = message.at_end
                     self._close_writers(camera)
                     self._workers.dismiss(worker)
             case Failed():
@@ -356,7 +357,7 @@ class Supervisor:
 
     def _note_open(self, camera: CameraState, opened: SourceOpened) -> None:
         camera.opened, camera.fps, camera.joiner.live = True, opened.fps, opened.live
-        camera.total = opened.frames or None
+        camera.note_length(opened, self.state.config.max_frames)
         self._events.report(camera.lifecycle.note_open(opened.time))
         self._topology.announce_rate(camera)
         if max(opened.width, opened.height) > MAX_SIDE:

@@ -18,6 +18,9 @@ from ferengine.results import FrameResult
 _WINDOW = 3.0
 """Seconds over which rates and latencies are measured."""
 
+_LEFT_WINDOW = 10.0
+"""Seconds whose progress shows how much time is left."""
+
 _SHORTEST = 0.5
 """Seconds after the first result from which there is a rate."""
 
@@ -37,12 +40,12 @@ class CameraState:
     Attributes:
         state: As ``CameraHealth.state``.
         dropped: Frames.
-        total: Frames that it will give in all, ``None`` where that is not known.
+        progress: The fraction of its frames that has come out, ``None`` where no end is known.
     """
 
     state: str
     dropped: int
-    total: int | None = None
+    progress: float | None = None
 
 
 class _Row:
@@ -53,6 +56,7 @@ class _Row:
         self.last: FrameResult | None = None
         self.frames = 0
         self.begun = 0.0
+        self.came_to: deque[tuple[float, float]] = deque()
 
     def add(self, result: FrameResult, now: float) -> None:
         if self.last is None:
@@ -73,12 +77,22 @@ class _Row:
             cells["frames/s"] = f"{rate:.1f}"
         if recent:
             cells["latency ms"] = f"{statistics.median(item[1] for item in recent):.0f}"
-        if camera.total:
-            done = min(self.last.frame + 1, camera.total)  # a file may hold more than it says
-            cells["progress"] = f"{100 * done // camera.total} %"
-            if rate and camera.state == "running":
-                cells["left"] = clock_text((camera.total - done) / rate)
+        if camera.progress is not None:
+            cells["progress"] = f"{int(100 * camera.progress + 1e-9)} %"
+            left = self._seconds_left(now, camera.progress)
+            if left is not None and camera.state == "running":
+                cells["left"] = clock_text(left)
         return cells
+
+    def _seconds_left(self, now: float, progress: float) -> float | None:
+        """By the progress of the last seconds; None where that is not known yet."""
+        self.came_to.append((now, progress))
+        while len(self.came_to) > 2 and now - self.came_to[1][0] >= _LEFT_WINDOW:
+            self.came_to.popleft()
+        then, before = self.came_to[0]
+        if now - then < _SHORTEST or progress <= before:
+            return None
+        return (1 - progress) * (now - then) / (progress - before)
 
     def _rate(self, now: float, recent: int) -> float | None:
         """Results a second of the window, however they are bunched in it; None where there is no rate yet."""
@@ -96,7 +110,7 @@ class _Row:
 class LiveTable:
     """A row for each camera: its state, how far a file has come, frames/s, faces and their labels, latency and drops.
 
-    Progress and the time left are shown where a source says how many frames it has. On a narrow terminal the columns that
+    Progress and the time left are shown where the end of a source is known. On a narrow terminal the columns that
     matter least are left out; that of dropped frames never is once there are any. Each ``flush_if_due`` redraws the table;
     ``close`` removes it.
 
@@ -140,7 +154,7 @@ class LiveTable:
             {"camera": name, "state": camera.state, "dropped": str(camera.dropped), **self._rows[name].cells(now, camera)}
             for name, camera in states.items()
         ]
-        files = any(camera.total for camera in states.values())
+        files = any(camera.progress is not None for camera in states.values())
         shown = [column for column in _COLUMNS if files or column not in ("progress", "left")]
         lossy = any(camera.dropped for camera in states.values())
         for row in rows:

@@ -19,7 +19,9 @@ class SourceInfo:
         height: Height of the frames in pixels.
         fps: Nominal frame rate, frames per second.
         live: Whether the source cannot wait, like a camera: a frame that is not read in time is gone.
-        frames: The number of frames, or None if it is not known beforehand.
+        frames: The number of frames, or None if it is not surely known beforehand.
+        seconds: How long it is in media time, over all loops, or None if it is not known: where ``frames`` is not, it says how
+            far the source has come.
         ends: Whether the source has an end. Cameras and live streams have none; when they stop they are disconnected.
     """
 
@@ -29,6 +31,7 @@ class SourceInfo:
     live: bool
     frames: int | None = None
     ends: bool = True
+    seconds: float | None = None
 
 
 class CapturedFrame:
@@ -37,13 +40,15 @@ class CapturedFrame:
     Args:
         image: BGR uint8 (H, W, 3).
         timestamp: Seconds since the epoch for live sources, media seconds otherwise.
+        media: Of a live source that has time stamps of its own, the seconds by those: even also where frames come in bunches.
     """
 
-    __slots__ = ("_image", "timestamp")
+    __slots__ = ("_image", "media", "timestamp")
 
-    def __init__(self, image: NDArray[np.uint8], timestamp: float) -> None:
+    def __init__(self, image: NDArray[np.uint8], timestamp: float, media: float | None = None) -> None:
         self._image = image
         self.timestamp = timestamp
+        self.media = media
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -93,6 +98,11 @@ class Source(Protocol):
     @property
     def late_frames(self) -> int:
         """Frames so far that were passed over because the caller read them too late."""
+        ...
+
+    @property
+    def left_out_frames(self) -> int:
+        """Frames so far that were left out to keep to a maximum rate."""
         ...
 
     @property
@@ -155,6 +165,7 @@ class FirstFrameSource:
     """
 
     late_frames = 0
+    left_out_frames = 0
 
     def __init__(self) -> None:
         self.broken_frames = 0

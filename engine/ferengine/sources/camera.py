@@ -51,6 +51,7 @@ class CameraSource:
 
     broken_frames = 0
     late_frames = 0
+    left_out_frames = 0
     truncated = False
     replaced_stamps = 0
 

@@ -120,6 +120,7 @@ class _DecodedFrame(CapturedFrame):
         self._rotation = rotation
         self._mirrored = mirrored
         self.timestamp = timestamp
+        self.media = None
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -7,6 +7,7 @@ of the first frame, ignores the shape of the pixels, and its errors say nothing.
 from __future__ import annotations
 
 import math
+import re
 from collections import deque
 from collections.abc import Iterator
 from typing import Any
@@ -61,6 +62,17 @@ def open_container(
 def video_stream(container: av.container.InputContainer) -> av.VideoStream | None:
     """Return the first video of a container, None where it holds none; the cover image of a recording is no video."""
     return next((stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic), None)
+
+
+def declared_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
+    """How long a video is by what its container declares of it, else of the whole, which may be its sound's; None where
+    nothing is declared."""
+    if stream.duration is not None and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    begins = max(0, container.start_time or 0) / av.time_base  # which both durations of a Matroska file include
+    tag = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    ends = 3600 * int(tag[1]) + 60 * int(tag[2]) + float(tag[3]) if tag else (container.duration or 0) / av.time_base
+    return (ends - begins if begins < ends else ends) or None
 
 
 def is_reordered_avi(container: av.container.InputContainer, stream: av.VideoStream) -> bool:

@@ -99,7 +99,7 @@ class ReconnectingSource:
         self._backoff = backoff or Backoff()
         self._clock = clock
         self._source: Source | None = None
-        self._earlier_broken = self._earlier_late = self._earlier_replaced = 0
+        self._earlier_broken = self._earlier_late = self._earlier_left_out = self._earlier_replaced = 0
         self._earlier_truncated = False
 
     @property
@@ -113,6 +113,12 @@ class ReconnectingSource:
         """Frames that were passed over because they were read too late, over all connections."""
         source = self._source  # another thread may close it meanwhile
         return self._earlier_late + (source.late_frames if source is not None else 0)
+
+    @property
+    def left_out_frames(self) -> int:
+        """Frames that were left out to keep to a maximum rate, over all connections."""
+        source = self._source  # another thread may close it meanwhile
+        return self._earlier_left_out + (source.left_out_frames if source is not None else 0)
 
     @property
     def replaced_stamps(self) -> int:
@@ -172,6 +178,6 @@ class ReconnectingSource:
         assert self._source is not None
         self._source.close()
         self._earlier_broken, self._earlier_late = self.broken_frames, self.late_frames
-        self._earlier_replaced = self.replaced_stamps
+        self._earlier_left_out, self._earlier_replaced = self.left_out_frames, self.replaced_stamps
         self._earlier_truncated = self.truncated
         self._source = None

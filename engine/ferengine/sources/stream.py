@@ -16,7 +16,7 @@ from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, Kept, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock, believable_rate, wall_clock
 from ferengine.sources.credentials import refused_credentials
-from ferengine.sources.decoder import CONTAINERS, Decoder, open_container, video_stream
+from ferengine.sources.decoder import CONTAINERS, Decoder, declared_seconds, open_container, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.redirects import redirect_target
 from ferengine.sources.url import redact_url, url_host
@@ -101,7 +101,7 @@ class StreamSource(FirstFrameSource):
         self._live = True
         self._end_unannounced = False
         self._replaced_live = 0
-        self._media = MediaClock(1 / FALLBACK_RATE)
+        self._media = self._own = MediaClock(1 / FALLBACK_RATE)
 
     @property
     def replaced_stamps(self) -> int:
@@ -127,7 +127,7 @@ class StreamSource(FirstFrameSource):
         decoder = self._decoder = open_decoder(self._decoder_name, self._container, stream, self._threads, self._where)
         self._live = self._is_live(self._container, decoder)
         fps = (_live_rate(stream) if self._live else self._translate(decoder.read_rate)) or FALLBACK_RATE
-        self._media = MediaClock(1 / fps, decoder.start)
+        self._media, self._own = MediaClock(1 / fps, decoder.start), MediaClock(1 / fps)
         self._images = self._decode_images(decoder, stream)
         self._first = self._decode()
         if self._first is None:
@@ -136,7 +136,8 @@ class StreamSource(FirstFrameSource):
             decoder.broken = self.broken_frames = 0  # a stream joined between two key frames cannot decode its first frames
         height, width = self._first.shape[:2]
         frames = None if self._live else stream.frames or None
-        return SourceInfo(width, height, fps, self._live, frames, ends=not self._live)
+        seconds = None if self._live else declared_seconds(self._container, stream)
+        return SourceInfo(width, height, fps, self._live, frames, ends=not self._live, seconds=seconds)
 
     def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` frames of a file without converting them; do nothing for a live stream."""
@@ -170,7 +171,10 @@ class StreamSource(FirstFrameSource):
         image = next(self._images, None)
         if image is None:
             return None
-        return self._decoder.capture(image, self._stamp(image))
+        captured = self._decoder.capture(image, self._stamp(image))
+        if self._live:
+            captured.media = self._own.stamp(image.time)
+        return captured
 
     def _stamp(self, image: av.VideoFrame) -> float:
         if not self._live:
@@ -235,7 +239,7 @@ class StreamSource(FirstFrameSource):
     def _look_for_truncation(self, decoder: Decoder, stream: av.VideoStream) -> None:
         """Of a recording that has ended."""
         assert self._container is not None
-        declared, ends = _declared_seconds(self._container, stream), self._media.now + self._media.period
+        declared, ends = self._surely_declared_seconds(stream), self._media.now + self._media.period
         if decoder.mid_packet or decoder.mid_frame:
             found = "it ends in the middle of a frame"
         elif declared is not None and ends < declared - _DURATION_TOLERANCE:
@@ -246,6 +250,12 @@ class StreamSource(FirstFrameSource):
             return
         self.truncated = True
         logger.warning("%s is cut off: %s", self._where, found)
+
+    def _surely_declared_seconds(self, stream: av.VideoStream) -> float | None:
+        """How long the video is by its own declaration, None where there is none: that of the whole may be its sound's."""
+        assert self._container is not None
+        alone = len(self._container.streams) == 1
+        return declared_seconds(self._container, stream) if alone or stream.duration is not None else None
 
     def _translate(self, read: Callable[[], T]) -> T | None:
         """What ``read`` returns, None at the end. Raises SourceError for FFmpeg's errors."""
@@ -309,13 +319,3 @@ def _resolve_error(url: str) -> str | None:
 
 def _live_rate(stream: av.VideoStream) -> float:
     return believable_rate(float(stream.average_rate or 0), float(stream.guessed_rate or 0), [])
-
-
-def _declared_seconds(container: av.container.InputContainer, stream: av.VideoStream) -> float | None:
-    """How long the video is by its own declaration, None where there is none: that of the whole may be its sound's."""
-    if stream.duration is not None and stream.time_base:
-        return float(stream.duration * stream.time_base)
-    if container.duration is None or len(container.streams) > 1:
-        return None
-    begins = max(0, container.start_time or 0)  # which the duration of a Matroska file includes
-    return (container.duration - (begins if begins < container.duration else 0)) / av.time_base

@@ -14,7 +14,7 @@ import av.error
 from ferengine.errors import SourceError
 from ferengine.sources.base import CapturedFrame, FirstFrameSource, Kept, SourceInfo
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
-from ferengine.sources.decoder import Decoder, open_container, video_stream
+from ferengine.sources.decoder import Decoder, declared_seconds, open_container, video_stream
 from ferengine.sources.nvdec import open_decoder
 from ferengine.sources.seeking import Place, find_place, read_frame_table
 from ferengine.sources.truncation import find_cut_fragment, find_truncation
@@ -81,12 +81,15 @@ class VideoFileSource(FirstFrameSource):
         self._container = self._open_container()
         self._rate = self._start(self._container)
         self._clock = self._new_clock()
-        declared = self._declared_frames(self._container)
+        stream = video_stream(self._container)
+        assert stream is not None
+        seconds = declared_seconds(self._container, stream)
+        frames, looped = self._indexed * self._loop or None, seconds and seconds * self._loop
         self._first = self._decode()
         if self._first is None:
             raise SourceError(f"{show_path(self._path)} holds no frame that can be decoded")
         height, width = self._first.shape[:2]
-        return SourceInfo(width, height, self._rate, live=False, frames=declared * self._loop or None)
+        return SourceInfo(width, height, self._rate, live=False, frames=frames, seconds=looped or None)
 
     def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         """Pass over ``frames`` frames, by seeking where the file's time stamps allow it.
@@ -157,20 +160,6 @@ class VideoFileSource(FirstFrameSource):
                 decoder.resume()
             else:
                 return
-
-    def _declared_frames(self, container: av.container.InputContainer) -> int:
-        """Frames in one loop, as the container estimates it; 0 if it does not."""
-        if self._indexed:
-            return self._indexed
-        stream = video_stream(container)
-        assert stream is not None
-        if stream.duration is not None and stream.time_base:
-            return round(float(stream.duration * stream.time_base) * self._rate)
-        if not container.duration:
-            return 0
-        begins = max(0, container.start_time or 0)  # which the duration of a Matroska file includes
-        seconds = (container.duration - (begins if begins < container.duration else 0)) / av.time_base
-        return round(seconds * self._rate)
 
     def _decode(self) -> CapturedFrame | None:
         image = self._next_image()

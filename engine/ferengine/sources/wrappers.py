@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +24,11 @@ _EARLY = 0.01
 _SLOW = 0.02
 """Fraction by which a source may be faster than the maximum rate that it was set to: clocks differ."""
 _BUNCH = 10.0
-"""Seconds of a live stream that may come at once and are stamped as they come: a segment of HLS holds up to ten."""
+"""Seconds of a live stream that may come at once: a segment of HLS holds up to ten."""
+_UNEVEN = 1.0
+"""Seconds by which a live stream's own time stamps may be uneven."""
+_SPARE = 2.0
+"""Frames that a live stream may fall behind its maximum rate before its own time stamps are no longer believed."""
 
 
 class SourceWrapper:
@@ -48,6 +53,11 @@ class SourceWrapper:
         return self._source.late_frames
 
     @property
+    def left_out_frames(self) -> int:
+        """Frames of the source that were left out to keep to a maximum rate."""
+        return self._source.left_out_frames
+
+    @property
     def truncated(self) -> bool:
         """Whether the source's file was cut off."""
         return self._source.truncated
@@ -64,11 +74,15 @@ class SourceWrapper:
 class ThinnedSource(SourceWrapper):
     """Leaves out frames of another source.
 
-    They are not counted as dropped, and the remaining ones are numbered without gaps. Of a source whose nominal rate is not
-    above ``fps``, frames are left out only where it gives more than it says: in the fast parts of a video of variable rate,
-    or if a camera does not keep to its rate. One frame may come a period early there, as with time stamps that vary a little,
-    and those of a live stream up to ten seconds early: they are stamped as they come, which may be in bunches. So a camera
-    that sends more than it says is thinned once it has sent ten seconds more.
+    They are counted (``left_out_frames``) but not as dropped, and the remaining ones are numbered without gaps. Of a source
+    whose nominal rate is not above ``fps``, frames are left out only where it gives more than it says: in the fast parts of a
+    video of variable rate, or if a camera does not keep to its rate. One frame may come a period early there, as with time
+    stamps that vary a little.
+
+    The frames of a live stream are stamped as they come, which may be in bunches, so its own time stamps say which are kept.
+    Because these may be at another speed than time, no more are kept than ten seconds of frames beyond ``fps``, and where fewer
+    are, those that come a period after the last one are kept too. A live source without time stamps of its own may send ten
+    seconds of frames early, if its nominal rate is not above ``fps``.
 
     Args:
         source: The source to thin out.
@@ -79,24 +93,33 @@ class ThinnedSource(SourceWrapper):
         super().__init__(source)
         self._period = 1 / fps
         self._fps = fps
+        self._left_out = 0
+        self._is_live = False
         self._is_above = False  # whether the source's nominal rate is
         self._kept = -1  # the period of the frame kept last
         self._due = -math.inf  # when the next frame would come at the maximum rate
-        self._tolerance = self._period  # seconds by which it may come before that
+        self._credit = 0.0  # frames by which a live source is behind the maximum rate
+        self._last = self._last_kept = -math.inf  # when frames of a live source came
+
+    @property
+    def left_out_frames(self) -> int:
+        """Frames of the source that were left out to keep to a maximum rate."""
+        return self._left_out + self._source.left_out_frames
 
     def open(self) -> SourceInfo:
-        """Open the source; its rate is at most ``fps``."""
+        """Open the source; its rate is at most ``fps``. How many frames it has is known by their seconds only."""
         info = self._source.open()
         self._is_above = self._fps < info.fps
-        if info.live:
-            self._tolerance = max(self._period, _BUNCH)
-        return replace(info, fps=self._fps, frames=None) if self._is_above else info
+        self._is_live = info.live
+        info = replace(info, fps=min(self._fps, info.fps))
+        return replace(info, frames=None) if self._is_above or info.seconds else info
 
     def read(self) -> CapturedFrame | None:
         """Return the next frame that is kept; None at the end."""
         while (frame := self._source.read()) is not None:
-            if self._keeps(frame.timestamp):
+            if self._keeps_live(frame) if self._is_live else self._keeps(frame.timestamp, self._period):
                 return frame
+            self._left_out += 1
         return None
 
     def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
@@ -104,22 +127,45 @@ class ThinnedSource(SourceWrapper):
         if last is not None:
             rehearsal = ThinnedSource(self._source, self._fps)
             rehearsal._is_above = self._is_above
-            self._source.skip(None, last, None if frames is None else Kept(frames, rehearsal._keeps))
-            self._keeps(last)
+            keeps = partial(rehearsal._keeps, tolerance=self._period)
+            self._source.skip(None, last, None if frames is None else Kept(frames, keeps))
+            self._keeps(last, self._period)
         else:
+            before = self._left_out
             for _ in range(frames or 0):
                 if self.read() is None:
-                    return
+                    break
+            self._left_out = before
 
-    def _keeps(self, timestamp: float) -> bool:
-        """Whether the next frame is kept, which has this time stamp."""
+    def _keeps(self, seconds: float, tolerance: float) -> bool:
+        """Whether the next frame is kept, by its time.
+
+        Args:
+            seconds: Its time.
+            tolerance: Seconds by which it may come early, where the nominal rate is not above the maximum.
+        """
         if self._is_above:
-            before, self._kept = self._kept, max(self._kept, math.floor(timestamp / self._period + _EARLY))
+            before, self._kept = self._kept, max(self._kept, math.floor(seconds / self._period + _EARLY))
             return self._kept > before
-        if timestamp < self._due - self._tolerance:
+        if seconds < self._due - tolerance:
             return False
-        self._due = max(self._due, timestamp) + self._period * (1 - _SLOW)
+        self._due = max(self._due, seconds) + self._period * (1 - _SLOW)
         return True
+
+    def _keeps_live(self, frame: CapturedFrame) -> bool:
+        """Whether the next frame of a live source is kept."""
+        now, media = frame.timestamp, frame.media
+        if media is None:
+            return self._keeps(now, max(self._period, _BUNCH))
+        since = 0.0 if self._last == -math.inf else now - self._last
+        self._credit = min(_SPARE + 1, self._credit + since * self._fps)
+        self._last = now
+        is_due = self._keeps(media, max(self._period, _UNEVEN)) and self._credit > -_BUNCH * self._fps
+        is_behind = self._credit >= _SPARE and now - self._last_kept >= self._period * (1 - _SLOW)
+        if is_due or is_behind:
+            self._credit -= 1
+            self._last_kept = now
+        return is_due or is_behind
 
 
 class PacedSource(SourceWrapper):
@@ -168,6 +214,8 @@ class PacedSource(SourceWrapper):
         info = self._source.open()
         self._period = 1 / info.fps
         self._was_live = info.live
+        if self._drops and info.seconds:
+            info = replace(info, frames=None)  # late ones have no number
         return replace(info, live=True)
 
     def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:

@@ -55,7 +55,7 @@ class CaptureStage(Stage[StartCapture]):
         self._track_page = WorkerPage.attach(os.dup(start.track_page))
         self._sequence = start.resume_at
         self._late = 0
-        self._reported = CaptureCounts(start.camera, 0, 0, 0, False)
+        self._reported = CaptureCounts(start.camera, 0, 0, 0, 0, False)
         self._next_report = time.monotonic() + _COUNTS_EVERY
         self._stopped = threading.Event()
         self._source = ReconnectingSource(
@@ -100,7 +100,7 @@ class CaptureStage(Stage[StartCapture]):
                 if self._running:
                     self._reader.begin()
             case StopCapture():
-                self._end()
+                self._end(at_end=False)
 
     def step(self) -> bool:
         if not self._ended and time.monotonic() >= self._next_report:
@@ -108,7 +108,7 @@ class CaptureStage(Stage[StartCapture]):
         if self._ended or (self._opened and not self._running):
             return False
         if self.start.max_frames is not None and self._sequence >= self.start.max_frames:
-            self._end()
+            self._end(at_end=True)
             return True
         if self._waiting is None and not self._take():
             return False
@@ -147,7 +147,7 @@ class CaptureStage(Stage[StartCapture]):
             case Disconnected(reason):
                 self.context.send(SourceDisconnected(self.start.camera, reason, time.time()))
             case _ if item is END:
-                self._end()
+                self._end(at_end=True)
         return True
 
     def _pause(self, seconds: float) -> None:
@@ -163,16 +163,15 @@ class CaptureStage(Stage[StartCapture]):
         nbytes = info.width * info.height * 3
         if self._ring is not None and self._spec.blocks and nbytes != self._ring.slot_bytes:
             self._requested_bytes = nbytes  # the engine makes the new ring once it knows the size
-        frames = info.frames or 0
-        if self.start.max_frames is not None and not info.live:
-            frames = min(frames or self.start.max_frames, self.start.max_frames)
-        camera, fps = self.start.camera, float(info.fps)
-        self.context.send(SourceOpened(camera, info.width, info.height, fps, self._live, time.time(), frames))
+        camera, fps, frames, seconds = self.start.camera, float(info.fps), info.frames or 0, float(info.seconds or 0)
+        self.context.send(SourceOpened(camera, info.width, info.height, fps, self._live, time.time(), frames, seconds))
 
     def _counts(self) -> CaptureCounts:
         source = self._source
         late = self._late + source.late_frames
-        return CaptureCounts(self.start.camera, source.broken_frames, late, source.replaced_stamps, source.truncated)
+        return CaptureCounts(
+            self.start.camera, source.broken_frames, late, source.left_out_frames, source.replaced_stamps, source.truncated
+        )
 
     def _report_counts(self) -> None:
         self._next_report = time.monotonic() + _COUNTS_EVERY
@@ -194,7 +193,7 @@ class CaptureStage(Stage[StartCapture]):
             self.context.send(NeedRing(self.start.camera, nbytes))
         return False
 
-    def _end(self) -> None:
+    def _end(self, *, at_end: bool) -> None:
         if self._ended:
             return
         self._ended = True
@@ -202,7 +201,14 @@ class CaptureStage(Stage[StartCapture]):
         counts = self._counts()
         self.context.send(
             CaptureEnded(
-                self.start.camera, self._sequence, counts.broken, counts.late, counts.replaced_stamps, counts.truncated
+                self.start.camera,
+                self._sequence,
+                counts.broken,
+                counts.late,
+                counts.left_out,
+                counts.replaced_stamps,
+                counts.truncated,
+                at_end,
             )
         )
         if self._ring is not None:

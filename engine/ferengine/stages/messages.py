@@ -115,6 +115,7 @@ class SourceOpened:
         live: Whether it drops frames.
         time: When, seconds since the epoch.
         frames: How many it will give in all, as far as that is known; 0 where it is not.
+        seconds: How long it is in media time, as far as that is known; 0 where it is not.
     """
 
     camera: int
@@ -124,6 +125,7 @@ class SourceOpened:
     live: bool
     time: float
     frames: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +152,7 @@ class CaptureCounts:
     camera: int
     broken: int
     late: int
+    left_out: int
     replaced_stamps: int
     truncated: bool
 
@@ -163,16 +166,20 @@ class CaptureEnded:
         captured: Frames that were numbered.
         broken: Frames that could not be decoded, in this life of the worker, as the further counts.
         late: Frames that were passed over.
+        left_out: Frames that were left out to keep to a maximum rate.
         replaced_stamps: Time stamps that were missing or made no sense.
         truncated: Whether the file was cut off.
+        at_end: Whether the source came to its end, or as many frames were captured as are wanted.
     """
 
     camera: int
     captured: int
     broken: int
     late: int
+    left_out: int
     replaced_stamps: int
     truncated: bool
+    at_end: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,7 +215,7 @@ class VideoRefused:
 
 @dataclass(frozen=True, slots=True)
 class VideoJoined:
-    """The parts of a camera's video are one file now, which holds ``frames``."""
+    """All that lives of a worker have written of a camera's video is one file now, which holds ``frames``."""
 
     camera: int
     frames: int

@@ -9,6 +9,7 @@ from ferengine.config import make_config
 from ferengine.errors import SourceError, WorkerError
 from ferengine.runtime.cameras import Cameras, Lifecycle, camera_counts
 from ferengine.sources import SourceSpec
+from ferengine.stages.messages import CaptureCounts, SourceOpened
 from ferengine.stages.records import TRACK_READER, VIDEO_READER
 
 
@@ -40,11 +41,40 @@ def test_a_change_is_reported_once() -> None:
 def test_counts_of_a_capture_worker_that_died_are_kept(live: bool, broken: int) -> None:
     camera = Cameras(("happy",), (), make_config(), trackers=1).add(SourceSpec("push", "", "door"))
     camera.joiner.live = live
-    camera.note_counts(1, 2, 0, truncated=False)
-    camera.note_counts(3, 4, 0, truncated=False)  # so far, not since the last report
+    camera.note_counts(CaptureCounts(0, 1, 2, 5, 0, truncated=False))
+    camera.note_counts(CaptureCounts(0, 3, 4, 6, 0, truncated=False))  # so far, not since the last report
     camera.begin_capture_life()
-    camera.note_counts(2, 1, 0, truncated=False)  # a file's successor has counted the beginning again
-    assert (camera.broken, camera.late) == (broken, 5)
+    camera.note_counts(CaptureCounts(0, 2, 1, 1, 0, truncated=False))  # a file's successor has counted the beginning again
+    assert (camera.broken, camera.late, camera.left_out) == (broken, 5, 7)
+
+
+@pytest.mark.parametrize(
+    ("frames", "seconds", "max_frames", "came", "progress", "total"),
+    [
+        (100, 0.0, None, (24, 0.96), 0.25, 100),
+        (100, 4.0, None, (24, 3.0), 0.25, 100),  # the number of frames is known
+        (0, 4.0, None, (24, 0.96), 0.25, 100),
+        (0, 4.0, None, (-1, 0.0), 0.0, 100),
+        (0, 4.0, 50, (24, 0.96), 0.5, 50),
+        (0, 4.0, 1000, (24, 0.96), 0.25, 100),
+        (100, 4.0, 50, (24, 0.96), 0.5, 50),
+        (0, 0.0, 50, (24, 1.7e9), 0.5, 50),
+        (0, 0.0, None, (24, 1.7e9), None, None),
+        (10, 0.0, None, (24, 0.96), 1.0, 10),  # it holds more than it says
+    ],
+)
+def test_progress(
+    frames: int, seconds: float, max_frames: int | None, came: tuple[int, float], progress: float | None, total: int | None
+) -> None:
+    camera = Cameras((), (), make_config(), trackers=1).add(SourceSpec("demo", "stroll", "demo"))
+    camera.fps = 25.0
+    camera.note_length(SourceOpened(0, 2, 2, 25.0, False, 0.0, frames, seconds), max_frames)
+    camera.joiner.last_emitted = came
+    assert (camera.total, camera.progress) == (total, pytest.approx(progress))
+    camera.ended = True
+    assert camera.progress == pytest.approx(progress)  # it may have been stopped
+    camera.at_end = True
+    assert camera.progress == (None if progress is None else 1.0)
 
 
 def test_the_successor_of_a_track_worker_finds_no_frame_that_was_recorded() -> None:

@@ -55,16 +55,16 @@ def test_states_rates_faces_latency_and_drops() -> None:
 
 def test_results_that_come_all_at_once_are_no_rate() -> None:
     clock = Clock()
-    table = LiveTable(Console(file=io.StringIO(), width=120), lambda: {"talk": CameraState("running", 0, 120)}, clock)
+    table = LiveTable(Console(file=io.StringIO(), width=120), lambda: {"talk": CameraState("running", 0)}, clock)
     for number in range(15):
         table.write(result("talk", number))
-        assert rows(table)["talk"][2:4] == ["-", "-"]
+        assert rows(table)["talk"][1] == "-"
         clock.now += 1e-5
     clock.now = 30.0
     for number in range(15, 90):
         table.write(result("talk", number))
         clock.now += 1e-5
-    assert rows(table)["talk"][2:4] == ["0:01", "25.0"]  # 75 in the last 3 s
+    assert rows(table)["talk"][1] == "25.0"  # 75 in the last 3 s
 
 
 def test_files_show_progress_and_the_time_left() -> None:
@@ -72,15 +72,30 @@ def test_files_show_progress_and_the_time_left() -> None:
     seen = {"talk": CameraState("opening", 0), "door": CameraState("running", 0)}
     table = LiveTable(Console(file=io.StringIO(), width=120), lambda: seen, clock)
     assert len(rows(table)["talk"]) == 6
-    seen["talk"] = CameraState("running", 0, total=1000)
     for number in range(11):
         clock.now = number / 10
         table.write(result("talk", 239 + number, "happy"))
+        seen["talk"] = CameraState("running", 0, progress=(240 + number) / 1000)
+        shown = rows(table)["talk"]
+        assert (shown[1], shown[2] == "-") == (f"{24 + number // 10} %", number < 5)
     assert rows(table)["talk"] == ["running", "25 %", "1:15", "10.0", "11", "1: 1 happy", "264", "0"]
     assert rows(table)["door"] == ["running", "-", "-", "-", "-", "-", "-", "0"]
-    table.write(result("talk", 1004, "happy"))  # more than the file says that it holds
-    seen["talk"] = CameraState("ended", 0, total=1000)
+    seen["talk"] = CameraState("ended", 0, progress=1.0)
     assert rows(table)["talk"][:3] == ["ended", "100 %", "-"]
+
+
+def test_the_time_left_follows_the_progress_of_the_last_seconds() -> None:
+    """Half of the file took ten minutes, and then it goes ten times as fast."""
+    clock = Clock()
+    seen = {"talk": CameraState("running", 0, progress=0.0)}
+    table = LiveTable(Console(file=io.StringIO(), width=120), lambda: seen, clock)
+    table.write(result("talk", 0))
+    for second in range(630):
+        clock.now = second
+        progress = min(second, 600) / 1200 + max(0, second - 600) / 120
+        seen["talk"] = CameraState("running", 0, progress=progress)
+        left = rows(table)["talk"][2]
+    assert (seen["talk"].progress, left) == (pytest.approx(0.7417, abs=1e-4), "0:31")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +110,7 @@ def test_files_show_progress_and_the_time_left() -> None:
 )
 def test_a_narrow_terminal_leaves_out_what_matters_least(width: int, columns: str) -> None:
     clock = Clock()
-    table = LiveTable(Console(file=io.StringIO(), width=width), lambda: {"talk": CameraState("running", 0, 600)}, clock)
+    table = LiveTable(Console(file=io.StringIO(), width=width), lambda: {"talk": CameraState("running", 0, 0.5)}, clock)
     for number in range(3):
         clock.now = number / 30
         table.write(result("talk", number, "surprise", "neutral"))
@@ -119,7 +134,7 @@ def test_the_table_keeps_its_width_when_labels_change() -> None:
 
 
 def test_a_narrow_terminal_still_shows_drops() -> None:
-    table = LiveTable(Console(file=io.StringIO(), width=40), lambda: {"talk": CameraState("running", 7, 600)}, Clock())
+    table = LiveTable(Console(file=io.StringIO(), width=40), lambda: {"talk": CameraState("running", 7, 0.5)}, Clock())
     table.write(result("talk", 0, "surprise", "neutral"))
     assert "dropped" in [column.header for column in table.render().columns]
 

@@ -138,7 +138,7 @@ def test_frames_that_an_edit_list_leaves_out_are_not_damage(tmp_path: Path) -> N
 def test_recording_that_begins_late_declares_its_own_frames(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mkv", pts=lambda index: index + 25_000_000)
     source = VideoFileSource(path)
-    assert source.open().frames == FRAMES
+    assert source.open().seconds == pytest.approx(FRAMES / 25, abs=0.01)
     _, frames = read_all(path)
     assert [stamp for stamp, _ in frames] == pytest.approx([index / 25 for index in range(FRAMES)], abs=1e-3)
 

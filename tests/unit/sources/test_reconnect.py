@@ -25,6 +25,7 @@ class Scripted:
         self.closed = False
         self.broken_frames = 1
         self.late_frames = 2
+        self.left_out_frames = 3
         self.replaced_stamps = 3
         self.truncated = False
 
@@ -90,6 +91,7 @@ def test_what_breaks_off_is_opened_again() -> None:
     assert all(life.closed for life in follow.lives)
     assert follow.source.broken_frames == 5
     assert follow.source.late_frames == 10
+    assert follow.source.left_out_frames == 15
     assert follow.source.replaced_stamps == 15
 
 

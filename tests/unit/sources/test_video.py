@@ -65,7 +65,9 @@ def read_all(source: VideoFileSource) -> list[tuple[float, float]]:
 def test_every_frame_once_in_order(name: str, codec: str, pix_fmt: str, tmp_path: Path) -> None:
     source = VideoFileSource(encode(tmp_path / name, codec, pix_fmt))
     info = source.open()
-    assert (info.width, info.height, info.live, info.frames) == (64, 48, False, FRAMES)
+    assert (info.width, info.height, info.live) == (64, 48, False)
+    assert info.frames == (FRAMES if not name.endswith("mkv") else None)  # only an index says it
+    assert info.seconds == pytest.approx(FRAMES / 10, abs=0.1)
     assert info.fps == pytest.approx(10)
     frames = read_all(source)
     assert [light for light, _ in frames] == pytest.approx([10 * i + 3.5 for i in range(FRAMES)], abs=20)

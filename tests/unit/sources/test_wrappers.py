@@ -21,11 +21,13 @@ class Numbered:
 
     broken_frames = 0
     late_frames = 0
+    left_out_frames = 0
     replaced_stamps = 0
     truncated = False
 
-    def __init__(self, stamps: list[float], fps: float = 30.0, live: bool = False) -> None:
+    def __init__(self, stamps: list[float], fps: float = 30.0, live: bool = False, media: list[float] | None = None) -> None:
         self._stamps = iter(stamps)
+        self._media = None if media is None else iter(media)
         self._fps = fps
         self._live = live
 
@@ -36,7 +38,7 @@ class Numbered:
         stamp = next(self._stamps, None)
         image = np.zeros((40, 60, 3), np.uint8)
         image[:, 0] = 255
-        return None if stamp is None else CapturedFrame(image, stamp)
+        return None if stamp is None else CapturedFrame(image, stamp, None if self._media is None else next(self._media))
 
     def skip(self, frames: int | None, last: float | None = None, kept: Kept | None = None) -> None:
         for _ in range(frames or 0):
@@ -81,6 +83,7 @@ def test_thinning_keeps_the_rate(given: int, wanted: int, every: int) -> None:
     info = source.open()
     assert (info.fps, info.frames) == (wanted, None)
     assert stamps_of(source) == stamps[::every]
+    assert source.left_out_frames == 60 - 60 // every
 
 
 def test_rates_that_do_not_divide_are_met_on_average() -> None:
@@ -104,6 +107,7 @@ def test_a_higher_rate_changes_nothing_and_skipping_counts_what_is_kept() -> Non
     thinned.open()
     reference.open()
     thinned.skip(4)
+    assert thinned.left_out_frames == 0
     assert stamps_of(thinned) == stamps_of(reference)[4:]
 
 
@@ -143,6 +147,38 @@ def test_frames_that_a_network_delivers_in_bunches_are_all_kept(seconds: float, 
     source = ThinnedSource(Numbered(stamps, 25, live=True), fps)
     source.open()
     assert stamps_of(source) == stamps
+
+
+@pytest.mark.parametrize(("fps", "every"), [(5, 5), (12.5, 2), (25, 1), (30, 1)])
+@pytest.mark.parametrize("seconds", [0.04, 0.2, 1.0, 6.0, 10.0])
+def test_of_bunches_the_frames_that_are_due_by_their_own_time_are_kept(seconds: float, fps: float, every: int) -> None:
+    bunch = round(25 * seconds)
+    stamps = [1.7e9 + index // bunch * seconds + index % bunch * 0.001 for index in range(3000)]
+    media = [index / 25 for index in range(3000)]
+    source = ThinnedSource(Numbered(stamps, 25, live=True, media=media), fps)
+    source.open()
+    kept = stamps_of(source)
+    due = stamps[::every]
+    assert set(due) <= set(kept)
+    assert len(kept) - len(due) <= len(due) // 50  # at the beginning of a bunch
+    assert source.left_out_frames == 3000 - len(kept)
+
+
+@pytest.mark.parametrize("speed", [0.01, 0.2, 0.5, 3.0, 100.0])
+def test_a_stream_whose_own_time_has_another_speed_keeps_the_rate(speed: float) -> None:
+    stamps = [1.7e9 + index / 25 for index in range(25 * 600)]
+    source = ThinnedSource(Numbered(stamps, 25, live=True, media=[speed * index / 25 for index in range(25 * 600)]), fps=5)
+    source.open()
+    kept = stamps_of(source)
+    assert 3000 - 10 <= len(kept) <= 3000 + 50
+    assert most_in(kept[-1000:], 1.0) <= 7
+
+
+def test_a_pause_of_a_stream_is_not_made_up_for() -> None:
+    times = [*(index / 25 for index in range(250)), *(60 + index / 25 for index in range(250))]
+    source = ThinnedSource(Numbered([1.7e9 + each for each in times], 25, live=True, media=times), fps=5)
+    source.open()
+    assert len(stamps_of(source)) == pytest.approx(100, abs=4)
 
 
 def test_frames_that_come_late_and_early_are_all_kept() -> None:

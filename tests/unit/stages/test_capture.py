@@ -68,7 +68,7 @@ def test_late_frames_are_reported_before_the_frame_that_follows_them() -> None:
     stage.handle(AddRing(Descriptor(ring.fd), 0, 0, True))
     while ring.published < 4:
         stage.step()
-    assert [report for report in reports if isinstance(report, CaptureCounts)] == [CaptureCounts(0, 0, 2, 0, False)]
+    assert [report for report in reports if isinstance(report, CaptureCounts)] == [CaptureCounts(0, 0, 2, 0, 0, False)]
     stage.close()
 
 

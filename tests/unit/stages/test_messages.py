@@ -109,5 +109,6 @@ def test_what_cannot_be_read_is_named(data: bytes, named: str) -> None:
 
 
 def test_messages_are_compared_by_value() -> None:
-    assert CaptureEnded(1, 2, 3, 4, 0, False) == CaptureEnded(1, 2, 3, 4, 0, False) != CaptureEnded(1, 2, 3, 4, 5, False)
+    assert CaptureEnded(1, 2, 3, 4, 0, 0, False, True) == CaptureEnded(1, 2, 3, 4, 0, 0, False, True)
+    assert CaptureEnded(1, 2, 3, 4, 0, 0, False, True) != CaptureEnded(1, 2, 3, 4, 0, 5, False, True)
     assert Failed("WorkerError", "x") != SetRate(1, 2.0)

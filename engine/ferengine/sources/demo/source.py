@@ -90,6 +90,7 @@ class DemoSource:
 
     broken_frames = 0
     late_frames = 0
+    left_out_frames = 0
     truncated = False
     replaced_stamps = 0
 

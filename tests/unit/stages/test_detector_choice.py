@@ -184,7 +184,7 @@ def test_a_measurement_that_cannot_start_is_an_error(monkeypatch: pytest.MonkeyP
 
 def test_the_engine_takes_the_choice_and_reports_it(monkeypatch: pytest.MonkeyPatch) -> None:
     chosen = DetectorChoice("haar", "a test")
-    monkeypatch.setattr("ferengine.engine.choose_detector", lambda *_, **__: chosen)
+    monkeypatch.setattr("ferengine.engine.engine.choose_detector", lambda *_, **__: chosen)
     engine = Engine("demo", detector="auto")
     try:
         assert engine.detector == chosen

@@ -33,13 +33,18 @@ class _GivenClock:
     Where this happens again and again, time goes on at the nominal rate, and follows the stamps slowly. Behind one
     wrong stamp, even one that repeats itself, the old time goes on too, however long the pause behind it is.
 
+    A stamp that is far ahead may stand behind a pause, or be wrong. Only the stamps behind it show that: where these can be
+    read ahead and come before it, it is wrong.
+
     Args:
         period: Nominal seconds between two frames; None where they are to be found out.
         max_gap: Maximum seconds between two frames.
+        look_ahead: Reads the stamps of some of the next frames, in the order of decoding; called only where one is far ahead.
     """
 
-    def __init__(self, period: float | None, max_gap: float) -> None:
+    def __init__(self, period: float | None, max_gap: float, look_ahead: Callable[[], Sequence[float]] | None = None) -> None:
         self.replaced = 0
+        self._look_ahead = look_ahead
         self._nominal, self._max_gap = period, max_gap
         self._max_ahead = max(_MAX_AHEAD, _MAX_GAP_PERIODS * (period or 0.0))
         self._given: float | None = None
@@ -79,6 +84,10 @@ class _GivenClock:
         back = self._return
         # one stamp only since time ran backward: no clock, which would have moved, but a mistake
         is_over = back is not None and len(set(self._recent)) == 1 and 0 < given - back.high <= self._max_gap
+        if self._is_astray(given, last):
+            self._frames += 1
+            self._replace(self._regular_step())
+            return
         if given - last > self._max_gap and not is_over:
             self._jump(given)
             return
@@ -100,6 +109,15 @@ class _GivenClock:
             self._catch_up(given, min(self._regular_step(), self._usual_step()))  # frames may be faster than they say
         else:
             self._catch_up(given, self._repeat_step() / 2)
+
+    def _is_astray(self, given: float, last: float) -> bool:
+        """Whether a stamp is far ahead, and those behind it fall back. They are in the order of decoding, so that small steps
+        back mean nothing; nor do those of frames in reversed groups."""
+        jump = given - last
+        if self._look_ahead is None or jump < max(_LONG_JUMP, _MAX_GAP_PERIODS * self._regular_step()):
+            return False
+        ahead = pairwise((given, *self._look_ahead()))
+        return any(last < stamp < given and before - stamp >= jump / 2 for before, stamp in ahead)
 
     def _catch_up(self, given: float, least: float) -> None:
         """Give the next frame its own time, or that of the frame before plus ``least`` where the own one is past already."""
@@ -238,6 +256,7 @@ class MediaClock(_GivenClock):
         period: Nominal seconds between two frames.
         start: Media seconds at which the recording begins; by default those of its first frame.
         max_gap: Maximum seconds between two frames.
+        look_ahead: Reads the stamps of some of the next frames, where that is possible.
 
     Example:
         >>> clock = MediaClock(0.5)
@@ -247,8 +266,14 @@ class MediaClock(_GivenClock):
         3
     """
 
-    def __init__(self, period: float, start: float | None = None, max_gap: float | None = None) -> None:
-        super().__init__(period, max(MAX_GAP, _MAX_GAP_PERIODS * period) if max_gap is None else max_gap)
+    def __init__(
+        self,
+        period: float,
+        start: float | None = None,
+        max_gap: float | None = None,
+        look_ahead: Callable[[], Sequence[float]] | None = None,
+    ) -> None:
+        super().__init__(period, max(MAX_GAP, _MAX_GAP_PERIODS * period) if max_gap is None else max_gap, look_ahead)
         self.period = period
         self._start = start
         self._now = -period
@@ -391,6 +416,8 @@ _MAX_UNPROVEN_RATE = 500.0
 """Frames per second that are believed without stamps that bear them out: above that it is mostly the unit of the stamps."""
 _MAX_AHEAD = 5.0
 """Seconds by which replaced stamps may run ahead of those behind them, or ten periods."""
+_LONG_JUMP = 0.8
+"""Seconds by which a stamp may be ahead without a look at those behind it, or ten periods."""
 _RECENT = 128
 """Frames whose stamps are remembered."""
 _MAX_DISORDER = 32

@@ -171,6 +171,16 @@ class Decoder:
         """Return the media seconds of the packets that have been read ahead."""
         return [float(packet.pts * packet.time_base) for packet in self._ahead if packet.pts is not None]
 
+    def look_ahead(self) -> list[float]:
+        """Return the media seconds of the next packets, which are demuxed for it."""
+        try:
+            while len(self._ahead) < _PROBE_PACKETS and self._may_read_on() and self.read_ahead() is not None:
+                pass
+        except av.FFmpegError:  # damaged: what lies behind that is read in its turn
+            self.broken += 1
+            self.resume()
+        return self.stamps_ahead()
+
     def _may_read_on(self) -> bool:
         return len(self._ahead) < _MAX_PROBE_PACKETS and sum(packet.size for packet in self._ahead) < _MAX_PROBE_BYTES
 

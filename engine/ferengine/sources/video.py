@@ -129,7 +129,7 @@ class VideoFileSource(FirstFrameSource):
         raise SourceError(f"{shown} holds no video: it holds {kinds}{cover} only")
 
     def _new_clock(self) -> MediaClock:
-        return MediaClock(1 / self._rate, self._decoder.start)
+        return MediaClock(1 / self._rate, self._decoder.start, look_ahead=lambda: self._decoder.look_ahead())
 
     def _start(self, container: av.container.InputContainer) -> float:
         """Begin a loop; returns the nominal rate."""
@@ -224,8 +224,8 @@ class VideoFileSource(FirstFrameSource):
             table, time_base = read_frame_table(container, stream), stream.time_base
         if table is None or not time_base:
             return False
-        seconds = [float(stamp * time_base) for stamp in table.stamps]
-        clock = self._new_clock()
+        seconds = [float(stamp * time_base) for stamp in table.stamps]  # ascending: none is ahead of those behind it
+        clock = MediaClock(1 / self._rate, self._decoder.start)
         place = find_place(clock, seconds, frames, last, kept)
         if place is None or place.loops > self._loop > 0:
             return False

@@ -38,6 +38,61 @@ def test_media_clock(media: list[float | None], expected: list[float], replaced:
     assert clock.replaced == replaced
 
 
+def looking(stamps: Sequence[float], period: float, packets: int = 48) -> tuple[list[float], int]:
+    """The times of frames, and how many were replaced, where so many packets can be read ahead."""
+    place = 0
+    clock = MediaClock(period, look_ahead=lambda: stamps[place + 1 : place + 1 + packets])
+    times = []
+    for place, stamp in enumerate(stamps):  # noqa: B007 - the clock looks from there
+        times.append(clock.stamp(stamp))
+    return times, clock.replaced
+
+
+@pytest.mark.parametrize("rate", [10, 25, 60])
+@pytest.mark.parametrize("seconds", [5.0, 10.0, 30.0, 59.0, 70.0])
+@pytest.mark.parametrize("frames", [1, 3, 10, 30])
+@pytest.mark.parametrize("begins", [[100], [40, 100, 180]])
+def test_stamps_that_are_ahead_and_fall_back_are_wrong(rate: int, seconds: float, frames: int, begins: list[int]) -> None:
+    true = [index / rate for index in range(250)]
+    ahead = {index for begin in begins for index in range(begin, begin + frames)}
+    times, replaced = looking([stamp + seconds * (index in ahead) for index, stamp in enumerate(true)], 1 / rate)
+    assert times == pytest.approx(true, abs=1e-3)
+    assert replaced >= len(ahead)
+
+
+@pytest.mark.parametrize("every", [2, 7])
+def test_stamps_that_are_ahead_again_and_again_add_no_time(every: int) -> None:
+    """Without a look at what follows each of them would add its 30 seconds."""
+    true = [index / 25 for index in range(501)]
+    times, _ = looking([stamp + 30 * (index % every == 1) for index, stamp in enumerate(true)], 1 / 25)
+    assert times == pytest.approx(true, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "stamps",
+    [
+        [*(index / 25 for index in range(50)), *(30 + index / 25 for index in range(50))],  # a pause
+        [5.0 * index for index in range(20)],  # slides
+        [*(index / 25 for index in range(50)), 20.0],  # the last one
+    ],
+)
+def test_a_pause_is_no_mistake(stamps: list[float]) -> None:
+    times, _ = looking(stamps, 1 / 25)
+    assert times[-1] == pytest.approx(stamps[-1], abs=0.1)
+
+
+def test_a_pause_before_frames_that_are_decoded_in_another_order_is_no_mistake() -> None:
+    clock = MediaClock(0.04, look_ahead=lambda: [30.16, 30.08, 30.04, 30.12, 30.32, 30.24, 30.2, 30.28])
+    assert [clock.stamp(stamp) for stamp in (0.0, 0.04, 30.0)] == pytest.approx([0.0, 0.04, 30.0])
+
+
+@pytest.mark.parametrize("group", [8, 12, 25, 48])
+def test_frames_in_reversed_groups_are_not_ahead(group: int) -> None:
+    true = [index / 25 for index in range(480)]
+    stamps = [stamp for begin in range(0, 480, group) for stamp in reversed(true[begin : begin + group])]
+    assert looking(stamps, 1 / 25)[0][-group] == pytest.approx(true[-group], abs=group / 25)
+
+
 def test_media_clock_counts_from_the_start_of_the_recording() -> None:
     clock = MediaClock(0.1, start=7.0)
     assert [clock.stamp(seconds) for seconds in (8.0, 8.1)] == pytest.approx([1.0, 1.1])

@@ -135,6 +135,26 @@ def test_frames_that_an_edit_list_leaves_out_are_not_damage(tmp_path: Path) -> N
     assert source.broken_frames == 0
 
 
+@pytest.mark.parametrize("suffix", ["mkv", "nut", "ts"])
+def test_stamps_that_are_far_ahead_do_not_make_the_video_longer(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    ahead = (20, 21, 22, 40)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        packets: list[av.Packet[Any]] = []
+        for index in range(60):
+            frame = av.VideoFrame.from_ndarray(gradient(index % FRAMES, 96, 64), format="rgb24")
+            frame.pts = index
+            packets += stream.encode(frame)
+        for index, packet in enumerate([*packets, *stream.encode(None)]):
+            packet.pts, packet.dts = index + 25 * 30 * (index in ahead), index
+            container.mux(packet)
+    source, frames = read_all(path)
+    assert [stamp for stamp, _ in frames] == pytest.approx([index / 25 for index in range(60)], abs=2e-3)
+    assert 3 <= source.replaced_stamps <= len(ahead)  # of MPEG-TS the time of decoding may be taken instead
+
+
 def test_recording_that_begins_late_declares_its_own_frames(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mkv", pts=lambda index: index + 25_000_000)
     source = VideoFileSource(path)

@@ -11,8 +11,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from ferengine.errors import UsageError
-from ferengine.inference.tensorrt.cache import engines_folder
-from ferengine.inference.tensorrt.tensorrt import load_runtime
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -73,6 +71,9 @@ def build_trt(
     ] = None,
 ) -> None:
     """Build TensorRT engines of the networks."""
+    from ferengine.inference.tensorrt.cache import engines_folder
+    from ferengine.inference.tensorrt.tensorrt import load_runtime
+
     trt = load_runtime(runtime)
     from ferengine.inference.tensorrt.builder import build_network, choose_profiles  # here: needs onnx
     from ferengine_tools.trt_networks import calibration_batch, choose_networks, parse_batches

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import typer
 
 from ferengine.errors import UsageError
-from ferengine_tools.data.fer2013 import LabelSet
+from ferengine_tools.data import LabelSet
 from ferengine_tools.networks import NETWORKS
 from ferengine_tools.training.config import TrainConfig
 

@@ -14,7 +14,6 @@ from rich.text import Text
 from ferengine import __version__
 from ferengine.cli.checks.base import Finding
 from ferengine.cli.checks.machine import PACKAGES, installed
-from ferengine.cli.checks.registry import CHECKS, examine
 from ferengine.json_text import json_text
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
@@ -31,6 +30,8 @@ def doctor(
     with known outputs; then the whole engine on a short video; and last the models on the GPU and in torch, if present. The
     exit code is 1 if ferengine run cannot work; warnings say what does not work without stopping it.
     """
+    from ferengine.cli.checks.registry import CHECKS, examine  # here: it loads NumPy
+
     console = Console()
     findings: dict[str, Finding] = {}
     for name, check in CHECKS.items():

@@ -14,7 +14,6 @@ import pytest
 from typer.testing import CliRunner
 
 from ferengine import detection
-from ferengine.cli import doctor as command
 from ferengine.cli.app import app
 from ferengine.cli.checks import environment, machine, pipeline, registry, stages
 from ferengine.cli.checks.base import Finding
@@ -90,7 +89,7 @@ def test_what_a_check_raises_is_its_failure() -> None:
 @pytest.fixture
 def few_checks(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     def choose(**checks: Finding | None) -> None:
-        monkeypatch.setattr(command, "CHECKS", {name: lambda finding=finding: finding for name, finding in checks.items()})
+        monkeypatch.setattr(registry, "CHECKS", {name: lambda finding=finding: finding for name, finding in checks.items()})
 
     return choose
 

@@ -16,8 +16,6 @@ from rich.console import Console
 
 from ferengine.errors import UsageError
 from ferengine.sources import SourceSpec, open_source, parse_source
-from ferengine.vision import cv2
-from ferengine_tools.bench import clips
 from ferengine_tools.bench.machine import machine, versions
 from ferengine_tools.bench.record import Metric, Record, differences, read_record
 from ferengine_tools.bench.table import comparison, tables
@@ -67,6 +65,8 @@ def measure(
         SourceError: The source does not open.
         MissingDependencyError: The extra ``demo`` is missing.
     """
+    from ferengine.vision import cv2  # here, as all that follows: the help loads no NumPy
+
     cv2.setNumThreads(1)  # as in the workers
     absent: dict[str, str] = {}
     metrics: list[Metric] = []
@@ -85,7 +85,7 @@ def measure(
 def _engine(
     source: str | None, seconds: float, live_seconds: float, frames: int | None, absent: dict[str, str]
 ) -> Iterator[Metric]:
-    from ferengine_tools.bench import engine_runs, others
+    from ferengine_tools.bench import clips, engine_runs, others
 
     with tempfile.TemporaryDirectory(prefix="ferengine-bench-") as folder:
         spec = clips.render_demo(Path(folder) / "demo.mp4") if source is None else _file(source)

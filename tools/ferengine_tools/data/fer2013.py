@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
+from ferengine_tools.data import LabelSet
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 LABELS8 = (*LABELS, "contempt")
 SIDE = 48
-LabelSet = Literal["fer2013", "ferplus8"]
 Split = Literal["training", "public", "private"]
 _USAGES = {"Training": 0, "PublicTest": 1, "PrivateTest": 2}
 SPLITS: tuple[Split, ...] = ("training", "public", "private")

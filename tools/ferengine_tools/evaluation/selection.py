@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from ferengine.errors import UsageError
-from ferengine_tools.data import fer2013, utkface, wild_faces
+from ferengine_tools.data import LabelSet, fer2013, utkface, wild_faces
 from ferengine_tools.evaluation import sets
 from ferengine_tools.evaluation.faces import LabelledFaces, folder_faces
 from ferengine_tools.evaluation.groups import read_groups
@@ -36,7 +36,7 @@ class Selection:
 
     data: Path
     split: SplitName | None = None
-    labels: fer2013.LabelSet = "fer2013"
+    labels: LabelSet = "fer2013"
     without_copies: sets.Copies | None = None
     groups: Path | None = None
     cache: Path | None = None

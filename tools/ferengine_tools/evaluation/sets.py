@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.errors import UsageError
-from ferengine_tools.data import fer2013, utkface
+from ferengine_tools.data import LabelSet, fer2013, utkface
 from ferengine_tools.data import wild_faces as wild
 from ferengine_tools.data.protocol import unseen_rows
 from ferengine_tools.evaluation.faces import LabelledFaces
@@ -19,7 +19,7 @@ Copies = Literal["exact", "near"]
 
 
 def fer2013_faces(
-    path: Path, split: fer2013.Split, *, labels: fer2013.LabelSet = "fer2013", without_copies: Copies | None = None
+    path: Path, split: fer2013.Split, *, labels: LabelSet = "fer2013", without_copies: Copies | None = None
 ) -> LabelledFaces:
     """Load a split of FER-2013.
 

@@ -14,7 +14,7 @@ from ferengine.json_text import json_text
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import load_model
 from ferengine.models.settings import FILE_ON_CPU
-from ferengine_tools.data.fer2013 import LabelSet
+from ferengine_tools.data import LabelSet
 from ferengine_tools.data.wild_faces import is_wild_faces
 from ferengine_tools.evaluation.faces import LabelledFaces
 from ferengine_tools.evaluation.mapping import LabelMap

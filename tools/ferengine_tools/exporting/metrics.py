@@ -8,7 +8,8 @@ from pathlib import Path
 from ferengine.classification.classifier import Classifier
 from ferengine.models.manifest import Accuracy, Manifest
 from ferengine.models.settings import FILE_ON_CPU
-from ferengine_tools.data.fer2013 import LABELS8, LabelSet, load_fer2013
+from ferengine_tools.data import LabelSet
+from ferengine_tools.data.fer2013 import LABELS8, load_fer2013
 from ferengine_tools.data.fer2013 import NAME as FER2013
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
 from ferengine_tools.evaluation.faces import LabelledFaces

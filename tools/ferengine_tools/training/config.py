@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from ferengine.errors import UsageError
-from ferengine_tools.data.fer2013 import LabelSet
+from ferengine_tools.data import LabelSet
 from ferengine_tools.networks import Init, NetworkName
 
 Augment = Literal["full", "mirror", "none"]

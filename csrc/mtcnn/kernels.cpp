@@ -6,10 +6,6 @@
 
 namespace ferengine::mtcnn {
 
-void convolve_row(const ConvolutionView& layer, const float* const* rows, int count, float* out) {
-    FERENGINE_DISPATCH_WIDE(convolve_row)(layer, rows, count, out);
-}
-
 void max_pool_row(const MapRows& maps, int size, int channels, int count, float* out) {
     FERENGINE_DISPATCH_WIDE(max_pool_row)(maps, size, channels, count, out);
 }

@@ -9,19 +9,12 @@
 #include <cstdint>
 #include <span>
 
+#include "convolution/kernels.hpp"
+
 namespace ferengine::mtcnn {
 
-constexpr int kGroup = 16;  // output channels computed together; a convolution's output pixels are padded to these
+using convolution::kGroup;
 constexpr int kSlack = 16;
-
-// A convolution as its kernel reads it. `weights`: (groups, kernel, kernel * in, kGroup), zero beyond the last channel;
-// `bias` and `slopes` (of the PReLU that follows; 1 for none): (groups * kGroup). Floats from one output pixel to the
-// next, in the inputs (`step`) and in the outputs (`pitch`).
-struct ConvolutionView {
-    int in, groups, kernel;
-    ptrdiff_t step, pitch;
-    const float *weights, *bias, *slopes;
-};
 
 // Rows of feature maps below each other: `width` pixels, `pitch` floats from one to the next.
 struct MapRows {
@@ -40,9 +33,6 @@ struct LinearSample {
     int first;
     float fraction;
 };
-
-// `count` output pixels from the layer.kernel rows below each other in `rows`.
-void convolve_row(const ConvolutionView& layer, const float* const* rows, int count, float* out);
 
 // Maxima of windows of `size` columns and all rows of `maps`, in steps of 2 columns; the windows end at the row's end.
 // `channels` of each of the `count` pixels are written, without padding.

@@ -7,13 +7,16 @@
 #include <array>
 #include <cmath>
 #include <span>
+#include <string>
 #include <tuple>
+#include <utility>
 #include <vector>
 
 #include "python/arguments.hpp"
 #include "python/register.hpp"
 #include "retinaface/decode.hpp"
 #include "retinaface/input.hpp"
+#include "retinaface/stem.hpp"
 
 namespace py = pybind11;
 
@@ -69,17 +72,97 @@ py::tuple decode(const std::vector<LevelArguments>& arguments, float threshold, 
     return py::make_tuple(boxes, scores, landmarks);
 }
 
-void input(const py::array& frame, const std::array<float, 3>& means, const py::array& out) {
+constexpr py::ssize_t kMaxSide = 1 << 16;  // of a network's input, pixels
+
+image::FrameView colour_view(const py::array& frame) {
     const image::FrameView view = frame_view(frame);
-    if (is_uint8(out) || !out.writeable() || out.ndim() != 3 || out.shape(0) != 3)
-        throw py::value_error("out must be writeable float32 of the shape (3, height, width)");
-    if (view.channels != 3 || view.height < 1 || view.width < 1 || out.size() == 0 || out.shape(1) > (1 << 14) ||
-        out.shape(2) > (1 << 14))
-        throw py::value_error("the frame must have three channels, and neither it nor out be empty");
-    const int height = static_cast<int>(out.shape(1)), width = static_cast<int>(out.shape(2));
-    auto* const values = static_cast<float*>(const_cast<void*>(out.data()));
+    if (view.channels != 3 || view.height < 1 || view.width < 1)
+        throw py::value_error("the frame must have three channels and not be empty");
+    return view;
+}
+
+// The floats of `out`, to be written, which must have this shape.
+float* checked_output(const py::array& out, const std::array<py::ssize_t, 3>& shape) {
+    if (is_uint8(out) || !out.writeable() || out.ndim() != 3 || !std::equal(shape.begin(), shape.end(), out.shape()))
+        throw py::value_error("out must be writeable float32 of the shape (" + std::to_string(shape[0]) + ", " +
+                              std::to_string(shape[1]) + ", " + std::to_string(shape[2]) + ")");
+    return static_cast<float*>(const_cast<void*>(out.data()));
+}
+
+void check_sides(py::ssize_t height, py::ssize_t width) {
+    if (height < 1 || width < 1 || height > kMaxSide || width > kMaxSide)
+        throw py::value_error("height and width must lie between 1 and " + std::to_string(kMaxSide));
+}
+
+void input(const py::array& frame, const std::array<float, 3>& means, const py::array& out) {
+    const image::FrameView view = colour_view(frame);
+    if (out.ndim() != 3) throw py::value_error("out must have three dimensions");
+    check_sides(out.shape(0), out.shape(1));
+    const int height = static_cast<int>(out.shape(0)), width = static_cast<int>(out.shape(1));
+    float* const pixels = checked_output(out, {height, width, 3});
     const py::gil_scoped_release release;
-    retinaface::make_input(view, height, width, means, values);
+    retinaface::ScaledFrame scaled(view, height, width, means);
+    for (int y = 0; y < height; ++y) scaled.row(y, pixels + ptrdiff_t{3} * width * y);
+}
+
+std::span<const float> finite_values(const Floats& array) {
+    const std::span<const float> values(array.data(), static_cast<size_t>(array.size()));
+    if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }))
+        throw py::value_error("weights must be finite");
+    return values;
+}
+
+// A kernel and its bias, (height, width, in, out) and (out,).
+struct Layer {
+    Floats kernel, bias;
+
+    explicit Layer(const std::pair<Floats, Floats>& arrays) : kernel(arrays.first), bias(arrays.second) {
+        if (kernel.ndim() != 4 || kernel.size() == 0 || kernel.shape(0) != kernel.shape(1) || bias.ndim() != 1 ||
+            bias.shape(0) != kernel.shape(3) || kernel.shape(2) > (1 << 12) || kernel.shape(3) > (1 << 12))
+            throw py::value_error("a layer must be a kernel (side, side, in, out) and a bias (out,)");
+    }
+
+    convolution::Convolution convolution() const {
+        const std::vector<float> slopes(static_cast<size_t>(bias.size()), retinaface::kSlope);
+        return {static_cast<int>(kernel.shape(0)),
+                static_cast<int>(kernel.shape(2)),
+                static_cast<int>(kernel.shape(3)),
+                finite_values(kernel),
+                finite_values(bias),
+                slopes};
+    }
+
+    convolution::Depthwise depthwise() const {
+        if (kernel.shape(0) != 3 || kernel.shape(2) != 1)
+            throw py::value_error("a depthwise kernel must have the shape (3, 3, 1, channels)");
+        return {finite_values(kernel), finite_values(bias), retinaface::kSlope};
+    }
+};
+
+using LayerArguments = std::pair<Floats, Floats>;
+using BlockArguments = std::tuple<LayerArguments, LayerArguments, int>;
+
+retinaface::Stem make_stem(const std::array<float, 3>& means, const LayerArguments& first,
+                           const std::vector<BlockArguments>& blocks) {
+    std::vector<retinaface::Stem::Block> made;
+    made.reserve(blocks.size());
+    for (const auto& [depthwise, pointwise, stride] : blocks)
+        made.push_back(
+            {.depthwise = Layer(depthwise).depthwise(), .pointwise = Layer(pointwise).convolution(), .stride = stride});
+    return {means, Layer(first).convolution(), std::move(made)};
+}
+
+py::tuple stem_shape(const retinaface::Stem& stem, int height, int width) {
+    check_sides(height, width);
+    return py::make_tuple(stem.cells(height), stem.cells(width), stem.channels());
+}
+
+void run_stem(const retinaface::Stem& stem, const py::array& frame, int height, int width, const py::array& out) {
+    const image::FrameView view = colour_view(frame);
+    check_sides(height, width);
+    float* const cells = checked_output(out, {stem.cells(height), stem.cells(width), stem.channels()});
+    const py::gil_scoped_release release;
+    stem.run(view, height, width, cells);
 }
 
 }  // namespace
@@ -89,6 +172,14 @@ void register_retinaface(py::module_& m) {
           py::arg("max_candidates"), "Boxes, scores and landmarks of the faces in RetinaFace's maps, best first.");
     m.def("retinaface_input", &input, py::arg("frame"), py::arg("means"), py::arg("out"),
           "Scale a frame to RetinaFace's input: each pixel is the mean over the area that it covers.");
+    py::class_<retinaface::Stem>(m, "RetinaFaceStem",
+                                 "The first stage of RetinaFace's backbone, straight from a frame.")
+        .def(py::init(&make_stem), py::arg("means"), py::arg("first"), py::arg("blocks"),
+             "Build the layers from their weights, each a kernel (side, side, in, out) and a bias (out,).")
+        .def("shape", &stem_shape, py::arg("height"), py::arg("width"),
+             "Rows, columns and channels of what ``run`` gives.")
+        .def("run", &run_stem, py::arg("frame"), py::arg("height"), py::arg("width"), py::arg("out"),
+             "Scale a frame to the network's input and run the layers on it.");
 }
 
 }  // namespace ferengine::python

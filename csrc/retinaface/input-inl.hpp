@@ -1,4 +1,4 @@
-// The loops of make_input, each over one row. For foreach_target.hpp.
+// The loops of ScaledFrame, each over one row. For foreach_target.hpp.
 
 namespace ferengine::retinaface::FERENGINE_TARGET {
 namespace {
@@ -30,14 +30,11 @@ FERENGINE_INLINE v::Float4 mean_of(const float* sums, const Span& span, const fl
 }
 
 void blend_columns(const float* sums, const Span* spans, const float* weights, int count, const float* means,
-                   float* const* planes) {
-    float *blue = planes[0], *green = planes[1], *red = planes[2];
-    for (int x = 0; x < count; ++x) {
-        const v::Float4 sum = mean_of(sums, spans[x], weights);
-        blue[x] = sum[0] - means[0];
-        green[x] = sum[1] - means[1];
-        red[x] = sum[2] - means[2];
-    }
+                   float* out) {
+    const v::Float4 mean{means[0], means[1], means[2], 0.0f};
+    for (int x = 0; x + 1 < count; ++x, out += 3) v::store(out, mean_of(sums, spans[x], weights) - mean);
+    const v::Float4 last = mean_of(sums, spans[count - 1], weights) - mean;  // what lies behind the row is another's
+    for (int channel = 0; channel < 3; ++channel) out[channel] = last[channel];
 }
 
 }  // namespace

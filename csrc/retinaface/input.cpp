@@ -9,12 +9,6 @@
 namespace ferengine::retinaface {
 namespace {
 
-// The source pixels under one pixel of the input: weights[first_weight ...] for first, first + 1, ...
-struct Span {
-    int first, count;
-    size_t first_weight;
-};
-
 constexpr double kMinWeight = 1e-6;  // of a pixel; less is rounding
 
 // Along an axis of `length` pixels, of which `count` are made. The weights of each add up to 1.
@@ -37,30 +31,27 @@ std::vector<Span> make_spans(int length, int count, std::vector<float>& weights)
 }  // namespace
 }  // namespace ferengine::retinaface
 
+#define FERENGINE_TARGET_WIDE
 #define FERENGINE_TARGET_INCLUDE "retinaface/input-inl.hpp"
 #include "simd/foreach_target.hpp"
 
 namespace ferengine::retinaface {
 
-void make_input(const image::FrameView& frame, int height, int width, const std::array<float, 3>& means, float* out) {
-    std::vector<float> row_weights, column_weights;
-    const std::vector<Span> rows = make_spans(frame.height, height, row_weights);
-    const std::vector<Span> columns = make_spans(frame.width, width, column_weights);
-    const int values = 3 * frame.width;
-    std::vector<float> sums(static_cast<size_t>(values) + 1);  // the last pixel's load reads one more
-    std::vector<const uint8_t*> pointers;
-    const size_t plane = static_cast<size_t>(height) * static_cast<size_t>(width);
-    for (int y = 0; y < height; ++y) {
-        const Span& span = rows[static_cast<size_t>(y)];
-        pointers.clear();
-        for (int row = span.first; row < span.first + span.count; ++row) pointers.push_back(frame.row(row));
-        FERENGINE_DISPATCH(blend_rows)
-        (pointers.data(), row_weights.data() + span.first_weight, span.count, values, sums.data());
-        float* const target = out + static_cast<size_t>(y) * static_cast<size_t>(width);
-        const std::array<float*, 3> planes{target, target + plane, target + 2 * plane};
-        FERENGINE_DISPATCH(blend_columns)
-        (sums.data(), columns.data(), column_weights.data(), width, means.data(), planes.data());
-    }
+ScaledFrame::ScaledFrame(const image::FrameView& frame, int height, int width, const std::array<float, 3>& means)
+    : frame_(frame),
+      means_(means),
+      rows_(make_spans(frame.height, height, row_weights_)),
+      columns_(make_spans(frame.width, width, column_weights_)),
+      sums_(static_cast<size_t>(frame.width) * 3 + 1) {}  // the last pixel's load reads one more
+
+void ScaledFrame::row(int y, float* out) {
+    const Span& span = rows_[static_cast<size_t>(y)];
+    source_.clear();
+    for (int row = span.first; row < span.first + span.count; ++row) source_.push_back(frame_.row(row));
+    FERENGINE_DISPATCH_WIDE(blend_rows)
+    (source_.data(), row_weights_.data() + span.first_weight, span.count, 3 * frame_.width, sums_.data());
+    FERENGINE_DISPATCH_WIDE(blend_columns)
+    (sums_.data(), columns_.data(), column_weights_.data(), static_cast<int>(columns_.size()), means_.data(), out);
 }
 
 }  // namespace ferengine::retinaface

@@ -1,6 +1,8 @@
 // What code for vectors shares whatever the instruction set.
 #pragma once
 
+#include <cstdint>
+
 // Compiled into each of its callers, for their instruction set.
 #define FERENGINE_INLINE __attribute__((always_inline)) inline
 

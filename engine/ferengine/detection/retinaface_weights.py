@@ -25,6 +25,9 @@ MEAN = (104, 117, 127)
 STRIDES: dict[int, tuple[float, float]] = {8: (16, 32), 16: (64, 128), 32: (256, 512)}
 """The sides of the two priors of each stride, pixels."""
 
+STEM_STRIDES = (1, 2, 1, 2, 1)
+"""Of the depthwise layers of the backbone's first stage, which runs in C++ (``_native.RetinaFaceStem``)."""
+
 
 def is_installed() -> bool:
     """Whether there are weights: those of another version are refused when they are read."""

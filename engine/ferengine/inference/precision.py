@@ -30,11 +30,6 @@ def has_vnni() -> bool:
     return not _VNNI.isdisjoint(_processor_flags())
 
 
-def has_avx512() -> bool:
-    """Whether this processor has AVX-512, and the kernel lets it be used."""
-    return "avx512f" in _processor_flags()
-
-
 def _processor_flags() -> Sequence[str]:
     try:
         lines = _CPUINFO.read_text().splitlines()

@@ -8,7 +8,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from ferengine._native import retinaface_decode, retinaface_input
+from ferengine._native import retinaface_decode
 from oracles.plain_mtcnn.boxes import non_maximum_suppression
 
 Level = tuple[NDArray[np.float32], int, tuple[float, float]]
@@ -54,50 +54,6 @@ def test_decoding(seed: int, shapes: list[tuple[int, int]], threshold: float, ov
     assert len(found[0]) == len(expected[0])
     for values, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(values, wanted.reshape(values.shape), rtol=1e-4, atol=1e-3)
-
-
-def plain_resize(length: int, count: int) -> NDArray[np.float64]:
-    """The weight of each source pixel, (count, length): the fraction of the area of an output pixel that it covers."""
-    edges = np.arange(count + 1) * length / count
-    pixels = np.arange(length)
-    covered = np.minimum(edges[1:, None], pixels + 1) - np.maximum(edges[:-1, None], pixels)
-    return np.clip(covered, 0, None) * count / length
-
-
-@settings(deadline=None)
-@given(st.integers(0, 999), st.integers(1, 40), st.integers(1, 90), st.floats(0.1, 1.5), st.floats(0.1, 1.5), st.booleans())
-def test_input(seed: int, height: int, width: int, down: float, across: float, padded: bool) -> None:
-    random = np.random.default_rng(seed)
-    frame = random.integers(0, 256, (height, width + 5 * padded, 3), np.uint8)[:, :width]
-    rows, columns = max(1, round(height * down)), max(1, round(width * across))
-    out = np.full((3, rows, columns), np.nan, np.float32)
-    retinaface_input(frame, (104, 117, 127), out)
-    expected = np.einsum("yh,xw,hwc->cyx", plain_resize(height, rows), plain_resize(width, columns), frame.astype(np.float64))
-    np.testing.assert_allclose(out, expected - np.array([104, 117, 127]).reshape(3, 1, 1), atol=2e-3)
-
-
-def test_input_of_the_same_size_is_the_frame() -> None:
-    frame = np.random.default_rng(1).integers(0, 256, (31, 47, 3), np.uint8)
-    out = np.empty((3, 31, 47), np.float32)
-    retinaface_input(frame, (1, 2, 3), out)
-    np.testing.assert_array_equal(out, frame.transpose(2, 0, 1).astype(np.float32) - np.float32([[[1]], [[2]], [[3]]]))
-
-
-@pytest.mark.parametrize(
-    ("frame", "out"),
-    [
-        (np.zeros((4, 4), np.uint8), np.zeros((3, 4, 4), np.float32)),
-        (np.zeros((4, 4, 3), np.float32), np.zeros((3, 4, 4), np.float32)),
-        (np.zeros((0, 4, 3), np.uint8), np.zeros((3, 4, 4), np.float32)),
-        (np.zeros((4, 4, 3), np.uint8), np.zeros((3, 0, 4), np.float32)),
-        (np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 4), np.float32)),
-        (np.zeros((4, 4, 3), np.uint8), np.zeros((3, 4, 4), np.uint8)),
-        (np.zeros((4, 4, 3), np.uint8), np.zeros((3, 4, 8), np.float32)[:, :, ::2]),
-    ],
-)
-def test_input_of_another_shape_is_refused(frame: np.ndarray, out: np.ndarray) -> None:  # type: ignore[type-arg]
-    with pytest.raises((TypeError, ValueError)):
-        retinaface_input(frame, (0, 0, 0), out)
 
 
 def test_one_prior() -> None:

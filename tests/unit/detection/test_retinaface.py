@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from numpy.typing import NDArray
 
+from ferengine._native import RetinaFaceStem
 from ferengine.detection import create_detector, retinaface, retinaface_weights
 from ferengine.detection.mtcnn import MtcnnDetector
-from ferengine.detection.retinaface import RetinaFaceDetector, retinaface_network
+from ferengine.detection.retinaface import RetinaFaceDetector, retinaface_network, retinaface_stem
 from ferengine.detection.retinaface_graph import build_network
-from ferengine.detection.retinaface_weights import PACKAGE, is_installed, read_weights
+from ferengine.detection.retinaface_weights import MEAN, PACKAGE, is_installed, read_weights
 from ferengine.errors import MissingDependencyError, ModelError, UsageError
 from ferengine.sources.demo.portraits import ASTRONAUT, HOPPER, Portrait
 from ferengine.tracking.matching import iou_matrix
@@ -58,32 +60,41 @@ def test_another_file_is_refused_and_not_run(monkeypatch: pytest.MonkeyPatch, tm
 @needs_weights
 def test_made_once_then_read_from_the_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    made = retinaface_network("int8")
+    made, stem = retinaface_network("int8"), retinaface_stem()
     monkeypatch.setattr(retinaface, "read_weights", None)
     assert retinaface_network("int8") == made
-    (stored,) = tmp_path.rglob("*.network")
-    assert stored.name in ("int8-8.network", "int8-16.network")
+    frame = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
+    np.testing.assert_array_equal(stem_of(retinaface_stem(), frame), stem_of(stem, frame))
+    assert sorted(each.name for each in tmp_path.rglob("*.network")) == ["int8.network", "stem.network"]
 
 
 # --- graph
 
 
 @needs_weights
-@pytest.mark.parametrize(("height", "width", "block"), [(64, 96, 8), (64, 96, 16), (75, 131, 16)])
-def test_graph_answers_as_the_exported_one(height: int, width: int, block: int) -> None:
+@pytest.mark.parametrize(("height", "width"), [(64, 96), (75, 131), (33, 250)])
+def test_stem_and_graph_answer_as_the_exported_one(height: int, width: int) -> None:
     exported = read_weights()
-    image = np.random.default_rng(0).normal(0, 40, (1, 3, height, width)).astype(np.float32)
+    frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    image = (frame.astype(np.float32) - np.float32(MEAN)).transpose(2, 0, 1)[None]
     boxes, probabilities, points = run(exported, image)
-    maps = run(build_network(exported, "fp32", block), image)
+    maps = run(build_network(exported, "fp32"), stem_of(retinaface_stem(), frame)[None])
     rows = np.concatenate([each[0].transpose(1, 2, 0).reshape(-1, 15) for each in maps])  # cells, then priors
     np.testing.assert_allclose(1 / (1 + np.exp(-rows[:, 0])), probabilities[0, :, 1], atol=1e-4)
     np.testing.assert_allclose(rows[:, 1:5], boxes[0], atol=1e-3)
     np.testing.assert_allclose(rows[:, 5:], points[0], atol=1e-3)
 
 
-def run(model: bytes, image: np.ndarray[Any, np.dtype[np.float32]]) -> list[Any]:
+def stem_of(stem: RetinaFaceStem, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Of a frame that is not scaled."""
+    out = np.empty(stem.shape(*frame.shape[:2]), np.float32)
+    stem.run(frame, *frame.shape[:2], out)
+    return out
+
+
+def run(model: bytes, values: NDArray[np.float32]) -> list[Any]:
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    return list(session.run(None, {"input": image}))
+    return list(session.run(None, {"input": values}))
 
 
 @needs_weights
@@ -93,7 +104,7 @@ def test_another_network_is_refused() -> None:
     model = onnx.load_from_string(read_weights())
     del model.graph.initializer[-1]
     with pytest.raises(ValueError, match="not 47"):
-        build_network(model.SerializeToString(), "fp32", 8)
+        build_network(model.SerializeToString(), "fp32")
 
 
 # --- detection

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from importlib import import_module
 from inspect import getdoc
 from pathlib import Path
@@ -175,6 +176,20 @@ def test_a_path_that_the_system_refuses_is_one_line(capsys: pytest.CaptureFixtur
     assert exit_code(typer.main.get_command(app), "read", ["x" * 300]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.endswith("xxx: file name too long")
+
+
+def test_no_folder_for_temporary_files_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def build() -> None:
+        tempfile.mkdtemp()
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/none"])
+    assert exit_code(typer.main.get_command(app), "build", []) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("free space in /tmp, or name another folder in TMPDIR)")
 
 
 @pytest.mark.parametrize("columns", ["60", "80"])

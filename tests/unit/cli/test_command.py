@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from ferengine.cli.app import COMMANDS, TOOLS, app
 from ferengine.cli.command import exit_code, make_command
-from ferengine.cli.redaction import refuse_stray_urls
+from ferengine.cli.redaction import argument_range, refuse_stray_urls
 from ferengine.errors import UsageError
 
 SECRET = "rtsp://me:hunter2@10.0.0.7/live"
@@ -164,6 +164,14 @@ def test_urls_behind_other_options_are_refused() -> None:
         with pytest.raises(UsageError, match=r"10\.0\.0\.7/\.\.\. is not expected here") as caught:
             refuse_stray_urls(arguments)
         assert "hunter2" not in str(caught.value)
+
+
+def test_an_emulator_that_says_nothing_of_the_arguments_hides_none() -> None:
+    """QEMU's /proc/self/stat, in a container for another processor, has 44 fields instead of 52."""
+    whole = Path("/proc/self/stat").read_bytes()
+    start, end = argument_range(whole)
+    assert end - start == len(Path("/proc/self/cmdline").read_bytes())
+    assert argument_range(b"1135 (a ) b) R 1124 1124" + b" 0" * 39) == (0, 0)
 
 
 def test_a_path_that_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

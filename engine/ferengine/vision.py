@@ -21,12 +21,15 @@ _DEBIAN_PACKAGES = {
 
 def explain_import_error(error: ImportError) -> str:
     """Say what to install after ``import cv2`` failed with ``error``."""
+    install = pip_install("opencv-contrib-python<5")
+    if isinstance(error, ModuleNotFoundError) and error.name == "cv2":
+        return f"OpenCV is not installed: {install}"
     text = str(error)
     for library, package in _DEBIAN_PACKAGES.items():
         if library in text:
             packages = " ".join(dict.fromkeys((package, "libgl1", "libglib2.0-0")))
             return f"OpenCV cannot load {library}: install it (Debian and Ubuntu: apt-get install {packages})"
-    return f"OpenCV cannot be imported ({text}): reinstall it with {pip_install('opencv-contrib-python<5')}"
+    return f"OpenCV cannot be imported ({text}): reinstall it with {install}"
 
 
 def headless_package() -> str | None:

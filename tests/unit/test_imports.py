@@ -96,9 +96,15 @@ def test_a_missing_library_names_its_package(library: str, packages: str) -> Non
 
 
 def test_other_import_error_names_the_reinstall_command() -> None:
-    message = explain_import_error(ImportError("No module named 'cv2'"))
-    assert "No module named 'cv2'" in message
+    message = explain_import_error(ImportError("numpy.core.multiarray failed to import"))
+    assert "(numpy.core.multiarray failed to import): reinstall it" in message
     assert "install 'opencv-contrib-python<5'" in message
+
+
+def test_opencv_that_is_not_installed_is_called_that() -> None:
+    message = explain_import_error(ModuleNotFoundError("No module named 'cv2'", name="cv2"))
+    assert message.startswith("OpenCV is not installed: ")
+    assert message.endswith("install 'opencv-contrib-python<5'")
 
 
 @pytest.fixture(scope="module")

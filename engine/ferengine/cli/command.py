@@ -25,6 +25,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from ferengine.cli.help_page import HelpfulCommand, HelpfulGroup
 from ferengine.errors import FerengineError, MissingDependencyError, UsageError
+from ferengine.ipc.machine import refusal
 from ferengine.pip_hint import install_extra
 from ferengine.sources.url import hide_credentials, show_path
 
@@ -206,7 +207,11 @@ def exit_code(command: Command, name: str, arguments: Sequence[str] | None = Non
         if error.errno in (errno.EMFILE, errno.ENFILE):
             raise  # not for the path: any file, such as a module, would have been one too many
         if not isinstance(error.filename, str | os.PathLike) or error.strerror is None:
-            raise
+            said = refusal(error) if isinstance(error, FileNotFoundError) else None  # others are of standard output
+            if said is None:
+                raise
+            _print_error(f"the system refuses what the program needs ({said})")
+            return FerengineError.exit_code
         _print_error(f"{show_path(os.fspath(error.filename))}: {error.strerror.lower()}")  # a path that the system refuses
         return FerengineError.exit_code
     return 0

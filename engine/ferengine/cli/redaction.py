@@ -38,14 +38,22 @@ def hide_arguments() -> None:
     Python's own ``sys.argv`` stays as it is. Nothing happens if /proc does not say where the arguments are.
     """
     try:
-        fields = Path("/proc/self/stat").read_bytes().rpartition(b")")[2].split()
+        start, end = argument_range(Path("/proc/self/stat").read_bytes())
         arguments = Path("/proc/self/cmdline").read_bytes()
     except OSError:
         return
-    start, end = int(fields[45]), int(fields[46])  # proc(5): arg_start and arg_end, 0 without permission
     hidden = b"\0".join(_hidden(argument) for argument in arguments.split(b"\0"))
     if hidden != arguments and start and end - start == len(arguments) and ctypes.string_at(start, len(arguments)) == arguments:
         ctypes.memmove(start, hidden, len(hidden))
+
+
+def argument_range(stat: bytes) -> tuple[int, int]:
+    """Where a process's arguments begin and end in its memory (proc(5): arg_start and arg_end), by its line of /proc.
+
+    Both are 0 without permission, and where the line is shorter: QEMU's emulation of another processor's programs ends before.
+    """
+    fields = stat.rpartition(b")")[2].split()
+    return (int(fields[45]), int(fields[46])) if len(fields) > 46 else (0, 0)
 
 
 def _hidden(argument: bytes) -> bytes:

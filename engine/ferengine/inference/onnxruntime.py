@@ -31,8 +31,22 @@ from ferengine.inference.tensorrt.device import is_lost
 from ferengine.models.manifest import Normalisation
 from ferengine.pip_hint import pip_install, pip_replace
 
+
+def explain_import_error(error: ImportError | AttributeError) -> str:
+    """Say what to install after ``import onnxruntime`` failed with ``error``."""
+    if isinstance(error, ModuleNotFoundError) and error.name == "onnxruntime":
+        return f"ONNX Runtime is not installed: {pip_install('onnxruntime')}"
+    install = pip_install("--force-reinstall", "--no-deps", "onnxruntime")
+    return f"ONNX Runtime is not complete ({error}): install it again, or what you have in its place: {install}"
+
+
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
-import onnxruntime
+try:
+    import onnxruntime
+
+    VERSION: str = onnxruntime.__version__
+except (ImportError, AttributeError) as error:  # the latter of a folder that is left where one of two was removed
+    raise MissingDependencyError(explain_import_error(error)) from error
 
 OrtProvider = Literal["ort", "ort-cuda", "ort-trt-rtx"]
 """The backends that are providers of ONNX Runtime."""
@@ -51,8 +65,6 @@ _WHEELS: dict[OrtProvider, str] = {
 
 _CUDA_CODE = re.compile(r"CUDA failure (\d+)")
 """How the CUDA provider names the code of what failed (its ``CudaCall``)."""
-
-VERSION: str = onnxruntime.__version__
 
 _ORIGIN = re.compile(r"^\[ONNXRuntimeError\] : \d+ : [A-Z_]+ : (/onnxruntime_src/.*?\) (?=[A-Z]))?")
 """Where an error came about in ONNX Runtime: a code, its name, and now and then file and signature of a function."""

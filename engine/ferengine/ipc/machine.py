@@ -28,6 +28,9 @@ GPU_LOST = 5
 _NO_THREAD = "can't start new thread"
 """Begins the RuntimeError that CPython raises where the system refuses a thread."""
 
+_NO_FOLDER = "No usable temporary directory"
+"""Begins the FileNotFoundError of ``tempfile`` where no folder for temporary files can be written to."""
+
 _UNLIMITED = 1 << 60
 """What cgroup v1 shows for no limit is a little less than 2**63."""
 
@@ -44,6 +47,8 @@ def refusal(error: BaseException) -> str | None:
     """Return what the machine has refused, with a hint; ``None`` where ``error`` is no refusal of the machine."""
     if isinstance(error, MemoryError):
         number, said = errno.ENOMEM, str(error) or "out of memory"
+    elif isinstance(error, FileNotFoundError) and str(error.strerror).startswith(_NO_FOLDER):
+        return "no folder for temporary files can be written to: free space in /tmp, or name another folder in TMPDIR"
     elif isinstance(error, OSError):
         number, said = error.errno or 0, error.strerror or str(error)
     elif isinstance(error, RuntimeError) and str(error).startswith(_NO_THREAD):

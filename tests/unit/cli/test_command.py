@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tempfile
 from importlib import import_module
 from inspect import getdoc
 from pathlib import Path
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 
 from ferengine.cli.app import COMMANDS, TOOLS, app
 from ferengine.cli.command import exit_code, make_command
-from ferengine.cli.redaction import refuse_stray_urls
+from ferengine.cli.redaction import argument_range, refuse_stray_urls
 from ferengine.errors import UsageError
 
 SECRET = "rtsp://me:hunter2@10.0.0.7/live"
@@ -165,6 +166,14 @@ def test_urls_behind_other_options_are_refused() -> None:
         assert "hunter2" not in str(caught.value)
 
 
+def test_an_emulator_that_says_nothing_of_the_arguments_hides_none() -> None:
+    """QEMU's /proc/self/stat, in a container for another processor, has 44 fields instead of 52."""
+    whole = Path("/proc/self/stat").read_bytes()
+    start, end = argument_range(whole)
+    assert end - start == len(Path("/proc/self/cmdline").read_bytes())
+    assert argument_range(b"1135 (a ) b) R 1124 1124" + b" 0" * 39) == (0, 0)
+
+
 def test_a_path_that_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     app = typer.Typer()
 
@@ -175,6 +184,20 @@ def test_a_path_that_the_system_refuses_is_one_line(capsys: pytest.CaptureFixtur
     assert exit_code(typer.main.get_command(app), "read", ["x" * 300]) == 1
     [line] = capsys.readouterr().err.splitlines()
     assert line.endswith("xxx: file name too long")
+
+
+def test_no_folder_for_temporary_files_is_one_line(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    app = typer.Typer()
+
+    @app.command()
+    def build() -> None:
+        tempfile.mkdtemp()
+
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/none"])
+    assert exit_code(typer.main.get_command(app), "build", []) == 1
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.endswith("free space in /tmp, or name another folder in TMPDIR)")
 
 
 @pytest.mark.parametrize("columns", ["60", "80"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import resource
+import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,25 @@ def test_what_a_check_raises_is_its_failure() -> None:
     found = registry.examine(defect)
     assert found is not None
     assert "ZeroDivisionError" in found.reason
+
+
+def test_a_full_disk_is_no_defect_of_a_check() -> None:
+    def full() -> Finding:
+        raise OSError(28, "No space left on device", "/tmp/x")
+
+    found = registry.examine(full)
+    assert found is not None
+    assert (found.status, found.hint) == ("fail", "follow the message")
+    assert "free space on the disk" in found.reason
+
+
+def test_a_machine_without_a_folder_for_temporary_files_can_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    monkeypatch.setattr(tempfile, "_candidate_tempdir_list", lambda: ["/proc/none"])
+    found = pipeline.check_pipeline()
+    assert found.status == "warn"
+    assert "No usable temporary directory" in found.reason
+    assert "TMPDIR" in found.hint
 
 
 @pytest.fixture

@@ -135,6 +135,8 @@ def test_what_the_machine_refuses_is_no_fault_of_the_program() -> None:
     assert "ulimit -u" in str(refusal(RuntimeError("can't start new thread")))
     assert "free memory" in str(refusal(MemoryError()))
     assert "too many open files" in str(refusal(OSError(23, "Too many open files in system")))
+    assert "TMPDIR" in str(refusal(FileNotFoundError(2, "No usable temporary directory found in ['/tmp']")))
+    assert refusal(FileNotFoundError(2, "No such file or directory", "x")) is None
     assert refusal(RuntimeError("other")) is None
     assert refusal(ValueError()) is None
 

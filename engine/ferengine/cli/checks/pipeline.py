@@ -16,7 +16,12 @@ def check_pipeline() -> Finding:
     from ferengine.engine import Engine
     from ferengine.sinks.video import VideoWriter
 
-    with tempfile.TemporaryDirectory(prefix="ferengine-doctor-") as folder:
+    try:
+        temporary = tempfile.TemporaryDirectory(prefix="ferengine-doctor-")
+    except OSError as error:
+        return Finding("warn", f"not checked, for want of a folder for its video ({error.strerror})",
+                       "name a folder that can be written to in TMPDIR; ferengine run itself needs none")  # fmt: skip
+    with temporary as folder:
         path = Path(folder) / "face.mp4"
         writer, image = VideoWriter(path, SIDE, SIDE, 25.0), drawn_face()
         for number in range(_FRAMES):

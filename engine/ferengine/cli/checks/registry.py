@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from ferengine.cli.checks import environment, machine, models, pipeline, stages
 from ferengine.cli.checks.base import Finding
 from ferengine.errors import FerengineError
+from ferengine.ipc.machine import refusal
 
 CHECKS: Mapping[str, Callable[[], Finding | None]] = {
     "versions": machine.check_versions,
@@ -43,4 +44,7 @@ def examine(check: Callable[[], Finding | None]) -> Finding | None:
     except FerengineError as error:
         return Finding("fail", str(error), "follow the message")
     except Exception as error:
+        said = refusal(error)
+        if said is not None:
+            return Finding("fail", f"the system refuses what the check needs ({said})", "follow the message")
         return Finding("fail", f"the check itself failed: {error!r}", "please report this")

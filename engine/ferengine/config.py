@@ -287,7 +287,7 @@ def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
 
 
 def _sentence(item: Any) -> str:
-    name = ".".join(str(part) for part in item["loc"]) or "settings"
+    name = ".".join(str(part) for part in item["loc"]) or ("" if item["type"] == "value_error" else "settings")
     if item["type"] == "extra_forbidden":
         return f"unknown setting {name!r}: {name_hint(name, EngineConfig.model_fields)}"
     if item["type"] == "missing" and isinstance(item["loc"][-1], int):

@@ -26,6 +26,9 @@ Threshold = Annotated[float, Field(ge=0, lt=1)]
 TRACKED_THRESHOLDS = (0.6, 0.7, 0.5)
 """MTCNN's thresholds where faces are tracked: a known face is followed from a score that would not do for a new one."""
 
+MAX_QUEUE = 100_000
+"""Results that may wait for a consumer at most."""
+
 DetectorSetting = Literal["auto", "mtcnn", "retinaface", "haar"]
 """A detector, or ``auto``: RetinaFace where it is installed and the machine can afford it, else MTCNN."""
 
@@ -149,7 +152,7 @@ class EngineConfig(BaseModel):
     )
 
     max_frames: int | None = Field(None, ge=1, description="Stop each source after N frames.", examples=[1000])
-    queue: int = Field(256, ge=1, le=100_000, description="Maximum number of results that wait for each consumer.")
+    queue: int = Field(256, ge=1, le=MAX_QUEUE, description="Maximum number of results that wait for each consumer.")
     stuck_after: float = Field(20.0, ge=1, description="Replace a worker that makes no progress for this many seconds.")
     restart_limit: int = Field(5, ge=0, description="Give up a worker that dies more than this many times in a minute.")
 
@@ -284,7 +287,7 @@ def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
 
 
 def _sentence(item: Any) -> str:
-    name = ".".join(str(part) for part in item["loc"]) or "settings"
+    name = ".".join(str(part) for part in item["loc"]) or ("" if item["type"] == "value_error" else "settings")
     if item["type"] == "extra_forbidden":
         return f"unknown setting {name!r}: {name_hint(name, EngineConfig.model_fields)}"
     if item["type"] == "missing" and isinstance(item["loc"][-1], int):

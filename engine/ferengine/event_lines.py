@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
-from ferengine.errors import MissingDependencyError, UsageError
+from ferengine.errors import MissingDependencyError, UsageError, shown
 from ferengine.pip_hint import install_extra, pip_install
 
 if TYPE_CHECKING:
@@ -28,6 +28,8 @@ _COLUMNS: dict[str, type] = {
     "sharpness": float, "brightness": float, "contrast": float, "prior": str,
 }  # fmt: skip
 """Those that every table has."""
+_GENDER_REASON = "gender_reason"
+"""A text that tables with genders have, also where no face has one."""
 _TOO_LARGE = 2**1023
 """From here on an integer may be none of 64-bit floating point."""
 
@@ -69,7 +71,7 @@ def read_events(path: str | Path, library: Literal["pandas", "polars"] = "pandas
         where = Path(path)
     except TypeError:
         raise UsageError(f"read_events reads a file by its path, not {type(path).__name__}") from None
-    is_parquet = where.is_dir() or where.suffix == ".parquet"
+    is_parquet = is_parquet_path(where)
     found = _parquet_faces(where) if is_parquet else list(_rows(where))
     try:
         return _polars_table(found) if library == "polars" else _pandas_table(found)
@@ -86,7 +88,7 @@ def _pandas_table(found: list[dict[str, Any]] | pa.Table) -> pd.DataFrame:
     columns: dict[str, Any] = {}
     for name in dict.fromkeys((*_COLUMNS, *table.columns)):
         column = table[name] if name in table else pandas.Series([None] * len(table), table.index, object)
-        kind = _COLUMNS.get(name) or (float if _are_numbers(column.dropna()) else object)
+        kind = _COLUMNS.get(name) or (float if _are_numbers(column.dropna()) and name != _GENDER_REASON else object)
         if kind is bool:
             columns[name] = column.eq(True)
         elif kind in (str, object):
@@ -123,6 +125,8 @@ def _polars_column(name: str, values: list[Any]) -> pl.Series:
     present = [value for value in values if value is not None]
     if _COLUMNS.get(name) is int:
         return polars.Series(name, values, polars.Int64)
+    if name == _GENDER_REASON and not present:
+        return polars.Series(name, values, polars.String)
     if _are_numbers(present):
         return polars.Series(name, [None if value is None else float(value) for value in values], polars.Float64)
     kinds = {str: polars.String, bool: polars.Boolean}
@@ -133,6 +137,20 @@ def _polars_column(name: str, values: list[Any]) -> pl.Series:
 def _are_numbers(values: Iterable[Any]) -> bool:
     """Whether a column may become one of 64-bit floats: booleans stay what they are, and so does a larger integer."""
     return all(type(value) is float or (type(value) is int and abs(value) < _TOO_LARGE) for value in values)
+
+
+def is_parquet_path(path: Path) -> bool:
+    """Whether a path is a folder, or has the name, of Parquet files.
+
+    Raises:
+        UsageError: The system refuses the path.
+    """
+    if "\0" in str(path):
+        raise UsageError(f"{shown(str(path))} is no path: it holds a zero byte")
+    try:
+        return path.is_dir() or path.suffix == ".parquet"
+    except OSError as error:  # too long, or below a folder that may not be entered
+        raise UsageError(f"{shown(str(path))} cannot be read: {error.strerror}") from None
 
 
 def read_parquet(path: Path) -> Iterator[pa.Table]:
@@ -246,8 +264,8 @@ def _reading(prefix: str, value: Mapping[str, Any] | None) -> Iterator[tuple[str
     if value is None:
         return
     label = prefix.rstrip("_") or "label"
-    if "reason" in value:
-        yield f"{prefix}reason", value["reason"]
+    if "reason" in value or prefix:
+        yield f"{prefix}reason", value.get("reason")
     for kind, part in (("", value), ("smoothed_", value["smoothed"])):
         yield f"{kind}{label}", part["label"]
         for each, score in part["scores"].items():

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from ferengine.cli.options import checked
+from ferengine.cli.settings import RunSettings
 from ferengine.config import TRACKED_THRESHOLDS, EngineConfig, make_config
 from ferengine.detection.birth import BIRTH_SCORES
 from ferengine.errors import UsageError
@@ -101,3 +103,20 @@ def test_the_help_names_the_scores_that_are_in_force() -> None:
     assert f"{mtcnn.once} and {mtcnn.twice} ({mtcnn.mean} on average) with mtcnn" in births
     assert f"{retinaface.once} and {retinaface.twice} with retinaface" in births
     assert retinaface.mean == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"detector": "auto", "thresholds": (0.5, 0.5, 0.5)}, "thresholds hold for one detector: name it in place of auto"),
+        ({"gpu_detectors": 1, "detector": "haar"}, "gpu_detectors needs the detector mtcnn and the backend auto, "),
+        ({"blur": True, "search": "near"}, "blur needs search full: "),
+    ],
+)
+def test_settings_that_contradict_each_other_name_themselves(given: Any, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        make_config(**given)
+    assert str(caught.value).startswith(said)
+    with pytest.raises(UsageError) as caught:
+        checked(RunSettings, given)
+    assert str(caught.value).startswith(said)

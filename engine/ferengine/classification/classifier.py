@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.heads import Decoder
-from ferengine.errors import ModelError, UsageError
+from ferengine.errors import ModelError, UsageError, shown
 from ferengine.frames import AnyImage
 from ferengine.inference.base import Array, Outputs, Runner, as_input
 from ferengine.inference.select import choose_variant, open_model
@@ -23,6 +23,9 @@ from ferengine.models.self_test import probe_crops
 from ferengine.models.settings import BackendName, BackendSettings, Prior
 
 log = logging.getLogger(__name__)
+
+_MAX_THREADS = 1024
+_MAX_BATCH = 65536
 
 
 class Classifier:
@@ -67,8 +70,9 @@ class Classifier:
         max_batch: int = 256,
         on_failure: Callable[[str], None] | None = None,
     ) -> None:
-        if not all(isinstance(each, Integral) and each >= 1 for each in (threads, max_batch)):
-            raise UsageError(f"threads and max_batch must be integers of at least 1, not {threads!r} and {max_batch!r}")
+        for name, value, most in (("threads", threads, _MAX_THREADS), ("max_batch", max_batch, _MAX_BATCH)):
+            if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value <= most:
+                raise UsageError(f"{name} is an integer from 1 to {most}, not {shown(value)}")
         settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
         self.runner: Runner
         named = load_model(model)
@@ -171,7 +175,14 @@ class Classifier:
 
         Returns:
             float32 (N, classes); rows sum to 1.
+
+        Raises:
+            UsageError: Another array was given.
         """
+        classes = len(self.heads[0].labels)
+        if not isinstance(logits, np.ndarray) or logits.dtype.kind != "f" or logits.shape[1:] != (classes,):
+            what = f"{logits.dtype} {logits.shape}" if isinstance(logits, np.ndarray) else type(logits).__name__
+            raise UsageError(f"logits are an array of float32 of shape (N, {classes}), not {what}")
         return self._decoders[0].decode(logits)
 
     def warm_up(self) -> None:

@@ -181,6 +181,7 @@ def run(command: Command, name: str, arguments: Sequence[str] | None = None) -> 
         UsageError: If the arguments are invalid. The message shows no credentials.
         SystemExit: If the command ends with an exit code other than 0.
     """
+    _refuse_empty(sys.argv[1:] if arguments is None else arguments)
     try:
         code = command.main(arguments, name, standalone_mode=False)
     except _PARSE_ERROR as error:
@@ -189,6 +190,16 @@ def run(command: Command, name: str, arguments: Sequence[str] | None = None) -> 
         raise UsageError(f"{hide_credentials(text)} (see {path} --help)") from None
     if isinstance(code, int) and code:
         sys.exit(code)
+
+
+def _refuse_empty(arguments: Sequence[str]) -> None:
+    """Raise UsageError for an argument that is empty: as a path it would be the current folder."""
+    for number, argument in enumerate(arguments):
+        if argument and not (argument.startswith("--") and argument.endswith("=")):
+            continue
+        before = argument[:-1] if argument else arguments[number - 1] if number else ""
+        behind = f" behind {before}" if before.startswith("-") else ""
+        raise UsageError(f"the argument{behind} is empty: is a variable of the shell not set?")
 
 
 def call(function: Callable[..., None], name: str, arguments: Sequence[str] | None = None) -> None:

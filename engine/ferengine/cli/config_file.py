@@ -113,7 +113,7 @@ def sentence(item: Any, model: type[BaseModel] = RunSettings, tables: Mapping[st
     place = _place(item)
     in_table = place and place[0] in tables
     where = [str(part) for part in (place[2:] if in_table and len(place) > 2 else place)]
-    name = ".".join(where) or "settings"
+    name = ".".join(where) or ("" if item["type"] == "value_error" else "settings")  # that of several settings names them
     wrong_table = _wrong_table(item, tables)
     if wrong_table is not None:
         return wrong_table

@@ -121,7 +121,9 @@ def checked(model: type[_Model], values: Mapping[str, Any]) -> _Model:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise UsageError("; ".join(f"--{_dashed(sentence(item))}" for item in error.errors(include_url=False))) from None
+        items = error.errors(include_url=False)
+        said = (f"--{_dashed(sentence(item))}" if item["loc"] else sentence(item) for item in items)
+        raise UsageError("; ".join(said)) from None
 
 
 def _dashed(text: str) -> str:

@@ -146,6 +146,12 @@ def check_files(
         check_output(settings.health_file, overwrite=settings.overwrite or left_by_a_run)
     if state is not None:
         check_output(state, overwrite=True)  # it was left by a run before, as reading it has shown
+    for option, secret, use, given in (
+        ("--webhook-secret", settings.webhook_secret, "--webhook", settings.webhook),
+        ("--mqtt-password", settings.mqtt_password, "--mqtt", settings.mqtt),
+    ):
+        if secret is not None and given is None:
+            raise UsageError(f"{option} is of no use without {use}: give both or neither")
 
 
 def _decide_display(asked: bool | None) -> bool:

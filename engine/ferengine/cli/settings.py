@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, model_validator
+from pydantic import AfterValidator, ConfigDict, Discriminator, Field, Tag, field_validator, model_validator
 
 from ferengine.config import EngineConfig
 from ferengine.errors import UsageError
@@ -96,6 +96,7 @@ class RunSettings(EngineConfig, SourceOptions):
     )
     events: str | None = Field(
         None,
+        min_length=1,
         description="Write one JSON object per frame to this file; '-' is standard output.",
         examples=["faces.jsonl"],
     )
@@ -183,6 +184,16 @@ class RunSettings(EngineConfig, SourceOptions):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Minimum level of log messages on standard error."
     )
+
+    @field_validator(
+        "csv", "parquet", "save", "summary", "health_file", "store", "mqtt_password", "webhook_secret", "snapshots", "clips",
+        mode="before",
+    )  # fmt: skip
+    @classmethod
+    def _is_named(cls, path: object) -> object:
+        if path == "":  # which would be the current folder
+            raise ValueError("the path is empty")
+        return path
 
     def engine_values(self) -> dict[str, Any]:
         """Return the fields of EngineConfig."""

@@ -9,8 +9,8 @@ from typing import Any, Literal, TypeAlias, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.engine.running import EngineRun
-from ferengine.errors import UsageError
+from ferengine.engine.running import EngineRun, check_flags
+from ferengine.errors import UsageError, shown
 from ferengine.results import FrameResult
 from ferengine.runtime.consumers import CallbackSubscription, Consumers, Results, stream_results
 from ferengine.runtime.subscriptions import Policy
@@ -62,6 +62,7 @@ class EngineResults(EngineRun):
         Raises:
             UsageError: There is no such camera, queue or policy, or no memory for the images.
         """
+        check_flags(frames=frames)
         names = self._known_names(cameras)
         subscription = self._consumers.open("results", frames=frames, cameras=names, queue=queue, policy=policy)
         return Results(self._consumers, subscription)
@@ -119,6 +120,7 @@ class EngineResults(EngineRun):
         Raises:
             UsageError: There is no such camera.
         """
+        check_flags(frames=frames)
         names = self._known_names(cameras)
         return stream_results(
             self._consumers,
@@ -156,6 +158,9 @@ class EngineResults(EngineRun):
         """
         if not callable(callback):
             raise UsageError(f"a callback is a function that takes a result, not {type(callback).__name__}")
+        check_flags(frames=frames)
+        if not (name is None or isinstance(name, str)):
+            raise UsageError(f"the name of a callback is a text, not {shown(name)}")
         names = self._known_names(cameras)
         known_as = name or f"callback {getattr(callback, '__qualname__', type(callback).__name__)}"
         subscription = self._consumers.open(known_as, frames=frames, cameras=names, queue=queue, policy=policy)

@@ -10,6 +10,7 @@ from typing import Self, Unpack, cast
 
 from ferengine.config import EngineSettings, make_config
 from ferengine.engine.consuming import EngineResults
+from ferengine.engine.running import check_flags
 from ferengine.engine.sources import AnySource, EngineSources, as_spec
 from ferengine.errors import UsageError
 from ferengine.inference.select import choose_variant
@@ -82,6 +83,7 @@ class Engine(EngineResults, EngineSources):
         on_event: Callable[[CameraEvent], object] | None = None,
         **settings: Unpack[EngineSettings],
     ) -> None:
+        check_flags(overwrite=overwrite, display=display, keep_open=keep_open)
         config = make_config(**settings)
         if not (on_event is None or callable(on_event)):
             raise UsageError(f"on_event is a function that takes an event, not {type(on_event).__name__}")
@@ -166,6 +168,8 @@ class Engine(EngineResults, EngineSources):
 
 
 def _as_path(save: str | Path) -> Path:
+    if save == "":  # which would be the current folder
+        raise UsageError("save is the path of a video file or a folder, and this one is empty")
     try:
         return Path(save)
     except TypeError:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import time
 
-from ferengine.errors import EngineStoppedError
+import numpy as np
+
+from ferengine.errors import EngineStoppedError, UsageError, shown
 from ferengine.runtime.consumers import CallbackSubscription
 from ferengine.runtime.ending import STOP_OUTPUTS
 from ferengine.runtime.state import RunState
@@ -13,6 +15,13 @@ from ferengine.runtime.supervisor import Supervisor
 
 _CALLBACKS_END = 2.0
 """Seconds that ``close`` gives a callback to return, after the last worker has ended."""
+
+
+def check_flags(**flags: object) -> None:
+    """Raise UsageError for one that is no boolean: a text such as "no" would count as true."""
+    for name, value in flags.items():
+        if not isinstance(value, bool | np.bool_):
+            raise UsageError(f"{name} is True or False, not {shown(value)}")
 
 
 class EngineRun:
@@ -87,6 +96,7 @@ class EngineRun:
         Args:
             force: End it at once.
         """
+        check_flags(force=force)
         self._state.stop(force=force)
 
     def close(self) -> None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from numbers import Integral
 from pathlib import Path
 from typing import TypeAlias
 
-from ferengine.engine.running import EngineRun
-from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.engine.running import EngineRun, check_flags
+from ferengine.errors import EngineStoppedError, UsageError, shown
 from ferengine.frames import AnyImage
 from ferengine.ipc.process import refused
 from ferengine.results import Pushed
@@ -64,6 +64,7 @@ class EngineSources(EngineRun):
             WorkerError: The system refuses memory or files.
             EngineStoppedError: The engine has stopped.
         """
+        check_flags(held=held)
         spec = as_spec(source)
 
         def add() -> str:
@@ -95,8 +96,8 @@ class EngineSources(EngineRun):
             EngineStoppedError: The engine has stopped.
         """
         camera = self._state.cameras.named(name)
-        if not isinstance(zones, Iterable):
-            raise UsageError(f"zones are a sequence of Zone, and none of them an empty one, not {zones!r}")
+        if not isinstance(zones, Iterable) or isinstance(zones, str | Mapping):
+            raise UsageError(f"zones are a sequence of Zone, an empty one to remove all, not {shown(zones)}")
         spec = camera.spec.replace(zones=tuple(zones), outside_zones=outside)
         self._state.executor.call(lambda: self._supervisor.set_zones(camera, spec))
 
@@ -138,6 +139,7 @@ class EngineSources(EngineRun):
         Raises:
             UsageError: There is no such camera.
         """
+        check_flags(drain=drain)
         camera = self._state.cameras.named(name)
         try:
             self._state.executor.call(lambda: self._supervisor.remove_camera(camera, drain=drain))

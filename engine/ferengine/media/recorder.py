@@ -20,7 +20,7 @@ from ferengine.media.messages import Record, Recorded, Written
 from ferengine.media.requests import EventMedia
 from ferengine.media.retention import Retention
 from ferengine.results import CameraEvent, FrameResult
-from ferengine.sinks.files import write_failed
+from ferengine.sinks.files import make_folder, write_failed
 from ferengine.sinks.person_events import EventDetector
 
 _START_SECONDS = 60.0
@@ -254,14 +254,12 @@ class MediaRecorder:
         np.frombuffer(self._mapped, np.uint8, image.nbytes).reshape(image.shape)[:] = image
 
     def _open_folder(self, folder: Path) -> Retention:
+        make_folder(folder)
         try:
-            folder.mkdir(exist_ok=True)
             left = finish_leftovers(folder)
             retention = Retention(folder, self._settings.days, self._settings.max_bytes)
         except OSError as error:
             raise write_failed(folder, error) from None
-        if not os.access(folder, os.W_OK):
-            raise SinkError(f"{folder} cannot be written: permission denied")
         if left:
             log.warning("%s: %d clips were cut short when the run that wrote them was killed", folder, len(left))
         return retention

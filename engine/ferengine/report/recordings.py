@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ferengine.errors import FerengineError, SourceError
-from ferengine.event_lines import read_parquet
+from ferengine.event_lines import is_parquet_path, read_parquet
 from ferengine.report.events import Recording
 
 _SQLITE = b"SQLite format 3\0"
@@ -46,7 +46,7 @@ def read_recording(paths: Iterable[Path]) -> Recording:
 
 
 def _kind(path: Path) -> str:
-    if path.is_dir() or path.suffix == ".parquet":
+    if is_parquet_path(path):
         return "parquet"
     try:
         with path.open("rb") as file:

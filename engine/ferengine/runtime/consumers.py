@@ -13,12 +13,12 @@ from concurrent.futures import Future
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
 
-from ferengine.errors import EngineStoppedError, UsageError
+from ferengine.errors import EngineStoppedError, UsageError, shown
 from ferengine.ipc.frame_loans import MAX_WAITING
 from ferengine.results import CameraEvent
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import BackgroundThread, RunState
-from ferengine.runtime.subscriptions import Item, Policy, Subscription, join_in_slices, wait_in_slices
+from ferengine.runtime.subscriptions import Item, Policy, Subscription, is_count, join_in_slices, wait_in_slices
 
 log = logging.getLogger("ferengine")
 
@@ -60,9 +60,9 @@ class Consumers:
         """A queue for one consumer. Raises UsageError for arguments that make no sense, and where there is no memory for
         the images that it may keep."""
         wanted = None if cameras is None else frozenset(cameras)
-        if frames and queue is not None and not 1 <= queue <= MAX_WAITING:
+        if frames and queue is not None and not (is_count(queue) and queue <= MAX_WAITING):
             raise UsageError(
-                f"with images 1 to {MAX_WAITING} results may wait (each keeps a frame from being reused), not {queue}"
+                f"with images 1 to {MAX_WAITING} results may wait (each keeps a frame from being reused), not {shown(queue)}"
             )
         capacity = queue if queue is not None else _IMAGES_WAITING if frames else self._state.config.queue
         subscription = Subscription(name, capacity, self._state.wake, policy, wanted)

@@ -62,7 +62,7 @@ class PushInput:
         name = self._camera.name
         image = check_image(frame, f"{name}: a pushed frame")
         if timestamp is not None and not (
-            isinstance(timestamp, Real) and abs(timestamp) <= _MAX_TIMESTAMP
+            isinstance(timestamp, Real) and not isinstance(timestamp, bool) and abs(timestamp) <= _MAX_TIMESTAMP
         ):  # NaN is refused too
             raise UsageError(f"{name}: a time stamp is a number of seconds, {_MAX_TIMESTAMP:g} at most, not {timestamp!r}")
         captured_ns = time.monotonic_ns()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import threading
 import time
 from collections import deque
@@ -11,7 +10,8 @@ from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Literal, TypeAlias, get_args
 
-from ferengine.errors import UsageError
+from ferengine.config import MAX_QUEUE
+from ferengine.errors import UsageError, shown
 from ferengine.ipc.frame_loans import FrameLoan, FrameReader
 from ferengine.results import FrameResult
 
@@ -23,6 +23,9 @@ Policy: TypeAlias = Literal["wait", "drop_oldest", "drop_newest"]
 waiting results stay and the new one is dropped. Drops are counted.
 """
 
+
+_AGES = 1e9
+"""Seconds that are as good as for ever, and that a clock can still be added to."""
 
 _SLICE = 0.25
 """Maximum seconds of one wait of a caller's thread."""
@@ -57,13 +60,13 @@ def deadline_after(timeout: float | None) -> float | None:
     """The monotonic time in ``timeout`` seconds; ``None`` for ``None``. Raises UsageError for what is no number."""
     if timeout is None:
         return None
-    if not isinstance(timeout, Real) or isinstance(timeout, bool) or math.isnan(timeout):
-        raise UsageError(f"a timeout is a number of seconds or None, not {timeout!r}")
-    return time.monotonic() + float(timeout)
+    if not isinstance(timeout, Real) or isinstance(timeout, bool) or timeout != timeout:  # NaN
+        raise UsageError(f"a timeout is a number of seconds or None, not {shown(timeout)}")
+    return time.monotonic() + float(max(-_AGES, min(timeout, _AGES)))
 
 
-def _is_count(value: object) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= 1
+def is_count(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool) and 1 <= int(value) <= MAX_QUEUE
 
 
 def join_in_slices(thread: threading.Thread, timeout: float | None) -> bool:
@@ -118,8 +121,8 @@ class Subscription:
     ) -> None:
         if policy not in get_args(Policy):
             raise UsageError(f"there is no policy {policy!r}: choose one of {', '.join(get_args(Policy))}")
-        if not _is_count(capacity):
-            raise UsageError(f"a queue holds at least 1 result, not {capacity!r}")
+        if not is_count(capacity):
+            raise UsageError(f"a queue holds 1 to {MAX_QUEUE} results, not {shown(capacity)}")
         self.name = name
         self.policy = policy
         self.reader = reader

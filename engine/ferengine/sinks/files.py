@@ -24,6 +24,8 @@ _NAMED = 100
 def create_output(path: Path, *, overwrite: bool) -> int:
     """Open an output file for writing, created if it is absent and emptied if it is present.
 
+    A device or a named pipe is opened whether or not it may exist: nothing is overwritten there.
+
     Args:
         path: The file.
         overwrite: Whether it may exist.
@@ -39,6 +41,10 @@ def create_output(path: Path, *, overwrite: bool) -> int:
     try:
         return os.open(path, flags, 0o666)
     except FileExistsError:
+        if is_folder(path):
+            raise SinkError(f"{path} is a folder: name a file") from None
+        if _is_device(path):
+            return create_output(path, overwrite=True)
         raise UsageError(f"{path} exists already: choose another name or pass --overwrite") from None
     except FileNotFoundError as error:
         if is_folder(path.parent):  # /proc and the like
@@ -220,6 +226,43 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def _why_refused(path: Path) -> str:
+    """Why this process may not write to ``path``."""
+    with contextlib.suppress(OSError):
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            return "the file system is read-only"
+    return "permission denied"
+
+
+def _is_device(path: Path) -> bool:
+    """Return whether ``path`` is a device or a pipe, such as /dev/stdout."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISCHR(mode) or stat.S_ISFIFO(mode)
+
+
+def make_folder(folder: Path) -> None:
+    """Make the folder of an output if it is missing, and see that it can be written.
+
+    Raises:
+        SinkError: If it cannot.
+    """
+    try:
+        folder.mkdir(exist_ok=True)
+    except FileExistsError:
+        raise SinkError(f"{folder} is not a folder: name one") from None
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if is_folder(folder.parent):  # /proc and the like
+            raise write_failed(folder, error) from None
+        raise SinkError(f"{folder} cannot be created: there is no folder {folder.parent}") from None
+    except (OSError, ValueError) as error:  # ValueError: a zero byte in the name
+        raise write_failed(folder, error) from None
+    if not os.access(folder, os.W_OK):
+        raise SinkError(f"{folder} cannot be written: {_why_refused(folder)}")
+
+
 def check_output(path: Path, *, overwrite: bool) -> None:
     """Check now that an output can be written at the end.
 
@@ -228,14 +271,15 @@ def check_output(path: Path, *, overwrite: bool) -> None:
         SinkError: If it cannot be written.
     """
     exists = leads_to_something(path)
-    if exists and not overwrite:
-        raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
     if is_folder(path):
         raise SinkError(f"{path} is a folder: name a file")
+    if exists and not overwrite and not _is_device(path):
+        raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
     if not is_folder(path.parent):
         raise SinkError(f"{path} cannot be created: there is no folder {path.parent}")
-    if not os.access(path if exists else path.parent, os.W_OK):
-        raise SinkError(f"{path} cannot be written: permission denied")
+    written = path if exists else path.parent
+    if not os.access(written, os.W_OK):
+        raise SinkError(f"{path} cannot be written: {_why_refused(written)}")
 
 
 def leads_to_something(path: Path) -> bool:

@@ -17,12 +17,12 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from ferengine import __version__
-from ferengine.errors import SinkError, UsageError
+from ferengine.errors import UsageError
 from ferengine.event_lines import face_rows
 from ferengine.models.manifest import Head
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.csv import head_columns
-from ferengine.sinks.files import create_output, is_folder, write_failed
+from ferengine.sinks.files import create_output, make_folder, write_failed
 
 PARTIAL = ".partial"
 """What the name of a file ends in until it is complete."""
@@ -103,14 +103,7 @@ class ParquetSink:
         self._waiting: list[dict[str, Any]] = []
         self._file: _File | None = None
         self._begun = 0.0
-        try:
-            folder.mkdir(exist_ok=True)
-        except FileExistsError:
-            raise SinkError(f"--parquet: {folder} is not a folder: name one") from None
-        except OSError as error:
-            raise write_failed(folder, error) from None
-        if not is_folder(folder) or not os.access(folder, os.W_OK):
-            raise SinkError(f"--parquet: {folder} cannot be written: permission denied")
+        make_folder(folder)
         _remove_leftovers(folder)
 
     def write(self, result: FrameResult) -> None:

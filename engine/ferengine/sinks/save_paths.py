@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from ferengine.errors import SinkError, UsageError
-from ferengine.sinks.files import is_folder, leads_to_something, same_file, shortened
+from ferengine.errors import UsageError
+from ferengine.sinks.files import check_output, is_folder, same_file, shortened
 from ferengine.sources import SourceSpec
 
 
@@ -51,12 +50,6 @@ def save_path(spec: SourceSpec, folder: Path, overwrite: bool) -> Path:
 
 def _checked(path: Path, overwrite: bool) -> Path:
     if path.suffix not in (".mp4", ".mkv", ".mov"):
-        raise UsageError(f"{shortened(path)}: video files end in .mp4, .mkv or .mov")
-    exists = leads_to_something(path)
-    if not is_folder(path.parent):
-        raise SinkError(f"{path}: the folder {path.parent} does not exist")
-    if exists and not overwrite:
-        raise UsageError(f"{path} exists already: choose another name or pass --overwrite")
-    if not os.access(path if exists else path.parent, os.W_OK):
-        raise SinkError(f"{path} cannot be written: permission denied")
+        raise UsageError(f"{shortened(path)}: video files end in .mp4, .mkv or .mov, and there is no folder of that name")
+    check_output(path, overwrite=overwrite)
     return path

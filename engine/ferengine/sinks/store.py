@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ferengine.errors import SinkError
 from ferengine.results import EPOCH_NUMBERS, CameraEvent, Face, FrameResult
+from ferengine.sinks.files import check_output
 from ferengine.sinks.person_events import Event, EventDetector
 
 log = logging.getLogger("ferengine")
@@ -138,6 +139,7 @@ class StoreSink:
         self._failure: SinkError | None = None
         self._is_in_log = 0
         self._connection: sqlite3.Connection | None = None
+        check_output(path, overwrite=True)  # it is continued
         with self._reporting() as connection:
             self._open(connection)
             with _transaction(connection):  # another run may begin with the file at this moment

@@ -7,6 +7,7 @@ from typing import Annotated, Literal, TypeAlias
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, field_validator
 
+from ferengine.errors import shown
 from ferengine.frames import MAX_SIDE
 from ferengine.sources.url import hide_credentials
 
@@ -22,7 +23,8 @@ def _read_size(value: object) -> object:
     if isinstance(size, list | tuple) and len(size) == 2 and all(type(n) is int and _MIN_SIZE <= n <= MAX_SIDE for n in size):
         return tuple(size)
     raise ValueError(
-        f"give WIDTHxHEIGHT, each from {_MIN_SIZE} to {MAX_SIDE} pixels, such as 1280x720, not {hide_credentials(repr(value))}"
+        f"give WIDTHxHEIGHT, each from {_MIN_SIZE} to {MAX_SIDE} pixels, such as 1280x720, not "
+        f"{shown(value, lambda each: hide_credentials(repr(each)))}"
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, shown
 from ferengine.sources.spec import SourceSpec
 
 
@@ -27,9 +27,9 @@ class PushSource:
 
     def __post_init__(self) -> None:
         if not isinstance(self.name, str) or not self.name:
-            raise UsageError(f"a push source needs a name, not {self.name!r}")
+            raise UsageError(f"a push source needs a name, not {shown(self.name)}")
         if not isinstance(self.wait, bool):
-            raise UsageError(f"wait of the push source {self.name} is True or False, not {self.wait!r}")
+            raise UsageError(f"wait of the push source {self.name} is True or False, not {shown(self.wait)}")
         self.spec()
 
     def spec(self) -> SourceSpec:

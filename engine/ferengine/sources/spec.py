@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ferengine.errors import UsageError, describe_invalid
+from ferengine.errors import UsageError, describe_invalid, shown
 from ferengine.sources.options import SourceOptions
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, show_path, url_host
 from ferengine.sources.zone import ZoneOptions
@@ -48,6 +48,8 @@ _MAX_NAME_BYTES = 100
 _SURROGATES = re.compile("[\ud800-\udfff]")
 """Bytes of a file's name that are not UTF-8, as Python shows them, and what a program may have put into a text."""
 _OWN_DESCRIPTOR = re.compile(r"(?:/dev|/proc/self)/fd/(?P<number>\d{1,6})")
+_MAX_DIGITS = 6
+"""Of a camera's number: the kernel numbers devices up to 2**20."""
 _NAMED = re.compile(r"(?P<name>[^=/:]+)=(?P<source>.+)", re.DOTALL)
 
 
@@ -311,6 +313,8 @@ def _recognise(text: str) -> tuple[str, str, str]:
     if word == "demo":
         return "demo", _scenario(scenario), "demo"
     if text.isascii() and text.isdigit():
+        if len(text) > _MAX_DIGITS:
+            raise UsageError(f"there is no camera {shown(text, str)}: a camera's number is short; for a file write ./NAME")
         return "camera", str(int(text)), f"camera{int(text)}"
     if text.startswith(("/dev/video", "/dev/v4l/")) and ".." not in text.split("/"):
         return "camera", text, _device_name(text)

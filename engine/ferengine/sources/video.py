@@ -110,10 +110,11 @@ class VideoFileSource(FirstFrameSource):
 
     def _open_container(self) -> av.container.InputContainer:
         shown = show_path(self._path)
+        unreadable = SourceError(f"{shown} is not a video that FFmpeg can read, or it is cut off or damaged")
         try:
             container = _open(self._path)
         except (av.FFmpegError, ValueError):
-            raise SourceError(f"{shown} is not a video that FFmpeg can read, or it is cut off or damaged") from None
+            raise unreadable from None
         stream = video_stream(container)
         if container.format.name in _TEXTS:
             container.close()
@@ -126,6 +127,8 @@ class VideoFileSource(FirstFrameSource):
         if stream is not None:
             name = show_path(self._path.name)
             raise SourceError(f"{shown} is in a codec that cannot be decoded: convert it (ffmpeg -i {name} converted.mp4)")
+        if kinds == "data":  # what FFmpeg finds in an MP4 of which only the beginning is there
+            raise unreadable
         raise SourceError(f"{shown} holds no video: it holds {kinds}{cover} only")
 
     def _new_clock(self) -> MediaClock:

@@ -163,10 +163,20 @@ def test_prior_of_wrong_probabilities(values: tuple[float, ...]) -> None:
         Prior("mine", LABELS, values)
 
 
-@pytest.mark.parametrize("given", [{"max_batch": 0}, {"max_batch": -1}, {"threads": 0}])
-def test_sizes_below_one_are_refused(tmp_path: Path, given: dict[str, int]) -> None:
-    with pytest.raises(UsageError, match="must be integers of at least 1"):
-        Classifier(write_model(tmp_path), **given)
+@pytest.mark.parametrize("name", ["threads", "max_batch"])
+@pytest.mark.parametrize("value", [0, -1, True, 1.5, "2", None, 10**9, 10**400])
+def test_numbers_that_are_no_sizes_are_refused(tmp_path: Path, name: str, value: Any) -> None:
+    with pytest.raises(UsageError, match=f"^{name} is an integer from 1 to ") as caught:
+        Classifier(write_model(tmp_path), **{name: value})
+    assert len(str(caught.value)) < 150
+
+
+@pytest.mark.parametrize(
+    "logits", [None, [[0.1]], np.zeros((2, 5), np.float32), np.zeros(3, np.float32), np.zeros((2, 3), int)]
+)
+def test_what_is_no_logits_is_refused(tmp_path: Path, logits: Any) -> None:
+    with pytest.raises(UsageError, match=r"logits are an array of float32 of shape \(N, 3\), not "):
+        Classifier(write_model(tmp_path)).probabilities(logits)
 
 
 @pytest.mark.parametrize("max_batch", [1, 2, 3, 256])

@@ -106,6 +106,26 @@ def test_shells_complete_commands_and_options(line: str, expected: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "behind"),
+    [
+        (("run", "talk.mp4", "--save", ""), " behind --save"),
+        (("run", "talk.mp4", "--parquet="), " behind --parquet"),
+        (("run", ""), ""),
+        (("image", "--json", "face.png", ""), ""),
+        (("models", "add", "", "--overwrite"), ""),
+    ],
+)
+def test_an_empty_argument_is_no_path(
+    arguments: tuple[str, ...], behind: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a path it is the current folder, which ``--save "$VIDEO"`` does not mean where there is no VIDEO."""
+    monkeypatch.chdir(tmp_path)
+    assert exit_code(typer.main.get_command(app), "ferengine", arguments) == 2
+    assert capsys.readouterr().err == f"error: the argument{behind} is empty: is a variable of the shell not set?\n"
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
     ("arguments", "error"),
     [
         (("runn",), "error: No such command 'runn'. Did you mean 'run'? (see ferengine --help)"),

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+from pydantic import ValidationError
 
 from ferengine.cli.session import any_image_unread, check_files, refuse_absent, say_renamed
 from ferengine.cli.settings import RunSettings
@@ -40,6 +41,21 @@ def test_a_health_file_replaces_only_what_a_run_has_left(tmp_path: Path) -> None
         else:
             check_files(settings, [])
     check_files(settings.model_copy(update={"overwrite": True}), [])
+
+
+@pytest.mark.parametrize(("secret", "use"), [("webhook_secret", "webhook"), ("mqtt_password", "mqtt")])
+def test_a_secret_without_its_use_is_no_silence(secret: str, use: str, tmp_path: Path) -> None:
+    given: dict[str, Any] = {secret: tmp_path / "secret"}
+    with pytest.raises(UsageError, match=rf"^--{secret.replace('_', '-')} is of no use without --{use}: give both or neither$"):
+        check_files(RunSettings(source=("demo",), **given), [])
+    check_files(RunSettings(source=("demo",), **given, **{use: f"{use}://host"}), [])
+
+
+@pytest.mark.parametrize("name", ["csv", "parquet", "save", "summary", "store", "clips", "snapshots", "health_file", "events"])
+def test_an_empty_path_is_refused(name: str) -> None:
+    given: dict[str, Any] = {name: ""}
+    with pytest.raises((UsageError, ValidationError), match=r"the path is empty|at least 1 character"):
+        RunSettings.model_validate({"source": ("demo",), **given})
 
 
 def test_the_name_of_a_model_is_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Sequence
+from fractions import Fraction
 
 import pytest
 
@@ -10,7 +13,7 @@ from ferengine._native import FrameRing
 from ferengine.errors import UsageError
 from ferengine.ipc.frame_loans import FrameLoan, FrameReader, ReaderIds
 from ferengine.results import FrameResult, Timings
-from ferengine.runtime.subscriptions import Item, Policy, Subscription, Subscriptions
+from ferengine.runtime.subscriptions import Item, Policy, Subscription, Subscriptions, deadline_after
 from ferengine.stages.records import FIRST_LOAN_READER
 from threads_help import CheckedThread
 
@@ -120,7 +123,7 @@ def test_leaving_gives_room_and_takes_nothing_more() -> None:
     assert subscription.dropped == 0
 
 
-@pytest.mark.parametrize(("capacity", "policy", "named"), [(0, "wait", "at least 1"), (1, "sometimes", "drop_oldest")])
+@pytest.mark.parametrize(("capacity", "policy", "named"), [(0, "wait", "1 to 100000"), (1, "sometimes", "drop_oldest")])
 def test_nonsense_is_refused(capacity: int, policy: Policy, named: str) -> None:
     with pytest.raises(UsageError, match=named):
         _subscription(capacity, policy)
@@ -183,3 +186,13 @@ def test_reader_ids_run_out_and_come_back() -> None:
     assert ring.held(7) == []
     assert len(ring.held(8)) == 2
     assert ids.take() == 7
+
+
+@pytest.mark.parametrize("seconds", [0, 10**400, float("inf"), -(10**400), float("-inf"), Fraction(1, 3)], ids=range(6))
+def test_a_timeout_of_any_size_is_a_time(seconds: float) -> None:
+    deadline = deadline_after(seconds)
+    assert deadline is not None
+    left = deadline - time.monotonic()
+    assert math.isfinite(left)
+    assert (left > 1e8) == (seconds > 1e8)
+    assert (left < -1e8) == (seconds < -1e8)

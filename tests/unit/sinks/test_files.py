@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from ferengine.sinks.files import (
     check_output,
     create_numbered,
     create_output,
+    make_folder,
     remove_leftovers,
     same_file,
     write_atomically,
@@ -49,6 +51,37 @@ def test_names_that_the_system_refuses(name: str, tmp_path: Path) -> None:
         assert len(str(caught.value).replace(str(tmp_path), "")) < 250
         assert "\n" not in str(caught.value)
     assert not same_file(path, tmp_path / "other")
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_no_place_for_an_output_says_what_it_is(tmp_path: Path, overwrite: bool) -> None:
+    (tmp_path / "file").touch()
+    for refuse in (check_output, create_output):
+        with pytest.raises(SinkError, match=rf"^{tmp_path} is a folder: name a file$"):
+            refuse(tmp_path, overwrite=overwrite)
+        with pytest.raises(SinkError, match=r"/none/out cannot be created: there is no folder .*/none$"):
+            refuse(tmp_path / "none" / "out", overwrite=overwrite)
+    with pytest.raises(SinkError, match=r"/file is not a folder: name one$"):
+        make_folder(tmp_path / "file")
+    for missing in ("none", "file"):
+        with pytest.raises(SinkError, match=rf"/{missing}/clips cannot be created: there is no folder .*/{missing}$"):
+            make_folder(tmp_path / missing / "clips")
+    make_folder(tmp_path / "clips")
+    make_folder(tmp_path / "clips")
+
+
+def test_devices_and_pipes_are_outputs_without_being_overwritten(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    for path in (pipe, Path("/dev/null"), Path(f"/dev/fd/{os.open(os.devnull, os.O_WRONLY)}")):
+        check_output(path, overwrite=False)
+        descriptor = create_output(path, overwrite=False)
+        os.write(descriptor, b"line\n")
+        os.close(descriptor)
+    assert os.read(reader, 100) == b"line\n"
+    os.close(reader)
+    assert stat.S_ISCHR(Path("/dev/null").stat().st_mode)
 
 
 def test_a_folder_that_may_not_be_entered(tmp_path: Path) -> None:

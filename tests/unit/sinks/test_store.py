@@ -315,8 +315,10 @@ def test_other_files_are_refused(tmp_path: Path) -> None:
         newer.execute("PRAGMA user_version = 5")
     with pytest.raises(SinkError, match="newer ferengine"):
         StoreSink(tmp_path / "new.db", 1)
-    with pytest.raises(SinkError, match="unable to open"):
+    with pytest.raises(SinkError, match=r"new\.db cannot be created: there is no folder \S+nowhere"):
         StoreSink(tmp_path / "nowhere" / "new.db", 1)
+    with pytest.raises(SinkError, match="is a folder: name a file"):
+        StoreSink(tmp_path, 1)
     assert (tmp_path / "text").read_text() == "x" * 5000
 
 

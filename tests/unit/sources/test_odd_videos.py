@@ -155,6 +155,16 @@ def test_stamps_that_are_far_ahead_do_not_make_the_video_longer(tmp_path: Path, 
     assert 3 <= source.replaced_stamps <= len(ahead)  # of MPEG-TS the time of decoding may be taken instead
 
 
+@pytest.mark.parametrize("kept", [0.3, 0.5, 0.8])
+def test_a_file_that_ends_before_its_index_is_called_cut_off(tmp_path: Path, kept: float) -> None:
+    """Of an MP4 whose header comes last FFmpeg makes a container of data."""
+    path = encode(tmp_path / "a.mp4", frames=60)
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(kept * whole.index(b"moov"))])
+    with pytest.raises(SourceError, match=r"a\.mp4 is not a video that FFmpeg can read, or it is cut off or damaged"):
+        VideoFileSource(path).open()
+
+
 def test_recording_that_begins_late_declares_its_own_frames(tmp_path: Path) -> None:
     path = encode(tmp_path / "a.mkv", pts=lambda index: index + 25_000_000)
     source = VideoFileSource(path)

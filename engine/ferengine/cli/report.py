@@ -62,6 +62,9 @@ def print_summary(
     }
     if drops:
         _line(console, escape("dropped: " + ", ".join(f"{name} {count}" for name, count in drops.items())))
+    if whole := {output: count for output, count in summary["blurred_whole"].items() if count}:
+        where = ", ".join(f"{output} {count}" for output, count in whole.items())
+        _line(console, escape(f"blurred as a whole, as no detection came in time: {where} frames"))
     stages = Table("stage", "p50 ms", "p95 ms", "p99 ms", title="latency", title_justify="left")
     for stage, latency in summary["latency_ms"].items():
         stages.add_row(stage, f"{latency['p50']:.1f}", f"{latency['p95']:.1f}", f"{latency['p99']:.1f}")

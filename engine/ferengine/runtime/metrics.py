@@ -130,6 +130,8 @@ class Summary(TypedDict):
             (``not_finite``), and faces that did not go out because their frame has more than 128 (``too_many``). ``results``
             and ``render``: results that a full queue dropped (``queue_full``), that a window did not show because others came
             too soon after them (``not_shown``), or that were not written when the run ended (``cut``).
+        blurred_whole: Frames that ``video`` and ``window`` blurred as a whole, with the setting ``blur``, because no detection
+            said in time where faces are.
         sinks: Each output by its name: ``video``, ``window``, and of ``ferengine run`` also ``events``, ``csv``, ``table``.
         latency_ms: Percentiles of each stage of ``Timings.STAGES``.
         batch: The batches of the classifier.
@@ -147,6 +149,7 @@ class Summary(TypedDict):
     frames: int
     faces: int
     dropped: dict[str, dict[str, int]]
+    blurred_whole: dict[str, int]
     sinks: dict[str, SinkSummary]
     latency_ms: dict[str, Percentiles]
     batch: BatchSummary
@@ -312,6 +315,7 @@ def run_summary(
                 "cut": sum(output.cut for output in topology.outputs),
             },
         },
+        "blurred_whole": {output.name: output.blurred_whole for output in topology.outputs},
         "sinks": {
             output.name: {"written": output.written, "dropped": output.dropped, "cut": output.cut, "error": output.error}
             for output in topology.outputs

@@ -40,6 +40,7 @@ class OutputWorker:
         offered: Results that were meant for it and not dropped.
         written: Those that its worker has reported safe, in all its lives.
         dropped: Results that found no room, or for a window came faster than it shows them.
+        blurred_whole: Frames that it blurred as a whole, because no detection said in time where faces are.
         cut: At the end of the run: those that were offered and not written.
         finished_life: The life of its worker that has been asked to end.
     """
@@ -54,6 +55,7 @@ class OutputWorker:
         self.parts: list[VideoPart] = []
         self.offered = 0
         self.dropped = 0
+        self.blurred_whole = 0
         self.cut = 0
         self.finished_life = 0
         self._written: Counter[int] = Counter()

@@ -30,6 +30,7 @@ from ferengine.sources import SourceSpec
 from ferengine.stages.messages import (
     BackendChosen,
     BeginCapture,
+    BlurredWhole,
     CaptureCounts,
     CaptureEnded,
     ControlMessage,
@@ -348,6 +349,8 @@ class Supervisor:
                 output.note_refused(message.camera)
             case Rendered() if output is not None:
                 output.note_written(message.camera, message.results)
+            case BlurredWhole() if output is not None:
+                output.blurred_whole += message.frames
             case BackendChosen():
                 self._note_backend(worker, message)
             case Usage():

@@ -67,7 +67,12 @@ class _EngineCollector(Collector):
             cpu.add_metric([name], worker["cpu_s"])
         lost = CounterMetricFamily("ferengine_results_dropped", "Results that full queues dropped.")
         lost.add_metric([], summary["dropped"]["results"]["queue_full"])
-        yield from (latency, restarts, memory, cpu, lost)
+        whole = CounterMetricFamily(
+            "ferengine_blurred_whole", "Frames blurred as a whole, as no detection came in time.", labels=["output"]
+        )
+        for name, count in summary["blurred_whole"].items():
+            whole.add_metric([name], count)
+        yield from (latency, restarts, memory, cpu, lost, whole)
 
     def _service(self) -> Iterator[_Family]:
         hub, live = self._context.hub, self._context.live

@@ -61,6 +61,7 @@ class BlurPlan(Generic[T]):
         self._frames = frames
         self._held: deque[_Held[T]] = deque()
         self._last: dict[int, tuple[int, Box]] = {}  # of each track: how many frames ago, and where
+        self._whole = 0
 
     def add(self, item: T, result: FrameResult, size: tuple[int, int]) -> list[tuple[T, list[Box]]]:
         """Add a frame with its faces.
@@ -97,8 +98,14 @@ class BlurPlan(Generic[T]):
         """All frames that are still held back: no more come."""
         return [self._pop() for _ in range(len(self._held))]
 
+    def take_whole(self) -> int:
+        """How many frames had to be blurred as a whole since this was last asked."""
+        count, self._whole = self._whole, 0
+        return count
+
     def _pop(self) -> tuple[T, list[Box]]:
         held = self._held.popleft()
+        self._whole += not held.searched
         return held.item, held.boxes if held.searched else [held.whole]
 
 

@@ -230,6 +230,14 @@ class Rendered:
 
 
 @dataclass(frozen=True, slots=True)
+class BlurredWhole:
+    """So many further frames of a camera were blurred as a whole: no detection said in time where faces are."""
+
+    camera: int
+    frames: int
+
+
+@dataclass(frozen=True, slots=True)
 class WindowClosed:
     """The user closed a window, which ends the run."""
 
@@ -262,6 +270,7 @@ FromWorker: TypeAlias = (
     | VideoJoined
     | VideoRefused
     | Rendered
+    | BlurredWhole
     | WindowClosed
     | Failed
     | Usage

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +26,24 @@ from ferengine.sinks.video import VideoWriter
 from ferengine.sinks.video_parts import Part, count_frames, join_parts
 from ferengine.sinks.window import Window
 from ferengine.stages.base import Stage
-from ferengine.stages.messages import AddRing, Rendered, SinkFailed, ToWorker, VideoJoined, VideoRefused, WindowClosed
+from ferengine.stages.messages import (
+    AddRing,
+    BlurredWhole,
+    Rendered,
+    SinkFailed,
+    ToWorker,
+    VideoJoined,
+    VideoRefused,
+    WindowClosed,
+)
 from ferengine.stages.records import RenderItem
 from ferengine.stages.start_messages import SaveVideo, SetRate, StartRender, VideoPart
 from ferengine.vision import cv2
 
 _DEFAULT_FPS = 25.0
 
+_Drawn: TypeAlias = tuple[NDArray[np.uint8], FrameResult]
+"""An image, and what is drawn on it."""
 
 _REPORT_EVERY = 0.5
 """Seconds between two reports of what a window has shown."""
@@ -53,7 +65,7 @@ class RenderStage(Stage[StartRender]):
                 self._parts[part.camera].append(part)
         self._writers: dict[int, VideoWriter] = {}
         self._windows: dict[int, Window] = {}
-        self._plans: dict[int, BlurPlan[tuple[NDArray[np.uint8], FrameResult]]] = {}
+        self._plans: dict[int, BlurPlan[_Drawn]] = {}
         self._shown: Counter[int] = Counter()
         self._next_report = 0.0
         self._dismissed = False
@@ -90,13 +102,15 @@ class RenderStage(Stage[StartRender]):
                 self._render(item.camera, image, item.result)
             else:
                 plan = self._plans.setdefault(item.camera, BlurPlan(self.start.blur))
-                self._render_blurred(item.camera, plan.add((image, item.result), item.result, image.shape[1::-1]))
+                self._render_blurred(item.camera, plan, plan.add((image, item.result), item.result, image.shape[1::-1]))
         return True
 
-    def _render_blurred(self, camera: int, frames: Iterable[tuple[tuple[NDArray[np.uint8], FrameResult], list[Box]]]) -> None:
+    def _render_blurred(self, camera: int, plan: BlurPlan[_Drawn], frames: Iterable[tuple[_Drawn, list[Box]]]) -> None:
         for (image, result), boxes in frames:
             blur_boxes(image, boxes)
             self._render(camera, image, result)
+        if whole := plan.take_whole():
+            self.context.send(BlurredWhole(camera, whole))
 
     def _render(self, camera: int, image: NDArray[np.uint8], result: FrameResult) -> None:
         draw_faces(image, result, self.start.draw)
@@ -187,7 +201,7 @@ class RenderStage(Stage[StartRender]):
         """The camera's last result has come."""
         plan = self._plans.pop(camera, None)
         if plan is not None:
-            self._render_blurred(camera, plan.flush())
+            self._render_blurred(camera, plan, plan.flush())
         for _, ring in self._rings.pop(camera, CameraRings()).items():
             ring.clear_reader(self.start.reader)
         window = self._windows.pop(camera, None)

@@ -16,7 +16,7 @@ from ferengine.seen import Seen
 
 SUMMARY: dict[str, Any] = {
     "fps": 30.0, "frames": 100, "faces": 100, "dropped": {"track": {"skipped": 0}}, "latency_ms": {}, "batch": {"mean": 1.0},
-    "detector": {"name": "mtcnn", "reason": "as set"}, "prior": None, "startup_s": 1.0, "workers": {},
+    "blurred_whole": {}, "detector": {"name": "mtcnn", "reason": "as set"}, "prior": None, "startup_s": 1.0, "workers": {},
     "cameras": {"talk": {"prior": None}},
 }  # fmt: skip
 
@@ -145,3 +145,11 @@ def test_the_files_of_a_run_are_named_with_what_is_in_them() -> None:
     assert written == "written: out.mp4 (100 frames), faces.jsonl (95 frames, 5 lost)"
     assert first.startswith("talk: 1 person")
     assert label.startswith("  happy")
+
+
+def test_frames_that_were_blurred_as_a_whole_are_said() -> None:
+    lines = all_lines({**SUMMARY, "blurred_whole": {"video": 5, "window": 0}}, {})
+    assert [line.rstrip() for line in lines if "blurred" in line] == [
+        "blurred as a whole, as no detection came in time: video 5 frames"
+    ]
+    assert not [line for line in all_lines({**SUMMARY, "blurred_whole": {"video": 0}}, {}) if "blurred" in line]

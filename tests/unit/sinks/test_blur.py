@@ -81,8 +81,10 @@ def test_a_frame_that_cannot_wait_longer_for_a_detection_is_blurred_as_a_whole(h
     done = [entry for number in range(7) for entry in plan.add(number, result(number, [1], heard), SIZE)]
     assert [number for number, _ in done] == [0, 1, 2]
     assert [boxes == [(0.0, 0.0, *SIZE)] for _, boxes in done] == [heard < 0, True, True]
+    assert [plan.take_whole(), plan.take_whole()] == [2 + (heard < 0), 0]
     done = plan.add(7, result(7, [1], searched=5), SIZE)
     assert [(number, len(boxes), round(boxes[0][2])) for number, boxes in done] == [(3, 1, 60), (4, 1, 60), (5, 1, 60)]
+    assert plan.take_whole() == 0
 
 
 def test_the_last_frames_of_a_source_are_blurred_as_a_whole_where_no_detection_came_after_them() -> None:
@@ -166,6 +168,7 @@ def test_no_frame_of_a_video_shows_a_face_that_came_between_detections(tmp_path:
     assert sum(count < len(boxes) for count, boxes in zip(known, visible, strict=True)) >= 3, "no face came between detections"
     video = cv2.VideoCapture(str(path))
     blurred = [image for _, image in iter(video.read, (False, None))]
+    assert engine.summary()["blurred_whole"] == {"video": (frames - 1) % 12}  # those after the last scheduled detection
     for before, after, boxes in zip(images, blurred, visible, strict=True):
         assert (iou_matrix(boxes, detector.detect(after).boxes) < 0.1).all()
         for box in boxes.tolist():

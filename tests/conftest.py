@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from ferengine._native import instruction_sets, use_instruction_set
+
 settings.register_profile("ferengine", deadline=None)  # a busy machine is no fault of the code
 settings.load_profile("ferengine")
 
@@ -36,6 +38,14 @@ def _no_log_handler_stays() -> Iterator[None]:
     root.setLevel(level)
     for handler in [handler for handler in root.handlers if not type(handler).__module__.startswith("_pytest")]:
         root.removeHandler(handler)
+
+
+@pytest.fixture(scope="module", params=instruction_sets())
+def each_instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The tests of a module run with the C++ kernels of every instruction set that this machine has."""
+    before = use_instruction_set(request.param)
+    yield request.param
+    use_instruction_set(before)
 
 
 @pytest.fixture(scope="session")

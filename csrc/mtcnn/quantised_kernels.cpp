@@ -377,14 +377,11 @@ void bytes_of(const float* values, int count, uint8_t* out) {
 }  // namespace
 }  // namespace plain
 
+bool has_byte_kernels() { return simd::instructions() == simd::InstructionSet::avx512; }
+
 #if FERENGINE_HAS_AVX2_TARGET
-
-bool machine_has_vnni() { return simd::machine_has_avx512(); }
-
-#define FERENGINE_VNNI(function) (machine_has_vnni() ? &vnni::function : &plain::function)
+#define FERENGINE_VNNI(function) (has_byte_kernels() ? &vnni::function : &plain::function)
 #else
-bool machine_has_vnni() { return false; }
-
 #define FERENGINE_VNNI(function) (&plain::function)
 #endif
 

@@ -16,8 +16,8 @@ constexpr int kMaxByteGroups = 8;  // of kGroup output channels
 constexpr int kLevelPitch = 4;     // bytes of a pixel of a pyramid level: RGB and one without a meaning
 constexpr int kLevelSlack = 256;   // bytes behind a level that are read
 
-// Whether these loops run on this machine.
-bool machine_has_vnni();
+// Whether there is more than plain code for these loops.
+bool has_byte_kernels();
 
 // A convolution with its PReLU, over bytes. A row of the kernel is `quads` times four bytes, zero beyond its last tap;
 // `weights`: (groups, kernel, quads, kGroup, 4). For each of the groups * kGroup channels, sum * scale + bias is what

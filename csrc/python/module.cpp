@@ -36,4 +36,5 @@ PYBIND11_MODULE(_native, m) {
     ferengine::python::register_mtcnn(m);
     ferengine::python::register_yuv(m);
     ferengine::python::register_retinaface(m);
+    ferengine::python::register_simd(m);
 }

@@ -11,5 +11,6 @@ void register_kcf(pybind11::module_& m);
 void register_mtcnn(pybind11::module_& m);
 void register_yuv(pybind11::module_& m);
 void register_retinaface(pybind11::module_& m);
+void register_simd(pybind11::module_& m);
 
 }  // namespace ferengine::python

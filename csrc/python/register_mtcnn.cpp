@@ -79,7 +79,7 @@ mtcnn::CascadeSettings checked_settings(double min_face, double factor, const st
             .factor = factor,
             .thresholds = thresholds,
             .max_candidates = max_candidates,
-            .estimates = estimates.value_or(mtcnn::machine_has_vnni())};
+            .estimates = estimates.value_or(mtcnn::has_byte_kernels())};
 }
 
 Cascade make_cascade(const std::vector<Floats>& pnet, const std::vector<Floats>& rnet, const std::vector<Floats>& onet,

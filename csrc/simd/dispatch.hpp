@@ -15,6 +15,11 @@
 // AVX2 code before it asked for it).
 #pragma once
 
+#include <atomic>
+#include <cstdint>
+#include <initializer_list>
+#include <vector>
+
 // FERENGINE_PORTABLE, for tests: the code of other machines on this one.
 #if defined(__x86_64__) && !defined(FERENGINE_PORTABLE)
 #define FERENGINE_HAS_AVX2_TARGET 1
@@ -22,31 +27,59 @@
 #define FERENGINE_HAS_AVX2_TARGET 0
 #endif
 
-#if FERENGINE_HAS_AVX2_TARGET
-
 namespace ferengine::simd {
 
-inline bool machine_has_avx2() {
-    static const bool found = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-    return found;
+// What a kernel is compiled for, in ascending order. AVX-512 is meant as it is on processors that have VNNI as well:
+// older ones lower their clock for it.
+enum class InstructionSet : uint8_t { baseline, avx2, avx512 };
+
+constexpr const char* name_of(InstructionSet set) {
+    if (set == InstructionSet::baseline) return "baseline";
+    return set == InstructionSet::avx2 ? "avx2" : "avx512";
 }
 
-// AVX-512 as it is on processors that have VNNI as well: older ones lower their clock for it.
-inline bool machine_has_avx512() {
-    static const bool found = machine_has_avx2() && __builtin_cpu_supports("avx512f") &&
-                              __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
-                              __builtin_cpu_supports("avx512vnni");
-    return found;
+// The last one that this machine has and that this program was compiled for.
+inline InstructionSet best_instructions() {
+#if FERENGINE_HAS_AVX2_TARGET
+    __builtin_cpu_init();  // may be asked before the constructors run
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return InstructionSet::baseline;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512vnni"))
+        return InstructionSet::avx2;
+    return InstructionSet::avx512;
+#else
+    return InstructionSet::baseline;
+#endif
 }
+
+// All of this machine, in ascending order.
+inline std::vector<InstructionSet> machine_instructions() {
+    std::vector<InstructionSet> sets;
+    for (const InstructionSet set : {InstructionSet::baseline, InstructionSet::avx2, InstructionSet::avx512})
+        if (set <= best_instructions()) sets.push_back(set);
+    return sets;
+}
+
+inline std::atomic<InstructionSet> instructions_in_use{best_instructions()};
+
+// What the kernels use: the best, unless a test asked for others.
+inline InstructionSet instructions() { return instructions_in_use.load(std::memory_order_relaxed); }
+
+// For tests: the kernels of other machines on this one, from now on and in all threads. Not beyond the best.
+inline void use_instructions(InstructionSet set) { instructions_in_use.store(set, std::memory_order_relaxed); }
 
 }  // namespace ferengine::simd
 
+#if FERENGINE_HAS_AVX2_TARGET
 // The function of this name for this machine.
-#define FERENGINE_DISPATCH(function) (::ferengine::simd::machine_has_avx2() ? &avx2::function : &baseline::function)
+#define FERENGINE_DISPATCH(function)                                                                \
+    (::ferengine::simd::instructions() >= ::ferengine::simd::InstructionSet::avx2 ? &avx2::function \
+                                                                                  : &baseline::function)
 
 // The same for files with FERENGINE_TARGET_WIDE.
-#define FERENGINE_DISPATCH_WIDE(function) \
-    (::ferengine::simd::machine_has_avx512() ? &avx512::function : FERENGINE_DISPATCH(function))
+#define FERENGINE_DISPATCH_WIDE(function)                                                               \
+    (::ferengine::simd::instructions() == ::ferengine::simd::InstructionSet::avx512 ? &avx512::function \
+                                                                                    : FERENGINE_DISPATCH(function))
 
 #else
 #define FERENGINE_DISPATCH(function) (&baseline::function)

@@ -793,3 +793,22 @@ def retinaface_decode(
     Raises:
         ValueError: For another shape, values that are not finite, and settings out of range.
     """
+
+def instruction_sets() -> list[str]:
+    """The instruction sets that this machine has and kernels are compiled for, in ascending order.
+
+    "baseline" is there on any machine; "avx2" is that with FMA, and "avx512" what processors with VNNI have.
+    """
+
+def use_instruction_set(name: str) -> str:
+    """For tests: run the kernels of another machine, in all threads, until the next call.
+
+    Args:
+        name: One of ``instruction_sets``. In the beginning it is the last of them.
+
+    Returns:
+        The one before.
+
+    Raises:
+        ValueError: There is none of that name.
+    """

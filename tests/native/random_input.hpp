@@ -8,8 +8,10 @@
 #include <iterator>
 #include <memory>
 #include <random>
+#include <vector>
 
 #include "image/frame_view.hpp"
+#include "simd/dispatch.hpp"
 
 namespace ferengine::tests {
 
@@ -59,5 +61,11 @@ class RandomInput {
   private:
     std::mt19937 generator_;
 };
+
+// The rounds of a test run the kernels of all instruction sets that this machine has, in turn.
+inline void use_instructions_in_turn(int round) {
+    static const std::vector<simd::InstructionSet> sets = simd::machine_instructions();
+    simd::use_instructions(sets[static_cast<size_t>(round) % sets.size()]);
+}
 
 }  // namespace ferengine::tests

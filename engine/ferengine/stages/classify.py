@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import FACE_KEY, FaceRing, WorkerPage
+from ferengine.classification.light import lighten
 from ferengine.classification.parallel_heads import ParallelClassifier
 from ferengine.classification.quality import measure_crops
 from ferengine.errors import UsageError
@@ -111,6 +112,9 @@ class ClassifyStage(Stage[StartClassify]):
         self._turn += 1
         first = inputs[0]
         measures = measure_crops(first.rows[:count], first.mean, first.std, first.crop.planes)
+        for each in inputs:
+            if each.crop.planes == "grey":
+                lighten(each.rows[:count], measures[:, 2], each.mean[0], each.std[0])
         self._networks.submit(count)
         self._batches.append((keys[:count], measures, taken))
         return True

@@ -19,6 +19,7 @@ int main() {
     ferengine::tests::RandomInput random(7);
     ferengine::image::CropScratch scratch;
     for (int round = 0; round < 8000; ++round) {
+        ferengine::tests::use_instructions_in_turn(round);
         const int low = random.up_to(255), high = low + random.up_to(255 - low);
         const auto frame =
             random.frame(1 + random.up_to(39), 1 + random.up_to(39), random.one_in(2) ? 1 : 3, low, high);

@@ -15,6 +15,8 @@ from ferengine._native import crop_faces
 from ferengine.vision import cv2
 from oracles.crop_reference import grey_levels, reference_crop
 
+pytestmark = pytest.mark.usefixtures("each_instruction_set")
+
 
 def crop(frame: NDArray[np.uint8], squares: Any, size: int) -> NDArray[np.float32]:
     squares = np.asarray(squares, np.float32).reshape(-1, 4)

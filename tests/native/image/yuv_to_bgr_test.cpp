@@ -33,6 +33,7 @@ int main() {
     constexpr float kWeights[][2] = {{0.299f, 0.114f}, {0.2126f, 0.0722f}, {0.2627f, 0.0593f}};
     ferengine::tests::RandomInput random(11);
     for (int round = 0; round < 2000; ++round) {
+        ferengine::tests::use_instructions_in_turn(round);
         const int height = 1 + random.up_to(9), width = 1 + random.up_to(random.one_in(4) ? 300 : 40);
         const bool halved_rows = random.one_in(2);
         const int chroma_height = halved_rows ? (height + 1) / 2 : height, chroma_width = (width + 1) / 2;

@@ -18,6 +18,7 @@ int main() {
     const auto scratch = std::make_unique<kcf::KcfScratch>();
     const auto tracker = std::make_unique<kcf::Kcf>();
     for (int round = 0; round < 400; ++round) {
+        ferengine::tests::use_instructions_in_turn(round);
         kcf::Box box{.x = random.between(-80.0, 120.0),
                      .y = random.between(-80.0, 120.0),
                      .w = random.between(0.01, 90.0),

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from ferengine._native import Kcf, crop_faces, kcf_features, kcf_peak, kcf_response, kcf_update
 
+pytestmark = pytest.mark.usefixtures("each_instruction_set")
+
 CELLS, PATCH, ORIENTATIONS, CHANNELS = 24, 48, 9, 14
 PADDING, LEARNING, STEP, FOLLOWING = 3.0, 0.05, 1.05, 0.3
 

@@ -10,10 +10,12 @@
 #include "mtcnn/cascade.hpp"
 #include "random_input.hpp"
 
+namespace simd = ferengine::simd;
 using namespace ferengine::mtcnn;
 using ferengine::tests::Frame;
 using ferengine::tests::RandomInput;
 using ferengine::tests::require;
+using ferengine::tests::use_instructions_in_turn;
 
 namespace {
 
@@ -74,6 +76,7 @@ Networks random_networks() {
 
 void check_sampling() {
     for (int round = 0; round < 2000; ++round) {
+        use_instructions_in_turn(round);
         const Frame frame = random_frame(round % 10 != 0 ? 40 : 150);
         const std::vector<LevelSize> levels =
             pyramid_levels(frame.view.height, frame.view.width, input.between(0.1, 1.0), 0.7, 12);
@@ -108,6 +111,7 @@ void check_sampling() {
 // Levels that are made together, in several bands of the frame, are those that are made alone.
 void check_levels_made_together() {
     for (int round = 0; round < 30; ++round) {
+        use_instructions_in_turn(round);
         const Frame frame = input.frame(12 + input.up_to(150), 900 + input.up_to(1500), 3);
         const std::vector<LevelSize> levels =
             pyramid_levels(frame.view.height, frame.view.width, input.between(0.1, 1.0), input.between(0.5, 0.95), 12);
@@ -139,6 +143,7 @@ void check_first_convolution() {
     const ByteConvolution apart(layer, in, out);
     const FirstByteConvolution together(layer, in, out);
     for (int round = 0; round < 300; ++round) {
+        use_instructions_in_turn(round);
         const int width = 3 + input.up_to(90), convolved = width - 2, count = (width - 1) / 2;
         const int rows = 3 + input.up_to(1);
         std::vector<uint8_t> level(static_cast<size_t>(rows * width * kLevelPitch + kLevelSlack));
@@ -165,9 +170,74 @@ void check_first_convolution() {
     }
 }
 
+// Calls run() with the kernels of each instruction set.
+template <typename Run>
+void with_each_instruction_set(const Run& run) {
+    for (const simd::InstructionSet set : simd::machine_instructions()) {
+        simd::use_instructions(set);
+        run();
+    }
+}
+
+// A row of a convolution of floats: AVX-512 adds the same products in the same order as AVX2, and the baseline differs
+// by rounding alone.
+void check_convolutions_agree() {
+    for (int round = 0; round < 300; ++round) {
+        const int kernel = 1 + input.up_to(2), in = 1 + input.up_to(40), out = 1 + input.up_to(40);
+        std::vector<float> weights(static_cast<size_t>(kernel * kernel * in * out)), bias(static_cast<size_t>(out)),
+            slopes(bias.size());
+        for (std::vector<float>* values : {&weights, &bias, &slopes})
+            std::ranges::generate(*values, [] { return input.between(-1.0f, 1.0f); });
+        const Convolution layer(kernel, in, out, weights, bias, slopes);
+        const int count = 1 + input.up_to(40), width = count + kernel - 1;
+        std::vector<float> pixels(static_cast<size_t>(kernel * width * in));
+        std::ranges::generate(pixels, [] { return input.between(-1.0f, 1.0f); });
+        std::vector<const float*> rows;
+        rows.reserve(static_cast<size_t>(kernel));
+        for (int y = 0; y < kernel; ++y) rows.push_back(pixels.data() + ptrdiff_t{y} * width * in);
+        std::vector<std::vector<float>> made;
+        with_each_instruction_set([&] {
+            layer.row(rows.data(), count, made.emplace_back(static_cast<size_t>(count * layer.pitch())).data());
+        });
+        for (const std::vector<float>& each : made)
+            for (size_t i = 0; i < each.size(); ++i)
+                require(std::abs(each[i] - made[0][i]) < 1e-4f, "a convolution is the same in all instruction sets");
+        if (made.size() == 3) require(made[1] == made[2], "AVX-512 adds as AVX2 does");
+    }
+}
+
+// The same in bytes: a sum at the border of two bytes may be rounded to either.
+void check_byte_convolutions_agree() {
+    for (int round = 0; round < 100; ++round) {
+        const int kernel = 1 + input.up_to(2), in = 1 + input.up_to(40), out = 1 + input.up_to(40);
+        std::vector<float> weights(static_cast<size_t>(kernel * kernel * in * out)), bias(static_cast<size_t>(out)),
+            slopes(bias.size());
+        for (std::vector<float>* values : {&weights, &bias, &slopes})
+            std::ranges::generate(*values, [] { return input.between(-0.5f, 0.5f); });
+        const Convolution floats(kernel, in, out, weights, bias, slopes);
+        const ByteConvolution layer(floats,
+                                    std::vector<ByteScale>(static_cast<size_t>(in), {.scale = 0.01f, .zero = 100.0f}),
+                                    std::vector<ByteScale>(static_cast<size_t>(out), {.scale = 0.05f, .zero = 120.0f}));
+        const int count = 1 + input.up_to(40), width = count + kernel - 1;
+        std::vector<uint8_t> pixels(static_cast<size_t>(kernel * width * in + kByteSlack));
+        std::ranges::generate(pixels, [] { return static_cast<uint8_t>(input.up_to(255)); });
+        std::vector<const uint8_t*> rows;
+        rows.reserve(static_cast<size_t>(kernel));
+        for (int y = 0; y < kernel; ++y) rows.push_back(pixels.data() + ptrdiff_t{y} * width * in);
+        std::vector<std::vector<uint8_t>> made;
+        with_each_instruction_set([&] {
+            layer.row(rows.data(), count, made.emplace_back(static_cast<size_t>(count * out + kByteSlack)).data());
+        });
+        for (const std::vector<uint8_t>& each : made)
+            for (size_t i = 0; i < static_cast<size_t>(count * out); ++i)
+                require(std::abs(each[i] - made[0][i]) <= 1, "bytes are the same in all instruction sets");
+    }
+}
+
 void check_cascade() {
     const Networks networks = random_networks();
     for (int round = 0; round < 40; ++round) {
+        use_instructions_in_turn(round);
         const Cascade cascade(networks, {.min_face = input.between(12.0, 30.0),
                                          .factor = input.between(0.4, 0.8),
                                          .thresholds = {0.4f, 0.3f, 0.3f},
@@ -193,6 +263,8 @@ int main() {
     check_sampling();
     check_levels_made_together();
     check_first_convolution();
+    check_convolutions_agree();
+    check_byte_convolutions_agree();
     check_cascade();
     return EXIT_SUCCESS;
 }

@@ -18,6 +18,8 @@ from ferengine.detection.mtcnn_weights import mtcnn_networks, read_weights
 from oracles.plain_mtcnn import boxes as plain
 from oracles.plain_mtcnn import sampling
 
+pytestmark = pytest.mark.usefixtures("each_instruction_set")
+
 SETTINGS: dict[str, Any] = {"min_face": 40.0, "factor": 0.709, "thresholds": (0.6, 0.7, 0.7), "max_candidates": 400}
 LEVEL = 1 / 128
 """One grey level, normalised."""

@@ -13,6 +13,7 @@ using ferengine::convolution::Convolution;
 using ferengine::convolution::Depthwise;
 using ferengine::tests::RandomInput;
 using ferengine::tests::require;
+using ferengine::tests::use_instructions_in_turn;
 
 namespace {
 
@@ -58,6 +59,7 @@ Convolution random_convolution(int kernel, int in, int out) {
 
 void check_stem() {
     for (int round = 0; round < 200; ++round) {
+        use_instructions_in_turn(round);
         int channels = 1 + input.up_to(20);
         const Convolution first = random_convolution(3, 3, input.one_in(9) ? 16 : channels);
         channels = first.channels();

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 
 from ferengine._native import RetinaFaceStem, retinaface_input
 
+pytestmark = pytest.mark.usefixtures("each_instruction_set")
+
 MEANS = (104.0, 117.0, 127.0)
 Layer = tuple[NDArray[np.float32], NDArray[np.float32]]
 

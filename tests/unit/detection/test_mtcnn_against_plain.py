@@ -17,6 +17,8 @@ from ferengine.vision import cv2
 from ferengine_tools.detection_accuracy import evaluate
 from oracles.plain_mtcnn import PlainMtcnn
 
+each_instruction_set = pytest.mark.usefixtures("each_instruction_set")
+
 
 def assert_alike(found: Detections, expected: Detections) -> None:
     assert len(found) == len(expected) > 0
@@ -29,12 +31,14 @@ def assert_alike(found: Detections, expected: Detections) -> None:
         np.testing.assert_allclose(found.landmarks[best], expected.landmarks[index], atol=0.01 * width)
 
 
+@each_instruction_set
 @pytest.mark.parametrize("size", [(512, 512), (300, 280), (1024, 900)])
 def test_portrait(size: tuple[int, int]) -> None:
     frame = np.asarray(cv2.resize(ASTRONAUT.load(), size, interpolation=cv2.INTER_AREA), np.uint8)
     assert_alike(MtcnnDetector().detect(frame), PlainMtcnn().detect(frame))
 
 
+@each_instruction_set
 def test_demo() -> None:
     source, native, plain = DemoSource(scenario=Scenario.STROLL), MtcnnDetector(), PlainMtcnn()
     source.open()

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferengine._native import FaceRing, WorkerPage
+from ferengine.classification.classifier import Classifier
+from ferengine.classification.light import FULL_CONTRAST, contrast_of
 from ferengine.errors import UsageError
 from ferengine.inference.select import BackendSettings
 from ferengine.ipc.channel import data_pair, receive_data
@@ -19,6 +21,7 @@ from ferengine.stages.classify import BatchPolicy, ClassifyStage
 from ferengine.stages.messages import BackendChosen, FromWorker
 from ferengine.stages.records import ScoreBatch, decode_event
 from ferengine.stages.start_messages import Descriptor, StartClassify
+from ferengine.tracking.cropper import FaceCropper
 from stages_help import context
 
 
@@ -61,7 +64,8 @@ def test_one_batch_takes_the_faces_of_all_rings() -> None:
     sent, received = data_pair()
     frame = np.random.default_rng(0).integers(0, 256, (100, 100, 3), np.uint8)
     squares = np.array([[50, 50, 60, 0], [40, 40, 50, 0]], np.float32)
-    assert rings[0].push(frame, squares, 0, 1, 7, 1, 2, 0)
+    dark = (frame >> 4).astype(np.uint8)
+    assert rings[0].push(dark, squares, 0, 1, 7, 1, 2, 0)
     assert rings[1].push(frame, squares[:1], 1, 1, 9, 1, 2, 0)
     assert rings[1].push(frame, squares[1:], 2, 1, 5, 1, 2, 0)
     labels = load_model("dscnn").manifest.labels
@@ -91,6 +95,10 @@ def test_one_batch_takes_the_faces_of_all_rings() -> None:
     batch = decode_event(message)
     assert isinstance(batch, ScoreBatch)
     assert (batch.scores.argmax(axis=1) == 0).all()  # under that prior
+    crops = np.concatenate([FaceCropper(48).crop(image, squares) for image in (dark, frame)])
+    np.testing.assert_allclose(batch.scores, Classifier("dscnn", prior=prior).scores(crops), atol=1e-5)
+    np.testing.assert_allclose(batch.measures[:, 2], contrast_of(crops), atol=0.01)  # of the crops as they came
+    assert (batch.measures[:, 2] < FULL_CONTRAST).tolist() == [True, True, False, False]
     assert sorted(zip(batch.keys["camera"].tolist(), batch.keys["sequence"].tolist(), strict=True)) == [
         (0, 7), (0, 7), (1, 9), (2, 5),
     ]  # fmt: skip

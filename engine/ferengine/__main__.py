@@ -12,6 +12,21 @@ _OUTPUT_FAILED = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EI
 
 
 def main() -> None:
+    """Run the command; a package that ferengine requires, and that was removed or left out, is one line."""
+    try:
+        _run()
+    except ModuleNotFoundError as error:
+        from ferengine.pip_hint import install_missing
+
+        package = (error.name or "").partition(".")[0]
+        install = install_missing(package)
+        if install is None:
+            raise
+        sys.stderr.write(f"error: the package {package} is not installed: {install}\n")
+        sys.exit(1)
+
+
+def _run() -> None:
     """Hide credentials among the arguments, before the slow imports; then run the command.
 
     Ctrl-C ends the process at once and without a message until the command has something to end cleanly.

@@ -42,6 +42,29 @@ def install_extra(extra: str) -> str:
     return pip_install(f"ferengine[{extra}]")
 
 
+def install_missing(module: str) -> str | None:
+    """The command that installs a package which every installation of ferengine has.
+
+    Args:
+        module: Its module, which has the name of the package.
+
+    Returns:
+        The command; None for another module, and where ferengine runs without being installed.
+    """
+    import re  # as above
+    from importlib.metadata import PackageNotFoundError, requires
+
+    try:
+        requirements = requires("ferengine") or []
+    except PackageNotFoundError:
+        return None
+    for requirement in requirements:
+        name = re.split(r"[^\w-]", requirement, maxsplit=1)[0]
+        if name == module and "extra ==" not in requirement:
+            return pip_install(requirement)
+    return None
+
+
 def _pip(command: str, *arguments: str) -> str:
     from importlib.util import find_spec  # as above
     from shutil import which

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ferengine import pip_hint
-from ferengine.pip_hint import install_extra, pip_install, pip_replace
+from ferengine.pip_hint import install_extra, install_missing, pip_install, pip_replace
 
 CHECKOUT = Path(pip_hint.__file__).parents[2]
 
@@ -101,3 +101,12 @@ def test_a_current_folder_that_was_deleted(env: Path, tmp_path: Path, monkeypatc
     gone.rmdir()
     monkeypatch.setenv("PATH", "/nowhere")
     assert shlex.split(pip_install("lap")) == [str(env / "pip"), "install", "lap"]
+
+
+def test_only_what_every_installation_has_is_missing(env: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = ["av<20,>=17.1", "lap>=0.5.12", "lap-other>=1", 'plotly>=6; extra == "report"']
+    monkeypatch.setattr(metadata, "requires", lambda name: listed)
+    monkeypatch.setenv("PATH", str(env))
+    assert install_missing("lap") == "pip install 'lap>=0.5.12'"
+    assert install_missing("plotly") is None
+    assert install_missing("la") is None

@@ -194,6 +194,19 @@ def test_an_emulator_that_says_nothing_of_the_arguments_hides_none() -> None:
     assert argument_range(b"1135 (a ) b) R 1124 1124" + b" 0" * 39) == (0, 0)
 
 
+def test_a_required_package_that_is_missing_is_one_line() -> None:
+    program = (
+        "import importlib.metadata, sys; sys.modules['rich'] = None; sys.argv[1:] = ['run']\n"
+        "importlib.metadata.requires = lambda name: ['av<20,>=17.1', 'rich>=13.8', 'plotly>=6; extra == \"report\"']\n"
+        "from ferengine.__main__ import main; main()"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 1
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: the package rich is not installed: ")
+    assert line.endswith("install 'rich>=13.8'")
+
+
 def test_a_path_that_the_system_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     app = typer.Typer()
 

@@ -72,6 +72,18 @@ def test_a_full_disk(tmp_path: Path) -> None:
     assert figures["sinks"]["csv"]["error"] is None
 
 
+def test_a_run_whose_only_output_is_a_video_ends_with_it(tmp_path: Path) -> None:
+    """It would go on for as long as the source does, to no gain."""
+    video = tmp_path / "out.mp4"
+    arguments = (*DEMO, "--loop", "0", "--pace", "native", "--no-table", "--save", str(video))
+    with subprocess.Popen([*RUN, *arguments], stderr=subprocess.PIPE, text=True) as process:
+        wait_until(lambda: size(video) > 0)
+        video.unlink()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 1, said
+    assert said.count(f"{video} was removed while it was being written") == 1, said
+
+
 def test_a_removed_folder(tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

@@ -56,6 +56,7 @@ class Outputs:
     ) -> None:
         self._sinks: list[Sink] = []
         self._threads: list[SinkThread] = []
+        self._saves = settings.save is not None
         self._messages: dict[str, MessageSink] = {}
         prior = None if engine.prior is None else engine.prior.name
         try:
@@ -129,8 +130,8 @@ class Outputs:
 
     @property
     def all_failed(self) -> bool:
-        """Whether there were outputs, and none is left."""
-        return bool(self._threads) and len(self.errors) == len(self._threads)
+        """Whether there were outputs, and none of those written here is left; a video is written elsewhere."""
+        return (self._saves or bool(self._threads)) and len(self.errors) == len(self._threads)
 
     def summaries(self) -> dict[str, SinkSummary]:
         """Of each output: results written, dropped and cut off, and its error. Messages that were not delivered count as

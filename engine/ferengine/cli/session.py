@@ -64,8 +64,8 @@ def run_session(settings: RunSettings, console: Console, config: Path | None = N
                     engine.wait_ready()
                 outputs.start()
                 while not engine.wait(_TICK):
-                    if outputs.all_failed and settings.save is None and not settings.display:
-                        engine.stop()  # nothing takes the results any more: head has had its lines
+                    if outputs.all_failed and not settings.display and _is_video_over(engine, settings):
+                        engine.stop()  # nothing takes the results any more: head has had its lines, or the disk is full
             finally:
                 outputs.finish(lambda: stopper.stopped_at)
     finally:
@@ -152,6 +152,13 @@ def check_files(
     ):
         if secret is not None and given is None:
             raise UsageError(f"{option} is of no use without {use}: give both or neither")
+
+
+def _is_video_over(engine: Engine, settings: RunSettings) -> bool:
+    """Whether no video is being written: none was asked for, or that of the only camera has failed."""
+    if settings.save is None:
+        return True
+    return len(engine.cameras) == 1 and bool(engine.failures) and engine.summary()["sinks"]["video"]["error"] is not None
 
 
 def _decide_display(asked: bool | None) -> bool:

@@ -72,7 +72,9 @@ _SCHEMAS: dict[str, Any] = {
         {
             "live": _FLAG, "frames": _INTEGER, "faces": _INTEGER, "last_frame_age_s": {"type": ["number", "null"]},
             "restarts": _INTEGER, "dropped": {"type": "object", "additionalProperties": _INTEGER},
-            "error": {"type": ["string", "null"]}, "ignored": _INTEGER,
+            "error": {"type": ["string", "null"]}, "ignored": _INTEGER, "total": {"type": ["integer", "null"]},
+            "size": {"type": ["array", "null"], "items": _INTEGER}, "progress": {"type": ["number", "null"]},
+            "left_out": _INTEGER,
         },
         "A paused camera has the required keys only.",
     ),

@@ -40,7 +40,8 @@ def metrics(spec: SourceSpec, frames: int | None, live_seconds: float, folder: P
 
 def _long_enough(spec: SourceSpec) -> SourceSpec:
     source = open_source(spec)
-    frames = source.open().frames or _MIN_FRAMES
+    info = source.open()
+    frames = info.frames or round((info.seconds or 0.0) * info.fps) or _MIN_FRAMES
     source.close()
     return spec.replace(loop=max(1, math.ceil(_MIN_FRAMES / frames)))
 

@@ -9,6 +9,7 @@ where its tracker doubts itself. A detection without a track needs a higher scor
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -22,6 +23,7 @@ from ferengine.results import Box
 from ferengine.tracking.appearance import appearance
 from ferengine.tracking.base import Tracker, TrackerUpdate
 from ferengine.tracking.births import Births
+from ferengine.tracking.blending import Place, crops
 from ferengine.tracking.crop_geometry import CropGeometry, face_region
 from ferengine.tracking.kcf import MAX_COORDINATE, KcfTracker, update_all
 from ferengine.tracking.looks import Looks
@@ -48,6 +50,9 @@ _SEVERAL = 3
 
 _MOST = 2 / 3
 """Fraction of several faces that others, or none, have taken the places of where another scene begins."""
+
+_SETTLES = 1.0
+"""Seconds that a dissolve may still go on once it is recognised: a face that appears meanwhile is another one already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +123,7 @@ class FaceTracker:
         self._cuts = SceneCuts()
         self._scene = 0
         self._least_alike = ALIKE_AFTER_CUT  # of a face from before the last cut
+        self._settled_at = -math.inf
         self._looked_at: float | None = None
         self._followed_at: float | None = None
         self._followed = False  # by ``look``, before ``advance`` comes to it
@@ -179,6 +185,10 @@ class FaceTracker:
         if timestamp == self._looked_at:
             return
         self._looked_at, self._is_cut, self._followed = timestamp, False, False
+        self._find_cut(frame, timestamp)
+        self._end_blended(frame, timestamp)
+
+    def _find_cut(self, frame: NDArray[np.uint8], timestamp: float) -> None:
         change = self._cuts.change(frame, timestamp)
         if change == "none":
             return
@@ -193,6 +203,17 @@ class FaceTracker:
         if self._is_cut:
             self._least_alike = ALIKE_IN_DISSOLVE if change == "dissolve" else ALIKE_AFTER_CUT
             self._begin_scene(timestamp)
+
+    def _end_blended(self, frame: NDArray[np.uint8], timestamp: float) -> None:
+        """Remove the tracks of faces that are dissolving into something else: they never come back."""
+        due = [track for track in self._tracks if track.place.is_due(timestamp)]
+        if not due:
+            return
+        seen = crops(frame, [track.place for track in due])
+        blended = {track.id for track, crop in zip(due, seen, strict=True) if track.place.add(crop, timestamp)}
+        if blended:
+            self._tracks = [track for track in self._tracks if track.id not in blended]
+            self._settled_at, self._wants_detection = timestamp + _SETTLES, True
 
     def _confirm_cut(self, is_unlike: bool, frame: NDArray[np.uint8], timestamp: float) -> bool:
         """Whether so many faces have gone that a frame shows another scene: most if it ``is_unlike`` the last one anyway."""
@@ -380,6 +401,8 @@ class FaceTracker:
             seen_s = abs(timestamp - track.detected_at)
             same_scene = track.scene == self._scene
             within = least_similarity(lost_s, seen_s, track.confidence, track.denied)
+            if track.place.was_replaced:
+                within = max(within, ALIKE)
             values.append(within if same_scene else self._least_alike)
         return np.array(values).reshape(-1, 1)
 
@@ -393,7 +416,8 @@ class FaceTracker:
         looks = Looks()
         looks.add(detection.template, self._births.is_sure(detection.score), timestamp)
         self._next_id += 1
-        return Track(self._next_id - 1, tracker, detection, detection.box, detection.box, self._scene, looks, timestamp)
+        place = Place(detection.box, self._settled_at)
+        return Track(self._next_id - 1, tracker, detection, detection.box, detection.box, self._scene, looks, place, timestamp)
 
 
 def _overlapped(fresh: list[Detection], found: list[Detection]) -> NDArray[np.bool_]:

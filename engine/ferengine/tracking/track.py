@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from ferengine.results import Box, Origin
 from ferengine.tracking.appearance import appearance
 from ferengine.tracking.base import Tracker
+from ferengine.tracking.blending import Place
 from ferengine.tracking.crop_geometry import CropGeometry, CropRegion
 from ferengine.tracking.looks import Looks
 from ferengine.tracking.recognition import DOUBTFUL, SURE
@@ -51,7 +52,8 @@ class Detection:
 
 @dataclass(slots=True, eq=False)
 class Track:
-    """``confident_box`` is the last box whose confidence was not weak, ``looks`` how the face has looked.
+    """``confident_box`` is the last box whose confidence was not weak, ``looks`` how the face has looked,
+    ``place`` what has been where it is.
 
     ``lost_since`` is set while the face is not found, and ``confirmed_lost`` once a detection did not find it either, or the
     scene has changed: then the tracker is not updated any more. ``denied`` says that a face at its place was too unlike it
@@ -66,6 +68,7 @@ class Track:
     confident_box: Box
     scene: int
     looks: Looks
+    place: Place
     detected_at: float
     confidence: float = 1.0
     origin: Origin = "detected"
@@ -96,6 +99,7 @@ class Track:
         """Put the track where the detector finds its face."""
         self.scene, self.detected_at = scene, timestamp
         self.tracker.init(frame, detection.box)
+        self.place.confirm(detection.box)
         self.detection, self.box, self.confident_box = detection, detection.box, detection.box
         self.confidence, self.origin, self.lost_since, self.confirmed_lost = 1.0, "detected", None, False
         self.denied = False

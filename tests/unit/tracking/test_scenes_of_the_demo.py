@@ -19,9 +19,9 @@ def detector() -> MtcnnDetector:
     return MtcnnDetector(min_face=60, thresholds=(0.6, 0.7, 0.5), factor=0.6)
 
 
-def people_by_id(detector: MtcnnDetector, scenario: str, frames: range) -> tuple[dict[int, set[int]], int]:
+def people_by_id(detector: MtcnnDetector, scenario: str, frames: range, fps: float = 30.0) -> tuple[dict[int, set[int]], int]:
     """Who was under each id, and how many visible faces were not found; one frame in six is detected, as in a run."""
-    source = DemoSource(scenario=scenario, frames=frames.stop)
+    source = DemoSource(scenario=scenario, fps=fps, frames=frames.stop)
     source.open()
     source.skip(frames.start)
     tracker = FaceTracker(births=BIRTH_SCORES["mtcnn"])
@@ -51,3 +51,16 @@ def test_no_id_is_on_two_people(detector: MtcnnDetector, scenario: str, frames: 
     assert all(len(who) == 1 for who in people.values())
     assert len(people) <= ids
     assert missed <= 4
+
+
+@pytest.mark.parametrize("fps", [5, 12, 25, 60])
+@pytest.mark.parametrize(
+    ("scenario", "start", "end", "ids"), [("crossing", 0, 4.3, 2), ("occlusion", 0, 3, 1), ("passing", 2, 3.7, 2)]
+)
+def test_each_person_has_one_id_at_any_frame_rate(
+    detector: MtcnnDetector, scenario: str, start: float, end: float, ids: int, fps: int
+) -> None:
+    people, missed = people_by_id(detector, scenario, range(int(start * fps), int(end * fps)), fps)
+    assert len(people) == len(set.union(*people.values())) == ids
+    assert all(len(who) == 1 for who in people.values())
+    assert missed <= 3

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict, Unpa
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
-from ferengine.errors import UsageError, describe_invalid, name_hint
+from ferengine.errors import UsageError, describe_invalid, invalid_items, name_hint
 from ferengine.models.registry import DEFAULT
 from ferengine.models.settings import (
     MIN_FACE,
@@ -47,11 +47,11 @@ class EngineConfig(BaseModel):
 
     if not TYPE_CHECKING:  # where the fields are the parameters
 
-        def __init__(self, **values: Any) -> None:
+        def __init__(self, /, **values: Any) -> None:
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise UsageError("; ".join(_sentence(item) for item in error.errors(include_url=False))) from None
+                raise UsageError("; ".join(_sentence(item, type(self)) for item in invalid_items(error))) from None
 
         __init__.__pydantic_base_init__ = True  # settings files and commands validate it themselves, and name the place
 
@@ -286,10 +286,10 @@ def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
     return EngineConfig(**texts)
 
 
-def _sentence(item: Any) -> str:
+def _sentence(item: Any, model: type[EngineConfig]) -> str:
     name = ".".join(str(part) for part in item["loc"]) or ("" if item["type"] == "value_error" else "settings")
     if item["type"] == "extra_forbidden":
-        return f"unknown setting {name!r}: {name_hint(name, EngineConfig.model_fields)}"
+        return f"unknown setting {name!r}: {name_hint(name, model.model_fields)}"
     if item["type"] == "missing" and isinstance(item["loc"][-1], int):
         return f"{'.'.join(map(str, item['loc'][:-1]))}: number {item['loc'][-1] + 1} is missing"
     return describe_invalid(item, name)

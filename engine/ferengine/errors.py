@@ -94,9 +94,24 @@ def describe_invalid(item: Mapping[str, Any], name: str, show: Callable[[object]
     text = f"{name}: {message[0].lower()}{message[1:]}"
     return (
         text
-        if item["type"] == "missing" or isinstance(item["input"], dict | list)
+        if item["type"] == "missing" or isinstance(item["input"], dict | list | tuple)
         else f"{text}, not {shown(item['input'], show)}"
     )
+
+
+def invalid_items(error: Any) -> list[Any]:
+    """What is wrong with the settings, from pydantic's ``ValidationError``.
+
+    A list in which a value is wrong is not also called too short: pydantic counts only the values that are right.
+    """
+    items: list[Any] = error.errors(include_url=False)
+    places = [item["loc"] for item in items]
+    return [
+        item
+        for item in items
+        if item["type"] not in ("too_short", "too_long")
+        or not any(len(place) > len(item["loc"]) and place[: len(item["loc"])] == item["loc"] for place in places)
+    ]
 
 
 def known_fields(model: Any, place: Iterable[str | int] = ()) -> list[str]:

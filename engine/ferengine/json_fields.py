@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from numbers import Integral, Real
 from typing import Any, TypeVar, cast
 
@@ -12,7 +14,8 @@ T = TypeVar("T")
 
 
 class JsonFields:
-    """The fields of one JSON object. Each method takes the name of a field; numbers are returned as they were given.
+    """The fields of one JSON object. Each method takes the name of a field; numbers are returned as they were given, but for
+    ``Decimal``, which becomes a float, and null, which ``json_text`` writes for NaN and infinity and which becomes NaN.
 
     Args:
         given: The object.
@@ -45,7 +48,7 @@ class JsonFields:
 
     def number(self, name: str) -> float:
         """A number, whole or not."""
-        return cast(float, self._checked(name, "a number", _is_number))
+        return _plain(self._checked(name, "a number", _is_number))
 
     def whole(self, name: str) -> int:
         """A whole number, which may be written as 7.0."""
@@ -112,7 +115,7 @@ class JsonFields:
     def _tuple(self, given: Any, place: str, count: int) -> tuple[float, ...]:
         if not _is_list(given) or len(given) != count or not all(map(_is_number, given)):
             raise self._error(f"{place} should be a list of {count} numbers, not {shown(given)}")
-        return tuple(given)
+        return tuple(map(_plain, given))
 
     def _checked(self, name: str, wanted: str, is_right: Callable[[Any], bool]) -> Any:
         value = self._value(name)
@@ -133,11 +136,19 @@ class JsonFields:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, Real) and not isinstance(value, bool)
+    return value is None or (isinstance(value, Real | Decimal) and not isinstance(value, bool))
 
 
 def _is_whole(value: Any) -> bool:
-    return _is_number(value) and (isinstance(value, Integral) or (isinstance(value, float) and value.is_integer()))
+    if isinstance(value, float | Decimal):
+        return float(value).is_integer()
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _plain(number: Any) -> float:
+    if number is None:
+        return math.nan
+    return float(number) if isinstance(number, Decimal) else cast(float, number)
 
 
 def _is_list(value: object) -> bool:

@@ -85,6 +85,21 @@ def test_all_wrong_values_are_named_at_once() -> None:
         make_config(detect_every=0, colour="blue")
 
 
+def test_the_settings_of_a_subclass_are_named() -> None:
+    class Coloured(EngineConfig):
+        colour: int = 3
+
+    mistyped: dict[str, Any] = {"colur": 4}
+    with pytest.raises(UsageError, match="unknown setting 'colur': did you mean 'colour'"):
+        Coloured(**mistyped)
+
+
+def test_no_setting_is_called_self() -> None:
+    given: dict[str, Any] = {"self": 1}
+    with pytest.raises(UsageError, match="unknown setting 'self'"):
+        make_config(**given)
+
+
 @pytest.mark.parametrize("given", ["thresholds", "new_track_scores"])
 def test_scores_need_a_detector_that_is_named(given: str) -> None:
     values: dict[str, Any] = {given: (0.6, 0.5, 0.4)[: 3 if given == "thresholds" else 2]}

@@ -6,6 +6,7 @@ import dataclasses
 import json
 import math
 import pickle
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -135,7 +136,9 @@ def test_what_is_no_frame_is_refused(given: Any, why: str) -> None:
         ("frame", True, "frame should be a whole number, not True"),
         ("frame", 7.5, "frame should be a whole number, not 7.5"),
         ("frame", math.inf, "frame should be a whole number, not inf"),
-        ("timestamp", None, "timestamp should be a number, not None"),
+        ("frame", None, "frame should be a whole number, not None"),
+        ("frame", Decimal("inf"), "frame should be a whole number, not Decimal('Infinity')"),
+        ("timestamp", True, "timestamp should be a number, not True"),
         ("latency_ms", "fast", "latency_ms should be a number, not 'fast'"),
         ("scene_cut", 1, "scene_cut should be true or false, not 1"),
         ("faces", 7, "faces should be a list, not 7"),
@@ -159,7 +162,8 @@ def test_what_is_no_frame_is_refused(given: Any, why: str) -> None:
         ("faces.0.gender.smoothed.scores.a", "1", "faces[0].gender.smoothed.scores.a should be a number, not '1'"),
         ("faces.0.gender.reason", {}, "faces[0].gender.reason should be a text, not {}"),
         ("faces.0.pose.yaw", "left", "faces[0].pose.yaw should be a number, not 'left'"),
-        ("faces.0.quality.size", None, "faces[0].quality.size should be a number, not None"),
+        ("faces.0.quality.size", "large", "faces[0].quality.size should be a number, not 'large'"),
+        ("faces.0.box", None, "faces[0].box should be a list of 4 numbers, not None"),
         ("faces.0.heads.units.kind", "sums", "faces[0].heads.units.kind should be one of classes, labels, values, not 'sums'"),
         ("faces.0.heads.units.values.smile", [], "faces[0].heads.units.values.smile should be a number, not []"),
     ],
@@ -181,6 +185,29 @@ def test_numbers_as_other_programs_write_them() -> None:
     read = FrameResult.from_dict({**GOOD, "frame": 7.0, "timestamp": 3, "faces": [{**GOOD_FACE, "track": 2.0}]})
     assert (read.frame, read.timestamp, read.faces[0].track) == (7, 3, 2)
     assert type(read.frame) is int is type(read.faces[0].track)
+
+
+def test_decimals_become_floats() -> None:
+    line = json_text(GOOD)
+    read = FrameResult.from_dict(json.loads(line, parse_float=Decimal))
+    assert json_text(read.to_dict()) == line
+    assert type(read.latency_ms) is float is type(read.faces[0].box[0])
+
+
+def test_what_is_written_as_null_because_it_is_no_number_is_read_as_one_that_is_not_known() -> None:
+    """Every number of a result, whole ones apart."""
+    made = FrameResult.from_dict(GOOD)
+    nan = math.nan
+    odd = dataclasses.replace(
+        made.faces[0], box=(1.0, nan, 3.0, math.inf), score=nan, track_confidence=nan, pose=Pose(nan, 2.0, nan),
+        quality=Quality(nan, 0.5, nan, 30.0), landmarks=((nan, 2.0), *[(1.0, 1.0)] * 4),
+        heads={"units": HeadReading("labels", {"smile": nan}, {"smile": 0.5})},
+    )  # fmt: skip
+    line = json_text(dataclasses.replace(made, latency_ms=nan, faces=(odd,)).to_dict())
+    read = FrameResult.from_dict(json.loads(line))
+    assert math.isnan(read.latency_ms)
+    assert [math.isnan(value) for value in read.faces[0].box] == [False, True, False, True]
+    assert json_text(read.to_dict()) == line
 
 
 @pytest.mark.parametrize(

@@ -152,6 +152,31 @@ def test_a_zone_says_in_one_line_what_is_wrong_with_it(given: Any, said: str) ->
         assert "zones.0." in str(nested.value)  # the same, and where it stands
 
 
+def test_a_point_that_is_wrong_is_named_alone() -> None:
+    given: dict[str, Any] = {"name": "a", "points": ((0, 0), ("x", 0), (0.3, 0.4))}
+    with pytest.raises(UsageError) as caught:
+        Zone(**given)
+    assert str(caught.value) == "points.1.0: input should be a valid number, unable to parse string as a number, not 'x'"
+    with pytest.raises(UsageError) as caught:
+        Zone(name="a", points=((0, 0), (1, 0)))
+    assert str(caught.value) == "points: tuple should have at least 3 items after validation, not 2"
+
+
+def test_the_fields_of_a_subclass_of_a_zone_are_named() -> None:
+    class Coloured(Zone):
+        colour: int = 3
+
+    given: dict[str, Any] = {"name": "a", "points": SQUARE, "colur": 4}
+    with pytest.raises(UsageError, match="there is no colur: did you mean 'colour'"):
+        Coloured(**given)
+
+
+def test_no_field_of_a_zone_is_called_self() -> None:
+    given: dict[str, Any] = {"name": "a", "points": SQUARE, "self": 4}
+    with pytest.raises(UsageError, match="there is no self: known are name, kind, points"):
+        Zone(**given)
+
+
 def test_zones_travel_with_their_source() -> None:
     zone = Zone(name="door", points=SQUARE)
     spec = SourceSpec("demo", "stroll", "demo", zones=[zone], outside_zones="ignore")

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from ferengine.cli.settings import RunSettings, SourceTable
-from ferengine.errors import UsageError, describe_invalid, known_fields, name_hint
+from ferengine.errors import UsageError, describe_invalid, invalid_items, known_fields, name_hint
 from ferengine.sources.url import hide_credentials
 
 _Path: TypeAlias = tuple[str | int, ...]
@@ -86,7 +86,7 @@ def load_model(path: Path, model: type[_Model], tables: Mapping[str, type[BaseMo
         return model.model_validate_json(given, strict=True)
     except ValidationError as error:
         errors: dict[_Path, str] = {}
-        for item in error.errors(include_url=False):
+        for item in invalid_items(error):
             if item["type"] == "json_invalid":  # json.dumps wrote it: only its depth can be wrong
                 raise _nested(path) from None
             errors.setdefault(_place(item), sentence(item, model, tables))  # for a union the first branch is enough

@@ -241,8 +241,7 @@ class CameraState:
         """How much its source holds, and how many of its frames are wanted."""
         self._max_frames = max_frames
         self._frames, self._seconds = opened.frames or None, opened.seconds or None
-        known = [self._frames or round(opened.seconds * opened.fps), self._max_frames or 0]
-        self.total = min(filter(None, known), default=None)
+        self.total = min(filter(None, (self._frames, max_frames)), default=None)
 
     @property
     def progress(self) -> float | None:

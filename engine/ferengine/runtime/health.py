@@ -50,7 +50,8 @@ class CameraHealth:
         dropped: Frames, and under ``deadline``, ``face_ring_full``, ``not_finite`` and ``too_many`` faces, by reason: see
             ``Engine.summary``.
         error: What ended it.
-        total: Frames that it will give in all, as far as its file says; ``None`` where that is not known.
+        total: Frames that it will give at most: those that its file says it holds, or ``max_frames``; ``None`` where neither is
+            known, as for a file of variable rate.
         progress: The fraction of its file, or of ``max_frames``, whose results have gone out, in [0, 1]; ``None`` where no end
             is known.
         left_out: Frames that were left out to keep to the rate ``fps`` of its source; they are not dropped.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ferengine.engine import Engine
-from ferengine.errors import FerengineError, UsageError, describe_invalid, name_hint
+from ferengine.errors import FerengineError, UsageError, describe_invalid, invalid_items, name_hint
 from ferengine.service.saved import Beginning, StateFile
 from ferengine.sources import SourceSpec, parse_source
 from ferengine.sources.options import SourceOptions
@@ -70,7 +70,7 @@ def read_body_as(model: type[_Model], body: bytes) -> _Model:
     try:
         return model.model_validate_json(body)
     except ValidationError as error:
-        raise UsageError("; ".join(_sentence(item, model) for item in error.errors(include_url=False))) from None
+        raise UsageError("; ".join(_sentence(item, model) for item in invalid_items(error))) from None
 
 
 def _sentence(item: Any, model: type[BaseModel]) -> str:

@@ -44,7 +44,7 @@ class _GivenClock:
 
     def __init__(self, period: float | None, max_gap: float, look_ahead: Callable[[], Sequence[float]] | None = None) -> None:
         self.replaced = 0
-        self._look_ahead = look_ahead
+        self.look_ahead = look_ahead
         self._nominal, self._max_gap = period, max_gap
         self._max_ahead = max(_MAX_AHEAD, _MAX_GAP_PERIODS * (period or 0.0))
         self._given: float | None = None
@@ -114,9 +114,9 @@ class _GivenClock:
         """Whether a stamp is far ahead, and those behind it fall back. They are in the order of decoding, so that small steps
         back mean nothing; nor do those of frames in reversed groups."""
         jump = given - last
-        if self._look_ahead is None or jump < max(_LONG_JUMP, _MAX_GAP_PERIODS * self._regular_step()):
+        if self.look_ahead is None or jump < max(_LONG_JUMP, _MAX_GAP_PERIODS * self._regular_step()):
             return False
-        ahead = pairwise((given, *self._look_ahead()))
+        ahead = pairwise((given, *self.look_ahead()))
         return any(last < stamp < given and before - stamp >= jump / 2 for before, stamp in ahead)
 
     def _catch_up(self, given: float, least: float) -> None:

@@ -18,6 +18,9 @@ from ferengine.sources.decoder import is_reordered_avi
 _STEPS_BACK = (1, 2, 4, 8, 16)
 """Key frames to go back: MPEG-TS has no index, and a seek in it may land behind its aim."""
 
+_MAX_REORDERED = 16
+"""Frames that the decoders of H.264 and HEVC hold back at most to show them in order."""
+
 
 @dataclass(frozen=True, slots=True)
 class FrameTable:
@@ -45,11 +48,12 @@ def read_frame_table(container: av.container.InputContainer, stream: av.VideoStr
         stream: Its video.
 
     Returns:
-        The table, or None where packets and frames do not correspond for certain: time stamps that are missing or repeated,
-        packets that hold half a frame or none, or damage.
+        The table, or None where packets and frames do not correspond for certain: time stamps that are missing, repeated or
+        wrong, packets that hold half a frame or none, or damage.
     """
     stamps: list[int] = []
     keyframes: list[int] = []
+    highest = highest_before = -math.inf  # of all packets so far, and of those before the last key frame
     try:
         for packet in container.demux(stream):
             if packet.size == 0 or _is_hidden(packet, stream):
@@ -59,14 +63,29 @@ def read_frame_table(container: av.container.InputContainer, stream: av.VideoStr
             stamps.append(packet.pts)
             if packet.is_keyframe:
                 keyframes.append(packet.pts)
+                highest_before = highest
+            if packet.pts <= highest_before:
+                return None  # no frame is shown before those of an earlier group, so that one of the stamps is wrong
+            highest = max(highest, packet.pts)
     except av.FFmpegError:
         return None
-    if is_reordered_avi(container, stream):
+    reordered = _MAX_REORDERED if stream.codec_context.has_b_frames else 0
+    if is_reordered_avi(container, stream) or not _are_plausible(stamps, reordered):
         return None
     stamps.sort()
     if not stamps or any(before == after for before, after in pairwise(stamps)):
         return None
     return FrameTable(stamps, sorted(keyframes))
+
+
+def _are_plausible(stamps: list[int], reordered: int) -> bool:
+    """Whether the order of time stamps is that in which a decoder shows frames that it reorders by at most so many.
+
+    A stamp that lies further from its place is wrong: the frame is shown elsewhere than it says, and the clock of a file that
+    is read through replaces it.
+    """
+    order = sorted(range(len(stamps)), key=stamps.__getitem__)
+    return all(abs(shown - decoded) <= reordered for shown, decoded in enumerate(order))
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ferengine.errors import UsageError, describe_invalid, shown
+from ferengine.errors import UsageError, describe_invalid, invalid_items, shown
 from ferengine.sources.options import SourceOptions
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, show_path, url_host
 from ferengine.sources.zone import ZoneOptions
@@ -104,7 +104,7 @@ class SourceSpec(SourceOptions, ZoneOptions):
         try:
             super().__init__(**{"kind": kind, "value": value, "name": name, **options})
         except ValidationError as error:
-            raise UsageError("; ".join(_describe(item) for item in error.errors(include_url=False))) from None
+            raise UsageError("; ".join(_describe(item) for item in invalid_items(error))) from None
 
     @field_validator("name")
     @classmethod

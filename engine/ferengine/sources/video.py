@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import stat
+from bisect import bisect_left
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from ferengine.sources.base import CapturedFrame, FirstFrameSource, Kept, Source
 from ferengine.sources.clock import FALLBACK_RATE, MediaClock
 from ferengine.sources.decoder import Decoder, declared_seconds, open_container, video_stream
 from ferengine.sources.nvdec import open_decoder
-from ferengine.sources.seeking import Place, find_place, read_frame_table
+from ferengine.sources.seeking import FrameTable, Place, find_place, read_frame_table
 from ferengine.sources.truncation import find_cut_fragment, find_truncation
 from ferengine.sources.url import no_file, show_path
 
@@ -132,7 +133,10 @@ class VideoFileSource(FirstFrameSource):
         raise SourceError(f"{shown} holds no video: it holds {kinds}{cover} only")
 
     def _new_clock(self) -> MediaClock:
-        return MediaClock(1 / self._rate, self._decoder.start, look_ahead=lambda: self._decoder.look_ahead())
+        return MediaClock(1 / self._rate, self._decoder.start, look_ahead=self._look_ahead)
+
+    def _look_ahead(self) -> list[float]:
+        return self._decoder.look_ahead()  # of this loop
 
     def _start(self, container: av.container.InputContainer) -> float:
         """Begin a loop; returns the nominal rate."""
@@ -227,8 +231,8 @@ class VideoFileSource(FirstFrameSource):
             table, time_base = read_frame_table(container, stream), stream.time_base
         if table is None or not time_base:
             return False
-        seconds = [float(stamp * time_base) for stamp in table.stamps]  # ascending: none is ahead of those behind it
-        clock = MediaClock(1 / self._rate, self._decoder.start)
+        seconds = [float(stamp * time_base) for stamp in table.stamps]
+        clock = MediaClock(1 / self._rate, self._decoder.start)  # it cannot look ahead until the decoder has come to the place
         place = find_place(clock, seconds, frames, last, kept)
         if place is None or place.loops > self._loop > 0:
             return False
@@ -238,7 +242,7 @@ class VideoFileSource(FirstFrameSource):
         keyframes = table.keyframes_before(place.index)
         if not keyframes:
             return False
-        image = self._decode_at(table.stamps[place.index], keyframes, table.keyframes[0])
+        image = self._decode_at(table, place.index, keyframes)
         if image is None:
             self._restart()
             self._clock = self._new_clock()
@@ -247,25 +251,32 @@ class VideoFileSource(FirstFrameSource):
         self._loops_done, self._delivered = place.loops, place.index - place.broken + 1
         self._decoder.broken += place.broken
         self._clock = clock
+        clock.look_ahead = self._look_ahead
         self._first = None if at_end else self._decoder.capture(image, clock.stamp(image.time))
         return True
 
-    def _decode_at(self, stamp: int, keyframes: list[int], first: int) -> av.VideoFrame | None:
-        """The frame with this time stamp, decoded from the first of these key frames; None if it is not found there. At
-        ``first`` the file begins."""
+    def _decode_at(self, table: FrameTable, index: int, keyframes: list[int]) -> av.VideoFrame | None:
+        """Frame ``index``, decoded from the first of these key frames that can be reached; None if from there on the frames are
+        not those of the table, one by one."""
         for keyframe in keyframes:
             self._restart()
             try:
-                if keyframe != first:
+                if keyframe != table.keyframes[0]:  # there the file begins
                     self._decoder.seek(keyframe)
             except av.FFmpegError:
                 return None
             image = next(self._images, None)
             if image is None or image.pts is None or image.pts > keyframes[0]:
                 continue
-            while image is not None and image.pts is not None and image.pts < stamp:
+            while image is not None and image.pts is not None and image.pts < keyframe:
                 image = next(self._images, None)
-            return image if image is not None and image.pts == stamp else None
+            if image is None or image.pts is None:
+                return None
+            for stamp in table.stamps[bisect_left(table.stamps, image.pts) : index]:
+                if image is None or image.pts != stamp:
+                    return None
+                image = next(self._images, None)
+            return image if image is not None and image.pts == table.stamps[index] else None
         return None
 
 

@@ -25,6 +25,8 @@ _SLOW = 0.02
 """Fraction by which a source may be faster than the maximum rate that it was set to: clocks differ."""
 _BUNCH = 10.0
 """Seconds of a live stream that may come at once: a segment of HLS holds up to ten."""
+_MAX_EARLY = 3 * _BUNCH
+"""The same of a stream that has time stamps of its own: HLS begins three segments before the newest one ends."""
 _UNEVEN = 1.0
 """Seconds by which a live stream's own time stamps may be uneven."""
 _SPARE = 2.0
@@ -80,9 +82,9 @@ class ThinnedSource(SourceWrapper):
     stamps that vary a little.
 
     The frames of a live stream are stamped as they come, which may be in bunches, so its own time stamps say which are kept.
-    Because these may be at another speed than time, no more are kept than ten seconds of frames beyond ``fps``, and where fewer
-    are, those that come a period after the last one are kept too. A live source without time stamps of its own may send ten
-    seconds of frames early, if its nominal rate is not above ``fps``.
+    Because these may be at another speed than time, no more are kept than thirty seconds of frames beyond ``fps``, and where
+    fewer are, those that come a period after the last one are kept too. A live source without time stamps of its own may send
+    ten seconds of frames early, if its nominal rate is not above ``fps``.
 
     Args:
         source: The source to thin out.
@@ -160,7 +162,7 @@ class ThinnedSource(SourceWrapper):
         since = 0.0 if self._last == -math.inf else now - self._last
         self._credit = min(_SPARE + 1, self._credit + since * self._fps)
         self._last = now
-        is_due = self._keeps(media, max(self._period, _UNEVEN)) and self._credit > -_BUNCH * self._fps
+        is_due = self._keeps(media, max(self._period, _UNEVEN)) and self._credit > -_MAX_EARLY * self._fps
         is_behind = self._credit >= _SPARE and now - self._last_kept >= self._period * (1 - _SLOW)
         if is_due or is_behind:
             self._credit -= 1

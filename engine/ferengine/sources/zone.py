@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ferengine.errors import UsageError, describe_invalid
+from ferengine.errors import UsageError, describe_invalid, invalid_items
 from ferengine.zones import MAX_POINTS, MAX_ZONES, Outside, Point, Region, ZoneKind, Zones, check_polygon
 
 _MAX_NAME = 50
@@ -47,12 +47,12 @@ class Zone(BaseModel):
 
     if not TYPE_CHECKING:  # where the fields are the parameters
 
-        def __init__(self, **values: Any) -> None:
+        def __init__(self, /, **values: Any) -> None:
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                items = error.errors(include_url=False)
-                raise UsageError("; ".join(describe_invalid(item, _place(item), model=Zone) for item in items)) from None
+                items = invalid_items(error)
+                raise UsageError("; ".join(describe_invalid(item, _place(item), model=type(self)) for item in items)) from None
 
         __init__.__pydantic_base_init__ = True  # within a source pydantic makes zones itself, and names their place
 

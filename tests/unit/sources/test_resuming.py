@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import av
@@ -166,3 +167,87 @@ def test_paced_demo_goes_on_behind_a_stamp() -> None:
     frame = source.read()
     assert frame is not None
     assert frame.timestamp == pytest.approx(2.05)
+
+
+def ahead(frame: int, seconds: float) -> Callable[[int], float]:
+    return lambda index: seconds * (index == frame)
+
+
+@pytest.mark.parametrize("b_frames", [0, 3])
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ahead(60, 5.0),
+        ahead(150, 5.0),
+        ahead(150, 0.3),
+        lambda index: 3.0 * (index % 20 == 5),
+        lambda index: 5.0 * (index >= 150),
+    ],
+    ids=["before", "near", "a little", "many", "pause within a group"],
+)
+def test_file_with_wrong_stamps_goes_on_as_if_it_had_been_read(
+    wrong: Callable[[int], float], suffix: str, b_frames: int, tmp_path: Path
+) -> None:
+    """The stamps before the place, at it and behind it are wrong or not; no frame is lost and none comes twice."""
+    path = encode_wrong(tmp_path, suffix, b_frames, wrong)
+    with opened_video(path) as source:
+        expected = read_all(source)
+    assert len(expected) == 200
+    for done in (120, 151, 170):
+        last = expected[done - 1][0]
+        for frames, stamp in ((done, None), (done, last), (None, last)):
+            with opened_video(path) as source:
+                source.skip(frames, stamp)
+                found = read_all(source)
+            assert [image for _, image in found] == [image for _, image in expected[done:]]
+            assert [stamp for stamp, _ in found] == pytest.approx([stamp for stamp, _ in expected[done:]], abs=1e-6)
+            assert source.broken_frames == 0
+
+
+@pytest.mark.parametrize("b_frames", [0, 3])
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+def test_file_with_a_pause_is_resumed_by_seeking(suffix: str, b_frames: int, tmp_path: Path) -> None:
+    """Frames that are reordered and far from each other are no wrong stamps."""
+    path = encode_wrong(tmp_path, suffix, b_frames, lambda index: 5.0 * (index >= 144))
+    with opened_video(path) as source:
+        expected = read_all(source)
+    for done in (130, 144, 145):
+        for frames, stamp in ((done, None), (None, expected[done - 1][0])):
+            with opened_video(path) as source:
+                decoded = count_decoded(source)
+                source.skip(frames, stamp)
+                assert decoded() <= 40
+                assert read_all(source) == expected[done:]
+
+
+def encode_wrong(folder: Path, suffix: str, b_frames: int, wrong: Callable[[int], float]) -> Path:
+    """A video of 25 frames/s, whose packets have stamps that are wrong by so many seconds, by their number."""
+    path, right = folder / f"wrong.{suffix}", folder / f"right.{suffix}"
+    with av.open(str(right), "w") as container:
+        stream = container.add_stream("libx264", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        stream.codec_context.gop_size, stream.codec_context.max_b_frames = 12, b_frames
+        for index in range(200):
+            image = np.random.default_rng(index).integers(0, 255, (48, 64, 3), np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+    with av.open(str(right)) as clip, av.open(str(path), "w") as container:
+        stream = container.add_stream_from_template(clip.streams.video[0])
+        for index, packet in enumerate(packet for packet in clip.demux(video=0) if packet.size):
+            assert packet.pts is not None
+            assert packet.time_base is not None
+            packet.pts += round(wrong(index) / packet.time_base)
+            packet.stream = stream
+            container.mux(packet)
+    return path
+
+
+@contextmanager
+def opened_video(path: Path) -> Iterator[VideoFileSource]:
+    source = VideoFileSource(path)
+    source.open()
+    try:
+        yield source
+    finally:
+        source.close()

@@ -37,7 +37,8 @@ class Convolution {
     // Floats from one output pixel to the next.
     int pitch() const { return groups_ * kGroup; }
 
-    // Of one output channel: of the input `channel_in` below row `y` and column `x` of the kernel, and what follows.
+    // The weight of an output channel for input channel `channel_in` at row `y`, column `x` of the kernel; below, its
+    // bias and slope.
     float weight(int y, int x, int channel_in, int channel) const {
         const size_t taps = static_cast<size_t>(kernel_) * static_cast<size_t>(kernel_ * in_);
         const auto tap = static_cast<size_t>((y * kernel_ + x) * in_ + channel_in);

@@ -705,6 +705,8 @@ def mtcnn_suppress(
 def retinaface_input(frame: NDArray[np.uint8], means: tuple[float, float, float], out: NDArray[np.float32]) -> None:
     """Scale a frame to RetinaFace's input: each pixel is the mean over the area that it covers.
 
+    ``RetinaFaceStem.run`` does it within; by itself it is there to be tested, before the layers hide what is wrong with it.
+
     Args:
         frame: BGR (height, width, 3); rows may be padded.
         means: What is taken from blue, green and red.

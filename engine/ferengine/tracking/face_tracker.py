@@ -2,9 +2,10 @@
 
 Detections are assigned to tracks by IoU, one to one, as in A. Bewley et al., "Simple Online and Realtime Tracking", ICIP
 2016; between detections a correlation filter per face takes the place of its Kalman filter. What differs: where boxes
-overlap, the appearance of the faces decides, and a lost track waits for its face near the place where it was last seen. A
-cut ends what boxes say: after it a face keeps its id only if it looks like itself; so it does after a while out of sight, and
-where its tracker doubts itself. A detection without a track needs a higher score than one that continues a track (``births``).
+overlap, the appearance of the faces decides, and a lost track waits for its face near the place where it was last seen and
+on its way from there. A cut ends what boxes say: after it a face keeps its id only if it looks like itself; so it does on that
+way, after a while out of sight, and where its tracker doubts itself. A detection without a track needs a higher score than one
+that continues a track (``births``).
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from ferengine.tracking.crop_geometry import CropGeometry, face_region
 from ferengine.tracking.kcf import MAX_COORDINATE, KcfTracker, update_all
 from ferengine.tracking.looks import Looks
 from ferengine.tracking.matching import assign, iou_matrix, near_matrix
+from ferengine.tracking.motion import Motion
 from ferengine.tracking.recognition import (
     ALIKE,
     ALIKE_AFTER_CUT,
@@ -76,9 +78,10 @@ class FaceTracker:
 
     A face that its tracker or a detection loses is not in ``faces``, but keeps its id for ``max_lost_s`` seconds and gets it
     back when a detection appears near where it was last found confidently and, unless it was lost only briefly, looks as it
-    did. A cut loses every face at once; those that are found again where they were, and look as they did, get their ids back. A
-    face whose tracker reports less than ``weak_confidence`` stays in ``faces`` and makes ``wants_detection`` true; so does a
-    new face that one detection is not enough to believe. The same calls give the same results.
+    did, or does so where its ``motion`` may have brought it. A cut loses every face at once; those that are found again where
+    they were, and look as they did, get their ids back. A face whose tracker reports less than ``weak_confidence`` stays in
+    ``faces`` and makes ``wants_detection`` true; so does a new face that one detection is not enough to believe. The same calls
+    give the same results.
 
     Args:
         make_tracker: Makes the tracker of one face.
@@ -312,8 +315,9 @@ class FaceTracker:
                 track.lost_since = timestamp if track.lost_since is None else track.lost_since
         fresh = [fresh[column] for column in unmatched]
         waits = [track for track in missing if track.confirmed_lost and track.scene == self._scene] if fresh else []
-        places = self._place_affinity(waits, fresh) > 0
-        returning = places & ((_similarities(waits, fresh, places, timestamp) >= HALF_HIDDEN) | _overlapped(fresh, found))
+        places, moved = self._place_affinity(waits, fresh, timestamp)
+        halves = ~moved & (_similarities(waits, fresh, places > 0, timestamp) >= HALF_HIDDEN)
+        returning = (places > 0) & (halves | _overlapped(fresh, found))
         born = self._births.choose(
             [each.box for each in fresh],
             [each.score for each in fresh],
@@ -376,22 +380,34 @@ class FaceTracker:
         return overlap, _similarities(tracks, found, overlap > 0, timestamp)
 
     def _return_affinity(self, tracks: list[Track], found: list[Detection], timestamp: float) -> NDArray[np.float64]:
-        """Similarity and IoU of what is near a track's last confident or last detected box and looks as it must, else 0."""
-        affinity = self._place_affinity(tracks, found)
+        """Similarity and IoU of what is where a track's face may be and looks as it must, else 0."""
+        affinity, moved = self._place_affinity(tracks, found, timestamp)
         affinity *= np.array([self._births.is_likely(detection.score) for detection in found], bool)
         alike = _similarities(tracks, found, affinity > 0, timestamp)
-        return np.where((affinity > 0) & (alike >= self._least_similarities(tracks, timestamp)), affinity + alike, 0.0)
+        least = np.maximum(self._least_similarities(tracks, timestamp), np.where(moved, ALIKE, 0.0))
+        return np.where((affinity > 0) & (alike >= least), affinity + alike, 0.0)
 
-    def _place_affinity(self, tracks: list[Track], found: list[Detection]) -> NDArray[np.float64]:
-        """1 and the IoU of what is near a track's last confident or last detected box, else 0."""
+    def _place_affinity(
+        self, tracks: list[Track], found: list[Detection], timestamp: float
+    ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+        """1 and the IoU of what is near a track's last confident or last detected box, or on the way of its face out of sight,
+        else 0; and whether it is only on that way."""
         found_boxes, affinity = [detection.box for detection in found], np.zeros((len(tracks), len(found)))
+        moved = np.zeros(affinity.shape, bool)
         if not affinity.size:
-            return affinity
+            return affinity, moved
         for boxes in ([track.confident_box for track in tracks], [track.detection.box for track in tracks]):
-            overlap = iou_matrix(boxes, found_boxes)
-            allowed = (overlap >= self._min_iou) | near_matrix(boxes, found_boxes)
-            affinity = np.maximum(affinity, np.where(allowed, 1.0 + overlap, 0.0))
-        return affinity
+            affinity = np.maximum(affinity, self._nearness(boxes, found_boxes))
+        for row, column in np.argwhere(affinity == 0).tolist():
+            track, box = tracks[row], found_boxes[column]
+            if track.scene == self._scene:
+                affinity[row, column] = self._nearness([track.motion.nearest(box, timestamp)], [box])[0, 0]
+                moved[row, column] = affinity[row, column] > 0
+        return affinity, moved
+
+    def _nearness(self, boxes: list[Box], found: list[Box]) -> NDArray[np.float64]:
+        overlap = iou_matrix(boxes, found)
+        return np.where((overlap >= self._min_iou) | near_matrix(boxes, found), 1.0 + overlap, 0.0)
 
     def _least_similarities(self, tracks: list[Track], timestamp: float) -> NDArray[np.float64]:
         """How much each track's face must look like itself to go on, (n, 1)."""
@@ -417,7 +433,10 @@ class FaceTracker:
         looks.add(detection.template, self._births.is_sure(detection.score), timestamp)
         self._next_id += 1
         place = Place(detection.box, self._settled_at)
-        return Track(self._next_id - 1, tracker, detection, detection.box, detection.box, self._scene, looks, place, timestamp)
+        motion = Motion(detection.box, timestamp)
+        return Track(
+            self._next_id - 1, tracker, detection, detection.box, detection.box, self._scene, looks, place, motion, timestamp
+        )  # fmt: skip
 
 
 def _overlapped(fresh: list[Detection], found: list[Detection]) -> NDArray[np.bool_]:

@@ -13,6 +13,7 @@ from ferengine.tracking.base import Tracker
 from ferengine.tracking.blending import Place
 from ferengine.tracking.crop_geometry import CropGeometry, CropRegion
 from ferengine.tracking.looks import Looks
+from ferengine.tracking.motion import Motion
 from ferengine.tracking.recognition import DOUBTFUL, SURE
 
 
@@ -53,7 +54,7 @@ class Detection:
 @dataclass(slots=True, eq=False)
 class Track:
     """``confident_box`` is the last box whose confidence was not weak, ``looks`` how the face has looked,
-    ``place`` what has been where it is.
+    ``place`` what has been where it is, ``motion`` where it goes.
 
     ``lost_since`` is set while the face is not found, and ``confirmed_lost`` once a detection did not find it either, or the
     scene has changed: then the tracker is not updated any more. ``denied`` says that a face at its place was too unlike it
@@ -69,6 +70,7 @@ class Track:
     scene: int
     looks: Looks
     place: Place
+    motion: Motion
     detected_at: float
     confidence: float = 1.0
     origin: Origin = "detected"
@@ -97,6 +99,10 @@ class Track:
 
     def reinitialise(self, frame: NDArray[np.uint8], detection: Detection, scene: int, timestamp: float) -> None:
         """Put the track where the detector finds its face."""
+        if scene == self.scene:
+            self.motion.add(detection.box, timestamp)
+        else:
+            self.motion.restart(detection.box, timestamp)
         self.scene, self.detected_at = scene, timestamp
         self.tracker.init(frame, detection.box)
         self.place.confirm(detection.box)

@@ -64,3 +64,9 @@ def test_each_person_has_one_id_at_any_frame_rate(
     assert len(people) == len(set.union(*people.values())) == ids
     assert all(len(who) == 1 for who in people.values())
     assert missed <= 3
+
+
+def test_a_face_that_comes_out_further_on_keeps_its_id(detector: MtcnnDetector) -> None:
+    """At 8 frames a second it is first found more than its own size beyond the place where it went behind the other."""
+    people, _ = people_by_id(detector, "passing", range(8, 72), 8)
+    assert people == {1: {1}, 2: {0}}

@@ -31,6 +31,7 @@ PYBIND11_MODULE(_native, m) {
     pybind11::register_exception_translator(&translate_system_error);
 
     ferengine::python::register_rings(m);
+    ferengine::python::register_blending(m);
     ferengine::python::register_crop(m);
     ferengine::python::register_kcf(m);
     ferengine::python::register_mtcnn(m);

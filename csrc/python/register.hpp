@@ -6,6 +6,7 @@
 namespace ferengine::python {
 
 void register_rings(pybind11::module_& m);
+void register_blending(pybind11::module_& m);
 void register_crop(pybind11::module_& m);
 void register_kcf(pybind11::module_& m);
 void register_mtcnn(pybind11::module_& m);

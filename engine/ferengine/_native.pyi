@@ -419,6 +419,63 @@ class FaceRing:
             ValueError: For more than were gathered.
         """
 
+class PlaceCrops:
+    """The last grey crops of one square in the frames of a camera, and whether one blends into another.
+
+    See ``ferengine.tracking.blending``. Not thread-safe.
+    """
+
+    def __init__(self, side: int, capacity: int, flat: float) -> None:
+        """No crops yet.
+
+        Args:
+            side: Width and height of a crop in pixels.
+            capacity: Crops at a time, at most.
+            flat: Norm of the intensities without their mean below which a crop is none.
+
+        Raises:
+            ValueError: If the side or the capacity is not from 1 to 1024.
+        """
+
+    def add(self, frame: NDArray[np.uint8], cx: float, cy: float, side: float, max_rows: int) -> float | None:
+        """Add what a frame shows, with mean 0 and norm 1.
+
+        Args:
+            frame: BGR or grey; see the module. Beyond it its border is repeated.
+            cx: Centre of the square, in pixels.
+            cy: The same.
+            side: Its width and height.
+            max_rows: Rows of the frame that are read for one of the crop, at most; all if it is 0.
+
+        Returns:
+            Its correlation with the crop before, 0 if that is the first; None where it is flat, and not added.
+
+        Raises:
+            TypeError: For a frame that cannot be read in place.
+            ValueError: The same; for a square that is not finite with a side above 0, ``max_rows`` below 0, or no room.
+        """
+
+    def drop(self, gone: int) -> None:
+        """Forget the ``gone`` oldest crops, at most all."""
+
+    def last(self) -> NDArray[np.float32]:
+        """Return the last crop, float32 (side * side,).
+
+        Raises:
+            ValueError: If there is none.
+        """
+
+    def blends(self, unlike: float, residual: float, lowest: float, highest: float, least_between: int) -> bool:
+        """Return whether one of the crops has blended into the last: those between are weighted sums of the two.
+
+        Args:
+            unlike: Correlation of the two from which they are alike.
+            residual: What no weighted sum may explain of one between, as a fraction of what sets the last one apart.
+            lowest: Weight of the last crop above which one between is a mixture.
+            highest: The same, below which.
+            least_between: Crops between the two, at least; one of them is a mixture.
+        """
+
 class Kcf:
     """One object's correlation filter.
 

@@ -24,7 +24,7 @@ from ferengine.results import Box
 from ferengine.tracking.appearance import appearance
 from ferengine.tracking.base import Tracker, TrackerUpdate
 from ferengine.tracking.births import Births
-from ferengine.tracking.blending import Place, crops
+from ferengine.tracking.blending import Place
 from ferengine.tracking.crop_geometry import CropGeometry, face_region
 from ferengine.tracking.kcf import MAX_COORDINATE, KcfTracker, update_all
 from ferengine.tracking.looks import Looks
@@ -209,13 +209,9 @@ class FaceTracker:
 
     def _end_blended(self, frame: NDArray[np.uint8], timestamp: float) -> None:
         """Remove the tracks of faces that are dissolving into something else: they never come back."""
-        due = [track for track in self._tracks if track.place.is_due(timestamp)]
-        if not due:
-            return
-        seen = crops(frame, [track.place for track in due])
-        blended = {track.id for track, crop in zip(due, seen, strict=True) if track.place.add(crop, timestamp)}
-        if blended:
-            self._tracks = [track for track in self._tracks if track.id not in blended]
+        stay = [track for track in self._tracks if not (track.place.is_due(timestamp) and track.place.add(frame, timestamp))]
+        if len(stay) < len(self._tracks):
+            self._tracks = stay
             self._settled_at, self._wants_detection = timestamp + _SETTLES, True
 
     def _confirm_cut(self, is_unlike: bool, frame: NDArray[np.uint8], timestamp: float) -> bool:

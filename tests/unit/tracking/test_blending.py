@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from ferengine import _native
 from ferengine.detection.base import Detections
-from ferengine.tracking.blending import Place, crops
+from ferengine.tracking.blending import Place
 from ferengine.tracking.face_tracker import FaceTracker
 
 Image = NDArray[np.uint8]
@@ -35,7 +36,7 @@ def mixed(weight: float) -> Image:
 def verdicts(images: Sequence[Image], step: float, place: Place | None = None) -> list[bool]:
     """What a place says of one image after the other."""
     place = Place(BOX, -1.0) if place is None else place
-    return [place.is_due(n * step) and place.add(crops(image, [place])[0], n * step) for n, image in enumerate(images)]
+    return [place.is_due(n * step) and place.add(image, n * step) for n, image in enumerate(images)]
 
 
 @pytest.mark.parametrize(("step", "weights"), [(0.2, [0.5, 1]), (0.1, [0.25, 0.5, 0.75, 1])])
@@ -45,11 +46,54 @@ def test_a_dissolve_is_recognised_by_its_end(step: float, weights: list[float]) 
     assert not any(said[:6])
 
 
-def test_the_crops_of_a_place_have_norm_one_and_a_flat_place_is_none() -> None:
-    place, flat = Place(BOX, -1.0), np.full_like(FIRST, 90)
-    assert np.linalg.norm(crops(FIRST, [place, place]), axis=1) == pytest.approx([1, 1])
-    assert not crops(flat, [place]).any()
+def test_a_flat_place_is_none() -> None:
+    flat = np.full_like(FIRST, 90)
     assert not any(verdicts([FIRST, flat, SECOND, flat, FIRST], 0.2))
+
+
+def test_crops_have_mean_zero_and_norm_one_and_are_compared_with_the_one_before() -> None:
+    crops, seen = _native.PlaceCrops(24, 2, 48.0), []
+    for image, correlation in ((FIRST, 0.0), (FIRST, 1.0), (SECOND, None), (mixed(0.5), None)):
+        if len(seen) > 1:
+            crops.drop(1)  # of two that fit
+        alike = crops.add(image, 70, 70, 48.0, 0)
+        grey = image[46:94, 46:94, 0].astype(float).reshape(24, 2, 24, 2).mean((1, 3)).ravel()
+        grey -= grey.mean()
+        seen.append(grey / np.linalg.norm(grey))
+        np.testing.assert_allclose(crops.last(), seen[-1], atol=1e-5)
+        assert alike == pytest.approx(seen[-1] @ seen[-2] if correlation is None else correlation, abs=1e-5)
+
+
+def test_a_large_place_is_sampled_in_some_rows() -> None:
+    stripes = np.full((240, 240, 3), 100, np.uint8)
+    stripes[::10] = stripes[:, :120] = 200
+    crops = _native.PlaceCrops(24, 2, 1.0)
+    crops.add(stripes, 120, 120, 240.0, 1)  # row 5 of ten, so that none of the stripes is seen
+    assert crops.last().reshape(24, 24) == pytest.approx(np.repeat([[1 / 24] * 12 + [-1 / 24] * 12], 24, axis=0), abs=1e-6)
+    crops.add(stripes, 120, 120, 240.0, 0)
+    assert np.linalg.norm(crops.last()) == pytest.approx(1)
+
+
+def test_crops_refuse_what_they_cannot_hold_or_read() -> None:
+    for side, capacity in ((0, 2), (24, 0), (2000, 2), (24, 2000)):
+        with pytest.raises(ValueError, match="from 1 to 1024"):
+            _native.PlaceCrops(side, capacity, 48.0)
+    crops = _native.PlaceCrops(24, 1, 48.0)
+    with pytest.raises(ValueError, match="there is no crop"):
+        crops.last()
+    assert not crops.blends(0.8, 0.15, 0.2, 0.8, 2)
+    for square in ((float("nan"), 70.0, 48.0), (70.0, float("inf"), 48.0), (70.0, 70.0, 0.0), (70.0, 70.0, float("nan"))):
+        with pytest.raises(ValueError, match="a square must be finite"):
+            crops.add(FIRST, *square, 0)
+    with pytest.raises(ValueError, match="max_rows"):
+        crops.add(FIRST, 70, 70, 48.0, -1)
+    with pytest.raises(TypeError):
+        crops.add(FIRST.astype(np.float32), 70, 70, 48.0, 0)  # type: ignore[arg-type]
+    crops.add(FIRST, 70, 70, 48.0, 0)
+    with pytest.raises(ValueError, match="no room"):
+        crops.add(FIRST, 70, 70, 48.0, 0)
+    crops.drop(5)
+    assert crops.add(FIRST, 70, 70, 48.0, 0) == 0.0
 
 
 def test_what_changes_its_brightness_and_contrast_does_not_blend() -> None:
@@ -90,7 +134,7 @@ def test_a_face_that_has_moved_away_begins_a_new_place() -> None:
     place.confirm((52.0, 30.0, 60.0, 80.0))  # IoU 0.67: it stays
     assert place.square[0] == 70
     place.confirm((80.0, 30.0, 60.0, 80.0))  # IoU 0.2
-    assert place.square == pytest.approx((110, 70, 4800**0.5, 0))
+    assert place.square == pytest.approx((110, 70, 4800**0.5))
 
 
 @pytest.mark.parametrize("fps", [5, 12, 25])

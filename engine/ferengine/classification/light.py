@@ -32,7 +32,8 @@ def lighten(
 
     Their intensities v become g (v - m) + m', rounded, where m is their mean and g = ``FULL_CONTRAST`` / contrast is what lifts
     the contrast to the full one, at most 8. The mean grows as under more light, m' = g m, but not beyond 128, where it would
-    not have to be that high already. That leaves faces at the threshold where they are (g = 1).
+    not have to be that high already. That leaves faces at the threshold where they are (g = 1). A crop of one
+    intensity has nothing to stretch and stays as it is.
 
     Args:
         batch: Grey crops, (n, 1, S, S) or (n, S, S): uint8, or float32 as they were normalised.
@@ -46,6 +47,6 @@ def lighten(
     rows = np.rint(batch[dark].reshape(len(dark), -1) * np.float32(std) + np.float32(mean))
     middle, deviation = rows.mean(axis=1, keepdims=True), rows.std(axis=1, keepdims=True)
     gain = np.clip(np.float32(FULL_CONTRAST) / np.maximum(deviation, np.float32(0.01)), 1, _MAX_GAIN)
-    lifted = np.maximum(middle, np.minimum(middle * gain, np.float32(_MIDDLE)))
+    lifted = np.where(deviation > 0, np.maximum(middle, np.minimum(middle * gain, np.float32(_MIDDLE))), middle)
     stretched = np.clip(np.rint((rows - middle) * gain + lifted), 0, 255)
     batch[dark] = ((stretched - np.float32(mean)) / np.float32(std)).reshape(len(dark), *batch.shape[1:])

@@ -96,7 +96,6 @@ class RunSettings(EngineConfig, SourceOptions):
     )
     events: str | None = Field(
         None,
-        min_length=1,
         description="Write one JSON object per frame to this file; '-' is standard output.",
         examples=["faces.jsonl"],
     )
@@ -186,7 +185,7 @@ class RunSettings(EngineConfig, SourceOptions):
     )
 
     @field_validator(
-        "csv", "parquet", "save", "summary", "health_file", "store", "mqtt_password", "webhook_secret", "snapshots", "clips",
+        "events", "csv", "parquet", "save", "summary", "health_file", "store", "mqtt_password", "webhook_secret", "snapshots", "clips",
         mode="before",
     )  # fmt: skip
     @classmethod

@@ -185,8 +185,8 @@ class RunSettings(EngineConfig, SourceOptions):
     )
 
     @field_validator(
-        "events", "csv", "parquet", "save", "summary", "health_file", "store", "mqtt_password", "webhook_secret", "snapshots", "clips",
-        mode="before",
+        "events", "csv", "parquet", "save", "summary", "health_file", "store", "mqtt_password", "webhook_secret", "snapshots",
+        "clips", mode="before",
     )  # fmt: skip
     @classmethod
     def _is_named(cls, path: object) -> object:

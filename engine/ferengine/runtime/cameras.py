@@ -245,8 +245,8 @@ class CameraState:
 
     @property
     def progress(self) -> float | None:
-        """The fraction of its frames that has gone out; None where its source has no end that is known. Where nobody knows
-        how many frames there are, as where some are left out, it is that of its seconds."""
+        """The fraction of its frames that has gone out; None where its source has no end that is known. Where the number of
+        frames is not known, as where some are left out, it is that of its seconds."""
         numbered, timestamp = self.joiner.last_emitted
         parts = [(numbered + 1) / count for count in (self._frames, self._max_frames) if count]
         if self._seconds and not self._frames:

@@ -81,8 +81,9 @@ def export(
         cache: Folder of UTKFace's crops; the user's cache if None.
         everyday: wild_faces, for a model of expression under a uniform prior: a temperature under their prior is fitted on its
             validation faces, beside that of ``data``.
-        prior: "uniform" for a model. Whether the export of a checkpoint answers under a uniform prior, and names the priors that it knows, or under
+        prior: Whether the export of a checkpoint answers under a uniform prior, and names the priors that it knows, or under
             the class frequencies of its data (of several sets the first). The difference goes into the bias of the last layer.
+            For a model "uniform".
 
     Returns:
         The manifest, and how well the file agrees with its source.

@@ -236,8 +236,8 @@ class Classifier:
             raise UsageError(f"crops are a uint8 array of shape (N, {', '.join(map(str, row))}), not {given}")
         if not len(crops):
             return [np.empty((0, len(head.labels)), np.float32) for head in self.heads]
-        given = cast("NDArray[np.uint8]", crops)
-        batch = as_input(lightened(given) if self.crop.planes == "grey" else given, self.runner, self.normalisation)
+        seen = cast("NDArray[np.uint8]", crops)
+        batch = as_input(lightened(seen) if self.crop.planes == "grey" else seen, self.runner, self.normalisation)
         parts = []
         for start in range(0, len(batch), self._max_batch):
             rows = batch[start : start + self._max_batch]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -102,7 +103,7 @@ def load_wild_faces(folder: Path) -> WildFaces:
                 images[number] = cropper.crop(image, square)[0]
     except KeyError as error:
         raise UsageError(f"{folder / 'faces.zip'} lacks a file that labels.csv names: {error.args[0]}") from None
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: it is encrypted
         raise UsageError(f"{folder / 'faces.zip'} cannot be read: {error}") from None
     return WildFaces(
         images,

@@ -92,6 +92,13 @@ def test_a_row_that_cannot_be_read_is_named(tmp_path: Path, name: str, value: st
 def test_damaged_archives_and_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"00000\.png is not 112 x 112 pixels"):
         load_wild_faces(write(tmp_path, side=100))
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("00000.png", bytes(10_000))
+    damaged = bytearray((tmp_path / "faces.zip").read_bytes())
+    damaged[39:49] = b"\xff" * 10  # behind the name, in the compressed bytes
+    (tmp_path / "faces.zip").write_bytes(damaged)
+    with pytest.raises(UsageError, match=r"faces\.zip cannot be read: Error -3 while decompressing data"):
+        load_wild_faces(tmp_path)
     (tmp_path / "faces.zip").write_bytes(b"no archive")
     with pytest.raises(UsageError, match=r"faces\.zip cannot be read"):
         load_wild_faces(tmp_path)

@@ -192,6 +192,8 @@ def test_each_row_says_where_its_metrics_come_from(
 def test_options_that_do_not_go_together(bars: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--measure needs --data"):
         compare(["--measure"])
+    with pytest.raises(UsageError, match="--cache is for the crops of --gender-data"):
+        compare(["--measure", "--data", str(bars), "--cache", str(tmp_path)])
     with pytest.raises(UsageError, match="and they need --measure"):
         compare(["--data", str(bars)])
     (tmp_path / "training.csv").write_text("".join(bars.read_text().splitlines(keepends=True)[:57]))

@@ -59,7 +59,7 @@ def test_targets_follow_the_teacher_where_it_knows(config: TrainConfig) -> None:
     teacher = np.full((2, 7), np.nan, np.float32)
     teacher[0] = [0, 0, 0, 0, 0, 1, 0]
     alone = targets(data, config)
-    taught = targets(data, replace(config, teacher_weight=0.25), teacher)
+    taught = targets(data, replace(config, teacher=Path("teacher.npz"), teacher_weight=0.25), teacher)
     assert taught[0, 5].item() == pytest.approx(0.75 * alone[0, 5].item() + 0.25)
     assert torch.equal(taught[1], alone[1])
 

@@ -74,6 +74,7 @@ class Engine(EngineResults, EngineSources):
 
     def __init__(
         self,
+        /,
         sources: AnySource | Sequence[AnySource] = (),
         *,
         save: str | Path | None = None,

@@ -16,13 +16,12 @@ def main() -> None:
     try:
         _run()
     except ModuleNotFoundError as error:
-        from ferengine.pip_hint import install_missing
+        from ferengine.pip_hint import missing_package
 
-        package = (error.name or "").partition(".")[0]
-        install = install_missing(package)
-        if install is None:
+        said = missing_package(error)
+        if said is None:
             raise
-        sys.stderr.write(f"error: the package {package} is not installed: {install}\n")
+        sys.stderr.write(f"error: {said}\n")
         sys.exit(1)
 
 

@@ -45,7 +45,7 @@ class Analyzer:
         []
     """
 
-    def __init__(self, **settings: Unpack[EngineSettings]) -> None:
+    def __init__(self, /, **settings: Unpack[EngineSettings]) -> None:
         config = make_config(**settings)
         backend = config.backend_settings()
         self.detector = choose_for_images(config)

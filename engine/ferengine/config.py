@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict, Unpack
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypedDict, Unpack, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator, model_validator
 
@@ -48,10 +48,14 @@ class EngineConfig(BaseModel):
     if not TYPE_CHECKING:  # where the fields are the parameters
 
         def __init__(self, /, **values: Any) -> None:
+            booleans = _booleans_for_numbers(values, type(self))
+            wrong = [f"{name}: input should be a number, not {values.pop(name)}" for name in booleans]
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                raise UsageError("; ".join(_sentence(item, type(self)) for item in invalid_items(error))) from None
+                wrong += [_sentence(item, type(self)) for item in invalid_items(error)]
+            if wrong:
+                raise UsageError("; ".join(wrong))
 
         __init__.__pydantic_base_init__ = True  # settings files and commands validate it themselves, and name the place
 
@@ -284,6 +288,13 @@ def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
         name: os.fspath(value) if isinstance(value, os.PathLike) else value for name, value in values.items()
     }
     return EngineConfig(**texts)
+
+
+def _booleans_for_numbers(values: dict[str, Any], model: type[EngineConfig]) -> list[str]:
+    """The settings that would pass as 0 or 1; files and commands are read strictly."""
+    booleans = [name for name, value in values.items() if isinstance(value, bool) and name in model.model_fields]
+    kinds = {name: model.model_fields[name].annotation for name in booleans}
+    return [name for name, kind in kinds.items() if {int, float} & {kind, *get_args(kind)}]
 
 
 def _sentence(item: Any, model: type[EngineConfig]) -> str:

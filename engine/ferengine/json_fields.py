@@ -71,8 +71,10 @@ class JsonFields:
         return tuple((x, y) for x, y in pairs)
 
     def numbers_by_name(self, name: str) -> dict[str, float]:
-        """An object whose fields are numbers."""
+        """An object whose fields are numbers, at least one."""
         part = self.part(name)
+        if not part.names():
+            raise self._error(f"{self._at(name)} should have at least one number")
         return {key: part.number(key) for key in part.names()}
 
     def texts(self, name: str) -> tuple[str, ...]:

@@ -42,14 +42,15 @@ def install_extra(extra: str) -> str:
     return pip_install(f"ferengine[{extra}]")
 
 
-def install_missing(module: str) -> str | None:
-    """The command that installs a package which every installation of ferengine has.
+def missing_package(error: ModuleNotFoundError) -> str | None:
+    """What to say where a package is missing that every installation of ferengine has.
 
     Args:
-        module: Its module, which has the name of the package.
+        error: What its import raised. Its module has the name of the package.
 
     Returns:
-        The command; None for another module, and where ferengine runs without being installed.
+        The name of the package, and the command that installs it; None for another module, and where ferengine runs without
+        being installed.
     """
     import re  # as above
     from importlib.metadata import PackageNotFoundError, requires
@@ -58,10 +59,11 @@ def install_missing(module: str) -> str | None:
         requirements = requires("ferengine") or []
     except PackageNotFoundError:
         return None
+    package = (error.name or "").partition(".")[0]
     for requirement in requirements:
         name = re.split(r"[^\w-]", requirement, maxsplit=1)[0]
-        if name == module and "extra ==" not in requirement:
-            return pip_install(requirement)
+        if name == package and "extra ==" not in requirement:
+            return f"the package {package} is not installed: {pip_install(requirement)}"
     return None
 
 

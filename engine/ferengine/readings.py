@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self, TypeAlias, cast, get_args
 
 from ferengine.json_fields import JsonFields
@@ -127,7 +127,7 @@ class Scores:
     """
 
     label: str
-    scores: Mapping[str, float]
+    scores: Mapping[str, float] = field(hash=False)
 
     @property
     def confidence(self) -> float:
@@ -176,7 +176,7 @@ class Expression:
     """
 
     label: str
-    scores: Mapping[str, float]
+    scores: Mapping[str, float] = field(hash=False)
     smoothed: Scores
     reason: UncertainReason | None = None
 
@@ -226,8 +226,8 @@ class HeadReading:
     """
 
     kind: HeadKind
-    values: Mapping[str, float]
-    smoothed: Mapping[str, float]
+    values: Mapping[str, float] = field(hash=False)
+    smoothed: Mapping[str, float] = field(hash=False)
 
     @property
     def label(self) -> str | None:

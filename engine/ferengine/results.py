@@ -1,4 +1,7 @@
-"""What the engine returns: frozen, typed results, in frame pixels and seconds."""
+"""What the engine returns: frozen, typed results, in frame pixels and seconds.
+
+They can be compared, hashed, copied and pickled. What they hold by name, such as scores, has no part in their hash.
+"""
 
 from __future__ import annotations
 
@@ -41,6 +44,9 @@ DrawExtra: TypeAlias = Literal["landmarks", "pose", "heads"]
 
 Origin: TypeAlias = Literal["detected", "tracked"]
 
+CameraEventKind: TypeAlias = Literal["started", "disconnected", "reconnected", "ended"]
+"""What happens to a camera."""
+
 EPOCH_NUMBERS = 1_000_000_000
 """In a fleet, frames and tracks of a camera are numbered from a multiple of this each time that a node begins to read it."""
 
@@ -81,7 +87,7 @@ class Face:
     quality: Quality | None = None
     changed_from: str | None = None
     zones: tuple[str, ...] = ()
-    heads: Mapping[str, HeadReading] = field(default_factory=dict)
+    heads: Mapping[str, HeadReading] = field(default_factory=dict, hash=False)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON takes it; ``gender``, ``reason``, ``pose`` and ``quality`` are left out where they are ``None``,
@@ -234,7 +240,7 @@ class CameraEvent:
     """
 
     camera: str
-    kind: Literal["started", "disconnected", "reconnected", "ended"]
+    kind: CameraEventKind
     timestamp: float
     reason: str | None = None
     seconds: float | None = None
@@ -247,6 +253,25 @@ class CameraEvent:
         if self.seconds is not None:
             event["seconds"] = round(self.seconds, 3)
         return event
+
+    @classmethod
+    def from_dict(cls, given: Mapping[str, Any]) -> Self:
+        """The inverse of ``to_dict``: makes an event of a line of ``--events`` that has the key ``event``.
+
+        Args:
+            given: What it gave. Keys that are not known are ignored.
+
+        Raises:
+            UsageError: It is something else, such as the line of a frame.
+        """
+        fields = JsonFields(given, "a camera event")
+        return cls(
+            camera=fields.text("camera"),
+            kind=cast(CameraEventKind, fields.text("event", get_args(CameraEventKind))),
+            timestamp=fields.number("timestamp"),
+            reason=fields.optional("reason", fields.text),
+            seconds=fields.optional("seconds", fields.number),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -236,6 +237,36 @@ def test_nonsense_is_refused(arguments: dict[str, Any], named: str) -> None:
 def test_only_what_can_be_called_is_a_callback() -> None:
     with Engine(PushSource("door")) as engine, pytest.raises(UsageError, match=r"a callback is a function.*not NoneType"):
         engine.subscribe(None)  # type: ignore[arg-type]
+
+
+def test_an_async_function_is_no_callback() -> None:
+    """It would make a coroutine of each result, and nothing would come of it."""
+
+    async def take(result: FrameResult) -> None: ...
+
+    class Taker:
+        async def __call__(self, result: FrameResult) -> None: ...
+
+    with Engine(PushSource("door")) as engine:
+        for callback in (take, partial(take), Taker(), Taker().__call__):
+            with pytest.raises(UsageError, match=r"takes a result, not an async one: .* nothing awaits it$"):
+                engine.subscribe(callback)
+        assert engine.health().consumers == ()
+    with pytest.raises(UsageError, match=r"^on_event is a function that takes an event, not an async one: "):
+        Engine("demo", on_event=take)  # type: ignore[arg-type]
+
+
+def test_a_stream_that_is_left_early_gives_up_its_queue() -> None:
+    async def program(*, images: bool) -> list[int]:
+        async with Engine("demo:empty", max_frames=5, **SETTINGS) as engine:
+            rest = engine.results(frames=images)
+            async with contextlib.aclosing(engine.stream(frames=images, queue=1)) as results:
+                async for _ in results:
+                    break
+            return await asyncio.to_thread(lambda: [(each[0] if images else each).frame for each in rest])
+
+    for images in (False, True):
+        assert asyncio.run(program(images=images)) == [0, 1, 2, 3, 4]
 
 
 def test_a_stream_cancelled_while_it_opens_leaves_no_consumer(monkeypatch: pytest.MonkeyPatch) -> None:

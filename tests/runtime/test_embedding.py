@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from ferengine import Engine, PushSource
+from ferengine.errors import MissingDependencyError
 from threads_help import CheckedThread
 
 Images = list[NDArray[np.uint8]]
@@ -90,6 +92,25 @@ def test_no_signal_handler_is_touched_and_nothing_is_printed(images: Images, cap
     assert logging.getLogger().handlers == handlers
     assert capfd.readouterr() == ("", "")
     assert any(isinstance(handler, logging.NullHandler) for handler in logging.getLogger("ferengine").handlers)
+
+
+@pytest.mark.parametrize(("package", "source"), [("lap", "demo:empty"), ("av", "talk.mp4")])
+def test_a_package_that_workers_lack_is_one_error(
+    package: str, source: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / f"{package}.py").write_text(f"raise ModuleNotFoundError('no {package}', name={package!r})\n")
+    metadata = tmp_path / "ferengine-0.2.0.dist-info"
+    metadata.mkdir()
+    (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: ferengine\nVersion: 0.2.0\nRequires-Dist: {package}>=7\n")
+    (tmp_path / "talk.mp4").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    with (
+        Engine(source, **SETTINGS) as engine,
+        pytest.raises(MissingDependencyError, match=f"^the package {package} is not installed: .*install .*{package}>=7"),
+    ):
+        list(engine.results())
+    assert capfd.readouterr() == ("", "")
 
 
 def test_two_engines_at_once_and_in_threads(images: Images) -> None:

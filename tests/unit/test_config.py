@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from ferengine.analyzer import Analyzer
 from ferengine.cli.options import checked
 from ferengine.cli.settings import RunSettings
 from ferengine.config import TRACKED_THRESHOLDS, EngineConfig, make_config
 from ferengine.detection.birth import BIRTH_SCORES
+from ferengine.engine import Engine
 from ferengine.errors import UsageError
 from ferengine.models.settings import MTCNN_THRESHOLDS
 
@@ -96,8 +99,20 @@ def test_the_settings_of_a_subclass_are_named() -> None:
 
 def test_no_setting_is_called_self() -> None:
     given: dict[str, Any] = {"self": 1}
-    with pytest.raises(UsageError, match="unknown setting 'self'"):
-        make_config(**given)
+    for make in (make_config, Analyzer, partial(Engine, "demo")):
+        with pytest.raises(UsageError, match="unknown setting 'self'"):
+            make(**given)
+
+
+@pytest.mark.parametrize("name", ["detect_every", "max_frames", "min_face", "smoothing"])
+def test_no_number_is_a_boolean(name: str) -> None:
+    for value in (True, False):
+        given: dict[str, Any] = {name: value}
+        with pytest.raises(UsageError, match=f"^{name}: input should be a number, not {value}$"):
+            make_config(**given)
+    assert make_config(gender=True, max_frames=None).gender
+    with pytest.raises(UsageError, match=r"^queue: input should be a number, not True; min_face: input should be less than"):
+        make_config(queue=True, min_face=5000)
 
 
 @pytest.mark.parametrize("given", ["thresholds", "new_track_scores"])

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ferengine import pip_hint
-from ferengine.pip_hint import install_extra, install_missing, pip_install, pip_replace
+from ferengine.pip_hint import install_extra, missing_package, pip_install, pip_replace
 
 CHECKOUT = Path(pip_hint.__file__).parents[2]
 
@@ -107,6 +107,7 @@ def test_only_what_every_installation_has_is_missing(env: Path, monkeypatch: pyt
     listed = ["av<20,>=17.1", "lap>=0.5.12", "lap-other>=1", 'plotly>=6; extra == "report"']
     monkeypatch.setattr(metadata, "requires", lambda name: listed)
     monkeypatch.setenv("PATH", str(env))
-    assert install_missing("lap") == "pip install 'lap>=0.5.12'"
-    assert install_missing("plotly") is None
-    assert install_missing("la") is None
+    said = "the package lap is not installed: pip install 'lap>=0.5.12'"
+    assert missing_package(ModuleNotFoundError(name="lap")) == missing_package(ModuleNotFoundError(name="lap.part")) == said
+    for name in ("plotly", "la", None):
+        assert missing_package(ModuleNotFoundError(name=name)) is None

@@ -165,6 +165,8 @@ def test_what_is_no_frame_is_refused(given: Any, why: str) -> None:
         ("faces.0.quality.size", "large", "faces[0].quality.size should be a number, not 'large'"),
         ("faces.0.box", None, "faces[0].box should be a list of 4 numbers, not None"),
         ("faces.0.heads.units.kind", "sums", "faces[0].heads.units.kind should be one of classes, labels, values, not 'sums'"),
+        ("faces.0.expression.scores", {}, "faces[0].expression.scores should have at least one number"),
+        ("faces.0.heads.units.smoothed", {}, "faces[0].heads.units.smoothed should have at least one number"),
         ("faces.0.heads.units.values.smile", [], "faces[0].heads.units.values.smile should be a number, not []"),
     ],
 )  # fmt: skip
@@ -220,6 +222,7 @@ def test_what_is_written_as_null_because_it_is_no_number_is_read_as_one_that_is_
         (Pose, "a pose", "yaw"),
         (Quality, "a quality", "size"),
         (Scores, "scores", "label"),
+        (CameraEvent, "a camera event", "camera"),
     ],
 )
 def test_what_is_no_part_of_a_frame_is_refused(kind: Any, what: str, missing: str) -> None:
@@ -240,3 +243,39 @@ def test_results_are_equal_whatever_their_timings() -> None:
     assert pickle.loads(pickle.dumps(read)) == read == FrameResult.from_dict(GOOD)
     assert dataclasses.replace(read, timings=Timings(1, 2, 3, 4, 5)) == read
     assert dataclasses.replace(read, frame=1) != read
+
+
+@given(RESULTS)
+def test_equal_results_have_one_hash_and_are_one_item_of_a_set(made: FrameResult) -> None:
+    same = dataclasses.replace(pickle.loads(pickle.dumps(made)), timings=Timings(1, 2, 3, 4, 5))
+    assert len({made, same, *made.faces}) == 1 + len(set(made.faces)) == 1 + len(made.faces)
+    assert {each.expression for each in made.faces} == {each.expression for each in same.faces}
+
+
+def test_faces_that_differ_in_scores_alone_differ() -> None:
+    one = Face.from_dict(GOOD_FACE)
+    other = dataclasses.replace(one, heads={"units": HeadReading("labels", {"smile": 0.5}, {"smile": 0.5})})
+    assert one != other
+    assert len({one, other, Face.from_dict(GOOD_FACE, "calm")}) == 3
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        CameraEvent("door", "started", 1764097200.123457),
+        CameraEvent("door", "disconnected", 1.5, "it ended"),
+        CameraEvent("door", "reconnected", 2.0, seconds=4.75),
+        CameraEvent("talk", "ended", 0.0),
+    ],
+)
+def test_a_camera_event_comes_back_from_its_json(event: CameraEvent) -> None:
+    read = CameraEvent.from_dict(json.loads(json_text({**event.to_dict(), "node": "unknown keys are ignored"})))
+    assert read == event
+    assert hash(read) == hash(event)
+
+
+def test_what_is_no_camera_event_is_refused() -> None:
+    with pytest.raises(UsageError, match=r"^this is not the JSON object of a camera event: event is missing$"):
+        CameraEvent.from_dict(GOOD)
+    with pytest.raises(UsageError, match=r"event should be one of started, disconnected, reconnected, ended, not 'left'$"):
+        CameraEvent.from_dict({"camera": "door", "event": "left", "timestamp": 1.0})

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Sequence
 from numbers import Integral
 from pathlib import Path
-from typing import cast
+from typing import Self, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,6 +74,8 @@ class Classifier:
         for name, value, most in (("threads", threads, _MAX_THREADS), ("max_batch", max_batch, _MAX_BATCH)):
             if isinstance(value, bool) or not isinstance(value, Integral) or not 1 <= value <= most:
                 raise UsageError(f"{name} is an integer from 1 to {most}, not {shown(value)}")
+        if not (on_failure is None or callable(on_failure)):
+            raise UsageError(f"on_failure is a function that takes a text, not {type(on_failure).__name__}")
         settings = backend if isinstance(backend, BackendSettings) else BackendSettings(backend)
         self.runner: Runner
         named = load_model(model)
@@ -172,7 +174,7 @@ class Classifier:
         """softmax(logits / temperature + log prior) of the main head; see ``Decoder.decode``.
 
         Args:
-            logits: float32 (N, classes).
+            logits: float32 (N, classes); numbers of another precision are converted.
 
         Returns:
             float32 (N, classes); rows sum to 1.
@@ -184,7 +186,7 @@ class Classifier:
         if not isinstance(logits, np.ndarray) or logits.dtype.kind != "f" or logits.shape[1:] != (classes,):
             what = f"{logits.dtype} {logits.shape}" if isinstance(logits, np.ndarray) else type(logits).__name__
             raise UsageError(f"logits are an array of float32 of shape (N, {classes}), not {what}")
-        return self._decoders[0].decode(logits)
+        return self._decoders[0].decode(logits.astype(np.float32, copy=False))
 
     def warm_up(self) -> None:
         """Run five faces, so that the first scores are not late and a network that does not fit its manifest is found out.
@@ -214,6 +216,12 @@ class Classifier:
     def close(self) -> None:
         """Release the device; the classifier cannot be used afterwards."""
         self.runner.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def _head_names(self) -> str:

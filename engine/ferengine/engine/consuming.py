@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from typing import Any, Literal, TypeAlias, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.engine.running import EngineRun, check_flags
+from ferengine.engine.running import EngineRun, check_callback, check_flags
 from ferengine.errors import UsageError, shown
 from ferengine.results import FrameResult
 from ferengine.runtime.consumers import CallbackSubscription, Consumers, Results, stream_results
@@ -35,6 +35,10 @@ class EngineResults(EngineRun):
         self, *, frames: Literal[True], cameras: str | Sequence[str] | None = None, queue: int | None = None,
         policy: Policy = "wait",
     ) -> Results[tuple[FrameResult, Image]]: ...  # fmt: skip
+    @overload
+    def results(
+        self, *, frames: bool, cameras: str | Sequence[str] | None = None, queue: int | None = None, policy: Policy = "wait",
+    ) -> Results[Any]: ...  # fmt: skip
     def results(
         self,
         *,
@@ -90,12 +94,16 @@ class EngineResults(EngineRun):
     def stream(
         self, *, frames: Literal[False] = False, cameras: str | Sequence[str] | None = None, queue: int | None = None,
         policy: Policy = "wait",
-    ) -> AsyncIterator[FrameResult]: ...  # fmt: skip
+    ) -> AsyncGenerator[FrameResult, None]: ...  # fmt: skip
     @overload
     def stream(
         self, *, frames: Literal[True], cameras: str | Sequence[str] | None = None, queue: int | None = None,
         policy: Policy = "wait",
-    ) -> AsyncIterator[tuple[FrameResult, Image]]: ...  # fmt: skip
+    ) -> AsyncGenerator[tuple[FrameResult, Image], None]: ...  # fmt: skip
+    @overload
+    def stream(
+        self, *, frames: bool, cameras: str | Sequence[str] | None = None, queue: int | None = None, policy: Policy = "wait",
+    ) -> AsyncGenerator[Any, None]: ...  # fmt: skip
     def stream(
         self,
         *,
@@ -103,10 +111,11 @@ class EngineResults(EngineRun):
         cameras: str | Sequence[str] | None = None,
         queue: int | None = None,
         policy: Policy = "wait",
-    ) -> AsyncIterator[Any]:
+    ) -> AsyncGenerator[Any, None]:
         """``results`` for asyncio: ``async for result in engine.stream()``. Its queue begins with the first step.
 
-        It sleeps until there is something to take, never blocks the event loop and may be cancelled at any time.
+        It sleeps until there is something to take, never blocks the event loop and may be cancelled at any time. ``aclose``
+        gives up its queue, for which files wait until then: leave the loop early within ``contextlib.aclosing``.
 
         Args:
             frames: As in ``results``.
@@ -115,7 +124,7 @@ class EngineResults(EngineRun):
             policy: As in ``results``.
 
         Returns:
-            The asynchronous iterator. It raises the error that ended the run, after the last result.
+            The asynchronous generator. It raises the error that ended the run, after the last result.
 
         Raises:
             UsageError: There is no such camera.
@@ -143,7 +152,7 @@ class EngineResults(EngineRun):
 
         Args:
             callback: Called as ``callback(result)``, with ``frames`` as ``callback(result, image)``; the image is on loan
-                until it returns.
+                until it returns. Not an ``async`` function: for asyncio there is ``stream``.
             frames: As in ``results``.
             cameras: As in ``results``.
             queue: As in ``results``.
@@ -154,10 +163,9 @@ class EngineResults(EngineRun):
             The object that cancels it.
 
         Raises:
-            UsageError: It cannot be called, or as ``results`` does.
+            UsageError: It cannot be called or is ``async``, or as ``results`` does.
         """
-        if not callable(callback):
-            raise UsageError(f"a callback is a function that takes a result, not {type(callback).__name__}")
+        check_callback(callback, "a callback is a function that takes a result")
         check_flags(frames=frames)
         if not (name is None or isinstance(name, str)):
             raise UsageError(f"the name of a callback is a text, not {shown(name)}")

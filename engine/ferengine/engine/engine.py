@@ -10,7 +10,7 @@ from typing import Self, Unpack, cast
 
 from ferengine.config import EngineSettings, make_config
 from ferengine.engine.consuming import EngineResults
-from ferengine.engine.running import check_flags
+from ferengine.engine.running import check_callback, check_flags
 from ferengine.engine.sources import AnySource, EngineSources, as_spec
 from ferengine.errors import UsageError
 from ferengine.inference.select import choose_variant
@@ -74,6 +74,7 @@ class Engine(EngineResults, EngineSources):
 
     def __init__(
         self,
+        /,
         sources: AnySource | Sequence[AnySource] = (),
         *,
         save: str | Path | None = None,
@@ -85,8 +86,8 @@ class Engine(EngineResults, EngineSources):
     ) -> None:
         check_flags(overwrite=overwrite, display=display, keep_open=keep_open)
         config = make_config(**settings)
-        if not (on_event is None or callable(on_event)):
-            raise UsageError(f"on_event is a function that takes an event, not {type(on_event).__name__}")
+        if on_event is not None:
+            check_callback(on_event, "on_event is a function that takes an event")
         worker_python()
         several = isinstance(sources, Iterable) and not isinstance(sources, str | bytes | Mapping)
         given = list(cast(Iterable[AnySource], sources)) if several else [cast(AnySource, sources)]

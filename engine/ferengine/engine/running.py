@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from inspect import iscoroutinefunction
 
 import numpy as np
 
@@ -22,6 +23,19 @@ def check_flags(**flags: object) -> None:
     for name, value in flags.items():
         if not isinstance(value, bool | np.bool_):
             raise UsageError(f"{name} is True or False, not {shown(value)}")
+
+
+def check_callback(callback: object, what: str) -> None:
+    """Raise UsageError for what cannot be called, and for a coroutine function, which nothing would await.
+
+    Args:
+        callback: What was given.
+        what: What it should be, for the message.
+    """
+    if not callable(callback):
+        raise UsageError(f"{what}, not {type(callback).__name__}")
+    if iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__):
+        raise UsageError(f"{what}, not an async one: it is called in a thread, where nothing awaits it")
 
 
 class EngineRun:

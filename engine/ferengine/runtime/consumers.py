@@ -8,7 +8,7 @@ import contextlib
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from typing import Any, Generic, Self, TypeVar
@@ -183,7 +183,7 @@ class Results(Generic[T]):
             self._consumers.abandon(self._subscription, self._item)
 
 
-async def stream_results(consumers: Consumers, open_queue: Callable[[], Subscription]) -> AsyncIterator[Any]:
+async def stream_results(consumers: Consumers, open_queue: Callable[[], Subscription]) -> AsyncGenerator[Any, None]:
     """What ``Engine.stream`` returns: sleeps until there is something to take."""
     consumers.check_process()
     loop = asyncio.get_running_loop()

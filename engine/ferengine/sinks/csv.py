@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ferengine.errors import UsageError, shown
 from ferengine.models.manifest import Head
 from ferengine.results import Face, FrameResult, HeadReading
 from ferengine.sinks.lines import LineWriter
@@ -40,6 +41,10 @@ class CsvWriter(LineWriter):
             ``gender_reason`` and those of their scores.
         heads: The further heads of the model: each adds ``heads.NAME.values.LABEL`` and ``heads.NAME.smoothed.LABEL`` for each
             of its labels, and ``heads.NAME.label`` if these are classes, as the fields are called in a line of ``--events``.
+
+    Raises:
+        UsageError: If labels are no sequence of different texts, or the file exists, without ``overwrite``.
+        SinkError: If the file cannot be created.
     """
 
     def __init__(
@@ -52,9 +57,8 @@ class CsvWriter(LineWriter):
         prior: str | None = None,
         heads: Sequence[Head] = (),
     ) -> None:
+        self._labels, self._gender_labels = _checked_labels(labels), _checked_labels(gender_labels)
         super().__init__(path, overwrite, clock)
-        self._labels = tuple(labels)
-        self._gender_labels = tuple(gender_labels)
         columns = [*_COLUMNS, *_score_names("", self._labels)]
         if gender_labels:
             columns += ["gender", "smoothed_gender", "gender_reason", *_score_names("gender_", self._gender_labels)]
@@ -68,7 +72,13 @@ class CsvWriter(LineWriter):
 
         Args:
             result: The result of a frame.
+
+        Raises:
+            UsageError: It is something else, or a face has been read by a model of other labels.
+            SinkError: It cannot be written, or the writer has been closed.
         """
+        if not isinstance(result, FrameResult):
+            raise UsageError(f"rows hold the faces of the result of a frame, not {type(result).__name__}")
         for number, face in enumerate(result.faces, 1):
             self.write_line(_joined(self._row(result, face)), ends_result=number == len(result.faces))
 
@@ -84,6 +94,13 @@ class CsvWriter(LineWriter):
             row += [*names, face.gender and face.gender.reason, *scores]
         row += [cell for head in self._heads for cell in _head_cells(head, face.heads.get(head.name))]
         return [*row, *self._prior]
+
+
+def _checked_labels(labels: Sequence[str]) -> tuple[str, ...]:
+    several = isinstance(labels, Sequence) and not isinstance(labels, str | bytes)
+    if not several or not all(isinstance(each, str) for each in labels) or len(set(labels)) < len(labels):
+        raise UsageError(f"labels are a sequence of different texts, not {shown(labels)}")
+    return tuple(labels)
 
 
 def _reason(face: Face) -> str | None:
@@ -104,6 +121,9 @@ def _cells(reading: dict[str, Any] | None, labels: Sequence[str]) -> tuple[Seque
     if reading is None:
         return [""] * 2, [""] * 2 * len(labels)
     parts = (reading, reading["smoothed"])
+    for part in parts:
+        if part["scores"].keys() != set(labels):
+            raise UsageError(f"the columns are of {', '.join(labels)}, and a face has scores of {', '.join(part['scores'])}")
     return [part["label"] for part in parts], [part["scores"][label] for part in parts for label in labels]
 
 

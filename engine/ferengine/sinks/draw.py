@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 
 from ferengine.classification.pose import rotation
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, name_hint
 from ferengine.frames import AnyImage, drawable_image
 from ferengine.results import REASON_WORDS, UNCERTAIN, DrawExtra, Expression, Face, FrameResult, Pose
 from ferengine.sinks.layout import Rectangle, Taken, line_places, moved_inside, panel_places, tag_places
@@ -86,7 +87,8 @@ def draw_faces(image: AnyImage, result: FrameResult, extras: Collection[DrawExtr
             line for each further head of the model).
 
     Raises:
-        UsageError: The image is another array, or read-only, or a view whose pixels do not lie side by side.
+        UsageError: The image is another array, or read-only, or a view whose pixels do not lie side by side, or there is no
+            such extra.
     """
     drawn = _packed(drawable_image(image))
     _draw_still(drawn, result.faces, extras)
@@ -116,20 +118,24 @@ def _packed(image: Image) -> Image:
 
 
 def _draw_still(image: Image, faces: Iterable[Face], extras: Collection[DrawExtra]) -> None:
+    asked: Collection[str] = [extras] if isinstance(extras, str) else extras
+    for extra in asked:
+        if extra not in get_args(DrawExtra):
+            raise UsageError(f"there is nothing called {extra!r} to draw: {name_hint(extra, get_args(DrawExtra))}")
     style = _Style.of(image)
     shown = [_Shown(face, box) for face in faces if (box := _visible(face, image)) is not None]
     for each in shown:
         _draw_box(image, each, style)
-        if "landmarks" in extras:
+        if "landmarks" in asked:
             _draw_landmarks(image, each, style)
-        if "pose" in extras and each.face.pose is not None:
+        if "pose" in asked and each.face.pose is not None:
             _draw_axes(image, each, each.face.pose, style)
     taken, (height, width) = Taken(), image.shape[:2]
     for number, each in enumerate(shown):
         left, top, right, bottom = each.box
         taken.add((max(0, left), max(0, top), min(width, right), min(height, bottom)), number)
     tags = [_draw_tag(image, each, number, taken, style) or each.box[:2] + each.box[:2] for number, each in enumerate(shown)]
-    if "heads" in extras:
+    if "heads" in asked:
         for number, (each, tag) in enumerate(zip(shown, tags, strict=True)):
             _draw_heads(image, each, number, tag, taken, style)
     for number, (each, tag) in enumerate(zip(shown, tags, strict=True)):

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from ferengine.errors import UsageError
 from ferengine.json_text import json_text
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.lines import LineWriter
@@ -38,7 +39,13 @@ class JsonlWriter(LineWriter):
 
         Args:
             result: The result of a frame, or a camera event.
+
+        Raises:
+            UsageError: It is something else.
+            SinkError: It cannot be written, or the writer has been closed.
         """
+        if not isinstance(result, FrameResult | CameraEvent):
+            raise UsageError(f"a line holds the result of a frame or a camera event, not {type(result).__name__}")
         record = result.to_dict()
         if self._prior is not None and isinstance(result, FrameResult):
             record["prior"] = self._prior

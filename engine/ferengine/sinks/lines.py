@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 from ferengine.errors import SinkError
 from ferengine.sinks.files import create_output, is_still_at, write_failed
@@ -21,7 +22,7 @@ class LineWriter:
 
     A file is written half a second after a line came, if the caller calls ``flush_if_due`` often enough; standard output at
     once. Only complete lines are written. When writing fails (disk full, file removed, reader gone), SinkError is raised
-    once, and the writer then ignores everything.
+    once, and the writer then ignores everything. ``close`` writes what waits; so does the end of a ``with`` block.
 
     Args:
         path: The file, or "-" for standard output.
@@ -44,6 +45,7 @@ class LineWriter:
         self._buffer = bytearray()
         self._buffered_since = 0.0
         self._written = 0
+        self._closed = False
         self._ends: list[int] = []  # where the buffered results end, in bytes from the beginning
         self._descriptor: int | None = os.dup(1) if self._path is None else create_output(self._path, overwrite=overwrite)
 
@@ -55,8 +57,10 @@ class LineWriter:
             ends_result: Whether it is the last one of a result: ``SinkError.lost`` counts these.
 
         Raises:
-            SinkError: If the buffer is flushed and that fails.
+            SinkError: If the buffer is flushed and that fails, or the writer has been closed.
         """
+        if self._closed:
+            raise SinkError(f"{self._name} is already closed")
         if self._descriptor is None:
             return
         if not self._buffer:
@@ -85,12 +89,19 @@ class LineWriter:
         Raises:
             SinkError: If that fails.
         """
+        self._closed = True
         if self._descriptor is None:
             return
         try:
             self._flush()
         finally:
             self._release()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _flush(self) -> None:
         descriptor = self._descriptor

@@ -8,15 +8,18 @@ import math
 import os
 import stat
 from fractions import Fraction
+from numbers import Real
 from pathlib import Path
+from typing import Self
 
 import av
+import av.error
 import numpy as np
 from av.video.frame import PictureType
 from numpy.typing import NDArray
 
-from ferengine.errors import SinkError
-from ferengine.frames import AnyImage, check_image
+from ferengine.errors import SinkError, UsageError, shown
+from ferengine.frames import MAX_SIDE, AnyImage, check_image
 from ferengine.sinks.files import create_output, is_still_at, write_failed
 from ferengine.sinks.mp4_repair import cut_incomplete_fragment
 from ferengine.vision import cv2
@@ -32,6 +35,8 @@ SHORT_PAUSE = 1.0
 has no room for more than 13 of them."""
 _BT601 = 6  # AVCOL_SPC_SMPTE170M: the matrix of cv2's conversion
 _LIMITED_RANGE = 1  # AVCOL_RANGE_MPEG
+_FAILED = (OSError, av.error.FFmpegError)
+"""What FFmpeg raises: errors of the system, and those of its own, which are no OSError."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +46,7 @@ class VideoWriter:
     none for over a minute; a warning says so.
 
     The file is written in fragments that start with a key frame, at least one per second: after the process is killed or
-    the disk is full, it plays up to its last fragment.
+    the disk is full, it plays up to its last fragment. ``close`` finishes it; so does the end of a ``with`` block.
 
     Args:
         path: The file: .mp4, .mkv or .mov.
@@ -75,16 +80,17 @@ class VideoWriter:
         self.frames = self.safe = 0
         if self._path.suffix.lower() not in FORMATS:
             raise SinkError(f"{self._path} is not the name of a video: it must end in {', '.join(FORMATS)}")
-        self._size = width - width % 2, height - height % 2
-        if min(self._size) < 2 or not (math.isfinite(fps) and fps > 0):
+        numbers = all(isinstance(value, Real) and math.isfinite(value) for value in (width, height, fps))
+        if not numbers or fps <= 0 or not all(2 <= side < MAX_SIDE + 2 and side == int(side) for side in (width, height)):
             raise SinkError(f"{self._path} cannot be a video of {width}x{height} pixels at {fps} frames/s")
+        self._size = int(width) & ~1, int(height) & ~1
         self._descriptor = create_output(self._path, overwrite=overwrite) if descriptor is None else descriptor
         options = container_options(self._path)
         rate = Fraction(min(max(fps, 1.0), 1000.0)).limit_denominator(1001)
         name = path_for_ffmpeg(self._path, self._descriptor)
         try:
             self._container = av.open(name, "w", format=FORMATS[self._path.suffix.lower()], options=options)
-        except OSError as error:
+        except _FAILED as error:
             os.close(self._descriptor)
             raise write_failed(self._path, error) from error
         self._stream = self._container.add_stream("libx264", rate=rate)
@@ -112,11 +118,13 @@ class VideoWriter:
                 one frame later.
 
         Raises:
-            UsageError: If the image is another array.
-            SinkError: If the file cannot be written, or was removed (noticed within a second).
+            UsageError: If the image is another array, or the time stamp no number.
+            SinkError: If the file cannot be written, or was removed (noticed within a second), or the writer has been closed.
         """
         if self._closed:
             raise SinkError(f"{self._path} is already closed")
+        if not isinstance(timestamp, Real) or not math.isfinite(timestamp):
+            raise UsageError(f"a time stamp is a number of seconds, not {shown(timestamp)}")
         planes = cv2.cvtColor(_fit(check_image(image, channels=(3,)), *self._size), cv2.COLOR_BGR2YUV_I420)
         frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
         if self._start is None:
@@ -155,25 +163,31 @@ class VideoWriter:
         self._closed = True
         try:
             self._container.close()
-        except OSError as error:
+        except _FAILED as error:
             self._cut()
             raise write_failed(self._path, error) from error
         finally:
             os.close(self._descriptor)
         self.safe = self.frames
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _encode(self, frame: av.VideoFrame | None) -> None:
         try:
             for packet in self._stream.encode(frame):
                 self._container.mux(packet)
-        except OSError as error:
+        except _FAILED as error:
             self._abandon()
             raise write_failed(self._path, error) from error
 
     def _abandon(self) -> None:
         """Close the file after a failure and keep what plays."""
         self._closed = True
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(*_FAILED):
             self._container.close()
         self._cut()
         os.close(self._descriptor)

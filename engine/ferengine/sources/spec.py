@@ -100,7 +100,7 @@ class SourceSpec(SourceOptions, ZoneOptions):
 
     __iter__ = None  # type: ignore[assignment]  # one source, not an iterable of its fields: the engine takes either
 
-    def __init__(self, kind: Kind, value: str, name: str, **options: Any) -> None:
+    def __init__(self, /, kind: Kind, value: str, name: str, **options: Any) -> None:
         try:
             super().__init__(**{"kind": kind, "value": value, "name": name, **options})
         except ValidationError as error:
@@ -171,7 +171,7 @@ class SourceSpec(SourceOptions, ZoneOptions):
         """
         return live if self.when_late is None else self.when_late == "skip"
 
-    def replace(self, **changes: Any) -> SourceSpec:
+    def replace(self, /, **changes: Any) -> SourceSpec:
         """Return the same source with other values.
 
         Args:
@@ -197,6 +197,8 @@ class SourceSpec(SourceOptions, ZoneOptions):
         Raises:
             UsageError: For unknown, missing and invalid fields.
         """
+        if not isinstance(values, Mapping):
+            raise UsageError(f"a source is made of a dictionary of its fields, not of {type(values).__name__}")
         values = dict(values)
         known = ["source", "kind", "value", "name", *SourceOptions.model_fields, *ZoneOptions.model_fields]
         for key in values:

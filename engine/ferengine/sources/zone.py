@@ -36,7 +36,7 @@ class Zone(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str = Field(min_length=1, max_length=_MAX_NAME, description="Name of the zone in results.")
-    kind: ZoneKind = Field("watch", description="Whether faces in it are to be named in results, or ignored.")
+    kind: ZoneKind = Field(default="watch", description="Whether faces in it are to be named in results, or ignored.")
     points: Annotated[tuple[Point, ...], AfterValidator(_check_points)] = Field(
         min_length=3,
         max_length=MAX_POINTS,

@@ -20,10 +20,11 @@ from typing import Any
 from setproctitle import setproctitle
 
 from ferengine._native import WorkerPage, die_with_parent
-from ferengine.errors import DeviceError, FerengineError
+from ferengine.errors import DeviceError, FerengineError, MissingDependencyError
 from ferengine.ipc.channel import ControlChannel
 from ferengine.ipc.machine import GPU_LOST, REFUSED, refusal
 from ferengine.ipc.process import peak_memory_mb
+from ferengine.pip_hint import missing_package
 from ferengine.stages.base import Stage, StageContext
 from ferengine.stages.codec import decode_control, encode_control
 from ferengine.stages.messages import Failed, Finish, FromWorker, Ready, ToWorker, Usage
@@ -164,6 +165,12 @@ def main(arguments: list[str]) -> int:
                 logging.getLogger("ferengine").error("worker %s lost the GPU: %s", title, error)
                 return GPU_LOST
             worker.report(error)
+            return 3
+        except ModuleNotFoundError as error:
+            missing = missing_package(error)
+            if missing is None:
+                raise
+            worker.report(MissingDependencyError(missing))
             return 3
     except (EOFError, ConnectionError):
         pass  # the engine is gone

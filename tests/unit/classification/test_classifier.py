@@ -179,6 +179,21 @@ def test_what_is_no_logits_is_refused(tmp_path: Path, logits: Any) -> None:
         Classifier(write_model(tmp_path)).probabilities(logits)
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float64])
+def test_probabilities_are_float32_whatever_the_logits(tmp_path: Path, dtype: Any) -> None:
+    logits = np.array([[0.5, -2, 1], [3, 0, 0]])
+    with Classifier(write_model(tmp_path)) as classifier:
+        found = classifier.probabilities(logits.astype(dtype))
+        np.testing.assert_array_equal(found, classifier.probabilities(logits.astype(np.float32)))
+    assert found.dtype == np.float32
+
+
+def test_what_is_called_on_failure_can_be_called(tmp_path: Path) -> None:
+    nothing: Any = "log"
+    with pytest.raises(UsageError, match=r"^on_failure is a function that takes a text, not str$"):
+        Classifier(write_model(tmp_path), on_failure=nothing)
+
+
 @pytest.mark.parametrize("max_batch", [1, 2, 3, 256])
 def test_a_network_is_tried_on_several_faces_whatever_the_batch(tmp_path: Path, max_batch: int) -> None:
     crops = random_crops(4, SIDE)

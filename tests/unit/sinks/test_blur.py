@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -180,3 +180,13 @@ def test_blur_and_near_search_exclude_each_other() -> None:
         make_config(blur=True, search="near")
     assert make_config().blur_frames is None
     assert make_config(blur=True, detect_every=3).blur_frames == 6
+
+
+@pytest.mark.parametrize("blur", [lambda image: blur_boxes(image, [(1, 2, 9, 9)]), lambda image: blur_faces(image, [face(1)])])
+def test_an_image_on_loan_is_not_blurred_in_place(blur: Callable[[NDArray[np.uint8]], None]) -> None:
+    image = np.zeros((160, 160, 3), np.uint8)
+    image.flags.writeable = False
+    with pytest.raises(UsageError, match=r"^the image is read-only, as images on loan are: draw on a copy"):
+        blur(image)
+    with pytest.raises(UsageError, match=r"^an image must have the shape \(H, W, 3\) BGR"):
+        blur(image[:, :, 0])

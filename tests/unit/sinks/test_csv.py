@@ -7,13 +7,15 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from ferengine.errors import SinkError
+from ferengine.errors import SinkError, UsageError
 from ferengine.models.network_io import Head
 from ferengine.results import (
     Box,
+    CameraEvent,
     Expression,
     Face,
     FrameResult,
@@ -167,3 +169,33 @@ def test_row_files_that_cannot_be(tmp_path: Path) -> None:
         writer.flush_if_due(1e12)
     assert caught.value.lost == 1  # one without faces has no rows
     writer.close()
+
+
+@pytest.mark.parametrize("labels", ["happy", None, ["happy", "happy"], [1, 2], {"happy", "sad"}])
+def test_labels_that_cannot_be_create_no_file(labels: Any, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^labels are a sequence of different texts, not "):
+        CsvWriter(tmp_path / "out.csv", labels)
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("labels", [("happy",), ("happy", "calm"), ("happy", "sad, or so", "calm")])
+def test_a_face_of_another_model_is_refused(labels: tuple[str, ...], tmp_path: Path) -> None:
+    with (
+        CsvWriter(tmp_path / "out.csv", labels) as writer,
+        pytest.raises(
+            UsageError, match=f"^the columns are of {', '.join(labels)}, and a face has scores of happy, sad, or so$"
+        ),
+    ):
+        writer.write(result(face()))
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 1
+
+
+def test_only_the_result_of_a_frame_has_rows(tmp_path: Path) -> None:
+    event: Any = CameraEvent("door", "started", 1.0)
+    with (
+        CsvWriter(tmp_path / "out.csv", LABELS) as writer,
+        pytest.raises(UsageError, match=r"^rows hold the faces of the result of a frame, not CameraEvent$"),
+    ):
+        writer.write(event)
+    with pytest.raises(SinkError, match=r"out\.csv is already closed$"):
+        writer.write(result(face()))

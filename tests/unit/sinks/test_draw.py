@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from itertools import combinations
-from typing import TypeAlias, get_args
+from typing import Any, TypeAlias, get_args
 
 import numpy as np
 import pytest
@@ -284,6 +284,20 @@ def test_landmarks_and_pose_are_drawn_only_where_asked() -> None:
     assert axes[210, 250:280].all()  # it looks to the right
     assert axes[210:240, 250].all()
     assert (changed("landmarks", "pose") == (dots | axes)).all()
+
+
+def test_a_mistyped_extra_is_refused() -> None:
+    image, shown = np.full((480, 640, 3), 90, np.uint8), face((200, 150, 100, 120))
+    extras: list[tuple[Any, str]] = [
+        (["landmark"], "'landmark' to draw: did you mean 'landmarks'?"),
+        ("poses", "'poses' to draw: did you mean 'pose'?"),
+        (("pose", None), "None to draw: known are landmarks, pose, heads"),
+    ]
+    for given, said in extras:
+        with pytest.raises(UsageError) as caught:
+            draw_faces(image, result(shown), given)
+        assert str(caught.value) == f"there is nothing called {said}"
+    assert (image == 90).all()
 
 
 @pytest.mark.parametrize("classified", [True, False])

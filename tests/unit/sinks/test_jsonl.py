@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -174,3 +175,27 @@ def test_a_removed_event_file_is_one_error(tmp_path: Path) -> None:
     writer.write(result(frame=3))
     writer.close()
     assert not folder.exists()
+
+
+def test_a_part_of_a_result_is_no_line(tmp_path: Path) -> None:
+    parts: list[Any] = [Face(1, (1, 2, 3, 4), 0.9, 1.0, "detected", None, None), result().to_dict(), None]
+    with JsonlWriter(tmp_path / "out.jsonl") as writer:
+        for part in parts:
+            with pytest.raises(UsageError, match=f"^a line holds .* a camera event, not {type(part).__name__}$"):
+                writer.write(part)
+    assert (tmp_path / "out.jsonl").read_bytes() == b""
+
+
+def test_lines_are_written_where_their_block_fails(tmp_path: Path) -> None:
+    writer = JsonlWriter(tmp_path / "out.jsonl")
+
+    def write_and_fail() -> None:
+        with writer as entered:
+            entered.write(result(frame=1))
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_and_fail()
+    assert json.loads((tmp_path / "out.jsonl").read_text())["frame"] == 1
+    with pytest.raises(SinkError, match=r"out\.jsonl is already closed$"):
+        writer.write(result(frame=2))

@@ -148,8 +148,13 @@ def test_video_files_that_cannot_be(tmp_path: Path) -> None:
     assert existing.read_bytes() == b"precious"
     with pytest.raises(SinkError, match="is a folder"):
         VideoWriter(tmp_path / "folder.mp4", 64, 48, 25.0, overwrite=True)
-    with pytest.raises(SinkError, match="1x48"):
-        VideoWriter(tmp_path / "out.mp4", 1, 48, 25.0)
+    nan = float("nan")
+    for width, height, fps in (
+        (1, 48, 25.0), (-64, 48, 25.0), (16386, 48, 25.0), (64.5, 48, 25.0), ("64", 48, 25.0), (64, 48, nan), (64, 48, None)
+    ):  # fmt: skip
+        with pytest.raises(SinkError, match=f"cannot be a video of {width}x{height} pixels at {fps} frames/s$"):
+            VideoWriter(tmp_path / "out.mp4", width, height, fps)  # type: ignore[arg-type]
+    assert not (tmp_path / "out.mp4").exists()
     writer = VideoWriter(existing, 64, 48, 25.0, overwrite=True)
     writer.write(np.zeros((48, 64, 3), np.uint8), 0.0)
     writer.close()
@@ -234,3 +239,28 @@ def test_only_whole_fragments_are_kept(whole: bytes, rest: bytes, tmp_path: Path
     path.write_bytes(whole + rest)
     cut_incomplete_fragment(path)
     assert path.read_bytes() == whole
+
+
+def test_a_time_stamp_that_is_no_number_is_refused_and_the_video_goes_on(tmp_path: Path) -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    with VideoWriter(tmp_path / "out.mp4", 64.0, 48.0, 25.0) as writer:  # type: ignore[arg-type]  # as OpenCV says them
+        for stamp in (float("nan"), float("inf"), None, "1.5"):
+            with pytest.raises(UsageError, match=f"^a time stamp is a number of seconds, not {stamp!r}$"):
+                writer.write(image, stamp)  # type: ignore[arg-type]
+            writer.write(image, writer.frames / 25)
+    assert decode(tmp_path / "out.mp4")[0] == pytest.approx([0, 0.04, 0.08, 0.12], abs=2e-3)
+
+
+def test_a_video_is_finished_where_its_block_fails(tmp_path: Path) -> None:
+    writer = VideoWriter(tmp_path / "out.mp4", 64, 48, 25.0)
+
+    def write_and_fail() -> None:
+        with writer as entered:
+            entered.write(np.zeros((48, 64, 3), np.uint8), 0.0)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        write_and_fail()
+    assert len(decode(tmp_path / "out.mp4")[0]) == 1
+    with pytest.raises(SinkError, match="already closed"):
+        writer.write(np.zeros((48, 64, 3), np.uint8), 0.04)

@@ -6,6 +6,7 @@ import json
 import os
 import pickle
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -149,6 +150,20 @@ def test_sources_that_make_no_sense() -> None:
 def test_an_unknown_option_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"^there is no fpss: did you mean 'fps'\?$"):
         parse_source("demo", fpss=5)
+
+
+def test_self_is_no_option() -> None:
+    options: dict[str, Any] = {"self": 1}
+    spec = parse_source("demo")
+    for make in (partial(SourceSpec, "demo", "stroll", "demo"), partial(parse_source, "demo"), spec.replace):
+        with pytest.raises(UsageError, match=r"^there is no self: known are "):
+            make(**options)
+
+
+@pytest.mark.parametrize("values", [None, 5, ["demo"], "demo"])
+def test_only_a_dictionary_is_taken_for_one(values: Any) -> None:
+    with pytest.raises(UsageError, match=f"^a source is made of a dictionary of its fields, not of {type(values).__name__}$"):
+        SourceSpec.from_dict(values)
 
 
 @pytest.mark.parametrize(

@@ -43,15 +43,17 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def read_image(path: Path, flags: int) -> NDArray[np.uint8] | None:
-    """Return the image of a file as ``cv2.imread`` reads it with ``flags``, uint8.
+    """Return the image of a file as ``cv2.imread`` would with ``flags``, uint8.
 
-    None stands for a file that is no image, and for one whose header promises more pixels than OpenCV accepts.
+    None stands for a file that cannot be read or is no image, and for one whose header promises more pixels than OpenCV
+    accepts. ``imread`` raises an error for these, and takes no names that are not UTF-8.
     """
     from ferengine.vision import cv2  # here: what writes files alone does not need it
 
     try:
-        image = cv2.imread(str(path), flags)
-    except cv2.error:
+        encoded = path.read_bytes()
+        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
+    except (OSError, cv2.error):
         return None
     return None if image is None else np.asarray(image, np.uint8)
 

@@ -58,17 +58,15 @@ class AdaptivePrior:
         """One face under the prior in force.
 
         Args:
-            scores: Its probabilities under ``start``, float32 (classes,).
+            scores: Its probabilities under ``start``, finite, float32 (classes,).
 
         Returns:
-            Those under the prior in force, float32 (classes,), sum 1. Scores that are not finite, of a network that gave no
-            numbers for the face, stay so and are no part of the estimate, which they would end for good.
+            Those under the prior in force, float32 (classes,), sum 1.
         """
         weighted = scores * self._ratio
         weighted /= weighted.sum()
-        if np.isfinite(weighted).all():
-            self._sum += weighted
-            self._count += 1
+        self._sum += weighted
+        self._count += 1
         return weighted
 
     def note_time(self, timestamp: float) -> None:

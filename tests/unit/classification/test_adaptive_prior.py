@@ -91,18 +91,6 @@ def test_neither_frame_rates_nor_crowds_nor_empty_hours_matter() -> None:
         np.testing.assert_allclose(other.probabilities, plain.probabilities, rtol=2e-3)
 
 
-def test_a_face_without_numbers_changes_nothing() -> None:
-    prior, other = AdaptivePrior(START), AdaptivePrior(START)
-    for second in range(10):
-        for each in (prior, other):
-            each.read(np.array([0.5, 0.25, 0.25], np.float32))
-        assert np.isnan(prior.read(np.full(3, np.nan, np.float32))).all()
-        prior.note_time(float(second))
-        other.note_time(float(second))
-    np.testing.assert_array_equal(prior.probabilities, other.probabilities)
-    assert prior.probabilities.sum() == pytest.approx(1)
-
-
 def test_time_that_runs_backwards_is_taken_as_it_comes() -> None:
     prior = AdaptivePrior(START)
     for timestamp in (1e9, 0.0, 0.5, 1.0):

@@ -68,7 +68,7 @@ def test_pipes_and_devices_are_written_to_and_stay(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["null", "pipe"]
 
 
-def test_images_of_more_pixels_than_opencv_takes_are_none(tmp_path: Path) -> None:
+def test_images_that_imread_fails_on(tmp_path: Path) -> None:
     """imread raises an error for the header of a PNG of 100,000 x 100,000 pixels."""
     header = struct.pack(">IIBBBBB", 100_000, 100_000, 8, 0, 0, 0, 0)
     chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
@@ -76,9 +76,11 @@ def test_images_of_more_pixels_than_opencv_takes_are_none(tmp_path: Path) -> Non
     path = tmp_path / "huge.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     assert read_image(path, cv2.IMREAD_GRAYSCALE) is None
-    path.write_bytes(b"no image")
-    assert read_image(path, cv2.IMREAD_COLOR) is None
+    for content in (b"no image", b""):
+        path.write_bytes(content)
+        assert read_image(path, cv2.IMREAD_COLOR) is None
+    assert read_image(tmp_path / "absent.png", cv2.IMREAD_COLOR) is None
     cv2.imwrite(str(path), np.full((3, 2), 7, np.uint8))
-    image = read_image(path, cv2.IMREAD_GRAYSCALE)
+    image = read_image(path.rename(tmp_path / os.fsdecode(b"caf\xe9.png")), cv2.IMREAD_GRAYSCALE)
     assert image is not None
     assert (image.dtype, image.tolist()) == (np.uint8, [[7, 7]] * 3)

@@ -126,6 +126,8 @@ class _Crowd:
 def _load(path: Path) -> tuple[Fer2013, _Crowd | None]:
     """The faces, yet without votes, and the votes where there are any."""
     if path.is_dir() and (path / "labels.csv").is_file():
+        if (path / "faces.zip").is_file():
+            raise UsageError(f"{path} is wild_faces, not FER-2013: ferengine train takes it as a second --data")
         return _from_tiles(path)
     if path.is_file() and path.suffix == ".csv":
         return _from_csv(path)

@@ -110,7 +110,7 @@ def load_wild_faces(folder: Path) -> WildFaces:
         np.array([LABELS.index(row["label"]) for row in rows], np.int64),
         np.array([split_of(row["person"]) for row in rows], np.int64),
         np.array([row["person"] for row in rows]),
-        np.array([row["annotator"] for row in rows]),
+        np.array([row["annotator"] or "" for row in rows]),
         tuple(row["file"] for row in rows),
     )
 

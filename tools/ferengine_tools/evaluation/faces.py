@@ -68,6 +68,17 @@ class LabelledFaces:
         kept = self.take(rows)
         return replace(kept, labels=new[rows], classes=classes)
 
+    def ordered(self, classes: tuple[str, ...]) -> LabelledFaces:
+        """Return the faces with their classes in another order, such as that of a model's labels.
+
+        Raises:
+            UsageError: These are other classes.
+        """
+        if set(classes) != set(self.classes):
+            raise UsageError(f"the model knows {', '.join(classes)}; the classes of the data are {', '.join(self.classes)}")
+        new = np.array([classes.index(name) for name in self.classes], np.int64)
+        return replace(self, labels=new[self.labels], classes=classes)
+
     def sized(self, side: int) -> LabelledFaces:
         """Return the faces with images of ``side`` x ``side`` pixels."""
         if side == self.images.shape[1]:

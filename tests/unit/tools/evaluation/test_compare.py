@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from command_help import command
+from ferengine.classification.classifier import Classifier
 from ferengine.errors import ModelError, UsageError
 from ferengine.models.registry import list_models, load_model
 from ferengine_tools.evaluation import comparison, speed
@@ -187,6 +188,23 @@ def test_each_row_says_where_its_metrics_come_from(
     assert measured("--data", str(bars), "--gender-data", "u") == [("measured", 1), ("measured", 0.75), ("manifest", 0.8)]
     compare([*models, "--gender-data", "u", "--markdown"])
     assert "| two (gender) | measured | 50.00 | 75.00 | - |" in capsys.readouterr().out
+
+
+def test_what_a_manifest_does_not_state_is_not_known(
+    bar_models: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare([str(bar_models.write(tmp_path, training={})), "--json"])
+    [row] = json.loads(capsys.readouterr().out)["models"]
+    assert (row["epochs"], row["seed"], row["trained_on"]) == (None, None, None)
+
+
+def test_a_model_without_an_expression_has_its_time(bar_models: Any, tmp_path: Path) -> None:
+    path = bar_models.write(tmp_path, labels=("years",))
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    del manifest["labels"]
+    manifest["heads"] = [{"name": "age", "kind": "values", "labels": ["years"], "ranges": {"years": [0, 100]}}]
+    path.with_suffix(".json").write_text(json.dumps(manifest))
+    assert speed.microseconds(Classifier(path), 2, seconds=0, least=1) > 0
 
 
 def test_options_that_do_not_go_together(bars: Path, tmp_path: Path) -> None:

@@ -91,8 +91,16 @@ def test_a_run_is_not_resumed_with_other_labels_of_the_same_faces(
 def test_a_log_that_is_none_is_named(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(whole.read_bytes())
     (tmp_path / "log.csv").write_text("epoch,loss,accu\n1,2")
-    with pytest.raises(UsageError, match=r"log\.csv is not the log of a run: remove it and resume"):
+    with pytest.raises(UsageError, match=r"log\.csv is not the log of a run: move it away"):
         train(replace(config, out=tmp_path, resume=True))
+
+
+def test_the_log_of_something_else_stays(config: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("time,temperature\n1,20\n")
+    with pytest.raises(UsageError, match=r"log\.csv is not the log of a run: move it away"):
+        train(replace(config, out=tmp_path))
+    assert (tmp_path / "log.csv").read_text() == "time,temperature\n1,20\n"
+    assert list(tmp_path.iterdir()) == [tmp_path / "log.csv"]
 
 
 def test_an_out_that_is_a_file_is_refused(config: TrainConfig, whole: Path) -> None:

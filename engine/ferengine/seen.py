@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 
+from ferengine.errors import UsageError
 from ferengine.results import FrameResult
 
 BINS = 32
@@ -90,7 +91,12 @@ class Seen:
 
         Returns:
             Fractions in [0, 1], in order of time.
+
+        Raises:
+            UsageError: There is to be less than one stretch.
         """
+        if columns < 1:
+            raise UsageError(f"a timeline has 1 column or more, not {columns}")
         with self._lock:
             per_stretch = -(-len(self._bins) // columns)
             stretches = [

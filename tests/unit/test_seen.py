@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from ferengine.errors import UsageError
 from ferengine.results import Expression, Face, FrameResult, Scores, Timings
 from ferengine.seen import BINS, Seen
 from threads_help import CheckedThread
@@ -40,6 +41,9 @@ def test_nothing_seen() -> None:
     assert seen.timeline("happy") == []
     seen.add(result(0.0))
     assert (seen.people, seen.timeline("happy")) == (0, [None])
+    for columns in (0, -1):
+        with pytest.raises(UsageError, match=f"^a timeline has 1 column or more, not {columns}$"):
+            seen.timeline("happy", columns)
 
 
 @pytest.mark.parametrize("seconds", [1.0, 6.4, 60.0, 3600.0, 86400.0])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -33,6 +36,17 @@ def test_people_faces_and_fractions() -> None:
     assert seen.timeline("happy")[-1] == 1.0
     assert seen.timeline("sad")[-1] == 0.0
     assert seen.timeline("happy")[0] is None
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda seen: pickle.loads(pickle.dumps(seen))])
+def test_a_copy_stays_as_it_was(copied: Callable[[Seen], Seen]) -> None:
+    seen = Seen()
+    seen.add(result(0.0, (1, "happy")))
+    before = copied(seen)
+    seen.add(result(1.0, (2, "sad")))
+    assert (before.frames, before.people, before.fractions(), before.timeline("happy")) == (1, 1, {"happy": 1.0}, [1.0])
+    before.add(result(1.0, (2, "sad")))
+    assert (before.people, before.fractions(), before.timeline("sad")) == (2, seen.fractions(), seen.timeline("sad"))
 
 
 def test_nothing_seen() -> None:

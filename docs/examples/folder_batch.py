@@ -11,7 +11,7 @@ from pathlib import Path
 
 import cv2
 
-from ferengine import Engine, PushSource
+from ferengine import Engine, PushSource, UsageError
 
 parser = argparse.ArgumentParser(description=__doc__)
 parser.add_argument("folder", type=Path)
@@ -23,15 +23,24 @@ pushed: list[Path] = []  # by frame number; unreadable images have none
 
 
 def push_all(engine: Engine) -> None:
-    for path in paths:
-        image = cv2.imread(str(path))
-        if image is None:
-            print(f"{path} is not an image that OpenCV reads", file=sys.stderr)
-            continue
-        pushed.append(path)
-        if not engine.push("folder", image, timestamp=10.0 * len(pushed), timeout=60):  # waits while the engine is busy
-            print(f"{pushed.pop()} was not read: the engine has no time for it", file=sys.stderr)
-    engine.end_source("folder")
+    try:
+        for path in paths:
+            image = cv2.imread(str(path))
+            if image is None:
+                print(f"{path} is not an image that OpenCV reads", file=sys.stderr)
+                continue
+            pushed.append(path)
+            reason = "the engine has no time for it"
+            try:
+                accepted = bool(
+                    engine.push("folder", image, timestamp=10.0 * len(pushed), timeout=60)
+                )  # waits while it is busy
+            except UsageError as error:  # a panorama of more than 16384 pixels
+                accepted, reason = False, str(error)
+            if not accepted:
+                print(f"{pushed.pop()} was not read: {reason}", file=sys.stderr)
+    finally:
+        engine.end_source("folder")  # whatever happened: the loop below waits for it
 
 
 table = csv.writer(sys.stdout)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from copy import deepcopy
+from typing import Any
 
+from ferengine.errors import UsageError
 from ferengine.results import FrameResult
 
 BINS = 32
@@ -21,7 +24,8 @@ _MAX_TRACKS = 10_000
 
 
 class Seen:
-    """What one camera has shown. Takes the same memory however long it runs; may be read while it is added to.
+    """What one camera has shown. Takes the same memory however long it runs; may be read, copied and pickled while it is added
+    to.
 
     Attributes:
         frames: Results.
@@ -42,6 +46,14 @@ class Seen:
         self._forgotten = 0
         self._bin = _FIRST_BIN
         self._bins: list[Counter[str]] = []
+        self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._lock:
+            return deepcopy({name: value for name, value in vars(self).items() if name != "_lock"})
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
         self._lock = threading.Lock()
 
     def add(self, result: FrameResult) -> None:
@@ -90,7 +102,12 @@ class Seen:
 
         Returns:
             Fractions in [0, 1], in order of time.
+
+        Raises:
+            UsageError: There is to be less than one stretch.
         """
+        if columns < 1:
+            raise UsageError(f"a timeline has 1 column or more, not {columns}")
         with self._lock:
             per_stretch = -(-len(self._bins) // columns)
             stretches = [

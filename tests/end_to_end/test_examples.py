@@ -52,10 +52,12 @@ def test_a_folder_of_images_becomes_a_table(images: list[NDArray[np.uint8]], tmp
     cv2.imwrite(str(tmp_path / "b.jpg"), cv2.cvtColor(images[5], cv2.COLOR_BGR2GRAY))
     cv2.imwrite(str(tmp_path / "c.png"), np.zeros((50, 70, 3), np.uint8))
     (tmp_path / "d.png").write_bytes(b"not an image")
+    cv2.imwrite(str(tmp_path / "d2.png"), np.zeros((20, 16400, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "e.png"), cv2.resize(images[9], (1280, 960)))
     done = subprocess.run(_command("folder_batch.py", tmp_path), capture_output=True, text=True, timeout=150, check=False)
     assert done.returncode == 0, done.stderr
     assert "d.png is not an image" in done.stderr
+    assert re.search(r"d2\.png was not read: .* at most 16384 pixels a side, not 16400x20", done.stderr)
     rows = list(csv.DictReader(io.StringIO(done.stdout)))
     assert {row["file"] for row in rows} == {"a.png", "b.jpg", "e.png"}
     assert all(row["label"] and 0 < float(row["score"]) <= 1 for row in rows)

@@ -25,6 +25,7 @@ import httpx
 import pytest
 
 from ferengine import Engine
+from ferengine.errors import UsageError
 from ferengine.service import access
 from service_help import Running, serving, until
 
@@ -396,3 +397,27 @@ def test_tls(running: Running, tmp_path: Path) -> None:
             assert json.loads(results.recv(60))["camera"] == "door"
     finally:
         server.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"analysis": {"min_fce": 40}}, r"^unknown setting 'min_fce': did you mean 'min_face'\?$"),
+        ({"analysis": {"min_face": 1}}, "^min_face: input should be greater than or equal to 12, not 1$"),
+        ({"token": "short"}, "^the token has 5 characters, and needs at least "),
+        ({"token": b"a token of some length"}, "^the token is a text of at least .* characters, not bytes$"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_before_the_first_request(options: dict[str, Any], said: str) -> None:
+    from ferengine.service.app import create_app
+
+    with contextlib.closing(Engine(keep_open=True)) as engine, pytest.raises(UsageError, match=said):
+        create_app(engine, **options)
+
+
+def test_a_path_is_a_model_of_images_too() -> None:
+    from ferengine.service.app import create_app
+
+    with contextlib.closing(Engine(keep_open=True)) as engine:
+        app = create_app(engine, analysis={"model": Path("fast"), "queue": 7})
+    assert app.state.context.analysis._settings == {"model": "fast"}

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 import sys
+from collections.abc import Callable
 
 import pytest
 
+from ferengine.errors import UsageError
 from ferengine.results import Expression, Face, FrameResult, Scores, Timings
 from ferengine.seen import BINS, Seen
 from threads_help import CheckedThread
@@ -34,12 +38,26 @@ def test_people_faces_and_fractions() -> None:
     assert seen.timeline("happy")[0] is None
 
 
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, lambda seen: pickle.loads(pickle.dumps(seen))])
+def test_a_copy_stays_as_it_was(copied: Callable[[Seen], Seen]) -> None:
+    seen = Seen()
+    seen.add(result(0.0, (1, "happy")))
+    before = copied(seen)
+    seen.add(result(1.0, (2, "sad")))
+    assert (before.frames, before.people, before.fractions(), before.timeline("happy")) == (1, 1, {"happy": 1.0}, [1.0])
+    before.add(result(1.0, (2, "sad")))
+    assert (before.people, before.fractions(), before.timeline("sad")) == (2, seen.fractions(), seen.timeline("sad"))
+
+
 def test_nothing_seen() -> None:
     seen = Seen()
     assert seen.fractions() == {}
     assert seen.timeline("happy") == []
     seen.add(result(0.0))
     assert (seen.people, seen.timeline("happy")) == (0, [None])
+    for columns in (0, -1):
+        with pytest.raises(UsageError, match=f"^a timeline has 1 column or more, not {columns}$"):
+            seen.timeline("happy", columns)
 
 
 @pytest.mark.parametrize("seconds", [1.0, 6.4, 60.0, 3600.0, 86400.0])

@@ -7,13 +7,16 @@ import logging
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
+from ferengine.config import MAX_QUEUE
+from ferengine.errors import UsageError, shown
 from ferengine.fleet.cluster import FleetEndedError, FleetError, connected, find_actor
 from ferengine.fleet.outputs import BoundedQueue
 from ferengine.fleet.records import Taken
 from ferengine.results import FrameResult
+from ferengine.runtime.subscriptions import is_count
 
 _LOOK = 0.5
 """Seconds between two looks for nodes that have joined."""
@@ -35,14 +38,21 @@ class FleetResults:
     Args:
         engines: Returns the name of the engine's actor of each node.
         queue: How many results may wait, on each node and here.
-        cameras: The names of the cameras that are wanted, ``None`` for all.
+        cameras: The names of the cameras that are wanted, or one name; ``None`` for all.
+
+    Raises:
+        UsageError: These are no names, or the queue has no room for a result.
     """
 
-    def __init__(self, engines: Callable[[], dict[str, str]], queue: int, cameras: frozenset[str] | None) -> None:
+    def __init__(self, engines: Callable[[], dict[str, str]], queue: int, cameras: str | Iterable[str] | None) -> None:
+        if not is_count(queue):
+            raise UsageError(f"a queue holds 1 to {MAX_QUEUE} results, not {shown(queue)}")
+        if not isinstance(cameras, Iterable | None):
+            raise UsageError(f"cameras are a name or a sequence of names, not {shown(cameras)}")
         self.late = 0
         self._engines = engines
         self._capacity = queue
-        self._cameras = cameras
+        self._cameras = frozenset([cameras] if isinstance(cameras, str) else cameras) if cameras is not None else None
         self._client = uuid.uuid4().hex
         self._queue = BoundedQueue(queue)
         self._newest: dict[str, int] = {}

@@ -14,13 +14,14 @@ from typing import Any, Self, Unpack
 
 from ferengine.config import EngineSettings, make_config
 from ferengine.engine import AnySource, as_spec
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, shown
 from ferengine.fleet import cluster
 from ferengine.fleet.collector import FleetResults, ask
 from ferengine.fleet.coordinator import Coordinator, CoordinatorSetup, as_user_error
 from ferengine.fleet.outputs import FleetOutputs, outputs_from
 from ferengine.fleet.records import FleetEvent, FleetHealth, OutputReport
 from ferengine.fleet.seal import Sealer, cluster_token
+from ferengine.runtime.subscriptions import is_number
 from ferengine.sources import SourceSpec, unique_names
 
 _ANSWER = 30.0
@@ -122,8 +123,8 @@ class Fleet:
         pages: NodePages | None = None,
         **settings: Unpack[EngineSettings],
     ) -> None:
-        if not lease >= MIN_LEASE:
-            raise UsageError(f"lease: at least {MIN_LEASE:g} seconds, not {lease}: nodes stop a second before its end")
+        if not is_number(lease) or not lease >= MIN_LEASE:
+            raise UsageError(f"lease: at least {MIN_LEASE:g} seconds, not {shown(lease)}: nodes stop a second before its end")
         config = make_config(**settings)
         given = list(cameras) if isinstance(cameras, Sequence) and not isinstance(cameras, str) else [cameras]
         wanted = [each if isinstance(each, FleetCamera) else FleetCamera(each) for each in given]
@@ -239,16 +240,19 @@ class Fleet:
         found: FleetHealth = self._call("health")
         return found
 
-    def results(self, *, cameras: Sequence[str] | None = None, queue: int = 4096) -> FleetResults:
+    def results(self, *, cameras: str | Sequence[str] | None = None, queue: int = 4096) -> FleetResults:
         """The results of all cameras as they come, in order for each camera.
 
         Outputs on the nodes are the better way for many cameras: what is collected here passes through this machine.
 
         Args:
-            cameras: The names of the cameras that are wanted, ``None`` for all.
+            cameras: The names of the cameras that are wanted, or one name; ``None`` for all. A camera may be added later.
             queue: How many results may wait, on each node and here; then the oldest are dropped, and counted.
+
+        Raises:
+            UsageError: These are no names, or the queue has no room for a result.
         """
-        made = FleetResults(self._engines, queue, None if cameras is None else frozenset(cameras))
+        made = FleetResults(self._engines, queue, cameras)
         self._readers.add(made)
         return made
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +41,7 @@ class Model:
 
     manifest: Manifest
     path: Path
-    onnx: bytes
+    onnx: bytes = field(repr=False)
 
     @property
     def ships(self) -> bool:

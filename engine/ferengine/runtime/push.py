@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from numbers import Real
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +15,7 @@ from ferengine.results import Pushed
 from ferengine.runtime.cameras import CameraState
 from ferengine.runtime.rings import FrameRings
 from ferengine.runtime.state import RunState
-from ferengine.runtime.subscriptions import deadline_after
+from ferengine.runtime.subscriptions import deadline_after, is_number
 from ferengine.sources.clock import CallerClock, WallClock
 
 _SLICE = 0.05
@@ -61,9 +60,7 @@ class PushInput:
         """
         name = self._camera.name
         image = check_image(frame, f"{name}: a pushed frame")
-        if timestamp is not None and not (
-            isinstance(timestamp, Real) and not isinstance(timestamp, bool) and abs(timestamp) <= _MAX_TIMESTAMP
-        ):  # NaN is refused too
+        if timestamp is not None and not (is_number(timestamp) and abs(timestamp) <= _MAX_TIMESTAMP):  # NaN is refused too
             raise UsageError(f"{name}: a time stamp is a number of seconds, {_MAX_TIMESTAMP:g} at most, not {timestamp!r}")
         captured_ns = time.monotonic_ns()
         deadline = deadline_after(0.0 if self._camera.live else timeout)

@@ -60,9 +60,15 @@ def deadline_after(timeout: float | None) -> float | None:
     """The monotonic time in ``timeout`` seconds; ``None`` for ``None``. Raises UsageError for what is no number."""
     if timeout is None:
         return None
-    if not isinstance(timeout, Real) or isinstance(timeout, bool) or timeout != timeout:  # NaN
+    if not is_number(timeout) or timeout != timeout:  # NaN
         raise UsageError(f"a timeout is a number of seconds or None, not {shown(timeout)}")
     return time.monotonic() + float(max(-_AGES, min(timeout, _AGES)))
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a real number, NumPy's too. Beside a ``float`` the check hides the code behind it from mypy, to which no
+    float is a ``Real``."""
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def is_count(value: object) -> bool:

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
+from ferengine.config import make_config
 from ferengine.engine import Engine
 from ferengine.errors import FerengineError, UsageError
 from ferengine.service.access import MIN_TOKEN, PAGE, Access, Sessions, problem
@@ -56,7 +57,8 @@ def create_app(
     Args:
         engine: The engine, started or not. The application does not end it.
         token: What clients have to show. ``None`` lets in whatever reaches it under the name of this machine.
-        analysis: Settings (of ``EngineConfig``) for images that clients send; ``None`` refuses these.
+        analysis: Settings (of ``EngineConfig``) for images that clients send, of which those that concern single images count;
+            ``None`` refuses images.
         allow_files: Whether requests may add files and folders of this machine as cameras.
         max_clients: How many clients may watch video, and how many may take results, at once.
         state: Where to keep the cameras and zones that requests add and change; ``None`` forgets them with the application.
@@ -64,7 +66,7 @@ def create_app(
         attach: Gives an event the paths of its snapshot and its clip, where these are written.
 
     Raises:
-        UsageError: The token is too short.
+        UsageError: The token is too short, or one of the settings for images is unknown or wrong.
 
     Example:
         Beside one's own pages::
@@ -72,9 +74,11 @@ def create_app(
             engine = Engine("rtsp://camera.local/stream", keep_open=True)
             app = Starlette(routes=[Mount("/faces", create_app(engine, token=TOKEN))])
     """
+    if not isinstance(token, str | None):
+        raise UsageError(f"the token is a text of at least {MIN_TOKEN} characters, not {type(token).__name__}")
     if token is not None and len(token) < MIN_TOKEN:
         raise UsageError(f"the token has {len(token)} characters, and needs at least {MIN_TOKEN}: make a longer one")
-    settings = None if analysis is None else {name: analysis[name] for name in _ANALYZER if name in analysis}
+    settings = None if analysis is None else _analyzer_settings(analysis)
     context = Context(
         engine,
         CameraBook(engine, allow_files=allow_files, state=state, beginning=beginning),
@@ -98,6 +102,12 @@ def create_app(
     )
     app.state.context = context
     return app
+
+
+def _analyzer_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """What the analyzer needs of settings of an engine, in a form that JSON takes. Raises UsageError."""
+    config = make_config(**given)
+    return {name: getattr(config, name) for name in _ANALYZER if name in given}
 
 
 def _routes() -> list[BaseRoute]:

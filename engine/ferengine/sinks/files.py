@@ -261,6 +261,7 @@ def make_folder(folder: Path) -> None:
         raise write_failed(folder, error) from None
     if not os.access(folder, os.W_OK):
         raise SinkError(f"{folder} cannot be written: {_why_refused(folder)}")
+    _try_creating(folder / "output", folder)
 
 
 def check_output(path: Path, *, overwrite: bool) -> None:
@@ -280,6 +281,23 @@ def check_output(path: Path, *, overwrite: bool) -> None:
     written = path if exists else path.parent
     if not os.access(written, os.W_OK):
         raise SinkError(f"{path} cannot be written: {_why_refused(written)}")
+    if not exists:
+        _try_creating(path, path)
+
+
+def _try_creating(file: Path, shown: Path) -> None:
+    """Create a file beside ``file`` and remove it again: by its mode /proc can be written, and on a full disk every folder.
+
+    Raises:
+        SinkError: If that fails; it names ``shown``.
+    """
+    try:
+        descriptor, name = _make_temporary(file)
+    except OSError as error:
+        raise write_failed(shown, error) from None
+    os.close(descriptor)
+    with contextlib.suppress(OSError):  # a folder in which files may be created, but not removed
+        Path(name).unlink()
 
 
 def leads_to_something(path: Path) -> bool:

@@ -80,8 +80,11 @@ class VideoWriter:
         self.frames = self.safe = 0
         if self._path.suffix.lower() not in FORMATS:
             raise SinkError(f"{self._path} is not the name of a video: it must end in {', '.join(FORMATS)}")
-        numbers = all(isinstance(value, Real) and math.isfinite(value) for value in (width, height, fps))
-        if not numbers or fps <= 0 or not all(2 <= side < MAX_SIDE + 2 and side == int(side) for side in (width, height)):
+        if (
+            not all(map(_is_finite, (width, height, fps)))
+            or fps <= 0
+            or not all(2 <= side < MAX_SIDE + 2 and side == int(side) for side in (width, height))
+        ):
             raise SinkError(f"{self._path} cannot be a video of {width}x{height} pixels at {fps} frames/s")
         self._size = int(width) & ~1, int(height) & ~1
         self._descriptor = create_output(self._path, overwrite=overwrite) if descriptor is None else descriptor
@@ -123,7 +126,7 @@ class VideoWriter:
         """
         if self._closed:
             raise SinkError(f"{self._path} is already closed")
-        if not isinstance(timestamp, Real) or not math.isfinite(timestamp):
+        if not _is_finite(timestamp):
             raise UsageError(f"a time stamp is a number of seconds, not {shown(timestamp)}")
         planes = cv2.cvtColor(_fit(check_image(image, channels=(3,)), *self._size), cv2.COLOR_BGR2YUV_I420)
         frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
@@ -196,6 +199,10 @@ class VideoWriter:
         if self._path.suffix.lower() != ".mkv" and stat.S_ISREG(os.fstat(self._descriptor).st_mode):
             with contextlib.suppress(OSError):
                 cut_incomplete_fragment(self._path)
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, Real) and math.isfinite(value)
 
 
 def container_options(path: Path) -> dict[str, str]:

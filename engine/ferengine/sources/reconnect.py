@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, Source, SourceInfo
@@ -24,6 +24,39 @@ class Disconnected:
     """The source broke off, or could not be opened again; ``reason`` says why."""
 
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCounts:
+    """What sources count; can be added.
+
+    Attributes:
+        broken: Frames that could not be decoded.
+        late: Frames that were passed over because they were read too late.
+        left_out: Frames that were left out to keep to a maximum rate.
+        replaced_stamps: Time stamps that were missing or made no sense.
+        truncated: Whether the file turned out to have been cut off.
+    """
+
+    broken: int = 0
+    late: int = 0
+    left_out: int = 0
+    replaced_stamps: int = 0
+    truncated: bool = False
+
+    @classmethod
+    def of(cls, source: Source) -> Self:
+        """What ``source`` has counted so far."""
+        return cls(source.broken_frames, source.late_frames, source.left_out_frames, source.replaced_stamps, source.truncated)
+
+    def __add__(self, other: SourceCounts) -> SourceCounts:
+        return SourceCounts(
+            self.broken + other.broken,
+            self.late + other.late,
+            self.left_out + other.left_out,
+            self.replaced_stamps + other.replaced_stamps,
+            self.truncated or other.truncated,
+        )
 
 
 Item: TypeAlias = SourceInfo | CapturedFrame | Disconnected
@@ -98,54 +131,29 @@ class ReconnectingSource:
         self._last = last
         self._backoff = backoff or Backoff()
         self._clock = clock
-        self._source: Source | None = None
-        self._earlier_broken = self._earlier_late = self._earlier_left_out = self._earlier_replaced = 0
-        self._earlier_truncated = False
+        self._counted: tuple[SourceCounts, Source | None] = SourceCounts(), None
 
     @property
-    def broken_frames(self) -> int:
-        """Frames that could not be decoded, over all connections."""
-        source = self._source  # another thread may close it meanwhile
-        return self._earlier_broken + (source.broken_frames if source is not None else 0)
-
-    @property
-    def late_frames(self) -> int:
-        """Frames that were passed over because they were read too late, over all connections."""
-        source = self._source  # another thread may close it meanwhile
-        return self._earlier_late + (source.late_frames if source is not None else 0)
-
-    @property
-    def left_out_frames(self) -> int:
-        """Frames that were left out to keep to a maximum rate, over all connections."""
-        source = self._source  # another thread may close it meanwhile
-        return self._earlier_left_out + (source.left_out_frames if source is not None else 0)
-
-    @property
-    def replaced_stamps(self) -> int:
-        """Time stamps that were missing or made no sense, over all connections."""
-        source = self._source  # another thread may close it meanwhile
-        return self._earlier_replaced + (source.replaced_stamps if source is not None else 0)
-
-    @property
-    def truncated(self) -> bool:
-        """Whether the file turned out to have been cut off."""
-        source = self._source  # another thread may close it meanwhile
-        return self._earlier_truncated or (source is not None and source.truncated)
+    def counts(self) -> SourceCounts:
+        """What has been counted over all connections; may be asked for by any thread."""
+        earlier, source = self._counted  # both at once: another thread may close the source meanwhile
+        return earlier if source is None else earlier + SourceCounts.of(source)
 
     def __iter__(self) -> Iterator[Item]:
         empty_openings = 0
         while not self._stopped.is_set():
             before = self._delivered
             ends = False
-            self._source = self._make()
+            source = self._make()
+            self._counted = self.counts, source
             try:
-                info = self._source.open()
+                info = source.open()
                 ends = info.ends
                 if ends:
-                    self._source.skip(self._delivered, self._last)
+                    source.skip(self._delivered, self._last)
                 self._was_open = True
                 yield info
-                yield from self._frames(self._source)
+                yield from self._frames(source)
                 if self._reconnect == "never" or ends or self._stopped.is_set():
                     return
                 reason = "it ended"
@@ -157,7 +165,8 @@ class ReconnectingSource:
                     raise
                 reason = str(error)
             finally:
-                self._close()
+                source.close()
+                self._counted = self.counts, None
             yield Disconnected(reason)
             self._stopped.wait(self._backoff.next())
 
@@ -173,11 +182,3 @@ class ReconnectingSource:
             yield frame
             if self._clock() - started > _STABLE_AFTER:
                 self._backoff.reset()
-
-    def _close(self) -> None:
-        assert self._source is not None
-        self._source.close()
-        self._earlier_broken, self._earlier_late = self.broken_frames, self.late_frames
-        self._earlier_left_out, self._earlier_replaced = self.left_out_frames, self.replaced_stamps
-        self._earlier_truncated = self.truncated
-        self._source = None

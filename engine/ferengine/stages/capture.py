@@ -167,11 +167,9 @@ class CaptureStage(Stage[StartCapture]):
         self.context.send(SourceOpened(camera, info.width, info.height, fps, self._live, time.time(), frames, seconds))
 
     def _counts(self) -> CaptureCounts:
-        source = self._source
-        late = self._late + source.late_frames
-        return CaptureCounts(
-            self.start.camera, source.broken_frames, late, source.left_out_frames, source.replaced_stamps, source.truncated
-        )
+        counts = self._source.counts
+        late = self._late + counts.late
+        return CaptureCounts(self.start.camera, counts.broken, late, counts.left_out, counts.replaced_stamps, counts.truncated)
 
     def _report_counts(self) -> None:
         self._next_report = time.monotonic() + _COUNTS_EVERY

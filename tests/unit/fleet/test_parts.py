@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,7 @@ from ferengine.errors import SinkError, UsageError
 from ferengine.fleet.clients import ClientQueues
 from ferengine.fleet.cluster import FleetEndedError
 from ferengine.fleet.collector import FleetResults
+from ferengine.fleet.fleet import Fleet
 from ferengine.fleet.outputs import QUEUE, BoundedQueue, NodeOutputs, _EventQueue, outputs_from
 from ferengine.fleet.records import Taken, renumbered
 from ferengine.fleet.seal import Sealer, cluster_token
@@ -94,6 +96,31 @@ def test_results_of_the_node_before_come_late_and_are_counted() -> None:
     finally:
         results.close()
     assert list(results) == []
+
+
+@pytest.mark.parametrize(
+    ("queue", "cameras", "why"),
+    [
+        (0, None, "a queue holds 1 to 100000 results, not 0"),
+        ("9", None, "a queue holds 1 to 100000 results, not '9'"),
+        (9, 5, "cameras are a name or a sequence of names, not 5"),
+    ],
+)
+def test_a_reader_without_room_or_names_is_refused(queue: Any, cameras: Any, why: str) -> None:
+    with pytest.raises(UsageError, match=f"^{why}$"):
+        FleetResults(dict, queue, cameras)
+
+
+def test_one_name_is_one_camera() -> None:
+    for given in ("door", ["door"], iter(["door"])):
+        with FleetResults(dict, 10, given) as results:
+            assert results._cameras == {"door"}
+
+
+@pytest.mark.parametrize("lease", ["5", None, True, 1.9, float("nan")])
+def test_a_lease_is_a_number_of_seconds(lease: Any) -> None:
+    with pytest.raises(UsageError, match=rf"^lease: at least 2 seconds, not {lease!r}: "):
+        Fleet(lease=lease)
 
 
 def test_results_that_are_lost_on_the_way_are_counted() -> None:

@@ -46,6 +46,12 @@ def test_the_default_ships_and_every_file_has_a_manifest() -> None:
     assert {path.name for path in SHIPPED.glob("*.onnx")} == {manifest.file for manifest in list_models()}
 
 
+def test_what_is_shown_of_a_model_holds_no_network() -> None:
+    model = load_model("fast")
+    assert f"name={model.manifest.name!r}" in repr(model)
+    assert len(repr(model)) < len(model.onnx) / 50
+
+
 def test_a_path_loads_even_when_renamed(copy: Path) -> None:
     assert load_model(str(copy)).onnx == load_model(DEFAULT).onnx
     renamed = copy.with_name("mine.onnx")

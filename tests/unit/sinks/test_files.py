@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from pathlib import Path
 
@@ -68,6 +69,22 @@ def test_what_is_no_place_for_an_output_says_what_it_is(tmp_path: Path, overwrit
             make_folder(tmp_path / missing / "clips")
     make_folder(tmp_path / "clips")
     make_folder(tmp_path / "clips")
+
+
+def test_a_folder_that_takes_no_file_is_found_out_at_once(tmp_path: Path) -> None:
+    proc = Path("/proc")
+    for refuse, named in (
+        (lambda: check_output(proc / "out.mp4", overwrite=True), "/proc/out.mp4"),
+        (lambda: make_folder(proc), "/proc"),
+        (lambda: Engine("demo", save=proc / "out.mp4"), "/proc/out.mp4"),
+        (lambda: Engine(["demo", "demo"], save=proc), "/proc/demo.mp4"),
+    ):
+        why = "(No such file or directory|permission denied)"  # the latter where it is not root who asks
+        with pytest.raises(SinkError, match=rf"^{re.escape(named)} cannot be written: {why}$"):
+            refuse()
+    check_output(tmp_path / "out.mp4", overwrite=False)
+    make_folder(tmp_path / "faces")
+    assert [path.name for path in tmp_path.rglob("*")] == ["faces"]
 
 
 def test_devices_and_pipes_are_outputs_without_being_overwritten(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from ferengine.errors import CredentialsError, SourceError
 from ferengine.sources.base import CapturedFrame, SourceInfo
-from ferengine.sources.reconnect import Backoff, Disconnected, Item, ReconnectingSource
+from ferengine.sources.reconnect import Backoff, Disconnected, Item, ReconnectingSource, SourceCounts
 
 
 class Scripted:
@@ -89,10 +89,32 @@ def test_what_breaks_off_is_opened_again() -> None:
     follow = Follow(Scripted(2, SourceError("broke")), dead(), dead(), Scripted(3), dead())
     assert follow.kinds() == "o..xxxo...xx"
     assert all(life.closed for life in follow.lives)
-    assert follow.source.broken_frames == 5
-    assert follow.source.late_frames == 10
-    assert follow.source.left_out_frames == 15
-    assert follow.source.replaced_stamps == 15
+    assert follow.source.counts == SourceCounts(5, 10, 15, 15)
+
+
+def test_nothing_is_counted_twice_while_a_source_is_closed() -> None:
+    said: list[int] = []
+
+    class Asked(Scripted):
+        """Another thread asks for the counts while they are summed up."""
+
+        asking = False
+
+        def __getattribute__(self, name: str) -> object:
+            if name in ("late_frames", "left_out_frames", "truncated") and not Asked.asking:
+                Asked.asking = True
+                said.append(follow.source.counts.broken)
+                Asked.asking = False
+            return super().__getattribute__(name)
+
+    follow = Follow(Asked(1, SourceError("broke")), Asked(1, SourceError("broke")))
+    assert follow.kinds() == "o.xo.x"
+    assert said == [1] * 3 + [2] * 3
+    assert follow.source.counts == SourceCounts(2, 4, 6, 6)
+
+
+def test_one_file_that_was_cut_off_is_enough() -> None:
+    assert SourceCounts(1, truncated=True) + SourceCounts(2, 3) == SourceCounts(3, 3, truncated=True)
 
 
 def test_reasons() -> None:

@@ -67,7 +67,8 @@ def test_a_secret_without_its_use_is_no_silence(secret: str, use: str, tmp_path:
 )
 def test_how_an_output_is_written_is_not_said_of_none(setting: str, value: object, use: str, tmp_path: Path) -> None:
     given: dict[str, Any] = {setting: value}
-    with pytest.raises(UsageError, match=rf"^--{setting.replace('_', '-')} is of no use without --{use}: give both or neither$"):
+    option = f"--{setting.replace('_', '-')}"
+    with pytest.raises(UsageError, match=rf"^{option} is of no use without --{use}: give both or neither$"):
         check_files(RunSettings(source=("demo",), **given), [])
     for output in use.split(" or --"):
         check_files(RunSettings(source=("demo",), **given, **{output: tmp_path / "out"}), [])

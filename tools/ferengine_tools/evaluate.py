@@ -121,7 +121,7 @@ def evaluate(
     from ferengine_tools.evaluation.selection import Selection, load_faces, usual_split
     from ferengine_tools.evaluation.speed import machine
     from ferengine_tools.evaluation.table import renderables
-    from ferengine_tools.evaluation.temperature import fit
+    from ferengine_tools.evaluation.temperature import check_writable, fit
 
     if errors is not None:
         check_empty(errors)
@@ -133,14 +133,17 @@ def evaluate(
             raise UsageError(
                 "--fit-temperature is for a model's own classes, on PublicTest: leave --map and --split folder out"
             )
-        temperature, fitted_under, manifest = fit(models[0], data, labels=labels, cache=cache)
-        under = "" if fitted_under is None else f" under the prior {fitted_under}"
-        Console(stderr=True, highlight=False).print(f"temperature {temperature:.4f}{under}, written to {manifest}")
+        check_writable(models[0])
     label_map = load_map(map_file) if map_file is not None else LabelMap()
     ensemble = open_ensemble(models)
     split = split or usual_split(data, ensemble.task)
     selection = Selection(data, split, labels, without_copies, groups, cache)
     faces = load_faces(selection, ensemble.task, ensemble.input_size, label_map)
+    if fit_temperature:  # now that the options are known to fit: it changes a file
+        temperature, fitted_under, manifest = fit(models[0], data, labels=labels, cache=cache)
+        under = "" if fitted_under is None else f" under the prior {fitted_under}"
+        Console(stderr=True, highlight=False).print(f"temperature {temperature:.4f}{under}, written to {manifest}")
+        ensemble = open_ensemble(models)
     views: dict[str, Views] = {"1": 1, "2": 2, "10": 10}
     result, predictions = evaluate_faces(
         ensemble, faces, split, label_map=label_map, views=views[crops], prior=prior, stability=stability
@@ -151,7 +154,10 @@ def evaluate(
         draw_confusion(confusion, result.metrics.confusion, result.classes, title)
     if curve is not None:
         if not result.curve:
-            raise UsageError("--curve needs one model that names priors, and data with its own prior or --prior")
+            raise UsageError(
+                "--curve needs one model that names priors and has the data's own classes, and a prior other than uniform: "
+                "that of the data, or --prior"
+            )
         draw_curve(curve, result.curve, f"{title}, prior {result.prior}")
     if errors is not None:
         found = find_mistakes(predictions.scores, predictions.faces.labels, predictions.classes)

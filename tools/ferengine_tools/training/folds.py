@@ -54,12 +54,14 @@ def teach(config: TrainConfig, models: Sequence[NetworkName], folds: int) -> NDA
         faces.
 
     Raises:
-        UsageError: There are fewer than 2 folds.
+        UsageError: There are fewer than 2 folds, or more than there are photographs for.
     """
     if folds < 2:
         raise UsageError(f"there must be at least 2 folds, not {folds}")
     faces = load_training_set(config)
     fold = fold_of(faces, folds)
+    if len(fold.unique()) < folds:
+        raise UsageError(f"{folds} folds are too many for {len(fold)} faces: some would be empty")
     result = np.zeros((len(faces.images), len(faces.labels)), np.float32)
     for model in models:
         for number in range(folds):

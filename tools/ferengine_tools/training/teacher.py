@@ -46,7 +46,9 @@ def load_teacher(path: Path, images: NDArray[np.uint8], labels: tuple[str, ...])
         with np.load(path) as file:
             arrays: dict[str, Any] = {name: file[name] for name in ("probabilities", "labels", "faces")}
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise UsageError(f"{path} is not a teacher file of ferengine teach: {error}") from None
+        # of other files NumPy's text would advise to trust them
+        reason = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
+        raise UsageError(f"{path} is not a teacher file of ferengine teach{reason}") from None
     probabilities: NDArray[np.float32] = arrays["probabilities"].astype(np.float32)
     if (
         probabilities.shape != (len(images), len(labels))

@@ -140,6 +140,10 @@ def test_a_fitted_temperature_is_kept(
     assert everyday["calibrated"]["temperature"] == temperatures["everyday"]
     with pytest.raises(UsageError, match="dscnn is an installed model"):
         main(["--model", "dscnn", "--data", str(bars), "--fit-temperature"])
+    before = known.with_suffix(".json").read_bytes()
+    with pytest.raises(UsageError, match="--groups needs --split folder"):
+        main(["--model", str(known), "--data", str(bars), "--fit-temperature", "--groups", "groups.csv"])
+    assert known.with_suffix(".json").read_bytes() == before
 
 
 def write_folder(folder: Path, bars: Path, names: dict[str, str]) -> None:

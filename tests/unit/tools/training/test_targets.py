@@ -91,6 +91,17 @@ def test_near_copies_share_a_fold(config: TrainConfig) -> None:
     assert len(set(fold.tolist())) == 4
 
 
+def test_no_fold_is_empty(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="100 folds are too many for 56 faces"):
+        teach(replace(config, out=tmp_path, epochs=1), ["dscnn"], folds=100)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_head_for_votes_needs_some(config: TrainConfig) -> None:
+    with pytest.raises(UsageError, match=r"--crowd needs FER\+ votes"):
+        load_training_set(replace(config, crowd=0.5))
+
+
 def test_the_folds_teach_each_other(config: TrainConfig, tmp_path: Path) -> None:
     probabilities = teach(replace(config, out=tmp_path, epochs=1), ["dscnn"], folds=2)
     data = load_fer2013(config.data)

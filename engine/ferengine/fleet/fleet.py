@@ -44,7 +44,7 @@ class FleetCamera:
     """
 
     source: AnySource
-    affinity: Mapping[str, str] = field(default_factory=dict)
+    affinity: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def spec(self) -> SourceSpec:
         """The source: what is no camera is played at its own rate, the demo for ever, and streams are always opened again."""

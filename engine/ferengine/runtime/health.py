@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ferengine.runtime.cameras import StateName, camera_counts
@@ -66,7 +66,7 @@ class CameraHealth:
     faces: int
     last_frame_age_s: float | None
     restarts: int
-    dropped: Mapping[str, int]
+    dropped: Mapping[str, int] = field(hash=False)
     error: str | None
     total: int | None = None
     size: tuple[int, int] | None = None
@@ -108,8 +108,8 @@ class Health:
     """
 
     state: EngineStateName
-    workers: Mapping[str, WorkerHealth]
-    cameras: Mapping[str, CameraHealth]
+    workers: Mapping[str, WorkerHealth] = field(hash=False)
+    cameras: Mapping[str, CameraHealth] = field(hash=False)
     consumers: tuple[ConsumerHealth, ...]
     failures: tuple[str, ...]
 

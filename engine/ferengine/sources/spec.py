@@ -122,6 +122,10 @@ class SourceSpec(SourceOptions, ZoneOptions):
         if not self.value and self.kind != "push":
             raise ValueError(f"value: the source {self.name!r} needs a camera, file, folder or URL")
         _check_characters(self.value)
+        if self.kind == "demo":
+            _scenario(self.value)
+        if self.kind == "camera":
+            _check_camera(self.value)
         if self.kind == "stream":
             _check_url(self.value)
         if self.kind == "pipe" and self.loop != 1:
@@ -289,6 +293,12 @@ def _check_characters(text: str) -> None:
         raise ValueError("a lone surrogate is no character: the text was decoded wrongly") from None
     if "\0" in text:
         raise ValueError("a zero byte is part of no name")
+
+
+def _check_camera(value: str) -> None:
+    """Raise ValueError for a number that no camera has: Python takes more for digits than the kernel."""
+    if value.isdigit() and not (value.isascii() and len(value) <= _MAX_DIGITS):
+        raise ValueError(f"value: there is no camera {shown(value, str)}: a camera's number is short")
 
 
 def _check_url(url: str) -> None:

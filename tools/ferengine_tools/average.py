@@ -23,12 +23,13 @@ from torch import Tensor, nn
 from ferengine.cli.command import exit_code, make_command
 from ferengine.errors import UsageError
 from ferengine_tools.training.checkpoint import save_checkpoint
-from ferengine_tools.training.config import TrainConfig
+from ferengine_tools.training.config import BEFORE_PRIORS, TrainConfig
 from ferengine_tools.training.dataset import load_training_set, normalise
 from ferengine_tools.training.origin import restored
 
 _ALIKE = ("network", "labels", "priors")
-"""What checkpoints must have in common."""
+_SETTINGS: dict[str, Any] = {"task": "expression", "labels": "fer2013", **BEFORE_PRIORS}
+"""What checkpoints must have in common; of settings the values in those that are older than the setting."""
 
 _BATCH = 256
 
@@ -44,7 +45,7 @@ def average(checkpoints: Sequence[tuple[Path, float]]) -> tuple[dict[str, Any], 
 
     Raises:
         ModelError: One is damaged.
-        UsageError: They are of different networks, labels or class frequencies.
+        UsageError: They are of different networks, tasks, labels or class frequencies, or have these in them or not.
     """
     (first, _), *_ = checkpoints
     state, network = restored(first)
@@ -55,6 +56,9 @@ def average(checkpoints: Sequence[tuple[Path, float]]) -> tuple[dict[str, Any], 
         for name in _ALIKE:
             if other.get(name) != state.get(name):
                 raise UsageError(f"{path} and {first} cannot be averaged: they differ in their {name}")
+        for name, usual in _SETTINGS.items():
+            if other["settings"].get(name, usual) != state["settings"].get(name, usual):
+                raise UsageError(f"{path} and {first} cannot be averaged: they were trained with another {name}")
         for key, value in loaded.state_dict().items():
             mean[key] += weight / total * value
     network.load_state_dict({key: mean[key].to(value.dtype) for key, value in network.state_dict().items()})
@@ -105,7 +109,10 @@ def average_checkpoints(
         raise UsageError(f"{out} exists: name another file")
     torch.set_num_threads(threads)
     state, network = average([_weighted(text) for text in checkpoint])
-    faces = load_training_set(TrainConfig(state["network"], data[0], out.parent, tuple(data[1:])))
+    if state["settings"].get("task") == "both":
+        raise UsageError(f"{checkpoint[0]} has two heads: only networks of one task are averaged")
+    alike = {name: state["settings"][name] for name in ("task", "labels", "without_copies") if name in state["settings"]}
+    faces = load_training_set(TrainConfig(state["network"], data[0], out.parent, tuple(data[1:]), **alike))
     if list(faces.labels) != list(state["labels"]):
         raise UsageError(f"{checkpoint[0]} knows {', '.join(state['labels'])}, and the data {', '.join(faces.labels)}")
     order = torch.randperm(len(faces.training), generator=torch.Generator().manual_seed(0))  # so that batches are alike

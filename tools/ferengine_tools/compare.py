@@ -40,6 +40,8 @@ def compare(
     """Compare all models with the published results in one table."""
     if measure != (data is not None or gender_data is not None):
         raise UsageError("--measure needs --data (FER-2013), --gender-data (UTKFace) or both, and they need --measure")
+    if cache is not None and gender_data is None:
+        raise UsageError("--cache is for the crops of --gender-data")
     if as_json and markdown:
         raise UsageError("choose either --json or --markdown")
     from ferengine.models.registry import list_models

@@ -29,6 +29,7 @@ from ferengine.json_text import json_text
 from ferengine.models.settings import MIN_FACE, DetectorName
 from ferengine.tracking.matching import iou_matrix
 from ferengine.vision import cv2
+from ferengine_tools.files import read_image
 
 SMALLEST = 40.0
 """Faces count from this shorter side on, pixels."""
@@ -270,10 +271,10 @@ def _photographs(folder: Path) -> Iterator[tuple[str, NDArray[np.uint8], list[di
             source, path, faces = item["source"], folder / item["image"], item["faces"]
         except (ValueError, KeyError, TypeError) as error:
             raise UsageError(f"{listing}, line {number}, is not an object with image, source and faces: {error!r}") from None
-        image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+        image = read_image(path, cv2.IMREAD_COLOR)
         if image is None:
             raise UsageError(f"{path}, which {listing} names in line {number}, cannot be read as an image")
-        yield source, np.asarray(image, np.uint8), faces
+        yield source, image, faces
 
 
 def detection_accuracy(

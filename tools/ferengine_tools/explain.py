@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -98,6 +98,7 @@ def explain(
 
     The image is overlaid with Grad-CAM and guided back-propagation. Needs the train extra.
     """
+    from ferengine.classification.light import lightened
     from ferengine_tools.evaluation.metrics import softmax
     from ferengine_tools.explanation.attribution import explain as attribute
     from ferengine_tools.explanation.faces import cut_face, find_faces
@@ -111,6 +112,7 @@ def explain(
     target = None if label is None else subject.labels.index(label)
     size = subject.size
     faces = cut_face(image, size) if crop else find_faces(image, size, min_face=min_face, max_faces=max_faces)
+    faces = replace(faces, crops=lightened(faces.crops))
     batch = subject.normalisation.of(faces.crops[:, None])
     log_prior = None if subject.prior is None else subject.prior.logarithm()
     shift = None if log_prior is None else subject.temperature * log_prior

@@ -44,8 +44,10 @@ def teach(
             "that set alone (FER-2013, wild_faces).",
         ),
     ] = None,
-    folds: Annotated[int, typer.Option(help="Parts that the training faces are split into, at least 2.")] = 3,
-    epochs: Annotated[int, typer.Option(help="Epochs of each network.")] = 30,
+    folds: Annotated[
+        int | None, typer.Option(help="With --model: parts of the training faces, at least 2.", show_default="3")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="With --model: epochs of each network.", show_default="30")] = None,
     labels: Annotated[LabelSet, typer.Option(help="As in ferengine train.")] = "fer2013",
     without_copies: Annotated[
         bool,
@@ -67,11 +69,13 @@ def teach(
     """
     if bool(model) == bool(views) or bool(views) != bool(distil):
         raise UsageError("give either --model, or --views with --distil")
+    if views and (folds is not None or epochs is not None):
+        raise UsageError("--folds and --epochs are for --model: with --views nothing is trained")
     if len(data) > 1 and not views:
         raise UsageError("folds are of one set of --data: several need --views")
     config = TrainConfig(
-        "standard", data[0], out, tuple(data[1:]), labels=labels, epochs=epochs, without_copies=without_copies, seed=seed,
-        device=device, precision=precision, threads=threads,
+        "standard", data[0], out, tuple(data[1:]), labels=labels, epochs=30 if epochs is None else epochs,
+        without_copies=without_copies, seed=seed, device=device, precision=precision, threads=threads,
     )  # fmt: skip
     if views:
         _write_views(config, tuple(distil or ()), views)
@@ -79,7 +83,7 @@ def teach(
     from ferengine_tools.training.folds import write_teacher
 
     models = [name for name in NETWORKS if name in (model or ())]
-    path, faces, accuracy = write_teacher(config, models, folds)
+    path, faces, accuracy = write_teacher(config, models, 3 if folds is None else folds)
     print(f"{path}: {faces} faces, out-of-fold accuracy {100 * accuracy:.2f} %")
 
 

@@ -28,6 +28,7 @@ from ferengine.tracking.kcf import KcfTracker
 from ferengine.tracking.matching import iou_matrix
 from ferengine.tracking.opencv_kcf import OpenCvKcf
 from ferengine.vision import cv2
+from ferengine_tools.files import read_image
 
 MakeTracker = Callable[[], Tracker]
 Frame = NDArray[np.uint8]
@@ -118,10 +119,10 @@ def _read_sequence(folder: Path) -> FaceSequence:
         raise UsageError(f"{folder}: {len(paths)} frames, but ground truth of the shape {boxes.shape}")
     frames = []
     for path in paths:
-        image = cv2.imread(str(path))
+        image = read_image(path, cv2.IMREAD_COLOR)
         if image is None:
             raise UsageError(f"{path} is not an image")
-        frames.append(np.asarray(image, np.uint8))
+        frames.append(image)
     return FaceSequence(folder.name, frames, boxes)
 
 

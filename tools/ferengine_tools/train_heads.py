@@ -10,6 +10,9 @@ from typing import Annotated
 
 import typer
 
+from ferengine.errors import UsageError
+from ferengine_tools.training.config import MAX_SEED
+
 
 def train_heads(
     data: Annotated[Path, typer.Option(help="FER-2013.")],
@@ -17,7 +20,7 @@ def train_heads(
     out: Annotated[Path, typer.Option(metavar="ONNX", help="The .onnx file. Its manifest is written beside it.")],
     size: Annotated[int, typer.Option(min=16, max=128, help="Side of the crops, pixels.")] = 64,
     epochs: Annotated[int, typer.Option(min=1, help="How often the training faces of FER-2013 are seen.")] = 4,
-    seed: Annotated[int, typer.Option(help="Seed of weights and batches.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of weights and batches.")] = 0,
     threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
 ) -> None:
     """Train a small network of three heads in colour: expression, gender presentation and age.
@@ -25,6 +28,8 @@ def train_heads(
     An example of a model of your own, in a few minutes of one core: one ONNX file with named heads, which ferengine models add
     takes. Needs the train extra.
     """
+    if out.suffix != ".onnx":
+        raise UsageError(f"{out} must end in .onnx; its manifest is written beside it, as .json")
     import torch
 
     from ferengine_tools.data.fer2013 import load_fer2013

@@ -58,7 +58,7 @@ class AdaptivePrior:
         """One face under the prior in force.
 
         Args:
-            scores: Its probabilities under ``start``, float32 (classes,).
+            scores: Its probabilities under ``start``, finite, float32 (classes,).
 
         Returns:
             Those under the prior in force, float32 (classes,), sum 1.

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.classification.heads import Decoder
-from ferengine.classification.light import FULL_CONTRAST, contrast_of, lighten
+from ferengine.classification.light import lightened
 from ferengine.errors import ModelError, UsageError, shown
 from ferengine.frames import AnyImage
 from ferengine.inference.base import Array, Outputs, Runner, as_input
@@ -236,16 +236,6 @@ class Classifier:
         alone = len(self._decoders) == 1
         return [decoder.output_of(outputs, count, alone=alone) for decoder in self._decoders]
 
-    def _lightened(self, crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """``crops``, or a copy where ``lighten`` changes them."""
-        if self.crop.planes != "grey":
-            return crops
-        contrast = contrast_of(crops)
-        if contrast.min() < FULL_CONTRAST:
-            crops = crops.copy()
-            lighten(crops, contrast)
-        return crops
-
     def _run(self, crops: AnyImage) -> list[Array]:
         """The raw output of each head."""
         row = self.crop.image_shape
@@ -254,7 +244,8 @@ class Classifier:
             raise UsageError(f"crops are a uint8 array of shape (N, {', '.join(map(str, row))}), not {given}")
         if not len(crops):
             return [np.empty((0, len(head.labels)), np.float32) for head in self.heads]
-        batch = as_input(self._lightened(cast("NDArray[np.uint8]", crops)), self.runner, self.normalisation)
+        seen = cast("NDArray[np.uint8]", crops)
+        batch = as_input(lightened(seen) if self.crop.planes == "grey" else seen, self.runner, self.normalisation)
         parts = []
         for start in range(0, len(batch), self._max_batch):
             rows = batch[start : start + self._max_batch]

@@ -25,6 +25,20 @@ def contrast_of(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
     return deviations
 
 
+def lightened(crops: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The crops as a network sees them: themselves, or a copy where ``lighten`` changes some.
+
+    Args:
+        crops: Grey, uint8 (n, S, S).
+    """
+    contrast = contrast_of(crops)
+    if not (contrast < FULL_CONTRAST).any():
+        return crops
+    crops = crops.copy()
+    lighten(crops, contrast)
+    return crops
+
+
 def lighten(
     batch: NDArray[np.float32] | NDArray[np.uint8], contrast: NDArray[np.float32], mean: float = 0.0, std: float = 1.0
 ) -> None:

@@ -32,6 +32,22 @@ from ferengine.sources.url import no_file
 
 _STDOUT = Path("-")
 _TICK = 0.25
+
+_MEDIA = ("snapshots", "clips")
+_OF_USE_WITH: dict[str, tuple[str, ...]] = {
+    "webhook_secret": ("webhook",),
+    "mqtt_password": ("mqtt",),
+    "parquet_rows": ("parquet",),
+    "parquet_minutes": ("parquet",),
+    "store_days": ("store",),
+    "clip_before": ("clips",),
+    "clip_after": ("clips",),
+    "media_events": _MEDIA,
+    "media_draw": _MEDIA,
+    "media_days": _MEDIA,
+    "media_megabytes": _MEDIA,
+}
+"""Settings that say how an output is written, and the outputs of which one must be given."""
 """Maximum seconds until a signal is handled."""
 
 
@@ -146,12 +162,13 @@ def check_files(
         check_output(settings.health_file, overwrite=settings.overwrite or left_by_a_run)
     if state is not None:
         check_output(state, overwrite=True)  # it was left by a run before, as reading it has shown
-    for option, secret, use, given in (
-        ("--webhook-secret", settings.webhook_secret, "--webhook", settings.webhook),
-        ("--mqtt-password", settings.mqtt_password, "--mqtt", settings.mqtt),
-    ):
-        if secret is not None and given is None:
-            raise UsageError(f"{option} is of no use without {use}: give both or neither")
+    for name, uses in _OF_USE_WITH.items():
+        if name in settings.model_fields_set and all(getattr(settings, use) is None for use in uses):
+            raise UsageError(f"{_option(name)} is of no use without {' or '.join(map(_option, uses))}: give both or neither")
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
 
 
 def _is_video_over(engine: Engine, settings: RunSettings) -> bool:

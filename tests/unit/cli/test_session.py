@@ -51,6 +51,29 @@ def test_a_secret_without_its_use_is_no_silence(secret: str, use: str, tmp_path:
     check_files(RunSettings(source=("demo",), **given, **{use: f"{use}://host"}), [])
 
 
+@pytest.mark.parametrize(
+    ("setting", "value", "use"),
+    [
+        ("parquet_rows", 5, "parquet"),
+        ("parquet_minutes", 1.0, "parquet"),
+        ("store_days", 2.0, "store"),
+        ("clip_before", 1.0, "clips"),
+        ("clip_after", 1.0, "clips"),
+        ("media_events", ("left",), "snapshots or --clips"),
+        ("media_draw", False, "snapshots or --clips"),
+        ("media_days", 7.0, "snapshots or --clips"),
+        ("media_megabytes", 10, "snapshots or --clips"),
+    ],
+)
+def test_how_an_output_is_written_is_not_said_of_none(setting: str, value: object, use: str, tmp_path: Path) -> None:
+    given: dict[str, Any] = {setting: value}
+    option = f"--{setting.replace('_', '-')}"
+    with pytest.raises(UsageError, match=rf"^{option} is of no use without --{use}: give both or neither$"):
+        check_files(RunSettings(source=("demo",), **given), [])
+    for output in use.split(" or --"):
+        check_files(RunSettings(source=("demo",), **given, **{output: tmp_path / "out"}), [])
+
+
 @pytest.mark.parametrize("name", ["csv", "parquet", "save", "summary", "store", "clips", "snapshots", "health_file", "events"])
 def test_an_empty_path_is_refused(name: str) -> None:
     given: dict[str, Any] = {name: ""}

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
 from ferengine_tools.data import LabelSet
+from ferengine_tools.files import read_image
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 LABELS8 = (*LABELS, "contempt")
@@ -125,6 +126,8 @@ class _Crowd:
 def _load(path: Path) -> tuple[Fer2013, _Crowd | None]:
     """The faces, yet without votes, and the votes where there are any."""
     if path.is_dir() and (path / "labels.csv").is_file():
+        if (path / "faces.zip").is_file():
+            raise UsageError(f"{path} is wild_faces, not FER-2013: ferengine train takes it as a second --data")
         return _from_tiles(path)
     if path.is_file() and path.suffix == ".csv":
         return _from_csv(path)
@@ -219,7 +222,7 @@ def _from_folders(folder: Path) -> Fer2013:
             raise UsageError(f"{path}: the folder must be one of {', '.join(LABELS)}")
         if usage not in _USAGES:
             raise UsageError(f"{path}: the name must begin with one of {', '.join(_USAGES)} and _, which gives the split")
-        image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        image = read_image(path, cv2.IMREAD_GRAYSCALE)
         if image is None or image.shape != (SIDE, SIDE):
             raise UsageError(f"{path} is not an image of {SIDE} x {SIDE} pixels: is it truncated?")
         images[number], labels[number], usages[number] = image, LABELS.index(emotion), _USAGES[usage]
@@ -231,7 +234,7 @@ def _from_tiles(folder: Path) -> tuple[Fer2013, _Crowd]:
     rows = _rows(listing, {"emotion", "usage"})
     sheets = []
     for path in sorted(folder.glob("tiles-*.webp")):
-        sheet = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        sheet = read_image(path, cv2.IMREAD_GRAYSCALE)
         if sheet is None or sheet.shape[1] != _TILES_A_ROW * SIDE or sheet.shape[0] % SIDE:
             raise UsageError(f"{path} is not a sheet of {_TILES_A_ROW} faces a row: is it truncated?")
         tiles = sheet.reshape(-1, SIDE, _TILES_A_ROW, SIDE).swapaxes(1, 2)

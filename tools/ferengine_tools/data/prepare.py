@@ -104,7 +104,7 @@ def write_crops(
     outcomes: Counter[Outcome] = Counter()
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with (out / LISTING).open("w", newline="") as handle:
+        with (out / LISTING).open("w", newline="", encoding="utf-8", errors="backslashreplace") as handle:
             listing = csv.DictWriter(handle, _COLUMNS)
             listing.writeheader()
             for image, name in names.items():
@@ -146,13 +146,19 @@ def _largest_face(path: Path, cropper: Cropper) -> _Found:
 
 
 def _names(folder: Path, images: Iterable[Path]) -> dict[Path, Path]:
-    """Where each image's face goes: its own name with .png, or with both endings where two names differ in these alone."""
+    """Where each image's face goes, each another file: its own name with .png, or with both endings where two names differ in
+    these alone, or where that is another's."""
     relative = {image: image.relative_to(folder) for image in images}
     stems = Counter(name.with_suffix("") for name in relative.values())
-    return {
-        image: name.with_suffix(".png") if stems[name.with_suffix("")] == 1 else name.with_name(f"{name.name}.png")
-        for image, name in relative.items()
-    }
+    places: dict[Path, Path] = {}
+    taken: set[Path] = set()
+    for image, name in relative.items():
+        place = name.with_suffix(".png") if stems[name.with_suffix("")] == 1 else name.with_name(f"{name.name}.png")
+        while place in taken:
+            place = place.with_name(f"{place.name}.png")
+        taken.add(place)
+        places[image] = place
+    return places
 
 
 def _png(crop: NDArray[np.uint8]) -> bytes:

@@ -241,7 +241,7 @@ def _images(path: Path, names: Iterable[str]) -> Iterator[NDArray[np.uint8]]:
         for name in names:
             try:
                 encoded = archive.read(name)
-            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: it is encrypted
                 raise UsageError(f"{path}: {name} is damaged ({error})") from None
             yield decode(encoded, f"{path}: {name}")
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -102,14 +103,14 @@ def load_wild_faces(folder: Path) -> WildFaces:
                 images[number] = cropper.crop(image, square)[0]
     except KeyError as error:
         raise UsageError(f"{folder / 'faces.zip'} lacks a file that labels.csv names: {error.args[0]}") from None
-    except (OSError, zipfile.BadZipFile, EOFError) as error:
+    except (OSError, zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as error:  # RuntimeError: it is encrypted
         raise UsageError(f"{folder / 'faces.zip'} cannot be read: {error}") from None
     return WildFaces(
         images,
         np.array([LABELS.index(row["label"]) for row in rows], np.int64),
         np.array([split_of(row["person"]) for row in rows], np.int64),
         np.array([row["person"] for row in rows]),
-        np.array([row["annotator"] for row in rows]),
+        np.array([row["annotator"] or "" for row in rows]),
         tuple(row["file"] for row in rows),
     )
 

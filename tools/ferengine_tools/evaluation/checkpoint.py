@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from ferengine.classification.light import lightened
 from ferengine.errors import UsageError
 from ferengine_tools.evaluation.network import Network
 from ferengine_tools.training.config import BEFORE_PRIORS
@@ -38,7 +39,8 @@ def open_checkpoint(path: Path) -> Network:
 
     @torch.inference_mode()
     def logits(crops: NDArray[np.uint8]) -> NDArray[np.float32]:
-        parts = [network(normalise(part)) for part in torch.from_numpy(crops).split(_BATCH)]
+        seen = torch.from_numpy(lightened(crops))  # as the engine shows them to the export
+        parts = [network(normalise(part)) for part in seen.split(_BATCH)]
         answer: NDArray[np.float32] = torch.cat(parts).numpy()
         return answer
 

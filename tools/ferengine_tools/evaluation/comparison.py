@@ -12,7 +12,7 @@ from rich.progress import track
 
 from ferengine.classification.classifier import Classifier
 from ferengine.errors import UsageError
-from ferengine.models.manifest import Accuracy, Manifest
+from ferengine.models.manifest import Accuracy, Manifest, Training
 from ferengine.models.registry import load_model
 from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.data.fer2013 import load_fer2013
@@ -91,6 +91,7 @@ def compare_models(models: Sequence[str], measure: Measure | None = None, *, tim
         loaded, classifier = load_model(name), Classifier(name, backend=FILE_ON_CPU)
         manifest, measured = loaded.manifest, None if measure is None else measure(classifier)
         accuracy = measured or manifest.accuracy
+        training = None if manifest.training == Training() else manifest.training
         rows.append(
             Row(
                 model=manifest.name,
@@ -108,10 +109,10 @@ def compare_models(models: Sequence[str], measure: Measure | None = None, *, tim
                 mmac=round(multiply_adds(loaded.onnx) / 1e6, 2),
                 megabytes=round(len(loaded.onnx) / 1e6, 2),
                 microseconds=speeds(classifier) if timed else {},
-                epochs=manifest.training.epochs,
-                seed=manifest.training.seed,
+                epochs=None if training is None else training.epochs,
+                seed=None if training is None else training.seed,
                 seeds=accuracy.seeds,
-                trained_on=manifest.training.machine,
+                trained_on=None if training is None else training.machine,
             )
         )
     return rows + rows_of_paper()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ferengine.classification.classifier import Classifier
 from ferengine.classification.labelling import gender_confidence
 from ferengine.config import make_config
+from ferengine.errors import UsageError
 from ferengine_tools.evaluation.confusion_matrix import fractions, in_paper_order
 from ferengine_tools.evaluation.crops import Views, probabilities
 from ferengine_tools.evaluation.ensemble import Ensemble
@@ -165,12 +166,15 @@ def evaluate_faces(
         The metrics, and what was said of each face.
 
     Raises:
-        UsageError: The data have a class that the model does not know.
+        UsageError: The data have a class that the model does not know, or a prior is given and a model's own is not known.
     """
     answered = model if isinstance(model, Ensemble) else Ensemble((of_classifier(model),))
-    known = all(network.prior is not None for network in answered.networks)
-    first = answered.networks[0].classifier
-    prior = (prior or faces.prior or (first.manifest.prior if first is not None else None)) if known else None
+    unknown = [network.name for network in answered.networks if network.prior is None]
+    known = not unknown
+    if prior is not None and unknown:
+        raise UsageError(f"prior {prior}: {unknown[0]} names no priors and answers as it was trained: leave --prior out")
+    chosen = (network.classifier.manifest.prior for network in answered.networks if network.classifier is not None)
+    prior = (prior or faces.prior or next(filter(None, chosen), None)) if known else None
     ensemble = answered if prior is None else under(answered, prior)
     matrix, classes = (label_map or LabelMap()).matrix(ensemble.labels, faces.classes)
     faces = faces.sized(ensemble.input_size)

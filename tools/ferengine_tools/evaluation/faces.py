@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
 from ferengine_tools.evaluation.mapping import LabelMap
+from ferengine_tools.files import read_image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".tif", ".tiff")
 
@@ -66,6 +67,17 @@ class LabelledFaces:
             raise UsageError("the map leaves out all faces")
         kept = self.take(rows)
         return replace(kept, labels=new[rows], classes=classes)
+
+    def ordered(self, classes: tuple[str, ...]) -> LabelledFaces:
+        """Return the faces with their classes in another order, such as that of a model's labels.
+
+        Raises:
+            UsageError: These are other classes.
+        """
+        if set(classes) != set(self.classes):
+            raise UsageError(f"the model knows {', '.join(classes)}; the classes of the data are {', '.join(self.classes)}")
+        new = np.array([classes.index(name) for name in self.classes], np.int64)
+        return replace(self, labels=new[self.labels], classes=classes)
 
     def sized(self, side: int) -> LabelledFaces:
         """Return the faces with images of ``side`` x ``side`` pixels."""
@@ -129,11 +141,11 @@ def _images(folder: Path) -> Iterator[Path]:
 
 
 def _read(path: Path, side: int) -> NDArray[np.uint8]:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    image = read_image(path, cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise UsageError(f"{path} cannot be read as an image: is it truncated?")
     height, width = image.shape
     if height != width:
         raise UsageError(f"{path} is {width} x {height} pixels: faces must be cropped square first (ferengine data prepare)")
-    resized: NDArray[np.uint8] = resize(np.asarray(image, np.uint8)[None], side)[0]
+    resized: NDArray[np.uint8] = resize(image[None], side)[0]
     return resized

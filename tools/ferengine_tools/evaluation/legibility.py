@@ -87,9 +87,7 @@ def measure(
 ) -> None:
     """Measure from where on a face should be uncertain, as tables in Markdown."""
     classifier = Classifier(model, backend=FILE_ON_CPU)
-    faces = wild_faces(data, "validation").sized(classifier.input_size)
-    if classifier.labels != faces.classes:
-        raise UsageError(f"{model} has other classes than wild_faces: {', '.join(faces.classes)}")
+    faces = wild_faces(data, "validation").sized(classifier.input_size).ordered(classifier.labels)
 
     def read(images: Images) -> NDArray[np.float32]:
         return classifier.probabilities(grey_logits(classifier, images))

@@ -78,12 +78,12 @@ def write_mistakes(folder: Path, mistakes: list[Mistake], faces: LabelledFaces, 
     sheet = _sheet(mistakes, faces, title) if mistakes else None
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with (folder / LISTING).open("w", newline="") as handle:
+        with (folder / LISTING).open("w", newline="", encoding="utf-8", errors="backslashreplace") as handle:
             rows = csv.writer(handle)
             rows.writerow(["file", "actual", "predicted", "confidence", "source"])
             for rank, each in _ranked(mistakes):
-                file = Path(each.actual) / f"{rank + 1:02}_{each.predicted}_{100 * each.confidence:.0f}.png"
-                (folder / each.actual).mkdir(exist_ok=True)
+                file = Path(_as_name(each.actual)) / f"{rank + 1:02}_{_as_name(each.predicted)}_{100 * each.confidence:.0f}.png"
+                (folder / file).parent.mkdir(exist_ok=True)
                 done, data = cv2.imencode(".png", faces.images[each.row])
                 if not done:
                     raise SinkError(f"{folder / file} cannot be encoded")
@@ -103,6 +103,11 @@ def check_empty(folder: Path) -> None:
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder} is not an empty folder: choose another for the mistakes")
+
+
+def _as_name(label: str) -> str:
+    """A label as the name of a file or folder: one may hold a slash, or be called as the folder above."""
+    return label.replace("%", "%25").replace("/", "%2F").replace(".", "%2E")
 
 
 def _ranked(mistakes: list[Mistake]) -> list[tuple[int, Mistake]]:

@@ -24,6 +24,11 @@ COUNTS: dict[str, dict[str, int]] = {
 }  # fmt: skip
 """Training faces of each class: of FER-2013, of wild_faces' training people, and of UTKFace."""
 
+_FERPLUS8: dict[str, int] = {
+    "angry": 3936, "disgust": 406, "fear": 4071, "happy": 7209, "sad": 4809, "surprise": 3167, "neutral": 4949, "contempt": 162,
+}  # fmt: skip
+"""Of FER-2013 as ``--labels ferplus8`` names them: what FER+ calls contempt is missing from the other classes."""
+
 SMOOTHING = 5
 """Faces that each class counts more than it has, as in training."""
 
@@ -49,7 +54,7 @@ def log_frequencies(name: str, labels: Sequence[str]) -> NDArray[np.float64]:
         return np.full(len(labels), -np.log(len(labels)))
     if name not in COUNTS:
         raise UsageError(f"there is no prior {name!r}: choose one of uniform, {', '.join(COUNTS)}")
-    counts: Mapping[str, int] = COUNTS[name]
+    counts: Mapping[str, int] = _FERPLUS8 if name == "fer2013" and "contempt" in labels else COUNTS[name]
     if not any(label in counts for label in labels):
         raise UsageError(f"the prior {name} is of {', '.join(counts)}; the model knows {', '.join(labels)}")
     faces = np.array([counts.get(label, 0) + SMOOTHING for label in labels], np.float64)
@@ -77,8 +82,12 @@ def default_prior(task: str) -> str:
 
 
 def log_prior_of(network: Network, name: str) -> NDArray[np.float64]:
-    """The logarithm of the prior ``name``, or of a file, for a network: its manifest's where that names any."""
-    if network.classifier is None or not network.classifier.manifest.priors:
+    """The logarithm of the prior ``name``, or of a file, for a network: its manifest's, where that names it.
+
+    A model need not name the prior of the data that it is measured on, nor the uniform one that its logits are under.
+    """
+    named = {} if network.classifier is None else network.classifier.manifest.priors
+    if network.classifier is None or not named or (name not in named and name in ("uniform", *COUNTS)):
         return log_prior(name, network.labels)
     prior = choose_prior(network.classifier.manifest, name)
     assert prior is not None

@@ -70,6 +70,8 @@ def load_faces(selection: Selection, task: str, side: int, label_map: LabelMap) 
         raise UsageError("--groups needs --split folder: the public sets have their own groups, or none")
     if (selection.without_copies or selection.labels != "fer2013") and (split == "folder" or wild or task != "expression"):
         raise UsageError("--without-copies and --labels need a split of FER-2013, and a model of expression")
+    if selection.cache is not None and (split == "folder" or task != "gender"):
+        raise UsageError("--cache is for the crops of UTKFace, and a model of gender")
     if selection.without_copies and splits[split] == "training":
         raise UsageError("--without-copies is for public and private: it leaves out what is in train, which is all of train")
     if split == "folder":

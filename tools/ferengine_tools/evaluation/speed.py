@@ -16,7 +16,7 @@ BATCHES = (1, 8, 32)
 
 
 def microseconds(classifier: Classifier, batch: int, *, seconds: float = 0.5, least: int = 15) -> float:
-    """Return the time per face from uint8 crops to probabilities, microseconds: the median, after two rounds that do not count.
+    """Return the time per face from uint8 crops to the answers of all heads, microseconds: the median, after two rounds more.
 
     Args:
         classifier: What is timed.
@@ -26,12 +26,12 @@ def microseconds(classifier: Classifier, batch: int, *, seconds: float = 0.5, le
     """
     crops = np.random.default_rng(0).integers(0, 256, (batch, *classifier.crop.image_shape), np.uint8)
     for _ in range(2):
-        classifier.scores(crops)
+        classifier.read(crops)
     times: list[float] = []
     end = time.perf_counter() + seconds
     while len(times) < least or time.perf_counter() < end:
         started = time.perf_counter()
-        classifier.scores(crops)
+        classifier.read(crops)
         times.append(time.perf_counter() - started)
     return float(np.median(times)) / batch * 1e6
 

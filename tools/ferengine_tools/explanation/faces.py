@@ -14,6 +14,7 @@ from ferengine.errors import SourceError, UsageError
 from ferengine.tracking.cropper import FaceCropper
 from ferengine.vision import cv2
 from ferengine_tools.evaluation.faces import resize
+from ferengine_tools.files import read_image
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def cut_face(path: Path, side: int) -> ImageFaces:
 def _read(path: Path, mode: int) -> NDArray[np.uint8]:
     if not path.is_file():
         raise SourceError(f"{path} does not exist")
-    image = cv2.imread(str(path), mode)
+    image = read_image(path, mode)
     if image is None:
         raise SourceError(f"{path} cannot be read as an image")
-    return np.asarray(image, np.uint8)
+    return image

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,6 +25,7 @@ from ferengine.models.settings import Precision
 from ferengine_tools.data.fer2013 import NAME as FER2013
 from ferengine_tools.data.fer2013 import Split, load_fer2013
 from ferengine_tools.data.utkface import load_utkface, user_cache
+from ferengine_tools.evaluation.faces import resize
 from ferengine_tools.evaluation.priors import default_prior, known_priors
 from ferengine_tools.exporting.check import Agreement, compare
 from ferengine_tools.exporting.metrics import measured
@@ -66,7 +68,8 @@ def export(
     """Write a model and its manifest.
 
     The file is compared with its source on real faces of ``data``, or on noise where fp32 is written without data. fp16 and
-    int8 keep float32 inputs and outputs; int8 is static, in the QDQ format, calibrated on training faces.
+    int8 keep float32 inputs and outputs; int8 is static, in the QDQ format, calibrated on training faces. A model that is
+    converted keeps its temperatures under the priors that no data is given for.
 
     Args:
         source: A checkpoint (``.safetensors``), the name of a model, or a ``.onnx`` file.
@@ -74,19 +77,20 @@ def export(
         precision: Of the weights.
         data: FER-2013, or UTKFace for gender. With data the metrics of the manifest are measured.
         private: Whether to measure on the final split as well.
-        notes: Notes for the manifest.
+        notes: Notes for the manifest; behind those of a model.
         cache: Folder of UTKFace's crops; the user's cache if None.
         everyday: wild_faces, for a model of expression under a uniform prior: a temperature under their prior is fitted on its
             validation faces, beside that of ``data``.
         prior: Whether the export of a checkpoint answers under a uniform prior, and names the priors that it knows, or under
             the class frequencies of its data (of several sets the first). The difference goes into the bias of the last layer.
+            For a model "uniform".
 
     Returns:
         The manifest, and how well the file agrees with its source.
 
     Raises:
         ModelError: The file disagrees with its source; what was there stays.
-        UsageError: fp16 or int8 without data.
+        UsageError: fp16 or int8 without data, or settings that do not fit the source.
         FerengineError: The file cannot be written.
     """
     if out.suffix != ".onnx":
@@ -95,7 +99,12 @@ def export(
         raise UsageError(f"--precision {precision} needs --data: the file is checked on real faces before it is kept")
     if everyday is not None and data is None:
         raise UsageError("--everyday needs --data: a temperature is fitted on each")
-    origin = _of_checkpoint(Path(source), notes, prior) if str(source).endswith(".safetensors") else _of_model(source)
+    if str(source).endswith(".safetensors"):
+        origin = _of_checkpoint(Path(source), notes, prior)
+    elif prior != "uniform":
+        raise UsageError(f"--prior {prior} is for checkpoints: a model answers under the prior that it was exported with")
+    else:
+        origin = _of_model(source, notes)
     manifest, onnx = origin.manifest, origin.onnx
     if everyday is not None and (manifest.task != "expression" or not manifest.priors):
         raise UsageError("--everyday is for models of expression that answer under a uniform prior")
@@ -104,27 +113,40 @@ def export(
     elif precision == "int8":
         assert data is not None
         onnx = to_int8(onnx, _faces(manifest, data, "training", _CALIBRATED, cache))
-    batch = _noise() if data is None else _faces(manifest, data, "public", _CHECKED, cache)
+    batch = _noise(manifest.input.size) if data is None else _faces(manifest, data, "public", _CHECKED, cache)
     agreement = compare(origin.logits(batch), onnx, batch, precision)
     manifest = manifest.model_copy(
         update={"name": out.stem, "file": out.name, "precision": precision, "sha256": hashlib.sha256(onnx).hexdigest(),
                 "source_sha256": hashlib.sha256(origin.onnx).hexdigest() if precision == "int8" else None,
-                "temperature": 1.0, "temperatures": {}, "accuracy": Accuracy(), "self_test": self_test(onnx, manifest)}
+                "accuracy": manifest.accuracy if onnx == origin.onnx else Accuracy(), "self_test": self_test(onnx, manifest)}
     )  # fmt: skip
+    with written_model(out) as beside:
+        beside.write_bytes(onnx)
+        write_manifest(beside, manifest)
+        if data is not None:
+            manifest = measured(beside, manifest, data, private=private, cache=cache, everyday=everyday)
+            write_manifest(beside, manifest)
+    return manifest, agreement
+
+
+@contextmanager
+def written_model(out: Path) -> Iterator[Path]:
+    """Yield where an ONNX file and its manifest are written, which in the end take the places of ``out`` and of the manifest
+    beside that; until then these stay.
+
+    Raises:
+        UsageError: The folder cannot be made.
+        FerengineError: The files cannot be written.
+    """
     make_folder(out.parent)
     try:
         with TemporaryDirectory(dir=out.parent) as folder:
             beside = Path(folder) / out.name
-            beside.write_bytes(onnx)
-            write_manifest(beside, manifest)
-            if data is not None:
-                manifest = measured(beside, manifest, data, private=private, cache=cache, everyday=everyday)
-                write_manifest(beside, manifest)
+            yield beside
             beside.replace(out)
             beside.with_suffix(".json").replace(out.with_suffix(".json"))
     except OSError as error:
         raise FerengineError(f"{out} cannot be written: {error.strerror or error}: make room, or choose another") from None
-    return manifest, agreement
 
 
 def int8_loss(manifest: Manifest, source: str) -> float | None:
@@ -195,15 +217,16 @@ def _licence(dataset: str) -> str:
     return f"MIT (the weights; {dataset}, which they were trained on, is for research)"
 
 
-def _of_model(name: Path | str) -> _Source:
+def _of_model(name: Path | str, notes: str) -> _Source:
     loaded = load_model(name)
     if loaded.manifest.precision != "fp32" or is_quantised(loaded.onnx):
         raise UsageError(f"{name} is {loaded.manifest.precision} already: other precisions are made from an fp32 model")
     if loaded.manifest.heads or loaded.manifest.input.channels != 1:
         raise UsageError(f"{name} has named heads or reads colours: other precisions are made of grey models with one output")
-    runner = OrtRunner(loaded.onnx, max_batch=256)
-    return _Source(loaded.onnx, lambda batch: only_output(runner.run(batch)),
-                   loaded.manifest)  # fmt: skip
+    runner, training = OrtRunner(loaded.onnx, max_batch=256), loaded.manifest.training
+    training = training.model_copy(update={"notes": " ".join(filter(None, (training.notes, notes)))})
+    manifest = loaded.manifest.model_copy(update={"training": training})
+    return _Source(loaded.onnx, lambda batch: only_output(runner.run(batch)), manifest)
 
 
 def _faces(manifest: Manifest, data: Path, split: Split, count: int, cache: Path | None) -> NDArray[np.float32]:
@@ -215,7 +238,7 @@ def _faces(manifest: Manifest, data: Path, split: Split, count: int, cache: Path
         fer = load_fer2013(data)
         images = fer.images[fer.indices(split)]
     chosen = images[np.random.default_rng(0).permutation(len(images))[:count]]
-    return _normalised(chosen, manifest)
+    return _normalised(resize(chosen, manifest.input.size), manifest)
 
 
 def _normalised(crops: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.float32]:
@@ -223,8 +246,8 @@ def _normalised(crops: NDArray[np.uint8], manifest: Manifest) -> NDArray[np.floa
     return ((crops[:, None].astype(np.float32) - mean) / std).astype(np.float32)
 
 
-def _noise() -> NDArray[np.float32]:
-    return np.random.default_rng(0).normal(size=(64, 1, 48, 48)).astype(np.float32)
+def _noise(side: int) -> NDArray[np.float32]:
+    return np.random.default_rng(0).normal(size=(64, 1, side, side)).astype(np.float32)
 
 
 def self_test(onnx: bytes, manifest: Manifest) -> tuple[tuple[float, ...], ...]:

@@ -28,9 +28,8 @@ from ferengine.errors import ModelError, UsageError
 from ferengine.inference.conversion import is_quantised
 from ferengine.models.registry import load_model
 from ferengine_tools.evaluation.priors import default_prior, known_priors, log_prior
-from ferengine_tools.exporting.export import self_test, write_manifest
+from ferengine_tools.exporting.export import self_test, write_manifest, written_model
 from ferengine_tools.exporting.metrics import measured
-from ferengine_tools.files import make_folder
 
 _TIE = 2e-4
 
@@ -85,6 +84,8 @@ def convert(
     Under the frequencies of its training data it answers as before. The new file and its manifest are written, calibrated and
     measured.
     """
+    if out.suffix != ".onnx":
+        raise UsageError(f"{out} must end in .onnx; its manifest is written beside it, as .json")
     loaded = load_model(source)
     manifest = loaded.manifest
     if manifest.priors:
@@ -96,20 +97,29 @@ def convert(
     if is_quantised(loaded.onnx):
         shift = shift - _TIE * np.arange(len(shift))
     changed = fold_prior(loaded.onnx, shift)
-    beside = out.with_name(out.name.replace("-int8", ""))
     manifest = manifest.model_copy(
         update={
+            "name": out.stem,
+            "file": out.name,
             "sha256": hashlib.sha256(changed).hexdigest(),
-            "source_sha256": None if manifest.source_sha256 is None else hashlib.sha256(beside.read_bytes()).hexdigest(),
+            "source_sha256": None if manifest.source_sha256 is None else _digest_of_fp32(out),
             "priors": known_priors(manifest.labels),
             "prior": default_prior(manifest.task),
             "self_test": self_test(changed, manifest),
         }
     )
-    make_folder(out.parent)
-    out.write_bytes(changed)
-    write_manifest(out, manifest)
-    write_manifest(out, measured(out, manifest, data, private=True, cache=cache, everyday=everyday))
+    with written_model(out) as beside:
+        beside.write_bytes(changed)
+        write_manifest(beside, manifest)
+        write_manifest(beside, measured(beside, manifest, data, private=True, cache=cache, everyday=everyday))
+
+
+def _digest_of_fp32(variant: Path) -> str:
+    """The SHA-256 of the converted model beside an int8 variant."""
+    model = variant.with_name(variant.name.replace("-int8", ""))
+    if model == variant or not model.is_file():
+        raise UsageError(f"{variant} is to be an int8 variant, and {model} is no fp32 model: convert that first")
+    return hashlib.sha256(model.read_bytes()).hexdigest()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

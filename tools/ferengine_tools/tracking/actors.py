@@ -17,6 +17,7 @@ from ferengine.errors import UsageError
 from ferengine.results import Box
 from ferengine.sources import open_source, parse_source
 from ferengine.vision import cv2
+from ferengine_tools.files import read_image
 
 Image = NDArray[np.uint8]
 
@@ -136,7 +137,7 @@ def backgrounds(folder: Path, detector: Detector, size: tuple[int, int], count: 
     """
     found: list[Image] = []
     for path in sorted((folder / "images").glob("*.jpg")):
-        image = cv2.imread(str(path))
+        image = read_image(path, cv2.IMREAD_COLOR)
         if image is None or min(image.shape[:2]) < min(size):
             continue
         scaled = np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -18,6 +19,8 @@ BEFORE_PRIORS: dict[str, Prior] = {"prior": "data"}
 """The settings of checkpoints that are older than the setting."""
 _RENAMED = {"smoothing": "label_smoothing"}
 """Settings by the names that they had in older checkpoints."""
+MAX_SEED = 2**62
+"""Torch's generators take 64 bits, and some of a run's are counted up from the seed."""
 _THIS_MACHINE = ("data", "beside", "gender_data", "out", "cache", "resume", "device", "threads", "precision")
 """Fields that change where and how fast, not what, is trained."""
 
@@ -105,6 +108,13 @@ class TrainConfig:
             raise UsageError("mixup would mix faces of sets with different class frequencies: leave it out, or name one --data")
         if self.views_from is not None and (self.distil or self.augment != "full" or self.strength != 1):
             raise UsageError("--views-from brings its own views and answers: leave out --distil, --augment and --strength")
+        if self.augment != "full" and self.strength != 1:
+            raise UsageError(f"--strength is of the full augmentation: leave it out with --augment {self.augment}")
+        taught = self.teacher is not None or self.distil or self.views_from is not None
+        if not taught and self.teacher_weight != TrainConfig.teacher_weight:
+            raise UsageError("--teacher-weight needs --teacher, --distil or --views-from")
+        if self.task == "gender" and (self.labels != "fer2013" or self.without_copies):
+            raise UsageError("--labels and --without-copies are of FER-2013: the splits of UTKFace share no copies")
         if self.undecided_under and self.task != "gender":
             raise UsageError("--undecided-under is for --task gender")
         if self.teacher is not None and self.task == "gender":
@@ -113,11 +123,13 @@ class TrainConfig:
             raise UsageError("crowd is for --task expression: UTKFace has no votes")
         if self.views < 1 or (self.views == 1 and self.consistency):
             raise UsageError("views must be at least 1, and with consistency at least 2: it compares views of a face")
-        for name in ("mixup", "sam", "decay", "warm_up", "strength", "restart", "consistency", "crowd"):
-            if not getattr(self, name) >= 0:
-                raise UsageError(f"{name} must be at least 0, not {getattr(self, name)}")
-        if not self.rate > 0:
-            raise UsageError(f"rate must be above 0, not {self.rate}")
+        for name in ("mixup", "sam", "decay", "warm_up", "strength", "restart", "consistency", "crowd", "undecided_under"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise UsageError(f"{name} must be a number from 0 on, not {getattr(self, name)}")
+        if not 0 < self.rate < math.inf:
+            raise UsageError(f"rate must be a number above 0, not {self.rate}")
+        if not 0 <= self.seed <= MAX_SEED:
+            raise UsageError(f"the seed must be from 0 to {MAX_SEED}, not {self.seed}")
 
     def settings(self) -> dict[str, Any]:
         """Return the settings that decide the weights, by field, as JSON gives them back."""

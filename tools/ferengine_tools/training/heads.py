@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
+from ferengine.errors import UsageError
 from ferengine.json_text import json_text
 from ferengine.models.registry import parse_manifest
 from ferengine_tools.data.fer2013 import Fer2013
@@ -87,7 +88,17 @@ def train_heads(
         epochs: How often the training faces of FER-2013 are seen; of UTKFace as many are seen with each.
         seed: Of weights and batches.
         report: Called with a line after each epoch.
+
+    Raises:
+        UsageError: One of the sets has no faces to train on, or none to measure on.
     """
+    for name, count in (
+        ("training split of FER-2013", len(fer.indices("training"))),
+        ("PublicTest of FER-2013", len(fer.indices("public"))),
+        *((f"{split} split of UTKFace", int((people.split == SPLITS.index(split)).sum())) for split in SPLITS[:2]),
+    ):
+        if not count:
+            raise UsageError(f"there are no faces of the {name}")
     torch.manual_seed(seed)
     generator = Generator().manual_seed(seed)
     network = ThreeHeads(len(fer.classes))

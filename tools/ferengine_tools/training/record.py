@@ -29,7 +29,7 @@ class RunRecord:
     def __init__(self, folder: Path, epoch: int) -> None:
         self._path = folder / "log.csv"
         self._rows: list[dict[str, float]] = []
-        if epoch and self._path.exists():
+        if self._path.exists():
             self._rows = [row for row in _read(self._path) if row["epoch"] <= epoch]
         self._write()
 
@@ -66,9 +66,10 @@ class RunRecord:
 def _read(path: Path) -> list[dict[str, float]]:
     with path.open(newline="") as handle:
         try:
-            rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(handle)]
-        except (TypeError, ValueError, AttributeError):
-            rows = [{}]
-    if not all(row.keys() >= {*_FIRST, "seconds"} for row in rows):
-        raise UsageError(f"{path} is not the log of a run: remove it and resume, the checkpoint holds all else")
+            reader = csv.DictReader(handle)
+            names, rows = set(reader.fieldnames or ()), [{name: float(value) for name, value in row.items()} for row in reader]
+        except (TypeError, ValueError, AttributeError, csv.Error):
+            names, rows = set(), []
+    if not names >= {*_FIRST, "seconds"}:
+        raise UsageError(f"{path} is not the log of a run: move it away (a checkpoint holds all that resuming needs)")
     return rows

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def load_teacher(path: Path, images: NDArray[np.uint8], labels: tuple[str, ...])
     try:
         with np.load(path) as file:
             arrays: dict[str, Any] = {name: file[name] for name in ("probabilities", "labels", "faces")}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise UsageError(f"{path} is not a teacher file of ferengine teach: {error}") from None
     probabilities: NDArray[np.float32] = arrays["probabilities"].astype(np.float32)
     if (

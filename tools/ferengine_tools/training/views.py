@@ -99,6 +99,7 @@ def write_views(folder: Path, faces: TrainingSet, teach: Teach, count: int, seed
             images.flush()
             answers.flush()
             said = hashlib.sha256(answers.tobytes()).hexdigest()
+            (folder / RECORD).unlink(missing_ok=True)  # that of other views, which these take the places of now
     except OSError as error:
         raise FerengineError(f"{folder} cannot be written: {error.strerror or error}: make room, or choose another") from None
     record = {

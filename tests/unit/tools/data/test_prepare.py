@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -101,6 +102,27 @@ def test_names_that_differ_in_their_endings_alone(tmp_path: Path) -> None:
         image(folder / name, 1)
     write_crops(folder, tmp_path / "faces", Script(), find_images(folder))
     assert [row["file"] for row in listing(tmp_path / "faces")] == ["a.bmp.png", "a.png.png", "b.png"]
+
+
+def test_no_face_takes_the_place_of_another(tmp_path: Path) -> None:
+    """a.jpg goes to a.jpg.png beside a.png, where a third image is called just that."""
+    folder = tmp_path / "images"
+    for name in ("a.jpg", "a.png", "a.jpg.png", "a.jpg.png.png"):
+        image(folder / name, 1)
+    done = write_crops(folder, tmp_path / "faces", Script(), find_images(folder))
+    written = [row["file"] for row in listing(tmp_path / "faces")]
+    assert done.faces == 4
+    assert len(set(written)) == 4
+    assert sorted(path.name for path in (tmp_path / "faces").glob("*.png")) == sorted(written)
+
+
+def test_names_that_are_not_utf8_are_listed(tmp_path: Path) -> None:
+    folder = tmp_path / "images"
+    image(folder / "a.png", 1)
+    (folder / "a.png").rename(folder / os.fsdecode(b"caf\xe9.png"))
+    assert write_crops(folder, tmp_path / "faces", Script(), find_images(folder)).faces == 1
+    assert [row["file"] for row in listing(tmp_path / "faces")] == [r"caf\udce9.png"]
+    assert (tmp_path / "faces" / os.fsdecode(b"caf\xe9.png")).is_file()
 
 
 def test_an_image_is_rotated_as_its_camera_says(tmp_path: Path) -> None:

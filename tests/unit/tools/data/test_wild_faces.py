@@ -15,7 +15,7 @@ import pytest
 from command_help import command
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
-from ferengine_tools.data.fer2013 import LABELS
+from ferengine_tools.data.fer2013 import LABELS, load_fer2013
 from ferengine_tools.data.wild_faces import is_wild_faces, load_wild_faces, split_of
 from ferengine_tools.data.wild_faces_report import make_wild_faces_report
 from ferengine_tools.evaluation import sets
@@ -89,9 +89,21 @@ def test_a_row_that_cannot_be_read_is_named(tmp_path: Path, name: str, value: st
         load_wild_faces(tmp_path)
 
 
+def test_it_is_not_taken_for_fer2013(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"is wild_faces, not FER-2013: ferengine train takes it as a second --data"):
+        load_fer2013(write(tmp_path))
+
+
 def test_damaged_archives_and_tables_are_named(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"00000\.png is not 112 x 112 pixels"):
         load_wild_faces(write(tmp_path, side=100))
+    with zipfile.ZipFile(tmp_path / "faces.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("00000.png", bytes(10_000))
+    damaged = bytearray((tmp_path / "faces.zip").read_bytes())
+    damaged[39:49] = b"\xff" * 10  # behind the name, in the compressed bytes
+    (tmp_path / "faces.zip").write_bytes(damaged)
+    with pytest.raises(UsageError, match=r"faces\.zip cannot be read: Error -3 while decompressing data"):
+        load_wild_faces(tmp_path)
     (tmp_path / "faces.zip").write_bytes(b"no archive")
     with pytest.raises(UsageError, match=r"faces\.zip cannot be read"):
         load_wild_faces(tmp_path)

@@ -13,6 +13,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from command_help import command
+from ferengine.classification.classifier import Classifier
 from ferengine.errors import ModelError, UsageError
 from ferengine.models.registry import list_models, load_model
 from ferengine_tools.evaluation import comparison, speed
@@ -189,9 +190,28 @@ def test_each_row_says_where_its_metrics_come_from(
     assert "| two (gender) | measured | 50.00 | 75.00 | - |" in capsys.readouterr().out
 
 
+def test_what_a_manifest_does_not_state_is_not_known(
+    bar_models: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    compare([str(bar_models.write(tmp_path, training={})), "--json"])
+    [row] = json.loads(capsys.readouterr().out)["models"]
+    assert (row["epochs"], row["seed"], row["trained_on"]) == (None, None, None)
+
+
+def test_a_model_without_an_expression_has_its_time(bar_models: Any, tmp_path: Path) -> None:
+    path = bar_models.write(tmp_path, labels=("years",))
+    manifest = json.loads(path.with_suffix(".json").read_text())
+    del manifest["labels"]
+    manifest["heads"] = [{"name": "age", "kind": "values", "labels": ["years"], "ranges": {"years": [0, 100]}}]
+    path.with_suffix(".json").write_text(json.dumps(manifest))
+    assert speed.microseconds(Classifier(path), 2, seconds=0, least=1) > 0
+
+
 def test_options_that_do_not_go_together(bars: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--measure needs --data"):
         compare(["--measure"])
+    with pytest.raises(UsageError, match="--cache is for the crops of --gender-data"):
+        compare(["--measure", "--data", str(bars), "--cache", str(tmp_path)])
     with pytest.raises(UsageError, match="and they need --measure"):
         compare(["--data", str(bars)])
     (tmp_path / "training.csv").write_text("".join(bars.read_text().splitlines(keepends=True)[:57]))

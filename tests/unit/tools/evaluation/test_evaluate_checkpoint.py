@@ -6,13 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
 from command_help import command
+from ferengine.classification.classifier import Classifier
 from ferengine.errors import ModelError, UsageError
+from ferengine.models.settings import FILE_ON_CPU
 from ferengine_tools.evaluation import speed
+from ferengine_tools.evaluation.checkpoint import open_checkpoint
 from ferengine_tools.exporting.export import export
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint
 
@@ -45,6 +49,14 @@ def test_a_checkpoint_is_read_as_its_export(
 
     evaluate(["--model", str(whole), "--data", str(bars)])
     assert "no time: a checkpoint is run by torch" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_dim_face_is_read_as_by_the_export(whole: Path, tmp_path: Path) -> None:
+    """The engine stretches crops of little contrast before a network sees them."""
+    export(whole, tmp_path / "exported.onnx")
+    crops = np.random.default_rng(0).integers(20, 40, (5, 48, 48), np.uint8)
+    classifier = Classifier(tmp_path / "exported.onnx", backend=FILE_ON_CPU)
+    np.testing.assert_allclose(open_checkpoint(whole).logits(crops), classifier.logits(crops), atol=1e-3)
 
 
 def test_checkpoints_that_are_refused(whole: Path, bars: Path, tmp_path: Path) -> None:

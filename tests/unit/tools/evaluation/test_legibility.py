@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 
 from ferengine.classification.pose import FACE_POINTS, rotation
 from ferengine.errors import UsageError
@@ -25,6 +29,19 @@ def with_landmarks(folder: Path) -> Path:
         listed.append(",".join([row, *(f"{value:.6f}" for value in points.ravel())]))
     (folder / "labels.csv").write_text("\n".join(listed))
     return folder
+
+
+def reversed_labels(model: Path) -> Path:
+    """The same network with its outputs, and their labels, in the opposite order."""
+    proto = onnx.load(model)
+    [weights] = proto.graph.initializer
+    weights.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(numpy_helper.to_array(weights)[:, ::-1]), weights.name))
+    other = model.with_name("reversed.onnx")
+    onnx.save(proto, other)
+    manifest = json.loads(model.with_suffix(".json").read_text())
+    manifest |= {"labels": manifest["labels"][::-1], "sha256": hashlib.sha256(other.read_bytes()).hexdigest()}
+    other.with_suffix(".json").write_text(json.dumps(manifest))
+    return other
 
 
 def test_yaw_is_that_of_the_listed_landmarks(wild: Path) -> None:
@@ -55,8 +72,13 @@ def test_faces_are_made_worse_by_as_much_as_asked() -> None:
 def test_the_command_prints_a_table_of_each_kind(
     bar_models: Any, wild: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["--data", str(with_landmarks(wild)), "--model", str(bar_models.write(tmp_path))]) == 0
+    model = bar_models.write(tmp_path)
+    assert main(["--data", str(with_landmarks(wild)), "--model", str(model)]) == 0
     printed = capsys.readouterr().out
+    assert main(["--data", str(wild), "--model", str(reversed_labels(model))]) == 0
+    assert capsys.readouterr().out == printed
+    assert main(["--data", str(wild), "--model", str(bar_models.write(tmp_path, name="two", labels=("low", "high")))]) == 2
+    assert "the model knows low, high; the classes of the data are angry, " in " ".join(capsys.readouterr().err.split())
     assert "| yaw, degrees | 0-10 | 10-20 |" in printed
     assert "| faces | 1 | 1 | 1 | 1 | 1 | 3 |" in printed  # 0, 5, 10, ... of them are validation: 0, 10.5, ..., 73.5 degrees
     for name in ("largest score", "width, pixels", "blur, sigma", "light"):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +55,18 @@ def test_mistakes_are_written_as_files_and_a_sheet(tmp_path: Path) -> None:
     assert sheet.shape[1] > 400
     with pytest.raises(UsageError, match="errors is not an empty folder"):
         write_mistakes(out, [], faces(), "title")
+
+
+def test_labels_and_names_of_any_kind_make_files(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra `train`)")
+    classes, out = ("..", "fear/surprise"), tmp_path / "errors"
+    named = replace(faces(), names=tuple(os.fsdecode(b"caf\xe9") for _ in faces().names))
+    write_mistakes(out, find_mistakes(PROBABILITIES, ACTUAL, classes, per_class=1), named, "title")
+    written = sorted(path.relative_to(out).as_posix() for path in out.rglob("*.png"))
+    assert written == ["%2E%2E/01_fear%2Fsurprise_95.png", "fear%2Fsurprise/01_%2E%2E_70.png", "mistakes.png"]
+    rows = list(csv.DictReader((out / "mistakes.csv").open(encoding="utf-8")))
+    assert [(row["actual"], row["source"]) for row in rows] == [(name, r"caf\udce9") for name in classes]
+    assert [path.name for path in tmp_path.iterdir()] == ["errors"]
 
 
 def test_a_model_without_mistakes_leaves_an_empty_list(tmp_path: Path) -> None:

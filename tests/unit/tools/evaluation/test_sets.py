@@ -104,5 +104,7 @@ def test_gender_metrics_by_age_and_ethnicity(
     table = [line for line in printed.splitlines() if line.startswith("|")]
     assert all(line.endswith("|") for line in table)  # no line is wrapped
     assert "of these right %" in table[0]
+    with pytest.raises(UsageError, match="--cache is for the crops of UTKFace"):
+        evaluate([*command, "--split", "folder"])
     with pytest.raises(UsageError, match="for a model of gender choose one of train, training, validation, test, folder"):
         evaluate([*command, "--split", "private"])

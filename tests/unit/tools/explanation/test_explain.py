@@ -17,9 +17,11 @@ pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra
 from torch import nn  # noqa: E402
 from torch.nn import functional  # noqa: E402
 
+from ferengine.classification.classifier import Classifier  # noqa: E402
 from ferengine.cli.command import call  # noqa: E402
 from ferengine.errors import ModelError, SourceError, UsageError  # noqa: E402
 from ferengine.models.registry import DEFAULT, SHIPPED, load_model  # noqa: E402
+from ferengine.models.settings import FILE_ON_CPU  # noqa: E402
 from ferengine.vision import cv2  # noqa: E402
 from ferengine_tools.explain import explain as explain_command  # noqa: E402
 from ferengine_tools.explanation.attribution import _laid as laid  # noqa: E402
@@ -219,6 +221,17 @@ def test_crop_is_explained_from_a_checkpoint(whole: Path, tmp_path: Path, capsys
     assert (tmp_path / "out.png").stat().st_size > 10_000
     with pytest.raises(ModelError, match="is a checkpoint of 'dscnn', not of 'fast'"):
         call(explain_command, "ferengine explain", [str(face), "--crop", "--checkpoint", str(whole), "--model", "fast"])
+
+
+def test_a_dim_face_is_explained_as_a_run_reads_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    crop = np.random.default_rng(3).integers(20, 40, (48, 48), np.uint8)
+    cv2.imwrite(str(tmp_path / "dim.png"), crop)
+    classifier = Classifier("dscnn", backend=FILE_ON_CPU)
+    [scores] = classifier.scores(crop[None])
+    arguments = [str(tmp_path / "dim.png"), "--crop", "--model", "dscnn", "--out", str(tmp_path / "out.png")]
+    call(explain_command, "ferengine explain", arguments)
+    best = int(scores.argmax())
+    assert f"{classifier.labels[best]} {100 * scores[best]:.0f} %" in capsys.readouterr().out
 
 
 def test_images_that_cannot_be_explained(portrait: Path, tmp_path: Path) -> None:

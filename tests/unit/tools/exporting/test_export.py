@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -157,6 +160,38 @@ def test_other_precisions_of_a_model_are_checked_on_real_faces(config: TrainConf
     )
     with pytest.raises(UsageError, match=f"is {precision} already"):
         export(tmp_path / f"{precision}.onnx", tmp_path / "again.onnx", precision=precision, data=config.data)
+
+
+def test_a_copy_in_fp32_reads_faces_as_the_model_does(tmp_path: Path) -> None:
+    """Its prior is tempered, so that a temperature of 1 would change labels."""
+    source = load_model("dscnn").manifest
+    manifest, _ = export("dscnn", tmp_path / "copy.onnx", notes="Mine.")
+    assert (manifest.temperatures, manifest.accuracy) == (source.temperatures, source.accuracy)
+    assert manifest.training.notes == f"{source.training.notes} Mine."
+    crops = np.random.default_rng(0).integers(0, 256, (20, 48, 48), np.uint8)
+    np.testing.assert_array_equal(Classifier(tmp_path / "copy.onnx").scores(crops), Classifier("dscnn").scores(crops))
+    with pytest.raises(UsageError, match="--prior data is for checkpoints"):
+        export("dscnn", tmp_path / "x.onnx", prior="data")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch calls its own exporter that
+def test_a_model_is_checked_on_crops_of_its_own_size(config: TrainConfig, tmp_path: Path) -> None:
+    labels = load_fer2013(config.data).classes
+    network = create_network("dscnn", len(labels)).eval()
+    buffer = io.BytesIO()
+    torch.onnx.export(
+        network, (torch.zeros(1, 1, 64, 64),), buffer, opset_version=17, input_names=["input"], output_names=["logits"],
+        dynamic_axes={"input": {0: "n"}, "logits": {0: "n"}}, dynamo=False,
+    )  # fmt: skip
+    (tmp_path / "large.onnx").write_bytes(buffer.getvalue())
+    manifest = {
+        "name": "large", "file": "large.onnx", "sha256": hashlib.sha256(buffer.getvalue()).hexdigest(), "labels": labels,
+        "input": {"size": 64, "mean": 129.5, "std": 65.0}, "licence": "MIT", "intended_use": "a test",
+    }  # fmt: skip
+    (tmp_path / "large.json").write_text(json.dumps(manifest))
+    written, agreement = export(tmp_path / "large.onnx", tmp_path / "fp16.onnx", precision="fp16", data=config.data)
+    assert (written.input.size, agreement.faces) == (64, len(load_fer2013(config.data).indices("public")))
+    assert export(tmp_path / "large.onnx", tmp_path / "copy.onnx")[1].difference == 0
 
 
 def test_other_precisions_need_faces(tmp_path: Path) -> None:

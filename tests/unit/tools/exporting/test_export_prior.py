@@ -57,6 +57,9 @@ def test_a_temperature_is_fitted_on_each_set(bar_models: Any, bars: Path, wild: 
     alone, _ = export(source, tmp_path / "alone.onnx", data=bars)
     assert alone.temperatures == pytest.approx({"fer2013": expected["fer2013"]}, abs=1e-3)
     assert alone.temperature == alone.temperatures["fer2013"]
+    again, _ = export(tmp_path / "both.onnx", tmp_path / "again-int8.onnx", precision="int8", data=bars)
+    assert list(again.temperatures) == ["fer2013", "everyday"]
+    assert again.temperatures["everyday"] == both.temperatures["everyday"]  # no data that it could be fitted on anew
     with pytest.raises(UsageError, match="--everyday needs --data"):
         export(source, tmp_path / "x.onnx", everyday=wild)
     with pytest.raises(UsageError, match="models of expression that answer under a uniform prior"):

@@ -114,3 +114,21 @@ def test_the_command_names_what_it_needs(
     assert "Missing option '--data'" in capsys.readouterr().err
     assert main([old, new, "--data", str(bars)]) == 2
     assert "--everyday is needed for a model of expression" in capsys.readouterr().err
+    assert main([old, str(tmp_path / "new"), "--data", str(bars), "--everyday", str(tmp_path)]) == 2
+    assert "must end in .onnx" in capsys.readouterr().err
+
+
+def test_what_is_there_stays_where_converting_fails(
+    bar_models: Any, bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model is measured before it takes the place of another."""
+    old, new = bar_models.write(tmp_path, name="old"), bar_models.write(tmp_path, name="new", gain=2.0)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    assert main([str(old), str(new), "--data", str(tmp_path / "absent"), "--everyday", str(tmp_path)]) == 2
+    assert "absent is neither fer2013.csv" in capsys.readouterr().err
+    variant = bar_models.write(tmp_path, name="old-int8", precision="int8", source_sha256="0" * 64)
+    before |= {path: path.read_bytes() for path in (variant, variant.with_suffix(".json"))}
+    out = tmp_path / "other-int8.onnx"
+    assert main([str(variant), str(out), "--data", str(bars), "--everyday", str(tmp_path)]) == 2
+    assert "other.onnx is no fp32 model: convert that first" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -62,6 +62,14 @@ def test_a_weight_is_above_zero(whole: Path, tmp_path: Path, weight: str, capsys
     assert "a weight is a number above 0" in capsys.readouterr().err
 
 
+def test_networks_under_different_priors_are_refused(whole: Path, tmp_path: Path) -> None:
+    """One has learnt the class frequencies, the other has not: the mean would answer under neither prior."""
+    state, _ = restored(whole)
+    save_checkpoint(tmp_path / "b.safetensors", {**state, "settings": {**state["settings"], "prior": "data"}})
+    with pytest.raises(UsageError, match="trained with another prior"):
+        average([(whole, 1.0), (tmp_path / "b.safetensors", 1.0)])
+
+
 def test_other_labels_are_refused(whole: Path, tmp_path: Path) -> None:
     state, _ = restored(whole)
     save_checkpoint(tmp_path / "b.safetensors", {**state, "labels": state["labels"][::-1]})

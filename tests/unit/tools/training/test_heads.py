@@ -11,8 +11,10 @@ from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch", reason="the extra `train` is not installed")
 
+from command_help import command  # noqa: E402
 from ferengine.classification.classifier import Classifier  # noqa: E402
 from ferengine.cli.app import app  # noqa: E402
+from ferengine.errors import UsageError  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
 from ferengine.vision import cv2  # noqa: E402
 from ferengine_tools.data.utkface import SPLITS, load_colours, split_of  # noqa: E402
@@ -66,6 +68,17 @@ def test_the_command_writes_a_model_that_can_be_added(
     np.testing.assert_allclose(numbers[:, :7].sum(axis=1), 1, atol=1e-4)
     assert (numbers[:, 9] >= 0).all()
     assert (numbers[:, 9] <= MAX_AGE).all()
+
+
+def test_what_would_be_of_no_use_is_refused_before_training(bars: Path, people: Path, tmp_path: Path) -> None:
+    main, sets = command("train-heads"), ["--gender-data", str(people)]
+    with pytest.raises(UsageError, match=r"three must end in \.onnx"):
+        main([*sets, "--data", str(bars), "--out", str(tmp_path / "three")])
+    rows = [row for row in bars.read_text().splitlines() if not row.endswith("PublicTest")]
+    (tmp_path / "few.csv").write_text("\n".join(rows))
+    with pytest.raises(UsageError, match="no faces of the PublicTest of FER-2013"):
+        main([*sets, "--data", str(tmp_path / "few.csv"), "--out", str(tmp_path / "three.onnx"), "--size", "24"])
+    assert not (tmp_path / "three.onnx").exists()
 
 
 def test_the_file_computes_what_the_network_does(tmp_path: Path) -> None:

@@ -315,7 +315,7 @@ def test_several_sets_on_the_command_line(monkeypatch: pytest.MonkeyPatch) -> No
         ({"beside": (Path("x"),), "mixup": 0.2}, "mixup would mix faces of sets"),
         ({"consistency": 1.0}, "with consistency at least 2"),
         ({"views": 0}, "views must be at least 1"),
-        ({"crowd": -1.0}, "crowd must be at least 0"),
+        ({"crowd": -1.0}, "crowd must be a number from 0 on"),
         ({"crowd": 1.0, "task": "gender"}, "crowd is for --task expression"),
     ],
 )

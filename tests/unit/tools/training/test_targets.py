@@ -59,7 +59,7 @@ def test_targets_follow_the_teacher_where_it_knows(config: TrainConfig) -> None:
     teacher = np.full((2, 7), np.nan, np.float32)
     teacher[0] = [0, 0, 0, 0, 0, 1, 0]
     alone = targets(data, config)
-    taught = targets(data, replace(config, teacher_weight=0.25), teacher)
+    taught = targets(data, replace(config, teacher=Path("teacher.npz"), teacher_weight=0.25), teacher)
     assert taught[0, 5].item() == pytest.approx(0.75 * alone[0, 5].item() + 0.25)
     assert torch.equal(taught[1], alone[1])
 
@@ -74,7 +74,8 @@ def test_a_teacher_of_other_faces_is_refused(config: TrainConfig, tmp_path: Path
         with pytest.raises(UsageError, match=r"teacher\.npz was made for other faces or labels, or for these in another order"):
             load_teacher(path, images, labels)
     whole = path.read_bytes()
-    for content in (b"", b"no archive", whole[: len(whole) // 2]):
+    damaged = whole[:60] + bytes(40) + whole[100:]  # in the compressed bytes of the first array
+    for content in (b"", b"no archive", whole[: len(whole) // 2], damaged):
         path.write_bytes(content)
         with pytest.raises(UsageError, match="is not a teacher file of ferengine teach"):
             Trainer(replace(config, teacher=path))

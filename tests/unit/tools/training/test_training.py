@@ -91,8 +91,16 @@ def test_a_run_is_not_resumed_with_other_labels_of_the_same_faces(
 def test_a_log_that_is_none_is_named(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
     (tmp_path / "checkpoint.safetensors").write_bytes(whole.read_bytes())
     (tmp_path / "log.csv").write_text("epoch,loss,accu\n1,2")
-    with pytest.raises(UsageError, match=r"log\.csv is not the log of a run: remove it and resume"):
+    with pytest.raises(UsageError, match=r"log\.csv is not the log of a run: move it away"):
         train(replace(config, out=tmp_path, resume=True))
+
+
+def test_the_log_of_something_else_stays(config: TrainConfig, tmp_path: Path) -> None:
+    (tmp_path / "log.csv").write_text("time,temperature\n1,20\n")
+    with pytest.raises(UsageError, match=r"log\.csv is not the log of a run: move it away"):
+        train(replace(config, out=tmp_path))
+    assert (tmp_path / "log.csv").read_text() == "time,temperature\n1,20\n"
+    assert list(tmp_path.iterdir()) == [tmp_path / "log.csv"]
 
 
 def test_an_out_that_is_a_file_is_refused(config: TrainConfig, whole: Path) -> None:
@@ -183,7 +191,7 @@ def test_a_start_of_other_classes_keeps_what_it_knows(config: TrainConfig, tmp_p
 
 def test_teachers_answer_the_batch_that_the_pupil_sees(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
     given = replace(config, out=tmp_path, distil=(str(whole), "standard"), teacher_weight=0.75, mixup=0.3)
-    trainer, alone = Trainer(given), Trainer(replace(given, distil=()))
+    trainer, alone = Trainer(given), Trainer(replace(given, distil=(), teacher_weight=0.6))
     chosen = trainer.faces.training[:14]
     torch.manual_seed(5)
     batch, target = trainer._batch(chosen)
@@ -307,12 +315,31 @@ def test_options_that_are_named_win_over_a_preset(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [("epochs", 0), ("batch", 1), ("votes", 1.0), ("votes", 1.5), ("mixup", -1.0), ("rate", 0.0)]
-)
+    ("name", "value"),
+    [
+        ("epochs", 0), ("batch", 1), ("votes", 1.0), ("votes", 1.5), ("mixup", -1.0), ("mixup", float("nan")), ("rate", 0.0),
+        ("rate", float("inf")), ("seed", -1), ("seed", 2**63),
+    ],
+)  # fmt: skip
 def test_settings_that_make_no_sense_are_refused(config: TrainConfig, name: str, value: Any) -> None:
     changed: Any = {name: value}
     with pytest.raises(UsageError, match=name):
         replace(config, **changed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"augment": "mirror", "strength": 0.5}, "--strength is of the full augmentation"),
+        ({"teacher_weight": 0.3}, "--teacher-weight needs --teacher, --distil or --views-from"),
+        ({"task": "gender", "undecided_under": -1}, "undecided_under must be a number from 0 on"),
+        ({"task": "gender", "labels": "ferplus8"}, "--labels and --without-copies are of FER-2013"),
+        ({"task": "gender", "without_copies": True}, "--labels and --without-copies are of FER-2013"),
+    ],
+)
+def test_settings_that_would_change_nothing_are_refused(config: TrainConfig, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(config, **changes)
 
 
 def test_the_curves_are_drawn(whole: Path) -> None:

@@ -62,6 +62,17 @@ def test_views_of_other_faces_are_refused(config: TrainConfig, tmp_path: Path) -
         write_views(tmp_path, faces, brightness, 0, 0, ())
 
 
+def test_a_record_never_stands_beside_other_views(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where a second run into the folder ends between its views and their record."""
+    faces = load_training_set(config)
+    write_views(tmp_path, faces, brightness, 1, 0, ())
+    monkeypatch.setattr("ferengine_tools.training.views.json_text", lambda *_, **__: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        write_views(tmp_path, faces, brightness, 1, 1, ())
+    with pytest.raises(UsageError, match="does not hold the views"):
+        load_views(tmp_path, faces)
+
+
 def test_a_student_learns_from_views_as_from_the_teachers_themselves(config: TrainConfig, tmp_path: Path) -> None:
     arguments = ["--data", str(config.data), "--out", str(tmp_path / "views"), "--views", "2", "--distil", "standard"]
     command("teach")(arguments)
@@ -81,6 +92,8 @@ def test_a_student_learns_from_views_as_from_the_teachers_themselves(config: Tra
 
 def test_teach_takes_networks_or_views(tmp_path: Path, bars: Path) -> None:
     main = command("teach")
+    with pytest.raises(UsageError, match="--folds and --epochs are for --model"):
+        main(["--data", str(bars), "--out", str(tmp_path), "--views", "2", "--distil", "standard", "--epochs", "30"])
     for words in ([], ["--views", "2"], ["--model", "fast", "--views", "2"], ["--distil", "standard"]):
         with pytest.raises(UsageError, match="either --model, or --views"):
             main(["--data", str(bars), "--out", str(tmp_path), *words])

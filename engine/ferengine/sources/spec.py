@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ferengine.errors import UsageError, describe_invalid, invalid_items, shown
+from ferengine.errors import UsageError, describe_all, shown
 from ferengine.sources.options import SourceOptions
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, show_path, url_host
 from ferengine.sources.zone import ZoneOptions
@@ -104,7 +104,7 @@ class SourceSpec(SourceOptions, ZoneOptions):
         try:
             super().__init__(**{"kind": kind, "value": value, "name": name, **options})
         except ValidationError as error:
-            raise UsageError("; ".join(_describe(item) for item in invalid_items(error))) from None
+            raise UsageError(describe_all(error, SourceSpec, lambda value: hide_credentials(repr(value)))) from None
 
     @field_validator("name")
     @classmethod
@@ -277,12 +277,6 @@ def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
         taken.add(name)
         renamed.append(spec if name == spec.name else spec.replace(name=name))
     return renamed
-
-
-def _describe(item: Any) -> str:
-    """One of pydantic's errors as a sentence that shows no credentials."""
-    name = ".".join(map(str, item["loc"]))
-    return describe_invalid(item, name, lambda value: hide_credentials(repr(value)), SourceSpec)
 
 
 def _check_characters(text: str) -> None:

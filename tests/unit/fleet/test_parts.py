@@ -15,7 +15,7 @@ from ferengine.errors import SinkError, UsageError
 from ferengine.fleet.clients import ClientQueues
 from ferengine.fleet.cluster import FleetEndedError
 from ferengine.fleet.collector import FleetResults
-from ferengine.fleet.fleet import Fleet
+from ferengine.fleet.fleet import Fleet, NodePages
 from ferengine.fleet.outputs import QUEUE, BoundedQueue, FleetOutputs, NodeOutputs, _EventQueue, outputs_from
 from ferengine.fleet.records import Taken, renumbered
 from ferengine.fleet.seal import Sealer, cluster_token
@@ -126,6 +126,16 @@ def test_outputs_that_make_no_sense_are_named_without_secrets(given: dict[str, A
         FleetOutputs(**given)
     assert "hunter2" not in str(caught.value)
     assert FleetOutputs(store_days=7).store_days == 7
+
+
+def test_pages_that_others_see_need_a_token_and_tls_both_files() -> None:
+    with pytest.raises(UsageError, match=r"^the pages of nodes, .* need a token: give one, or loopback=True$"):
+        NodePages(None)
+    for files in ({"certificate": "a.pem"}, {"key": "b.pem"}):
+        with pytest.raises(UsageError, match=r"^the pages of nodes need both a certificate and its key for TLS, or neither$"):
+            NodePages(TOKEN, **files)
+    assert NodePages(None, loopback=True).token is None
+    assert NodePages(TOKEN, certificate="a.pem", key="b.pem").key == "b.pem"
 
 
 def test_one_name_is_one_camera() -> None:

@@ -114,6 +114,18 @@ def invalid_items(error: Any) -> list[Any]:
     ]
 
 
+def describe_all(error: Any, model: Any, show: Callable[[object], str] = repr) -> str:
+    """Say in one line all that is wrong with the fields of a model, from pydantic's ``ValidationError``.
+
+    Args:
+        error: The error.
+        model: The model that was to be made.
+        show: How to print a wrong value.
+    """
+    items = invalid_items(error)
+    return "; ".join(describe_invalid(item, ".".join(map(str, item["loc"])), show, model) for item in items)
+
+
 def known_fields(model: Any, place: Iterable[str | int] = ()) -> list[str]:
     """The names that may stand at a place in one of pydantic's models, such as those of one zone at ("zones", 1).
 

@@ -71,7 +71,8 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Quality:
-    """How well a face can be seen. All but ``size`` are measured on the crop that the classifier sees.
+    """How well a face can be seen. All but ``size`` are measured on the crop of the face, in grey, as it was cut from the
+    frame: before its contrast is stretched for the classifier.
 
     Attributes:
         size: The geometric mean of the sides of its box in pixels.

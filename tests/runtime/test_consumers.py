@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ferengine import Engine, FrameResult, Pushed, PushSource
+from ferengine import CameraEvent, Engine, FrameResult, Pushed, PushSource
 from ferengine.errors import EngineStoppedError, UsageError
 from ferengine.runtime.consumers import Consumers
 from ferengine.runtime.subscriptions import Subscription
@@ -254,6 +254,23 @@ def test_an_async_function_is_no_callback() -> None:
         assert engine.health().consumers == ()
     with pytest.raises(UsageError, match=r"^on_event is a function that takes an event, not an async one: "):
         Engine("demo", on_event=take)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("error", [ValueError, SystemExit, KeyboardInterrupt])
+def test_whatever_a_callback_for_events_raises_it_gets_the_next(
+    error: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
+    kinds: list[str] = []
+
+    def note(event: CameraEvent) -> None:
+        kinds.append(event.kind)
+        raise error("wrong")
+
+    with Engine("demo:empty", max_frames=2, on_event=note, **SETTINGS) as engine:
+        assert [result.frame for result in engine.results()] == [0, 1]
+        assert kinds == ["started", "ended"]
+        assert engine.failures == ()
+    assert [record.message for record in caplog.records] == ["the callback for camera events failed"] * 2
 
 
 def test_a_stream_that_is_left_early_gives_up_its_queue() -> None:

@@ -81,6 +81,15 @@ def test_engines_that_were_never_started_leave_nothing_behind() -> None:
     assert _belongings() == before
 
 
+def test_workers_have_not_ended_before_they_begin() -> None:
+    engine = Engine("demo:empty", **SETTINGS)
+    health = engine.health()
+    assert (health.state, health.ok) == ("new", False)
+    assert {worker.state for worker in health.workers.values()} == {"starting"}
+    engine.close()
+    assert {worker.state for worker in engine.health().workers.values()} == {"ended"}
+
+
 def test_no_signal_handler_is_touched_and_nothing_is_printed(images: Images, capfd: pytest.CaptureFixture[str]) -> None:
     numbers = signal.valid_signals()
     before = {number: signal.getsignal(number) for number in numbers}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import json
 import math
@@ -28,6 +29,7 @@ from ferengine.results import (
     Timings,
     make_expression,
 )
+from ferengine.runtime.health import CameraHealth, Health, WorkerHealth
 from results_help import face, result
 
 NAMES = st.text(min_size=1, max_size=8)
@@ -250,6 +252,14 @@ def test_equal_results_have_one_hash_and_are_one_item_of_a_set(made: FrameResult
     same = dataclasses.replace(pickle.loads(pickle.dumps(made)), timings=Timings(1, 2, 3, 4, 5))
     assert len({made, same, *made.faces}) == 1 + len(set(made.faces)) == 1 + len(made.faces)
     assert {each.expression for each in made.faces} == {each.expression for each in same.faces}
+
+
+def test_equal_health_has_one_hash() -> None:
+    worker = WorkerHealth("detect-0", "running", 7, 0, 0.25)
+    camera = CameraHealth("door", "running", True, 9, 3, 0.5, 0, {"late": 1}, None)
+    made = Health("running", {"detect-0": worker}, {"door": camera}, (), ())
+    assert len({made, copy.deepcopy(made), dataclasses.replace(made, cameras={})}) == 2
+    assert len({camera, dataclasses.replace(camera, dropped={}), worker, copy.copy(worker)}) == 3
 
 
 def test_faces_that_differ_in_scores_alone_differ() -> None:

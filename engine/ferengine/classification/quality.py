@@ -1,4 +1,4 @@
-"""How sharp and how well lit a face is, measured on the crop that the classifier sees."""
+"""How sharp and how well lit a face is, measured on its crop before that is stretched for the classifier."""
 
 from __future__ import annotations
 

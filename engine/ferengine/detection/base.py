@@ -20,9 +20,9 @@ Near = NDArray[np.float32]
 """Boxes of faces known from before: (n, 4), x, y, w, h in pixels."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Detections:
-    """The n faces of one frame, best score first.
+    """The n faces of one frame, best score first. Equal ones have the same numbers.
 
     Attributes:
         boxes: float32 (n, 4), x, y, w, h in pixels, as the detector regressed them; they may leave the frame.
@@ -37,6 +37,13 @@ class Detections:
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Detections):
+            return NotImplemented
+        one, two = self.landmarks, other.landmarks
+        landmarks = one is two or (one is not None and two is not None and np.array_equal(one, two))
+        return landmarks and np.array_equal(self.boxes, other.boxes) and np.array_equal(self.scores, other.scores)
 
     @staticmethod
     def none(*, landmarks: bool = True) -> Detections:

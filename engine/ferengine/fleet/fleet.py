@@ -44,7 +44,7 @@ class FleetCamera:
     """
 
     source: AnySource
-    affinity: Mapping[str, str] = field(default_factory=dict)
+    affinity: Mapping[str, str] = field(default_factory=dict, hash=False)
 
     def spec(self) -> SourceSpec:
         """The source: what is no camera is played at its own rate, the demo for ever, and streams are always opened again."""
@@ -65,6 +65,9 @@ class NodePages:
         loopback: Listen for clients of the same machine only.
         port: Of each node; 0 for any that is free.
         certificate, key: PEM files of each node, for TLS.
+
+    Raises:
+        UsageError: Other machines could see the pages without a token, or one of the two files is missing.
     """
 
     token: str | None
@@ -72,6 +75,12 @@ class NodePages:
     port: int = 0
     certificate: str | None = None
     key: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.token is None and not self.loopback:
+            raise UsageError("the pages of nodes, which other machines reach, need a token: give one, or loopback=True")
+        if (self.certificate is None) != (self.key is None):
+            raise UsageError("the pages of nodes need both a certificate and its key for TLS, or neither")
 
 
 class Fleet:

@@ -9,17 +9,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from ferengine.errors import FerengineError
+from ferengine.errors import FerengineError, UsageError, describe_all
 from ferengine.fleet.records import OutputReport
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.jsonl import JsonlWriter
 from ferengine.sinks.outbox import read_secret
 from ferengine.sinks.person_events import EventDetector
 from ferengine.sinks.sink_thread import Sink, SinkThread
+from ferengine.sources.url import hide_credentials
 
 QUEUE = 1024
 """Results that may wait for one output or client of a node; the oldest are dropped, and counted."""
@@ -29,9 +30,23 @@ log = logging.getLogger("ferengine")
 
 
 class FleetOutputs(BaseModel):
-    """Outputs of each node. Paths are paths of the nodes; ``{node}`` in them stands for the node's name."""
+    """Outputs of each node. Paths are paths of the nodes; ``{node}`` in them stands for the node's name.
+
+    Raises:
+        UsageError: Naming every wrong value, without credentials.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+    if not TYPE_CHECKING:  # where the fields are the parameters
+
+        def __init__(self, /, **values: Any) -> None:
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                raise UsageError(describe_all(error, type(self), lambda value: hide_credentials(repr(value)))) from None
+
+        __init__.__pydantic_base_init__ = True  # settings files and commands validate it themselves, and name the place
 
     events: str | None = Field(
         None,

@@ -386,5 +386,5 @@ class EventReporter:
 def _report(callback: Callable[[CameraEvent], object], event: CameraEvent) -> None:
     try:
         callback(event)
-    except Exception:
+    except BaseException:  # also SystemExit: the events that follow have no other thread
         log.exception("the callback for camera events failed")

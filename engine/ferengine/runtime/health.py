@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from ferengine.runtime.cameras import StateName, camera_counts
@@ -12,6 +12,7 @@ from ferengine.runtime.state import RunState
 from ferengine.runtime.subscriptions import Policy
 from ferengine.runtime.workers import Worker
 
+WorkerStateName: TypeAlias = Literal["starting", "running", "stuck", "restarting", "ended", "failed"]
 EngineStateName: TypeAlias = Literal["new", "starting", "running", "stopping", "ended", "failed"]
 
 
@@ -21,15 +22,15 @@ class WorkerHealth:
 
     Attributes:
         name: Such as "detect-0".
-        state: "starting": not ready yet; "stuck": it has given no sign of life for longer than ``stuck_after`` and is being
-            killed; "restarting": it died and is being replaced; "ended": it was done; "failed": it was given up.
+        state: "starting": not started, or not ready yet; "stuck": it has given no sign of life for longer than ``stuck_after``
+            and is being killed; "restarting": it died and is being replaced; "ended": it was done; "failed": it was given up.
         pid: Its process id, ``None`` when it is not alive.
         restarts: How often it was replaced.
         silent_s: Seconds since its last sign of life, ``None`` when it is not alive.
     """
 
     name: str
-    state: Literal["starting", "running", "stuck", "restarting", "ended", "failed"]
+    state: WorkerStateName
     pid: int | None
     restarts: int
     silent_s: float | None
@@ -66,7 +67,7 @@ class CameraHealth:
     faces: int
     last_frame_age_s: float | None
     restarts: int
-    dropped: Mapping[str, int]
+    dropped: Mapping[str, int] = field(hash=False)
     error: str | None
     total: int | None = None
     size: tuple[int, int] | None = None
@@ -108,8 +109,8 @@ class Health:
     """
 
     state: EngineStateName
-    workers: Mapping[str, WorkerHealth]
-    cameras: Mapping[str, CameraHealth]
+    workers: Mapping[str, WorkerHealth] = field(hash=False)
+    cameras: Mapping[str, CameraHealth] = field(hash=False)
     consumers: tuple[ConsumerHealth, ...]
     failures: tuple[str, ...]
 
@@ -124,10 +125,9 @@ class Health:
 def take_health(state: RunState) -> Health:
     """May be called from any thread: single values are right, together they may be a moment apart."""
     now = time.monotonic()
-    stuck_after = state.config.stuck_after
     return Health(
         state=_engine_state(state),
-        workers={worker.name: _worker(worker, now, stuck_after) for worker in state.topology.workers},
+        workers={worker.name: _worker(worker, now, state) for worker in state.topology.workers},
         cameras=_cameras(state, now),
         consumers=tuple(
             ConsumerHealth(item.name, item.policy, item.delivered, item.waiting, item.dropped, item.errors)
@@ -147,16 +147,16 @@ def _engine_state(state: RunState) -> EngineStateName:
     return "running" if state.ready.is_set() else "starting"
 
 
-def _worker(worker: Worker, now: float, stuck_after: float) -> WorkerHealth:
+def _worker(worker: Worker, now: float, run: RunState) -> WorkerHealth:
     pid = worker.pid
+    state: WorkerStateName
     if pid is None:
-        over = worker.finished or not worker.lives
-        state: Literal["failed", "ended", "restarting"] = "failed" if worker.failed else "ended" if over else "restarting"
+        over = worker.finished or run.finished.is_set()
+        state = "failed" if worker.failed else "ended" if over else "restarting" if worker.lives else "starting"
         return WorkerHealth(worker.name, state, None, worker.restarts, None)
     silent = worker.silent_for(now)
-    alive: Literal["stuck", "running", "starting"]
-    alive = "stuck" if worker.stuck(now, stuck_after) else "running" if worker.ready else "starting"
-    return WorkerHealth(worker.name, alive, pid, worker.restarts, round(silent, 3))
+    state = "stuck" if worker.stuck(now, run.config.stuck_after) else "running" if worker.ready else "starting"
+    return WorkerHealth(worker.name, state, pid, worker.restarts, round(silent, 3))
 
 
 def _cameras(state: RunState, now: float) -> dict[str, CameraHealth]:

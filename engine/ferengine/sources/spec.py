@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from ferengine.errors import UsageError, describe_invalid, invalid_items, shown
+from ferengine.errors import UsageError, describe_all, shown
 from ferengine.sources.options import SourceOptions
 from ferengine.sources.url import STREAM_SCHEMES, hide_credentials, redact_url, show_path, url_host
 from ferengine.sources.zone import ZoneOptions
@@ -104,7 +104,7 @@ class SourceSpec(SourceOptions, ZoneOptions):
         try:
             super().__init__(**{"kind": kind, "value": value, "name": name, **options})
         except ValidationError as error:
-            raise UsageError("; ".join(_describe(item) for item in invalid_items(error))) from None
+            raise UsageError(describe_all(error, SourceSpec, lambda value: hide_credentials(repr(value)))) from None
 
     @field_validator("name")
     @classmethod
@@ -122,6 +122,10 @@ class SourceSpec(SourceOptions, ZoneOptions):
         if not self.value and self.kind != "push":
             raise ValueError(f"value: the source {self.name!r} needs a camera, file, folder or URL")
         _check_characters(self.value)
+        if self.kind == "demo":
+            _scenario(self.value)
+        if self.kind == "camera":
+            _check_camera(self.value)
         if self.kind == "stream":
             _check_url(self.value)
         if self.kind == "pipe" and self.loop != 1:
@@ -275,12 +279,6 @@ def unique_names(specs: Iterable[SourceSpec]) -> list[SourceSpec]:
     return renamed
 
 
-def _describe(item: Any) -> str:
-    """One of pydantic's errors as a sentence that shows no credentials."""
-    name = ".".join(map(str, item["loc"]))
-    return describe_invalid(item, name, lambda value: hide_credentials(repr(value)), SourceSpec)
-
-
 def _check_characters(text: str) -> None:
     """Raise ValueError if no file can be called that: Python shows bytes that are not UTF-8 as the surrogates DC80 to DCFF."""
     try:
@@ -289,6 +287,12 @@ def _check_characters(text: str) -> None:
         raise ValueError("a lone surrogate is no character: the text was decoded wrongly") from None
     if "\0" in text:
         raise ValueError("a zero byte is part of no name")
+
+
+def _check_camera(value: str) -> None:
+    """Raise ValueError for a number that no camera has: Python takes more for digits than the kernel."""
+    if value.isdigit() and not (value.isascii() and len(value) <= _MAX_DIGITS):
+        raise ValueError(f"value: there is no camera {shown(value, str)}: a camera's number is short")
 
 
 def _check_url(url: str) -> None:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from ferengine.errors import UsageError, describe_invalid, invalid_items
+from ferengine.errors import UsageError, describe_all
 from ferengine.zones import MAX_POINTS, MAX_ZONES, Outside, Point, Region, ZoneKind, Zones, check_polygon
 
 _MAX_NAME = 50
@@ -51,8 +51,7 @@ class Zone(BaseModel):
             try:
                 super().__init__(**values)
             except ValidationError as error:
-                items = invalid_items(error)
-                raise UsageError("; ".join(describe_invalid(item, _place(item), model=type(self)) for item in items)) from None
+                raise UsageError(describe_all(error, type(self))) from None
 
         __init__.__pydantic_base_init__ = True  # within a source pydantic makes zones itself, and names their place
 
@@ -62,11 +61,6 @@ class Zone(BaseModel):
         if not name.isprintable() or name != name.strip() or ";" in name:
             raise ValueError(f"the name of a zone has no semicolons, control characters or blanks around it, unlike {name!r}")
         return name
-
-
-def _place(item: Any) -> str:
-    """The field that one of pydantic's errors concerns."""
-    return ".".join(map(str, item["loc"]))
 
 
 class ZoneOptions(BaseModel):

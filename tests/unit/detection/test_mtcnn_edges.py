@@ -36,6 +36,20 @@ def padded(frame: NDArray[np.uint8], padding: int) -> NDArray[np.uint8]:
     return whole[:, :width]
 
 
+def test_detections_are_equal_by_their_numbers() -> None:
+    points = np.ones((2, 5, 2), np.float32)
+
+    def made(score: float = 0.9, landmarks: NDArray[np.float32] | None = points) -> Detections:
+        return Detections(np.ones((2, 4), np.float32), np.float32([0.95, score]), landmarks)
+
+    assert made() == made()
+    assert made(landmarks=None) == made(landmarks=None)
+    others: tuple[object, ...] = (made(0.8), made(landmarks=None), made(landmarks=points - 1), Detections.none(), None)
+    for other in others:
+        assert made() != other
+    assert Detections.none() == Detections.none() != Detections.none(landmarks=False)
+
+
 def assert_same(found: Detections, expected: Detections) -> None:
     np.testing.assert_array_equal(found.boxes, expected.boxes)
     np.testing.assert_array_equal(found.scores, expected.scores)

@@ -15,8 +15,8 @@ from ferengine.errors import SinkError, UsageError
 from ferengine.fleet.clients import ClientQueues
 from ferengine.fleet.cluster import FleetEndedError
 from ferengine.fleet.collector import FleetResults
-from ferengine.fleet.fleet import Fleet
-from ferengine.fleet.outputs import QUEUE, BoundedQueue, NodeOutputs, _EventQueue, outputs_from
+from ferengine.fleet.fleet import Fleet, NodePages
+from ferengine.fleet.outputs import QUEUE, BoundedQueue, FleetOutputs, NodeOutputs, _EventQueue, outputs_from
 from ferengine.fleet.records import Taken, renumbered
 from ferengine.fleet.seal import Sealer, cluster_token
 from ferengine.fleet.store import FolderStore
@@ -109,6 +109,33 @@ def test_results_of_the_node_before_come_late_and_are_counted() -> None:
 def test_a_reader_without_room_or_names_is_refused(queue: Any, cameras: Any, why: str) -> None:
     with pytest.raises(UsageError, match=f"^{why}$"):
         FleetResults(dict, queue, cameras)
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({"webhok": "https://host/hook"}, r"there is no webhok: did you mean 'webhook'\?"),
+        ({"store_days": 0}, "store_days: input should be greater than 0, not 0"),
+        ({"events": "", "mqtt": ["mqtts://me:hunter2@broker"]}, "events: .*; mqtt: input should be a valid string"),
+        ({"store_days": "mqtts://me:hunter2@broker"}, "store_days: input should be a valid number, .*"),
+        ({"self": 1}, "there is no self: known are events, store, .*"),
+    ],
+)
+def test_outputs_that_make_no_sense_are_named_without_secrets(given: dict[str, Any], why: str) -> None:
+    with pytest.raises(UsageError, match=f"^{why}$") as caught:
+        FleetOutputs(**given)
+    assert "hunter2" not in str(caught.value)
+    assert FleetOutputs(store_days=7).store_days == 7
+
+
+def test_pages_that_others_see_need_a_token_and_tls_both_files() -> None:
+    with pytest.raises(UsageError, match=r"^the pages of nodes, .* need a token: give one, or loopback=True$"):
+        NodePages(None)
+    for files in ({"certificate": "a.pem"}, {"key": "b.pem"}):
+        with pytest.raises(UsageError, match=r"^the pages of nodes need both a certificate and its key for TLS, or neither$"):
+            NodePages(TOKEN, **files)
+    assert NodePages(None, loopback=True).token is None
+    assert NodePages(TOKEN, certificate="a.pem", key="b.pem").key == "b.pem"
 
 
 def test_one_name_is_one_camera() -> None:

@@ -147,6 +147,21 @@ def test_sources_that_make_no_sense() -> None:
         parse_source("demo", pace="slow")
 
 
+@pytest.mark.parametrize(
+    ("kind", "value", "said"),
+    [
+        ("demo", "sleep", "the demo has no scenario 'sleep': choose one of stroll, "),
+        ("camera", "\u00b2", "value: there is no camera \u00b2: a camera's number is short"),
+        ("camera", "1234567", "value: there is no camera 1234567: "),
+        ("camera", "9" * 5000, r"value: there is no camera 9{40}\.\.\.: "),
+    ],
+)
+def test_what_no_worker_could_open_is_refused(kind: Any, value: str, said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{said}"):
+        SourceSpec(kind, value, "door")
+    assert SourceSpec("camera", "7", "door").value == "7"
+
+
 def test_an_unknown_option_is_answered_with_the_nearest() -> None:
     with pytest.raises(UsageError, match=r"^there is no fpss: did you mean 'fps'\?$"):
         parse_source("demo", fpss=5)

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -244,11 +244,14 @@ def test_an_async_function_is_no_callback() -> None:
 
     async def take(result: FrameResult) -> None: ...
 
+    async def answer(result: FrameResult) -> AsyncIterator[int]:
+        yield result.index
+
     class Taker:
         async def __call__(self, result: FrameResult) -> None: ...
 
     with Engine(PushSource("door")) as engine:
-        for callback in (take, partial(take), Taker(), Taker().__call__):
+        for callback in (take, partial(take), Taker(), Taker().__call__, answer):
             with pytest.raises(UsageError, match=r"takes a result, not an async one: .* nothing awaits it$"):
                 engine.subscribe(callback)
         assert engine.health().consumers == ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,9 +23,9 @@ def written_whole(path: Path) -> Iterator[Path]:
     Raises:
         FerengineError: The file cannot be written.
     """
-    stays_there = path.exists() and not path.is_file()
-    target = path.resolve() if path.is_file() else path
     try:
+        stays_there = path.exists() and not path.is_file()
+        target = path if stays_there else Path(os.path.realpath(path))
         with TemporaryDirectory() if stays_there else nullcontext(target.parent) as folder:
             beside = Path(folder) / f"{target.name}.part"
             try:
@@ -43,16 +44,17 @@ def written_whole(path: Path) -> Iterator[Path]:
 
 
 def read_image(path: Path, flags: int) -> NDArray[np.uint8] | None:
-    """Return the image of a file as ``cv2.imread`` would with ``flags``, uint8.
+    """Return the image of a file as ``cv2.imread`` does with ``flags``, uint8; the file may have any name, also one that is
+    not UTF-8.
 
     None stands for a file that cannot be read or is no image, and for one whose header promises more pixels than OpenCV
-    accepts. ``imread`` raises an error for these, and takes no names that are not UTF-8.
+    accepts, where ``imread`` raises an error.
     """
     from ferengine.vision import cv2  # here: what writes files alone does not need it
 
     try:
-        encoded = path.read_bytes()
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags) if encoded else None
+        with path.open("rb") as file:  # imdecode would give nothing of a JPEG that lacks its end
+            image = cv2.imread(f"/dev/fd/{file.fileno()}", flags)
     except (OSError, cv2.error):
         return None
     return None if image is None else np.asarray(image, np.uint8)

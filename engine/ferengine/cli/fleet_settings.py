@@ -16,6 +16,17 @@ from ferengine.sources import SourceSpec, parse_source, unique_names
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-"))
 
+_OF_USE_WITH = {
+    "store_days": "store",
+    "mqtt_password": "mqtt",
+    "webhook_secret": "webhook",
+    "node_port": "listen",
+    "token_file": "listen",
+    "tls_certificate": "listen",
+    "tls_key": "listen",
+}
+"""Settings of an output or of the pages, and the one that asks for these."""
+
 
 class CameraTable(SourceTable):
     """One camera: exactly one of url, camera, file, images and demo, how it is read, and which nodes may read it."""
@@ -99,4 +110,7 @@ def load_fleet_settings(path: Path) -> FleetSettings:
         settings.sources()
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+    for name, use in _OF_USE_WITH.items():
+        if name in settings.model_fields_set and getattr(settings, use) is None:
+            raise UsageError(f"{path}: {name.replace('_', '-')} is of no use without {use}: give both or neither")
     return settings

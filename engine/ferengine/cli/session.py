@@ -32,6 +32,7 @@ from ferengine.sources.url import no_file
 
 _STDOUT = Path("-")
 _TICK = 0.25
+"""Maximum seconds until a signal is handled."""
 
 _MEDIA = ("snapshots", "clips")
 _OF_USE_WITH: dict[str, tuple[str, ...]] = {
@@ -48,7 +49,6 @@ _OF_USE_WITH: dict[str, tuple[str, ...]] = {
     "media_megabytes": _MEDIA,
 }
 """Settings that say how an output is written, and the outputs of which one must be given."""
-"""Maximum seconds until a signal is handled."""
 
 
 def run_session(settings: RunSettings, console: Console, config: Path | None = None) -> int:

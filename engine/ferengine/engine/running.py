@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from inspect import iscoroutinefunction
+from inspect import isasyncgenfunction, iscoroutinefunction
 
 import numpy as np
 
@@ -26,7 +26,7 @@ def check_flags(**flags: object) -> None:
 
 
 def check_callback(callback: object, what: str) -> None:
-    """Raise UsageError for what cannot be called, and for a coroutine function, which nothing would await.
+    """Raise UsageError for what cannot be called, and for an ``async`` function, which nothing would await.
 
     Args:
         callback: What was given.
@@ -34,7 +34,9 @@ def check_callback(callback: object, what: str) -> None:
     """
     if not callable(callback):
         raise UsageError(f"{what}, not {type(callback).__name__}")
-    if iscoroutinefunction(callback) or iscoroutinefunction(type(callback).__call__):
+    if any(
+        is_async(each) for is_async in (iscoroutinefunction, isasyncgenfunction) for each in (callback, type(callback).__call__)
+    ):
         raise UsageError(f"{what}, not an async one: it is called in a thread, where nothing awaits it")
 
 

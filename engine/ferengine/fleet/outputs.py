@@ -61,7 +61,9 @@ class FleetOutputs(BaseModel):
         description="Keep events, and a sample a second of each person, in this SQLite database of each node.",
         examples=["/var/lib/ferengine/{node}.db"],
     )
-    store_days: float = Field(30.0, gt=0, le=36500, description="Delete what is older than this many days from store.")
+    store_days: float = Field(
+        30.0, gt=0, le=36500, strict=True, description="Delete what is older than this many days from store."
+    )
     mqtt: str | None = Field(
         None,
         min_length=1,

@@ -159,7 +159,7 @@ def _make_temporary(target: Path) -> tuple[int, str]:
 
 
 def _temporary_prefix(target: Path) -> str:
-    return f".ferengine-{os.fsencode(target.name)[:_NAMED].decode(errors='replace')}-"
+    return f".ferengine-{os.fsencode(target.name)[:_NAMED].decode(errors='ignore')}-"
 
 
 def _write_through(path: Path, data: bytes) -> None:
@@ -286,18 +286,21 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 
 
 def _try_creating(file: Path, shown: Path) -> None:
-    """Create a file beside ``file`` and remove it again: by its mode /proc can be written, and on a full disk every folder.
+    """Write a byte to a new file beside ``file``, and remove that: by its mode /proc can be written, and so can a full disk.
 
     Raises:
         SinkError: If that fails; it names ``shown``.
     """
     try:
         descriptor, name = _make_temporary(file)
+        try:
+            os.write(descriptor, b"\n")  # a full disk takes files, but only empty ones
+        finally:
+            os.close(descriptor)
+            with contextlib.suppress(OSError):  # a folder in which files may be created, but not removed
+                Path(name).unlink()
     except OSError as error:
         raise write_failed(shown, error) from None
-    os.close(descriptor)
-    with contextlib.suppress(OSError):  # a folder in which files may be created, but not removed
-        Path(name).unlink()
 
 
 def leads_to_something(path: Path) -> bool:

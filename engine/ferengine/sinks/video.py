@@ -86,7 +86,7 @@ class VideoWriter:
             or not all(2 <= side < MAX_SIDE + 2 and side == int(side) for side in (width, height))
         ):
             raise SinkError(f"{self._path} cannot be a video of {width}x{height} pixels at {fps} frames/s")
-        self._size = int(width) & ~1, int(height) & ~1
+        self._size, fps = (int(width) & ~1, int(height) & ~1), float(fps)  # Fraction takes no float32
         self._descriptor = create_output(self._path, overwrite=overwrite) if descriptor is None else descriptor
         options = container_options(self._path)
         rate = Fraction(min(max(fps, 1.0), 1000.0)).limit_denominator(1001)
@@ -128,6 +128,7 @@ class VideoWriter:
             raise SinkError(f"{self._path} is already closed")
         if not _is_finite(timestamp):
             raise UsageError(f"a time stamp is a number of seconds, not {shown(timestamp)}")
+        timestamp = float(timestamp)  # differences of unsigned integers would not be negative
         planes = cv2.cvtColor(_fit(check_image(image, channels=(3,)), *self._size), cv2.COLOR_BGR2YUV_I420)
         frame = av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
         if self._start is None:

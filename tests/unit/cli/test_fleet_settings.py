@@ -48,6 +48,25 @@ def test_cameras_outputs_and_settings_of_the_engine(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("setting", "use"),
+    [
+        ("store-days = 3", 'store = "{node}.db"'),
+        ('mqtt-password = "password"', 'mqtt = "mqtt://broker.local"'),
+        ('webhook-secret = "secret"', 'webhook = "https://example.com/hook"'),
+        ("node-port = 8081", 'listen = "127.0.0.1:8080"'),
+        ('token-file = "token"', 'listen = "127.0.0.1:8080"'),
+        ('tls-certificate = "chain.pem"', 'listen = "127.0.0.1:8080"'),
+        ('tls-key = "key.pem"', 'listen = "127.0.0.1:8080"'),
+    ],
+)
+def test_settings_of_what_is_not_asked_for_are_refused(setting: str, use: str, tmp_path: Path) -> None:
+    name, needed = setting.partition(" ")[0], use.partition(" ")[0]
+    with pytest.raises(UsageError, match=rf"fleet\.toml: {name} is of no use without {needed}: give both or neither$"):
+        load(tmp_path, f"{setting}\n{TEXT}")
+    assert load(tmp_path, f"{setting}\n{use}\n{TEXT}").sources()
+
+
+@pytest.mark.parametrize(
     ("before", "after", "message"),
     [
         ("lease = 8", "lease = 1", "fleet.toml:2: lease: input should be greater than or equal to 2, not 1"),

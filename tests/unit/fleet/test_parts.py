@@ -115,6 +115,7 @@ def test_a_reader_without_room_or_names_is_refused(queue: Any, cameras: Any, why
     ("given", "why"),
     [
         ({"webhok": "https://host/hook"}, r"there is no webhok: did you mean 'webhook'\?"),
+        ({"store_days": True}, "store_days: input should be a valid number, not True"),
         ({"store_days": 0}, "store_days: input should be greater than 0, not 0"),
         ({"events": "", "mqtt": ["mqtts://me:hunter2@broker"]}, "events: .*; mqtt: input should be a valid string"),
         ({"store_days": "mqtts://me:hunter2@broker"}, "store_days: input should be a valid number, .*"),

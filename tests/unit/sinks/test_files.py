@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import stat
 from pathlib import Path
 
@@ -85,6 +86,27 @@ def test_a_folder_that_takes_no_file_is_found_out_at_once(tmp_path: Path) -> Non
     check_output(tmp_path / "out.mp4", overwrite=False)
     make_folder(tmp_path / "faces")
     assert [path.name for path in tmp_path.rglob("*")] == ["faces"]
+
+
+def test_a_disk_that_takes_only_empty_files_is_found_out_at_once(tmp_path: Path) -> None:
+    """As a full one does."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))
+    try:
+        with pytest.raises(SinkError, match=r"/out\.json cannot be written: File too large$"):
+            check_output(tmp_path / "out.json", overwrite=False)
+        with pytest.raises(SinkError, match=rf"^{tmp_path} cannot be written: File too large$"):
+            make_folder(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_name_that_is_not_utf8_is_taken(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xe9" * 200 + b".json")
+    check_output(path, overwrite=False)
+    write_atomically(path, b"{}")
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_devices_and_pipes_are_outputs_without_being_overwritten(tmp_path: Path) -> None:

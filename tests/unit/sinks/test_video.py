@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -65,6 +66,14 @@ def test_video_opens_in_opencv(tmp_path: Path) -> None:
     assert source.open().seconds == pytest.approx(1.2)
     assert sum(1 for _ in iter(source.read, None)) == 30
     assert source.broken_frames == 0
+
+
+@pytest.mark.parametrize(("rate", "stamp"), [(np.float32, np.float32), (np.uint8, np.uint64), (Fraction, Fraction)])
+def test_sizes_rates_and_stamps_of_other_kinds(rate: Any, stamp: Any, tmp_path: Path) -> None:
+    with VideoWriter(tmp_path / "out.mp4", np.uint16(64), np.int64(48), rate(25)) as writer:  # type: ignore[arg-type]
+        for image, second in zip(frames(3), (5, 6, 4), strict=True):
+            writer.write(image, stamp(second))
+    assert decode(tmp_path / "out.mp4")[0] == pytest.approx([0, 1, 1.04], abs=2e-3)
 
 
 def test_time_stamps_of_a_camera_that_stutters(tmp_path: Path) -> None:

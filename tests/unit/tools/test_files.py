@@ -31,6 +31,23 @@ def test_a_file_is_replaced_where_it_lies(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["link.json", "there.json"]
 
 
+def test_a_link_to_nothing_gets_the_file_that_it_leads_to(tmp_path: Path) -> None:
+    link = tmp_path / "link.json"
+    link.symlink_to("there.json")
+    with written_whole(link) as beside:
+        beside.write_text("new")
+    assert link.is_symlink()
+    assert (tmp_path / "there.json").read_text() == "new"
+
+
+def test_names_that_the_system_refuses_are_one_line(tmp_path: Path) -> None:
+    circle = tmp_path / "circle"
+    circle.symlink_to(circle)
+    for path in (tmp_path / ("a" * 300), circle / "file"):
+        with pytest.raises(FerengineError, match=r" cannot be written: "), written_whole(path) as beside:
+            beside.write_text("new")
+
+
 def test_a_file_stays_where_writing_fails(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_text("old")
@@ -66,6 +83,16 @@ def test_pipes_and_devices_are_written_to_and_stay(tmp_path: Path) -> None:
     assert null.is_symlink()
     assert null.is_char_device()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["null", "pipe"]
+
+
+def test_a_jpeg_that_lacks_its_end_is_read_as_imread_reads_it(tmp_path: Path) -> None:
+    path = tmp_path / "face.jpg"
+    encoded = cv2.imencode(".jpg", np.arange(3072, dtype=np.uint8).reshape(32, 32, 3))[1].tobytes()
+    for end in (-2, -100):
+        path.write_bytes(encoded[:end])
+        image = read_image(path, cv2.IMREAD_COLOR)
+        assert image is not None
+        assert np.array_equal(image, cv2.imread(str(path), cv2.IMREAD_COLOR))
 
 
 def test_images_that_imread_fails_on(tmp_path: Path) -> None:

@@ -138,6 +138,15 @@ class Predictions:
         return np.asarray(self.scores.argmax(axis=1) == self.faces.labels)
 
 
+def _common_prior(ensemble: Ensemble) -> str | None:
+    """The prior that the models' manifests choose; checkpoints choose none."""
+    classifiers = [network.classifier for network in ensemble.networks if network.classifier is not None]
+    chosen = list(dict.fromkeys(each.manifest.prior for each in classifiers if each.manifest.prior is not None))
+    if len(chosen) > 1:
+        raise UsageError(f"the models answer under different priors, {' and '.join(chosen)}: choose one with --prior")
+    return chosen[0] if chosen else None
+
+
 def evaluate_faces(
     model: Classifier | Ensemble,
     faces: LabelledFaces,
@@ -166,15 +175,16 @@ def evaluate_faces(
         The metrics, and what was said of each face.
 
     Raises:
-        UsageError: The data have a class that the model does not know, or a prior is given and a model's own is not known.
+        UsageError: The data have a class that the model does not know, a prior is given and a model's own is not known, or
+            nothing says which of the models' priors to choose.
     """
     answered = model if isinstance(model, Ensemble) else Ensemble((of_classifier(model),))
     unknown = [network.name for network in answered.networks if network.prior is None]
     known = not unknown
     if prior is not None and unknown:
         raise UsageError(f"prior {prior}: {unknown[0]} names no priors and answers as it was trained: leave --prior out")
-    chosen = (network.classifier.manifest.prior for network in answered.networks if network.classifier is not None)
-    prior = (prior or faces.prior or next(filter(None, chosen), None)) if known else None
+    if known and prior is None:
+        prior = faces.prior or _common_prior(answered)
     ensemble = answered if prior is None else under(answered, prior)
     matrix, classes = (label_map or LabelMap()).matrix(ensemble.labels, faces.classes)
     faces = faces.sized(ensemble.input_size)

@@ -31,7 +31,7 @@ class LabelMap:
         """Return the class of each name in the data.
 
         Raises:
-            UsageError: ``folders`` has a name that the data have not.
+            UsageError: ``folders`` has a name that the data do not have.
         """
         unknown = [name for name in self.folders if name not in names]
         if unknown:

@@ -94,7 +94,7 @@ def load_training_set(config: TrainConfig) -> TrainingSet:
         assert config.gender_data is not None
         loaded = _joined(_expressions(config), _genders(config, config.gender_data))
     if config.crowd and (loaded.crowd is None or not loaded.crowd.any()):
-        raise UsageError("--crowd needs FER+ votes, which the data have not: put fer2013new.csv beside fer2013.csv")
+        raise UsageError("--crowd needs FER+ votes, which the data do not have: put fer2013new.csv beside fer2013.csv")
     for split, rows in (("training", loaded.training), ("validation", loaded.validation)):
         if not len(rows):
             raise UsageError(f"{config.data} has no faces of the {split} split")

@@ -164,6 +164,12 @@ def test_the_order_of_an_ensemble_does_not_choose_the_prior(bar_models: Any, bar
     faces = replace(fer2013_faces(bars, "public"), prior=None)
     for networks in ((model, checkpoint), (checkpoint, model)):
         assert evaluate_faces(Ensemble(networks), faces, "folder")[0].prior == "everyday"
+    priors = known_priors(tuple(COUNTS["fer2013"]))
+    other = of_classifier(Classifier(bar_models.write(tmp_path, name="other", priors=priors, prior="fer2013")))
+    for networks in ((model, other), (other, model)):
+        with pytest.raises(UsageError, match=r"different priors, (everyday and fer2013|fer2013 and everyday): .* --prior$"):
+            evaluate_faces(Ensemble(networks), faces, "folder")
+        assert evaluate_faces(Ensemble(networks), faces, "folder", prior="fer2013")[0].prior == "fer2013"
 
 
 def test_contempt_is_as_frequent_as_its_labels() -> None:

@@ -18,6 +18,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from ferengine import __version__
 from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn_weights import cache_folder
 from ferengine.errors import UsageError
@@ -34,8 +35,8 @@ Split = Literal["training", "validation", "test"]
 THRESHOLDS = Thresholds(plain=0.95, mirrored=0.96)
 """By eye: above them nearly all pairs show one photograph, 0.01 below nearly none do, for aligned faces resemble each other."""
 
-_CROPPING = 1
-"""Raise it with every change of cropping or splitting: it invalidates the caches."""
+_CROPPING = 2
+"""Raise it with every change of detection, cropping or splitting between two versions: it invalidates the caches."""
 
 _NAME = re.compile(r"(\d{1,3})_([01])_([0-4])_[^_]+\.\w+")  # a few dates are odd, such as "20170116220224657 .jpg"
 _SUFFIXES = (".webp", ".jpg", ".jpeg", ".png")
@@ -254,8 +255,8 @@ def _open(path: Path) -> zipfile.ZipFile:
 
 
 def _fingerprint(path: Path) -> str:
-    """Of names and contents, and of the way they are cropped."""
-    digest = hashlib.sha256(f"cutting {_CROPPING}".encode())
+    """Of names and contents, and of what crops them."""
+    digest = hashlib.sha256(f"{__version__} {_CROPPING}".encode())
     for name in sorted(_names(path)) if path.is_dir() else ():
         content = (path / name).read_bytes()
         digest.update(f"{name} {len(content)} ".encode())

@@ -196,11 +196,12 @@ def test_the_cache(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
     with monkeypatch.context() as patch:
         patch.setattr("ferengine_tools.data.utkface.PhotoCropper", None)  # nothing is cropped again
         assert same(load_utkface(folder, cache), data)
-    with monkeypatch.context() as patch:
-        patch.setattr("ferengine_tools.data.utkface._CROPPING", 0)  # what another version cropped is not taken
-        load_utkface(folder, cache)
-    [other] = set(cache.iterdir()) - {kept}
-    other.unlink()
+    for name, value in (("_CROPPING", 0), ("__version__", "0.0.1")):  # what others cropped is not taken
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ferengine_tools.data.utkface.{name}", value)
+            load_utkface(folder, cache)
+        [other] = set(cache.iterdir()) - {kept}
+        other.unlink()
     kept.write_bytes(kept.read_bytes()[:500])
     with pytest.raises(UsageError, match=rf"{kept.name} is damaged.*delete it"):
         load_utkface(folder, cache)

@@ -131,7 +131,7 @@ class EngineConfig(BaseModel):
     )
     precision: PrecisionSetting = Field(
         "auto",
-        description="Precision of the networks. auto: fp16 in TensorRT; int8 on a CPU with VNNI if the model has an int8 "
+        description="Precision of the networks. auto: fp16 in TensorRT; int8 on a CPU with AVX2 if the model has an int8 "
         "variant that loses less than 0.3 points; else fp32. Backends other than TensorRT run fp16 as fp32.",
     )
     engines: str | None = Field(

@@ -1,4 +1,4 @@
-"""What the shipped network costs in batches, from crops to probabilities: as it runs here (with VNNI its int8 form), and in
+"""What the shipped network costs in batches, from crops to probabilities: as it runs here (with AVX2 its int8 form), and in
 float32.
 
 python -m pytest tests/benchmarks/test_classifier_benchmark.py --benchmark-enable

@@ -122,18 +122,18 @@ def test_without_an_engine_the_cpu_takes_over_with_one_report(
     assert len(reports) == 1
 
 
-@pytest.mark.parametrize(("precision", "vnni", "runs"), [
+@pytest.mark.parametrize(("precision", "faster", "runs"), [
     ("auto", True, "fast-int8"), ("auto", False, "fast"), ("fp16", True, "fast"), ("int8", False, "fast-int8"),
 ])  # fmt: skip
-def test_without_an_engine_the_cpu_runs_the_variant_that_is_exact_on_it(
-    machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: Any, vnni: bool, runs: str
+def test_without_an_engine_the_cpu_runs_the_variant_that_is_faster_on_it(
+    machine: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, precision: Any, faster: bool, runs: str
 ) -> None:
     machine(WITH_GPU, ["tensorrt-rtx"], "cuda-bindings")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(
         "ferengine.inference.tensorrt.load.load_runtime", lambda: SimpleNamespace(name="tensorrt-rtx", version="1")
     )
-    monkeypatch.setattr("ferengine.inference.precision.has_vnni", lambda: vnni)
+    monkeypatch.setattr("ferengine.inference.precision.int8_is_faster", lambda: faster)
     classifier = Classifier("fast", backend=BackendSettings(precision=precision), on_failure=lambda reason: None)
     assert (classifier.manifest.name, classifier.runner.name) == (runs, "ort")
 

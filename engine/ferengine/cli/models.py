@@ -154,7 +154,7 @@ def _int8_sentence(model: Model) -> str:
     if variant is None:
         return ""
     reason = unavailable_reason(model, variant)
-    use = "runs in its place on a CPU with VNNI" if reason is None else f"does not run unasked: {reason}"
+    use = "runs in its place on a CPU with AVX2" if reason is None else f"does not run unasked: {reason}"
     return f"{variant.path.name}, {_percent(variant.manifest.accuracy.public)} % on the split to choose on; {use}"
 
 
@@ -181,7 +181,7 @@ def _print_table(rows: list[_Row]) -> None:
         shown.remove(column)
     console.print(_table(shown, cells))
     console.print(
-        "* the default. NAME-int8 replaces NAME on a CPU with VNNI. public, private: accuracy on FER-2013's PublicTest, on "
+        "* the default. NAME-int8 replaces NAME on a CPU with AVX2. public, private: accuracy on FER-2013's PublicTest, on "
         "which models are chosen, and PrivateTest; for gender, on UTKFace's validation and test splits. Models read perceived "
         "expression, not feelings. ferengine models NAME shows a model's card: accuracy, training, licence and intended use.",
         highlight=False,

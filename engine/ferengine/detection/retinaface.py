@@ -21,7 +21,7 @@ from ferengine.detection.retinaface_weights import MEAN, SHA256, STEM_STRIDES, S
 from ferengine.errors import UsageError
 from ferengine.frames import readable_frame
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.inference.precision import has_vnni
+from ferengine.inference.precision import int8_is_faster
 from ferengine.models.settings import MIN_FACE, PrecisionSetting
 
 THRESHOLD = 0.5
@@ -33,7 +33,7 @@ well as at full size, in half the time."""
 
 _OVERLAP = 0.4  # of two boxes, above which the weaker one is dropped; the authors'
 _MAX_CANDIDATES = 2000  # noise cannot stall the suppression
-_REVISION = 3  # raised whenever the graphs that retinaface_graph makes change
+_REVISION = 4  # raised whenever the graphs that retinaface_graph makes change
 _MIN_SIDE = 32  # of the network's input, pixels
 
 
@@ -90,13 +90,13 @@ def network_for(precision: PrecisionSetting) -> bytes:
     """``retinaface_network`` as this processor runs it.
 
     Args:
-        precision: ``auto`` is int8 on a CPU with VNNI, else fp32; fp16 is fp32.
+        precision: ``auto`` is int8 on a CPU with AVX2, else fp32; fp16 is fp32.
 
     Raises:
         MissingDependencyError: The package is not installed, or what makes the network from it.
         ModelError: Its file is not the pinned one.
     """
-    integers = precision == "int8" or (precision == "auto" and has_vnni())
+    integers = precision == "int8" or (precision == "auto" and int8_is_faster())
     return retinaface_network("int8" if integers else "fp32")
 
 

@@ -190,12 +190,15 @@ class _Graph:
         return (kernel[:, 1:] - kernel[:, :1], bias[:, 1:] - bias[:, :1]) if name == "class_head" else (kernel, bias)
 
     def _integer_convolution(self, name: str, top: str) -> str:
-        """A convolution in integers where the graph is quantised: one scale an output channel, as ONNX Runtime takes them."""
+        """A convolution in integers where the graph is quantised: one scale an output channel, and weights of 7 bits, from -64
+        to 64. The sum of two of their products with bytes fits into 16 bits: without VNNI processors sum them so, and ONNX
+        Runtime takes a quarter more time for wider weights. The same faces are found.
+        """
         if not self._quantise:
             return self.convolve(top)
         kernel, bias = next(self._layers)
         (given, made) = _RANGES[name]
-        scales = (np.abs(kernel).max(axis=(1, 2, 3)) / 127).astype(np.float32)
+        scales = (np.abs(kernel).max(axis=(1, 2, 3)) / 64).astype(np.float32)
         integers = np.round(kernel / scales[:, None, None, None]).astype(np.int8)
         scale, _ = _quantisation(given)
         weight = self._add(

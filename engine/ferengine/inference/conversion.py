@@ -27,6 +27,8 @@ _TRANSPARENT = {"Flatten", "Gather", "Identity", "Reshape", "Slice", "Squeeze", 
 
 _UNSUPPORTED = {"DequantizeLinear", "If", "Loop", "QuantizeLinear", "Resize", "Scan"}
 
+_QUANTISED = ["Conv", "Gemm", "MatMul"]
+
 _MAX_HALF = 65504.0
 
 _FLOATING: dict[int, str] = {TensorProto.FLOAT: "_single", TensorProto.FLOAT16: "_half"}
@@ -207,10 +209,11 @@ def with_normalisation(model: bytes, normalisation: Normalisation) -> bytes:
 def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:
     """A float32 network with quantised convolutions and matrix products (QDQ), with static ranges.
 
-    What reads the crops themselves stays float32: one channel in is too little work for int8 to gain on. The layout is
-    TensorRT's: symmetric int8 (zero point 0) throughout, one scale for each channel of the weights, biases in float32. ONNX
-    Runtime runs it too. B. Jacob et al., "Quantization and Training of Neural Networks for Efficient
-    Integer-Arithmetic-Only Inference", CVPR 2018, section 2, with ranges of activations that hold all but 0.005 % of them.
+    What reads the crops themselves stays float32: one channel in is too little work for int8 to gain on. So does what gives the
+    logits, if there are other layers: rounded, logits tie, and the first of the classes wins. The layout is TensorRT's:
+    symmetric int8 (zero point 0) throughout, one scale for each channel of the weights, biases in float32. ONNX Runtime runs it
+    too. B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only Inference", CVPR
+    2018, section 2, with ranges of activations that hold all but 0.005 % of them.
 
     Args:
         model: An ONNX file.
@@ -231,6 +234,9 @@ def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:
     proto = onnx.load_from_string(model)
     for index, node in enumerate(proto.graph.node):
         node.name = node.name or f"node_{index}"
+    outside = {proto.graph.input[0].name, *(output.name for output in proto.graph.output)}
+    layers = [each for each in proto.graph.node if each.op_type in _QUANTISED]
+    edges = [each.name for each in layers if outside & {*each.input, *each.output}]
     helper.set_model_props(proto, {"onnx.quant.pre_process": "onnxruntime.quant"})  # it is folded; no warning for it
     with TemporaryDirectory() as folder:
         source, result = Path(folder) / "float.onnx", Path(folder) / "int8.onnx"
@@ -245,8 +251,8 @@ def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:
                     per_channel=True,
                     activation_type=QuantType.QInt8,
                     weight_type=QuantType.QInt8,
-                    op_types_to_quantize=["Conv", "Gemm", "MatMul"],
-                    nodes_to_exclude=[node.name for node in proto.graph.node if proto.graph.input[0].name in node.input],
+                    op_types_to_quantize=_QUANTISED,
+                    nodes_to_exclude=edges if len(edges) < len(layers) else [],
                     calibrate_method=CalibrationMethod.Percentile,
                     extra_options={"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False,
                                    "CalibPercentile": 99.995},

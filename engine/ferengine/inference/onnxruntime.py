@@ -140,6 +140,8 @@ class OrtRunner:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # without VNNI sums of 8-bit products may saturate: then exact instructions are taken, which are slower
+        options.add_session_config_entry("session.x64quantprecision", "1")
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(

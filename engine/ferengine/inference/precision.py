@@ -1,8 +1,7 @@
 """A model's int8 variant: which file it is, and on which processors it runs in the model's place.
 
-ONNX Runtime multiplies int8 faster than float32 on every x86 processor with AVX2, but only VNNI's instructions sum without
-saturating: without them the scores differ, and the default model loses more than 0.3 points (the page "Models" of the
-documentation). And only a variant whose manifest shows that it loses less than that is taken unasked.
+ONNX Runtime multiplies int8 faster than float32 on x86 processors with AVX2 (the page "Models" of the documentation). Only a
+variant whose manifest shows that it loses less than 0.3 points of accuracy is taken unasked.
 """
 
 from __future__ import annotations
@@ -20,14 +19,13 @@ MAX_ACCURACY_LOSS = 0.003
 """Fraction of correct labels, on the split that models are chosen on; a variant that loses as much does not run unasked."""
 
 _SUFFIX = "-int8.onnx"
-_VNNI = {"avx512_vnni", "avx_vnni"}
 _CPUINFO = Path("/proc/cpuinfo")
 
 
 @cache
-def has_vnni() -> bool:
-    """Whether this processor has VNNI, of AVX-512 or of AVX, and the kernel lets it be used."""
-    return not _VNNI.isdisjoint(_processor_flags())
+def int8_is_faster() -> bool:
+    """Whether int8 is known to run faster than float32 on this processor: with AVX2, with and without VNNI."""
+    return "avx2" in _processor_flags()
 
 
 def _processor_flags() -> Sequence[str]:
@@ -69,8 +67,8 @@ def variant_for_cpu(model: Model, precision: PrecisionSetting, report: Callable[
 
     Args:
         model: The model that was requested.
-        precision: ``int8`` takes the int8 variant. ``auto`` does so where the processor has VNNI and both manifests show that
-            the variant loses less than ``MAX_ACCURACY_LOSS``. ``fp32`` and ``fp16``, which is for GPUs, take the model.
+        precision: ``int8`` takes the int8 variant. ``auto`` does so where ``int8_is_faster`` and both manifests show that the
+            variant loses less than ``MAX_ACCURACY_LOSS``. ``fp32`` and ``fp16``, which is for GPUs, take the model.
         report: Called with one sentence, which holds the hint, where ``auto`` does not take a variant for its loss.
 
     Returns:
@@ -79,7 +77,7 @@ def variant_for_cpu(model: Model, precision: PrecisionSetting, report: Callable[
     Raises:
         ModelError: ``int8`` is requested and the model has no such variant, or ``int8_variant`` raises.
     """
-    if precision == "int8" or (precision == "auto" and has_vnni()):
+    if precision == "int8" or (precision == "auto" and int8_is_faster()):
         variant = int8_variant(model)
         if variant is not None:
             reason = unavailable_reason(model, variant) if precision == "auto" else None

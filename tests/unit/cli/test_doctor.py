@@ -49,7 +49,7 @@ def test_the_whole_engine_is_run() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "vnni", "form", "reason"),
+    ("name", "faster", "form", "reason"),
     [
         ("tensorrt", True, "", "RTX 4090, with tensorrt 11.0 and cuda-bindings"),
         ("ort", True, "-int8", "the driver sees no GPU"),
@@ -57,7 +57,7 @@ def test_the_whole_engine_is_run() -> None:
     ],
 )
 def test_the_backend_is_the_one_that_a_run_would_take(
-    name: str, vnni: bool, form: str, reason: str, monkeypatch: pytest.MonkeyPatch
+    name: str, faster: bool, form: str, reason: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = []
 
@@ -66,7 +66,7 @@ def test_the_backend_is_the_one_that_a_run_would_take(
         return name, reason
 
     monkeypatch.setattr(choose, "choose_backend", chosen)
-    monkeypatch.setattr(quantised, "has_vnni", lambda: vnni)
+    monkeypatch.setattr(quantised, "int8_is_faster", lambda: faster)
     finding = stages.check_backend()
     assert set(asked) == {"auto"}
     assert finding.status == "ok"

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from ferengine.detection.mtcnn_weights import mtcnn_networks
 from ferengine.errors import ModelError
 from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
+from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.models.registry import load_model
 
 INPUTS = {"dscnn": (1, 48, 48), "pnet": (3, 40, 57), "rnet": (3, 24, 24), "onet": (3, 48, 48)}
@@ -150,3 +151,34 @@ def test_int8_refuses_what_it_cannot_take(quantised: bytes) -> None:
         to_fp16(quantised)
     with pytest.raises(ModelError, match=r"\(0, 1, 48, 48\)"):
         to_int8(network("dscnn"), batch("dscnn", 0))
+
+
+def test_int8_leaves_the_logits_as_they_are(quantised: bytes) -> None:
+    """Rounded to some 200 values they would tie, and the first of the classes would win."""
+    graph = onnx.load_from_string(quantised).graph
+    [last] = [node for node in graph.node if graph.output[0].name in node.output]
+    assert last.op_type == "Gemm"
+    assert {tensor.name: tensor.data_type for tensor in graph.initializer}[last.input[1]] == TensorProto.FLOAT
+    rows = run(quantised, batch("dscnn", 64))["logits"]
+    assert len(np.unique(rows)) == rows.size
+
+
+def test_large_sums_of_int8_are_exact() -> None:
+    """Without VNNI the sum of two products of 8 bits would saturate at 16 bits, if ONNX Runtime were not told otherwise."""
+    step, large = np.float32(1 / 127), np.full((8, 16, 1, 1), 127, np.int8)
+    constants = {"step": step, "none": np.int8(0), "kernel": large, "steps": np.full(8, step), "nones": np.zeros(8, np.int8),
+                 "wide": np.float32(16 / 127)}  # fmt: skip
+    text = """n (float[n, 16, 4, 4] x) => (float[n, 8, 4, 4] y) {
+        bytes = QuantizeLinear(x, step, none)
+        given = DequantizeLinear(bytes, step, none)
+        weights = DequantizeLinear<axis = 0>(kernel, steps, nones)
+        sums = Conv(given, weights)
+        rounded = QuantizeLinear(sums, wide, none)
+        y = DequantizeLinear(rounded, wide, none)
+    }"""
+    graph = onnx.parser.parse_graph(text)
+    graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items())
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.checker.check_model(model, full_check=True)
+    sums = OrtRunner(model.SerializeToString()).run(np.ones((2, 16, 4, 4), np.float32))["y"]
+    np.testing.assert_allclose(sums, 16, rtol=1e-5)

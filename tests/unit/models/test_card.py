@@ -85,7 +85,7 @@ def test_a_narrow_terminal_breaks_texts_but_no_hash() -> None:
 def test_card_names_the_default_and_the_int8_variant() -> None:
     assert "what --model means where it is not given" in show(DEFAULT).output
     assert "fast-int8.onnx" in show("fast").output
-    assert "runs in its place on a CPU with VNNI" in words(show("fast").output)
+    assert "runs in its place on a CPU with AVX2" in words(show("fast").output)
     assert "int8 variant" not in show("dscnn").output
     variant = show("fast-int8").output
     assert "int8 variant" not in variant

@@ -1,9 +1,10 @@
 """Make a model that was trained without a prior answer under a uniform one, without training.
 
 Its logits are moved by - temperature * log frequencies of its training data, in the bias of the last layer: under the prior of
-those frequencies, softmax(logits / temperature + log prior), it then answers exactly as before. Of int8 models the output is
-quantised, so the shift is added after that, in float. In them every hundredth face has two largest logits that are equal, and
-the first one wins; the shift is smaller by 0.0002 from one class to the next, so that rounding does not decide otherwise.
+those frequencies, softmax(logits / temperature + log prior), it then answers exactly as before. Where an int8 model has a
+quantised output, the shift is added after that, in float. In such models every hundredth face has two largest logits that are
+equal, and the first one wins; the shift is smaller by 0.0002 from one class to the next, so that rounding does not decide
+otherwise.
 
 ``python -m ferengine_tools.exporting.fold_prior OLD.onnx NEW.onnx --data FER2013 --everyday WILD_FACES`` writes the model with
 its manifest.

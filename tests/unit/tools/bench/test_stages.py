@@ -14,7 +14,7 @@ import pytest
 
 from command_help import command
 from ferengine.errors import SourceError, UsageError
-from ferengine.inference.precision import has_vnni
+from ferengine.inference.precision import int8_is_faster
 from ferengine.sources import parse_source
 from ferengine_tools.bench import classifier, crop, others
 from ferengine_tools.bench.machine import machine, versions
@@ -76,7 +76,7 @@ def test_the_median_and_the_spread(clock: Clock) -> None:
 def test_crop_and_classifier() -> None:
     assert ways(list(crop.metrics(0.01))) == {"144 px face": {OWN, "cv2, area", "cv2, bilinear"}}
     found = ways(list(classifier.metrics(0.01)))
-    plain = {"float32"} if has_vnni() else set()  # else it is what runs anyway
+    plain = {"float32"} if int8_is_faster() else set()  # else it is what runs anyway
     assert found == {
         "batch 1": {OWN, *plain},
         "batch 8": {OWN, "one by one", *plain},

@@ -32,9 +32,8 @@ def push_all(engine: Engine) -> None:
             pushed.append(path)
             reason = "the engine has no time for it"
             try:
-                accepted = bool(
-                    engine.push("folder", image, timestamp=10.0 * len(pushed), timeout=60)
-                )  # waits while it is busy
+                # waits while it is busy
+                accepted = bool(engine.push("folder", image, timestamp=10.0 * len(pushed), timeout=60))
             except UsageError as error:  # a panorama of more than 16384 pixels
                 accepted, reason = False, str(error)
             if not accepted:

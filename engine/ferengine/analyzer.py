@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from typing import Self, Unpack
 
 import numpy as np
@@ -49,17 +50,20 @@ class Analyzer:
         config = make_config(**settings)
         backend = config.backend_settings()
         self.detector = choose_for_images(config)
-        self._detector = create_detector(
-            self.detector.name,
-            min_face=config.min_face,
-            thresholds=config.mtcnn_thresholds(tracked=False),
-            factor=config.pyramid_factor,
-            backend=config.detector_settings(),
-        )
+        with ExitStack() as opened:  # what is open is closed if another cannot be opened
+            self._detector = create_detector(
+                self.detector.name,
+                min_face=config.min_face,
+                thresholds=config.mtcnn_thresholds(tracked=False),
+                factor=config.pyramid_factor,
+                backend=config.detector_settings(),
+            )
+            opened.callback(self._detector.close)
+            self._classifier = opened.enter_context(Classifier(config.model, prior=config.prior, backend=backend))
+            self._genders = opened.enter_context(Classifier(GENDER, backend=backend)) if config.gender else None
+            self._opened = opened.pop_all()
         self._labeller = Labeller(0.0, config.min_confidence, check_quality=config.check_quality)
         self._gender_labeller = Labeller(0.0, gender_confidence(config.min_confidence))
-        self._classifier = Classifier(config.model, prior=config.prior, backend=backend)
-        self._genders = Classifier(GENDER, backend=backend) if config.gender else None
         self._heads = HeadReader(self._classifier.manifest.further_heads, smoothing=0.0)
         self._align = config.align_eyes
 
@@ -140,10 +144,7 @@ class Analyzer:
 
     def close(self) -> None:
         """Release the device that the networks run on."""
-        self._detector.close()
-        self._classifier.close()
-        if self._genders is not None:
-            self._genders.close()
+        self._opened.close()
 
     def __enter__(self) -> Self:
         return self

@@ -292,8 +292,9 @@ def make_config(**values: Unpack[EngineSettings]) -> EngineConfig:
 
 def _booleans_for_numbers(values: dict[str, Any], model: type[EngineConfig]) -> list[str]:
     """The settings that would pass as 0 or 1; files and commands are read strictly."""
-    booleans = [name for name, value in values.items() if isinstance(value, bool) and name in model.model_fields]
-    kinds = {name: model.model_fields[name].annotation for name in booleans}
+    # by name: NumPy, whose boolean is called bool or bool_, takes time to import
+    booleans = [name for name, value in values.items() if type(value).__name__ in ("bool", "bool_")]
+    kinds = {name: model.model_fields[name].annotation for name in booleans if name in model.model_fields}
     return [name for name, kind in kinds.items() if {int, float} & {kind, *get_args(kind)}]
 
 

@@ -6,6 +6,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
@@ -106,7 +107,7 @@ def test_no_setting_is_called_self() -> None:
 
 @pytest.mark.parametrize("name", ["detect_every", "max_frames", "min_face", "smoothing"])
 def test_no_number_is_a_boolean(name: str) -> None:
-    for value in (True, False):
+    for value in (True, False, np.True_):
         given: dict[str, Any] = {name: value}
         with pytest.raises(UsageError, match=f"^{name}: input should be a number, not {value}$"):
             make_config(**given)

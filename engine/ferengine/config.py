@@ -109,7 +109,8 @@ class EngineConfig(BaseModel):
         None,
         min_length=1,
         description="Class prior to read expressions under: uniform, fer2013, everyday, or a .json or .toml file with the "
-        "probability of each label; adapt estimates it for each camera. If not given, the model's own choice.",
+        "probability of each label; adapt, which is not for still images, estimates it for each camera. If not given, the "
+        "model's own choice.",
         examples=["uniform"],
     )
     gender: bool = Field(False, description="Also read perceived gender presentation, with a separate network.")

@@ -16,6 +16,8 @@ from typing import Any, Unpack
 from ferengine.config import EngineSettings, make_config
 from ferengine.errors import SinkError, UsageError
 from ferengine.fleet.file_task import PART_PREFIX, PART_SUFFIX, FileJob, FileOutcome, read_file
+from ferengine.models.priors import choose_prior
+from ferengine.models.registry import load_model
 from ferengine.sinks.files import shortened, write_failed
 
 _LOCK = ".ferengine-files.lock"
@@ -106,10 +108,14 @@ def plan_files(
         **settings: The fields of ``ferengine.config.EngineConfig``.
 
     Raises:
-        UsageError: A pattern finds nothing, two files would have the same results, or there are results from other settings.
+        UsageError: A pattern finds nothing, two files would have the same results, there are results from other settings or
+            under other probabilities of the prior, or the prior that is given is wrong.
+        ModelError: A prior is given, and the model that it is for is damaged.
     """
     folder = Path(out).resolve()
-    text = make_config(**settings).model_dump_json(exclude_unset=True)
+    config = make_config(**settings)
+    text = config.model_dump_json(exclude_unset=True)
+    prior = None if config.prior is None else choose_prior(load_model(config.model).manifest, config.prior, follows=True)
     jobs: list[FileJob] = []
     outputs: dict[Path, Path] = {}
     seen: set[Path] = set()
@@ -129,6 +135,11 @@ def plan_files(
         if found is not None and found.get("settings") != json.loads(text):
             raise UsageError(
                 f"{output} was made with other settings: choose another folder, or pass --overwrite to read all files again"
+            )
+        if found is not None and prior is not None and _recorded_prior(found) not in (None, prior.by_label()):
+            raise UsageError(
+                f"{output} was made when the prior {prior.name} had other probabilities: choose another folder, or pass "
+                "--overwrite to read all files again"
             )
         if found is not None and (found.get("size"), found.get("modified")) == (job.size, job.modified):
             kept += 1
@@ -254,6 +265,14 @@ def _read_record(path: Path) -> Mapping[str, Any] | None:
     except (FileNotFoundError, ValueError):
         return None
     return found if isinstance(found, dict) else None
+
+
+def _recorded_prior(record: Mapping[str, Any]) -> Any:
+    """Return the probabilities of the prior in force then, None where the record does not say them."""
+    found: Any = record
+    for name in ("summary", "prior", "probabilities"):
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 from ferengine.errors import ModelError
+from ferengine.models.manifest import Manifest
 from ferengine.models.registry import Model, load_model
 from ferengine.models.settings import PrecisionSetting
 
@@ -54,12 +55,19 @@ def int8_variant(model: Model) -> Model | None:
     variant = load_model(path)
     if variant.manifest.source_sha256 != model.manifest.sha256:
         return None
+    described, expected = _besides_temperatures(variant.manifest), _besides_temperatures(model.manifest)
     for what in ("task", "labels", "heads", "input", "priors", "prior"):
-        if getattr(variant.manifest, what) != getattr(model.manifest, what):
+        if getattr(described, what) != getattr(expected, what):
             raise ModelError(f"{path} was made from {model.path.name}, but its {what} differs: export it again, or remove it")
     if variant.manifest.precision != "int8":
         raise ModelError(f"{path} is no int8 model, but {variant.manifest.precision}: export it again, or remove it")
     return variant
+
+
+def _besides_temperatures(manifest: Manifest) -> Manifest:
+    """The same with no temperatures in its heads: each file has its own, which are fitted on what it gives."""
+    heads = tuple(head.model_copy(update={"temperature": 1.0, "temperatures": {}}) for head in manifest.heads)
+    return manifest.model_copy(update={"heads": heads})
 
 
 def variant_for_cpu(model: Model, precision: PrecisionSetting, report: Callable[[str], None] | None = None) -> Model:

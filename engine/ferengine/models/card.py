@@ -163,7 +163,8 @@ def _input(given: InputSpec) -> str:
 def _head(head: Head) -> str:
     if head.kind == "values":
         return ", ".join(f"{name} from {low:g} to {high:g}" for name, (low, high) in head.ranges.items())
-    return f"{'one' if head.kind == 'classes' else 'any'} of {', '.join(head.labels)}"
+    under = "" if head.prior is None else f", under the prior {head.prior} ({_shown(head.priors[head.prior])})"
+    return f"{'one' if head.kind == 'classes' else 'any'} of {', '.join(head.labels)}{under}"
 
 
 def _output(manifest: Manifest) -> str:

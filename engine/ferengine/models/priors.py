@@ -40,8 +40,8 @@ def choose_prior(manifest: Manifest, chosen: str | Path | Prior | None = None, *
         The prior; None for a model that names no priors, where none is chosen: it answers as it was trained.
 
     Raises:
-        UsageError: There is no such prior or file, its probabilities are wrong or of other labels, or nothing follows cameras
-            for ``adapt``.
+        UsageError: There is no such prior or file, its probabilities are wrong, of other labels or not those that the manifest
+            has under that name, or nothing follows cameras for ``adapt``.
 
     Example:
         >>> from ferengine.models.registry import load_model
@@ -80,6 +80,11 @@ def _in_order(prior: Prior, manifest: Manifest) -> Prior:
             f"prior {prior.name} is of {', '.join(prior.labels)}; the model {manifest.name} knows {', '.join(manifest.labels)}"
         )
     by_label = dict(zip(prior.labels, prior.probabilities, strict=True))
+    named = manifest.priors.get(prior.fitted, by_label)
+    if any(abs(by_label[label] - named[label]) > PRIOR_TOLERANCE for label in manifest.labels):
+        raise UsageError(
+            f"prior {prior.fitted}: the model {manifest.name} has one of that name, with other probabilities: rename yours"
+        )
     return replace(prior, labels=manifest.labels, probabilities=tuple(by_label[label] for label in manifest.labels))
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ferengine.errors import UsageError
@@ -95,7 +96,7 @@ class Prior:
         start: Of ``adapt`` the name of that prior.
 
     Raises:
-        UsageError: There is not one probability above 0 for each label, or they do not sum to 1.
+        UsageError: There is not one probability above 0 for each label, they do not sum to 1, or ``name`` is no text.
 
     Example:
         >>> Prior("mine", ("calm", "loud"), (0.25, 0.75)).by_label()
@@ -108,6 +109,10 @@ class Prior:
     start: str | None = None
 
     def __post_init__(self) -> None:
+        if not isinstance(self.name, str):
+            raise UsageError(f"the name of a prior is a text, not {type(self.name).__name__}")
+        if not all(isinstance(value, Real) for value in self.probabilities):
+            raise UsageError(f"prior {self.name}: its probabilities must be numbers, not {self.probabilities}")
         if len(self.labels) != len(self.probabilities) or len(set(self.labels)) != len(self.labels):
             raise UsageError(f"prior {self.name}: {len(self.probabilities)} probabilities for {', '.join(self.labels)}")
         if not all(0 < value <= 1 for value in self.probabilities) or abs(math.fsum(self.probabilities) - 1) > PRIOR_TOLERANCE:

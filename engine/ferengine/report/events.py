@@ -115,7 +115,7 @@ class Recording:
         width: Seconds of one cell.
         transitions: How often one label followed another on one person.
         labels: The classes, as the scores name them.
-        priors: Names of the class priors.
+        priors: Names of the class priors; None where labels were read and none is named.
         skipped: Lines that are no results.
     """
 
@@ -127,7 +127,7 @@ class Recording:
         self.people: defaultdict[Key, Person] = defaultdict(Person)
         self.transitions: Counter[tuple[str, str]] = Counter()
         self.labels: dict[str, None] = {}
-        self.priors: set[str] = set()
+        self.priors: set[str | None] = set()
         self.skipped = 0
         self._cells = 0
 
@@ -199,6 +199,8 @@ class Recording:
             self.priors.add(str(record["prior"]))
         for face in faces:
             camera.faces += 1
+            if face.get("expression") and "prior" not in record:
+                self.priors.add(None)
             self._add_face(camera, (name, camera.begun, int(face["track"] or 0)), stamp, face)
         self._keep_small()
 

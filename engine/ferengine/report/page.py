@@ -48,8 +48,10 @@ def report_page(recording: Recording, paths: Iterable[Path]) -> str:
         ("faces", sum(camera.faces for camera in cameras)), ("missing frames", sum(camera.dropped for camera in cameras)),
         ("unclassified faces", sum(sum(camera.unclassified.values()) for camera in cameras)),
     ]  # fmt: skip
-    notes = [f"Class prior: {', '.join(sorted(recording.priors))}."] if recording.priors else []
-    if len(recording.priors) > 1:
+    priors = sorted(prior for prior in recording.priors if prior is not None)
+    named = [*priors, *(["none named"] if None in recording.priors else [])]
+    notes = [f"Class prior: {', '.join(named)}."] if priors else []
+    if len(named) > 1:
         notes.append("Labels that were read under different priors do not compare.")
     if recording.skipped:
         notes.append(f"{recording.skipped:,} lines are no results and were left out.")

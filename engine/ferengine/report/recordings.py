@@ -79,7 +79,7 @@ def _read_store(recording: Recording, path: Path) -> None:
                 raise SourceError(f"{path} has version 1 of the schema: ferengine run --store brings it up to date")
             _read_tables(recording, connection)
             if connection.execute("PRAGMA user_version").fetchone() >= (4,):
-                recording.priors.update(prior for (prior,) in connection.execute("SELECT prior FROM run") if prior is not None)
+                recording.priors.update(prior for (prior,) in connection.execute("SELECT prior FROM run"))
     except sqlite3.Error as error:
         raise SourceError(f"{path} cannot be read: {error}") from None
 

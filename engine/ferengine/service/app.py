@@ -18,6 +18,7 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from ferengine.config import make_config
 from ferengine.engine import Engine
 from ferengine.errors import FerengineError, UsageError
+from ferengine.models.settings import ADAPT
 from ferengine.service.access import MIN_TOKEN, PAGE, Access, Sessions, problem
 from ferengine.service.analysis import ImageAnalysis
 from ferengine.service.api import answer_error
@@ -32,8 +33,8 @@ from ferengine.sinks.person_events import Event, EventDetector
 
 _KINDS = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
 _ANALYZER = (
-    "detector", "min_face", "thresholds", "pyramid_factor", "align", "model", "prior", "gender", "min_confidence", "backend",
-    "precision",
+    "detector", "min_face", "thresholds", "pyramid_factor", "align", "model", "prior", "gender", "min_confidence",
+    "check_quality", "backend", "precision",
 )  # fmt: skip
 """Settings of the engine that concern still images, too."""
 
@@ -79,10 +80,12 @@ def create_app(
     if token is not None and len(token) < MIN_TOKEN:
         raise UsageError(f"the token has {len(token)} characters, and needs at least {MIN_TOKEN}: make a longer one")
     settings = None if analysis is None else _analyzer_settings(analysis)
+    prior = None if engine.prior is None else engine.prior.name
+    detector = EventDetector(prior=prior) if attach is None else EventDetector(attach, prior)
     context = Context(
         engine,
         CameraBook(engine, allow_files=allow_files, state=state, beginning=beginning),
-        Hub(engine, max_clients, EventDetector() if attach is None else EventDetector(attach)),
+        Hub(engine, max_clients, detector),
         Live(engine, max_clients),
         None if settings is None else ImageAnalysis(settings),
         None if token is None else Sessions(token),
@@ -107,7 +110,10 @@ def create_app(
 def _analyzer_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """What the analyzer needs of settings of an engine, in a form that JSON takes. Raises UsageError."""
     config = make_config(**given)
-    return {name: getattr(config, name) for name in _ANALYZER if name in given}
+    known = {name: getattr(config, name) for name in _ANALYZER if name in given}
+    if known.get("prior") == ADAPT:  # an image is of no camera: it is read under what every camera starts from
+        del known["prior"]
+    return known
 
 
 def _routes() -> list[BaseRoute]:

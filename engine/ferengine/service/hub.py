@@ -89,6 +89,7 @@ class Hub:
         self.timeline = Timeline()
         self.dropped = 0
         self._engine = engine
+        self._under = {} if engine.prior is None else {"prior": engine.prior.name}
         self._max = max_listeners
         self._listeners: set[Listener] = set()
         self._task: asyncio.Task[None] | None = None
@@ -149,7 +150,7 @@ class Hub:
         self.timeline.add(result, time.time())
         wanting = [listener for listener in self._listeners if listener.wants(result.camera, "result")]
         if wanting:
-            text = json_text(result.to_dict(), separators=(",", ":"))
+            text = json_text(result.to_dict() | self._under, separators=(",", ":"))
             for listener in wanting:
                 self.dropped += listener.offer(text)
         self._publish_events(self._detector.add(result))

@@ -54,12 +54,14 @@ class LiveFrame:
         result: What was read in it.
         size: Width and height of the camera's frame, which the boxes of the result refer to.
         encoded: The frame.
+        prior: The name of the class prior that the result was read under.
     """
 
     time: float
     result: FrameResult
     size: tuple[int, int]
     encoded: Encoded
+    prior: str | None = None
 
     @cached_property
     def message(self) -> bytes:
@@ -71,7 +73,8 @@ class LiveFrame:
         return self._message({"skipped": skipped})
 
     def _message(self, more: dict[str, Any]) -> bytes:
-        head = {"time": round(self.time, 6), "key": self.encoded.key, "size": self.size, "result": self.result.to_dict()}
+        result = self.result.to_dict() | ({} if self.prior is None else {"prior": self.prior})
+        head = {"time": round(self.time, 6), "key": self.encoded.key, "size": self.size, "result": result}
         return video_message(head | more, self.encoded.fragment)
 
 
@@ -249,7 +252,8 @@ class CameraVideo:
         self._deaths = 0
         if encoded.error:
             self.error = encoded.error
-        frame = LiveFrame(self._last_time / TIMESCALE, result, (width, height), encoded)
+        prior = None if self._engine.prior is None else self._engine.prior.name
+        frame = LiveFrame(self._last_time / TIMESCALE, result, (width, height), encoded, prior)
         self._waiting += 1
         with contextlib.suppress(RuntimeError):  # the loop was closed
             self._loop.call_soon_threadsafe(self._distribute, frame)

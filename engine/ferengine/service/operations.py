@@ -61,7 +61,7 @@ _SCHEMAS: dict[str, Any] = {
             "camera": _TEXT, "frame": _INTEGER, "timestamp": _NUMBER, "latency_ms": _NUMBER,
             "faces": {"type": "array", "items": _ref("Face")},
         },
-        {"scene_cut": _FLAG, "changes": {"type": "array", "items": {"type": "object"}}},
+        {"scene_cut": _FLAG, "prior": _TEXT, "changes": {"type": "array", "items": {"type": "object"}}},
         "One frame, as in a line of --events.",
     ),
     "Camera": _object(
@@ -82,7 +82,7 @@ _SCHEMAS: dict[str, Any] = {
         {"event": _TEXT, "camera": _TEXT, "timestamp": _NUMBER},
         {
             "track": _INTEGER, "label": _TEXT, "confidence": _NUMBER, "before": _TEXT, "seconds": _NUMBER, "reason": _TEXT,
-            "zone": _TEXT, "zones": {"type": "array", "items": _TEXT},
+            "zone": _TEXT, "zones": {"type": "array", "items": _TEXT}, "snapshot": _TEXT, "clip": _TEXT, "prior": _TEXT,
         },
         "Something that happened, as MQTT and webhooks get it.",
     ),

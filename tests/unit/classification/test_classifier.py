@@ -163,6 +163,26 @@ def test_prior_of_wrong_probabilities(values: tuple[float, ...]) -> None:
         Prior("mine", LABELS, values)
 
 
+def test_a_prior_of_other_things_than_text_and_numbers_is_refused() -> None:
+    wrong: Any
+    for wrong in (("a", "b", "c"), (None, 0.5, 0.5), ("0.2", 0.3, 0.5)):
+        with pytest.raises(UsageError, match=r"^prior mine: its probabilities must be numbers, not \("):
+            Prior("mine", LABELS, wrong)
+    for wrong in (None, 3):
+        with pytest.raises(UsageError, match=rf"^the name of a prior is a text, not {type(wrong).__name__}"):
+            Prior(wrong, LABELS, (0.2, 0.3, 0.5))
+
+
+def test_a_prior_may_not_borrow_the_name_of_another(tmp_path: Path) -> None:
+    """It would be read at the temperature that was fitted under that other one, and called so in results."""
+    path = write_model(tmp_path, priors={"noisy": dict(zip(LABELS, (0.01, 0.9, 0.09), strict=True))}, prior="noisy")
+    for borrowed in (Prior("noisy", LABELS, (0.2, 0.3, 0.5)), Prior("adapt", LABELS, (0.2, 0.3, 0.5), start="noisy")):
+        with pytest.raises(UsageError, match=r"^prior noisy: the model .* has one of that name, with other probabilities"):
+            Classifier(path, prior=borrowed)
+    rounded = Prior("noisy", LABELS[::-1], (0.09, 0.9, 0.01))
+    assert Classifier(path, prior=rounded).prior == Prior("noisy", LABELS, (0.01, 0.9, 0.09))
+
+
 @pytest.mark.parametrize("name", ["threads", "max_batch"])
 @pytest.mark.parametrize("value", [0, -1, True, 1.5, "2", None, 10**9, 10**400])
 def test_numbers_that_are_no_sizes_are_refused(tmp_path: Path, name: str, value: Any) -> None:

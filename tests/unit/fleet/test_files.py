@@ -11,6 +11,8 @@ import pytest
 from ferengine.errors import SinkError, UsageError
 from ferengine.fleet.file_task import FileJob, FileOutcome, read_file
 from ferengine.fleet.files import FilesPlan, FilesProgress, plan_files, read_files
+from ferengine.models.priors import choose_prior
+from ferengine.models.registry import load_model
 from video_help import write_video
 
 
@@ -86,6 +88,30 @@ def test_plan_goes_on_where_a_run_ended_and_reads_changed_files_again(archive: P
     with pytest.raises(UsageError, match="was made with other settings: choose another folder, or pass --overwrite"):
         plan_files([pattern], out)
     assert len(plan_files([pattern], out, overwrite=True).jobs) == 3
+
+
+def test_plan_refuses_results_under_a_prior_whose_file_was_changed(archive: Path, tmp_path: Path) -> None:
+    """Half of an archive would be read under the one, half under the other, and all lines name the same file."""
+    mine, out, labels = tmp_path / "mine.json", tmp_path / "out", load_model("standard").manifest.labels
+    mine.write_text(json.dumps({label: 0.4 if label == "happy" else 0.1 for label in labels}))
+    job = plan_files([f"{archive}/**/*.mp4"], out, prior=mine).jobs[0]
+    complete(job)
+    prior = choose_prior(load_model("standard").manifest, mine)
+    assert prior is not None
+    summary = {"prior": {"name": prior.name, "probabilities": prior.by_label()}}
+    Path(job.record).write_text(json.dumps(json.loads(Path(job.record).read_text()) | {"summary": summary}))
+    assert plan_files([f"{archive}/**/*.mp4"], out, prior=mine).kept == 1
+    mine.write_text(json.dumps({label: 0.4 if label == "sad" else 0.1 for label in labels}))
+    with pytest.raises(UsageError, match=r"was made when the prior .*mine\.json had other probabilities: .* pass --overwrite"):
+        plan_files([f"{archive}/**/*.mp4"], out, prior=mine)
+    assert len(plan_files([f"{archive}/**/*.mp4"], out, overwrite=True, prior=mine).jobs) == 3
+
+
+def test_plan_refuses_a_prior_before_any_file_is_read(archive: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"^the model standard has no prior 'evryday': choose one of uniform, "):
+        plan_files([f"{archive}/**/*.mp4"], tmp_path / "out", prior="evryday")
+    with pytest.raises(UsageError, match=r"^prior .*mine\.json cannot be read: No such file"):
+        plan_files([f"{archive}/**/*.mp4"], tmp_path / "out", prior=tmp_path / "mine.json")
 
 
 def test_plan_refuses_two_files_for_the_same_results(archive: Path, tmp_path: Path) -> None:

@@ -216,6 +216,20 @@ def test_the_hint_names_the_data_of_the_task_and_quotes(bar_models: Any, tmp_pat
         variant_for_cpu(load_model("dscnn"), "int8")
 
 
+def test_a_variant_has_its_own_temperatures_in_its_heads_too(pair: tuple[Path, Path]) -> None:
+    for path, temperature in zip(pair, (1.0, 1.5), strict=True):
+        manifest = json.loads(path.with_suffix(".json").read_text())
+        labels, priors = manifest["labels"], {"even": dict.fromkeys(manifest["labels"], 1 / len(manifest["labels"]))}
+        head = {"name": "expression", "kind": "classes", "labels": labels, "temperature": temperature,
+                "priors": priors, "prior": "even", "temperatures": {"even": temperature}}  # fmt: skip
+        for name in ("labels", "temperature", "temperatures", "priors", "prior"):
+            manifest.pop(name, None)
+        path.with_suffix(".json").write_text(json.dumps(manifest | {"heads": [head]}))
+    variant = int8_variant(load_model(pair[0]))
+    assert variant is not None
+    assert variant.manifest.temperature_under("even") == 1.5
+
+
 def test_a_variant_of_another_file_is_not_taken(cpuinfo: Any, pair: tuple[Path, Path]) -> None:
     model, variant = pair
     cpuinfo("avx2")

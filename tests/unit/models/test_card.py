@@ -122,6 +122,15 @@ def test_card_explains_why_a_variant_does_not_run(bar_models: Any, tmp_path: Pat
     assert "bars-int8.onnx, 68.00 % on the split to choose on; does not run unasked: it loses 1.00 points" in card
 
 
+def test_card_says_which_prior_a_further_head_is_read_under(bar_models: Any, tmp_path: Path) -> None:
+    head = {"name": "mood", "kind": "classes", "labels": ["calm", "loud"], "prior": "quiet",
+            "priors": {"quiet": {"calm": 0.75, "loud": 0.25}, "even": {"calm": 0.5, "loud": 0.5}}}  # fmt: skip
+    main = {"name": "expression", "kind": "classes", "labels": ["dark", "bright"]}
+    path = bar_models.write(tmp_path, labels=("dark", "bright"), heads=[main, head])
+    card = words(show(str(path)).output)
+    assert "head mood one of calm, loud, under the prior quiet (calm 75.0 %, loud 25.0 %)" in card
+
+
 def test_json_is_the_manifest(bar_models: Any, tmp_path: Path) -> None:
     assert json.loads(show("accurate", "--json").output) == load_model("accurate").manifest.to_json()
     path = bar_models.write(tmp_path)

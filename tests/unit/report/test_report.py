@@ -254,6 +254,17 @@ def test_different_priors_are_said(tmp_path: Path) -> None:
     page = report_page(read_recording([path]), [path])
     assert "Class prior: office, uniform." in page
     assert "different priors do not compare" in page
+    other = tmp_path / "other.jsonl"
+    sink = JsonlWriter(other)  # of a model that names no priors
+    for each in results():
+        sink.write(each)
+    sink.close()
+    StoreSink(written(tmp_path, "store"), 30).close()
+    assert "Class prior" not in report_page(read_recording([other]), [other])
+    for paths in ([other, written(tmp_path, "lines")], [path]):
+        page = report_page(read_recording(paths), paths)
+        assert ", none named." in page
+        assert "different priors do not compare" in page
     with sqlite3.connect(path) as store:
         store.execute("DROP TABLE run")
         store.execute("PRAGMA user_version = 3")

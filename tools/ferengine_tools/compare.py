@@ -64,7 +64,7 @@ def compare(
     if markdown:
         print(f"{to_markdown(rows)}\n\n{notes}")
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)
     for table in to_tables(rows):
         console.print(table)
     console.print(notes)

@@ -142,7 +142,9 @@ def evaluate(
     if fit_temperature:  # now that the options are known to fit: it changes a file
         temperature, fitted_under, manifest = fit(models[0], data, labels=labels, cache=cache)
         under = "" if fitted_under is None else f" under the prior {fitted_under}"
-        Console(stderr=True, highlight=False).print(f"temperature {temperature:.4f}{under}, written to {manifest}")
+        Console(stderr=True, highlight=False, markup=False).print(
+            f"temperature {temperature:.4f}{under}, written to {manifest}"
+        )
         ensemble = open_ensemble(models)
     views: dict[str, Views] = {"1": 1, "2": 2, "10": 10}
     result, predictions = evaluate_faces(
@@ -165,7 +167,7 @@ def evaluate(
     if as_json:
         print(json_text({**result.to_dict(), "microseconds": microseconds, "machine": computer}, indent=2))
         return
-    console = Console(highlight=False)
+    console = Console(highlight=False, markup=False)  # names of groups and classes are texts
     for part in renderables(result):
         console.print(part, soft_wrap=isinstance(part, str))  # a line of a table in Markdown stays one
     if microseconds is None:

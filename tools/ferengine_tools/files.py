@@ -1,4 +1,4 @@
-"""Files that are written whole, or stay as they were; and images that are read."""
+"""Files that are written whole, or stay as they were; folders that are listed whole; and images that are read."""
 
 from __future__ import annotations
 
@@ -41,6 +41,30 @@ def written_whole(path: Path) -> Iterator[Path]:
                 beside.unlink(missing_ok=True)
     except OSError as error:
         raise FerengineError(f"{path} cannot be written: {error.strerror or error}: make room, or choose another") from None
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return all files of a folder, at any depth, in the order of their paths; links to folders are not followed.
+
+    Raises:
+        UsageError: A folder cannot be listed, and what is in it would be missing.
+    """
+    found: list[Path] = []
+    try:
+        for place, _, names in os.walk(folder, onerror=_raise):
+            found += (path for path in (Path(place, name) for name in names) if path.is_file())
+    except OSError as error:
+        raise UsageError(f"{error.filename} cannot be read: {error.strerror}") from None
+    return sorted(found)
+
+
+def is_hidden(path: Path, folder: Path) -> bool:
+    """Whether a file, or a folder above it in ``folder``, has a name that begins with a dot."""
+    return any(part.startswith(".") for part in path.relative_to(folder).parts)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def read_image(path: Path, flags: int) -> NDArray[np.uint8] | None:

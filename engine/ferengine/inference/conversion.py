@@ -29,6 +29,9 @@ _UNSUPPORTED = {"DequantizeLinear", "If", "Loop", "QuantizeLinear", "Resize", "S
 
 _QUANTISED = ["Conv", "Gemm", "MatMul"]
 
+_BEHIND_LAYER = {"Add", "Cast", "Div", "Flatten", "Identity", "Mul", "Reshape", "Squeeze", "Sub", "Unsqueeze"}
+"""What may stand between the layer that gives the logits and the output, such as its bias, and keeps their steps."""
+
 _MAX_HALF = 65504.0
 
 _FLOATING: dict[int, str] = {TensorProto.FLOAT: "_single", TensorProto.FLOAT16: "_half"}
@@ -234,7 +237,7 @@ def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:
     proto = onnx.load_from_string(model)
     for index, node in enumerate(proto.graph.node):
         node.name = node.name or f"node_{index}"
-    outside = {proto.graph.input[0].name, *(output.name for output in proto.graph.output)}
+    outside = {proto.graph.input[0].name, *_before_outputs(proto.graph)}
     layers = [each for each in proto.graph.node if each.op_type in _QUANTISED]
     edges = [each.name for each in layers if outside & {*each.input, *each.output}]
     helper.set_model_props(proto, {"onnx.quant.pre_process": "onnxruntime.quant"})  # it is folded; no warning for it
@@ -260,6 +263,20 @@ def to_int8(model: bytes, calibration: NDArray[np.float32]) -> bytes:
         except Exception as error:  # ONNX Runtime raises plain classes of many kinds here
             raise ModelError(f"the network cannot be quantised: {error}") from None
         return result.read_bytes()
+
+
+def _before_outputs(graph: onnx.GraphProto) -> set[str]:
+    """The outputs of a graph, and the tensors that these are made of by _BEHIND_LAYER alone."""
+    made_by = {name: node for node in graph.node for name in node.output}
+    found: set[str] = set()
+    open_names = [output.name for output in graph.output]
+    while open_names:
+        name = open_names.pop()
+        if name not in found:
+            found.add(name)
+            node = made_by.get(name)
+            open_names += node.input if node is not None and node.op_type in _BEHIND_LAYER else ()
+    return found
 
 
 class _Batches:

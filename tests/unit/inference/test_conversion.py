@@ -182,3 +182,26 @@ def test_large_sums_of_int8_are_exact() -> None:
     onnx.checker.check_model(model, full_check=True)
     sums = OrtRunner(model.SerializeToString()).run(np.ones((2, 16, 4, 4), np.float32))["y"]
     np.testing.assert_allclose(sums, 16, rtol=1e-5)
+
+
+@pytest.mark.parametrize("end", ["y = Gemm(means, last, bias)", "z = MatMul(means, last)\n y = Add(z, bias)"])
+def test_int8_leaves_the_logits_as_they_are_whose_bias_is_apart(end: str) -> None:
+    random = np.random.default_rng(0)
+    graph = onnx.parser.parse_graph(f"""n (float[n, 1, 12, 12] x) => (float[n, 7] y) {{
+        a = Conv(x, first)
+        b = Relu(a)
+        c = Conv(b, second)
+        pooled = GlobalAveragePool(c)
+        means = Flatten(pooled)
+        {end}
+    }}""")
+    shapes = {"first": (8, 1, 3, 3), "second": (16, 8, 3, 3), "last": (16, 7), "bias": (7,)}
+    graph.initializer.extend(
+        numpy_helper.from_array(random.normal(size=shape).astype(np.float32), name) for name, shape in shapes.items()
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    crops = random.normal(size=(64, 1, 12, 12)).astype(np.float32)
+    converted = to_int8(model.SerializeToString(), crops)
+    assert is_quantised(converted)
+    rows = run(converted, crops)["y"]
+    assert all(len(np.unique(column)) == len(crops) for column in rows.T)

@@ -8,13 +8,14 @@ import struct
 import threading
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from ferengine.errors import FerengineError
+from ferengine.errors import FerengineError, UsageError
 from ferengine.vision import cv2
-from ferengine_tools.files import read_image, written_whole
+from ferengine_tools.files import files_below, read_image, written_whole
 
 
 def test_a_file_is_replaced_where_it_lies(tmp_path: Path) -> None:
@@ -111,3 +112,22 @@ def test_images_that_imread_fails_on(tmp_path: Path) -> None:
     image = read_image(path.rename(tmp_path / os.fsdecode(b"caf\xe9.png")), cv2.IMREAD_GRAYSCALE)
     assert image is not None
     assert (image.dtype, image.tolist()) == (np.uint8, [[7, 7]] * 3)
+
+
+def test_a_folder_that_cannot_be_listed_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "a.png").touch()
+    (tmp_path / "open" / "loop").symlink_to(tmp_path)
+    assert files_below(tmp_path) == [tmp_path / "open" / "a.png"]
+    closed = tmp_path / "closed"
+    closed.mkdir()
+    scandir = os.scandir
+
+    def refuse(path: Any) -> Any:
+        if Path(path) == closed:
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UsageError, match="closed cannot be read: Permission denied"):
+        files_below(tmp_path)

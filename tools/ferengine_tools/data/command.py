@@ -41,20 +41,20 @@ def report(
             raise UsageError(f"--labels is for FER-2013 and --cache for UTKFace; {data} is wild_faces")
         with messages.status("comparing faces (a few seconds)"):
             wild = make_wild_faces_report(load_wild_faces(data))
-        print(json_text(wild.to_dict(), indent=2)) if as_json else print_wild_faces_report(wild, Console())
+        print(json_text(wild.to_dict(), indent=2)) if as_json else print_wild_faces_report(wild, Console(markup=False))
         return
     if is_utkface(data):
         if labels != "fer2013":
             raise UsageError(f"--labels {labels} is for FER-2013; {data} is UTKFace")
         with messages.status("cropping faces (three minutes, unless they are cached) and comparing them (half a minute)"):
             people = make_utkface_report(load_utkface(data, cache or user_cache()))
-        print(json_text(people.to_dict(), indent=2)) if as_json else print_utkface_report(people, Console())
+        print(json_text(people.to_dict(), indent=2)) if as_json else print_utkface_report(people, Console(markup=False))
         return
     if cache is not None:
         raise UsageError(f"--cache is for UTKFace; {data} needs none")
     with messages.status("comparing faces (half a minute)"):
         found = make_report(load_fer2013(data, labels))
-    print(json_text(found.to_dict(), indent=2)) if as_json else print_report(found, Console())
+    print(json_text(found.to_dict(), indent=2)) if as_json else print_report(found, Console(markup=False))
 
 
 def prepare(

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
 from ferengine_tools.data import LabelSet
-from ferengine_tools.files import read_image
+from ferengine_tools.files import files_below, is_hidden, read_image
 
 LABELS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 LABELS8 = (*LABELS, "contempt")
@@ -27,7 +27,7 @@ _EMOTIONS = {str(number): number for number in range(len(LABELS))}
 _VOTES = ("anger", "disgust", "fear", "happiness", "sadness", "surprise", "neutral", "contempt")
 _ABSTENTIONS = ("unknown", "not_face")
 _TILES_A_ROW = 64
-_SUFFIXES = (".png", ".jpg")
+_SUFFIXES = (".png", ".jpg", ".jpeg")
 _FACES = {"training": 28_709, "public": 3_589, "private": 3_589}
 """Of the competition's table, by split."""
 _TRAINING = (3_995, 436, 4_097, 7_215, 4_830, 3_171, 4_965)
@@ -72,7 +72,8 @@ def load_fer2013(path: Path, labels: LabelSet = "fer2013") -> Fer2013:
     Args:
         path: The competition's ``fer2013.csv`` (emotion, pixels, Usage), with the votes of FER+ where its ``fer2013new.csv``
             lies beside it; a folder with ``labels.csv`` (with votes) and ``tiles-N.webp``; or the image folders ``train`` and
-            ``test`` of ``<emotion>/<Usage>_<number>.png`` or ``.jpg``.
+            ``test`` of ``<emotion>/<Usage>_<number>.png``, ``.jpg`` or ``.jpeg``. Hidden files are left out, other files
+            with a warning.
         labels: "ferplus8" adds the eighth class of FER+: an image is labelled contempt when more of the crowd chose contempt
             than any other answer, "unknown" and "not a face" included (212 images: 162, 24 and 26 of the three splits). All
             others keep FER-2013's label. The votes then have the eighth column.
@@ -210,10 +211,14 @@ def _is_the_competitions(data: Fer2013) -> bool:
 
 
 def _from_folders(folder: Path) -> Fer2013:
-    files = (path for part in ("train", "test") for path in (folder / part).glob("*/*"))
-    paths = sorted(path for path in files if path.suffix in _SUFFIXES)
+    paths, others = _faces_and_others(folder)
     if not paths:
         raise UsageError(f"{folder} holds no faces: train/<emotion> and test/<emotion> of .png or .jpg files expected")
+    if others:
+        log.warning(
+            "%s: %d files are left out, such as %s: faces are %s files right in train/<emotion> and test/<emotion>",
+            folder, len(others), others[0], ", ".join(_SUFFIXES),
+        )  # fmt: skip
     images = np.empty((len(paths), SIDE, SIDE), np.uint8)
     labels, usages = np.empty(len(paths), np.int64), np.empty(len(paths), np.int64)
     for number, path in enumerate(paths):
@@ -227,6 +232,18 @@ def _from_folders(folder: Path) -> Fer2013:
             raise UsageError(f"{path} is not an image of {SIDE} x {SIDE} pixels: is it truncated?")
         images[number], labels[number], usages[number] = image, LABELS.index(emotion), _USAGES[usage]
     return Fer2013(images, labels, usages, None)
+
+
+def _faces_and_others(folder: Path) -> tuple[list[Path], list[Path]]:
+    """The files that should be faces, and the other ones that are not hidden."""
+    paths: list[Path] = []
+    others: list[Path] = []
+    for part in (folder / "train", folder / "test"):
+        for place in sorted(part.iterdir()):
+            for path in files_below(place) if place.is_dir() else [place]:
+                if not is_hidden(path, part):
+                    (paths if path.parent == place and path.suffix.lower() in _SUFFIXES else others).append(path)
+    return sorted(paths), others
 
 
 def _from_tiles(folder: Path) -> tuple[Fer2013, _Crowd]:

@@ -21,6 +21,7 @@ from ferengine.detection.base import Detections
 from ferengine.errors import FerengineError, UsageError
 from ferengine.vision import cv2
 from ferengine_tools.data.cropping import decode
+from ferengine_tools.files import files_below
 
 LISTING = "faces.csv"
 _SUFFIXES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
@@ -64,11 +65,11 @@ def find_images(folder: Path) -> list[Path]:
     """Return the images of a folder and its sub-folders, in the order of their paths.
 
     Raises:
-        UsageError: There are none.
+        UsageError: There are none, or a folder cannot be listed.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name the one that holds the images")
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _SUFFIXES and path.is_file())
+    found = [path for path in files_below(folder) if path.suffix.lower() in _SUFFIXES]
     if not found:
         raise UsageError(f"{folder} holds no images ({', '.join(_SUFFIXES)})")
     return found

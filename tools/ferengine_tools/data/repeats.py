@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from ferengine_tools.data.duplicates import Duplicates
@@ -111,12 +112,14 @@ def _shared(group: NDArray[np.int64], split: NDArray[np.int64], splits: int) -> 
 def repeats_table(splits: Mapping[str, SplitRepeats]) -> Table:
     """For people: the faces of each split that are copied in, or near one in, each split."""
     table = Table(
-        "faces of",
-        *(f"copied in {name}" for name in splits),
-        *(f"near one in {name}" for name in splits),
+        box=SIMPLE_HEAD,
+        padding=0,  # with the longest name 80 columns
         title="faces with the same pixels, or the same photograph, as another",
         title_justify="left",
     )
+    kinds = ("copied in", "near one in")
+    for heading in ("faces of", *(f"{kind}\n{name}" for kind in kinds for name in splits)):
+        table.add_column(heading, no_wrap=True)
     for name, split in splits.items():
         table.add_row(name, *map(str, split.copies.values()), *map(str, split.near_copies.values()))
     return table

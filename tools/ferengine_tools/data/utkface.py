@@ -26,6 +26,7 @@ from ferengine.tracking.crop_geometry import region_from_landmarks
 from ferengine.tracking.cropper import FaceCropper
 from ferengine_tools.data.cropping import SIDE, PhotoCropper, decode
 from ferengine_tools.data.duplicates import Thresholds, find_duplicates
+from ferengine_tools.files import files_below
 
 GENDERS = ("male", "female")
 ETHNICITIES = ("White", "Black", "Asian", "Indian", "other")
@@ -80,7 +81,7 @@ class UtkFace:
 
 def split_of(name: str) -> int:
     """Into SPLITS, by the CRC-32 of the file's name: 2 (test) where it is 0 modulo 10, 1 (validation) where it is 1, else 0."""
-    return {0: 2, 1: 1}.get(zlib.crc32(name.encode()) % 10, 0)
+    return {0: 2, 1: 1}.get(zlib.crc32(os.fsencode(name)) % 10, 0)
 
 
 def is_utkface(path: Path) -> bool:
@@ -117,11 +118,18 @@ def load_utkface(path: Path, cache: Path | None = None) -> UtkFace:
         return _read(kept)
     try:
         cache.mkdir(parents=True, exist_ok=True)  # refused now, not after minutes of cropping
-        data = _crop_all(path)
+    except OSError as error:
+        raise _unwritable(cache, error) from None
+    data = _crop_all(path)
+    try:
         _write(kept, data)
     except OSError as error:
-        raise UsageError(f"{cache} cannot be written to ({error.strerror}): choose another folder for the crops") from None
+        raise _unwritable(cache, error) from None
     return data
+
+
+def _unwritable(cache: Path, error: OSError) -> UsageError:
+    return UsageError(f"{cache} cannot be written to ({error.strerror}): choose another folder for the crops")
 
 
 def _crop_all(path: Path) -> UtkFace:
@@ -216,7 +224,7 @@ def _middle(faces: Detections, width: int, height: int) -> int:
 
 def _names(path: Path) -> list[str]:
     if path.is_dir():
-        names = [file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file()]
+        names = [file.relative_to(path).as_posix() for file in files_below(path)]
     elif path.is_file():
         with _open(path) as archive:
             names = archive.namelist()
@@ -259,7 +267,7 @@ def _fingerprint(path: Path) -> str:
     digest = hashlib.sha256(f"{__version__} {_CROPPING}".encode())
     for name in sorted(_names(path)) if path.is_dir() else ():
         content = (path / name).read_bytes()
-        digest.update(f"{name} {len(content)} ".encode())
+        digest.update(os.fsencode(f"{name} {len(content)} "))
         digest.update(content)
     if path.is_file():
         with path.open("rb") as handle:
@@ -284,6 +292,14 @@ def _read(path: Path) -> UtkFace:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             values = {name: arrays[name] for name in UtkFace.__dataclass_fields__}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        faces = len(values["images"])
+        if values["images"].shape != (faces, SIDE, SIDE) or any(
+            len(each) != faces for name, each in values.items() if name != "skipped"
+        ):
+            raise ValueError("its parts do not fit together")
+    except PermissionError as error:
+        raise UsageError(f"{path} cannot be read ({error.strerror}): choose another folder for the crops") from None
+    except (OSError, ValueError, KeyError, EOFError, TypeError, RuntimeError, zlib.error, zipfile.BadZipFile) as error:
+        # TypeError: it is a single array; RuntimeError: the archive seems to be encrypted, or of another kind
         raise UsageError(f"{path} is damaged ({error}): delete it, and the faces are cropped again") from None
     return UtkFace(**{**values, "skipped": tuple(map(str, values["skipped"]))})

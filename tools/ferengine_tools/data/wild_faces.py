@@ -6,6 +6,7 @@ Its classes are as unequal as those of ordinary faces are: half are neutral, 41 
 from __future__ import annotations
 
 import csv
+import re
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -69,7 +70,9 @@ class WildFaces:
 
 def split_of(person: str) -> int:
     """Into SPLITS, by a person's hexadecimal hash: 1 (validation) where it is 0 modulo 5, else 0. Raises ValueError where it is
-    no such number."""
+    no such number, without sign or prefix."""
+    if not re.fullmatch(r"[0-9a-fA-F]+", person):
+        raise ValueError(person)
     return int(int(person, 16) % _VALIDATION == 0)
 
 
@@ -109,7 +112,7 @@ def load_wild_faces(folder: Path) -> WildFaces:
         images,
         np.array([LABELS.index(row["label"]) for row in rows], np.int64),
         np.array([split_of(row["person"]) for row in rows], np.int64),
-        np.array([row["person"] for row in rows]),
+        np.array([row["person"].lower() for row in rows]),
         np.array([row["annotator"] or "" for row in rows]),
         tuple(row["file"] for row in rows),
     )
@@ -130,7 +133,11 @@ def _rows(path: Path) -> list[dict[str, str]]:
         raise UsageError(f"{path} has no column {', '.join(sorted(missing))}")
     if not rows:
         raise UsageError(f"{path} names no faces")
+    seen: set[str] = set()
     for number, row in enumerate(rows):
+        if row["file"] in seen:
+            raise UsageError(f"{path}, row {number + 2}: {row['file']} is named twice")
+        seen.add(row["file"])
         if row["label"] not in LABELS:
             raise UsageError(f"{path}, row {number + 2}: label must be one of {', '.join(LABELS)}, not {row['label']!r}")
         try:

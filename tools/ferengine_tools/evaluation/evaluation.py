@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,8 @@ class Evaluation:
         split: Of the faces.
         faces: How many there are.
         classes: Their classes.
-        metrics: Single crop, at temperature 1; of several models at the temperatures of their manifests.
+        metrics: Single crop. ``nll`` and ``ece`` are at temperature 1; all else, as all of several models, is at the
+            temperatures of the manifests: where a map adds outputs up, the temperature can decide which class is read.
         calibrated: With the manifest's temperature under ``prior``.
         views: How many views of each face ``averaged`` is over.
         averaged: Over the views, with the temperature of the manifest; None where it was not asked for.
@@ -191,7 +192,7 @@ def evaluate_faces(
     logits = ensemble.logits(faces.images)
     scaled = merge(ensemble.probabilities(logits), matrix)
     plain = merge(softmax(logits[0]), matrix) if len(logits) == 1 else scaled
-    calibrated = measure(scaled, faces.labels, classes)
+    calibrated, unscaled = (measure(each, faces.labels, classes) for each in (scaled, plain))
     averaged = None
     if views > 1:
         averaged = measure(merge(probabilities(ensemble, faces.images, views), matrix), faces.labels, classes)
@@ -221,7 +222,7 @@ def evaluate_faces(
         split=split,
         faces=len(faces),
         classes=classes,
-        metrics=measure(plain, faces.labels, classes),
+        metrics=replace(calibrated, nll=unscaled.nll, ece=unscaled.ece),
         calibrated=Calibration(ensemble.temperature, calibrated.nll, calibrated.ece),
         views=views,
         averaged=averaged,

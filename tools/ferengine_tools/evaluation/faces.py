@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
 from ferengine_tools.evaluation.mapping import LabelMap
-from ferengine_tools.files import read_image
+from ferengine_tools.files import files_below, is_hidden, read_image
+
+log = logging.getLogger(__name__)
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".pgm", ".tif", ".tiff")
 
@@ -98,7 +101,9 @@ def resize(images: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def folder_faces(folder: Path, side: int, label_map: LabelMap) -> LabelledFaces:
-    """Load the square crops of a folder with a sub-folder for each class, searched to its depth; hidden files are left out.
+    """Load the square crops of a folder with a sub-folder for each class, searched to its depth.
+
+    Hidden files are left out; so are, with a warning, images beside the sub-folders, and files in these that are no images.
 
     Args:
         folder: The folder.
@@ -106,8 +111,8 @@ def folder_faces(folder: Path, side: int, label_map: LabelMap) -> LabelledFaces:
         label_map: The class of each sub-folder, or that it is left out.
 
     Raises:
-        UsageError: A folder has no classes, a class no images, a file is no square image, or a name in the map is no
-            sub-folder.
+        UsageError: A folder has no classes or cannot be listed, a class no images, a file is no square image, or a name in the
+            map is no sub-folder.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: name one with a sub-folder of faces for each class")
@@ -119,25 +124,27 @@ def folder_faces(folder: Path, side: int, label_map: LabelMap) -> LabelledFaces:
     if not classes:
         raise UsageError("the map leaves out all faces")
     images, labels, names = [], [], []
+    others = [path for path in sorted(folder.iterdir()) if path.is_file() and _is_image(path)]  # they have no class
     for path, name in chosen.items():
         if name is None:
             continue
-        files = sorted(_images(path))
+        found = [file for file in files_below(path) if not is_hidden(file, path)]
+        files = [file for file in found if file.suffix.lower() in SUFFIXES]
+        others += [file for file in found if file.suffix.lower() not in SUFFIXES]
         if not files:
             raise UsageError(f"{path} holds no images ({', '.join(SUFFIXES)})")
         for file in files:
             images.append(_read(file, side))
             labels.append(classes.index(name))
             names.append(file.relative_to(folder).as_posix())
+    if others:
+        log.warning("%s: %d files are in no class or are no images (%s), and are left out, such as %s",
+                    folder, len(others), ", ".join(SUFFIXES), others[0])  # fmt: skip
     return LabelledFaces(np.stack(images), np.array(labels, np.int64), classes, tuple(names))
 
 
-def _images(folder: Path) -> Iterator[Path]:
-    """At any depth."""
-    for path in folder.rglob("*"):
-        hidden = any(part.startswith(".") for part in path.relative_to(folder).parts)
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not hidden:
-            yield path
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
 
 
 def _read(path: Path, side: int) -> NDArray[np.uint8]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import logging
 import re
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -15,6 +16,8 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest
 
 from ferengine.errors import UsageError
+
+log = logging.getLogger(__name__)
 
 _AGES = (0, 3, 10, 20, 30, 40, 50, 60, 70)
 AGE_GROUPS = (*(f"{first}-{after - 1}" for first, after in pairwise(_AGES)), f"{_AGES[-1]}+")
@@ -102,18 +105,30 @@ def read_groups(path: Path, names: tuple[str, ...]) -> dict[str, NDArray[np.str_
             reader = csv.DictReader(handle)
             columns = [column for column in reader.fieldnames or () if column != "file"]
             rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UsageError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from None
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} is not a table of comma-separated values ({error})") from None
     if "file" not in (reader.fieldnames or ()) or not columns:
         raise UsageError(f"{path} must have the column file and at least one more, the groups")
+    if "" in columns or len(set(columns)) < len(reader.fieldnames or ()) - 1:
+        raise UsageError(f"{path} must have a name of its own for each column, not {', '.join(reader.fieldnames or ())}")
     table: dict[str, dict[str, str]] = {}
     for number, row in enumerate(rows, 2):
         if row["file"] in table:
             raise UsageError(f"{path}, row {number}: {row['file']} is named twice")
         table[row["file"]] = row
-    if not any(name in table for name in names):
+    strangers = [name for name in table if name not in set(names)]
+    if len(strangers) == len(table):
         raise UsageError(f"{path} names none of the faces: its column file must be like {names[0]}")
-    return {column: np.array([table.get(name, {}).get(column) or "" for name in names]) for column in columns}
+    if strangers:
+        log.warning("%s: %d of %d rows name no face measured, such as %s", path, len(strangers), len(table), strangers[0])
+    groups = {column: np.array([table.get(name, {}).get(column) or "" for name in names]) for column in columns}
+    for column, values in groups.items():
+        lacking = int((values == "").sum())
+        if lacking:
+            log.warning("%s: %d of %d faces have no group in the column %s", path, lacking, len(names), column)
+    return groups
 
 
 def group_table(grouping: str, rows: Sequence[GroupAccuracy]) -> str:
@@ -140,7 +155,7 @@ def _answered(row: GroupAccuracy) -> tuple[str, str]:
 
 
 def _by_number(name: str) -> tuple[bool, int, str]:
-    number = re.match(r"\d+", name)
+    number = re.match(r"\d{1,18}", name)  # int() refuses numbers of thousands of digits
     return number is None, int(number.group()) if number else 0, name
 
 

@@ -77,6 +77,10 @@ def load_faces(selection: Selection, task: str, side: int, label_map: LabelMap) 
     if split == "folder":
         faces = folder_faces(data, side, label_map)
         return faces if selection.groups is None else faces.with_groups(read_groups(selection.groups, faces.names))
+    if task == "gender" and wild_faces.is_wild_faces(data):
+        raise UsageError(f"{data} is wild_faces, which has labels of expression: choose another --model")
+    if task == "expression" and not wild and not (data / "train").is_dir() and utkface.is_utkface(data):
+        raise UsageError(f"{data} is UTKFace, which has labels of gender: choose another --model, such as gender")
     if wild:
         faces = sets.wild_faces(data, _WILD[split])
     elif task == "gender":

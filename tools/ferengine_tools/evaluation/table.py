@@ -8,6 +8,7 @@ import numpy as np
 from rich import box
 from rich.console import RenderableType
 from rich.table import Table
+from rich.text import Text
 
 from ferengine_tools.evaluation.confusion_matrix import fractions, in_paper_order
 from ferengine_tools.evaluation.evaluation import Evaluation
@@ -60,8 +61,8 @@ def confusion_table(result: Evaluation) -> Table:
         table.add_column(name, justify="right", no_wrap=True)
     counts = dict(zip(result.classes, np.sum(result.metrics.confusion, axis=1).tolist(), strict=True))
     for row, name in enumerate(classes):
-        own = ["-" if np.isnan(value) else f"{value:.2f}" for value in matrix[row]]
-        own[row] = f"[bold]{own[row]}[/]"
+        own = [Text("-" if np.isnan(value) else f"{value:.2f}") for value in matrix[row]]
+        own[row].stylize("bold")
         table.add_row(name, str(counts[name]), *own)
         if ordered is not None:
             table.add_row("", "Table I", *(f"{value:.2f}" for value in TABLE_ONE[row]), style="dim")

@@ -17,7 +17,7 @@ from ferengine.errors import FerengineError, UsageError
 from ferengine.inference.base import only_output
 from ferengine.inference.conversion import is_quantised, to_fp16, to_int8
 from ferengine.inference.onnxruntime import OrtRunner
-from ferengine.json_text import json_text
+from ferengine.json_text import json_text, parse_json
 from ferengine.models.manifest import Accuracy, InputSpec, Manifest, Training
 from ferengine.models.registry import load_model
 from ferengine.models.self_test import self_test_crops
@@ -135,10 +135,11 @@ def written_model(out: Path) -> Iterator[Path]:
     beside that; until then these stay.
 
     Raises:
-        UsageError: The folder cannot be made.
+        UsageError: The folder cannot be made, or the file in the manifest's place is no manifest.
         FerengineError: The files cannot be written.
     """
     make_folder(out.parent)
+    _check_place(out.with_suffix(".json"))
     try:
         with TemporaryDirectory(dir=out.parent) as folder:
             beside = Path(folder) / out.name
@@ -147,6 +148,18 @@ def written_model(out: Path) -> Iterator[Path]:
             beside.with_suffix(".json").replace(out.with_suffix(".json"))
     except OSError as error:
         raise FerengineError(f"{out} cannot be written: {error.strerror or error}: make room, or choose another") from None
+
+
+def _check_place(path: Path) -> None:
+    """Refuse to write a manifest over a file that is none, such as a prior of one's own."""
+    try:
+        old = parse_json(path.read_bytes()) if path.exists() else {"sha256": ""}
+    except OSError as error:
+        raise FerengineError(f"{path} cannot be read: {error.strerror}: choose another --out") from None
+    except ValueError:
+        old = None
+    if not isinstance(old, dict) or "sha256" not in old:
+        raise UsageError(f"{path}, where the manifest is written, is no manifest: choose another --out")
 
 
 def int8_loss(manifest: Manifest, source: str) -> float | None:

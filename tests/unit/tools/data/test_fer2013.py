@@ -229,3 +229,18 @@ def test_the_real_faces(data_dir: Path) -> None:
     assert [len(data.indices(split)) for split in ("training", "public", "private")] == [28_709, 3_589, 3_589]
     assert np.bincount(data.labels).tolist() == [4953, 547, 5121, 8989, 6077, 4002, 6198]
     assert data.images[data.indices("training")].mean() == pytest.approx(129.5, abs=1.0)
+
+
+def test_files_that_are_no_faces_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder = folders(tmp_path)
+    whole = load_fer2013(folder)
+    first = sorted((folder / "train").glob("*/*"))[0]
+    first.rename(first.with_suffix(".PNG"))
+    assert np.array_equal(load_fer2013(folder).images, whole.images)
+    assert not caplog.records
+    (first.parent / "deeper").mkdir()
+    (first.parent / "deeper" / first.name).touch()
+    (first.parent / ".hidden.png").touch()
+    (folder / "test" / "notes.txt").touch()
+    assert len(load_fer2013(folder).images) == len(whole.images)
+    assert f"2 files are left out, such as {first.parent / 'deeper' / first.name}" in caplog.text

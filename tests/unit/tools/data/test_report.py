@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -9,14 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 
 from command_help import command
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
 from ferengine_tools.data import utkface as module
 from ferengine_tools.data.fer2013 import LABELS, Fer2013
-from ferengine_tools.data.protocol import training_rows, unseen_rows
+from ferengine_tools.data.protocol import duplicates, training_rows, unseen_rows
+from ferengine_tools.data.repeats import count_by_split, repeats_table
 from ferengine_tools.data.report import make_report
+from ferengine_tools.data.utkface import SPLITS as UTKFACE_SPLITS
 from ferengine_tools.data.utkface import UtkFace
 
 main = command("data")
@@ -175,3 +179,12 @@ def test_options_of_the_other_set_are_refused(table: Path) -> None:
         main(["report", "--data", str(table.parent / "absent.zip")])
     with pytest.raises(UsageError, match="Missing command"):
         main([])
+
+
+def test_the_table_of_repeats_fits_80_columns(data: Fer2013) -> None:
+    counts = count_by_split(duplicates(data), data.usage, UTKFACE_SPLITS)
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(repeats_table(counts))
+    shown = console.export_text()
+    assert shown.count("validation") == 3  # two columns and a row
+    assert "…" not in shown

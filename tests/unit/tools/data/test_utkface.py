@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import zipfile
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -220,3 +222,33 @@ def test_real_faces_are_found(data_dir: Path) -> None:
     found = [crop_aligned(cropper, np.asarray(image, np.uint8))[1] for image in images]
     assert len(found) == 48
     assert sum(found) >= 46
+
+
+def test_names_that_are_not_utf8(tmp_path: Path, folder: Path) -> None:
+    known = next(path for path in sorted(folder.rglob("*")) if path.is_file())
+    known.rename(known.with_name("20_0_0_2017\udcff.png"))
+    assert same(load_utkface(folder, tmp_path / "cache"), load_utkface(folder, tmp_path / "cache"))
+
+
+def test_caches_of_any_damage_are_named(tmp_path: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cache = tmp_path / "cache"
+    data = load_utkface(folder, cache)
+    [kept] = cache.iterdir()
+    whole = kept.read_bytes()
+    at = whole.index(b"PK\x01\x02")
+    other_method, encrypted = bytearray(whole), bytearray(whole)
+    other_method[at + 10], encrypted[at + 8] = 99, encrypted[at + 8] | 1
+    single, short = io.BytesIO(), io.BytesIO()
+    np.save(single, data.images)
+    np.savez(short, **{**vars(data), "skipped": np.array([], np.str_), "images": data.images[:1]})
+    for content in (bytes(other_method), bytes(encrypted), single.getvalue(), short.getvalue()):
+        kept.write_bytes(content)
+        with pytest.raises(UsageError, match=rf"{kept.name} is damaged.*delete it"):
+            load_utkface(folder, cache)
+
+    def refuse(*arguments: Any, **options: Any) -> None:
+        raise PermissionError(13, "Permission denied", str(kept))
+
+    monkeypatch.setattr(np, "load", refuse)
+    with pytest.raises(UsageError, match=rf"{kept.name} cannot be read \(Permission denied\): choose another folder"):
+        load_utkface(folder, cache)

@@ -155,3 +155,26 @@ def test_the_real_faces(data_dir: Path) -> None:
     assert counts["validation"] == {
         "angry": 63, "disgust": 51, "fear": 3, "happy": 1167, "sad": 77, "surprise": 71, "neutral": 1318,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("person", ["-5", "0x5", " 5", "5_5"])
+def test_a_person_is_not_written_in_two_ways(tmp_path: Path, person: str) -> None:
+    write(tmp_path, lambda rows: rows[0].update(person=person))
+    with pytest.raises(UsageError, match="row 2: person must be a hexadecimal number"):
+        load_wild_faces(tmp_path)
+    write(tmp_path, lambda rows: rows[1].update(person="F"))
+    assert load_wild_faces(tmp_path).persons[1] == "f"
+
+
+def test_a_face_that_is_named_twice_is_refused(tmp_path: Path) -> None:
+    write(tmp_path, lambda rows: rows.append(rows[0]))
+    with pytest.raises(UsageError, match=r"row 7: 00000\.png is named twice"):
+        load_wild_faces(tmp_path)
+
+
+def test_the_report_shows_names_as_they_are_and_whole(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write(tmp_path, lambda rows: rows[0].update(annotator="[/a]"))
+    main(["report", "--data", str(tmp_path)])
+    shown = capsys.readouterr().out
+    assert "[/a]" in shown
+    assert shown.count("validation") == 4  # a split, two columns and a row, none of them cut

@@ -22,6 +22,7 @@ from ferengine_tools.evaluation import speed
 from ferengine_tools.evaluation.crops import probabilities, views
 from ferengine_tools.evaluation.ensemble import Ensemble
 from ferengine_tools.evaluation.evaluation import Evaluation, evaluate_faces
+from ferengine_tools.evaluation.mapping import LabelMap
 from ferengine_tools.evaluation.network import of_classifier
 from ferengine_tools.evaluation.paper import TABLE_ONE
 from ferengine_tools.evaluation.priors import known_priors
@@ -237,3 +238,27 @@ def test_speed_is_reported_per_face(bar_models: Any, tmp_path: Path, monkeypatch
     assert microseconds(classifier, 8, seconds=0.1) == pytest.approx(500)
     monkeypatch.setattr(speed, "microseconds", lambda classifier, batch: 1000 / batch)
     assert speed.speeds(classifier) == {"1": 1000.0, "8": 125.0, "32": 31.2}
+
+
+def test_outputs_that_a_map_adds_up_count_alike_everywhere(bar_models: Any, bars: Path, tmp_path: Path) -> None:
+    """Which class is read can depend on the temperature then: a run's is that of the manifest."""
+    classifier = Classifier(bar_models.write(tmp_path, gain=0.05, temperature=0.01))
+    label_map = LabelMap(dict.fromkeys(LABELS[1:], "other"), dict.fromkeys(LABELS[1:], "other"))
+    faces = fer2013_faces(bars, "private").renamed(label_map)
+    found, predictions = evaluate_faces(classifier, faces, "private", label_map=label_map)
+    assert found.accuracy == predictions.right.mean() == 1
+    assert found.metrics.confusion == [[2, 0], [0, 12]]
+    assert found.metrics.nll > 0.3 > found.calibrated.nll  # at temperature 1 all are read as the other classes together
+
+
+def test_names_of_groups_are_shown_as_they_are(
+    bar_models: Any, bars: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_folder(tmp_path / "faces", bars, {name: name for name in LABELS})
+    file = sorted((tmp_path / "faces").glob("*/*"))[0]
+    (tmp_path / "groups.csv").write_text(f"file,[site]\n{file.relative_to(tmp_path / 'faces')},[/lab]\n")
+    main(["--model", str(bar_models.write(tmp_path)), "--data", str(tmp_path / "faces"), "--split", "folder",
+          "--groups", str(tmp_path / "groups.csv")])  # fmt: skip
+    shown = capsys.readouterr().out
+    assert "| [site] |" in shown
+    assert "| [/lab] |" in shown

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ferengine.errors import UsageError
-from ferengine_tools.evaluation.groups import GroupAccuracy, age_group, by_group, group_table
+from ferengine_tools.evaluation.groups import GroupAccuracy, age_group, by_group, group_table, read_groups
 
 
 def wilson(correct: int, faces: int, z: float) -> tuple[float, float]:
@@ -94,3 +95,20 @@ def test_no_faces_no_groups() -> None:
 def test_what_is_refused(correct: list[bool], groups: list[str], confidence: float, message: str) -> None:
     with pytest.raises(UsageError, match=message):
         by_group(correct, groups, confidence)
+
+
+def test_numbers_of_any_length_are_in_order() -> None:
+    names = ["9" * 5000, "10", "9", "b", "a"]
+    assert [row.group for row in by_group(np.ones(5), names)] == ["9", "10", "9" * 5000, "a", "b"]
+
+
+def test_what_a_table_of_groups_leaves_out_is_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    table = tmp_path / "groups.csv"
+    table.write_text("file,site\nhappy/a.png,lab\nhappy/typo.png,lab\n")
+    assert read_groups(table, ("happy/a.png", "sad/b.png"))["site"].tolist() == ["lab", ""]
+    assert "1 of 2 rows name no face measured, such as happy/typo.png" in caplog.text
+    assert "1 of 2 faces have no group in the column site" in caplog.text
+    for header in ("file,site,site", "file,site,"):
+        table.write_text(f"{header}\nhappy/a.png,lab,street\n")
+        with pytest.raises(UsageError, match="a name of its own for each column"):
+            read_groups(table, ("happy/a.png",))

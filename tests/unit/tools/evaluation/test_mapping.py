@@ -175,3 +175,15 @@ def test_a_table_of_groups_that_does_not_fit_is_named(tmp_path: Path, text: str,
         read_groups(path, ("joy/0.png",))
     with pytest.raises(UsageError, match="cannot be read"):
         read_groups(tmp_path / "absent.csv", ("joy/0.png",))
+
+
+def test_files_without_a_class_are_counted(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    write_faces(tmp_path / "happy")
+    assert len(folder_faces(tmp_path, 48, LabelMap())) == 2
+    assert not caplog.records
+    (tmp_path / "loose.png").touch()
+    (tmp_path / "faces.csv").touch()
+    (tmp_path / "happy" / "portrait.gif").touch()
+    assert len(folder_faces(tmp_path, 48, LabelMap())) == 2
+    assert "2 files are in no class or are no images (.png, .jpg" in caplog.text
+    assert f"such as {tmp_path / 'loose.png'}" in caplog.text

@@ -15,6 +15,8 @@ from ferengine.errors import UsageError
 from ferengine.vision import cv2
 from ferengine_tools.data import utkface
 from ferengine_tools.data.fer2013 import LABELS8
+from ferengine_tools.evaluation.mapping import LabelMap
+from ferengine_tools.evaluation.selection import Selection, load_faces
 from ferengine_tools.evaluation.sets import fer2013_faces, utkface_faces
 
 evaluate = command("evaluate")
@@ -108,3 +110,13 @@ def test_gender_metrics_by_age_and_ethnicity(
         evaluate([*command, "--split", "folder"])
     with pytest.raises(UsageError, match="for a model of gender choose one of train, training, validation, test, folder"):
         evaluate([*command, "--split", "private"])
+
+
+def test_a_data_set_of_the_other_task_is_named(tmp_path: Path) -> None:
+    (tmp_path / "20_1_0_20170112213500903.jpg").touch()
+    with pytest.raises(UsageError, match="is UTKFace, which has labels of gender: choose another --model, such as gender"):
+        load_faces(Selection(tmp_path), "expression", 48, LabelMap())
+    for name in ("labels.csv", "faces.zip"):
+        (tmp_path / name).touch()
+    with pytest.raises(UsageError, match="is wild_faces, which has labels of expression"):
+        load_faces(Selection(tmp_path), "gender", 48, LabelMap())

@@ -229,3 +229,14 @@ def test_command_exports_and_reports_the_checks(
     for wrong in (["--checkpoint", "a.pt"], ["--model", "dscnn", "--private"], []):
         with pytest.raises(UsageError):
             main([*wrong, "--out", str(tmp_path / "x.onnx")])
+
+
+def test_a_file_in_the_manifests_place_stays(tmp_path: Path) -> None:
+    (tmp_path / "mine.json").write_text('{"happy": 0.5}')
+    with pytest.raises(UsageError, match=r"mine\.json, where the manifest is written, is no manifest"):
+        export("fast", tmp_path / "mine.onnx")
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.json"]
+    assert (tmp_path / "mine.json").read_text() == '{"happy": 0.5}'
+    (tmp_path / "mine.json").unlink()
+    for _ in range(2):  # a model's own manifest is replaced
+        export("fast", tmp_path / "mine.onnx")

@@ -115,6 +115,7 @@ def evaluate(
     from ferengine_tools.evaluation.crops import Views
     from ferengine_tools.evaluation.ensemble import open_ensemble
     from ferengine_tools.evaluation.evaluation import evaluate_faces
+    from ferengine_tools.evaluation.figure import check_figure
     from ferengine_tools.evaluation.mapping import LabelMap, load_map
     from ferengine_tools.evaluation.mistakes import check_empty, find_mistakes, write_mistakes
     from ferengine_tools.evaluation.prior_curve import draw_curve
@@ -125,6 +126,8 @@ def evaluate(
 
     if errors is not None:
         check_empty(errors)
+    for drawing in filter(None, (confusion, curve)):
+        check_figure(drawing)
     models = model or [DEFAULT]
     if fit_temperature:
         if len(models) > 1:

@@ -6,7 +6,7 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING
 
-from ferengine.errors import MissingDependencyError, SinkError
+from ferengine.errors import MissingDependencyError, SinkError, UsageError
 from ferengine.pip_hint import install_extra
 from ferengine_tools.files import written_whole
 
@@ -29,6 +29,22 @@ def new_figure(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def check_figure(path: Path) -> None:
+    """Refuse a file that no figure can be written to, before what it is to show is measured.
+
+    Raises:
+        MissingDependencyError: matplotlib is missing.
+        UsageError: The suffix is none of a figure.
+    """
+    kinds = new_figure(1, 1).canvas.get_supported_filetypes()
+    if _kind(path).lower() not in kinds:
+        raise UsageError(f"{path} must end in one of {', '.join(f'.{kind}' for kind in sorted(kinds))}")
+
+
+def _kind(path: Path) -> str:
+    return path.suffix.removeprefix(".") or "png"
+
+
 def save_figure(figure: Figure, path: Path) -> None:
     """Write a figure as PNG, or as what the suffix says. What was there stays until the new file is whole.
 
@@ -39,7 +55,7 @@ def save_figure(figure: Figure, path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_whole(path) as beside:
-            figure.savefig(beside, dpi=DPI, format=path.suffix.removeprefix(".") or "png")
+            figure.savefig(beside, dpi=DPI, format=_kind(path))
     except (OSError, ValueError) as error:  # ValueError: a suffix that matplotlib does not know
         raise SinkError(f"{path} cannot be written: {error}") from None
 

@@ -262,3 +262,15 @@ def test_names_of_groups_are_shown_as_they_are(
     shown = capsys.readouterr().out
     assert "| [site] |" in shown
     assert "| [/lab] |" in shown
+
+
+@pytest.mark.parametrize("option", ["--curve", "--confusion"])
+def test_a_drawing_that_is_no_figure_is_refused_before_anything_is_measured(
+    option: str, bar_models: Any, bars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("matplotlib", reason="matplotlib is not installed (the extra `train`)")
+    monkeypatch.setattr("ferengine_tools.evaluation.evaluation.evaluate_faces", lambda *given, **more: pytest.fail("measured"))
+    out = tmp_path / "drawing.docx"
+    with pytest.raises(UsageError, match=r"drawing.docx must end in one of .*\.pdf, .*\.png, .*\.svg"):
+        main(["--model", str(bar_models.write(tmp_path)), "--data", str(bars), option, str(out)])
+    assert not out.exists()

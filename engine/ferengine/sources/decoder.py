@@ -123,7 +123,7 @@ class Decoder:
         broken: Packets so far that could not be decoded.
         discarded: Packets so far that the container says not to show.
         mid_packet: Whether the last packet so far was incomplete.
-        mid_frame: Whether a part of the last frame is missing, which of the common codecs only H.264 shows.
+        mid_frame: Whether a part of the last frame is missing, which of the common codecs only H.264 shows, or all of it.
         start: Media seconds at which the stream begins, None where it does not say, or has no time stamps of its own.
     """
 
@@ -239,6 +239,7 @@ class Decoder:
         except av.FFmpegError:
             self.broken += 1
             self._silent = 0
+            self.mid_frame = True  # until another is decoded: so little may be left of the last that it is no frame
             return []
         images = [frame for frame in frames if isinstance(frame, av.VideoFrame) and frame.planes]
         over = packet.size == 0 and packet.dts is None

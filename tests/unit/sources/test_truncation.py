@@ -101,6 +101,16 @@ def test_cut_off_file_is_recognised(name: str, whole: Make, tmp_path: Path, capl
         assert sum(f"{path.name} is cut off" in record.getMessage() for record in caplog.records) == 1
 
 
+@pytest.mark.parametrize("left", [2, 4, 8])
+def test_a_last_frame_of_which_too_little_is_left_to_decode(left: int, whole: Make, tmp_path: Path) -> None:
+    """What is missing of a frame is concealed; a frame of a few bytes is refused."""
+    data, path = whole("a.h264"), tmp_path / "a.h264"
+    slice_of_last = data.rindex(b"\x00\x00\x01") + 3
+    path.write_bytes(data[: slice_of_last + left])
+    source = read_to_end(path)
+    assert (source.truncated, source.broken_frames) == (True, 1)
+
+
 @pytest.mark.parametrize("name", ["live.mkv", "a.flv", "a.ts", "fragmented.mp4", "a.mkv", "a.mp4", "a.h264", "a.nut", "a.swf"])
 def test_file_that_is_still_written(name: str, whole: Make, tmp_path: Path) -> None:
     data = whole(name)

@@ -25,9 +25,9 @@ Run = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 _TORCH_TOLERANCE = 1e-3
 """Relative; orders of summation differ."""
 
-_CPU_TOLERANCE, _GPU_TOLERANCE = 0.05, 0.1
-"""Of largest logits around 5. CPU: other orders of summation stay below 0.001, in int8 as well. GPU: fp16, and TF32 with as
-many bits, below 0.01."""
+_FP32_TOLERANCE, _GPU_TOLERANCE, _INT8_TOLERANCE = 0.05, 0.1, 0.5
+"""Of largest logits around 5. fp32: other orders of summation stay below 0.001. GPU: fp16, and TF32 with as many bits, below
+0.01. int8: below 0.001 on x86; elsewhere values that are rounded to the next step may add up."""
 
 
 def check_models() -> Finding:
@@ -42,7 +42,7 @@ def check_models() -> Finding:
     for manifest in list_models():
         int8 = manifest.precision == "int8"
         unused = ": not used on this processor, it has no AVX2" if int8 and not int8_is_faster() else ""
-        tally.add(manifest, difference, _CPU_TOLERANCE, unused)
+        tally.add(manifest, difference, _INT8_TOLERANCE if int8 else _FP32_TOLERANCE, unused)
     return tally.finding("fail", "reinstall ferengine and onnxruntime, and report this if it stays")
 
 

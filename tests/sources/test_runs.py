@@ -46,7 +46,7 @@ class Run:
         """Exit code, after SIGINT if ``asked``; all that it printed is in ``output``."""
         if asked:
             self.process.send_signal(signal.SIGINT)
-        self.output = self.process.communicate(timeout=60)[0] or self.output
+        self.output = self.process.communicate(timeout=300)[0] or self.output
         return self.process.returncode
 
 

@@ -160,25 +160,6 @@ def test_a_recording_without_a_duration_ends(http: Any, make_clip: Callable[...,
         assert stamps == pytest.approx([i / 20 for i in range(frames)], abs=2e-3)
 
 
-@pytest.mark.parametrize("pauses", [1, 2])
-def test_a_recording_whose_server_hesitates_is_no_camera(pauses: int, make_clip: Callable[..., Path], tmp_path: Path) -> None:
-    content = unfinished_recording(tmp_path / "clip.mkv", make_clip(320, 240, frames=100))
-    step = len(content) // (pauses + 1) + 1
-
-    class Hesitates(WithoutLength):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            for start in range(0, len(content), step):
-                time.sleep(1.2 if start else 0)
-                self.wfile.write(content[start : start + step])
-
-    with serving(Hesitates, b"") as url:
-        source = StreamSource(f"{url}/clip.mkv")
-        assert not source.open().live
-        assert len(read_all(source)) == 100
-
-
 class WithoutLength(BaseHTTPRequestHandler):
     """Answers as HTTP 1.0 may: no length, and the end is that the connection is closed."""
 
@@ -191,6 +172,57 @@ class WithoutLength(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing on standard error."""
+
+
+class Paused(WithoutLength):
+    """Answers in so many pieces, with a pause of so many seconds before each but the first."""
+
+    pieces, pause = 1, 0.0
+
+    def do_GET(self) -> None:
+        self.send_response(200)
+        self.end_headers()
+        step = -(-len(self.content) // self.pieces)
+        for start in range(0, len(self.content), step):
+            time.sleep(self.pause if start else 0)
+            self.wfile.write(self.content[start : start + step])
+
+
+@pytest.mark.parametrize(
+    ("frames", "pieces", "pause"),
+    [(100, 2, 1.2), (100, 3, 1.2), (240, 4, 1.2), pytest.param(200, 60, 0.05, id="a slow reader")],
+)
+def test_a_recording_whose_server_hesitates_is_no_camera(
+    frames: int, pieces: int, pause: float, make_clip: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Paused, "pieces", pieces)
+    monkeypatch.setattr(Paused, "pause", pause)
+    with serving(Paused, unfinished_recording(tmp_path / "clip.mkv", make_clip(320, 240, frames=frames))) as url:
+        source = StreamSource(f"{url}/clip.mkv")
+        assert not source.open().live
+        assert len(read_all(source)) == frames
+
+
+def test_a_camera_is_live_whose_first_seconds_come_at_once(make_clip: Callable[..., Path], tmp_path: Path) -> None:
+    """It sends two seconds at once, those since its last key frame, and from then on as fast as it films."""
+    frames, rate, ahead = 200, 20, 40
+    content = unfinished_recording(tmp_path / "clip.mkv", make_clip(320, 240, frames=frames))
+
+    class Camera(WithoutLength):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            each = len(content) // frames
+            self.wfile.write(content[: ahead * each])
+            with contextlib.suppress(ConnectionError):
+                for start in range(ahead * each, len(content), each):
+                    time.sleep(1 / rate)
+                    self.wfile.write(content[start : start + each])
+
+    with serving(Camera, b"") as url:
+        source = StreamSource(f"{url}/clip.mkv")
+        assert source.open().live
+        source.close()
 
 
 class InChunks(WithoutLength):

@@ -32,9 +32,12 @@ _FILE_LEAD = 10.0
 """Media seconds by which what arrives must be ahead of the clock to be a recording. Cameras begin with the frames since
 their last key frame, which are fewer."""
 _LIVE_AFTER = 1.0
-"""Seconds of waiting without such a lead, or the end, after which a stream without a duration is a live one."""
+"""Seconds of waiting while that lead does not grow, nor the end comes, after which a stream without a duration is live."""
+_LEAD_GROWS = 0.5
+"""Media seconds by which it must grow. Behind a camera's last key frame nothing leads; a recording whose server hesitates, or
+that a busy machine reads slowly, goes on to lead by more than before."""
 _LONGEST_WAIT = 0.4
-"""Of these one packet counts so many at the most: a recording whose server hesitates once or twice is no camera."""
+"""Of the seconds of waiting one packet counts so many at the most."""
 _DURATION_TOLERANCE = 1.0
 """Seconds by which a recording may end before the duration that it declares."""
 _MAX_PROBE_BYTES = 64 << 20
@@ -151,7 +154,7 @@ class StreamSource(FirstFrameSource):
         if container.duration is not None:
             return False
         began = now = time.monotonic()
-        size, waited = 0, 0.0
+        size, waited, furthest = 0, 0.0, 0.0
         while size < _MAX_PROBE_BYTES:
             before = now
             arrived = self._translate(decoder.read_ahead)
@@ -161,8 +164,11 @@ class StreamSource(FirstFrameSource):
             now = time.monotonic()
             waited += min(now - before, _LONGEST_WAIT)
             stamps = decoder.stamps_ahead()
-            if stamps and max(stamps) - min(stamps) > _FILE_LEAD + now - began:
+            lead = max(stamps) - min(stamps) - (now - began) if stamps else 0.0
+            if lead > _FILE_LEAD:
                 return False
+            if lead > furthest + _LEAD_GROWS:
+                furthest, waited = lead, 0.0
             if waited > _LIVE_AFTER:
                 return True
         return False

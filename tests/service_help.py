@@ -6,12 +6,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from ferengine import Engine
 from ferengine.sources import SourceSpec, parse_source
+
+if TYPE_CHECKING:
+    import httpx
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,16 @@ def serving(engine: Engine, **options: Any) -> Iterator[Running]:
     finally:
         server.close()
         assert not server.alive
+
+
+def snapshot_of(web: httpx.Client, camera: str) -> httpx.Response:
+    """The next frame of a camera, asked for again where a busy machine gives none within the service's ten seconds."""
+    for _ in range(10):
+        answer = web.get(f"/api/cameras/{camera}/snapshot.jpg")
+        if answer.status_code != 503:
+            break
+    assert answer.status_code == 200, answer.text
+    return answer
 
 
 def until(condition: Callable[[], object], seconds: float = 60) -> None:

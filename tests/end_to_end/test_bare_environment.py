@@ -24,7 +24,7 @@ def test_a_run_needs_no_home_no_temporary_folder_and_no_locale(locale: str, tmp_
     events = tmp_path / "gefühle.jsonl"
     done = subprocess.run(
         [sys.executable, "-m", "ferengine", "run", "demo", "--no-display", "--max-frames", "3", "--events", events],
-        env=environment, cwd="/", capture_output=True, check=False, timeout=120,
+        env=environment, cwd="/", capture_output=True, check=False, timeout=300,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert b"Traceback" not in done.stderr

@@ -138,7 +138,7 @@ def test_a_signal_ends_the_run_cleanly(tmp_path: Path, numbers: tuple[signal.Sig
     for number in numbers:  # a terminal that is closed sends SIGHUP twice
         process.send_signal(number)
         time.sleep(0.01)
-    _, log = process.communicate(timeout=20)
+    _, log = process.communicate(timeout=300)
     assert time.monotonic() - started < 15.0  # two seconds; the rest is for a busy machine
     assert process.returncode == 0, log
     lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines() if '"frame"' in line]
@@ -153,7 +153,7 @@ def test_under_nohup_a_closed_terminal_is_nothing(tmp_path: Path) -> None:
     time.sleep(1)
     assert process.poll() is None
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=20)
+    process.communicate(timeout=300)
     assert process.returncode == 0
 
 
@@ -170,6 +170,6 @@ def test_int8_without_variant_is_refused_before_any_file_is_written(tmp_path: Pa
 def test_works_from_standard_input_without_a_main_guard() -> None:
     program = "from ferengine import Engine\nprint(len(list(Engine('demo', max_frames=4).results())))\n"
     done = subprocess.run(
-        [sys.executable, "-"], input=program, capture_output=True, text=True, timeout=60, check=False, env=os.environ
+        [sys.executable, "-"], input=program, capture_output=True, text=True, timeout=300, check=False, env=os.environ
     )
     assert done.stdout.strip() == "4", done.stderr

@@ -54,7 +54,7 @@ def test_a_folder_of_images_becomes_a_table(images: list[NDArray[np.uint8]], tmp
     (tmp_path / "d.png").write_bytes(b"not an image")
     cv2.imwrite(str(tmp_path / "d2.png"), np.zeros((20, 16400, 3), np.uint8))
     cv2.imwrite(str(tmp_path / "e.png"), cv2.resize(images[9], (1280, 960)))
-    done = subprocess.run(_command("folder_batch.py", tmp_path), capture_output=True, text=True, timeout=150, check=False)
+    done = subprocess.run(_command("folder_batch.py", tmp_path), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     assert "d.png is not an image" in done.stderr
     assert re.search(r"d2\.png was not read: .* at most 16384 pixels a side, not 16400x20", done.stderr)
@@ -70,7 +70,7 @@ def test_an_opencv_loop_gets_its_results(images: list[NDArray[np.uint8]], tmp_pa
     for image in images:
         writer.write(image)
     writer.release()
-    done = subprocess.run(_command("opencv_loop.py", path), capture_output=True, text=True, timeout=150, check=False)
+    done = subprocess.run(_command("opencv_loop.py", path), capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
     match = re.fullmatch(r"(\d+) frames read, (\d+) dropped, (\d+) results\n", done.stdout)
     assert match is not None, done.stdout
@@ -94,7 +94,7 @@ def test_an_asyncio_service_answers_and_ends() -> None:
         health = _fetch(f"{address}health")
         assert health["state"] == "running"
         assert health["cameras"]["demo"]["state"] == "running"
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         assert "Traceback" not in errors
     finally:
@@ -120,7 +120,7 @@ def test_a_fastapi_application_answers_and_ends() -> None:
         assert answer["camera"] == "demo"
         assert _fetch(f"http://127.0.0.1:{port}/health")["state"] == "running"
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=60)
+        _, errors = process.communicate(timeout=300)
         assert "Traceback" not in errors.replace("KeyboardInterrupt", "")
     finally:
         process.kill()
@@ -148,7 +148,7 @@ def test_the_service_below_a_path_of_another_application() -> None:
             assert b"avc1" in video.recv(100)
             video.recv(100)
             process.send_signal(signal.SIGINT)  # while someone is watching
-            _, errors = process.communicate(timeout=60)
+            _, errors = process.communicate(timeout=300)
         assert "Traceback" not in errors.replace("KeyboardInterrupt", "")
     finally:
         process.kill()

@@ -36,7 +36,7 @@ def test_a_run_keeps_and_posts_its_events(tmp_path: Path) -> None:
             "--events", "faces.jsonl", "--parquet", "faces",
             "--snapshots", "media", "--clips", "media", "--clip-before", "0.2",
         ]  # fmt: skip
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=170, check=False)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         server.shutdown()
     assert done.returncode == 0, done.stderr
     kinds = [event["event"] for event in posted]

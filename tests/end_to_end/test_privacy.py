@@ -39,7 +39,7 @@ def traced(folder: Path, *arguments: str | Path) -> list[str]:
     environment = {**os.environ, "HOME": str(folder / "home"), "XDG_CACHE_HOME": str(folder / "cache")}
     done = subprocess.run(
         [*command, sys.executable, "-B", "-m", "ferengine", *map(str, arguments)],
-        capture_output=True, text=True, timeout=170, check=False, env=environment, cwd=folder / "home",
+        capture_output=True, text=True, timeout=300, check=False, env=environment, cwd=folder / "home",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return log.read_text(errors="backslashreplace").splitlines()

@@ -17,7 +17,7 @@ DEMO = ("run", "--source", "demo", "--max-frames", "3", "--no-display")
 
 def in_shell(preparation: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = ["sh", "-c", f'{preparation} exec "$@"', "sh", *FERENGINE, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize("arguments", [("models",), ("models", "--json"), ("config", "--schema"), ("config", "--example")])
@@ -51,7 +51,7 @@ def test_full_shared_memory_does_not_matter(folder: str) -> None:
     """Containers give /dev/shm 64 MiB, and some none: the rings do not lie there."""
     fill = f"mount -t tmpfs -o size=4k tmpfs {folder} && head -c 4k /dev/zero > {folder}/full"
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", f'{fill} && exec "$@"', "sh", *FERENGINE, *DEMO]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
     if done.returncode and "ferengine" not in done.stderr and ("unshare" in done.stderr or "mount" in done.stderr):
         pytest.skip("this machine allows no mounts")
     assert done.returncode == 0, done.stderr
@@ -79,7 +79,7 @@ def test_too_few_processes_are_named(limit: int) -> None:
         become += (f"--inh-caps={capability}", f"--ambient-caps={capability}")
     command = ["bash", "-c", f'ulimit -u {limit}; exec "$@"', "bash", *become, *FERENGINE, *DEMO]
     environment = {**os.environ, "HOME": "/", "PYTHONDONTWRITEBYTECODE": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False, env=environment)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     if "setpriv: " in done.stderr:
         pytest.skip("this container's root may not give the capability to read all files")
     assert done.returncode == 1
@@ -101,7 +101,7 @@ def test_control_c_before_the_run_ends_it_without_a_word(place: str) -> None:
         + "\nmain()"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False,
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=300, check=False,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job of a shell has it ignored
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (-signal.SIGINT, "")

@@ -48,7 +48,7 @@ def test_what_is_written_is_complete_with_a_window(screen: dict[str, str], tmp_p
     done = subprocess.run(
         [sys.executable, "-m", "ferengine", "run", str(clip), "--events", str(events), "--save", str(video),
          "--summary", str(summary)],
-        env=screen, capture_output=True, text=True, timeout=120, check=False,
+        env=screen, capture_output=True, text=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in events.read_text().splitlines()]

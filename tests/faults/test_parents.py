@@ -50,7 +50,7 @@ def test_no_worker_survives_its_parent(seed: int, number: signal.Signals, clip: 
     process.send_signal(number)
     TALLY.count(f"{number.name} of a parent")
     try:
-        _, log = process.communicate(timeout=60)
+        _, log = process.communicate(timeout=300)
     finally:
         process.kill()
     TALLY.gone.append(wait_until(lambda: not marked_processes(mark)))

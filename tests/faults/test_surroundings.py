@@ -56,7 +56,7 @@ def test_a_disk_of_random_size(seed: int, clip: Path, undisturbed: list[FrameRes
     arguments = ("--source", str(clip), "--no-display", "--min-face", "30", "--events", str(small / "out.jsonl"),
                  "--save", str(small / "out.mp4"), "--csv", str(kept / "out.csv"),
                  "--summary", str(kept / "out.json"))  # fmt: skip
-    done = subprocess.run([*command, *RUN, *arguments], capture_output=True, text=True, timeout=200, check=False)
+    done = subprocess.run([*command, *RUN, *arguments], capture_output=True, text=True, timeout=300, check=False)
     TALLY.count("disk too small" if kilobytes < 1000 else "disk large enough")
     assert "Traceback" not in done.stderr
     said = json.loads((kept / "out.json").read_text())
@@ -83,7 +83,7 @@ def test_a_folder_that_vanishes(seed: int, clip: Path, undisturbed: list[FrameRe
     running = process.poll() is None
     shutil.rmtree(gone)
     TALLY.count("removed folder")
-    _, log = process.communicate(timeout=200)
+    _, log = process.communicate(timeout=300)
     assert "Traceback" not in log
     assert rows_of(table) == set(range(4 * len(undisturbed)))
     assert process.returncode in ((0, 1) if running else (0,)), log

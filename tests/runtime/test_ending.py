@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -185,7 +186,11 @@ def test_classifier_that_gets_stuck_on_the_same_faces_ends_the_run(monkeypatch: 
     """Its deaths are too far apart for the limit of a minute; what counts is that no batch was finished between them."""
     monkeypatch.setattr("ferengine.ipc.process._MINUTE", 0.5)
     stuck = WorkerProcess.stuck
-    monkeypatch.setattr(WorkerProcess, "stuck", lambda self, now, after: self.name == "classify" and stuck(self, now, after))
+
+    def stuck_after_its_start(self: WorkerProcess[Any], now: float, after: float) -> bool:
+        return self.name == "classify" and self.was_ready and stuck(self, now, after)
+
+    monkeypatch.setattr(WorkerProcess, "stuck", stuck_after_its_start)
     engine = Engine("demo", stuck_after=2.0, restart_limit=2)
     seen, stopped = 0, 0
     with engine, pytest.raises(WorkerError, match=r"without getting any further \(last: it was stuck for"):  # noqa: PT012

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ferengine import Engine, Zone
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.vision import cv2
-from service_help import demo, serving, until
+from service_help import demo, serving, snapshot_of, until
 
 connect = pytest.importorskip("websockets.sync.client", reason="the extra `serve` is not installed").connect
 
@@ -51,7 +51,7 @@ def test_snapshots_and_video_show_no_face() -> None:
         engine.subscribe(lambda result: faces.append((len(result.faces), len(result.ignored))))
         until(lambda: sum(seen for seen, _ in faces) > 10 and sum(ignored for _, ignored in faces) > 10)
         with httpx.Client(base_url=running.url, timeout=60) as web:
-            snapshot = web.get("/api/cameras/door/snapshot.jpg").content
+            snapshot = snapshot_of(web, "door").content
             data = b""
             with web.stream("GET", "/api/cameras/door/video.mjpeg") as stream:
                 for part in stream.iter_bytes():

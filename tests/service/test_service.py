@@ -27,7 +27,7 @@ import pytest
 from ferengine import Engine
 from ferengine.errors import UsageError
 from ferengine.service import access
-from service_help import Running, serving, until
+from service_help import Running, serving, snapshot_of, until
 
 connect = pytest.importorskip("websockets.sync.client", reason="the extra `serve` is not installed").connect
 
@@ -214,7 +214,7 @@ def test_a_viewer_of_a_camera_that_goes_is_told(running: Running, web: httpx.Cli
 
 
 def test_snapshot_and_mjpeg(web: httpx.Client) -> None:
-    answer = web.get("/api/cameras/door/snapshot.jpg")
+    answer = snapshot_of(web, "door")
     assert answer.headers["content-type"] == "image/jpeg"
     with av.open(io.BytesIO(answer.content), format="mjpeg") as file:
         [frame] = file.decode(video=0)
@@ -229,7 +229,7 @@ def test_snapshot_and_mjpeg(web: httpx.Client) -> None:
 
 
 def test_images_are_analysed_in_a_process_that_may_die(running: Running, web: httpx.Client) -> None:
-    jpeg = web.get("/api/cameras/door/snapshot.jpg").content
+    jpeg = snapshot_of(web, "door").content
     record = web.post("/api/analyze", content=jpeg).json()
     assert (record["width"], record["height"]) == (320, 240)
     assert isinstance(record["faces"], list)

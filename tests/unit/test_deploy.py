@@ -60,7 +60,7 @@ def test_hadolint_is_content(path: Path) -> None:
     hadolint = shutil.which("hadolint") or str(Path(sys.executable).parent / "hadolint")
     if not Path(hadolint).exists():
         pytest.skip("hadolint is not installed")
-    done = subprocess.run([hadolint, str(path)], capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run([hadolint, str(path)], capture_output=True, text=True, timeout=300, check=False)
     assert (done.returncode, done.stdout) == (0, "")
 
 
@@ -71,7 +71,7 @@ def test_the_unit_is_valid() -> None:
         ["systemd-analyze", "verify", str(DEPLOY / "ferengine.service")],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     complaints = [line for line in done.stderr.splitlines() if "is not executable" not in line and "ferengine.service" in line]

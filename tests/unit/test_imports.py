@@ -22,7 +22,7 @@ NEW_MODULES = "import sys; before = set(sys.modules); import ferengine; print(*s
 
 
 def test_the_import_is_cheap() -> None:
-    done = subprocess.run([sys.executable, "-c", NEW_MODULES], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", NEW_MODULES], capture_output=True, text=True, check=True, timeout=300)
     loaded = done.stdout.split()
     assert "ferengine" in loaded
     assert not HEAVY & {name.partition(".")[0] for name in loaded}
@@ -32,7 +32,7 @@ def test_the_import_is_cheap() -> None:
 @pytest.mark.parametrize("module", ["ferengine.engine", "ferengine.cli.run", "ferengine.cli.session"])
 def test_the_engines_own_process_loads_no_opencv_and_no_inference_library(module: str) -> None:
     code = f"import sys; import {module}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
     assert not {"av", "cuda", "cv2", "onnxruntime", "tensorrt", "torch"} & set(done.stdout.split())
 
 
@@ -44,7 +44,7 @@ def test_the_help_of_a_command_loads_no_numpy(command: str) -> None:
         "import ferengine.__main__ as program; program.main()"
     )
     arguments = [sys.executable, "-c", code, command, "--help"]
-    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=300)
     assert "Usage: ferengine " + command in done.stdout
     assert "typer" in done.stderr.split()
     assert not (HEAVY - {"pydantic", "rich", "typer"}) & set(done.stderr.split())
@@ -52,7 +52,7 @@ def test_the_help_of_a_command_loads_no_numpy(command: str) -> None:
 
 def test_naming_a_source_loads_no_decoder() -> None:
     code = "import sys; from ferengine.sources import parse_source; parse_source('demo:crossing'); print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
     assert not {"av", "cv2", "ferengine.sources.demo"} & set(done.stdout.split())
 
 
@@ -60,14 +60,14 @@ def test_naming_a_source_loads_no_decoder() -> None:
 def test_a_worker_that_is_replaced_loads_no_checker_of_settings(stage: str) -> None:
     """It takes half of what starting one costs, and camera and faces wait meanwhile."""
     code = f"import sys; import ferengine.stages.{stage}; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
     assert not {"pydantic", "typer", "rich"} & set(done.stdout.split())
 
 
 def test_the_detect_worker_has_no_inference_library_in_memory() -> None:
     """Its networks run in C++, or on a GPU that it opens only when asked."""
     code = "import sys; import ferengine.stages.detect; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300)
     loaded = {name.partition(".")[0] for name in done.stdout.split()}
     assert not {"cuda", "onnx", "onnxruntime", "pycuda", "tensorrt", "tensorrt_rtx", "torch"} & loaded
 

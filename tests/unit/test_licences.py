@@ -49,7 +49,7 @@ def test_every_extra_is_named_with_its_packages() -> None:
 def test_notices_hold_the_licences_of_a_plain_installation(tmp_path: Path) -> None:
     out = tmp_path / "build" / "THIRD-PARTY.txt"
     done = subprocess.run(
-        [sys.executable, str(ROOT / ".ci" / "notices.py"), str(out)], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, str(ROOT / ".ci" / "notices.py"), str(out)], capture_output=True, text=True, timeout=300, check=False
     )
     if "PackageNotFoundError" in done.stderr and "ferengine" in done.stderr:
         pytest.skip("ferengine is not installed, but used from its checkout")

@@ -309,7 +309,7 @@ def test_names_that_are_not_utf8(folder: Path) -> None:
     (folder / "b.png").rename(latin)
     done = subprocess.run(
         [sys.executable, "-m", "ferengine", "image", str(folder), "--json", "--save", str(folder / "copies")],
-        env={**os.environ, "PYTHONUTF8": "1"}, capture_output=True, timeout=60, check=False,
+        env={**os.environ, "PYTHONUTF8": "1"}, capture_output=True, timeout=300, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     records = [json.loads(line) for line in done.stdout.decode().splitlines()]

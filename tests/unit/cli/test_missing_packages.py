@@ -32,7 +32,7 @@ main()
 
 def bare(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", BARE, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def test_a_model_that_is_a_pipe_or_a_folder_is_refused(tmp_path: Path) -> None:
 def test_the_command_says_it_in_one_line(tmp_path: Path) -> None:
     path = write(tmp_path, linear(np.full((SIDE * SIDE, len(LABELS)), np.nan, np.float32)))
     command = [sys.executable, "-m", "ferengine", "run", "--source", "demo", "--max-frames", "3", "--no-display"]
-    done = subprocess.run([*command, "--model", str(path)], capture_output=True, text=True, timeout=120, check=False)
+    done = subprocess.run([*command, "--model", str(path)], capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 1
     assert done.stderr.count("error: ") == 1
     assert "mine: its network gives scores that are not finite" in done.stderr

@@ -87,7 +87,7 @@ def test_window_on_a_virtual_screen(tmp_path: Path) -> None:
                 number = pipe.readline().strip()
             environment = {**os.environ, "DISPLAY": f":{number}", "XDG_RUNTIME_DIR": str(tmp_path)}
             done = subprocess.run(
-                [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60, check=False
+                [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=300, check=False
             )
         finally:
             server.terminate()

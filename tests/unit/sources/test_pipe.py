@@ -199,12 +199,12 @@ def test_a_run_reads_standard_input(tmp_path: Path) -> None:
         "--detector",
         "haar",
     ]
-    done = subprocess.run(command, input=encode("matroska"), capture_output=True, timeout=150, check=False)
+    done = subprocess.run(command, input=encode("matroska"), capture_output=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr.decode()
     lines = done.stdout.decode().splitlines()
     assert sum('"camera": "stdin"' in line or '"camera":"stdin"' in line for line in lines) >= FRAMES
     both = subprocess.run(
-        [*command[:4], "a=-", "b=-", "--no-display"], input=b"", capture_output=True, timeout=150, check=False
+        [*command[:4], "a=-", "b=-", "--no-display"], input=b"", capture_output=True, timeout=300, check=False
     )
     assert both.returncode == 2
     assert both.stderr.decode().strip().endswith("standard input can be read by one source only, and two name it")

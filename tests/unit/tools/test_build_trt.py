@@ -270,12 +270,12 @@ def test_models_that_are_not_there(tmp_path: Path) -> None:
 
 def test_errors_of_the_command_are_one_line_and_an_exit_code(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "ferengine", "build-trt", "--runtime", "tensorrt-rtx", "--out", str(tmp_path)]
-    done = subprocess.run([*command, "--batch", "8:4:1"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*command, "--batch", "8:4:1"], capture_output=True, text=True, timeout=300)
     assert done.returncode == 2
     assert done.stderr.startswith("error: --batch 8:4:1")
     assert "Traceback" not in done.stderr
     done = subprocess.run(
-        [*command, "--model", "dscnn", "--precision", "fp32", "--target", "sm_75"], capture_output=True, text=True, timeout=60
+        [*command, "--model", "dscnn", "--precision", "fp32", "--target", "sm_75"], capture_output=True, text=True, timeout=300
     )
     assert done.returncode == 1
     assert "[error] IBuilder" in done.stderr  # brackets are the builder's, not markup

@@ -88,7 +88,7 @@ def test_hand_over_to_another_process(tmp_path: Path) -> None:
     """In a process of its own: the helper process of multiprocessing stays as long as its parent."""
     path = tmp_path / "record.json"
     command = [sys.executable, "-m", "ferengine", "bench", "--only", "hand-over", "--seconds", "0.05"]
-    subprocess.run([*command, "--json", str(path)], check=True, capture_output=True, timeout=120)
+    subprocess.run([*command, "--json", str(path)], check=True, capture_output=True, timeout=300)
     found = ways(list(read_record(path).metrics))
     assert found == {case: {OWN, "multiprocessing.Queue"} for case in ("one face", "1280x720 frame")}
 

@@ -394,11 +394,12 @@ class FaceTracker:
             return affinity, moved
         for boxes in ([track.confident_box for track in tracks], [track.detection.box for track in tracks]):
             affinity = np.maximum(affinity, self._nearness(boxes, found_boxes))
-        for row, column in np.argwhere(affinity == 0).tolist():
-            track, box = tracks[row], found_boxes[column]
-            if track.scene == self._scene:
-                affinity[row, column] = self._nearness([track.motion.nearest(box, timestamp)], [box])[0, 0]
-                moved[row, column] = affinity[row, column] > 0
+        for column, box in enumerate(found_boxes):
+            rows = [row for row, track in enumerate(tracks) if track.scene == self._scene and not affinity[row, column]]
+            if rows:
+                on_the_way = [tracks[row].motion.nearest(box, timestamp) for row in rows]
+                affinity[rows, column] = self._nearness(on_the_way, [box])[:, 0]
+                moved[rows, column] = affinity[rows, column] > 0
         return affinity, moved
 
     def _nearness(self, boxes: list[Box], found: list[Box]) -> NDArray[np.float64]:

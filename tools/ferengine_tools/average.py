@@ -22,8 +22,9 @@ from torch import Tensor, nn
 
 from ferengine.cli.command import exit_code, make_command
 from ferengine.errors import UsageError
+from ferengine_tools.files import make_folder
 from ferengine_tools.training.checkpoint import save_checkpoint
-from ferengine_tools.training.config import BEFORE_PRIORS, TrainConfig
+from ferengine_tools.training.config import BEFORE_PRIORS, MAX_THREADS, TrainConfig, portable
 from ferengine_tools.training.dataset import load_training_set, normalise
 from ferengine_tools.training.origin import restored
 
@@ -100,7 +101,7 @@ def average_checkpoints(
     checkpoint: Annotated[list[str], typer.Argument(metavar="CHECKPOINT[=WEIGHT]...", help="What ferengine train wrote.")],
     data: Annotated[list[Path], typer.Option(help="The data that they were trained on, as for ferengine train.")],
     out: Annotated[Path, typer.Option(metavar="FILE", help="The new checkpoint, a .safetensors file.")],
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of torch.")] = 1,
 ) -> None:
     """Average the weights of checkpoints, and measure their batch normalisation anew."""
     if out.suffix != ".safetensors":
@@ -108,7 +109,8 @@ def average_checkpoints(
     if out.exists():
         raise UsageError(f"{out} exists: name another file")
     torch.set_num_threads(threads)
-    state, network = average([_weighted(text) for text in checkpoint])
+    weighted = [_weighted(text) for text in checkpoint]
+    state, network = average(weighted)
     if state["settings"].get("task") == "both":
         raise UsageError(f"{checkpoint[0]} has two heads: only networks of one task are averaged")
     alike = {name: state["settings"][name] for name in ("task", "labels", "without_copies") if name in state["settings"]}
@@ -117,9 +119,19 @@ def average_checkpoints(
         raise UsageError(f"{checkpoint[0]} knows {', '.join(state['labels'])}, and the data {', '.join(faces.labels)}")
     order = torch.randperm(len(faces.training), generator=torch.Generator().manual_seed(0))  # so that batches are alike
     measure_normalisation(network, faces.images[faces.training[order]], faces.margin)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(out, {**state, "average": network.state_dict()})
-    print(f"{out}: {state['network']}, {len(checkpoint)} checkpoints, normalised over {len(order)} faces")
+    make_folder(out.parent)
+    notes = " ".join(filter(None, (state.get("notes"), _notes(weighted, len(order)))))
+    save_checkpoint(out, {**state, "average": network.state_dict(), "notes": notes})
+    counted = "1 checkpoint" if len(checkpoint) == 1 else f"{len(checkpoint)} checkpoints"
+    print(f"{out}: {state['network']}, {counted}, normalised over {len(order)} faces")
+
+
+def _notes(weighted: Sequence[tuple[Path, float]], faces: int) -> str:
+    """How the weights came about, for the manifest of their export, whose command is that of the first checkpoint."""
+    total = sum(weight for _, weight in weighted)
+    parts = [f"{portable('start', str(path))} ({weight / total:.3g})" for path, weight in weighted]
+    mean = f"The weights are the mean of {', '.join(parts)}. " if len(parts) > 1 else ""
+    return f"{mean}The batch normalisation was measured anew on {faces} faces (python -m ferengine_tools.average)."
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

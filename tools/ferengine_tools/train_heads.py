@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ferengine.errors import UsageError
-from ferengine_tools.training.config import MAX_SEED
+from ferengine_tools.training.config import MAX_SEED, MAX_THREADS
 
 
 def train_heads(
@@ -21,7 +21,7 @@ def train_heads(
     size: Annotated[int, typer.Option(min=16, max=128, help="Side of the crops, pixels.")] = 64,
     epochs: Annotated[int, typer.Option(min=1, help="How often the training faces of FER-2013 are seen.")] = 4,
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of weights and batches.")] = 0,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of torch.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, max=MAX_THREADS, help="Threads of torch.")] = 1,
 ) -> None:
     """Train a small network of three heads in colour: expression, gender presentation and age.
 
@@ -35,8 +35,10 @@ def train_heads(
     from ferengine_tools.data.fer2013 import load_fer2013
     from ferengine_tools.data.utkface import load_colours
     from ferengine_tools.evaluation.speed import machine
+    from ferengine_tools.exporting.export import check_place
     from ferengine_tools.training import heads
 
+    check_place(out)
     torch.set_num_threads(threads)
     started = time.process_time()
     fer, people = load_fer2013(data), load_colours(gender_data, size)

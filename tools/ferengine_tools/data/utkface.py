@@ -6,11 +6,12 @@ Its aligned images are cropped again with the engine's own crop. Names state the
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import re
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -46,6 +47,9 @@ _FEWEST_FOUND = 0.5
 
 _MEAN_LANDMARKS = np.array([[0.297, 0.288], [0.685, 0.288], [0.488, 0.516], [0.315, 0.687], [0.664, 0.687]])
 """MTCNN's five points in units of the image, mean of the 23,592 images in which it finds a face at once."""
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,12 @@ def load_utkface(path: Path, cache: Path | None = None) -> UtkFace:
         UsageError: The source has no faces, or one twice; images cannot be read; more than 1 % of the names are no labels; or
             the faces are not aligned.
     """
+    data = _load(path, cache)
+    _warn_of_skipped(path, data.skipped)
+    return data
+
+
+def _load(path: Path, cache: Path | None) -> UtkFace:
     if cache is None:
         return _crop_all(path)
     kept = cache / f"utkface-{_fingerprint(path)}.npz"
@@ -126,6 +136,12 @@ def load_utkface(path: Path, cache: Path | None = None) -> UtkFace:
     except OSError as error:
         raise _unwritable(cache, error) from None
     return data
+
+
+def _warn_of_skipped(path: Path, names: Sequence[str]) -> None:
+    if names:
+        images = "1 image without a full label is" if len(names) == 1 else f"{len(names)} images without a full label are"
+        log.warning("%s: %s left out, such as %s", path, images, names[0])
 
 
 def _unwritable(cache: Path, error: OSError) -> UsageError:
@@ -186,11 +202,13 @@ def load_colours(path: Path, side: int) -> ColourFaces:
     Raises:
         UsageError: The source has no labelled faces, or one twice, or images cannot be read.
     """
-    matches = ((name, _NAME.fullmatch(PurePosixPath(name).name)) for name in _names(path))
+    every = _names(path)
+    matches = ((name, _NAME.fullmatch(PurePosixPath(name).name)) for name in every)
     labelled = {name: (int(match[1]), int(match[2])) for name, match in matches if match}
     names = sorted(labelled, key=lambda name: PurePosixPath(name).name)
     if not names:
         raise UsageError(f"{path}: no name is age_gender_ethnicity_datetime: is this UTKFace?")
+    _warn_of_skipped(path, [name for name in every if name not in labelled])
     cropper, images = FaceCropper(side, planes="rgb"), np.empty((len(names), 3, side, side), np.uint8)
     for number, image in enumerate(_images(path, names)):
         height, width = image.shape[:2]

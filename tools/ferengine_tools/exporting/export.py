@@ -135,11 +135,10 @@ def written_model(out: Path) -> Iterator[Path]:
     beside that; until then these stay.
 
     Raises:
-        UsageError: The folder cannot be made, or the file in the manifest's place is no manifest.
-        FerengineError: The files cannot be written.
+        UsageError: As ``check_place``.
+        FerengineError: As ``check_place``, or the files cannot be written.
     """
-    make_folder(out.parent)
-    _check_place(out.with_suffix(".json"))
+    check_place(out)
     try:
         with TemporaryDirectory(dir=out.parent) as folder:
             beside = Path(folder) / out.name
@@ -150,8 +149,23 @@ def written_model(out: Path) -> Iterator[Path]:
         raise FerengineError(f"{out} cannot be written: {error.strerror or error}: make room, or choose another") from None
 
 
-def _check_place(path: Path) -> None:
-    """Refuse to write a manifest over a file that is none, such as a prior of one's own."""
+def check_place(out: Path) -> None:
+    """Refuse a place where an ONNX file and its manifest cannot be written, before what takes long. The folder is made.
+
+    Raises:
+        UsageError: The folder cannot be made, ``out`` is one itself, or the file in the manifest's place is no manifest (but,
+            say, a prior of one's own).
+        FerengineError: The folder cannot be written to.
+    """
+    make_folder(out.parent)
+    if out.is_dir():
+        raise UsageError(f"{out} is a folder: choose another --out")
+    try:
+        with TemporaryDirectory(dir=out.parent):
+            pass
+    except OSError as error:
+        raise FerengineError(f"{out} cannot be written: {error.strerror or error}: choose another --out") from None
+    path = out.with_suffix(".json")
     try:
         old = parse_json(path.read_bytes()) if path.exists() else {"sha256": ""}
     except OSError as error:
@@ -211,7 +225,7 @@ def _of_checkpoint(path: Path, notes: str, prior: Prior) -> _Source:
             epochs=state["epoch"],
             seed=state["settings"]["seed"],
             machine=state["machine"],
-            notes=" ".join(filter(None, (early, notes))),
+            notes=" ".join(filter(None, (early, state.get("notes"), notes))),
         ),
         priors=known_priors(state["labels"]) if prior == "uniform" else {},
         prior=default_prior(task) if prior == "uniform" else None,

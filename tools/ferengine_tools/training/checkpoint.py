@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ _KEY = "ferengine"
 
 
 def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint; whatever was there stays until the new one is whole.
+    """Write a checkpoint; whatever was there stays until the new one is whole. What a write that was killed left is removed.
 
     Args:
         path: The file.
@@ -27,14 +29,22 @@ def save_checkpoint(path: Path, state: dict[str, Any]) -> None:
     """
     tensors: dict[str, torch.Tensor] = {}
     skeleton = _take_tensors(state, "", tensors)
-    beside = path.with_suffix(".part")
+    unfinished = path.with_name(f".{path.name}.part")
     try:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir()  # a folder, for safetensors writes to a file beside its own, of a name that only it knows
+        beside = unfinished / path.name
+        beside.touch()
+        mode = stat.S_IMODE((path if path.exists() else beside).stat().st_mode)
         save_file(tensors, beside, {_KEY: json.dumps(skeleton)})
+        beside.chmod(mode)  # safetensors lets the owner alone read it
         beside.replace(path)
     except (OSError, SafetensorError) as error:
-        beside.unlink(missing_ok=True)
+        hint = f"make room in {path.parent}" if path.parent.is_dir() else f"the folder {path.parent} is gone"
         kept = f"; the one of the epoch before is still in {path}" if path.exists() else ""
-        raise FerengineError(f"the checkpoint cannot be written: {error}: make room in {path.parent}{kept}") from None
+        raise FerengineError(f"the checkpoint cannot be written: {error}: {hint}{kept}") from None
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
 
 
 def load_checkpoint(path: Path, network: str | None = None) -> dict[str, Any]:

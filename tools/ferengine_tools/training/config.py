@@ -21,6 +21,8 @@ _RENAMED = {"smoothing": "label_smoothing"}
 """Settings by the names that they had in older checkpoints."""
 MAX_SEED = 2**62
 """Torch's generators take 64 bits, and some of a run's are counted up from the seed."""
+MAX_THREADS = 1024
+"""Where the system refuses a thread, torch's OpenMP ends the process."""
 _THIS_MACHINE = ("data", "beside", "gender_data", "out", "cache", "resume", "device", "threads", "precision")
 """Fields that change where and how fast, not what, is trained."""
 
@@ -93,8 +95,10 @@ class TrainConfig:
     threads: Annotated[int, "Threads of torch on the CPU; two use four times the CPU time of one."] = 1
 
     def __post_init__(self) -> None:
-        if self.epochs < 1 or self.batch < 2 or self.threads < 1:
-            raise UsageError("epochs and threads must be at least 1, batch at least 2")
+        if self.epochs < 1 or self.batch < 2:
+            raise UsageError("epochs must be at least 1, batch at least 2")
+        if not 1 <= self.threads <= MAX_THREADS:
+            raise UsageError(f"threads must be from 1 to {MAX_THREADS}, not {self.threads}")
         if (self.task == "both") != (self.gender_data is not None):
             raise UsageError("--task both needs --gender-data (UTKFace), and nothing else takes it")
         if self.votes == 1:
@@ -115,6 +119,8 @@ class TrainConfig:
             raise UsageError("--teacher-weight needs --teacher, --distil or --views-from")
         if self.task == "gender" and (self.labels != "fer2013" or self.without_copies):
             raise UsageError("--labels and --without-copies are of FER-2013: the splits of UTKFace share no copies")
+        if self.task == "gender" and self.votes not in (0, TrainConfig.votes):
+            raise UsageError("--votes is of FER-2013's faces: UTKFace has no votes")
         if self.undecided_under and self.task != "gender":
             raise UsageError("--undecided-under is for --task gender")
         if self.teacher is not None and self.task == "gender":

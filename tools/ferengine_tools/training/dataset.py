@@ -95,15 +95,29 @@ def load_training_set(config: TrainConfig) -> TrainingSet:
         loaded = _joined(_expressions(config), _genders(config, config.gender_data))
     if config.crowd and (loaded.crowd is None or not loaded.crowd.any()):
         raise UsageError("--crowd needs FER+ votes, which the data do not have: put fer2013new.csv beside fer2013.csv")
-    for split, rows in (("training", loaded.training), ("validation", loaded.validation)):
-        if not len(rows):
-            raise UsageError(f"{config.data} has no faces of the {split} split")
+    _check(config, loaded)
     return loaded
+
+
+def _check(config: TrainConfig, loaded: TrainingSet) -> None:
+    """Refuse sets that cannot be told apart, or that would add nothing to the training or the validation."""
+    names = [part.name for part in loaded.parts]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"two sets of --data are called {twice}, and the log and --distil tell them by name: rename one")
+    sources = {"expression": (config.data, *config.beside), "gender": (config.data,), "both": (config.data, config.gender_data)}
+    for number, (part, source) in enumerate(zip(loaded.parts, sources[config.task], strict=True)):
+        if not (loaded.part_of[loaded.training] == number).any():
+            raise UsageError(f"{source} has no faces of the training split")
+        if not len(part.validation) and (number == 0 or config.task == "both"):
+            raise UsageError(f"{source} has no faces of the validation split")
 
 
 def _expressions(config: TrainConfig) -> TrainingSet:
     data = load_fer2013(config.data, config.labels)
     taught = None if config.teacher is None else load_teacher(config.teacher, data.images, data.classes)
+    if data.votes is None and config.votes not in (0, TrainConfig.votes):
+        raise UsageError(f"--votes {config.votes:g} needs FER+ votes, which {config.data} has not: leave it out")
     name = data.name if data.votes is None or not (config.votes or config.crowd) else f"{data.name} with FER+ votes"
     return _of_fer2013(config, data, "FER-2013", name, taught)
 
@@ -112,7 +126,12 @@ def _of_fer2013(
     config: TrainConfig, data: Fer2013, part: str, name: str, teacher: NDArray[np.float32] | None = None
 ) -> TrainingSet:
     """Of FER-2013, or of faces in its layout."""
-    training = torch.from_numpy(training_rows(data, config.without_copies))
+    rows = training_rows(data, config.without_copies)
+    if teacher is not None and np.isfinite(teacher[np.setdiff1d(data.indices("training"), rows)]).any():
+        raise UsageError(
+            f"{config.teacher} was taught by copies of test faces: make it again with ferengine teach --without-copies"
+        )
+    training = torch.from_numpy(rows)
     validation = torch.from_numpy(data.indices("public"))
     labels = torch.from_numpy(data.labels)
     prior = class_prior(labels[training], len(data.classes))

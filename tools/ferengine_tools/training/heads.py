@@ -25,10 +25,11 @@ from torch.nn import functional
 from ferengine.errors import UsageError
 from ferengine.json_text import json_text
 from ferengine.models.registry import parse_manifest
+from ferengine_tools.data.fer2013 import NAME as FER2013
 from ferengine_tools.data.fer2013 import Fer2013
 from ferengine_tools.data.utkface import GENDERS, SPLITS, ColourFaces
 from ferengine_tools.evaluation.faces import resize
-from ferengine_tools.files import make_folder, written_whole
+from ferengine_tools.exporting.export import written_model
 from ferengine_tools.training.augment import move
 
 MAX_AGE = 116
@@ -63,11 +64,19 @@ class ThreeHeads(nn.Module):
 
 @dataclass(frozen=True)
 class Measured:
-    """What the network gets right on faces that it was not trained on: fractions, and years."""
+    """What the network gets right on faces that it was not trained on.
+
+    Attributes:
+        expression: Accuracy on PublicTest, a fraction.
+        gender: Accuracy on UTKFace's validation split, a fraction.
+        age_error: Mean absolute error there, years.
+        dataset: What the faces of ``expression`` are called where they are not FER-2013.
+    """
 
     expression: float
     gender: float
     age_error: float
+    dataset: str | None = None
 
 
 def train_heads(
@@ -141,6 +150,7 @@ def _measure(network: ThreeHeads, fer: Fer2013, faces: Tensor, people: ColourFac
         float((expression == fer.labels[public]).mean()),
         float((gender.argmax(1) == people.gender[validation]).mean()),
         float(np.abs(age[:, 0] - people.age[validation]).mean()),
+        None if fer.name == FER2013 else fer.name,
     )
 
 
@@ -173,7 +183,7 @@ def export_heads(
     """Write ``out``, an ONNX file with the outputs expression, gender_presentation and age, and its manifest beside it.
 
     Raises:
-        UsageError: The folder cannot be made.
+        UsageError: The folder cannot be made, or a file in the manifest's place is no manifest.
         FerengineError: A file cannot be written.
     """
     heads: list[dict[str, Any]] = [
@@ -199,13 +209,17 @@ def export_heads(
         "heads": heads,
         "input": {"size": size, "channels": 3, "white": 1, "mean": _MEAN, "std": _STD},
         "training": training,
-        "accuracy": {"public": round(measured.expression, 4), "command": str(training["command"])},
-        "licence": "not stated: FER-2013 and UTKFace, which it was trained on, are for research",
+        "accuracy": {
+            "public": round(measured.expression, 4),
+            "command": str(training["command"]),
+            "dataset": measured.dataset,
+        },
+        "licence": "not stated: FER-2013 and UTKFace, which it was trained on, are for research"
+        if measured.dataset is None
+        else f"not stated: trained on {measured.dataset}, whose owner decides, and on UTKFace, which is for research",
         "intended_use": "An example of a model with several heads. It reads perceived expression, gender presentation and age.",
     }
-    make_folder(out.parent)
     text = json_text(parse_manifest(out.with_suffix(".json"), json.dumps(manifest)).to_json(), indent=2) + "\n"
-    with written_whole(out) as beside:
+    with written_model(out) as beside:
         beside.write_bytes(data)
-    with written_whole(out.with_suffix(".json")) as beside:
-        beside.write_text(text, encoding="utf-8")
+        beside.with_suffix(".json").write_text(text, encoding="utf-8")

@@ -21,7 +21,8 @@ from ferengine_tools.training.run import train
 
 
 def train_all(base: TrainConfig, gender_data: Path | None, names: list[str], console: Console) -> None:
-    """Train, export and measure runs of ``plan.TABLE``. Finished steps are not repeated, and interrupted runs are resumed.
+    """Train, export and measure runs of ``plan.TABLE``. Finished steps are not repeated, and interrupted runs are resumed. The
+    table has the models of all runs that the folder holds, those of earlier calls too.
 
     Args:
         base: The data, the folder of all runs and the settings of this machine.
@@ -33,13 +34,14 @@ def train_all(base: TrainConfig, gender_data: Path | None, names: list[str], con
         UsageError: UTKFace is missing, or a run that another one starts from.
     """
     runs, teacher = [run for run in plan.TABLE if run.name in names], prepare(base, gender_data, names, console)
-    models = [
-        file for run in runs for seed in range(run.seeds) for file in _run(run, seed, base, gender_data, teacher, console)
-    ]
+    for run in runs:
+        for seed in range(run.seeds):
+            _run(run, seed, base, gender_data, teacher, console)
+    models = [str(model) for run in plan.TABLE for seed in range(run.seeds) for model in _models(run, seed, base)]
     if models:
         table = base.out / "table.md"
         with written_whole(table) as beside:
-            beside.write_text(to_markdown(compare_models([str(model) for model in models])) + "\n")
+            beside.write_text(to_markdown(compare_models(models)) + "\n")
         console.print(f"the table: {table}")
 
 
@@ -59,8 +61,14 @@ def prepare(base: TrainConfig, gender_data: Path | None, names: list[str], conso
     return teacher
 
 
-def _run(run: Run, seed: int, base: TrainConfig, gender_data: Path | None, teacher: Path, console: Console) -> list[Path]:
-    """Train a run and return the models exported: none with two heads, which the engine does not run."""
+def _models(run: Run, seed: int, base: TrainConfig) -> list[Path]:
+    """The models that a run has been exported to."""
+    paths = [base.out / f"{run.name}-{seed}" / f"{run.name}{kind}.onnx" for kind in ("", "-int8")]
+    return [path for path in paths if path.is_file()]
+
+
+def _run(run: Run, seed: int, base: TrainConfig, gender_data: Path | None, teacher: Path, console: Console) -> None:
+    """Train a run and export it, unless it has two heads, which the engine does not run."""
     out = base.out / f"{run.name}-{seed}"
     config = replace(base, model=run.network, out=out, seed=seed, resume=(out / "checkpoint.safetensors").exists())
     if run.as_in_paper:
@@ -83,16 +91,13 @@ def _run(run: Run, seed: int, base: TrainConfig, gender_data: Path | None, teach
     validation = " and ".join(f"{100 * accuracy:.2f} %" for accuracy in accuracies)
     console.print(f"{run.name}, seed {seed}: validation {validation} (single crop)")
     if run.task == "both":
-        return []
+        return
     checkpoint, model = out / "checkpoint.safetensors", out / f"{run.name}.onnx"
     earlier_stages = {other.after for other in plan.TABLE if _is_later_stage(other)}
     final = run.name not in earlier_stages  # those are not measured on PrivateTest
     _exported(checkpoint, model, config, base, "fp32", final=final)
-    if run.network not in plan.INT8:
-        return [model]
-    int8 = out / f"{run.name}-int8.onnx"
-    _exported(model, int8, config, base, "int8", final=final)
-    return [model, int8]
+    if run.network in plan.INT8:
+        _exported(model, out / f"{run.name}-int8.onnx", config, base, "int8", final=final)
 
 
 def _is_later_stage(run: Run) -> bool:

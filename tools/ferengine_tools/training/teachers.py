@@ -74,10 +74,10 @@ def digests(config: TrainConfig) -> dict[str, str]:
     """Return the SHA-256 of what teaches a run, by its name without the folders of this machine. A run that goes on by the
     answers of other weights is not the one that was started: a teacher may itself still be trained under the same name."""
     sources = [(str(portable("distil", each)), taught_set(each)[1]) for each in config.distil]
-    content = {
-        name: Path(source).read_bytes() if source.endswith(".safetensors") else load_model(source).onnx
-        for name, source in sources
-    }
+    content: dict[str, bytes] = {}
+    for name, source in sources:  # two may have one name here
+        data = Path(source).read_bytes() if source.endswith(".safetensors") else load_model(source).onnx
+        content[name] = content.get(name, b"") + data
     if config.views_from is not None:
         content[config.views_from.name] = (config.views_from / RECORD).read_bytes()
     if config.teacher is not None:

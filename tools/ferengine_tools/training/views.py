@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -86,6 +87,8 @@ def write_views(folder: Path, faces: TrainingSet, teach: Teach, count: int, seed
         with written_whole(folder / _IMAGES) as first, written_whole(folder / _ANSWERS) as second:
             images = np.lib.format.open_memmap(first, "w+", np.uint8, shapes[0])
             answers = np.lib.format.open_memmap(second, "w+", np.float16, shapes[1])
+            _take_room(first)
+            _take_room(second)
             for view in range(count):
                 generator = torch.Generator().manual_seed(seed + view)
                 for start in range(0, len(rows), _BATCH):
@@ -114,6 +117,12 @@ def write_views(folder: Path, faces: TrainingSet, teach: Teach, count: int, seed
     }
     with written_whole(folder / RECORD) as beside:
         beside.write_text(json_text(record, indent=1) + "\n")
+
+
+def _take_room(path: Path) -> None:
+    """Take the room of a mapped file on the disk: were there too little, a write to the map would end the process (SIGBUS)."""
+    with path.open("rb+") as file:
+        os.posix_fallocate(file.fileno(), 0, os.fstat(file.fileno()).st_size)
 
 
 def load_views(folder: Path, faces: TrainingSet) -> Views:

@@ -10,6 +10,7 @@ torch = pytest.importorskip("torch", reason="torch is not installed (the extra `
 
 from ferengine.errors import UsageError  # noqa: E402
 from ferengine_tools.average import average, main, measure_normalisation  # noqa: E402
+from ferengine_tools.exporting.export import _of_checkpoint  # noqa: E402
 from ferengine_tools.networks.registry import create_network  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
@@ -48,6 +49,10 @@ def test_the_command_writes_a_checkpoint_that_loads(
     arguments = [f"{whole}=2", str(whole), "--data", str(config.data), "--data", str(wild), "--out", str(out)]
     assert main(arguments) == 0
     assert f"dscnn, 2 checkpoints, normalised over {56 + 32} faces" in capsys.readouterr().out
+    anew = "The batch normalisation was measured anew on 88 faces (python -m ferengine_tools.average)."
+    said = "The weights are the mean of runs/whole/checkpoint.safetensors (0.667), runs/whole/checkpoint.safetensors (0.333)."
+    assert load_checkpoint(out)["notes"] == f"{said} {anew}"
+    assert _of_checkpoint(out, "Mine.", "uniform").manifest.training.notes == f"{said} {anew} Mine."
     assert load_checkpoint(out)["settings"] == load_checkpoint(whole)["settings"]
     before, after = restored(whole)[1].state_dict(), restored(out)[1].state_dict()
     changed = {key.rpartition(".")[2] for key in before if not torch.allclose(before[key].double(), after[key].double())}

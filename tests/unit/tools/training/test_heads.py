@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch", reason="the extra `train` is not installed"
 from command_help import command  # noqa: E402
 from ferengine.classification.classifier import Classifier  # noqa: E402
 from ferengine.cli.app import app  # noqa: E402
-from ferengine.errors import UsageError  # noqa: E402
+from ferengine.errors import FerengineError, UsageError  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
 from ferengine.vision import cv2  # noqa: E402
 from ferengine_tools.data.utkface import SPLITS, load_colours, split_of  # noqa: E402
@@ -64,6 +64,8 @@ def test_the_command_writes_a_model_that_can_be_added(
     manifest = load_model("three").manifest
     assert (manifest.input.crop, manifest.training.epochs) == ((24, "rgb"), 2)
     assert manifest.training.dataset == f"own faces ({bars.name}) and UTKFace"
+    assert manifest.accuracy.dataset == f"own faces ({bars.name})"
+    assert f"trained on own faces ({bars.name}), whose owner decides" in manifest.licence
     numbers = Classifier("three").read(load_colours(people, 24).images)
     np.testing.assert_allclose(numbers[:, :7].sum(axis=1), 1, atol=1e-4)
     assert (numbers[:, 9] >= 0).all()
@@ -79,6 +81,27 @@ def test_what_would_be_of_no_use_is_refused_before_training(bars: Path, people: 
     with pytest.raises(UsageError, match="no faces of the PublicTest of FER-2013"):
         main([*sets, "--data", str(tmp_path / "few.csv"), "--out", str(tmp_path / "three.onnx"), "--size", "24"])
     assert not (tmp_path / "three.onnx").exists()
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_training(
+    bars: Path, people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ferengine_tools.training.heads.train_heads", lambda *_, **__: pytest.fail("it was trained"))
+    main, given = command("train-heads"), ["--data", str(bars), "--gender-data", str(people), "--out"]
+    (tmp_path / "three.json").write_text('{"happy": 0.7}')
+    with pytest.raises(UsageError, match=r"three\.json, where the manifest is written, is no manifest: choose another --out"):
+        main([*given, str(tmp_path / "three.onnx")])
+    assert (tmp_path / "three.json").read_text() == '{"happy": 0.7}'
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(UsageError, match=r"folder\.onnx is a folder: choose another --out"):
+        main([*given, str(tmp_path / "folder.onnx")])
+    with pytest.raises(FerengineError, match=r"three\.onnx cannot be written: .*: choose another --out"):
+        main([*given, "/proc/three.onnx"])
+
+
+def test_images_without_a_full_label_are_counted(people: Path, caplog: pytest.LogCaptureFixture) -> None:
+    load_colours(people, 24)
+    assert "1 image without a full label is left out, such as 61_1_20170109.png" in caplog.text
 
 
 def test_the_file_computes_what_the_network_does(tmp_path: Path) -> None:

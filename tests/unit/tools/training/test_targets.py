@@ -15,7 +15,7 @@ from ferengine_tools.data import utkface  # noqa: E402
 from ferengine_tools.data.fer2013 import LABELS, Fer2013, load_fer2013  # noqa: E402
 from ferengine_tools.data.utkface import UtkFace  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
-from ferengine_tools.training.dataset import labels_by_votes, load_training_set, targets  # noqa: E402
+from ferengine_tools.training.dataset import Part, labels_by_votes, load_training_set, targets  # noqa: E402
 from ferengine_tools.training.folds import fold_of, teach  # noqa: E402
 from ferengine_tools.training.run import train  # noqa: E402
 from ferengine_tools.training.teacher import load_teacher, save_teacher  # noqa: E402
@@ -202,3 +202,65 @@ def test_contempt_can_be_learnt(config: TrainConfig, data_dir: Path) -> None:
     assert int((faces.classes[faces.training] == 7).sum()) == 162
     assert faces.targets.shape == (35887, 8)
     assert faces.targets[faces.training].sum(1).numpy() == pytest.approx(1, abs=1e-5)
+
+
+def test_sets_of_one_name_are_refused(config: TrainConfig, tmp_path: Path) -> None:
+    """Their columns in the log, their priors in the checkpoint and SET=MODEL of --distil would be those of one of them."""
+    beside = [tmp_path / folder / "faces.csv" for folder in ("one", "other")]
+    for path in beside:
+        path.parent.mkdir()
+        path.write_bytes(config.data.read_bytes())
+    with pytest.raises(UsageError, match=r"two sets of --data are called faces\.csv, .*: rename one"):
+        load_training_set(replace(config, beside=tuple(beside)))
+    assert len(load_training_set(replace(config, beside=(beside[0],))).parts) == 2
+    beside[0] = beside[0].rename(tmp_path / "FER-2013")  # what the first set is called
+    with pytest.raises(UsageError):
+        load_training_set(replace(config, beside=(beside[0],)))
+
+
+def _without(data: Path, usage: str, out: Path) -> Path:
+    out.write_text("\n".join(row for row in data.read_text().splitlines() if not row.endswith(usage)) + "\n")
+    return out
+
+
+def test_a_further_set_without_training_faces_is_named(config: TrainConfig, tmp_path: Path) -> None:
+    tests = _without(config.data, "Training", tmp_path / "tests.csv")
+    with pytest.raises(UsageError, match=r"tests\.csv has no faces of the training split"):
+        load_training_set(replace(config, beside=(tests,)))
+    unmeasured = _without(config.data, "PublicTest", tmp_path / "unmeasured.csv")
+    assert len(load_training_set(replace(config, beside=(unmeasured,))).parts[1].validation) == 0
+
+
+def test_a_head_without_validation_faces_is_named(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    unmeasured = _without(config.data, "PublicTest", tmp_path / "unmeasured.csv")
+    people = replace(load_training_set(config), labels=("male", "female"), heads=(2,))
+    people = replace(people, targets=people.targets[:, :2], parts=(Part("UTKFace", torch.full((2,), 0.5), people.validation),))
+    monkeypatch.setattr("ferengine_tools.training.dataset._genders", lambda *_: people)
+    both = replace(config, task="both", gender_data=Path("utkface"))
+    assert load_training_set(both).heads == (7, 2)
+    with pytest.raises(UsageError, match=r"unmeasured\.csv has no faces of the validation split"):
+        load_training_set(replace(both, data=unmeasured))
+
+
+def test_votes_that_the_data_have_not_are_refused(config: TrainConfig) -> None:
+    with pytest.raises(UsageError, match=r"--votes 0\.5 needs FER\+ votes"):
+        load_training_set(replace(config, votes=0.5))
+
+
+def test_a_teacher_that_has_seen_copies_of_test_faces_is_refused_without_copies(config: TrainConfig, tmp_path: Path) -> None:
+    """Of 10 faces to train on the first is a test face too."""
+    noise = np.random.default_rng(3).integers(0, 256, (12, 48 * 48))
+    usages = ["Training"] * 10 + ["PublicTest", "PrivateTest"]
+    pairs = zip([*noise[:11], noise[0]], usages, strict=True)
+    data = tmp_path / "fer2013.csv"
+    data.write_text("\n".join(["emotion,pixels,Usage", *(f"3,{' '.join(map(str, each))},{usage}" for each, usage in pairs)]))
+    given = replace(config, data=data, teacher=tmp_path / "teacher.npz")
+    faces = load_fer2013(data)
+    taught = np.full((len(faces.images), 7), 1 / 7, np.float32)
+    save_teacher(tmp_path / "teacher.npz", taught, faces.images, faces.classes)
+    assert load_training_set(given).training.tolist() == list(range(10))
+    with pytest.raises(UsageError, match=r"teacher\.npz was taught by copies of test faces: .* --without-copies"):
+        load_training_set(replace(given, without_copies=True))
+    taught[0] = np.nan
+    save_teacher(tmp_path / "teacher.npz", taught, faces.images, faces.classes)
+    assert load_training_set(replace(given, without_copies=True)).training.tolist() == list(range(1, 10))

@@ -78,6 +78,10 @@ def test_a_second_stage_goes_on_from_the_first_and_is_taught(bars: Path, tmp_pat
     stages = [load_model(tmp_path / f"{name}-0" / f"{name}.onnx").manifest.accuracy for name in ("first", "second")]
     assert stages[0].private is None  # an earlier stage
     assert stages[1].private is not None
+    (tmp_path / "table.md").unlink()
+    main([*arguments, "--only", "first"])  # the table keeps what earlier calls have trained
+    written = (tmp_path / "table.md").read_text()
+    assert [written.count(f"| {name} ") for name in ("first", "second", "second-int8", "alone")] == [1, 1, 1, 0]
 
 
 @pytest.mark.usefixtures("small")

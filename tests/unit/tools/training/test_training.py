@@ -19,10 +19,13 @@ from ferengine.classification.classifier import Classifier  # noqa: E402
 from ferengine.errors import FerengineError, ModelError, UsageError  # noqa: E402
 from ferengine.models.registry import load_model  # noqa: E402
 from ferengine.models.settings import FILE_ON_CPU  # noqa: E402
+from ferengine_tools.training import run  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint, save_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig, paper_preset  # noqa: E402
 from ferengine_tools.training.origin import load_network  # noqa: E402
+from ferengine_tools.training.record import RunRecord  # noqa: E402
 from ferengine_tools.training.run import train  # noqa: E402
+from ferengine_tools.training.teachers import digests  # noqa: E402
 from ferengine_tools.training.trainer import Trainer  # noqa: E402
 
 
@@ -228,6 +231,17 @@ def test_a_run_is_not_resumed_by_a_teacher_that_has_changed(config: TrainConfig,
         train(replace(trainer.config, resume=True))
 
 
+def test_teachers_of_one_name_are_told_apart(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
+    teachers = [tmp_path / folder / "run" / "checkpoint.safetensors" for folder in ("one", "other")]
+    for path in teachers:
+        path.parent.mkdir(parents=True)
+        path.write_bytes(whole.read_bytes())
+    given = replace(config, distil=tuple(map(str, teachers)))
+    before = digests(given)
+    save_checkpoint(teachers[0], {**load_checkpoint(whole), "epoch": 3})
+    assert digests(given) != before
+
+
 def test_a_setting_that_is_newer_than_the_checkpoint_is_its_default(config: TrainConfig, whole: Path, tmp_path: Path) -> None:
     state = load_checkpoint(whole)
     del state["settings"]["distil"]
@@ -362,3 +376,73 @@ def test_a_full_disk_leaves_the_last_checkpoint(whole: Path, tmp_path: Path) -> 
         signal.signal(signal.SIGXFSZ, handler)
     assert path.read_bytes() == whole.read_bytes()
     assert [file.name for file in tmp_path.iterdir()] == ["checkpoint.safetensors"]
+
+
+def test_a_checkpoint_can_be_read_by_those_who_may_read_the_log(whole: Path) -> None:
+    modes = {(whole.parent / name).stat().st_mode for name in (whole.name, "log.csv")}
+    assert len(modes) == 1
+
+
+def test_a_checkpoint_keeps_its_permissions_and_clears_what_a_kill_left(whole: Path, tmp_path: Path) -> None:
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(whole.read_bytes())
+    path.chmod(0o640)
+    left = tmp_path / ".checkpoint.safetensors.part"
+    left.mkdir()
+    (left / ".tmpAbC123").write_bytes(b"half of a checkpoint")
+    save_checkpoint(path, load_checkpoint(whole))
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    assert path.stat().st_mode & 0o777 == 0o640
+
+
+def test_an_out_that_is_gone_is_named(whole: Path, tmp_path: Path) -> None:
+    with pytest.raises(FerengineError, match=r"cannot be written: .*: the folder .*gone is gone$"):
+        save_checkpoint(tmp_path / "gone" / "checkpoint.safetensors", load_checkpoint(whole))
+
+
+def test_the_row_of_an_epoch_is_written_before_its_checkpoint(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run that ends between the two writes has lost no row when it is resumed, and has none twice."""
+    monkeypatch.setattr(RunRecord, "draw", lambda *_: None)
+    given, saved = replace(config, out=tmp_path), run.save_checkpoint
+
+    def rows() -> list[str]:
+        return [row["epoch"] for row in csv.DictReader((tmp_path / "log.csv").open())]
+
+    def full_at_the_second(path: Path, state: dict[str, Any]) -> None:
+        assert rows()[-1] == str(state["epoch"])
+        if state["epoch"] == 2:
+            raise FerengineError("no room")
+        saved(path, state)
+
+    monkeypatch.setattr(run, "save_checkpoint", full_at_the_second)
+    with pytest.raises(FerengineError, match="no room"):
+        train(given)
+    monkeypatch.undo()
+    monkeypatch.setattr(RunRecord, "draw", lambda *_: None)
+    train(replace(given, resume=True))
+    assert rows() == ["1", "2"]
+
+
+def test_a_run_whose_weights_grow_beyond_all_numbers_ends(config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(FerengineError, match=r"in epoch \d the weights grew beyond all numbers .*: choose a smaller --rate"):
+        train(replace(config, out=tmp_path, rate=1e30, epochs=4))
+
+
+def test_the_power_of_a_prior_is_no_percentage() -> None:
+    assert run._shown("wild_faces_power", 0.3) == "0.3"
+    assert run._shown("wild_faces_macro_f1", 0.3) == "30.00 %"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"threads": 0}, "threads must be from 1 to 1024, not 0"),
+        ({"threads": 100_000}, "threads must be from 1 to 1024, not 100000"),
+        ({"task": "gender", "votes": 0.5}, "--votes is of FER-2013's faces"),
+    ],
+)
+def test_threads_and_votes_that_cannot_be_are_refused(config: TrainConfig, changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        replace(config, **changes)

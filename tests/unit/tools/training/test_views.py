@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +16,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="torch is not installed (the extra `train`)")
 
 from command_help import command  # noqa: E402
-from ferengine.errors import UsageError  # noqa: E402
+from ferengine.errors import FerengineError, UsageError  # noqa: E402
 from ferengine_tools.training.captured import CapturedStep  # noqa: E402
 from ferengine_tools.training.checkpoint import load_checkpoint  # noqa: E402
 from ferengine_tools.training.config import TrainConfig  # noqa: E402
@@ -60,6 +62,31 @@ def test_views_of_other_faces_are_refused(config: TrainConfig, tmp_path: Path) -
         load_views(tmp_path, faces)
     with pytest.raises(UsageError, match="at least 1 view"):
         write_views(tmp_path, faces, brightness, 0, 0, ())
+
+
+def test_the_room_on_the_disk_is_taken_before_the_teachers_are_asked(config: TrainConfig, tmp_path: Path) -> None:
+    """A write to a mapped file for which the disk has no room would end the process."""
+    rooms: list[dict[str, bool]] = []
+
+    def teach(batch: Any, rows: Any) -> Any:
+        held = {path.name: path.stat() for path in tmp_path.glob("*.part")}
+        rooms.append({name: 512 * each.st_blocks >= each.st_size for name, each in held.items()})
+        return brightness(batch, rows)
+
+    write_views(tmp_path, load_training_set(config), teach, 3, 0, ())
+    assert rooms[0] == {"images.npy.part": True, "answers.npy.part": True}
+
+
+def test_a_disk_without_room_for_the_views_is_named(
+    config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(FerengineError, match="cannot be written: No space left on device: make room, or choose another"):
+        write_views(tmp_path, load_training_set(config), lambda *_: pytest.fail("a teacher was asked"), 3, 0, ())
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_record_never_stands_beside_other_views(config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ from ferengine.fleet.records import FleetEvent, FleetHealth
 from ferengine.json_text import json_text
 from ferengine.service.access import COOKIE, SESSION_SECONDS, Access, Sessions
 from ferengine.service.api import answer_error, read_body
+from ferengine.service.bodies import UnreadBodies
 from ferengine.service.metrics import CONTENT_TYPE
 
 _EVENTS = 200
@@ -199,7 +200,7 @@ def create_fleet_app(fleet: Fleet, describe: Callable[[FleetEvent], str], *, tok
             Route("/metrics", get_metrics, methods=["GET"]),
             Route("/healthz", get_alive, methods=["GET"]),
         ],
-        middleware=[Middleware(Access, sessions=sessions)],
+        middleware=[Middleware(UnreadBodies), Middleware(Access, sessions=sessions)],
         exception_handlers={FerengineError: answer_error},
     )
 

@@ -22,6 +22,7 @@ from ferengine.models.settings import ADAPT
 from ferengine.service.access import MIN_TOKEN, PAGE, Access, Sessions, problem
 from ferengine.service.analysis import ImageAnalysis
 from ferengine.service.api import answer_error
+from ferengine.service.bodies import UnreadBodies
 from ferengine.service.cameras import CameraBook
 from ferengine.service.context import Context
 from ferengine.service.hub import Hub
@@ -99,7 +100,7 @@ def create_app(
 
     app = Starlette(
         routes=[*_pages(), *_routes()],
-        middleware=[Middleware(Access, sessions=context.sessions)],
+        middleware=[Middleware(UnreadBodies), Middleware(Access, sessions=context.sessions)],
         exception_handlers={FerengineError: answer_error, HTTPException: _answer_http},
         lifespan=lifespan,
     )

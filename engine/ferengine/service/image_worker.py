@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 
@@ -57,7 +56,3 @@ def main(arguments: list[str]) -> None:
         return Answer(True, "").encode()
 
     serve_parent(socket, title, answer)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

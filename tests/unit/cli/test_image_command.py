@@ -108,7 +108,7 @@ def test_what_is_passed_over_is_said(folder: Path) -> None:
     assert image(str(folder / "*")).stderr.splitlines() == [
         "left out, because they are folders: name them, or a pattern with **: 1 (below)", "class prior: everyday"
     ]  # fmt: skip
-    assert image(str(folder / "**")).stderr == ""
+    assert image(str(folder / "**")).stderr == "class prior: everyday\n"
 
 
 def test_a_bad_file_does_not_stop_the_others(folder: Path) -> None:

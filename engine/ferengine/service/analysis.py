@@ -30,10 +30,13 @@ class ImageAnalysis:
 
     Args:
         settings: The fields of ``EngineConfig`` that the analyzer takes.
+        prior: The probabilities of the prior among them. A child that begins once its file was changed is refused: results
+            under two priors would have one name.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], prior: Mapping[str, float] | None = None) -> None:
         self._settings = dict(settings)
+        self._prior = prior
         self._child: Child | None = None
         self._lock = asyncio.Lock()
         self._waiting: set[asyncio.Task[Answer]] = set()
@@ -73,7 +76,8 @@ class ImageAnalysis:
         try:
             if self._child is None:
                 self._child = start_child("ferengine.service.image_worker", "images")
-                made = Answer.decode(self._child.ask(json_text(self._settings).encode(), _START_SECONDS))
+                begin = json_text({"settings": self._settings, "prior": self._prior}).encode()
+                made = Answer.decode(self._child.ask(begin, _START_SECONDS))
                 if not made.ok:
                     raise ServiceError(made.text)
             return Answer.decode(self._child.ask(image, _IMAGE_SECONDS))

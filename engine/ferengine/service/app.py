@@ -18,6 +18,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from ferengine.config import make_config
 from ferengine.engine import Engine
 from ferengine.errors import FerengineError, UsageError
+from ferengine.models.priors import choose_prior
+from ferengine.models.registry import DEFAULT, load_model
 from ferengine.models.settings import ADAPT
 from ferengine.service.access import MIN_TOKEN, PAGE, Access, Sessions, problem
 from ferengine.service.analysis import ImageAnalysis
@@ -69,6 +71,7 @@ def create_app(
 
     Raises:
         UsageError: The token is too short, or one of the settings for images is unknown or wrong.
+        ModelError: A prior is among these, and the model that it is for is damaged.
 
     Example:
         Beside one's own pages::
@@ -88,7 +91,7 @@ def create_app(
         CameraBook(engine, allow_files=allow_files, state=state, beginning=beginning),
         Hub(engine, max_clients, detector),
         Live(engine, max_clients),
-        None if settings is None else ImageAnalysis(settings),
+        None if settings is None else ImageAnalysis(settings, _prior_of(settings)),
         None if token is None else Sessions(token),
     )
 
@@ -115,6 +118,14 @@ def _analyzer_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if known.get("prior") == ADAPT:  # an image is of no camera: it is read under what every camera starts from
         del known["prior"]
     return known
+
+
+def _prior_of(settings: Mapping[str, Any]) -> dict[str, float] | None:
+    """The probabilities of the prior that images are read under, None where none is chosen. Raises UsageError, ModelError."""
+    if settings.get("prior") is None:
+        return None
+    prior = choose_prior(load_model(settings.get("model", DEFAULT), "expression").manifest, settings["prior"])
+    return None if prior is None else prior.by_label()
 
 
 def _routes() -> list[BaseRoute]:

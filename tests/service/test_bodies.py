@@ -144,3 +144,24 @@ def test_a_stream_takes_no_harm_of_a_body(service: Running) -> None:
     while service.context.hub.listeners:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_an_upload_ends_with_the_service(caplog: pytest.LogCaptureFixture) -> None:
+    engine = Engine(keep_open=True)
+    with contextlib.ExitStack() as clients:
+        with serving(engine, analysis={}) as running:
+            reading, refused, streaming = (clients.enter_context(Client(running)) for _ in range(3))
+            reading.begin("POST", "/api/analyze", "", "Content-Length: 5000000")
+            refused.begin("POST", "/nothing", "", "Content-Length: 5000000")
+            streaming.begin("GET", "/api/results", "", "Content-Length: 5000000")
+            for client in (reading, refused, streaming):
+                client.socket.sendall(bytes(1000))
+            deadline = time.monotonic() + 30
+            while len(running.context.bodies._limits) < 3:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            begun = time.monotonic()
+        assert time.monotonic() - begun < 20
+        assert [client.answer().status for client in (reading, refused, streaming)] == [503, 404, 200]
+    engine.close()
+    assert not caplog.records

@@ -237,6 +237,8 @@ def test_images_are_analysed_in_a_process_that_may_die(running: Running, web: ht
         "error": "this is not an image that can be decoded, or it is damaged"
     }
     assert web.post("/api/analyze", content=b"").status_code == 400
+    answer = web.post("/api/analyze", files={"file": jpeg})
+    assert (answer.status_code, answer.json()["error"].partition(":")[0]) == (400, "the body is a form")
     os.kill(running.context.analysis._child.pid, signal.SIGKILL)
     answer = web.post("/api/analyze", content=jpeg)
     assert (answer.status_code, answer.json()["error"]) == (503, "the process 'images' has died: try again")

@@ -26,7 +26,7 @@ from ferengine.fleet.records import FleetEvent, FleetHealth
 from ferengine.json_text import json_text
 from ferengine.service.access import COOKIE, SESSION_SECONDS, Access, Sessions
 from ferengine.service.api import answer_error, read_body
-from ferengine.service.bodies import UnreadBodies
+from ferengine.service.bodies import Bodies, UnreadBodies
 from ferengine.service.metrics import CONTENT_TYPE
 
 _EVENTS = 200
@@ -153,6 +153,7 @@ def create_fleet_app(fleet: Fleet, describe: Callable[[FleetEvent], str], *, tok
     """
     view = FleetView(fleet, describe)
     sessions = None if token is None else Sessions(token)
+    bodies = Bodies()
 
     async def get_fleet(_: Request) -> Response:
         return Response(json_text(await asyncio.to_thread(view.to_dict)), media_type="application/json")
@@ -189,7 +190,7 @@ def create_fleet_app(fleet: Fleet, describe: Callable[[FleetEvent], str], *, tok
         response.set_cookie(COOKIE, sessions.make(), max_age=SESSION_SECONDS, secure=secure, httponly=True, samesite="strict")
         return response
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *_pages(),
             Route("/api/fleet", get_fleet, methods=["GET"]),
@@ -200,9 +201,11 @@ def create_fleet_app(fleet: Fleet, describe: Callable[[FleetEvent], str], *, tok
             Route("/metrics", get_metrics, methods=["GET"]),
             Route("/healthz", get_alive, methods=["GET"]),
         ],
-        middleware=[Middleware(UnreadBodies), Middleware(Access, sessions=sessions)],
+        middleware=[Middleware(UnreadBodies, bodies=bodies), Middleware(Access, sessions=sessions)],
         exception_handlers={FerengineError: answer_error},
     )
+    app.state.bodies = bodies
+    return app
 
 
 def _pages() -> list[Route]:

@@ -188,6 +188,8 @@ async def post_analyze(request: Request) -> Response:
     analysis = context_of(request).analysis
     if analysis is None:
         return problem(404, "this service reads no images: it was started without that")
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise UsageError("the body is a form: send the bytes of the image alone (curl --data-binary @face.jpg)")
     with analysis.place():
         image = await read_body(request, MAX_BYTES)
     if not image:

@@ -24,7 +24,7 @@ from ferengine.models.settings import ADAPT
 from ferengine.service.access import MIN_TOKEN, PAGE, Access, Sessions, problem
 from ferengine.service.analysis import ImageAnalysis
 from ferengine.service.api import answer_error
-from ferengine.service.bodies import UnreadBodies
+from ferengine.service.bodies import Bodies, UnreadBodies
 from ferengine.service.cameras import CameraBook
 from ferengine.service.context import Context
 from ferengine.service.hub import Hub
@@ -93,6 +93,7 @@ def create_app(
         Live(engine, max_clients),
         None if settings is None else ImageAnalysis(settings, _prior_of(settings)),
         None if token is None else Sessions(token),
+        Bodies(),
     )
 
     @contextlib.asynccontextmanager
@@ -103,7 +104,7 @@ def create_app(
 
     app = Starlette(
         routes=[*_pages(), *_routes()],
-        middleware=[Middleware(UnreadBodies), Middleware(Access, sessions=context.sessions)],
+        middleware=[Middleware(UnreadBodies, bodies=context.bodies), Middleware(Access, sessions=context.sessions)],
         exception_handlers={FerengineError: answer_error, HTTPException: _answer_http},
         lifespan=lifespan,
     )

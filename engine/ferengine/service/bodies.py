@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
+from collections.abc import AsyncIterator
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ferengine.errors import ServiceError
 
 SMALL_BODY = 256 << 10
 """Bytes that are read before the answer, so that the connection can be kept; as many as any body but that of an image has."""
@@ -17,6 +21,35 @@ MAX_DISCARDED = 32 << 20
 _DISCARD_SECONDS = 10.0
 _IDLE_SECONDS = 2.0
 """Seconds without a byte after which such a body is given up."""
+_END_SECONDS = 1.0
+"""Seconds that are left for it once the service ends."""
+
+
+class Bodies:
+    """The bodies that are on their way to one application. Belongs to its loop."""
+
+    def __init__(self) -> None:
+        self.ended = False
+        self._limits: dict[asyncio.Timeout, float] = {}
+
+    @contextlib.asynccontextmanager
+    async def until_end(self, after: float = 0.0, seconds: float | None = None) -> AsyncIterator[None]:
+        """Raise TimeoutError in the block ``after`` seconds after the end, or ``seconds`` after the block began."""
+        if self.ended:
+            seconds = after if seconds is None else min(after, seconds)
+        async with asyncio.timeout(seconds) as limit:
+            self._limits[limit] = after
+            try:
+                yield
+            finally:
+                del self._limits[limit]
+
+    def end(self) -> None:
+        """The service ends: no body is waited for any longer, and its request is answered."""
+        self.ended = True
+        now = asyncio.get_running_loop().time()
+        for limit, after in self._limits.items():
+            limit.reschedule(min(now + after, limit.when() or math.inf))
 
 
 class UnreadBodies:
@@ -29,14 +62,16 @@ class UnreadBodies:
 
     Args:
         app: What answers. It comes outside of everything that refuses requests.
+        bodies: Knows when the service ends.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, bodies: Bodies) -> None:
         self._app = app
+        self._bodies = bodies
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if _has_body(scope):
-            body = _Body(scope, receive, send)
+            body = _Body(scope, receive, send, self._bodies)
             receive, send = body.receive, body.send
         await self._app(scope, receive, send)
 
@@ -44,15 +79,25 @@ class UnreadBodies:
 class _Body:
     """The body of one request, and the answer to it."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, bodies: Bodies) -> None:
+        self._bodies = bodies
         self._headers = Headers(scope=scope)
         self._receive = receive
         self._send = send
         self._turn = asyncio.Lock()  # a handler that streams listens for the end of its client at the same time
-        self._asked = False
+        self._asked = self._answered = False
         self._over = False
 
     async def receive(self) -> Message:
+        try:
+            async with self._bodies.until_end():
+                return await self._take()
+        except TimeoutError:
+            if self._answered:  # this only listens for the end of the client, while a stream that will be ended goes out
+                return await self._take()
+            raise ServiceError("the service is ending, and takes nothing more") from None
+
+    async def _take(self) -> Message:
         async with self._turn:
             self._asked = True
             message = await self._receive()
@@ -61,6 +106,7 @@ class _Body:
 
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
+            self._answered = True
             if self._is_worth_waiting_for():
                 await self._discard(SMALL_BODY, _SMALL_SECONDS)
             if not self._over:
@@ -81,10 +127,10 @@ class _Body:
     async def _discard(self, limit: int, seconds: float) -> None:
         size = 0
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(seconds):
+            async with self._bodies.until_end(_END_SECONDS, seconds):
                 while not self._over and size <= limit:
                     async with asyncio.timeout(_IDLE_SECONDS):
-                        message = await self.receive()
+                        message = await self._take()
                     size += len(message.get("body", b""))
 
 

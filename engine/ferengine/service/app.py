@@ -21,9 +21,9 @@ from ferengine.errors import FerengineError, UsageError
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import DEFAULT, load_model
 from ferengine.models.settings import ADAPT
-from ferengine.service.access import MIN_TOKEN, PAGE, Access, Sessions, problem
+from ferengine.service.access import MIN_TOKEN, PAGE, Access, Sessions
 from ferengine.service.analysis import ImageAnalysis
-from ferengine.service.api import answer_error
+from ferengine.service.api import answer_error, answer_http
 from ferengine.service.bodies import Bodies, UnreadBodies
 from ferengine.service.cameras import CameraBook
 from ferengine.service.context import Context
@@ -105,7 +105,7 @@ def create_app(
     app = Starlette(
         routes=[*_pages(), *_routes()],
         middleware=[Middleware(UnreadBodies, bodies=context.bodies), Middleware(Access, sessions=context.sessions)],
-        exception_handlers={FerengineError: answer_error, HTTPException: _answer_http},
+        exception_handlers={FerengineError: answer_error, HTTPException: answer_http("see api/openapi.json")},
         lifespan=lifespan,
     )
     app.state.context = context
@@ -152,9 +152,3 @@ def _file(content: bytes, kind: str) -> Any:
         return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
 
     return get_file
-
-
-async def _answer_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    texts = {404: "there is nothing here: see api/openapi.json", 405: "this path takes other methods: see api/openapi.json"}
-    return problem(error.status_code, texts.get(error.status_code, error.detail), dict(error.headers or {}))

@@ -67,6 +67,12 @@ def missing_package(error: ModuleNotFoundError) -> str | None:
     return None
 
 
+def missing_in(said: str) -> str:
+    """What ``missing_package`` says of the last line of a traceback, or the line itself where that has nothing to say."""
+    _, is_missing, name = said.partition("ModuleNotFoundError: No module named ")
+    return (missing_package(ModuleNotFoundError(name=name.strip("'"))) if is_missing else None) or said
+
+
 def _pip(command: str, *arguments: str) -> str:
     from importlib.util import find_spec  # as above
     from shutil import which

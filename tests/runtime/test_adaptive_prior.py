@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
 from ferengine import Engine
 from ferengine._native import FACE_KEY
 from ferengine.classification.adaptive_prior import MEMORY
-from ferengine.classification.quality import MEASURES
 from ferengine.models.priors import choose_prior
 from ferengine.models.registry import DEFAULT, load_model
 from ferengine.models.settings import Prior
@@ -39,6 +40,20 @@ def test_scores_of_a_camera_are_under_its_own_prior() -> None:
     np.testing.assert_allclose(_read(fixed, 0, [0.2, 0.3, 0.5]), START, rtol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("changed", "counts"),
+    [({}, True), ({"side": 10.0}, False), ({"measures": (0.5, 100.0, 5.0)}, False), ({"measures": (0.05, 100.0, 50.0)}, False)],
+)
+def test_faces_that_cannot_be_read_do_not_count(changed: dict[str, Any], counts: bool) -> None:
+    """Those of low scores do: Saerens et al. take the posterior of every face."""
+    joiner = CameraJoiner("a", False, LABELS, 1.0, 0.9, check_quality=True, prior=Prior("adapt", LABELS, START, "everyday"))
+    for second in range(20):
+        shown = _read(joiner, second, [0.25, 0.4, 0.35], **changed)  # below 0.9: uncertain
+    assert joiner.adaptive is not None
+    assert np.array_equal(joiner.adaptive.probabilities, START) != counts
+    assert shown[1] == pytest.approx(0.4, abs=1e-3)
+
+
 def test_summary_says_what_the_prior_of_each_camera_came_to() -> None:
     pytest.importorskip("skimage", reason="the extra `demo` is not installed")
     with Engine(
@@ -56,12 +71,18 @@ def test_summary_says_what_the_prior_of_each_camera_came_to() -> None:
     assert own["probabilities"] != started.by_label()
 
 
-def _read(joiner: CameraJoiner, second: int, scores: list[float]) -> list[float]:
-    face = TrackedFace(1, (0, 0, 10, 10), 1.0, 1.0, "tracked", None, (5, 5, 10, 0))
+READABLE = (0.5, 100.0, 50.0)
+"""Sharpness, brightness and contrast."""
+
+
+def _read(
+    joiner: CameraJoiner, second: int, scores: list[float], side: float = 40, measures: tuple[float, float, float] = READABLE
+) -> list[float]:
+    face = TrackedFace(1, (0, 0, side, side), 1.0, 1.0, "tracked", None, (side / 2, side / 2, side, 0))
     joiner.add_record(Record(0, 1, second, float(second), 1, 2, CLASSIFIED, 0, 0, False, face_rows([face])))
     keys = np.zeros(1, FACE_KEY)
     keys["epoch"], keys["sequence"] = 1, second
-    batch = ScoreBatch(keys, np.array([scores], np.float32), np.zeros((1, MEASURES), np.float32), 1, 0)
+    batch = ScoreBatch(keys, np.array([scores], np.float32), np.array([measures], np.float32), 1, 0)
     for _, sequence, epoch, index, scored in split_batch(batch):
         joiner.add_scores(sequence, epoch, index, scored)
     joined = joiner.next_ready(0.0)

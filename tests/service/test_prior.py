@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+from pathlib import Path
 
 import httpx
+import numpy as np
 import pytest
 
 from ferengine import Engine
+from ferengine.errors import UsageError
 from ferengine.results import CameraEvent
 from ferengine.vision import cv2
 from service_help import demo, serving, until
@@ -44,3 +47,25 @@ def test_results_video_events_and_images_name_the_prior() -> None:
     assert answer.status_code == 200, answer.text
     assert answer.json()["prior"] == "everyday"
     assert len(answer.json()["faces"]) == 1
+
+
+def test_images_are_not_read_under_a_prior_whose_file_was_changed(tmp_path: Path) -> None:
+    """The cameras are under what it held when the service began, and both would have its name."""
+    labels = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
+    prior = tmp_path / "mine.json"
+    ok, jpeg = cv2.imencode(".png", np.zeros((60, 60, 3), np.uint8))
+    assert ok
+    engine = Engine(keep_open=True)
+    for changed in (False, True):
+        prior.write_text(json.dumps(dict.fromkeys(labels[:-1], 0.1) | {"neutral": 0.4}))
+        with serving(engine, analysis={"prior": str(prior)}) as running:
+            if changed:
+                prior.write_text(json.dumps(dict.fromkeys(labels[:-1], 0.05) | {"neutral": 0.7}))
+            answer = httpx.post(f"{running.url}/api/analyze", content=jpeg.tobytes(), timeout=120)
+        said = f"the prior {prior} was changed since the service began: start that again"
+        expected = (503, {"error": said}) if changed else (200, {"width": 60, "height": 60, "faces": [], "prior": str(prior)})
+        assert (answer.status_code, answer.json()) == expected
+    prior.write_text("{}")
+    with pytest.raises(UsageError, match=r"mine\.json"), serving(engine, analysis={"prior": str(prior)}):
+        pass
+    engine.close()

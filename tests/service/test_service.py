@@ -237,6 +237,8 @@ def test_images_are_analysed_in_a_process_that_may_die(running: Running, web: ht
         "error": "this is not an image that can be decoded, or it is damaged"
     }
     assert web.post("/api/analyze", content=b"").status_code == 400
+    answer = web.post("/api/analyze", files={"file": jpeg})
+    assert (answer.status_code, answer.json()["error"].partition(":")[0]) == (400, "the body is a form")
     os.kill(running.context.analysis._child.pid, signal.SIGKILL)
     answer = web.post("/api/analyze", content=jpeg)
     assert (answer.status_code, answer.json()["error"]) == (503, "the process 'images' has died: try again")
@@ -255,8 +257,10 @@ def test_an_upload_of_10_gb_is_refused_at_once(running: Running) -> None:
         return answer
 
     read = {"/api/analyze": 413, "/api/cameras": 413, "/api/session": 413}
-    for path, status in (read | {"/api/health": 405, "/nothing": 404, "/foreign": 403}).items():
-        assert answer(path).startswith(f"HTTP/1.1 {status}".encode()), path
+    expected = read | {"/api/health": 405, "/nothing": 404, "/foreign": 403}
+    with concurrent.futures.ThreadPoolExecutor(len(expected)) as pool:  # each is closed after two seconds without a byte
+        for path, said in zip(expected, pool.map(answer, expected), strict=True):
+            assert said.startswith(f"HTTP/1.1 {expected[path]}".encode()), path
 
 
 def test_an_upload_that_does_not_say_its_size_ends_at_the_limit(web: httpx.Client) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from ferengine import pip_hint
-from ferengine.pip_hint import install_extra, missing_package, pip_install, pip_replace
+from ferengine.pip_hint import install_extra, missing_in, missing_package, pip_install, pip_replace
 
 CHECKOUT = Path(pip_hint.__file__).parents[2]
 
@@ -109,5 +109,8 @@ def test_only_what_every_installation_has_is_missing(env: Path, monkeypatch: pyt
     monkeypatch.setenv("PATH", str(env))
     said = "the package lap is not installed: pip install 'lap>=0.5.12'"
     assert missing_package(ModuleNotFoundError(name="lap")) == missing_package(ModuleNotFoundError(name="lap.part")) == said
+    assert missing_in("ModuleNotFoundError: No module named 'lap'") == said
     for name in ("plotly", "la", None):
         assert missing_package(ModuleNotFoundError(name=name)) is None
+    for line in ("ModuleNotFoundError: No module named 'plotly'", "exit code 1", ""):
+        assert missing_in(line) == line

@@ -117,7 +117,7 @@ def evaluate(
     from ferengine_tools.evaluation.evaluation import evaluate_faces
     from ferengine_tools.evaluation.figure import check_figure
     from ferengine_tools.evaluation.mapping import LabelMap, load_map
-    from ferengine_tools.evaluation.mistakes import check_empty, find_mistakes, write_mistakes
+    from ferengine_tools.evaluation.mistakes import check_empty, check_outside, find_mistakes, write_mistakes
     from ferengine_tools.evaluation.prior_curve import draw_curve
     from ferengine_tools.evaluation.selection import Selection, load_faces, usual_split
     from ferengine_tools.evaluation.speed import machine
@@ -126,6 +126,8 @@ def evaluate(
 
     if errors is not None:
         check_empty(errors)
+        if split == "folder":
+            check_outside(errors, data)
     for drawing in filter(None, (confusion, curve)):
         check_figure(drawing)
     models = model or [DEFAULT]

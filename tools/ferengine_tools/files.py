@@ -84,6 +84,17 @@ def read_image(path: Path, flags: int) -> NDArray[np.uint8] | None:
     return None if image is None else np.asarray(image, np.uint8)
 
 
+def why_no_image(path: Path) -> str:
+    """What to say, behind the name of the file, where ``read_image`` gives None."""
+    from ferengine.sources.images import deep_pixels  # as above
+
+    try:
+        deep = deep_pixels(np.fromfile(path, np.uint8))
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return deep or "cannot be read as an image: is it truncated?"
+
+
 def make_folder(path: Path) -> None:
     """Make a folder and those above it.
 

@@ -25,6 +25,11 @@ class AdaptivePrior:
     Cappé, E. Moulines, "On-line expectation-maximization algorithm for latent data models", JRSS B 71 (2009), section 2.2. Its
     memory is one number for each class. Time without faces changes nothing.
 
+    Every face counts that can be read, also one whose scores are too low for a label: all of what it says is taken, and the
+    sure faces alone would favour the classes that are read surely. Faces that are turned away, small, dark or blurred do not
+    count. The method asks that the faces of each class look as those that the classifier learned from, and of these the
+    estimate is wrong: 42 % of the ordinary faces are happy, and scaled to 10 pixels it says 63 %.
+
     No probability leaves the range from 1/4 to 4 times where it started, so that a camera before which one person has laughed
     for hours still reads other expressions when they come. Not thread-safe.
 
@@ -54,19 +59,21 @@ class AdaptivePrior:
         found = self._start * self._ratio
         return np.asarray(found / found.sum())
 
-    def read(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    def read(self, scores: NDArray[np.float32], *, counts: bool = True) -> NDArray[np.float32]:
         """One face under the prior in force.
 
         Args:
             scores: Its probabilities under ``start``, finite, float32 (classes,).
+            counts: Whether it can be read, and so tells of the frequencies.
 
         Returns:
             Those under the prior in force, float32 (classes,), sum 1.
         """
         weighted = scores * self._ratio
         weighted /= weighted.sum()
-        self._sum += weighted
-        self._count += 1
+        if counts:
+            self._sum += weighted
+            self._count += 1
         return weighted
 
     def note_time(self, timestamp: float) -> None:

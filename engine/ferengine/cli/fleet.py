@@ -118,10 +118,13 @@ class _Pages:
         from ferengine.fleet.app import create_fleet_app
         from ferengine.service.server import Server
 
+        app = create_fleet_app(fleet, line_of, token=self.token)
+
         async def end() -> None:
             """It has no streams."""
+            app.state.bodies.end()
 
-        server = Server(create_fleet_app(fleet, line_of, token=self.token), self.address, self.tls, before_end=end)
+        server = Server(app, self.address, self.tls, before_end=end)
         server.start()
         return server
 

@@ -8,24 +8,13 @@ from typing import Any, Literal
 from pydantic import ConfigDict, Field
 
 from ferengine.cli.config_file import load_model
-from ferengine.cli.settings import PER_SOURCE, SourceTable
+from ferengine.cli.settings import PER_SOURCE, SourceTable, check_of_use
 from ferengine.config import EngineConfig
 from ferengine.errors import UsageError
 from ferengine.fleet.outputs import FleetOutputs
 from ferengine.sources import SourceSpec, parse_source, unique_names
 
 _CONFIG = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-"))
-
-_OF_USE_WITH = {
-    "store_days": "store",
-    "mqtt_password": "mqtt",
-    "webhook_secret": "webhook",
-    "node_port": "listen",
-    "token_file": "listen",
-    "tls_certificate": "listen",
-    "tls_key": "listen",
-}
-"""Settings of an output or of the pages, and the one that asks for these."""
 
 
 class CameraTable(SourceTable):
@@ -108,9 +97,7 @@ def load_fleet_settings(path: Path) -> FleetSettings:
     settings = load_model(path, FleetSettings, {"camera": CameraTable})
     try:
         settings.sources()
+        check_of_use(settings, lambda name: name.replace("_", "-"))
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
-    for name, use in _OF_USE_WITH.items():
-        if name in settings.model_fields_set and getattr(settings, use) is None:
-            raise UsageError(f"{path}: {name.replace('_', '-')} is of no use without {use}: give both or neither")
     return settings

@@ -62,7 +62,7 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
     settings = checked(EngineConfig, given)
     copies = CopyFolder(save, overwrite=overwrite) if save is not None else None
     errors = Console(stderr=True)
-    read = failures = 0
+    read = failures = faces = 0
     left_out: list[Path] = []
     several: list[str] = []
     with Analyzer(**settings.model_dump()) as analyzer:
@@ -70,7 +70,7 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
             try:
                 if isinstance(item, SourceError):
                     raise item
-                _read(item, analyzer, copies, as_json, settings, several)
+                faces += _read(item, analyzer, copies, as_json, settings, several)
             except DeviceError:
                 raise  # of the backend: every further image would fail too
             except FerengineError as error:
@@ -78,6 +78,7 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
                 errors.print(f"error: {error}", highlight=False, markup=False, soft_wrap=True)
             else:
                 read += 1
+        prior = analyzer.prior
     folders = [path for path in left_out if path.is_dir()]
     notes = _named("left out, because they are not images", [path for path in left_out if not path.is_dir()])
     notes += _named("left out, because they are folders: name them, or a pattern with **", folders)
@@ -88,6 +89,8 @@ def image(paths: list[str], as_json: bool, save: Path | None, overwrite: bool, *
     if copies is not None and copies.count:
         images = "image" if copies.count == 1 else "images"
         notes.append(f"written: {show_path(copies.folder)} ({copies.count} {images})")
+    if faces and prior is not None and not as_json:
+        notes.append(f"class prior: {prior.name}")
     for note in several + notes:
         errors.print(note, highlight=False, markup=False, soft_wrap=True)
     sys.exit(1 if failures else 0)
@@ -103,7 +106,8 @@ def _named(reason: str, paths: list[Path]) -> list[str]:
 
 def _read(
     path: Path, analyzer: Analyzer, copies: CopyFolder | None, as_json: bool, settings: EngineConfig, several: list[str]
-) -> None:
+) -> int:
+    """Read, report and copy one image; returns how many faces it has."""
     from ferengine.cli.images import read_image
     from ferengine.sinks.blur import blur_faces
     from ferengine.sinks.draw import draw_still
@@ -119,6 +123,7 @@ def _read(
             blur_faces(image, faces)
         draw_still(image, faces, settings.draw)
         copies.save(image, path)
+    return len(faces)
 
 
 def _report(path: Path, image: NDArray[np.uint8], faces: list[Face], prior: Prior | None, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from ferengine.cli.health_file import HealthFile, is_health_file
 from ferengine.cli.message_outputs import event_media
 from ferengine.cli.outputs import Outputs
 from ferengine.cli.report import print_summary
-from ferengine.cli.settings import RunSettings
+from ferengine.cli.settings import RunSettings, check_of_use
 from ferengine.engine import Engine
 from ferengine.errors import SinkError, SourceError, UsageError
 from ferengine.json_text import json_text
@@ -33,22 +33,6 @@ from ferengine.sources.url import no_file
 _STDOUT = Path("-")
 _TICK = 0.25
 """Maximum seconds until a signal is handled."""
-
-_MEDIA = ("snapshots", "clips")
-_OF_USE_WITH: dict[str, tuple[str, ...]] = {
-    "webhook_secret": ("webhook",),
-    "mqtt_password": ("mqtt",),
-    "parquet_rows": ("parquet",),
-    "parquet_minutes": ("parquet",),
-    "store_days": ("store",),
-    "clip_before": ("clips",),
-    "clip_after": ("clips",),
-    "media_events": _MEDIA,
-    "media_draw": _MEDIA,
-    "media_days": _MEDIA,
-    "media_megabytes": _MEDIA,
-}
-"""Settings that say how an output is written, and the outputs of which one must be given."""
 
 
 def run_session(settings: RunSettings, console: Console, config: Path | None = None) -> int:
@@ -162,9 +146,7 @@ def check_files(
         check_output(settings.health_file, overwrite=settings.overwrite or left_by_a_run)
     if state is not None:
         check_output(state, overwrite=True)  # it was left by a run before, as reading it has shown
-    for name, uses in _OF_USE_WITH.items():
-        if name in settings.model_fields_set and all(getattr(settings, use) is None for use in uses):
-            raise UsageError(f"{_option(name)} is of no use without {' or '.join(map(_option, uses))}: give both or neither")
+    check_of_use(settings, _option)
 
 
 def _option(name: str) -> str:

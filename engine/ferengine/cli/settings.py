@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -17,6 +18,26 @@ from ferengine.sources.zone import ZoneOptions
 
 _PLACES = ("url", "camera", "file", "images", "demo")
 _CONFIG = ConfigDict(extra="forbid", frozen=True, validate_by_name=True, alias_generator=lambda name: name.replace("_", "-"))
+
+_MEDIA = ("snapshots", "clips")
+_OF_USE_WITH: dict[str, tuple[str, ...]] = {
+    "webhook_secret": ("webhook",),
+    "mqtt_password": ("mqtt",),
+    "parquet_rows": ("parquet",),
+    "parquet_minutes": ("parquet",),
+    "store_days": ("store",),
+    "clip_before": ("clips",),
+    "clip_after": ("clips",),
+    "media_events": _MEDIA,
+    "media_draw": _MEDIA,
+    "media_days": _MEDIA,
+    "media_megabytes": _MEDIA,
+    "node_port": ("listen",),
+    "token_file": ("listen",),
+    "tls_certificate": ("listen",),
+    "tls_key": ("listen",),
+}
+"""Settings of a run or a fleet that say how an output is written or a page served, and those of which one must be given."""
 
 PER_SOURCE: tuple[str, ...] = tuple(SourceOptions.model_fields)
 """How a source is read: options of ``ferengine run`` for all its sources, and keys of a ``[[source]]`` table for one."""
@@ -222,6 +243,21 @@ class RunSettings(EngineConfig, SourceOptions):
             spec.replace(pixel_format=pixel_format) if spec.kind == "camera" and not spec.pixel_format else spec
             for spec in specs
         ]
+
+
+def check_of_use(settings: EngineConfig, spell: Callable[[str], str]) -> None:
+    """Check that nothing says how an output is written that is not asked for.
+
+    Args:
+        settings: Of a run or a fleet.
+        spell: How the user writes a setting.
+
+    Raises:
+        UsageError: It is so.
+    """
+    for name, uses in _OF_USE_WITH.items():
+        if name in settings.model_fields_set and all(getattr(settings, use) is None for use in uses):
+            raise UsageError(f"{spell(name)} is of no use without {' or '.join(map(spell, uses))}: give both or neither")
 
 
 def _given(options: SourceOptions, names: tuple[str, ...] = PER_SOURCE) -> dict[str, Any]:

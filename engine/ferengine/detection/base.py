@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import repeat
-from typing import Protocol
+from numbers import Real
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, shown
+
+MIN_WIDTH = 12
+"""Width of the smallest face that a detector may be asked for, pixels."""
 
 Frame = NDArray[np.uint8]
 """BGR (H, W, 3); it may be read-only and its rows may be padded."""
@@ -120,3 +125,14 @@ def paired(frames: Sequence[Frame], near: Sequence[Near | None] | None) -> Seque
     if len(near) != len(frames):
         raise UsageError(f"near must hold one item a frame: {len(near)} for {len(frames)} frames")
     return near
+
+
+def is_number(value: Any) -> bool:
+    """Whether it is a finite number, and no boolean."""
+    return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def check_min_face(min_face: Any) -> None:
+    """Raise UsageError for what is no width of a face to look for."""
+    if not (is_number(min_face) and min_face >= MIN_WIDTH):
+        raise UsageError(f"min_face must be at least {MIN_WIDTH} pixels, not {shown(min_face)}")

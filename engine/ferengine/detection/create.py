@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from ferengine.detection.base import Detector
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, shown
 from ferengine.models.settings import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS, BackendSettings, DetectorName
 
 
@@ -41,6 +41,10 @@ def create_detector(
         >>> len(create_detector("mtcnn").detect(np.zeros((120, 160, 3), np.uint8)))
         0
     """
+    if not isinstance(backend, BackendSettings | None):
+        raise UsageError(f"backend must be BackendSettings, such as BackendSettings('ort'), or None, not {shown(backend)}")
+    if on_failure is not None and not callable(on_failure):
+        raise UsageError(f"on_failure must be a function of one text, or None, not {shown(on_failure)}")
     if name == "haar":
         from ferengine.detection.haar import HaarDetector
 
@@ -57,4 +61,4 @@ def create_detector(
         from ferengine.detection.open_detector import open_mtcnn
 
         return open_mtcnn(backend, min_face, thresholds, factor, on_failure)
-    raise UsageError(f"the detector is mtcnn, retinaface or haar, not {name}")
+    raise UsageError(f"the detector is mtcnn, retinaface or haar, not {shown(name)}")

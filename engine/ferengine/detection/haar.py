@@ -3,13 +3,12 @@ Features", CVPR 2001. The baseline: it has no landmarks, finds fewer faces than 
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 
 import numpy as np
 
-from ferengine.detection.base import Detections, Detector, Frame, Near
-from ferengine.errors import MissingDependencyError, UsageError
+from ferengine.detection.base import Detections, Detector, Frame, Near, check_min_face
+from ferengine.errors import MissingDependencyError
 from ferengine.frames import readable_frame
 from ferengine.models.settings import MIN_FACE
 from ferengine.pip_hint import pip_install
@@ -36,8 +35,7 @@ class HaarDetector(Detector):
     """
 
     def __init__(self, min_face: float = MIN_FACE) -> None:
-        if not (math.isfinite(min_face) and min_face >= 12):
-            raise UsageError(f"min_face must be at least 12 pixels, not {min_face}")
+        check_min_face(min_face)
         folder = getattr(getattr(cv2, "data", None), "haarcascades", "")
         path = Path(folder) / CASCADE
         if not path.is_file():

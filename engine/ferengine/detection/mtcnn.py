@@ -8,16 +8,15 @@ own code, and large faces are averaged, not sampled. On 467 labelled faces these
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ferengine._native import MtcnnCascade
-from ferengine.detection.base import Detections, Detector, Frame, Near, paired
+from ferengine.detection.base import Detections, Detector, Frame, Near, check_min_face, is_number, paired
 from ferengine.detection.mtcnn_weights import read_weights
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, shown
 from ferengine.frames import readable_frame
 from ferengine.models.settings import MIN_FACE, MTCNN_FACTOR, MTCNN_THRESHOLDS
 
@@ -56,14 +55,14 @@ class MtcnnDetector(Detector):
         factor: float = MTCNN_FACTOR,
         max_candidates: int = 400,
     ) -> None:
-        if not (math.isfinite(min_face) and min_face >= CELL):
-            raise UsageError(f"min_face must be at least {CELL} pixels, not {min_face}")
-        if len(thresholds) != 3 or not all(0 <= value < 1 for value in thresholds):
-            raise UsageError(f"thresholds must be three numbers in [0, 1), not {tuple(thresholds)}")
-        if not 0.2 < factor < 0.96:
-            raise UsageError(f"the pyramid factor must lie between 0.2 and 0.96, not {factor}")
-        if max_candidates < 1:
-            raise UsageError(f"max_candidates must be at least 1, not {max_candidates}")
+        check_min_face(min_face)
+        values = list(thresholds) if isinstance(thresholds, Iterable) else []
+        if len(values) != 3 or not all(is_number(value) and 0 <= value < 1 for value in values):
+            raise UsageError(f"thresholds must be three numbers in [0, 1), not {shown(thresholds)}")
+        if not (is_number(factor) and 0.2 < factor < 0.96):
+            raise UsageError(f"the pyramid factor must lie between 0.2 and 0.96, not {shown(factor)}")
+        if not (is_number(max_candidates) and max_candidates >= 1):
+            raise UsageError(f"max_candidates must be at least 1, not {shown(max_candidates)}")
         self._cascade = MtcnnCascade(
             read_weights("pnet"),
             read_weights("rnet"),

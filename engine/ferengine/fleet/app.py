@@ -15,6 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -25,10 +26,12 @@ from ferengine.fleet.fleet import Fleet
 from ferengine.fleet.records import FleetEvent, FleetHealth
 from ferengine.json_text import json_text
 from ferengine.service.access import COOKIE, SESSION_SECONDS, Access, Sessions
-from ferengine.service.api import answer_error, read_body
+from ferengine.service.api import answer_error, answer_http, read_body
+from ferengine.service.bodies import Bodies, UnreadBodies
 from ferengine.service.metrics import CONTENT_TYPE
 
 _EVENTS = 200
+_HINT = "see the page about fleets in the documentation"
 _FRESH_SECONDS = 0.5
 """Seconds for which one look at the fleet serves all clients."""
 _MAX_TOKEN = 4096
@@ -152,6 +155,7 @@ def create_fleet_app(fleet: Fleet, describe: Callable[[FleetEvent], str], *, tok
     """
     view = FleetView(fleet, describe)
     sessions = None if token is None else Sessions(token)
+    bodies = Bodies()
 
     async def get_fleet(_: Request) -> Response:
         return Response(json_text(await asyncio.to_thread(view.to_dict)), media_type="application/json")
@@ -188,7 +192,7 @@ def create_fleet_app(fleet: Fleet, describe: Callable[[FleetEvent], str], *, tok
         response.set_cookie(COOKIE, sessions.make(), max_age=SESSION_SECONDS, secure=secure, httponly=True, samesite="strict")
         return response
 
-    return Starlette(
+    app = Starlette(
         routes=[
             *_pages(),
             Route("/api/fleet", get_fleet, methods=["GET"]),
@@ -199,9 +203,14 @@ def create_fleet_app(fleet: Fleet, describe: Callable[[FleetEvent], str], *, tok
             Route("/metrics", get_metrics, methods=["GET"]),
             Route("/healthz", get_alive, methods=["GET"]),
         ],
-        middleware=[Middleware(Access, sessions=sessions)],
-        exception_handlers={FerengineError: answer_error},
+        middleware=[Middleware(UnreadBodies, bodies=bodies), Middleware(Access, sessions=sessions)],
+        exception_handlers={
+            FerengineError: answer_error,
+            HTTPException: answer_http(_HINT),
+        },
     )
+    app.state.bodies = bodies
+    return app
 
 
 def _pages() -> list[Route]:

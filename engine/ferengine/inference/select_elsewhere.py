@@ -13,6 +13,7 @@ from ferengine.inference.select import choose_backend
 from ferengine.inference.tensorrt.environment import driver_in_sight
 from ferengine.ipc.child import ask_once
 from ferengine.models.settings import BackendName
+from ferengine.pip_hint import missing_in
 
 _SECONDS = 60.0
 """A driver that takes longer to start has hung."""
@@ -57,7 +58,7 @@ def _ask(name: BackendName) -> str:
     except TimeoutError:
         raise DeviceError(f"the NVIDIA driver does not answer within {_SECONDS:.0f} s: {hint}") from None
     except ChildProcessError as error:
-        raise DeviceError(f"asking what GPU there is failed ({error}): {hint}") from None
+        raise DeviceError(f"asking what GPU there is failed ({missing_in(str(error))}): {hint}") from None
     if "refused" in answer:
         raise ModelError(answer["refused"])
     chosen: str = answer["name"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import json
 import os
@@ -14,11 +15,13 @@ from typing import Any
 
 from setproctitle import setproctitle
 
-from ferengine.errors import ServiceError
+from ferengine.errors import MissingDependencyError, ServiceError
 from ferengine.ipc.interpreter import worker_python
 from ferengine.ipc.process import worker_environment
 
 _LENGTH = struct.Struct("<I")
+_LAST_WORDS = 1 << 31
+"""Bit of the length of a message that says which package its sender lacks."""
 _END_SECONDS = 2.0
 """Seconds that a child gets to end before it is killed."""
 
@@ -60,7 +63,7 @@ class Child:
     """One child process; not for use by several threads at once.
 
     Args:
-        module: What is run: ``python -m MODULE SOCKET TITLE [DESCRIPTOR...]``.
+        command: What is run: ``python -m COMMAND... SOCKET TITLE [DESCRIPTOR...]``.
         title: What process lists show after ``ferengine:``.
         descriptors: Further open files that it gets.
 
@@ -68,15 +71,14 @@ class Child:
         ServiceError: The system refuses what it needs.
     """
 
-    def __init__(self, module: str, title: str, descriptors: Sequence[int] = ()) -> None:
+    def __init__(self, command: Sequence[str], title: str, descriptors: Sequence[int] = ()) -> None:
         python, foreign = worker_python()
         self.title = title
         try:
             self._socket, theirs = socket.socketpair()
             with theirs:
-                command = [python, "-P", "-m", module, str(theirs.fileno()), title, *map(str, descriptors)]
                 self._process = subprocess.Popen(
-                    command,
+                    [python, "-P", "-m", *command, str(theirs.fileno()), title, *map(str, descriptors)],
                     stdin=subprocess.DEVNULL,
                     pass_fds=[theirs.fileno(), *descriptors],
                     env=worker_environment(foreign=foreign),
@@ -95,10 +97,12 @@ class Child:
         Raises:
             TimeoutError: It took longer than ``timeout`` seconds. Only ``close`` may follow.
             ServiceError: The child has died. Only ``close`` may follow.
+            MissingDependencyError: The child lacks a package, as any other will. Only ``close`` may follow.
         """
         self._socket.settimeout(timeout)
         try:
-            send(self._socket, request)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # its last words may be there
+                send(self._socket, request)
             answer = receive(self._socket)
         except TimeoutError:
             raise
@@ -128,9 +132,15 @@ def send(connection: socket.socket, data: bytes) -> None:
 
 
 def receive(connection: socket.socket) -> bytes | None:
-    """The next message; ``None`` after the last one."""
+    """The next message; ``None`` after the last one. Raises MissingDependencyError where that was what ``say_missing`` sent."""
     head = _exactly(connection, _LENGTH.size)
-    return None if head is None else _exactly(connection, *_LENGTH.unpack(head))
+    if head is None:
+        return None
+    [length] = _LENGTH.unpack(head)
+    message = _exactly(connection, length & ~_LAST_WORDS)
+    if message is not None and length & _LAST_WORDS:
+        raise MissingDependencyError(message.decode())
+    return message
 
 
 def _exactly(connection: socket.socket, size: int) -> bytes | None:
@@ -162,3 +172,10 @@ def serve_parent(descriptor: str, title: str, answer: Callable[[bytes], bytes], 
         except (BrokenPipeError, ConnectionResetError):
             pass  # the parent is gone
     gc.freeze()  # nothing that is left has to be found: it ends sooner
+
+
+def say_missing(connection: socket.socket, said: str) -> None:
+    """In the child: have ``Child.ask`` raise MissingDependencyError with a text, as the last message."""
+    text = said.encode()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the parent is gone
+        connection.sendall(_LENGTH.pack(len(text) | _LAST_WORDS) + text)

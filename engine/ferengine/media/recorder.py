@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ferengine.errors import ServiceError, SinkError
+from ferengine.errors import MissingDependencyError, ServiceError, SinkError
 from ferengine.ipc.child import Child
 from ferengine.media.files import finish_leftovers
 from ferengine.media.messages import Record, Recorded, Written
@@ -22,6 +22,7 @@ from ferengine.media.retention import Retention
 from ferengine.results import CameraEvent, FrameResult
 from ferengine.sinks.files import make_folder, write_failed
 from ferengine.sinks.person_events import EventDetector
+from ferengine.stages.child import start_child
 
 _START_SECONDS = 60.0
 """Seconds that the child process gets to start and take its first frame: an overloaded machine is slow, not stuck."""
@@ -193,13 +194,15 @@ class MediaRecorder:
         asked = Record(settings, record.result, record.width, record.height, requests, record.ended, record.finish)
         try:
             if self._child is None:
-                self._child = Child("ferengine.media.worker", "clips", [self._memory])
+                self._child = start_child("ferengine.media.worker", "clips", [self._memory])
                 patience = max(patience, _START_SECONDS)
             answer = Recorded.decode(self._child.ask(asked.encode(), patience))
         except TimeoutError:
             self._note_death(f"it did not answer in {patience:g} s")
         except ServiceError as error:
             self._note_death(str(error))
+        except MissingDependencyError as error:
+            self._note_death(str(error), for_good=True)
         else:
             self._is_busy = answer.is_busy
             for written in answer.written:
@@ -221,19 +224,19 @@ class MediaRecorder:
         retention.add(written.path)
         retention.enforce(self._clock())
 
-    def _note_death(self, reason: str) -> None:
+    def _note_death(self, reason: str, *, for_good: bool = False) -> None:
         """Keep what plays of what it was writing, and count the rest."""
         if self._child is not None:
             self._child.kill()
             self._child.close()
         self._child, self._is_busy = None, False
-        self._deaths += 1
+        self._deaths = _DEATHS if for_good else self._deaths + 1
         kept = {path for folder in self._settings.folders for path in finish_leftovers(folder)}
         lost = self._outstanding - kept
-        reason = "the run was stopped" if self._has_no_time else f"it has failed: {reason}"
+        ended = "the run was stopped" if self._has_no_time else f"it has failed: {reason}"
         log.warning(
             "the process that writes snapshots and clips has ended (%s): %d clips were cut short, %d files are missing",
-            reason, len(kept), len(lost),
+            ended, len(kept), len(lost),
         )  # fmt: skip
         self._outstanding.clear()
         for path in lost:
@@ -245,7 +248,8 @@ class MediaRecorder:
             raise SinkError("snapshots and clips: the run was stopped before all of them were encoded")
         if self._deaths >= _DEATHS:
             self._media.close()
-            raise SinkError(f"snapshots and clips: the process that writes them has failed {_DEATHS} times")
+            said = reason if for_good else f"the process that writes them has failed {_DEATHS} times"
+            raise SinkError(f"snapshots and clips: {said}")
 
     def _copy(self, image: NDArray[np.uint8]) -> None:
         if self._mapped is None or len(self._mapped) < image.nbytes:

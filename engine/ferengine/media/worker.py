@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import sys
 from collections.abc import Iterable
 
 import numpy as np
@@ -99,7 +98,3 @@ def main(arguments: list[str]) -> None:
         return worker.record(record, image).encode()
 
     serve_parent(socket, title, answer)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

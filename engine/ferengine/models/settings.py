@@ -111,7 +111,7 @@ class Prior:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise UsageError(f"the name of a prior is a text, not {type(self.name).__name__}")
-        if not all(isinstance(value, Real) for value in self.probabilities):
+        if not all(isinstance(value, Real) and not isinstance(value, bool) for value in self.probabilities):
             raise UsageError(f"prior {self.name}: its probabilities must be numbers, not {self.probabilities}")
         if len(self.labels) != len(self.probabilities) or len(set(self.labels)) != len(self.labels):
             raise UsageError(f"prior {self.name}: {len(self.probabilities)} probabilities for {', '.join(self.labels)}")

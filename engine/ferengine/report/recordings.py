@@ -41,7 +41,10 @@ def read_recording(paths: Iterable[Path]) -> Recording:
         {"store": _read_store, "parquet": _read_parquet, "lines": _read_lines}[kind](recording, path)
     if not any(camera.frames for camera in recording.cameras.values()):
         names = ", ".join(str(path) for path, _ in kinds)
-        raise FerengineError(f"{names}: there is no result of a run in it, so there is nothing to report")
+        raise FerengineError(
+            f"{names}: there is no result of a run in it, so there is nothing to report: name what --events, --store or "
+            "--parquet wrote"
+        )
     return recording
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ferengine.classification.adaptive_prior import AdaptivePrior
 from ferengine.classification.heads import HeadReader
-from ferengine.classification.labelling import Labeller, gender_confidence
+from ferengine.classification.labelling import Labeller, gender_confidence, unreadable
 from ferengine.classification.pose import PoseMemory
 from ferengine.classification.quality import make_quality
 from ferengine.classification.smoothing import Smoother
@@ -193,7 +193,7 @@ class CameraJoiner:
             numbers = scored.scores[expressions : self._gender_start]
             if self.labels:
                 if self.adaptive is not None:
-                    scores = self.adaptive.read(scores)
+                    scores = self.adaptive.read(scores, counts=unreadable(pose, quality) is None)
                 smoothed = self._smoother.update(track, timestamp, scores)
                 answer = self._labeller.update(track, timestamp, scores, smoothed, pose, quality)
                 expression = make_expression(self.labels, scores, smoothed, answer.label, answer.reason)

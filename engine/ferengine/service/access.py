@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -134,17 +134,7 @@ class Access:
             await self._app(scope, receive, send)
             return
 
-        is_whole = not _has_body(scope)
-
-        async def receive_body() -> Message:
-            nonlocal is_whole
-            message = await receive()
-            is_whole = is_whole or (message["type"] == "http.request" and not message.get("more_body", False))
-            return message
-
         async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start" and not is_whole:  # the server would take the rest, however long
-                MutableHeaders(scope=message)["Connection"] = "close"
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 headers = MutableHeaders(scope=message)
                 for name, value in _HEADERS.items():
@@ -155,7 +145,7 @@ class Access:
 
         refusal = self._refusal(HTTPConnection(scope))
         if refusal is None:
-            await self._app(scope, receive_body, send_with_headers)
+            await self._app(scope, receive, send_with_headers)
         elif scope["type"] == "websocket":
             await WebSocket(scope, receive, send_with_headers).send_denial_response(refusal)
         else:
@@ -205,14 +195,6 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(address).is_loopback
     except ValueError:
         return False
-
-
-def _has_body(scope: Scope) -> bool:
-    """Whether a request of HTTP/1 has a body: such a connection takes no other request before that has come."""
-    if scope["type"] != "http" or not scope.get("http_version", "1.1").startswith("1"):
-        return False
-    headers = Headers(scope=scope)
-    return "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
 
 
 def _path(scope: Scope) -> str:

@@ -7,10 +7,11 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ferengine.errors import ServiceError, UsageError
+from ferengine.errors import MissingDependencyError, ServiceError, UsageError
 from ferengine.ipc.child import Child
 from ferengine.json_text import json_text
 from ferengine.service.messages import Answer
+from ferengine.stages.child import start_child
 
 MAX_BYTES = 16 << 20
 """Bytes of one image."""
@@ -29,10 +30,13 @@ class ImageAnalysis:
 
     Args:
         settings: The fields of ``EngineConfig`` that the analyzer takes.
+        prior: The probabilities of the prior among them. A child that begins once its file was changed is refused: results
+            under two priors would have one name.
     """
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], prior: Mapping[str, float] | None = None) -> None:
         self._settings = dict(settings)
+        self._prior = prior
         self._child: Child | None = None
         self._lock = asyncio.Lock()
         self._waiting: set[asyncio.Task[Answer]] = set()
@@ -54,7 +58,7 @@ class ImageAnalysis:
 
         Raises:
             UsageError: The image cannot be read.
-            ServiceError: The process died, or took too long.
+            ServiceError: The process died, took too long, or lacks a package.
         """
         work = asyncio.create_task(self._in_turn(image))
         self._waiting.add(work)
@@ -71,14 +75,18 @@ class ImageAnalysis:
     def _ask(self, image: bytes) -> Answer:
         try:
             if self._child is None:
-                self._child = Child("ferengine.service.image_worker", "images")
-                made = Answer.decode(self._child.ask(json_text(self._settings).encode(), _START_SECONDS))
+                self._child = start_child("ferengine.service.image_worker", "images")
+                begin = json_text({"settings": self._settings, "prior": self._prior}).encode()
+                made = Answer.decode(self._child.ask(begin, _START_SECONDS))
                 if not made.ok:
                     raise ServiceError(made.text)
             return Answer.decode(self._child.ask(image, _IMAGE_SECONDS))
         except TimeoutError:
             self._end()
             raise ServiceError("the image took too long, and was given up") from None
+        except MissingDependencyError as error:
+            self._end()
+            raise ServiceError(str(error)) from None
         except ServiceError:
             self._end()
             raise

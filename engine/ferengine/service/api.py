@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import asdict
 
+from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
@@ -188,6 +190,8 @@ async def post_analyze(request: Request) -> Response:
     analysis = context_of(request).analysis
     if analysis is None:
         return problem(404, "this service reads no images: it was started without that")
+    if request.headers.get("content-type", "").lower().startswith("multipart/"):
+        raise UsageError("the body is a form: send the bytes of the image alone (curl --data-binary @face.jpg)")
     with analysis.place():
         image = await read_body(request, MAX_BYTES)
     if not image:
@@ -230,3 +234,14 @@ async def answer_error(_: Request, error: Exception) -> Response:
         if isinstance(error, kind):
             return problem(status, str(error), {"Retry-After": "1"} if status == 503 else None)
     return problem(500, str(error))
+
+
+def answer_http(hint: str) -> Callable[[Request, Exception], Awaitable[Response]]:
+    """Make the handler of what no route takes; ``hint`` says where it is described which ones there are."""
+    texts = {404: f"there is nothing here: {hint}", 405: f"this path takes other methods: {hint}"}
+
+    async def answer(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        return problem(error.status_code, texts.get(error.status_code, error.detail), dict(error.headers or {}))
+
+    return answer

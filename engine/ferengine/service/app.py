@@ -18,10 +18,13 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 from ferengine.config import make_config
 from ferengine.engine import Engine
 from ferengine.errors import FerengineError, UsageError
+from ferengine.models.priors import choose_prior
+from ferengine.models.registry import DEFAULT, load_model
 from ferengine.models.settings import ADAPT
-from ferengine.service.access import MIN_TOKEN, PAGE, Access, Sessions, problem
+from ferengine.service.access import MIN_TOKEN, PAGE, Access, Sessions
 from ferengine.service.analysis import ImageAnalysis
-from ferengine.service.api import answer_error
+from ferengine.service.api import answer_error, answer_http
+from ferengine.service.bodies import Bodies, UnreadBodies
 from ferengine.service.cameras import CameraBook
 from ferengine.service.context import Context
 from ferengine.service.hub import Hub
@@ -68,6 +71,7 @@ def create_app(
 
     Raises:
         UsageError: The token is too short, or one of the settings for images is unknown or wrong.
+        ModelError: A prior is among these, and the model that it is for is damaged.
 
     Example:
         Beside one's own pages::
@@ -87,8 +91,9 @@ def create_app(
         CameraBook(engine, allow_files=allow_files, state=state, beginning=beginning),
         Hub(engine, max_clients, detector),
         Live(engine, max_clients),
-        None if settings is None else ImageAnalysis(settings),
+        None if settings is None else ImageAnalysis(settings, _prior_of(settings)),
         None if token is None else Sessions(token),
+        Bodies(),
     )
 
     @contextlib.asynccontextmanager
@@ -99,8 +104,8 @@ def create_app(
 
     app = Starlette(
         routes=[*_pages(), *_routes()],
-        middleware=[Middleware(Access, sessions=context.sessions)],
-        exception_handlers={FerengineError: answer_error, HTTPException: _answer_http},
+        middleware=[Middleware(UnreadBodies, bodies=context.bodies), Middleware(Access, sessions=context.sessions)],
+        exception_handlers={FerengineError: answer_error, HTTPException: answer_http("see api/openapi.json")},
         lifespan=lifespan,
     )
     app.state.context = context
@@ -114,6 +119,14 @@ def _analyzer_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if known.get("prior") == ADAPT:  # an image is of no camera: it is read under what every camera starts from
         del known["prior"]
     return known
+
+
+def _prior_of(settings: Mapping[str, Any]) -> dict[str, float] | None:
+    """The probabilities of the prior that images are read under, None where none is chosen. Raises UsageError, ModelError."""
+    if settings.get("prior") is None:
+        return None
+    prior = choose_prior(load_model(settings.get("model", DEFAULT), "expression").manifest, settings["prior"])
+    return None if prior is None else prior.by_label()
 
 
 def _routes() -> list[BaseRoute]:
@@ -139,9 +152,3 @@ def _file(content: bytes, kind: str) -> Any:
         return Response(content, media_type=kind, headers={"Cache-Control": "no-cache"})
 
     return get_file
-
-
-async def _answer_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    texts = {404: "there is nothing here: see api/openapi.json", 405: "this path takes other methods: see api/openapi.json"}
-    return problem(error.status_code, texts.get(error.status_code, error.detail), dict(error.headers or {}))

@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from ferengine.engine import Engine
 from ferengine.service.access import Sessions
 from ferengine.service.analysis import ImageAnalysis
+from ferengine.service.bodies import Bodies
 from ferengine.service.cameras import CameraBook
 from ferengine.service.hub import Hub
 from ferengine.service.live import Live
@@ -25,6 +26,7 @@ class Context:
         live: Its video.
         analysis: Reads images; ``None`` where that is turned off.
         sessions: Checks tokens; ``None`` where none is needed.
+        bodies: Bodies of requests that are on their way.
     """
 
     engine: Engine
@@ -33,6 +35,7 @@ class Context:
     live: Live
     analysis: ImageAnalysis | None
     sessions: Sessions | None
+    bodies: Bodies
 
     def start(self) -> None:
         """Begin to take results, on the running loop; with the first request at the latest."""
@@ -44,7 +47,8 @@ class Context:
         self.hub.forget(camera)
 
     async def close(self) -> None:
-        """End all that was begun: streams, encoders, the process for images."""
+        """End all that was begun: uploads, streams, encoders, the process for images."""
+        self.bodies.end()
         await self.live.close()
         await self.hub.close()
         if self.analysis is not None:

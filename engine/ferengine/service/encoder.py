@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import mmap
 import os
-import sys
 from fractions import Fraction
 
 import av
@@ -145,7 +144,3 @@ def main(arguments: list[str]) -> None:
         return encoder.encode(image, request).encode()
 
     serve_parent(socket, title, answer, _NICE)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

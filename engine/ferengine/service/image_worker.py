@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import numpy as np
 
@@ -43,21 +42,23 @@ def analyse(analyzer: Analyzer, data: bytes) -> Answer:
 
 
 def main(arguments: list[str]) -> None:
-    """The first request holds the settings of the analyzer as JSON; each further one is an image."""
+    """The first request holds the settings of the analyzer and the probabilities of its prior as JSON; each further one is an
+    image."""
     socket, title = arguments
     made: list[Analyzer] = []
 
     def answer(data: bytes) -> bytes:
         if made:
             return analyse(made[0], data).encode()
+        begin = json.loads(data)
         try:
-            made.append(Analyzer(**json.loads(data)))
+            analyzer = Analyzer(**begin["settings"])
         except FerengineError as error:
             return Answer(False, str(error)).encode()
+        prior = analyzer.prior
+        if prior is not None and begin["prior"] not in (None, prior.by_label()):
+            return Answer(False, f"the prior {prior.name} was changed since the service began: start that again").encode()
+        made.append(analyzer)
         return Answer(True, "").encode()
 
     serve_parent(socket, title, answer)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ferengine.engine import Engine
-from ferengine.errors import ServiceError
+from ferengine.errors import MissingDependencyError, ServiceError
 from ferengine.ipc.child import Child
 from ferengine.results import Box, FrameResult
 from ferengine.runtime.consumers import CallbackSubscription
 from ferengine.service.fragments import TIMESCALE
 from ferengine.service.messages import Encode, Encoded, video_message
 from ferengine.sinks.blur_plan import BlurPlan
+from ferengine.stages.child import start_child
 
 Kind: TypeAlias = Literal["video", "jpeg"]
 
@@ -239,7 +240,7 @@ class CameraVideo:
             patience = _ANSWER_SECONDS
             if self._child is None:
                 self._child, patience = (
-                    Child("ferengine.service.encoder", f"live {self.camera}", [self._memory]),
+                    start_child("ferengine.service.encoder", f"live {self.camera}", [self._memory]),
                     _START_SECONDS,
                 )
             encoded = Encoded.decode(self._child.ask(request.encode(), patience))
@@ -248,6 +249,9 @@ class CameraVideo:
             return
         except ServiceError as error:
             self._note_death(str(error))
+            return
+        except MissingDependencyError as error:
+            self._note_death(str(error), for_good=True)
             return
         self._deaths = 0
         if encoded.error:
@@ -266,14 +270,14 @@ class CameraVideo:
             self._mapped = mmap.mmap(self._memory, image.nbytes)
         np.frombuffer(self._mapped, np.uint8, image.nbytes).reshape(image.shape)[:] = image
 
-    def _note_death(self, reason: str) -> None:
+    def _note_death(self, reason: str, *, for_good: bool = False) -> None:
         if self._child is not None:
             self._child.close()
             self._child = None
-        self._deaths += 1
+        self._deaths = _DEATHS if for_good else self._deaths + 1
         log.warning("%s: its video stopped (%s)", self.camera, reason)
         if self._deaths >= _DEATHS:
-            self.error = f"the encoder has died {self._deaths} times"
+            self.error = reason if for_good else f"the encoder has died {self._deaths} times"
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._give_up)
 

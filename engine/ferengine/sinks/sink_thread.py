@@ -61,6 +61,7 @@ class ResultQueue(Protocol):
 
         Raises:
             EOFError: After the last one.
+            FerengineError: What ended the run, in the place of EOFError.
         """
         ...
 
@@ -160,7 +161,7 @@ class SinkThread:
             while True:
                 try:
                     result = self._queue.take(_TICK)
-                except EOFError:
+                except (EOFError, FerengineError):  # the latter ended the run, which says so itself
                     break
                 self._between()
                 if result is not None:

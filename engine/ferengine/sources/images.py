@@ -133,7 +133,8 @@ def decode_images(data: NDArray[np.uint8], maximum: int | None = None) -> list[N
         bits, as the brightest pixel shows: infrared cameras store 12 or 14 bits in 16.
 
     Raises:
-        SourceError: It announces more than may be decoded. The text goes on behind the name of the file.
+        SourceError: It announces more than may be decoded, or has pixels of more than 16 bits. The text goes on behind the name
+            of the file.
         MissingDependencyError: It is a HEIC image, and the extra ``heic`` is not installed. The text goes on in the same way.
     """
     _check_extent(data, maximum)  # before a decoder allocates its pixels
@@ -147,6 +148,8 @@ def decode_images(data: NDArray[np.uint8], maximum: int | None = None) -> list[N
         return []
     except MemoryError:
         raise SourceError("does not fit into memory") from None
+    if not images and (deep := deep_pixels(data)) is not None:
+        raise SourceError(deep)
     return [as_bgr(_eight_bits(image)) for image in images]
 
 
@@ -163,6 +166,22 @@ def _decode(data: NDArray[np.uint8], header: bytes, maximum: int | None) -> list
         if all(image.dtype in (np.uint8, np.uint16) for image in images):
             break
     return images
+
+
+def deep_pixels(data: NDArray[np.uint8]) -> str | None:
+    """What to say, behind the name of the file, of an image of more than 16 bits, such as a TIFF of floats; None of others.
+
+    It is not read: nothing in it says which of its values are black and white.
+    """
+    try:
+        with quiet_opencv():
+            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if data.size else None
+    except cv2.error:
+        return None
+    if image is None or image.dtype.itemsize <= 2:
+        return None
+    kind = "floats" if image.dtype.kind == "f" else "integers"
+    return f"has pixels of {8 * image.dtype.itemsize}-bit {kind}: save it with 8 or 16 bits a channel"
 
 
 def _check_extent(data: NDArray[np.uint8], maximum: int | None) -> None:

@@ -22,6 +22,7 @@ from ferengine.errors import FerengineError, MissingDependencyError, ModelError,
 from ferengine.ipc.child import ask_once
 from ferengine.ipc.machine import processors
 from ferengine.json_text import json_text
+from ferengine.pip_hint import missing_in
 
 if TYPE_CHECKING:
     from ferengine.config import EngineConfig
@@ -157,7 +158,8 @@ def _ask(request: dict[str, Any]) -> dict[str, Any]:
             f"measuring retinaface for --detector auto took more than {_SECONDS:.0f} s: name a detector"
         ) from None
     except ChildProcessError as error:
-        raise WorkerError(f"measuring retinaface for --detector auto failed ({error}): name a detector") from None
+        said = missing_in(str(error))
+        raise WorkerError(f"measuring retinaface for --detector auto failed ({said}): name a detector") from None
 
 
 def measure(request: Mapping[str, Any]) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def test_prior_of_wrong_probabilities(values: tuple[float, ...]) -> None:
 
 def test_a_prior_of_other_things_than_text_and_numbers_is_refused() -> None:
     wrong: Any
-    for wrong in (("a", "b", "c"), (None, 0.5, 0.5), ("0.2", 0.3, 0.5)):
+    for wrong in (("a", "b", "c"), (None, 0.5, 0.5), ("0.2", 0.3, 0.5), (True, 0.5, 0.5), (1e-9, True, 1e-9)):
         with pytest.raises(UsageError, match=r"^prior mine: its probabilities must be numbers, not \("):
             Prior("mine", LABELS, wrong)
     for wrong in (None, 3):

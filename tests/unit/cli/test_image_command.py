@@ -59,6 +59,9 @@ def test_faces_are_described_in_words(folder: Path) -> None:
     first, second = done.stdout.splitlines()
     assert first == f"{folder / 'b.png'}: 1 face"
     assert " 138x193 at (89, 63), detected 99 %" in second
+    assert done.stderr.splitlines()[-1] == "class prior: everyday"
+    assert image(folder / "b.png", "--prior", "uniform").stderr.splitlines()[-1] == "class prior: uniform"
+    assert "class prior" not in image(folder / "b.png", "--json").stderr + image(folder / "b.png", "--min-face", "400").stderr
 
 
 def test_json_lines_for_a_folder_and_a_pattern(folder: Path) -> None:
@@ -102,8 +105,10 @@ def test_what_is_passed_over_is_said(folder: Path) -> None:
         (folder / f"pages{number}.tiff").unlink()
     (folder / "pages.tiff").unlink()
     (folder / "notes.txt").unlink()
-    assert image(str(folder / "*")).stderr == "left out, because they are folders: name them, or a pattern with **: 1 (below)\n"
-    assert image(str(folder / "**")).stderr == ""
+    assert image(str(folder / "*")).stderr.splitlines() == [
+        "left out, because they are folders: name them, or a pattern with **: 1 (below)", "class prior: everyday"
+    ]  # fmt: skip
+    assert image(str(folder / "**")).stderr == "class prior: everyday\n"
 
 
 def test_a_bad_file_does_not_stop_the_others(folder: Path) -> None:
@@ -162,7 +167,7 @@ def test_annotated_copies(folder: Path, tmp_path: Path) -> None:
     done = image(str(folder / "**" / "*.png"), "--save", target)
     assert done.exit_code == 0, done.output
     assert sorted(path.name for path in target.iterdir()) == ["b-2.png", "b.png"]
-    assert done.stderr == f"written: {target} (2 images)\n"
+    assert done.stderr == f"written: {target} (2 images)\nclass prior: everyday\n"
     copy = read_image(target / "b.png")
     assert copy.shape == (SIDE, SIDE, 3)
     changed = (copy != drawn_face()).any(2)
@@ -284,7 +289,7 @@ def test_one_bad_image_does_not_end_a_batch(folder: Path) -> None:
     assert "17000x20 pixels, and 16384 a side is the maximum" in errors[0]
     assert "32000x32000 pixels" in errors[1]
     assert "File name too long" in errors[3]
-    assert errors[4:] == ["4 of 5 could not be read"]
+    assert errors[4:] == ["4 of 5 could not be read", "class prior: everyday"]
 
 
 def test_an_image_that_the_analyzer_refuses_does_not_end_a_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.errors import UsageError
 from ferengine.frames import readable_frame
+from ferengine.models.settings import DetectorName
 from ferengine.sources.demo.portraits import ASTRONAUT
 from ferengine.tracking.matching import iou_matrix
 from oracles.plain_mtcnn import PlainMtcnn
@@ -191,3 +193,33 @@ def test_created_by_name(astronaut: NDArray[np.uint8], detector: MtcnnDetector) 
     assert_same(created.detect(astronaut), detector.detect(astronaut))
     with pytest.raises(UsageError, match="dlib"):
         create_detector("dlib")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        *(
+            ({"name": name, "min_face": "40"}, "min_face must be at least 12 pixels, not '40'")
+            for name in get_args(DetectorName)
+        ),
+        *(
+            ({"name": name, "min_face": True}, "min_face must be at least 12 pixels, not True")
+            for name in get_args(DetectorName)
+        ),
+        ({"min_face": None}, "min_face must be at least 12 pixels, not None"),
+        ({"min_face": float("nan")}, "min_face must be at least 12 pixels, not nan"),
+        ({"thresholds": 0.6}, "thresholds must be three numbers in [0, 1), not 0.6"),
+        ({"thresholds": (0.6, 0.7)}, "thresholds must be three numbers in [0, 1), not (0.6, 0.7)"),
+        ({"thresholds": ("0.6", 0.7, 0.7)}, "thresholds must be three numbers in [0, 1), not ('0.6', 0.7, 0.7)"),
+        ({"factor": "x"}, "the pyramid factor must lie between 0.2 and 0.96, not 'x'"),
+        ({"backend": "ort"}, "backend must be BackendSettings, such as BackendSettings('ort'), or None, not 'ort'"),
+        ({"on_failure": 3}, "on_failure must be a function of one text, or None, not 3"),
+        ({"name": None}, "the detector is mtcnn, retinaface or haar, not None"),
+    ],
+)
+def test_values_of_other_kinds_are_refused_by_name(given: dict[str, Any], said: str) -> None:
+    with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+        create_detector(**{"name": "mtcnn"} | given)
+    if not given.keys() & {"name", "backend", "on_failure"}:
+        with pytest.raises(UsageError, match=f"^{re.escape(said)}$"):
+            MtcnnDetector(**given)

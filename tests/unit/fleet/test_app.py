@@ -90,6 +90,15 @@ def test_nodes_are_drained(fleet: MadeUpFleet) -> None:
     assert page.post("/api/nodes/a/drain", headers={"Origin": "http://elsewhere"}).status_code == 403
 
 
+def test_unknown_paths_and_methods_say_so(fleet: MadeUpFleet) -> None:
+    page = client(fleet)
+    for answer, status, said in (
+        (page.get("/nothing"), 404, "there is nothing here: see the page about fleets in the documentation"),
+        (page.post("/api/fleet"), 405, "this path takes other methods: see the page about fleets in the documentation"),
+    ):
+        assert (answer.status_code, answer.json()) == (status, {"error": said})
+
+
 def test_a_token_is_asked_for(fleet: MadeUpFleet) -> None:
     page = client(fleet, token=TOKEN)
     assert page.get("/api/fleet").status_code == 401

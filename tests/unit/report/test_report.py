@@ -165,7 +165,7 @@ def test_the_file_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str
 
 def test_what_is_no_recording_is_refused(tmp_path: Path) -> None:
     (tmp_path / "other.txt").write_text("hello\n")
-    with pytest.raises(FerengineError, match="no result of a run"):
+    with pytest.raises(FerengineError, match=r"no result of a run in it, .*: name what --events, --store or --parquet wrote$"):
         report([tmp_path / "other.txt", "--out", tmp_path / "out.html"])
     with pytest.raises(SourceError, match="cannot be read"):
         read_recording([tmp_path / "missing"])

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from ferengine.errors import SinkError
+from ferengine.errors import SinkError, WorkerError
 from ferengine.results import FrameResult, Timings
 from ferengine.runtime.subscriptions import Item, Subscription
 from ferengine.sinks.sink_thread import SinkThread
@@ -165,6 +165,24 @@ def test_a_defect_of_a_sink_is_reported_too(caplog: pytest.LogCaptureFixture) ->
     assert feeder.error is not None
     assert "ZeroDivisionError" in feeder.error
     assert sink.closes == 1
+
+
+def test_what_ends_the_run_is_no_fault_of_the_sink(caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Queue):
+        def take(self, timeout: float | None = None) -> FrameResult | None:
+            try:
+                return super().take(timeout)
+            except EOFError:
+                raise WorkerError("a worker has died too often") from None
+
+    queue, sink = Broken(8), Recorder()
+    queue.offer(result(0))
+    queue.subscription.end()
+    thread = SinkThread("jsonl", sink, queue)
+    thread.start()
+    thread.join(5)
+    assert (thread.error, thread.written, thread.cut, sink.closes) == (None, 1, 0, 1)
+    assert not caplog.records
 
 
 def test_a_slow_sink_drops_its_own_oldest_and_counts_them() -> None:

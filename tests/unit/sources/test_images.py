@@ -89,6 +89,19 @@ def test_grey_deep_and_transparent_images_become_bgr(tmp_path: Path) -> None:
     assert [round(float(frame.image.mean())) for frame in frames if frame] == [10, 100, 30]
 
 
+@pytest.mark.parametrize(
+    ("dtype", "channels", "said"),
+    [(np.float32, 1, "32-bit floats"), (np.float64, 3, "64-bit floats"), (np.int32, 1, "32-bit integers")],
+)
+def test_pixels_of_more_than_16_bits_are_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], dtype: type, channels: int, said: str
+) -> None:
+    cv2.imwrite(str(tmp_path / "deep.tif"), np.ones((8, 8, channels), dtype))
+    with pytest.raises(SourceError, match=rf"deep\.tif has pixels of {said}: save it with 8 or 16 bits a channel$"):
+        ImagesSource(tmp_path / "deep.tif").open()
+    assert capfd.readouterr().err == ""
+
+
 def test_folders_without_images_say_so(tmp_path: Path) -> None:
     for path, reason in (
         (tmp_path, "holds no images"),

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from ferengine.detection.base import Detections
 from ferengine.detection.mtcnn import MtcnnDetector
 from ferengine.errors import UsageError
+from ferengine.sources.images import deep_pixels
 from ferengine.tracking.crop_geometry import CropRegion
 from ferengine.tracking.cropper import FaceCropper
 from ferengine.vision import cv2
@@ -57,10 +58,11 @@ def decode(encoded: bytes, name: str) -> NDArray[np.uint8]:
     Raises:
         UsageError: It cannot be read as an image.
     """
+    data = np.frombuffer(encoded, np.uint8)
     try:
-        image = cv2.imdecode(np.frombuffer(encoded, np.uint8), cv2.IMREAD_COLOR) if encoded else None
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if encoded else None
     except cv2.error:  # such as a header that promises more pixels than OpenCV accepts
         image = None
     if image is None:
-        raise UsageError(f"{name} cannot be read as an image: is it truncated?")
+        raise UsageError(f"{name} {deep_pixels(data) or 'cannot be read as an image: is it truncated?'}")
     return np.asarray(image, np.uint8)

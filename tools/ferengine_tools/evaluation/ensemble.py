@@ -89,14 +89,25 @@ def open_ensemble(models: Sequence[str]) -> Ensemble:
             (``.safetensors``).
 
     Raises:
-        UsageError: A model is named twice or does not fit the others.
+        UsageError: A model is named twice, is the same network as another, or does not fit the others.
         ModelError: A model cannot be loaded.
         ModuleNotFoundError: There is a checkpoint, but no torch.
     """
     for number, model in enumerate(models):
         if model in models[:number]:
             raise UsageError(f"{model} is named twice")
-    return Ensemble(tuple(_open(model) for model in models))
+    networks = tuple(_open(model) for model in models)
+    first: dict[str | Path, str] = {}
+    for model, network in zip(models, networks, strict=True):
+        same = first.setdefault(_content(model, network), model)
+        if same != model:
+            raise UsageError(f"{model} is the same network as {same}: an average takes different ones")
+    return Ensemble(networks)
+
+
+def _content(model: str, network: Network) -> str | Path:
+    """The hash of a model's file, whatever the file is called; the path of a checkpoint, without links."""
+    return Path(model).resolve() if network.classifier is None else network.classifier.manifest.sha256
 
 
 def _open(model: str) -> Network:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ferengine.errors import UsageError
 from ferengine.vision import cv2
 from ferengine_tools.evaluation.mapping import LabelMap
-from ferengine_tools.files import files_below, is_hidden, read_image
+from ferengine_tools.files import files_below, is_hidden, read_image, why_no_image
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +150,7 @@ def _is_image(path: Path) -> bool:
 def _read(path: Path, side: int) -> NDArray[np.uint8]:
     image = read_image(path, cv2.IMREAD_GRAYSCALE)
     if image is None:
-        raise UsageError(f"{path} cannot be read as an image: is it truncated?")
+        raise UsageError(f"{path} {why_no_image(path)}")
     height, width = image.shape
     if height != width:
         raise UsageError(f"{path} is {width} x {height} pixels: faces must be cropped square first (ferengine data prepare)")

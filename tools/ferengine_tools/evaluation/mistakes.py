@@ -105,6 +105,16 @@ def check_empty(folder: Path) -> None:
         raise UsageError(f"{folder} is not an empty folder: choose another for the mistakes")
 
 
+def check_outside(folder: Path, data: Path) -> None:
+    """Check that the mistakes do not come to lie in the folder of the data, where the next run would take them for a class.
+
+    Raises:
+        UsageError: They would.
+    """
+    if folder.resolve().is_relative_to(data.resolve()):
+        raise UsageError(f"--errors {folder} lies in {data}, and would be taken for a class of it: choose a folder elsewhere")
+
+
 def _as_name(label: str) -> str:
     """A label as the name of a file or folder: one may hold a slash, or be called as the folder above."""
     return label.replace("%", "%25").replace("/", "%2F").replace(".", "%2E")

@@ -21,6 +21,7 @@ from ferengine_tools.evaluation.prior_curve import curve_table
 def renderables(result: Evaluation) -> Iterator[RenderableType]:
     """Yield lines and tables, in order, for a rich console."""
     calibrated = result.calibrated
+    uniform = None if result.prior == "uniform" else result.uniform  # all of it is under that one then
     yield f"{result.model} on {result.split}: {result.faces} faces"
     if len(result.models) > 1:
         yield f"  the mean of {len(result.models)} models' probabilities, each at its own temperature"
@@ -32,9 +33,9 @@ def renderables(result: Evaluation) -> Iterator[RenderableType]:
         yield f"  {name:<17}{_text(result.averaged)}"
     if result.prior is not None:
         yield f"  all of it under the class frequencies {result.prior}"
-    if result.uniform is not None:
-        yield f"  uniform prior    {_text(result.uniform)}"
-    for title, metrics in ((f"prior {result.prior}", result.metrics), ("uniform prior", result.uniform)):
+    if uniform is not None:
+        yield f"  uniform prior    {_text(uniform)}"
+    for title, metrics in ((f"prior {result.prior}", result.metrics), ("uniform prior", uniform)):
         five = None if metrics is None or result.prior is None else of_five(metrics.confusion, result.classes)
         if five is not None:
             f1, recall = (100 * value for value in five)

@@ -14,7 +14,7 @@ from ferengine.errors import SourceError, UsageError
 from ferengine.tracking.cropper import FaceCropper
 from ferengine.vision import cv2
 from ferengine_tools.evaluation.faces import resize
-from ferengine_tools.files import read_image
+from ferengine_tools.files import read_image, why_no_image
 
 
 @dataclass(frozen=True)
@@ -77,5 +77,5 @@ def _read(path: Path, mode: int) -> NDArray[np.uint8]:
         raise SourceError(f"{path} does not exist")
     image = read_image(path, mode)
     if image is None:
-        raise SourceError(f"{path} cannot be read as an image")
+        raise SourceError(f"{path} {why_no_image(path)}")
     return image

@@ -87,6 +87,9 @@ def test_models_that_do_not_go_together(bar_models: Any, pair: list[str], tmp_pa
         open_ensemble([pair[0], gender])
     with pytest.raises(UsageError, match=r"right\.onnx is named twice"):
         main(["--model", pair[0], "--model", pair[0], "--data", str(bars)])
+    for again in (f"{tmp_path}/./right.onnx", str(bar_models.write(tmp_path, name="copy", gain=0.05, temperature=1.0))):
+        with pytest.raises(UsageError, match=r"is the same network as .*/right\.onnx: an average takes different ones$"):
+            main(["--model", pair[0], "--model", again, "--data", str(bars)])
     with pytest.raises(UsageError, match="--fit-temperature is for one model at a time"):
         main([*both(pair), "--data", str(bars), "--fit-temperature"])
 

@@ -217,6 +217,9 @@ def test_options_that_do_not_go_together(bar_models: Any, bars: Path, tmp_path: 
     (tmp_path / "full" / "file").write_text("kept")
     with pytest.raises(UsageError, match="full is not an empty folder"):
         main([*common, "--errors", str(tmp_path / "full")])
+    for inside in (tmp_path / "mistakes", tmp_path / "happy" / ".." / "happy" / "deep"):
+        with pytest.raises(UsageError, match=r"lies in .*, and would be taken for a class of it: choose a folder elsewhere"):
+            main(["--model", model, "--data", str(tmp_path), "--split", "folder", "--errors", str(inside)])
     with pytest.raises(UsageError, match="there is no model 'nothing'"):
         main(["--model", "nothing", "--data", str(bars)])
 

@@ -53,6 +53,10 @@ def test_folders_that_hold_no_faces(tmp_path: Path) -> None:
     (tmp_path / "joy" / "one.png").write_bytes(b"no image")
     with pytest.raises(UsageError, match=r"one\.png cannot be read as an image"):
         folder_faces(tmp_path, 48, LabelMap())
+    cv2.imwrite(str(tmp_path / "joy" / "half.tif"), np.full((48, 48), 0.5, np.float32))
+    with pytest.raises(UsageError, match=r"half\.tif has pixels of 32-bit floats: save it with 8 or 16 bits a channel$"):
+        folder_faces(tmp_path, 48, LabelMap())
+    (tmp_path / "joy" / "half.tif").unlink()
     cv2.imwrite(str(tmp_path / "joy" / "one.png"), np.zeros((40, 60), np.uint8))
     with pytest.raises(UsageError, match=r"one\.png is 60 x 40 pixels: faces must be cropped square first"):
         folder_faces(tmp_path, 48, LabelMap())

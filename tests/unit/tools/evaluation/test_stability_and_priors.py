@@ -195,6 +195,11 @@ def test_stability_and_prior_on_the_command_line(
     printed = " ".join(capsys.readouterr().out.split())
     assert "under the class frequencies everyday" in printed
     assert "the label changes in 0.00 % under a shift of one pixel, in 0.00 % in the mirror" in printed
+    assert printed.count("uniform prior accuracy") == printed.count("uniform prior, of ") == 1
+    evaluate([*command, "--prior", "uniform"])
+    printed = capsys.readouterr().out
+    assert printed.count("uniform") == 2  # what all is measured under, and the line of five classes
+    assert "prior uniform, of " in printed
 
 
 def test_curve_is_drawn(

@@ -241,6 +241,9 @@ def test_images_that_cannot_be_explained(portrait: Path, tmp_path: Path) -> None
     broken.write_bytes(b"no image")
     with pytest.raises(SourceError, match="cannot be read as an image"):
         call(explain_command, "ferengine explain", [str(broken)])
+    cv2.imwrite(str(tmp_path / "deep.tif"), np.full((90, 90, 3), 0.5, np.float64))
+    with pytest.raises(SourceError, match=r"deep\.tif has pixels of 64-bit floats: save it with 8 or 16 bits a channel$"):
+        call(explain_command, "ferengine explain", [str(tmp_path / "deep.tif"), "--crop"])
     cv2.imwrite(str(broken), np.zeros((90, 120, 3), np.uint8))
     with pytest.raises(SourceError, match="no face found: try --min-face 20, or --crop"):
         call(explain_command, "ferengine explain", [str(broken)])

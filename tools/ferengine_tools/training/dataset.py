@@ -100,7 +100,7 @@ def load_training_set(config: TrainConfig) -> TrainingSet:
 
 
 def _check(config: TrainConfig, loaded: TrainingSet) -> None:
-    """Refuse sets that cannot be told apart, or that would add nothing to the training or the validation."""
+    """Refuse two sets of one name, and sets that would add nothing to the training or the validation."""
     names = [part.name for part in loaded.parts]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
